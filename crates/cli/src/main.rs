@@ -1,0 +1,2 @@
+//! The program `stainfree`.
+fn main() {}
