@@ -9,7 +9,7 @@ float64). Torch's convolutions differ in the last bits between processors: the f
 about 1e-7, not byte for byte.
 
 net_w0125_c3_64x64.safetensors, net_w0125_c4_64x96.safetensors
-  The U-Net/VGG16 with every channel count times 0.125 (64 -> 8 .. 16 -> 2; input 3 and the classes stay),
+  The U-Net/VGG16 with every channel count times 0.125 (64 -> 8; at least 4; input 3 and the classes stay),
   batch 2, sizes height x width. Not stored, because anyone can remake them with `value()` below (32-bit
   exact): the parameters (see `initial`) and the input, input = 2 * (2 u - 1) with the name "input".
     target                 u8  [n, h, w]      classes, 255 = ignored
@@ -102,7 +102,7 @@ class Unet(nn.Module):
 
     def __init__(self, classes, width):
         super().__init__()
-        scale = lambda c: max(1, round(c * width))
+        scale = lambda c: max(4, round(c * width))
         layers, cin = [], 3
         for block in VGG:
             for c in block:
