@@ -1,1 +1,14 @@
-//! Placeholder.
+//! The U-Net: its graph, its numbers, training and prediction on the CPU, the model folder.
+//!
+//! Knows arrays and model files; knows nothing of plates and projects.
+#![forbid(unsafe_code)]
+
+pub mod encoder;
+pub mod graph;
+pub mod parameters;
+pub mod unet;
+
+pub use encoder::Encoder;
+pub use graph::{Graph, GraphError, ParameterKind};
+pub use parameters::{ParameterError, Parameters, Tensor};
+pub use unet::UnetSpec;

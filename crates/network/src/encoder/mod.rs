@@ -1,0 +1,52 @@
+//! The encoders a U-Net can stand on: one file each, one line in [`Encoder`] and its table.
+
+mod vgg16;
+
+use crate::graph::{GraphBuilder, NodeId};
+use serde::{Deserialize, Serialize};
+
+/// The encoder of a U-Net.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Encoder {
+    /// VGG16 (Simonyan & Zisserman 2015), the paper's choice.
+    Vgg16,
+}
+
+/// What an encoder hands to the decoder.
+pub(crate) struct Features {
+    /// The deepest feature, at 1/32.
+    pub(crate) bottom: NodeId,
+    /// Features at 1/16, 1/8, 1/4 and 1/2 that the decoder joins again.
+    pub(crate) skips: [NodeId; 4],
+    /// Whether the encoder ends in a pool, which asks for a centre block.
+    pub(crate) ends_in_pool: bool,
+}
+
+impl Encoder {
+    /// Every encoder there is.
+    pub const ALL: [Encoder; 1] = [Encoder::Vgg16];
+
+    /// The name used on the command line and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Encoder::Vgg16 => "vgg16",
+        }
+    }
+
+    /// The encoder called `name`.
+    pub fn parse(name: &str) -> Option<Encoder> {
+        Self::ALL.into_iter().find(|e| e.name() == name)
+    }
+
+    pub(crate) fn build(self, builder: &mut GraphBuilder, input: NodeId, width: f64) -> Features {
+        match self {
+            Encoder::Vgg16 => vgg16::build(builder, input, width),
+        }
+    }
+}
+
+/// `channels` of the full-width network, scaled; at least 4.
+pub(crate) fn scaled(channels: usize, width: f64) -> usize {
+    ((channels as f64 * width).round() as usize).max(4)
+}

@@ -1,0 +1,44 @@
+//! VGG16 without its classifier: 13 convolutions with bias and ReLU, five 2x2 max-pools.
+//!
+//! Parameter names follow torchvision (`features.N`, N counts convolutions, ReLUs and pools).
+//! Skips are taken after the last ReLU of blocks 2 to 5, before the pool, as segmentation_models does.
+
+use super::{Features, scaled};
+use crate::graph::{Bias, GraphBuilder, Init, NodeId};
+
+/// Channels of the convolutions, block by block.
+const BLOCKS: [&[usize]; 5] = [
+    &[64, 64],
+    &[128, 128],
+    &[256, 256, 256],
+    &[512, 512, 512],
+    &[512, 512, 512],
+];
+
+pub(super) fn build(builder: &mut GraphBuilder, input: NodeId, width: f64) -> Features {
+    let mut x = input;
+    let mut index = 0;
+    let mut ends = Vec::new();
+    for block in BLOCKS {
+        for &channels in block {
+            let prefix = format!("encoder.features.{index}");
+            x = builder.conv(
+                x,
+                &prefix,
+                scaled(channels, width),
+                Init::HeNormal,
+                Bias::Yes,
+            );
+            x = builder.relu(x);
+            index += 2;
+        }
+        ends.push(x);
+        x = builder.max_pool(x);
+        index += 1;
+    }
+    Features {
+        bottom: x,
+        skips: [ends[4], ends[3], ends[2], ends[1]],
+        ends_in_pool: true,
+    }
+}

@@ -1,0 +1,356 @@
+//! The network as data: nodes with their shapes and the names of their parameters.
+//!
+//! Every executor (training, prediction), the parameter table and the weight import read this one
+//! description. Here: the node kinds and the graph. Not here: the networks themselves (`unet`,
+//! `encoder`), numbers (`parameters`) or arithmetic (`trainer`, `predictor`).
+
+use std::fmt;
+
+/// Index of a node in [`Graph::nodes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub usize);
+
+/// What a node computes. Shapes are `[channels, height, width]` of one image.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
+    /// The input planes.
+    Input,
+    /// 3x3 convolution (cross-correlation), stride 1, zero padding 1.
+    Conv {
+        /// Name of the weight, shape `[out, in, 3, 3]`.
+        weight: String,
+        /// Name of the bias, shape `[out]`.
+        bias: Option<String>,
+    },
+    /// Batch normalisation over images and pixels; four parameters named `PREFIX.weight`, `.bias`,
+    /// `.running_mean` and `.running_var`.
+    BatchNorm {
+        /// Common beginning of the parameter names.
+        prefix: String,
+        /// Added to the variance before the square root.
+        epsilon: f64,
+    },
+    /// `max(x, 0)`.
+    Relu,
+    /// Largest of each 2x2 block, stride 2.
+    MaxPool,
+    /// Nearest up-sampling of the first input by 2, then the second input (if any) behind it.
+    UpsampleConcat,
+    /// Softmax over the channels.
+    Softmax,
+}
+
+/// One node: an operation, where its inputs come from, and the shape it gives.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// What it computes.
+    pub op: Op,
+    /// The nodes it reads, all of them earlier in the list.
+    pub inputs: Vec<NodeId>,
+    /// Channels of its output.
+    pub channels: usize,
+    /// Its output is `2^level` times smaller than the input in both directions.
+    pub level: usize,
+}
+
+/// What a parameter is for, and how it starts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Init {
+    /// Normal, variance `2 / fan_in` (He et al. 2015): keeps the signal through layers without batch norm.
+    HeNormal,
+    /// Uniform in `+-sqrt(6 / fan_in)` (Keras' `he_uniform`).
+    HeUniform,
+    /// Uniform in `+-sqrt(6 / (fan_in + fan_out))` (Keras' `glorot_uniform`).
+    GlorotUniform,
+    /// The same value everywhere.
+    Constant(f32),
+}
+
+/// Whether the optimiser changes a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ParameterKind {
+    /// Changed by the optimiser.
+    Trainable,
+    /// Running statistic of a batch norm.
+    Statistic,
+}
+
+/// Name, shape and start of one parameter.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ParameterInfo {
+    /// As in segmentation_models.pytorch, e.g. `decoder.blocks.0.conv1.0.weight`.
+    pub name: String,
+    /// Natural order; convolution weights are `[out, in, height, width]`.
+    pub shape: Vec<usize>,
+    /// Trainable or statistic.
+    pub kind: ParameterKind,
+    /// How it starts without pretrained weights.
+    pub init: Init,
+}
+
+impl ParameterInfo {
+    /// Number of values.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether it holds no value at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A network: nodes in an order in which they can be computed; the last one is the output.
+#[derive(Clone, Debug)]
+pub struct Graph {
+    nodes: Vec<Node>,
+    parameters: Vec<ParameterInfo>,
+    classes: usize,
+    input_channels: usize,
+}
+
+impl Graph {
+    /// The nodes, inputs before outputs.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The node `id`.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.0]
+    }
+
+    /// All parameters, in the order of the nodes.
+    pub fn parameters(&self) -> &[ParameterInfo] {
+        &self.parameters
+    }
+
+    /// Number of classes the output has.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// Number of channels of the input.
+    pub fn input_channels(&self) -> usize {
+        self.input_channels
+    }
+
+    /// Heights and widths must be a multiple of this.
+    pub fn multiple(&self) -> usize {
+        1 << self.nodes.iter().map(|node| node.level).max().unwrap_or(0)
+    }
+
+    /// Number of values the optimiser changes.
+    pub fn trainable_count(&self) -> usize {
+        self.count(ParameterKind::Trainable)
+    }
+
+    /// Number of values of the batch norms' running statistics.
+    pub fn statistic_count(&self) -> usize {
+        self.count(ParameterKind::Statistic)
+    }
+
+    fn count(&self, kind: ParameterKind) -> usize {
+        self.parameters
+            .iter()
+            .filter(|p| p.kind == kind)
+            .map(ParameterInfo::len)
+            .sum()
+    }
+
+    /// Work of the convolutions for one image, in floating-point operations (2 per multiply-add).
+    pub fn conv_flops(&self, height: usize, width: usize) -> f64 {
+        self.nodes
+            .iter()
+            .filter(|node| matches!(node.op, Op::Conv { .. }))
+            .map(|node| {
+                let pixels = (height >> node.level) * (width >> node.level);
+                let inputs = self.nodes[node.inputs[0].0].channels;
+                2.0 * 9.0 * (pixels * inputs * node.channels) as f64
+            })
+            .sum()
+    }
+}
+
+/// A network that cannot be built.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum GraphError {
+    /// The width is not usable.
+    #[error(
+        "network width `{0}` is outside 0.0625 to 4; 1 is the paper's, 0.25 a quarter of the channels"
+    )]
+    Width(f64),
+    /// The number of classes is not usable.
+    #[error("`{0}` classes asked for; a network needs 2 to 16")]
+    Classes(usize),
+}
+
+/// Puts a graph together node by node; used by the encoders and the decoder.
+pub(crate) struct GraphBuilder {
+    nodes: Vec<Node>,
+    parameters: Vec<ParameterInfo>,
+    input_channels: usize,
+}
+
+impl GraphBuilder {
+    /// Starts with the input node.
+    pub(crate) fn new(input_channels: usize) -> (Self, NodeId) {
+        let input = Node {
+            op: Op::Input,
+            inputs: vec![],
+            channels: input_channels,
+            level: 0,
+        };
+        (
+            Self {
+                nodes: vec![input],
+                parameters: vec![],
+                input_channels,
+            },
+            NodeId(0),
+        )
+    }
+
+    pub(crate) fn channels(&self, id: NodeId) -> usize {
+        self.nodes[id.0].channels
+    }
+
+    fn push(&mut self, op: Op, inputs: Vec<NodeId>, channels: usize, level: usize) -> NodeId {
+        self.nodes.push(Node {
+            op,
+            inputs,
+            channels,
+            level,
+        });
+        NodeId(self.nodes.len() - 1)
+    }
+
+    fn parameter(
+        &mut self,
+        name: String,
+        shape: Vec<usize>,
+        kind: ParameterKind,
+        init: Init,
+    ) -> String {
+        self.parameters.push(ParameterInfo {
+            name: name.clone(),
+            shape,
+            kind,
+            init,
+        });
+        name
+    }
+
+    /// A 3x3 convolution whose parameters are `PREFIX.weight` and, if asked for, `PREFIX.bias`.
+    pub(crate) fn conv(
+        &mut self,
+        input: NodeId,
+        prefix: &str,
+        out: usize,
+        init: Init,
+        bias: Bias,
+    ) -> NodeId {
+        let shape = vec![out, self.channels(input), 3, 3];
+        let weight = self.parameter(
+            format!("{prefix}.weight"),
+            shape,
+            ParameterKind::Trainable,
+            init,
+        );
+        let bias = (bias == Bias::Yes).then(|| {
+            let zero = Init::Constant(0.0);
+            self.parameter(
+                format!("{prefix}.bias"),
+                vec![out],
+                ParameterKind::Trainable,
+                zero,
+            )
+        });
+        let level = self.nodes[input.0].level;
+        self.push(Op::Conv { weight, bias }, vec![input], out, level)
+    }
+
+    /// Batch norm with Keras' epsilon, as segmentation_models uses it.
+    pub(crate) fn batch_norm(&mut self, input: NodeId, prefix: &str) -> NodeId {
+        let n = self.channels(input);
+        for (name, kind, value) in [
+            ("weight", ParameterKind::Trainable, 1.0),
+            ("bias", ParameterKind::Trainable, 0.0),
+            ("running_mean", ParameterKind::Statistic, 0.0),
+            ("running_var", ParameterKind::Statistic, 1.0),
+        ] {
+            self.parameter(
+                format!("{prefix}.{name}"),
+                vec![n],
+                kind,
+                Init::Constant(value),
+            );
+        }
+        let level = self.nodes[input.0].level;
+        let op = Op::BatchNorm {
+            prefix: prefix.to_string(),
+            epsilon: 1e-3,
+        };
+        self.push(op, vec![input], n, level)
+    }
+
+    pub(crate) fn relu(&mut self, input: NodeId) -> NodeId {
+        let Node {
+            channels, level, ..
+        } = self.nodes[input.0];
+        self.push(Op::Relu, vec![input], channels, level)
+    }
+
+    pub(crate) fn max_pool(&mut self, input: NodeId) -> NodeId {
+        let Node {
+            channels, level, ..
+        } = self.nodes[input.0];
+        self.push(Op::MaxPool, vec![input], channels, level + 1)
+    }
+
+    pub(crate) fn upsample_concat(&mut self, low: NodeId, skip: Option<NodeId>) -> NodeId {
+        let level = self.nodes[low.0].level - 1;
+        let channels = self.channels(low) + skip.map_or(0, |s| self.channels(s));
+        let mut inputs = vec![low];
+        inputs.extend(skip);
+        self.push(Op::UpsampleConcat, inputs, channels, level)
+    }
+
+    /// Ends with a softmax over the channels of `logits`.
+    pub(crate) fn finish(mut self, logits: NodeId) -> Graph {
+        let classes = self.channels(logits);
+        let level = self.nodes[logits.0].level;
+        self.push(Op::Softmax, vec![logits], classes, level);
+        Graph {
+            nodes: self.nodes,
+            parameters: self.parameters,
+            classes,
+            input_channels: self.input_channels,
+        }
+    }
+}
+
+/// Whether a convolution has a bias.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bias {
+    Yes,
+    No,
+}
+
+impl fmt::Display for Graph {
+    /// One line per node: index, operation, channels, scale.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, node) in self.nodes.iter().enumerate() {
+            let inputs: Vec<String> = node.inputs.iter().map(|id| id.0.to_string()).collect();
+            writeln!(
+                f,
+                "{index:3} {:?} <- [{}] {} at 1/{}",
+                node.op,
+                inputs.join(", "),
+                node.channels,
+                1 << node.level
+            )?;
+        }
+        Ok(())
+    }
+}

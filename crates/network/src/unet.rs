@@ -1,0 +1,124 @@
+//! The U-Net of segmentation_models 1.0.1: an encoder, a centre block, five decoder stages, a head.
+
+use crate::encoder::{Encoder, scaled};
+use crate::graph::{Bias, Graph, GraphBuilder, GraphError, Init, NodeId};
+use serde::{Deserialize, Serialize};
+
+/// Which network to build.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnetSpec {
+    /// The encoder.
+    pub encoder: Encoder,
+    /// Factor on every channel count; 1 is the paper's network.
+    pub width: f64,
+    /// Number of classes, background included.
+    pub classes: usize,
+}
+
+/// Channels of the centre block.
+const CENTRE: usize = 512;
+/// Channels of the decoder stages, deepest first.
+const DECODER: [usize; 5] = [256, 128, 64, 32, 16];
+/// Input channels: three planes, or one plane three times.
+const INPUT_CHANNELS: usize = 3;
+
+impl Graph {
+    /// Builds the U-Net of `spec`: four skips (1/16 to 1/2), none at full resolution.
+    ///
+    /// # Errors
+    /// If the width or the number of classes is outside what is sensible.
+    pub fn unet(spec: &UnetSpec) -> Result<Graph, GraphError> {
+        if !(0.0625..=4.0).contains(&spec.width) {
+            return Err(GraphError::Width(spec.width));
+        }
+        if !(2..=16).contains(&spec.classes) {
+            return Err(GraphError::Classes(spec.classes));
+        }
+        let (mut b, input) = GraphBuilder::new(INPUT_CHANNELS);
+        let features = spec.encoder.build(&mut b, input, spec.width);
+        let mut x = features.bottom;
+        if features.ends_in_pool {
+            for i in 0..2 {
+                x = conv_bn_relu(
+                    &mut b,
+                    x,
+                    &format!("decoder.center.{i}"),
+                    scaled(CENTRE, spec.width),
+                );
+            }
+        }
+        for (i, channels) in DECODER.into_iter().enumerate() {
+            x = b.upsample_concat(x, features.skips.get(i).copied());
+            for j in 1..=2 {
+                let prefix = format!("decoder.blocks.{i}.conv{j}");
+                x = conv_bn_relu(&mut b, x, &prefix, scaled(channels, spec.width));
+            }
+        }
+        let head = b.conv(
+            x,
+            "segmentation_head.0",
+            spec.classes,
+            Init::GlorotUniform,
+            Bias::Yes,
+        );
+        Ok(b.finish(head))
+    }
+}
+
+fn conv_bn_relu(b: &mut GraphBuilder, input: NodeId, prefix: &str, channels: usize) -> NodeId {
+    let x = b.conv(
+        input,
+        &format!("{prefix}.0"),
+        channels,
+        Init::HeUniform,
+        Bias::No,
+    );
+    let x = b.batch_norm(x, &format!("{prefix}.1"));
+    b.relu(x)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vgg16(classes: usize) -> Graph {
+        Graph::unet(&UnetSpec {
+            encoder: Encoder::Vgg16,
+            width: 1.0,
+            classes,
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn parameter_counts_are_the_papers() {
+        let three = vgg16(3);
+        assert_eq!(three.trainable_count(), 23_748_531);
+        assert_eq!(three.statistic_count(), 4_032);
+        assert_eq!(vgg16(4).trainable_count(), 23_748_676);
+        assert_eq!(three.multiple(), 32);
+    }
+
+    #[test]
+    fn work_at_640_is_that_of_the_reference_network() {
+        // 309.4 GFLOP, counted for the same network in PyTorch.
+        assert!((vgg16(3).conv_flops(640, 640) / 1e9 - 309.4).abs() < 0.1);
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        let spec = UnetSpec {
+            encoder: Encoder::Vgg16,
+            width: f64::NAN,
+            classes: 3,
+        };
+        assert!(matches!(Graph::unet(&spec), Err(GraphError::Width(_))));
+        let spec = UnetSpec {
+            encoder: Encoder::Vgg16,
+            width: 1.0,
+            classes: 1,
+        };
+        assert_eq!(Graph::unet(&spec).unwrap_err(), GraphError::Classes(1));
+    }
+}
