@@ -1,1 +1,51 @@
-//! Placeholder.
+//! Classical image analysis on arrays: filters, thresholds, labels, splitting, truth from stains.
+//!
+//! Everything works on [`stainfree_image::Image`], knows no files and prints nothing. One operation
+//! or family a file; [`segment_nuclei`] and [`segment_cytoplasm`] put them together.
+
+#![forbid(unsafe_code)]
+// `!(x > 0.0)` is meant to catch NaN as well.
+#![allow(clippy::neg_cmp_op_on_partial_ord)]
+
+mod background;
+mod components;
+mod cytoplasm;
+mod distance;
+mod error;
+mod expand;
+mod gaussian;
+mod holes;
+mod morphology;
+mod nuclei;
+mod reconstruct;
+mod scheme;
+pub mod settings;
+mod splitting;
+mod stain;
+pub mod threshold;
+mod verdict;
+mod watershed;
+
+pub use background::{background, block_means, subtract_background};
+pub use components::{
+    Connectivity, Labels, areas, label, label_values, relabel_consecutive, remove_border_objects,
+    remove_small_objects, retain,
+};
+pub use cytoplasm::{CytoplasmTruth, cells_from_nuclei, segment_cytoplasm};
+pub use distance::{UNREACHED, edt, edt_squared};
+pub use error::ObjectsError;
+pub use expand::{expand_labels, inner_boundaries, thick_boundaries};
+pub use gaussian::{box_mean, gaussian};
+pub use holes::{fill_holes, fill_holes_below};
+pub use morphology::{Footprint, close, dilate, erode, open};
+pub use nuclei::{CleanUp, NucleiTruth, nuclei_from_prediction, segment_nuclei};
+pub use reconstruct::{h_maxima, reconstruct, regional_maxima};
+pub use scheme::{
+    BACKGROUND, BOUNDARY, CYTOPLASM, IGNORED, LinePlacement, NUCLEUS, SPLIT, apply_ignore,
+    masks_from_labels, scheme_a, scheme_b,
+};
+pub use settings::{QualityLimits, StainSettings};
+pub use splitting::{Splitting, split};
+pub use threshold::Threshold;
+pub use verdict::{StainNumbers, Verdict, Word, noise_level};
+pub use watershed::watershed;

@@ -1,0 +1,118 @@
+//! Truth from a nuclear stain, and clean-up of predicted nuclei.
+
+use crate::components::{Connectivity, Labels, remove_small_objects};
+use crate::error::ObjectsError;
+use crate::holes::fill_holes;
+use crate::settings::StainSettings;
+use crate::splitting::{Splitting, split};
+use crate::stain::segment;
+use crate::verdict::{StainNumbers, Verdict};
+use serde::{Deserialize, Serialize};
+use stainfree_image::Image;
+
+/// What the nuclear stain of a field says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NucleiTruth {
+    /// Pixels of nuclei.
+    pub mask: Image<bool>,
+    /// The nuclei, touching ones separated; the same pixels as `mask`, 0 = background.
+    pub labels: Image<u32>,
+    /// Number of nuclei.
+    pub count: usize,
+    /// Pixels near the edge on which the threshold decides by chance: neither train nor score.
+    pub ignore: Image<bool>,
+    /// The threshold, in the stain's unit above its background.
+    pub threshold: f32,
+    /// um per pixel as given, or as estimated from the nuclei where none is known.
+    pub um_per_pixel: f64,
+    /// The numbers behind the verdicts.
+    pub numbers: StainNumbers,
+    /// What is wrong or worth knowing; empty for a good, calibrated field.
+    pub quality: Vec<Verdict>,
+}
+
+/// Nuclei of a stained field.
+///
+/// `stain` is `[height, width]` in any unit; `pixel_um` is the side of a pixel, `None` where unknown.
+/// A field without nuclei is no error: its mask is empty and a verdict says so.
+///
+/// # Errors
+/// [`ObjectsError`] for an image without pixels, values that are not finite, or settings out of range.
+pub fn segment_nuclei(
+    stain: &Image<f32>,
+    pixel_um: Option<f64>,
+    settings: &StainSettings,
+) -> Result<NucleiTruth, ObjectsError> {
+    let found = segment(stain, pixel_um, settings)?;
+    let labels = split(&found.mask, found.um_per_pixel, settings.splitting);
+    Ok(NucleiTruth {
+        mask: found.mask,
+        labels: labels.image,
+        count: labels.count,
+        ignore: found.ignore,
+        threshold: found.threshold,
+        um_per_pixel: found.um_per_pixel,
+        numbers: found.numbers,
+        quality: found.quality,
+    })
+}
+
+/// How predicted nuclei are cleaned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CleanUp {
+    /// Fill holes of nuclei.
+    pub fill_holes: bool,
+    /// Nuclei below this area are dropped, in um2.
+    pub min_area_um2: f64,
+    /// The same in pixels, for fields without a pixel size.
+    pub min_area_px: usize,
+    /// How touching nuclei are separated; needs a pixel size, without one the components stay whole.
+    pub splitting: Splitting,
+}
+
+impl Default for CleanUp {
+    fn default() -> Self {
+        Self {
+            fill_holes: true,
+            min_area_um2: 12.0,
+            min_area_px: 30,
+            splitting: Splitting::None,
+        }
+    }
+}
+
+/// Nucleus instances of a predicted nucleus mask (the pixels of the nucleus class).
+///
+/// # Errors
+/// [`ObjectsError::PixelSize`] or [`ObjectsError::Setting`] for values out of range.
+pub fn nuclei_from_prediction(
+    nuclei: &Image<bool>,
+    pixel_um: Option<f64>,
+    settings: &CleanUp,
+) -> Result<Labels, ObjectsError> {
+    if let Some(value) = pixel_um.filter(|v| !(*v > 0.0 && v.is_finite())) {
+        return Err(ObjectsError::PixelSize { value });
+    }
+    if !(settings.min_area_um2 >= 0.0) {
+        let value = settings.min_area_um2;
+        return Err(ObjectsError::Setting {
+            setting: "min_area_um2",
+            value,
+            range: "0 or more",
+        });
+    }
+    let filled = if settings.fill_holes {
+        fill_holes(nuclei)
+    } else {
+        nuclei.clone()
+    };
+    let min_area = pixel_um.map_or(settings.min_area_px, |um| {
+        (settings.min_area_um2 / (um * um)).ceil() as usize
+    });
+    let mask = remove_small_objects(&filled, min_area, Connectivity::Four);
+    Ok(match pixel_um {
+        Some(um) => split(&mask, um, settings.splitting),
+        None => split(&mask, 1.0, Splitting::None),
+    })
+}

@@ -1,0 +1,244 @@
+//! The common part of both stains: smooth, flatten, threshold, clean, and the ignore band.
+
+use crate::background::subtract_background;
+use crate::components::{Connectivity, areas, label, remove_small_objects};
+use crate::distance::edt_squared;
+use crate::error::ObjectsError;
+use crate::gaussian::gaussian;
+use crate::holes::fill_holes_below;
+use crate::morphology::{Footprint, close};
+use crate::settings::StainSettings;
+use crate::threshold::{Threshold, li, local_gaussian, local_mean, otsu, otsu_log, triangle};
+use crate::verdict::{StainNumbers, Verdict, Word, judge, measure, noise_level};
+use stainfree_image::Image;
+
+/// Histogram bins of the global thresholds: fine enough that 16-bit stains lose nothing.
+const BINS: usize = 1024;
+
+/// A local threshold never falls below this share of the global one, so that empty ground stays empty.
+const LOCAL_FLOOR: f32 = 0.5;
+
+/// What both stains give.
+pub(crate) struct Segmented {
+    pub(crate) mask: Image<bool>,
+    pub(crate) ignore: Image<bool>,
+    pub(crate) flat: Image<f32>,
+    pub(crate) threshold: f32,
+    pub(crate) um_per_pixel: f64,
+    pub(crate) numbers: StainNumbers,
+    pub(crate) quality: Vec<Verdict>,
+}
+
+/// Segments a stain; `settings` decide everything, see [`StainSettings`].
+pub(crate) fn segment(
+    stain: &Image<f32>,
+    pixel_um: Option<f64>,
+    settings: &StainSettings,
+) -> Result<Segmented, ObjectsError> {
+    settings.check()?;
+    let (height, width) = stain.size();
+    if height == 0 || width == 0 {
+        return Err(ObjectsError::NoPixels { height, width });
+    }
+    let count = stain.data().iter().filter(|v| !v.is_finite()).count();
+    if count > 0 {
+        return Err(ObjectsError::NotFinite { count });
+    }
+    if let Some(value) = pixel_um.filter(|v| !(*v > 0.0 && v.is_finite())) {
+        return Err(ObjectsError::PixelSize { value });
+    }
+    let noise = noise_level(stain);
+    let mut quality = Vec::new();
+    let um_per_pixel = match pixel_um {
+        Some(um) => um,
+        None => {
+            let diameter = typical_diameter_px(stain, noise);
+            quality.push(Verdict {
+                word: Word::Uncalibrated,
+                value: diameter,
+                limit: settings.typical_diameter_um,
+                unusable: false,
+                reason: format!(
+                    "no pixel size: objects of {diameter:.1} px are taken to be {} um across",
+                    settings.typical_diameter_um
+                ),
+            });
+            settings.typical_diameter_um / diameter
+        }
+    };
+    let px = |um: f64| um / um_per_pixel;
+    let mut flat = gaussian(stain, px(settings.smoothing_um));
+    if settings.background_um > 0.0 {
+        flat = subtract_background(&flat, px(settings.background_um));
+    }
+    let (threshold, level) = threshold_levels(&flat, noise, px(settings.local_radius_um), settings);
+    let clean = |factor: f32| -> Image<bool> {
+        let mut mask = level.above(&flat, factor);
+        if settings.closing_um > 0.0 {
+            mask = close(
+                &mask,
+                Footprint::Disk(px(settings.closing_um).round() as usize),
+            );
+        }
+        let area_px = |um2: f64| um2 / (um_per_pixel * um_per_pixel);
+        if settings.max_hole_um2 > 0.0 {
+            // A float beyond usize saturates, and means every hole.
+            mask = fill_holes_below(&mask, area_px(settings.max_hole_um2) as usize);
+        }
+        remove_small_objects(
+            &mask,
+            area_px(settings.min_area_um2).ceil() as usize,
+            Connectivity::Four,
+        )
+    };
+    let mask = clean(1.0);
+    let ignore = if settings.ignore_width_px > 0.0 && settings.ignore_margin > 0.0 {
+        let margin = settings.ignore_margin as f32;
+        uncertain(
+            &mask,
+            &clean(1.0 - margin),
+            &clean(1.0 + margin),
+            settings.ignore_width_px,
+        )
+    } else {
+        Image::filled(height, width, false)
+    };
+    let numbers = measure(stain, &flat, &mask, threshold, noise);
+    quality.extend(judge(&numbers, um_per_pixel, &settings.quality));
+    Ok(Segmented {
+        mask,
+        ignore,
+        flat,
+        threshold,
+        um_per_pixel,
+        numbers,
+        quality,
+    })
+}
+
+/// One threshold for the field, or one for every pixel.
+enum Level {
+    Global(f32),
+    Local {
+        surrounding: Image<f32>,
+        floor: f32,
+        factor: f32,
+    },
+}
+
+impl Level {
+    /// The mask at `factor` times the threshold.
+    fn above(&self, flat: &Image<f32>, factor: f32) -> Image<bool> {
+        match self {
+            Level::Global(t) => {
+                let t = t * factor;
+                flat.map(|&v| v > t)
+            }
+            Level::Local {
+                surrounding,
+                floor,
+                factor: own,
+            } => {
+                let above = |(&v, &s): (&f32, &f32)| v > (s * own).max(*floor) * factor;
+                let flags = flat
+                    .data()
+                    .iter()
+                    .zip(surrounding.data())
+                    .map(above)
+                    .collect();
+                Image::new(flat.height(), flat.width(), flags)
+            }
+        }
+    }
+}
+
+/// The global threshold (for local methods: their floor), and the level to cut at.
+fn threshold_levels(
+    flat: &Image<f32>,
+    noise: f32,
+    radius: f64,
+    settings: &StainSettings,
+) -> (f32, Level) {
+    let values = flat.data();
+    let factor = settings.threshold_factor as f32;
+    // A constant field has no threshold: nothing lies above its own value.
+    let constant = values.first().copied().unwrap_or(0.0);
+    let log = || otsu_log(values, noise, BINS).unwrap_or(constant);
+    let global = match settings.threshold {
+        Threshold::Otsu => otsu(values, BINS).unwrap_or(constant),
+        Threshold::Li => li(values).unwrap_or(constant),
+        Threshold::Triangle => triangle(values, BINS).unwrap_or(constant),
+        Threshold::OtsuLog => log(),
+        Threshold::LocalMean | Threshold::LocalGaussian => log() * LOCAL_FLOOR,
+    } * factor;
+    let radius_px = radius.round().max(1.0) as usize;
+    let level = match settings.threshold {
+        Threshold::LocalMean => Level::Local {
+            surrounding: local_mean(flat, radius_px),
+            floor: global,
+            factor,
+        },
+        Threshold::LocalGaussian => Level::Local {
+            surrounding: local_gaussian(flat, radius_px),
+            floor: global,
+            factor,
+        },
+        _ => Level::Global(global),
+    };
+    (global, level)
+}
+
+/// Pixels near the mask's edge that a lower threshold adds or a higher one takes away.
+fn uncertain(
+    mask: &Image<bool>,
+    wider: &Image<bool>,
+    narrower: &Image<bool>,
+    width_px: f64,
+) -> Image<bool> {
+    let inward = edt_squared(mask);
+    let outward = edt_squared(&mask.map(|&m| !m));
+    let limit = (width_px * width_px) as u32;
+    let flags = mask.data().iter().enumerate().map(|(i, &m)| {
+        let near = if m {
+            inward.data()[i]
+        } else {
+            outward.data()[i]
+        } <= limit;
+        let changes = if m {
+            !narrower.data()[i]
+        } else {
+            wider.data()[i]
+        };
+        near && changes
+    });
+    Image::new(mask.height(), mask.width(), flags.collect())
+}
+
+/// Diameter of the objects in an image of unknown pixel size, in pixels.
+///
+/// Components of a first, plain segmentation (Gaussian of 1 px, Otsu on logarithms): the diameter of
+/// the disk whose area is the area-weighted median, so that specks do not count. An image without
+/// objects gives 14 px: the settings then read as one um a pixel.
+fn typical_diameter_px(stain: &Image<f32>, noise: f32) -> f64 {
+    /// Below this area a component is noise at any magnification that shows nuclei.
+    const SPECK: usize = 20;
+    const NOTHING_SEEN: f64 = 14.0;
+    let window = (stain.height().max(stain.width()) as f64 / 4.0).max(64.0);
+    let flat = subtract_background(&gaussian(stain, 1.0), window);
+    let Some(t) = otsu_log(flat.data(), noise, BINS) else {
+        return NOTHING_SEEN;
+    };
+    let parts = label(&flat.map(|&v| v > t), Connectivity::Four);
+    let mut sizes: Vec<usize> = areas(&parts.image).split_off(1);
+    sizes.retain(|&a| a >= SPECK);
+    sizes.sort_unstable();
+    let half = sizes.iter().sum::<usize>() / 2;
+    let mut seen = 0;
+    for a in sizes {
+        seen += a;
+        if seen > half {
+            return (a as f64 * 4.0 / std::f64::consts::PI).sqrt();
+        }
+    }
+    NOTHING_SEEN
+}
