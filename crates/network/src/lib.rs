@@ -5,10 +5,13 @@
 
 pub mod encoder;
 pub mod graph;
+pub mod loss;
 pub mod parameters;
+pub mod random;
 pub mod unet;
 
 pub use encoder::Encoder;
 pub use graph::{Graph, GraphError, ParameterKind};
+pub use loss::{IGNORED, Loss, LossError, LossTerm};
 pub use parameters::{ParameterError, Parameters, Tensor};
 pub use unet::UnetSpec;

@@ -26,8 +26,15 @@ impl PixelLoss for CrossEntropy {
             if t == IGNORED {
                 continue;
             }
-            let largest = block.logits.iter().fold(f32::NEG_INFINITY, |m, plane| m.max(plane[i]));
-            let sum: f32 = block.logits.iter().map(|plane| (plane[i] - largest).exp()).sum();
+            let largest = block
+                .logits
+                .iter()
+                .fold(f32::NEG_INFINITY, |m, plane| m.max(plane[i]));
+            let sum: f32 = block
+                .logits
+                .iter()
+                .map(|plane| (plane[i] - largest).exp())
+                .sum();
             let log_p = block.logits[usize::from(t)][i] - largest - sum.ln();
             let weight = self.weights[usize::from(t)];
             sums[0] -= weight * f64::from(log_p);

@@ -19,13 +19,21 @@ impl FBeta {
     /// What the paper's notebooks ran: the vector (0, 1, 0.5) reached the library as beta, not as class
     /// weights. Precision for the background, F1 for the nucleus, F0.5 for every further class.
     pub(super) fn paper(classes: usize) -> Self {
-        let betas = (0..classes).map(|c| [0.0, 1.0].get(c).copied().unwrap_or(0.5)).collect();
-        Self { betas, weights: vec![1.0; classes] }
+        let betas = (0..classes)
+            .map(|c| [0.0, 1.0].get(c).copied().unwrap_or(0.5))
+            .collect();
+        Self {
+            betas,
+            weights: vec![1.0; classes],
+        }
     }
 
     /// Soft Dice with a weight per class; divided by the number of classes, not by the weights' sum.
     pub(super) fn dice(weights: Vec<f64>) -> Self {
-        Self { betas: vec![1.0; weights.len()], weights }
+        Self {
+            betas: vec![1.0; weights.len()],
+            weights,
+        }
     }
 }
 
@@ -36,7 +44,12 @@ impl PixelLoss for FBeta {
     }
 
     fn gather(&self, block: &Block, sums: &mut [f64]) {
-        for (class, (plane, sums)) in block.probabilities.iter().zip(sums.chunks_mut(3)).enumerate() {
+        for (class, (plane, sums)) in block
+            .probabilities
+            .iter()
+            .zip(sums.chunks_mut(3))
+            .enumerate()
+        {
             for (&p, &t) in plane.iter().zip(block.target) {
                 if t == IGNORED {
                     continue;
@@ -67,11 +80,20 @@ impl PixelLoss for FBeta {
     }
 
     fn gradient(&self, block: &Block, coefficients: &[f64], weight: f64, out: &mut BlockGradient) {
-        for (class, (plane, c)) in out.by_probability.iter_mut().zip(coefficients.chunks(2)).enumerate() {
+        for (class, (plane, c)) in out
+            .by_probability
+            .iter_mut()
+            .zip(coefficients.chunks(2))
+            .enumerate()
+        {
             let elsewhere = (weight * c[1]) as f32;
             let here = (weight * (c[0] + c[1])) as f32;
             for (g, &t) in plane.iter_mut().zip(block.target) {
-                *g += if usize::from(t) == class { here } else { elsewhere };
+                *g += if usize::from(t) == class {
+                    here
+                } else {
+                    elsewhere
+                };
             }
         }
     }

@@ -40,7 +40,11 @@ fn one() -> f64 {
 impl LossTerm {
     /// The loss `kind` with factor `weight`.
     pub fn new(kind: &str, weight: f64) -> Self {
-        Self { kind: kind.into(), weight, class_weights: None }
+        Self {
+            kind: kind.into(),
+            weight,
+            class_weights: None,
+        }
     }
 }
 
@@ -107,7 +111,9 @@ pub const LOSSES: &[LossEntry] = &[
         summary: "1 - mean over classes of class weight times soft Dice (what the paper meant)",
         build: |term, classes| {
             let weights = class_weights(term, classes)?;
-            let weights = weights.ok_or_else(|| LossError::NoClassWeights { kind: term.kind.clone() })?;
+            let weights = weights.ok_or_else(|| LossError::NoClassWeights {
+                kind: term.kind.clone(),
+            })?;
             Ok(vec![Box::new(f_beta::FBeta::dice(weights))])
         },
     },
@@ -131,17 +137,26 @@ pub const LOSSES: &[LossEntry] = &[
 
 fn no_class_weights(term: &LossTerm) -> Result<(), LossError> {
     match term.class_weights {
-        Some(_) => Err(LossError::UnwantedClassWeights { kind: term.kind.clone() }),
+        Some(_) => Err(LossError::UnwantedClassWeights {
+            kind: term.kind.clone(),
+        }),
         None => Ok(()),
     }
 }
 
 fn class_weights(term: &LossTerm, classes: usize) -> Result<Option<Vec<f64>>, LossError> {
-    let Some(weights) = &term.class_weights else { return Ok(None) };
-    let sensible = weights.iter().all(|w| w.is_finite() && *w >= 0.0) && weights.iter().any(|w| *w > 0.0);
+    let Some(weights) = &term.class_weights else {
+        return Ok(None);
+    };
+    let sensible =
+        weights.iter().all(|w| w.is_finite() && *w >= 0.0) && weights.iter().any(|w| *w > 0.0);
     if weights.len() != classes || !sensible {
         let (kind, weights) = (term.kind.clone(), weights.clone());
-        return Err(LossError::ClassWeights { kind, classes, weights });
+        return Err(LossError::ClassWeights {
+            kind,
+            classes,
+            weights,
+        });
     }
     Ok(Some(weights.clone()))
 }
@@ -164,11 +179,21 @@ impl Loss {
         let mut parts = Vec::new();
         for term in terms {
             let Some(entry) = LOSSES.iter().find(|entry| entry.name == term.kind) else {
-                let known = LOSSES.iter().map(|entry| entry.name).collect::<Vec<_>>().join(", ");
-                return Err(LossError::Unknown { kind: term.kind.clone(), known });
+                let known = LOSSES
+                    .iter()
+                    .map(|entry| entry.name)
+                    .collect::<Vec<_>>()
+                    .join(", ");
+                return Err(LossError::Unknown {
+                    kind: term.kind.clone(),
+                    known,
+                });
             };
             if !term.weight.is_finite() || term.weight <= 0.0 {
-                return Err(LossError::Weight { kind: term.kind.clone(), weight: term.weight });
+                return Err(LossError::Weight {
+                    kind: term.kind.clone(),
+                    weight: term.weight,
+                });
             }
             let built = (entry.build)(term, classes)?;
             parts.extend(built.into_iter().map(|part| (term.weight, part)));
@@ -184,12 +209,34 @@ impl Loss {
     ///
     /// # Panics
     /// If the lengths do not fit each other.
-    pub fn evaluate(&self, logits: &[f32], target: &[u8], images: usize, d_logits: &mut [f32]) -> f64 {
+    pub fn evaluate(
+        &self,
+        logits: &[f32],
+        target: &[u8],
+        images: usize,
+        d_logits: &mut [f32],
+    ) -> f64 {
         let classes = self.classes;
-        assert_eq!(target.len() * classes, logits.len(), "target and logits differ in size");
-        assert_eq!(logits.len(), d_logits.len(), "logits and gradient differ in size");
-        assert_eq!(target.len() % images.max(1), 0, "target does not hold whole images");
-        debug_assert!(target.iter().all(|&t| t == IGNORED || usize::from(t) < classes));
+        assert_eq!(
+            target.len() * classes,
+            logits.len(),
+            "target and logits differ in size"
+        );
+        assert_eq!(
+            logits.len(),
+            d_logits.len(),
+            "logits and gradient differ in size"
+        );
+        assert_eq!(
+            target.len() % images.max(1),
+            0,
+            "target does not hold whole images"
+        );
+        debug_assert!(
+            target
+                .iter()
+                .all(|&t| t == IGNORED || usize::from(t) < classes)
+        );
         if target.is_empty() {
             return 0.0;
         }
@@ -201,8 +248,10 @@ impl Loss {
             .flat_map(|((logits, out), target)| Job::cut(logits, out, target, plane))
             .collect();
         let length: usize = self.parts.iter().map(|(_, part)| part.sums()).sum();
-        let gathered: Vec<(Vec<f64>, usize)> =
-            jobs.par_iter_mut().map(|job| self.gather(job, length)).collect();
+        let gathered: Vec<(Vec<f64>, usize)> = jobs
+            .par_iter_mut()
+            .map(|job| self.gather(job, length))
+            .collect();
         let mut sums = vec![0.0; length];
         let mut pixels = 0;
         for (block, counted) in &gathered {
@@ -223,7 +272,8 @@ impl Loss {
             value += weight * term;
             coefficients.push(c);
         }
-        jobs.par_iter_mut().for_each(|job| self.gradient(job, &coefficients));
+        jobs.par_iter_mut()
+            .for_each(|job| self.gradient(job, &coefficients));
         value
     }
 
@@ -231,7 +281,11 @@ impl Loss {
         job.softmax();
         let mut sums = vec![0.0; length];
         let probabilities: Vec<&[f32]> = job.out.iter().map(|plane| &**plane).collect();
-        let block = Block { logits: &job.logits, probabilities: &probabilities, target: job.target };
+        let block = Block {
+            logits: &job.logits,
+            probabilities: &probabilities,
+            target: job.target,
+        };
         let mut rest = &mut sums[..];
         for (_, part) in &self.parts {
             let (own, next) = rest.split_at_mut(part.sums());
@@ -247,8 +301,15 @@ impl Loss {
         let mut by_logit = vec![vec![0.0f32; n]; self.classes];
         {
             let probabilities: Vec<&[f32]> = job.out.iter().map(|plane| &**plane).collect();
-            let block = Block { logits: &job.logits, probabilities: &probabilities, target: job.target };
-            let mut out = BlockGradient { by_probability: &mut by_probability, by_logit: &mut by_logit };
+            let block = Block {
+                logits: &job.logits,
+                probabilities: &probabilities,
+                target: job.target,
+            };
+            let mut out = BlockGradient {
+                by_probability: &mut by_probability,
+                by_logit: &mut by_logit,
+            };
             for ((weight, part), c) in self.parts.iter().zip(coefficients) {
                 part.gradient(&block, c, *weight, &mut out);
             }
@@ -259,7 +320,12 @@ impl Loss {
                 job.out.iter_mut().for_each(|plane| plane[i] = 0.0);
                 continue;
             }
-            let mean: f32 = job.out.iter().zip(&by_probability).map(|(p, g)| p[i] * g[i]).sum();
+            let mean: f32 = job
+                .out
+                .iter()
+                .zip(&by_probability)
+                .map(|(p, g)| p[i] * g[i])
+                .sum();
             for (k, plane) in job.out.iter_mut().enumerate() {
                 plane[i] = plane[i] * (by_probability[k][i] - mean) + by_logit[k][i];
             }
@@ -276,10 +342,19 @@ struct Job<'a> {
 
 impl<'a> Job<'a> {
     fn cut(logits: &'a [f32], out: &'a mut [f32], target: &'a [u8], plane: usize) -> Vec<Job<'a>> {
-        let mut jobs: Vec<Job> =
-            target.chunks(BLOCK).map(|target| Job { logits: vec![], out: vec![], target }).collect();
+        let mut jobs: Vec<Job> = target
+            .chunks(BLOCK)
+            .map(|target| Job {
+                logits: vec![],
+                out: vec![],
+                target,
+            })
+            .collect();
         for (logits, out) in logits.chunks(plane).zip(out.chunks_mut(plane)) {
-            for (job, (logits, out)) in jobs.iter_mut().zip(logits.chunks(BLOCK).zip(out.chunks_mut(BLOCK))) {
+            for (job, (logits, out)) in jobs
+                .iter_mut()
+                .zip(logits.chunks(BLOCK).zip(out.chunks_mut(BLOCK)))
+            {
                 job.logits.push(logits);
                 job.out.push(out);
             }
@@ -289,7 +364,10 @@ impl<'a> Job<'a> {
 
     fn softmax(&mut self) {
         for i in 0..self.target.len() {
-            let largest = self.logits.iter().fold(f32::NEG_INFINITY, |m, plane| m.max(plane[i]));
+            let largest = self
+                .logits
+                .iter()
+                .fold(f32::NEG_INFINITY, |m, plane| m.max(plane[i]));
             let mut sum = 0.0;
             for (logits, out) in self.logits.iter().zip(&mut self.out) {
                 out[i] = (logits[i] - largest).exp();
@@ -323,7 +401,9 @@ pub enum LossError {
         weight: f64,
     },
     /// Class weights that do not fit.
-    #[error("loss `{kind}` has class weights {weights:?}; it needs {classes} numbers, none negative and not all zero")]
+    #[error(
+        "loss `{kind}` has class weights {weights:?}; it needs {classes} numbers, none negative and not all zero"
+    )]
     ClassWeights {
         /// The loss.
         kind: String,

@@ -1,0 +1,122 @@
+//! The golden numbers of `testdata/network`: how to remake their inputs and read their outputs.
+//!
+//! The layout is documented at the top of `testdata/network/make_golden.py`.
+
+#![allow(dead_code, unreachable_pub)] // each test file uses its part
+
+use stainfree_network::{Graph, Parameters, Tensor};
+use std::path::PathBuf;
+
+/// The file `name` of `testdata/network`.
+pub fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../../testdata/network")
+        .join(name)
+}
+
+/// A golden file.
+pub struct Golden(Vec<u8>);
+
+impl Golden {
+    pub fn open(name: &str) -> Self {
+        Self(std::fs::read(path(name)).unwrap())
+    }
+
+    fn bytes(&self, tensor: &str) -> Vec<u8> {
+        let file = safetensors::SafeTensors::deserialize(&self.0).unwrap();
+        file.tensor(tensor)
+            .unwrap_or_else(|e| panic!("{tensor}: {e}"))
+            .data()
+            .to_vec()
+    }
+
+    pub fn u8(&self, tensor: &str) -> Vec<u8> {
+        self.bytes(tensor)
+    }
+
+    pub fn f32(&self, tensor: &str) -> Vec<f32> {
+        self.bytes(tensor)
+            .chunks(4)
+            .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
+            .collect()
+    }
+
+    pub fn f64(&self, tensor: &str) -> Vec<f64> {
+        self.bytes(tensor)
+            .chunks(8)
+            .map(|b| f64::from_le_bytes(b.try_into().unwrap()))
+            .collect()
+    }
+
+    /// How far `data` is from the stored samples, L2 norm and dot product of `KIND_*.NAME`, relative to the
+    /// largest sample (samples) or the norm (both probes).
+    pub fn distance(&self, kind: &str, name: &str, data: &[f32]) -> f64 {
+        let samples = self.f32(&format!("{kind}_sample.{name}"));
+        let stride = data.len().div_ceil(64);
+        assert_eq!(samples.len(), data.len().div_ceil(stride), "{name}");
+        let probe = self.f64(&format!("{kind}_probe.{name}"));
+        let largest = samples
+            .iter()
+            .fold(1e-30f64, |m, x| m.max(f64::from(x.abs())));
+        let mut worst = 0.0f64;
+        for (a, b) in data.iter().step_by(stride).zip(&samples) {
+            worst = worst.max((f64::from(*a) - f64::from(*b)).abs() / largest);
+        }
+        let norm = data
+            .iter()
+            .map(|&x| f64::from(x).powi(2))
+            .sum::<f64>()
+            .sqrt();
+        let weights = value(&format!("probe.{name}"), data.len(), 1.0, 0.0);
+        let dot: f64 = data
+            .iter()
+            .zip(&weights)
+            .map(|(a, b)| f64::from(*a) * f64::from(*b))
+            .sum();
+        let scale = probe[0].max(1e-30);
+        worst
+            .max((norm - probe[0]).abs() / scale)
+            .max((dot - probe[1]).abs() / scale)
+    }
+}
+
+/// `offset + scale * (2 u - 1)` with u from the counter-based generator of the script (seed 1).
+pub fn value(name: &str, count: usize, scale: f32, offset: f32) -> Vec<f32> {
+    let hash = name.bytes().fold(0xCBF2_9CE4_8422_2325u64, |h, b| {
+        (h ^ u64::from(b)).wrapping_mul(0x100_0000_01B3)
+    });
+    (1..=count as u64)
+        .map(|i| {
+            let mut z = hash
+                .wrapping_add(1)
+                .wrapping_add(i.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+            z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            z ^= z >> 31;
+            let u = (z >> 40) as f32 / (1u32 << 24) as f32;
+            offset + scale * (2.0 * u - 1.0)
+        })
+        .collect()
+}
+
+/// The parameters every golden network starts from.
+pub fn initial_parameters(graph: &Graph) -> Parameters {
+    let tensors = graph.parameters().iter().map(|info| {
+        let count = info.shape.iter().product();
+        let data = if info.name.ends_with("running_var") || info.name.ends_with(".1.weight") {
+            value(&info.name, count, 0.2, 1.0)
+        } else if info.shape.len() == 4 {
+            let fan_in = (info.shape[1] * info.shape[2] * info.shape[3]) as f64;
+            value(&info.name, count, (6.0 / fan_in).sqrt() as f32, 0.0)
+        } else {
+            value(&info.name, count, 0.1, 0.0)
+        };
+        Tensor {
+            name: info.name.clone(),
+            shape: info.shape.clone(),
+            kind: info.kind,
+            data,
+        }
+    });
+    Parameters::new(graph, tensors.collect()).unwrap()
+}
