@@ -1,14 +1,24 @@
 //! Pixel and object scores with intervals, on arrays and tables.
+//!
+//! Three steps: count each field ([`pixel_counts`], [`paper_scores`], [`match_labels`]), gather the
+//! counts as [`FieldScores`], and [`summarise`] them into [`Scores`], whose JSON is `scores.json`.
+//! Here are no files, no clock and no printing. Undefined values are NaN on counts and `None` with a
+//! reason in results; they never count as 0 or 1.
 #![forbid(unsafe_code)]
 
 mod assignment;
+mod bootstrap;
 mod error;
+mod fields;
 mod matching;
 mod overlap;
 mod paper;
 mod pixels;
+mod result;
+mod summary;
 
 pub use error::ScoreError;
+pub use fields::{BootstrapOptions, Convention, FieldScores, UnitRule};
 pub use matching::{
     Jaccard, MatchCounts, ObjectCounts, Pair, THRESHOLDS, match_labels, match_labels_ignoring,
     matched_pairs, threshold,
@@ -17,3 +27,8 @@ pub use paper::{PaperScores, paper_scores};
 pub use pixels::{
     Background, ClassCounts, IGNORED, PixelCounts, pixel_counts, pixel_counts_ignoring,
 };
+pub use result::{
+    ByName, FieldObjects, FieldPixelwise, FieldRow, IntervalNote, ObjectSummary, PaperPair,
+    PaperSummary, Pixelwise, Scores, Statistic, ThresholdRow,
+};
+pub use summary::summarise;

@@ -121,6 +121,9 @@ impl Overlap {
     }
 }
 
+/// (truth label and prediction label in one key, pixels).
+type Runs = Vec<(u64, u64)>;
+
 fn truth_label(key: u64) -> u32 {
     (key >> 32) as u32
 }
@@ -134,7 +137,7 @@ fn key(truth: u32, prediction: u32) -> u64 {
 }
 
 /// Runs of equal (truth, prediction) with their lengths, background on both sides left out.
-fn runs(truth: &[u32], prediction: &[u32]) -> Vec<(u64, u64)> {
+fn runs(truth: &[u32], prediction: &[u32]) -> Runs {
     let mut found = Vec::new();
     let (mut current, mut length) = (0u64, 0u64);
     for (&t, &p) in truth.iter().zip(prediction) {
@@ -155,11 +158,7 @@ fn runs(truth: &[u32], prediction: &[u32]) -> Vec<(u64, u64)> {
 }
 
 /// [`runs`] for the kept and the ignored pixels.
-fn runs_by_mask(
-    truth: &[u32],
-    prediction: &[u32],
-    ignore: &[bool],
-) -> (Vec<(u64, u64)>, Vec<(u64, u64)>) {
+fn runs_by_mask(truth: &[u32], prediction: &[u32], ignore: &[bool]) -> (Runs, Runs) {
     let (mut kept, mut dropped) = (Vec::new(), Vec::new());
     let mut start = 0;
     while start < ignore.len() {
@@ -179,7 +178,7 @@ fn runs_by_mask(
     (kept, dropped)
 }
 
-fn sum_by_key(mut runs: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
+fn sum_by_key(mut runs: Runs) -> Runs {
     runs.sort_unstable();
     runs.dedup_by(|next, sum| {
         let same = next.0 == sum.0;

@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 use stainfree_image::Image;
 
-use crate::pixels::{check_class_number, check_size};
+use crate::pixels::{add_classes, check_class_number, check_size};
 use crate::{ClassCounts, IGNORED, PixelCounts, ScoreError};
 
 /// The constant `s` of the paper's IoU and F1.
@@ -47,6 +47,14 @@ impl PaperScores {
     /// Mean F1 over all classes, background included.
     pub fn mean_f1(&self) -> f64 {
         crate::pixels::mean((0..self.classes.len()).map(|class| self.f1(class)))
+    }
+
+    /// Adds the counts of another field, as the library does within a batch.
+    ///
+    /// # Errors
+    /// [`ScoreError::Mismatch`] if the numbers of classes differ.
+    pub fn add(&mut self, other: &PaperScores) -> Result<(), ScoreError> {
+        add_classes(&mut self.classes, &other.classes)
     }
 }
 

@@ -89,19 +89,7 @@ impl PixelCounts {
     /// # Errors
     /// [`ScoreError::Mismatch`] if the numbers of classes differ.
     pub fn add(&mut self, other: &PixelCounts) -> Result<(), ScoreError> {
-        if self.classes.is_empty() {
-            self.classes = vec![ClassCounts::default(); other.classes.len()];
-        }
-        if self.classes.len() != other.classes.len() {
-            return Err(ScoreError::Mismatch(format!(
-                "one field was counted with {} classes and another with {}",
-                self.classes.len(),
-                other.classes.len()
-            )));
-        }
-        for (sum, class) in self.classes.iter_mut().zip(&other.classes) {
-            sum.add(class);
-        }
+        add_classes(&mut self.classes, &other.classes)?;
         self.correct += other.correct;
         self.kept += other.kept;
         self.ignored += other.ignored;
@@ -236,6 +224,27 @@ fn unknown_class(
         }
     }
     found("prediction", 0, IGNORED)
+}
+
+/// Adds class by class; an empty sum takes the number of classes of the first part.
+pub(crate) fn add_classes(
+    sum: &mut Vec<ClassCounts>,
+    part: &[ClassCounts],
+) -> Result<(), ScoreError> {
+    if sum.is_empty() {
+        sum.resize(part.len(), ClassCounts::default());
+    }
+    if sum.len() != part.len() {
+        return Err(ScoreError::Mismatch(format!(
+            "one field was counted with {} classes and another with {}",
+            sum.len(),
+            part.len()
+        )));
+    }
+    for (sum, part) in sum.iter_mut().zip(part) {
+        sum.add(part);
+    }
+    Ok(())
 }
 
 pub(crate) fn check_class_number(classes: usize) -> Result<(), ScoreError> {

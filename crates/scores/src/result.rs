@@ -1,0 +1,265 @@
+//! The result of scoring a set of fields, in the words of `scores.json`.
+//!
+//! Undefined values are `None` (`null` in JSON), with the reason beside them; they are never 0 or 1
+//! in silence.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::Convention;
+
+/// Values by name, in a stated order; a JSON object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ByName<T>(pub Vec<(String, T)>);
+
+impl<T> ByName<T> {
+    /// The value called `name`.
+    pub fn get(&self, name: &str) -> Option<&T> {
+        self.0
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value)
+    }
+
+    /// Names and values in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &T)> {
+        self.0.iter().map(|(key, value)| (key.as_str(), value))
+    }
+}
+
+impl<T> Default for ByName<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: Serialize> Serialize for ByName<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (key, value) in &self.0 {
+            map.serialize_entry(key, value)?;
+        }
+        map.end()
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for ByName<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<T> {
+            type Value = ByName<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ByName<T>, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(ByName(entries))
+            }
+        }
+        deserializer.deserialize_map(Entries(PhantomData))
+    }
+}
+
+/// One number over a set of fields.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Statistic {
+    /// From the counts summed over all fields: the main value.
+    pub pooled: Option<f64>,
+    /// Mean of the fields' own values, over the fields that define it.
+    pub mean_over_images: Option<f64>,
+    /// How many fields entered `mean_over_images`.
+    pub images_defined: usize,
+    /// 95 % bootstrap interval of `pooled`.
+    pub ci95: Option<[f64; 2]>,
+    /// Why one of the above is undefined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// F1 and IoU of a class, or their mean over classes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Pixelwise {
+    /// F1 (Dice coefficient).
+    pub f1: Statistic,
+    /// Intersection over union (Jaccard index).
+    pub iou: Statistic,
+}
+
+/// Object scores over a set of fields.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ObjectSummary {
+    /// F1 at IoU >= 0.5.
+    pub f1_50: Statistic,
+    /// Mean over IoU 0.50 .. 0.95 of TP / (TP + FP + FN), pooled.
+    pub mean_ap: Option<f64>,
+    /// Panoptic quality, pooled.
+    pub pq: Option<f64>,
+    /// Predicted minus true objects over all fields, as a share of the true ones.
+    pub count_error: Option<f64>,
+    /// Why one of the plain numbers is undefined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Truth objects.
+    pub truth: u64,
+    /// Predicted objects.
+    pub prediction: u64,
+    /// Mean over the fields of the absolute difference of the object numbers.
+    pub count_error_mean_absolute: Option<f64>,
+    /// Every object score with its mean over images and interval.
+    pub detail: ByName<Statistic>,
+    /// Pooled counts and scores at each IoU threshold.
+    pub by_threshold: Vec<ThresholdRow>,
+}
+
+/// Pooled object counts and scores at one IoU threshold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ThresholdRow {
+    /// The threshold.
+    pub iou: f64,
+    /// Matched pairs.
+    pub tp: u64,
+    /// Predictions without a partner.
+    pub fp: u64,
+    /// Truth objects without a partner.
+    #[serde(rename = "fn")]
+    pub fn_: u64,
+    /// TP / (TP + FP).
+    pub precision: Option<f64>,
+    /// TP / (TP + FN).
+    pub recall: Option<f64>,
+    /// 2 TP / (2 TP + FP + FN).
+    pub f1: Option<f64>,
+    /// TP / (TP + FP + FN).
+    pub ap: Option<f64>,
+}
+
+/// Scores by the paper's convention, shown beside argmax scores.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PaperSummary {
+    /// Mean over images of the mean over classes, background included.
+    pub mean: PaperPair,
+    /// Mean over images, class by class.
+    pub classes: ByName<PaperPair>,
+}
+
+/// F1 and IoU by the paper's convention (mean over images).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PaperPair {
+    /// F1 with 1e-5 in numerator and denominator.
+    pub f1: f64,
+    /// IoU with 1e-5 in numerator and denominator.
+    pub iou: f64,
+}
+
+/// How the intervals were made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IntervalNote {
+    /// What was resampled: `field`, or the name of a group.
+    pub unit: String,
+    /// How many of them there are.
+    pub units: usize,
+    /// Number of resamples.
+    pub resamples: usize,
+    /// Key of the random numbers.
+    pub seed: u64,
+    /// The choice in words, with its weaknesses.
+    pub note: String,
+}
+
+/// One field's own scores.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FieldRow {
+    /// Name of the field.
+    pub name: String,
+    /// Its well or experiment.
+    pub group: Option<String>,
+    /// F1 and IoU class by class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<ByName<FieldPixelwise>>,
+    /// Mean over classes, background included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean: Option<FieldPixelwise>,
+    /// Share of kept pixels whose class is right (argmax).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<f64>,
+    /// Pixels left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ignored_pixels: Option<u64>,
+    /// Object scores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<FieldObjects>,
+    /// Why one of the above is `null`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// F1 and IoU of one field.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FieldPixelwise {
+    /// F1 (Dice coefficient).
+    pub f1: Option<f64>,
+    /// Intersection over union.
+    pub iou: Option<f64>,
+}
+
+/// Object scores of one field.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FieldObjects {
+    /// Truth objects.
+    pub truth: u64,
+    /// Predicted objects.
+    pub prediction: u64,
+    /// F1 at IoU >= 0.5.
+    pub f1_50: Option<f64>,
+    /// Mean average precision over IoU 0.50 .. 0.95.
+    pub mean_ap: Option<f64>,
+    /// Panoptic quality.
+    pub pq: Option<f64>,
+    /// Predicted minus true objects.
+    pub count_error: i64,
+}
+
+/// Scores of a set of fields; its JSON is `scores.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scores {
+    /// Number of fields.
+    pub images: usize,
+    /// Number of groups; a field without a group is its own.
+    pub groups: usize,
+    /// F1 and IoU per class, background included; empty without pixel scores.
+    pub classes: ByName<Pixelwise>,
+    /// Mean over classes, background included, as in the paper.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean: Option<Pixelwise>,
+    /// Mean over classes without background.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_without_background: Option<Pixelwise>,
+    /// Share of kept pixels whose class is right (argmax).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<Statistic>,
+    /// Object scores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<ObjectSummary>,
+    /// The paper's convention beside argmax, where probabilities were at hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paper: Option<PaperSummary>,
+    /// Which pixel counts `classes` and `mean` are made of.
+    pub convention: Convention,
+    /// What the intervals resample.
+    pub unit: String,
+    /// How the intervals were made.
+    pub intervals: IntervalNote,
+    /// Pixels counted, over all fields (argmax).
+    pub pixels_kept: u64,
+    /// Pixels ignored, over all fields (argmax).
+    pub pixels_ignored: u64,
+    /// Every field's own scores.
+    pub fields: Vec<FieldRow>,
+}
