@@ -17,8 +17,16 @@ impl<T> Image<T> {
     /// # Panics
     /// If the length does not match.
     pub fn new(height: usize, width: usize, data: Vec<T>) -> Self {
-        assert_eq!(data.len(), height * width, "image data does not match {height} x {width}");
-        Self { height, width, data }
+        assert_eq!(
+            data.len(),
+            height * width,
+            "image data does not match {height} x {width}"
+        );
+        Self {
+            height,
+            width,
+            data,
+        }
     }
 
     /// Builds an image by asking for every value at `(y, x)`.
@@ -29,7 +37,11 @@ impl<T> Image<T> {
                 data.push(value(y, x));
             }
         }
-        Self { height, width, data }
+        Self {
+            height,
+            width,
+            data,
+        }
     }
 
     /// Number of rows.
@@ -79,14 +91,22 @@ impl<T> Image<T> {
 
     /// A new image with `f` applied to every value.
     pub fn map<U>(&self, f: impl FnMut(&T) -> U) -> Image<U> {
-        Image { height: self.height, width: self.width, data: self.data.iter().map(f).collect() }
+        Image {
+            height: self.height,
+            width: self.width,
+            data: self.data.iter().map(f).collect(),
+        }
     }
 }
 
 impl<T: Copy> Image<T> {
     /// An image with the same value everywhere.
     pub fn filled(height: usize, width: usize, value: T) -> Self {
-        Self { height, width, data: vec![value; height * width] }
+        Self {
+            height,
+            width,
+            data: vec![value; height * width],
+        }
     }
 
     /// The value at `(y, x)`.
@@ -99,12 +119,19 @@ impl<T: Copy> Image<T> {
     /// # Panics
     /// If the window leaves the image.
     pub fn crop(&self, y: usize, x: usize, height: usize, width: usize) -> Self {
-        assert!(y + height <= self.height && x + width <= self.width, "crop leaves the image");
+        assert!(
+            y + height <= self.height && x + width <= self.width,
+            "crop leaves the image"
+        );
         let mut data = Vec::with_capacity(height * width);
         for row in y..y + height {
             data.extend_from_slice(&self.row(row)[x..x + width]);
         }
-        Self { height, width, data }
+        Self {
+            height,
+            width,
+            data,
+        }
     }
 }
 

@@ -1,5 +1,27 @@
 //! Pixels, calibration, fields and stacks; one file per format; plate layouts. No processing.
+//!
+//! [`open`] turns a plate, a folder or a file into a [`Dataset`] of [`Field`]s, whose planes are
+//! read one by one; [`read_labels`] and [`read_class_mask`] read truth; [`write`] writes results.
+#![forbid(unsafe_code)]
 
 mod array;
+mod dataset;
+mod error;
+mod format;
+mod inspect;
+mod layout;
+mod names;
+mod plane;
+mod truth;
+pub mod write;
 
 pub use array::Image;
+pub use dataset::{Dataset, Field, OpenOptions, PlaneRef, open, open_files};
+pub use error::ImageError;
+pub use format::{Axes, Dimension, FileInfo, MAX_PAGES, MAX_PLANE_PIXELS, read_info, read_plane};
+pub use inspect::{Inspection, summarise};
+pub use layout::layout_names;
+pub use names::{TRUTH_SUFFIXES, looks_like_truth, natural_order, truth_stem};
+pub use plane::Plane;
+pub use truth::{MAX_CLASSES, MaskContent, TruthFile, read_class_mask, read_labels, truth_files};
+pub use write::write_atomic;

@@ -1,0 +1,167 @@
+//! Fields and the data set they make: where each plane lies, and how it is read.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::format::read_plane;
+use crate::layout;
+use crate::{ImageError, Plane};
+
+/// Where one plane lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlaneRef {
+    /// The file.
+    pub path: PathBuf,
+    /// The page in it, from 0.
+    pub page: usize,
+}
+
+/// One field: one site of a well at one time, in all its channels and planes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Field {
+    /// The name that results carry: the file name without extension, or `WELL_sSITE` on plates,
+    /// with `_tNNN` in time-lapse. Unique within a data set.
+    pub name: String,
+    /// The plate, where the layout knows plates.
+    pub plate: Option<String>,
+    /// The well, as printed on the plate (`B02`).
+    pub well: Option<String>,
+    /// The site within the well, from 1.
+    pub site: Option<u32>,
+    /// The time point, from 1, in time-lapse.
+    pub time: Option<u32>,
+    /// Rows in pixels, the same for all planes.
+    pub height: usize,
+    /// Columns in pixels, the same for all planes.
+    pub width: usize,
+    /// `[channel][z]`, with one entry per channel of the data set; `None` where a plane is missing.
+    pub planes: Vec<Vec<Option<PlaneRef>>>,
+    /// Pixel size in µm; `None` where none is stated.
+    pub pixel_um: Option<f64>,
+    /// Values of the JSON sidecar (nested keys joined by dots) and columns of `fields.csv`.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl Field {
+    /// Reads plane `z` of `channel`, both from 0.
+    ///
+    /// # Errors
+    /// [`ImageError::Misuse`] if there is no such channel or plane, or it is missing;
+    /// [`ImageError::Broken`] if the file has changed its size since it was opened; and the errors
+    /// of [`crate::read_plane`].
+    pub fn read(&self, channel: usize, z: usize) -> Result<Plane, ImageError> {
+        let planes = self.planes.get(channel).ok_or_else(|| ImageError::Misuse {
+            what: format!(
+                "field `{}` has no channel number {channel} (it has {}, counted from 0)",
+                self.name,
+                self.planes.len()
+            ),
+            way_out: "choose one of its channels".into(),
+        })?;
+        let place = planes.get(z).ok_or_else(|| ImageError::Misuse {
+            what: format!(
+                "channel number {channel} of field `{}` has no plane {z} (it has {}, counted from 0)",
+                self.name,
+                planes.len()
+            ),
+            way_out: "choose one of its planes".into(),
+        })?;
+        let place = place.as_ref().ok_or_else(|| ImageError::Misuse {
+            what: format!(
+                "plane {z} of channel number {channel} is missing in field `{}`",
+                self.name
+            ),
+            way_out: "add the image or leave the field out".into(),
+        })?;
+        let plane = read_plane(&place.path, place.page)?;
+        if plane.size() != (self.height, self.width) {
+            let (height, width) = plane.size();
+            return Err(ImageError::broken(
+                &place.path,
+                format!(
+                    "page {} is {height} x {width} and was {} x {} when the folder was opened",
+                    place.page, self.height, self.width
+                ),
+            ));
+        }
+        Ok(plane)
+    }
+
+    /// Whether every plane of `channel` is there.
+    pub fn is_complete(&self, channel: usize) -> bool {
+        self.planes
+            .get(channel)
+            .is_some_and(|planes| !planes.is_empty() && planes.iter().all(Option::is_some))
+    }
+}
+
+/// All fields found at one place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dataset {
+    /// The name of the layout that was recognised.
+    pub layout: String,
+    /// The folder or file that was opened.
+    pub root: PathBuf,
+    /// Channel names, unique; every field has one entry for each in [`Field::planes`].
+    pub channels: Vec<String>,
+    /// The fields in natural order of their names.
+    pub fields: Vec<Field>,
+    /// What is missing or odd, each a sentence; the fields that remain can be used.
+    pub problems: Vec<String>,
+}
+
+impl Dataset {
+    /// The number of the channel called `name`.
+    ///
+    /// # Errors
+    /// [`ImageError::Misuse`] listing the channels there are.
+    pub fn channel(&self, name: &str) -> Result<usize, ImageError> {
+        self.channels
+            .iter()
+            .position(|channel| channel == name)
+            .ok_or_else(|| {
+                let known: Vec<String> = self
+                    .channels
+                    .iter()
+                    .map(|channel| format!("`{channel}`"))
+                    .collect();
+                ImageError::Misuse {
+                    what: format!("`{}` has no channel `{name}`", self.root.display()),
+                    way_out: format!("choose from its channels: {}", known.join(", ")),
+                }
+            })
+    }
+}
+
+/// What the user knows about the images that the files do not say.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OpenOptions {
+    /// New names of all channels, in the order in which they are found; empty keeps the names.
+    pub channels: Vec<String>,
+    /// How file names of a plain folder are to be read: a regular expression for the name without
+    /// extension with named groups `name` or `well` (and `site`), and optionally `channel`, `z`,
+    /// `time`. Files that do not match are left out and reported.
+    pub pattern: Option<String>,
+    /// Pixel size in µm, which overrides what the files say.
+    pub pixel_um: Option<f64>,
+}
+
+/// Opens a plate, a folder of images or one image file, whichever `path` is.
+///
+/// Headers are read, pixels are not. Files that cannot be used are listed in
+/// [`Dataset::problems`] and left out.
+///
+/// # Errors
+/// [`ImageError::Read`] if the path cannot be read, [`ImageError::NoImages`] if no field could be
+/// made of it, [`ImageError::Misuse`] if an option does not fit; for a single file its own error.
+pub fn open(path: &Path, options: &OpenOptions) -> Result<Dataset, ImageError> {
+    layout::open(path, options)
+}
+
+/// Opens image files that were named one by one, each as a field of its own.
+///
+/// # Errors
+/// As [`open`]. With more than one file, a broken one is reported and left out.
+pub fn open_files(paths: &[PathBuf], options: &OpenOptions) -> Result<Dataset, ImageError> {
+    layout::open_files(paths, options)
+}

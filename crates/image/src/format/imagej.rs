@@ -1,0 +1,165 @@
+//! ImageJ's description of a stack: `ImageJ=1.53t` and lines `key=value`, and its binary metadata.
+//!
+//! Keys equal to 1 are left out by the writer. Pages run channel first, then z, then time.
+
+use std::collections::BTreeMap;
+
+use super::description::length_um;
+use super::{Axes, Dimension};
+
+/// What the `ImageDescription` of an ImageJ TIFF says.
+pub(super) struct ImageJ {
+    values: BTreeMap<String, String>,
+}
+
+impl ImageJ {
+    /// `None` if `description` was not written in ImageJ's form.
+    pub(super) fn parse(description: &str) -> Option<Self> {
+        let body = description.strip_prefix("ImageJ=")?;
+        let values = body
+            .lines()
+            .filter_map(|line| line.split_once('='))
+            .map(|(key, value)| (key.trim().to_string(), value.trim().to_string()))
+            .collect();
+        Some(Self { values })
+    }
+
+    fn count(&self, key: &str) -> Option<usize> {
+        self.values.get(key)?.parse().ok()
+    }
+
+    /// How many images follow one another, as stated.
+    pub(super) fn images(&self) -> usize {
+        self.count("images").unwrap_or(1)
+    }
+
+    /// The dimensions, if they account for `pages` pages; `Err` is a sentence about the mismatch.
+    pub(super) fn axes(&self, pages: usize) -> Result<Option<Axes>, String> {
+        let size = |key| self.count(key).unwrap_or(1).max(1);
+        let axes = Axes {
+            channels: size("channels"),
+            planes: size("slices"),
+            times: size("frames"),
+            order: [Dimension::C, Dimension::Z, Dimension::T],
+        };
+        match axes.count() {
+            Some(count) if count == pages => Ok(Some(axes)),
+            // A plain stack from before hyperstacks states its images only.
+            Some(1) => Ok(None),
+            _ => Err(format!(
+                "its ImageJ description states {} channels x {} slices x {} frames, but it has {pages} pages",
+                axes.channels, axes.planes, axes.times
+            )),
+        }
+    }
+
+    /// Pixel size in µm from `pixels_per_unit` (the tag XResolution) and the stated unit.
+    pub(super) fn pixel_um(&self, pixels_per_unit: Option<f64>) -> Option<f64> {
+        let unit = self
+            .values
+            .get("unit")?
+            .replace("\\u00B5", "µ")
+            .replace("\\u00b5", "µ");
+        length_um(1.0 / pixels_per_unit?, &unit)
+    }
+}
+
+/// Slice labels from the tag IJMetadata, in page order; empty where there are none.
+///
+/// `counts` is the tag IJMetadataByteCounts: the first entry is the length of the header, which
+/// lists the types (four characters) and how many entries of each follow. Texts are UTF-16 in the
+/// byte order of the file.
+pub(super) fn labels(counts: &[u32], bytes: &[u8], big_endian: bool) -> Vec<String> {
+    let word = |at: usize| -> Option<u32> {
+        let four: [u8; 4] = bytes.get(at..at + 4)?.try_into().ok()?;
+        Some(if big_endian {
+            u32::from_be_bytes(four)
+        } else {
+            u32::from_le_bytes(four)
+        })
+    };
+    const MAGIC: u32 = u32::from_be_bytes(*b"IJIJ");
+    const LABELS: u32 = u32::from_be_bytes(*b"labl");
+    let mut labels = Vec::new();
+    if word(0) != Some(MAGIC) {
+        return labels;
+    }
+    let header = counts.first().map_or(0, |&length| length as usize);
+    let (mut entry, mut at, mut next) = (4, header, 1);
+    while entry + 8 <= header {
+        let (Some(kind), Some(count)) = (word(entry), word(entry + 4)) else {
+            return labels;
+        };
+        for _ in 0..count {
+            let Some(&length) = counts.get(next) else {
+                return labels;
+            };
+            let Some(text) = bytes.get(at..at.saturating_add(length as usize)) else {
+                return labels;
+            };
+            if kind == LABELS {
+                let units: Vec<u16> = text
+                    .chunks_exact(2)
+                    .map(|pair| {
+                        let pair = [pair[0], pair[1]];
+                        if big_endian {
+                            u16::from_be_bytes(pair)
+                        } else {
+                            u16::from_le_bytes(pair)
+                        }
+                    })
+                    .collect();
+                labels.push(String::from_utf16_lossy(&units));
+            }
+            at += length as usize;
+            next += 1;
+        }
+        entry += 8;
+    }
+    labels
+}
+
+/// Channel names from slice labels: those of plane 0 at time 0, if they are there, differ from one
+/// another, and each is the same in all planes and times of its channel (labels that change with z
+/// name planes, not channels).
+pub(super) fn channel_names(labels: &[String], axes: &Axes) -> Vec<String> {
+    let name = |c, z, t| labels.get(axes.page(c, z, t)).map(|label| label.trim());
+    let mut names: Vec<String> = Vec::new();
+    for c in 0..axes.channels {
+        let Some(first) = name(c, 0, 0).filter(|text| !text.is_empty()) else {
+            return Vec::new();
+        };
+        let constant =
+            (0..axes.times).all(|t| (0..axes.planes).all(|z| name(c, z, t) == Some(first)));
+        if !constant || names.iter().any(|other| other == first) {
+            return Vec::new();
+        }
+        names.push(first.to_string());
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn left_out_keys_mean_one() {
+        let info = ImageJ::parse("ImageJ=1.53t\nimages=6\nchannels=2\nslices=3\nunit=\\u00B5m\n");
+        let info = info.expect("an ImageJ description");
+        let axes = info.axes(6).expect("consistent").expect("stated");
+        assert_eq!((axes.channels, axes.planes, axes.times), (2, 3, 1));
+        assert_eq!(axes.page(1, 2, 0), 5);
+        assert_eq!(info.pixel_um(Some(4.0)), Some(0.25));
+        assert!(info.axes(5).is_err());
+    }
+
+    #[test]
+    fn unit_pixel_and_zero_resolution_are_no_calibration() {
+        let info = ImageJ::parse("ImageJ=1.53t\nunit=pixel\n").expect("an ImageJ description");
+        assert_eq!(info.pixel_um(Some(1.0)), None);
+        let info = ImageJ::parse("ImageJ=1.53t\nunit=um\n").expect("an ImageJ description");
+        assert_eq!(info.pixel_um(Some(0.0)), None);
+        assert_eq!(info.pixel_um(None), None);
+    }
+}

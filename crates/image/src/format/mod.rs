@@ -1,0 +1,215 @@
+//! Image files, one file per format: what a file holds, and its planes.
+//!
+//! Here: the choice of the format, the caps, the types of pixels as stored. Not here: what several
+//! files make together (`layout`).
+
+mod description;
+mod imagej;
+pub(crate) mod metaxpress;
+mod ome;
+mod pixels;
+mod png;
+mod tiff;
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+pub(crate) use pixels::Pixels;
+
+use crate::{ImageError, Plane};
+
+/// Most pixels in one plane: 2^29, so that a plane takes at most 2 GiB as `f32`.
+///
+/// A whole 25 mm chip at 1.2 µm is below it, and a damaged header that claims more is refused
+/// before any memory is taken.
+pub const MAX_PLANE_PIXELS: u64 = 1 << 29;
+
+/// Most planes in one file: 65,536, above which a page count is taken for damage.
+pub const MAX_PAGES: usize = 1 << 16;
+
+/// What the header of one image file says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FileInfo {
+    /// `(height, width)` of every plane in pixels, in page order.
+    pub pages: Vec<(usize, usize)>,
+    /// How pages map to channel, plane and time; `None` where the file does not say.
+    pub axes: Option<Axes>,
+    /// Channel names as the file gives them; empty where it does not.
+    pub channels: Vec<String>,
+    /// Pixel size in µm; `None` where the file states none.
+    pub pixel_um: Option<f64>,
+    /// Oddities worth telling the user, each a sentence without the file's name.
+    pub problems: Vec<String>,
+    pub(crate) metaxpress: Option<metaxpress::MetaXpress>,
+}
+
+/// The order of the pages of a file with several dimensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Axes {
+    /// Number of channels.
+    pub channels: usize,
+    /// Number of planes along z.
+    pub planes: usize,
+    /// Number of time points.
+    pub times: usize,
+    /// The dimensions from the fastest to the slowest.
+    pub order: [Dimension; 3],
+}
+
+/// One of the dimensions that pages run through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dimension {
+    /// Channels.
+    C,
+    /// Planes.
+    Z,
+    /// Time points.
+    T,
+}
+
+impl Axes {
+    /// The page that holds channel `c`, plane `z`, time `t`, all from 0.
+    pub fn page(&self, c: usize, z: usize, t: usize) -> usize {
+        let (mut page, mut stride) = (0, 1);
+        for dimension in self.order {
+            let (index, size) = match dimension {
+                Dimension::C => (c, self.channels),
+                Dimension::Z => (z, self.planes),
+                Dimension::T => (t, self.times),
+            };
+            page += index * stride;
+            stride *= size;
+        }
+        page
+    }
+
+    /// Number of pages, or `None` where the product leaves the machine's range.
+    pub fn count(&self) -> Option<usize> {
+        self.channels
+            .checked_mul(self.planes)?
+            .checked_mul(self.times)
+    }
+}
+
+/// What kind of file the first bytes say it is.
+enum Kind {
+    Tiff,
+    Png,
+}
+
+/// Reads the header of an image file: sizes, dimensions, channel names, pixel size.
+///
+/// # Errors
+/// [`ImageError::Read`] if the file cannot be opened, [`ImageError::Broken`] if it is damaged,
+/// [`ImageError::NotSupported`] if it is no TIFF or PNG, [`ImageError::TooLarge`] above
+/// [`MAX_PLANE_PIXELS`] or [`MAX_PAGES`].
+pub fn read_info(path: &Path) -> Result<FileInfo, ImageError> {
+    match kind(path)? {
+        Kind::Tiff => tiff::info(path),
+        Kind::Png => png::info(path),
+    }
+}
+
+/// Reads plane `page` (from 0) of an image file.
+///
+/// # Errors
+/// As [`read_info`]; [`ImageError::Misuse`] if there is no such page; [`ImageError::NotSupported`]
+/// for colours, complex numbers and compressions that are not read.
+pub fn read_plane(path: &Path, page: usize) -> Result<Plane, ImageError> {
+    read_pixels(path, page)?.into_plane(path)
+}
+
+/// As [`read_plane`], in the type of the file.
+pub(crate) fn read_pixels(path: &Path, page: usize) -> Result<Pixels, ImageError> {
+    match kind(path)? {
+        Kind::Tiff => tiff::read(path, page),
+        Kind::Png if page == 0 => png::read(path),
+        Kind::Png => Err(no_such_page(path, page, 1)),
+    }
+}
+
+fn kind(path: &Path) -> Result<Kind, ImageError> {
+    let mut start = [0_u8; 8];
+    let mut file = open(path)?;
+    let mut filled = 0;
+    while filled < start.len() {
+        match file
+            .read(&mut start[filled..])
+            .map_err(|error| ImageError::read(path, error))?
+        {
+            0 => break,
+            count => filled += count,
+        }
+    }
+    match &start[..filled] {
+        [] => Err(ImageError::broken(path, "the file is empty (0 bytes)")),
+        [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Ok(Kind::Tiff),
+        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n'] => Ok(Kind::Png),
+        [0xff, 0xd8, 0xff, ..] => Err(ImageError::not_supported(
+            path,
+            "it is a JPEG, whose compression has changed the intensities",
+            "export the images again as TIFF or PNG",
+        )),
+        other => Err(ImageError::not_supported(
+            path,
+            format!(
+                "it is neither TIFF nor PNG (it starts with the bytes `{}`)",
+                hex(other)
+            ),
+            "save it as TIFF or PNG, or take it out of the folder",
+        )),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Opens a file for reading; a folder gives an error of its own.
+fn open(path: &Path) -> Result<File, ImageError> {
+    let file = File::open(path).map_err(|error| ImageError::read(path, error))?;
+    let metadata = file
+        .metadata()
+        .map_err(|error| ImageError::read(path, error))?;
+    if metadata.is_dir() {
+        return Err(ImageError::Misuse {
+            what: format!("`{}` is a folder and not an image file", path.display()),
+            way_out: "name one of the files in it".into(),
+        });
+    }
+    Ok(file)
+}
+
+fn no_such_page(path: &Path, page: usize, count: usize) -> ImageError {
+    ImageError::Misuse {
+        what: format!(
+            "`{}` has no page {page} (it has {count}, counted from 0)",
+            path.display()
+        ),
+        way_out: "check that the file is still the one that was opened first".into(),
+    }
+}
+
+/// Checks a plane's size against the cap and against nothing; called before memory is taken.
+fn check_size(path: &Path, height: u64, width: u64) -> Result<(), ImageError> {
+    if height == 0 || width == 0 {
+        return Err(ImageError::broken(
+            path,
+            format!("its image has no pixels ({height} x {width})"),
+        ));
+    }
+    if height.saturating_mul(width) > MAX_PLANE_PIXELS {
+        return Err(ImageError::TooLarge {
+            path: path.to_path_buf(),
+            what: format!("a plane has {height} x {width} pixels"),
+            cap: format!("{MAX_PLANE_PIXELS} pixels"),
+            way_out: "cut it into smaller fields",
+        });
+    }
+    Ok(())
+}

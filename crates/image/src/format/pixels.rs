@@ -1,0 +1,73 @@
+//! Pixels in the type of the file, before they become a [`Plane`] or labels.
+
+use std::path::Path;
+
+use crate::{Image, ImageError, Plane};
+
+/// One grey plane in the type it was stored in, narrow integers and floats widened without loss.
+#[derive(Debug)]
+pub(crate) enum Pixels {
+    U8(Image<u8>),
+    U16(Image<u16>),
+    U32(Image<u32>),
+    I32(Image<i32>),
+    F32(Image<f32>),
+}
+
+/// Largest integer up to which `f32` holds every integer: 2^24.
+const F32_EXACT: u32 = 1 << 24;
+
+impl Pixels {
+    /// The plane, if its values fit one of the three types of [`Plane`] exactly.
+    pub(crate) fn into_plane(self, path: &Path) -> Result<Plane, ImageError> {
+        let too_wide = |value: String| {
+            ImageError::not_supported(
+                path,
+                format!(
+                    "it is a 32-bit integer image with the value `{value}`, which 32-bit floats do not hold exactly"
+                ),
+                "export the intensities as 16-bit integers or 32-bit floats",
+            )
+        };
+        Ok(match self {
+            Self::U8(image) => Plane::U8(image),
+            Self::U16(image) => Plane::U16(image),
+            Self::F32(image) => Plane::F32(image),
+            Self::U32(image) => match image.data().iter().max() {
+                Some(&max) if max > F32_EXACT => return Err(too_wide(max.to_string())),
+                _ => Plane::F32(image.map(|&value| value as f32)),
+            },
+            Self::I32(image) => {
+                let widest = image.data().iter().max_by_key(|value| value.unsigned_abs());
+                match widest {
+                    Some(&value) if value.unsigned_abs() > F32_EXACT => {
+                        return Err(too_wide(value.to_string()));
+                    }
+                    _ => Plane::F32(image.map(|&value| value as f32)),
+                }
+            }
+        })
+    }
+
+    /// The values as non-negative integers; the first value that is none is the error.
+    pub(crate) fn into_integers(self) -> Result<Image<u32>, String> {
+        match self {
+            Self::U8(image) => Ok(image.map(|&value| u32::from(value))),
+            Self::U16(image) => Ok(image.map(|&value| u32::from(value))),
+            Self::U32(image) => Ok(image),
+            Self::I32(image) => match image.data().iter().find(|value| **value < 0) {
+                Some(value) => Err(value.to_string()),
+                None => Ok(image.map(|&value| value.unsigned_abs())),
+            },
+            Self::F32(image) => {
+                let integer = |value: &&f32| {
+                    !(value.fract() == 0.0 && **value >= 0.0 && **value <= F32_EXACT as f32)
+                };
+                match image.data().iter().find(integer) {
+                    Some(value) => Err(value.to_string()),
+                    None => Ok(image.map(|&value| value as u32)),
+                }
+            }
+        }
+    }
+}

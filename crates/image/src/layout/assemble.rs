@@ -1,0 +1,322 @@
+//! From planes found by a layout to a checked data set: one size per field, channels united by
+//! name, everything missing said.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use crate::names::{list_names, natural_order};
+use crate::{Dataset, Field, ImageError, OpenOptions, PlaneRef};
+
+/// A plane with the size that its header states.
+#[derive(Clone, Debug)]
+pub(super) struct Slot {
+    pub(super) place: PlaneRef,
+    pub(super) size: (usize, usize),
+}
+
+/// A field as a layout found it; unchecked.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Draft {
+    pub(super) name: String,
+    pub(super) plate: Option<String>,
+    pub(super) well: Option<String>,
+    pub(super) site: Option<u32>,
+    pub(super) time: Option<u32>,
+    /// Channel name and its planes along z.
+    pub(super) channels: Vec<(String, Vec<Option<Slot>>)>,
+    /// Pixel sizes stated by the files, in µm.
+    pub(super) pixel_um: Vec<f64>,
+    pub(super) metadata: BTreeMap<String, String>,
+}
+
+impl Draft {
+    pub(super) fn named(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+}
+
+/// What a layout found: its fields, the order of its channels, and what is odd.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) fields: Vec<Draft>,
+    /// Channels that come first, in this order, whether or not the first field has them.
+    pub(super) channel_order: Vec<String>,
+    pub(super) problems: Vec<String>,
+}
+
+/// Checks what was found and makes the data set of it.
+pub(super) fn assemble(
+    layout: &str,
+    root: &Path,
+    found: Found,
+    options: &OpenOptions,
+) -> Result<Dataset, ImageError> {
+    let Found {
+        mut fields,
+        channel_order,
+        mut problems,
+    } = found;
+    fields.sort_by(|a, b| natural_order(&a.name, &b.name));
+    drop_repeated_names(&mut fields, &mut problems);
+
+    let mut channels = channel_order;
+    for (name, _) in fields.iter().flat_map(|field| &field.channels) {
+        if !channels.contains(name) {
+            channels.push(name.clone());
+        }
+    }
+    let depths: Vec<usize> = channels
+        .iter()
+        .map(|name| {
+            let depth = |field: &Draft| {
+                field
+                    .channels
+                    .iter()
+                    .filter(|(n, _)| n == name)
+                    .map(|(_, z)| z.len())
+                    .max()
+            };
+            fields.iter().filter_map(depth).max().unwrap_or(0).max(1)
+        })
+        .collect();
+
+    let mut checked = Vec::with_capacity(fields.len());
+    for draft in fields {
+        if let Some(field) = check(draft, &channels, &depths, &mut problems) {
+            checked.push(field);
+        }
+    }
+    let present: Vec<bool> = (0..channels.len())
+        .map(|c| {
+            checked
+                .iter()
+                .any(|field| field.planes[c].iter().any(Option::is_some))
+        })
+        .collect();
+    keep(&mut channels, &present);
+    for field in &mut checked {
+        keep(&mut field.planes, &present);
+    }
+    report_missing(&channels, &checked, &mut problems);
+
+    if checked.is_empty() {
+        return Err(ImageError::NoImages {
+            path: root.to_path_buf(),
+            what: match problems.len() {
+                0 => "it has no TIFF or PNG file".into(),
+                1 => problems.remove(0),
+                n => format!("{} ({} more such problems)", problems[0], n - 1),
+            },
+            way_out: "name a plate, a folder of images or an image file".into(),
+        });
+    }
+    if !options.channels.is_empty() {
+        channels = renamed(root, &channels, &options.channels)?;
+    }
+    if let Some(um) = options.pixel_um {
+        if !(um.is_finite() && um > 0.0) {
+            return Err(ImageError::Misuse {
+                what: format!("`{um}` is no pixel size"),
+                way_out: "give the width of a pixel in um, such as 0.325".into(),
+            });
+        }
+        checked
+            .iter_mut()
+            .for_each(|field| field.pixel_um = Some(um));
+    }
+    Ok(Dataset {
+        layout: layout.to_string(),
+        root: root.to_path_buf(),
+        channels,
+        fields: checked,
+        problems,
+    })
+}
+
+fn keep<T>(items: &mut Vec<T>, keep: &[bool]) {
+    let mut keep = keep.iter();
+    items.retain(|_| *keep.next().expect("one flag per item"));
+}
+
+fn drop_repeated_names(fields: &mut Vec<Draft>, problems: &mut Vec<String>) {
+    let mut seen = HashSet::new();
+    fields.retain(|field| {
+        let fresh = seen.insert(field.name.clone());
+        if !fresh {
+            problems.push(format!(
+                "field `{}` occurs twice ({}); only the first is used",
+                field.name,
+                list_names(&files_of(field))
+            ));
+        }
+        fresh
+    });
+}
+
+fn files_of(field: &Draft) -> Vec<String> {
+    let slots = field
+        .channels
+        .iter()
+        .flat_map(|(_, planes)| planes.iter().flatten());
+    let mut files: Vec<PathBuf> = slots.map(|slot| slot.place.path.clone()).collect();
+    files.dedup();
+    files
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect()
+}
+
+/// One field with one size, or `None` with a problem if nothing of it can be used.
+fn check(
+    draft: Draft,
+    channels: &[String],
+    depths: &[usize],
+    problems: &mut Vec<String>,
+) -> Option<Field> {
+    let mut planes: Vec<Vec<Option<Slot>>> = vec![Vec::new(); channels.len()];
+    for (name, slots) in draft.channels {
+        let c = channels
+            .iter()
+            .position(|channel| *channel == name)
+            .expect("united above");
+        if planes[c].iter().any(Option::is_some) {
+            problems.push(format!(
+                "field `{}` has channel `{name}` twice; only the first is used",
+                draft.name
+            ));
+        } else {
+            planes[c] = slots;
+        }
+    }
+    for (planes, &depth) in planes.iter_mut().zip(depths) {
+        // A field whose channel is missing as a whole misses as many planes as the others have;
+        // a shallower stack of its own is no hole.
+        if planes.is_empty() {
+            planes.resize(depth, None);
+        }
+    }
+    let (height, width) = size_of_most(&planes)?;
+    for (channel, planes) in channels.iter().zip(&mut planes) {
+        for (z, slot) in planes.iter_mut().enumerate() {
+            if let Some(Slot {
+                size: (h, w),
+                place,
+            }) = slot
+                && (*h, *w) != (height, width)
+            {
+                problems.push(format!(
+                    "field `{}`: plane {} of channel `{channel}` is {h} x {w} and the others are {height} x {width}; it is left out (`{}`)",
+                    draft.name,
+                    z + 1,
+                    place.path.display()
+                ));
+                *slot = None;
+            }
+        }
+    }
+    Some(Field {
+        pixel_um: one_pixel_size(&draft.name, &draft.pixel_um, problems),
+        name: draft.name,
+        plate: draft.plate,
+        well: draft.well,
+        site: draft.site,
+        time: draft.time,
+        height,
+        width,
+        planes: planes
+            .into_iter()
+            .map(|planes| {
+                planes
+                    .into_iter()
+                    .map(|slot| slot.map(|slot| slot.place))
+                    .collect()
+            })
+            .collect(),
+        metadata: draft.metadata,
+    })
+}
+
+/// The size that most planes have; of equally frequent ones, the first.
+fn size_of_most(planes: &[Vec<Option<Slot>>]) -> Option<(usize, usize)> {
+    let sizes: Vec<_> = planes
+        .iter()
+        .flatten()
+        .flatten()
+        .map(|slot| slot.size)
+        .collect();
+    let count = |size: &(usize, usize)| sizes.iter().filter(|other| *other == size).count();
+    // `max_by_key` keeps the last of equals, so the order is turned around.
+    sizes.iter().rev().max_by_key(|size| count(size)).copied()
+}
+
+fn one_pixel_size(name: &str, stated: &[f64], problems: &mut Vec<String>) -> Option<f64> {
+    let first = *stated.first()?;
+    // Programs round calibrations differently; a part in a thousand is a pixel over a whole field.
+    match stated.iter().find(|um| (*um - first).abs() > 1e-3 * first) {
+        Some(other) => {
+            problems.push(format!(
+                "field `{name}` states the pixel sizes {first} um and {other} um, so none is taken"
+            ));
+            None
+        }
+        None => Some(first),
+    }
+}
+
+fn report_missing(channels: &[String], fields: &[Field], problems: &mut Vec<String>) {
+    for (c, channel) in channels.iter().enumerate() {
+        let without = |wanted: fn(&[Option<PlaneRef>]) -> bool| -> Vec<&str> {
+            let found = fields.iter().filter(|field| wanted(&field.planes[c]));
+            found.map(|field| field.name.as_str()).collect()
+        };
+        let total = fields.len();
+        let none = without(|planes| planes.iter().all(Option::is_none));
+        if !none.is_empty() {
+            problems.push(format!(
+                "channel `{channel}` is missing in {} of {total} fields: {}",
+                none.len(),
+                list_names(&none)
+            ));
+        }
+        let some = without(|planes| {
+            planes.iter().any(Option::is_none) && planes.iter().any(Option::is_some)
+        });
+        if !some.is_empty() {
+            problems.push(format!(
+                "channel `{channel}` misses some planes in {} of {total} fields: {}",
+                some.len(),
+                list_names(&some)
+            ));
+        }
+    }
+}
+
+fn renamed(root: &Path, found: &[String], wanted: &[String]) -> Result<Vec<String>, ImageError> {
+    let known: Vec<String> = found.iter().map(|channel| format!("`{channel}`")).collect();
+    let misuse = |what: String| ImageError::Misuse {
+        what,
+        way_out: format!(
+            "give a name for each of the channels found: {}",
+            known.join(", ")
+        ),
+    };
+    if wanted.len() != found.len() {
+        return Err(misuse(format!(
+            "{} channel names were given for `{}`, which has {} channels",
+            wanted.len(),
+            root.display(),
+            found.len()
+        )));
+    }
+    let distinct: HashSet<&String> = wanted.iter().collect();
+    if distinct.len() != wanted.len() {
+        return Err(misuse(format!(
+            "the channel names {} are not unique",
+            list_names(wanted)
+        )));
+    }
+    Ok(wanted.to_vec())
+}

@@ -1,0 +1,439 @@
+//! Plain folders and single files: one file per field with its channels as pages, or one file per
+//! channel, told apart by the end of the name.
+//!
+//! - `a.tif` + `a.json` (+ `a_labels.tif`, which is truth): pages are the `channels` of the JSON.
+//! - `set1_bf.tif`, `set1_dapi.tif` + `set1.json`: channels `bf` and `dapi` of the field `set1`.
+//!   Without a JSON the same holds for ends that are channel words ([`is_channel_word`]).
+//! - Any other scheme by a regular expression ([`OpenOptions::pattern`]).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use regex::Regex;
+use serde_json::Value;
+
+use super::sidecar::{self, Facts};
+use super::{Draft, Entries, Found, Layout, Notes, Pages, Slot, channels_of, drafts_by_time};
+use crate::format::read_info;
+use crate::names::{file_name, natural_order, stem, truth_stem};
+use crate::{ImageError, OpenOptions};
+
+pub(super) struct SingleFile;
+pub(super) struct Folder;
+
+impl Layout for SingleFile {
+    fn name(&self) -> &'static str {
+        "file"
+    }
+
+    fn recognise(&self, path: &Path) -> Result<bool, ImageError> {
+        Ok(path.is_file())
+    }
+
+    fn read(&self, path: &Path, options: &OpenOptions) -> Result<Found, ImageError> {
+        // A single file that cannot be read is the user's question, and its error the answer.
+        read_info(path)?;
+        let root = path.parent().unwrap_or(Path::new(""));
+        read_files(root, vec![path.to_path_buf()], options)
+    }
+}
+
+impl Layout for Folder {
+    fn name(&self) -> &'static str {
+        "folder"
+    }
+
+    fn recognise(&self, path: &Path) -> Result<bool, ImageError> {
+        Ok(path.is_dir() && !Entries::of(path)?.images.is_empty())
+    }
+
+    fn read(&self, path: &Path, options: &OpenOptions) -> Result<Found, ImageError> {
+        read_files(path, Entries::of(path)?.images, options)
+    }
+}
+
+/// Files that make one field, each with the name of its channel if it stands for one.
+struct Group {
+    name: String,
+    json: Option<PathBuf>,
+    members: Vec<(Option<String>, PathBuf)>,
+}
+
+/// Reads image files of the folder `root` as fields. Truth files among images are left out.
+pub(super) fn read_files(
+    root: &Path,
+    mut paths: Vec<PathBuf>,
+    options: &OpenOptions,
+) -> Result<Found, ImageError> {
+    let is_truth = |path: &PathBuf| truth_stem(&stem(path)).is_some();
+    if paths.iter().any(|path| !is_truth(path)) {
+        paths.retain(|path| !is_truth(path));
+    }
+    paths.sort_by(|a, b| natural_order(&file_name(a), &file_name(b)));
+    let mut notes = Notes::default();
+    let table = sidecar::table(
+        if root.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            root
+        },
+        &mut notes,
+    );
+    if let Some(pattern) = &options.pattern {
+        return by_pattern(pattern, paths, &table, notes);
+    }
+
+    let alone = Some(file_name(root)).filter(|name| !name.is_empty());
+    let alone = alone.or_else(|| {
+        // `.` and an empty parent have no name of their own until they are resolved.
+        let folder = if root.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            root
+        };
+        folder
+            .canonicalize()
+            .ok()
+            .map(|path| file_name(&path))
+            .filter(|name| !name.is_empty())
+    });
+    let alone = alone.unwrap_or_else(|| "image".into());
+    let mut fields = Vec::new();
+    for group in group(paths) {
+        let mut facts = Facts::default();
+        if let Some(json) = &group.json
+            && let Some(found) = Facts::from_json(json, &mut notes)
+        {
+            facts = found;
+        }
+        if let Some(row) = table.get(&group.name) {
+            facts.add(row);
+        }
+        let mut drafts: BTreeMap<String, Draft> = BTreeMap::new();
+        for (channel, path) in &group.members {
+            let Some(info) = notes.info(path) else {
+                continue;
+            };
+            let names = page_names(&facts, channel.as_deref(), info.pages.len());
+            let pages = match &names {
+                PageNames::Channels(names) => Pages::Channels(names),
+                PageNames::Planes => Pages::Planes,
+                PageNames::Unknown => Pages::Unknown,
+            };
+            let prefix = channel
+                .as_ref()
+                .map_or(String::new(), |channel| format!("{channel}_"));
+            let alone = channel.as_deref().unwrap_or(&alone);
+            let times = channels_of(path, &info, &pages, alone, &prefix, &mut notes);
+            for found in drafts_by_time(&group.name, times) {
+                let draft = drafts.entry(found.name.clone()).or_insert_with(|| Draft {
+                    time: found.time,
+                    metadata: facts.metadata.clone(),
+                    pixel_um: facts.pixel_um.into_iter().collect(),
+                    ..Draft::named(&found.name)
+                });
+                draft.channels.extend(found.channels);
+                draft.pixel_um.extend(info.pixel_um);
+            }
+        }
+        fields.extend(drafts.into_values());
+    }
+    Ok(Found {
+        fields,
+        channel_order: Vec::new(),
+        problems: notes.into_problems(),
+    })
+}
+
+/// Which files belong together, by the sidecars that lie beside them and by their names.
+fn group(paths: Vec<PathBuf>) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    let mut by_json: BTreeMap<PathBuf, Vec<(String, PathBuf)>> = BTreeMap::new();
+    let mut rest = Vec::new();
+    for path in paths {
+        let name = stem(&path);
+        let own = path.with_file_name(format!("{name}.json"));
+        if own.is_file() {
+            groups.push(Group {
+                name,
+                json: Some(own),
+                members: vec![(None, path)],
+            });
+            continue;
+        }
+        match shorter_names(&name).find_map(|(field, end)| {
+            let json = path.with_file_name(format!("{field}.json"));
+            json.is_file().then_some((json, end.to_string()))
+        }) {
+            Some((json, channel)) => by_json.entry(json).or_default().push((channel, path)),
+            None => rest.push(path),
+        }
+    }
+    for (json, members) in by_json {
+        if members.len() > 1 {
+            let members = members
+                .into_iter()
+                .map(|(c, path)| (Some(c), path))
+                .collect();
+            groups.push(Group {
+                name: stem(&json),
+                json: Some(json),
+                members,
+            });
+        } else {
+            // A single file is a field of its own name; the sidecar still tells about it.
+            groups.extend(members.into_iter().map(|(_, path)| Group {
+                name: stem(&path),
+                json: Some(json.clone()),
+                members: vec![(None, path)],
+            }));
+        }
+    }
+    let mut by_word: BTreeMap<(PathBuf, String), Vec<(String, PathBuf)>> = BTreeMap::new();
+    for path in rest {
+        let name = stem(&path);
+        let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
+        let cut = shorter_names(&name)
+            .next()
+            .filter(|(_, end)| is_channel_word(end));
+        match cut {
+            Some((field, channel)) => by_word
+                .entry((folder, field.to_string()))
+                .or_default()
+                .push((channel.to_string(), path)),
+            None => groups.push(Group {
+                name,
+                json: None,
+                members: vec![(None, path)],
+            }),
+        }
+    }
+    for ((_, name), members) in by_word {
+        if members.len() > 1 {
+            let members = members
+                .into_iter()
+                .map(|(c, path)| (Some(c), path))
+                .collect();
+            groups.push(Group {
+                name,
+                json: None,
+                members,
+            });
+        } else {
+            groups.extend(members.into_iter().map(|(_, path)| Group {
+                name: stem(&path),
+                json: None,
+                members: vec![(None, path)],
+            }));
+        }
+    }
+    groups
+}
+
+/// `a_b_c` as (`a_b`, `c`), (`a`, `b_c`): the longest field name first.
+fn shorter_names(name: &str) -> impl Iterator<Item = (&str, &str)> {
+    name.rmatch_indices(['_', '-', ' '])
+        .map(|(at, _)| (&name[..at], &name[at + 1..]))
+        .filter(|(field, end)| !field.is_empty() && !end.is_empty())
+}
+
+/// Whether the end of a file name is a common name of a channel, so that files which differ only
+/// in it are channels of one field. Any other end stays part of the field's name.
+fn is_channel_word(end: &str) -> bool {
+    const WORDS: [&str; 36] = [
+        "bf",
+        "brightfield",
+        "bright",
+        "trans",
+        "transmitted",
+        "tl",
+        "tld",
+        "phase",
+        "ph",
+        "dic",
+        "fluo",
+        "fluorescence",
+        "dapi",
+        "hoechst",
+        "nuc",
+        "nuclei",
+        "nucleus",
+        "nuclear",
+        "h2b",
+        "gfp",
+        "egfp",
+        "fitc",
+        "yfp",
+        "rfp",
+        "tritc",
+        "mcherry",
+        "texasred",
+        "cy3",
+        "cy5",
+        "cfp",
+        "mito",
+        "mitochondria",
+        "cyto",
+        "cytoplasm",
+        "actin",
+        "tubulin",
+    ];
+    let lower = end.to_lowercase();
+    let numbered = ["ch", "c", "w", "channel"].iter().any(|prefix| {
+        lower.strip_prefix(prefix).is_some_and(|number| {
+            (1..=2).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit())
+        })
+    });
+    numbered || WORDS.contains(&lower.as_str())
+}
+
+enum PageNames {
+    Unknown,
+    Planes,
+    Channels(Vec<String>),
+}
+
+/// What a sidecar says about the pages of a file.
+///
+/// For a file with all channels: the list `channels`. For the file of one channel (`set1_bf.tif`):
+/// `bf_pages`, whose texts name channels unless they speak of depth, or the list `planes` if it
+/// has an entry per page; a stack of one channel otherwise.
+fn page_names(facts: &Facts, channel: Option<&str>, pages: usize) -> PageNames {
+    let Some(channel) = channel else {
+        if let Some(names) = facts.texts("channels") {
+            return PageNames::Channels(names);
+        }
+        let planes = facts.json.get("planes").and_then(Value::as_array);
+        return match planes {
+            Some(list) if list.len() == pages => PageNames::Planes,
+            _ => PageNames::Unknown,
+        };
+    };
+    if pages == 1 {
+        return PageNames::Planes;
+    }
+    match facts.texts(&format!("{channel}_pages")) {
+        Some(names) if names.len() == pages && !names.iter().any(|name| is_depth(name)) => {
+            PageNames::Channels(names)
+        }
+        _ => PageNames::Planes,
+    }
+}
+
+fn is_depth(name: &str) -> bool {
+    let lower = name.to_lowercase();
+    let rest = lower
+        .strip_prefix('z')
+        .map(|rest| rest.trim_start_matches(['_', '-', '=', ' ']));
+    let numbered = rest.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    numbered
+        || lower.parse::<f64>().is_ok()
+        || ["depth", "plane", "slice", "defocus", "focus"]
+            .iter()
+            .any(|word| lower.contains(word))
+}
+
+/// Files named by a regular expression with named groups.
+fn by_pattern(
+    pattern: &str,
+    paths: Vec<PathBuf>,
+    table: &BTreeMap<String, Facts>,
+    mut notes: Notes,
+) -> Result<Found, ImageError> {
+    let misuse = |what: String| ImageError::Misuse {
+        what,
+        way_out: "write one such as `(?<name>.+)_z(?<z>\\d+)_(?<channel>[^_]+)`".into(),
+    };
+    let regex = Regex::new(pattern).map_err(|error| {
+        misuse(format!(
+            "the pattern `{pattern}` is no regular expression ({})",
+            first_line(&error.to_string())
+        ))
+    })?;
+    let has = |group: &str| regex.capture_names().flatten().any(|name| name == group);
+    if !has("name") && !has("well") {
+        return Err(misuse(format!(
+            "the pattern `{pattern}` has no group `name` or `well`"
+        )));
+    }
+    struct Member {
+        channel: String,
+        z: u32,
+        slot: Slot,
+    }
+    let mut members: BTreeMap<String, (Draft, Vec<Member>)> = BTreeMap::new();
+    for path in paths {
+        let full = stem(&path);
+        let Some(found) = regex.captures(&full) else {
+            notes.add(
+                format!("the name does not match the pattern `{pattern}`"),
+                &path,
+            );
+            continue;
+        };
+        let text = |group: &str| found.name(group).map(|m| m.as_str().to_string());
+        let number = |group: &str| text(group).and_then(|digits| digits.parse::<u32>().ok());
+        let Some(info) = notes.info(&path) else {
+            continue;
+        };
+        if info.pages.len() > 1 {
+            notes.add("it has several pages, of which the first is used", &path);
+        }
+        let mut draft = Draft {
+            well: text("well"),
+            site: number("site"),
+            time: number("time"),
+            ..Draft::default()
+        };
+        draft.name = text("name").unwrap_or_else(|| {
+            let well = draft.well.clone().unwrap_or_default();
+            draft
+                .site
+                .map_or(well.clone(), |site| format!("{well}_s{site}"))
+        });
+        if let Some(time) = draft.time {
+            draft.name += &format!("_t{time:03}");
+        }
+        let (draft, list) = members
+            .entry(draft.name.clone())
+            .or_insert_with(|| (draft, Vec::new()));
+        draft.pixel_um.extend(info.pixel_um);
+        list.push(Member {
+            channel: text("channel").unwrap_or_else(|| "image".into()),
+            z: number("z").unwrap_or(0),
+            slot: Slot {
+                place: crate::PlaneRef { path, page: 0 },
+                size: info.pages[0],
+            },
+        });
+    }
+    let mut fields = Vec::new();
+    for (mut draft, mut list) in members.into_values() {
+        list.sort_by(|a, b| natural_order(&a.channel, &b.channel).then(a.z.cmp(&b.z)));
+        for member in list {
+            let slot = Some(member.slot);
+            match draft
+                .channels
+                .last_mut()
+                .filter(|(name, _)| *name == member.channel)
+            {
+                Some((_, planes)) => planes.push(slot),
+                None => draft.channels.push((member.channel, vec![slot])),
+            }
+        }
+        if let Some(facts) = table.get(&draft.name) {
+            draft.metadata = facts.metadata.clone();
+            draft.pixel_um.extend(facts.pixel_um);
+        }
+        fields.push(draft);
+    }
+    Ok(Found {
+        fields,
+        channel_order: Vec::new(),
+        problems: notes.into_problems(),
+    })
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().last().unwrap_or_default().trim().to_string()
+}

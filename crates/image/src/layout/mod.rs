@@ -1,0 +1,303 @@
+//! How images lie in folders: one file per layout behind one registry.
+//!
+//! A layout recognises a path and lists the fields it finds; `assemble` checks them and makes the
+//! data set. A new layout is a file with an implementation of [`Layout`] and a line in
+//! [`LAYOUTS`]; the contract test then covers it.
+
+mod assemble;
+mod files;
+mod parallel;
+mod sidecar;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use assemble::{Draft, Found, Slot, assemble};
+
+use crate::format::{FileInfo, read_info};
+use crate::names::{file_name, is_image_name, list_names, natural_order};
+use crate::{Dataset, ImageError, OpenOptions, PlaneRef};
+
+/// One way in which images lie in a folder.
+trait Layout: Sync {
+    /// The word for it in `inspect`.
+    fn name(&self) -> &'static str;
+    /// Whether `path` looks like it; cheap, and wrong rather in the negative.
+    fn recognise(&self, path: &Path) -> Result<bool, ImageError>;
+    /// Lists the fields at `path`; files that cannot be used go to the problems.
+    fn read(&self, path: &Path, options: &OpenOptions) -> Result<Found, ImageError>;
+}
+
+/// All layouts; the first that recognises a path reads it, so the particular come first.
+const LAYOUTS: [&dyn Layout; 3] = [
+    &files::SingleFile,
+    &parallel::ParallelFolders,
+    &files::Folder,
+];
+
+/// The names of all layouts, in the order in which they are tried.
+pub fn layout_names() -> Vec<&'static str> {
+    LAYOUTS.iter().map(|layout| layout.name()).collect()
+}
+
+pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset, ImageError> {
+    std::fs::metadata(path).map_err(|error| ImageError::read(path, error))?;
+    for layout in LAYOUTS {
+        if layout.recognise(path)? {
+            return assemble(layout.name(), path, layout.read(path, options)?, options);
+        }
+    }
+    Err(nothing_here(path)?)
+}
+
+pub(crate) fn open_files(paths: &[PathBuf], options: &OpenOptions) -> Result<Dataset, ImageError> {
+    let root = paths
+        .first()
+        .and_then(|path| path.parent())
+        .unwrap_or(Path::new(""));
+    if let [path] = paths {
+        return open(path, options);
+    }
+    for path in paths {
+        if std::fs::metadata(path)
+            .map_err(|error| ImageError::read(path, error))?
+            .is_dir()
+        {
+            return Err(ImageError::Misuse {
+                what: format!(
+                    "`{}` is a folder among {} paths",
+                    path.display(),
+                    paths.len()
+                ),
+                way_out: "open each folder by itself, or name image files only".into(),
+            });
+        }
+    }
+    let found = files::read_files(root, paths.to_vec(), options)?;
+    assemble(files::Folder.name(), root, found, options)
+}
+
+/// Why no layout took a folder.
+fn nothing_here(path: &Path) -> Result<ImageError, ImageError> {
+    let mut filled = Vec::new();
+    for folder in Entries::of(path)?.folders {
+        if !Entries::of(&folder)?.images.is_empty() {
+            filled.push(file_name(&folder));
+        }
+    }
+    let (what, way_out) = if filled.is_empty() {
+        (
+            "it has no TIFF or PNG file",
+            "name a plate, a folder of images or an image file",
+        )
+    } else {
+        (
+            "its folders share no file names, so they are no channels of the same fields",
+            "name one of the folders in it",
+        )
+    };
+    let what = match filled.len() {
+        0 => what.to_string(),
+        _ => format!("{what} ({})", list_names(&filled)),
+    };
+    Ok(ImageError::NoImages {
+        path: path.to_path_buf(),
+        what,
+        way_out: way_out.into(),
+    })
+}
+
+/// The entries of one folder, hidden ones left out, in natural order.
+struct Entries {
+    images: Vec<PathBuf>,
+    folders: Vec<PathBuf>,
+    others: Vec<PathBuf>,
+}
+
+impl Entries {
+    fn of(folder: &Path) -> Result<Self, ImageError> {
+        let mut entries = Self {
+            images: Vec::new(),
+            folders: Vec::new(),
+            others: Vec::new(),
+        };
+        let listing = std::fs::read_dir(folder).map_err(|error| ImageError::read(folder, error))?;
+        for entry in listing {
+            let path = entry
+                .map_err(|error| ImageError::read(folder, error))?
+                .path();
+            if file_name(&path).starts_with('.') {
+                continue;
+            }
+            let list = if path.is_dir() {
+                &mut entries.folders
+            } else if is_image_name(&path) {
+                &mut entries.images
+            } else {
+                &mut entries.others
+            };
+            list.push(path);
+        }
+        for list in [
+            &mut entries.images,
+            &mut entries.folders,
+            &mut entries.others,
+        ] {
+            list.sort_by(|a, b| natural_order(&file_name(a), &file_name(b)));
+        }
+        Ok(entries)
+    }
+}
+
+/// Problems gathered by their sentence, so that a thousand files with the same fault make one line.
+#[derive(Default)]
+struct Notes {
+    by_sentence: BTreeMap<String, Vec<String>>,
+}
+
+impl Notes {
+    fn add(&mut self, sentence: impl Into<String>, file: &Path) {
+        self.by_sentence
+            .entry(sentence.into())
+            .or_default()
+            .push(file_name(file));
+    }
+
+    /// Reads a header; a file that fails becomes a problem instead.
+    fn info(&mut self, path: &Path) -> Option<FileInfo> {
+        match read_info(path) {
+            Ok(info) => {
+                for problem in &info.problems {
+                    self.add(problem.clone(), path);
+                }
+                Some(info)
+            }
+            Err(error) => {
+                self.by_sentence.entry(error.to_string()).or_default();
+                None
+            }
+        }
+    }
+
+    fn into_problems(self) -> Vec<String> {
+        self.by_sentence
+            .into_iter()
+            .map(|(sentence, files)| match files.len() {
+                0 => sentence,
+                _ => format!("{}: {sentence}", list_names(&files)),
+            })
+            .collect()
+    }
+}
+
+/// What the pages of a file are, where the file itself does not say.
+enum Pages<'a> {
+    Unknown,
+    Planes,
+    Channels(&'a [String]),
+}
+
+/// The channels of one file at each of its time points.
+///
+/// `alone` is the name of the channel if there is only one; `prefix` goes before the names of
+/// several. Pages of unknown meaning become channels `page1`, `page2`, ..: three planes named as
+/// channels can still be used as planes, whereas the reverse would hide the stains.
+fn channels_of(
+    path: &Path,
+    info: &FileInfo,
+    pages: &Pages<'_>,
+    alone: &str,
+    prefix: &str,
+    notes: &mut Notes,
+) -> Vec<Vec<(String, Vec<Option<Slot>>)>> {
+    let slot = |page: usize| {
+        let place = PlaneRef {
+            path: path.to_path_buf(),
+            page,
+        };
+        info.pages.get(page).map(|&size| Slot { place, size })
+    };
+    let count = info.pages.len();
+    let each_page = |names: &[String]| {
+        vec![
+            names
+                .iter()
+                .enumerate()
+                .map(|(p, name)| (name.clone(), vec![slot(p)]))
+                .collect(),
+        ]
+    };
+    if let Pages::Channels(names) = pages {
+        if names.len() == count {
+            return each_page(names);
+        }
+        if info.axes.is_none_or(|axes| axes.channels != names.len()) {
+            notes.add(
+                format!(
+                    "{} channels are named, but the file has {count} pages",
+                    names.len()
+                ),
+                path,
+            );
+        }
+    }
+    if let Some(axes) = info.axes {
+        let names: Vec<String> = match pages {
+            Pages::Channels(names) if names.len() == axes.channels => names.to_vec(),
+            _ if info.channels.len() == axes.channels => info.channels.clone(),
+            _ if axes.channels == 1 => vec![alone.to_string()],
+            _ => (1..=axes.channels)
+                .map(|c| format!("{prefix}C{c}"))
+                .collect(),
+        };
+        return (0..axes.times)
+            .map(|t| {
+                let planes = |c| {
+                    (0..axes.planes)
+                        .map(|z| slot(axes.page(c, z, t)))
+                        .collect::<Vec<_>>()
+                };
+                names
+                    .iter()
+                    .enumerate()
+                    .map(|(c, name)| (name.clone(), planes(c)))
+                    .collect()
+            })
+            .collect();
+    }
+    if count == 1 {
+        return vec![vec![(alone.to_string(), vec![slot(0)])]];
+    }
+    // More pages than a microscope has channels are a stack.
+    const MOST_CHANNELS: usize = 32;
+    if matches!(pages, Pages::Planes) || count > MOST_CHANNELS {
+        return vec![vec![(alone.to_string(), (0..count).map(slot).collect())]];
+    }
+    notes.add(
+        format!(
+            "nothing says whether its {count} pages are channels or planes; they are taken as channels `{prefix}page1` to `{prefix}page{count}`"
+        ),
+        path,
+    );
+    let names: Vec<String> = (1..=count).map(|p| format!("{prefix}page{p}")).collect();
+    each_page(&names)
+}
+
+/// One draft per time point, named with `_tNNN` where there are several.
+fn drafts_by_time(name: &str, times: Vec<Vec<(String, Vec<Option<Slot>>)>>) -> Vec<Draft> {
+    let several = times.len() > 1;
+    times
+        .into_iter()
+        .enumerate()
+        .map(|(t, channels)| Draft {
+            name: if several {
+                format!("{name}_t{:03}", t + 1)
+            } else {
+                name.to_string()
+            },
+            time: several.then_some(t as u32 + 1),
+            channels,
+            ..Draft::default()
+        })
+        .collect()
+}

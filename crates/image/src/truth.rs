@@ -1,0 +1,201 @@
+//! Truth images: labels, class masks, and telling one from the other.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::format::read_pixels;
+use crate::names::{is_image_name, natural_order, stem, truth_stem};
+use crate::{Image, ImageError};
+
+/// Reads instance labels: 0 = background, any other integer one object.
+///
+/// Unsigned and signed integers and whole-numbered floats are taken, from the first page.
+///
+/// # Errors
+/// [`ImageError::WrongContent`] for negative or fractional values (an intensity image or
+/// probabilities), and the errors of [`crate::read_plane`].
+pub fn read_labels(path: &Path) -> Result<Image<u32>, ImageError> {
+    read_pixels(path, 0)?
+        .into_integers()
+        .map_err(|value| ImageError::WrongContent {
+            path: path.to_path_buf(),
+            expected: "labels",
+            found: format!("it has the value `{value}`, and labels are whole numbers from 0"),
+            way_out: "give label images, or intensities as images".into(),
+        })
+}
+
+/// Reads a class mask: one class (0 to 255) per pixel, from the first page.
+///
+/// Which classes are allowed is for the caller to say; see [`MaskContent`] for what a mask seems
+/// to hold.
+///
+/// # Errors
+/// [`ImageError::WrongContent`] for values above 255, negative or fractional ones, and the errors
+/// of [`crate::read_plane`].
+pub fn read_class_mask(path: &Path) -> Result<Image<u8>, ImageError> {
+    let wrong = |value: String, way_out: &str| ImageError::WrongContent {
+        path: path.to_path_buf(),
+        expected: "a class mask",
+        found: format!("it has the value `{value}`, and classes are whole numbers from 0 to 255"),
+        way_out: way_out.into(),
+    };
+    let values = read_pixels(path, 0)?
+        .into_integers()
+        .map_err(|value| wrong(value, "give class masks, or intensities as images"))?;
+    match values.data().iter().find(|&&value| value > 255) {
+        Some(value) => Err(wrong(
+            value.to_string(),
+            "if these are instance labels, give them as labels",
+        )),
+        None => Ok(values.map(|&value| value as u8)),
+    }
+}
+
+/// What the values of a truth image suggest that it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MaskContent {
+    /// Only 0.
+    Empty,
+    /// Background and one other value, which is 1 or 255: a binary mask.
+    Binary {
+        /// The value of the foreground.
+        foreground: u32,
+    },
+    /// At most [`MAX_CLASSES`] different values, none above [`MAX_CLASSES`] but 255 (ignored).
+    Classes {
+        /// The values that occur, ascending.
+        values: Vec<u32>,
+    },
+    /// Anything else: instance labels.
+    Labels {
+        /// Number of different values but 0.
+        objects: usize,
+        /// The largest value.
+        largest: u32,
+    },
+}
+
+/// Most classes a mask is believed to have; more different values mean instance labels.
+///
+/// The schemes here have four; eight leaves room for foreign masks. A label image of a few objects
+/// (fewer than eight) cannot be told from a class mask by its values alone, so that callers judge
+/// a folder by all its files.
+pub const MAX_CLASSES: u32 = 8;
+
+impl MaskContent {
+    /// Judges the values of a class mask or label image.
+    pub fn of<T: Copy + Into<u32>>(image: &Image<T>) -> Self {
+        let mut values = BTreeSet::new();
+        let mut last = None;
+        for &value in image.data() {
+            let value = value.into();
+            // Neighbours are mostly equal; this keeps the set out of the inner loop.
+            if last != Some(value) {
+                values.insert(value);
+                last = Some(value);
+            }
+        }
+        let objects: Vec<u32> = values.iter().copied().filter(|&value| value != 0).collect();
+        match objects[..] {
+            [] => Self::Empty,
+            [foreground @ (1 | 255)] => Self::Binary { foreground },
+            _ if objects
+                .iter()
+                .all(|&value| value < MAX_CLASSES || value == 255) =>
+            {
+                Self::Classes {
+                    values: values.into_iter().collect(),
+                }
+            }
+            [.., largest] => Self::Labels {
+                objects: objects.len(),
+                largest,
+            },
+        }
+    }
+}
+
+/// One truth file of a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TruthFile {
+    /// The name of the field it belongs to: the file name without extension and truth suffix.
+    pub name: String,
+    /// The truth suffix that was cut, such as `_labels`; empty without one.
+    pub suffix: String,
+    /// The file.
+    pub path: PathBuf,
+}
+
+/// The truth files of a folder, in natural order of their names.
+///
+/// Where the folder holds any file with a truth suffix ([`crate::truth_stem`]), only those are
+/// truth and the others are images; otherwise every image file is.
+///
+/// # Errors
+/// [`ImageError::Read`] if the folder cannot be read, [`ImageError::NoImages`] if it holds none.
+pub fn truth_files(folder: &Path) -> Result<Vec<TruthFile>, ImageError> {
+    let entries = std::fs::read_dir(folder).map_err(|error| ImageError::read(folder, error))?;
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry
+            .map_err(|error| ImageError::read(folder, error))?
+            .path();
+        if !is_image_name(&path) || path.is_dir() {
+            continue;
+        }
+        let full = stem(&path);
+        let name = truth_stem(&full).unwrap_or(&full).to_string();
+        let suffix = full[name.len()..].to_string();
+        files.push(TruthFile { name, suffix, path });
+    }
+    if files.iter().any(|file| !file.suffix.is_empty()) {
+        files.retain(|file| !file.suffix.is_empty());
+    }
+    if files.is_empty() {
+        return Err(ImageError::NoImages {
+            path: folder.to_path_buf(),
+            what: "it has no TIFF or PNG file".into(),
+            way_out: "name the folder that holds the masks or labels".into(),
+        });
+    }
+    files.sort_by(|a, b| natural_order(&a.name, &b.name).then_with(|| a.path.cmp(&b.path)));
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(values: &[u32]) -> Image<u32> {
+        Image::new(1, values.len(), values.to_vec())
+    }
+
+    #[test]
+    fn content_is_told_by_values() {
+        assert_eq!(MaskContent::of(&row(&[0, 0])), MaskContent::Empty);
+        assert_eq!(
+            MaskContent::of(&row(&[0, 255])),
+            MaskContent::Binary { foreground: 255 }
+        );
+        assert_eq!(
+            MaskContent::of(&row(&[0, 1, 1])),
+            MaskContent::Binary { foreground: 1 }
+        );
+        let classes = MaskContent::Classes {
+            values: vec![0, 1, 2, 255],
+        };
+        assert_eq!(MaskContent::of(&row(&[2, 0, 255, 1])), classes);
+        let labels = MaskContent::Labels {
+            objects: 2,
+            largest: 300,
+        };
+        assert_eq!(MaskContent::of(&row(&[0, 7, 300])), labels);
+        // One object with an odd number is a label and no binary mask.
+        let one = MaskContent::Labels {
+            objects: 1,
+            largest: 17,
+        };
+        assert_eq!(MaskContent::of(&row(&[0, 17])), one);
+    }
+}

@@ -1,0 +1,77 @@
+//! A file appears under its name whole, or not at all.
+
+use std::io::Write;
+use std::path::Path;
+
+use crate::ImageError;
+
+/// Writes `bytes` to `path`: into a temporary file of the same folder, then by renaming.
+///
+/// An existing file is replaced. After an error the old file, if any, is still there and the
+/// temporary one is gone.
+///
+/// # Errors
+/// [`ImageError::Write`] naming `path`: the folder is missing or read-only, the disk is full.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), ImageError> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let fail = |error: std::io::Error| ImageError::write(path, error);
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".stainfree-").suffix(".part");
+    // The permissions of an ordinary new file, cut down by the user's umask, instead of those of
+    // a private temporary file: results are often shared between accounts.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder).map_err(fail)?;
+    file.write_all(bytes)
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(fail)?;
+    file.persist(path).map_err(|error| fail(error.error))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replaces_and_leaves_nothing_beside() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("Zellen & Kerne ä.bin");
+        write_atomic(&path, b"old").expect("written");
+        write_atomic(&path, b"new").expect("replaced");
+        assert_eq!(std::fs::read(&path).expect("readable"), b"new");
+        assert_eq!(
+            std::fs::read_dir(folder.path()).expect("a folder").count(),
+            1
+        );
+    }
+
+    #[test]
+    fn a_missing_folder_is_named_with_the_way_out() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("missing").join("a.tif");
+        let text = write_atomic(&path, b"x")
+            .expect_err("no folder")
+            .to_string();
+        assert!(
+            text.starts_with(&format!("cannot write `{}`", path.display())),
+            "{text}"
+        );
+        assert!(text.ends_with("create its folder first"), "{text}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn others_may_read_what_was_written() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (ours, plain) = (folder.path().join("ours"), folder.path().join("plain"));
+        write_atomic(&ours, b"x").expect("written");
+        std::fs::write(&plain, b"x").expect("written");
+        let mode = |path| std::fs::metadata(path).expect("there").permissions().mode();
+        assert_eq!(mode(&ours), mode(&plain));
+    }
+}
