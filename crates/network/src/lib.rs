@@ -3,11 +3,16 @@
 //! Knows arrays and model files; knows nothing of plates and projects.
 #![forbid(unsafe_code)]
 
+pub mod augment;
+pub mod crops;
 pub mod encoder;
 pub mod graph;
+pub mod input;
 pub mod loss;
+pub mod optimiser;
 pub mod parameters;
 pub mod random;
+pub mod recipe;
 pub mod unet;
 
 pub use encoder::Encoder;
