@@ -1,1 +1,33 @@
-//! Placeholder.
+//! The virtual microscope: exact cells, and images of them as a microscope would take them.
+//!
+//! [`PlateSpec`] says what to simulate; [`simulate_field`] makes one field with its truth;
+//! [`write_plate`] writes a whole plate as an ImageXpress export with a truth folder.
+//!
+//! From the specimen to the counts, one module each: `population` (which cells lie where),
+//! `raster` (which pixel is whose), `matter` (phase, absorption, stain), `transfer` and `fft` (the
+//! optics), `camera` (light, noise, counts), `truth`, `plate` with `metadata` and `tiff_file` (files).
+
+#![forbid(unsafe_code)]
+
+mod camera;
+mod error;
+mod fft;
+mod field;
+mod matter;
+mod metadata;
+mod noise;
+mod outline;
+mod plate;
+mod population;
+mod raster;
+mod rng;
+mod spec;
+mod tiff_file;
+mod transfer;
+mod truth;
+
+pub use error::SpecimenError;
+pub use field::{SimulatedField, simulate_field};
+pub use plate::{CHANNELS, PlateSummary, write_plate};
+pub use spec::{Degrade, Optics, PlateSpec};
+pub use truth::{CellRecord, Truth};

@@ -1,0 +1,321 @@
+//! A simulated plate on disk: an ImageXpress exported plate and its truth.
+//!
+//! ```text
+//! OUT/plate/sim1_Plate_4312/sim1.HTD                     (repeated in every folder below)
+//!           TimePoint_1/ZStep_1/sim1_B02_s1_w1.TIF       lowest brightfield plane
+//!           TimePoint_1/ZStep_1/sim1_B02_s1_w2.TIF       nuclear stain, single plane
+//!           TimePoint_1/ZStep_2/sim1_B02_s1_w1.TIF       nominal brightfield plane
+//! OUT/truth/{classes,nuclei,cells}/B02_s1.tif
+//! OUT/truth/cells.csv
+//! ```
+//!
+//! With one plane there are no `ZStep` folders. Everything is written to a hidden folder in `OUT`
+//! and moved when complete, so a killed run leaves no half plate.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use crate::error::SpecimenError;
+use crate::field::{SimulatedField, simulate_field};
+use crate::metadata::{htd, plane_description};
+use crate::rng::Key;
+use crate::spec::PlateSpec;
+use crate::tiff_file::{Pixels, write_tiff};
+
+/// Names of the channels, in the order of their waves.
+pub const CHANNELS: [&str; 3] = ["Brightfield", "Hoechst", "MitoTracker"];
+
+/// What [`write_plate`] wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlateSummary {
+    /// Folder of the plate: the one that holds the topmost HTD file.
+    pub plate: PathBuf,
+    /// Folder of the truth.
+    pub truth: PathBuf,
+    /// Number of fields.
+    pub fields: usize,
+    /// Number of cells in all fields, and how many of them are in mitosis.
+    pub cells: usize,
+    /// See `cells`.
+    pub mitotic: usize,
+}
+
+/// Folder in `OUT` in which a plate is made.
+const UNFINISHED: &str = ".simulating";
+
+/// Pixels that may be simulated at a time; each costs about 100 bytes of memory.
+const PIXELS_AT_A_TIME: usize = 2160 * 2160 * 2;
+
+/// Names of a plate.
+pub(crate) struct PlateNames {
+    /// Name of the plate, the first part of every file name.
+    pub(crate) plate: String,
+    /// Folder of the plate.
+    pub(crate) folder: String,
+    /// Its unique identifier, in the form of a UUID.
+    pub(crate) identifier: String,
+}
+
+impl PlateNames {
+    pub(crate) fn new(spec: &PlateSpec) -> Self {
+        let plate = format!("sim{}{}", spec.seed, if spec.unstained { "u" } else { "" });
+        let key = Key::new(spec.seed).with(u64::from(spec.unstained));
+        let (high, low) = (key.bits(0), key.bits(1));
+        PlateNames {
+            folder: format!("{plate}_Plate_{}", 1000 + high % 9000),
+            plate,
+            identifier: format!(
+                "{:08x}-{:04x}-4{:03x}-a{:03x}-{:012x}",
+                high >> 32,
+                (high >> 16) & 0xFFFF,
+                high & 0xFFF,
+                low >> 52,
+                low & 0xFFFF_FFFF_FFFF
+            ),
+        }
+    }
+}
+
+/// Simulates a plate and writes it to `out/plate` and `out/truth`.
+///
+/// `progress(done, total)` is called with the number of finished fields, first with 0. The files
+/// are the same bytes for the same `spec`, whatever the number of threads.
+///
+/// # Errors
+/// [`SpecimenError::Spec`] for values that cannot be simulated, [`SpecimenError::Exists`] if `out`
+/// already holds a plate or truth, [`SpecimenError::Write`] and [`SpecimenError::Encode`] if a file
+/// cannot be written.
+pub fn write_plate(
+    spec: &PlateSpec,
+    out: &Path,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<PlateSummary, SpecimenError> {
+    spec.validate()?;
+    let (plate, truth) = (out.join("plate"), out.join("truth"));
+    for path in [&plate, &truth] {
+        if path.symlink_metadata().is_ok() {
+            return Err(SpecimenError::Exists { path: path.clone() });
+        }
+    }
+    let unfinished = out.join(UNFINISHED);
+    if unfinished.exists() {
+        std::fs::remove_dir_all(&unfinished).map_err(wrote(&unfinished))?;
+    }
+    let names = PlateNames::new(spec);
+    let folders = Folders::create(spec, &names, &unfinished)?;
+
+    let fields: Vec<(usize, usize)> = (0..spec.wells)
+        .flat_map(|well| (0..spec.sites).map(move |site| (well, site)))
+        .collect();
+    // Small fields are simulated side by side; large ones one by one, each on all threads.
+    let together = (PIXELS_AT_A_TIME / (spec.side * spec.side)).clamp(1, 64);
+    let mut rows = Vec::with_capacity(fields.len());
+    progress(0, fields.len());
+    for batch in fields.chunks(together.min(rayon::current_num_threads())) {
+        let done: Vec<Result<Vec<CellRow>, SpecimenError>> = batch
+            .par_iter()
+            .map(|&(well, site)| {
+                let field = simulate_field(spec, well, site)?;
+                folders.write_field(spec, &names, well, &field)?;
+                Ok(rows_of(&field))
+            })
+            .collect();
+        for field in done {
+            rows.push(field?);
+        }
+        progress(rows.len(), fields.len());
+    }
+    let rows = rows.concat();
+    write_table(&folders.truth.join("cells.csv"), &rows)?;
+
+    std::fs::rename(&folders.truth, &truth).map_err(wrote(&truth))?;
+    std::fs::rename(unfinished.join("plate"), &plate).map_err(wrote(&plate))?;
+    std::fs::remove_dir_all(&unfinished).map_err(wrote(&unfinished))?;
+    Ok(PlateSummary {
+        plate: plate.join(&names.folder),
+        truth,
+        fields: fields.len(),
+        cells: rows.len(),
+        mitotic: rows.iter().filter(|row| row.mitotic).count(),
+    })
+}
+
+/// Turns an input-output error into one that names `path`.
+fn wrote(path: &Path) -> impl FnOnce(std::io::Error) -> SpecimenError {
+    let path = path.to_path_buf();
+    move |source| SpecimenError::Write { path, source }
+}
+
+/// Where the files of a plate go.
+struct Folders {
+    /// One folder for each brightfield plane; stains lie in the first.
+    steps: Vec<PathBuf>,
+    truth: PathBuf,
+}
+
+impl Folders {
+    fn create(spec: &PlateSpec, names: &PlateNames, root: &Path) -> Result<Self, SpecimenError> {
+        let plate = root.join("plate").join(&names.folder);
+        let time = plate.join("TimePoint_1");
+        let steps: Vec<PathBuf> = if spec.planes == 1 {
+            vec![time.clone()]
+        } else {
+            (1..=spec.planes)
+                .map(|step| time.join(format!("ZStep_{step}")))
+                .collect()
+        };
+        let truth = root.join("truth");
+        let kinds = ["classes", "nuclei", "cells"].map(|kind| truth.join(kind));
+        for folder in steps.iter().chain(&kinds) {
+            std::fs::create_dir_all(folder).map_err(wrote(folder))?;
+        }
+        let description = htd(spec, names);
+        let mut places = vec![plate, time];
+        places.extend(steps.iter().cloned());
+        places.dedup();
+        for folder in places {
+            let path = folder.join(format!("{}.HTD", names.plate));
+            write_atomic(&path, description.as_bytes())?;
+        }
+        Ok(Folders { steps, truth })
+    }
+
+    fn write_field(
+        &self,
+        spec: &PlateSpec,
+        names: &PlateNames,
+        well: usize,
+        field: &SimulatedField,
+    ) -> Result<(), SpecimenError> {
+        let heights = spec.plane_heights_um();
+        let stains = [&field.nuclear, &field.cytoplasmic];
+        let stains = stains.iter().filter_map(|stain| stain.as_ref());
+        let planes = field
+            .brightfield
+            .iter()
+            .enumerate()
+            .map(|(z, image)| (0, z, image));
+        // Stains are taken once, at the nominal plane, and stored in the first folder.
+        let planes = planes.chain(stains.enumerate().map(|(i, image)| (i + 1, 0, image)));
+        for (wave, z, image) in planes {
+            let step = (wave == 0 && spec.planes > 1).then_some(z + 1);
+            let height = if wave == 0 { heights[z] } else { 0.0 };
+            let text = plane_description(spec, names, field, well, wave, step, height);
+            let file = format!("{}_{}_w{}.TIF", names.plate, field.name, wave + 1);
+            write_tiff(
+                &self.steps[z].join(file),
+                image.size(),
+                Pixels::Grey(image.data()),
+                &text,
+            )?;
+        }
+        let note = format!(
+            "stainfree simulated truth of {} seed {} {}; pixel size {} um",
+            names.plate, spec.seed, field.name, field.pixel_um
+        );
+        let truth = &field.truth;
+        let path = |kind: &str| self.truth.join(kind).join(format!("{}.tif", field.name));
+        let size = truth.classes.size();
+        write_tiff(
+            &path("classes"),
+            size,
+            Pixels::Classes(truth.classes.data()),
+            &note,
+        )?;
+        write_tiff(
+            &path("nuclei"),
+            size,
+            Pixels::Labels(truth.nuclei.data()),
+            &note,
+        )?;
+        write_tiff(
+            &path("cells"),
+            size,
+            Pixels::Labels(truth.cells.data()),
+            &note,
+        )
+    }
+}
+
+/// A row of `cells.csv`.
+#[derive(Clone, Debug)]
+struct CellRow {
+    text: [String; 11],
+    mitotic: bool,
+}
+
+/// Columns of `cells.csv`. Areas are those of the whole cell unless they say nucleus.
+const COLUMNS: [&str; 11] = [
+    "id",
+    "field",
+    "well",
+    "site",
+    "y_px",
+    "x_px",
+    "area_px",
+    "area_um2",
+    "nucleus_area_px",
+    "nucleus_area_um2",
+    "mitotic",
+];
+
+fn rows_of(field: &SimulatedField) -> Vec<CellRow> {
+    let pixel_um2 = field.pixel_um * field.pixel_um;
+    let um2 = |area: u32| format!("{:.2}", f64::from(area) * pixel_um2);
+    field
+        .truth
+        .records
+        .iter()
+        .map(|cell| CellRow {
+            text: [
+                cell.id.to_string(),
+                field.name.clone(),
+                field.well.clone(),
+                field.site.to_string(),
+                format!("{:.2}", cell.position.0),
+                format!("{:.2}", cell.position.1),
+                cell.area_px.to_string(),
+                um2(cell.area_px),
+                cell.nucleus_area_px.to_string(),
+                um2(cell.nucleus_area_px),
+                u8::from(cell.mitotic).to_string(),
+            ],
+            mitotic: cell.mitotic,
+        })
+        .collect()
+}
+
+fn write_table(path: &Path, rows: &[CellRow]) -> Result<(), SpecimenError> {
+    let mut table = csv::Writer::from_writer(Vec::new());
+    let mut record = |fields: &[&str]| {
+        table
+            .write_record(fields)
+            .map_err(|e| wrote(path)(std::io::Error::other(e)))
+    };
+    record(&COLUMNS)?;
+    for row in rows {
+        record(&row.text.each_ref().map(String::as_str))?;
+    }
+    let bytes = table
+        .into_inner()
+        .map_err(|e| wrote(path)(e.into_error()))?;
+    write_atomic(path, &bytes)
+}
+
+/// Writes a file under a temporary name beside it, then renames it.
+pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), SpecimenError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        // As an ordinary file: everyone's rights less the umask.
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    let mut file = builder.tempfile_in(folder).map_err(wrote(path))?;
+    file.write_all(bytes).map_err(wrote(path))?;
+    file.persist(path).map_err(|e| wrote(path)(e.error))?;
+    Ok(())
+}
