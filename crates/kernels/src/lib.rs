@@ -1,1 +1,35 @@
-//! Placeholder.
+//! Machine-near CPU kernels of the network: convolution, pooling, normalisation and their gradients.
+//!
+//! # Layout
+//! Activations are channel-blocked: `[image][channel / 16][y][x][16]`, f32 ([`Blocked`]). Channels
+//! that fill up the last block are zero and stay zero. Weights come in as `[out, in, 3, 3]`.
+//!
+//! # Method
+//! A 3x3 convolution is computed by Winograd's F(4x4, 3x3) ([`winograd`]): 36 multiplications give
+//! 16 outputs where the definition needs 144. Input gradient and weight gradient use the same
+//! transforms.
+//!
+//! # Which instructions
+//! [`Isa`] is the one place that asks the processor. AVX-512, AVX2 + FMA and a portable version are
+//! compiled from the same source; `STAINFREE_ISA` forces one.
+//!
+//! # Threads
+//! Work is split by [`Workers`]; every number is summed in an order that depends on the data's shape
+//! alone, so results are the same bits for any number of threads.
+
+pub mod adam;
+pub mod batch_norm;
+pub mod blocked;
+pub mod buffer;
+pub mod elementwise;
+mod gemm;
+pub mod isa;
+pub mod max_pool;
+pub mod plain;
+pub mod winograd;
+pub mod workers;
+
+pub use blocked::{Blocked, LANES};
+pub use buffer::Buffer;
+pub use isa::Isa;
+pub use workers::Workers;

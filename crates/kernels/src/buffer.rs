@@ -1,0 +1,73 @@
+//! f32 memory whose start lies on a cache line, so that no 16-lane access crosses one.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::ops::{Deref, DerefMut};
+
+/// A fixed-size array of f32, zero at first, aligned for the kernels.
+pub struct Buffer {
+    start: *mut f32,
+    len: usize,
+}
+
+// SAFETY: it owns its memory like a `Vec<f32>`.
+unsafe impl Send for Buffer {}
+// SAFETY: as above; shared references only read.
+unsafe impl Sync for Buffer {}
+
+impl Buffer {
+    /// `len` zeros.
+    pub fn zeros(len: usize) -> Self {
+        let layout = Self::layout(len);
+        // SAFETY: the layout has a size above zero.
+        let start = unsafe { alloc_zeroed(layout) }.cast::<f32>();
+        if start.is_null() {
+            handle_alloc_error(layout);
+        }
+        Self { start, len }
+    }
+
+    /// Large arrays start on a huge page, so that the system can back them with few page-table entries.
+    fn layout(len: usize) -> Layout {
+        const LINE: usize = 64;
+        const HUGE_PAGE: usize = 2 << 20;
+        let bytes = len.max(1) * size_of::<f32>();
+        let align = if bytes >= HUGE_PAGE { HUGE_PAGE } else { LINE };
+        Layout::from_size_align(bytes.next_multiple_of(align), align)
+            .expect("buffer fits the address space")
+    }
+
+    /// Makes room for `len` values; the contents are unspecified afterwards.
+    pub(crate) fn reserve(&mut self, len: usize) {
+        if self.len < len {
+            *self = Self::zeros(len);
+        }
+    }
+}
+
+impl Default for Buffer {
+    fn default() -> Self {
+        Self::zeros(0)
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        // SAFETY: allocated in `zeros` with the same layout.
+        unsafe { dealloc(self.start.cast(), Self::layout(self.len)) }
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [f32];
+    fn deref(&self) -> &[f32] {
+        // SAFETY: `len` initialised values.
+        unsafe { std::slice::from_raw_parts(self.start, self.len) }
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        // SAFETY: `len` initialised values, borrowed exclusively.
+        unsafe { std::slice::from_raw_parts_mut(self.start, self.len) }
+    }
+}

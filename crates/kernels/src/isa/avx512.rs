@@ -1,0 +1,144 @@
+//! AVX-512F: one register of 16 lanes, 32 of them.
+
+use super::{Job, Simd};
+use crate::gemm::{GemmKernel, OuterKernel, gemm, outer};
+use std::arch::x86_64::*;
+
+/// Proof that the processor has AVX-512F; made in [`run`] and in the kernel tables only.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx512(());
+
+/// Runs `job` with AVX-512 switched on.
+///
+/// # Safety
+/// The processor must have AVX-512F and FMA.
+#[target_feature(enable = "avx512f,avx2,fma")]
+pub(super) unsafe fn run<J: Job>(job: J) -> J::Output {
+    job.run(Avx512(()))
+}
+
+impl Simd for Avx512 {
+    type V = __m512;
+
+    #[inline(always)]
+    fn zero(self) -> __m512 {
+        // SAFETY: `self` proves the feature.
+        unsafe { _mm512_setzero_ps() }
+    }
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m512 {
+        // SAFETY: `self` proves the feature.
+        unsafe { _mm512_set1_ps(x) }
+    }
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves the feature.
+        unsafe { _mm512_add_ps(a, b) }
+    }
+    #[inline(always)]
+    fn sub(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves the feature.
+        unsafe { _mm512_sub_ps(a, b) }
+    }
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves the feature.
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+    #[inline(always)]
+    fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: `self` proves the feature.
+        unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    fn max(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves the feature.
+        unsafe { _mm512_max_ps(a, b) }
+    }
+    #[inline(always)]
+    fn div(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves the feature.
+        unsafe { _mm512_div_ps(a, b) }
+    }
+    #[inline(always)]
+    fn sqrt(self, a: __m512) -> __m512 {
+        // SAFETY: `self` proves the feature.
+        unsafe { _mm512_sqrt_ps(a) }
+    }
+    #[inline(always)]
+    fn where_positive(self, sign: __m512, x: __m512) -> __m512 {
+        // SAFETY: `self` proves the feature.
+        unsafe {
+            _mm512_maskz_mov_ps(
+                _mm512_cmp_ps_mask::<_CMP_GT_OQ>(sign, _mm512_setzero_ps()),
+                x,
+            )
+        }
+    }
+    #[inline(always)]
+    fn where_equal(self, a: __m512, b: __m512, x: __m512, y: __m512) -> __m512 {
+        // SAFETY: `self` proves the feature.
+        unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b), y, x) }
+    }
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> __m512 {
+        // SAFETY: the caller promises 16 readable values; `self` proves the feature.
+        unsafe { _mm512_loadu_ps(from) }
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, x: __m512) {
+        // SAFETY: the caller promises 16 writable values; `self` proves the feature.
+        unsafe { _mm512_storeu_ps(to, x) }
+    }
+
+    fn gemm_kernels(self, nv: usize) -> &'static [GemmKernel] {
+        if nv == 2 { &WIDE } else { &NARROW }
+    }
+    fn widest_panel(self) -> usize {
+        2
+    }
+    fn outer_kernel(self, nv: usize) -> (OuterKernel, usize) {
+        // 16 accumulators either way; the rest of the 32 registers hides the latency.
+        if nv == 2 {
+            (outer_k::<8, 2>, 8)
+        } else {
+            (outer_k::<16, 1>, 16)
+        }
+    }
+}
+
+macro_rules! table {
+    ($nv:literal: $($r:literal)*) => { [$(gemm_k::<$r, $nv> as GemmKernel),*] };
+}
+
+/// 14 tiles of 32 outputs: 28 accumulators, 2 weights, 2 registers left.
+static WIDE: [GemmKernel; 14] = table!(2: 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+/// 28 tiles of 16 outputs: 28 accumulators, 1 weight.
+static NARROW: [GemmKernel; 28] =
+    table!(1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28);
+
+#[target_feature(enable = "avx512f,avx2,fma")]
+unsafe fn gemm_k<const R: usize, const NV: usize>(
+    v: *const f32,
+    v_block: usize,
+    c: usize,
+    u: *const f32,
+    m: *mut f32,
+    m_block: usize,
+) {
+    // SAFETY: the contract of `GemmKernel` is that of `gemm`; this function has the feature.
+    unsafe { gemm::<Avx512, R, NV>(Avx512(()), v, v_block, c, u, m, m_block) }
+}
+
+#[target_feature(enable = "avx512f,avx2,fma")]
+unsafe fn outer_k<const R: usize, const NV: usize>(
+    v: *const f32,
+    z: *const f32,
+    z_block: usize,
+    n: usize,
+    d: *mut f32,
+    d_row: usize,
+) {
+    // SAFETY: the contract of `OuterKernel` is that of `outer`; this function has the feature.
+    unsafe { outer::<Avx512, R, NV>(Avx512(()), v, z, z_block, n, d, d_row) }
+}

@@ -1,0 +1,292 @@
+//! Filters: the blocked order they are trained in, and their transforms for the two convolutions.
+
+use super::transform::{filter, filter_gradient};
+use super::{PATCH, POSITIONS};
+use crate::blocked::{LANES, blocks};
+use crate::buffer::Buffer;
+use crate::isa::{Isa, Job, Simd};
+use crate::workers::{Shared, Workers};
+
+/// How the filters of one convolution are arranged.
+///
+/// *Blocked* filters are `[out / 16][in][9][16 out]`: the order in which the trainer keeps, transforms
+/// and updates them. `in` counts the channels of each input part, filled up to whole blocks part by
+/// part; filled-up places hold zero and stay zero.
+#[derive(Clone, Debug)]
+pub struct FilterBank {
+    isa: Isa,
+    /// Channels of each input part.
+    parts: Vec<usize>,
+    outputs: usize,
+}
+
+impl FilterBank {
+    /// Filters from parts with these channel counts to `outputs` channels.
+    pub fn new(isa: Isa, parts: &[usize], outputs: usize) -> Self {
+        Self {
+            isa,
+            parts: parts.to_vec(),
+            outputs,
+        }
+    }
+
+    /// Input channels, each part filled up to whole blocks.
+    pub fn padded_inputs(&self) -> usize {
+        self.parts.iter().map(|&c| blocks(c) * LANES).sum()
+    }
+
+    /// Output channels, filled up.
+    pub fn padded_outputs(&self) -> usize {
+        blocks(self.outputs) * LANES
+    }
+
+    /// Values of the blocked filters.
+    pub fn blocked_len(&self) -> usize {
+        self.padded_inputs() * self.padded_outputs() * 9
+    }
+
+    /// Values of one set of transformed filters.
+    pub fn transformed_len(&self) -> usize {
+        self.padded_inputs() * self.padded_outputs() * POSITIONS
+    }
+
+    /// Calls `visit(blocked index, index in [out][in][3][3])` for every real weight.
+    fn indices(&self, mut visit: impl FnMut(usize, usize)) {
+        let inputs: usize = self.parts.iter().sum();
+        let padded = self.padded_inputs();
+        for k in 0..self.outputs {
+            let (mut natural, mut place) = (0, 0);
+            for &channels in &self.parts {
+                for c in 0..channels {
+                    for tap in 0..9 {
+                        let blocked =
+                            (((k / LANES) * padded + place + c) * 9 + tap) * LANES + k % LANES;
+                        visit(blocked, (k * inputs + natural + c) * 9 + tap);
+                    }
+                }
+                natural += channels;
+                place += blocks(channels) * LANES;
+            }
+        }
+    }
+
+    /// Writes `[out][in][3][3]` weights into blocked order; filled-up places become zero.
+    pub fn block(&self, weights: &[f32], blocked: &mut [f32]) {
+        assert_eq!(
+            blocked.len(),
+            self.blocked_len(),
+            "blocked filters have another size"
+        );
+        blocked.fill(0.0);
+        self.indices(|b, n| blocked[b] = weights[n]);
+    }
+
+    /// Writes blocked filters as `[out][in][3][3]`.
+    pub fn unblock(&self, blocked: &[f32], weights: &mut [f32]) {
+        assert_eq!(
+            blocked.len(),
+            self.blocked_len(),
+            "blocked filters have another size"
+        );
+        self.indices(|b, n| weights[n] = blocked[b]);
+    }
+
+    /// Vectors in a panel of transformed filters with `channels` outputs.
+    pub(super) fn panel(isa: Isa, channels: usize) -> usize {
+        struct Widest;
+        impl Job for Widest {
+            type Output = usize;
+            #[inline(always)]
+            fn run<S: Simd>(self, s: S) -> usize {
+                s.widest_panel()
+            }
+        }
+        let widest = isa.run(Widest);
+        if (channels / LANES).is_multiple_of(widest) {
+            widest
+        } else {
+            1
+        }
+    }
+
+    /// Transforms blocked filters for the convolution itself: `[36][out panel][in][panel]`.
+    pub fn transform(&self, workers: &Workers, blocked: &[f32], to: &mut Buffer) {
+        self.transform_each(workers, blocked, to, Direction::Forward);
+    }
+
+    /// Transforms blocked filters for the input gradient (turned by 180 degrees, channels swapped):
+    /// `[36][in panel][out][panel]`.
+    pub fn transform_turned(&self, workers: &Workers, blocked: &[f32], to: &mut Buffer) {
+        self.transform_each(workers, blocked, to, Direction::Turned);
+    }
+
+    fn transform_each(
+        &self,
+        workers: &Workers,
+        blocked: &[f32],
+        to: &mut Buffer,
+        direction: Direction,
+    ) {
+        assert_eq!(
+            blocked.len(),
+            self.blocked_len(),
+            "blocked filters have another size"
+        );
+        to.reserve(self.transformed_len());
+        let (c_blocks, k_blocks) = (self.padded_inputs() / LANES, self.padded_outputs() / LANES);
+        let columns = if direction == Direction::Forward {
+            self.padded_outputs()
+        } else {
+            self.padded_inputs()
+        };
+        let panel = Self::panel(self.isa, columns);
+        let shared = Shared::new(to);
+        workers.for_each(c_blocks * k_blocks, |task| {
+            let (k_block, c_block) = (task / c_blocks, task % c_blocks);
+            let from =
+                &blocked[(k_block * c_blocks + c_block) * LANES * 9 * LANES..][..LANES * 9 * LANES];
+            let mut square = vec![0.0; POSITIONS * LANES * LANES];
+            self.isa.run(TransformSquare {
+                from,
+                to: &mut square,
+                direction,
+            });
+            // The square of 16x16 channels belongs to `rows` of the product and columns of a panel.
+            let (row_block, column_block, rows) = match direction {
+                Direction::Forward => (c_block, k_block, self.padded_inputs()),
+                Direction::Turned => (k_block, c_block, self.padded_outputs()),
+            };
+            let panels = columns / LANES / panel;
+            for position in 0..POSITIONS {
+                for row in 0..LANES {
+                    let values = &square[(position * LANES + row) * LANES..][..LANES];
+                    let panel_start = (position * panels + column_block / panel) * rows;
+                    let at = (panel_start + row_block * LANES + row) * panel + column_block % panel;
+                    // SAFETY: each (row block, column block) is one task, and `at` counts vectors
+                    // of 16 inside the transformed filters.
+                    unsafe { shared.slice(at * LANES, LANES) }.copy_from_slice(values);
+                }
+            }
+        });
+    }
+
+    /// Turns `d_transformed`, `[36][in][out]`, into the gradient of the blocked filters.
+    pub(super) fn gradient(&self, workers: &Workers, d_transformed: &[f32], d_blocked: &mut [f32]) {
+        assert_eq!(
+            d_blocked.len(),
+            self.blocked_len(),
+            "blocked filters have another size"
+        );
+        let (c_blocks, k_blocks) = (self.padded_inputs() / LANES, self.padded_outputs() / LANES);
+        let shared = Shared::new(d_blocked);
+        let size = LANES * 9 * LANES;
+        workers.for_each(c_blocks * k_blocks, |task| {
+            let (k_block, c_block) = (task / c_blocks, task % c_blocks);
+            // SAFETY: every task writes a square of its own.
+            let to = unsafe { shared.slice((k_block * c_blocks + c_block) * size, size) };
+            let (inputs, outputs) = (self.padded_inputs(), self.padded_outputs());
+            let first = c_block * LANES * outputs + k_block * LANES;
+            self.isa.run(GradientSquare {
+                from: d_transformed,
+                first,
+                row: outputs,
+                position: inputs * outputs,
+                to,
+            });
+        });
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Direction {
+    Forward,
+    Turned,
+}
+
+/// Transforms 16 input channels x 16 output channels, to `[36][16][16]` (rows are summed over).
+struct TransformSquare<'a> {
+    from: &'a [f32],
+    to: &'a mut [f32],
+    direction: Direction,
+}
+
+impl Job for TransformSquare<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        assert!(self.from.len() == LANES * 9 * LANES && self.to.len() == POSITIONS * LANES * LANES);
+        for c in 0..LANES {
+            let g = std::array::from_fn(|y| {
+                std::array::from_fn(|x| {
+                    let tap = if self.direction == Direction::Forward {
+                        y * 3 + x
+                    } else {
+                        8 - (y * 3 + x)
+                    };
+                    // SAFETY: (c, tap) is inside the square checked above.
+                    unsafe { s.load(self.from.as_ptr().add((c * 9 + tap) * LANES)) }
+                })
+            });
+            let u = filter(s, g);
+            for i in 0..PATCH {
+                for j in 0..PATCH {
+                    let square = (i * PATCH + j) * LANES * LANES;
+                    let mut lanes = [0.0; LANES];
+                    // SAFETY: `lanes` holds 16 values.
+                    unsafe { s.store(lanes.as_mut_ptr(), u[i][j]) };
+                    match self.direction {
+                        Direction::Forward => {
+                            self.to[square + c * LANES..][..LANES].copy_from_slice(&lanes);
+                        }
+                        Direction::Turned => {
+                            for (k, &value) in lanes.iter().enumerate() {
+                                self.to[square + k * LANES + c] = value;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Gradient of the filters of 16 input channels x 16 output channels.
+struct GradientSquare<'a> {
+    from: &'a [f32],
+    first: usize,
+    row: usize,
+    position: usize,
+    to: &'a mut [f32],
+}
+
+impl Job for GradientSquare<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let last = self.first + (LANES - 1) * self.row + (POSITIONS - 1) * self.position + LANES;
+        assert!(last <= self.from.len() && self.to.len() == LANES * 9 * LANES);
+        for c in 0..LANES {
+            let u = std::array::from_fn(|i| {
+                std::array::from_fn(|j| {
+                    let at = self.first + c * self.row + (i * PATCH + j) * self.position;
+                    // SAFETY: `last` is the largest index read.
+                    unsafe { s.load(self.from.as_ptr().add(at)) }
+                })
+            });
+            let g = filter_gradient(s, u);
+            for y in 0..3 {
+                for x in 0..3 {
+                    // SAFETY: (c, tap) is inside the square checked above.
+                    unsafe {
+                        s.store(
+                            self.to.as_mut_ptr().add((c * 9 + y * 3 + x) * LANES),
+                            g[y][x],
+                        )
+                    };
+                }
+            }
+        }
+    }
+}

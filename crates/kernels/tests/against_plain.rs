@@ -1,0 +1,529 @@
+//! Every instruction set and several thread counts against the definitions in f64, at the sizes where
+//! tiles, blocks and images end.
+
+use stainfree_kernels::batch_norm::{self, Saved};
+use stainfree_kernels::max_pool::{self, Merge};
+use stainfree_kernels::plain::{Conv3x3, relative_error};
+use stainfree_kernels::winograd::{Conv, Epilogue, Part, Scratch, Sink};
+use stainfree_kernels::{Blocked, Buffer, Isa, LANES, Workers, elementwise};
+
+/// Pseudo-random values in (-1, 1).
+fn noise(len: usize, seed: u32) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9).wrapping_add(1);
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+fn packed(workers: &Workers, shape: &Blocked, planar: &[f32]) -> Buffer {
+    let mut blocked = Buffer::zeros(shape.len());
+    shape.pack(workers, planar, &mut blocked);
+    blocked
+}
+
+fn unpacked(workers: &Workers, shape: &Blocked, blocked: &[f32]) -> Vec<f32> {
+    let mut planar = vec![0.0; shape.images * shape.channels * shape.height * shape.width];
+    shape.unpack(workers, blocked, &mut planar);
+    planar
+}
+
+/// Repeats every pixel 2x2.
+fn upsampled(planar: &[f32], height: usize, width: usize) -> Vec<f32> {
+    let mut out = Vec::new();
+    for plane in planar.chunks(height * width) {
+        for y in 0..2 * height {
+            for x in 0..2 * width {
+                out.push(plane[(y / 2) * width + x / 2]);
+            }
+        }
+    }
+    out
+}
+
+/// F(4x4, 3x3) at these points has the error of a direct f32 sum, about 1e-6 at 512 channels.
+const CONV_TOLERANCE: f64 = 2e-6;
+
+/// Images, parts (channels, up-sampled), channels out, height, width.
+type Case = (usize, &'static [(usize, bool)], usize, usize, usize);
+
+const CASES: &[Case] = &[
+    (1, &[(1, false)], 1, 1, 1),
+    (2, &[(3, false)], 16, 5, 7),
+    (1, &[(16, false)], 32, 4, 4),
+    (1, &[(17, false)], 33, 9, 6),
+    (3, &[(32, false)], 64, 8, 13),
+    (1, &[(64, false)], 48, 21, 3),
+    (2, &[(16, true)], 16, 12, 8),
+    (2, &[(20, true), (9, false)], 40, 10, 14),
+    (1, &[(4, true), (4, false)], 4, 6, 2),
+    (1, &[(160, false)], 32, 12, 40),
+];
+
+/// Everything about one convolution, in f32: output, input gradients, weight gradient.
+fn fast(isa: Isa, threads: usize, case: &Case) -> (Vec<f32>, Vec<Vec<f32>>, Vec<f32>) {
+    let &(images, parts, outputs, height, width) = case;
+    let workers = Workers::new(threads);
+    let conv_parts: Vec<Part> = parts
+        .iter()
+        .map(|&(channels, upsampled)| Part {
+            channels,
+            upsampled,
+        })
+        .collect();
+    let conv = Conv::new(isa, images, height, width, &conv_parts, outputs);
+    let bank = conv.filters();
+    let total: usize = parts.iter().map(|p| p.0).sum();
+    let weights = noise(outputs * total * 9, 1);
+    let mut blocked = Buffer::zeros(bank.blocked_len());
+    bank.block(&weights, &mut blocked);
+    let shapes: Vec<Blocked> = parts
+        .iter()
+        .map(|&(channels, up)| {
+            let shift = usize::from(up);
+            Blocked {
+                images,
+                channels,
+                height: height >> shift,
+                width: width >> shift,
+            }
+        })
+        .collect();
+    let inputs: Vec<Buffer> = shapes
+        .iter()
+        .enumerate()
+        .map(|(i, s)| {
+            packed(
+                &workers,
+                s,
+                &noise(s.images * s.channels * s.height * s.width, 10 + i as u32),
+            )
+        })
+        .collect();
+    let refs: Vec<&[f32]> = inputs.iter().map(|b| &b[..]).collect();
+    let out_shape = Blocked {
+        images,
+        channels: outputs,
+        height,
+        width,
+    };
+    let mut filters = Buffer::default();
+    bank.transform(&workers, &blocked, &mut filters);
+    let mut out = Buffer::zeros(out_shape.len());
+    conv.forward(&workers, &refs, &filters, Epilogue::default(), &mut out);
+
+    let dy = packed(
+        &workers,
+        &out_shape,
+        &noise(images * outputs * height * width, 99),
+    );
+    bank.transform_turned(&workers, &blocked, &mut filters);
+    let mut gradients: Vec<Buffer> = shapes.iter().map(|s| Buffer::zeros(s.len())).collect();
+    let mut sinks: Vec<Sink> = gradients
+        .iter_mut()
+        .map(|g| Sink {
+            data: g,
+            accumulate: false,
+            mask: None,
+        })
+        .collect();
+    conv.input_gradient(&workers, &dy, &filters, &mut sinks);
+    let mut d_blocked = Buffer::zeros(bank.blocked_len());
+    conv.weight_gradient(
+        &workers,
+        &refs,
+        &dy,
+        &mut d_blocked,
+        &mut Scratch::default(),
+    );
+    let mut d_weights = vec![0.0; weights.len()];
+    bank.unblock(&d_blocked, &mut d_weights);
+    let gradients = shapes
+        .iter()
+        .zip(&gradients)
+        .map(|(s, g)| unpacked(&workers, s, g))
+        .collect();
+    (unpacked(&workers, &out_shape, &out), gradients, d_weights)
+}
+
+#[test]
+fn convolution_and_gradients_match_the_definition() {
+    let mut failures = Vec::new();
+    for case in CASES {
+        let &(images, parts, outputs, height, width) = case;
+        let total: usize = parts.iter().map(|p| p.0).sum();
+        let plain = Conv3x3 {
+            images,
+            inputs: total,
+            outputs,
+            height,
+            width,
+        };
+        let weights = noise(outputs * total * 9, 1);
+        // The definition sees the joined, up-sampled input.
+        let arrays: Vec<Vec<f32>> = parts
+            .iter()
+            .enumerate()
+            .map(|(i, &(c, up))| {
+                let shift = usize::from(up);
+                let small = noise(
+                    images * c * (height >> shift) * (width >> shift),
+                    10 + i as u32,
+                );
+                if up {
+                    upsampled(&small, height / 2, width / 2)
+                } else {
+                    small
+                }
+            })
+            .collect();
+        let mut joined = Vec::new();
+        for n in 0..images {
+            for (array, &(c, _)) in arrays.iter().zip(parts) {
+                let size = c * height * width;
+                joined.extend_from_slice(&array[n * size..(n + 1) * size]);
+            }
+        }
+        let dy = noise(images * outputs * height * width, 99);
+        let forward = plain.forward(&joined, &weights);
+        let d_joined = plain.input_gradient(&weights, &dy);
+        let d_weights = plain.weight_gradient(&joined, &dy);
+        let d_parts = split(&d_joined, images, parts, height, width);
+        for isa in Isa::available() {
+            let found = fast(isa, 2, case);
+            let mut check = |what: &str, error: f64| {
+                if error > CONV_TOLERANCE {
+                    failures.push(format!("{} {case:?} {what}: {error:.1e}", isa.name()));
+                }
+            };
+            check("output", relative_error(&found.0, &forward));
+            for (part, expected) in found.1.iter().zip(&d_parts) {
+                check("input gradient", relative_error(part, expected));
+            }
+            check("weight gradient", relative_error(&found.2, &d_weights));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// Divides the gradient of the joined input into parts; up-sampled ones are summed over 2x2.
+fn split(
+    d: &[f64],
+    images: usize,
+    parts: &[(usize, bool)],
+    height: usize,
+    width: usize,
+) -> Vec<Vec<f64>> {
+    let total: usize = parts.iter().map(|p| p.0).sum();
+    let mut first = 0;
+    let mut out = Vec::new();
+    for &(channels, up) in parts {
+        let shift = usize::from(up);
+        let (rows, columns) = (height >> shift, width >> shift);
+        let mut part = vec![0.0; images * channels * rows * columns];
+        for n in 0..images {
+            for c in 0..channels {
+                for y in 0..height {
+                    for x in 0..width {
+                        let from = ((n * total + first + c) * height + y) * width + x;
+                        part[((n * channels + c) * rows + (y >> shift)) * columns
+                            + (x >> shift)] += d[from];
+                    }
+                }
+            }
+        }
+        first += channels;
+        out.push(part);
+    }
+    out
+}
+
+#[test]
+fn results_are_the_same_bits_for_any_number_of_threads() {
+    for isa in Isa::available() {
+        // Large enough for several groups and chunks.
+        let cases: [Case; 2] = [
+            (2, &[(32, true), (16, false)], 48, 64, 72),
+            (1, &[(3, false)], 16, 130, 127),
+        ];
+        for case in cases {
+            let one = fast(isa, 1, &case);
+            for threads in [2, 3, 5] {
+                assert!(
+                    fast(isa, threads, &case) == one,
+                    "{} with {threads} threads, {case:?}",
+                    isa.name()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn filled_up_channels_stay_zero() {
+    let isa = Isa::available()[0];
+    let workers = Workers::new(1);
+    let conv = Conv::new(
+        isa,
+        1,
+        6,
+        6,
+        &[Part {
+            channels: 5,
+            upsampled: false,
+        }],
+        3,
+    );
+    let bank = conv.filters();
+    let mut blocked = Buffer::zeros(bank.blocked_len());
+    bank.block(&noise(3 * 5 * 9, 1), &mut blocked);
+    let mut filters = Buffer::default();
+    bank.transform(&workers, &blocked, &mut filters);
+    let shape = Blocked {
+        images: 1,
+        channels: 5,
+        height: 6,
+        width: 6,
+    };
+    let x = packed(&workers, &shape, &noise(5 * 36, 2));
+    let mut out = Buffer::zeros(36 * LANES);
+    let mut bias = [0.0; LANES];
+    bias[..3].fill(0.5);
+    let epilogue = Epilogue {
+        bias: Some(&bias),
+        relu: true,
+    };
+    conv.forward(&workers, &[&x], &filters, epilogue, &mut out);
+    assert!(
+        out.chunks(LANES)
+            .all(|lanes| lanes[3..].iter().all(|&v| v == 0.0))
+    );
+    assert!(out.iter().all(|&v| v >= 0.0) && out.iter().any(|&v| v > 0.5));
+    let mut d_blocked = Buffer::zeros(bank.blocked_len());
+    conv.weight_gradient(
+        &workers,
+        &[&x],
+        &out,
+        &mut d_blocked,
+        &mut Scratch::default(),
+    );
+    let real = d_blocked.iter().filter(|&&v| v != 0.0).count();
+    assert!(
+        real <= 3 * 5 * 9,
+        "{real} places of the gradient are not zero"
+    );
+}
+
+#[test]
+fn sinks_accumulate_and_mask() {
+    let isa = Isa::available()[0];
+    let workers = Workers::new(2);
+    let conv = Conv::new(
+        isa,
+        1,
+        7,
+        5,
+        &[Part {
+            channels: 16,
+            upsampled: false,
+        }],
+        16,
+    );
+    let bank = conv.filters();
+    let mut blocked = Buffer::zeros(bank.blocked_len());
+    bank.block(&noise(16 * 16 * 9, 1), &mut blocked);
+    let mut filters = Buffer::default();
+    bank.transform_turned(&workers, &blocked, &mut filters);
+    let dy = noise(35 * LANES, 3);
+    let mask = noise(35 * LANES, 4);
+    let gradient = |start: f32, accumulate: bool, mask: Option<&[f32]>| {
+        let mut data = vec![start; 35 * LANES];
+        let mut sinks = [Sink {
+            data: &mut data,
+            accumulate,
+            mask,
+        }];
+        conv.input_gradient(&workers, &dy, &filters, &mut sinks);
+        data
+    };
+    let plain = gradient(7.0, false, None);
+    let summed = gradient(1.0, true, None);
+    let masked = gradient(1.0, true, Some(&mask));
+    for i in 0..plain.len() {
+        assert_eq!(summed[i], plain[i] + 1.0);
+        assert_eq!(masked[i], if mask[i] > 0.0 { summed[i] } else { 0.0 });
+    }
+}
+
+#[test]
+fn pooling_takes_the_largest_and_sends_its_gradient_back_once() {
+    let shape = Blocked {
+        images: 2,
+        channels: 18,
+        height: 4,
+        width: 6,
+    };
+    let workers = Workers::new(2);
+    // Few different values, so that blocks have ties; the first in row order wins.
+    let planar: Vec<f32> = noise(2 * 18 * 24, 5)
+        .iter()
+        .map(|x| (x * 3.0).round())
+        .collect();
+    let x = packed(&workers, &shape, &planar);
+    let small = Blocked {
+        height: 2,
+        width: 3,
+        ..shape
+    };
+    let d_planar = noise(2 * 18 * 6, 6);
+    let d_out = packed(&workers, &small, &d_planar);
+    let (mut expected, mut d_expected) = (vec![], vec![0.0; planar.len()]);
+    for plane in 0..2 * 18 {
+        for y in 0..2 {
+            for x in 0..3 {
+                let places = [0, 1, 6, 7].map(|o| plane * 24 + 2 * y * 6 + 2 * x + o);
+                let best = places
+                    .into_iter()
+                    .reduce(|a, b| if planar[b] > planar[a] { b } else { a })
+                    .unwrap();
+                d_expected[best] = d_planar[expected.len()];
+                expected.push(planar[best]);
+            }
+        }
+    }
+    for isa in Isa::available() {
+        let mut out = vec![f32::NAN; small.len()];
+        max_pool::forward(isa, &workers, &shape, &x, &mut out);
+        assert_eq!(unpacked(&workers, &small, &out), expected, "{}", isa.name());
+        for (accumulate, relu) in [(false, false), (true, false), (true, true)] {
+            let mut d_x = vec![1.0; shape.len()];
+            let merge = Merge { accumulate, relu };
+            max_pool::backward(isa, &workers, &shape, &x, &d_out, &mut d_x, merge);
+            let found = unpacked(&workers, &shape, &d_x);
+            for i in 0..found.len() {
+                let sum = d_expected[i] + if accumulate { 1.0 } else { 0.0 };
+                let wanted = if relu && planar[i] <= 0.0 { 0.0 } else { sum };
+                assert_eq!(found[i], wanted, "{} {merge:?} at {i}", isa.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn batch_norm_and_its_gradients_match_the_definition() {
+    let shape = Blocked {
+        images: 3,
+        channels: 19,
+        height: 5,
+        width: 7,
+    };
+    let (pixels, epsilon) = (35, 1e-3);
+    let workers = Workers::new(2);
+    let planar: Vec<f32> = noise(3 * 19 * pixels, 7)
+        .iter()
+        .map(|x| x * 2.0 + 0.3)
+        .collect();
+    let d_planar = noise(planar.len(), 8);
+    let mut gamma = noise(2 * LANES, 9);
+    let mut beta = noise(2 * LANES, 10);
+    gamma[19..].fill(0.0);
+    beta[19..].fill(0.0);
+    let x = packed(&workers, &shape, &planar);
+    let values = |array: &[f32], c: usize| -> Vec<f64> {
+        (0..3)
+            .flat_map(|n| {
+                array[(n * 19 + c) * pixels..][..pixels]
+                    .iter()
+                    .map(|&v| f64::from(v))
+            })
+            .collect()
+    };
+    for isa in Isa::available() {
+        let statistics = batch_norm::statistics(isa, &workers, &shape, &x);
+        let (mut scale, mut shift) = (vec![], vec![]);
+        for c in 0..2 * LANES {
+            let a = f64::from(gamma[c]) / (statistics.variance[c] + epsilon).sqrt();
+            scale.push(a as f32);
+            shift.push((f64::from(beta[c]) - a * statistics.mean[c]) as f32);
+        }
+        let mut y = vec![0.0; shape.len()];
+        batch_norm::scale_shift_relu(isa, &workers, &shape, &x, &scale, &shift, &mut y);
+        let mut d = packed(&workers, &shape, &d_planar);
+        let saved = Saved {
+            x: &x,
+            y: &y,
+            statistics: &statistics,
+            gamma: &gamma,
+            epsilon,
+        };
+        let (d_gamma, d_beta) = batch_norm::backward(isa, &workers, &shape, &saved, &mut d);
+        let (y, d) = (
+            unpacked(&workers, &shape, &y),
+            unpacked(&workers, &shape, &d),
+        );
+        for c in 0..19 {
+            let (v, dv) = (values(&planar, c), values(&d_planar, c));
+            let n = v.len() as f64;
+            let mean = v.iter().sum::<f64>() / n;
+            let variance = v.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n;
+            // Rows of 7 in f32: a few parts in 1e7 of the mean square (about 1.4).
+            assert!(
+                (statistics.mean[c] - mean).abs() < 1e-6
+                    && (statistics.variance[c] - variance).abs() < 1e-6
+            );
+            let inverse = 1.0 / (variance + epsilon).sqrt();
+            let hat: Vec<f64> = v.iter().map(|x| (x - mean) * inverse).collect();
+            let (g, b) = (f64::from(gamma[c]), f64::from(beta[c]));
+            let masked: Vec<f64> = hat
+                .iter()
+                .zip(&dv)
+                .map(|(h, d)| if g * h + b > 0.0 { *d } else { 0.0 })
+                .collect();
+            let sum: f64 = masked.iter().sum();
+            let product: f64 = masked.iter().zip(&hat).map(|(d, h)| d * h).sum();
+            assert!(
+                (f64::from(d_gamma[c]) - product).abs() < 1e-5,
+                "{}",
+                isa.name()
+            );
+            assert!((f64::from(d_beta[c]) - sum).abs() < 1e-5, "{}", isa.name());
+            for ((h, m), (y, d)) in hat
+                .iter()
+                .zip(&masked)
+                .zip(values(&y, c).iter().zip(values(&d, c)))
+            {
+                assert!((y - (g * h + b).max(0.0)).abs() < 1e-5);
+                assert!((d - g * inverse * (m - sum / n - h * product / n)).abs() < 1e-5);
+            }
+        }
+    }
+}
+
+#[test]
+fn channel_sums_add_images_and_pixels() {
+    let shape = Blocked {
+        images: 2,
+        channels: 17,
+        height: 3,
+        width: 4,
+    };
+    let workers = Workers::new(2);
+    // Small halves are exact in f32, so rounding excuses nothing.
+    let planar: Vec<f32> = (0..2 * 17 * 12).map(|i| (i % 23) as f32 * 0.5).collect();
+    let x = packed(&workers, &shape, &planar);
+    for isa in Isa::available() {
+        let sums = elementwise::channel_sums(isa, &workers, &shape, &x);
+        for (c, &found) in sums.iter().enumerate() {
+            let image = |n: usize| planar.get((n * 17 + c) * 12..(n * 17 + c + 1) * 12);
+            let expected: f32 = if c < 17 {
+                (0..2).flat_map(|n| image(n).unwrap()).sum()
+            } else {
+                0.0
+            };
+            assert_eq!(found, expected, "{} channel {c}", isa.name());
+        }
+    }
+}
