@@ -1,1 +1,31 @@
-//! Placeholder.
+//! Pictures, plots, tables, and the HTML report.
+//!
+//! Everything works on arrays and plain values the caller hands in; no project is read and no file
+//! is written here. [`ReportData`] describes a report, [`render`] makes the page.
+#![forbid(unsafe_code)]
+
+mod axis;
+mod chart;
+mod data;
+mod error;
+mod font;
+mod html;
+mod layout;
+mod overlay;
+mod palette;
+mod png;
+mod stretch;
+
+pub use axis::Scale;
+pub use chart::{IntervalChart, IntervalRow, LineChart, Series};
+pub use data::{
+    Cell, Chart, Column, Fact, FieldCard, Figure, Headline, Picture, ReportData, Svg, Swatch,
+    Table, TruthQuality,
+};
+pub use error::ReportError;
+pub use html::render;
+pub use layout::{contact_sheet, enlarge, scale_down, sheet, side_by_side};
+pub use overlay::{class_picture, error_legend, error_picture, overlay_classes, overlay_labels};
+pub use palette::{Rgb, class_color, class_colors, css};
+pub use png::encode_png;
+pub use stretch::{brightfield_picture, stain_picture};

@@ -1,0 +1,223 @@
+//! What a report shows, as plain values the caller fills in.
+//!
+//! Every text is escaped by the page template; every picture is embedded. All parts are optional: a
+//! section without content does not appear.
+
+use stainfree_image::Image;
+
+/// All of one report.
+#[derive(Clone, Debug, Default)]
+pub struct ReportData {
+    /// Title of the page, usually the study's name.
+    pub title: String,
+    /// One line below it: what was done, with which model, when.
+    pub subtitle: String,
+    /// The result in plain sentences.
+    pub summary: Vec<String>,
+    /// The numbers a reader wants first.
+    pub headlines: Vec<Headline>,
+    /// How far the result can be trusted, in sentences: unit, groups, intervals, limits.
+    pub trust: Vec<String>,
+    /// Facts about images, split and training.
+    pub facts: Vec<Fact>,
+    /// Figures: rows of pictures such as brightfield, stain, truth, prediction.
+    pub figures: Vec<Figure>,
+    /// Names and colours of what the figures show.
+    pub legend: Vec<Swatch>,
+    /// Training curves and other plots.
+    pub charts: Vec<Chart>,
+    /// Score tables.
+    pub tables: Vec<Table>,
+    /// Fields with the lowest scores, worst first.
+    pub worst: Vec<FieldCard>,
+    /// Fields with the highest scores, best first.
+    pub best: Vec<FieldCard>,
+    /// Quality of the truth the model learned from.
+    pub truth: TruthQuality,
+    /// The configuration file, word for word.
+    pub config: String,
+    /// Program version, model hash, data hash and the like.
+    pub provenance: Vec<Fact>,
+    /// Anything else a reader must know.
+    pub notes: Vec<String>,
+}
+
+/// A number with its interval and meaning.
+#[derive(Clone, Debug, Default)]
+pub struct Headline {
+    /// What it is, such as `Nucleus F1`.
+    pub label: String,
+    /// The number as text, such as `0.912`.
+    pub value: String,
+    /// Below it: the interval or another qualification.
+    pub detail: String,
+    /// One sentence that says what the number means.
+    pub explanation: String,
+}
+
+/// A labelled value.
+#[derive(Clone, Debug, Default)]
+pub struct Fact {
+    /// What it is.
+    pub label: String,
+    /// Its value.
+    pub value: String,
+}
+
+impl Fact {
+    /// A fact from anything that can be shown.
+    pub fn new(label: impl Into<String>, value: impl ToString) -> Self {
+        Self {
+            label: label.into(),
+            value: value.to_string(),
+        }
+    }
+}
+
+/// A picture with its caption.
+#[derive(Clone, Debug)]
+pub struct Picture {
+    /// sRGB pixels; shown at most at their own size.
+    pub image: Image<[u8; 3]>,
+    /// Short caption, also the text for readers who cannot see it.
+    pub caption: String,
+}
+
+impl Picture {
+    /// A picture with its caption.
+    pub fn new(image: Image<[u8; 3]>, caption: impl Into<String>) -> Self {
+        Self {
+            image,
+            caption: caption.into(),
+        }
+    }
+}
+
+/// A row of pictures of the same place.
+#[derive(Clone, Debug, Default)]
+pub struct Figure {
+    /// Title, usually the field's name.
+    pub title: String,
+    /// What is seen.
+    pub caption: String,
+    /// Side by side; they wrap on narrow windows.
+    pub pictures: Vec<Picture>,
+}
+
+/// A colour of the legend.
+#[derive(Clone, Debug)]
+pub struct Swatch {
+    /// The colour.
+    pub color: [u8; 3],
+    /// What it stands for.
+    pub label: String,
+}
+
+/// A plot.
+#[derive(Clone, Debug, Default)]
+pub struct Chart {
+    /// Title.
+    pub title: String,
+    /// What is seen, and how to read it.
+    pub caption: String,
+    /// The plot, made by [`crate::LineChart`] or [`crate::IntervalChart`].
+    pub svg: Svg,
+}
+
+/// A drawing as SVG source. Only this crate's plots make one, so pages may embed it as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Svg(pub(crate) String);
+
+impl Svg {
+    /// The SVG source.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A table.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    /// Title.
+    pub title: String,
+    /// What is seen.
+    pub caption: String,
+    /// Column heads.
+    pub columns: Vec<Column>,
+    /// Rows of as many cells as there are columns.
+    pub rows: Vec<Vec<Cell>>,
+    /// Long tables start folded.
+    pub folded: bool,
+}
+
+/// A column head with its explanation.
+#[derive(Clone, Debug, Default)]
+pub struct Column {
+    /// Short name.
+    pub name: String,
+    /// What the column's values mean; shown as a tooltip and below the table.
+    pub explanation: String,
+    /// Numbers are set to the right.
+    pub numeric: bool,
+}
+
+impl Column {
+    /// A column of text.
+    pub fn text(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+
+    /// A column of numbers with its explanation.
+    pub fn number(name: impl Into<String>, explanation: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            explanation: explanation.into(),
+            numeric: true,
+        }
+    }
+}
+
+/// A table cell.
+#[derive(Clone, Debug, Default)]
+pub struct Cell {
+    /// What is shown.
+    pub text: String,
+    /// Tooltip, such as the reason of an undefined value.
+    pub note: String,
+}
+
+impl<T: Into<String>> From<T> for Cell {
+    fn from(text: T) -> Self {
+        Self {
+            text: text.into(),
+            note: String::new(),
+        }
+    }
+}
+
+/// One field with its scores and pictures.
+#[derive(Clone, Debug, Default)]
+pub struct FieldCard {
+    /// Name of the field.
+    pub name: String,
+    /// Its scores.
+    pub facts: Vec<Fact>,
+    /// Its pictures.
+    pub pictures: Vec<Picture>,
+    /// What stands out.
+    pub note: String,
+}
+
+/// Quality of the truth.
+#[derive(Clone, Debug, Default)]
+pub struct TruthQuality {
+    /// Sentences: how the truth was made, how many fields look unusable and why.
+    pub lines: Vec<String>,
+    /// Verdicts per field or in summary.
+    pub tables: Vec<Table>,
+    /// Overlays.
+    pub figures: Vec<Figure>,
+}

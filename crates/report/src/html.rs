@@ -1,0 +1,338 @@
+//! The report page: one HTML file that needs nothing else.
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+use minijinja::{AutoEscape, Environment};
+use serde::Serialize;
+
+use crate::ReportError;
+use crate::data::{Cell, Fact, FieldCard, Figure, Picture, ReportData, Table};
+use crate::palette::css;
+use crate::png::data_uri;
+
+const PAGE: &str = include_str!("../templates/report.html");
+const STYLE: &str = include_str!("../templates/report.css");
+
+/// Puts the report together as one self-contained HTML page.
+///
+/// Pictures are embedded as PNG; nothing is fetched from anywhere. All texts are escaped by the
+/// template engine. Sections without content are left out.
+///
+/// # Errors
+/// [`ReportError::Empty`] and [`ReportError::Png`] for pictures that cannot be encoded,
+/// [`ReportError::Template`] if the page cannot be put together.
+pub fn render(data: &ReportData) -> Result<String, ReportError> {
+    let mut environment = Environment::new();
+    environment.set_auto_escape_callback(|_| AutoEscape::Html);
+    let syntax = SyntaxConfig::builder()
+        .trim_blocks(true)
+        .lstrip_blocks(true)
+        .build()?;
+    environment.set_syntax(syntax);
+    environment.add_template("report", PAGE)?;
+    let page = Page {
+        style: STYLE,
+        title: &data.title,
+        subtitle: &data.subtitle,
+        summary: &data.summary,
+        headlines: data
+            .headlines
+            .iter()
+            .map(|h| [&*h.label, &*h.value, &*h.detail, &*h.explanation])
+            .collect(),
+        trust: &data.trust,
+        facts: facts(&data.facts),
+        figures: figures(&data.figures)?,
+        legend: data
+            .legend
+            .iter()
+            .map(|s| (css(s.color), &*s.label))
+            .collect(),
+        charts: data
+            .charts
+            .iter()
+            .map(|c| [&*c.title, c.svg.as_str(), &*c.caption])
+            .collect(),
+        tables: tables(&data.tables),
+        worst: cards(&data.worst)?,
+        best: cards(&data.best)?,
+        truth_lines: &data.truth.lines,
+        truth_tables: tables(&data.truth.tables),
+        truth_figures: figures(&data.truth.figures)?,
+        config: &data.config,
+        provenance: facts(&data.provenance),
+        notes: &data.notes,
+    };
+    Ok(environment.get_template("report")?.render(Serde(page))?)
+}
+
+/// The report as the template sees it.
+#[derive(Serialize)]
+struct Page<'a> {
+    style: &'a str,
+    title: &'a str,
+    subtitle: &'a str,
+    summary: &'a [String],
+    /// Label, value, detail, explanation.
+    headlines: Vec<[&'a str; 4]>,
+    trust: &'a [String],
+    facts: Vec<(&'a str, &'a str)>,
+    figures: Vec<FigureView<'a>>,
+    /// Colour, label.
+    legend: Vec<(String, &'a str)>,
+    /// Title, drawing, caption.
+    charts: Vec<[&'a str; 3]>,
+    tables: Vec<TableView<'a>>,
+    worst: Vec<CardView<'a>>,
+    best: Vec<CardView<'a>>,
+    truth_lines: &'a [String],
+    truth_tables: Vec<TableView<'a>>,
+    truth_figures: Vec<FigureView<'a>>,
+    config: &'a str,
+    provenance: Vec<(&'a str, &'a str)>,
+    notes: &'a [String],
+}
+
+#[derive(Serialize)]
+struct PictureView<'a> {
+    source: String,
+    height: usize,
+    width: usize,
+    caption: &'a str,
+}
+
+#[derive(Serialize)]
+struct FigureView<'a> {
+    title: &'a str,
+    caption: &'a str,
+    pictures: Vec<PictureView<'a>>,
+}
+
+#[derive(Serialize)]
+struct CardView<'a> {
+    name: &'a str,
+    note: &'a str,
+    facts: Vec<(&'a str, &'a str)>,
+    pictures: Vec<PictureView<'a>>,
+}
+
+#[derive(Serialize)]
+struct TableView<'a> {
+    title: &'a str,
+    caption: &'a str,
+    folded: bool,
+    columns: Vec<(&'a str, &'a str, bool)>,
+    rows: Vec<Vec<CellView<'a>>>,
+}
+
+#[derive(Serialize)]
+struct CellView<'a> {
+    text: &'a str,
+    note: &'a str,
+    numeric: bool,
+}
+
+fn facts(facts: &[Fact]) -> Vec<(&str, &str)> {
+    facts.iter().map(|f| (&*f.label, &*f.value)).collect()
+}
+
+fn pictures(pictures: &[Picture]) -> Result<Vec<PictureView<'_>>, ReportError> {
+    pictures.iter().map(picture).collect()
+}
+
+fn picture(picture: &Picture) -> Result<PictureView<'_>, ReportError> {
+    let (height, width) = picture.image.size();
+    Ok(PictureView {
+        source: data_uri(&picture.image)?,
+        height,
+        width,
+        caption: &picture.caption,
+    })
+}
+
+fn figures(figures: &[Figure]) -> Result<Vec<FigureView<'_>>, ReportError> {
+    figures.iter().map(figure).collect()
+}
+
+fn figure(figure: &Figure) -> Result<FigureView<'_>, ReportError> {
+    Ok(FigureView {
+        title: &figure.title,
+        caption: &figure.caption,
+        pictures: pictures(&figure.pictures)?,
+    })
+}
+
+fn cards(cards: &[FieldCard]) -> Result<Vec<CardView<'_>>, ReportError> {
+    cards.iter().map(card).collect()
+}
+
+fn card(card: &FieldCard) -> Result<CardView<'_>, ReportError> {
+    Ok(CardView {
+        name: &card.name,
+        note: &card.note,
+        facts: facts(&card.facts),
+        pictures: pictures(&card.pictures)?,
+    })
+}
+
+fn tables(tables: &[Table]) -> Vec<TableView<'_>> {
+    tables.iter().map(table).collect()
+}
+
+fn table(table: &Table) -> TableView<'_> {
+    TableView {
+        title: &table.title,
+        caption: &table.caption,
+        folded: table.folded,
+        columns: table
+            .columns
+            .iter()
+            .map(|c| (&*c.name, &*c.explanation, c.numeric))
+            .collect(),
+        rows: table.rows.iter().map(|row| cells(row, table)).collect(),
+    }
+}
+
+fn cells<'a>(row: &'a [Cell], table: &Table) -> Vec<CellView<'a>> {
+    let numeric = |i: usize| table.columns.get(i).is_some_and(|column| column.numeric);
+    row.iter()
+        .enumerate()
+        .map(|(i, cell)| CellView {
+            text: &cell.text,
+            note: &cell.note,
+            numeric: numeric(i),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Chart, Column, Headline, Swatch, TruthQuality};
+    use crate::{LineChart, Series};
+    use stainfree_image::Image;
+
+    const EVIL: &str = "<script>alert(\"x\")</script>'&";
+
+    /// A report in which every text is hostile.
+    fn hostile() -> ReportData {
+        let text = || EVIL.to_owned();
+        let shown = || Picture::new(Image::filled(2, 3, [9, 9, 9]), EVIL);
+        let figure = || Figure {
+            title: text(),
+            caption: text(),
+            pictures: vec![shown()],
+        };
+        let fact = || Fact::new(EVIL, EVIL);
+        let card = || FieldCard {
+            name: text(),
+            facts: vec![fact()],
+            pictures: vec![shown()],
+            note: text(),
+        };
+        let table = |folded| Table {
+            title: text(),
+            caption: text(),
+            columns: vec![Column::number(EVIL, EVIL)],
+            rows: vec![vec![Cell {
+                text: text(),
+                note: text(),
+            }]],
+            folded,
+        };
+        let plot = LineChart {
+            x_label: text(),
+            y_label: text(),
+            series: vec![Series {
+                name: text(),
+                points: vec![(0.0, 1.0), (1.0, 2.0)],
+                dashed: true,
+            }],
+            marks: vec![(0.5, text())],
+            ..Default::default()
+        };
+        ReportData {
+            title: text(),
+            subtitle: text(),
+            summary: vec![text()],
+            headlines: vec![Headline {
+                label: text(),
+                value: text(),
+                detail: text(),
+                explanation: text(),
+            }],
+            trust: vec![text()],
+            facts: vec![fact()],
+            figures: vec![figure()],
+            legend: vec![Swatch {
+                color: [1, 2, 3],
+                label: text(),
+            }],
+            charts: vec![Chart {
+                title: text(),
+                caption: text(),
+                svg: plot.svg(),
+            }],
+            tables: vec![table(true), table(false)],
+            worst: vec![card()],
+            best: vec![card()],
+            truth: TruthQuality {
+                lines: vec![text()],
+                tables: vec![table(false)],
+                figures: vec![figure()],
+            },
+            config: text(),
+            provenance: vec![fact()],
+            notes: vec![text()],
+        }
+    }
+
+    #[test]
+    fn no_text_can_become_markup() {
+        let page = render(&hostile()).unwrap();
+        assert!(!page.contains("<script"), "a text got through unescaped");
+        // Quotes end attributes: none of the alerts may keep its own.
+        assert!(!page.contains("alert(\"x"));
+        // Every text of the report appears, not only the safe ones.
+        assert!(page.matches("&lt;script&gt;").count() >= 40);
+    }
+
+    #[test]
+    fn the_page_loads_nothing_from_elsewhere() {
+        let page = render(&hostile()).unwrap();
+        for address in ["http://", "https://", "url(", "@import", "<link", "src=\"/"] {
+            assert!(!page.contains(address), "{address}");
+        }
+        assert_eq!(page.matches("src=\"data:image/png;base64,").count(), 4);
+    }
+
+    #[test]
+    fn sections_without_content_are_left_out() {
+        let page = render(&ReportData {
+            title: "Empty".into(),
+            ..Default::default()
+        })
+        .unwrap();
+        assert!(page.contains("<title>Empty</title>"));
+        for id in ["pictures", "scores", "fields", "training", "truth", "made"] {
+            assert!(
+                !page.contains(&format!("id=\"{id}\"")) && !page.contains(&format!("#{id}\"")),
+                "{id}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_place_to_enlarge_has_its_own_name() {
+        let page = render(&hostile()).unwrap();
+        let mut ids: Vec<&str> = page
+            .split("type=\"checkbox\" id=\"")
+            .skip(1)
+            .filter_map(|s| s.split('"').next())
+            .collect();
+        let count = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!((ids.len(), count), (4, 4));
+    }
+}

@@ -1,0 +1,101 @@
+//! Pictures as PNG bytes and as `data:` addresses for pages without files.
+
+use image::ImageEncoder;
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use stainfree_image::Image;
+
+use crate::ReportError;
+
+/// Encodes an sRGB picture as PNG.
+///
+/// # Errors
+/// [`ReportError::Empty`] for a picture without pixels, [`ReportError::Png`] if encoding fails.
+pub fn encode_png(picture: &Image<[u8; 3]>) -> Result<Vec<u8>, ReportError> {
+    let (height, width) = picture.size();
+    if height == 0 || width == 0 {
+        return Err(ReportError::Empty { height, width });
+    }
+    let failed = |source| ReportError::Png {
+        height,
+        width,
+        source,
+    };
+    let (Ok(w), Ok(h)) = (u32::try_from(width), u32::try_from(height)) else {
+        let kind = image::error::ParameterErrorKind::DimensionMismatch;
+        return Err(failed(image::ImageError::Parameter(
+            image::error::ParameterError::from_kind(kind),
+        )));
+    };
+    let mut bytes = Vec::new();
+    PngEncoder::new_with_quality(&mut bytes, CompressionType::Default, FilterType::Adaptive)
+        .write_image(
+            picture.data().as_flattened(),
+            w,
+            h,
+            image::ExtendedColorType::Rgb8,
+        )
+        .map_err(failed)?;
+    Ok(bytes)
+}
+
+/// The picture as an address that carries it, for `<img src>`.
+pub(crate) fn data_uri(picture: &Image<[u8; 3]>) -> Result<String, ReportError> {
+    Ok(format!(
+        "data:image/png;base64,{}",
+        base64(&encode_png(picture)?)
+    ))
+}
+
+/// Base64 with padding (RFC 4648, section 4).
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let byte = |i: usize| u32::from(group.get(i).copied().unwrap_or(0));
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for i in 0..4 {
+            if i <= group.len() {
+                text.push(char::from(LETTERS[(bits >> (18 - 6 * i) & 63) as usize]));
+            } else {
+                text.push('=');
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_of_the_rfc_examples() {
+        let examples = ["", "f", "fo", "foo", "foob", "fooba", "foobar"];
+        let expected = [
+            "", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy",
+        ];
+        for (text, expected) in examples.iter().zip(expected) {
+            assert_eq!(base64(text.as_bytes()), expected);
+        }
+        assert_eq!(base64(&[0xfb, 0xff, 0xfe]), "+//+");
+    }
+
+    #[test]
+    fn a_png_reads_back_with_the_same_pixels() {
+        let picture = Image::from_fn(3, 5, |y, x| [y as u8 * 50, x as u8 * 40, 7]);
+        let read = image::load_from_memory(&encode_png(&picture).unwrap())
+            .unwrap()
+            .to_rgb8();
+        assert_eq!(read.dimensions(), (5, 3));
+        assert_eq!(read.as_raw(), picture.data().as_flattened());
+    }
+
+    #[test]
+    fn a_picture_without_pixels_is_refused() {
+        let error = encode_png(&Image::new(0, 4, Vec::new())).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "a picture of 0 x 4 pixels cannot be written; it has no pixels"
+        );
+    }
+}
