@@ -1,0 +1,218 @@
+//! The published weights this program knows, with the input each expects.
+
+use super::{NamedArray, WeightsError, md5};
+use crate::input::Preprocessing;
+use sha2::{Digest as _, Sha256};
+use std::io::Read;
+use std::path::Path;
+
+/// How a published file is recognised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Digest {
+    /// The MD5 digest in hexadecimal (all that its publisher states).
+    Md5(&'static str),
+    /// The first digits of the SHA-256 digest, as in torch's file names.
+    Sha256Start(&'static str),
+}
+
+/// One published file of encoder weights.
+#[derive(Debug)]
+pub struct Source {
+    /// Name on the command line and in models.
+    pub name: &'static str,
+    /// The encoder it belongs to.
+    pub encoder: &'static str,
+    /// What it is, in a line.
+    pub summary: &'static str,
+    /// File name under which it is published, and found again.
+    pub file: &'static str,
+    /// Where it is to be had.
+    pub url: &'static str,
+    /// Its size in bytes, about.
+    pub bytes: u64,
+    /// How it is recognised.
+    pub digest: Digest,
+    /// Terms of use and whom to cite.
+    pub licence: &'static str,
+    /// The input it expects.
+    pub preprocessing: fn() -> Preprocessing,
+    /// Known values: tensor, index in `[out, in, y, x]` order, value.
+    probes: &'static [(&'static str, usize, f32)],
+}
+
+const VGG: &str = "CC BY 4.0 (Oxford VGG); cite Simonyan and Zisserman, ICLR 2015, arXiv:1409.1556";
+
+/// Every known source, the recommended one of an encoder first.
+pub const SOURCES: &[Source] = &[
+    Source {
+        name: "vgg16-keras",
+        encoder: "vgg16",
+        summary: "Keras' ImageNet VGG16, the paper's; input BGR, 0 to 255, mean taken away",
+        file: "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        url: "https://github.com/fchollet/deep-learning-models/releases/download/v0.1/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        bytes: 58_889_256,
+        digest: Digest::Md5("6d6bbae143d832006294945121d1f1fc"),
+        licence: VGG,
+        preprocessing: Preprocessing::keras_vgg16,
+        // Keras index [y, x, in, out] of kernels is [out, in, y, x] here, in rows of 9 per input channel.
+        probes: &[
+            ("encoder.features.0.weight", 0, 0.429_470_57),
+            ("encoder.features.0.weight", 1, 0.373_467),
+            ("encoder.features.0.bias", 25, 0.744_650_2),
+            (
+                "encoder.features.2.weight",
+                (63 * 64 + 63) * 9 + 8,
+                0.016_082_443,
+            ),
+            ("encoder.features.5.bias", 1, 0.064_407_81),
+        ],
+    },
+    Source {
+        name: "vgg16-torchvision",
+        encoder: "vgg16",
+        summary: "torchvision's VGG16, IMAGENET1K_V1; input RGB, 0 to 1, ImageNet mean and deviation",
+        file: "vgg16-397923af.pth",
+        url: "https://download.pytorch.org/models/vgg16-397923af.pth",
+        bytes: 553_433_881,
+        digest: Digest::Sha256Start("397923af"),
+        licence: "BSD 3-Clause (torchvision); cite Simonyan and Zisserman, ICLR 2015, arXiv:1409.1556",
+        preprocessing: Preprocessing::torchvision,
+        probes: &[],
+    },
+    Source {
+        name: "vgg16-torchvision-features",
+        encoder: "vgg16",
+        summary: "torchvision's VGG16, IMAGENET1K_FEATURES; input RGB, 0 to 1, minus the mean, times 255",
+        file: "vgg16_features-amdegroot-88682ab5.pth",
+        url: "https://download.pytorch.org/models/vgg16_features-amdegroot-88682ab5.pth",
+        bytes: 553_434_000,
+        digest: Digest::Sha256Start("88682ab5"),
+        licence: VGG,
+        preprocessing: Preprocessing::torchvision_vgg16_features,
+        probes: &[],
+    },
+];
+
+/// Probes may differ by rounding: the values are stated with 7 digits, and one copy of the biases was cut to
+/// 16-bit fixed point (error below 2^-12).
+const PROBE_TOLERANCE: f32 = 2.5e-4;
+
+impl Source {
+    /// The source called `name`.
+    pub fn named(name: &str) -> Option<&'static Source> {
+        SOURCES.iter().find(|source| source.name == name)
+    }
+
+    /// All names, for messages.
+    pub fn names() -> String {
+        SOURCES
+            .iter()
+            .map(|source| source.name)
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+
+    /// Checks known values of arrays under the graph's names.
+    pub(super) fn check_probes(
+        &'static self,
+        path: &Path,
+        arrays: &[NamedArray],
+    ) -> Result<(), WeightsError> {
+        for &(name, index, expected) in self.probes {
+            // Narrow networks have other weights altogether; a file for them carries no published values.
+            let Some(array) = arrays
+                .iter()
+                .find(|a| a.name == name && a.data.len() > index)
+            else {
+                continue;
+            };
+            let full_width = arrays
+                .iter()
+                .any(|a| a.name == "encoder.features.0.bias" && a.shape == [64]);
+            let found = array.data[index];
+            if full_width && (found - expected).abs() > PROBE_TOLERANCE {
+                return Err(WeightsError::Probe {
+                    path: path.into(),
+                    source_name: self.name,
+                    name: name.into(),
+                    expected,
+                    found,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The source a complete file comes from: its probes fit, or it is named and hashed as published.
+    pub(super) fn identify(
+        path: &Path,
+        arrays: &[NamedArray],
+    ) -> Result<Option<&'static Source>, WeightsError> {
+        let full_width = arrays
+            .iter()
+            .any(|a| a.name == "encoder.features.0.bias" && a.shape == [64]);
+        let by_probe =
+            |s: &&'static Source| !s.probes.is_empty() && s.check_probes(path, arrays).is_ok();
+        if let Some(source) = SOURCES.iter().filter(|_| full_width).find(by_probe) {
+            return Ok(Some(source));
+        }
+        let named = SOURCES
+            .iter()
+            .find(|s| path.file_name().is_some_and(|name| name == s.file));
+        if let Some(source) = named {
+            source.verify(path)?;
+        }
+        Ok(named)
+    }
+
+    /// Compares the file's checksum with the published one.
+    ///
+    /// # Errors
+    /// If the file cannot be read or differs.
+    pub fn verify(&self, path: &Path) -> Result<(), WeightsError> {
+        let (kind, expected, found) = match self.digest {
+            Digest::Md5(expected) => {
+                let mut hasher = md5::Md5::default();
+                feed(path, |bytes| hasher.update(bytes))?;
+                ("md5", expected, hasher.finish())
+            }
+            Digest::Sha256Start(expected) => {
+                let mut hasher = Sha256::new();
+                feed(path, |bytes| hasher.update(bytes))?;
+                (
+                    "sha256",
+                    expected,
+                    hasher
+                        .finalize()
+                        .iter()
+                        .map(|b| format!("{b:02x}"))
+                        .collect(),
+                )
+            }
+        };
+        if found.starts_with(expected) {
+            return Ok(());
+        }
+        Err(WeightsError::Checksum {
+            path: path.into(),
+            kind,
+            expected,
+            found,
+        })
+    }
+}
+
+fn feed(path: &Path, mut take: impl FnMut(&[u8])) -> Result<(), WeightsError> {
+    let io = |error| WeightsError::Io {
+        path: path.into(),
+        error,
+    };
+    let mut file = std::fs::File::open(path).map_err(io)?;
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer).map_err(io)? {
+            0 => return Ok(()),
+            n => take(&buffer[..n]),
+        }
+    }
+}
