@@ -1,0 +1,412 @@
+//! Whole images of any size through the network, in one piece or in overlapping tiles.
+//!
+//! An image is mirrored up to the network's multiple, half of the surplus on each side, and cut back
+//! afterwards. Under a memory cap it is computed in tiles, each with a margin around the pixels that are kept.
+//! The margin is the network's receptive radius where memory allows: then a kept pixel sees exactly what it
+//! sees in the whole image. Equal up to the last bits of f32 sums, not more: kernels may add in another order
+//! at a tile's edge, and a pixel whose two best classes are a rounding error apart may change its class.
+
+use crate::graph::{Graph, Op};
+use crate::input::mirror;
+use std::ops::Range;
+
+/// What computes probabilities: the CPU's predictor, or another device's.
+pub trait Predict {
+    /// Probabilities `[class][y][x]` of an input `[3][y][x]` whose sides are multiples of the network's.
+    fn probabilities(&mut self, input: &[f32], height: usize, width: usize) -> Vec<f32>;
+    /// Memory taken for an input of that size, in bytes.
+    fn memory_bytes(&self, height: usize, width: usize) -> usize;
+}
+
+/// How whole images are computed.
+#[derive(Clone, Debug)]
+pub struct TileOptions {
+    /// Sides of what the network reads are multiples of this ([`Graph::multiple`]).
+    pub multiple: usize,
+    /// Number of classes.
+    pub classes: usize,
+    /// The network's reach to each side in pixels ([`receptive_radius`]).
+    pub radius: usize,
+    /// Largest memory for the network, in bytes.
+    pub memory: Option<usize>,
+    /// Average over the four flips: four times the work, slightly better.
+    pub flips: bool,
+}
+
+impl TileOptions {
+    /// For `graph`, without a cap and without flips.
+    pub fn new(graph: &Graph) -> Self {
+        Self {
+            multiple: graph.multiple(),
+            classes: graph.classes(),
+            radius: receptive_radius(graph),
+            memory: None,
+            flips: false,
+        }
+    }
+}
+
+/// How far, in input pixels, an output pixel can see to each side.
+///
+/// The largest sum over paths: a 3x3 convolution at 1/2^k adds 2^k, a pool or an up-sampling between 1/2^k and
+/// 1/2^(k+1) adds 2^k (a pixel may stand at either end of its block).
+pub fn receptive_radius(graph: &Graph) -> usize {
+    let nodes = graph.nodes();
+    let mut reach = vec![0usize; nodes.len()];
+    for (i, node) in nodes.iter().enumerate() {
+        let step = |k: usize| 1usize << k;
+        reach[i] = node
+            .inputs
+            .iter()
+            .map(|input| {
+                let level = nodes[input.0].level;
+                let own = match node.op {
+                    Op::Conv { .. } => step(node.level),
+                    _ if level != node.level => step(level.min(node.level)),
+                    _ => 0,
+                };
+                reach[input.0] + own
+            })
+            .max()
+            .unwrap_or(0);
+    }
+    reach.last().copied().unwrap_or(0)
+}
+
+/// One tile of a line: what is computed, and which part of it is kept; both in pixels of the padded line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Span {
+    computed: Range<usize>,
+    kept: Range<usize>,
+}
+
+/// Tiles of at most `core` kept pixels with `margin` more to each side, clipped to the line.
+fn spans(length: usize, core: usize, margin: usize) -> Vec<Span> {
+    (0..length.div_ceil(core))
+        .map(|i| {
+            let kept = i * core..((i + 1) * core).min(length);
+            let computed = kept.start.saturating_sub(margin)..(kept.end + margin).min(length);
+            Span { computed, kept }
+        })
+        .collect()
+}
+
+/// Side of the kept core and margin, both multiples of `options.multiple`; `None` = in one piece.
+fn plan(
+    predict: &dyn Predict,
+    options: &TileOptions,
+    height: usize,
+    width: usize,
+) -> Result<Option<(usize, usize)>, TileError> {
+    let Some(cap) = options.memory else {
+        return Ok(None);
+    };
+    if predict.memory_bytes(height, width) <= cap {
+        return Ok(None);
+    }
+    let up = |n: usize| n.next_multiple_of(options.multiple);
+    let fits = |core: usize, margin: usize| {
+        let side = core + 2 * margin;
+        predict.memory_bytes(side.min(height), side.min(width)) <= cap
+    };
+    // A margin below the radius gives up exactness for feasibility; half of it already holds nearly all of the
+    // weight, since the outer reach is seen through the coarsest layers only.
+    for margin in [up(options.radius), up(options.radius / 2)] {
+        if !fits(options.multiple, margin) {
+            continue;
+        }
+        let mut core = options.multiple;
+        while core < height.max(width) && fits(core + options.multiple, margin) {
+            core += options.multiple;
+        }
+        return Ok(Some((core, margin)));
+    }
+    let side = options.multiple + 2 * up(options.radius / 2);
+    let needed = predict.memory_bytes(side.min(height), side.min(width));
+    Err(TileError::Memory { cap, needed })
+}
+
+/// Probabilities `[class][y][x]` of a whole image.
+///
+/// `input` is `[3][height][width]`, already normalised and preprocessed; any size from 1 x 1.
+///
+/// # Errors
+/// If the cap is too small for even the smallest tile.
+///
+/// # Panics
+/// If `input` has another length.
+pub fn predict_image(
+    predict: &mut dyn Predict,
+    input: &[f32],
+    height: usize,
+    width: usize,
+    options: &TileOptions,
+) -> Result<Vec<f32>, TileError> {
+    assert_eq!(
+        input.len(),
+        3 * height * width,
+        "the input does not hold three planes"
+    );
+    if height == 0 || width == 0 {
+        return Ok(vec![]);
+    }
+    let mut sum = predict_once(predict, input, height, width, options)?;
+    if options.flips {
+        for (down, right) in [(true, false), (false, true), (true, true)] {
+            let turned = flip(input, height, width, down, right);
+            let probabilities = predict_once(predict, &turned, height, width, options)?;
+            let back = flip(&probabilities, height, width, down, right);
+            sum.iter_mut().zip(back).for_each(|(sum, p)| *sum += p);
+        }
+        sum.iter_mut().for_each(|p| *p *= 0.25);
+    }
+    Ok(sum)
+}
+
+fn predict_once(
+    predict: &mut dyn Predict,
+    input: &[f32],
+    height: usize,
+    width: usize,
+    options: &TileOptions,
+) -> Result<Vec<f32>, TileError> {
+    let (full_height, full_width) = (
+        height.next_multiple_of(options.multiple),
+        width.next_multiple_of(options.multiple),
+    );
+    let (top, left) = ((full_height - height) / 2, (full_width - width) / 2);
+    let (rows, columns) = match plan(predict, options, full_height, full_width)? {
+        None => (
+            spans(full_height, full_height, 0),
+            spans(full_width, full_width, 0),
+        ),
+        Some((core, margin)) => (
+            spans(full_height, core, margin),
+            spans(full_width, core, margin),
+        ),
+    };
+    let mut out = vec![0.0; options.classes * height * width];
+    let mut tile = Vec::new();
+    for row in &rows {
+        for column in &columns {
+            let (h, w) = (row.computed.len(), column.computed.len());
+            tile.clear();
+            for plane in input.chunks(height * width) {
+                for y in row.computed.clone() {
+                    let line = mirror(y as isize - top as isize, height) * width;
+                    let x = |x: usize| mirror(x as isize - left as isize, width);
+                    tile.extend(column.computed.clone().map(|c| plane[line + x(c)]));
+                }
+            }
+            let probabilities = predict.probabilities(&tile, h, w);
+            for class in 0..options.classes {
+                for y in row.kept.start.max(top)..row.kept.end.min(top + height) {
+                    let kept = column.kept.start.max(left)..column.kept.end.min(left + width);
+                    if kept.is_empty() {
+                        continue;
+                    }
+                    let from = (class * h + y - row.computed.start) * w + kept.start
+                        - column.computed.start;
+                    let to = (class * height + y - top) * width + kept.start - left;
+                    out[to..to + kept.len()]
+                        .copy_from_slice(&probabilities[from..from + kept.len()]);
+                }
+            }
+        }
+    }
+    Ok(out)
+}
+
+fn flip(planes: &[f32], height: usize, width: usize, down: bool, right: bool) -> Vec<f32> {
+    let mut out = Vec::with_capacity(planes.len());
+    for plane in planes.chunks(height * width) {
+        for y in 0..height {
+            let y = if down { height - 1 - y } else { y };
+            let row = &plane[y * width..(y + 1) * width];
+            match right {
+                true => out.extend(row.iter().rev()),
+                false => out.extend(row),
+            }
+        }
+    }
+    out
+}
+
+/// The class with the largest probability of each pixel (the first, if several are equal).
+pub fn argmax(probabilities: &[f32], classes: usize) -> Vec<u8> {
+    let plane = probabilities.len() / classes.max(1);
+    (0..plane)
+        .map(|i| {
+            let p = |class: usize| probabilities[class * plane + i];
+            (1..classes).fold(
+                0,
+                |best, class| if p(class) > p(best) { class } else { best },
+            ) as u8
+        })
+        .collect()
+}
+
+/// An image that cannot be computed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TileError {
+    /// The cap is below the smallest tile.
+    #[error(
+        "the network needs at least `{needed}` bytes for its smallest tile, allowed are `{cap}`; raise the memory limit"
+    )]
+    Memory {
+        /// The cap.
+        cap: usize,
+        /// The least that would do.
+        needed: usize,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Encoder, UnetSpec};
+
+    /// A "network" of known reach: class 1 is the mean over a square of `reach` to each side (zero outside),
+    /// class 0 the first plane itself.
+    struct Mean {
+        reach: isize,
+        sizes: Vec<(usize, usize)>,
+    }
+
+    impl Predict for Mean {
+        fn probabilities(&mut self, input: &[f32], height: usize, width: usize) -> Vec<f32> {
+            self.sizes.push((height, width));
+            let plane = &input[..height * width];
+            let mut out = plane.to_vec();
+            let inside = |i: isize, n: usize| (0..n as isize).contains(&i);
+            for y in 0..height as isize {
+                for x in 0..width as isize {
+                    let mut sum = 0.0;
+                    for v in (y - self.reach..=y + self.reach).filter(|v| inside(*v, height)) {
+                        for u in (x - self.reach..=x + self.reach).filter(|u| inside(*u, width)) {
+                            sum += plane[v as usize * width + u as usize];
+                        }
+                    }
+                    out.push(sum);
+                }
+            }
+            out
+        }
+
+        fn memory_bytes(&self, height: usize, width: usize) -> usize {
+            height * width
+        }
+    }
+
+    fn image(height: usize, width: usize) -> Vec<f32> {
+        (0..3 * height * width)
+            .map(|i| ((i * 7919) % 64) as f32)
+            .collect()
+    }
+
+    fn run(
+        height: usize,
+        width: usize,
+        memory: Option<usize>,
+        flips: bool,
+    ) -> (Vec<f32>, Vec<(usize, usize)>) {
+        let options = TileOptions {
+            multiple: 8,
+            classes: 2,
+            radius: 7,
+            memory,
+            flips,
+        };
+        let mut network = Mean {
+            reach: 7,
+            sizes: vec![],
+        };
+        let out =
+            predict_image(&mut network, &image(height, width), height, width, &options).unwrap();
+        (out, network.sizes)
+    }
+
+    #[test]
+    fn tiles_give_what_the_whole_gives() {
+        for (height, width) in [(70, 53), (64, 64), (8, 100), (1, 1), (65, 9)] {
+            let (whole, sizes) = run(height, width, None, false);
+            assert_eq!(
+                sizes,
+                [(height.next_multiple_of(8), width.next_multiple_of(8))]
+            );
+            assert_eq!(
+                whole[..height * width],
+                image(height, width)[..height * width]
+            );
+            for cap in [24 * 24, 32 * 32, 40 * 40] {
+                let (tiled, sizes) = run(height, width, Some(cap), false);
+                // Whole numbers: the sums are exact in f32.
+                assert_eq!(tiled, whole, "{height} x {width} under {cap}");
+                assert!(
+                    sizes
+                        .iter()
+                        .all(|(h, w)| h * w <= cap && h % 8 == 0 && w % 8 == 0),
+                    "{sizes:?}"
+                );
+            }
+        }
+        assert!(
+            run(70, 53, Some(32 * 32), false).1.len() > 4,
+            "the cap did not lead to tiles"
+        );
+    }
+
+    #[test]
+    fn flips_average_four_views() {
+        let (plain, _) = run(13, 21, None, false);
+        let (flipped, sizes) = run(13, 21, None, true);
+        assert_eq!(sizes.len(), 4);
+        // Away from the padding the square mean is symmetric, so flips change nothing there.
+        assert_eq!(flipped[..13 * 21], plain[..13 * 21]);
+    }
+
+    #[test]
+    fn too_small_a_cap_says_what_would_do() {
+        let options = TileOptions {
+            multiple: 8,
+            classes: 2,
+            radius: 7,
+            memory: Some(100),
+            flips: false,
+        };
+        let mut network = Mean {
+            reach: 7,
+            sizes: vec![],
+        };
+        let error = predict_image(&mut network, &image(64, 64), 64, 64, &options).unwrap_err();
+        // 8 kept plus 8 (half the radius, rounded up) to each side.
+        assert_eq!(
+            error,
+            TileError::Memory {
+                cap: 100,
+                needed: 24 * 24
+            }
+        );
+    }
+
+    #[test]
+    fn the_networks_reach_is_counted_along_its_longest_path() {
+        let graph = Graph::unet(&UnetSpec {
+            encoder: Encoder::Vgg16,
+            width: 0.0625,
+            classes: 2,
+        })
+        .unwrap();
+        // Encoder: 2 * 1 + 2 * 2 + 3 * 4 + 3 * 8 + 3 * 16 = 90, pools 1 + 2 + 4 + 8 + 16 = 31, centre 2 * 32,
+        // up-sampling 31, decoder 2 * (16 + 8 + 4 + 2 + 1) = 62, head 1.
+        assert_eq!(receptive_radius(&graph), 90 + 31 + 64 + 31 + 62 + 1);
+    }
+
+    #[test]
+    fn argmax_takes_the_first_of_equals() {
+        assert_eq!(
+            argmax(&[0.5, 0.2, 0.3, 0.5, 0.5, 0.3, 0.0, 0.3, 0.4], 3),
+            [0, 1, 2]
+        );
+    }
+}
