@@ -14,6 +14,7 @@ mod layout;
 mod overlay;
 mod palette;
 mod png;
+mod scores_view;
 mod stretch;
 
 pub use axis::Scale;
@@ -28,4 +29,5 @@ pub use layout::{contact_sheet, enlarge, scale_down, sheet, side_by_side};
 pub use overlay::{class_picture, error_legend, error_picture, overlay_classes, overlay_labels};
 pub use palette::{Rgb, class_color, class_colors, css};
 pub use png::encode_png;
+pub use scores_view::{field_facts, worst_and_best};
 pub use stretch::{brightfield_picture, stain_picture};
