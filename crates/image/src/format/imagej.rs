@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::description::length_um;
+use super::description::{length_um, square};
 use super::{Axes, Dimension};
 
 /// What the `ImageDescription` of an ImageJ TIFF says.
@@ -53,14 +53,21 @@ impl ImageJ {
         }
     }
 
-    /// Pixel size in µm from `pixels_per_unit` (the tag XResolution) and the stated unit.
-    pub(super) fn pixel_um(&self, pixels_per_unit: Option<f64>) -> Option<f64> {
-        let unit = self
-            .values
-            .get("unit")?
-            .replace("\\u00B5", "µ")
-            .replace("\\u00b5", "µ");
-        length_um(1.0 / pixels_per_unit?, &unit)
+    /// Pixel size in µm from the stated unit and the pixels per unit along x and y (the tags
+    /// XResolution and YResolution); `Err` is a sentence about pixels that are not square.
+    pub(super) fn pixel_um(
+        &self,
+        pixels_per_unit: [Option<f64>; 2],
+    ) -> Result<Option<f64>, String> {
+        let Some(unit) = self.values.get("unit") else {
+            return Ok(None);
+        };
+        let unit = unit.replace("\\u00B5", "µ").replace("\\u00b5", "µ");
+        let [x, y] = pixels_per_unit.map(|per_unit| length_um(1.0 / per_unit?, &unit));
+        match (x, y) {
+            (Some(x), Some(y)) => square(x, y).map(Some),
+            (x, _) => Ok(x),
+        }
     }
 }
 
@@ -119,22 +126,33 @@ pub(super) fn labels(counts: &[u32], bytes: &[u8], big_endian: bool) -> Vec<Stri
     labels
 }
 
-/// Channel names from slice labels: those of plane 0 at time 0, if they are there, differ from one
-/// another, and each is the same in all planes and times of its channel (labels that change with z
-/// name planes, not channels).
+/// Channel names from slice labels: the words at the end of the labels that all planes and times of
+/// a channel share (`z1 DAPI`, `z2 DAPI`). Empty unless every channel has some and they differ:
+/// labels that are names of files or of planes say nothing about channels.
 pub(super) fn channel_names(labels: &[String], axes: &Axes) -> Vec<String> {
-    let name = |c, z, t| labels.get(axes.page(c, z, t)).map(|label| label.trim());
     let mut names: Vec<String> = Vec::new();
     for c in 0..axes.channels {
-        let Some(first) = name(c, 0, 0).filter(|text| !text.is_empty()) else {
-            return Vec::new();
-        };
-        let constant =
-            (0..axes.times).all(|t| (0..axes.planes).all(|z| name(c, z, t) == Some(first)));
-        if !constant || names.iter().any(|other| other == first) {
+        let mut shared: Option<Vec<&str>> = None;
+        for (z, t) in (0..axes.times).flat_map(|t| (0..axes.planes).map(move |z| (z, t))) {
+            let Some(label) = labels.get(axes.page(c, z, t)) else {
+                return Vec::new();
+            };
+            let words: Vec<&str> = label.split_whitespace().collect();
+            shared = Some(match shared {
+                None => words,
+                Some(before) => {
+                    let pairs = before.iter().rev().zip(words.iter().rev());
+                    let same = pairs.take_while(|(a, b)| a == b).count();
+                    before[before.len() - same..].to_vec()
+                }
+            });
+        }
+        let name = shared.unwrap_or_default().join(" ");
+        let name = name.trim_start_matches(['-', ' ']);
+        if name.is_empty() || names.iter().any(|other| other == name) {
             return Vec::new();
         }
-        names.push(first.to_string());
+        names.push(name.to_string());
     }
     names
 }
@@ -150,16 +168,42 @@ mod tests {
         let axes = info.axes(6).expect("consistent").expect("stated");
         assert_eq!((axes.channels, axes.planes, axes.times), (2, 3, 1));
         assert_eq!(axes.page(1, 2, 0), 5);
-        assert_eq!(info.pixel_um(Some(4.0)), Some(0.25));
+        assert_eq!(info.pixel_um([Some(4.0); 2]), Ok(Some(0.25)));
         assert!(info.axes(5).is_err());
     }
 
     #[test]
     fn unit_pixel_and_zero_resolution_are_no_calibration() {
         let info = ImageJ::parse("ImageJ=1.53t\nunit=pixel\n").expect("an ImageJ description");
-        assert_eq!(info.pixel_um(Some(1.0)), None);
+        assert_eq!(info.pixel_um([Some(1.0); 2]), Ok(None));
         let info = ImageJ::parse("ImageJ=1.53t\nunit=um\n").expect("an ImageJ description");
-        assert_eq!(info.pixel_um(Some(0.0)), None);
-        assert_eq!(info.pixel_um(None), None);
+        assert_eq!(info.pixel_um([Some(0.0); 2]), Ok(None));
+        assert_eq!(info.pixel_um([None; 2]), Ok(None));
+    }
+
+    #[test]
+    fn labels_name_channels_by_their_common_end() {
+        let axes = Axes {
+            channels: 2,
+            planes: 2,
+            times: 1,
+            order: [Dimension::C, Dimension::Z, Dimension::T],
+        };
+        let names = |labels: [&str; 4]| channel_names(&labels.map(str::to_string), &axes);
+        assert_eq!(
+            names(["z1 DAPI", "z1 FITC", "z2 DAPI", "z2 FITC"]),
+            ["DAPI", "FITC"]
+        );
+        assert_eq!(
+            names([
+                "c:1/2 z:1/2 - A B",
+                "c:2/2 z:1/2 - C",
+                "c:1/2 z:2/2 - A B",
+                "c:2/2 z:2/2 - C"
+            ]),
+            ["A B", "C"]
+        );
+        assert!(names(["a1.tif", "a2.tif", "a3.tif", "a4.tif"]).is_empty());
+        assert!(names(["x DAPI", "x DAPI", "y DAPI", "y DAPI"]).is_empty());
     }
 }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
+use ::tiff::decoder::ifd::Value;
 use ::tiff::decoder::{Decoder, DecodingResult, Limits};
 use ::tiff::tags::{ByteOrder, CompressionMethod, Tag, Type, ValueBuffer};
 use ::tiff::{ColorType, TiffError, TiffFormatError};
@@ -33,7 +34,7 @@ pub(super) fn info(path: &Path) -> Result<FileInfo, ImageError> {
     let description = file.description();
     let big_endian = matches!(file.decoder.byte_order(), ByteOrder::BigEndian);
     let imagej = ImageJ::parse(&description);
-    let pixels_per_unit = file.decoder.get_tag_f64(Tag::XResolution).ok();
+    let pixels_per_unit = [file.ratio(Tag::XResolution), file.ratio(Tag::YResolution)];
     let labels = imagej.as_ref().map(|_| {
         let counts = file
             .decoder
@@ -83,7 +84,10 @@ pub(super) fn info(path: &Path) -> Result<FileInfo, ImageError> {
             Ok(axes) => info.axes = axes,
             Err(problem) => info.problems.push(problem),
         }
-        info.pixel_um = imagej.pixel_um(pixels_per_unit);
+        match imagej.pixel_um(pixels_per_unit) {
+            Ok(um) => info.pixel_um = um,
+            Err(problem) => info.problems.push(problem),
+        }
         if let (Some(axes), Some(labels)) = (info.axes, labels) {
             info.channels = imagej::channel_names(&labels, &axes);
         }
@@ -172,6 +176,16 @@ impl<'a> Open<'a> {
                 text.trim_end_matches('\0').to_string()
             }
             _ => String::new(),
+        }
+    }
+
+    /// The value of a tag that holds a fraction.
+    fn ratio(&mut self, tag: Tag) -> Option<f64> {
+        match self.decoder.find_tag(tag).ok()?? {
+            Value::Rational(n, d) => Some(f64::from(n) / f64::from(d)),
+            Value::Float(value) => Some(f64::from(value)),
+            Value::Double(value) => Some(value),
+            _ => None,
         }
     }
 

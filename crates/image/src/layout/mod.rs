@@ -6,6 +6,8 @@
 
 mod assemble;
 mod files;
+mod htd;
+mod imagexpress;
 mod parallel;
 mod sidecar;
 
@@ -29,7 +31,9 @@ trait Layout: Sync {
 }
 
 /// All layouts; the first that recognises a path reads it, so the particular come first.
-const LAYOUTS: [&dyn Layout; 3] = [
+const LAYOUTS: [&dyn Layout; 5] = [
+    &imagexpress::Exported,
+    &imagexpress::Database,
     &files::SingleFile,
     &parallel::ParallelFolders,
     &files::Folder,

@@ -1,0 +1,102 @@
+//! Shared by the tests: where the samples lie, digests as in `golden.json`, small plates.
+#![allow(dead_code, unreachable_pub)] // Each test file uses a part of it.
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use stainfree_image::{Image, Plane, write};
+
+/// Folder of the samples.
+pub fn samples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/image")
+}
+
+/// Folder of the real sets; `None`, with a line, where this machine does not have them.
+pub fn real_sets() -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    if path.is_dir() {
+        return Some(path);
+    }
+    println!("skipped: the real sets are not on this machine");
+    None
+}
+
+pub fn golden() -> serde_json::Value {
+    let text = std::fs::read_to_string(samples().join("golden.json")).expect("golden.json");
+    serde_json::from_str(&text).expect("valid JSON")
+}
+
+/// Type and SHA-256 of the little-endian pixels.
+pub fn digest(plane: &Plane) -> (&'static str, String) {
+    let (kind, bytes): (_, Vec<u8>) = match plane {
+        Plane::U8(image) => ("uint8", image.data().to_vec()),
+        Plane::U16(image) => (
+            "uint16",
+            image
+                .data()
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect(),
+        ),
+        Plane::F32(image) => (
+            "float32",
+            image
+                .data()
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect(),
+        ),
+    };
+    (kind, hex(&bytes))
+}
+
+pub fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// A 4 x 6 plane whose values tell which one it is.
+pub fn plane(number: u16) -> Image<u16> {
+    Image::from_fn(4, 6, |y, x| number * 100 + (y * 6 + x) as u16)
+}
+
+/// Writes `bytes` to `folder/name`, making the folders between.
+pub fn put(folder: &Path, name: &str, bytes: &[u8]) {
+    let path = folder.join(name);
+    std::fs::create_dir_all(path.parent().expect("a folder")).expect("folders");
+    std::fs::write(path, bytes).expect("written");
+}
+
+/// Writes plane `number` with a description to `folder/name`.
+pub fn put_plane(folder: &Path, name: &str, number: u16, description: &str) {
+    let path = folder.join(name);
+    std::fs::create_dir_all(path.parent().expect("a folder")).expect("folders");
+    write::tiff_u16(
+        &path,
+        &plane(number),
+        description,
+        write::Compression::Uncompressed,
+    )
+    .expect("written");
+}
+
+/// An ImageXpress plate description.
+pub fn htd(times: u32, steps: u32, sites: u32, waves: &[&str]) -> String {
+    let mut text = format!(
+        "\"HTSInfoFile\", Version 1.0\r\n\"TimePoints\", {times}\r\n\"ZSteps\", {steps}\r\n\
+         \"WellsSelection2\", FALSE, TRUE\r\n\"XSites\", {sites}\r\n\"YSites\", 1\r\n\
+         \"NWavelengths\", {}\r\n",
+        waves.len()
+    );
+    for (number, wave) in waves.iter().enumerate() {
+        text += &format!("\"WaveName{}\", \"{wave}\"\r\n", number + 1);
+    }
+    text + "\"EndFile\"\r\n"
+}
+
+/// What `path` holds of plane `number`, judged by its first pixel.
+pub fn first_pixel(plane: &Plane) -> f32 {
+    plane.to_f32().get(0, 0)
+}
