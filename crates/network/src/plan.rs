@@ -1,0 +1,128 @@
+//! The graph as steps for the CPU executors: convolution, batch norm and ReLU become one step, and
+//! up-sampling and concatenation disappear into the inputs of the convolution that follows.
+
+use crate::graph::{Graph, NodeId, Op};
+
+/// Index of an array the steps read and write.
+pub(crate) type ValueId = usize;
+
+/// An array of the plan, shaped by its channels and scale.
+#[derive(Clone, Debug)]
+pub(crate) struct Value {
+    pub(crate) channels: usize,
+    /// `2^level` times smaller than the input.
+    pub(crate) level: usize,
+    /// Whether its gradient must be cut off where the value is not positive, because a ReLU made it
+    /// (a batch norm in between does that itself).
+    pub(crate) bare_relu: bool,
+    /// Steps that read it.
+    pub(crate) readers: usize,
+}
+
+/// Input of a convolution.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Input {
+    pub(crate) value: ValueId,
+    pub(crate) upsampled: bool,
+}
+
+/// One step.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    Conv(ConvStep),
+    MaxPool { from: ValueId, to: ValueId },
+}
+
+/// Convolution with what follows it.
+#[derive(Clone, Debug)]
+pub(crate) struct ConvStep {
+    pub(crate) inputs: Vec<Input>,
+    pub(crate) weight: String,
+    pub(crate) bias: Option<String>,
+    pub(crate) norm: Option<Norm>,
+    pub(crate) relu: bool,
+    pub(crate) to: ValueId,
+}
+
+/// A batch norm inside a [`ConvStep`].
+#[derive(Clone, Debug)]
+pub(crate) struct Norm {
+    pub(crate) prefix: String,
+    pub(crate) epsilon: f64,
+}
+
+/// Steps in order; value 0 is the input, `logits` the output before the softmax.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) values: Vec<Value>,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) logits: ValueId,
+}
+
+impl Plan {
+    /// # Panics
+    /// If the graph joins node kinds in an order the executors do not know; graphs come from this crate.
+    pub(crate) fn new(graph: &Graph) -> Plan {
+        let mut plan = Plan { values: vec![], steps: vec![], logits: 0 };
+        // For each node: the inputs a convolution reading it would have.
+        let mut seen: Vec<Vec<Input>> = Vec::new();
+        for (index, node) in graph.nodes().iter().enumerate() {
+            let plain = |value| vec![Input { value, upsampled: false }];
+            let before = node.inputs.first().map(|id| seen[id.0].clone());
+            let inputs = match (&node.op, before) {
+                (Op::Input, _) => plain(plan.value(node.channels, node.level)),
+                (Op::Conv { weight, bias }, Some(inputs)) => {
+                    let to = plan.value(node.channels, node.level);
+                    inputs.iter().for_each(|input| plan.values[input.value].readers += 1);
+                    let (weight, bias) = (weight.clone(), bias.clone());
+                    plan.steps.push(Step::Conv(ConvStep { inputs, weight, bias, norm: None, relu: false, to }));
+                    plain(to)
+                }
+                (Op::BatchNorm { prefix, epsilon }, Some(inputs)) => {
+                    let conv = plan.conv_of(inputs[0].value);
+                    assert!(conv.bias.is_none() && !conv.relu, "batch norm follows a bare convolution");
+                    conv.norm = Some(Norm { prefix: prefix.clone(), epsilon: *epsilon });
+                    inputs
+                }
+                (Op::Relu, Some(inputs)) => {
+                    let conv = plan.conv_of(inputs[0].value);
+                    conv.relu = true;
+                    plan.values[inputs[0].value].bare_relu = plan.conv_of(inputs[0].value).norm.is_none();
+                    inputs
+                }
+                (Op::MaxPool, Some(inputs)) => {
+                    let from = inputs[0].value;
+                    plan.values[from].readers += 1;
+                    let to = plan.value(node.channels, node.level);
+                    plan.steps.push(Step::MaxPool { from, to });
+                    plain(to)
+                }
+                (Op::UpsampleConcat, Some(low)) => {
+                    let mut joined = vec![Input { value: low[0].value, upsampled: true }];
+                    joined.extend(node.inputs.get(1).map(|NodeId(skip)| seen[*skip][0]));
+                    joined
+                }
+                (Op::Softmax, Some(inputs)) => {
+                    plan.logits = inputs[0].value;
+                    inputs
+                }
+                (op, None) => panic!("node {index} ({op:?}) has no input"),
+            };
+            seen.push(inputs);
+        }
+        plan
+    }
+
+    fn value(&mut self, channels: usize, level: usize) -> ValueId {
+        self.values.push(Value { channels, level, bare_relu: false, readers: 0 });
+        self.values.len() - 1
+    }
+
+    /// The convolution that has just written `value`.
+    fn conv_of(&mut self, value: ValueId) -> &mut ConvStep {
+        match self.steps.last_mut() {
+            Some(Step::Conv(conv)) if conv.to == value => conv,
+            _ => panic!("value {value} does not come from the convolution right before"),
+        }
+    }
+}

@@ -1,0 +1,550 @@
+//! Training on the CPU: forward and backward pass over the plan, and Adam.
+//!
+//! Weights, moments and gradients live in the kernels' blocked order; they are brought back to natural
+//! order only when somebody asks for them. Filters are transformed anew in every pass, into memory that
+//! all layers share.
+
+use crate::graph::{Graph, ParameterKind};
+use crate::parameters::{Parameters, Tensor};
+use crate::plan::{ConvStep, Plan, Step, ValueId};
+use stainfree_kernels::adam::{self, Step as AdamNumbers};
+use stainfree_kernels::batch_norm::{self, Saved, Statistics};
+use stainfree_kernels::blocked::blocks;
+use stainfree_kernels::max_pool::{self, Merge};
+use stainfree_kernels::winograd::{Conv, Epilogue, FilterBank, Part, Scratch, Sink};
+use stainfree_kernels::{Blocked, Buffer, Isa, LANES, Workers, elementwise};
+use std::collections::HashMap;
+
+/// The numbers of one Adam step (Keras' convention, see [`stainfree_kernels::adam`]).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamStep {
+    /// Learning rate.
+    pub lr: f64,
+    /// Memory of the first moment.
+    pub beta1: f64,
+    /// Memory of the second moment.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub epsilon: f64,
+    /// Decoupled weight decay of convolution weights, as a share of `lr`.
+    pub weight_decay: f64,
+}
+
+/// What Adam remembers, in natural order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OptimiserState {
+    /// Steps taken.
+    pub step: u64,
+    /// First moments of the trainable parameters, in the graph's order.
+    pub first: Vec<Tensor>,
+    /// Second moments, likewise.
+    pub second: Vec<Tensor>,
+}
+
+/// Trains one network on batches of one shape.
+pub struct CpuTrainer {
+    graph: Graph,
+    isa: Isa,
+    workers: Workers,
+    layers: Vec<Layer>,
+    /// Shape of every value of the plan.
+    shapes: Vec<Blocked>,
+    readers: Vec<usize>,
+    bare_relu: Vec<bool>,
+    logits: ValueId,
+    /// Every value of the last forward pass.
+    values: Vec<Buffer>,
+    planar_logits: Vec<f32>,
+    /// Gradient buffers that are free, by length.
+    free: HashMap<usize, Vec<Buffer>>,
+    /// Transformed filters of the layer at hand.
+    filters: Buffer,
+    scratch: Scratch,
+    momentum: f32,
+    step: u64,
+}
+
+enum Layer {
+    Conv(Box<ConvLayer>),
+    MaxPool { from: ValueId, to: ValueId },
+}
+
+struct ConvLayer {
+    step: ConvStep,
+    conv: Conv,
+    bank: FilterBank,
+    weight: Trained,
+    bias: Option<Trained>,
+    norm: Option<NormLayer>,
+}
+
+struct NormLayer {
+    gamma: Trained,
+    beta: Trained,
+    running_mean: Vec<f32>,
+    running_var: Vec<f32>,
+    statistics: Statistics,
+    epsilon: f64,
+    /// What the convolution gave.
+    before: Buffer,
+}
+
+/// A trained array with its gradient and moments, in the executor's order.
+struct Trained {
+    name: String,
+    values: Buffer,
+    gradient: Buffer,
+    first: Buffer,
+    second: Buffer,
+}
+
+impl Trained {
+    fn new(name: &str, len: usize) -> Self {
+        let [values, gradient, first, second] = [(); 4].map(|()| Buffer::zeros(len));
+        Self { name: name.to_string(), values, gradient, first, second }
+    }
+
+    fn update(&mut self, isa: Isa, workers: &Workers, numbers: &AdamNumbers) {
+        let Self { values, gradient, first, second, .. } = self;
+        adam::update(isa, workers, numbers, gradient, values, first, second);
+    }
+
+    fn part(&self, which: Which) -> &Buffer {
+        match which {
+            Which::Values => &self.values,
+            Which::Gradient => &self.gradient,
+            Which::First => &self.first,
+            Which::Second => &self.second,
+        }
+    }
+
+    fn part_mut(&mut self, which: Which) -> &mut Buffer {
+        match which {
+            Which::Values => &mut self.values,
+            Which::Gradient => &mut self.gradient,
+            Which::First => &mut self.first,
+            Which::Second => &mut self.second,
+        }
+    }
+}
+
+/// One of the four arrays of a [`Trained`].
+#[derive(Clone, Copy)]
+enum Which {
+    Values,
+    Gradient,
+    First,
+    Second,
+}
+
+impl CpuTrainer {
+    /// A trainer for batches of `[images, height, width]`, starting from `parameters`.
+    ///
+    /// # Panics
+    /// If height or width is not a multiple of [`Graph::multiple`], or there is no image.
+    pub fn new(graph: &Graph, parameters: &Parameters, shape: [usize; 3], threads: usize, isa: Isa) -> Self {
+        let [images, height, width] = shape;
+        let multiple = graph.multiple();
+        let fits = height.is_multiple_of(multiple) && width.is_multiple_of(multiple);
+        assert!(fits && images * height * width > 0, "crops must be a multiple of {multiple}");
+        let plan = Plan::new(graph);
+        let shapes: Vec<Blocked> = plan
+            .values
+            .iter()
+            .map(|v| Blocked { images, channels: v.channels, height: height >> v.level, width: width >> v.level })
+            .collect();
+        let layers = plan
+            .steps
+            .into_iter()
+            .map(|step| match step {
+                Step::Conv(step) => Layer::Conv(Box::new(ConvLayer::new(isa, step, &shapes))),
+                Step::MaxPool { from, to } => Layer::MaxPool { from, to },
+            })
+            .collect();
+        let mut trainer = Self {
+            graph: graph.clone(),
+            isa,
+            workers: Workers::new(threads),
+            layers,
+            values: shapes.iter().map(|s| Buffer::zeros(s.len())).collect(),
+            planar_logits: vec![0.0; images * graph.classes() * height * width],
+            shapes,
+            readers: plan.values.iter().map(|v| v.readers).collect(),
+            bare_relu: plan.values.iter().map(|v| v.bare_relu).collect(),
+            logits: plan.logits,
+            free: HashMap::new(),
+            filters: Buffer::default(),
+            scratch: Scratch::default(),
+            // Keras' momentum 0.99 is the weight of the old average.
+            momentum: 0.01,
+            step: 0,
+        };
+        trainer.load(Which::Values, &mut |name| Some(&parameters.get(name)?.data));
+        for norm in trainer.norms_mut() {
+            let NormLayer { gamma, running_mean, running_var, .. } = norm;
+            let prefix = gamma.name.trim_end_matches(".weight");
+            *running_mean = parameters.values(&format!("{prefix}.running_mean")).to_vec();
+            *running_var = parameters.values(&format!("{prefix}.running_var")).to_vec();
+        }
+        trainer
+    }
+
+    /// Logits `[image][class][y][x]` of `input`, `[image][channel][y][x]`, with the batch's own
+    /// statistics; running statistics move towards them.
+    ///
+    /// # Panics
+    /// If `input` has another size than the batch.
+    pub fn forward(&mut self, input: &[f32]) -> &[f32] {
+        let Self { isa, workers, layers, shapes, values, filters, .. } = self;
+        shapes[0].pack(workers, input, &mut values[0]);
+        for layer in layers {
+            match layer {
+                Layer::Conv(layer) => {
+                    // The output is taken out so that the inputs can be read beside it.
+                    let mut out = std::mem::take(&mut values[layer.step.to]);
+                    layer.forward(*isa, workers, values, shapes, filters, &mut out, self.momentum);
+                    values[layer.step.to] = out;
+                }
+                Layer::MaxPool { from, to } => {
+                    let (before, after) = values.split_at_mut(*to);
+                    max_pool::forward(*isa, workers, &shapes[*from], &before[*from], &mut after[0]);
+                }
+            }
+        }
+        shapes[self.logits].unpack(workers, &values[self.logits], &mut self.planar_logits);
+        &self.planar_logits
+    }
+
+    /// Gradients of all parameters from that of the last forward pass' logits.
+    ///
+    /// # Panics
+    /// If `d_logits` has another size than the logits.
+    pub fn backward(&mut self, d_logits: &[f32]) {
+        let mut gradients: Vec<Option<Buffer>> = self.values.iter().map(|_| None).collect();
+        let mut left = self.readers.clone();
+        let shape = self.shapes[self.logits];
+        let mut start = take(&mut self.free, shape.len());
+        shape.pack(&self.workers, d_logits, &mut start);
+        gradients[self.logits] = Some(start);
+        for layer in self.layers.iter_mut().rev() {
+            let to = match layer {
+                Layer::Conv(layer) => layer.step.to,
+                Layer::MaxPool { to, .. } => *to,
+            };
+            let mut d_out = gradients[to].take().expect("every value reaches the output");
+            match layer {
+                Layer::Conv(layer) => {
+                    layer.own_gradients(
+                        self.isa,
+                        &self.workers,
+                        &self.values,
+                        &self.shapes,
+                        &mut d_out,
+                        &mut self.scratch,
+                    );
+                    if layer.step.inputs[0].value != 0 {
+                        layer.bank.transform_turned(&self.workers, &layer.weight.values, &mut self.filters);
+                        let mut targets = Vec::new();
+                        for input in &layer.step.inputs {
+                            let existing = gradients[input.value].take();
+                            let accumulate = existing.is_some();
+                            let len = self.shapes[input.value].len();
+                            let data = existing.unwrap_or_else(|| take(&mut self.free, len));
+                            left[input.value] -= 1;
+                            let masked = left[input.value] == 0 && self.bare_relu[input.value];
+                            let mask = masked.then(|| &self.values[input.value][..]);
+                            targets.push((input.value, data, accumulate, mask));
+                        }
+                        let mut sinks: Vec<Sink> = targets
+                            .iter_mut()
+                            .map(|(_, data, accumulate, mask)| Sink { data, accumulate: *accumulate, mask: *mask })
+                            .collect();
+                        layer.conv.input_gradient(&self.workers, &d_out, &self.filters, &mut sinks);
+                        for (value, data, ..) in targets {
+                            gradients[value] = Some(data);
+                        }
+                    }
+                }
+                Layer::MaxPool { from, .. } => {
+                    let from = *from;
+                    let existing = gradients[from].take();
+                    let accumulate = existing.is_some();
+                    let mut data = existing.unwrap_or_else(|| take(&mut self.free, self.shapes[from].len()));
+                    left[from] -= 1;
+                    let merge = Merge { accumulate, relu: left[from] == 0 && self.bare_relu[from] };
+                    let (x, shape) = (&self.values[from], &self.shapes[from]);
+                    max_pool::backward(self.isa, &self.workers, shape, x, &d_out, &mut data, merge);
+                    gradients[from] = Some(data);
+                }
+            }
+            self.free.entry(d_out.len()).or_default().push(d_out);
+        }
+    }
+
+    /// Moves all trainable parameters along their last gradients.
+    pub fn adam_step(&mut self, step: &AdamStep) {
+        self.step += 1;
+        let AdamStep { lr, beta1, beta2, epsilon, weight_decay } = *step;
+        let numbers = |decay| AdamNumbers { number: self.step, rate: lr, beta1, beta2, epsilon, decay };
+        let (plain, decayed) = (numbers(0.0), numbers(weight_decay));
+        for layer in &mut self.layers {
+            if let Layer::Conv(layer) = layer {
+                layer.weight.update(self.isa, &self.workers, &decayed);
+                for trained in layer.small_mut() {
+                    trained.update(self.isa, &self.workers, &plain);
+                }
+            }
+        }
+    }
+
+    /// Weight of a batch's statistics in the running ones; 0.01 at first. With `1 / k` at the k-th of
+    /// several forward passes the running statistics become the plain average over these passes.
+    pub fn set_batch_norm_momentum(&mut self, momentum: f32) {
+        self.momentum = momentum;
+    }
+
+    /// All parameters as they are now, in natural order.
+    pub fn parameters(&self) -> Parameters {
+        let mut tensors = self.tensors(Which::Values);
+        for norm in self.norms() {
+            let prefix = norm.gamma.name.trim_end_matches(".weight");
+            for (name, data) in [("running_mean", &norm.running_mean), ("running_var", &norm.running_var)] {
+                tensors.push(Tensor {
+                    name: format!("{prefix}.{name}"),
+                    shape: vec![data.len()],
+                    kind: ParameterKind::Statistic,
+                    data: data.clone(),
+                });
+            }
+        }
+        Parameters::new(&self.graph, tensors).expect("the layers hold exactly the graph's parameters")
+    }
+
+    /// The last gradients of the trainable parameters, in natural order.
+    pub fn gradients(&self) -> Vec<Tensor> {
+        self.tensors(Which::Gradient)
+    }
+
+    /// What Adam remembers.
+    pub fn optimiser_state(&self) -> OptimiserState {
+        OptimiserState { step: self.step, first: self.tensors(Which::First), second: self.tensors(Which::Second) }
+    }
+
+    /// Goes on from saved parameters and moments, bit for bit.
+    ///
+    /// # Panics
+    /// If a tensor is missing or has another shape than the network's.
+    pub fn restore(&mut self, parameters: &Parameters, state: &OptimiserState) {
+        self.load(Which::Values, &mut |name| Some(&parameters.get(name)?.data));
+        let find = |tensors: &'_ [Tensor]| -> HashMap<String, Vec<f32>> {
+            tensors.iter().map(|t| (t.name.clone(), t.data.clone())).collect()
+        };
+        let (first, second) = (find(&state.first), find(&state.second));
+        self.load(Which::First, &mut |name| first.get(name));
+        self.load(Which::Second, &mut |name| second.get(name));
+        for norm in self.norms_mut() {
+            let prefix = norm.gamma.name.trim_end_matches(".weight").to_string();
+            norm.running_mean = parameters.values(&format!("{prefix}.running_mean")).to_vec();
+            norm.running_var = parameters.values(&format!("{prefix}.running_var")).to_vec();
+        }
+        self.step = state.step;
+    }
+
+    /// Bytes held for activations, weights and moments once a step has been taken, estimated from the
+    /// shapes: values, as many gradients again, and four arrays per weight.
+    pub fn memory_bytes(&self) -> usize {
+        let activations: usize = self.shapes.iter().map(Blocked::len).sum();
+        let before: usize = self.norms().map(|n| n.before.len()).sum();
+        let weights: usize = self.graph.trainable_count();
+        // The largest transformed filters are held twice: for use, and as products of the gradient.
+        let filters = self.conv_layers().map(|l| l.bank.transformed_len()).max().unwrap_or(0);
+        size_of::<f32>() * (2 * activations + before + 4 * weights + 2 * filters)
+    }
+
+    fn conv_layers(&self) -> impl Iterator<Item = &ConvLayer> {
+        self.layers.iter().filter_map(|layer| match layer {
+            Layer::Conv(layer) => Some(&**layer),
+            Layer::MaxPool { .. } => None,
+        })
+    }
+
+    fn norms(&self) -> impl Iterator<Item = &NormLayer> {
+        self.conv_layers().filter_map(|layer| layer.norm.as_ref())
+    }
+
+    fn norms_mut(&mut self) -> impl Iterator<Item = &mut NormLayer> {
+        self.layers.iter_mut().filter_map(|layer| match layer {
+            Layer::Conv(layer) => layer.norm.as_mut(),
+            Layer::MaxPool { .. } => None,
+        })
+    }
+
+    /// One array of every trainable parameter, in the graph's order and layout.
+    fn tensors(&self, which: Which) -> Vec<Tensor> {
+        let mut found: HashMap<&str, Vec<f32>> = HashMap::new();
+        for layer in self.conv_layers() {
+            let len = self.info(&layer.weight.name).len();
+            let mut natural = vec![0.0; len];
+            layer.bank.unblock(layer.weight.part(which), &mut natural);
+            found.insert(&layer.weight.name, natural);
+            for trained in layer.small() {
+                let len = self.info(&trained.name).len();
+                found.insert(&trained.name, trained.part(which)[..len].to_vec());
+            }
+        }
+        let trainable = self.graph.parameters().iter().filter(|p| p.kind == ParameterKind::Trainable);
+        trainable
+            .map(|info| Tensor {
+                name: info.name.clone(),
+                shape: info.shape.clone(),
+                kind: info.kind,
+                data: found.remove(info.name.as_str()).expect("a layer holds every parameter"),
+            })
+            .collect()
+    }
+
+    fn info(&self, name: &str) -> &crate::graph::ParameterInfo {
+        self.graph.parameters().iter().find(|p| p.name == name).expect("the graph lists this parameter")
+    }
+
+    /// Fills one array of every trainable parameter from natural order.
+    fn load<'a>(&mut self, which: Which, find: &mut dyn FnMut(&str) -> Option<&'a Vec<f32>>) {
+        for layer in &mut self.layers {
+            let Layer::Conv(layer) = layer else { continue };
+            let weights = find(&layer.weight.name).expect("every parameter is given");
+            layer.bank.block(weights, layer.weight.part_mut(which));
+            for trained in layer.small_mut() {
+                let values = find(&trained.name).expect("every parameter is given");
+                trained.part_mut(which)[..values.len()].copy_from_slice(values);
+            }
+        }
+    }
+}
+
+/// A buffer of `len` values from those that are free.
+fn take(free: &mut HashMap<usize, Vec<Buffer>>, len: usize) -> Buffer {
+    free.get_mut(&len).and_then(Vec::pop).unwrap_or_else(|| Buffer::zeros(len))
+}
+
+impl ConvLayer {
+    fn new(isa: Isa, step: ConvStep, shapes: &[Blocked]) -> Self {
+        let out = shapes[step.to];
+        let parts: Vec<Part> = step
+            .inputs
+            .iter()
+            .map(|i| Part { channels: shapes[i.value].channels, upsampled: i.upsampled })
+            .collect();
+        let conv = Conv::new(isa, out.images, out.height, out.width, &parts, out.channels);
+        let bank = conv.filters();
+        let padded = blocks(out.channels) * LANES;
+        Self {
+            weight: Trained::new(&step.weight, bank.blocked_len()),
+            bias: step.bias.as_ref().map(|name| Trained::new(name, padded)),
+            norm: step.norm.as_ref().map(|norm| NormLayer {
+                gamma: Trained::new(&format!("{}.weight", norm.prefix), padded),
+                beta: Trained::new(&format!("{}.bias", norm.prefix), padded),
+                running_mean: vec![],
+                running_var: vec![],
+                statistics: Statistics::default(),
+                epsilon: norm.epsilon,
+                before: Buffer::zeros(out.len()),
+            }),
+            step,
+            conv,
+            bank,
+        }
+    }
+
+    /// Trained arrays other than the convolution's weights.
+    fn small(&self) -> impl Iterator<Item = &Trained> {
+        self.bias.iter().chain(self.norm.iter().flat_map(|n| [&n.gamma, &n.beta]))
+    }
+
+    fn small_mut(&mut self) -> impl Iterator<Item = &mut Trained> {
+        self.bias.iter_mut().chain(self.norm.iter_mut().flat_map(|n| [&mut n.gamma, &mut n.beta]))
+    }
+
+    fn forward(
+        &mut self,
+        isa: Isa,
+        workers: &Workers,
+        values: &[Buffer],
+        shapes: &[Blocked],
+        filters: &mut Buffer,
+        out: &mut Buffer,
+        momentum: f32,
+    ) {
+        self.bank.transform(workers, &self.weight.values, filters);
+        let inputs: Vec<&[f32]> = self.step.inputs.iter().map(|i| &values[i.value][..]).collect();
+        let Some(norm) = &mut self.norm else {
+            let bias = self.bias.as_ref().map(|b| &b.values[..]);
+            let epilogue = Epilogue { bias, relu: self.step.relu };
+            return self.conv.forward(workers, &inputs, filters, epilogue, out);
+        };
+        self.conv.forward(workers, &inputs, filters, Epilogue::default(), &mut norm.before);
+        norm.normalise(isa, workers, &shapes[self.step.to], out, momentum);
+    }
+
+    /// Gradients of this layer's parameters; `d_out` becomes the gradient of the bare convolution.
+    fn own_gradients(
+        &mut self,
+        isa: Isa,
+        workers: &Workers,
+        values: &[Buffer],
+        shapes: &[Blocked],
+        d_out: &mut Buffer,
+        scratch: &mut Scratch,
+    ) {
+        let shape = &shapes[self.step.to];
+        if let Some(norm) = &mut self.norm {
+            let saved = Saved {
+                x: &norm.before,
+                y: &values[self.step.to],
+                statistics: &norm.statistics,
+                gamma: &norm.gamma.values,
+                epsilon: norm.epsilon,
+            };
+            let (d_gamma, d_beta) = batch_norm::backward(isa, workers, shape, &saved, d_out);
+            norm.gamma.gradient.copy_from_slice(&d_gamma);
+            norm.beta.gradient.copy_from_slice(&d_beta);
+        }
+        if let Some(bias) = &mut self.bias {
+            bias.gradient.copy_from_slice(&elementwise::channel_sums(isa, workers, shape, d_out));
+        }
+        let inputs: Vec<&[f32]> = self.step.inputs.iter().map(|i| &values[i.value][..]).collect();
+        self.conv.weight_gradient(workers, &inputs, d_out, &mut self.weight.gradient, scratch);
+    }
+}
+
+impl NormLayer {
+    /// Batch norm with the batch's statistics, then ReLU; running statistics move by `momentum`.
+    fn normalise(&mut self, isa: Isa, workers: &Workers, shape: &Blocked, out: &mut [f32], momentum: f32) {
+        self.statistics = batch_norm::statistics(isa, workers, shape, &self.before);
+        let n = (shape.images * shape.height * shape.width) as f64;
+        let unbiased = n / (n - 1.0).max(1.0);
+        for channel in 0..shape.channels {
+            let mix = |old: &mut f32, new: f64| *old = ((1.0 - momentum) * *old) + momentum * new as f32;
+            mix(&mut self.running_mean[channel], self.statistics.mean[channel]);
+            mix(&mut self.running_var[channel], self.statistics.variance[channel] * unbiased);
+        }
+        let Statistics { mean, variance } = &self.statistics;
+        let (scale, shift) = scale_shift(&self.gamma.values, &self.beta.values, mean, variance, self.epsilon);
+        batch_norm::scale_shift_relu(isa, workers, shape, &self.before, &scale, &shift, out);
+    }
+}
+
+/// `gamma * (x - mean) / sqrt(variance + epsilon) + beta` as `x * scale + shift`.
+fn scale_shift(
+    gamma: &[f32],
+    beta: &[f32],
+    mean: &[f64],
+    variance: &[f64],
+    epsilon: f64,
+) -> (Vec<f32>, Vec<f32>) {
+    (0..gamma.len())
+        .map(|c| {
+            let scale = f64::from(gamma[c]) / (variance[c] + epsilon).sqrt();
+            (scale as f32, (f64::from(beta[c]) - scale * mean[c]) as f32)
+        })
+        .unzip()
+}
