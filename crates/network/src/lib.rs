@@ -9,21 +9,33 @@ pub mod encoder;
 pub mod graph;
 pub mod input;
 pub mod loss;
+pub mod model;
 pub mod optimiser;
 pub mod parameters;
 mod plan;
 pub mod predictor;
 pub mod random;
 pub mod recipe;
+pub mod tiles;
+pub mod train;
 pub mod trainer;
 pub mod unet;
 pub mod weights;
 
+pub use crops::FieldOrder;
 pub use encoder::Encoder;
 pub use graph::{Graph, GraphError, ParameterKind};
+pub use input::{InputError, InputSpec, Normalisation, Preprocessing};
 pub use loss::{IGNORED, Loss, LossError, LossTerm};
+pub use model::{Model, ModelError, ModelInfo, TrainingRecord};
 pub use parameters::{ParameterError, Parameters, Tensor};
 pub use predictor::CpuPredictor;
-pub use trainer::{AdamStep, CpuTrainer, OptimiserState};
+pub use recipe::{BatchNormStatistics, Length, Recipe, RecipeError, Selection};
 pub use stainfree_kernels::Isa;
+pub use tiles::{TileError, TileOptions, argmax, predict_image};
+pub use train::{
+    Ending, Observer, Outcome, Picture, RawField, Silent, StepReport, TrainError, TrainJob,
+    TrainingData, ValidationReport, train,
+};
+pub use trainer::{AdamStep, CpuTrainer, OptimiserState};
 pub use unet::UnetSpec;

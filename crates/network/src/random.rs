@@ -18,8 +18,6 @@ pub enum Purpose {
     Augment,
     /// The noise added to a crop.
     Noise,
-    /// Crops on which batch-norm statistics are measured.
-    Statistics,
 }
 
 /// A stream of random numbers that depends on its key alone.

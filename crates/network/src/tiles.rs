@@ -18,6 +18,16 @@ pub trait Predict {
     fn memory_bytes(&self, height: usize, width: usize) -> usize;
 }
 
+impl Predict for crate::predictor::CpuPredictor {
+    fn probabilities(&mut self, input: &[f32], height: usize, width: usize) -> Vec<f32> {
+        self.probabilities(input, height, width)
+    }
+
+    fn memory_bytes(&self, height: usize, width: usize) -> usize {
+        self.memory_bytes(height, width)
+    }
+}
+
 /// How whole images are computed.
 #[derive(Clone, Debug)]
 pub struct TileOptions {

@@ -48,20 +48,17 @@ impl Golden {
             .collect()
     }
 
-    /// How far `data` is from the stored samples, L2 norm and dot product of `KIND_*.NAME`, relative to the
-    /// largest sample (samples) or the norm (both probes).
-    pub fn distance(&self, kind: &str, name: &str, data: &[f32]) -> f64 {
+    /// How far `data` is from the stored numbers of `KIND_*.NAME`.
+    pub fn distance(&self, kind: &str, name: &str, data: &[f32]) -> Distance {
         let samples = self.f32(&format!("{kind}_sample.{name}"));
         let stride = data.len().div_ceil(64);
         assert_eq!(samples.len(), data.len().div_ceil(stride), "{name}");
         let probe = self.f64(&format!("{kind}_probe.{name}"));
-        let largest = samples
+        let differences = data
             .iter()
-            .fold(1e-30f64, |m, x| m.max(f64::from(x.abs())));
-        let mut worst = 0.0f64;
-        for (a, b) in data.iter().step_by(stride).zip(&samples) {
-            worst = worst.max((f64::from(*a) - f64::from(*b)).abs() / largest);
-        }
+            .step_by(stride)
+            .zip(&samples)
+            .map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs());
         let norm = data
             .iter()
             .map(|&x| f64::from(x).powi(2))
@@ -73,11 +70,28 @@ impl Golden {
             .zip(&weights)
             .map(|(a, b)| f64::from(*a) * f64::from(*b))
             .sum();
-        let scale = probe[0].max(1e-30);
-        worst
-            .max((norm - probe[0]).abs() / scale)
-            .max((dot - probe[1]).abs() / scale)
+        Distance {
+            element: differences.fold(0.0, f64::max),
+            // All samples of a tensor may be zero (dead channels): its own root mean square is a scale, too.
+            scale: samples
+                .iter()
+                .fold(probe[0] / (data.len() as f64).sqrt(), |m, x| {
+                    m.max(f64::from(x.abs()))
+                }),
+            whole: (norm - probe[0]).abs().max((dot - probe[1]).abs()) / probe[0].max(1e-30),
+        }
     }
+}
+
+/// A difference from golden numbers.
+#[derive(Debug)]
+pub struct Distance {
+    /// Largest difference of a sampled element.
+    pub element: f64,
+    /// Largest sampled element, or the root mean square if that is larger.
+    pub scale: f64,
+    /// Difference of the L2 norm and of the dot product with the probe, relative to the norm.
+    pub whole: f64,
 }
 
 /// `offset + scale * (2 u - 1)` with u from the counter-based generator of the script (seed 1).

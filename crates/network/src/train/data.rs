@@ -1,0 +1,168 @@
+//! What training reads: fields as the project gives them, batches as the network wants them.
+
+use super::TrainError;
+use crate::crops::Prepared;
+use crate::input::InputSpec;
+use crate::loss::IGNORED;
+use crate::random::{Purpose, Random};
+use crate::recipe::Recipe;
+use stainfree_image::Image;
+use std::collections::HashMap;
+use std::error::Error;
+use std::sync::{Arc, Mutex};
+
+/// One field as it is stored.
+#[derive(Clone, Debug)]
+pub struct RawField {
+    /// Brightfield planes in counts, all of one size: one or three.
+    pub planes: Vec<Image<f32>>,
+    /// Largest count the planes' format can hold (255, 65535, or 1 for floating point).
+    pub full_range: f32,
+    /// Class of every pixel, [`IGNORED`] where it neither trains nor scores.
+    pub target: Image<u8>,
+}
+
+/// A set of fields with known truth. The network knows no plates: this is all it asks for.
+pub trait TrainingData: Send + Sync {
+    /// Number of fields.
+    fn len(&self) -> usize;
+    /// Whether there is none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Name of a field, for messages and pictures.
+    fn name(&self, field: usize) -> String;
+    /// Reads a field; may be called from another thread and more than once.
+    ///
+    /// # Errors
+    /// Whatever keeps the field from being read.
+    fn read(&self, field: usize) -> Result<RawField, Box<dyn Error + Send + Sync>>;
+}
+
+/// Fields, normalised on first use and kept as far as the memory given allows.
+///
+/// Crops come from random fields, so keeping the first ones read is as good as any cleverer rule; what is kept
+/// changes the time, never the numbers.
+pub(super) struct Fields<'a> {
+    data: &'a dyn TrainingData,
+    input: &'a InputSpec,
+    classes: usize,
+    room: usize,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    fields: HashMap<usize, Arc<Prepared>>,
+    bytes: usize,
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn new(
+        data: &'a dyn TrainingData,
+        input: &'a InputSpec,
+        classes: usize,
+        room: usize,
+    ) -> Self {
+        Self {
+            data,
+            input,
+            classes,
+            room,
+            kept: Mutex::default(),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.data.len()
+    }
+
+    pub(super) fn name(&self, field: usize) -> String {
+        self.data.name(field)
+    }
+
+    pub(super) fn get(&self, field: usize) -> Result<Arc<Prepared>, TrainError> {
+        let lock = || {
+            self.kept
+                .lock()
+                .unwrap_or_else(|broken| broken.into_inner())
+        };
+        if let Some(found) = lock().fields.get(&field) {
+            return Ok(found.clone());
+        }
+        let name = || self.data.name(field);
+        let raw = self.data.read(field).map_err(|error| TrainError::Read {
+            field: name(),
+            error,
+        })?;
+        let planes = self
+            .input
+            .normalise(&raw.planes, raw.full_range)
+            .map_err(|error| TrainError::Input {
+                field: name(),
+                error,
+            })?;
+        if planes[0].size() != raw.target.size() {
+            let (image, target) = (planes[0].size(), raw.target.size());
+            return Err(TrainError::TargetSize {
+                field: name(),
+                image,
+                target,
+            });
+        }
+        let unknown = |&&t: &&u8| t != IGNORED && usize::from(t) >= self.classes;
+        if let Some(&class) = raw.target.data().iter().find(unknown) {
+            return Err(TrainError::TargetClass {
+                field: name(),
+                class,
+                classes: self.classes,
+            });
+        }
+        let prepared = Arc::new(Prepared::new(planes, raw.target, self.classes));
+        let mut kept = lock();
+        if kept.bytes + prepared.bytes() <= self.room
+            && kept.fields.insert(field, prepared.clone()).is_none()
+        {
+            kept.bytes += prepared.bytes();
+        }
+        Ok(prepared)
+    }
+
+    /// The batch of one step: a function of the recipe's seed and the step alone.
+    pub(super) fn batch(&self, recipe: &Recipe, step: u64) -> Result<Batch, TrainError> {
+        let pixels = recipe.crop * recipe.crop;
+        let mut batch = Batch {
+            input: vec![0.0; recipe.batch * 3 * pixels],
+            target: vec![],
+        };
+        let fields = recipe
+            .field_order
+            .fields_of_step(recipe.seed, step, self.len(), recipe.batch);
+        for ((i, field), out) in fields
+            .into_iter()
+            .enumerate()
+            .zip(batch.input.chunks_mut(3 * pixels))
+        {
+            // The place in the batch is part of the key: a field may come twice.
+            let random = |purpose| Random::new(recipe.seed, purpose, i as u64, step);
+            let prepared = self.get(field)?;
+            let change = recipe.augmentation.draw(&mut random(Purpose::Augment));
+            let span = change.span(recipe.crop);
+            let corner = prepared.choose(span, recipe.foreground, &mut random(Purpose::Crop));
+            let (planes, target) =
+                change.apply(&prepared, corner, recipe.crop, &mut random(Purpose::Noise));
+            let planes: Vec<&[f32]> = planes.iter().map(Image::data).collect();
+            self.input.write_channels(&planes, out);
+            batch.target.extend_from_slice(target.data());
+        }
+        Ok(batch)
+    }
+}
+
+/// What one step reads.
+pub(super) struct Batch {
+    /// `[image][channel][y][x]`.
+    pub(super) input: Vec<f32>,
+    /// `[image][y][x]`.
+    pub(super) target: Vec<u8>,
+}

@@ -1,0 +1,656 @@
+//! The training loop: batches made ahead, steps, schedule, validation, checkpoints, log.
+//!
+//! A training is a function of its recipe and data: the same bytes come out whatever the number of threads and
+//! however often it was interrupted. What is measured in seconds is only reported.
+
+mod checkpoint;
+mod data;
+#[cfg(test)]
+mod tests;
+mod validate;
+
+pub use data::{RawField, TrainingData};
+
+use crate::graph::Graph;
+use crate::input::{InputError, InputSpec};
+use crate::loss::Loss;
+use crate::model::ModelError;
+use crate::parameters::Parameters;
+use crate::recipe::{Recipe, RecipeError, Selection};
+use crate::tiles::TileError;
+use crate::trainer::{AdamStep, CpuTrainer};
+use checkpoint::{Best, Files, Progress};
+use data::{Batch, Fields};
+use serde_json::json;
+use stainfree_image::Image;
+use stainfree_kernels::Isa;
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Instant;
+
+/// Batches made ahead of the step that needs them.
+const AHEAD: usize = 2;
+
+/// A training to be done.
+pub struct TrainJob<'a> {
+    /// The network.
+    pub graph: &'a Graph,
+    /// Where it starts: fresh, or with a pretrained encoder.
+    pub start: &'a Parameters,
+    /// All choices.
+    pub recipe: &'a Recipe,
+    /// What happens to images before the network reads them.
+    pub input: &'a InputSpec,
+    /// Fields to learn from.
+    pub training: &'a dyn TrainingData,
+    /// Fields to choose by; may be empty, then the last state is kept where the recipe would choose by them.
+    pub validation: &'a dyn TrainingData,
+    /// Folder of `log.jsonl`, `checkpoint.safetensors` and `best.safetensors`; made if it does not exist.
+    pub folder: &'a Path,
+    /// Go on from the folder's checkpoint; without one, start anew.
+    pub resume: bool,
+    /// Threads of the network's arithmetic.
+    pub threads: usize,
+    /// Instructions to use.
+    pub isa: Isa,
+    /// Memory for normalised fields, bytes; more fields than fit are read again when needed.
+    pub cache_bytes: usize,
+    /// Cap on the network's memory while validating, bytes; larger fields are computed in tiles.
+    pub memory: Option<usize>,
+    /// Steps between checkpoints; at least 1.
+    pub checkpoint_every: u64,
+    /// Validation fields of which pictures are made.
+    pub pictures: usize,
+}
+
+/// After every step.
+#[derive(Clone, Debug)]
+pub struct StepReport {
+    /// Steps done.
+    pub step: u64,
+    /// Steps in all.
+    pub steps: u64,
+    /// Loss of this step's batch.
+    pub loss: f64,
+    /// Loss averaged over about the last 20 steps.
+    pub smooth_loss: f64,
+    /// Learning rate.
+    pub lr: f64,
+    /// Wall time of this step in seconds.
+    pub seconds: f64,
+    /// Estimate of the seconds left, from the steps of this run, validations included.
+    pub seconds_left: f64,
+    /// Share of this run's time in which the network waited for batches.
+    pub waiting: f64,
+}
+
+/// After every validation.
+#[derive(Clone, Debug)]
+pub struct ValidationReport {
+    /// Steps done.
+    pub step: u64,
+    /// F1 per class, pixels pooled over all validation fields; none for classes that do not occur.
+    pub f1: Vec<Option<f64>>,
+    /// Mean over the foreground classes that occur.
+    pub mean_f1: f64,
+    /// Whether this state is the best so far.
+    pub best: bool,
+}
+
+/// A window of a validation field.
+#[derive(Clone, Debug)]
+pub struct Picture {
+    /// Name of the field.
+    pub name: String,
+    /// The first plane, normalised: about 0 to 1.
+    pub input: Image<f32>,
+    /// Classes as they are.
+    pub truth: Image<u8>,
+    /// Classes as the network sees them.
+    pub prediction: Image<u8>,
+}
+
+/// Whoever wants to know how it goes.
+pub trait Observer {
+    /// After every step.
+    fn step(&mut self, _report: &StepReport) {}
+    /// After every validation, with pictures of the same few windows each time.
+    fn validation(&mut self, _report: &ValidationReport, _pictures: &[Picture]) {}
+    /// Something worth saying.
+    fn message(&mut self, _text: &str) {}
+}
+
+/// An observer that does not care.
+pub struct Silent;
+
+impl Observer for Silent {}
+
+/// Why a training ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// All steps were done.
+    Finished,
+    /// Validation did not get better for as long as the recipe waits.
+    EarlyStop,
+    /// It was asked to stop; `resume` goes on.
+    Cancelled,
+}
+
+/// What came of a training.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The chosen parameters, with statistics fit for prediction.
+    pub parameters: Parameters,
+    /// Steps done.
+    pub steps: u64,
+    /// The step they belong to.
+    pub chosen_step: u64,
+    /// What they were chosen by: mean F1 or training loss; none for the last state.
+    pub chosen_value: Option<f64>,
+    /// Wall time in seconds, over all runs.
+    pub seconds: f64,
+    /// Why it ended.
+    pub ending: Ending,
+}
+
+/// Trains. `cancel` may be set at any time; the step at hand is finished and saved.
+///
+/// # Errors
+/// If the recipe cannot be followed, a field cannot be read, a file cannot be written, the checkpoint is of
+/// another training, or the loss is no number any more (the last good checkpoint stays).
+pub fn train(
+    job: &TrainJob,
+    observer: &mut dyn Observer,
+    cancel: &AtomicBool,
+) -> Result<Outcome, TrainError> {
+    job.recipe
+        .check(job.graph.classes(), job.graph.multiple())?;
+    if job.training.is_empty() {
+        return Err(TrainError::NoFields);
+    }
+    std::fs::create_dir_all(job.folder).map_err(|error| TrainError::File {
+        path: job.folder.into(),
+        error,
+    })?;
+    let (input, classes) = (job.input, job.graph.classes());
+    let training = Fields::new(job.training, input, classes, job.cache_bytes);
+    let validation = Fields::new(job.validation, input, classes, job.cache_bytes / 4);
+    let run = Run::start(job, &training, &validation, observer)?;
+    let (first, last) = (run.progress.step, run.steps);
+    std::thread::scope(|scope| {
+        let (sender, receiver) = sync_channel(AHEAD);
+        let training = &training;
+        scope.spawn(move || {
+            for step in first..last {
+                let batch = training.batch(job.recipe, step);
+                let failed = batch.is_err();
+                // Nobody listens any more: the training ended early.
+                if sender.send(batch).is_err() || failed {
+                    return;
+                }
+            }
+        });
+        run.go(receiver, cancel)
+    })
+}
+
+/// A training under way.
+struct Run<'a> {
+    job: &'a TrainJob<'a>,
+    training: &'a Fields<'a>,
+    validation: &'a Fields<'a>,
+    observer: &'a mut dyn Observer,
+    files: Files,
+    log: std::fs::File,
+    trainer: CpuTrainer,
+    loss: Loss,
+    progress: Progress,
+    /// Chosen parameters that are not on disk yet.
+    unsaved_best: Option<Parameters>,
+    steps: u64,
+    steps_per_epoch: u64,
+    selection: Selection,
+    started: Instant,
+    seconds_before: f64,
+}
+
+impl<'a> Run<'a> {
+    fn start(
+        job: &'a TrainJob,
+        training: &'a Fields,
+        validation: &'a Fields,
+        observer: &'a mut dyn Observer,
+    ) -> Result<Self, TrainError> {
+        let recipe = job.recipe;
+        let files = Files::new(job.folder);
+        let shape = [recipe.batch, recipe.crop, recipe.crop];
+        let mut trainer = CpuTrainer::new(job.graph, job.start, shape, job.threads, job.isa);
+        trainer.set_batch_norm_momentum(validate::MOMENTUM);
+        let identity = identity(job);
+        let mut progress = Progress {
+            identity: identity.clone(),
+            ..Progress::default()
+        };
+        if job.resume && files.checkpoint.exists() {
+            let (found, parameters, state) = files.load(job.graph)?;
+            if found.identity != identity {
+                return Err(TrainError::OtherTraining {
+                    path: files.checkpoint,
+                });
+            }
+            trainer.restore(&parameters, &state);
+            progress = found;
+            observer.message(&format!("going on after step {}", progress.step));
+        } else {
+            // What an older training left here must not be taken for this one's.
+            for path in [&files.checkpoint, &files.best] {
+                match std::fs::remove_file(path) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                        return Err(TrainError::File {
+                            path: path.clone(),
+                            error,
+                        });
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let log = open_log(&files.log, progress.log_bytes).map_err(|error| TrainError::File {
+            path: files.log.clone(),
+            error,
+        })?;
+        let mut selection = recipe.selection;
+        if selection == Selection::Validation && validation.len() == 0 {
+            observer.message("there are no validation fields: the last state is kept");
+            selection = Selection::Last;
+        }
+        let fields = training.len();
+        Ok(Self {
+            steps: recipe.steps(fields),
+            steps_per_epoch: recipe.field_order.steps_per_epoch(fields, recipe.batch),
+            loss: Loss::new(&recipe.loss, job.graph.classes()).map_err(RecipeError::from)?,
+            seconds_before: progress.seconds,
+            started: Instant::now(),
+            unsaved_best: None,
+            job,
+            training,
+            validation,
+            observer,
+            files,
+            log,
+            trainer,
+            progress,
+            selection,
+        })
+    }
+
+    fn go(
+        mut self,
+        batches: Receiver<Result<Batch, TrainError>>,
+        cancel: &AtomicBool,
+    ) -> Result<Outcome, TrainError> {
+        let first = self.progress.step;
+        let mut smooth = None;
+        let mut waited = 0.0;
+        let mut ending = Ending::Finished;
+        // A training stopped by patience and resumed has nothing left to do.
+        if self.out_of_patience() {
+            return self.finish(Ending::EarlyStop);
+        }
+        while self.progress.step < self.steps {
+            if cancel.load(Ordering::Relaxed) {
+                ending = Ending::Cancelled;
+                break;
+            }
+            let begun = Instant::now();
+            let batch = batches.recv().expect("a batch is made for every step")?;
+            waited += begun.elapsed().as_secs_f64();
+            let (loss, lr) = self.step(&batch)?;
+            let average = smooth.map_or(loss, |s: f64| s + 0.05 * (loss - s));
+            smooth = Some(average);
+            let elapsed = self.started.elapsed().as_secs_f64();
+            let done = self.progress.step - first;
+            let report = StepReport {
+                step: self.progress.step,
+                steps: self.steps,
+                loss,
+                smooth_loss: average,
+                lr,
+                seconds: begun.elapsed().as_secs_f64(),
+                seconds_left: elapsed / done as f64 * (self.steps - self.progress.step) as f64,
+                waiting: waited / elapsed.max(1e-9),
+            };
+            self.write_log(json!({
+                "what": "step", "step": report.step, "loss": loss, "lr": lr,
+                "seconds": round(self.seconds_before + elapsed), "waiting": round(report.waiting),
+            }))?;
+            self.observer.step(&report);
+            self.after_step()?;
+            if self.out_of_patience() {
+                ending = Ending::EarlyStop;
+                break;
+            }
+            if self
+                .progress
+                .step
+                .is_multiple_of(self.job.checkpoint_every.max(1))
+            {
+                self.save()?;
+            }
+        }
+        drop(batches);
+        self.finish(ending)
+    }
+
+    fn step(&mut self, batch: &Batch) -> Result<(f64, f64), TrainError> {
+        let recipe = self.job.recipe;
+        let lr = recipe.adam.lr
+            * recipe
+                .schedule
+                .factor(&self.progress.schedule, self.progress.step, self.steps);
+        let mut d_logits = vec![0.0; batch.target.len() * self.job.graph.classes()];
+        let logits = self.trainer.forward(&batch.input);
+        let loss = self
+            .loss
+            .evaluate(logits, &batch.target, recipe.batch, &mut d_logits);
+        if !loss.is_finite() {
+            return Err(self.not_finite(&format!("the loss is {loss}")));
+        }
+        self.trainer.backward(&d_logits);
+        self.trainer.adam_step(&AdamStep {
+            lr,
+            beta1: recipe.adam.beta1,
+            beta2: recipe.adam.beta2,
+            epsilon: recipe.adam.epsilon,
+            weight_decay: recipe.adam.weight_decay,
+        });
+        self.progress.step += 1;
+        self.progress.epoch_loss += loss;
+        self.progress.epoch_steps += 1;
+        Ok((loss, lr))
+    }
+
+    fn after_step(&mut self) -> Result<(), TrainError> {
+        let step = self.progress.step;
+        if self.progress.epoch_steps == self.steps_per_epoch {
+            let mean = self.progress.epoch_loss / self.progress.epoch_steps as f64;
+            self.progress.epoch_loss = 0.0;
+            self.progress.epoch_steps = 0;
+            self.job
+                .recipe
+                .schedule
+                .epoch_ended(&mut self.progress.schedule, mean);
+            let better = self
+                .progress
+                .best
+                .as_ref()
+                .is_none_or(|best| mean < best.value);
+            if self.selection == Selection::TrainingLoss && better {
+                let parameters = self.scoring_parameters()?;
+                self.choose(parameters, mean);
+            }
+        }
+        let every = self.job.recipe.validate_every;
+        if step == self.steps || (every > 0 && step.is_multiple_of(every)) {
+            self.validate()?;
+        }
+        Ok(())
+    }
+
+    fn scoring_parameters(&mut self) -> Result<Parameters, TrainError> {
+        validate::scoring_parameters(
+            self.job,
+            &mut self.trainer,
+            self.training,
+            self.progress.step,
+        )
+    }
+
+    fn choose(&mut self, parameters: Parameters, value: f64) {
+        self.progress.best = Some(Best {
+            step: self.progress.step,
+            value,
+        });
+        self.unsaved_best = Some(parameters);
+    }
+
+    fn validate(&mut self) -> Result<(), TrainError> {
+        if self.validation.len() == 0 {
+            return Ok(());
+        }
+        let step = self.progress.step;
+        let parameters = self.scoring_parameters()?;
+        let (counts, pictures) =
+            validate::validate(self.job, self.job.graph, &parameters, self.validation)?;
+        let f1 = counts.f1();
+        let mean_f1 = validate::mean_foreground(&f1);
+        let mut best = false;
+        if self.selection == Selection::Validation {
+            best = self
+                .progress
+                .best
+                .as_ref()
+                .is_none_or(|best| mean_f1 > best.value);
+            self.progress.waited = if best { 0 } else { self.progress.waited + 1 };
+            if best {
+                self.choose(parameters, mean_f1);
+            }
+        }
+        let seconds = round(self.seconds_before + self.started.elapsed().as_secs_f64());
+        self.write_log(json!({
+            "what": "validation", "step": step, "f1": f1, "mean_f1": mean_f1, "best": best, "seconds": seconds,
+        }))?;
+        self.observer.validation(
+            &ValidationReport {
+                step,
+                f1,
+                mean_f1,
+                best,
+            },
+            &pictures,
+        );
+        Ok(())
+    }
+
+    fn out_of_patience(&self) -> bool {
+        let patience = self.job.recipe.patience;
+        patience > 0 && self.progress.waited >= patience
+    }
+
+    fn write_log(&mut self, line: serde_json::Value) -> Result<(), TrainError> {
+        let text = format!("{line}\n");
+        self.progress.log_bytes += text.len() as u64;
+        let path = &self.files.log;
+        self.log
+            .write_all(text.as_bytes())
+            .map_err(|error| TrainError::File {
+                path: path.clone(),
+                error,
+            })
+    }
+
+    /// Best first, then the checkpoint; neither if the parameters are no numbers any more.
+    fn save(&mut self) -> Result<(), TrainError> {
+        let parameters = self.trainer.parameters();
+        if parameters
+            .iter()
+            .any(|t| t.data.iter().any(|x| !x.is_finite()))
+        {
+            return Err(self.not_finite("the weights are not finite"));
+        }
+        self.progress.seconds = self.seconds_before + self.started.elapsed().as_secs_f64();
+        self.save_best()?;
+        self.files
+            .save(&self.progress, &parameters, &self.trainer.optimiser_state())
+    }
+
+    fn save_best(&mut self) -> Result<(), TrainError> {
+        match self.unsaved_best.take() {
+            Some(best) => self.files.save_best(&best),
+            None => Ok(()),
+        }
+    }
+
+    fn not_finite(&mut self, what: &str) -> TrainError {
+        let what = what.to_string();
+        let step = self.progress.step;
+        let kept = [&self.files.checkpoint, &self.files.best]
+            .into_iter()
+            .find(|path| path.exists())
+            .cloned();
+        TrainError::NotFinite {
+            step,
+            what,
+            kept: kept.map_or("nothing yet".into(), |p| format!("`{}`", p.display())),
+        }
+    }
+
+    fn finish(mut self, ending: Ending) -> Result<Outcome, TrainError> {
+        self.save()?;
+        let (parameters, chosen_step, chosen_value) = match self.progress.best.clone() {
+            Some(best) => (
+                self.files.load_best(self.job.graph)?,
+                best.step,
+                Some(best.value),
+            ),
+            None => (self.scoring_parameters()?, self.progress.step, None),
+        };
+        Ok(Outcome {
+            parameters,
+            steps: self.progress.step,
+            chosen_step,
+            chosen_value,
+            seconds: self.progress.seconds,
+            ending,
+        })
+    }
+}
+
+/// Three decimals, for numbers that are only looked at.
+fn round(x: f64) -> f64 {
+    (x * 1000.0).round() / 1000.0
+}
+
+/// Digest of everything that the numbers of a training depend on, but the pixels themselves.
+fn identity(job: &TrainJob) -> String {
+    let names = |data: &dyn TrainingData| (0..data.len()).map(|i| data.name(i)).collect::<Vec<_>>();
+    let start: Vec<String> = job
+        .start
+        .iter()
+        .map(|t| {
+            crate::model::sha256(
+                &t.data
+                    .iter()
+                    .flat_map(|x| x.to_le_bytes())
+                    .collect::<Vec<_>>(),
+            )
+        })
+        .collect();
+    let all = json!({
+        "recipe": job.recipe, "input": job.input, "classes": job.graph.classes(), "start": start,
+        "training": names(job.training), "validation": names(job.validation),
+    });
+    crate::model::sha256(all.to_string().as_bytes())
+}
+
+fn open_log(path: &Path, length: u64) -> std::io::Result<std::fs::File> {
+    let mut log = std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)?;
+    log.set_len(length)?;
+    log.seek(SeekFrom::End(0))?;
+    Ok(log)
+}
+
+/// A training that cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// Nothing to learn from.
+    #[error("there are no training fields; check the split in `fields.csv`")]
+    NoFields,
+    /// The recipe.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+    /// A field cannot be read.
+    #[error("field `{field}` cannot be read: {error}")]
+    Read {
+        /// Its name.
+        field: String,
+        /// Why.
+        error: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A field cannot be normalised.
+    #[error("field `{field}`: {error}")]
+    Input {
+        /// Its name.
+        field: String,
+        /// Why.
+        error: InputError,
+    },
+    /// Image and truth differ.
+    #[error("field `{field}`: the image is {} x {}, its truth {} x {}", image.0, image.1, target.0, target.1)]
+    TargetSize {
+        /// Its name.
+        field: String,
+        /// Height and width of the image.
+        image: (usize, usize),
+        /// Height and width of the truth.
+        target: (usize, usize),
+    },
+    /// A class that the network does not have.
+    #[error("field `{field}`: the truth holds class `{class}`, the network has classes 0 to {} and 255 = ignored", classes - 1)]
+    TargetClass {
+        /// Its name.
+        field: String,
+        /// The value found.
+        class: u8,
+        /// Number of classes.
+        classes: usize,
+    },
+    /// A file of the training.
+    #[error("`{path}` cannot be read or written: {error}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// Writing a checkpoint failed.
+    #[error(transparent)]
+    Write(#[from] ModelError),
+    /// A damaged checkpoint.
+    #[error("`{path}` cannot be used: {what}; train without `--resume` to start anew")]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// The checkpoint of other choices.
+    #[error(
+        "`{path}` is the checkpoint of a training with other choices or fields; train without `--resume` to start anew"
+    )]
+    OtherTraining {
+        /// The file.
+        path: PathBuf,
+    },
+    /// NaN or infinity.
+    #[error(
+        "training stopped after step {step}: {what}; kept is {kept}; a smaller learning rate may help"
+    )]
+    NotFinite {
+        /// Steps done.
+        step: u64,
+        /// What was seen.
+        what: String,
+        /// The file that was kept.
+        kept: String,
+    },
+    /// The memory cap is too small for validation.
+    #[error(transparent)]
+    Memory(#[from] TileError),
+}

@@ -1,0 +1,386 @@
+//! Small trainings: what is resumed equals what was never interrupted, and failures keep what was good.
+
+use super::*;
+use crate::input::Preprocessing;
+use crate::loss::{IGNORED, LossTerm};
+use crate::model::{from_safetensors, to_safetensors};
+use crate::optimiser::{Adam, Schedule};
+use crate::random::{Purpose, Random};
+use crate::recipe::{BatchNormStatistics, Length};
+use crate::{Encoder, UnetSpec};
+use std::error::Error;
+
+/// Bright discs on noise; class 1 inside, a frame of ignored pixels.
+struct Discs {
+    fields: usize,
+    /// A field that cannot be read.
+    broken: Option<usize>,
+}
+
+impl TrainingData for Discs {
+    fn len(&self) -> usize {
+        self.fields
+    }
+
+    fn name(&self, field: usize) -> String {
+        format!("field{field}")
+    }
+
+    fn read(&self, field: usize) -> Result<RawField, Box<dyn Error + Send + Sync>> {
+        if self.broken == Some(field) {
+            return Err("the file is truncated".into());
+        }
+        let (height, width) = (48, 56);
+        let mut random = Random::new(9, Purpose::Noise, field as u64, 0);
+        let centre = (random.between(14.0, 34.0), random.between(14.0, 42.0));
+        let inside = |y: usize, x: usize| (y as f64 - centre.0).hypot(x as f64 - centre.1) < 11.0;
+        let target = Image::from_fn(height, width, |y, x| {
+            if y == 0 {
+                IGNORED
+            } else {
+                u8::from(inside(y, x))
+            }
+        });
+        let plane = Image::from_fn(height, width, |y, x| {
+            (if inside(y, x) { 180.0 } else { 90.0 }) + 10.0 * random.normal() as f32
+        });
+        Ok(RawField {
+            planes: vec![plane],
+            full_range: 255.0,
+            target,
+        })
+    }
+}
+
+fn recipe(steps: u64) -> Recipe {
+    Recipe {
+        width: 0.0625,
+        crop: 32,
+        batch: 2,
+        length: Length::Steps(steps),
+        adam: Adam {
+            lr: 3e-3,
+            ..Adam::paper()
+        },
+        schedule: Schedule::Cosine {
+            warmup_steps: 2,
+            floor: 0.1,
+        },
+        batch_norm: BatchNormStatistics::Measured(2),
+        validate_every: 2,
+        ..Recipe::standard()
+    }
+}
+
+struct Setup {
+    graph: Graph,
+    start: Parameters,
+    recipe: Recipe,
+    input: InputSpec,
+    training: Discs,
+    validation: Discs,
+    folder: tempfile::TempDir,
+}
+
+impl Setup {
+    fn new(recipe: Recipe) -> Self {
+        let spec = UnetSpec {
+            encoder: Encoder::Vgg16,
+            width: recipe.width,
+            classes: 2,
+        };
+        let graph = Graph::unet(&spec).unwrap();
+        let start = Parameters::initialise(&graph, recipe.seed);
+        let normalisation = recipe.normalisation.clone();
+        let input = InputSpec {
+            planes: 1,
+            normalisation,
+            preprocessing: Preprocessing::centred(),
+        };
+        let [training, validation] = [5, 2].map(|fields| Discs {
+            fields,
+            broken: None,
+        });
+        Self {
+            graph,
+            start,
+            recipe,
+            input,
+            training,
+            validation,
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn job(&self) -> TrainJob<'_> {
+        TrainJob {
+            graph: &self.graph,
+            start: &self.start,
+            recipe: &self.recipe,
+            input: &self.input,
+            training: &self.training,
+            validation: &self.validation,
+            folder: self.folder.path(),
+            resume: true,
+            threads: 1,
+            isa: Isa::available()[0],
+            cache_bytes: 1 << 20,
+            memory: None,
+            checkpoint_every: 100,
+            pictures: 1,
+        }
+    }
+
+    fn train(&self) -> Result<Outcome, TrainError> {
+        train(&self.job(), &mut Silent, &AtomicBool::new(false))
+    }
+
+    fn file(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.folder.path().join(name)).unwrap()
+    }
+
+    /// The tensors of the checkpoint, and the log without what is measured in seconds.
+    fn state(&self) -> (Vec<u8>, Vec<String>) {
+        let (tensors, _) = from_safetensors(&self.file("checkpoint.safetensors")).unwrap();
+        let log = String::from_utf8(self.file("log.jsonl")).unwrap();
+        let lines = log.lines().map(|line| {
+            let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
+            for key in ["seconds", "waiting"] {
+                line.as_object_mut().unwrap().remove(key);
+            }
+            line.to_string()
+        });
+        (to_safetensors(tensors.iter(), None), lines.collect())
+    }
+}
+
+/// Stops after so many steps, as Ctrl-C would.
+struct StopAt<'a> {
+    step: u64,
+    cancel: &'a AtomicBool,
+}
+
+impl Observer for StopAt<'_> {
+    fn step(&mut self, report: &StepReport) {
+        self.cancel
+            .store(report.step >= self.step, Ordering::Relaxed);
+    }
+}
+
+fn train_until(setup: &Setup, step: u64) -> Outcome {
+    let cancel = AtomicBool::new(false);
+    train(
+        &setup.job(),
+        &mut StopAt {
+            step,
+            cancel: &cancel,
+        },
+        &cancel,
+    )
+    .unwrap()
+}
+
+#[test]
+fn a_resumed_training_equals_an_uninterrupted_one_bit_for_bit() {
+    let straight = Setup::new(recipe(6));
+    let expected = straight.train().unwrap();
+    assert_eq!((expected.steps, expected.ending), (6, Ending::Finished));
+
+    let broken = Setup::new(recipe(6));
+    assert_eq!(train_until(&broken, 3).ending, Ending::Cancelled);
+    let resumed = broken.train().unwrap();
+    assert_eq!(resumed.parameters, expected.parameters);
+    assert_eq!(
+        (resumed.chosen_step, resumed.chosen_value),
+        (expected.chosen_step, expected.chosen_value)
+    );
+    assert_eq!(broken.state(), straight.state());
+    assert_eq!(
+        broken.file("best.safetensors"),
+        straight.file("best.safetensors")
+    );
+}
+
+#[test]
+fn killed_after_the_checkpoint_the_steps_in_between_are_made_again() {
+    let straight = Setup::new(recipe(6));
+    straight.train().unwrap();
+    // A checkpoint after step 2, then two more steps (with a better state found and a longer log) that were lost.
+    let killed = Setup::new(recipe(6));
+    train_until(&killed, 2);
+    let checkpoint = killed.file("checkpoint.safetensors");
+    train_until(&killed, 5);
+    std::fs::write(
+        killed.folder.path().join("checkpoint.safetensors"),
+        checkpoint,
+    )
+    .unwrap();
+    killed.train().unwrap();
+    assert_eq!(killed.state(), straight.state());
+    assert_eq!(
+        killed.file("best.safetensors"),
+        straight.file("best.safetensors")
+    );
+}
+
+#[test]
+fn neither_threads_nor_cache_change_a_bit() {
+    let one = Setup::new(recipe(3));
+    one.train().unwrap();
+    let other = Setup::new(recipe(3));
+    let job = TrainJob {
+        threads: 2,
+        cache_bytes: 0,
+        ..other.job()
+    };
+    train(&job, &mut Silent, &AtomicBool::new(false)).unwrap();
+    assert_eq!(one.state(), other.state());
+}
+
+#[test]
+fn discs_are_learned_and_the_best_state_is_the_one_returned() {
+    struct Best(Vec<ValidationReport>, usize);
+    impl Observer for Best {
+        fn validation(&mut self, report: &ValidationReport, pictures: &[Picture]) {
+            self.0.push(report.clone());
+            self.1 += pictures.len();
+            assert_eq!(pictures[0].truth.size(), pictures[0].prediction.size());
+            assert!(
+                pictures[0].truth.data().contains(&1),
+                "a picture without foreground"
+            );
+        }
+    }
+    let setup = Setup::new(Recipe {
+        validate_every: 10,
+        ..recipe(60)
+    });
+    let mut seen = Best(vec![], 0);
+    let outcome = train(&setup.job(), &mut seen, &AtomicBool::new(false)).unwrap();
+    let best = seen.0.iter().map(|r| r.mean_f1).fold(0.0, f64::max);
+    assert_eq!(outcome.chosen_value, Some(best));
+    assert!(
+        seen.0
+            .iter()
+            .any(|r| r.step == outcome.chosen_step && r.mean_f1 == best && r.best)
+    );
+    assert_eq!((seen.0.len(), seen.1), (6, 6));
+    // Discs twice as bright as their surroundings: far above the 0.3 that calling everything a disc scores.
+    assert!(best > 0.8, "{best}");
+}
+
+#[test]
+fn the_papers_selection_keeps_the_epoch_of_the_lowest_loss() {
+    let recipe = Recipe {
+        width: 0.0625,
+        crop: 32,
+        batch: 2,
+        length: Length::Epochs(3),
+        loss: vec![LossTerm::new("paper", 1.0)],
+        validate_every: 0,
+        ..Recipe::paper()
+    };
+    let mut setup = Setup::new(recipe);
+    setup.validation.fields = 0;
+    let outcome = setup.train().unwrap();
+    // 5 fields in batches of 2: 2 steps an epoch, the fifth field is dropped.
+    assert_eq!(outcome.steps, 6);
+    let (_, log) = setup.state();
+    let losses: Vec<f64> = log
+        .iter()
+        .map(|l| {
+            serde_json::from_str::<serde_json::Value>(l).unwrap()["loss"]
+                .as_f64()
+                .unwrap()
+        })
+        .collect();
+    let epochs: Vec<f64> = losses
+        .chunks(2)
+        .map(|pair| (pair[0] + pair[1]) / 2.0)
+        .collect();
+    let lowest = epochs.iter().copied().fold(f64::INFINITY, f64::min);
+    assert!((outcome.chosen_value.unwrap() - lowest).abs() < 1e-12);
+    assert_eq!(epochs[outcome.chosen_step as usize / 2 - 1], lowest);
+}
+
+#[test]
+fn early_stopping_waits_as_long_as_the_recipe_says() {
+    // A learning rate that changes nothing: no validation is better than the first.
+    let adam = Adam {
+        lr: 1e-12,
+        ..Adam::paper()
+    };
+    let setup = Setup::new(Recipe {
+        patience: 2,
+        adam,
+        validate_every: 1,
+        ..recipe(20)
+    });
+    let outcome = setup.train().unwrap();
+    assert_eq!(
+        (outcome.ending, outcome.steps, outcome.chosen_step),
+        (Ending::EarlyStop, 3, 1)
+    );
+    assert_eq!(
+        setup.train().unwrap().steps,
+        3,
+        "resuming went on in spite of the early stop"
+    );
+}
+
+#[test]
+fn nan_stops_the_training_and_the_good_files_stay() {
+    let setup = Setup::new(recipe(6));
+    train_until(&setup, 2);
+    let files = Files::new(setup.folder.path());
+    let (progress, mut parameters, state) = files.load(&setup.graph).unwrap();
+    let best = setup.file("best.safetensors");
+    parameters.get_mut("segmentation_head.0.bias").unwrap().data[0] = f32::NAN;
+    files.save(&progress, &parameters, &state).unwrap();
+    let before = setup.file("checkpoint.safetensors");
+    let error = setup.train().unwrap_err().to_string();
+    assert!(
+        error.starts_with("training stopped after step 2: the loss is NaN; kept is `"),
+        "{error}"
+    );
+    assert_eq!(setup.file("checkpoint.safetensors"), before);
+    assert_eq!(setup.file("best.safetensors"), best);
+}
+
+#[test]
+fn other_choices_do_not_continue_a_checkpoint_but_a_fresh_start_replaces_it() {
+    let mut setup = Setup::new(recipe(2));
+    setup.train().unwrap();
+    setup.recipe.adam.lr = 1e-3;
+    let error = setup.train().unwrap_err();
+    assert!(matches!(error, TrainError::OtherTraining { .. }), "{error}");
+    let job = TrainJob {
+        resume: false,
+        ..setup.job()
+    };
+    assert_eq!(
+        train(&job, &mut Silent, &AtomicBool::new(false))
+            .unwrap()
+            .steps,
+        2
+    );
+    let path = setup.folder.path().join("checkpoint.safetensors");
+    std::fs::write(&path, &setup.file("checkpoint.safetensors")[..999]).unwrap();
+    let error = setup.train().unwrap_err().to_string();
+    assert!(
+        error.contains("train without `--resume` to start anew"),
+        "{error}"
+    );
+}
+
+#[test]
+fn wrong_data_are_named() {
+    let mut setup = Setup::new(recipe(4));
+    setup.training.broken = Some(3);
+    assert_eq!(
+        setup.train().unwrap_err().to_string(),
+        "field `field3` cannot be read: the file is truncated"
+    );
+    setup.training.fields = 0;
+    assert!(matches!(setup.train(), Err(TrainError::NoFields)));
+}

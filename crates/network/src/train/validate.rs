@@ -1,0 +1,206 @@
+//! Scores on whole validation fields, and the statistics they are computed with.
+
+use super::data::Fields;
+use super::{Picture, TrainError, TrainJob};
+use crate::crops::Prepared;
+use crate::graph::Graph;
+use crate::loss::IGNORED;
+use crate::parameters::Parameters;
+use crate::predictor::CpuPredictor;
+use crate::random::{Purpose, Random};
+use crate::recipe::BatchNormStatistics;
+use crate::tiles::{TileOptions, argmax, predict_image};
+use crate::trainer::CpuTrainer;
+use stainfree_image::Image;
+
+/// Batch norm's weight of a batch in the running statistics (Keras' momentum 0.99).
+pub(super) const MOMENTUM: f32 = 0.01;
+/// Steps from here on are only used to measure statistics: far beyond any training.
+const STATISTICS_STEP: u64 = 1 << 40;
+/// Side of the pictures, pixels.
+const PICTURE: usize = 256;
+
+/// Per class: true positives, false positives, false negatives, in pixels pooled over fields.
+pub(super) struct Counts(Vec<[u64; 3]>);
+
+impl Counts {
+    fn add(&mut self, truth: &[u8], prediction: &[u8]) {
+        for (&t, &p) in truth.iter().zip(prediction) {
+            if t == IGNORED {
+                continue;
+            }
+            if t == p {
+                self.0[usize::from(t)][0] += 1;
+            } else {
+                self.0[usize::from(p)][1] += 1;
+                self.0[usize::from(t)][2] += 1;
+            }
+        }
+    }
+
+    /// F1 of every class; none for a class that is neither in the truth nor predicted.
+    pub(super) fn f1(&self) -> Vec<Option<f64>> {
+        let f1 = |&[tp, fp, missed]: &[u64; 3]| {
+            let all = 2 * tp + fp + missed;
+            (all > 0).then(|| 2.0 * tp as f64 / all as f64)
+        };
+        self.0.iter().map(f1).collect()
+    }
+}
+
+/// Mean over the foreground classes that exist; 0 where none does.
+pub(super) fn mean_foreground(f1: &[Option<f64>]) -> f64 {
+    let known: Vec<f64> = f1.iter().skip(1).flatten().copied().collect();
+    known.iter().sum::<f64>() / known.len().max(1) as f64
+}
+
+/// The parameters as they are now, with batch-norm statistics fit for prediction. The trainer is left as it was.
+pub(super) fn scoring_parameters(
+    job: &TrainJob,
+    trainer: &mut CpuTrainer,
+    fields: &Fields,
+    step: u64,
+) -> Result<Parameters, TrainError> {
+    let mut parameters = trainer.parameters();
+    match job.recipe.batch_norm {
+        BatchNormStatistics::Corrected => {
+            correct(&mut parameters, step);
+            Ok(parameters)
+        }
+        BatchNormStatistics::Measured(batches) => {
+            let state = trainer.optimiser_state();
+            for k in 0..batches {
+                let batch = fields.batch(job.recipe, STATISTICS_STEP + u64::from(k))?;
+                trainer.set_batch_norm_momentum(1.0 / (k + 1) as f32);
+                trainer.forward(&batch.input);
+            }
+            let measured = trainer.parameters();
+            trainer.set_batch_norm_momentum(MOMENTUM);
+            trainer.restore(&parameters, &state);
+            Ok(measured)
+        }
+    }
+}
+
+/// Takes the share of the start (mean 0, variance 1) out of running statistics after `steps` steps, as Adam does
+/// with its moments.
+fn correct(parameters: &mut Parameters, steps: u64) {
+    let share = (1.0 - f64::from(MOMENTUM)).powf(steps as f64);
+    if share >= 1.0 {
+        return;
+    }
+    for tensor in parameters.iter_mut() {
+        let start = match tensor.name.rsplit('.').next() {
+            Some("running_mean") => 0.0,
+            Some("running_var") => 1.0,
+            _ => continue,
+        };
+        for x in &mut tensor.data {
+            *x = ((f64::from(*x) - share * start) / (1.0 - share)) as f32;
+        }
+    }
+}
+
+/// Scores `parameters` on all validation fields; the first few give a picture each.
+pub(super) fn validate(
+    job: &TrainJob,
+    graph: &Graph,
+    parameters: &Parameters,
+    fields: &Fields,
+) -> Result<(Counts, Vec<Picture>), TrainError> {
+    let mut predictor = CpuPredictor::new(graph, parameters, job.threads, job.isa);
+    let options = TileOptions {
+        memory: job.memory,
+        ..TileOptions::new(graph)
+    };
+    let mut counts = Counts(vec![[0; 3]; graph.classes()]);
+    let mut pictures = Vec::new();
+    for index in 0..fields.len() {
+        let field = fields.get(index)?;
+        let (height, width) = field.target().size();
+        let planes: Vec<&[f32]> = field.planes().iter().map(Image::data).collect();
+        let mut input = vec![0.0; 3 * height * width];
+        job.input.write_channels(&planes, &mut input);
+        let probabilities = predict_image(&mut predictor, &input, height, width, &options)?;
+        let classes = Image::new(height, width, argmax(&probabilities, graph.classes()));
+        counts.add(field.target().data(), classes.data());
+        if index < job.pictures {
+            pictures.push(picture(&field, &classes, fields.name(index), index));
+        }
+    }
+    Ok((counts, pictures))
+}
+
+/// The same window of a field every time, aimed at its foreground.
+fn picture(field: &Prepared, classes: &Image<u8>, name: String, index: usize) -> Picture {
+    let (height, width) = classes.size();
+    let side = PICTURE.min(height).min(width);
+    let (y, x) = field.choose(
+        side,
+        1.0,
+        &mut Random::new(0, Purpose::Crop, index as u64, 0),
+    );
+    let (y, x) = (y.max(0) as usize, x.max(0) as usize);
+    Picture {
+        name,
+        input: field.planes()[0].crop(y, x, side, side),
+        truth: field.target().crop(y, x, side, side),
+        prediction: classes.crop(y, x, side, side),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Encoder, UnetSpec};
+
+    #[test]
+    fn the_start_drops_out_of_running_statistics() {
+        let graph = Graph::unet(&UnetSpec {
+            encoder: Encoder::Vgg16,
+            width: 0.0625,
+            classes: 2,
+        })
+        .unwrap();
+        let mut parameters = Parameters::initialise(&graph, 1);
+        let steps = 100;
+        // Statistics of a network whose batches always have mean 3 and variance 5.
+        let kept = 0.99f64.powi(steps);
+        for tensor in parameters.iter_mut() {
+            match tensor.name.rsplit('.').next() {
+                Some("running_mean") => tensor.data.fill((3.0 * (1.0 - kept)) as f32),
+                Some("running_var") => tensor.data.fill((kept + 5.0 * (1.0 - kept)) as f32),
+                _ => {}
+            }
+        }
+        let weight = parameters
+            .get("segmentation_head.0.weight")
+            .unwrap()
+            .data
+            .clone();
+        correct(&mut parameters, steps as u64);
+        let first = |name: &str| {
+            parameters
+                .get(&format!("decoder.center.0.1.{name}"))
+                .unwrap()
+                .data[0]
+        };
+        // 0.01 in f32 is off by 2e-10, a hundred times that after 100 steps.
+        assert!((first("running_mean") - 3.0).abs() < 1e-5);
+        assert!((first("running_var") - 5.0).abs() < 1e-5);
+        assert_eq!(first("weight"), 1.0);
+        assert_eq!(
+            parameters.get("segmentation_head.0.weight").unwrap().data,
+            weight
+        );
+    }
+
+    #[test]
+    fn pooled_f1_ignores_what_is_ignored() {
+        let mut counts = Counts(vec![[0; 3]; 4]);
+        counts.add(&[0, 1, 1, 2, IGNORED, 1], &[0, 1, 2, 2, 1, 0]);
+        let f1 = counts.f1();
+        assert_eq!(f1, [Some(2.0 / 3.0), Some(0.5), Some(2.0 / 3.0), None]);
+        assert!((mean_foreground(&f1) - (0.5 + 2.0 / 3.0) / 2.0).abs() < 1e-12);
+    }
+}
