@@ -192,7 +192,12 @@ fn trust_lines(scores: &Scores) -> Vec<String> {
             }
         )
     )];
-    lines.push(format!("{}.", capital(&scores.intervals.note)));
+    lines.push(format!(
+        "{}. Each 95 % interval comes from {} resamples of whole {}s, never of single pixels or cells.",
+        capital(&scores.intervals.note),
+        grouped(scores.intervals.resamples as u64),
+        scores.unit
+    ));
     if let Some(objects) = &scores.objects {
         lines.push(format!(
             "The truth holds {}.",
@@ -236,7 +241,7 @@ fn pixel_table(scores: &Scores) -> Table {
     }
     let mut caption = format!(
         "{} pixels of {}.",
-        scores.pixels_kept,
+        grouped(scores.pixels_kept),
         plural(scores.images, "field")
     );
     if let Some(accuracy) = scores.accuracy.as_ref().and_then(|a| a.pooled) {
@@ -442,6 +447,19 @@ fn number(value: Option<f64>) -> String {
 
 fn signed_percent(value: Option<f64>) -> String {
     value.map_or("n/a".to_owned(), |v| format!("{:+.1} %", 100.0 * v))
+}
+
+/// A count with commas between thousands.
+fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
 }
 
 fn plural(n: usize, word: &str) -> String {
