@@ -5,6 +5,7 @@
 
 use crate::components::Connectivity;
 use crate::error::{ObjectsError, same_size};
+use crate::expand::expand_labels;
 use crate::reconstruct::neighbours;
 use serde::{Deserialize, Serialize};
 use stainfree_image::Image;
@@ -114,40 +115,52 @@ fn grow_within(from: &Image<bool>, field: &Image<bool>, steps: usize) -> Image<b
 }
 
 /// Pixels of the cuts between nuclei that touch or are at most `width_px` background pixels apart.
+///
+/// Nuclei grow into the gap until they meet; the seam is the start, and the line grows from it by
+/// turns to either side, so that it is `width_px` wide across the seam.
 fn cuts(labels: &Image<u32>, width_px: usize) -> Image<bool> {
     let (height, width) = labels.size();
-    // Each background pixel near a nucleus belongs to the nearest one; fronts meet in the gap.
-    let zones = crate::expand::expand_labels(labels, (width_px as f64 / 2.0).max(1.0));
+    let zones = expand_labels(labels, width_px.div_ceil(2) as f64);
     let zone = zones.data();
+    // Seen from the seam, the side of a pixel: the smaller label's first.
+    let seam = |smaller: bool| -> Image<bool> {
+        Image::from_fn(height, width, |y, x| {
+            let here = zone[y * width + x];
+            here != 0
+                && neighbours(y, x, height, width, Connectivity::Four)
+                    .any(|j| zone[j] != 0 && zone[j] != here && (here < zone[j]) == smaller)
+        })
+    };
     let mut cut = Image::filled(height, width, false);
-    // The cut begins on the smaller label's side of the meeting line and grows to both sides.
-    let mut reached = 0;
-    for i in 0..height * width {
-        let meets = zone[i] != 0
-            && neighbours(i / width, i % width, height, width, Connectivity::Four)
-                .any(|j| zone[j] != 0 && zone[i] < zone[j]);
-        if meets {
-            cut.data_mut()[i] = true;
-            reached = 1;
+    for (smaller, steps) in [(true, width_px.div_ceil(2)), (false, width_px / 2)] {
+        if steps == 0 {
+            continue;
         }
-    }
-    if reached == 0 {
-        return cut;
-    }
-    let mut front: Vec<usize> = (0..height * width).filter(|&i| cut.data()[i]).collect();
-    // Growing alternates sides: first to the larger label, then back, and so on.
-    for step in 1..width_px {
-        let outward = step % 2 == 1;
-        let mut next = Vec::new();
-        for &i in &front {
-            for j in neighbours(i / width, i % width, height, width, Connectivity::Four) {
-                if !cut.data()[j] && zone[j] != 0 && (outward || zone[j] == zone[i]) {
-                    cut.data_mut()[j] = true;
-                    next.push(j);
-                }
+        let mut front: Vec<usize> = Vec::new();
+        for (i, &s) in seam(smaller).data().iter().enumerate() {
+            if s {
+                cut.data_mut()[i] = true;
+                front.push(i);
             }
         }
-        front.append(&mut next);
+        for step in 1..steps {
+            let connectivity = if step % 2 == 1 {
+                Connectivity::Four
+            } else {
+                Connectivity::Eight
+            };
+            let mut next = Vec::new();
+            for &i in &front {
+                for j in neighbours(i / width, i % width, height, width, connectivity) {
+                    // The line stays in its own zone: the other side has its own steps.
+                    if zone[j] == zone[i] && !cut.data()[j] {
+                        cut.data_mut()[j] = true;
+                        next.push(j);
+                    }
+                }
+            }
+            front = next;
+        }
     }
     cut
 }

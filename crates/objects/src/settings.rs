@@ -20,6 +20,10 @@ pub struct StainSettings {
     pub threshold: Threshold,
     /// The threshold is multiplied by this (intensity above background); above 1 means smaller masks.
     pub threshold_factor: f64,
+    /// The `object` threshold: share of an object's brightness at which its edge lies.
+    pub object_share: f64,
+    /// The `object` threshold: Gaussian that hides texture inside objects, in um.
+    pub object_smoothing_um: f64,
     /// Half-width of the window of the local thresholds, in um.
     pub local_radius_um: f64,
     /// Radius of the disk that closes gaps of the mask, in um; 0 closes nothing.
@@ -73,9 +77,11 @@ impl Default for StainSettings {
     fn default() -> Self {
         Self {
             smoothing_um: 0.5,
-            background_um: 60.0,
-            threshold: Threshold::OtsuLog,
+            background_um: 50.0,
+            threshold: Threshold::Object,
             threshold_factor: 1.0,
+            object_share: 0.45,
+            object_smoothing_um: 1.5,
             local_radius_um: 15.0,
             closing_um: 0.0,
             max_hole_um2: 100.0,
@@ -100,6 +106,7 @@ impl StainSettings {
         Self {
             smoothing_um: 1.0,
             background_um: 120.0,
+            threshold: Threshold::OtsuLog,
             closing_um: 2.0,
             max_hole_um2: 200.0,
             min_area_um2: 50.0,
@@ -117,6 +124,7 @@ impl StainSettings {
         let not_negative = [
             ("smoothing_um", self.smoothing_um),
             ("background_um", self.background_um),
+            ("object_smoothing_um", self.object_smoothing_um),
             ("closing_um", self.closing_um),
             ("max_hole_um2", self.max_hole_um2),
             ("min_area_um2", self.min_area_um2),
@@ -134,6 +142,7 @@ impl StainSettings {
         }
         let positive = [
             ("threshold_factor", self.threshold_factor),
+            ("object_share", self.object_share),
             ("local_radius_um", self.local_radius_um),
             ("typical_diameter_um", self.typical_diameter_um),
         ];
@@ -190,6 +199,8 @@ pub fn deserialize_cytoplasm<'de, D: Deserializer<'de>>(
         background_um: f64,
         threshold: Threshold,
         threshold_factor: f64,
+        object_share: f64,
+        object_smoothing_um: f64,
         local_radius_um: f64,
         closing_um: f64,
         max_hole_um2: f64,
@@ -208,6 +219,8 @@ pub fn deserialize_cytoplasm<'de, D: Deserializer<'de>>(
                 background_um: s.background_um,
                 threshold: s.threshold,
                 threshold_factor: s.threshold_factor,
+                object_share: s.object_share,
+                object_smoothing_um: s.object_smoothing_um,
                 local_radius_um: s.local_radius_um,
                 closing_um: s.closing_um,
                 max_hole_um2: s.max_hole_um2,

@@ -84,7 +84,7 @@ fn by_distance(mask: &Image<bool>, parts: &Labels, smoothing: f64, depth: f64) -
 }
 
 /// Parts so shallow that no top reaches the depth become one seed each.
-fn seed_the_rest(parts: &Labels, seeds: &mut Labels) {
+pub(crate) fn seed_the_rest(parts: &Labels, seeds: &mut Labels) {
     let mut seeded = vec![false; parts.count + 1];
     for (&p, &s) in parts.image.data().iter().zip(seeds.image.data()) {
         if s != 0 {

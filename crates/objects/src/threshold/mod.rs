@@ -5,12 +5,14 @@
 mod li;
 mod local;
 mod log;
+mod object;
 mod otsu;
 mod triangle;
 
 pub use li::li;
 pub use local::{local_gaussian, local_mean};
 pub use log::otsu_log;
+pub use object::object_thresholds;
 pub use otsu::{Histogram, otsu};
 pub use triangle::triangle;
 
@@ -24,10 +26,12 @@ use std::str::FromStr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Threshold {
+    /// A share of the brightness of every object, above a low global floor.
+    #[default]
+    Object,
     /// Largest variance between two classes of intensity (Otsu 1979).
     Otsu,
     /// Otsu on the logarithm of the intensity above the noise: nuclei of very different brightness.
-    #[default]
     OtsuLog,
     /// Smallest cross entropy (Li & Lee 1993; iteration of Li & Tam 1998).
     Li,
@@ -40,7 +44,8 @@ pub enum Threshold {
 }
 
 /// The registry: each method with its name.
-const METHODS: [(Threshold, &str); 6] = [
+const METHODS: [(Threshold, &str); 7] = [
+    (Threshold::Object, "object"),
     (Threshold::Otsu, "otsu"),
     (Threshold::OtsuLog, "otsu-log"),
     (Threshold::Li, "li"),
