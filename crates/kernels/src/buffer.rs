@@ -23,13 +23,13 @@ impl Buffer {
         if start.is_null() {
             handle_alloc_error(layout);
         }
+        ask_for_huge_pages(start.cast(), layout);
         Self { start, len }
     }
 
     /// Large arrays start on a huge page, so that the system can back them with few page-table entries.
     fn layout(len: usize) -> Layout {
         const LINE: usize = 64;
-        const HUGE_PAGE: usize = 2 << 20;
         let bytes = len.max(1) * size_of::<f32>();
         let align = if bytes >= HUGE_PAGE { HUGE_PAGE } else { LINE };
         Layout::from_size_align(bytes.next_multiple_of(align), align)
@@ -42,6 +42,21 @@ impl Buffer {
             *self = Self::zeros(len);
         }
     }
+}
+
+/// Size of a huge page on x86-64 and most ARM systems.
+const HUGE_PAGE: usize = 2 << 20;
+
+/// Transformed filters are walked with strides of many pages: with small pages the processor spends
+/// its time looking up addresses. A hint only; the system may ignore it.
+fn ask_for_huge_pages(start: *mut u8, layout: Layout) {
+    #[cfg(target_os = "linux")]
+    if layout.align() == HUGE_PAGE {
+        // SAFETY: the range was just allocated and is page-aligned; the advice does not change its contents.
+        unsafe { libc::madvise(start.cast(), layout.size(), libc::MADV_HUGEPAGE) };
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (start, layout);
 }
 
 impl Default for Buffer {
