@@ -193,7 +193,7 @@ pub fn deserialize_cytoplasm<'de, D: Deserializer<'de>>(
 ) -> Result<StainSettings, D::Error> {
     /// The same keys, each with the cytoplasm's default.
     #[derive(Deserialize)]
-    #[serde(deny_unknown_fields, default, remote = "StainSettings")]
+    #[serde(deny_unknown_fields, default)]
     struct Cytoplasm {
         smoothing_um: f64,
         background_um: f64,
@@ -233,5 +233,22 @@ pub fn deserialize_cytoplasm<'de, D: Deserializer<'de>>(
             }
         }
     }
-    Cytoplasm::deserialize(deserializer)
+    let c = Cytoplasm::deserialize(deserializer)?;
+    Ok(StainSettings {
+        smoothing_um: c.smoothing_um,
+        background_um: c.background_um,
+        threshold: c.threshold,
+        threshold_factor: c.threshold_factor,
+        object_share: c.object_share,
+        object_smoothing_um: c.object_smoothing_um,
+        local_radius_um: c.local_radius_um,
+        closing_um: c.closing_um,
+        max_hole_um2: c.max_hole_um2,
+        min_area_um2: c.min_area_um2,
+        typical_diameter_um: c.typical_diameter_um,
+        splitting: c.splitting,
+        ignore_width_px: c.ignore_width_px,
+        ignore_margin: c.ignore_margin,
+        quality: c.quality,
+    })
 }
