@@ -8,6 +8,7 @@
 
 mod assignment;
 mod bootstrap;
+mod compare;
 mod error;
 mod fields;
 mod matching;
@@ -17,6 +18,7 @@ mod pixels;
 mod result;
 mod summary;
 
+pub use compare::{Difference, compare};
 pub use error::ScoreError;
 pub use fields::{BootstrapOptions, Convention, FieldScores, UnitRule};
 pub use matching::{

@@ -43,15 +43,7 @@ pub fn summarise(
     options: &BootstrapOptions,
 ) -> Result<Scores, ScoreError> {
     check(fields, classes, options.convention)?;
-    let plan = Plan {
-        convention: options.convention,
-        classes: if fields.iter().any(|f| has_pixels(f, options.convention)) {
-            classes.len()
-        } else {
-            0
-        },
-        objects: fields.iter().any(|f| f.objects.is_some()),
-    };
+    let plan = Plan::new(fields, classes, options.convention);
     let single: Vec<Totals> = fields.iter().map(|f| sum([f])).collect::<Result<_, _>>()?;
     let total = sum(fields)?;
     let units = Units::new(fields, options);
@@ -89,13 +81,7 @@ pub fn summarise(
                 mean_over_images: defined(mean_over_images),
                 images_defined: own.len(),
                 ci95,
-                reason: reason(
-                    plan.undefined(i, classes),
-                    pooled,
-                    ci95,
-                    units.members.len(),
-                    options,
-                ),
+                reason: plan.reason(i, classes, pooled, ci95, units.members.len(), options),
             }
         });
     let mut next = || statistics.next().unwrap_or_default();
@@ -151,7 +137,8 @@ pub fn summarise(
 }
 
 /// Which values are computed from a total, and in which order.
-struct Plan {
+#[derive(PartialEq)]
+pub(crate) struct Plan {
     convention: Convention,
     /// Number of classes with pixel scores; 0 without.
     classes: usize,
@@ -159,8 +146,17 @@ struct Plan {
 }
 
 impl Plan {
+    pub(crate) fn new(fields: &[FieldScores], classes: &[String], convention: Convention) -> Self {
+        let pixels = fields.iter().any(|field| has_pixels(field, convention));
+        Self {
+            convention,
+            classes: if pixels { classes.len() } else { 0 },
+            objects: fields.iter().any(|field| field.objects.is_some()),
+        }
+    }
+
     /// F1 and IoU per class, their means with and without background, accuracy, object scores.
-    fn values(&self, total: &Totals) -> Vec<f64> {
+    pub(crate) fn values(&self, total: &Totals) -> Vec<f64> {
         let mut values = self.pixel_values(total);
         if self.objects {
             values.extend(OBJECT_SCORES.iter().map(|(_, score)| score(&total.objects)));
@@ -210,20 +206,58 @@ impl Plan {
         values
     }
 
-    /// Why value `i` of [`Plan::values`] is undefined where it is.
+    /// Number of values before the object scores.
+    fn pixel_count(&self) -> usize {
+        match self.convention {
+            _ if self.classes == 0 => 0,
+            Convention::Argmax => 2 * self.classes + 5,
+            Convention::Paper => 2 * self.classes + 4,
+        }
+    }
+
+    /// Name of value `i` of [`Plan::values`].
+    pub(crate) fn name(&self, i: usize, classes: &[String]) -> String {
+        if let Some(object) = i.checked_sub(self.pixel_count()) {
+            return format!("objects {}", OBJECT_SCORES[object].0);
+        }
+        let what = match (i / 2).checked_sub(self.classes) {
+            None => &classes[i / 2],
+            Some(0) => "mean",
+            Some(1) => "mean without background",
+            Some(_) => return "accuracy".to_owned(),
+        };
+        format!("{what} {}", if i.is_multiple_of(2) { "f1" } else { "iou" })
+    }
+
+    /// Why value `i` of [`Plan::values`] or its interval is undefined, where it is.
+    pub(crate) fn reason(
+        &self,
+        i: usize,
+        classes: &[String],
+        pooled: f64,
+        ci95: Option<[f64; 2]>,
+        units: usize,
+        options: &BootstrapOptions,
+    ) -> Option<String> {
+        if pooled.is_nan() {
+            return Some(self.undefined(i, classes));
+        }
+        match ci95 {
+            Some(_) => None,
+            None if options.resamples == 0 => Some("no resamples were asked for".to_owned()),
+            None if units < 2 => Some("one unit has no interval".to_owned()),
+            None => Some("undefined in more than half of the resamples".to_owned()),
+        }
+    }
+
     fn undefined(&self, i: usize, classes: &[String]) -> String {
         if i < 2 * self.classes {
             return format!("`{}` is in neither truth nor prediction", classes[i / 2]);
         }
-        let pixel_values = match self.convention {
-            _ if self.classes == 0 => 0,
-            Convention::Argmax => 2 * self.classes + 5,
-            Convention::Paper => 2 * self.classes + 4,
-        };
-        if i < pixel_values {
-            return "no class is in truth or prediction".to_owned();
+        match i.checked_sub(self.pixel_count()) {
+            None => "no class is in truth or prediction".to_owned(),
+            Some(object) => undefined_object_score(OBJECT_SCORES[object].0).to_owned(),
         }
-        undefined_object_score(OBJECT_SCORES[i - pixel_values].0).to_owned()
     }
 }
 
@@ -236,25 +270,8 @@ fn undefined_object_score(name: &str) -> &'static str {
     }
 }
 
-fn reason(
-    undefined: String,
-    pooled: f64,
-    ci95: Option<[f64; 2]>,
-    units: usize,
-    options: &BootstrapOptions,
-) -> Option<String> {
-    if pooled.is_nan() {
-        return Some(undefined);
-    }
-    match ci95 {
-        Some(_) => None,
-        None if options.resamples == 0 => Some("no resamples were asked for".to_owned()),
-        None if units < 2 => Some("one unit has no interval".to_owned()),
-        None => Some("undefined in more than half of the resamples".to_owned()),
-    }
-}
-
-fn check(
+/// Every field was counted with the named classes, under the convention asked for.
+pub(crate) fn check(
     fields: &[FieldScores],
     classes: &[String],
     convention: Convention,
@@ -296,7 +313,9 @@ fn has_pixels(field: &FieldScores, convention: Convention) -> bool {
     }
 }
 
-fn sum<'a>(fields: impl IntoIterator<Item = &'a FieldScores>) -> Result<Totals, ScoreError> {
+pub(crate) fn sum<'a>(
+    fields: impl IntoIterator<Item = &'a FieldScores>,
+) -> Result<Totals, ScoreError> {
     let mut total = Totals::default();
     for field in fields {
         total.add_field(field)?;
