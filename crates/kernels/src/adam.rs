@@ -86,35 +86,68 @@ impl Job for Update<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let [beta1, beta2] = [self.beta1, self.beta2].map(|b| s.splat(b));
-        let [rest1, rest2] = [1.0 - self.beta1, 1.0 - self.beta2].map(|b| s.splat(b));
-        let (rate, epsilon, keep) = (
-            s.splat(-self.rate),
-            s.splat(self.epsilon),
-            s.splat(self.keep),
-        );
-        let values =
-            |x: &[f32]| -> [f32; 16] { std::array::from_fn(|i| x.get(i).copied().unwrap_or(0.0)) };
-        for (((g, w), m), v) in self
-            .gradient
-            .chunks(16)
-            .zip(self.weights.chunks_mut(16))
-            .zip(self.first.chunks_mut(16))
-            .zip(self.second.chunks_mut(16))
-        {
-            let lanes = [values(g), values(w), values(m), values(v)];
-            // SAFETY: each array holds 16 values.
-            let [gv, wv, mv, vv] = lanes.map(|x| unsafe { s.load(x.as_ptr()) });
-            let mv = s.mul_add(beta1, mv, s.mul(rest1, gv));
-            let vv = s.mul_add(beta2, vv, s.mul(rest2, s.mul(gv, gv)));
-            let step = s.div(s.mul(rate, mv), s.add(s.sqrt(vv), epsilon));
-            let wv = s.mul_add(keep, wv, step);
-            for (to, from) in [(w, wv), (m, mv), (v, vv)] {
-                let mut out = [0.0; 16];
-                // SAFETY: `out` holds 16 values.
-                unsafe { s.store(out.as_mut_ptr(), from) };
-                to.copy_from_slice(&out[..to.len()]);
+        let len = self.weights.len();
+        let whole = len / 16 * 16;
+        for at in (0..whole).step_by(16) {
+            // SAFETY: 16 values from `at` on lie in all four slices, which are equally long.
+            unsafe {
+                let w = self.weights.as_mut_ptr().add(at);
+                let (m, v) = (
+                    self.first.as_mut_ptr().add(at),
+                    self.second.as_mut_ptr().add(at),
+                );
+                self.lanes(s, self.gradient.as_ptr().add(at), w, m, v);
             }
+        }
+        if whole < len {
+            let mut rest = [[0.0; 16]; 4];
+            let slices = [self.gradient, &*self.weights, &*self.first, &*self.second];
+            for (lanes, slice) in rest.iter_mut().zip(slices) {
+                lanes[..len - whole].copy_from_slice(&slice[whole..]);
+            }
+            let [g, w, m, v] = &mut rest;
+            // SAFETY: each array holds 16 values.
+            unsafe {
+                self.lanes(
+                    s,
+                    g.as_ptr(),
+                    w.as_mut_ptr(),
+                    m.as_mut_ptr(),
+                    v.as_mut_ptr(),
+                )
+            };
+            for (slice, lanes) in [self.weights, self.first, self.second]
+                .into_iter()
+                .zip([w, m, v])
+            {
+                slice[whole..].copy_from_slice(&lanes[..len - whole]);
+            }
+        }
+    }
+}
+
+impl Update<'_> {
+    /// Updates 16 values.
+    ///
+    /// # Safety
+    /// All four must be valid for 16 values.
+    #[inline(always)]
+    unsafe fn lanes<S: Simd>(&self, s: S, g: *const f32, w: *mut f32, m: *mut f32, v: *mut f32) {
+        // SAFETY: the caller vouches for 16 values each.
+        unsafe {
+            let g = s.load(g);
+            let first = s.mul_add(
+                s.splat(self.beta1),
+                s.load(m),
+                s.mul(s.splat(1.0 - self.beta1), g),
+            );
+            let square = s.mul(s.splat(1.0 - self.beta2), s.mul(g, g));
+            let second = s.mul_add(s.splat(self.beta2), s.load(v), square);
+            let root = s.add(s.sqrt(second), s.splat(self.epsilon));
+            let step = s.div(s.mul(s.splat(-self.rate), first), root);
+            s.store(w, s.mul_add(s.splat(self.keep), s.load(w), step));
+            s.store(m, first);
+            s.store(v, second);
         }
     }
 }

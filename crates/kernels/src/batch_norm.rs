@@ -308,7 +308,9 @@ impl Job for Combine<'_> {
         // SAFETY: every slice read or written holds 16 values.
         unsafe {
             let mean = s.load(self.mean.as_ptr());
-            let [scale, slope, offset] = self.coefficients.map(|c| s.load(c.as_ptr()));
+            let [scale, slope, offset] = &self.coefficients;
+            let (scale, slope) = (s.load(scale.as_ptr()), s.load(slope.as_ptr()));
+            let offset = s.load(offset.as_ptr());
             for (x, d) in self
                 .x
                 .chunks_exact(LANES)

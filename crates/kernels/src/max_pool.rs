@@ -52,9 +52,10 @@ impl Job for Forward<'_> {
                 let at = 2 * i * LANES;
                 // SAFETY: the four pixels lie in the pair of rows, `out` is 16 values.
                 unsafe {
-                    let load = |offset| s.load(pair.as_ptr().add(at + offset));
-                    let top = s.max(load(0), load(LANES));
-                    let bottom = s.max(load(row), load(row + LANES));
+                    let corner = pair.as_ptr().add(at);
+                    let top = s.max(s.load(corner), s.load(corner.add(LANES)));
+                    let below = corner.add(row);
+                    let bottom = s.max(s.load(below), s.load(below.add(LANES)));
                     s.store(out.as_mut_ptr(), s.max(top, bottom));
                 }
             }
@@ -122,17 +123,25 @@ impl Job for Backward<'_> {
             let x = &self.x[2 * y * row..][..2 * row];
             let d_x = &mut self.d_x[2 * y * row..][..2 * row];
             for (i, d_out) in d_out.chunks_exact(LANES).enumerate() {
-                let offsets = [0, LANES, row, row + LANES].map(|o| 2 * i * LANES + o);
+                let offsets = [0, LANES, row, row + LANES];
                 // SAFETY: the four pixels lie in the pair of rows; `d_out` is 16 values.
                 unsafe {
-                    let values = offsets.map(|o| s.load(x.as_ptr().add(o)));
+                    let (x, d_x) = (
+                        x.as_ptr().add(2 * i * LANES),
+                        d_x.as_mut_ptr().add(2 * i * LANES),
+                    );
+                    let mut values = [s.zero(); 4];
+                    for corner in 0..4 {
+                        values[corner] = s.load(x.add(offsets[corner]));
+                    }
                     let top = s.max(values[0], values[1]);
                     let largest = s.max(top, s.max(values[2], values[3]));
                     let mut left = s.load(d_out.as_ptr());
-                    for (value, offset) in values.into_iter().zip(offsets) {
+                    for corner in 0..4 {
+                        let value = values[corner];
                         let mut gradient = s.where_equal(value, largest, left, s.zero());
                         left = s.sub(left, gradient);
-                        let at = d_x.as_mut_ptr().add(offset);
+                        let at = d_x.add(offsets[corner]);
                         if self.merge.accumulate {
                             gradient = s.add(gradient, s.load(at));
                         }

@@ -337,12 +337,17 @@ pub(super) fn gather(
     let (y0, x0) = (tile_y * TILE, tile_x * TILE);
     let inside = y0 >= 1 && x0 >= 1 && y0 + PATCH - 1 <= height && x0 + PATCH - 1 <= width;
     if inside {
-        return Patch {
-            rows: std::array::from_fn(|i| {
-                plane[(((y0 + i - 1) >> shift) * columns) * LANES..].as_ptr()
-            }),
-            columns: std::array::from_fn(|j| ((x0 + j - 1) >> shift) * LANES),
+        let mut patch = Patch {
+            rows: [plane.as_ptr(); PATCH],
+            columns: [0; PATCH],
         };
+        for i in 0..PATCH {
+            patch.rows[i] = plane
+                .as_ptr()
+                .wrapping_add(((y0 + i - 1) >> shift) * columns * LANES);
+            patch.columns[i] = ((x0 + i - 1) >> shift) * LANES;
+        }
+        return patch;
     }
     edge.fill(0.0);
     for i in 0..PATCH {
@@ -355,11 +360,15 @@ pub(super) fn gather(
             }
         }
     }
-    let start = edge.as_ptr();
-    Patch {
-        rows: std::array::from_fn(|i| start.wrapping_add(i * PATCH * LANES)),
-        columns: std::array::from_fn(|j| j * LANES),
+    let mut patch = Patch {
+        rows: [edge.as_ptr(); PATCH],
+        columns: [0; PATCH],
+    };
+    for i in 0..PATCH {
+        patch.rows[i] = edge.as_ptr().wrapping_add(i * PATCH * LANES);
+        patch.columns[i] = i * LANES;
     }
+    patch
 }
 
 /// A group of tiles: patches to V, V to M, M to outputs.

@@ -3,6 +3,9 @@
 //! One-dimensional matrices, with a = sqrt(1/2), b = sqrt(2) (rows in the order 0, a, -a, b, -b, inf):
 //! `B^T` (6x6) on patches, `G` (6x3) on filters, `A^T` (4x6) on products. Both dimensions use the same
 //! matrix, columns first.
+//!
+//! Loops, not iterators or `map`: closures handed to library functions are compiled without the
+//! instruction set's features, and every vector operation in them becomes a call.
 
 use super::{PATCH, TILE};
 use crate::isa::Simd;
@@ -112,10 +115,11 @@ pub(super) struct Patch {
 pub(super) unsafe fn patch<S: Simd>(s: S, from: &Patch, to: *mut f32, stride: usize) {
     let mut half = [[s.zero(); PATCH]; PATCH];
     for j in 0..PATCH {
-        // SAFETY: inside the patch the caller vouches for.
-        let column = from
-            .rows
-            .map(|row| unsafe { s.load(row.add(from.columns[j])) });
+        let mut column = [s.zero(); PATCH];
+        for i in 0..PATCH {
+            // SAFETY: inside the patch the caller vouches for.
+            column[i] = unsafe { s.load(from.rows[i].add(from.columns[j])) };
+        }
         let t = patch_1d(s, column);
         for i in 0..PATCH {
             half[i][j] = t[i];
@@ -142,14 +146,21 @@ pub(super) unsafe fn product<S: Simd>(
 ) -> [[S::V; TILE]; TILE] {
     let mut half = [[s.zero(); PATCH]; TILE];
     for j in 0..PATCH {
-        // SAFETY: one of the 36 places.
-        let column = std::array::from_fn(|i| unsafe { s.load(from.add((i * PATCH + j) * stride)) });
+        let mut column = [s.zero(); PATCH];
+        for i in 0..PATCH {
+            // SAFETY: one of the 36 places.
+            column[i] = unsafe { s.load(from.add((i * PATCH + j) * stride)) };
+        }
         let t = product_1d(s, column);
         for i in 0..TILE {
             half[i][j] = t[i];
         }
     }
-    half.map(|row| product_1d(s, row))
+    let mut out = [[s.zero(); TILE]; TILE];
+    for i in 0..TILE {
+        out[i] = product_1d(s, half[i]);
+    }
+    out
 }
 
 /// Writes `A y A^T` of an output tile to `to`, `stride` values between positions.
@@ -184,7 +195,11 @@ pub(super) fn filter<S: Simd>(s: S, g: [[S::V; 3]; 3]) -> [[S::V; PATCH]; PATCH]
             half[i][j] = t[i];
         }
     }
-    half.map(|row| filter_1d(s, row))
+    let mut out = [[s.zero(); PATCH]; PATCH];
+    for i in 0..PATCH {
+        out[i] = filter_1d(s, half[i]);
+    }
+    out
 }
 
 /// `G^T u G` of 36 products.
@@ -197,5 +212,9 @@ pub(super) fn filter_gradient<S: Simd>(s: S, u: [[S::V; PATCH]; PATCH]) -> [[S::
             half[i][j] = t[i];
         }
     }
-    half.map(|row| filter_gradient_1d(s, row))
+    let mut out = [[s.zero(); 3]; 3];
+    for i in 0..3 {
+        out[i] = filter_gradient_1d(s, half[i]);
+    }
+    out
 }

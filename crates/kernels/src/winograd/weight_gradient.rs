@@ -182,19 +182,15 @@ impl Job for TransformGradients<'_> {
         let (n, height, width) = (tiles.len(), conv.height, conv.width);
         for i in part {
             let [image, tile_y, tile_x] = place(tiles.start + i, conv.tiles());
-            let plane = (image * blocks(conv.outputs) + self.block) * height * width;
-            let y = std::array::from_fn(|dy| {
-                std::array::from_fn(|dx| {
-                    let (row, column) = (tile_y * TILE + dy, tile_x * TILE + dx);
-                    if row < height && column < width {
-                        let at = (plane + row * width + column) * LANES;
-                        // SAFETY: a pixel of the image; the size of `d_out` was checked.
-                        unsafe { s.load(d_out.as_ptr().add(at)) }
-                    } else {
-                        s.zero()
-                    }
-                })
-            });
+            let plane = (image * blocks(conv.outputs) + self.block) * height * width * LANES;
+            let mut y = [[s.zero(); TILE]; TILE];
+            for dy in 0..TILE.min(height - tile_y * TILE) {
+                for dx in 0..TILE.min(width - tile_x * TILE) {
+                    let at = (tile_y * TILE + dy) * width + tile_x * TILE + dx;
+                    // SAFETY: a pixel of the image; the size of `d_out` was checked.
+                    y[dy][dx] = unsafe { s.load(d_out.as_ptr().add(plane + at * LANES)) };
+                }
+            }
             // SAFETY: Z holds every (block, tile) of the chunk and this task alone writes these.
             unsafe { transform::tile(s, y, z.at((self.block * n + i) * LANES), z_stride) };
         }

@@ -217,17 +217,17 @@ impl Job for TransformSquare<'_> {
     fn run<S: Simd>(self, s: S) {
         assert!(self.from.len() == LANES * 9 * LANES && self.to.len() == POSITIONS * LANES * LANES);
         for c in 0..LANES {
-            let g = std::array::from_fn(|y| {
-                std::array::from_fn(|x| {
-                    let tap = if self.direction == Direction::Forward {
-                        y * 3 + x
-                    } else {
-                        8 - (y * 3 + x)
-                    };
-                    // SAFETY: (c, tap) is inside the square checked above.
-                    unsafe { s.load(self.from.as_ptr().add((c * 9 + tap) * LANES)) }
-                })
-            });
+            let mut g = [[s.zero(); 3]; 3];
+            for tap in 0..9 {
+                let from = if self.direction == Direction::Forward {
+                    tap
+                } else {
+                    8 - tap
+                };
+                // SAFETY: (c, from) is inside the square checked above.
+                g[tap / 3][tap % 3] =
+                    unsafe { s.load(self.from.as_ptr().add((c * 9 + from) * LANES)) };
+            }
             let u = filter(s, g);
             for i in 0..PATCH {
                 for j in 0..PATCH {
@@ -268,13 +268,13 @@ impl Job for GradientSquare<'_> {
         let last = self.first + (LANES - 1) * self.row + (POSITIONS - 1) * self.position + LANES;
         assert!(last <= self.from.len() && self.to.len() == LANES * 9 * LANES);
         for c in 0..LANES {
-            let u = std::array::from_fn(|i| {
-                std::array::from_fn(|j| {
-                    let at = self.first + c * self.row + (i * PATCH + j) * self.position;
-                    // SAFETY: `last` is the largest index read.
-                    unsafe { s.load(self.from.as_ptr().add(at)) }
-                })
-            });
+            let mut u = [[s.zero(); PATCH]; PATCH];
+            for position in 0..POSITIONS {
+                let at = self.first + c * self.row + position * self.position;
+                // SAFETY: `last` is the largest index read.
+                u[position / PATCH][position % PATCH] =
+                    unsafe { s.load(self.from.as_ptr().add(at)) };
+            }
             let g = filter_gradient(s, u);
             for y in 0..3 {
                 for x in 0..3 {
