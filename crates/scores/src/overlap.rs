@@ -179,7 +179,7 @@ fn runs_by_mask(truth: &[u32], prediction: &[u32], ignore: &[bool]) -> (Runs, Ru
 }
 
 fn sum_by_key(mut runs: Runs) -> Runs {
-    runs.sort_unstable();
+    runs.sort_unstable_by_key(|run| run.0);
     runs.dedup_by(|next, sum| {
         let same = next.0 == sum.0;
         if same {
