@@ -150,3 +150,24 @@ impl ImageError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_and_a_read_only_folder_have_their_own_way_out() {
+        let text =
+            |kind: io::ErrorKind| ImageError::write(Path::new("a.tif"), kind.into()).to_string();
+        let full = text(io::ErrorKind::StorageFull);
+        assert!(
+            full.ends_with("free some space on that disk, or write to another one"),
+            "{full}"
+        );
+        let closed = text(io::ErrorKind::ReadOnlyFilesystem);
+        assert!(
+            closed.ends_with("choose a folder that may be written to"),
+            "{closed}"
+        );
+    }
+}

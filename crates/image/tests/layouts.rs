@@ -1,0 +1,181 @@
+//! What every layout must keep, on a small example of each, and the rules of single layouts.
+
+mod common;
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use common::{first_pixel, htd, put, put_plane};
+use stainfree_image::{Dataset, OpenOptions, layout_names, open};
+
+/// Writes an example of a layout into `folder` and says what to open. A new layout needs one here.
+fn example(layout: &str, folder: &Path) -> PathBuf {
+    match layout {
+        "imagexpress" => {
+            put(folder, "p.HTD", htd(2, 2, 2, &["BF", "DAPI"]).as_bytes());
+            for (t, s, w) in [(1, 1, 1), (1, 1, 2), (1, 2, 1), (2, 1, 1)] {
+                for z in 1..=2 {
+                    // w2 is one plane copied into both steps; without any metadata.
+                    let number = if w == 2 { 50 } else { 100 * t + 10 * s + z };
+                    let name = format!("TimePoint_{t}/ZStep_{z}/p_B02_s{s}_w{w}.TIF");
+                    put_plane(folder, &name, number, "");
+                }
+            }
+            put_plane(folder, "TimePoint_1/ZStep_1/p_B02_s1_w1_thumb.TIF", 9, "");
+            folder.to_path_buf()
+        }
+        "imagexpress-database" => {
+            let guid = "1E78EB128-BD0D-4D94-A6AD-3FF28BB1B105";
+            put_plane(folder, &format!("2024-01-01/7/p_C07_s1_w{guid}.tif"), 1, "");
+            folder.to_path_buf()
+        }
+        "file" => {
+            put_plane(folder, "a.tif", 1, "");
+            folder.join("a.tif")
+        }
+        "parallel-folders" => {
+            for (channel, number) in [("bf", 1), ("nuc", 2)] {
+                put_plane(folder, &format!("{channel}/a 1.tif"), number, "");
+                put_plane(folder, &format!("{channel}/a 10.tif"), number, "");
+            }
+            put(folder, "fields.csv", b"file;pixel_size_um\na 1.tif;0.5\n");
+            folder.to_path_buf()
+        }
+        "folder" => {
+            put_plane(folder, "x_bf.tif", 1, "");
+            put_plane(folder, "x_dapi.tif", 2, "");
+            put_plane(folder, "x_mask.tif", 3, "");
+            folder.to_path_buf()
+        }
+        other => panic!("layout `{other}` has no example in this test"),
+    }
+}
+
+fn opened(layout: &str) -> (tempfile::TempDir, Dataset) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let inside = folder.path().join("Platte ä 1");
+    let path = example(layout, &inside);
+    let data = open(&path, &OpenOptions::default()).expect("opens");
+    (folder, data)
+}
+
+#[test]
+fn every_layout_keeps_the_contract() {
+    for layout in layout_names() {
+        let (_folder, data) = opened(layout);
+        assert_eq!(data.layout, layout);
+        assert!(!data.fields.is_empty(), "{layout}");
+        let names: HashSet<_> = data.fields.iter().map(|field| &field.name).collect();
+        assert_eq!(names.len(), data.fields.len(), "{layout}: names repeat");
+        let channels: HashSet<_> = data.channels.iter().collect();
+        assert_eq!(
+            channels.len(),
+            data.channels.len(),
+            "{layout}: channels repeat"
+        );
+        for field in &data.fields {
+            assert_eq!(field.planes.len(), data.channels.len(), "{layout}");
+            assert_eq!(
+                field.pixel_um.is_some(),
+                field.name == "a 1",
+                "{layout}: invented size"
+            );
+            for (c, planes) in field.planes.iter().enumerate() {
+                assert!(!planes.is_empty(), "{layout}: channel without planes");
+                for z in 0..planes.len() {
+                    match field.read(c, z) {
+                        Ok(plane) => assert_eq!(plane.size(), (field.height, field.width)),
+                        Err(_) => assert!(planes[z].is_none(), "{layout}: plane does not read"),
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn plates_name_fields_by_well_site_and_time_and_see_through_copies() {
+    let (_folder, data) = opened("imagexpress");
+    let names: Vec<_> = data
+        .fields
+        .iter()
+        .map(|field| field.name.as_str())
+        .collect();
+    assert_eq!(names, ["B02_s1_t001", "B02_s1_t002", "B02_s2_t001"]);
+    assert_eq!(data.channels, ["BF", "DAPI"]);
+    let field = &data.fields[0];
+    assert_eq!((field.planes[0].len(), field.planes[1].len()), (2, 1));
+    assert_eq!(first_pixel(&field.read(0, 1).expect("a plane")), 11_200.0);
+}
+
+#[test]
+fn folders_and_ends_of_names_become_channels_in_natural_order() {
+    let (_folder, data) = opened("parallel-folders");
+    let names: Vec<_> = data
+        .fields
+        .iter()
+        .map(|field| field.name.as_str())
+        .collect();
+    assert_eq!(names, ["a 1", "a 10"]);
+    assert_eq!(data.fields[0].pixel_um, Some(0.5));
+    let (_folder, data) = opened("folder");
+    assert_eq!(data.channels, ["bf", "dapi"]);
+    assert_eq!(data.fields[0].name, "x");
+}
+
+#[test]
+fn a_pattern_and_given_names_override_what_is_found() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (name, number) in [
+        ("B02-2-z1-b", 1),
+        ("B02-2-z2-b", 2),
+        ("B02-2-z1-a", 3),
+        ("odd", 4),
+    ] {
+        put_plane(folder.path(), &format!("{name}.tif"), number, "");
+    }
+    let options = OpenOptions {
+        pattern: Some(r"(?<well>[A-Z]\d\d)-(?<site>\d)-z(?<z>\d)-(?<channel>\w)".into()),
+        channels: vec!["DAPI".into(), "BF".into()],
+        pixel_um: Some(0.4),
+    };
+    let data = open(folder.path(), &options).expect("opens");
+    assert_eq!(data.fields[0].name, "B02_s2");
+    assert_eq!(data.channels, ["DAPI", "BF"]);
+    assert_eq!(data.fields[0].pixel_um, Some(0.4));
+    assert_eq!(
+        first_pixel(&data.fields[0].read(1, 1).expect("a plane")),
+        200.0
+    );
+    assert_eq!(data.problems.len(), 1, "{:#?}", data.problems);
+    let few = OpenOptions {
+        channels: vec!["one".into()],
+        ..options
+    };
+    let text = open(folder.path(), &few)
+        .expect_err("one name for two channels")
+        .to_string();
+    assert!(
+        text.ends_with("give a name for each of the channels found: `a`, `b`"),
+        "{text}"
+    );
+}
+
+#[test]
+fn planes_of_another_size_are_left_out_and_named() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for channel in ["bf", "nuc", "cyto"] {
+        put_plane(folder.path(), &format!("{channel}/a.tif"), 1, "");
+    }
+    let small = stainfree_image::Image::filled(2, 2, 1_u16);
+    let path = folder.path().join("nuc/a.tif");
+    stainfree_image::write::plane_u16(&path, &small, &Default::default()).expect("written");
+    let data = open(folder.path(), &OpenOptions::default()).expect("opens");
+    assert_eq!((data.fields[0].height, data.fields[0].width), (4, 6));
+    let wanted = "plane 1 of channel `nuc` is 2 x 2 and the others are 4 x 6";
+    assert!(
+        data.problems.iter().any(|line| line.contains(wanted)),
+        "{:#?}",
+        data.problems
+    );
+}
