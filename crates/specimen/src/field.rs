@@ -77,12 +77,12 @@ impl StainSettings {
                 unevenness: 0.06,
                 bleed: 0.0,
             },
-            // Half the exposures are far too short for the haze, bright nuclei saturate anyway
-            // because the gain was raised to compensate.
+            // The nuclear gain was raised so far that dense nuclei saturate; the cytoplasmic
+            // exposure is far too short.
             Degrade::Hard => StainSettings {
                 haze: 0.5,
                 nuclear: Channel {
-                    electrons: 9000.0,
+                    electrons: 20_000.0,
                     background: 900.0,
                     read_noise: 9.0,
                 },

@@ -157,7 +157,7 @@ impl Band<'_> {
         for row in 0..self.rows() {
             let y = self.first + row;
             texture.fill(0.0);
-            textures.cytoplasm.add_row(y as f32, 0.055, &mut texture);
+            textures.cytoplasm.add_row(y as f32, 0.045, &mut texture);
             textures
                 .cytoplasm_coarse
                 .add_row(y as f32, 0.06, &mut texture);
@@ -240,7 +240,7 @@ impl Band<'_> {
                     let flat = dome.powf(0.6);
                     (
                         cell.nucleus_index * height * (1.0 + 0.5 * chromatin)
-                            + 0.006 * envelope
+                            + 0.013 * envelope
                             + NUCLEOLUS_INDEX * 2.2 * nucleolar * dome,
                         cell.dna
                             * flat
@@ -252,7 +252,7 @@ impl Band<'_> {
                 self.absorption[i] += if cell.mitotic {
                     0.012 * dome
                 } else {
-                    0.006 * dome + 0.012 * envelope + 0.012 * nucleolar * dome
+                    0.008 * dome + 0.02 * envelope + 0.02 * nucleolar * dome
                 };
                 self.nuclear[i] += dye.max(0.0);
             });

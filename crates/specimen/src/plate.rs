@@ -200,7 +200,14 @@ impl Folders {
         // Stains are taken once, at the nominal plane, and stored in the first folder.
         let planes = planes.chain(stains.enumerate().map(|(i, image)| (i + 1, 0, image)));
         for (wave, z, image) in planes {
-            let step = (wave == 0 && spec.planes > 1).then_some(z + 1);
+            // The description names the step a plane was taken at; a stain's step differs from its
+            // folder, by which readers know a single plane from the first of a stack.
+            let taken_at = if wave == 0 {
+                z + 1
+            } else {
+                spec.planes / 2 + 1
+            };
+            let step = (spec.planes > 1).then_some(taken_at);
             let height = if wave == 0 { heights[z] } else { 0.0 };
             let text = plane_description(spec, names, field, well, wave, step, height);
             let file = format!("{}_{}_w{}.TIF", names.plate, field.name, wave + 1);

@@ -61,10 +61,19 @@ pub(crate) fn populate(spec: &PlateSpec, key: Key, side: usize) -> Vec<Cell> {
     let islands = Noise::new(key.purpose(Purpose::Positions).with(1), side, 75.0 * px);
     let mut cells: Vec<Cell> = Vec::with_capacity(wanted);
     let mut attempts = 0;
+    // Rounded cells need the most room: placed last, they would become rarer than wanted.
+    let share = spec.mitotic_share as f32;
+    let dividing = (0..wanted).filter(|_| stream.chance(share)).count();
     while cells.len() < wanted && attempts < 40 * wanted {
         attempts += 1;
-        let cell = Cell::grow(spec, key.purpose(Purpose::Cell).with(attempts as u64), px);
-        let clustered = !cells.is_empty() && stream.chance(0.45);
+        let mitotic = cells.len() < dividing;
+        let mut shape = key.purpose(Purpose::Cell).with(attempts as u64).stream();
+        let cell = if mitotic {
+            Cell::mitotic(&mut shape, px)
+        } else {
+            Cell::spread(&mut shape, px)
+        };
+        let clustered = !mitotic && !cells.is_empty() && stream.chance(0.45);
         let (y, x, neighbour) = if clustered {
             let i = (stream.unit() * cells.len() as f32) as usize;
             let angle = std::f32::consts::TAU * stream.unit();
@@ -135,13 +144,8 @@ fn has_room(
 }
 
 impl Cell {
-    /// A cell around the origin from its own stream; `px` is pixels per um.
-    fn grow(spec: &PlateSpec, key: Key, px: f32) -> Cell {
-        let mut stream = key.stream();
-        if stream.chance(spec.mitotic_share as f32) {
-            return Cell::mitotic(&mut stream, px);
-        }
-        let s = &mut stream;
+    /// A spread cell around the origin from its own stream; `px` is pixels per um.
+    fn spread(s: &mut Stream, px: f32) -> Cell {
         // DNA content over the cell cycle: G1, S, G2.
         let phase = s.unit();
         let content = if phase < 0.6 {
@@ -276,5 +280,43 @@ impl Cell {
             nucleolus.x += dx;
         }
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_cell_in_twenty_divides_and_nuclei_cluster() {
+        let spec = PlateSpec::default();
+        let (mut cells, mut mitotic, mut touching) = (0, 0, 0);
+        for field in 0..3 {
+            let here = populate(&spec, Key::new(9).with(field), 1600);
+            cells += here.len();
+            mitotic += here.iter().filter(|cell| cell.mitotic).count();
+            touching += here
+                .iter()
+                .enumerate()
+                .filter(|&(i, cell)| {
+                    here.iter().enumerate().any(|(j, other)| {
+                        let (a, b) = (&cell.nucleus, &other.nucleus);
+                        let (dy, dx) = (b.y - a.y, b.x - a.x);
+                        let touching = a.radius_towards(dy, dx) + b.radius_towards(-dy, -dx);
+                        i != j && (dy * dy + dx * dx).sqrt() < 1.1 * touching
+                    })
+                })
+                .count();
+        }
+        assert!(cells > 1000, "{cells} cells");
+        // Three standard errors of a share of 0.05 among a thousand.
+        let share = mitotic as f64 / cells as f64;
+        assert!((share - 0.05).abs() < 0.021, "mitotic share {share}");
+        // Nearly half of the cells are put beside another one.
+        let clustered = touching as f64 / cells as f64;
+        assert!(
+            (0.3..0.9).contains(&clustered),
+            "{clustered} of the nuclei touch"
+        );
     }
 }

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use crate::noise::Noise;
+use crate::outline::Outline;
 use crate::population::Cell;
 
 /// Rows in a band of work; bands are independent, so threads do not change the result.
@@ -25,43 +26,129 @@ const REACH: f32 = 2.2;
 /// Rounded cells hold their place against spreading neighbours: inside their outline the fraction
 /// is made this much smaller.
 pub(crate) const ROUND: f32 = 0.2;
+/// Roughness of free edges in fractions of a radius (standard deviation): about half a um.
+const RUFFLE: f32 = 0.035;
 
-/// Pixels of a band within `reach` of `(y, x)`: rows (within the band) and columns.
-fn window(
-    y: f32,
-    x: f32,
+/// The multiples of `step` in `[centre - reach, centre + reach]`, divided by `step`, within `range`.
+fn grid(
+    centre: f32,
     reach: f32,
-    side: usize,
-    first_row: usize,
-    rows: usize,
-) -> Option<(std::ops::Range<usize>, std::ops::Range<usize>)> {
-    let from = |v: f32| (v - reach).ceil().max(0.0) as usize;
-    let to = |v: f32, end: usize| ((v + reach).floor() + 1.0).clamp(0.0, end as f32) as usize;
-    let (y0, y1) = (from(y).max(first_row), to(y, side).min(first_row + rows));
-    let (x0, x1) = (from(x), to(x, side));
-    (y0 < y1 && x0 < x1).then_some((y0..y1, x0..x1))
+    step: f32,
+    range: std::ops::Range<usize>,
+) -> std::ops::Range<usize> {
+    let from = ((centre - reach) / step).ceil().max(0.0) as usize;
+    let to = ((centre + reach) / step).floor() + 1.0;
+    from.max(range.start)..(to.max(0.0) as usize).min(range.end)
 }
 
-/// Calls `draw(y, x, fraction)` for every pixel of the band where `outline`'s fraction can be
+/// Calls `draw(y, x, fraction)` for the pixels of a band of rows where `outline`'s fraction is
 /// below `limit`.
 pub(crate) fn for_each_pixel(
-    outline: &crate::outline::Outline,
+    outline: &Outline,
     limit: f32,
     side: usize,
     first_row: usize,
     rows: usize,
+    draw: impl FnMut(usize, usize, f32),
+) {
+    for_each_sample(outline, limit, 1, side, first_row..first_row + rows, draw);
+}
+
+/// The same on every `step`-th pixel of every `step`-th row: `rows`, `columns` and the coordinates
+/// given to `draw` count such samples.
+fn for_each_sample(
+    outline: &Outline,
+    limit: f32,
+    step: usize,
+    columns: usize,
+    rows: std::ops::Range<usize>,
     mut draw: impl FnMut(usize, usize, f32),
 ) {
-    let reach = outline.reach * limit + 1.0;
-    let Some((ys, xs)) = window(outline.y, outline.x, reach, side, first_row, rows) else {
-        return;
-    };
-    for y in ys {
-        for x in xs.clone() {
-            let fraction = outline.fraction(y as f32, x as f32);
+    let step = step as f32;
+    let reach = outline.reach * limit;
+    for y in grid(outline.y, reach, step, rows) {
+        let yf = y as f32 * step;
+        let across = (reach * reach - (yf - outline.y).powi(2)).max(0.0).sqrt();
+        for x in grid(outline.x, across, step, 0..columns) {
+            let fraction = outline.fraction(yf, x as f32 * step);
             if fraction < limit {
                 draw(y, x, fraction);
             }
+        }
+    }
+}
+
+/// The fraction of their radius to which bodies must reach so that a share `confluence` of the
+/// field is covered, from every `SAMPLE`-th pixel of every `SAMPLE`-th row.
+fn scale_for(cells: &[Cell], side: usize, margin: usize, confluence: f64, ruffle: &Noise) -> f32 {
+    /// A field of 2160 pixels still has 290,000 samples.
+    const SAMPLE: usize = 4;
+    let columns = side.div_ceil(SAMPLE);
+    let mut own = vec![REACH; columns * columns];
+    own.par_chunks_mut(columns * BAND)
+        .enumerate()
+        .for_each(|(band, own)| {
+            let first = band * BAND;
+            let rows = first..first + own.len() / columns;
+            for cell in cells {
+                let (limit, factor) = cell.claim(REACH);
+                for_each_sample(
+                    &cell.body,
+                    limit,
+                    SAMPLE,
+                    columns,
+                    rows.clone(),
+                    |y, x, d| {
+                        let own = &mut own[(y - first) * columns + x];
+                        *own = own.min(d * factor);
+                    },
+                );
+            }
+            for (i, own) in own.iter_mut().enumerate() {
+                let (y, x) = ((first + i / columns) * SAMPLE, i % columns * SAMPLE);
+                *own = roughen(*own, RUFFLE * ruffle.at(y as f32, x as f32));
+            }
+            // Nuclei are covered whatever the scale.
+            for cell in cells {
+                for_each_sample(
+                    &cell.nucleus,
+                    1.0,
+                    SAMPLE,
+                    columns,
+                    rows.clone(),
+                    |y, x, _| {
+                        own[(y - first) * columns + x] = 0.0;
+                    },
+                );
+            }
+        });
+    let inside = |v: usize| (margin..side - margin).contains(&(v * SAMPLE));
+    let mut seen: Vec<f32> = (0..own.len())
+        .filter(|i| inside(i / columns) && inside(i % columns))
+        .map(|i| own[i])
+        .collect();
+    let wanted = ((confluence * seen.len() as f64) as usize).min(seen.len() - 1);
+    *seen.select_nth_unstable_by(wanted, f32::total_cmp).1
+}
+
+/// Fraction at a free edge: ruffled, except inside rounded cells and near a centre, where it could
+/// open a hole.
+fn roughen(fraction: f32, change: f32) -> f32 {
+    if fraction > 0.4 {
+        fraction + change
+    } else {
+        fraction
+    }
+}
+
+impl Cell {
+    /// How far the cell claims land, in fractions of its radius, and the factor by which its
+    /// fractions are reduced; `scale` is the fraction to which spread bodies reach.
+    fn claim(&self, scale: f32) -> (f32, f32) {
+        if self.mitotic {
+            (1.0, ROUND)
+        } else {
+            (scale, 1.0)
         }
     }
 }
@@ -82,28 +169,25 @@ impl Territory {
             nucleus: vec![0; side * side],
             own: vec![f32::INFINITY; side * side],
             rival: vec![f32::INFINITY; side * side],
-            scale: 1.0,
+            scale: scale_for(cells, side, margin, confluence, ruffle),
         };
         territory.claim_bodies(cells, ruffle);
         territory.claim_nuclei(cells);
-        territory.scale = territory.scale_for(margin, confluence);
         territory.settle();
         territory
     }
 
     fn claim_bodies(&mut self, cells: &[Cell], ruffle: &Noise) {
         let side = self.side;
+        // Ruffling may move an edge by four standard deviations.
+        let reach = self.scale + 4.0 * RUFFLE;
         let bands = self.cell.par_chunks_mut(side * BAND);
         let bands = bands.zip(self.own.par_chunks_mut(side * BAND));
         let bands = bands.zip(self.rival.par_chunks_mut(side * BAND));
         bands.enumerate().for_each(|(band, ((owner, own), rival))| {
             let first = band * BAND;
             for (index, cell) in cells.iter().enumerate() {
-                let (limit, factor) = if cell.mitotic {
-                    (1.0, ROUND)
-                } else {
-                    (REACH, 1.0)
-                };
+                let (limit, factor) = cell.claim(reach);
                 for_each_pixel(
                     &cell.body,
                     limit,
@@ -126,12 +210,9 @@ impl Territory {
             let mut row = vec![0.0; side];
             for (y, own) in own.chunks_mut(side).enumerate() {
                 row.fill(0.0);
-                ruffle.add_row((first + y) as f32, 0.045, &mut row);
+                ruffle.add_row((first + y) as f32, RUFFLE, &mut row);
                 for (own, &change) in own.iter_mut().zip(&row) {
-                    // Not inside a rounded cell, nor near a centre, where it could open a hole.
-                    if *own > 0.4 {
-                        *own += change;
-                    }
+                    *own = roughen(*own, change);
                 }
             }
         });
@@ -156,35 +237,6 @@ impl Territory {
                     });
                 }
             });
-    }
-
-    /// The fraction of their radius to which bodies must reach for the wanted confluence.
-    fn scale_for(&self, margin: usize, confluence: f64) -> f32 {
-        /// Bins of the histogram over `[0, REACH]`: steps of a thousandth of a radius.
-        const BINS: usize = 2200;
-        let field = self.side - 2 * margin;
-        let mut histogram = vec![0u32; BINS + 1];
-        for y in (margin..margin + field).map(|y| y * self.side) {
-            for i in y + margin..y + margin + field {
-                // Nuclei are covered whatever the scale.
-                let fraction = if self.nucleus[i] > 0 {
-                    0.0
-                } else {
-                    self.own[i]
-                };
-                let bin = (fraction.max(0.0) * (BINS as f32 / REACH)).min(BINS as f32);
-                histogram[bin as usize] += 1;
-            }
-        }
-        let wanted = confluence * (field * field) as f64;
-        let mut covered = 0.0;
-        for (bin, &count) in histogram[..BINS].iter().enumerate() {
-            covered += f64::from(count);
-            if covered >= wanted {
-                return (bin + 1) as f32 * REACH / BINS as f32;
-            }
-        }
-        REACH
     }
 
     /// Removes what lies beyond the scale, gives every nucleus to its own cell, and drops pieces of

@@ -176,8 +176,9 @@ mod tests {
             assert!((above.absorption.at(f) - below.absorption.at(f)).abs() < 1e-6);
             strongest = strongest.max(below.phase.at(f));
         }
+        // Coherent light gives 2; the open condenser leaves more than a quarter of it.
         assert!(
-            strongest > 1.0,
+            strongest > 0.5,
             "a defocused phase grating must show, got {strongest}"
         );
     }
