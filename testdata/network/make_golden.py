@@ -11,7 +11,11 @@ about 1e-7, not byte for byte.
 net_w0125_c3_64x64.safetensors, net_w0125_c4_64x96.safetensors
   The U-Net/VGG16 with every channel count times 0.125 (64 -> 8; at least 4; input 3 and the classes stay),
   batch 2, sizes height x width. Not stored, because anyone can remake them with `value()` below (32-bit
-  exact): the parameters (see `initial`) and the input, input = 2 * (2 u - 1) with the name "input".
+  exact): the parameters (see `initial`) and the input, input = 2 * (2 u - 1) with the name "inputK", K being
+  input_seed             u8  [1]            the first for which no activation at 1/8 or coarser comes nearer to 0
+                                            than 1e-4 before its ReLU in any of the three steps: one that
+                                            does may fall on the other side by rounding, and one pixel there
+                                            moves every gradient before it
     target                 u8  [n, h, w]      classes, 255 = ignored
     train_logits           f32 [n, c, h, w]   batch statistics (first forward pass)
     eval_logits            f32 [n, c, h, w]   running statistics as initialised
@@ -206,23 +210,45 @@ def sample(name, kind, t, tensors):
     tensors[f"{kind}_probe.{name}"] = torch.stack([flat.norm(), flat @ probe])
 
 
-def make_net(out, classes, height, width, scale=0.125, batch=2):
+def make_net(out, classes, height, width):
+    for seed in range(1, 256):
+        tensors, nearest = net(classes, height, width, seed)
+        if nearest > 1e-4:
+            print(f"{height} x {width}: input {seed}, nearest activation {nearest:.1e}")
+            save_file(tensors, out / f"net_w0125_c{classes}_{height}x{width}.safetensors")
+            return
+    raise SystemExit("no input keeps its distance")
+
+
+def watch(model, height, nearest):
+    """Notes how near to zero the inputs of the coarse ReLUs come."""
+    def look(_, inputs):
+        if inputs[0].shape[2] <= height // 8:
+            nearest.append(float(inputs[0].detach().abs().min()))
+    for module in model.modules():
+        if isinstance(module, nn.ReLU):
+            module.register_forward_pre_hook(look)
+
+
+def net(classes, height, width, seed, scale=0.125, batch=2):
     model = Unet(classes, scale)
+    nearest = []
     state = {k: torch.from_numpy(initial(k, tuple(v.shape))) for k, v in model.state_dict().items()
              if not k.endswith("num_batches_tracked")}
     model.load_state_dict(state, strict=False)
     model = model.double()
-    x = torch.from_numpy(value("input", (batch, 3, height, width), 2.0)).double()
+    x = torch.from_numpy(value(f"input{seed}", (batch, 3, height, width), 2.0)).double()
     # blobs: the class of a pixel follows a coarse 8 x 8 grid; a band of ignored pixels lies across the first image
     grid = (uniform("target", batch * (height // 8) * (width // 8)) * classes).astype(np.uint8)
     target = np.kron(grid.reshape(batch, height // 8, width // 8), np.ones((8, 8), np.uint8))
     target[0, 20:25] = 255
     target = torch.from_numpy(target)
-    tensors = {"target": target}
+    tensors = {"target": target, "input_seed": torch.tensor([seed], dtype=torch.uint8)}
     model.eval()
     with torch.no_grad():
         tensors["eval_logits"] = model(x).float()
     model.train()
+    watch(model, height, nearest)
     kinds = losses(classes)
     named = dict(model.named_parameters())
     moments = {k: (torch.zeros_like(p), torch.zeros_like(p)) for k, p in named.items()}
@@ -249,8 +275,7 @@ def make_net(out, classes, height, width, scale=0.125, batch=2):
         if not k.endswith("num_batches_tracked"):
             sample(k, "after", v, tensors)
     tensors["step_losses"] = torch.stack(step_losses)
-    save_file({k: v.contiguous() for k, v in tensors.items()},
-              out / f"net_w0125_c{classes}_{height}x{width}.safetensors")
+    return {k: v.contiguous() for k, v in tensors.items()}, min(nearest)
 
 
 def check_names():

@@ -32,9 +32,12 @@ fn cases() -> Vec<Case> {
         };
         let graph = Graph::unet(&spec).unwrap();
         let parameters = initial_parameters(&graph);
-        let input = value("input", 3 * shape.iter().product::<usize>(), 2.0, 0.0);
+        let golden = Golden::open(&format!("{name}.safetensors"));
+        let seed = golden.u8("input_seed")[0];
+        let count = 3 * shape.iter().product::<usize>();
+        let input = value(&format!("input{seed}"), count, 2.0, 0.0);
         Case {
-            golden: Golden::open(&format!("{name}.safetensors")),
+            golden,
             graph,
             parameters,
             input,
