@@ -186,7 +186,7 @@ fn normal_quantile(p: f64) -> f64 {
         -3.969_683_028_665_376e1,
         2.209_460_984_245_205e2,
         -2.759_285_104_469_687e2,
-        1.383_577_518_672_690e2,
+        1.383_577_518_672_69e2,
         -3.066_479_806_614_716e1,
         2.506_628_277_459_239,
     ];
@@ -214,7 +214,7 @@ fn normal_quantile(p: f64) -> f64 {
     /// Where the tails begin.
     const TAIL: f64 = 0.024_25;
     let horner = |coefficients: &[f64], x: f64| coefficients.iter().fold(0.0, |sum, c| sum * x + c);
-    if p < TAIL || p > 1.0 - TAIL {
+    if !(TAIL..=1.0 - TAIL).contains(&p) {
         let q = (-2.0 * p.min(1.0 - p).ln()).sqrt();
         let tail = horner(&C, q) / (horner(&D, q) * q + 1.0);
         return if p < TAIL { tail } else { -tail };
