@@ -4,7 +4,7 @@
 //! buffer, so no memory is taken) and gathers each loss's sums; in between a loss turns its sums into a
 //! value and a few coefficients; the second makes the gradient. Pixels are cut into fixed blocks whose
 //! sums are added in order, so the result does not depend on the number of threads.
-//! A loss is one file that implements [`PixelLoss`] and one line in [`LOSSES`].
+//! A loss is one file that implements `PixelLoss` and one line in [`LOSSES`].
 
 mod cross_entropy;
 mod f_beta;
