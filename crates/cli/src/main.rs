@@ -1,2 +1,104 @@
-//! The program `stainfree`.
-fn main() {}
+//! The program `stainfree`: arguments, progress, messages, exit codes.
+//!
+//! Each command is one file in `commands/` and one line in the registry there; the work itself is a
+//! library call with the same words. Exit codes: 0 done; 1 could not be done; 2 wrong usage;
+//! 3 done, but some inputs failed; 130 stopped by Ctrl-C.
+
+#![forbid(unsafe_code)]
+
+mod commands;
+mod console;
+mod failure;
+mod memory;
+mod output;
+mod scores_table;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use stainfree_project::Cancel;
+
+use console::Console;
+
+/// Nuclei and cytoplasm in unstained cells, on an ordinary PC.
+///
+/// Stain one plate, image it together with brightfield, and train; from then on brightfield is
+/// enough. The usual order: inspect, new, prepare, train, predict, evaluate, report.
+/// `stainfree demo` does all of it on a simulated plate.
+#[derive(Parser)]
+#[command(
+    name = "stainfree",
+    version,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: commands::Command,
+
+    #[command(flatten)]
+    global: GlobalArgs,
+}
+
+/// Flags that every command takes.
+#[derive(clap::Args, Clone, Debug)]
+struct GlobalArgs {
+    /// Threads to use [default: all cores]; results do not depend on it
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    threads: Option<u32>,
+
+    /// No progress and no notes, only results and errors
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+
+    /// Say more, and show what lies behind an error
+    #[arg(long, short, global = true)]
+    verbose: bool,
+}
+
+/// What every command is given.
+pub(crate) struct Context {
+    console: Console,
+    cancel: Cancel,
+    threads: usize,
+}
+
+impl Context {
+    /// The job description of the library calls.
+    fn job(&self) -> stainfree_project::Job<'_> {
+        stainfree_project::Job::new(&self.console, &self.cancel, self.threads)
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    failure::one_sentence_panics();
+    let cancel = Cancel::new();
+    let on_signal = cancel.clone();
+    // Without a handler Ctrl-C still ends the program, only less cleanly: not worth failing for.
+    let _ = ctrlc::set_handler(move || {
+        if on_signal.is_stopped() {
+            std::process::exit(failure::STOPPED.into());
+        }
+        on_signal.stop();
+    });
+    let threads = match cli.global.threads {
+        Some(n) => n as usize,
+        None => std::thread::available_parallelism().map_or(1, |n| n.get()),
+    };
+    let context = Context {
+        console: Console::new(cli.global.quiet, cli.global.verbose),
+        cancel,
+        threads,
+    };
+    let result =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| cli.command.run(&context)));
+    context.console.finish();
+    match result {
+        Ok(Ok(outcome)) => outcome.exit_code(),
+        Ok(Err(error)) => failure::report(&error, cli.global.verbose),
+        // The hook has said what happened.
+        Err(_) => ExitCode::from(failure::FAILED),
+    }
+}

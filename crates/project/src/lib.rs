@@ -1,1 +1,37 @@
-//! Placeholder.
+//! A study on disk: its choices, its truth, its split, its models, and the calls that make them.
+//!
+//! One module a subject; each command of the program is one call here: [`new::create`],
+//! [`prepare()`](prepare::prepare). Long calls take a [`Job`], through which they report progress and
+//! are asked to stop; nothing here prints.
+
+#![forbid(unsafe_code)]
+
+pub mod config;
+mod engine;
+mod error;
+pub mod evaluate;
+pub mod fields;
+mod group;
+pub mod names;
+pub mod new;
+mod pictures;
+pub mod predict;
+pub mod prepare;
+mod progress;
+pub mod recipe;
+pub mod score_model;
+pub mod segment;
+pub mod split;
+pub mod study;
+pub mod template;
+pub mod train;
+mod truth;
+
+pub use config::Config;
+pub use error::ProjectError;
+pub use group::GroupRule;
+pub use new::{Created, NewOptions};
+pub use prepare::Prepared;
+pub use progress::{Cancel, Job, Progress, Silent};
+pub use split::Part;
+pub use study::{Brightfield, Source, Study};

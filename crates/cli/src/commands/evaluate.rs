@@ -1,0 +1,124 @@
+//! `evaluate`: scores of a study's model, or of folders.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use stainfree_project::evaluate::{Evaluated, FolderOptions, Pair, evaluate_folders};
+use stainfree_project::score_model::{ModelOptions, evaluate_model};
+use stainfree_project::{Part, Study};
+use stainfree_scores::Convention;
+
+use crate::Context;
+use crate::failure::{Outcome, UsageError};
+use crate::{memory, output, scores_table};
+
+/// Score predictions against the truth, with intervals
+///
+/// With a study: predicts the fields that were kept for the test and scores them. With --truth and
+/// --prediction: scores files of two folders, matched by name (suffixes such as _labels ignored).
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  stainfree evaluate study --model first --json scores.json
+  stainfree evaluate --truth truth/classes --prediction result/classes --classes background,nucleus,cytoplasm
+  stainfree evaluate --truth labels/ --prediction result/nuclei --objects --group '^([A-Z][0-9]+)_'
+
+The main score is pooled over all fields; intervals (95 %) resample groups. With a study,
+DIR/models/NAME/scores.json is written as well.")]
+pub(crate) struct Evaluate {
+    /// The study whose model is scored
+    #[arg(conflicts_with_all = ["truth", "prediction"], required_unless_present = "truth")]
+    dir: Option<PathBuf>,
+
+    /// Name of the model [default: the study's only one, or `model`]
+    #[arg(long, value_name = "NAME", requires = "dir")]
+    model: Option<String>,
+
+    /// Which fields of the study: `test` or `validation`
+    #[arg(long, value_name = "PART", value_parser = ["test", "validation"], default_value = "test")]
+    on: String,
+
+    /// Cap on memory, such as `2GiB`
+    #[arg(long, value_name = "SIZE", value_parser = memory::parse)]
+    memory: Option<usize>,
+
+    /// Average over the four flips of each field (four times the work)
+    #[arg(long)]
+    flips: bool,
+
+    /// Folder of class masks or labels that is right
+    #[arg(long, value_name = "DIR", requires = "prediction")]
+    truth: Option<PathBuf>,
+
+    /// Folder of class masks or labels that is judged
+    #[arg(long, value_name = "DIR", requires = "truth")]
+    prediction: Option<PathBuf>,
+
+    /// Names of the classes of the masks, background first
+    #[arg(long, value_name = "NAME,NAME..", value_delimiter = ',')]
+    classes: Vec<String>,
+
+    /// The folders hold label images: score objects
+    #[arg(long, conflicts_with = "classes")]
+    objects: bool,
+
+    /// `argmax`, or `paper`: probability above 0.5, as segmentation_models counts
+    #[arg(long, value_name = "NAME", value_parser = ["argmax", "paper"], default_value = "argmax")]
+    convention: String,
+
+    /// Regular expression whose first capture in NAME is the group that intervals resample
+    #[arg(long, value_name = "REGEX")]
+    group: Option<String>,
+
+    /// Write the scores as JSON to FILE; `-` is standard output
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+impl Evaluate {
+    pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
+        let convention = if self.convention == "paper" { Convention::Paper } else { Convention::Argmax };
+        let evaluated = match (&self.dir, &self.truth, &self.prediction) {
+            (Some(dir), _, _) => self.model(dir, convention, context)?,
+            (None, Some(truth), Some(prediction)) => self.folders(truth, prediction, convention, context)?,
+            // The parser lets nothing else through.
+            _ => return Err(UsageError("name a study, or `--truth` and `--prediction`".to_owned()).into()),
+        };
+        context.console.finish();
+        for (name, sentence) in &evaluated.failed {
+            context.console.warn(&format!("`{name}` is not scored: {sentence}"));
+        }
+        for message in &evaluated.messages {
+            context.job().progress.note(message);
+        }
+        if let Some(target) = &self.json {
+            output::write_json(target, &evaluated.scores)?;
+        }
+        if !output::is_stdout(self.json.as_deref()) {
+            output::print(&scores_table::render(&evaluated.scores))?;
+        }
+        Ok(Outcome::from_failures(evaluated.failed.len()))
+    }
+
+    fn model(&self, dir: &Path, convention: Convention, context: &Context) -> Result<Evaluated> {
+        let study = Study::open(dir)?;
+        let model = self.model.clone().unwrap_or_else(|| study.only_model());
+        let on = if self.on == "validation" { Part::Validation } else { Part::Test };
+        let options = ModelOptions { model, on, convention, flips: self.flips, memory: self.memory };
+        Ok(evaluate_model(&study, &options, &context.job())?)
+    }
+
+    fn folders(&self, truth: &Path, prediction: &Path, convention: Convention, context: &Context) -> Result<Evaluated> {
+        if self.classes.is_empty() && !self.objects {
+            return Err(UsageError("say what the folders hold: `--classes background,nucleus,..` for class masks, or `--objects` for labels".to_owned()).into());
+        }
+        let pair = Pair { truth: truth.to_owned(), prediction: prediction.to_owned() };
+        let options = FolderOptions {
+            classes: (!self.objects).then(|| (pair.clone(), self.classes.clone())),
+            objects: self.objects.then_some(pair),
+            convention,
+            group: self.group.clone(),
+            only: None,
+        };
+        Ok(evaluate_folders(&options, &context.job())?)
+    }
+}

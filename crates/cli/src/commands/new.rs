@@ -1,0 +1,132 @@
+//! `new`: a study with every choice visible.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use stainfree_project::config::Scheme;
+use stainfree_project::{NewOptions, new};
+
+use crate::Context;
+use crate::failure::{Outcome, UsageError};
+use crate::output;
+
+/// Make a study: a folder with a stainfree.toml that holds every choice
+///
+/// The truth comes from stains (--nucleus, --cytoplasm), from masks (--masks), or from nucleus
+/// instances (--labels); files are matched to fields by name. What is not said is guessed, said
+/// aloud, and written into stainfree.toml, where it can be changed.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  stainfree new study --images plate/
+  stainfree new study --images plate/ --brightfield TL --nucleus Hoechst --cytoplasm Mito
+  stainfree new study --images images/ --labels labels/ --group key:experiment
+
+Writes DIR/stainfree.toml; the images stay where they are.")]
+pub(crate) struct New {
+    /// Folder of the new study; must not hold anything yet
+    dir: PathBuf,
+
+    /// Plate, folder or file with the images
+    #[arg(long, value_name = "PATH")]
+    images: PathBuf,
+
+    /// Brightfield channel, or three channels that are its planes
+    #[arg(long, value_name = "NAME[,NAME,NAME]", value_delimiter = ',')]
+    brightfield: Vec<String>,
+
+    /// z planes of the brightfield, from 1: one or three [default: all where there are three, else the middle one]
+    #[arg(long, value_name = "Z[,Z,Z]", value_delimiter = ',')]
+    planes: Vec<usize>,
+
+    /// Channel of the nuclear stain
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["masks", "labels"])]
+    nucleus: Option<String>,
+
+    /// Channel of the cytoplasmic stain
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["cell_masks", "cell_labels"])]
+    cytoplasm: Option<String>,
+
+    /// Folder of class masks (0, 1, 2 ..; 255 ignored) or of 0/255 nucleus masks
+    #[arg(long, value_name = "DIR", conflicts_with = "labels")]
+    masks: Option<PathBuf>,
+
+    /// Folder of nucleus instances
+    #[arg(long, value_name = "DIR")]
+    labels: Option<PathBuf>,
+
+    /// Folder of whole-cell instances; the nucleus is painted on top
+    #[arg(long, value_name = "DIR", conflicts_with = "cell_masks")]
+    cell_labels: Option<PathBuf>,
+
+    /// Folder of whole-cell masks; the nucleus is painted on top
+    #[arg(long, value_name = "DIR")]
+    cell_masks: Option<PathBuf>,
+
+    /// A: background, nucleus, cytoplasm; B: background, nucleus, boundary, split
+    #[arg(long, value_name = "A|B", value_parser = ["A", "B"], ignore_case = true)]
+    scheme: Option<String>,
+
+    /// Fields kept together by the split: `well`, `field`, `key:NAME` (a key of the fields' metadata)
+    /// or a regular expression whose first capture in NAME is the group [default: well, else field]
+    #[arg(long, value_name = "RULE")]
+    group: Option<String>,
+
+    /// Shares of training, validation and test [default: 0.8,0.1,0.1]
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
+    split: Vec<f64>,
+
+    /// Groups that are the test set
+    #[arg(long, value_name = "GROUP[,GROUP..]", value_delimiter = ',')]
+    test_groups: Vec<String>,
+
+    /// Pixel size in um, where the images state none or a wrong one
+    #[arg(long, value_name = "UM")]
+    pixel_um: Option<f64>,
+
+    /// Seed of split and training
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+}
+
+impl New {
+    pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
+        let fractions = match self.split[..] {
+            [] => None,
+            [train, validation, test] => Some([train, validation, test]),
+            _ => {
+                return Err(UsageError(format!(
+                    "`--split` takes three shares such as `0.8,0.1,0.1`, not {}",
+                    self.split.len()
+                ))
+                .into());
+            }
+        };
+        let options = NewOptions {
+            images: self.images.clone(),
+            brightfield: self.brightfield.clone(),
+            planes: self.planes.clone(),
+            nucleus: self.nucleus.clone(),
+            cytoplasm: self.cytoplasm.clone(),
+            masks: self.masks.clone(),
+            labels: self.labels.clone(),
+            cell_masks: self.cell_masks.clone(),
+            cell_labels: self.cell_labels.clone(),
+            scheme: self.scheme.as_deref().map(|name| if name.eq_ignore_ascii_case("b") { Scheme::B } else { Scheme::A }),
+            group: self.group.clone(),
+            fractions,
+            test_groups: self.test_groups.clone(),
+            pixel_um: self.pixel_um,
+            seed: self.seed,
+        };
+        let created = new::create(&self.dir, &options)?;
+        for message in &created.messages {
+            context.job().progress.note(message);
+        }
+        output::print(&format!(
+            "made `{}`; look it over, then run `stainfree prepare {}`",
+            created.study.config_path().display(),
+            self.dir.display()
+        ))?;
+        Ok(Outcome::Done)
+    }
+}

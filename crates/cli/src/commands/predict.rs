@@ -1,0 +1,102 @@
+//! `predict`: nuclei and cytoplasm of unstained images.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use stainfree_project::predict::{PredictOptions, predict};
+
+use crate::Context;
+use crate::failure::Outcome;
+use crate::{memory, output};
+
+/// Find nuclei and cytoplasm in unstained images
+///
+/// What the same model has already done from the same image is skipped, so an interrupted run goes
+/// on. A file that fails is reported and counted, the rest goes on (exit code 3).
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  stainfree predict study/models/model plate2/ --out result
+  stainfree predict model/ image1.tif image2.tif --out result --overlay
+
+Writes OUT/classes/NAME.tif (class of each pixel), OUT/nuclei/NAME.tif (labels) and
+OUT/predictions.csv.")]
+pub(crate) struct Predict {
+    /// Model folder
+    model: PathBuf,
+
+    /// Plates, folders or files
+    #[arg(required = true, value_name = "INPUT")]
+    inputs: Vec<PathBuf>,
+
+    /// Folder for the results
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+
+    /// Brightfield channel, or three that are the planes [default: as the model was trained]
+    #[arg(long, value_name = "NAME[,NAME,NAME]", value_delimiter = ',')]
+    brightfield: Vec<String>,
+
+    /// z planes of the brightfield, from 1 [default: as the model was trained]
+    #[arg(long, value_name = "Z[,Z,Z]", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
+    planes: Vec<u32>,
+
+    /// Pixel size in um, where the images state none or a wrong one
+    #[arg(long, value_name = "UM")]
+    pixel_um: Option<f64>,
+
+    /// Also write OUT/probabilities/NAME.tif, one page a class
+    #[arg(long)]
+    probabilities: bool,
+
+    /// Also write OUT/overlays/NAME.png
+    #[arg(long)]
+    overlay: bool,
+
+    /// Average over the four flips (four times the work, slightly better)
+    #[arg(long)]
+    flips: bool,
+
+    /// Cap on memory, such as `1GiB`; large images are computed in tiles [default: 4GiB]
+    #[arg(long, value_name = "SIZE", value_parser = memory::parse)]
+    memory: Option<usize>,
+
+    /// Arithmetic: f32
+    #[arg(long, value_name = "NAME", value_parser = ["f32", "bf16"], default_value = "f32")]
+    precision: String,
+}
+
+impl Predict {
+    pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
+        super::only_f32(&self.precision)?;
+        let options = PredictOptions {
+            model: self.model.clone(),
+            inputs: self.inputs.clone(),
+            out: self.out.clone(),
+            brightfield: self.brightfield.clone(),
+            planes: self.planes.iter().map(|&z| z as usize).collect(),
+            pixel_um: self.pixel_um,
+            probabilities: self.probabilities,
+            overlay: self.overlay,
+            flips: self.flips,
+            memory: self.memory,
+        };
+        let predicted = predict(&options, &context.job())?;
+        context.console.finish();
+        for sentence in &predicted.failed {
+            context.console.warn(sentence);
+        }
+        output::print(&format!(
+            "{} fields done in {:.1} s, {} done before, {} nuclei; results in `{}`",
+            predicted.done,
+            predicted.seconds,
+            predicted.skipped,
+            predicted.nuclei,
+            self.out.display()
+        ))?;
+        if !predicted.failed.is_empty() {
+            let total = predicted.failed.len() + predicted.done + predicted.skipped;
+            context.console.warn(&format!("{} of {total} inputs failed", predicted.failed.len()));
+        }
+        Ok(Outcome::from_failures(predicted.failed.len()))
+    }
+}

@@ -1,0 +1,83 @@
+//! `segment`: the classical segmentation alone.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use stainfree_objects::{Splitting, StainSettings, Threshold};
+use stainfree_project::segment::{SegmentOptions, segment};
+
+use crate::Context;
+use crate::failure::{Outcome, UsageError};
+use crate::output;
+
+/// Segment nuclei in stain images, without a network
+///
+/// Smoothing, background, threshold, hole filling and size limits, then separation of touching
+/// nuclei; the same method that `prepare` uses. A file that fails is reported, the rest goes on.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  stainfree segment stains/ --out labels
+  stainfree segment plate/ --channel Hoechst --cytoplasm Mito --out labels
+
+Writes OUT/NAME.tif: 0 is background, every nucleus has its own number. With --cytoplasm also
+OUT/cells/NAME.tif, where a cell bears the number of its nucleus.")]
+pub(crate) struct Segment {
+    /// Plates, folders or files with the stain
+    #[arg(required = true, value_name = "INPUT")]
+    inputs: Vec<PathBuf>,
+
+    /// Folder for the labels
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+
+    /// Channel of the nuclear stain [default: the only one, or the one that looks like it]
+    #[arg(long, value_name = "NAME")]
+    channel: Option<String>,
+
+    /// Channel of the cytoplasmic stain
+    #[arg(long, value_name = "NAME")]
+    cytoplasm: Option<String>,
+
+    /// Pixel size in um, where the images state none or a wrong one
+    #[arg(long, value_name = "UM")]
+    pixel_um: Option<f64>,
+
+    /// Threshold: otsu, otsu-log, li, triangle, local-mean, local-gaussian [default: otsu-log]
+    #[arg(long, value_name = "NAME")]
+    method: Option<String>,
+
+    /// How touching nuclei are separated: distance or none [default: distance]
+    #[arg(long, value_name = "NAME", value_parser = ["distance", "none"])]
+    splitting: Option<String>,
+}
+
+impl Segment {
+    pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
+        let mut nuclei = StainSettings::nuclei();
+        if let Some(name) = &self.method {
+            nuclei.threshold = name.parse::<Threshold>().map_err(|error| UsageError(error.to_string()))?;
+        }
+        if self.splitting.as_deref() == Some("none") {
+            nuclei.splitting = Splitting::None;
+        }
+        let options = SegmentOptions {
+            inputs: self.inputs.clone(),
+            out: self.out.clone(),
+            channel: self.channel.clone(),
+            cytoplasm: self.cytoplasm.clone(),
+            pixel_um: self.pixel_um,
+            nuclei,
+            cells: StainSettings::cytoplasm(),
+        };
+        let done = segment(&options, &context.job())?;
+        context.console.finish();
+        for sentence in &done.failed {
+            context.console.warn(sentence);
+        }
+        output::print(&format!("{} nuclei in {} fields; labels in `{}`", done.nuclei, done.fields, self.out.display()))?;
+        if !done.failed.is_empty() {
+            context.console.warn(&format!("{} of {} inputs failed", done.failed.len(), done.failed.len() + done.fields));
+        }
+        Ok(Outcome::from_failures(done.failed.len()))
+    }
+}

@@ -1,0 +1,101 @@
+//! `simulate`: the virtual microscope.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use stainfree_project::Progress as _;
+use stainfree_specimen::{Degrade, PlateSpec, write_plate};
+
+use crate::Context;
+use crate::failure::{Outcome, UsageError};
+use crate::output;
+
+/// Simulate a plate with exactly known cells
+///
+/// Brightfield by a partially coherent transfer function, a nuclear and a mitochondrial stain
+/// through a widefield microscope; written as an ImageXpress export with its exact truth beside it.
+/// The same arguments give the same bytes.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  stainfree simulate plate1 --wells 6 --sites 2
+  stainfree simulate plate2 --unstained --seed 2 --side 512
+
+Writes OUT/plate (ImageXpress), OUT/truth/{classes,nuclei,cells}/NAME.tif and OUT/truth/cells.csv.")]
+pub(crate) struct Simulate {
+    /// Folder for plate and truth
+    out: PathBuf,
+
+    /// Number of wells
+    #[arg(long, value_name = "N", default_value_t = PlateSpec::default().wells)]
+    wells: usize,
+
+    /// Fields in each well
+    #[arg(long, value_name = "N", default_value_t = PlateSpec::default().sites)]
+    sites: usize,
+
+    /// Height and width of a field in pixels
+    #[arg(long, value_name = "PX", default_value_t = PlateSpec::default().side)]
+    side: usize,
+
+    /// Brightfield planes: 1 or 3
+    #[arg(long, value_name = "N", default_value_t = PlateSpec::default().planes)]
+    planes: usize,
+
+    /// Share of the area covered by cells
+    #[arg(long, value_name = "X", default_value_t = PlateSpec::default().confluence)]
+    confluence: f64,
+
+    /// All randomness follows from it
+    #[arg(long, value_name = "N", default_value_t = PlateSpec::default().seed)]
+    seed: u64,
+
+    /// Brightfield only
+    #[arg(long)]
+    unstained: bool,
+
+    /// Shift of the stains against the brightfield, pixels
+    #[arg(long, value_name = "DY,DX", value_delimiter = ',', allow_hyphen_values = true)]
+    shift: Vec<f64>,
+
+    /// `clean` or `hard`: dim, uneven, hazy, dirty
+    #[arg(long, value_name = "NAME", value_parser = ["clean", "hard"], default_value = "clean")]
+    degrade: String,
+}
+
+impl Simulate {
+    pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
+        let shift_px = match self.shift[..] {
+            [] => (0.0, 0.0),
+            [dy, dx] => (dy, dx),
+            _ => return Err(UsageError(format!("`--shift` takes two numbers such as `1.5,-2`, not {}", self.shift.len())).into()),
+        };
+        let spec = PlateSpec {
+            wells: self.wells,
+            sites: self.sites,
+            side: self.side,
+            planes: self.planes,
+            confluence: self.confluence,
+            seed: self.seed,
+            unstained: self.unstained,
+            shift_px,
+            degrade: self.degrade.parse::<Degrade>()?,
+            ..PlateSpec::default()
+        };
+        spec.validate().map_err(|error| UsageError(error.to_string()))?;
+        let job = context.job();
+        let console = &context.console;
+        let mut report = |done: usize, total: usize| console.step(done, total, "simulating");
+        job.run(|| write_plate(&spec, &self.out, &mut report))??;
+        context.console.finish();
+        output::print(&format!(
+            "{} wells x {} fields of {} x {} pixels in `{}`, exact truth in `{}`",
+            spec.wells,
+            spec.sites,
+            spec.side,
+            spec.side,
+            self.out.join("plate").display(),
+            self.out.join("truth").display()
+        ))?;
+        Ok(Outcome::Done)
+    }
+}

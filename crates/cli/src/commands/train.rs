@@ -1,0 +1,131 @@
+//! `train`: a model from a prepared study.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use stainfree_network::recipe::Length;
+use stainfree_project::study::DEFAULT_MODEL;
+use stainfree_project::train::{TrainOptions, train};
+use stainfree_project::Study;
+
+use crate::Context;
+use crate::failure::{Outcome, UsageError};
+use crate::{memory, output};
+
+/// Train a network on the study's training fields
+///
+/// The checkpoint is chosen on the validation fields. Ctrl-C stops after the current step; --resume
+/// goes on exactly there, also after the program was killed.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  stainfree train study
+  stainfree train study --name small --width 0.25 --steps 500
+  stainfree train study --recipe paper --name paper
+
+Writes DIR/models/NAME (model.toml, weights.safetensors, log.jsonl): copying this folder is sharing
+the model. Checkpoint and pictures lie in DIR/runs/NAME. What is not said here is taken from
+[training] in stainfree.toml.")]
+pub(crate) struct Train {
+    /// The study
+    dir: PathBuf,
+
+    /// Name of the model
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_MODEL)]
+    name: String,
+
+    /// `default`, `paper`, or a recipe file
+    #[arg(long, value_name = "NAME|FILE")]
+    recipe: Option<String>,
+
+    /// The network's encoder: vgg16
+    #[arg(long, value_name = "NAME")]
+    encoder: Option<String>,
+
+    /// Factor on all channel counts; 0.25 suits a small machine
+    #[arg(long, value_name = "X")]
+    width: Option<f64>,
+
+    /// Encoder weights to start from: `auto`, `none` or a file
+    #[arg(long, value_name = "auto|none|FILE")]
+    weights: Option<String>,
+
+    /// Optimiser steps
+    #[arg(long, value_name = "N", conflicts_with = "epochs", value_parser = clap::value_parser!(u64).range(1..))]
+    steps: Option<u64>,
+
+    /// Passes over the training fields
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    epochs: Option<u64>,
+
+    /// Crops per step
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
+
+    /// Side of a crop in pixels, a multiple of 32
+    #[arg(long, value_name = "PX")]
+    crop: Option<usize>,
+
+    /// Seed of the training
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+
+    /// Go on where an interrupted training stood
+    #[arg(long)]
+    resume: bool,
+
+    /// Cap on memory for images and validation, such as `2GiB`
+    #[arg(long, value_name = "SIZE", value_parser = memory::parse)]
+    memory: Option<usize>,
+
+    /// Arithmetic: f32
+    #[arg(long, value_name = "NAME", value_parser = ["f32", "bf16"], default_value = "f32")]
+    precision: String,
+
+    /// What computes: cpu
+    #[arg(long, value_name = "NAME", value_parser = ["cpu"], default_value = "cpu")]
+    device: String,
+}
+
+impl Train {
+    pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
+        super::only_f32(&self.precision)?;
+        let study = Study::open(&self.dir)?;
+        let length = self.steps.map(Length::Steps).or(self.epochs.map(Length::Epochs));
+        let options = TrainOptions {
+            name: self.name.clone(),
+            recipe: self.recipe.clone(),
+            encoder: self.encoder.clone(),
+            width: self.width,
+            weights: self.weights.clone(),
+            length,
+            batch: self.batch,
+            crop: self.crop,
+            seed: self.seed,
+            resume: self.resume,
+            memory: self.memory,
+        };
+        if self.width.is_some_and(|width| !width.is_finite()) {
+            return Err(UsageError("`--width` must be a number such as `0.25`".to_owned()).into());
+        }
+        let trained = match train(&study, &options, &context.job()) {
+            Ok(trained) => trained,
+            Err(error) => {
+                context.console.finish();
+                if context.cancel.is_stopped() {
+                    context.console.warn("stopped; the same command with `--resume` goes on from here");
+                }
+                return Err(error.into());
+            }
+        };
+        context.console.finish();
+        let chosen = trained.chosen_value.map_or(String::new(), |value| format!(", chosen at {value:.4}"));
+        output::print(&format!(
+            "model `{}`: {} steps in {:.0} s, kept step {}{chosen}",
+            trained.model.display(),
+            trained.steps,
+            trained.seconds,
+            trained.chosen_step
+        ))?;
+        Ok(Outcome::Done)
+    }
+}

@@ -1,0 +1,88 @@
+//! Results: tables and JSON on standard output or into a file.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use anyhow::Result;
+
+/// Prints a result on standard output.
+///
+/// # Errors
+/// The output is closed; a closed pipe ends the program quietly (see [`crate::failure::report`]).
+pub(crate) fn print(text: &str) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    if !text.ends_with('\n') {
+        stdout.write_all(b"\n")?;
+    }
+    stdout.flush()?;
+    Ok(())
+}
+
+/// Writes `value` as JSON to `target`; `-` is standard output.
+///
+/// # Errors
+/// The file cannot be written.
+pub(crate) fn write_json(target: &Path, value: &impl serde::Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value)?;
+    if target == Path::new("-") {
+        return print(&text);
+    }
+    stainfree_image::write_atomic(target, format!("{text}\n").as_bytes())?;
+    Ok(())
+}
+
+/// Whether standard output is taken by JSON, so that no table may be printed there.
+pub(crate) fn is_stdout(target: Option<&Path>) -> bool {
+    target == Some(Path::new("-"))
+}
+
+/// A table with a header; columns from `right` on are aligned to the right.
+pub(crate) fn table(header: &[&str], rows: &[Vec<String>], right: usize) -> String {
+    let titles: Vec<String> = header.iter().map(|&title| title.to_owned()).collect();
+    let lines: Vec<&Vec<String>> = std::iter::once(&titles).chain(rows).collect();
+    let width = |column: usize| {
+        lines
+            .iter()
+            .filter_map(|line| line.get(column))
+            .map(|cell| console::measure_text_width(cell))
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..header.len()).map(width).collect();
+    let mut text = Vec::new();
+    for line in &lines {
+        let cells: Vec<String> = line
+            .iter()
+            .zip(&widths)
+            .enumerate()
+            .map(|(column, (cell, &width))| {
+                let side = if column >= right {
+                    console::Alignment::Right
+                } else {
+                    console::Alignment::Left
+                };
+                console::pad_str(cell, width, side, None).into_owned()
+            })
+            .collect();
+        text.push(cells.join("   ").trim_end().to_owned());
+    }
+    text.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::table;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [
+            vec!["zytoplasma ä".to_owned(), "0.5".to_owned()],
+            vec!["b".to_owned(), "10.25".to_owned()],
+        ];
+        assert_eq!(
+            table(&["what", "value"], &rows, 1),
+            "what           value\nzytoplasma ä     0.5\nb              10.25"
+        );
+    }
+}

@@ -1,0 +1,174 @@
+//! A model ready to predict fields, within a cap on memory.
+
+use std::path::Path;
+
+use stainfree_image::{Dataset, Field, Image, Plane};
+use stainfree_network::model::Model;
+use stainfree_network::tiles::{TileOptions, predict_image};
+use stainfree_network::{CpuPredictor, Isa};
+use stainfree_objects::{CleanUp, NUCLEUS, nuclei_from_prediction};
+
+use crate::new::guess_brightfield;
+use crate::study::{Brightfield, find_channel};
+use crate::train::{INPUT_FILE, InputChannels, network_input};
+use crate::{ProjectError, config, evaluate};
+
+/// Cap on memory unless told otherwise: results must not depend on the machine, so it is a number.
+pub const DEFAULT_MEMORY: usize = 4 << 30;
+/// What the program takes beside images and network: code, threads, tables.
+const BASE: usize = 64 << 20;
+
+/// A loaded model and its predictor.
+pub(crate) struct Engine {
+    pub(crate) model: Model,
+    pub(crate) hash: String,
+    channels: Option<InputChannels>,
+    predictor: CpuPredictor,
+    options: TileOptions,
+    memory: usize,
+}
+
+/// What the network says about a field.
+pub(crate) struct FieldPrediction {
+    /// One plane a class.
+    pub(crate) probabilities: Vec<Image<f32>>,
+    /// Class of the largest probability.
+    pub(crate) classes: Image<u8>,
+    /// Nucleus instances.
+    pub(crate) nuclei: Image<u32>,
+    /// Their number.
+    pub(crate) count: usize,
+}
+
+impl Engine {
+    /// Loads the model folder. `memory` caps what a field takes, in bytes.
+    pub(crate) fn load(
+        folder: &Path,
+        threads: usize,
+        memory: usize,
+        flips: bool,
+    ) -> Result<Self, ProjectError> {
+        let model = Model::load(folder)?;
+        let path = folder.join(INPUT_FILE);
+        let channels = match std::fs::read_to_string(&path) {
+            Ok(text) => Some(config::from_toml(&text, &path)?),
+            Err(_) => None,
+        };
+        let isa = Isa::choose().map_err(ProjectError::Failed)?;
+        let predictor = CpuPredictor::new(&model.graph, &model.parameters, threads, isa);
+        let options = TileOptions {
+            flips,
+            ..TileOptions::new(&model.graph)
+        };
+        Ok(Self {
+            hash: model.hash(),
+            model,
+            channels,
+            predictor,
+            options,
+            memory,
+        })
+    }
+
+    /// Which planes of `dataset` the model reads: as asked, else those of its training, else by name.
+    pub(crate) fn brightfield(
+        &self,
+        dataset: &Dataset,
+        asked: &[String],
+        planes: &[usize],
+    ) -> Result<Brightfield, ProjectError> {
+        let index = |name: &String| {
+            find_channel(dataset, name).map_err(|text| {
+                ProjectError::Failed(format!("{text}; choose with `--brightfield`"))
+            })
+        };
+        let known = self.channels.as_ref();
+        let chosen_planes = if planes.is_empty() {
+            known.map_or(&[][..], |channels| &channels.planes)
+        } else {
+            planes
+        };
+        let names: Vec<String> = if !asked.is_empty() {
+            asked.to_vec()
+        } else if let Some(known) = known.filter(|known| {
+            known
+                .brightfield
+                .iter()
+                .all(|name| find_channel(dataset, name).is_ok())
+        }) {
+            known.brightfield.clone()
+        } else {
+            guess_brightfield(&dataset.channels).ok_or_else(|| {
+                let listed: Vec<String> = dataset.channels.iter().map(|name| format!("`{name}`")).collect();
+                let trained = known.map_or("unknown".to_owned(), |known| known.brightfield.join(", "));
+                ProjectError::Failed(format!(
+                    "`{}` has no channel like the model's brightfield `{trained}` (channels: {}); choose with `--brightfield`",
+                    dataset.root.display(),
+                    listed.join(", ")
+                ))
+            })?
+        };
+        let channels = names.iter().map(index).collect::<Result<Vec<_>, _>>()?;
+        Ok(Brightfield {
+            channels,
+            planes: chosen_planes.to_vec(),
+        })
+    }
+
+    /// Predicts a field from its brightfield planes.
+    pub(crate) fn predict(
+        &mut self,
+        field: &Field,
+        planes: &[Plane],
+    ) -> Result<FieldPrediction, ProjectError> {
+        let fail = |error: &dyn std::fmt::Display| {
+            ProjectError::Failed(format!("field `{}`: {error}", field.name))
+        };
+        let (height, width) = planes[0].size();
+        let pixels = height * width;
+        let classes = self.model.graph.classes();
+        let expected = self.model.info.input.planes;
+        // A model of one plane reads the middle one of a stack.
+        let planes: Vec<&Plane> = match (expected, planes.len()) {
+            (1, 3) => vec![&planes[1]],
+            _ => planes.iter().collect(),
+        };
+        // Raw and normalised planes, the network's input, probabilities twice, classes and labels.
+        let images = 4
+            * pixels
+            * (2 * planes.len() + 3 + 2 * classes + 2)
+            * if self.options.flips { 2 } else { 1 };
+        let weights: usize = self
+            .model
+            .parameters
+            .iter()
+            .map(|tensor| 8 * tensor.data.len())
+            .sum();
+        self.options.memory = Some(self.memory.saturating_sub(images + weights + BASE).max(1));
+
+        let full_range = planes[0].full_range().unwrap_or(1.0);
+        let raw: Vec<Image<f32>> = planes.iter().map(|plane| plane.to_f32()).collect();
+        let input = network_input(&self.model.info.input, &raw, full_range)
+            .map_err(|error| fail(&error))?;
+        drop(raw);
+        let all = predict_image(&mut self.predictor, &input, height, width, &self.options)
+            .map_err(|error| fail(&error))?;
+        drop(input);
+        let probabilities: Vec<Image<f32>> = all
+            .chunks_exact(pixels.max(1))
+            .map(|plane| Image::new(height, width, plane.to_vec()))
+            .collect();
+        drop(all);
+        let classes = evaluate::largest(&probabilities);
+        let mask = classes.map(|&class| class == NUCLEUS);
+        let pixel_um = field.pixel_um.or(self.model.info.pixel_um);
+        let nuclei = nuclei_from_prediction(&mask, pixel_um, &CleanUp::default())
+            .map_err(|error| fail(&error))?;
+        Ok(FieldPrediction {
+            probabilities,
+            classes,
+            nuclei: nuclei.image,
+            count: nuclei.count,
+        })
+    }
+}

@@ -1,0 +1,104 @@
+//! What can go wrong with a study, each in one sentence that names the file and the way out.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a call on a study could not be done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProjectError {
+    /// `stainfree.toml` (or a recipe file) says something that cannot be.
+    #[error("`{}`{}: {message}", path.display(), line.map(|n| format!(", line {n}")).unwrap_or_default())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// Line of the file, from 1, where it is known.
+        line: Option<usize>,
+        /// What is wrong, and the choices.
+        message: String,
+    },
+    /// The folder is not a study.
+    #[error("`{}` is not a study: it holds no `stainfree.toml`; make one with `stainfree new`", .0.display())]
+    NotAStudy(PathBuf),
+    /// The call makes no sense as it was asked.
+    #[error("{0}")]
+    Usage(String),
+    /// A file or folder could not be read.
+    #[error("`{}` could not be read: {message}", path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        message: String,
+    },
+    /// A file or folder could not be written.
+    #[error("`{}` could not be written: {message}", path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        message: String,
+    },
+    /// Anything else that stops a call; the whole sentence.
+    #[error("{0}")]
+    Failed(String),
+    /// A stop was asked for.
+    #[error("stopped as asked; what is finished is kept")]
+    Cancelled,
+    /// An image could not be read or written.
+    #[error(transparent)]
+    Image(#[from] stainfree_image::ImageError),
+    /// Scores could not be summed up.
+    #[error(transparent)]
+    Scores(#[from] stainfree_scores::ScoreError),
+    /// The training could not go on.
+    #[error(transparent)]
+    Train(#[from] stainfree_network::train::TrainError),
+    /// A model folder could not be read or written.
+    #[error(transparent)]
+    Model(#[from] stainfree_network::model::ModelError),
+    /// Encoder weights could not be used.
+    #[error(transparent)]
+    Weights(#[from] stainfree_network::weights::WeightsError),
+    /// The plate could not be simulated.
+    #[error(transparent)]
+    Specimen(#[from] stainfree_specimen::SpecimenError),
+    /// A picture or the report could not be made.
+    #[error(transparent)]
+    Report(#[from] stainfree_report::ReportError),
+}
+
+impl ProjectError {
+    pub(crate) fn read(path: &Path, error: &io::Error) -> Self {
+        ProjectError::Read {
+            path: path.to_owned(),
+            message: describe(error),
+        }
+    }
+
+    pub(crate) fn write(path: &Path, error: &io::Error) -> Self {
+        ProjectError::Write {
+            path: path.to_owned(),
+            message: describe(error),
+        }
+    }
+}
+
+/// A system error in words a user can act on.
+pub(crate) fn describe(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "it does not exist".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            "no permission; choose another folder or change its rights".to_owned()
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "the file system is read-only; choose another folder".to_owned()
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "the disk is full; free some space and run the command again".to_owned()
+        }
+        io::ErrorKind::NotADirectory => "it is not a folder".to_owned(),
+        io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
+        _ => error.to_string(),
+    }
+}

@@ -1,0 +1,291 @@
+//! `evaluate`: scores of folders of masks or labels matched by name.
+//!
+//! Here: pairing files, counting each field, summing up. What a score means is in
+//! [`stainfree_scores`]; scoring a model on its study is in [`score_model`](crate::score_model).
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rayon::prelude::*;
+use stainfree_image::{Image, read_class_mask, read_info, read_labels, read_plane};
+use stainfree_scores::{
+    BootstrapOptions, Convention, FieldScores, PaperScores, Scores, match_labels_ignoring,
+    paper_scores, pixel_counts, summarise,
+};
+
+use crate::{GroupRule, Job, ProjectError, names};
+
+/// Two folders whose files are matched by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// The folder that is right.
+    pub truth: PathBuf,
+    /// The folder that is judged.
+    pub prediction: PathBuf,
+}
+
+/// What to score.
+#[derive(Clone, Debug)]
+pub struct FolderOptions {
+    /// Folders of class masks, and the names of the classes, background first.
+    pub classes: Option<(Pair, Vec<String>)>,
+    /// Folders of label images.
+    pub objects: Option<Pair>,
+    /// How pixel scores are counted.
+    pub convention: Convention,
+    /// Group of a field by its name, for the intervals.
+    pub group: Option<String>,
+    /// Only fields whose name is in this list; `None` = all.
+    pub only: Option<Vec<String>>,
+}
+
+/// Scores, and what could not be scored.
+#[derive(Clone, Debug)]
+pub struct Evaluated {
+    /// The scores; their JSON is `scores.json`.
+    pub scores: Scores,
+    /// Fields that could not be scored: name and sentence.
+    pub failed: Vec<(String, String)>,
+    /// Anything a reader must know.
+    pub messages: Vec<String>,
+}
+
+/// Scores folders of predictions against folders of truth.
+///
+/// # Errors
+/// Folders without a common name, or nothing that could be scored.
+pub fn evaluate_folders(options: &FolderOptions, job: &Job) -> Result<Evaluated, ProjectError> {
+    let rule = options.group.as_deref().map(GroupRule::parse).transpose()?;
+    if let Some(GroupRule::Key(_) | GroupRule::Well) = &rule {
+        return Err(ProjectError::Usage(
+            "the group of a file can only be told from its name; give `--group` a regular expression such as `^([A-Z]\\d+)_`".to_owned(),
+        ));
+    }
+    let mut messages = Vec::new();
+    let mut jobs: Vec<(String, Files)> = Vec::new();
+    if let Some((pair, _)) = &options.classes {
+        for (name, truth, prediction) in pairs(pair, options.only.as_deref(), &mut messages)? {
+            jobs.push((
+                name,
+                Files {
+                    classes: Some((truth, prediction)),
+                    objects: None,
+                },
+            ));
+        }
+    }
+    if let Some(pair) = &options.objects {
+        for (name, truth, prediction) in pairs(pair, options.only.as_deref(), &mut messages)? {
+            match jobs.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, files)) => files.objects = Some((truth, prediction)),
+                None => jobs.push((
+                    name,
+                    Files {
+                        classes: None,
+                        objects: Some((truth, prediction)),
+                    },
+                )),
+            }
+        }
+    }
+    let classes: &[String] = options.classes.as_ref().map_or(&[], |(_, names)| names);
+    let done = AtomicUsize::new(0);
+    let scored: Vec<Result<FieldScores, (String, String)>> = job.run(|| {
+        jobs.par_iter()
+            .map(|(name, files)| {
+                if job.cancel.is_stopped() {
+                    return Err((name.clone(), "stopped".to_owned()));
+                }
+                let group = rule
+                    .as_ref()
+                    .map(|rule| rule.group_of_name(name))
+                    .transpose();
+                let result = group
+                    .and_then(|group| score_files(name, group, files, classes, options.convention));
+                job.progress
+                    .step(done.fetch_add(1, Ordering::SeqCst) + 1, jobs.len(), name);
+                result.map_err(|error| (name.clone(), error.to_string()))
+            })
+            .collect()
+    })?;
+    job.cancel.check()?;
+    let (mut fields, mut failed) = (Vec::new(), Vec::new());
+    for result in scored {
+        match result {
+            Ok(scores) => fields.push(scores),
+            Err(failure) => failed.push(failure),
+        }
+    }
+    let bootstrap = BootstrapOptions {
+        convention: options.convention,
+        group_name: "group".to_owned(),
+        ..BootstrapOptions::default()
+    };
+    sum_up(&fields, classes, &bootstrap, failed, messages)
+}
+
+/// Sums up scored fields; an error if there are none.
+pub(crate) fn sum_up(
+    fields: &[FieldScores],
+    classes: &[String],
+    bootstrap: &BootstrapOptions,
+    failed: Vec<(String, String)>,
+    messages: Vec<String>,
+) -> Result<Evaluated, ProjectError> {
+    if fields.is_empty() {
+        let first = failed
+            .first()
+            .map_or("there was none".to_owned(), |(_, sentence)| {
+                sentence.clone()
+            });
+        return Err(ProjectError::Failed(format!(
+            "no field could be scored: {first}"
+        )));
+    }
+    Ok(Evaluated {
+        scores: summarise(fields, classes, bootstrap)?,
+        failed,
+        messages,
+    })
+}
+
+/// The files of one field: truth and prediction.
+struct Files {
+    classes: Option<(PathBuf, PathBuf)>,
+    objects: Option<(PathBuf, PathBuf)>,
+}
+
+fn pairs(
+    pair: &Pair,
+    only: Option<&[String]>,
+    messages: &mut Vec<String>,
+) -> Result<Vec<(String, PathBuf, PathBuf)>, ProjectError> {
+    let truth = names::truth_files(&pair.truth)?;
+    let mut prediction = names::truth_files(&pair.prediction)?;
+    let wanted = |name: &String| only.is_none_or(|only| only.contains(name));
+    let mut matched = Vec::new();
+    let mut missing = Vec::new();
+    let mut example = None;
+    for (name, path) in truth.into_iter().filter(|(name, _)| wanted(name)) {
+        match prediction.remove(&name) {
+            Some(found) => matched.push((name, path, found)),
+            None => {
+                example.get_or_insert_with(|| path.clone());
+                missing.push(name);
+            }
+        }
+    }
+    if matched.is_empty() {
+        return Err(ProjectError::Failed(format!(
+            "no file of `{}` has the name of one in `{}`{}; files are matched by name",
+            pair.prediction.display(),
+            pair.truth.display(),
+            example.map_or(String::new(), |path| format!(
+                " (one there: `{}`)",
+                path.display()
+            ))
+        )));
+    }
+    if !missing.is_empty() {
+        messages.push(format!(
+            "{} of {} truth files have no prediction in `{}` and are not scored (first: `{}`)",
+            missing.len(),
+            missing.len() + matched.len(),
+            pair.prediction.display(),
+            missing[0]
+        ));
+    }
+    Ok(matched)
+}
+
+fn score_files(
+    name: &str,
+    group: Option<String>,
+    files: &Files,
+    classes: &[String],
+    convention: Convention,
+) -> Result<FieldScores, ProjectError> {
+    let mut scores = FieldScores {
+        name: name.to_owned(),
+        group,
+        ..FieldScores::default()
+    };
+    let mut ignore = None;
+    if let Some((truth_path, prediction_path)) = &files.classes {
+        let truth = read_mask(truth_path, classes)?;
+        let pages = read_info(prediction_path)?.pages.len();
+        if pages == classes.len() && pages > 1 {
+            // One page a class: probabilities, as `predict --probabilities` writes them.
+            let planes = (0..pages)
+                .map(|page| Ok(read_plane(prediction_path, page)?.to_f32()))
+                .collect::<Result<Vec<_>, ProjectError>>()?;
+            scores.pixels = Some(
+                pixel_counts(&truth, &largest(&planes), classes.len())
+                    .map_err(|e| in_file(prediction_path, e))?,
+            );
+            scores.paper =
+                Some(paper_scores(&planes, &truth).map_err(|e| in_file(prediction_path, e))?);
+        } else {
+            let prediction = read_mask(prediction_path, classes)?;
+            let counts = pixel_counts(&truth, &prediction, classes.len())
+                .map_err(|e| in_file(prediction_path, e))?;
+            if convention == Convention::Paper {
+                scores.paper = Some(PaperScores::from(&counts));
+            }
+            scores.pixels = Some(counts);
+        }
+        if truth.data().contains(&stainfree_scores::IGNORED) {
+            ignore = Some(truth.map(|&class| class == stainfree_scores::IGNORED));
+        }
+    }
+    if let Some((truth_path, prediction_path)) = &files.objects {
+        let truth = read_instances(truth_path)?;
+        let prediction = read_instances(prediction_path)?;
+        let counts = match_labels_ignoring(&truth, &prediction, ignore.as_ref())
+            .map_err(|e| in_file(prediction_path, e))?;
+        scores.objects = Some(counts);
+    }
+    Ok(scores)
+}
+
+/// A class mask whose values are classes of `classes` or 255.
+fn read_mask(path: &Path, classes: &[String]) -> Result<Image<u8>, ProjectError> {
+    let mask = read_class_mask(path)?;
+    let unknown = mask
+        .data()
+        .iter()
+        .find(|&&value| usize::from(value) >= classes.len() && value != stainfree_scores::IGNORED);
+    match unknown {
+        None => Ok(mask),
+        Some(value) => Err(ProjectError::Failed(format!(
+            "`{}` holds the value `{value}`, which is none of the {} classes ({}); name more with `--classes`, or use `--objects` for label images",
+            path.display(),
+            classes.len(),
+            classes.join(", ")
+        ))),
+    }
+}
+
+fn read_instances(path: &Path) -> Result<Image<u32>, ProjectError> {
+    let labels = read_labels(path)?;
+    crate::truth::refuse_binary(path, &labels, "use `--classes` for masks")?;
+    Ok(labels)
+}
+
+/// The class of the largest probability of each pixel, ties to the lower class.
+pub(crate) fn largest(planes: &[Image<f32>]) -> Image<u8> {
+    let (height, width) = planes[0].size();
+    let mut classes = vec![0u8; height * width];
+    for (i, class) in classes.iter_mut().enumerate() {
+        for (candidate, plane) in planes.iter().enumerate().skip(1) {
+            if plane.data()[i] > planes[*class as usize].data()[i] {
+                *class = candidate as u8;
+            }
+        }
+    }
+    Image::new(height, width, classes)
+}
+
+fn in_file(path: &Path, error: stainfree_scores::ScoreError) -> ProjectError {
+    ProjectError::Failed(format!("`{}`: {error}", path.display()))
+}

@@ -1,0 +1,154 @@
+//! `fields.csv`: one row a field, with its part of the split, what was found in it and whether it is usable.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ProjectError;
+use crate::split::Part;
+
+/// Name of the table in the study's folder.
+pub const FILE_NAME: &str = "fields.csv";
+
+/// One field of a study after `prepare`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FieldRow {
+    /// Name of the field.
+    pub name: String,
+    /// Group that stays together in the split.
+    pub group: String,
+    /// Well, where there are wells.
+    pub well: Option<String>,
+    /// Site within the well.
+    pub site: Option<u32>,
+    /// Part of the split; empty for a field that is not usable.
+    pub split: Option<Part>,
+    /// Whether the field trains and scores.
+    pub usable: Usable,
+    /// Why it is not usable, or what looks odd about it; `; ` between several.
+    pub remarks: String,
+    /// Rows in pixels.
+    pub height: usize,
+    /// Columns in pixels.
+    pub width: usize,
+    /// Pixel size in um, where known.
+    pub pixel_um: Option<f64>,
+    /// Number of nuclei in the truth.
+    pub nuclei: usize,
+    /// Share of the kept pixels that is nucleus.
+    pub nucleus_share: f64,
+    /// Share of the kept pixels that is cytoplasm, where the truth has that class.
+    pub cytoplasm_share: Option<f64>,
+    /// Share of all pixels that is ignored.
+    pub ignored_share: f64,
+    /// Threshold on the nuclear stain, in its units above the background.
+    pub nucleus_threshold: Option<f64>,
+    /// Threshold on the cytoplasmic stain, in its units above the background.
+    pub cytoplasm_threshold: Option<f64>,
+}
+
+/// Whether a field can be used; written as `yes` and `no`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Usable {
+    /// It trains and scores.
+    Yes,
+    /// It is left out.
+    No,
+}
+
+impl FieldRow {
+    /// A field that is left out, with the reason.
+    pub(crate) fn left_out(name: &str, group: &str, reason: String) -> Self {
+        Self {
+            name: name.to_owned(),
+            group: group.to_owned(),
+            well: None,
+            site: None,
+            split: None,
+            usable: Usable::No,
+            remarks: reason,
+            height: 0,
+            width: 0,
+            pixel_um: None,
+            nuclei: 0,
+            nucleus_share: 0.0,
+            cytoplasm_share: None,
+            ignored_share: 0.0,
+            nucleus_threshold: None,
+            cytoplasm_threshold: None,
+        }
+    }
+
+    /// Whether the field trains and scores.
+    pub fn is_usable(&self) -> bool {
+        self.usable == Usable::Yes
+    }
+}
+
+/// Writes the table.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write(path: &Path, rows: &[FieldRow]) -> Result<(), ProjectError> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for row in rows {
+        writer.serialize(row).map_err(|error| {
+            ProjectError::Failed(format!("`{}` cannot be made: {error}", path.display()))
+        })?;
+    }
+    let bytes = writer.into_inner().map_err(|error| {
+        ProjectError::Failed(format!("`{}` cannot be made: {error}", path.display()))
+    })?;
+    Ok(stainfree_image::write_atomic(path, &bytes)?)
+}
+
+/// Reads the table.
+///
+/// # Errors
+/// The file is missing or was changed into something else.
+pub fn read(path: &Path) -> Result<Vec<FieldRow>, ProjectError> {
+    let text = std::fs::read(path).map_err(|error| ProjectError::read(path, &error))?;
+    csv::Reader::from_reader(text.as_slice())
+        .deserialize()
+        .map(|row| {
+            row.map_err(|error| {
+                ProjectError::Failed(format!(
+                    "`{}` is not as `stainfree prepare` writes it ({error}); delete it and prepare again",
+                    path.display()
+                ))
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_survive_the_file_with_empty_cells_and_odd_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE_NAME);
+        let rows = [
+            FieldRow {
+                split: Some(Part::Validation),
+                usable: Usable::Yes,
+                well: Some("B02".into()),
+                site: Some(1),
+                pixel_um: Some(0.325),
+                ..FieldRow::left_out("a, \"b\"", "g", "x; y".into())
+            },
+            FieldRow::left_out("ü", "", String::new()),
+        ];
+        write(&path, &rows).unwrap();
+        assert_eq!(read(&path).unwrap(), rows);
+        std::fs::write(&path, "name,group\na,b\n").unwrap();
+        assert!(
+            read(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("prepare again")
+        );
+    }
+}

@@ -1,0 +1,138 @@
+//! Which group a field belongs to: its well, itself, a key of its metadata, or a part of its name.
+
+use regex::Regex;
+use stainfree_image::Field;
+
+use crate::ProjectError;
+use crate::names::nearest;
+
+/// How groups are found; fields of one group never lie in different parts of the split.
+#[derive(Clone, Debug)]
+pub enum GroupRule {
+    /// The well (with its plate), or the field itself where there are no wells.
+    Well,
+    /// Every field is its own group, as in the paper.
+    Field,
+    /// The value of this key in the field's metadata (JSON sidecar or column of `fields.csv`).
+    Key(String),
+    /// The first capture of this expression in the field's name (the whole match without a capture).
+    Name(Regex),
+}
+
+impl GroupRule {
+    /// Reads `well`, `field`, `key:NAME` or a regular expression.
+    ///
+    /// # Errors
+    /// An empty text or an expression that cannot be compiled.
+    pub fn parse(text: &str) -> Result<Self, ProjectError> {
+        match text {
+            "" => Err(ProjectError::Usage(
+                "the group rule is empty; use `well`, `field`, `key:NAME` or a regular expression".to_owned(),
+            )),
+            "well" => Ok(GroupRule::Well),
+            "field" => Ok(GroupRule::Field),
+            _ => match text.strip_prefix("key:") {
+                Some(key) if !key.is_empty() => Ok(GroupRule::Key(key.to_owned())),
+                _ => Regex::new(text).map(GroupRule::Name).map_err(|error| {
+                    let reason = error.to_string();
+                    let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+                    ProjectError::Usage(format!(
+                        "group rule `{text}` is no regular expression ({reason}); use `well`, `field`, `key:NAME` or an expression such as `^([^_]+)`"
+                    ))
+                }),
+            },
+        }
+    }
+
+    /// The group of `field`.
+    ///
+    /// # Errors
+    /// The field has no such key, or its name does not match.
+    pub fn group(&self, field: &Field) -> Result<String, ProjectError> {
+        match self {
+            GroupRule::Field => Ok(field.name.clone()),
+            GroupRule::Well => Ok(match (&field.plate, &field.well) {
+                (Some(plate), Some(well)) => format!("{plate}/{well}"),
+                (None, Some(well)) => well.clone(),
+                _ => field.name.clone(),
+            }),
+            GroupRule::Key(key) => field
+                .metadata
+                .get(key)
+                .filter(|value| !value.is_empty())
+                .cloned()
+                .ok_or_else(|| {
+                    let known: Vec<String> = field
+                        .metadata
+                        .keys()
+                        .map(|key| format!("`{key}`"))
+                        .collect();
+                    let known = if known.is_empty() {
+                        "it has none".to_owned()
+                    } else {
+                        known.join(", ")
+                    };
+                    let near = nearest(key, field.metadata.keys().map(String::as_str));
+                    let hint =
+                        near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+                    ProjectError::Failed(format!(
+                        "field `{}` has no key `{key}` in its metadata (keys: {known}){hint}",
+                        field.name
+                    ))
+                }),
+            GroupRule::Name(_) => self.group_of_name(&field.name),
+        }
+    }
+
+    /// The group of a field of which only the name is known; wells and keys fall back to the name.
+    ///
+    /// # Errors
+    /// The name does not match the expression.
+    pub fn group_of_name(&self, name: &str) -> Result<String, ProjectError> {
+        let GroupRule::Name(regex) = self else {
+            return Ok(name.to_owned());
+        };
+        let captures = regex.captures(name).ok_or_else(|| {
+            ProjectError::Failed(format!("the group rule `{regex}` does not match the field name `{name}`; use one that matches every name"))
+        })?;
+        let part = captures
+            .get(1)
+            .or_else(|| captures.get(0))
+            .map_or("", |found| found.as_str());
+        Ok(part.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_is_read_by_its_form() {
+        assert!(matches!(GroupRule::parse("well").unwrap(), GroupRule::Well));
+        assert!(
+            matches!(GroupRule::parse("key:experiment").unwrap(), GroupRule::Key(key) if key == "experiment")
+        );
+        assert_eq!(
+            GroupRule::parse("^([^_]+)_")
+                .unwrap()
+                .group_of_name("220524DS30_p0011")
+                .unwrap(),
+            "220524DS30"
+        );
+        assert_eq!(
+            GroupRule::parse("^[A-Z]")
+                .unwrap()
+                .group_of_name("B02_s1")
+                .unwrap(),
+            "B"
+        );
+        assert!(
+            GroupRule::parse("(")
+                .unwrap_err()
+                .to_string()
+                .starts_with("group rule `(` is no regular expression")
+        );
+        assert!(GroupRule::parse("^x").unwrap().group_of_name("y").is_err());
+    }
+}

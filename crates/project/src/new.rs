@@ -1,0 +1,589 @@
+//! A new study: looks at the images, guesses what was not said, writes `stainfree.toml`.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use stainfree_image::{Dataset, OpenOptions};
+
+use crate::config::{self, Config, MaskValues, Scheme};
+use crate::study::{Study, find_channel, keep_images_only, relative_to};
+use crate::{GroupRule, ProjectError, names, recipe, template};
+
+/// Truth files looked at to learn what their values mean; `prepare` checks every one.
+const LOOKED_AT: usize = 8;
+
+/// What the user said about a new study; everything left out is guessed or has a default.
+#[derive(Clone, Debug, Default)]
+pub struct NewOptions {
+    /// Plate, folder or file with the images.
+    pub images: PathBuf,
+    /// Brightfield channel, or three channels that are the planes.
+    pub brightfield: Vec<String>,
+    /// z of the brightfield, from 1.
+    pub planes: Vec<usize>,
+    /// Channel of the nuclear stain.
+    pub nucleus: Option<String>,
+    /// Channel of the cytoplasmic stain.
+    pub cytoplasm: Option<String>,
+    /// Folder of masks.
+    pub masks: Option<PathBuf>,
+    /// Folder of nucleus instances.
+    pub labels: Option<PathBuf>,
+    /// Folder of whole-cell masks.
+    pub cell_masks: Option<PathBuf>,
+    /// Folder of whole-cell instances.
+    pub cell_labels: Option<PathBuf>,
+    /// Scheme A (the default) or B.
+    pub scheme: Option<Scheme>,
+    /// Group rule of the split.
+    pub group: Option<String>,
+    /// Shares of train, validation and test.
+    pub fractions: Option<[f64; 3]>,
+    /// Groups that are the test set.
+    pub test_groups: Vec<String>,
+    /// Pixel size in um.
+    pub pixel_um: Option<f64>,
+    /// Seed of the split and of the training.
+    pub seed: Option<u64>,
+}
+
+/// A study that was just made.
+#[derive(Clone, Debug)]
+pub struct Created {
+    /// The study.
+    pub study: Study,
+    /// What was recognised and what was guessed, a sentence each.
+    pub messages: Vec<String>,
+}
+
+/// Makes the study `root` with every choice written out.
+///
+/// # Errors
+/// The folder holds something, the images cannot be opened, a named channel or truth does not
+/// exist, or no brightfield or truth can be guessed.
+pub fn create(root: &Path, options: &NewOptions) -> Result<Created, ProjectError> {
+    refuse_filled(root)?;
+    let mut dataset = stainfree_image::open(
+        &options.images,
+        &OpenOptions {
+            pixel_um: options.pixel_um,
+            ..OpenOptions::default()
+        },
+    )?;
+    keep_images_only(&mut dataset);
+    let mut messages = vec![format!(
+        "images: {} with {} field{}, channels {}",
+        dataset.layout,
+        dataset.fields.len(),
+        if dataset.fields.len() == 1 { "" } else { "s" },
+        listed(&dataset.channels)
+    )];
+    messages.extend(
+        dataset
+            .problems
+            .iter()
+            .map(|problem| format!("note: {problem}")),
+    );
+
+    let root_at = absolute(root)?;
+    let place = |path: &Path| -> Result<PathBuf, ProjectError> {
+        Ok(relative_to(&absolute(path)?, &root_at))
+    };
+    let mut config = Config::default();
+    config.images.path = place(&options.images)?;
+    config.images.planes = options.planes.clone();
+    config.images.pixel_um = options.pixel_um;
+    config.images.brightfield = brightfield(&dataset, options, &mut messages)?;
+    if options.pixel_um.is_none() && dataset.fields.iter().all(|field| field.pixel_um.is_none()) {
+        messages.push("the images state no pixel size: lengths are in pixels; give it with `--pixel-um` if you know it".to_owned());
+    }
+
+    let guessed = truth_given(options)
+        .is_none()
+        .then(|| guess_truth(&dataset, options, &mut messages))
+        .transpose()?;
+    let given = guessed.as_ref().unwrap_or(options);
+    let truth = &mut config.truth;
+    for name in [&given.nucleus, &given.cytoplasm].into_iter().flatten() {
+        find_channel(&dataset, name).map_err(ProjectError::Failed)?;
+    }
+    truth.nucleus = given.nucleus.clone();
+    truth.cytoplasm = given.cytoplasm.clone();
+    truth.masks = given.masks.as_deref().map(place).transpose()?;
+    truth.labels = given.labels.as_deref().map(place).transpose()?;
+    truth.cell_masks = given.cell_masks.as_deref().map(place).transpose()?;
+    truth.cell_labels = given.cell_labels.as_deref().map(place).transpose()?;
+    truth.scheme = options.scheme.unwrap_or(Scheme::A);
+    truth.classes = truth.usual_classes();
+    if let Some(folder) = &given.masks {
+        let values = values_of(folder, &dataset)?;
+        truth.mask_values = mask_values(folder, &values, truth.scheme)?;
+        if truth.mask_values == MaskValues::Binary {
+            messages.push(format!(
+                "masks: `{}` holds 0 and 255 only, read as background and nucleus",
+                folder.display()
+            ));
+        } else {
+            truth.classes = class_names(
+                truth.scheme,
+                values
+                    .iter()
+                    .copied()
+                    .filter(|&v| v != 255)
+                    .max()
+                    .unwrap_or(0),
+            );
+            messages.push(format!("masks: classes {}", listed(&truth.classes)));
+        }
+    }
+    for folder in [&given.labels, &given.cell_labels, &given.cell_masks]
+        .into_iter()
+        .flatten()
+    {
+        report_matches(folder, &dataset, &mut messages)?;
+    }
+    if let Some(folder) = &given.masks {
+        report_matches(folder, &dataset, &mut messages)?;
+    }
+
+    if let Some(group) = &options.group {
+        let rule = GroupRule::parse(group)?;
+        for field in &dataset.fields {
+            rule.group(field)?;
+        }
+        config.split.group = group.clone();
+    }
+    if let Some(fractions) = options.fractions {
+        crate::split::check_fractions(fractions)?;
+        config.split.fractions = fractions;
+    }
+    config.split.test_groups = options.test_groups.clone();
+    config.split.seed = options.seed.unwrap_or(0);
+    if let Some(seed) = options.seed {
+        config.training.change.insert(
+            "seed".to_owned(),
+            toml::Value::Integer(i64::try_from(seed).map_err(|_| {
+                ProjectError::Usage(format!("seed `{seed}` is too large; use one below 2^63"))
+            })?),
+        );
+    }
+    check_groups(&dataset, &config)?;
+
+    let text = template::render(&config, &recipe::listing(&config.training.recipe)?);
+    let path = root.join(config::FILE_NAME);
+    config::parse(&text, &path)?;
+    std::fs::create_dir_all(root).map_err(|error| ProjectError::write(root, &error))?;
+    stainfree_image::write_atomic(&path, text.as_bytes())?;
+    Ok(Created {
+        study: Study::open(root)?,
+        messages,
+    })
+}
+
+fn refuse_filled(root: &Path) -> Result<(), ProjectError> {
+    let filled = match std::fs::read_dir(root) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+        Err(error) => return Err(ProjectError::write(root, &error)),
+    };
+    if filled {
+        return Err(ProjectError::Failed(format!(
+            "`{}` exists and is not empty; choose a new folder for the study, or delete this one",
+            root.display()
+        )));
+    }
+    Ok(())
+}
+
+/// `path` from the root of the file system, symbolic links resolved as far as it exists.
+fn absolute(path: &Path) -> Result<PathBuf, ProjectError> {
+    if let Ok(real) = path.canonicalize() {
+        return Ok(real);
+    }
+    let full = std::path::absolute(path).map_err(|error| ProjectError::read(path, &error))?;
+    match (full.parent(), full.file_name()) {
+        (Some(parent), Some(name)) => Ok(absolute(parent)?.join(name)),
+        _ => Ok(full),
+    }
+}
+
+fn brightfield(
+    dataset: &Dataset,
+    options: &NewOptions,
+    messages: &mut Vec<String>,
+) -> Result<Vec<String>, ProjectError> {
+    if !options.brightfield.is_empty() {
+        return options
+            .brightfield
+            .iter()
+            .map(|name| {
+                let index = find_channel(dataset, name).map_err(|text| {
+                    ProjectError::Failed(format!("{text}; choose with `--brightfield`"))
+                })?;
+                Ok(dataset.channels[index].clone())
+            })
+            .collect();
+    }
+    let chosen = guess_brightfield(&dataset.channels).ok_or_else(|| {
+        ProjectError::Failed(format!(
+            "no channel of `{}` looks like brightfield (channels: {}); name it with `--brightfield`",
+            dataset.root.display(),
+            listed(&dataset.channels)
+        ))
+    })?;
+    messages.push(format!("brightfield: guessed {}", listed(&chosen)));
+    Ok(chosen)
+}
+
+/// The channels whose names speak of brightfield: one, or three that are the planes.
+pub fn guess_brightfield(channels: &[String]) -> Option<Vec<String>> {
+    if let [only] = channels {
+        return Some(vec![only.clone()]);
+    }
+    let images: Vec<&String> = channels
+        .iter()
+        .filter(|name| !stainfree_image::looks_like_truth(name))
+        .collect();
+    let found: Vec<String> = images
+        .iter()
+        .filter(|name| speaks_of(name, &BRIGHTFIELD))
+        .map(|name| (*name).clone())
+        .collect();
+    match found.len() {
+        0 if images.len() == 1 => Some(vec![images[0].clone()]),
+        0 => None,
+        3 => Some(found),
+        n => Some(vec![found[(n - 1) / 2].clone()]),
+    }
+}
+
+/// The channel whose name speaks of a nuclear stain, or the only one.
+pub(crate) fn guess_nucleus(channels: &[String]) -> Option<usize> {
+    if channels.len() == 1 {
+        return Some(0);
+    }
+    channels
+        .iter()
+        .position(|name| !stainfree_image::looks_like_truth(name) && speaks_of(name, &NUCLEUS))
+}
+
+/// Beginnings of the words that name a transmitted-light channel.
+const BRIGHTFIELD: [&str; 7] = [
+    "brightfield",
+    "bright",
+    "bf",
+    "tl",
+    "trans",
+    "transmitted",
+    "phase",
+];
+/// Beginnings of the words that name a nuclear stain.
+const NUCLEUS: [&str; 8] = [
+    "hoechst",
+    "dapi",
+    "nuc",
+    "live_nuclei",
+    "dna",
+    "draq",
+    "h2b",
+    "syto",
+];
+/// Beginnings of the words that name a cytoplasmic stain.
+const CYTOPLASM: [&str; 6] = ["mito", "cyto", "cellmask", "cellbody", "tubulin", "map2"];
+
+/// Whether a word of `name` begins with one of `words`, or they stand in it without a gap.
+fn speaks_of(name: &str, words: &[&str]) -> bool {
+    let lower = name.to_lowercase();
+    let starts = |word: &&str| {
+        lower.split(|c: char| !c.is_alphanumeric()).any(|part| {
+            // Short words must be the whole part, but for a number: `bf`, `bf2`, not `bfp`.
+            match part.strip_prefix(*word) {
+                Some(rest) => word.len() > 2 || rest.chars().all(|c| c.is_ascii_digit()),
+                None => false,
+            }
+        })
+    };
+    words.iter().any(starts)
+        || lower
+            .replace([' ', '_', '-'], "")
+            .starts_with("brightfield")
+            && words.contains(&"brightfield")
+}
+
+fn truth_given(options: &NewOptions) -> Option<()> {
+    let any = options.nucleus.is_some() || options.masks.is_some() || options.labels.is_some();
+    any.then_some(())
+}
+
+/// Truth that was not named: files beside the images, then folders that look like truth, then stains.
+fn guess_truth(
+    dataset: &Dataset,
+    options: &NewOptions,
+    messages: &mut Vec<String>,
+) -> Result<NewOptions, ProjectError> {
+    let mut guess = options.clone();
+    let base = if dataset.root.is_dir() {
+        dataset.root.clone()
+    } else {
+        dataset.root.parent().unwrap_or(Path::new(".")).to_owned()
+    };
+    let suffixed = stainfree_image::truth_files(&base).is_ok_and(|files| {
+        files.iter().any(|file| {
+            !file.suffix.is_empty() && dataset.fields.iter().any(|field| field.name == file.name)
+        })
+    });
+    let folders: Vec<PathBuf> = dataset
+        .channels
+        .iter()
+        .filter(|name| stainfree_image::looks_like_truth(name))
+        .map(|name| base.join(name))
+        .filter(|path| path.is_dir())
+        .collect();
+    let about_cells = |path: &Path| {
+        path.file_name()
+            .is_some_and(|name| name.to_string_lossy().to_lowercase().contains("cell"))
+    };
+    let nuclei = if suffixed {
+        Some(base.clone())
+    } else {
+        folders.iter().find(|path| !about_cells(path)).cloned()
+    };
+    if let Some(folder) = nuclei {
+        if looks_like_labels(&values_of(&folder, dataset)?) {
+            messages.push(format!(
+                "truth: guessed nucleus instances in `{}`",
+                folder.display()
+            ));
+            guess.labels = Some(folder);
+        } else {
+            messages.push(format!("truth: guessed masks in `{}`", folder.display()));
+            guess.masks = Some(folder);
+        }
+        let cells_open = options.cytoplasm.is_none()
+            && options.cell_masks.is_none()
+            && options.cell_labels.is_none();
+        if let Some(cells) = folders
+            .iter()
+            .find(|path| about_cells(path))
+            .filter(|_| cells_open && !suffixed)
+        {
+            messages.push(format!(
+                "cells: guessed whole-cell masks in `{}`",
+                cells.display()
+            ));
+            guess.cell_masks = Some(cells.clone());
+        }
+        return Ok(guess);
+    }
+    let stain = |words: &[&str]| {
+        dataset
+            .channels
+            .iter()
+            .find(|name| !stainfree_image::looks_like_truth(name) && speaks_of(name, words))
+            .cloned()
+    };
+    guess.nucleus = stain(&NUCLEUS);
+    let Some(nucleus) = &guess.nucleus else {
+        return Err(ProjectError::Failed(format!(
+            "no channel of `{}` looks like a nuclear stain (channels: {}) and no truth lies beside the images; name it with `--nucleus`, `--masks` or `--labels`",
+            dataset.root.display(),
+            listed(&dataset.channels)
+        )));
+    };
+    messages.push(format!("nucleus: guessed the stain `{nucleus}`"));
+    if guess.cytoplasm.is_none()
+        && guess.cell_masks.is_none()
+        && guess.cell_labels.is_none()
+        && options.scheme != Some(Scheme::B)
+    {
+        guess.cytoplasm = stain(&CYTOPLASM);
+        match &guess.cytoplasm {
+            Some(name) => messages.push(format!("cytoplasm: guessed the stain `{name}`")),
+            None => messages.push(
+                "cytoplasm: no stain found, so the classes are background and nucleus".to_owned(),
+            ),
+        }
+    }
+    Ok(guess)
+}
+
+/// The values found in the first truth files that belong to a field.
+fn values_of(folder: &Path, dataset: &Dataset) -> Result<BTreeSet<u32>, ProjectError> {
+    let files = names::truth_files(folder)?;
+    let mut values = BTreeSet::new();
+    let matched = dataset
+        .fields
+        .iter()
+        .filter_map(|field| files.get(&field.name));
+    for path in matched.take(LOOKED_AT) {
+        // A file that cannot be read is `prepare`'s to report; the others still tell.
+        if let Ok(image) = stainfree_image::read_labels(path) {
+            values.extend(image.data().iter().copied());
+        }
+    }
+    Ok(values)
+}
+
+fn looks_like_labels(values: &BTreeSet<u32>) -> bool {
+    values.iter().any(|&value| value > 3 && value != 255) || values.len() > 5
+}
+
+fn mask_values(
+    folder: &Path,
+    values: &BTreeSet<u32>,
+    scheme: Scheme,
+) -> Result<MaskValues, ProjectError> {
+    let classes: Vec<u32> = values
+        .iter()
+        .copied()
+        .filter(|&value| value != 255)
+        .collect();
+    let largest = if scheme == Scheme::B { 3 } else { 15 };
+    if let Some(value) = classes.iter().find(|&&value| value > largest) {
+        return Err(ProjectError::Failed(format!(
+            "`{}` holds the value `{value}`, which is no class: it looks like instance labels; use `--labels` instead of `--masks`",
+            folder.display()
+        )));
+    }
+    Ok(
+        if classes.iter().all(|&value| value == 0) && values.contains(&255) {
+            MaskValues::Binary
+        } else {
+            MaskValues::Classes
+        },
+    )
+}
+
+fn class_names(scheme: Scheme, largest: u32) -> Vec<String> {
+    let known: &[&str] = match scheme {
+        Scheme::A => &["background", "nucleus", "cytoplasm"],
+        Scheme::B => &["background", "nucleus", "boundary", "split"],
+    };
+    let count = if scheme == Scheme::B {
+        4
+    } else {
+        (largest as usize + 1).max(2)
+    };
+    (0..count)
+        .map(|i| {
+            known
+                .get(i)
+                .map_or_else(|| format!("class{i}"), |&name| name.to_owned())
+        })
+        .collect()
+}
+
+fn report_matches(
+    folder: &Path,
+    dataset: &Dataset,
+    messages: &mut Vec<String>,
+) -> Result<(), ProjectError> {
+    let files = names::truth_files(folder)?;
+    let matched = dataset
+        .fields
+        .iter()
+        .filter(|field| files.contains_key(&field.name))
+        .count();
+    if matched == 0 {
+        let example =
+            |name: Option<&String>| name.map_or("none".to_owned(), |name| format!("`{name}`"));
+        return Err(ProjectError::Failed(format!(
+            "no file of `{}` has the name of a field (a file there: {}; a field: {}); truth is matched by name",
+            folder.display(),
+            example(files.keys().next()),
+            example(dataset.fields.first().map(|field| &field.name))
+        )));
+    }
+    if matched < dataset.fields.len() {
+        messages.push(format!(
+            "`{}` has truth for {matched} of {} fields",
+            folder.display(),
+            dataset.fields.len()
+        ));
+    }
+    Ok(())
+}
+
+/// Named test groups must exist; said now rather than at `prepare`.
+fn check_groups(dataset: &Dataset, config: &Config) -> Result<(), ProjectError> {
+    if config.split.test_groups.is_empty() {
+        return Ok(());
+    }
+    let rule = GroupRule::parse(&config.split.group)?;
+    let groups = dataset
+        .fields
+        .iter()
+        .map(|field| rule.group(field))
+        .collect::<Result<Vec<_>, _>>()?;
+    let split = &config.split;
+    let rule = crate::split::SplitRule {
+        fractions: split.fractions,
+        seed: split.seed,
+        test_groups: &split.test_groups,
+    };
+    crate::split::split_groups(&groups, &rule).map(|_| ())
+}
+
+fn listed(names: &[String]) -> String {
+    names
+        .iter()
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owned(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    #[test]
+    fn brightfield_is_guessed_by_name() {
+        let guess = |names: &[&str]| guess_brightfield(&owned(names));
+        assert_eq!(
+            guess(&["Hoechst", "Brightfield"]),
+            Some(owned(&["Brightfield"]))
+        );
+        assert_eq!(
+            guess(&["bright field", "DAPI"]),
+            Some(owned(&["bright field"]))
+        );
+        assert_eq!(
+            guess(&["BF1", "BF2", "BF3", "DAPI"]),
+            Some(owned(&["BF1", "BF2", "BF3"]))
+        );
+        assert_eq!(
+            guess(&["bf", "cell_mask", "nuc", "nuc_gt"]),
+            Some(owned(&["bf"]))
+        );
+        assert_eq!(
+            guess(&["brightfield_channel", "live_nuclei_channel"]),
+            Some(owned(&["brightfield_channel"]))
+        );
+        assert_eq!(guess(&["BFP", "GFP"]), None);
+        assert_eq!(guess(&["w1"]), Some(owned(&["w1"])));
+    }
+
+    #[test]
+    fn stains_are_told_by_the_beginning_of_a_word() {
+        assert!(speaks_of("live_nuclei_channel", &NUCLEUS) && speaks_of("Hoechst 33342", &NUCLEUS));
+        assert!(speaks_of("MitoTracker Red", &CYTOPLASM));
+        assert!(!speaks_of("renucleated", &NUCLEUS));
+    }
+
+    #[test]
+    fn values_tell_masks_from_labels() {
+        let of = |values: &[u32]| {
+            mask_values(Path::new("m"), &values.iter().copied().collect(), Scheme::A)
+        };
+        assert_eq!(of(&[0, 255]).unwrap(), MaskValues::Binary);
+        assert_eq!(of(&[0, 1, 2, 255]).unwrap(), MaskValues::Classes);
+        assert_eq!(
+            of(&[0, 1, 57]).unwrap_err().to_string(),
+            "`m` holds the value `57`, which is no class: it looks like instance labels; use `--labels` instead of `--masks`"
+        );
+    }
+}

@@ -1,0 +1,46 @@
+//! Pictures for checking by eye: brightfield with classes drawn on it.
+
+use stainfree_image::Image;
+use stainfree_network::train::Picture;
+use stainfree_report::{brightfield_picture, class_colors, overlay_classes, sheet};
+
+use crate::ProjectError;
+
+/// `brightfield` as a grey picture with the classes of `mask` drawn over it.
+///
+/// # Errors
+/// The two differ in size.
+pub(crate) fn overlay(
+    brightfield: &Image<f32>,
+    mask: &Image<u8>,
+    classes: &[String],
+) -> Result<Image<[u8; 3]>, ProjectError> {
+    Ok(overlay_classes(
+        &brightfield_picture(brightfield),
+        mask,
+        &class_colors(classes),
+    )?)
+}
+
+/// One picture of validation windows: brightfield, truth and prediction side by side; `None` without any.
+///
+/// # Errors
+/// Parts of a window differ in size.
+pub(crate) fn training_sheet(
+    windows: &[Picture],
+    classes: &[String],
+) -> Result<Option<Image<[u8; 3]>>, ProjectError> {
+    let colours = class_colors(classes);
+    let mut drawn = Vec::new();
+    for window in windows {
+        let grey = brightfield_picture(&window.input);
+        let truth = overlay_classes(&grey, &window.truth, &colours)?;
+        let prediction = overlay_classes(&grey, &window.prediction, &colours)?;
+        drawn.push((window.name.as_str(), [grey, truth, prediction]));
+    }
+    let rows: Vec<(&str, Vec<&Image<[u8; 3]>>)> = drawn
+        .iter()
+        .map(|(name, pictures)| (*name, pictures.iter().collect()))
+        .collect();
+    Ok((!rows.is_empty()).then(|| sheet(&["brightfield", "truth", "prediction"], &rows)))
+}

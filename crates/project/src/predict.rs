@@ -1,0 +1,425 @@
+//! `predict`: class masks and nuclei of unstained images.
+//!
+//! What is already done by the same model from the same image is skipped; one bad file is reported
+//! and counted, the rest goes on.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use stainfree_image::{Dataset, Field, ImageError, write};
+
+use crate::engine::{DEFAULT_MEMORY, Engine, FieldPrediction};
+use crate::segment::open_inputs;
+use crate::study::Brightfield;
+use crate::{Job, ProjectError, pictures};
+
+/// Name of the table in the output folder.
+pub const FILE_NAME: &str = "predictions.csv";
+/// The table is written this often, so that a killed run loses little.
+const SAVE_EVERY: Duration = Duration::from_secs(5);
+/// Pixel sizes that differ by more than this share are pointed out.
+const PIXEL_TOLERANCE: f64 = 0.05;
+/// Columns before the shares of the classes.
+const FIRST: [&str; 3] = ["name", "status", "message"];
+/// Columns after them.
+const LAST: [&str; 7] = [
+    "nuclei", "height", "width", "seconds", "model", "program", "input",
+];
+
+/// What to predict and how.
+#[derive(Clone, Debug, Default)]
+pub struct PredictOptions {
+    /// Model folder.
+    pub model: PathBuf,
+    /// Plates, folders or files.
+    pub inputs: Vec<PathBuf>,
+    /// Folder for the results.
+    pub out: PathBuf,
+    /// Brightfield channels; empty = those of the training.
+    pub brightfield: Vec<String>,
+    /// z of the brightfield, from 1; empty = those of the training.
+    pub planes: Vec<usize>,
+    /// Pixel size in um that overrides the images'.
+    pub pixel_um: Option<f64>,
+    /// Write the probabilities of the classes too.
+    pub probabilities: bool,
+    /// Write a picture of each field too.
+    pub overlay: bool,
+    /// Average over the four flips.
+    pub flips: bool,
+    /// Cap on memory in bytes.
+    pub memory: Option<usize>,
+}
+
+/// What was predicted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Predicted {
+    /// Fields done now.
+    pub done: usize,
+    /// Fields that were done already.
+    pub skipped: usize,
+    /// Nuclei in all fields.
+    pub nuclei: usize,
+    /// What failed, a sentence each.
+    pub failed: Vec<String>,
+    /// Wall time in seconds.
+    pub seconds: f64,
+}
+
+/// Predicts every field of the inputs.
+///
+/// # Errors
+/// The model cannot be loaded, no input can be opened, two inputs share a field name, the folder
+/// cannot be written, or [`ProjectError::Cancelled`] (what is finished is kept).
+pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, ProjectError> {
+    let started = Instant::now();
+    let mut engine = Engine::load(
+        &options.model,
+        job.threads,
+        options.memory.unwrap_or(DEFAULT_MEMORY),
+        options.flips,
+    )?;
+    let (sets, failed) = open_inputs(&options.inputs, options.pixel_um);
+    if let (true, Some(first)) = (sets.is_empty(), failed.first()) {
+        return Err(ProjectError::Failed(first.clone()));
+    }
+    let mut work: Vec<(&Field, Brightfield)> = Vec::new();
+    for set in &sets {
+        for problem in &set.problems {
+            job.progress.note(problem);
+        }
+        let brightfield = engine.brightfield(set, &options.brightfield, &options.planes)?;
+        work.extend(set.fields.iter().map(|field| (field, brightfield.clone())));
+    }
+    unique_names(&work, &sets)?;
+    remark_on_pixel_size(&engine, &work, job);
+
+    let mut folders = vec!["classes", "nuclei"];
+    folders.extend(options.probabilities.then_some("probabilities"));
+    folders.extend(options.overlay.then_some("overlays"));
+    for folder in folders {
+        let path = options.out.join(folder);
+        std::fs::create_dir_all(&path).map_err(|error| ProjectError::write(&path, &error))?;
+    }
+    let mut table = Table::open(&options.out.join(FILE_NAME), &engine.model.info.classes);
+    let mut predicted = Predicted {
+        failed,
+        ..Predicted::default()
+    };
+    let total = work.len();
+    for (i, (field, brightfield)) in work.iter().enumerate() {
+        if job.cancel.is_stopped() {
+            table.save()?;
+            return Err(ProjectError::Cancelled);
+        }
+        let input = input_key(field, brightfield, options);
+        if let Some(nuclei) = table
+            .already(&field.name, &engine.hash, &input)
+            .filter(|_| files_exist(field, options))
+        {
+            predicted.skipped += 1;
+            predicted.nuclei += nuclei;
+            job.progress
+                .step(i + 1, total, &format!("{} (done already)", field.name));
+            continue;
+        }
+        let begun = Instant::now();
+        match one_field(&mut engine, field, brightfield, options) {
+            Ok(found) => {
+                predicted.done += 1;
+                predicted.nuclei += found.count;
+                table.put_done(
+                    field,
+                    &found,
+                    &engine.hash,
+                    &input,
+                    begun.elapsed().as_secs_f64(),
+                );
+            }
+            // Where one field cannot be written, none can.
+            Err(
+                error
+                @ (ProjectError::Image(ImageError::Write { .. }) | ProjectError::Write { .. }),
+            ) => {
+                return Err(error);
+            }
+            Err(error) => {
+                let sentence = error.to_string();
+                table.put_failed(&field.name, &sentence, &engine.hash, &input);
+                predicted.failed.push(sentence);
+            }
+        }
+        table.save_now_and_then()?;
+        job.progress.step(i + 1, total, &field.name);
+    }
+    table.save()?;
+    predicted.seconds = started.elapsed().as_secs_f64();
+    Ok(predicted)
+}
+
+fn unique_names(work: &[(&Field, Brightfield)], sets: &[Dataset]) -> Result<(), ProjectError> {
+    let mut seen = std::collections::BTreeSet::new();
+    match work.iter().find(|(field, _)| !seen.insert(&field.name)) {
+        None => Ok(()),
+        Some((field, _)) => Err(ProjectError::Usage(format!(
+            "{} inputs have a field called `{}`; predict them into different folders",
+            sets.len(),
+            field.name
+        ))),
+    }
+}
+
+fn remark_on_pixel_size(engine: &Engine, work: &[(&Field, Brightfield)], job: &Job) {
+    let Some(trained) = engine.model.info.pixel_um else {
+        return;
+    };
+    let other = work.iter().find_map(|(field, _)| {
+        field
+            .pixel_um
+            .filter(|um| (um / trained - 1.0).abs() > PIXEL_TOLERANCE)
+    });
+    if let Some(found) = other {
+        job.progress.note(&format!(
+            "the images have pixels of {found} um and the model was trained at {trained} um: expect worse results"
+        ));
+    }
+}
+
+fn files_exist(field: &Field, options: &PredictOptions) -> bool {
+    let tif = |folder: &str| {
+        options
+            .out
+            .join(folder)
+            .join(format!("{}.tif", field.name))
+            .is_file()
+    };
+    tif("classes")
+        && tif("nuclei")
+        && (!options.probabilities || tif("probabilities"))
+        && (!options.overlay
+            || options
+                .out
+                .join("overlays")
+                .join(format!("{}.png", field.name))
+                .is_file())
+}
+
+/// Where the field's first plane lies, with size and time: what "the same image" means.
+fn input_key(field: &Field, brightfield: &Brightfield, options: &PredictOptions) -> String {
+    let planes = brightfield.planes_of(field).unwrap_or_default();
+    let places: Vec<String> = planes
+        .iter()
+        .filter_map(|&(channel, z)| field.planes[channel][z].as_ref())
+        .map(|plane| {
+            let facts = std::fs::metadata(&plane.path).ok();
+            let time = facts
+                .as_ref()
+                .and_then(|f| f.modified().ok())
+                .and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
+            format!(
+                "{}#{}@{}.{}",
+                plane.path.display(),
+                plane.page,
+                facts.map_or(0, |f| f.len()),
+                time.map_or(0, |t| t.as_nanos())
+            )
+        })
+        .collect();
+    format!(
+        "{}{}",
+        places.join(" "),
+        if options.flips { " flips" } else { "" }
+    )
+}
+
+fn one_field(
+    engine: &mut Engine,
+    field: &Field,
+    brightfield: &Brightfield,
+    options: &PredictOptions,
+) -> Result<FieldPrediction, ProjectError> {
+    let planes = brightfield.read(field)?;
+    let found = engine.predict(field, &planes)?;
+    write_field(&options.out, field, &found, &engine.hash)?;
+    let note = note(field, "probabilities", &engine.hash);
+    if options.probabilities {
+        let path = options
+            .out
+            .join("probabilities")
+            .join(format!("{}.tif", field.name));
+        write::stack_f32(&path, &found.probabilities, &note)?;
+    }
+    if options.overlay {
+        let path = options
+            .out
+            .join("overlays")
+            .join(format!("{}.png", field.name));
+        let shown = planes[planes.len() / 2].to_f32();
+        write::png_rgb(
+            &path,
+            &pictures::overlay(&shown, &found.classes, &engine.model.info.classes)?,
+        )?;
+    }
+    Ok(found)
+}
+
+/// Writes `classes/NAME.tif` and `nuclei/NAME.tif`.
+pub(crate) fn write_field(
+    out: &Path,
+    field: &Field,
+    found: &FieldPrediction,
+    hash: &str,
+) -> Result<(), ProjectError> {
+    let name = format!("{}.tif", field.name);
+    write::class_mask(
+        &out.join("classes").join(&name),
+        &found.classes,
+        &note(field, "class mask", hash),
+    )?;
+    write::labels(
+        &out.join("nuclei").join(&name),
+        &found.nuclei,
+        &note(field, "nuclei", hash),
+    )?;
+    Ok(())
+}
+
+fn note(field: &Field, what: &str, hash: &str) -> write::Note {
+    write::Note {
+        text: format!(
+            "stainfree {} prediction: {what} of field {}, model {hash}",
+            env!("CARGO_PKG_VERSION"),
+            field.name
+        ),
+        pixel_um: field.pixel_um,
+    }
+}
+
+/// `predictions.csv` in memory.
+struct Table {
+    path: PathBuf,
+    header: Vec<String>,
+    rows: BTreeMap<String, Vec<String>>,
+    saved: Instant,
+}
+
+impl Table {
+    /// The table of an earlier run if its columns are the same, else an empty one.
+    fn open(path: &Path, classes: &[String]) -> Self {
+        let shares = classes.iter().map(|class| format!("{class}_share"));
+        let header: Vec<String> = FIRST
+            .iter()
+            .map(|&name| name.to_owned())
+            .chain(shares)
+            .chain(LAST.iter().map(|&name| name.to_owned()))
+            .collect();
+        let mut rows = BTreeMap::new();
+        if let Ok(mut reader) = csv::Reader::from_path(path)
+            && reader
+                .headers()
+                .is_ok_and(|found| found.iter().eq(header.iter()))
+        {
+            for row in reader.records().filter_map(Result::ok) {
+                rows.insert(row[0].to_owned(), row.iter().map(str::to_owned).collect());
+            }
+        }
+        Self {
+            path: path.to_owned(),
+            header,
+            rows,
+            saved: Instant::now(),
+        }
+    }
+
+    /// Nuclei of a field that the same model has done from the same input.
+    fn already(&self, name: &str, model: &str, input: &str) -> Option<usize> {
+        let row = self.rows.get(name)?;
+        let cell = |column: &str| {
+            self.header
+                .iter()
+                .position(|name| name == column)
+                .map(|i| row[i].as_str())
+        };
+        let same = cell("status") == Some("done")
+            && cell("model") == Some(model)
+            && cell("input") == Some(input);
+        same.then(|| {
+            cell("nuclei")
+                .and_then(|count| count.parse().ok())
+                .unwrap_or(0)
+        })
+    }
+
+    fn put_done(
+        &mut self,
+        field: &Field,
+        found: &FieldPrediction,
+        model: &str,
+        input: &str,
+        seconds: f64,
+    ) {
+        let pixels = found.classes.data().len().max(1) as f64;
+        let shares = (0..found.probabilities.len()).map(|class| {
+            let count = found
+                .classes
+                .data()
+                .iter()
+                .filter(|&&c| usize::from(c) == class)
+                .count();
+            format!("{:.6}", count as f64 / pixels)
+        });
+        let mut row = vec![field.name.clone(), "done".to_owned(), String::new()];
+        row.extend(shares);
+        let (height, width) = found.classes.size();
+        row.extend([
+            found.count.to_string(),
+            height.to_string(),
+            width.to_string(),
+            format!("{seconds:.2}"),
+        ]);
+        row.extend([
+            model.to_owned(),
+            env!("CARGO_PKG_VERSION").to_owned(),
+            input.to_owned(),
+        ]);
+        self.rows.insert(field.name.clone(), row);
+    }
+
+    fn put_failed(&mut self, name: &str, message: &str, model: &str, input: &str) {
+        let mut row = vec![name.to_owned(), "failed".to_owned(), message.to_owned()];
+        row.resize(self.header.len() - 3, String::new());
+        row.extend([
+            model.to_owned(),
+            env!("CARGO_PKG_VERSION").to_owned(),
+            input.to_owned(),
+        ]);
+        self.rows.insert(name.to_owned(), row);
+    }
+
+    fn save_now_and_then(&mut self) -> Result<(), ProjectError> {
+        if self.saved.elapsed() >= SAVE_EVERY {
+            self.save()
+        } else {
+            Ok(())
+        }
+    }
+
+    fn save(&mut self) -> Result<(), ProjectError> {
+        let mut text = csv::Writer::from_writer(Vec::new());
+        let written = text.write_record(&self.header).and_then(|()| {
+            self.rows
+                .values()
+                .try_for_each(|row| text.write_record(row))
+        });
+        let bytes = written
+            .map_err(|error| error.to_string())
+            .and_then(|()| text.into_inner().map_err(|error| error.to_string()));
+        let bytes = bytes.map_err(|error| {
+            ProjectError::Failed(format!("`{}` cannot be made: {error}", self.path.display()))
+        })?;
+        stainfree_image::write_atomic(&self.path, &bytes)?;
+        self.saved = Instant::now();
+        Ok(())
+    }
+}

@@ -1,0 +1,389 @@
+//! `prepare`: truth, labels and overlays of every field, the split, and `fields.csv`.
+//!
+//! Fields are independent: each is made on one thread, and its row is kept in `truth/rows/NAME.json`
+//! under a key of everything it was made from. So a second run, or one after an interruption, only
+//! makes what is missing or changed.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use stainfree_image::{Field, ImageError, write};
+use stainfree_objects::{IGNORED, NUCLEUS};
+
+use crate::config::{CytoplasmFrom, Scheme};
+use crate::fields::{self, FieldRow, Usable};
+use crate::pictures::overlay;
+use crate::split::{Part, SplitRule, split_groups};
+use crate::study::{Source, Study};
+use crate::truth::{self, NoTruth, TruthFiles};
+use crate::{GroupRule, Job, ProjectError};
+
+/// Changes whenever the same inputs would give other files; part of every key.
+const FORMAT: u32 = 1;
+
+/// What `prepare` did.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// One row a field, as in `fields.csv`.
+    pub rows: Vec<FieldRow>,
+    /// Fields that were made now.
+    pub made: usize,
+    /// Fields that had not changed.
+    pub kept: usize,
+    /// Fields that failed: name and sentence.
+    pub failed: Vec<(String, String)>,
+}
+
+impl Prepared {
+    /// Number of usable fields in a part of the split.
+    pub fn count(&self, part: Part) -> usize {
+        self.rows
+            .iter()
+            .filter(|row| row.split == Some(part))
+            .count()
+    }
+}
+
+/// Prepares the study: only what is new or changed since the last time.
+///
+/// A field that cannot be read or has wrong truth is reported, left out and counted; the rest goes on.
+///
+/// # Errors
+/// Images or truth folders that cannot be opened, nothing usable at all, a disk that cannot be
+/// written to, or [`ProjectError::Cancelled`].
+pub fn prepare(study: &Study, job: &Job) -> Result<Prepared, ProjectError> {
+    let source = study.source()?;
+    for problem in &source.dataset.problems {
+        job.progress.note(problem);
+    }
+    let files = TruthFiles::find(study)?;
+    let rule = GroupRule::parse(&study.config().split.group)?;
+    for folder in ["classes", "nuclei", "overlays", "rows"] {
+        let path = study.root().join("truth").join(folder);
+        std::fs::create_dir_all(&path).map_err(|error| ProjectError::write(&path, &error))?;
+    }
+
+    let total = source.dataset.fields.len();
+    let done = AtomicUsize::new(0);
+    let fatal: Mutex<Option<ProjectError>> = Mutex::new(None);
+    let halted = || job.cancel.is_stopped() || lock(&fatal).is_some();
+    let outcomes: Vec<Option<Outcome>> = job.run(|| {
+        source
+            .dataset
+            .fields
+            .par_iter()
+            .map(|field| {
+                if halted() {
+                    return None;
+                }
+                let outcome = match one_field(study, &source, &files, &rule, field) {
+                    Ok(outcome) => outcome,
+                    Err(error) => {
+                        lock(&fatal).get_or_insert(error);
+                        return None;
+                    }
+                };
+                job.progress
+                    .step(done.fetch_add(1, Ordering::SeqCst) + 1, total, &field.name);
+                Some(outcome)
+            })
+            .collect()
+    })?;
+    if let Some(error) = fatal
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+    {
+        return Err(error);
+    }
+    job.cancel.check()?;
+
+    let mut prepared = Prepared {
+        rows: Vec::with_capacity(total),
+        made: 0,
+        kept: 0,
+        failed: Vec::new(),
+    };
+    for outcome in outcomes.into_iter().flatten() {
+        prepared.made += usize::from(outcome.made && outcome.failed.is_none());
+        prepared.kept += usize::from(!outcome.made);
+        prepared.failed.extend(
+            outcome
+                .failed
+                .map(|sentence| (outcome.row.name.clone(), sentence)),
+        );
+        prepared.rows.push(outcome.row);
+    }
+    assign_parts(study, &mut prepared.rows)?;
+    fields::write(&study.root().join(fields::FILE_NAME), &prepared.rows)?;
+    if !prepared.rows.iter().any(FieldRow::is_usable) {
+        let first = prepared
+            .rows
+            .first()
+            .map_or("there are none".to_owned(), |row| {
+                format!("`{}`: {}", row.name, row.remarks)
+            });
+        return Err(ProjectError::Failed(format!(
+            "no field of `{}` is usable ({first}); see `{}`",
+            study.root().display(),
+            study.root().join(fields::FILE_NAME).display()
+        )));
+    }
+    Ok(prepared)
+}
+
+struct Outcome {
+    row: FieldRow,
+    made: bool,
+    failed: Option<String>,
+}
+
+/// A field's row and the key of all that it was made from.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    key: String,
+    row: FieldRow,
+}
+
+/// Makes one field; an error is one that no other field would survive either.
+fn one_field(
+    study: &Study,
+    source: &Source,
+    files: &TruthFiles,
+    rule: &GroupRule,
+    field: &Field,
+) -> Result<Outcome, ProjectError> {
+    let group = rule.group(field)?;
+    let left_out = |reason: String, failed: bool| Outcome {
+        row: FieldRow {
+            well: field.well.clone(),
+            site: field.site,
+            ..FieldRow::left_out(&field.name, &group, reason.clone())
+        },
+        made: true,
+        failed: failed.then_some(reason),
+    };
+    let key = match key(study, source, files, field) {
+        Ok(key) => key,
+        Err(error) => return Ok(left_out(error.to_string(), true)),
+    };
+    let row_path = study
+        .root()
+        .join("truth")
+        .join("rows")
+        .join(format!("{}.json", field.name));
+    if let Some(kept) = unchanged(study, field, &row_path, &key) {
+        return Ok(Outcome {
+            row: FieldRow { group, ..kept },
+            made: false,
+            failed: None,
+        });
+    }
+    let row = match make_field(study, source, files, field, &group) {
+        Ok(row) => row,
+        Err(NoTruth::Left(reason)) => return Ok(left_out(reason, false)),
+        // Where one field cannot be written, none can.
+        Err(NoTruth::Failed(
+            error @ (ProjectError::Image(ImageError::Write { .. }) | ProjectError::Write { .. }),
+        )) => {
+            return Err(error);
+        }
+        Err(NoTruth::Failed(error)) => return Ok(left_out(error.to_string(), true)),
+    };
+    let kept = Kept { key, row };
+    let text = serde_json::to_vec_pretty(&kept).map_err(|error| {
+        ProjectError::Failed(format!(
+            "the row of field `{}` cannot be kept: {error}",
+            field.name
+        ))
+    })?;
+    stainfree_image::write_atomic(&row_path, &text)?;
+    Ok(Outcome {
+        row: kept.row,
+        made: true,
+        failed: None,
+    })
+}
+
+/// The row of last time, if nothing it was made from has changed and its files are still there.
+fn unchanged(study: &Study, field: &Field, row_path: &Path, key: &str) -> Option<FieldRow> {
+    let kept: Kept = serde_json::from_slice(&std::fs::read(row_path).ok()?).ok()?;
+    let outputs = [
+        study.class_mask_path(&field.name),
+        study.nuclei_path(&field.name),
+        study.overlay_path(&field.name),
+    ];
+    (kept.key == key && outputs.iter().all(|path| path.is_file())).then_some(kept.row)
+}
+
+/// A hash of the choices and of size and time of every file the field's truth depends on.
+fn key(
+    study: &Study,
+    source: &Source,
+    files: &TruthFiles,
+    field: &Field,
+) -> Result<String, ProjectError> {
+    let mut inputs: Vec<PathBuf> = files.of(&field.name).map(Path::to_owned).collect();
+    let (channel, z) = source.brightfield.planes_of(field)?[0];
+    inputs.extend(
+        field.planes[channel][z]
+            .iter()
+            .map(|plane| plane.path.clone()),
+    );
+    for channel in [source.nucleus, source.cytoplasm].into_iter().flatten() {
+        inputs.extend(
+            field.planes[channel]
+                .iter()
+                .flatten()
+                .map(|plane| plane.path.clone()),
+        );
+    }
+    inputs.sort();
+    inputs.dedup();
+    let config = study.config();
+    let mut hash = Sha256::new();
+    hash.update(FORMAT.to_le_bytes());
+    // Both sections are plain data: turning them into text cannot fail.
+    hash.update(toml::to_string(&config.images).unwrap_or_default());
+    hash.update(toml::to_string(&config.truth).unwrap_or_default());
+    hash.update(field.pixel_um.unwrap_or(0.0).to_le_bytes());
+    for path in inputs {
+        let facts = std::fs::metadata(&path).map_err(|error| ProjectError::read(&path, &error))?;
+        let time = facts
+            .modified()
+            .ok()
+            .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+        hash.update(path.as_os_str().as_encoded_bytes());
+        hash.update(facts.len().to_le_bytes());
+        hash.update(time.map_or(0, |time| time.as_nanos()).to_le_bytes());
+    }
+    Ok(hash
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
+}
+
+fn make_field(
+    study: &Study,
+    source: &Source,
+    files: &TruthFiles,
+    field: &Field,
+    group: &str,
+) -> Result<FieldRow, NoTruth> {
+    let brightfield = source.brightfield.read(field)?;
+    let size = brightfield[0].size();
+    let truth = truth::make(study, source, files, field, size)?;
+
+    let note = |what: &str| write::Note {
+        text: format!(
+            "stainfree {} {what} of field {}",
+            env!("CARGO_PKG_VERSION"),
+            field.name
+        ),
+        pixel_um: field.pixel_um,
+    };
+    write::class_mask(
+        &study.class_mask_path(&field.name),
+        &truth.classes,
+        &note("truth: class mask"),
+    )?;
+    write::labels(
+        &study.nuclei_path(&field.name),
+        &truth.nuclei,
+        &note("truth: nuclei"),
+    )?;
+    write::png_rgb(
+        &study.overlay_path(&field.name),
+        &overlay(
+            &brightfield[0].to_f32(),
+            &truth.classes,
+            &study.config().truth.classes,
+        )?,
+    )?;
+
+    let mut counts = [0usize; 256];
+    for &class in truth.classes.data() {
+        counts[class as usize] += 1;
+    }
+    let pixels = truth.classes.data().len();
+    let kept = (pixels - counts[IGNORED as usize]).max(1) as f64;
+    let config = &study.config().truth;
+    let has_cytoplasm = config.scheme == Scheme::A && config.classes.len() > 2;
+    let mut remarks: Vec<String> = truth
+        .verdicts
+        .iter()
+        .map(|(stain, verdict)| format!("{stain} {}: {}", verdict.word, verdict.reason))
+        .collect();
+    let mut usable = !truth.verdicts.iter().any(|(_, verdict)| verdict.unusable);
+    if counts[IGNORED as usize] == pixels {
+        usable = false;
+        remarks.push("every pixel is ignored".to_owned());
+    } else if counts[NUCLEUS as usize] == 0 && truth.verdicts.is_empty() {
+        remarks.push("no nucleus in the truth".to_owned());
+    }
+    if config.cytoplasm_from() == CytoplasmFrom::Nothing && has_cytoplasm && counts[2] == 0 {
+        remarks.push("no cytoplasm in the truth".to_owned());
+    }
+    Ok(FieldRow {
+        name: field.name.clone(),
+        group: group.to_owned(),
+        well: field.well.clone(),
+        site: field.site,
+        split: None,
+        usable: if usable { Usable::Yes } else { Usable::No },
+        remarks: remarks.join("; "),
+        height: size.0,
+        width: size.1,
+        pixel_um: field.pixel_um,
+        nuclei: truth.count,
+        nucleus_share: rounded(counts[NUCLEUS as usize] as f64 / kept),
+        cytoplasm_share: has_cytoplasm.then(|| rounded(counts[2] as f64 / kept)),
+        ignored_share: rounded(counts[IGNORED as usize] as f64 / pixels.max(1) as f64),
+        nucleus_threshold: truth.nucleus_threshold.map(rounded),
+        cytoplasm_threshold: truth.cytoplasm_threshold.map(rounded),
+    })
+}
+
+/// Six digits are more than any share or threshold deserves, and keep the table readable.
+fn rounded(value: f64) -> f64 {
+    (value * 1e6).round() / 1e6
+}
+
+/// Gives every usable field its part of the split.
+fn assign_parts(study: &Study, rows: &mut [FieldRow]) -> Result<(), ProjectError> {
+    let split = &study.config().split;
+    let groups: Vec<String> = rows
+        .iter()
+        .filter(|row| row.is_usable())
+        .map(|row| row.group.clone())
+        .collect();
+    let rule = SplitRule {
+        fractions: split.fractions,
+        seed: split.seed,
+        test_groups: &split.test_groups,
+    };
+    let parts: BTreeMap<String, Part> = if groups.is_empty() {
+        BTreeMap::new()
+    } else {
+        split_groups(&groups, &rule)?
+    };
+    for row in rows {
+        row.split = if row.is_usable() {
+            parts.get(&row.group).copied()
+        } else {
+            None
+        };
+    }
+    Ok(())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,103 @@
+//! How a long call reports what it does, and how it is asked to stop.
+//!
+//! Nothing in this crate prints: the caller passes something that implements [`Progress`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::ProjectError;
+
+/// Receives the progress of a long call; called from several threads at once.
+pub trait Progress: Sync {
+    /// `done` of `total` units of work are finished; `message` says what the last one was.
+    fn step(&self, done: usize, total: usize, message: &str);
+
+    /// Something worth telling the user that is neither progress nor an error.
+    fn note(&self, message: &str);
+}
+
+/// Progress that nobody looks at.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Progress for Silent {
+    fn step(&self, _done: usize, _total: usize, _message: &str) {}
+    fn note(&self, _message: &str) {}
+}
+
+/// A flag that asks every call holding a clone of it to stop after its current unit of work.
+#[derive(Clone, Debug, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// A flag that is not set.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks for a stop.
+    pub fn stop(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether a stop was asked for.
+    pub fn is_stopped(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    /// `Err(Cancelled)` once a stop was asked for.
+    ///
+    /// # Errors
+    /// [`ProjectError::Cancelled`].
+    pub fn check(&self) -> Result<(), ProjectError> {
+        if self.is_stopped() {
+            Err(ProjectError::Cancelled)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The bare flag, for calls that take one.
+    pub fn flag(&self) -> &AtomicBool {
+        &self.0
+    }
+}
+
+/// What every long call is given: where to report, when to stop, how many threads to use.
+#[derive(Clone, Copy)]
+pub struct Job<'a> {
+    /// Where progress and notes go.
+    pub progress: &'a dyn Progress,
+    /// When to stop.
+    pub cancel: &'a Cancel,
+    /// Threads to use; at least 1. The results do not depend on it.
+    pub threads: usize,
+}
+
+impl<'a> Job<'a> {
+    /// A job on `threads` threads.
+    pub fn new(progress: &'a dyn Progress, cancel: &'a Cancel, threads: usize) -> Self {
+        Self {
+            progress,
+            cancel,
+            threads: threads.max(1),
+        }
+    }
+
+    /// Runs `work` on this job's threads.
+    ///
+    /// # Errors
+    /// Where the system gives no threads.
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, ProjectError> {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(self.threads)
+            .build()
+            .map_err(|error| {
+                ProjectError::Failed(format!(
+                    "the system gives no {} threads ({error}); ask for fewer",
+                    self.threads
+                ))
+            })?;
+        Ok(pool.install(work))
+    }
+}

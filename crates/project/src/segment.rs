@@ -1,0 +1,193 @@
+//! `segment`: labels from stains by the classical method alone, without a study.
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rayon::prelude::*;
+use stainfree_image::{Dataset, Field, ImageError, OpenOptions, write};
+use stainfree_objects::{StainSettings, cells_from_nuclei, segment_cytoplasm, segment_nuclei};
+
+use crate::study::{find_channel, keep_images_only};
+use crate::{Job, ProjectError, new};
+
+/// What to segment and how.
+#[derive(Clone, Debug)]
+pub struct SegmentOptions {
+    /// Plates, folders or files.
+    pub inputs: Vec<PathBuf>,
+    /// Folder for `NAME.tif` and `cells/NAME.tif`.
+    pub out: PathBuf,
+    /// Channel of the nuclear stain; `None` = the only one, or the one whose name says so.
+    pub channel: Option<String>,
+    /// Channel of the cytoplasmic stain; `None` = no cells.
+    pub cytoplasm: Option<String>,
+    /// Pixel size in um that overrides the images'.
+    pub pixel_um: Option<f64>,
+    /// Settings of the nuclear stain.
+    pub nuclei: StainSettings,
+    /// Settings of the cytoplasmic stain.
+    pub cells: StainSettings,
+}
+
+/// What was segmented.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Segmented {
+    /// Fields that were written.
+    pub fields: usize,
+    /// Nuclei in them.
+    pub nuclei: usize,
+    /// What failed, a sentence each.
+    pub failed: Vec<String>,
+}
+
+/// Opens several inputs: folders and plates one by one, single files together.
+///
+/// Inputs that cannot be opened are returned as sentences.
+pub(crate) fn open_inputs(
+    inputs: &[PathBuf],
+    pixel_um: Option<f64>,
+) -> (Vec<Dataset>, Vec<String>) {
+    let options = OpenOptions {
+        pixel_um,
+        ..OpenOptions::default()
+    };
+    let (mut sets, mut failed) = (Vec::new(), Vec::new());
+    for input in inputs {
+        match stainfree_image::open(input, &options) {
+            Ok(mut set) => {
+                keep_images_only(&mut set);
+                sets.push(set);
+            }
+            Err(error) => failed.push(error.to_string()),
+        }
+    }
+    (sets, failed)
+}
+
+/// Labels of nuclei (and cells) of every field of the inputs.
+///
+/// # Errors
+/// No input can be opened, a named channel does not exist, the folder cannot be written, or
+/// [`ProjectError::Cancelled`].
+pub fn segment(options: &SegmentOptions, job: &Job) -> Result<Segmented, ProjectError> {
+    for settings in [&options.nuclei, &options.cells] {
+        settings
+            .check()
+            .map_err(|error| ProjectError::Usage(error.to_string()))?;
+    }
+    let (sets, failed) = open_inputs(&options.inputs, options.pixel_um);
+    if let (true, Some(first)) = (sets.is_empty(), failed.first()) {
+        return Err(ProjectError::Failed(first.clone()));
+    }
+    let mut work: Vec<(&Field, usize, Option<usize>)> = Vec::new();
+    for set in &sets {
+        for problem in &set.problems {
+            job.progress.note(problem);
+        }
+        let nucleus = match &options.channel {
+            Some(name) => find_channel(set, name).map_err(ProjectError::Failed)?,
+            None => new::guess_nucleus(&set.channels).ok_or_else(|| {
+                let known: Vec<String> = set.channels.iter().map(|name| format!("`{name}`")).collect();
+                ProjectError::Failed(format!(
+                    "no channel of `{}` looks like a nuclear stain (channels: {}); name it with `--channel`",
+                    set.root.display(),
+                    known.join(", ")
+                ))
+            })?,
+        };
+        let cytoplasm = options
+            .cytoplasm
+            .as_deref()
+            .map(|name| find_channel(set, name))
+            .transpose()
+            .map_err(ProjectError::Failed)?;
+        work.extend(set.fields.iter().map(|field| (field, nucleus, cytoplasm)));
+    }
+    let cells_folder = options.out.join("cells");
+    let folder = if options.cytoplasm.is_some() {
+        &cells_folder
+    } else {
+        &options.out
+    };
+    std::fs::create_dir_all(folder).map_err(|error| ProjectError::write(folder, &error))?;
+
+    let done = AtomicUsize::new(0);
+    let fatal: Mutex<Option<ProjectError>> = Mutex::new(None);
+    let results: Vec<Result<usize, String>> = job.run(|| {
+        work.par_iter()
+            .map(|&(field, nucleus, cytoplasm)| {
+                if job.cancel.is_stopped() || fatal.lock().is_ok_and(|error| error.is_some()) {
+                    return Err(String::new());
+                }
+                let result = one_field(field, nucleus, cytoplasm, options);
+                job.progress.step(
+                    done.fetch_add(1, Ordering::SeqCst) + 1,
+                    work.len(),
+                    &field.name,
+                );
+                result.map_err(|error| {
+                    let sentence = error.to_string();
+                    if matches!(error, ProjectError::Image(ImageError::Write { .. }))
+                        && let Ok(mut first) = fatal.lock()
+                    {
+                        first.get_or_insert(error);
+                    }
+                    sentence
+                })
+            })
+            .collect()
+    })?;
+    if let Ok(Some(error)) = fatal.into_inner() {
+        return Err(error);
+    }
+    job.cancel.check()?;
+    let mut segmented = Segmented {
+        failed,
+        ..Segmented::default()
+    };
+    for result in results {
+        match result {
+            Ok(nuclei) => {
+                segmented.fields += 1;
+                segmented.nuclei += nuclei;
+            }
+            Err(sentence) => segmented.failed.push(sentence),
+        }
+    }
+    Ok(segmented)
+}
+
+fn one_field(
+    field: &Field,
+    nucleus: usize,
+    cytoplasm: Option<usize>,
+    options: &SegmentOptions,
+) -> Result<usize, ProjectError> {
+    let in_field = |error: stainfree_objects::ObjectsError| {
+        ProjectError::Failed(format!("field `{}`: {error}", field.name))
+    };
+    let stain = crate::truth::read_middle(field, nucleus)?.to_f32();
+    let found = segment_nuclei(&stain, field.pixel_um, &options.nuclei).map_err(in_field)?;
+    let note = |what: &str| write::Note {
+        text: format!(
+            "stainfree {} classical {what} of field {}",
+            env!("CARGO_PKG_VERSION"),
+            field.name
+        ),
+        pixel_um: field.pixel_um,
+    };
+    let name = format!("{}.tif", field.name);
+    write::labels(&options.out.join(&name), &found.labels, &note("nuclei"))?;
+    if let Some(channel) = cytoplasm {
+        let stain = crate::truth::read_middle(field, channel)?.to_f32();
+        let area = segment_cytoplasm(&stain, field.pixel_um, &options.cells).map_err(in_field)?;
+        let cells = cells_from_nuclei(&found.labels, &area.mask, &area.flat).map_err(in_field)?;
+        write::labels(
+            &options.out.join("cells").join(&name),
+            &cells,
+            &note("cells"),
+        )?;
+    }
+    Ok(found.count)
+}

@@ -1,0 +1,348 @@
+//! A study on disk: its folder, its choices, its images.
+
+use std::path::{Component, Path, PathBuf};
+
+use stainfree_image::{Dataset, Field, OpenOptions, Plane};
+
+use crate::ProjectError;
+use crate::config::{self, Config};
+use crate::fields::{self, FieldRow};
+use crate::names::nearest;
+
+/// Name of a model where none is given.
+pub const DEFAULT_MODEL: &str = "model";
+
+/// An opened study.
+#[derive(Clone, Debug)]
+pub struct Study {
+    root: PathBuf,
+    config: Config,
+}
+
+impl Study {
+    /// Opens the study in `root`.
+    ///
+    /// # Errors
+    /// The folder is no study, or its `stainfree.toml` has an error.
+    pub fn open(root: &Path) -> Result<Self, ProjectError> {
+        let path = root.join(config::FILE_NAME);
+        let text = std::fs::read_to_string(&path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => {
+                ProjectError::NotAStudy(root.to_owned())
+            }
+            _ => ProjectError::read(&path, &error),
+        })?;
+        Ok(Self {
+            root: root.to_owned(),
+            config: config::parse(&text, &path)?,
+        })
+    }
+
+    /// The study's folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The study's choices.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The study's `stainfree.toml`.
+    pub fn config_path(&self) -> PathBuf {
+        self.root.join(config::FILE_NAME)
+    }
+
+    /// A path of the config, made relative to the study.
+    pub fn resolve(&self, path: &Path) -> PathBuf {
+        self.root.join(path)
+    }
+
+    /// `truth/classes/NAME.tif`.
+    pub fn class_mask_path(&self, name: &str) -> PathBuf {
+        self.root
+            .join("truth")
+            .join("classes")
+            .join(format!("{name}.tif"))
+    }
+
+    /// `truth/nuclei/NAME.tif`.
+    pub fn nuclei_path(&self, name: &str) -> PathBuf {
+        self.root
+            .join("truth")
+            .join("nuclei")
+            .join(format!("{name}.tif"))
+    }
+
+    /// `truth/overlays/NAME.png`.
+    pub fn overlay_path(&self, name: &str) -> PathBuf {
+        self.root
+            .join("truth")
+            .join("overlays")
+            .join(format!("{name}.png"))
+    }
+
+    /// `models/NAME`.
+    pub fn model_path(&self, name: &str) -> PathBuf {
+        self.root.join("models").join(name)
+    }
+
+    /// `runs/NAME`: what a training needs to go on, and what came of it.
+    pub fn run_path(&self, name: &str) -> PathBuf {
+        self.root.join("runs").join(name)
+    }
+
+    /// Names of the study's finished models, sorted.
+    pub fn models(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.root.join("models"))
+            .into_iter()
+            .flatten()
+            .filter_map(Result::ok);
+        let mut names: Vec<String> = entries
+            .filter(|entry| entry.path().join("model.toml").is_file())
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// The model to use where none is named: the only one, else `model`.
+    pub fn only_model(&self) -> String {
+        match self.models().as_slice() {
+            [only] => only.clone(),
+            _ => DEFAULT_MODEL.to_owned(),
+        }
+    }
+
+    /// The rows of `fields.csv`.
+    ///
+    /// # Errors
+    /// The study is not prepared, or the table is damaged.
+    pub fn fields(&self) -> Result<Vec<FieldRow>, ProjectError> {
+        let path = self.root.join(fields::FILE_NAME);
+        if !path.exists() {
+            return Err(ProjectError::Failed(format!(
+                "`{}` is not prepared: it has no `{}`; run `stainfree prepare {0}` first",
+                self.root.display(),
+                fields::FILE_NAME
+            )));
+        }
+        fields::read(&path)
+    }
+
+    /// Opens the study's images.
+    ///
+    /// # Errors
+    /// No images where the config says, or channels it names are not there.
+    pub fn source(&self) -> Result<Source, ProjectError> {
+        let images = &self.config.images;
+        let path = self.resolve(&images.path);
+        let mut dataset = stainfree_image::open(
+            &path,
+            &OpenOptions {
+                pixel_um: images.pixel_um,
+                ..OpenOptions::default()
+            },
+        )?;
+        keep_images_only(&mut dataset);
+        let find = |key: &str, name: &str| {
+            find_channel(&dataset, name).map_err(|message| ProjectError::Config {
+                path: self.config_path(),
+                line: None,
+                message: format!("{message}; set `{key}` to one of them"),
+            })
+        };
+        let brightfield = images
+            .brightfield
+            .iter()
+            .map(|name| find("images.brightfield", name))
+            .collect::<Result<Vec<_>, _>>()?;
+        let stain = |key: &str, name: &Option<String>| {
+            name.as_deref().map(|name| find(key, name)).transpose()
+        };
+        Ok(Source {
+            brightfield: Brightfield {
+                channels: brightfield,
+                planes: images.planes.clone(),
+            },
+            nucleus: stain("truth.nucleus", &self.config.truth.nucleus)?,
+            cytoplasm: stain("truth.cytoplasm", &self.config.truth.cytoplasm)?,
+            dataset,
+        })
+    }
+}
+
+/// A study's images and where its channels lie in them.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The images.
+    pub dataset: Dataset,
+    /// Which planes are brightfield.
+    pub brightfield: Brightfield,
+    /// Index of the nuclear stain's channel.
+    pub nucleus: Option<usize>,
+    /// Index of the cytoplasmic stain's channel.
+    pub cytoplasm: Option<usize>,
+}
+
+/// Which planes of a field are its brightfield.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Brightfield {
+    /// One channel, or three that are the planes.
+    pub channels: Vec<usize>,
+    /// z from 1 within the one channel; empty = all where there are three, else the middle one.
+    pub planes: Vec<usize>,
+}
+
+impl Brightfield {
+    /// `(channel, z)` of each plane, z from 0: one or three.
+    ///
+    /// # Errors
+    /// The field lacks a plane that the rule asks for.
+    pub fn planes_of(&self, field: &Field) -> Result<Vec<(usize, usize)>, ProjectError> {
+        let depth = |channel: usize| field.planes.get(channel).map_or(0, Vec::len);
+        let mut chosen = Vec::new();
+        for &channel in &self.channels {
+            let count = depth(channel);
+            if count == 0 {
+                return Err(ProjectError::Failed(format!(
+                    "field `{}` has no brightfield plane",
+                    field.name
+                )));
+            }
+            if self.channels.len() > 1 {
+                let z = self.planes.first().map_or(count / 2, |z| z - 1);
+                chosen.push((channel, z));
+            } else if self.planes.is_empty() {
+                if count == 3 {
+                    chosen.extend((0..3).map(|z| (channel, z)))
+                } else {
+                    chosen.push((channel, (count - 1) / 2))
+                }
+            } else {
+                chosen.extend(self.planes.iter().map(|z| (channel, z - 1)));
+            }
+        }
+        for &(channel, z) in &chosen {
+            if field.planes[channel].get(z).is_none_or(Option::is_none) {
+                return Err(ProjectError::Failed(format!(
+                    "field `{}` has no brightfield plane {} (it has {}); choose others or leave the field out",
+                    field.name,
+                    z + 1,
+                    depth(channel)
+                )));
+            }
+        }
+        Ok(chosen)
+    }
+
+    /// Reads the brightfield planes of `field`: one or three of the same size.
+    ///
+    /// # Errors
+    /// A plane is missing, unreadable or of another size.
+    pub fn read(&self, field: &Field) -> Result<Vec<Plane>, ProjectError> {
+        let mut planes: Vec<Plane> = Vec::new();
+        for (channel, z) in self.planes_of(field)? {
+            let plane = field.read(channel, z)?;
+            if let Some(first) = planes.first()
+                && first.size() != plane.size()
+            {
+                let ((h0, w0), (h, w)) = (first.size(), plane.size());
+                return Err(ProjectError::Failed(format!(
+                    "the brightfield planes of field `{}` differ in size ({h0} x {w0} and {h} x {w}); export them again",
+                    field.name
+                )));
+            }
+            planes.push(plane);
+        }
+        Ok(planes)
+    }
+}
+
+/// Index of the channel called `name` (case does not matter where that is unambiguous), or the
+/// sentence that lists the choices.
+pub(crate) fn find_channel(dataset: &Dataset, name: &str) -> Result<usize, String> {
+    if let Some(index) = dataset.channels.iter().position(|channel| channel == name) {
+        return Ok(index);
+    }
+    let alike: Vec<usize> = (0..dataset.channels.len())
+        .filter(|&i| dataset.channels[i].to_lowercase() == name.to_lowercase())
+        .collect();
+    if let [index] = alike[..] {
+        return Ok(index);
+    }
+    let known: Vec<String> = dataset
+        .channels
+        .iter()
+        .map(|channel| format!("`{channel}`"))
+        .collect();
+    let hint = nearest(name, dataset.channels.iter().map(String::as_str))
+        .map_or(String::new(), |near| format!(", did you mean `{near}`?"));
+    Err(format!(
+        "`{}` has no channel `{name}` (channels: {}){hint}",
+        dataset.root.display(),
+        known.join(", ")
+    ))
+}
+
+/// Drops the fields that are the truth of another field of the same folder.
+pub(crate) fn keep_images_only(dataset: &mut Dataset) {
+    let names: std::collections::BTreeSet<String> = dataset
+        .fields
+        .iter()
+        .map(|field| field.name.clone())
+        .collect();
+    dataset.fields.retain(|field| {
+        !stainfree_image::truth_stem(&field.name).is_some_and(|base| names.contains(base))
+    });
+}
+
+/// `target` as seen from `folder`, where both lie under one folder that is not the root.
+pub(crate) fn relative_to(target: &Path, folder: &Path) -> PathBuf {
+    let target_parts: Vec<Component> = target.components().collect();
+    let folder_parts: Vec<Component> = folder.components().collect();
+    let shared = target_parts
+        .iter()
+        .zip(&folder_parts)
+        .take_while(|(a, b)| a == b)
+        .count();
+    let named = target_parts[..shared]
+        .iter()
+        .filter(|part| matches!(part, Component::Normal(_)))
+        .count();
+    if named == 0 {
+        return target.to_owned();
+    }
+    let mut relative: PathBuf =
+        std::iter::repeat_n(Component::ParentDir, folder_parts.len() - shared).collect();
+    relative.extend(&target_parts[shared..]);
+    if relative.as_os_str().is_empty() {
+        PathBuf::from(".")
+    } else {
+        relative
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_relative_only_within_one_tree() {
+        let relative =
+            |target: &str, folder: &str| relative_to(Path::new(target), Path::new(folder));
+        assert_eq!(
+            relative("/data/plate", "/data/work/study"),
+            Path::new("../../plate")
+        );
+        assert_eq!(
+            relative("/data/study/images", "/data/study"),
+            Path::new("images")
+        );
+        assert_eq!(relative("/data/study", "/data/study"), Path::new("."));
+        assert_eq!(
+            relative("/mnt/plate", "/home/study"),
+            Path::new("/mnt/plate")
+        );
+    }
+}

@@ -1,0 +1,518 @@
+//! `train`: a model from the study's training fields.
+//!
+//! Here: which fields, which recipe, which start, where files go. The training itself is
+//! [`stainfree_network::train`]. Everything it needs to go on lies in `runs/NAME`; the finished model
+//! is `models/NAME`.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use stainfree_image::{Field, Image, read_class_mask, write};
+use stainfree_network::input::{InputSpec, Preprocessing};
+use stainfree_network::model::{FORMAT, Model, ModelInfo, TrainingRecord};
+use stainfree_network::recipe::{Length, Recipe};
+use stainfree_network::train::{
+    self as network, Ending, Observer, Picture, RawField, StepReport, TrainJob, TrainingData,
+    ValidationReport,
+};
+use stainfree_network::{Encoder, Graph, Isa, Parameters, UnetSpec, weights};
+
+use crate::fields::FieldRow;
+use crate::study::{Source, Study};
+use crate::{Job, Part, ProjectError, pictures, recipe};
+
+/// File in a model's folder that says which channels it was trained on.
+pub const INPUT_FILE: &str = "input.toml";
+
+/// Memory for normalised fields unless told otherwise, bytes.
+const CACHE_BYTES: usize = 512 << 20;
+/// Memory of the network while validating unless told otherwise, bytes.
+const VALIDATION_BYTES: usize = 1 << 30;
+/// Steps between checkpoints: at most about a minute of work on two cores.
+const CHECKPOINT_EVERY: u64 = 25;
+/// Validation windows of which a picture is made now and then.
+const PICTURES: usize = 4;
+
+/// What the command line says about a training; `None` leaves it to `stainfree.toml`.
+#[derive(Clone, Debug, Default)]
+pub struct TrainOptions {
+    /// Name of the model.
+    pub name: String,
+    /// Recipe: a name or a file.
+    pub recipe: Option<String>,
+    /// Encoder by name.
+    pub encoder: Option<String>,
+    /// Factor on all channel counts.
+    pub width: Option<f64>,
+    /// Encoder weights: `auto`, `none` or a file.
+    pub weights: Option<String>,
+    /// How long.
+    pub length: Option<Length>,
+    /// Crops a step.
+    pub batch: Option<usize>,
+    /// Side of a crop in pixels.
+    pub crop: Option<usize>,
+    /// Seed of the training.
+    pub seed: Option<u64>,
+    /// Go on where an interrupted training stood.
+    pub resume: bool,
+    /// Cap on memory for normalised fields and validation, bytes.
+    pub memory: Option<usize>,
+}
+
+/// A finished training.
+#[derive(Clone, Debug)]
+pub struct Trained {
+    /// The model's folder.
+    pub model: PathBuf,
+    /// Steps done.
+    pub steps: u64,
+    /// The step whose weights were kept.
+    pub chosen_step: u64,
+    /// What they were chosen by.
+    pub chosen_value: Option<f64>,
+    /// Wall time in seconds.
+    pub seconds: f64,
+}
+
+/// Which channels and planes a model reads, by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputChannels {
+    /// One channel, or three that are the planes.
+    pub brightfield: Vec<String>,
+    /// z from 1; empty = all where there are three, else the middle one.
+    pub planes: Vec<usize>,
+}
+
+/// Trains a model on the study's training fields and writes `models/NAME`.
+///
+/// # Errors
+/// The study is not prepared, the model exists, the recipe cannot be followed, a file cannot be read
+/// or written; [`ProjectError::Cancelled`] after a stop, with everything kept that `resume` needs.
+pub fn train(study: &Study, options: &TrainOptions, job: &Job) -> Result<Trained, ProjectError> {
+    check_name(&options.name)?;
+    let folder = study.model_path(&options.name);
+    let run = study.run_path(&options.name);
+    if folder.join("model.toml").exists() && !options.resume {
+        return Err(ProjectError::Failed(format!(
+            "the model `{}` exists; train under another `--name`, or delete the folder first",
+            folder.display()
+        )));
+    }
+    let recipe = chosen_recipe(study, options)?;
+    let source = study.source()?;
+    let rows = study.fields()?;
+    let training = StudyFields::of(study, &source, &rows, Part::Train)?;
+    let validation = StudyFields::of(study, &source, &rows, Part::Validation)?;
+    let planes = training.planes()?;
+
+    let classes = study.config().truth.classes.clone();
+    let network = UnetSpec {
+        encoder: recipe.encoder,
+        width: recipe.width,
+        classes: classes.len(),
+    };
+    let graph = Graph::unet(&network).map_err(|error| ProjectError::Failed(error.to_string()))?;
+    let mut start = Parameters::initialise(&graph, recipe.seed);
+    let imported = pretrained(study, options, &recipe, &graph, &mut start, job)?;
+    let input = InputSpec {
+        planes,
+        normalisation: recipe.normalisation.clone(),
+        preprocessing: imported
+            .map_or_else(Preprocessing::centred, |source| (source.preprocessing)()),
+    };
+    let isa = Isa::choose().map_err(ProjectError::Failed)?;
+    std::fs::create_dir_all(&run).map_err(|error| ProjectError::write(&run, &error))?;
+
+    let mut observer = Watcher {
+        job: *job,
+        run: &run,
+        classes: &classes,
+        best: None,
+    };
+    let outcome = network::train(
+        &TrainJob {
+            graph: &graph,
+            start: &start,
+            recipe: &recipe,
+            input: &input,
+            training: &training,
+            validation: &validation,
+            folder: &run,
+            resume: options.resume,
+            threads: job.threads,
+            isa,
+            cache_bytes: options.memory.map_or(CACHE_BYTES, |cap| cap / 2),
+            memory: Some(options.memory.map_or(VALIDATION_BYTES, |cap| cap / 2)),
+            checkpoint_every: CHECKPOINT_EVERY,
+            pictures: PICTURES,
+        },
+        &mut observer,
+        job.cancel.flag(),
+    )?;
+    if outcome.ending == Ending::Cancelled {
+        return Err(ProjectError::Cancelled);
+    }
+
+    let config = std::fs::read(study.config_path())
+        .map_err(|error| ProjectError::read(&study.config_path(), &error))?;
+    let hashes = BTreeMap::from([
+        ("data".to_owned(), hash_of_data(study, &rows)?),
+        (
+            "config".to_owned(),
+            stainfree_network::model::sha256(&config),
+        ),
+    ]);
+    let mut model = Model {
+        info: ModelInfo {
+            format: FORMAT,
+            program: format!("stainfree {}", env!("CARGO_PKG_VERSION")),
+            classes,
+            pixel_um: training.pixel_um(),
+            pretrained: imported.map(|source| source.name.to_owned()),
+            network,
+            input,
+            recipe,
+            training: TrainingRecord {
+                steps: outcome.steps,
+                chosen_step: outcome.chosen_step,
+                chosen_value: outcome.chosen_value,
+                fields: training.len(),
+                seconds: outcome.seconds,
+            },
+            scores: BTreeMap::new(),
+            hashes,
+        },
+        graph,
+        parameters: outcome.parameters,
+    };
+    std::fs::create_dir_all(&folder).map_err(|error| ProjectError::write(&folder, &error))?;
+    let channels = InputChannels {
+        brightfield: study.config().images.brightfield.clone(),
+        planes: study.config().images.planes.clone(),
+    };
+    // Plain lists of names and numbers: turning them into text cannot fail.
+    let text = toml::to_string(&channels).unwrap_or_default();
+    stainfree_image::write_atomic(&folder.join(INPUT_FILE), text.as_bytes())?;
+    let log = run.join("log.jsonl");
+    let log_bytes = std::fs::read(&log).map_err(|error| ProjectError::read(&log, &error))?;
+    stainfree_image::write_atomic(&folder.join("log.jsonl"), &log_bytes)?;
+    // `model.toml` is written last: a folder that has one is complete.
+    model.save(&folder)?;
+    Ok(Trained {
+        model: folder,
+        steps: outcome.steps,
+        chosen_step: outcome.chosen_step,
+        chosen_value: outcome.chosen_value,
+        seconds: outcome.seconds,
+    })
+}
+
+/// The recipe of the study, changed by the command line.
+fn chosen_recipe(study: &Study, options: &TrainOptions) -> Result<Recipe, ProjectError> {
+    let mut training = study.config().training.clone();
+    if let Some(name) = &options.recipe {
+        // A file named on the command line is where the user stands, not beside the study.
+        let path = Path::new(name);
+        training.recipe = if Recipe::named(name).is_none() && path.is_file() {
+            std::path::absolute(path)
+                .map_err(|error| ProjectError::read(path, &error))?
+                .to_string_lossy()
+                .into_owned()
+        } else {
+            name.clone()
+        };
+    }
+    let mut recipe = recipe::load(study.root(), &training, &study.config_path())?;
+    if let Some(name) = &options.encoder {
+        recipe.encoder = Encoder::parse(name).ok_or_else(|| {
+            let known: Vec<&str> = Encoder::ALL.iter().map(|encoder| encoder.name()).collect();
+            ProjectError::Usage(format!(
+                "no encoder is called `{name}` (encoders: {})",
+                known.join(", ")
+            ))
+        })?;
+    }
+    recipe.width = options.width.unwrap_or(recipe.width);
+    recipe.length = options.length.unwrap_or(recipe.length);
+    recipe.batch = options.batch.unwrap_or(recipe.batch);
+    recipe.crop = options.crop.unwrap_or(recipe.crop);
+    recipe.seed = options.seed.unwrap_or(recipe.seed);
+    Ok(recipe)
+}
+
+/// Loads encoder weights where the study asks for them, and says what the training starts from.
+fn pretrained(
+    study: &Study,
+    options: &TrainOptions,
+    recipe: &Recipe,
+    graph: &Graph,
+    start: &mut Parameters,
+    job: &Job,
+) -> Result<Option<&'static weights::Source>, ProjectError> {
+    let wanted = options
+        .weights
+        .as_deref()
+        .unwrap_or(&study.config().training.weights);
+    let path = match wanted {
+        "none" => None,
+        // Published weights are of full width.
+        "auto" if recipe.width != 1.0 => None,
+        "auto" => weights::find(
+            recipe.encoder.name(),
+            &weights::search_folders(data_folder().as_deref()),
+        )
+        .map(|(path, _)| path),
+        file if options.weights.is_some() => Some(PathBuf::from(file)),
+        file => Some(study.resolve(Path::new(file))),
+    };
+    let Some(path) = path else {
+        job.progress
+            .note("the network starts from nothing (no encoder weights)");
+        return Ok(None);
+    };
+    let imported = weights::load_encoder(graph, start, &path, None)?;
+    job.progress.note(&format!(
+        "the encoder starts from `{}` ({})",
+        path.display(),
+        imported.source.name
+    ));
+    Ok(Some(imported.source))
+}
+
+/// The user's folder for data of this program, where the system says where that is.
+pub fn data_folder() -> Option<PathBuf> {
+    let variable = |name: &str| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    variable("XDG_DATA_HOME")
+        .or_else(|| variable("LOCALAPPDATA"))
+        .or_else(|| variable("HOME").map(|home| home.join(".local").join("share")))
+        .map(|folder| folder.join("stainfree"))
+}
+
+/// A model's name is the name of a folder.
+fn check_name(name: &str) -> Result<(), ProjectError> {
+    let plain = !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\\', ':']);
+    if plain {
+        return Ok(());
+    }
+    Err(ProjectError::Usage(format!(
+        "`{name}` is no name for a model; use letters, digits, `-` and `_`"
+    )))
+}
+
+/// A hash of the truth that the model learned from and was chosen by.
+fn hash_of_data(study: &Study, rows: &[FieldRow]) -> Result<String, ProjectError> {
+    let mut hash = Sha256::new();
+    for row in rows
+        .iter()
+        .filter(|row| matches!(row.split, Some(Part::Train | Part::Validation)))
+    {
+        let path = study.class_mask_path(&row.name);
+        let bytes = std::fs::read(&path).map_err(|error| ProjectError::read(&path, &error))?;
+        hash.update(row.name.as_bytes());
+        hash.update(Sha256::digest(&bytes));
+    }
+    Ok(hash
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
+}
+
+/// The fields of one part of a study, as the network reads them.
+pub(crate) struct StudyFields<'a> {
+    study: &'a Study,
+    source: &'a Source,
+    fields: Vec<&'a Field>,
+}
+
+impl<'a> StudyFields<'a> {
+    pub(crate) fn of(
+        study: &'a Study,
+        source: &'a Source,
+        rows: &[FieldRow],
+        part: Part,
+    ) -> Result<Self, ProjectError> {
+        let by_name: BTreeMap<&str, &Field> = source
+            .dataset
+            .fields
+            .iter()
+            .map(|field| (field.name.as_str(), field))
+            .collect();
+        let fields = rows
+            .iter()
+            .filter(|row| row.split == Some(part))
+            .map(|row| {
+                by_name.get(row.name.as_str()).copied().ok_or_else(|| {
+                    ProjectError::Failed(format!(
+                        "field `{}` of `fields.csv` is no longer among the images; run `stainfree prepare` again",
+                        row.name
+                    ))
+                })
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self {
+            study,
+            source,
+            fields,
+        })
+    }
+
+    pub(crate) fn fields(&self) -> &[&'a Field] {
+        &self.fields
+    }
+
+    /// Planes a field has: the same for all.
+    fn planes(&self) -> Result<usize, ProjectError> {
+        let Some(first) = self.fields.first() else {
+            return Ok(1);
+        };
+        let expected = self.source.brightfield.planes_of(first)?.len();
+        for field in &self.fields {
+            let found = self.source.brightfield.planes_of(field)?.len();
+            if found != expected {
+                return Err(ProjectError::Failed(format!(
+                    "field `{}` has {found} brightfield planes where others have {expected}; set `images.planes`",
+                    field.name
+                )));
+            }
+        }
+        Ok(expected)
+    }
+
+    /// The pixel size that the fields share, where they do.
+    fn pixel_um(&self) -> Option<f64> {
+        let first = self.fields.first()?.pixel_um?;
+        self.fields
+            .iter()
+            .all(|field| {
+                field
+                    .pixel_um
+                    .is_some_and(|um| (um - first).abs() < 1e-6 * first)
+            })
+            .then_some(first)
+    }
+}
+
+impl TrainingData for StudyFields<'_> {
+    fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    fn name(&self, field: usize) -> String {
+        self.fields[field].name.clone()
+    }
+
+    fn read(&self, field: usize) -> Result<RawField, Box<dyn Error + Send + Sync>> {
+        let field = self.fields[field];
+        let planes = self.source.brightfield.read(field)?;
+        Ok(RawField {
+            full_range: planes[0].full_range().unwrap_or(1.0),
+            planes: planes.iter().map(|plane| plane.to_f32()).collect(),
+            target: read_class_mask(&self.study.class_mask_path(&field.name))?,
+        })
+    }
+}
+
+/// Passes the training's reports on, and keeps a picture of every validation.
+struct Watcher<'a> {
+    job: Job<'a>,
+    run: &'a Path,
+    classes: &'a [String],
+    best: Option<f64>,
+}
+
+impl Observer for Watcher<'_> {
+    fn step(&mut self, report: &StepReport) {
+        let f1 = self
+            .best
+            .map_or(String::new(), |f1| format!(", best F1 {f1:.3}"));
+        let message = format!(
+            "loss {:.3}{f1}, {} left",
+            report.smooth_loss,
+            duration(report.seconds_left)
+        );
+        self.job
+            .progress
+            .step(report.step as usize, report.steps as usize, &message);
+    }
+
+    fn validation(&mut self, report: &ValidationReport, shown: &[Picture]) {
+        if report.best {
+            self.best = Some(report.mean_f1);
+        }
+        let each: Vec<String> = self
+            .classes
+            .iter()
+            .zip(&report.f1)
+            .skip(1)
+            .map(|(name, f1)| {
+                format!(
+                    "{name} {}",
+                    f1.map_or("-".to_owned(), |f1| format!("{f1:.3}"))
+                )
+            })
+            .collect();
+        self.job.progress.note(&format!(
+            "step {}: validation F1 {}{}",
+            report.step,
+            each.join(", "),
+            if report.best { " (best)" } else { "" }
+        ));
+        let folder = self.run.join("pictures");
+        let drawn = std::fs::create_dir_all(&folder)
+            .map_err(|error| ProjectError::write(&folder, &error))
+            .and_then(|()| pictures::training_sheet(shown, self.classes))
+            .and_then(|sheet| match sheet {
+                Some(sheet) => Ok(write::png_rgb(
+                    &folder.join(format!("step_{:06}.png", report.step)),
+                    &sheet,
+                )?),
+                None => Ok(()),
+            });
+        // A picture is a help, not a result: the training goes on without it.
+        if let Err(error) = drawn {
+            self.job
+                .progress
+                .note(&format!("no picture of step {}: {error}", report.step));
+        }
+    }
+
+    fn message(&mut self, text: &str) {
+        self.job.progress.note(text);
+    }
+}
+
+/// Seconds in words: `45 s`, `12 min`, `3 h 20 min`.
+pub(crate) fn duration(seconds: f64) -> String {
+    let minutes = (seconds / 60.0).round() as u64;
+    match seconds {
+        s if s < 90.0 => format!("{s:.0} s"),
+        s if s < 5400.0 => format!("{minutes} min"),
+        _ => format!("{} h {} min", minutes / 60, minutes % 60),
+    }
+}
+
+/// An image's planes as the network's input, `[3][height][width]`.
+pub(crate) fn network_input(
+    input: &InputSpec,
+    planes: &[Image<f32>],
+    full_range: f32,
+) -> Result<Vec<f32>, ProjectError> {
+    let normalised = input
+        .normalise(planes, full_range)
+        .map_err(|error| ProjectError::Failed(error.to_string()))?;
+    let (height, width) = normalised[0].size();
+    let mut out = vec![0.0; 3 * height * width];
+    let views: Vec<&[f32]> = normalised.iter().map(Image::data).collect();
+    input.write_channels(&views, &mut out);
+    Ok(out)
+}

@@ -1,0 +1,354 @@
+//! The truth of one field: class mask and nucleus labels from stains, masks or labels.
+//!
+//! Here: reading the field's sources, checking that they are what they should be, putting them
+//! together. Not here: which fields, what is written where ([`prepare`](mod@crate::prepare)).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use stainfree_image::{Field, Image, Plane};
+use stainfree_objects::{
+    Connectivity, IGNORED, NUCLEUS, Verdict, apply_ignore, label, relabel_consecutive, scheme_a,
+    scheme_b, segment_cytoplasm, segment_nuclei,
+};
+
+use crate::config::{CytoplasmFrom, MaskValues, MissingCells, NucleiFrom, Scheme, TruthConfig};
+use crate::study::{Source, Study};
+use crate::{ProjectError, names};
+
+/// Files that hold truth, by the name of their field.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TruthFiles {
+    nuclei: BTreeMap<String, PathBuf>,
+    cells: BTreeMap<String, PathBuf>,
+}
+
+impl TruthFiles {
+    pub(crate) fn find(study: &Study) -> Result<Self, ProjectError> {
+        let truth = &study.config().truth;
+        let nuclei = match truth.nuclei_from() {
+            Some(NucleiFrom::Masks(folder) | NucleiFrom::Labels(folder)) => {
+                names::truth_files(&study.resolve(folder))?
+            }
+            _ => BTreeMap::new(),
+        };
+        let cells = match truth.cytoplasm_from() {
+            CytoplasmFrom::Cells(folder) => names::truth_files(&study.resolve(folder))?,
+            _ => BTreeMap::new(),
+        };
+        Ok(Self { nuclei, cells })
+    }
+
+    /// The truth files of a field.
+    pub(crate) fn of<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a Path> {
+        [self.nuclei.get(name), self.cells.get(name)]
+            .into_iter()
+            .flatten()
+            .map(PathBuf::as_path)
+    }
+}
+
+/// The truth of one field.
+#[derive(Clone, Debug)]
+pub(crate) struct FieldTruth {
+    pub(crate) classes: Image<u8>,
+    pub(crate) nuclei: Image<u32>,
+    pub(crate) count: usize,
+    pub(crate) nucleus_threshold: Option<f64>,
+    pub(crate) cytoplasm_threshold: Option<f64>,
+    /// Remarks on both stains.
+    pub(crate) verdicts: Vec<(&'static str, Verdict)>,
+}
+
+/// Why a field has no truth.
+pub(crate) enum NoTruth {
+    /// It was never given one; not a fault.
+    Left(String),
+    /// Something is wrong with what was given.
+    Failed(ProjectError),
+}
+
+impl From<ProjectError> for NoTruth {
+    fn from(error: ProjectError) -> Self {
+        NoTruth::Failed(error)
+    }
+}
+
+impl From<stainfree_image::ImageError> for NoTruth {
+    fn from(error: stainfree_image::ImageError) -> Self {
+        NoTruth::Failed(error.into())
+    }
+}
+
+/// Makes the truth of `field`, whose brightfield is `size` = (height, width).
+pub(crate) fn make(
+    study: &Study,
+    source: &Source,
+    files: &TruthFiles,
+    field: &Field,
+    size: (usize, usize),
+) -> Result<FieldTruth, NoTruth> {
+    let truth = &study.config().truth;
+    let Some(from) = truth.nuclei_from() else {
+        return Err(NoTruth::Left("the study names no truth".to_owned()));
+    };
+    if let NucleiFrom::Masks(_) = from
+        && truth.mask_values == MaskValues::Classes
+    {
+        return from_class_mask(truth, files, field, size);
+    }
+
+    let mut verdicts = Vec::new();
+    let mut ignore: Option<Image<bool>> = None;
+    let mut nucleus_threshold = None;
+    let (mask, nuclei, count) = match from {
+        NucleiFrom::Stain(channel) => {
+            let stain = read_stain(field, source.nucleus, channel, size)?;
+            let found = segment_nuclei(&stain, field.pixel_um, &truth.nucleus_settings)
+                .map_err(|e| in_field(field, e))?;
+            verdicts.extend(
+                found
+                    .quality
+                    .into_iter()
+                    .map(|verdict| ("nucleus", verdict)),
+            );
+            nucleus_threshold = Some(f64::from(found.threshold));
+            ignore = Some(found.ignore);
+            (found.mask, found.labels, found.count)
+        }
+        NucleiFrom::Masks(folder) => {
+            let mask = read_cells(file_of(&files.nuclei, field, folder)?, size)?;
+            let labels = label(&mask, Connectivity::Eight);
+            (mask, labels.image, labels.count)
+        }
+        NucleiFrom::Labels(folder) => {
+            let path = file_of(&files.nuclei, field, folder)?;
+            let labels = read_sized(path, size)?;
+            refuse_binary(
+                path,
+                &labels,
+                "give it as `truth.masks` with `mask_values = \"binary\"` instead of `truth.labels`",
+            )?;
+            let labels = relabel_consecutive(&labels);
+            (labels.image.map(|&l| l != 0), labels.image, labels.count)
+        }
+    };
+
+    let mut cytoplasm_threshold = None;
+    let mut cells_unknown = false;
+    let cytoplasm = match truth.cytoplasm_from() {
+        CytoplasmFrom::Nothing => None,
+        CytoplasmFrom::Stain(channel) => {
+            let stain = read_stain(field, source.cytoplasm, channel, size)?;
+            let found = segment_cytoplasm(&stain, field.pixel_um, &truth.cytoplasm_settings)
+                .map_err(|e| in_field(field, e))?;
+            verdicts.extend(
+                found
+                    .quality
+                    .into_iter()
+                    .map(|verdict| ("cytoplasm", verdict)),
+            );
+            cytoplasm_threshold = Some(f64::from(found.threshold));
+            ignore = Some(match ignore {
+                Some(nuclei) => either(&nuclei, &found.ignore),
+                None => found.ignore,
+            });
+            Some(found.mask)
+        }
+        CytoplasmFrom::Cells(folder) => match (files.cells.get(&field.name), truth.missing_cells) {
+            (Some(path), _) => Some(read_cells(path, size)?),
+            (None, MissingCells::Skip) => {
+                return Err(NoTruth::Left(format!(
+                    "no cell mask in `{}`",
+                    folder.display()
+                )));
+            }
+            (None, MissingCells::Ignore) => {
+                cells_unknown = true;
+                None
+            }
+        },
+    };
+
+    let mut classes = match truth.scheme {
+        Scheme::A => scheme_a(&mask, cytoplasm.as_ref()),
+        Scheme::B => scheme_b(&nuclei, truth.line_placement, truth.line_px),
+    };
+    if cells_unknown {
+        ignore = Some(mask.map(|&inside| !inside));
+    }
+    if let Some(ignore) = &ignore {
+        apply_ignore(&mut classes, ignore).map_err(|e| in_field(field, e))?;
+    }
+    Ok(FieldTruth {
+        classes,
+        nuclei,
+        count,
+        nucleus_threshold,
+        cytoplasm_threshold,
+        verdicts,
+    })
+}
+
+fn from_class_mask(
+    truth: &TruthConfig,
+    files: &TruthFiles,
+    field: &Field,
+    size: (usize, usize),
+) -> Result<FieldTruth, NoTruth> {
+    let folder = truth.masks.as_deref().unwrap_or(Path::new(""));
+    let path = file_of(&files.nuclei, field, folder)?;
+    let values = read_sized(path, size)?;
+    let count = truth.classes.len() as u32;
+    if let Some(&value) = values
+        .data()
+        .iter()
+        .find(|&&value| value >= count && value != u32::from(IGNORED))
+    {
+        let classes: Vec<String> = truth
+            .classes
+            .iter()
+            .enumerate()
+            .map(|(i, name)| format!("{i} {name}"))
+            .collect();
+        let hint = if value > 15 {
+            "; if these are instance labels, set `truth.labels` instead of `truth.masks`"
+        } else {
+            "; correct the mask or `truth.classes`"
+        };
+        return Err(NoTruth::Failed(ProjectError::Failed(format!(
+            "`{}` holds the value `{value}`, which is no class (classes: {}, 255 ignored){hint}",
+            path.display(),
+            classes.join(", ")
+        ))));
+    }
+    if count == 2 || !values.data().contains(&1) {
+        let only_ignored = values.data().contains(&255)
+            && values
+                .data()
+                .iter()
+                .all(|&value| value == 0 || value == 255);
+        if only_ignored {
+            return Err(NoTruth::Failed(ProjectError::Failed(format!(
+                "`{}` holds 0 and 255 only, where 255 means ignored; if 255 is the nucleus, set `truth.mask_values = \"binary\"`",
+                path.display()
+            ))));
+        }
+    }
+    let classes = values.map(|&value| value as u8);
+    let nuclei = label(&classes.map(|&class| class == NUCLEUS), Connectivity::Eight);
+    Ok(FieldTruth {
+        classes,
+        nuclei: nuclei.image,
+        count: nuclei.count,
+        nucleus_threshold: None,
+        cytoplasm_threshold: None,
+        verdicts: Vec::new(),
+    })
+}
+
+fn file_of<'a>(
+    files: &'a BTreeMap<String, PathBuf>,
+    field: &Field,
+    folder: &Path,
+) -> Result<&'a Path, NoTruth> {
+    files
+        .get(&field.name)
+        .map(PathBuf::as_path)
+        .ok_or_else(|| NoTruth::Left(format!("no truth of that name in `{}`", folder.display())))
+}
+
+/// A stain of the field, of the size of its brightfield.
+fn read_stain(
+    field: &Field,
+    channel: Option<usize>,
+    name: &str,
+    size: (usize, usize),
+) -> Result<Image<f32>, ProjectError> {
+    let Some(channel) = channel else {
+        return Err(ProjectError::Failed(format!(
+            "field `{}` has no image of the channel `{name}`",
+            field.name
+        )));
+    };
+    let plane = read_middle(field, channel)?;
+    check_size(
+        &format!("the channel `{name}` of field `{}`", field.name),
+        plane.size(),
+        size,
+    )?;
+    Ok(plane.to_f32())
+}
+
+/// The plane of `channel`; the middle one of those present where there are several.
+pub(crate) fn read_middle(field: &Field, channel: usize) -> Result<Plane, ProjectError> {
+    let planes = field.planes.get(channel).map_or(&[][..], Vec::as_slice);
+    let present: Vec<usize> = (0..planes.len()).filter(|&z| planes[z].is_some()).collect();
+    if present.is_empty() {
+        return Err(ProjectError::Failed(format!(
+            "field `{}` has no image of channel {}",
+            field.name,
+            channel + 1
+        )));
+    }
+    Ok(field.read(channel, present[(present.len() - 1) / 2])?)
+}
+
+fn read_sized(path: &Path, size: (usize, usize)) -> Result<Image<u32>, ProjectError> {
+    let image = stainfree_image::read_labels(path)?;
+    check_size(&format!("`{}`", path.display()), image.size(), size)?;
+    Ok(image)
+}
+
+/// Whole-cell masks and instances alike: inside is anything but 0.
+fn read_cells(path: &Path, size: (usize, usize)) -> Result<Image<bool>, ProjectError> {
+    Ok(read_sized(path, size)?.map(|&value| value != 0))
+}
+
+fn check_size(
+    what: &str,
+    found: (usize, usize),
+    expected: (usize, usize),
+) -> Result<(), ProjectError> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(ProjectError::Failed(format!(
+        "{what} is {} x {} but the brightfield is {} x {}; both must show the same field",
+        found.0, found.1, expected.0, expected.1
+    )))
+}
+
+/// A label image in which everything bears the number 255 is a mask, unless it is one object.
+pub(crate) fn refuse_binary(
+    path: &Path,
+    labels: &Image<u32>,
+    way_out: &str,
+) -> Result<(), ProjectError> {
+    let binary = labels
+        .data()
+        .iter()
+        .all(|&value| value == 0 || value == 255)
+        && labels.data().contains(&255);
+    if binary && label(&labels.map(|&value| value != 0), Connectivity::Eight).count > 1 {
+        return Err(ProjectError::Failed(format!(
+            "`{}` holds 0 and 255 only: a mask, not instance labels; {way_out}",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
+fn either(a: &Image<bool>, b: &Image<bool>) -> Image<bool> {
+    let data = a
+        .data()
+        .iter()
+        .zip(b.data())
+        .map(|(a, b)| *a || *b)
+        .collect();
+    Image::new(a.height(), a.width(), data)
+}
+
+fn in_field(field: &Field, error: stainfree_objects::ObjectsError) -> ProjectError {
+    ProjectError::Failed(format!("field `{}`: {error}", field.name))
+}

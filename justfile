@@ -1,0 +1,32 @@
+# Recipes for working on stainfree; `just check` is what CI runs.
+
+# list the recipes
+default:
+    @just --list
+
+# everything CI runs
+check: fmt lint doc test
+
+# formatting, as rustfmt has it
+fmt:
+    cargo fmt --all --check
+
+# clippy, warnings are errors
+lint:
+    cargo clippy --release --workspace --all-targets -- -D warnings
+
+# the API documentation, warnings are errors
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps
+
+# all tests of the workspace
+test:
+    cargo test --release
+
+# the main job on a simulated plate
+demo:
+    cargo run --release -- demo
+
+# licences, advisories and sources of the dependencies (needs cargo-deny)
+deny:
+    cargo deny check
