@@ -20,8 +20,14 @@ pub(crate) fn render(scores: &Scores) -> String {
         rows.push(row("accuracy", accuracy));
     }
     if let Some(objects) = &scores.objects {
-        for (name, statistic) in objects.detail.iter() {
-            rows.push(row(&format!("objects {name}"), statistic));
+        // All of them are in the JSON; these say what a reader at a terminal wants to know.
+        for name in ["f1_50", "mean_ap", "pq", "count_error"] {
+            rows.extend(
+                objects
+                    .detail
+                    .get(name)
+                    .map(|statistic| row(&format!("objects {name}"), statistic)),
+            );
         }
     }
     text.push_str(&table(

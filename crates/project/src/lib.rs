@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod demo;
 mod engine;
 mod error;
 pub mod evaluate;
@@ -19,6 +20,7 @@ pub mod predict;
 pub mod prepare;
 mod progress;
 pub mod recipe;
+pub mod report;
 pub mod score_model;
 pub mod segment;
 pub mod split;

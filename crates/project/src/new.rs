@@ -62,7 +62,7 @@ pub struct Created {
 /// The folder holds something, the images cannot be opened, a named channel or truth does not
 /// exist, or no brightfield or truth can be guessed.
 pub fn create(root: &Path, options: &NewOptions) -> Result<Created, ProjectError> {
-    refuse_filled(root)?;
+    refuse_filled(root, "the study")?;
     let mut dataset = stainfree_image::open(
         &options.images,
         &OpenOptions {
@@ -180,7 +180,8 @@ pub fn create(root: &Path, options: &NewOptions) -> Result<Created, ProjectError
     })
 }
 
-fn refuse_filled(root: &Path) -> Result<(), ProjectError> {
+/// Refuses a folder that holds something; `what` wants to be there.
+pub(crate) fn refuse_filled(root: &Path, what: &str) -> Result<(), ProjectError> {
     let filled = match std::fs::read_dir(root) {
         Ok(mut entries) => entries.next().is_some(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
@@ -188,7 +189,7 @@ fn refuse_filled(root: &Path) -> Result<(), ProjectError> {
     };
     if filled {
         return Err(ProjectError::Failed(format!(
-            "`{}` exists and is not empty; choose a new folder for the study, or delete this one",
+            "`{}` exists and is not empty; choose a new folder for {what}, or delete this one",
             root.display()
         )));
     }

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use stainfree_image::{Dataset, Field, ImageError, write};
+use sha2::{Digest, Sha256};
+use stainfree_image::{Dataset, Field, ImageError, PlaneRef, write};
 
 use crate::engine::{DEFAULT_MEMORY, Engine, FieldPrediction};
 use crate::segment::open_inputs;
@@ -113,7 +114,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
             table.save()?;
             return Err(ProjectError::Cancelled);
         }
-        let input = input_key(field, brightfield, options);
+        let input = Input::of(field, brightfield, options);
         if let Some(nuclei) = table
             .already(&field.name, &engine.hash, &input)
             .filter(|_| files_exist(field, options))
@@ -205,32 +206,45 @@ fn files_exist(field: &Field, options: &PredictOptions) -> bool {
                 .is_file())
 }
 
-/// Where the field's first plane lies, with size and time: what "the same image" means.
-fn input_key(field: &Field, brightfield: &Brightfield, options: &PredictOptions) -> String {
-    let planes = brightfield.planes_of(field).unwrap_or_default();
-    let places: Vec<String> = planes
-        .iter()
-        .filter_map(|&(channel, z)| field.planes[channel][z].as_ref())
-        .map(|plane| {
-            let facts = std::fs::metadata(&plane.path).ok();
-            let time = facts
-                .as_ref()
-                .and_then(|f| f.modified().ok())
-                .and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
-            format!(
-                "{}#{}@{}.{}",
-                plane.path.display(),
-                plane.page,
-                facts.map_or(0, |f| f.len()),
-                time.map_or(0, |t| t.as_nanos())
-            )
-        })
-        .collect();
-    format!(
-        "{}{}",
-        places.join(" "),
-        if options.flips { " flips" } else { "" }
-    )
+/// What a field is read from.
+struct Input {
+    /// The first file.
+    path: String,
+    /// A hash of places, sizes and times of all files: what "the same image" means.
+    key: String,
+}
+
+impl Input {
+    fn of(field: &Field, brightfield: &Brightfield, options: &PredictOptions) -> Self {
+        let planes = brightfield.planes_of(field).unwrap_or_default();
+        let places: Vec<&PlaneRef> = planes
+            .iter()
+            .filter_map(|&(channel, z)| field.planes[channel][z].as_ref())
+            .collect();
+        let mut hash = Sha256::new();
+        hash.update([u8::from(options.flips)]);
+        hash.update(field.pixel_um.unwrap_or(0.0).to_le_bytes());
+        for place in &places {
+            let facts = std::fs::metadata(&place.path).ok();
+            let time = facts.as_ref().and_then(|f| f.modified().ok());
+            let time = time.and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
+            hash.update(place.path.as_os_str().as_encoded_bytes());
+            hash.update(place.page.to_le_bytes());
+            hash.update(facts.map_or(0, |f| f.len()).to_le_bytes());
+            hash.update(time.map_or(0, |t| t.as_nanos()).to_le_bytes());
+        }
+        Self {
+            path: places
+                .first()
+                .map_or(String::new(), |place| place.path.display().to_string()),
+            key: hash
+                .finalize()
+                .iter()
+                .take(8)
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
+        }
+    }
 }
 
 fn one_field(
@@ -333,7 +347,7 @@ impl Table {
     }
 
     /// Nuclei of a field that the same model has done from the same input.
-    fn already(&self, name: &str, model: &str, input: &str) -> Option<usize> {
+    fn already(&self, name: &str, model: &str, input: &Input) -> Option<usize> {
         let row = self.rows.get(name)?;
         let cell = |column: &str| {
             self.header
@@ -343,7 +357,7 @@ impl Table {
         };
         let same = cell("status") == Some("done")
             && cell("model") == Some(model)
-            && cell("input") == Some(input);
+            && cell("key") == Some(input.key.as_str());
         same.then(|| {
             cell("nuclei")
                 .and_then(|count| count.parse().ok())
@@ -356,7 +370,7 @@ impl Table {
         field: &Field,
         found: &FieldPrediction,
         model: &str,
-        input: &str,
+        input: &Input,
         seconds: f64,
     ) {
         let pixels = found.classes.data().len().max(1) as f64;
@@ -381,18 +395,20 @@ impl Table {
         row.extend([
             model.to_owned(),
             env!("CARGO_PKG_VERSION").to_owned(),
-            input.to_owned(),
+            input.path.clone(),
+            input.key.clone(),
         ]);
         self.rows.insert(field.name.clone(), row);
     }
 
-    fn put_failed(&mut self, name: &str, message: &str, model: &str, input: &str) {
+    fn put_failed(&mut self, name: &str, message: &str, model: &str, input: &Input) {
         let mut row = vec![name.to_owned(), "failed".to_owned(), message.to_owned()];
-        row.resize(self.header.len() - 3, String::new());
+        row.resize(self.header.len() - 4, String::new());
         row.extend([
             model.to_owned(),
             env!("CARGO_PKG_VERSION").to_owned(),
-            input.to_owned(),
+            input.path.clone(),
+            input.key.clone(),
         ]);
         self.rows.insert(name.to_owned(), row);
     }

@@ -38,9 +38,12 @@ commands! {
     train::Train,
     predict::Predict,
     evaluate::Evaluate,
+    report::Report,
+    demo::Demo,
     segment::Segment,
     simulate::Simulate,
     weights::Weights,
+    bench::Bench,
     devices::Devices,
 }
 

@@ -1,0 +1,158 @@
+//! `bench`: speed here.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Result;
+use serde_json::json;
+use stainfree_network::{AdamStep, CpuPredictor, CpuTrainer, Encoder, Graph, Isa, Parameters, UnetSpec};
+
+use super::devices::{cpu_name, instruction_set};
+use crate::Context;
+use crate::failure::{Outcome, UsageError};
+use crate::output;
+
+/// Measure how fast this machine predicts and trains
+///
+/// Runs the network on made-up pixels: whole fields for prediction, full steps (forward, backward,
+/// optimiser) for training.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  stainfree bench
+  stainfree bench --predict 2160 --repeat 3
+  stainfree bench --train 320 --batch 4 --json -")]
+pub(crate) struct Bench {
+    /// Time the prediction of a field of SIDE x SIDE pixels
+    #[arg(long, value_name = "SIDE")]
+    predict: Option<usize>,
+
+    /// Time training steps on crops of SIDE x SIDE pixels
+    #[arg(long, value_name = "SIDE")]
+    train: Option<usize>,
+
+    /// Crops per training step
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    batch: usize,
+
+    /// The network's encoder
+    #[arg(long, value_name = "NAME", default_value = "vgg16")]
+    encoder: String,
+
+    /// Factor on all channel counts
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    width: f64,
+
+    /// Times each measurement is repeated
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    repeat: u32,
+
+    /// Arithmetic: f32
+    #[arg(long, value_name = "NAME", value_parser = ["f32", "bf16"], default_value = "f32")]
+    precision: String,
+
+    /// Write the measurements as JSON to FILE; `-` is standard output
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// Side of what is measured where nothing is said: small enough for any machine.
+const USUAL_SIDE: usize = 320;
+/// Larger sides are refused before memory is taken.
+const MAX_SIDE: usize = 8192;
+
+impl Bench {
+    pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
+        super::only_f32(&self.precision)?;
+        let encoder = Encoder::parse(&self.encoder)
+            .ok_or_else(|| UsageError(format!("no encoder is called `{}`", self.encoder)))?;
+        let graph = Graph::unet(&UnetSpec { encoder, width: self.width, classes: 3 })?;
+        let parameters = Parameters::initialise(&graph, 1);
+        let isa = Isa::choose().map_err(anyhow::Error::msg)?;
+        let (predict, train) = match (self.predict, self.train) {
+            (None, None) => (Some(USUAL_SIDE), Some(USUAL_SIDE)),
+            asked => asked,
+        };
+        for side in [predict, train].into_iter().flatten() {
+            if side == 0 || side > MAX_SIDE {
+                return Err(UsageError(format!("`{side}` is no side; use 1 to {MAX_SIDE}")).into());
+            }
+        }
+        if !(1..=64).contains(&self.batch) {
+            return Err(UsageError(format!("`--batch {}` is out of range; use 1 to 64", self.batch)).into());
+        }
+        let mut runs = Vec::new();
+        if let Some(side) = predict {
+            let padded = side.next_multiple_of(graph.multiple());
+            let mut predictor = CpuPredictor::new(&graph, &parameters, context.threads, isa);
+            let input = pixels(3 * padded * padded);
+            let seconds = self.time(context, || drop(predictor.probabilities(&input, padded, padded)))?;
+            runs.push(self.entry("predict", side, 1, context, &seconds));
+        }
+        if let Some(side) = train {
+            let side = side.next_multiple_of(graph.multiple());
+            let mut trainer = CpuTrainer::new(&graph, &parameters, [self.batch, side, side], context.threads, isa);
+            let input = pixels(self.batch * 3 * side * side);
+            let gradient = pixels(self.batch * graph.classes() * side * side);
+            // The rate is tiny, so that the numbers stay finite however often this runs.
+            let step = AdamStep { lr: 1e-8, beta1: 0.9, beta2: 0.999, epsilon: 1e-7, weight_decay: 0.0 };
+            let seconds = self.time(context, || {
+                trainer.forward(&input);
+                trainer.backward(&gradient);
+                trainer.adam_step(&step);
+            })?;
+            runs.push(self.entry("train", side, self.batch, context, &seconds));
+        }
+        if let Some(target) = &self.json {
+            let machine = json!({"cpu": cpu_name(), "isa": instruction_set()});
+            output::write_json(target, &json!({"machine": machine, "runs": runs}))?;
+        }
+        if !output::is_stdout(self.json.as_deref()) {
+            let rows: Vec<Vec<String>> = runs
+                .iter()
+                .map(|run| {
+                    let text = |key: &str| run[key].as_str().map_or_else(|| run[key].to_string(), str::to_owned);
+                    let seconds = |key: &str| format!("{:.3}", run["seconds"][key].as_f64().unwrap_or(f64::NAN));
+                    vec![text("what"), text("side"), text("batch"), text("threads"), seconds("median"), seconds("min")]
+                })
+                .collect();
+            output::print(&output::table(&["what", "side", "batch", "threads", "median s", "min s"], &rows, 1))?;
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// Seconds of each repetition, after one that warms caches up and is not counted.
+    fn time(&self, context: &Context, mut work: impl FnMut()) -> Result<Vec<f64>> {
+        work();
+        let mut seconds = Vec::new();
+        for _ in 0..self.repeat {
+            context.cancel.check()?;
+            let begun = Instant::now();
+            work();
+            seconds.push(begun.elapsed().as_secs_f64());
+        }
+        seconds.sort_by(f64::total_cmp);
+        Ok(seconds)
+    }
+
+    fn entry(&self, what: &str, side: usize, batch: usize, context: &Context, seconds: &[f64]) -> serde_json::Value {
+        json!({
+            "what": what, "encoder": self.encoder, "width": self.width, "side": side, "batch": batch,
+            "precision": self.precision, "threads": context.threads,
+            "seconds": {"median": seconds[seconds.len() / 2], "min": seconds[0]},
+            "peak_memory_bytes": peak_memory(),
+        })
+    }
+}
+
+/// Values between -1 and 1 that are the same on every machine.
+fn pixels(count: usize) -> Vec<f32> {
+    (0..count).map(|i| ((i * 2_654_435_761) % 2001) as f32 / 1000.0 - 1.0).collect()
+}
+
+/// Most memory this process has held, where the system says so.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib * 1024)
+}

@@ -1,0 +1,38 @@
+//! `report`: one page about a study.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use stainfree_project::Study;
+use stainfree_project::report::{ReportOptions, report};
+
+use crate::Context;
+use crate::failure::Outcome;
+use crate::output;
+
+/// Write one self-contained page: pictures, curves, scores, worst and best fields, config
+#[derive(clap::Args)]
+#[command(after_help = "Example:
+  stainfree report study
+
+Writes DIR/report.html, which needs no network and no other file. Run evaluate first: the page
+shows the scores that it wrote.")]
+pub(crate) struct Report {
+    /// The study
+    dir: PathBuf,
+
+    /// Name of the model [default: the study's only one, or `model`]
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+}
+
+impl Report {
+    pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
+        let study = Study::open(&self.dir)?;
+        let model = self.model.clone().unwrap_or_else(|| study.only_model());
+        let path = report(&study, &ReportOptions { model, ..ReportOptions::default() }, &context.job())?;
+        context.console.finish();
+        output::print(&format!("`{}`", path.display()))?;
+        Ok(Outcome::Done)
+    }
+}

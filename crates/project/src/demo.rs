@@ -1,0 +1,269 @@
+//! `demo`: the main job on a simulated plate, through the same calls a user's commands make.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use stainfree_network::recipe::Length;
+use stainfree_scores::{Convention, Scores};
+use stainfree_specimen::{PlateSpec, write_plate};
+
+use crate::evaluate::{FolderOptions, Pair, evaluate_folders};
+use crate::predict::{PredictOptions, predict};
+use crate::report::{ReportOptions, ScoredSet, report};
+use crate::score_model::{ModelOptions, evaluate_model};
+use crate::study::{DEFAULT_MODEL, Study};
+use crate::train::{TrainOptions, train};
+use crate::{Job, NewOptions, Part, ProjectError, new, prepare};
+
+/// How large the demo is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DemoOptions {
+    /// Folder for everything; must not exist or be empty.
+    pub out: PathBuf,
+    /// Height and width of the fields in pixels.
+    pub side: usize,
+    /// Wells of the stained plate, two fields each.
+    pub wells: usize,
+    /// Training steps.
+    pub steps: u64,
+    /// Factor on the network's channel counts.
+    pub width: f64,
+    /// Side of the training crops in pixels.
+    pub crop: usize,
+    /// Crops per step.
+    pub batch: usize,
+    /// Seed of plates, split and training.
+    pub seed: u64,
+}
+
+impl DemoOptions {
+    /// Minutes on two cores, and good enough to look at.
+    pub fn new(out: PathBuf) -> Self {
+        Self {
+            out,
+            side: 448,
+            wells: 10,
+            steps: 700,
+            width: 0.25,
+            crop: 192,
+            batch: 4,
+            seed: 1,
+        }
+    }
+}
+
+/// What the demo made.
+#[derive(Clone, Debug)]
+pub struct Demo {
+    /// The study.
+    pub study: PathBuf,
+    /// Scores of the unstained plate against the exact truth.
+    pub scores: Scores,
+    /// Their file.
+    pub scores_file: PathBuf,
+    /// The page.
+    pub report: PathBuf,
+    /// Wall time in seconds.
+    pub seconds: f64,
+}
+
+/// Simulates a stained and an unstained plate, then makes, prepares, trains, predicts, scores and
+/// reports as a user would.
+///
+/// The two plates share no cell and no well: every well of the unstained plate is unseen.
+///
+/// # Errors
+/// The folder holds something, or whatever a step cannot do; [`ProjectError::Cancelled`] after a stop.
+pub fn demo(options: &DemoOptions, job: &Job) -> Result<Demo, ProjectError> {
+    let started = Instant::now();
+    let out = &options.out;
+    new::refuse_filled(out, "the demo")?;
+    let (stained, unstained) = (out.join("stained"), out.join("unstained"));
+    let headline = |number: usize, what: &str| job.progress.note(&format!("[{number}/7] {what}"));
+
+    headline(
+        1,
+        "simulating a stained plate and, with other cells, an unstained one",
+    );
+    let spec = PlateSpec {
+        wells: options.wells,
+        sites: 2,
+        side: options.side,
+        seed: options.seed,
+        ..PlateSpec::default()
+    };
+    simulate(&spec, &stained, job)?;
+    let other = PlateSpec {
+        wells: 4,
+        sites: 1,
+        seed: options.seed + 1,
+        unstained: true,
+        ..spec
+    };
+    simulate(&other, &unstained, job)?;
+
+    headline(2, "new: a study from the stained plate");
+    let root = out.join("study");
+    let created = new::create(
+        &root,
+        &NewOptions {
+            images: stained.join("plate"),
+            seed: Some(options.seed),
+            ..NewOptions::default()
+        },
+    )?;
+    for message in &created.messages {
+        job.progress.note(message);
+    }
+    let study = created.study;
+
+    headline(3, "prepare: truth from the stains");
+    let prepared = prepare::prepare(&study, job)?;
+    job.progress.note(&format!(
+        "{} fields train, {} validate, {} test",
+        prepared.count(Part::Train),
+        prepared.count(Part::Validation),
+        prepared.count(Part::Test)
+    ));
+
+    headline(4, "train: a narrow U-Net on brightfield alone");
+    let trained = train(
+        &study,
+        &TrainOptions {
+            name: DEFAULT_MODEL.to_owned(),
+            width: Some(options.width),
+            weights: Some("none".to_owned()),
+            length: Some(Length::Steps(options.steps)),
+            batch: Some(options.batch),
+            crop: Some(options.crop),
+            ..TrainOptions::default()
+        },
+        job,
+    )?;
+
+    headline(5, "predict: the unstained plate");
+    let result = out.join("result");
+    let predicted = predict(
+        &PredictOptions {
+            model: trained.model.clone(),
+            inputs: vec![unstained.join("plate")],
+            out: result.clone(),
+            overlay: true,
+            ..PredictOptions::default()
+        },
+        job,
+    )?;
+    if let Some(first) = predicted.failed.first() {
+        return Err(ProjectError::Failed(first.clone()));
+    }
+
+    headline(
+        6,
+        "evaluate: the study's own test wells, then the unstained plate against the exact truth",
+    );
+    evaluate_model(
+        &study,
+        &ModelOptions {
+            model: DEFAULT_MODEL.to_owned(),
+            on: Part::Test,
+            convention: Convention::Argmax,
+            flips: false,
+            memory: None,
+        },
+        job,
+    )?;
+    let scores = score_unstained(&study, &unstained, &result, job)?;
+    let scores_file = out.join("scores.json");
+    let text = serde_json::to_vec_pretty(&scores).map_err(|error| {
+        ProjectError::Failed(format!("the scores cannot be written down: {error}"))
+    })?;
+    stainfree_image::write_atomic(&scores_file, &text)?;
+
+    headline(7, "report");
+    let page = report(&study, &report_options(&scores, &unstained, &result)?, job)?;
+    let shown = out.join("report.html");
+    let html = std::fs::read(&page).map_err(|error| ProjectError::read(&page, &error))?;
+    stainfree_image::write_atomic(&shown, &html)?;
+    Ok(Demo {
+        study: root,
+        scores,
+        scores_file,
+        report: shown,
+        seconds: started.elapsed().as_secs_f64(),
+    })
+}
+
+fn simulate(spec: &PlateSpec, out: &Path, job: &Job) -> Result<(), ProjectError> {
+    job.cancel.check()?;
+    job.run(|| {
+        write_plate(spec, out, &mut |done, total| {
+            job.progress.step(done, total, "simulating")
+        })
+    })??;
+    job.cancel.check()
+}
+
+fn score_unstained(
+    study: &Study,
+    unstained: &Path,
+    result: &Path,
+    job: &Job,
+) -> Result<Scores, ProjectError> {
+    let pair = |folder: &str| Pair {
+        truth: unstained.join("truth").join(folder),
+        prediction: result.join(folder),
+    };
+    let evaluated = evaluate_folders(
+        &FolderOptions {
+            classes: Some((pair("classes"), study.config().truth.classes.clone())),
+            objects: Some(pair("nuclei")),
+            convention: Convention::Argmax,
+            group: Some("^([A-Z]+[0-9]+)_".to_owned()),
+            only: None,
+        },
+        job,
+    )?;
+    match evaluated.failed.first() {
+        Some((_, sentence)) => Err(ProjectError::Failed(sentence.clone())),
+        None => Ok(evaluated.scores),
+    }
+}
+
+fn report_options(
+    scores: &Scores,
+    unstained: &Path,
+    result: &Path,
+) -> Result<ReportOptions, ProjectError> {
+    let dataset = stainfree_image::open(
+        &unstained.join("plate"),
+        &stainfree_image::OpenOptions::default(),
+    )?;
+    let summary = vec![
+        "A virtual microscope made two plates with different cells: a stained one, from which the model learned, and \
+         an unstained one, of which it saw only the brightfield. The scores compare its masks with the exactly known \
+         cells of the unstained plate."
+            .to_owned(),
+        "Simulated cells are simpler than real ones: these numbers show that the program works, not how well it will \
+         do on your plate."
+            .to_owned(),
+    ];
+    Ok(ReportOptions {
+        model: DEFAULT_MODEL.to_owned(),
+        summary,
+        shown: Some(ScoredSet {
+            title: format!(
+                "the unstained plate ({} fields it never saw, exact truth)",
+                scores.images
+            ),
+            scores: scores.clone(),
+            brightfield: crate::Brightfield {
+                channels: vec![0],
+                planes: Vec::new(),
+            },
+            nucleus: None,
+            fields: dataset.fields,
+            truth: unstained.join("truth").join("classes"),
+            prediction: result.join("classes"),
+        }),
+    })
+}

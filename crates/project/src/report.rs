@@ -1,0 +1,489 @@
+//! `report`: one self-contained page about a study and one of its models.
+//!
+//! Here: gathering numbers and pictures. How they look is in [`stainfree_report`].
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use stainfree_image::{Field, Image, read_class_mask};
+use stainfree_network::model::Model;
+use stainfree_report::{
+    Chart, Column, Fact, FieldCard, Figure, LineChart, Picture, ReportData, Rgb, Scale, Series,
+    Swatch, Table, TruthQuality, brightfield_picture, class_color, class_colors, error_legend,
+    error_picture, field_facts, overlay_classes, render, scale_down, stain_picture, worst_and_best,
+};
+use stainfree_scores::{FieldRow as ScoredRow, Scores};
+
+use crate::fields::FieldRow;
+use crate::study::{Brightfield, Source, Study};
+use crate::train::duration;
+use crate::{Job, Part, ProjectError, truth};
+
+/// Pictures are at most this large: enough to see cells, small enough for a page.
+const PICTURE_SIDE: usize = 640;
+/// Fields shown in full.
+const FIGURES: usize = 3;
+/// Worst and best fields shown.
+const CARDS: usize = 3;
+/// Colour of the nuclear stain in pictures.
+const STAIN: Rgb = [86, 140, 255];
+
+/// What to report on.
+#[derive(Clone, Debug, Default)]
+pub struct ReportOptions {
+    /// Name of the model.
+    pub model: String,
+    /// Show these scored fields instead of the study's test fields.
+    pub shown: Option<ScoredSet>,
+    /// Sentences for the top of the page.
+    pub summary: Vec<String>,
+}
+
+/// Fields that were predicted and scored, with where everything lies.
+#[derive(Clone, Debug)]
+pub struct ScoredSet {
+    /// What they are, for the subtitle.
+    pub title: String,
+    /// Their scores.
+    pub scores: Scores,
+    /// Their images.
+    pub fields: Vec<Field>,
+    /// Which planes are brightfield.
+    pub brightfield: Brightfield,
+    /// Channel of the nuclear stain, where there is one.
+    pub nucleus: Option<usize>,
+    /// Folder of true class masks.
+    pub truth: PathBuf,
+    /// Folder of predicted class masks.
+    pub prediction: PathBuf,
+}
+
+/// Writes `report.html` into the study and returns its path.
+///
+/// # Errors
+/// No such model, a field that cannot be read, or a page that cannot be written.
+pub fn report(study: &Study, options: &ReportOptions, job: &Job) -> Result<PathBuf, ProjectError> {
+    let folder = study.model_path(&options.model);
+    let model = Model::load(&folder)?;
+    let rows = study.fields()?;
+    let source = study.source()?;
+    let set = match &options.shown {
+        Some(set) => Some(set.clone()),
+        None => test_set(study, &source, &options.model)?,
+    };
+    let name = study
+        .root()
+        .file_name()
+        .map_or("study".into(), |name| name.to_string_lossy());
+    let config_path = study.config_path();
+    let mut data = ReportData {
+        title: name.into_owned(),
+        subtitle: match &set {
+            Some(set) => format!("model `{}` on {}", options.model, set.title),
+            None => format!(
+                "model `{}`, not scored yet (run `stainfree evaluate`)",
+                options.model
+            ),
+        },
+        summary: options.summary.clone(),
+        facts: facts(study, &rows, &model),
+        legend: legend(&model.info.classes),
+        charts: curves(
+            &folder.join("log.jsonl"),
+            &model.info.classes,
+            model.info.training.chosen_step,
+        )?,
+        truth: truth_quality(study, &rows),
+        config: std::fs::read_to_string(&config_path)
+            .map_err(|error| ProjectError::read(&config_path, &error))?,
+        provenance: provenance(&model),
+        ..ReportData::default()
+    };
+    if let Some(set) = &set {
+        data.add_scores(&set.scores);
+        let draw = Draw {
+            set,
+            classes: &model.info.classes,
+        };
+        let (worst, best) = worst_and_best(&set.scores, CARDS);
+        let total = FIGURES.min(set.fields.len()) + worst.len() + best.len();
+        let mut done = 0;
+        let mut step = |name: &str| {
+            done += 1;
+            job.progress.step(done, total, name);
+        };
+        for field in set.fields.iter().take(FIGURES) {
+            job.cancel.check()?;
+            data.figures.push(Figure {
+                title: field.name.clone(),
+                caption: "The model saw only the brightfield.".to_owned(),
+                pictures: draw.pictures(field)?,
+            });
+            step(&field.name);
+        }
+        for (indices, cards) in [(worst, &mut data.worst), (best, &mut data.best)] {
+            for row in indices.into_iter().map(|i| &set.scores.fields[i]) {
+                job.cancel.check()?;
+                cards.push(draw.card(row)?);
+                step(&row.name);
+            }
+        }
+    }
+    let path = study.root().join("report.html");
+    stainfree_image::write_atomic(&path, render(&data)?.as_bytes())?;
+    Ok(path)
+}
+
+/// The study's test fields as `evaluate` left them; `None` before it ran.
+fn test_set(
+    study: &Study,
+    source: &Source,
+    model: &str,
+) -> Result<Option<ScoredSet>, ProjectError> {
+    let path = study.model_path(model).join("scores.json");
+    let Ok(text) = std::fs::read(&path) else {
+        return Ok(None);
+    };
+    let scores: Scores = serde_json::from_slice(&text).map_err(|error| {
+        ProjectError::Failed(format!(
+            "`{}` is damaged ({error}); run `stainfree evaluate` again",
+            path.display()
+        ))
+    })?;
+    let scored = |field: &&Field| scores.fields.iter().any(|row| row.name == field.name);
+    Ok(Some(ScoredSet {
+        title: format!("the test fields of its study ({})", scores.images),
+        fields: source
+            .dataset
+            .fields
+            .iter()
+            .filter(scored)
+            .cloned()
+            .collect(),
+        brightfield: source.brightfield.clone(),
+        nucleus: source.nucleus,
+        truth: study.root().join("truth").join("classes"),
+        prediction: study
+            .run_path(model)
+            .join(Part::Test.name())
+            .join("classes"),
+        scores,
+    }))
+}
+
+struct Draw<'a> {
+    set: &'a ScoredSet,
+    classes: &'a [String],
+}
+
+impl Draw<'_> {
+    fn pictures(&self, field: &Field) -> Result<Vec<Picture>, ProjectError> {
+        let (grey, truth, prediction) = self.read(field)?;
+        let colours = class_colors(self.classes);
+        let mut pictures = vec![Picture::new(small(&grey), "brightfield")];
+        if let Some(channel) = self.set.nucleus {
+            let stain = truth::read_middle(field, channel)?.to_f32();
+            pictures.push(Picture::new(
+                small(&stain_picture(&stain, STAIN)),
+                "nuclear stain",
+            ));
+        }
+        pictures.push(Picture::new(
+            small(&overlay_classes(&grey, &truth, &colours)?),
+            "truth",
+        ));
+        pictures.push(Picture::new(
+            small(&overlay_classes(&grey, &prediction, &colours)?),
+            "prediction",
+        ));
+        pictures.push(Picture::new(
+            small(&error_picture(&grey, &truth, &prediction, 1)?),
+            "nuclei: found, missed, in vain",
+        ));
+        Ok(pictures)
+    }
+
+    fn card(&self, row: &ScoredRow) -> Result<FieldCard, ProjectError> {
+        let pictures = match self.set.fields.iter().find(|field| field.name == row.name) {
+            Some(field) => {
+                let (grey, truth, prediction) = self.read(field)?;
+                let colours = class_colors(self.classes);
+                vec![
+                    Picture::new(small(&overlay_classes(&grey, &truth, &colours)?), "truth"),
+                    Picture::new(
+                        small(&overlay_classes(&grey, &prediction, &colours)?),
+                        "prediction",
+                    ),
+                ]
+            }
+            None => Vec::new(),
+        };
+        Ok(FieldCard {
+            name: row.name.clone(),
+            facts: field_facts(row),
+            pictures,
+            note: String::new(),
+        })
+    }
+
+    /// Brightfield picture, truth and prediction of a field.
+    fn read(&self, field: &Field) -> Result<(Image<[u8; 3]>, Image<u8>, Image<u8>), ProjectError> {
+        let planes = self.set.brightfield.read(field)?;
+        let file = format!("{}.tif", field.name);
+        Ok((
+            brightfield_picture(&planes[planes.len() / 2].to_f32()),
+            read_class_mask(&self.set.truth.join(&file))?,
+            read_class_mask(&self.set.prediction.join(&file))?,
+        ))
+    }
+}
+
+fn small(picture: &Image<[u8; 3]>) -> Image<[u8; 3]> {
+    scale_down(picture, PICTURE_SIDE)
+}
+
+fn legend(classes: &[String]) -> Vec<Swatch> {
+    let drawn = classes.iter().enumerate().skip(1);
+    drawn
+        .map(|(class, name)| Swatch {
+            color: class_color(class, name),
+            label: name.clone(),
+        })
+        .chain(error_legend().map(|(color, label)| Swatch {
+            color,
+            label: label.to_owned(),
+        }))
+        .collect()
+}
+
+fn facts(study: &Study, rows: &[FieldRow], model: &Model) -> Vec<Fact> {
+    let count = |part: Part| rows.iter().filter(|row| row.split == Some(part)).count();
+    let (info, config) = (&model.info, study.config());
+    let start = info
+        .pretrained
+        .as_deref()
+        .map_or("nothing (fresh weights)".to_owned(), |name| {
+            format!("the encoder weights `{name}`")
+        });
+    vec![
+        Fact::new(
+            "Fields",
+            format!(
+                "{} training, {} validation, {} test",
+                count(Part::Train),
+                count(Part::Validation),
+                count(Part::Test)
+            ),
+        ),
+        Fact::new(
+            "Split",
+            format!("by {}, seed {}", config.split.group, config.split.seed),
+        ),
+        Fact::new(
+            "Pixel size",
+            info.pixel_um
+                .map_or("unknown".to_owned(), |um| format!("{um} um")),
+        ),
+        Fact::new(
+            "Brightfield",
+            format!(
+                "{} ({} plane{})",
+                config.images.brightfield.join(", "),
+                info.input.planes,
+                if info.input.planes == 1 { "" } else { "s" }
+            ),
+        ),
+        Fact::new(
+            "Network",
+            format!(
+                "U-Net, {} encoder, width {}",
+                info.network.encoder.name(),
+                info.network.width
+            ),
+        ),
+        Fact::new("Recipe", &info.recipe.name),
+        Fact::new("Started from", start),
+        Fact::new(
+            "Training",
+            format!(
+                "{} steps in {}; step {} was kept",
+                info.training.steps,
+                duration(info.training.seconds),
+                info.training.chosen_step
+            ),
+        ),
+    ]
+}
+
+fn provenance(model: &Model) -> Vec<Fact> {
+    let mut facts = vec![
+        Fact::new(
+            "Program",
+            format!("stainfree {}", env!("CARGO_PKG_VERSION")),
+        ),
+        Fact::new("Model made by", &model.info.program),
+        Fact::new("Model hash", model.hash()),
+    ];
+    facts.extend(
+        model
+            .info
+            .hashes
+            .iter()
+            .map(|(what, hash)| Fact::new(format!("Hash of {what}"), hash)),
+    );
+    facts
+}
+
+/// Loss and validation F1 over the steps, from the training's log.
+fn curves(log: &Path, classes: &[String], chosen: u64) -> Result<Vec<Chart>, ProjectError> {
+    let text = std::fs::read_to_string(log).map_err(|error| ProjectError::read(log, &error))?;
+    let mut loss = Vec::new();
+    let mut f1: BTreeMap<usize, Vec<(f64, f64)>> = BTreeMap::new();
+    for line in text.lines() {
+        // A line cut short by a crash is no reason to show nothing.
+        let Ok(entry) = serde_json::from_str::<serde_json::Value>(line) else {
+            continue;
+        };
+        let Some(step) = entry["step"].as_f64() else {
+            continue;
+        };
+        match entry["what"].as_str() {
+            Some("step") => loss.extend(entry["loss"].as_f64().map(|loss| (step, loss))),
+            Some("validation") => {
+                for (class, value) in entry["f1"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .enumerate()
+                    .skip(1)
+                {
+                    f1.entry(class)
+                        .or_default()
+                        .extend(value.as_f64().map(|value| (step, value)));
+                }
+            }
+            _ => {}
+        }
+    }
+    let marks = vec![(chosen as f64, "kept".to_owned())];
+    let mut charts = Vec::new();
+    if !loss.is_empty() {
+        let chart = LineChart {
+            x_label: "step".to_owned(),
+            y_label: "training loss".to_owned(),
+            series: vec![Series {
+                name: "mean of about 20 steps".to_owned(),
+                points: smooth(&loss),
+                dashed: false,
+            }],
+            x_scale: Scale::Linear,
+            y_scale: Scale::Linear,
+            marks: marks.clone(),
+        };
+        charts.push(Chart {
+            title: "Training loss".to_owned(),
+            caption: "Lower is better; crops differ from step to step.".to_owned(),
+            svg: chart.svg(),
+        });
+    }
+    if !f1.is_empty() {
+        let name = |class: usize| {
+            classes
+                .get(class)
+                .cloned()
+                .unwrap_or_else(|| class.to_string())
+        };
+        let series = f1
+            .into_iter()
+            .map(|(class, points)| Series {
+                name: name(class),
+                points,
+                dashed: false,
+            })
+            .collect();
+        let chart = LineChart {
+            x_label: "step".to_owned(),
+            y_label: "F1".to_owned(),
+            series,
+            x_scale: Scale::Linear,
+            y_scale: Scale::Linear,
+            marks,
+        };
+        charts.push(Chart {
+            title: "Validation".to_owned(),
+            caption: "Pixel F1 on whole validation fields; the best step was kept.".to_owned(),
+            svg: chart.svg(),
+        });
+    }
+    Ok(charts)
+}
+
+/// Exponential mean over about 20 steps, as the progress shows it.
+fn smooth(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let mut mean = points.first().map_or(0.0, |point| point.1);
+    points
+        .iter()
+        .map(|&(step, value)| {
+            mean += 0.05 * (value - mean);
+            (step, mean)
+        })
+        .collect()
+}
+
+fn truth_quality(study: &Study, rows: &[FieldRow]) -> TruthQuality {
+    let usable = rows.iter().filter(|row| row.is_usable()).count();
+    let nuclei: usize = rows
+        .iter()
+        .filter(|row| row.is_usable())
+        .map(|row| row.nuclei)
+        .sum();
+    let config = &study.config().truth;
+    let made = match config.nuclei_from() {
+        Some(crate::config::NucleiFrom::Stain(channel)) => {
+            format!("The truth was made from the stain `{channel}`.")
+        }
+        Some(crate::config::NucleiFrom::Masks(_)) => "The truth was given as masks.".to_owned(),
+        Some(crate::config::NucleiFrom::Labels(_)) => {
+            "The truth was given as nucleus instances.".to_owned()
+        }
+        None => String::new(),
+    };
+    let noted: Vec<&FieldRow> = rows
+        .iter()
+        .filter(|row| !row.remarks.is_empty() || !row.is_usable())
+        .collect();
+    let mut quality = TruthQuality {
+        lines: vec![
+            made,
+            format!(
+                "{usable} of {} fields are usable, with {nuclei} nuclei.",
+                rows.len()
+            ),
+        ],
+        ..TruthQuality::default()
+    };
+    if !noted.is_empty() {
+        quality.tables.push(Table {
+            title: "Fields with remarks".to_owned(),
+            caption: "From `fields.csv`.".to_owned(),
+            columns: vec![
+                Column::text("field"),
+                Column::text("usable"),
+                Column::text("remarks"),
+            ],
+            rows: noted
+                .iter()
+                .map(|row| {
+                    let usable = if row.is_usable() { "yes" } else { "no" };
+                    vec![
+                        row.name.clone().into(),
+                        usable.into(),
+                        row.remarks.clone().into(),
+                    ]
+                })
+                .collect(),
+            folded: noted.len() > 12,
+        });
+    }
+    quality
+}
