@@ -24,12 +24,16 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    /// `Partly` where anything failed.
-    pub(crate) fn from_failures(count: usize) -> Self {
-        if count == 0 {
-            Outcome::Done
-        } else {
-            Outcome::Partly
+    /// `Partly` where some inputs failed.
+    ///
+    /// # Errors
+    /// Every input failed, so that nothing was done.
+    pub(crate) fn of(done: usize, failed: usize) -> anyhow::Result<Self> {
+        match (done, failed) {
+            (_, 0) => Ok(Outcome::Done),
+            (0, 1) => anyhow::bail!("nothing was done: the only input failed"),
+            (0, _) => anyhow::bail!("nothing was done: all {failed} inputs failed"),
+            _ => Ok(Outcome::Partly),
         }
     }
 

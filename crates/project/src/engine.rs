@@ -14,7 +14,7 @@ use crate::train::{INPUT_FILE, InputChannels, network_input};
 use crate::{ProjectError, config, evaluate};
 
 /// Cap on memory unless told otherwise: results must not depend on the machine, so it is a number.
-pub const DEFAULT_MEMORY: usize = 4 << 30;
+pub(crate) const DEFAULT_MEMORY: usize = 4 << 30;
 /// What the program takes beside images and network: code, threads, tables.
 const BASE: usize = 64 << 20;
 

@@ -24,8 +24,8 @@ const PIXEL_TOLERANCE: f64 = 0.05;
 /// Columns before the shares of the classes.
 const FIRST: [&str; 3] = ["name", "status", "message"];
 /// Columns after them.
-const LAST: [&str; 7] = [
-    "nuclei", "height", "width", "seconds", "model", "program", "input",
+const LAST: [&str; 8] = [
+    "nuclei", "height", "width", "seconds", "model", "program", "input", "key",
 ];
 
 /// What to predict and how.
@@ -402,14 +402,10 @@ impl Table {
     }
 
     fn put_failed(&mut self, name: &str, message: &str, model: &str, input: &Input) {
+        let last = [model, env!("CARGO_PKG_VERSION"), &input.path, &input.key];
         let mut row = vec![name.to_owned(), "failed".to_owned(), message.to_owned()];
-        row.resize(self.header.len() - 4, String::new());
-        row.extend([
-            model.to_owned(),
-            env!("CARGO_PKG_VERSION").to_owned(),
-            input.path.clone(),
-            input.key.clone(),
-        ]);
+        row.resize(self.header.len() - last.len(), String::new());
+        row.extend(last.map(str::to_owned));
         self.rows.insert(name.to_owned(), row);
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use stainfree_objects::StainSettings;
+use stainfree_objects::{StainSettings, Threshold};
 
 use crate::config::{Config, MaskValues, MissingCells, Scheme};
 
@@ -138,14 +138,18 @@ fn meaning(setting: &str) -> Option<&'static str> {
         "background_um" => {
             "Width of the windows of the background estimate, um; 0 leaves the background in."
         }
-        "threshold" => {
-            "Threshold: \"otsu\", \"otsu-log\", \"li\", \"triangle\", \"local-mean\", \"local-gaussian\"."
-        }
+        "threshold" => "The threshold method.",
         "threshold_factor" => "The threshold is multiplied by this; above 1 means smaller masks.",
         "local_radius_um" => "Half-width of the window of the local thresholds, um.",
         "closing_um" => "Radius of the disk that closes gaps, um; 0 closes nothing.",
         "max_hole_um2" => "Holes up to this area are filled, um2.",
         "min_area_um2" => "Objects below this area are dropped, um2.",
+        "object_share" => {
+            "The \"object\" threshold: share of an object's brightness at which its edge lies."
+        }
+        "object_smoothing_um" => {
+            "The \"object\" threshold: Gaussian that hides texture inside objects, um."
+        }
         "typical_diameter_um" => {
             "Diameter of a typical object, um: the yardstick where no pixel size is known."
         }
@@ -206,6 +210,12 @@ impl Writer {
                 "{} Default {default}.",
                 meaning(key).unwrap_or_default()
             ));
+            if key == "threshold" {
+                let names: Vec<String> = Threshold::all()
+                    .map(|method| format!("\"{method}\""))
+                    .collect();
+                self.comment(&format!("One of {}.", names.join(", ")));
+            }
             self.set(key, value);
         }
     }

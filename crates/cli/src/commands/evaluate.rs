@@ -96,7 +96,7 @@ impl Evaluate {
         if !output::is_stdout(self.json.as_deref()) {
             output::print(&scores_table::render(&evaluated.scores))?;
         }
-        Ok(Outcome::from_failures(evaluated.failed.len()))
+        Outcome::of(evaluated.scores.images, evaluated.failed.len())
     }
 
     fn model(&self, dir: &Path, convention: Convention, context: &Context) -> Result<Evaluated> {

@@ -97,6 +97,6 @@ impl Predict {
             let total = predicted.failed.len() + predicted.done + predicted.skipped;
             context.console.warn(&format!("{} of {total} inputs failed", predicted.failed.len()));
         }
-        Ok(Outcome::from_failures(predicted.failed.len()))
+        Outcome::of(predicted.done + predicted.skipped, predicted.failed.len())
     }
 }

@@ -55,6 +55,6 @@ impl Prepare {
         if !prepared.failed.is_empty() {
             context.console.warn(&format!("{} of {} fields failed", prepared.failed.len(), prepared.rows.len()));
         }
-        Ok(Outcome::from_failures(prepared.failed.len()))
+        Outcome::of(prepared.made + prepared.kept, prepared.failed.len())
     }
 }

@@ -42,8 +42,8 @@ pub(crate) struct Segment {
     #[arg(long, value_name = "UM")]
     pixel_um: Option<f64>,
 
-    /// Threshold: otsu, otsu-log, li, triangle, local-mean, local-gaussian [default: otsu-log]
-    #[arg(long, value_name = "NAME")]
+    /// Threshold method [default: as in a new study]
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(Threshold::all().map(Threshold::name)))]
     method: Option<String>,
 
     /// How touching nuclei are separated: distance or none [default: distance]
@@ -78,6 +78,6 @@ impl Segment {
         if !done.failed.is_empty() {
             context.console.warn(&format!("{} of {} inputs failed", done.failed.len(), done.failed.len() + done.fields));
         }
-        Ok(Outcome::from_failures(done.failed.len()))
+        Outcome::of(done.fields, done.failed.len())
     }
 }

@@ -1,0 +1,273 @@
+//! The whole journey on small images, as a user types it.
+
+mod common;
+
+use common::{Place, disk_labels, disk_mask, parallel_folders};
+
+/// A training that takes seconds: a sixteenth of the network, tiny crops.
+const TINY: [&str; 8] = [
+    "--width", "0.0625", "--crop", "64", "--batch", "2", "--steps", "4",
+];
+
+#[test]
+fn from_stains_to_a_report() {
+    let place = Place::new();
+    parallel_folders(&place, 6);
+    let run = place.ok(&["new", "study", "--images", "images"]);
+    assert!(
+        run.stderr.contains("brightfield: guessed `bf`"),
+        "{}",
+        run.stderr
+    );
+    assert!(
+        run.stderr.contains("nucleus: guessed the stain `dapi`"),
+        "{}",
+        run.stderr
+    );
+    assert!(
+        place
+            .text("study/stainfree.toml")
+            .contains("path = \"../images\"")
+    );
+
+    let run = place.ok(&["prepare", "study"]);
+    assert_eq!(
+        run.stdout,
+        "6 fields: 4 train, 1 validation, 1 test, 0 left out (6 made, 0 unchanged)\n"
+    );
+    let again = place.ok(&["prepare", "study", "--quiet"]);
+    assert_eq!(
+        again.stdout,
+        "6 fields: 4 train, 1 validation, 1 test, 0 left out (0 made, 6 unchanged)\n"
+    );
+    assert_eq!(again.stderr, "");
+    common::disks(&place.path("images/dapi/f2.tif"), 96, 12_000, 2);
+    let changed = place.ok(&["prepare", "study"]);
+    assert!(
+        changed.stdout.contains("(1 made, 5 unchanged)"),
+        "{}",
+        changed.stdout
+    );
+
+    place.ok(&[&["train", "study"], &TINY[..]].concat());
+    for file in [
+        "model.toml",
+        "weights.safetensors",
+        "log.jsonl",
+        "input.toml",
+    ] {
+        assert!(
+            place.path("study/models/model").join(file).is_file(),
+            "{file}"
+        );
+    }
+    place.fails(
+        1,
+        &["train", "study"],
+        "error: the model `study/models/model` exists; train under another `--name`, or delete the folder first",
+    );
+
+    let run = place.ok(&[
+        "predict",
+        "study/models/model",
+        "images",
+        "--out",
+        "result",
+        "--probabilities",
+        "--overlay",
+    ]);
+    assert!(
+        run.stdout.starts_with("6 fields done in "),
+        "{}",
+        run.stdout
+    );
+    for file in [
+        "classes/f0.tif",
+        "nuclei/f5.tif",
+        "probabilities/f3.tif",
+        "overlays/f1.png",
+    ] {
+        assert!(place.path("result").join(file).is_file(), "{file}");
+    }
+    let table = place.text("result/predictions.csv");
+    assert!(table.starts_with("name,status,message,background_share,nucleus_share,nuclei,height,width,seconds,model,program,input,key\n"));
+    assert_eq!(table.lines().count(), 7);
+    let again = place.ok(&["predict", "study/models/model", "images", "--out", "result"]);
+    assert!(
+        again.stdout.contains("0 fields done") && again.stdout.contains("6 done before"),
+        "{}",
+        again.stdout
+    );
+
+    let run = place.ok(&["evaluate", "study", "--json", "-"]);
+    let scores: serde_json::Value =
+        serde_json::from_str(&run.stdout).expect("standard output is JSON alone");
+    assert_eq!(scores["images"], 1);
+    assert!(
+        scores["classes"]["nucleus"]["f1"]["pooled"].is_number(),
+        "{scores}"
+    );
+    assert!(place.path("study/models/model/scores.json").is_file());
+    place.ok(&["report", "study"]);
+    let page = place.text("study/report.html");
+    assert!(page.contains("nuclear stain") && !page.contains("src=\"http"));
+}
+
+#[test]
+fn an_interrupted_training_goes_on_to_the_same_bytes() {
+    let place = Place::new();
+    parallel_folders(&place, 4);
+    place.ok(&["new", "study", "--images", "images"]);
+    place.ok(&["prepare", "study"]);
+    place.ok(&[&["train", "study", "--name", "whole"], &TINY[..]].concat());
+    // The same steps with another number of threads are the same model.
+    let other = [&["train", "study", "--name", "other"], &TINY[..]].concat();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_stainfree"))
+        .args(&other)
+        .args(["--threads", "1", "--quiet"])
+        .current_dir(place.path(""))
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    let weights = |name: &str| {
+        std::fs::read(place.path(&format!("study/models/{name}/weights.safetensors"))).unwrap()
+    };
+    assert!(
+        weights("whole") == weights("other"),
+        "the number of threads changed the model"
+    );
+    // Resuming what is finished changes nothing.
+    let before = weights("whole");
+    place.ok(&[
+        &["train", "study", "--name", "whole", "--resume"],
+        &TINY[..],
+    ]
+    .concat());
+    assert!(before == weights("whole"));
+}
+
+#[test]
+fn labels_and_masks_are_truth_too() {
+    let place = Place::new();
+    parallel_folders(&place, 4);
+    for folder in ["labels", "masks", "cells"] {
+        std::fs::create_dir(place.path(folder)).unwrap();
+    }
+    for i in 0..4 {
+        disk_labels(&place.path(&format!("labels/f{i}_labels.tif")), 96, i);
+        disk_mask(&place.path(&format!("masks/f{i}.tif")), 96, i, 255);
+    }
+    for i in 0..3 {
+        disk_mask(&place.path(&format!("cells/f{i}.tif")), 96, 0, 255);
+    }
+    place.ok(&["new", "a", "--images", "images", "--labels", "labels"]);
+    assert!(place.ok(&["prepare", "a"]).stdout.contains("0 left out"));
+    let run = place.ok(&[
+        "new",
+        "b",
+        "--images",
+        "images",
+        "--masks",
+        "masks",
+        "--cell-masks",
+        "cells",
+    ]);
+    assert!(
+        run.stderr
+            .contains("holds 0 and 255 only, read as background and nucleus"),
+        "{}",
+        run.stderr
+    );
+    assert!(
+        run.stderr.contains("has truth for 3 of 4 fields"),
+        "{}",
+        run.stderr
+    );
+    assert!(place.ok(&["prepare", "b"]).stdout.contains("1 left out"));
+    assert!(place.text("b/fields.csv").contains("no cell mask in"));
+    let config = place
+        .text("b/stainfree.toml")
+        .replace("missing_cells = \"skip\"", "missing_cells = \"ignore\"");
+    std::fs::write(place.path("b/stainfree.toml"), config).unwrap();
+    assert!(place.ok(&["prepare", "b"]).stdout.contains("0 left out"));
+}
+
+#[test]
+fn folders_are_scored_by_name() {
+    let place = Place::new();
+    for folder in ["truth", "other"] {
+        std::fs::create_dir(place.path(folder)).unwrap();
+    }
+    for i in 0..3 {
+        disk_labels(&place.path(&format!("truth/B0{i}_s1_labels.tif")), 96, 0);
+        disk_labels(&place.path(&format!("other/B0{i}_s1.tif")), 96, 0);
+    }
+    let run = place.ok(&[
+        "evaluate",
+        "--truth",
+        "truth",
+        "--prediction",
+        "other",
+        "--objects",
+        "--group",
+        "^(B0.)",
+        "--json",
+        "-",
+    ]);
+    let scores: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(
+        (scores["images"].as_u64(), scores["groups"].as_u64()),
+        (Some(3), Some(3))
+    );
+    assert_eq!(scores["objects"]["f1_50"]["pooled"], 1.0);
+    assert_eq!(scores["objects"]["count_error"], 0.0);
+}
+
+#[test]
+fn segment_finds_the_disks() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("stains")).unwrap();
+    common::disks(&place.path("stains/a.tif"), 96, 9000, 0);
+    std::fs::write(place.path("stains/broken.tif"), b"not an image").unwrap();
+    let run = place.run(&["segment", "stains", "--out", "out"]);
+    assert!(
+        run.stdout.starts_with("9 nuclei in 1 fields"),
+        "{}\n{}",
+        run.stdout,
+        run.stderr
+    );
+    let labels = stainfree_image::read_labels(&place.path("out/a.tif")).unwrap();
+    assert_eq!(labels.data().iter().max(), Some(&9));
+}
+
+#[test]
+fn inspect_speaks_json_with_the_agreed_keys() {
+    let place = Place::new();
+    parallel_folders(&place, 2);
+    let run = place.ok(&["inspect", "images", "--json", "-"]);
+    let found: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    for key in [
+        "layout", "fields", "wells", "sites", "times", "planes", "channels", "height", "width",
+        "pixel_um", "problems",
+    ] {
+        assert!(found.get(key).is_some(), "{key} is missing in {found}");
+    }
+    assert_eq!(found["channels"], serde_json::json!(["bf", "dapi"]));
+    assert_eq!(found["pixel_um"], 0.5);
+}
+
+#[test]
+fn a_simulated_plate_is_recognised_with_its_truth() {
+    let place = Place::new();
+    place.ok(&[
+        "simulate", "sim", "--wells", "3", "--sites", "1", "--side", "128",
+    ]);
+    place.ok(&["new", "study", "--images", "sim/plate"]);
+    let config = place.text("study/stainfree.toml");
+    assert!(
+        config.contains("classes = [\"background\", \"nucleus\", \"cytoplasm\"]"),
+        "{config}"
+    );
+    let run = place.ok(&["prepare", "study"]);
+    assert!(run.stdout.starts_with("3 fields: "), "{}", run.stdout);
+}
