@@ -114,7 +114,7 @@ fn from_stains_to_a_report() {
 }
 
 #[test]
-fn an_interrupted_training_goes_on_to_the_same_bytes() {
+fn a_model_does_not_depend_on_threads_or_on_resuming() {
     let place = Place::new();
     parallel_folders(&place, 4);
     place.ok(&["new", "study", "--images", "images"]);
@@ -144,6 +144,39 @@ fn an_interrupted_training_goes_on_to_the_same_bytes() {
     ]
     .concat());
     assert!(before == weights("whole"));
+}
+
+#[test]
+fn a_killed_training_resumes_to_the_same_bytes() {
+    let place = Place::new();
+    parallel_folders(&place, 4);
+    place.ok(&["new", "study", "--images", "images"]);
+    place.ok(&["prepare", "study"]);
+    let train = |name: &'static str| {
+        [
+            "train", "study", "--name", name, "--width", "0.0625", "--crop", "64", "--batch", "1",
+            "--steps", "60",
+        ]
+    };
+    place.ok(&train("whole"));
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_stainfree"))
+        .args(train("killed"))
+        .arg("--quiet")
+        .current_dir(place.path(""))
+        .spawn()
+        .unwrap();
+    let checkpoint = place.path("study/runs/killed/checkpoint.safetensors");
+    // Killed at the first checkpoint; should the machine be so fast that all is done, that is fine too.
+    while !checkpoint.exists() && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    let _ = child.kill();
+    child.wait().unwrap();
+    place.ok(&[&train("killed")[..], &["--resume"]].concat());
+    let weights = |name: &str| {
+        std::fs::read(place.path(&format!("study/models/{name}/weights.safetensors"))).unwrap()
+    };
+    assert!(weights("whole") == weights("killed"));
 }
 
 #[test]

@@ -171,6 +171,9 @@ fn test_set(
     }))
 }
 
+/// Brightfield picture, truth and prediction of a field.
+type Shown = (Image<[u8; 3]>, Image<u8>, Image<u8>);
+
 struct Draw<'a> {
     set: &'a ScoredSet,
     classes: &'a [String],
@@ -226,8 +229,7 @@ impl Draw<'_> {
         })
     }
 
-    /// Brightfield picture, truth and prediction of a field.
-    fn read(&self, field: &Field) -> Result<(Image<[u8; 3]>, Image<u8>, Image<u8>), ProjectError> {
+    fn read(&self, field: &Field) -> Result<Shown, ProjectError> {
         let planes = self.set.brightfield.read(field)?;
         let file = format!("{}.tif", field.name);
         Ok((

@@ -109,7 +109,6 @@ pub fn evaluate_model(
             objects: Some(
                 match_labels_ignoring(&nuclei, &found.nuclei, ignore.as_ref()).map_err(in_field)?,
             ),
-            ..FieldScores::default()
         });
         job.progress.step(i + 1, part.fields().len(), &field.name);
     }

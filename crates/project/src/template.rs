@@ -203,9 +203,7 @@ impl Writer {
             return;
         };
         for (key, value) in &values {
-            let default = usual
-                .get(key)
-                .map_or("none".to_owned(), |value| toml_value(value));
+            let default = usual.get(key).map_or("none".to_owned(), toml_value);
             self.comment(&format!(
                 "{} Default {default}.",
                 meaning(key).unwrap_or_default()

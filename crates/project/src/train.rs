@@ -1,7 +1,7 @@
 //! `train`: a model from the study's training fields.
 //!
 //! Here: which fields, which recipe, which start, where files go. The training itself is
-//! [`stainfree_network::train`]. Everything it needs to go on lies in `runs/NAME`; the finished model
+//! [`stainfree_network::train`](mod@stainfree_network::train). Everything it needs to go on lies in `runs/NAME`; the finished model
 //! is `models/NAME`.
 
 use std::collections::BTreeMap;
