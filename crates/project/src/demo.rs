@@ -43,7 +43,7 @@ impl DemoOptions {
             out,
             side: 448,
             wells: 10,
-            steps: 700,
+            steps: 900,
             width: 0.25,
             crop: 192,
             batch: 4,
