@@ -12,8 +12,9 @@ use crate::isa::Simd;
 /// `R` tiles times a panel of `NV * 16` outputs: `(v, v_block, c_blocks, u, m, m_block)`, see [`gemm`].
 pub(crate) type GemmKernel = unsafe fn(*const f32, usize, usize, *const f32, *mut f32, usize);
 
-/// `R` rows of `NV * 16` columns: `(v, z, z_block, n, d, d_row)`, see [`outer`].
-pub(crate) type OuterKernel = unsafe fn(*const f32, *const f32, usize, usize, *mut f32, usize);
+/// `R` rows of `NV * 16` columns: `(v, z, z_block, n, d, d_row, first)`, see [`outer`].
+pub(crate) type OuterKernel =
+    unsafe fn(*const f32, *const f32, usize, usize, *mut f32, usize, bool);
 
 /// How far ahead `u` is fetched, in values: 4 KiB lets it stream from the outer caches
 /// (256 to 256 channels ran 12 % faster than without).
@@ -65,7 +66,8 @@ pub(crate) unsafe fn gemm<S: Simd, const R: usize, const NV: usize>(
     }
 }
 
-/// `d += v^T * z` for `R` rows, summed over `n` tiles first and added to `d` once.
+/// `d += v^T * z` for `R` rows, summed over `n` tiles first and added to `d` once; with `first`, `d` is
+/// replaced instead.
 ///
 /// `v` is `[n][16]` of which the first `R` lanes are used, `z` is `[NV][..][n][16]` with `z_block`
 /// values between vectors, `d` is `[R][..][NV][16]` with `d_row` values between rows.
@@ -81,6 +83,7 @@ pub(crate) unsafe fn outer<S: Simd, const R: usize, const NV: usize>(
     n: usize,
     d: *mut f32,
     d_row: usize,
+    first: bool,
 ) {
     // SAFETY: every address is inside the extents the caller vouches for.
     unsafe {
@@ -100,7 +103,8 @@ pub(crate) unsafe fn outer<S: Simd, const R: usize, const NV: usize>(
         for r in 0..R {
             for j in 0..NV {
                 let at = d.add(r * d_row + j * 16);
-                s.store(at, s.add(s.load(at), acc[r][j]));
+                let before = if first { s.zero() } else { s.load(at) };
+                s.store(at, s.add(before, acc[r][j]));
             }
         }
     }

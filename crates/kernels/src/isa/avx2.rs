@@ -149,7 +149,8 @@ unsafe fn outer_k<const R: usize>(
     n: usize,
     d: *mut f32,
     d_row: usize,
+    first: bool,
 ) {
     // SAFETY: the contract of `OuterKernel` is that of `outer`; this function has the features.
-    unsafe { outer::<Avx2, R, 1>(Avx2(()), v, z, z_block, n, d, d_row) }
+    unsafe { outer::<Avx2, R, 1>(Avx2(()), v, z, z_block, n, d, d_row, first) }
 }

@@ -138,7 +138,8 @@ unsafe fn outer_k<const R: usize, const NV: usize>(
     n: usize,
     d: *mut f32,
     d_row: usize,
+    first: bool,
 ) {
     // SAFETY: the contract of `OuterKernel` is that of `outer`; this function has the feature.
-    unsafe { outer::<Avx512, R, NV>(Avx512(()), v, z, z_block, n, d, d_row) }
+    unsafe { outer::<Avx512, R, NV>(Avx512(()), v, z, z_block, n, d, d_row, first) }
 }

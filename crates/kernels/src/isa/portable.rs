@@ -102,7 +102,8 @@ unsafe fn outer1<const R: usize>(
     n: usize,
     d: *mut f32,
     d_row: usize,
+    first: bool,
 ) {
     // SAFETY: the contract of `OuterKernel` is that of `outer`.
-    unsafe { outer::<Portable, R, 1>(Portable, v, z, z_block, n, d, d_row) }
+    unsafe { outer::<Portable, R, 1>(Portable, v, z, z_block, n, d, d_row, first) }
 }

@@ -49,10 +49,11 @@ pub struct Sink<'a> {
     pub mask: Option<&'a [f32]>,
 }
 
-/// V and M of one group of tiles should fit in this many bytes, about half of a second-level cache.
+/// V and M of one group of tiles should fit in this many bytes, about half of a second-level cache ...
 const GROUP_BYTES: usize = 1 << 20;
-/// Bounds on the tiles of a group: enough to reuse a filter from registers, few enough to share out.
-const GROUP_TILES: Range<usize> = 14..112;
+/// ... unless that leaves fewer tiles than the lower bound. The filters stream past every group: with 56
+/// tiles each of their values is used 56 times, which hides the outer caches' slowness.
+const GROUP_TILES: Range<usize> = 56..112;
 
 thread_local! {
     /// V and M of the group a thread is working on.

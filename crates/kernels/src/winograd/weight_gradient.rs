@@ -18,8 +18,8 @@ pub struct Scratch {
 }
 
 /// Tiles in one pass over the products: at least so many that adding them to memory is paid for by the
-/// arithmetic, at most so many that V and Z stay in the outer cache.
-const CHUNK_TILES: Range<usize> = 224..1024;
+/// arithmetic, at most so many that a position of Z for two output blocks stays in the first-level cache.
+const CHUNK_TILES: Range<usize> = 256..512;
 /// Size of V and Z that decides between the two.
 const CHUNK_BYTES: usize = 6 << 20;
 /// Tiles one task transforms at a time.
@@ -58,7 +58,6 @@ impl Conv {
         let bank = self.filters();
         scratch.products.reserve(bank.transformed_len());
         let products = &mut scratch.products[..bank.transformed_len()];
-        products.fill(0.0);
 
         let total = self.tile_count();
         let tile_bytes = POSITIONS * (sources.len() + k_blocks) * LANES * size_of::<f32>();
@@ -102,6 +101,7 @@ impl Conv {
                 self.isa.run(Multiply {
                     v: &v[position * v_stride + c_block * n * LANES..][..n * LANES],
                     z: &z[position * z_stride..][..k_blocks * n * LANES],
+                    first: chunk == 0,
                     n,
                     k_blocks,
                     // SAFETY: 16 rows of one position belong to one task.
@@ -203,6 +203,8 @@ struct Multiply<'a> {
     z: &'a [f32],
     n: usize,
     k_blocks: usize,
+    /// Whether `to` holds nothing yet.
+    first: bool,
     to: &'a mut [f32],
 }
 
@@ -231,6 +233,7 @@ impl Job for Multiply<'_> {
                         self.n,
                         to,
                         row_len,
+                        self.first,
                     );
                 }
             }
