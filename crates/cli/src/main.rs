@@ -71,18 +71,25 @@ impl Context {
     }
 }
 
+/// Ctrl-C and a request to terminate end the program after its current unit of work; the second one at once.
+///
+/// A hang-up is left to the system, so that `nohup` means what it says.
+fn stop_on_signals(cancel: &Cancel) {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    for signal in [SIGINT, SIGTERM] {
+        let stopped = i32::from(failure::STOPPED);
+        // The order matters: the first signal finds the flag down and only raises it. Without a handler
+        // the signal still ends the program, only less cleanly: not worth failing for.
+        let _ = signal_hook::flag::register_conditional_shutdown(signal, stopped, cancel.shared());
+        let _ = signal_hook::flag::register(signal, cancel.shared());
+    }
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     failure::one_sentence_panics();
     let cancel = Cancel::new();
-    let on_signal = cancel.clone();
-    // Without a handler Ctrl-C still ends the program, only less cleanly: not worth failing for.
-    let _ = ctrlc::set_handler(move || {
-        if on_signal.is_stopped() {
-            std::process::exit(failure::STOPPED.into());
-        }
-        on_signal.stop();
-    });
+    stop_on_signals(&cancel);
     let threads = match cli.global.threads {
         Some(n) => n as usize,
         None => std::thread::available_parallelism().map_or(1, |n| n.get()),

@@ -57,6 +57,11 @@ impl Cancel {
         }
     }
 
+    /// The flag itself, for a signal handler to raise.
+    pub fn shared(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+
     /// The bare flag, for calls that take one.
     pub fn flag(&self) -> &AtomicBool {
         &self.0
