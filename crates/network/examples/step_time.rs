@@ -1,17 +1,37 @@
 //! Seconds of a training step and a prediction of the paper's network: `step_time SIDE BATCH THREADS`.
 
-use stainfree_network::{AdamStep, CpuPredictor, CpuTrainer, Encoder, Graph, Isa, Parameters, UnetSpec};
+use stainfree_network::{
+    AdamStep, CpuPredictor, CpuTrainer, Encoder, Graph, Isa, Parameters, UnetSpec,
+};
 use std::time::Instant;
 
 fn main() {
-    let numbers: Vec<usize> = std::env::args().skip(1).map(|a| a.parse().expect("a number")).collect();
-    let &[side, batch, threads] = &numbers[..] else { panic!("usage: step_time SIDE BATCH THREADS") };
-    let graph = Graph::unet(&UnetSpec { encoder: Encoder::Vgg16, width: 1.0, classes: 3 }).expect("a valid network");
+    let numbers: Vec<usize> = std::env::args()
+        .skip(1)
+        .map(|a| a.parse().expect("a number"))
+        .collect();
+    let &[side, batch, threads] = &numbers[..] else {
+        panic!("usage: step_time SIDE BATCH THREADS")
+    };
+    let graph = Graph::unet(&UnetSpec {
+        encoder: Encoder::Vgg16,
+        width: 1.0,
+        classes: 3,
+    })
+    .expect("a valid network");
     let parameters = Parameters::initialise(&graph, 1);
     let isa = Isa::choose().expect("a supported instruction set");
-    let input: Vec<f32> = (0..batch * 3 * side * side).map(|i| (i % 255) as f32 / 128.0 - 1.0).collect();
+    let input: Vec<f32> = (0..batch * 3 * side * side)
+        .map(|i| (i % 255) as f32 / 128.0 - 1.0)
+        .collect();
     let mut trainer = CpuTrainer::new(&graph, &parameters, [batch, side, side], threads, isa);
-    let adam = AdamStep { lr: 1e-4, beta1: 0.9, beta2: 0.999, epsilon: 1e-7, weight_decay: 0.0 };
+    let adam = AdamStep {
+        lr: 1e-4,
+        beta1: 0.9,
+        beta2: 0.999,
+        epsilon: 1e-7,
+        weight_decay: 0.0,
+    };
     for _ in 0..3 {
         let start = Instant::now();
         let logits = trainer.forward(&input).to_vec();
@@ -20,7 +40,10 @@ fn main() {
         let backward = start.elapsed().as_secs_f64() - forward;
         trainer.adam_step(&adam);
         let all = start.elapsed().as_secs_f64();
-        println!("step {all:.3} s: forward {forward:.3}, backward {backward:.3}, update {:.3}", all - forward - backward);
+        println!(
+            "step {all:.3} s: forward {forward:.3}, backward {backward:.3}, update {:.3}",
+            all - forward - backward
+        );
     }
     drop(trainer);
     let mut predictor = CpuPredictor::new(&graph, &parameters, threads, isa);

@@ -63,31 +63,56 @@ impl Plan {
     /// # Panics
     /// If the graph joins node kinds in an order the executors do not know; graphs come from this crate.
     pub(crate) fn new(graph: &Graph) -> Plan {
-        let mut plan = Plan { values: vec![], steps: vec![], logits: 0 };
+        let mut plan = Plan {
+            values: vec![],
+            steps: vec![],
+            logits: 0,
+        };
         // For each node: the inputs a convolution reading it would have.
         let mut seen: Vec<Vec<Input>> = Vec::new();
         for (index, node) in graph.nodes().iter().enumerate() {
-            let plain = |value| vec![Input { value, upsampled: false }];
+            let plain = |value| {
+                vec![Input {
+                    value,
+                    upsampled: false,
+                }]
+            };
             let before = node.inputs.first().map(|id| seen[id.0].clone());
             let inputs = match (&node.op, before) {
                 (Op::Input, _) => plain(plan.value(node.channels, node.level)),
                 (Op::Conv { weight, bias }, Some(inputs)) => {
                     let to = plan.value(node.channels, node.level);
-                    inputs.iter().for_each(|input| plan.values[input.value].readers += 1);
+                    inputs
+                        .iter()
+                        .for_each(|input| plan.values[input.value].readers += 1);
                     let (weight, bias) = (weight.clone(), bias.clone());
-                    plan.steps.push(Step::Conv(ConvStep { inputs, weight, bias, norm: None, relu: false, to }));
+                    plan.steps.push(Step::Conv(ConvStep {
+                        inputs,
+                        weight,
+                        bias,
+                        norm: None,
+                        relu: false,
+                        to,
+                    }));
                     plain(to)
                 }
                 (Op::BatchNorm { prefix, epsilon }, Some(inputs)) => {
                     let conv = plan.conv_of(inputs[0].value);
-                    assert!(conv.bias.is_none() && !conv.relu, "batch norm follows a bare convolution");
-                    conv.norm = Some(Norm { prefix: prefix.clone(), epsilon: *epsilon });
+                    assert!(
+                        conv.bias.is_none() && !conv.relu,
+                        "batch norm follows a bare convolution"
+                    );
+                    conv.norm = Some(Norm {
+                        prefix: prefix.clone(),
+                        epsilon: *epsilon,
+                    });
                     inputs
                 }
                 (Op::Relu, Some(inputs)) => {
                     let conv = plan.conv_of(inputs[0].value);
                     conv.relu = true;
-                    plan.values[inputs[0].value].bare_relu = plan.conv_of(inputs[0].value).norm.is_none();
+                    plan.values[inputs[0].value].bare_relu =
+                        plan.conv_of(inputs[0].value).norm.is_none();
                     inputs
                 }
                 (Op::MaxPool, Some(inputs)) => {
@@ -98,7 +123,10 @@ impl Plan {
                     plain(to)
                 }
                 (Op::UpsampleConcat, Some(low)) => {
-                    let mut joined = vec![Input { value: low[0].value, upsampled: true }];
+                    let mut joined = vec![Input {
+                        value: low[0].value,
+                        upsampled: true,
+                    }];
                     joined.extend(node.inputs.get(1).map(|NodeId(skip)| seen[*skip][0]));
                     joined
                 }
@@ -114,7 +142,12 @@ impl Plan {
     }
 
     fn value(&mut self, channels: usize, level: usize) -> ValueId {
-        self.values.push(Value { channels, level, bare_relu: false, readers: 0 });
+        self.values.push(Value {
+            channels,
+            level,
+            bare_relu: false,
+            readers: 0,
+        });
         self.values.len() - 1
     }
 

@@ -37,7 +37,15 @@ impl CpuPredictor {
             })
             .collect();
         let (multiple, classes) = (graph.multiple(), graph.classes());
-        Self { isa, workers, plan, layers, multiple, classes, input_channels: graph.input_channels() }
+        Self {
+            isa,
+            workers,
+            plan,
+            layers,
+            multiple,
+            classes,
+            input_channels: graph.input_channels(),
+        }
     }
 
     /// Number of classes.
@@ -69,8 +77,16 @@ impl CpuPredictor {
     /// As [`Self::probabilities`].
     pub fn logits(&mut self, input: &[f32], height: usize, width: usize) -> Vec<f32> {
         let fits = height.is_multiple_of(self.multiple) && width.is_multiple_of(self.multiple);
-        assert!(fits && height * width > 0, "sizes must be a multiple of {}", self.multiple);
-        assert_eq!(input.len(), self.input_channels * height * width, "input has another size");
+        assert!(
+            fits && height * width > 0,
+            "sizes must be a multiple of {}",
+            self.multiple
+        );
+        assert_eq!(
+            input.len(),
+            self.input_channels * height * width,
+            "input has another size"
+        );
         let shapes = self.shapes(height, width);
         let mut left: Vec<usize> = self.plan.values.iter().map(|v| v.readers).collect();
         let mut values: Vec<Buffer> = shapes.iter().map(|_| Buffer::default()).collect();
@@ -86,14 +102,24 @@ impl CpuPredictor {
             let mut out = take(&mut free, shapes[to].len());
             match (step, layer) {
                 (Step::Conv(step), Some(layer)) => {
-                    let inputs: Vec<&[f32]> = step.inputs.iter().map(|i| &values[i.value][..]).collect();
+                    let inputs: Vec<&[f32]> =
+                        step.inputs.iter().map(|i| &values[i.value][..]).collect();
                     let shape = &shapes[to];
                     let conv = conv(self.isa, &self.plan, step, shape);
-                    let epilogue = Epilogue { bias: Some(&layer.bias), relu: step.relu };
+                    let epilogue = Epilogue {
+                        bias: Some(&layer.bias),
+                        relu: step.relu,
+                    };
                     conv.forward(&self.workers, &inputs, &layer.filters, epilogue, &mut out);
                 }
                 (Step::MaxPool { from, .. }, _) => {
-                    max_pool::forward(self.isa, &self.workers, &shapes[*from], &values[*from], &mut out);
+                    max_pool::forward(
+                        self.isa,
+                        &self.workers,
+                        &shapes[*from],
+                        &values[*from],
+                        &mut out,
+                    );
                 }
                 (Step::Conv(_), None) => unreachable!("every convolution has its filters"),
             }
@@ -140,13 +166,19 @@ impl CpuPredictor {
             height: height >> level,
             width: width >> level,
         };
-        self.plan.values.iter().map(|v| shape(v.level, v.channels)).collect()
+        self.plan
+            .values
+            .iter()
+            .map(|v| shape(v.level, v.channels))
+            .collect()
     }
 }
 
 /// Replaces the logits of pixel `p` by probabilities.
 fn softmax(values: &mut [f32], p: usize, pixels: usize, classes: usize) {
-    let largest = (0..classes).map(|c| values[c * pixels + p]).fold(f32::NEG_INFINITY, f32::max);
+    let largest = (0..classes)
+        .map(|c| values[c * pixels + p])
+        .fold(f32::NEG_INFINITY, f32::max);
     let mut sum = 0.0;
     for c in 0..classes {
         let e = (values[c * pixels + p] - largest).exp();
@@ -171,16 +203,32 @@ fn take(free: &mut Vec<Buffer>, len: usize) -> Buffer {
 }
 
 fn parts(plan: &Plan, step: &ConvStep) -> Vec<Part> {
-    let part = |i: &crate::plan::Input| Part { channels: plan.values[i.value].channels, upsampled: i.upsampled };
+    let part = |i: &crate::plan::Input| Part {
+        channels: plan.values[i.value].channels,
+        upsampled: i.upsampled,
+    };
     step.inputs.iter().map(part).collect()
 }
 
 fn conv(isa: Isa, plan: &Plan, step: &ConvStep, out: &Blocked) -> Conv {
-    Conv::new(isa, out.images, out.height, out.width, &parts(plan, step), out.channels)
+    Conv::new(
+        isa,
+        out.images,
+        out.height,
+        out.width,
+        &parts(plan, step),
+        out.channels,
+    )
 }
 
 impl Layer {
-    fn new(isa: Isa, workers: &Workers, plan: &Plan, step: &ConvStep, parameters: &Parameters) -> Self {
+    fn new(
+        isa: Isa,
+        workers: &Workers,
+        plan: &Plan,
+        step: &ConvStep,
+        parameters: &Parameters,
+    ) -> Self {
         let outputs = plan.values[step.to].channels;
         let mut weights = parameters.values(&step.weight).to_vec();
         let mut bias = vec![0.0; blocks(outputs) * LANES];

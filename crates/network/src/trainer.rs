@@ -101,11 +101,23 @@ struct Trained {
 impl Trained {
     fn new(name: &str, len: usize) -> Self {
         let [values, gradient, first, second] = [(); 4].map(|()| Buffer::zeros(len));
-        Self { name: name.to_string(), values, gradient, first, second }
+        Self {
+            name: name.to_string(),
+            values,
+            gradient,
+            first,
+            second,
+        }
     }
 
     fn update(&mut self, isa: Isa, workers: &Workers, numbers: &AdamNumbers) {
-        let Self { values, gradient, first, second, .. } = self;
+        let Self {
+            values,
+            gradient,
+            first,
+            second,
+            ..
+        } = self;
         adam::update(isa, workers, numbers, gradient, values, first, second);
     }
 
@@ -142,16 +154,30 @@ impl CpuTrainer {
     ///
     /// # Panics
     /// If height or width is not a multiple of [`Graph::multiple`], or there is no image.
-    pub fn new(graph: &Graph, parameters: &Parameters, shape: [usize; 3], threads: usize, isa: Isa) -> Self {
+    pub fn new(
+        graph: &Graph,
+        parameters: &Parameters,
+        shape: [usize; 3],
+        threads: usize,
+        isa: Isa,
+    ) -> Self {
         let [images, height, width] = shape;
         let multiple = graph.multiple();
         let fits = height.is_multiple_of(multiple) && width.is_multiple_of(multiple);
-        assert!(fits && images * height * width > 0, "crops must be a multiple of {multiple}");
+        assert!(
+            fits && images * height * width > 0,
+            "crops must be a multiple of {multiple}"
+        );
         let plan = Plan::new(graph);
         let shapes: Vec<Blocked> = plan
             .values
             .iter()
-            .map(|v| Blocked { images, channels: v.channels, height: height >> v.level, width: width >> v.level })
+            .map(|v| Blocked {
+                images,
+                channels: v.channels,
+                height: height >> v.level,
+                width: width >> v.level,
+            })
             .collect();
         let layers = plan
             .steps
@@ -181,9 +207,16 @@ impl CpuTrainer {
         };
         trainer.load(Which::Values, &mut |name| Some(&parameters.get(name)?.data));
         for norm in trainer.norms_mut() {
-            let NormLayer { gamma, running_mean, running_var, .. } = norm;
+            let NormLayer {
+                gamma,
+                running_mean,
+                running_var,
+                ..
+            } = norm;
             let prefix = gamma.name.trim_end_matches(".weight");
-            *running_mean = parameters.values(&format!("{prefix}.running_mean")).to_vec();
+            *running_mean = parameters
+                .values(&format!("{prefix}.running_mean"))
+                .to_vec();
             *running_var = parameters.values(&format!("{prefix}.running_var")).to_vec();
         }
         trainer
@@ -195,14 +228,30 @@ impl CpuTrainer {
     /// # Panics
     /// If `input` has another size than the batch.
     pub fn forward(&mut self, input: &[f32]) -> &[f32] {
-        let Self { isa, workers, layers, shapes, values, filters, .. } = self;
+        let Self {
+            isa,
+            workers,
+            layers,
+            shapes,
+            values,
+            filters,
+            ..
+        } = self;
         shapes[0].pack(workers, input, &mut values[0]);
         for layer in layers {
             match layer {
                 Layer::Conv(layer) => {
                     // The output is taken out so that the inputs can be read beside it.
                     let mut out = std::mem::take(&mut values[layer.step.to]);
-                    layer.forward(*isa, workers, values, shapes, filters, &mut out, self.momentum);
+                    layer.forward(
+                        *isa,
+                        workers,
+                        values,
+                        shapes,
+                        filters,
+                        &mut out,
+                        self.momentum,
+                    );
                     values[layer.step.to] = out;
                 }
                 Layer::MaxPool { from, to } => {
@@ -231,7 +280,9 @@ impl CpuTrainer {
                 Layer::Conv(layer) => layer.step.to,
                 Layer::MaxPool { to, .. } => *to,
             };
-            let mut d_out = gradients[to].take().expect("every value reaches the output");
+            let mut d_out = gradients[to]
+                .take()
+                .expect("every value reaches the output");
             match layer {
                 Layer::Conv(layer) => {
                     layer.own_gradients(
@@ -243,7 +294,11 @@ impl CpuTrainer {
                         &mut self.scratch,
                     );
                     if layer.step.inputs[0].value != 0 {
-                        layer.bank.transform_turned(&self.workers, &layer.weight.values, &mut self.filters);
+                        layer.bank.transform_turned(
+                            &self.workers,
+                            &layer.weight.values,
+                            &mut self.filters,
+                        );
                         let mut targets = Vec::new();
                         for input in &layer.step.inputs {
                             let existing = gradients[input.value].take();
@@ -257,9 +312,15 @@ impl CpuTrainer {
                         }
                         let mut sinks: Vec<Sink> = targets
                             .iter_mut()
-                            .map(|(_, data, accumulate, mask)| Sink { data, accumulate: *accumulate, mask: *mask })
+                            .map(|(_, data, accumulate, mask)| Sink {
+                                data,
+                                accumulate: *accumulate,
+                                mask: *mask,
+                            })
                             .collect();
-                        layer.conv.input_gradient(&self.workers, &d_out, &self.filters, &mut sinks);
+                        layer
+                            .conv
+                            .input_gradient(&self.workers, &d_out, &self.filters, &mut sinks);
                         for (value, data, ..) in targets {
                             gradients[value] = Some(data);
                         }
@@ -269,9 +330,13 @@ impl CpuTrainer {
                     let from = *from;
                     let existing = gradients[from].take();
                     let accumulate = existing.is_some();
-                    let mut data = existing.unwrap_or_else(|| take(&mut self.free, self.shapes[from].len()));
+                    let mut data =
+                        existing.unwrap_or_else(|| take(&mut self.free, self.shapes[from].len()));
                     left[from] -= 1;
-                    let merge = Merge { accumulate, relu: left[from] == 0 && self.bare_relu[from] };
+                    let merge = Merge {
+                        accumulate,
+                        relu: left[from] == 0 && self.bare_relu[from],
+                    };
                     let (x, shape) = (&self.values[from], &self.shapes[from]);
                     max_pool::backward(self.isa, &self.workers, shape, x, &d_out, &mut data, merge);
                     gradients[from] = Some(data);
@@ -284,8 +349,21 @@ impl CpuTrainer {
     /// Moves all trainable parameters along their last gradients.
     pub fn adam_step(&mut self, step: &AdamStep) {
         self.step += 1;
-        let AdamStep { lr, beta1, beta2, epsilon, weight_decay } = *step;
-        let numbers = |decay| AdamNumbers { number: self.step, rate: lr, beta1, beta2, epsilon, decay };
+        let AdamStep {
+            lr,
+            beta1,
+            beta2,
+            epsilon,
+            weight_decay,
+        } = *step;
+        let numbers = |decay| AdamNumbers {
+            number: self.step,
+            rate: lr,
+            beta1,
+            beta2,
+            epsilon,
+            decay,
+        };
         let (plain, decayed) = (numbers(0.0), numbers(weight_decay));
         for layer in &mut self.layers {
             if let Layer::Conv(layer) = layer {
@@ -308,7 +386,10 @@ impl CpuTrainer {
         let mut tensors = self.tensors(Which::Values);
         for norm in self.norms() {
             let prefix = norm.gamma.name.trim_end_matches(".weight");
-            for (name, data) in [("running_mean", &norm.running_mean), ("running_var", &norm.running_var)] {
+            for (name, data) in [
+                ("running_mean", &norm.running_mean),
+                ("running_var", &norm.running_var),
+            ] {
                 tensors.push(Tensor {
                     name: format!("{prefix}.{name}"),
                     shape: vec![data.len()],
@@ -317,7 +398,8 @@ impl CpuTrainer {
                 });
             }
         }
-        Parameters::new(&self.graph, tensors).expect("the layers hold exactly the graph's parameters")
+        Parameters::new(&self.graph, tensors)
+            .expect("the layers hold exactly the graph's parameters")
     }
 
     /// The last gradients of the trainable parameters, in natural order.
@@ -327,7 +409,11 @@ impl CpuTrainer {
 
     /// What Adam remembers.
     pub fn optimiser_state(&self) -> OptimiserState {
-        OptimiserState { step: self.step, first: self.tensors(Which::First), second: self.tensors(Which::Second) }
+        OptimiserState {
+            step: self.step,
+            first: self.tensors(Which::First),
+            second: self.tensors(Which::Second),
+        }
     }
 
     /// Goes on from saved parameters and moments, bit for bit.
@@ -337,14 +423,19 @@ impl CpuTrainer {
     pub fn restore(&mut self, parameters: &Parameters, state: &OptimiserState) {
         self.load(Which::Values, &mut |name| Some(&parameters.get(name)?.data));
         let find = |tensors: &'_ [Tensor]| -> HashMap<String, Vec<f32>> {
-            tensors.iter().map(|t| (t.name.clone(), t.data.clone())).collect()
+            tensors
+                .iter()
+                .map(|t| (t.name.clone(), t.data.clone()))
+                .collect()
         };
         let (first, second) = (find(&state.first), find(&state.second));
         self.load(Which::First, &mut |name| first.get(name));
         self.load(Which::Second, &mut |name| second.get(name));
         for norm in self.norms_mut() {
             let prefix = norm.gamma.name.trim_end_matches(".weight").to_string();
-            norm.running_mean = parameters.values(&format!("{prefix}.running_mean")).to_vec();
+            norm.running_mean = parameters
+                .values(&format!("{prefix}.running_mean"))
+                .to_vec();
             norm.running_var = parameters.values(&format!("{prefix}.running_var")).to_vec();
         }
         self.step = state.step;
@@ -357,7 +448,11 @@ impl CpuTrainer {
         let before: usize = self.norms().map(|n| n.before.len()).sum();
         let weights: usize = self.graph.trainable_count();
         // The largest transformed filters are held twice: for use, and as products of the gradient.
-        let filters = self.conv_layers().map(|l| l.bank.transformed_len()).max().unwrap_or(0);
+        let filters = self
+            .conv_layers()
+            .map(|l| l.bank.transformed_len())
+            .max()
+            .unwrap_or(0);
         size_of::<f32>() * (2 * activations + before + 4 * weights + 2 * filters)
     }
 
@@ -392,19 +487,29 @@ impl CpuTrainer {
                 found.insert(&trained.name, trained.part(which)[..len].to_vec());
             }
         }
-        let trainable = self.graph.parameters().iter().filter(|p| p.kind == ParameterKind::Trainable);
+        let trainable = self
+            .graph
+            .parameters()
+            .iter()
+            .filter(|p| p.kind == ParameterKind::Trainable);
         trainable
             .map(|info| Tensor {
                 name: info.name.clone(),
                 shape: info.shape.clone(),
                 kind: info.kind,
-                data: found.remove(info.name.as_str()).expect("a layer holds every parameter"),
+                data: found
+                    .remove(info.name.as_str())
+                    .expect("a layer holds every parameter"),
             })
             .collect()
     }
 
     fn info(&self, name: &str) -> &crate::graph::ParameterInfo {
-        self.graph.parameters().iter().find(|p| p.name == name).expect("the graph lists this parameter")
+        self.graph
+            .parameters()
+            .iter()
+            .find(|p| p.name == name)
+            .expect("the graph lists this parameter")
     }
 
     /// Fills one array of every trainable parameter from natural order.
@@ -423,7 +528,9 @@ impl CpuTrainer {
 
 /// A buffer of `len` values from those that are free.
 fn take(free: &mut HashMap<usize, Vec<Buffer>>, len: usize) -> Buffer {
-    free.get_mut(&len).and_then(Vec::pop).unwrap_or_else(|| Buffer::zeros(len))
+    free.get_mut(&len)
+        .and_then(Vec::pop)
+        .unwrap_or_else(|| Buffer::zeros(len))
 }
 
 impl ConvLayer {
@@ -432,7 +539,10 @@ impl ConvLayer {
         let parts: Vec<Part> = step
             .inputs
             .iter()
-            .map(|i| Part { channels: shapes[i.value].channels, upsampled: i.upsampled })
+            .map(|i| Part {
+                channels: shapes[i.value].channels,
+                upsampled: i.upsampled,
+            })
             .collect();
         let conv = Conv::new(isa, out.images, out.height, out.width, &parts, out.channels);
         let bank = conv.filters();
@@ -457,11 +567,17 @@ impl ConvLayer {
 
     /// Trained arrays other than the convolution's weights.
     fn small(&self) -> impl Iterator<Item = &Trained> {
-        self.bias.iter().chain(self.norm.iter().flat_map(|n| [&n.gamma, &n.beta]))
+        self.bias
+            .iter()
+            .chain(self.norm.iter().flat_map(|n| [&n.gamma, &n.beta]))
     }
 
     fn small_mut(&mut self) -> impl Iterator<Item = &mut Trained> {
-        self.bias.iter_mut().chain(self.norm.iter_mut().flat_map(|n| [&mut n.gamma, &mut n.beta]))
+        self.bias.iter_mut().chain(
+            self.norm
+                .iter_mut()
+                .flat_map(|n| [&mut n.gamma, &mut n.beta]),
+        )
     }
 
     fn forward(
@@ -475,13 +591,27 @@ impl ConvLayer {
         momentum: f32,
     ) {
         self.bank.transform(workers, &self.weight.values, filters);
-        let inputs: Vec<&[f32]> = self.step.inputs.iter().map(|i| &values[i.value][..]).collect();
+        let inputs: Vec<&[f32]> = self
+            .step
+            .inputs
+            .iter()
+            .map(|i| &values[i.value][..])
+            .collect();
         let Some(norm) = &mut self.norm else {
             let bias = self.bias.as_ref().map(|b| &b.values[..]);
-            let epilogue = Epilogue { bias, relu: self.step.relu };
+            let epilogue = Epilogue {
+                bias,
+                relu: self.step.relu,
+            };
             return self.conv.forward(workers, &inputs, filters, epilogue, out);
         };
-        self.conv.forward(workers, &inputs, filters, Epilogue::default(), &mut norm.before);
+        self.conv.forward(
+            workers,
+            &inputs,
+            filters,
+            Epilogue::default(),
+            &mut norm.before,
+        );
         norm.normalise(isa, workers, &shapes[self.step.to], out, momentum);
     }
 
@@ -509,26 +639,53 @@ impl ConvLayer {
             norm.beta.gradient.copy_from_slice(&d_beta);
         }
         if let Some(bias) = &mut self.bias {
-            bias.gradient.copy_from_slice(&elementwise::channel_sums(isa, workers, shape, d_out));
+            bias.gradient
+                .copy_from_slice(&elementwise::channel_sums(isa, workers, shape, d_out));
         }
-        let inputs: Vec<&[f32]> = self.step.inputs.iter().map(|i| &values[i.value][..]).collect();
-        self.conv.weight_gradient(workers, &inputs, d_out, &mut self.weight.gradient, scratch);
+        let inputs: Vec<&[f32]> = self
+            .step
+            .inputs
+            .iter()
+            .map(|i| &values[i.value][..])
+            .collect();
+        self.conv
+            .weight_gradient(workers, &inputs, d_out, &mut self.weight.gradient, scratch);
     }
 }
 
 impl NormLayer {
     /// Batch norm with the batch's statistics, then ReLU; running statistics move by `momentum`.
-    fn normalise(&mut self, isa: Isa, workers: &Workers, shape: &Blocked, out: &mut [f32], momentum: f32) {
+    fn normalise(
+        &mut self,
+        isa: Isa,
+        workers: &Workers,
+        shape: &Blocked,
+        out: &mut [f32],
+        momentum: f32,
+    ) {
         self.statistics = batch_norm::statistics(isa, workers, shape, &self.before);
         let n = (shape.images * shape.height * shape.width) as f64;
         let unbiased = n / (n - 1.0).max(1.0);
         for channel in 0..shape.channels {
-            let mix = |old: &mut f32, new: f64| *old = ((1.0 - momentum) * *old) + momentum * new as f32;
-            mix(&mut self.running_mean[channel], self.statistics.mean[channel]);
-            mix(&mut self.running_var[channel], self.statistics.variance[channel] * unbiased);
+            let mix =
+                |old: &mut f32, new: f64| *old = ((1.0 - momentum) * *old) + momentum * new as f32;
+            mix(
+                &mut self.running_mean[channel],
+                self.statistics.mean[channel],
+            );
+            mix(
+                &mut self.running_var[channel],
+                self.statistics.variance[channel] * unbiased,
+            );
         }
         let Statistics { mean, variance } = &self.statistics;
-        let (scale, shift) = scale_shift(&self.gamma.values, &self.beta.values, mean, variance, self.epsilon);
+        let (scale, shift) = scale_shift(
+            &self.gamma.values,
+            &self.beta.values,
+            mean,
+            variance,
+            self.epsilon,
+        );
         batch_norm::scale_shift_relu(isa, workers, shape, &self.before, &scale, &shift, out);
     }
 }
