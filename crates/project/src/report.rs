@@ -10,7 +10,8 @@ use stainfree_network::model::Model;
 use stainfree_report::{
     Chart, Column, Fact, FieldCard, Figure, LineChart, Picture, ReportData, Rgb, Scale, Series,
     Swatch, Table, TruthQuality, brightfield_picture, class_color, class_colors, error_legend,
-    error_picture, field_facts, overlay_classes, render, scale_down, stain_picture, worst_and_best,
+    error_picture, field_facts, overlay_classes, render, scale_down, side_by_side,
+    stain_picture, worst_and_best,
 };
 use stainfree_scores::{FieldRow as ScoredRow, Scores};
 
@@ -58,7 +59,15 @@ pub struct ScoredSet {
     pub prediction: PathBuf,
 }
 
-/// Writes `report.html` into the study and returns its path.
+/// Folder of the report's first figures as files, for slides and papers.
+const PICTURES: &str = "pictures";
+
+fn make_folder(file: &Path) -> Result<(), ProjectError> {
+    let folder = file.parent().unwrap_or(file);
+    std::fs::create_dir_all(folder).map_err(|error| ProjectError::write(folder, &error))
+}
+
+/// Writes `report.html` and the figures in `pictures/` into the study; returns the page's path.
 ///
 /// # Errors
 /// No such model, a field that cannot be read, or a page that cannot be written.
@@ -114,10 +123,18 @@ pub fn report(study: &Study, options: &ReportOptions, job: &Job) -> Result<PathB
         };
         for field in set.fields.iter().take(FIGURES) {
             job.cancel.check()?;
+            let pictures = draw.pictures(field)?;
+            let panels: Vec<_> = pictures
+                .iter()
+                .map(|picture| (&picture.image, picture.caption.as_str()))
+                .collect();
+            let file = study.root().join(PICTURES).join(format!("{}.png", field.name));
+            make_folder(&file)?;
+            stainfree_image::write::png_rgb(&file, &side_by_side(&panels))?;
             data.figures.push(Figure {
                 title: field.name.clone(),
                 caption: "The model saw only the brightfield.".to_owned(),
-                pictures: draw.pictures(field)?,
+                pictures,
             });
             step(&field.name);
         }

@@ -113,8 +113,9 @@ impl Units {
                 _ if !named => format!("no {name} is known"),
                 UnitRule::Field => "as asked".to_owned(),
                 _ => format!(
-                    "there are only {}, fewer than {FEWEST_GROUPS}; fields of one {name} are alike, \
+                    "there {} only {}, fewer than {FEWEST_GROUPS}; fields of one {name} are alike, \
                      so the true uncertainty is larger",
+                    if groups == 1 { "is" } else { "are" },
                     plural(groups, name)
                 ),
             };
