@@ -10,8 +10,8 @@ use stainfree_network::model::Model;
 use stainfree_report::{
     Chart, Column, Fact, FieldCard, Figure, LineChart, Picture, ReportData, Rgb, Scale, Series,
     Swatch, Table, TruthQuality, brightfield_picture, class_color, class_colors, error_legend,
-    error_picture, field_facts, overlay_classes, render, scale_down, side_by_side,
-    stain_picture, worst_and_best,
+    error_picture, field_facts, overlay_classes, render, scale_down, side_by_side, stain_picture,
+    worst_and_best,
 };
 use stainfree_scores::{FieldRow as ScoredRow, Scores};
 
@@ -128,7 +128,10 @@ pub fn report(study: &Study, options: &ReportOptions, job: &Job) -> Result<PathB
                 .iter()
                 .map(|picture| (&picture.image, picture.caption.as_str()))
                 .collect();
-            let file = study.root().join(PICTURES).join(format!("{}.png", field.name));
+            let file = study
+                .root()
+                .join(PICTURES)
+                .join(format!("{}.png", field.name));
             make_folder(&file)?;
             stainfree_image::write::png_rgb(&file, &side_by_side(&panels))?;
             data.figures.push(Figure {
