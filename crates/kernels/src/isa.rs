@@ -1,7 +1,7 @@
 //! The instruction sets: the one place that asks the processor, and the 16-lane vectors kernels use.
 //!
-//! A kernel is written once against [`Simd`] and compiled once per instruction set: [`Isa::run`]
-//! calls a [`Job`] inside a function that has the features switched on. Everything a job calls in its
+//! A kernel is written once against `Simd` and compiled once per instruction set: `Isa::run`
+//! calls a `Job` inside a function that has the features switched on. Everything a job calls in its
 //! inner loops is `#[inline(always)]`, so that it is compiled with those features.
 
 #[cfg(target_arch = "x86_64")]
