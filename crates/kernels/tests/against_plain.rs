@@ -61,6 +61,8 @@ const CASES: &[Case] = &[
     (2, &[(20, true), (9, false)], 40, 10, 14),
     (1, &[(4, true), (4, false)], 4, 6, 2),
     (1, &[(160, false)], 32, 12, 40),
+    // More tiles than one pass of the weight gradient takes.
+    (1, &[(3, false)], 16, 100, 100),
 ];
 
 /// Everything about one convolution, in f32: output, input gradients, weight gradient.
