@@ -249,6 +249,7 @@ fn report_options(
     ];
     Ok(ReportOptions {
         model: DEFAULT_MODEL.to_owned(),
+        title: Some("Demo: a simulated plate".to_owned()),
         summary,
         shown: Some(ScoredSet {
             title: format!(

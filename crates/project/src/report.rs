@@ -34,6 +34,8 @@ const STAIN: Rgb = [86, 140, 255];
 pub struct ReportOptions {
     /// Name of the model.
     pub model: String,
+    /// Title of the page; the name of the study's folder if there is none.
+    pub title: Option<String>,
     /// Show these scored fields instead of the study's test fields.
     pub shown: Option<ScoredSet>,
     /// Sentences for the top of the page.
@@ -67,6 +69,11 @@ fn make_folder(file: &Path) -> Result<(), ProjectError> {
     std::fs::create_dir_all(folder).map_err(|error| ProjectError::write(folder, &error))
 }
 
+fn folder_name(study: &Study) -> String {
+    let name = study.root().file_name();
+    name.map_or("study".into(), |name| name.to_string_lossy().into_owned())
+}
+
 /// Writes `report.html` and the figures in `pictures/` into the study; returns the page's path.
 ///
 /// # Errors
@@ -80,13 +87,10 @@ pub fn report(study: &Study, options: &ReportOptions, job: &Job) -> Result<PathB
         Some(set) => Some(set.clone()),
         None => test_set(study, &source, &options.model)?,
     };
-    let name = study
-        .root()
-        .file_name()
-        .map_or("study".into(), |name| name.to_string_lossy());
+    let title = options.title.clone().unwrap_or_else(|| folder_name(study));
     let config_path = study.config_path();
     let mut data = ReportData {
-        title: name.into_owned(),
+        title,
         subtitle: match &set {
             Some(set) => format!("model `{}` on {}", options.model, set.title),
             None => format!(

@@ -6,7 +6,7 @@ use stainfree_image::Image;
 
 use crate::ReportError;
 
-/// Encodes an sRGB picture as PNG.
+/// Encodes an sRGB picture as PNG; as grey PNG, a third of the size, if it has no colour.
 ///
 /// # Errors
 /// [`ReportError::Empty`] for a picture without pixels, [`ReportError::Png`] if encoding fails.
@@ -27,14 +27,16 @@ pub fn encode_png(picture: &Image<[u8; 3]>) -> Result<Vec<u8>, ReportError> {
         )));
     };
     let mut bytes = Vec::new();
-    PngEncoder::new_with_quality(&mut bytes, CompressionType::Default, FilterType::Adaptive)
-        .write_image(
-            picture.data().as_flattened(),
-            w,
-            h,
-            image::ExtendedColorType::Rgb8,
-        )
-        .map_err(failed)?;
+    let encoder =
+        PngEncoder::new_with_quality(&mut bytes, CompressionType::Default, FilterType::Adaptive);
+    if picture.data().iter().all(|&[r, g, b]| r == g && g == b) {
+        let grey: Vec<u8> = picture.data().iter().map(|&[r, _, _]| r).collect();
+        encoder.write_image(&grey, w, h, image::ExtendedColorType::L8)
+    } else {
+        let data = picture.data().as_flattened();
+        encoder.write_image(data, w, h, image::ExtendedColorType::Rgb8)
+    }
+    .map_err(failed)?;
     Ok(bytes)
 }
 
@@ -82,12 +84,15 @@ mod tests {
 
     #[test]
     fn a_png_reads_back_with_the_same_pixels() {
-        let picture = Image::from_fn(3, 5, |y, x| [y as u8 * 50, x as u8 * 40, 7]);
-        let read = image::load_from_memory(&encode_png(&picture).unwrap())
-            .unwrap()
-            .to_rgb8();
-        assert_eq!(read.dimensions(), (5, 3));
-        assert_eq!(read.as_raw(), picture.data().as_flattened());
+        let colour = Image::from_fn(3, 5, |y, x| [y as u8 * 50, x as u8 * 40, 7]);
+        let grey = Image::from_fn(3, 5, |y, x| [(y * 60 + x) as u8; 3]);
+        for (picture, channels) in [(colour, 3), (grey, 1)] {
+            let read = image::load_from_memory(&encode_png(&picture).unwrap()).unwrap();
+            assert_eq!(read.color().channel_count(), channels);
+            let read = read.to_rgb8();
+            assert_eq!(read.dimensions(), (5, 3));
+            assert_eq!(read.as_raw(), picture.data().as_flattened());
+        }
     }
 
     #[test]
