@@ -79,18 +79,19 @@ impl Augmentation {
     /// # Errors
     /// Names the setting and its value.
     pub fn check(&self) -> Result<(), AugmentError> {
-        let chances = [
-            ("warp_chance", self.warp_chance),
-            ("blur_chance", self.blur_chance),
-            ("noise_chance", self.noise_chance),
+        let sizes = [
+            ("warp_chance", self.warp_chance, 1.0, "0 to 1"),
+            ("blur_chance", self.blur_chance, 1.0, "0 to 1"),
+            ("noise_chance", self.noise_chance, 1.0, "0 to 1"),
+            ("rotation_deg", self.rotation_deg, 180.0, "0 to 180"),
+            ("brightness", self.brightness, 2.0, "0 to 2"),
+            ("blur_px", self.blur_px, 10.0, "0 to 10"),
+            ("noise", self.noise, 2.0, "0 to 2"),
         ];
-        for (name, value) in chances {
-            if !(0.0..=1.0).contains(&value) {
-                return Err(AugmentError {
-                    name,
-                    value: value.to_string(),
-                    range: "0 to 1",
-                });
+        for (name, value, most, range) in sizes {
+            if !(0.0..=most).contains(&value) {
+                let value = value.to_string();
+                return Err(AugmentError { name, value, range });
             }
         }
         for (name, [low, high]) in [
@@ -104,21 +105,6 @@ impl Augmentation {
                     name,
                     value,
                     range: "0.1 to 10, smallest first",
-                });
-            }
-        }
-        let sizes = [
-            ("rotation_deg", self.rotation_deg, 180.0, "0 to 180"),
-            ("brightness", self.brightness, 2.0, "0 to 2"),
-            ("blur_px", self.blur_px, 10.0, "0 to 10"),
-            ("noise", self.noise, 2.0, "0 to 2"),
-        ];
-        for (name, value, most, range) in sizes {
-            if !(0.0..=most).contains(&value) {
-                return Err(AugmentError {
-                    name,
-                    value: value.to_string(),
-                    range,
                 });
             }
         }
@@ -243,23 +229,20 @@ impl Change {
         }
         if self.gamma != 1.0 {
             let shift = bend(CENTRE, self.gamma) - CENTRE;
-            plane
-                .data_mut()
-                .iter_mut()
-                .for_each(|x| *x = bend(*x, self.gamma) - shift);
+            for x in plane.data_mut() {
+                *x = bend(*x, self.gamma) - shift;
+            }
         }
         if self.contrast != 1.0 || self.brightness != 0.0 {
             let offset = CENTRE + self.brightness;
-            plane
-                .data_mut()
-                .iter_mut()
-                .for_each(|x| *x = (*x - CENTRE) * self.contrast + offset);
+            for x in plane.data_mut() {
+                *x = (*x - CENTRE) * self.contrast + offset;
+            }
         }
         if self.noise > 0.0 {
-            plane
-                .data_mut()
-                .iter_mut()
-                .for_each(|x| *x += self.noise * noise.normal() as f32);
+            for x in plane.data_mut() {
+                *x += self.noise * noise.normal() as f32;
+            }
         }
     }
 }
@@ -291,23 +274,18 @@ fn gaussian(plane: &mut Image<f32>, sigma: f64) {
     let (height, width) = plane.size();
     let rows = Image::from_fn(height, width, |y, x| {
         let row = plane.row(y);
-        let at = |i: usize| row[mirror(x as isize + i as isize - reach, width)];
-        weights
-            .iter()
-            .enumerate()
-            .map(|(i, w)| w * at(i))
-            .sum::<f32>()
-            / sum
+        weighted(&weights, |i| row[mirror(x as isize + i - reach, width)]) / sum
     });
     *plane = Image::from_fn(height, width, |y, x| {
-        let at = |i: usize| rows.get(mirror(y as isize + i as isize - reach, height), x);
-        weights
-            .iter()
-            .enumerate()
-            .map(|(i, w)| w * at(i))
-            .sum::<f32>()
-            / sum
+        weighted(&weights, |i| {
+            rows.get(mirror(y as isize + i - reach, height), x)
+        }) / sum
     });
+}
+
+/// The sum of `weights`, each times the value at its index.
+fn weighted(weights: &[f32], at: impl Fn(isize) -> f32) -> f32 {
+    (0..).zip(weights).map(|(i, w)| w * at(i)).sum()
 }
 
 /// A setting out of range.
@@ -409,11 +387,8 @@ mod tests {
                 angle: 0.4,
                 ..Augmentation::paper().draw(&mut random(0))
             };
-            let corner = (
-                32 - change.span(41) as isize / 2,
-                32 - change.span(41) as isize / 2,
-            );
-            let (planes, target) = change.apply(&field, corner, 41, &mut random(0));
+            let first = 32 - change.span(41) as isize / 2;
+            let (planes, target) = change.apply(&field, (first, first), 41, &mut random(0));
             let pixels = target.data().iter().filter(|&&t| t == 1).count() as f64;
             let mass: f32 = planes[0].data().iter().sum();
             // The plane went along with the target.

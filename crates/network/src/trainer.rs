@@ -3,16 +3,20 @@
 //! Weights, moments and gradients live in the kernels' blocked order; they are brought back to natural
 //! order only when somebody asks for them. Filters are transformed anew in every pass, into memory that
 //! all layers share.
+//!
+//! Here: the order of the layers, the gradients on their way back, natural order. What one layer holds and
+//! does is in `layer`.
+
+mod layer;
 
 use crate::graph::{Graph, ParameterKind};
 use crate::parameters::{Parameters, Tensor};
-use crate::plan::{ConvStep, Plan, Step, ValueId};
-use stainfree_kernels::adam::{self, Step as AdamNumbers};
-use stainfree_kernels::batch_norm::{self, Saved, Statistics};
-use stainfree_kernels::blocked::blocks;
+use crate::plan::{Plan, Step, ValueId};
+use layer::{ConvLayer, NormLayer, Which};
+use stainfree_kernels::adam::Step as AdamNumbers;
 use stainfree_kernels::max_pool::{self, Merge};
-use stainfree_kernels::winograd::{Conv, Epilogue, FilterBank, Part, Scratch, Sink};
-use stainfree_kernels::{Blocked, Buffer, Isa, LANES, Workers, elementwise};
+use stainfree_kernels::winograd::{Scratch, Sink};
+use stainfree_kernels::{Blocked, Buffer, Isa, Workers};
 use std::collections::HashMap;
 
 /// The numbers of one Adam step (Keras' convention, see [`stainfree_kernels::adam`]).
@@ -67,86 +71,6 @@ pub struct CpuTrainer {
 enum Layer {
     Conv(Box<ConvLayer>),
     MaxPool { from: ValueId, to: ValueId },
-}
-
-struct ConvLayer {
-    step: ConvStep,
-    conv: Conv,
-    bank: FilterBank,
-    weight: Trained,
-    bias: Option<Trained>,
-    norm: Option<NormLayer>,
-}
-
-struct NormLayer {
-    gamma: Trained,
-    beta: Trained,
-    running_mean: Vec<f32>,
-    running_var: Vec<f32>,
-    statistics: Statistics,
-    epsilon: f64,
-    /// What the convolution gave.
-    before: Buffer,
-}
-
-/// A trained array with its gradient and moments, in the executor's order.
-struct Trained {
-    name: String,
-    values: Buffer,
-    gradient: Buffer,
-    first: Buffer,
-    second: Buffer,
-}
-
-impl Trained {
-    fn new(name: &str, len: usize) -> Self {
-        let [values, gradient, first, second] = [(); 4].map(|()| Buffer::zeros(len));
-        Self {
-            name: name.to_string(),
-            values,
-            gradient,
-            first,
-            second,
-        }
-    }
-
-    fn update(&mut self, isa: Isa, workers: &Workers, numbers: &AdamNumbers) {
-        let Self {
-            values,
-            gradient,
-            first,
-            second,
-            ..
-        } = self;
-        adam::update(isa, workers, numbers, gradient, values, first, second);
-    }
-
-    fn part(&self, which: Which) -> &Buffer {
-        match which {
-            Which::Values => &self.values,
-            Which::Gradient => &self.gradient,
-            Which::First => &self.first,
-            Which::Second => &self.second,
-        }
-    }
-
-    fn part_mut(&mut self, which: Which) -> &mut Buffer {
-        match which {
-            Which::Values => &mut self.values,
-            Which::Gradient => &mut self.gradient,
-            Which::First => &mut self.first,
-            Which::Second => &mut self.second,
-        }
-    }
-}
-
-/// One of the four arrays of a [`Trained`].
-#[derive(Clone, Copy)]
-enum Which {
-    Values,
-    Gradient,
-    First,
-    Second,
 }
 
 impl CpuTrainer {
@@ -206,19 +130,9 @@ impl CpuTrainer {
             step: 0,
         };
         trainer.load(Which::Values, &mut |name| Some(&parameters.get(name)?.data));
-        for norm in trainer.norms_mut() {
-            let NormLayer {
-                gamma,
-                running_mean,
-                running_var,
-                ..
-            } = norm;
-            let prefix = gamma.name.trim_end_matches(".weight");
-            *running_mean = parameters
-                .values(&format!("{prefix}.running_mean"))
-                .to_vec();
-            *running_var = parameters.values(&format!("{prefix}.running_var")).to_vec();
-        }
+        trainer
+            .norms_mut()
+            .for_each(|norm| norm.load_statistics(parameters));
         trainer
     }
 
@@ -385,7 +299,7 @@ impl CpuTrainer {
     pub fn parameters(&self) -> Parameters {
         let mut tensors = self.tensors(Which::Values);
         for norm in self.norms() {
-            let prefix = norm.gamma.name.trim_end_matches(".weight");
+            let prefix = norm.prefix();
             for (name, data) in [
                 ("running_mean", &norm.running_mean),
                 ("running_var", &norm.running_var),
@@ -431,13 +345,8 @@ impl CpuTrainer {
         let (first, second) = (find(&state.first), find(&state.second));
         self.load(Which::First, &mut |name| first.get(name));
         self.load(Which::Second, &mut |name| second.get(name));
-        for norm in self.norms_mut() {
-            let prefix = norm.gamma.name.trim_end_matches(".weight").to_string();
-            norm.running_mean = parameters
-                .values(&format!("{prefix}.running_mean"))
-                .to_vec();
-            norm.running_var = parameters.values(&format!("{prefix}.running_var")).to_vec();
-        }
+        self.norms_mut()
+            .for_each(|norm| norm.load_statistics(parameters));
         self.step = state.step;
     }
 
@@ -531,177 +440,4 @@ fn take(free: &mut HashMap<usize, Vec<Buffer>>, len: usize) -> Buffer {
     free.get_mut(&len)
         .and_then(Vec::pop)
         .unwrap_or_else(|| Buffer::zeros(len))
-}
-
-impl ConvLayer {
-    fn new(isa: Isa, step: ConvStep, shapes: &[Blocked]) -> Self {
-        let out = shapes[step.to];
-        let parts: Vec<Part> = step
-            .inputs
-            .iter()
-            .map(|i| Part {
-                channels: shapes[i.value].channels,
-                upsampled: i.upsampled,
-            })
-            .collect();
-        let conv = Conv::new(isa, out.images, out.height, out.width, &parts, out.channels);
-        let bank = conv.filters();
-        let padded = blocks(out.channels) * LANES;
-        Self {
-            weight: Trained::new(&step.weight, bank.blocked_len()),
-            bias: step.bias.as_ref().map(|name| Trained::new(name, padded)),
-            norm: step.norm.as_ref().map(|norm| NormLayer {
-                gamma: Trained::new(&format!("{}.weight", norm.prefix), padded),
-                beta: Trained::new(&format!("{}.bias", norm.prefix), padded),
-                running_mean: vec![],
-                running_var: vec![],
-                statistics: Statistics::default(),
-                epsilon: norm.epsilon,
-                before: Buffer::zeros(out.len()),
-            }),
-            step,
-            conv,
-            bank,
-        }
-    }
-
-    /// Trained arrays other than the convolution's weights.
-    fn small(&self) -> impl Iterator<Item = &Trained> {
-        self.bias
-            .iter()
-            .chain(self.norm.iter().flat_map(|n| [&n.gamma, &n.beta]))
-    }
-
-    fn small_mut(&mut self) -> impl Iterator<Item = &mut Trained> {
-        self.bias.iter_mut().chain(
-            self.norm
-                .iter_mut()
-                .flat_map(|n| [&mut n.gamma, &mut n.beta]),
-        )
-    }
-
-    fn forward(
-        &mut self,
-        isa: Isa,
-        workers: &Workers,
-        values: &[Buffer],
-        shapes: &[Blocked],
-        filters: &mut Buffer,
-        out: &mut Buffer,
-        momentum: f32,
-    ) {
-        self.bank.transform(workers, &self.weight.values, filters);
-        let inputs: Vec<&[f32]> = self
-            .step
-            .inputs
-            .iter()
-            .map(|i| &values[i.value][..])
-            .collect();
-        let Some(norm) = &mut self.norm else {
-            let bias = self.bias.as_ref().map(|b| &b.values[..]);
-            let epilogue = Epilogue {
-                bias,
-                relu: self.step.relu,
-            };
-            return self.conv.forward(workers, &inputs, filters, epilogue, out);
-        };
-        self.conv.forward(
-            workers,
-            &inputs,
-            filters,
-            Epilogue::default(),
-            &mut norm.before,
-        );
-        norm.normalise(isa, workers, &shapes[self.step.to], out, momentum);
-    }
-
-    /// Gradients of this layer's parameters; `d_out` becomes the gradient of the bare convolution.
-    fn own_gradients(
-        &mut self,
-        isa: Isa,
-        workers: &Workers,
-        values: &[Buffer],
-        shapes: &[Blocked],
-        d_out: &mut Buffer,
-        scratch: &mut Scratch,
-    ) {
-        let shape = &shapes[self.step.to];
-        if let Some(norm) = &mut self.norm {
-            let saved = Saved {
-                x: &norm.before,
-                y: &values[self.step.to],
-                statistics: &norm.statistics,
-                gamma: &norm.gamma.values,
-                epsilon: norm.epsilon,
-            };
-            let (d_gamma, d_beta) = batch_norm::backward(isa, workers, shape, &saved, d_out);
-            norm.gamma.gradient.copy_from_slice(&d_gamma);
-            norm.beta.gradient.copy_from_slice(&d_beta);
-        }
-        if let Some(bias) = &mut self.bias {
-            bias.gradient
-                .copy_from_slice(&elementwise::channel_sums(isa, workers, shape, d_out));
-        }
-        let inputs: Vec<&[f32]> = self
-            .step
-            .inputs
-            .iter()
-            .map(|i| &values[i.value][..])
-            .collect();
-        self.conv
-            .weight_gradient(workers, &inputs, d_out, &mut self.weight.gradient, scratch);
-    }
-}
-
-impl NormLayer {
-    /// Batch norm with the batch's statistics, then ReLU; running statistics move by `momentum`.
-    fn normalise(
-        &mut self,
-        isa: Isa,
-        workers: &Workers,
-        shape: &Blocked,
-        out: &mut [f32],
-        momentum: f32,
-    ) {
-        self.statistics = batch_norm::statistics(isa, workers, shape, &self.before);
-        let n = (shape.images * shape.height * shape.width) as f64;
-        let unbiased = n / (n - 1.0).max(1.0);
-        for channel in 0..shape.channels {
-            let mix =
-                |old: &mut f32, new: f64| *old = ((1.0 - momentum) * *old) + momentum * new as f32;
-            mix(
-                &mut self.running_mean[channel],
-                self.statistics.mean[channel],
-            );
-            mix(
-                &mut self.running_var[channel],
-                self.statistics.variance[channel] * unbiased,
-            );
-        }
-        let Statistics { mean, variance } = &self.statistics;
-        let (scale, shift) = scale_shift(
-            &self.gamma.values,
-            &self.beta.values,
-            mean,
-            variance,
-            self.epsilon,
-        );
-        batch_norm::scale_shift_relu(isa, workers, shape, &self.before, &scale, &shift, out);
-    }
-}
-
-/// `gamma * (x - mean) / sqrt(variance + epsilon) + beta` as `x * scale + shift`.
-fn scale_shift(
-    gamma: &[f32],
-    beta: &[f32],
-    mean: &[f64],
-    variance: &[f64],
-    epsilon: f64,
-) -> (Vec<f32>, Vec<f32>) {
-    (0..gamma.len())
-        .map(|c| {
-            let scale = f64::from(gamma[c]) / (variance[c] + epsilon).sqrt();
-            (scale as f32, (f64::from(beta[c]) - scale * mean[c]) as f32)
-        })
-        .unzip()
 }

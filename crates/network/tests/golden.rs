@@ -6,7 +6,6 @@ use common::{Golden, initial_parameters, value};
 use stainfree_network::{
     AdamStep, CpuPredictor, CpuTrainer, Encoder, Graph, Isa, Loss, LossTerm, Parameters, UnetSpec,
 };
-use std::collections::HashMap;
 
 /// Stated in the issue: 1e-4 relative. The golden numbers are sums in f64.
 const TOLERANCE: f64 = 1e-4;
@@ -34,7 +33,7 @@ fn cases() -> Vec<Case> {
         let graph = Graph::unet(&spec).unwrap();
         let parameters = initial_parameters(&graph);
         let golden = Golden::open(&format!("{name}.safetensors"));
-        let seed = golden.u8("input_seed")[0];
+        let seed = golden.i32("input_seed")[0];
         let count = 3 * shape.iter().product::<usize>();
         let input = value(&format!("input{seed}"), count, 2.0, 0.0);
         Case {
@@ -120,81 +119,48 @@ fn train_logits_loss_and_every_gradient_are_torchs() {
     }
 }
 
-/// Learning rate of the golden steps.
-const LR: f64 = 1e-3;
-
-/// Adam divides a gradient by its own size, so what counts is the relative error of every single element:
-/// an element near zero may move by a part of a step elsewhere. Gradients are held to [`TOLERANCE`] of the
-/// tensor's largest; the share of a step this leaves open is kept, the largest over the steps, at most all.
-fn raise_doubt(doubt: &mut Vec<f64>, gradient: &[f32]) {
-    let largest = gradient.iter().fold(0.0f32, |m, g| m.max(g.abs()));
-    doubt.resize(gradient.len(), 0.0);
-    for (d, g) in doubt.iter_mut().zip(gradient) {
-        let share = TOLERANCE * f64::from(largest) / f64::from(g.abs()).max(1e-30);
-        *d = d.max(share.min(1.0));
-    }
-}
-
 #[test]
 fn three_adam_steps_with_batch_norm_are_torchs() {
-    for isa in Isa::available() {
-        let smooth = cases()
-            .iter()
-            .filter(|case| three_adam_steps(case, isa))
-            .count();
-        assert!(
-            smooth > 0,
-            "{}: no network follows torch to the end",
-            isa.name()
-        );
+    for case in cases() {
+        for isa in Isa::available() {
+            three_adam_steps(&case, isa);
+        }
     }
 }
 
-/// Takes the golden steps, whose losses must be torch's. The answer is whether every parameter is, too.
+/// Takes the golden steps; losses and all parameters must be torch's, in every step and to the end.
 ///
-/// In the second and third step rounding may push an activation over ReLU's edge or to the other side of a
-/// pool's tie, and the gradient jumps. The second network stands on such an edge: with one order of summation
-/// it follows torch to the end, with another a few elements end up to a quarter of the steps elsewhere.
-fn three_adam_steps(case: &Case, isa: Isa) -> bool {
+/// The golden inputs keep the ReLUs and poolings of all three steps further from their edges than rounding
+/// reaches (`MARGIN` in the script). Without that, one turned choice would change small gradients by more
+/// than their size, and Adam would take whole steps elsewhere. What is left is that Adam divides gradients
+/// near zero, with their rounding, by their own size: the worst element ends at half of [`TOLERANCE`].
+fn three_adam_steps(case: &Case, isa: Isa) {
+    let at = format!("{:?} {}", case.shape, isa.name());
     let mut trainer = CpuTrainer::new(&case.graph, &case.parameters, case.shape, 2, isa);
     let loss = loss(case.graph.classes());
     let target = case.golden.u8("target");
     let step_losses = case.golden.f64("step_losses");
-    let steps = step_losses.len() as f64;
-    let mut doubts: HashMap<String, Vec<f64>> = HashMap::new();
     for step_loss in step_losses {
         let logits = trainer.forward(&case.input).to_vec();
         let mut d_logits = vec![0.0; logits.len()];
         let value = loss.evaluate(&logits, &target, case.shape[0], &mut d_logits);
         let close = (value - step_loss).abs() < TOLERANCE * step_loss;
-        assert!(close, "{}: {value} {step_loss}", isa.name());
+        assert!(close, "{at}: {value} {step_loss}");
         trainer.backward(&d_logits);
-        for tensor in trainer.gradients() {
-            raise_doubt(doubts.entry(tensor.name).or_default(), &tensor.data);
-        }
         trainer.adam_step(&AdamStep {
-            lr: LR,
+            lr: 1e-3,
             beta1: 0.9,
             beta2: 0.999,
             epsilon: 1e-7,
             weight_decay: 0.0,
         });
     }
-    let mut smooth = true;
     for tensor in trainer.parameters().iter() {
         let name = &tensor.name;
         let before = &case.parameters.get(name).unwrap().data;
-        assert_ne!(&tensor.data, before, "{name} never changed");
+        assert_ne!(&tensor.data, before, "{at}: {name} never changed");
         let d = case.golden.distance("after", name, &tensor.data);
-        smooth &= d.whole < TOLERANCE;
-        let samples = case.golden.f32(&format!("after_sample.{name}"));
-        let stride = tensor.data.len().div_ceil(64);
-        for (i, expected) in samples.iter().enumerate() {
-            let doubt = doubts.get(name).map_or(0.0, |doubt| doubt[i * stride]);
-            let allowed = TOLERANCE * d.scale + steps * LR * doubt;
-            let off = f64::from((tensor.data[i * stride] - expected).abs());
-            smooth &= off < allowed;
-        }
+        let close = d.element < TOLERANCE * d.scale && d.whole < TOLERANCE;
+        assert!(close, "{at}: {name} {d:?}");
     }
-    smooth
 }

@@ -199,11 +199,19 @@ impl<'a> Open<'a> {
         Ok((height as usize, width as usize))
     }
 
+    /// The type of the current page's pixels.
+    fn color(&mut self) -> Result<ColorType, ImageError> {
+        self.decoder.colortype().map_err(|error| self.error(error))
+    }
+
+    /// The value of a tag that holds a small number; `default` where it is absent or broken.
+    fn number(&mut self, tag: Tag, default: u16) -> u16 {
+        let value = self.decoder.find_tag_unsigned(tag);
+        value.ok().flatten().unwrap_or(default)
+    }
+
     fn compression(&mut self) -> u16 {
-        let tag = self.decoder.find_tag_unsigned::<u16>(Tag::Compression);
-        tag.ok()
-            .flatten()
-            .unwrap_or(CompressionMethod::None.to_u16())
+        self.number(Tag::Compression, CompressionMethod::None.to_u16())
     }
 
     /// Where ImageJ's further images lie, if the first is uncompressed and in one piece.
@@ -212,10 +220,7 @@ impl<'a> Open<'a> {
             return Err(too_many_pages(self.path, images));
         }
         let (height, width) = self.size()?;
-        let color = self
-            .decoder
-            .colortype()
-            .map_err(|error| self.error(error))?;
+        let color = self.color()?;
         let offsets = self
             .decoder
             .get_tag_u64_vec(Tag::StripOffsets)
@@ -256,12 +261,7 @@ impl<'a> Open<'a> {
 
     fn read_by_stride(&mut self, stack: &Stack, page: usize) -> Result<Pixels, ImageError> {
         let big_endian = matches!(self.decoder.byte_order(), ByteOrder::BigEndian);
-        let sample_format = self
-            .decoder
-            .find_tag_unsigned::<u16>(Tag::SampleFormat)
-            .ok()
-            .flatten()
-            .unwrap_or(1);
+        let sample_format = self.number(Tag::SampleFormat, 1);
         let mut bytes = vec![0_u8; stack.bytes as usize];
         let start = stack.first + stack.bytes * page as u64;
         let inner = self.decoder.inner();
@@ -311,10 +311,7 @@ impl<'a> Open<'a> {
     /// Decodes the current page.
     fn read_page(&mut self) -> Result<Pixels, ImageError> {
         let (height, width) = self.size()?;
-        let color = self
-            .decoder
-            .colortype()
-            .map_err(|error| self.error(error))?;
+        let color = self.color()?;
         let (samples, alpha) = match color {
             ColorType::Gray(_) | ColorType::Palette(_) => (1, false),
             ColorType::GrayA(_) => (2, true),
@@ -366,32 +363,16 @@ impl<'a> Open<'a> {
             DecodingResult::U32(values) => pixels!(U32, values, u32::MAX),
             DecodingResult::F32(values) => pixels!(F32, values, 1.0),
             DecodingResult::F64(values) => {
-                pixels!(
-                    F32,
-                    values.into_iter().map(|v| v as f32).collect::<Vec<_>>(),
-                    1.0
-                )
+                pixels!(F32, converted(values, |v| v as f32), 1.0)
             }
             DecodingResult::F16(values) => {
-                pixels!(
-                    F32,
-                    values.into_iter().map(f32::from).collect::<Vec<_>>(),
-                    1.0
-                )
+                pixels!(F32, converted(values, f32::from), 1.0)
             }
             DecodingResult::I8(values) => {
-                pixels!(
-                    I32,
-                    values.into_iter().map(i32::from).collect::<Vec<_>>(),
-                    127
-                )
+                pixels!(I32, converted(values, i32::from), 127)
             }
             DecodingResult::I16(values) => {
-                pixels!(
-                    I32,
-                    values.into_iter().map(i32::from).collect::<Vec<_>>(),
-                    32_767
-                )
+                pixels!(I32, converted(values, i32::from), 32_767)
             }
             DecodingResult::I32(values) => pixels!(I32, values, i32::MAX),
             DecodingResult::U64(_) | DecodingResult::I64(_) => {
@@ -437,6 +418,10 @@ impl<'a> Open<'a> {
         }
         Ok(())
     }
+}
+
+fn converted<A, B>(values: Vec<A>, to: impl Fn(A) -> B) -> Vec<B> {
+    values.into_iter().map(to).collect()
 }
 
 fn unsupported_type(path: &Path, kind: &str) -> ImageError {

@@ -47,7 +47,6 @@ const STRIP_BYTES: usize = 256 * 1024;
 /// # Errors
 /// [`ImageError::Write`] if the file cannot be written.
 pub fn labels(path: &Path, labels: &Image<u32>, note: &Note) -> Result<(), ImageError> {
-    let description = description(note, 1);
     if labels
         .data()
         .iter()
@@ -55,22 +54,10 @@ pub fn labels(path: &Path, labels: &Image<u32>, note: &Note) -> Result<(), Image
     {
         let narrow = labels.map(|&label| label as u16);
         let page = Page::<Gray16>::new(&narrow, Predictor::Horizontal);
-        write(
-            path,
-            &[page],
-            &description,
-            note.pixel_um,
-            Compression::Deflate,
-        )
+        write_noted(path, &[page], note)
     } else {
         let page = Page::<Gray32>::new(labels, Predictor::Horizontal);
-        write(
-            path,
-            &[page],
-            &description,
-            note.pixel_um,
-            Compression::Deflate,
-        )
+        write_noted(path, &[page], note)
     }
 }
 
@@ -80,13 +67,7 @@ pub fn labels(path: &Path, labels: &Image<u32>, note: &Note) -> Result<(), Image
 /// [`ImageError::Write`] if the file cannot be written.
 pub fn class_mask(path: &Path, mask: &Image<u8>, note: &Note) -> Result<(), ImageError> {
     let page = Page::<Gray8>::new(mask, Predictor::None);
-    write(
-        path,
-        &[page],
-        &description(note, 1),
-        note.pixel_um,
-        Compression::Deflate,
-    )
+    write_noted(path, &[page], note)
 }
 
 /// Writes 16-bit intensities.
@@ -95,13 +76,7 @@ pub fn class_mask(path: &Path, mask: &Image<u8>, note: &Note) -> Result<(), Imag
 /// [`ImageError::Write`] if the file cannot be written.
 pub fn plane_u16(path: &Path, plane: &Image<u16>, note: &Note) -> Result<(), ImageError> {
     let page = Page::<Gray16>::new(plane, Predictor::Horizontal);
-    write(
-        path,
-        &[page],
-        &description(note, 1),
-        note.pixel_um,
-        Compression::Deflate,
-    )
+    write_noted(path, &[page], note)
 }
 
 /// Writes 32-bit float intensities.
@@ -135,14 +110,7 @@ pub fn stack_f32(path: &Path, planes: &[Image<f32>], note: &Note) -> Result<(), 
         .iter()
         .map(|plane| Page::<Gray32Float>::new(plane, Predictor::None))
         .collect();
-    let description = description(note, planes.len());
-    write(
-        path,
-        &pages,
-        &description,
-        note.pixel_um,
-        Compression::Deflate,
-    )
+    write_noted(path, &pages, note)
 }
 
 /// Writes one 16-bit plane with a description of the caller's own, such as MetaXpress' XML.
@@ -202,6 +170,25 @@ impl<'a, C: ColorType> Page<'a, C> {
     fn new(image: &'a Image<C::Inner>, predictor: Predictor) -> Self {
         Self { image, predictor }
     }
+}
+
+/// Writes pages, compressed, with ImageJ's description of them as channels of one image.
+fn write_noted<C: ColorType>(
+    path: &Path,
+    pages: &[Page<'_, C>],
+    note: &Note,
+) -> Result<(), ImageError>
+where
+    [C::Inner]: TiffValue,
+{
+    let description = description(note, pages.len());
+    write(
+        path,
+        pages,
+        &description,
+        note.pixel_um,
+        Compression::Deflate,
+    )
 }
 
 fn write<C: ColorType>(

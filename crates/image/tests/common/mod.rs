@@ -62,19 +62,22 @@ pub fn plane(number: u16) -> Image<u16> {
     Image::from_fn(4, 6, |y, x| number * 100 + (y * 6 + x) as u16)
 }
 
-/// Writes `bytes` to `folder/name`, making the folders between.
-pub fn put(folder: &Path, name: &str, bytes: &[u8]) {
+/// The path `folder/name`, with the folders between made.
+fn room(folder: &Path, name: &str) -> PathBuf {
     let path = folder.join(name);
     std::fs::create_dir_all(path.parent().expect("a folder")).expect("folders");
-    std::fs::write(path, bytes).expect("written");
+    path
+}
+
+/// Writes `bytes` to `folder/name`, making the folders between.
+pub fn put(folder: &Path, name: &str, bytes: &[u8]) {
+    std::fs::write(room(folder, name), bytes).expect("written");
 }
 
 /// Writes plane `number` with a description to `folder/name`.
 pub fn put_plane(folder: &Path, name: &str, number: u16, description: &str) {
-    let path = folder.join(name);
-    std::fs::create_dir_all(path.parent().expect("a folder")).expect("folders");
     write::tiff_u16(
-        &path,
+        &room(folder, name),
         &plane(number),
         description,
         write::Compression::Uncompressed,

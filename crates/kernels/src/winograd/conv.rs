@@ -103,13 +103,26 @@ impl Conv {
         self.images * rows * columns
     }
 
-    pub(super) fn part_len(&self, part: &Part) -> usize {
+    fn part_len(&self, part: &Part) -> usize {
         let scale = if part.upsampled { 4 } else { 1 };
         self.images * blocks(part.channels) * self.height * self.width * LANES / scale
     }
 
-    fn output_len(&self) -> usize {
+    pub(super) fn output_len(&self) -> usize {
         self.images * blocks(self.outputs) * self.height * self.width * LANES
+    }
+
+    /// Panics unless `inputs` holds one array of the right size for every part.
+    #[track_caller]
+    pub(super) fn check_inputs(&self, inputs: &[&[f32]]) {
+        assert_eq!(inputs.len(), self.parts.len(), "one array per input part");
+        for (part, data) in self.parts.iter().zip(inputs) {
+            assert_eq!(
+                data.len(),
+                self.part_len(part),
+                "input part has another size"
+            );
+        }
     }
 
     /// `out = epilogue(conv(inputs))`; `filters` from [`FilterBank::transform`].
@@ -124,14 +137,7 @@ impl Conv {
         epilogue: Epilogue,
         out: &mut [f32],
     ) {
-        assert_eq!(inputs.len(), self.parts.len(), "one array per input part");
-        for (part, data) in self.parts.iter().zip(inputs) {
-            assert_eq!(
-                data.len(),
-                self.part_len(part),
-                "input part has another size"
-            );
-        }
+        self.check_inputs(inputs);
         assert_eq!(out.len(), self.output_len(), "output has another size");
         if let Some(bias) = epilogue.bias {
             assert_eq!(

@@ -40,20 +40,13 @@ impl Conv {
         d_filters: &mut [f32],
         scratch: &mut Scratch,
     ) {
-        for (part, data) in self.parts.iter().zip(inputs) {
-            assert_eq!(
-                data.len(),
-                self.part_len(part),
-                "input part has another size"
-            );
-        }
-        let k_blocks = blocks(self.outputs);
-        let pixels = self.images * self.height * self.width;
+        self.check_inputs(inputs);
         assert_eq!(
             d_out.len(),
-            k_blocks * pixels * LANES,
+            self.output_len(),
             "output gradient has another size"
         );
+        let k_blocks = blocks(self.outputs);
         let sources = source_blocks(&self.parts, inputs);
         let bank = self.filters();
         scratch.products.reserve(bank.transformed_len());

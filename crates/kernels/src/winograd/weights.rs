@@ -7,6 +7,9 @@ use crate::buffer::Buffer;
 use crate::isa::{Isa, Job, Simd};
 use crate::workers::{Shared, Workers};
 
+/// Values of the blocked filters between 16 input and 16 output channels.
+const SQUARE: usize = LANES * 9 * LANES;
+
 /// How the filters of one convolution are arranged.
 ///
 /// *Blocked* filters are `[out / 16][in][9][16 out]`: the order in which the trainer keeps, transforms
@@ -50,6 +53,15 @@ impl FilterBank {
         self.padded_inputs() * self.padded_outputs() * POSITIONS
     }
 
+    #[track_caller]
+    fn check_blocked(&self, blocked: &[f32]) {
+        assert_eq!(
+            blocked.len(),
+            self.blocked_len(),
+            "blocked filters have another size"
+        );
+    }
+
     /// Calls `visit(blocked index, index in [out][in][3][3])` for every real weight.
     fn indices(&self, mut visit: impl FnMut(usize, usize)) {
         let inputs: usize = self.parts.iter().sum();
@@ -72,22 +84,14 @@ impl FilterBank {
 
     /// Writes `[out][in][3][3]` weights into blocked order; filled-up places become zero.
     pub fn block(&self, weights: &[f32], blocked: &mut [f32]) {
-        assert_eq!(
-            blocked.len(),
-            self.blocked_len(),
-            "blocked filters have another size"
-        );
+        self.check_blocked(blocked);
         blocked.fill(0.0);
         self.indices(|b, n| blocked[b] = weights[n]);
     }
 
     /// Writes blocked filters as `[out][in][3][3]`.
     pub fn unblock(&self, blocked: &[f32], weights: &mut [f32]) {
-        assert_eq!(
-            blocked.len(),
-            self.blocked_len(),
-            "blocked filters have another size"
-        );
+        self.check_blocked(blocked);
         self.indices(|b, n| weights[n] = blocked[b]);
     }
 
@@ -127,11 +131,7 @@ impl FilterBank {
         to: &mut Buffer,
         direction: Direction,
     ) {
-        assert_eq!(
-            blocked.len(),
-            self.blocked_len(),
-            "blocked filters have another size"
-        );
+        self.check_blocked(blocked);
         to.reserve(self.transformed_len());
         let (c_blocks, k_blocks) = (self.padded_inputs() / LANES, self.padded_outputs() / LANES);
         let columns = if direction == Direction::Forward {
@@ -143,8 +143,7 @@ impl FilterBank {
         let shared = Shared::new(to);
         workers.for_each(c_blocks * k_blocks, |task| {
             let (k_block, c_block) = (task / c_blocks, task % c_blocks);
-            let from =
-                &blocked[(k_block * c_blocks + c_block) * LANES * 9 * LANES..][..LANES * 9 * LANES];
+            let from = &blocked[task * SQUARE..][..SQUARE];
             let mut square = vec![0.0; POSITIONS * LANES * LANES];
             self.isa.run(TransformSquare {
                 from,
@@ -172,18 +171,13 @@ impl FilterBank {
 
     /// Turns `d_transformed`, `[36][in][out]`, into the gradient of the blocked filters.
     pub(super) fn gradient(&self, workers: &Workers, d_transformed: &[f32], d_blocked: &mut [f32]) {
-        assert_eq!(
-            d_blocked.len(),
-            self.blocked_len(),
-            "blocked filters have another size"
-        );
+        self.check_blocked(d_blocked);
         let (c_blocks, k_blocks) = (self.padded_inputs() / LANES, self.padded_outputs() / LANES);
         let shared = Shared::new(d_blocked);
-        let size = LANES * 9 * LANES;
         workers.for_each(c_blocks * k_blocks, |task| {
             let (k_block, c_block) = (task / c_blocks, task % c_blocks);
             // SAFETY: every task writes a square of its own.
-            let to = unsafe { shared.slice((k_block * c_blocks + c_block) * size, size) };
+            let to = unsafe { shared.slice(task * SQUARE, SQUARE) };
             let (inputs, outputs) = (self.padded_inputs(), self.padded_outputs());
             let first = c_block * LANES * outputs + k_block * LANES;
             self.isa.run(GradientSquare {
@@ -215,7 +209,7 @@ impl Job for TransformSquare<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        assert!(self.from.len() == LANES * 9 * LANES && self.to.len() == POSITIONS * LANES * LANES);
+        assert!(self.from.len() == SQUARE && self.to.len() == POSITIONS * LANES * LANES);
         for c in 0..LANES {
             let mut g = [[s.zero(); 3]; 3];
             for tap in 0..9 {
@@ -266,7 +260,7 @@ impl Job for GradientSquare<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let last = self.first + (LANES - 1) * self.row + (POSITIONS - 1) * self.position + LANES;
-        assert!(last <= self.from.len() && self.to.len() == LANES * 9 * LANES);
+        assert!(last <= self.from.len() && self.to.len() == SQUARE);
         for c in 0..LANES {
             let mut u = [[s.zero(); PATCH]; PATCH];
             for position in 0..POSITIONS {

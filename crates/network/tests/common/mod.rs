@@ -34,6 +34,13 @@ impl Golden {
         self.bytes(tensor)
     }
 
+    pub fn i32(&self, tensor: &str) -> Vec<i32> {
+        self.bytes(tensor)
+            .chunks(4)
+            .map(|b| i32::from_le_bytes(b.try_into().unwrap()))
+            .collect()
+    }
+
     pub fn f32(&self, tensor: &str) -> Vec<f32> {
         self.bytes(tensor)
             .chunks(4)
