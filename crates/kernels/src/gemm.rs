@@ -66,6 +66,51 @@ pub(crate) unsafe fn gemm<S: Simd, const R: usize, const NV: usize>(
     }
 }
 
+/// [`gemm`] with bf16 factors: `v` and `u` are words that hold two of them, channels `2c` (low half) and
+/// `2c + 1`. `v` is `[c_blocks][..][R][8]` with `v_block` words between channel blocks, `u` is
+/// `[c_blocks * 8][NV][16]`. Products and sums are f32.
+///
+/// # Safety
+/// As for [`gemm`].
+#[inline(always)]
+pub(crate) unsafe fn gemm_pairs<S: Simd, const R: usize, const NV: usize>(
+    s: S,
+    v: *const f32,
+    v_block: usize,
+    c_blocks: usize,
+    u: *const f32,
+    m: *mut f32,
+    m_block: usize,
+) {
+    // SAFETY: every address is inside the extents the caller vouches for; prefetches may point anywhere.
+    unsafe {
+        let mut acc = [[s.zero(); NV]; R];
+        for block in 0..c_blocks {
+            let vb = v.add(block * v_block);
+            let ub = u.add(block * 8 * NV * 16);
+            for c in 0..8 {
+                let mut weights = [s.zero(); NV];
+                for n in 0..NV {
+                    let at = ub.add((c * NV + n) * 16);
+                    prefetch(at.wrapping_add(PREFETCH));
+                    weights[n] = s.load(at);
+                }
+                for r in 0..R {
+                    let x = s.splat(*vb.add(r * 8 + c));
+                    for n in 0..NV {
+                        acc[r][n] = s.dot_pairs(acc[r][n], x, weights[n]);
+                    }
+                }
+            }
+        }
+        for n in 0..NV {
+            for r in 0..R {
+                s.store(m.add(n * m_block + r * 16), acc[r][n]);
+            }
+        }
+    }
+}
+
 /// `d += v^T * z` for `R` rows, summed over `n` tiles first and added to `d` once; with `first`, `d` is
 /// replaced instead.
 ///
@@ -97,6 +142,46 @@ pub(crate) unsafe fn outer<S: Simd, const R: usize, const NV: usize>(
                 let x = s.splat(*v.add(t * 16 + r));
                 for j in 0..NV {
                     acc[r][j] = s.mul_add(x, right[j], acc[r][j]);
+                }
+            }
+        }
+        for r in 0..R {
+            for j in 0..NV {
+                let at = d.add(r * d_row + j * 16);
+                let before = if first { s.zero() } else { s.load(at) };
+                s.store(at, s.add(before, acc[r][j]));
+            }
+        }
+    }
+}
+
+/// [`outer`] with bf16 factors: `v` and `z` are words that hold two tiles, `n` is the number of pairs.
+///
+/// # Safety
+/// As for [`outer`].
+#[inline(always)]
+pub(crate) unsafe fn outer_pairs<S: Simd, const R: usize, const NV: usize>(
+    s: S,
+    v: *const f32,
+    z: *const f32,
+    z_block: usize,
+    n: usize,
+    d: *mut f32,
+    d_row: usize,
+    first: bool,
+) {
+    // SAFETY: every address is inside the extents the caller vouches for.
+    unsafe {
+        let mut acc = [[s.zero(); NV]; R];
+        for t in 0..n {
+            let mut right = [s.zero(); NV];
+            for j in 0..NV {
+                right[j] = s.load(z.add(j * z_block + t * 16));
+            }
+            for r in 0..R {
+                let x = s.splat(*v.add(t * 16 + r));
+                for j in 0..NV {
+                    acc[r][j] = s.dot_pairs(acc[r][j], x, right[j]);
                 }
             }
         }

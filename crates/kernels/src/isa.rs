@@ -12,7 +12,35 @@ mod portable;
 
 use crate::gemm::{GemmKernel, OuterKernel};
 
-/// An instruction set this processor can run; only [`Isa::available`] makes one.
+/// Arithmetic of the matrix products in convolutions; everything else, and every sum, is f32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// Full f32.
+    #[default]
+    F32,
+    /// Factors rounded to bfloat16 (8 bits of mantissa): twice the rate, where the processor has it.
+    Bf16,
+}
+
+impl Precision {
+    /// `f32` or `bf16`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+
+    /// The precision called `name`.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::F32, Self::Bf16]
+            .into_iter()
+            .find(|p| p.name() == name)
+    }
+}
+
+/// An instruction set this processor can run, and the precision of its matrix products; only
+/// [`Isa::available`], [`Isa::choose`] and [`Isa::bf16`] make one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Isa(Kind);
 
@@ -20,6 +48,8 @@ pub struct Isa(Kind);
 enum Kind {
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    #[cfg(target_arch = "x86_64")]
+    Avx512Bf16,
     #[cfg(target_arch = "x86_64")]
     Avx2,
     Portable,
@@ -73,6 +103,39 @@ pub(crate) trait Simd: Copy + Send + Sync {
     /// `to` must be valid for writing 16 values.
     unsafe fn store(self, to: *mut f32, x: Self::V);
 
+    /// Words (of 4 bytes) that 16 factors of `m = v * u` take: 16, or 8 where they are bf16.
+    #[inline(always)]
+    fn factor_words(self) -> usize {
+        16
+    }
+    /// Writes 16 factors of `v` in [`Simd::factor_words`] words.
+    ///
+    /// # Safety
+    /// `to` must be valid for writing them.
+    #[inline(always)]
+    unsafe fn store_factors(self, to: *mut f32, x: Self::V) {
+        // SAFETY: the caller promises 16 writable values.
+        unsafe { self.store(to, x) }
+    }
+    /// Writes rows `c` and `c + 1` (`c` even) of `u`, 16 columns of them, as the kernels read them; `row`
+    /// words lie between rows, or between pairs of rows where they are bf16.
+    ///
+    /// # Safety
+    /// `to` and, in f32, `to + row` must be valid for writing 16 words.
+    #[inline(always)]
+    unsafe fn store_factor_rows(self, to: *mut f32, row: usize, even: Self::V, odd: Self::V) {
+        // SAFETY: the caller promises both rows.
+        unsafe {
+            self.store(to, even);
+            self.store(to.add(row), odd);
+        }
+    }
+    /// `acc + low(x) * low(w) + high(x) * high(w)` in every lane, where a lane of `x` and `w` is a pair of
+    /// bf16; only where [`Simd::factor_words`] is 8.
+    #[inline(always)]
+    fn dot_pairs(self, _acc: Self::V, _x: Self::V, _w: Self::V) -> Self::V {
+        unreachable!("these vectors have no bf16 factors")
+    }
     /// Kernels of `m = v * u`, where entry `r - 1` handles `r` tiles, for panels of `nv` vectors.
     fn gemm_kernels(self, nv: usize) -> &'static [GemmKernel];
     /// Vectors of output channels a panel of `u` has where the channels allow it: 1 or 2.
@@ -99,11 +162,54 @@ impl Isa {
         found
     }
 
-    /// The best supported set, or the one named by the environment variable `STAINFREE_ISA`.
+    /// The best supported set, or the one named by the environment variable `STAINFREE_ISA`, at `precision`.
     ///
     /// # Errors
-    /// A sentence with the choices if the variable names something this processor does not have.
-    pub fn choose() -> Result<Isa, String> {
+    /// A sentence with the choices if the variable names something this processor does not have, or if
+    /// the set has no instructions for the precision.
+    pub fn choose(precision: Precision) -> Result<Isa, String> {
+        let isa = Self::chosen()?;
+        match precision {
+            Precision::F32 => Ok(isa),
+            Precision::Bf16 => isa.bf16().ok_or_else(|| {
+                format!(
+                    "bf16 needs a processor with AVX-512 BF16, and `{}` is used here; use `f32`",
+                    isa.name()
+                )
+            }),
+        }
+    }
+
+    /// This set with bf16 factors in matrix products, where the processor has instructions for it.
+    pub fn bf16(self) -> Option<Isa> {
+        #[cfg(target_arch = "x86_64")]
+        if matches!(self.0, Kind::Avx512 | Kind::Avx512Bf16)
+            && is_x86_feature_detected!("avx512bf16")
+            && is_x86_feature_detected!("avx512bw")
+        {
+            return Some(Isa(Kind::Avx512Bf16));
+        }
+        None
+    }
+
+    /// The precision of its matrix products.
+    pub fn precision(self) -> Precision {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512Bf16 => Precision::Bf16,
+            _ => Precision::F32,
+        }
+    }
+
+    /// [`Simd::factor_words`].
+    pub(crate) fn factor_words(self) -> usize {
+        match self.precision() {
+            Precision::F32 => 16,
+            Precision::Bf16 => 8,
+        }
+    }
+
+    fn chosen() -> Result<Isa, String> {
         let available = Self::available();
         let Ok(wanted) = std::env::var("STAINFREE_ISA") else {
             return Ok(available[0]);
@@ -125,7 +231,7 @@ impl Isa {
     pub fn name(self) -> &'static str {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx512 => "avx512",
+            Kind::Avx512 | Kind::Avx512Bf16 => "avx512",
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2 => "avx2",
             Kind::Portable => "portable",
@@ -139,6 +245,9 @@ impl Isa {
             // SAFETY: `available` detected the features of every set it returns.
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512 => unsafe { avx512::run(job) },
+            // SAFETY: `bf16` detected the features.
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512Bf16 => unsafe { avx512::run_bf16(job) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2 => unsafe { avx2::run(job) },

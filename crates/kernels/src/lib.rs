@@ -31,5 +31,5 @@ pub mod workers;
 
 pub use blocked::{Blocked, LANES};
 pub use buffer::Buffer;
-pub use isa::Isa;
+pub use isa::{Isa, Precision};
 pub use workers::Workers;

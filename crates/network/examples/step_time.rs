@@ -1,17 +1,25 @@
-//! Seconds of a training step and a prediction of the paper's network: `step_time SIDE BATCH THREADS`.
+//! Seconds of a training step and a prediction of the paper's network: `step_time SIDE BATCH THREADS [bf16]`.
 
 use stainfree_network::{
-    AdamStep, CpuPredictor, CpuTrainer, Encoder, Graph, Isa, Parameters, UnetSpec,
+    AdamStep, CpuPredictor, CpuTrainer, Encoder, Graph, Isa, Parameters, Precision, UnetSpec,
 };
 use std::time::Instant;
 
 fn main() {
-    let numbers: Vec<usize> = std::env::args()
-        .skip(1)
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let precision = match arguments.iter().position(|a| a == "bf16") {
+        Some(at) => {
+            arguments.remove(at);
+            Precision::Bf16
+        }
+        None => Precision::F32,
+    };
+    let numbers: Vec<usize> = arguments
+        .iter()
         .map(|a| a.parse().expect("a number"))
         .collect();
     let &[side, batch, threads] = &numbers[..] else {
-        panic!("usage: step_time SIDE BATCH THREADS")
+        panic!("usage: step_time SIDE BATCH THREADS [bf16]")
     };
     let graph = Graph::unet(&UnetSpec {
         encoder: Encoder::Vgg16,
@@ -20,7 +28,7 @@ fn main() {
     })
     .expect("a valid network");
     let parameters = Parameters::initialise(&graph, 1);
-    let isa = Isa::choose().expect("a supported instruction set");
+    let isa = Isa::choose(precision).expect("a supported instruction set");
     let input: Vec<f32> = (0..batch * 3 * side * side)
         .map(|i| (i % 255) as f32 / 128.0 - 1.0)
         .collect();

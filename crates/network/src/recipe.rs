@@ -7,6 +7,7 @@ use crate::input::{InputError, Normalisation};
 use crate::loss::{Loss, LossError, LossTerm};
 use crate::optimiser::{Adam, Schedule};
 use serde::{Deserialize, Serialize};
+use stainfree_kernels::Precision;
 
 /// How long to train.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,6 +54,9 @@ pub struct Recipe {
     pub encoder: Encoder,
     /// Factor on all channel counts.
     pub width: f64,
+    /// Arithmetic of the products; weights, sums and moments are f32 either way.
+    #[serde(default, with = "precision_by_name")]
+    pub precision: Precision,
     /// Seed of everything random.
     pub seed: u64,
     /// Crops per step.
@@ -105,6 +109,7 @@ impl Recipe {
             name: "paper".into(),
             encoder: Encoder::Vgg16,
             width: 1.0,
+            precision: Precision::F32,
             seed: 1,
             batch: 4,
             crop: 640,
@@ -213,6 +218,28 @@ impl Recipe {
         self.augmentation.check()?;
         Loss::new(&self.loss, classes)?;
         Ok(())
+    }
+}
+
+/// `Precision` as the words of `--precision`.
+mod precision_by_name {
+    use super::Precision;
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(
+        precision: &Precision,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.serialize_str(precision.name())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Precision, D::Error> {
+        let name = String::deserialize(from)?;
+        Precision::parse(&name).ok_or_else(|| {
+            de::Error::custom(format!(
+                "`precision` is `{name}`; it must be `f32` or `bf16`"
+            ))
+        })
     }
 }
 

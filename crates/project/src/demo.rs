@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use stainfree_network::Precision;
 use stainfree_network::recipe::Length;
 use stainfree_scores::{Convention, Scores};
 use stainfree_specimen::{PlateSpec, write_plate};
@@ -169,6 +170,7 @@ pub fn demo(options: &DemoOptions, job: &Job) -> Result<Demo, ProjectError> {
             convention: Convention::Argmax,
             flips: false,
             memory: None,
+            precision: Precision::F32,
         },
         job,
     )?;

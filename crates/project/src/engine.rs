@@ -5,7 +5,7 @@ use std::path::Path;
 use stainfree_image::{Dataset, Field, Image, Plane};
 use stainfree_network::model::Model;
 use stainfree_network::tiles::{TileOptions, predict_image};
-use stainfree_network::{CpuPredictor, Isa};
+use stainfree_network::{CpuPredictor, Isa, Precision};
 use stainfree_objects::{CleanUp, NUCLEUS, nuclei_from_prediction};
 
 use crate::new::guess_brightfield;
@@ -41,12 +41,13 @@ pub(crate) struct FieldPrediction {
 }
 
 impl Engine {
-    /// Loads the model folder. `memory` caps what a field takes, in bytes.
+    /// Loads the model folder. `memory` caps what a field takes, in bytes; `precision` is that of the products.
     pub(crate) fn load(
         folder: &Path,
         threads: usize,
         memory: usize,
         flips: bool,
+        precision: Precision,
     ) -> Result<Self, ProjectError> {
         let model = Model::load(folder)?;
         let path = folder.join(INPUT_FILE);
@@ -54,7 +55,7 @@ impl Engine {
             Ok(text) => Some(config::from_toml(&text, &path)?),
             Err(_) => None,
         };
-        let isa = Isa::choose().map_err(ProjectError::Failed)?;
+        let isa = Isa::choose(precision).map_err(ProjectError::Failed)?;
         let predictor = CpuPredictor::new(&model.graph, &model.parameters, threads, isa);
         let options = TileOptions {
             flips,

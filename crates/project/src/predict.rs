@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use stainfree_image::{Dataset, Field, ImageError, PlaneRef, write};
+use stainfree_network::Precision;
 
 use crate::engine::{DEFAULT_MEMORY, Engine, FieldPrediction};
 use crate::segment::open_inputs;
@@ -51,6 +52,8 @@ pub struct PredictOptions {
     pub flips: bool,
     /// Cap on memory in bytes.
     pub memory: Option<usize>,
+    /// Arithmetic of the network's products.
+    pub precision: Precision,
 }
 
 /// What was predicted.
@@ -80,6 +83,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
         job.threads,
         options.memory.unwrap_or(DEFAULT_MEMORY),
         options.flips,
+        options.precision,
     )?;
     let (sets, failed) = open_inputs(&options.inputs, options.pixel_um);
     if let (true, Some(first)) = (sets.is_empty(), failed.first()) {
@@ -222,7 +226,9 @@ impl Input {
             .filter_map(|&(channel, z)| field.planes[channel][z].as_ref())
             .collect();
         let mut hash = Sha256::new();
-        hash.update([u8::from(options.flips)]);
+        hash.update(
+            [u8::from(options.flips) | u8::from(options.precision == Precision::Bf16) << 1],
+        );
         hash.update(field.pixel_um.unwrap_or(0.0).to_le_bytes());
         for place in &places {
             let facts = std::fs::metadata(&place.path).ok();

@@ -1,6 +1,7 @@
 //! `evaluate DIR`: a model scored on the fields of its study that it never saw.
 
 use stainfree_image::{read_class_mask, read_labels};
+use stainfree_network::Precision;
 use stainfree_objects::IGNORED;
 use stainfree_scores::{
     BootstrapOptions, Convention, FieldScores, match_labels_ignoring, paper_scores, pixel_counts,
@@ -26,6 +27,8 @@ pub struct ModelOptions {
     pub flips: bool,
     /// Cap on memory in bytes.
     pub memory: Option<usize>,
+    /// Arithmetic of the network's products.
+    pub precision: Precision,
 }
 
 /// Predicts the fields of a part and scores them against the study's truth.
@@ -57,6 +60,7 @@ pub fn evaluate_model(
         job.threads,
         options.memory.unwrap_or(DEFAULT_MEMORY),
         options.flips,
+        options.precision,
     )?;
     let classes = &study.config().truth.classes;
     if engine.model.info.classes != *classes {

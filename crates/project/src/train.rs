@@ -18,7 +18,7 @@ use stainfree_network::train::{
     self as network, Ending, Observer, Picture, RawField, StepReport, TrainJob, TrainingData,
     ValidationReport,
 };
-use stainfree_network::{Encoder, Graph, Isa, Parameters, UnetSpec, weights};
+use stainfree_network::{Encoder, Graph, Isa, Parameters, Precision, UnetSpec, weights};
 
 use crate::fields::FieldRow;
 use crate::study::{Source, Study};
@@ -47,6 +47,8 @@ pub struct TrainOptions {
     pub encoder: Option<String>,
     /// Factor on all channel counts.
     pub width: Option<f64>,
+    /// Arithmetic of the products.
+    pub precision: Option<Precision>,
     /// Encoder weights: `auto`, `none` or a file.
     pub weights: Option<String>,
     /// How long.
@@ -125,7 +127,7 @@ pub fn train(study: &Study, options: &TrainOptions, job: &Job) -> Result<Trained
         preprocessing: imported
             .map_or_else(Preprocessing::centred, |source| (source.preprocessing)()),
     };
-    let isa = Isa::choose().map_err(ProjectError::Failed)?;
+    let isa = Isa::choose(recipe.precision).map_err(ProjectError::Failed)?;
     std::fs::create_dir_all(&run).map_err(|error| ProjectError::write(&run, &error))?;
 
     let mut observer = Watcher {
@@ -238,6 +240,7 @@ fn chosen_recipe(study: &Study, options: &TrainOptions) -> Result<Recipe, Projec
         })?;
     }
     recipe.width = options.width.unwrap_or(recipe.width);
+    recipe.precision = options.precision.unwrap_or(recipe.precision);
     recipe.length = options.length.unwrap_or(recipe.length);
     recipe.batch = options.batch.unwrap_or(recipe.batch);
     recipe.crop = options.crop.unwrap_or(recipe.crop);

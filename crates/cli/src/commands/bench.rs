@@ -46,7 +46,7 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     repeat: u32,
 
-    /// Arithmetic: f32
+    /// Arithmetic: f32, or bf16 (a processor with AVX-512 BF16)
     #[arg(long, value_name = "NAME", value_parser = ["f32", "bf16"], default_value = "f32")]
     precision: String,
 
@@ -62,12 +62,11 @@ const MAX_SIDE: usize = 8192;
 
 impl Bench {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
-        super::only_f32(&self.precision)?;
         let encoder = Encoder::parse(&self.encoder)
             .ok_or_else(|| UsageError(format!("no encoder is called `{}`", self.encoder)))?;
         let graph = Graph::unet(&UnetSpec { encoder, width: self.width, classes: 3 })?;
         let parameters = Parameters::initialise(&graph, 1);
-        let isa = Isa::choose().map_err(anyhow::Error::msg)?;
+        let isa = Isa::choose(super::precision(&self.precision)?).map_err(anyhow::Error::msg)?;
         let (predict, train) = match (self.predict, self.train) {
             (None, None) => (Some(USUAL_SIDE), Some(USUAL_SIDE)),
             asked => asked,

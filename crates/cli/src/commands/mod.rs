@@ -4,6 +4,7 @@
 //! call and shows the result.
 
 use anyhow::Result;
+use stainfree_network::{Isa, Precision};
 
 use crate::Context;
 use crate::failure::Outcome;
@@ -47,13 +48,13 @@ commands! {
     devices::Devices,
 }
 
-/// The CPU computes in f32; other precisions are known by name and refused with the way out.
-fn only_f32(precision: &str) -> Result<()> {
-    if precision == "f32" {
-        return Ok(());
+/// `--precision`, checked against this processor.
+fn precision(name: &str) -> Result<Precision> {
+    let precision = Precision::parse(name).unwrap_or_default();
+    match Isa::choose(precision) {
+        Ok(_) => Ok(precision),
+        Err(sentence) => {
+            Err(crate::failure::UsageError(format!("`--precision {name}`: {sentence}")).into())
+        }
     }
-    let sentence = format!(
-        "precision `{precision}` cannot be computed by this version; use `--precision f32`"
-    );
-    Err(crate::failure::UsageError(sentence).into())
 }

@@ -77,9 +77,9 @@ pub(crate) struct Train {
     #[arg(long, value_name = "SIZE", value_parser = memory::parse)]
     memory: Option<usize>,
 
-    /// Arithmetic: f32
-    #[arg(long, value_name = "NAME", value_parser = ["f32", "bf16"], default_value = "f32")]
-    precision: String,
+    /// Arithmetic: f32, or bf16 (faster; a processor with AVX-512 BF16) [default: the recipe's]
+    #[arg(long, value_name = "NAME", value_parser = ["f32", "bf16"])]
+    precision: Option<String>,
 
     /// What computes: cpu
     #[arg(long, value_name = "NAME", value_parser = ["cpu"], default_value = "cpu")]
@@ -88,7 +88,6 @@ pub(crate) struct Train {
 
 impl Train {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
-        super::only_f32(&self.precision)?;
         let study = Study::open(&self.dir)?;
         let length = self.steps.map(Length::Steps).or(self.epochs.map(Length::Epochs));
         let options = TrainOptions {
@@ -96,6 +95,7 @@ impl Train {
             recipe: self.recipe.clone(),
             encoder: self.encoder.clone(),
             width: self.width,
+            precision: self.precision.as_deref().map(super::precision).transpose()?,
             weights: self.weights.clone(),
             length,
             batch: self.batch,

@@ -1,12 +1,13 @@
-//! AVX-512F: one register of 16 lanes, 32 of them.
+//! AVX-512F: one register of 16 lanes, 32 of them; with bf16 factors in matrix products, or without.
 
 use super::{Job, Simd};
-use crate::gemm::{GemmKernel, OuterKernel, gemm, outer};
+use crate::gemm::{GemmKernel, OuterKernel, gemm, gemm_pairs, outer, outer_pairs};
 use std::arch::x86_64::*;
 
-/// Proof that the processor has AVX-512F; made in [`run`] and in the kernel tables only.
+/// Proof that the processor has AVX-512F and, with `BF16`, AVX-512BW and BF16; made in [`run`],
+/// [`run_bf16`] and in the kernel tables only.
 #[derive(Clone, Copy)]
-pub(crate) struct Avx512(());
+pub(crate) struct Avx512<const BF16: bool>(());
 
 /// Runs `job` with AVX-512 switched on.
 ///
@@ -14,10 +15,19 @@ pub(crate) struct Avx512(());
 /// The processor must have AVX-512F and FMA.
 #[target_feature(enable = "avx512f,avx2,fma")]
 pub(super) unsafe fn run<J: Job>(job: J) -> J::Output {
-    job.run(Avx512(()))
+    job.run(Avx512::<false>(()))
 }
 
-impl Simd for Avx512 {
+/// Runs `job` with AVX-512 and its bf16 instructions switched on.
+///
+/// # Safety
+/// The processor must have AVX-512F, AVX-512BW, AVX-512 BF16 and FMA.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16,avx2,fma")]
+pub(super) unsafe fn run_bf16<J: Job>(job: J) -> J::Output {
+    job.run(Avx512::<true>(()))
+}
+
+impl<const BF16: bool> Simd for Avx512<BF16> {
     type V = __m512;
 
     #[inline(always)]
@@ -91,31 +101,87 @@ impl Simd for Avx512 {
         unsafe { _mm512_storeu_ps(to, x) }
     }
 
+    #[inline(always)]
+    fn factor_words(self) -> usize {
+        if BF16 { 8 } else { 16 }
+    }
+    #[inline(always)]
+    unsafe fn store_factors(self, to: *mut f32, x: __m512) {
+        // SAFETY: the caller promises the words; with `BF16`, `self` proves the feature.
+        unsafe {
+            if BF16 {
+                let factors = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(x));
+                _mm256_storeu_si256(to.cast(), factors);
+            } else {
+                self.store(to, x);
+            }
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_factor_rows(self, to: *mut f32, row: usize, even: __m512, odd: __m512) {
+        // SAFETY: the caller promises the words; with `BF16`, `self` proves the feature.
+        unsafe {
+            if BF16 {
+                let low = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(even));
+                let high = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(odd));
+                let high = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(high));
+                let pairs = _mm512_or_si512(_mm512_cvtepu16_epi32(low), high);
+                _mm512_storeu_si512(to.cast(), pairs);
+            } else {
+                self.store(to, even);
+                self.store(to.add(row), odd);
+            }
+        }
+    }
+    #[inline(always)]
+    fn dot_pairs(self, acc: __m512, x: __m512, w: __m512) -> __m512 {
+        assert!(BF16, "only with bf16 factors");
+        // SAFETY: `self` proves the feature.
+        unsafe { _mm512_dpbf16_ps(acc, pairs(x), pairs(w)) }
+    }
     fn gemm_kernels(self, nv: usize) -> &'static [GemmKernel] {
-        if nv == 2 { &WIDE } else { &NARROW }
+        match (BF16, nv) {
+            (false, 2) => &WIDE,
+            (false, _) => &NARROW,
+            (true, 2) => &WIDE_BF16,
+            (true, _) => &NARROW_BF16,
+        }
     }
     fn widest_panel(self) -> usize {
         2
     }
     fn outer_kernel(self, nv: usize) -> (OuterKernel, usize) {
         // 16 accumulators either way; the rest of the 32 registers hides the latency.
-        if nv == 2 {
-            (outer_k::<8, 2>, 8)
-        } else {
-            (outer_k::<16, 1>, 16)
+        match (BF16, nv) {
+            (false, 2) => (outer_k::<8, 2>, 8),
+            (false, _) => (outer_k::<16, 1>, 16),
+            (true, 2) => (outer_bf16_k::<8, 2>, 8),
+            (true, _) => (outer_bf16_k::<16, 1>, 16),
         }
     }
 }
 
+/// The same bits as pairs of bf16.
+#[inline(always)]
+fn pairs(x: __m512) -> __m512bh {
+    // SAFETY: both are 512 bits of any content.
+    unsafe { std::mem::transmute::<__m512, __m512bh>(x) }
+}
+
 macro_rules! table {
-    ($nv:literal: $($r:literal)*) => { [$(gemm_k::<$r, $nv> as GemmKernel),*] };
+    ($kernel:ident $nv:literal: $($r:literal)*) => { [$($kernel::<$r, $nv> as GemmKernel),*] };
 }
 
 /// 14 tiles of 32 outputs: 28 accumulators, 2 weights, 2 registers left.
-static WIDE: [GemmKernel; 14] = table!(2: 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+static WIDE: [GemmKernel; 14] = table!(gemm_k 2: 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
 /// 28 tiles of 16 outputs: 28 accumulators, 1 weight.
 static NARROW: [GemmKernel; 28] =
-    table!(1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28);
+    table!(gemm_k 1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28);
+
+/// The same with bf16 factors.
+static WIDE_BF16: [GemmKernel; 14] = table!(gemm_bf16_k 2: 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+/// The same with bf16 factors.
+static NARROW_BF16: [GemmKernel; 28] = table!(gemm_bf16_k 1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28);
 
 #[target_feature(enable = "avx512f,avx2,fma")]
 unsafe fn gemm_k<const R: usize, const NV: usize>(
@@ -127,7 +193,20 @@ unsafe fn gemm_k<const R: usize, const NV: usize>(
     m_block: usize,
 ) {
     // SAFETY: the contract of `GemmKernel` is that of `gemm`; this function has the feature.
-    unsafe { gemm::<Avx512, R, NV>(Avx512(()), v, v_block, c, u, m, m_block) }
+    unsafe { gemm::<Avx512<false>, R, NV>(Avx512(()), v, v_block, c, u, m, m_block) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16,avx2,fma")]
+unsafe fn gemm_bf16_k<const R: usize, const NV: usize>(
+    v: *const f32,
+    v_block: usize,
+    c: usize,
+    u: *const f32,
+    m: *mut f32,
+    m_block: usize,
+) {
+    // SAFETY: the contract of `GemmKernel` is that of `gemm_pairs`; this function has the features.
+    unsafe { gemm_pairs::<_, R, NV>(Avx512::<true>(()), v, v_block, c, u, m, m_block) }
 }
 
 #[target_feature(enable = "avx512f,avx2,fma")]
@@ -141,5 +220,19 @@ unsafe fn outer_k<const R: usize, const NV: usize>(
     first: bool,
 ) {
     // SAFETY: the contract of `OuterKernel` is that of `outer`; this function has the feature.
-    unsafe { outer::<Avx512, R, NV>(Avx512(()), v, z, z_block, n, d, d_row, first) }
+    unsafe { outer::<Avx512<false>, R, NV>(Avx512(()), v, z, z_block, n, d, d_row, first) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16,avx2,fma")]
+unsafe fn outer_bf16_k<const R: usize, const NV: usize>(
+    v: *const f32,
+    z: *const f32,
+    z_block: usize,
+    n: usize,
+    d: *mut f32,
+    d_row: usize,
+    first: bool,
+) {
+    // SAFETY: the contract of `OuterKernel` is that of `outer_pairs`; this function has the features.
+    unsafe { outer_pairs::<_, R, NV>(Avx512::<true>(()), v, z, z_block, n, d, d_row, first) }
 }

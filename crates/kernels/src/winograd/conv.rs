@@ -225,7 +225,7 @@ impl Conv {
         bias: Option<BiasAt>,
         relu: bool,
     ) {
-        let positions = POSITIONS * sources.len() * LANES * ends.len() * LANES;
+        let positions = POSITIONS * sources.len() * self.isa.factor_words() * ends.len() * LANES;
         assert!(
             filters.len() >= positions,
             "transformed filters have another size"
@@ -321,10 +321,10 @@ pub(super) fn place(index: usize, [rows, columns]: [usize; 2]) -> [usize; 3] {
     ]
 }
 
-/// Values between positions for `channels x tiles` vectors: an odd number of cache lines, so that the
-/// 36 places of a tile do not fall into the same cache set.
-pub(super) fn position_stride(blocks: usize, tiles: usize) -> usize {
-    ((blocks * tiles) | 1) * LANES
+/// Words between positions for `vectors` vectors of `words` words each: an odd number of cache lines, so
+/// that the 36 places of a tile do not fall into the same cache set.
+pub(super) fn position_stride(vectors: usize, words: usize) -> usize {
+    ((vectors * words).div_ceil(LANES) | 1) * LANES
 }
 
 /// The patch of `source` around a tile; at the image's edge it is copied to `edge`, zeros outside.
@@ -398,8 +398,9 @@ impl Job for Group<'_, '_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let n = self.tiles.len();
-        let v_stride = position_stride(self.sources.len(), n);
-        let m_stride = position_stride(self.ends.len(), n);
+        let words = s.factor_words();
+        let v_stride = position_stride(self.sources.len() * n, words);
+        let m_stride = position_stride(self.ends.len() * n, LANES);
         self.v.reserve(POSITIONS * v_stride);
         self.m.reserve(POSITIONS * m_stride);
         let size = [self.conv.height, self.conv.width];
@@ -410,13 +411,14 @@ impl Job for Group<'_, '_> {
                 let patch = gather(source, size, place(tile, grid), &mut edge);
                 // SAFETY: the patch lies in its plane or in `edge`; V was made large enough.
                 unsafe {
-                    transform::patch(
-                        s,
-                        &patch,
-                        self.v.as_mut_ptr().add((block * n + i) * LANES),
-                        v_stride,
-                    )
-                };
+                    let values = transform::patch(s, &patch);
+                    let to = self.v.as_mut_ptr().add((block * n + i) * words);
+                    for y in 0..PATCH {
+                        for x in 0..PATCH {
+                            s.store_factors(to.add((y * PATCH + x) * v_stride), values[y][x]);
+                        }
+                    }
+                }
             }
         }
         self.multiply(s, n, v_stride, m_stride);
@@ -453,7 +455,8 @@ impl Group<'_, '_> {
         let runs = n.div_ceil(kernels.len());
         let panels = self.ends.len() / self.panel;
         let c_blocks = self.sources.len();
-        let panel_len = c_blocks * LANES * self.panel * LANES;
+        let words = s.factor_words();
+        let panel_len = c_blocks * words * self.panel * LANES;
         for position in 0..POSITIONS {
             for p in 0..panels {
                 let u = self.filters[(position * panels + p) * panel_len..][..panel_len].as_ptr();
@@ -462,10 +465,10 @@ impl Group<'_, '_> {
                     // SAFETY: V holds `c_blocks x n` and M `ends x n` vectors per position; the
                     // kernel for `end - first` tiles touches those tiles of this panel only.
                     unsafe {
-                        let v = self.v.as_ptr().add(position * v_stride + first * LANES);
+                        let v = self.v.as_ptr().add(position * v_stride + first * words);
                         let m_at = position * m_stride + (p * self.panel * n + first) * LANES;
                         let m = self.m.as_ptr().add(m_at).cast_mut();
-                        kernels[end - first - 1](v, n * LANES, c_blocks, u, m, n * LANES);
+                        kernels[end - first - 1](v, n * words, c_blocks, u, m, n * LANES);
                     }
                 }
             }

@@ -107,12 +107,12 @@ pub(super) struct Patch {
     pub(super) columns: [usize; PATCH],
 }
 
-/// Writes `B^T d B` of a patch to `to`, `stride` values between positions.
+/// `B^T d B` of a patch.
 ///
 /// # Safety
-/// The patch must be readable and the 36 places writable, 16 values each.
+/// The patch must be readable.
 #[inline(always)]
-pub(super) unsafe fn patch<S: Simd>(s: S, from: &Patch, to: *mut f32, stride: usize) {
+pub(super) unsafe fn patch<S: Simd>(s: S, from: &Patch) -> [[S::V; PATCH]; PATCH] {
     let mut half = [[s.zero(); PATCH]; PATCH];
     for j in 0..PATCH {
         let mut column = [s.zero(); PATCH];
@@ -126,12 +126,9 @@ pub(super) unsafe fn patch<S: Simd>(s: S, from: &Patch, to: *mut f32, stride: us
         }
     }
     for i in 0..PATCH {
-        let t = patch_1d(s, half[i]);
-        for j in 0..PATCH {
-            // SAFETY: one of the 36 places.
-            unsafe { s.store(to.add((i * PATCH + j) * stride), t[j]) };
-        }
+        half[i] = patch_1d(s, half[i]);
     }
+    half
 }
 
 /// `A^T m A` of 36 products, `stride` values between positions.
@@ -163,12 +160,9 @@ pub(super) unsafe fn product<S: Simd>(
     out
 }
 
-/// Writes `A y A^T` of an output tile to `to`, `stride` values between positions.
-///
-/// # Safety
-/// The 36 places must be writable, 16 values each.
+/// `A y A^T` of an output tile.
 #[inline(always)]
-pub(super) unsafe fn tile<S: Simd>(s: S, y: [[S::V; TILE]; TILE], to: *mut f32, stride: usize) {
+pub(super) fn tile<S: Simd>(s: S, y: [[S::V; TILE]; TILE]) -> [[S::V; PATCH]; PATCH] {
     let mut half = [[s.zero(); TILE]; PATCH];
     for j in 0..TILE {
         let t = tile_1d(s, [y[0][j], y[1][j], y[2][j], y[3][j]]);
@@ -176,13 +170,11 @@ pub(super) unsafe fn tile<S: Simd>(s: S, y: [[S::V; TILE]; TILE], to: *mut f32, 
             half[i][j] = t[i];
         }
     }
+    let mut out = [[s.zero(); PATCH]; PATCH];
     for i in 0..PATCH {
-        let t = tile_1d(s, half[i]);
-        for j in 0..PATCH {
-            // SAFETY: one of the 36 places.
-            unsafe { s.store(to.add((i * PATCH + j) * stride), t[j]) };
-        }
+        out[i] = tile_1d(s, half[i]);
     }
+    out
 }
 
 /// `G g G^T` of a 3x3 filter.

@@ -58,33 +58,42 @@ impl Conv {
             total.div_ceil((CHUNK_BYTES / tile_bytes).clamp(CHUNK_TILES.start, CHUNK_TILES.end));
         for chunk in 0..chunks {
             let tiles = chunk * total / chunks..(chunk + 1) * total / chunks;
-            let n = tiles.len();
-            let v_stride = position_stride(sources.len(), n);
-            let z_stride = position_stride(k_blocks, n);
+            // bf16 factors are kept in pairs of tiles.
+            let tiles_each = 16 / self.isa.factor_words();
+            let n = tiles.len().div_ceil(tiles_each);
+            let v_stride = position_stride(sources.len() * n, LANES);
+            let z_stride = position_stride(k_blocks * n, LANES);
             scratch.v.reserve(POSITIONS * v_stride);
             scratch.z.reserve(POSITIONS * z_stride);
             let (v, z) = (Shared::new(&mut scratch.v), Shared::new(&mut scratch.z));
-            let runs = n.div_ceil(TASK_TILES);
+            let runs = n.div_ceil(TASK_TILES / tiles_each);
             workers.for_each((sources.len() + k_blocks) * runs, |task| {
                 let (block, run) = (task / runs, task % runs);
                 let part = run * n / runs..(run + 1) * n / runs;
-                let job = Transform {
-                    conv: self,
-                    tiles: &tiles,
-                    part,
-                    z_stride,
-                    v_stride,
-                    v,
-                    z,
-                    d_out,
-                };
-                if let Some(source) = sources.get(block) {
-                    self.isa.run(TransformPatches { job, source, block });
-                } else {
-                    self.isa.run(TransformGradients {
-                        job,
-                        block: block - sources.len(),
-                    });
+                match sources.get(block) {
+                    Some(source) => self.isa.run(Transform {
+                        tiles: Patches { conv: self, source },
+                        chunk: &tiles,
+                        part,
+                        first: block * n * LANES,
+                        stride: v_stride,
+                        to: v,
+                    }),
+                    None => {
+                        let block = block - sources.len();
+                        self.isa.run(Transform {
+                            tiles: OutputTiles {
+                                conv: self,
+                                block,
+                                d_out,
+                            },
+                            chunk: &tiles,
+                            part,
+                            first: block * n * LANES,
+                            stride: z_stride,
+                            to: z,
+                        });
+                    }
                 }
             });
             let shared = Shared::new(products);
@@ -108,84 +117,105 @@ impl Conv {
     }
 }
 
-/// What the two transforms of a chunk share.
-struct Transform<'a> {
+/// What is transformed tile by tile.
+trait Tiles {
+    /// The 36 values of tile `index`, 16 channels each.
+    fn transformed<S: Simd>(&self, s: S, index: usize) -> [[S::V; PATCH]; PATCH];
+}
+
+/// Input patches of one block of channels.
+struct Patches<'a> {
     conv: &'a Conv,
-    /// The chunk.
-    tiles: &'a Range<usize>,
-    /// The tiles of the chunk to be done.
-    part: Range<usize>,
-    v_stride: usize,
-    z_stride: usize,
-    v: Shared<'a>,
-    z: Shared<'a>,
-    d_out: &'a [f32],
-}
-
-struct TransformPatches<'a> {
-    job: Transform<'a>,
     source: &'a SourceBlock<'a>,
-    block: usize,
 }
 
-impl Job for TransformPatches<'_> {
-    type Output = ();
-
+impl Tiles for Patches<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let Transform {
-            conv,
-            tiles,
-            part,
-            v_stride,
-            v,
-            ..
-        } = self.job;
-        let n = tiles.len();
+    fn transformed<S: Simd>(&self, s: S, index: usize) -> [[S::V; PATCH]; PATCH] {
         let mut edge = [0.0; PATCH * PATCH * LANES];
-        for i in part {
-            let at = place(tiles.start + i, conv.tiles());
-            let patch = gather(self.source, [conv.height, conv.width], at, &mut edge);
-            // SAFETY: the patch lies in its plane or in `edge`; V holds every (block, tile) of the
-            // chunk and this task alone writes these.
-            unsafe { transform::patch(s, &patch, v.at((self.block * n + i) * LANES), v_stride) };
-        }
+        let at = place(index, self.conv.tiles());
+        let patch = gather(
+            self.source,
+            [self.conv.height, self.conv.width],
+            at,
+            &mut edge,
+        );
+        // SAFETY: the patch lies in its plane or in `edge`.
+        unsafe { transform::patch(s, &patch) }
     }
 }
 
-struct TransformGradients<'a> {
-    job: Transform<'a>,
+/// Tiles of the output gradient of one block of channels.
+struct OutputTiles<'a> {
+    conv: &'a Conv,
     block: usize,
+    d_out: &'a [f32],
 }
 
-impl Job for TransformGradients<'_> {
+impl Tiles for OutputTiles<'_> {
+    #[inline(always)]
+    fn transformed<S: Simd>(&self, s: S, index: usize) -> [[S::V; PATCH]; PATCH] {
+        let (height, width) = (self.conv.height, self.conv.width);
+        let [image, tile_y, tile_x] = place(index, self.conv.tiles());
+        let plane = (image * blocks(self.conv.outputs) + self.block) * height * width * LANES;
+        let mut y = [[s.zero(); TILE]; TILE];
+        for dy in 0..TILE.min(height - tile_y * TILE) {
+            for dx in 0..TILE.min(width - tile_x * TILE) {
+                let at = (tile_y * TILE + dy) * width + tile_x * TILE + dx;
+                // SAFETY: a pixel of the image; the size of `d_out` was checked.
+                y[dy][dx] = unsafe { s.load(self.d_out.as_ptr().add(plane + at * LANES)) };
+            }
+        }
+        transform::tile(s, y)
+    }
+}
+
+/// Transforms a part of a chunk, tile by tile, or pair by pair where factors are bf16.
+struct Transform<'a, T> {
+    tiles: T,
+    /// The chunk.
+    chunk: &'a Range<usize>,
+    /// The tiles (pairs) of the chunk to be done.
+    part: Range<usize>,
+    /// Where the block's values begin, and how far positions are apart.
+    first: usize,
+    stride: usize,
+    to: Shared<'a>,
+}
+
+impl<T: Tiles> Job for Transform<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Transform {
-            conv,
-            tiles,
-            part,
-            z_stride,
-            z,
-            d_out,
-            ..
-        } = self.job;
-        let (n, height, width) = (tiles.len(), conv.height, conv.width);
-        for i in part {
-            let [image, tile_y, tile_x] = place(tiles.start + i, conv.tiles());
-            let plane = (image * blocks(conv.outputs) + self.block) * height * width * LANES;
-            let mut y = [[s.zero(); TILE]; TILE];
-            for dy in 0..TILE.min(height - tile_y * TILE) {
-                for dx in 0..TILE.min(width - tile_x * TILE) {
-                    let at = (tile_y * TILE + dy) * width + tile_x * TILE + dx;
-                    // SAFETY: a pixel of the image; the size of `d_out` was checked.
-                    y[dy][dx] = unsafe { s.load(d_out.as_ptr().add(plane + at * LANES)) };
+        for i in self.part {
+            let to = self.to.at(self.first + i * LANES);
+            if s.factor_words() == LANES {
+                let values = self.tiles.transformed(s, self.chunk.start + i);
+                for y in 0..PATCH {
+                    for x in 0..PATCH {
+                        // SAFETY: there is a place for every (block, tile) of the chunk, and this task
+                        // alone writes these.
+                        unsafe { s.store(to.add((y * PATCH + x) * self.stride), values[y][x]) };
+                    }
+                }
+            } else {
+                let index = self.chunk.start + 2 * i;
+                let even = self.tiles.transformed(s, index);
+                let mut odd = [[s.zero(); PATCH]; PATCH];
+                if index + 1 < self.chunk.end {
+                    odd = self.tiles.transformed(s, index + 1);
+                }
+                for y in 0..PATCH {
+                    for x in 0..PATCH {
+                        // SAFETY: as above; a pair takes one place.
+                        unsafe {
+                            let to = to.add((y * PATCH + x) * self.stride);
+                            s.store_factor_rows(to, 0, even[y][x], odd[y][x]);
+                        }
+                    }
                 }
             }
-            // SAFETY: Z holds every (block, tile) of the chunk and this task alone writes these.
-            unsafe { transform::tile(s, y, z.at((self.block * n + i) * LANES), z_stride) };
         }
     }
 }

@@ -53,6 +53,11 @@ impl FilterBank {
         self.padded_inputs() * self.padded_outputs() * POSITIONS
     }
 
+    /// Words (of 4 bytes) that a set of transformed filters takes: half as many where they are bf16.
+    pub fn transformed_words(&self) -> usize {
+        self.transformed_len() / LANES * self.isa.factor_words()
+    }
+
     #[track_caller]
     fn check_blocked(&self, blocked: &[f32]) {
         assert_eq!(
@@ -132,7 +137,7 @@ impl FilterBank {
         direction: Direction,
     ) {
         self.check_blocked(blocked);
-        to.reserve(self.transformed_len());
+        to.reserve(self.transformed_words());
         let (c_blocks, k_blocks) = (self.padded_inputs() / LANES, self.padded_outputs() / LANES);
         let columns = if direction == Direction::Forward {
             self.padded_outputs()
@@ -156,16 +161,16 @@ impl FilterBank {
                 Direction::Turned => (k_block, c_block, self.padded_outputs()),
             };
             let panels = columns / LANES / panel;
-            for position in 0..POSITIONS {
-                for row in 0..LANES {
-                    let values = &square[(position * LANES + row) * LANES..][..LANES];
-                    let panel_start = (position * panels + column_block / panel) * rows;
-                    let at = (panel_start + row_block * LANES + row) * panel + column_block % panel;
-                    // SAFETY: each (row block, column block) is one task, and `at` counts vectors
-                    // of 16 inside the transformed filters.
-                    unsafe { shared.slice(at * LANES, LANES) }.copy_from_slice(values);
-                }
-            }
+            let words = self.isa.factor_words();
+            let first = (column_block / panel * rows + row_block * LANES) * words * panel
+                + column_block % panel * LANES;
+            self.isa.run(StoreSquare {
+                square: &square,
+                first,
+                row: panel * LANES,
+                position: panels * rows * words * panel,
+                to: shared,
+            });
         });
     }
 
@@ -239,6 +244,38 @@ impl Job for TransformSquare<'_> {
                             }
                         }
                     }
+                }
+            }
+        }
+    }
+}
+
+/// Stores a transformed square where the matrix products read it. Each square is one task's, so no two
+/// tasks write the same words.
+struct StoreSquare<'a, 'b> {
+    square: &'a [f32],
+    /// Where its first row lies, and how far rows (pairs of rows in bf16) and positions are apart.
+    first: usize,
+    row: usize,
+    position: usize,
+    to: Shared<'b>,
+}
+
+impl Job for StoreSquare<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        assert_eq!(self.square.len(), POSITIONS * LANES * LANES);
+        for position in 0..POSITIONS {
+            for c in (0..LANES).step_by(2) {
+                let at =
+                    self.first + position * self.position + c * s.factor_words() / LANES * self.row;
+                // SAFETY: rows c and c + 1 are inside the square, and their place inside the filters.
+                unsafe {
+                    let from = self.square.as_ptr().add((position * LANES + c) * LANES);
+                    let (even, odd) = (s.load(from), s.load(from.add(LANES)));
+                    s.store_factor_rows(self.to.at(at), self.row, even, odd);
                 }
             }
         }
