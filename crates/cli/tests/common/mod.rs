@@ -75,6 +75,14 @@ impl Place {
     }
 }
 
+/// No text, 0.5 µm pixels.
+fn half_micron() -> write::Note {
+    write::Note {
+        text: String::new(),
+        pixel_um: Some(0.5),
+    }
+}
+
 /// Writes a 16-bit picture with bright disks, `size` pixels square.
 pub(crate) fn disks(path: &Path, size: usize, level: u16, shift: usize) {
     let image = Image::from_fn(size, size, |y, x| {
@@ -83,29 +91,13 @@ pub(crate) fn disks(path: &Path, size: usize, level: u16, shift: usize) {
         let texture = ((y * 7 + x * 13) % 11) as u16;
         texture + if inside { level } else { level / 10 }
     });
-    write::plane_u16(
-        path,
-        &image,
-        &write::Note {
-            text: String::new(),
-            pixel_um: Some(0.5),
-        },
-    )
-    .unwrap();
+    write::plane_u16(path, &image, &half_micron()).unwrap();
 }
 
 /// Labels of the same disks.
 pub(crate) fn disk_labels(path: &Path, size: usize, shift: usize) {
     let image = Image::from_fn(size, size, |y, x| disk_at(y, x, shift));
-    write::labels(
-        path,
-        &image,
-        &write::Note {
-            text: String::new(),
-            pixel_um: Some(0.5),
-        },
-    )
-    .unwrap();
+    write::labels(path, &image, &half_micron()).unwrap();
 }
 
 /// A mask of the same disks with `value` inside.
@@ -113,15 +105,7 @@ pub(crate) fn disk_mask(path: &Path, size: usize, shift: usize, value: u8) {
     let image = Image::from_fn(size, size, |y, x| {
         if disk_at(y, x, shift) != 0 { value } else { 0 }
     });
-    write::class_mask(
-        path,
-        &image,
-        &write::Note {
-            text: String::new(),
-            pixel_um: Some(0.5),
-        },
-    )
-    .unwrap();
+    write::class_mask(path, &image, &half_micron()).unwrap();
 }
 
 /// The number of the disk that covers a pixel: disks of radius 11 on a grid of 32 pixels.
