@@ -22,6 +22,9 @@ pub enum Precision {
     Bf16,
 }
 
+/// Convolutions of fewer input channels are always f32.
+const LEAST_BF16_CHANNELS: usize = 48;
+
 impl Precision {
     /// `f32` or `bf16`.
     pub fn name(self) -> &'static str {
@@ -190,6 +193,25 @@ impl Isa {
             return Some(Isa(Kind::Avx512Bf16));
         }
         None
+    }
+
+    /// This set with f32 factors.
+    fn f32(self) -> Isa {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512Bf16 => Isa(Kind::Avx512),
+            _ => self,
+        }
+    }
+
+    /// The set for products over so many channels: with few of them the time goes into transforms, bf16
+    /// gains nothing, and the first and last layers, where errors count most, stay f32.
+    pub(crate) fn for_channels(self, channels: usize) -> Isa {
+        if channels < LEAST_BF16_CHANNELS {
+            self.f32()
+        } else {
+            self
+        }
     }
 
     /// The precision of its matrix products.

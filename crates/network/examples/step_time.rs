@@ -21,12 +21,7 @@ fn main() {
     let &[side, batch, threads] = &numbers[..] else {
         panic!("usage: step_time SIDE BATCH THREADS [bf16]")
     };
-    let graph = Graph::unet(&UnetSpec {
-        encoder: Encoder::Vgg16,
-        width: 1.0,
-        classes: 3,
-    })
-    .expect("a valid network");
+    let graph = Graph::unet(&UnetSpec::new(Encoder::Vgg16, 1.0, 3)).expect("a valid network");
     let parameters = Parameters::initialise(&graph, 1);
     let isa = Isa::choose(precision).expect("a supported instruction set");
     let input: Vec<f32> = (0..batch * 3 * side * side)

@@ -180,6 +180,9 @@ pub enum GraphError {
         "network width `{0}` is outside 0.0625 to 4; 1 is the paper's, 0.25 a quarter of the channels"
     )]
     Width(f64),
+    /// The floor of the channel counts is not usable.
+    #[error("`least_channels` is `{0}`; it must be 1 to 512")]
+    LeastChannels(usize),
     /// The number of classes is not usable.
     #[error("`{0}` classes asked for; a network needs 2 to 16")]
     Classes(usize),

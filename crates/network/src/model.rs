@@ -382,6 +382,7 @@ mod tests {
             ..Recipe::standard()
         };
         let network = UnetSpec {
+            least_channels: 4,
             encoder: Encoder::Vgg16,
             width: 0.0625,
             classes: 3,

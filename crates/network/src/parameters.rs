@@ -203,6 +203,7 @@ mod tests {
 
     fn graph() -> Graph {
         Graph::unet(&UnetSpec {
+            least_channels: 4,
             encoder: Encoder::Vgg16,
             width: 0.125,
             classes: 2,

@@ -144,7 +144,7 @@ impl Recipe {
                 LossTerm::new("dice", 1.0),
             ],
             adam: Adam {
-                lr: 1e-3,
+                lr: 3e-4,
                 weight_decay: 1e-4,
                 ..Adam::paper()
             },

@@ -402,6 +402,7 @@ mod tests {
     #[test]
     fn the_networks_reach_is_counted_along_its_longest_path() {
         let graph = Graph::unet(&UnetSpec {
+            least_channels: 4,
             encoder: Encoder::Vgg16,
             width: 0.0625,
             classes: 2,

@@ -1,6 +1,6 @@
 //! The U-Net of segmentation_models 1.0.1: an encoder, a centre block, five decoder stages, a head.
 
-use crate::encoder::{Encoder, scaled};
+use crate::encoder::Encoder;
 use crate::graph::{Bias, Graph, GraphBuilder, GraphError, Init, NodeId};
 use serde::{Deserialize, Serialize};
 
@@ -12,8 +12,37 @@ pub struct UnetSpec {
     pub encoder: Encoder,
     /// Factor on every channel count; 1 is the paper's network.
     pub width: f64,
+    /// No layer gets fewer channels: the kernels work on [`LEAST_CHANNELS`] at a time, so fewer save nothing,
+    /// and a decoder that ends in 4 channels has been seen to die in training.
+    #[serde(default = "least_channels_before")]
+    pub least_channels: usize,
     /// Number of classes, background included.
     pub classes: usize,
+}
+
+/// Channels that the kernels handle at once.
+const LEAST_CHANNELS: usize = 16;
+
+/// What a model folder without the number was made with.
+fn least_channels_before() -> usize {
+    4
+}
+
+impl UnetSpec {
+    /// The network of `encoder` for `classes` classes, all channel counts multiplied by `width`.
+    pub fn new(encoder: Encoder, width: f64, classes: usize) -> Self {
+        Self {
+            encoder,
+            width,
+            least_channels: LEAST_CHANNELS,
+            classes,
+        }
+    }
+
+    /// `channels` of the full-width network, scaled.
+    pub(crate) fn scaled(&self, channels: usize) -> usize {
+        ((channels as f64 * self.width).round() as usize).max(self.least_channels)
+    }
 }
 
 /// Channels of the centre block.
@@ -32,11 +61,14 @@ impl Graph {
         if !(0.0625..=4.0).contains(&spec.width) {
             return Err(GraphError::Width(spec.width));
         }
+        if !(1..=512).contains(&spec.least_channels) {
+            return Err(GraphError::LeastChannels(spec.least_channels));
+        }
         if !(2..=16).contains(&spec.classes) {
             return Err(GraphError::Classes(spec.classes));
         }
         let (mut b, input) = GraphBuilder::new(INPUT_CHANNELS);
-        let features = spec.encoder.build(&mut b, input, spec.width);
+        let features = spec.encoder.build(&mut b, input, spec);
         let mut x = features.bottom;
         if features.ends_in_pool {
             for i in 0..2 {
@@ -44,7 +76,7 @@ impl Graph {
                     &mut b,
                     x,
                     &format!("decoder.center.{i}"),
-                    scaled(CENTRE, spec.width),
+                    spec.scaled(CENTRE),
                 );
             }
         }
@@ -52,7 +84,7 @@ impl Graph {
             x = b.upsample_concat(x, features.skips.get(i).copied());
             for j in 1..=2 {
                 let prefix = format!("decoder.blocks.{i}.conv{j}");
-                x = conv_bn_relu(&mut b, x, &prefix, scaled(channels, spec.width));
+                x = conv_bn_relu(&mut b, x, &prefix, spec.scaled(channels));
             }
         }
         let head = b.conv(
@@ -84,6 +116,7 @@ mod tests {
 
     fn vgg16(classes: usize) -> Graph {
         Graph::unet(&UnetSpec {
+            least_channels: 4,
             encoder: Encoder::Vgg16,
             width: 1.0,
             classes,
@@ -109,12 +142,14 @@ mod tests {
     #[test]
     fn nonsense_is_refused() {
         let spec = UnetSpec {
+            least_channels: 4,
             encoder: Encoder::Vgg16,
             width: f64::NAN,
             classes: 3,
         };
         assert!(matches!(Graph::unet(&spec), Err(GraphError::Width(_))));
         let spec = UnetSpec {
+            least_channels: 4,
             encoder: Encoder::Vgg16,
             width: 1.0,
             classes: 1,

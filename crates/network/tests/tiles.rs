@@ -11,6 +11,7 @@ use stainfree_network::{
 #[test]
 fn tiles_give_the_classes_of_the_whole_image() {
     let spec = UnetSpec {
+        least_channels: 4,
         encoder: Encoder::Vgg16,
         width: 0.0625,
         classes: 3,

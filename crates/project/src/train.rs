@@ -113,11 +113,7 @@ pub fn train(study: &Study, options: &TrainOptions, job: &Job) -> Result<Trained
     let planes = training.planes()?;
 
     let classes = study.config().truth.classes.clone();
-    let network = UnetSpec {
-        encoder: recipe.encoder,
-        width: recipe.width,
-        classes: classes.len(),
-    };
+    let network = UnetSpec::new(recipe.encoder, recipe.width, classes.len());
     let graph = Graph::unet(&network).map_err(|error| ProjectError::Failed(error.to_string()))?;
     let mut start = Parameters::initialise(&graph, recipe.seed);
     let imported = pretrained(study, options, &recipe, &graph, &mut start, job)?;
@@ -239,7 +235,12 @@ fn chosen_recipe(study: &Study, options: &TrainOptions) -> Result<Recipe, Projec
             ))
         })?;
     }
-    recipe.width = options.width.unwrap_or(recipe.width);
+    if let Some(width) = options.width {
+        // Adam's steps add up over a layer's inputs: with fewer of them the rate may be larger by as much
+        // (Yang & Hu 2021, "Tensor Programs IV", maximal update parametrisation).
+        recipe.adam.lr *= recipe.width / width;
+        recipe.width = width;
+    }
     recipe.precision = options.precision.unwrap_or(recipe.precision);
     recipe.length = options.length.unwrap_or(recipe.length);
     recipe.batch = options.batch.unwrap_or(recipe.batch);

@@ -64,7 +64,7 @@ impl Bench {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
         let encoder = Encoder::parse(&self.encoder)
             .ok_or_else(|| UsageError(format!("no encoder is called `{}`", self.encoder)))?;
-        let graph = Graph::unet(&UnetSpec { encoder, width: self.width, classes: 3 })?;
+        let graph = Graph::unet(&UnetSpec::new(encoder, self.width, 3))?;
         let parameters = Parameters::initialise(&graph, 1);
         let isa = Isa::choose(super::precision(&self.precision)?).map_err(anyhow::Error::msg)?;
         let (predict, train) = match (self.predict, self.train) {

@@ -41,7 +41,7 @@ pub(crate) struct Train {
     #[arg(long, value_name = "NAME")]
     encoder: Option<String>,
 
-    /// Factor on all channel counts; 0.25 suits a small machine
+    /// Factor on all channel counts; 0.25 suits a small machine. The learning rate is divided by it
     #[arg(long, value_name = "X")]
     width: Option<f64>,
 

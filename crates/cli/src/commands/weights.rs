@@ -117,7 +117,7 @@ fn fetch(name: &str) -> Result<Outcome> {
 
 fn check(file: &std::path::Path, encoder: &str, source: Option<&str>) -> Result<Outcome> {
     let encoder = Encoder::parse(encoder).ok_or_else(|| UsageError(format!("no encoder is called `{encoder}`")))?;
-    let graph = Graph::unet(&UnetSpec { encoder, width: 1.0, classes: 2 })?;
+    let graph = Graph::unet(&UnetSpec::new(encoder, 1.0, 2))?;
     let mut parameters = Parameters::initialise(&graph, 0);
     let imported = load_encoder(&graph, &mut parameters, file, source)?;
     output::print(&format!(

@@ -79,7 +79,7 @@ impl Conv {
             "up-sampling needs an even size"
         );
         Self {
-            isa,
+            isa: isa.for_channels(parts.iter().map(|p| p.channels).sum()),
             images,
             height,
             width,

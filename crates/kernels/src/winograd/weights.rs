@@ -27,7 +27,7 @@ impl FilterBank {
     /// Filters from parts with these channel counts to `outputs` channels.
     pub fn new(isa: Isa, parts: &[usize], outputs: usize) -> Self {
         Self {
-            isa,
+            isa: isa.for_channels(parts.iter().sum()),
             parts: parts.to_vec(),
             outputs,
         }

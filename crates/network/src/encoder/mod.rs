@@ -3,6 +3,7 @@
 mod vgg16;
 
 use crate::graph::{GraphBuilder, NodeId};
+use crate::unet::UnetSpec;
 use serde::{Deserialize, Serialize};
 
 /// The encoder of a U-Net.
@@ -39,14 +40,14 @@ impl Encoder {
         Self::ALL.into_iter().find(|e| e.name() == name)
     }
 
-    pub(crate) fn build(self, builder: &mut GraphBuilder, input: NodeId, width: f64) -> Features {
+    pub(crate) fn build(
+        self,
+        builder: &mut GraphBuilder,
+        input: NodeId,
+        spec: &UnetSpec,
+    ) -> Features {
         match self {
-            Encoder::Vgg16 => vgg16::build(builder, input, width),
+            Encoder::Vgg16 => vgg16::build(builder, input, spec),
         }
     }
-}
-
-/// `channels` of the full-width network, scaled; at least 4.
-pub(crate) fn scaled(channels: usize, width: f64) -> usize {
-    ((channels as f64 * width).round() as usize).max(4)
 }

@@ -3,8 +3,9 @@
 //! Parameter names follow torchvision (`features.N`, N counts convolutions, ReLUs and pools).
 //! Skips are taken after the last ReLU of blocks 2 to 5, before the pool, as segmentation_models does.
 
-use super::{Features, scaled};
+use super::Features;
 use crate::graph::{Bias, GraphBuilder, Init, NodeId};
+use crate::unet::UnetSpec;
 
 /// Channels of the convolutions, block by block.
 const BLOCKS: [&[usize]; 5] = [
@@ -15,20 +16,14 @@ const BLOCKS: [&[usize]; 5] = [
     &[512, 512, 512],
 ];
 
-pub(super) fn build(builder: &mut GraphBuilder, input: NodeId, width: f64) -> Features {
+pub(super) fn build(builder: &mut GraphBuilder, input: NodeId, spec: &UnetSpec) -> Features {
     let mut x = input;
     let mut index = 0;
     let mut ends = Vec::new();
     for block in BLOCKS {
         for &channels in block {
             let prefix = format!("encoder.features.{index}");
-            x = builder.conv(
-                x,
-                &prefix,
-                scaled(channels, width),
-                Init::HeNormal,
-                Bias::Yes,
-            );
+            x = builder.conv(x, &prefix, spec.scaled(channels), Init::HeNormal, Bias::Yes);
             x = builder.relu(x);
             index += 2;
         }

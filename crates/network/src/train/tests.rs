@@ -85,6 +85,7 @@ struct Setup {
 impl Setup {
     fn new(recipe: Recipe) -> Self {
         let spec = UnetSpec {
+            least_channels: 4,
             encoder: Encoder::Vgg16,
             width: recipe.width,
             classes: 2,

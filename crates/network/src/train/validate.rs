@@ -157,6 +157,7 @@ mod tests {
     #[test]
     fn the_start_drops_out_of_running_statistics() {
         let graph = Graph::unet(&UnetSpec {
+            least_channels: 4,
             encoder: Encoder::Vgg16,
             width: 0.0625,
             classes: 2,

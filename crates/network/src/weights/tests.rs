@@ -99,6 +99,7 @@ fn a_file_of_unknown_source_must_be_named() {
 
 fn full_width() -> Graph {
     Graph::unet(&UnetSpec {
+        least_channels: 4,
         encoder: Encoder::Vgg16,
         width: 1.0,
         classes: 2,
@@ -250,6 +251,7 @@ fn save(folder: &Path, name: &str, tensors: &[(String, Vec<usize>, Vec<f32>)]) -
 fn safetensors_of_any_naming_fill_a_narrow_network() {
     let folder = tempfile::tempdir().unwrap();
     let graph = Graph::unet(&UnetSpec {
+        least_channels: 4,
         encoder: Encoder::Vgg16,
         width: 0.0625,
         classes: 2,
