@@ -321,3 +321,52 @@ fn a_reader_that_leaves_early_is_no_error() {
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     assert_eq!(output.status.code(), Some(0));
 }
+
+/// The proxy is one that nobody runs, so nothing leaves this machine.
+#[cfg(feature = "download")]
+#[test]
+fn weights_that_cannot_be_fetched_are_named_with_the_way_to_get_them_by_hand() {
+    let place = Place::new();
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let proxy = format!("http://{free}");
+    let run = place.run_with(
+        &[
+            ("ALL_PROXY", &proxy),
+            ("HTTPS_PROXY", &proxy),
+            ("NO_PROXY", ""),
+        ],
+        &["weights", "fetch", "vgg16-keras"],
+    );
+    let url = "https://github.com/fchollet/deep-learning-models/releases/download/v0.1/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5";
+    let folder = place.path("stainfree/weights");
+    assert_eq!(
+        (run.code, run.stderr),
+        (
+            1,
+            format!(
+                "error: `{url}` cannot be reached through the proxy {free} of the environment (connection refused); nothing was kept: run the command again, or get the file by hand, put it into `{}` and run `stainfree weights check FILE`\n",
+                folder.display()
+            )
+        )
+    );
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+    // A file of that name that is another one is neither taken nor overwritten.
+    let file = folder.join("vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5");
+    std::fs::write(&file, "half").unwrap();
+    place.fails(
+        1,
+        &["weights", "fetch", "vgg16-keras"],
+        &format!(
+            "error: `{}` is damaged or another file: its md5 is 7afe399f1415b137d0962f82662fa9d4, published is 6d6bbae143d832006294945121d1f1fc; delete the file and run the command again",
+            file.display()
+        ),
+    );
+    place.fails(
+        2,
+        &["weights", "fetch", "vgg17"],
+        "error: no weights are called `vgg17` (known: vgg16-keras, vgg16-torchvision, vgg16-torchvision-features)",
+    );
+}

@@ -32,6 +32,11 @@ impl Place {
 
     /// Runs `stainfree` with `args` in this folder.
     pub(crate) fn run(&self, args: &[&str]) -> Run {
+        self.run_with(&[], args)
+    }
+
+    /// The same with more environment variables.
+    pub(crate) fn run_with(&self, variables: &[(&str, &str)], args: &[&str]) -> Run {
         let output = Command::new(env!("CARGO_BIN_EXE_stainfree"))
             .args(args)
             .args(["--threads", "2"])
@@ -39,6 +44,7 @@ impl Place {
             .env_remove("STAINFREE_WEIGHTS")
             .env("XDG_DATA_HOME", self.0.path())
             .env("NO_COLOR", "1")
+            .envs(variables.iter().copied())
             .output()
             .expect("the program starts");
         Run {
