@@ -304,3 +304,47 @@ fn a_simulated_plate_is_recognised_with_its_truth() {
     let run = place.ok(&["prepare", "study"]);
     assert!(run.stdout.starts_with("3 fields: "), "{}", run.stdout);
 }
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_a_simulation_and_the_same_command_goes_on() {
+    let place = Place::new();
+    let args = ["simulate", "sim", "--wells", "40", "--side", "128"];
+    let child = std::process::Command::new(env!("CARGO_BIN_EXE_stainfree"))
+        .args(args)
+        .args(["--sites", "1", "--threads", "1"])
+        .current_dir(place.path(""))
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The first field is finished once its table is there.
+    while !place.path("sim/.simulating/rows/0_0.csv").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    let sent = std::process::Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    let last = stderr.lines().last().unwrap_or_default();
+    assert!(
+        last.starts_with("error: stopped as asked after ")
+            && last.ends_with(" of 40 fields; they are kept in `sim/.simulating`, and the same command goes on from there"),
+        "{stderr}"
+    );
+    assert!(!place.path("sim/plate").exists());
+    let run = place.ok(&[&args[..], &["--sites", "1"]].concat());
+    assert!(!run.stderr.starts_with("0/40"), "{}", run.stderr);
+    assert!(
+        run.stdout.starts_with("40 wells x 1 fields"),
+        "{}",
+        run.stdout
+    );
+    place.fails(
+        1,
+        &args,
+        "error: `sim/plate` already exists; name another output folder or remove this one",
+    );
+}
