@@ -290,6 +290,41 @@ fn inspect_speaks_json_with_the_agreed_keys() {
 }
 
 #[test]
+fn bench_speaks_json_with_the_agreed_keys() {
+    let place = Place::new();
+    let args = [
+        "bench",
+        "--predict",
+        "64",
+        "--width",
+        "0.0625",
+        "--repeat",
+        "1",
+    ];
+    let run = place.ok(&[&args[..], &["--json", "-"]].concat());
+    let found: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    let peak = &found["machine"]["peak_gflops"];
+    assert!(peak["f32"].as_f64().unwrap() > 0.1, "{found}");
+    assert!(
+        peak["bf16"].is_null() && peak["reason"].is_string(),
+        "{found}"
+    );
+    assert!(found["machine"]["cpu"].is_string() && found["machine"]["isa"].is_string());
+    let entry = &found["runs"][0];
+    assert_eq!(
+        (&entry["what"], &entry["side"], &entry["threads"]),
+        (&"predict".into(), &64.into(), &2.into())
+    );
+    assert!(entry["seconds"]["median"].as_f64().unwrap() > 0.0);
+    let run = place.ok(&args);
+    assert!(
+        run.stdout.contains("\npeak of the processor: "),
+        "{}",
+        run.stdout
+    );
+}
+
+#[test]
 fn a_simulated_plate_is_recognised_with_its_truth() {
     let place = Place::new();
     place.ok(&[

@@ -2,6 +2,7 @@
 
 use super::{Job, Simd};
 use crate::gemm::{GemmKernel, OuterKernel, gemm, outer};
+use crate::peak::chains;
 use std::arch::x86_64::*;
 
 /// Proof that the processor has AVX-512F; made in [`run`] and in the kernel tables only.
@@ -104,6 +105,12 @@ impl Simd for Avx512 {
         } else {
             (outer_k::<16, 1>, 16)
         }
+    }
+
+    #[inline(always)]
+    fn chains(self, rounds: usize) -> usize {
+        // 24 of 32 registers: two units with a latency of 4 need 8.
+        chains::<Self, 24>(self, rounds)
     }
 }
 
