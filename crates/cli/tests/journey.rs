@@ -287,6 +287,33 @@ fn inspect_speaks_json_with_the_agreed_keys() {
     }
     assert_eq!(found["channels"], serde_json::json!(["bf", "dapi"]));
     assert_eq!(found["pixel_um"], 0.5);
+    assert_eq!(found["pixel_um_range"], serde_json::json!([0.5, 0.5]));
+}
+
+#[test]
+fn inspect_shows_the_range_where_pixel_sizes_differ() {
+    let place = Place::new();
+    parallel_folders(&place, 2);
+    let line = |place: &Place| {
+        let run = place.ok(&["inspect", "images"]);
+        let line = run
+            .stdout
+            .lines()
+            .find(|line| line.starts_with("pixel size"));
+        line.unwrap_or_default()
+            .split_once("   ")
+            .map(|(_, value)| value.trim().to_owned())
+    };
+    assert_eq!(line(&place).as_deref(), Some("0.5 um"));
+    for folder in ["bf", "dapi"] {
+        let path = place.path(&format!("images/{folder}/f1.tif"));
+        common::disks_at(&path, 96, 2000, 1, Some(0.25));
+    }
+    assert_eq!(line(&place).as_deref(), Some("0.25 to 0.5 um"));
+    let run = place.ok(&["inspect", "images", "--json", "-"]);
+    let found: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(found["pixel_um_range"], serde_json::json!([0.25, 0.5]));
+    assert!(found["pixel_um"].is_number(), "{found}");
 }
 
 #[test]

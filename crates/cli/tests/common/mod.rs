@@ -81,8 +81,13 @@ impl Place {
     }
 }
 
-/// Writes a 16-bit picture with bright disks, `size` pixels square.
+/// Writes a 16-bit picture with bright disks, `size` pixels square, of 0.5 um.
 pub(crate) fn disks(path: &Path, size: usize, level: u16, shift: usize) {
+    disks_at(path, size, level, shift, Some(0.5));
+}
+
+/// The same with pixels of `pixel_um`.
+pub(crate) fn disks_at(path: &Path, size: usize, level: u16, shift: usize, pixel_um: Option<f64>) {
     let image = Image::from_fn(size, size, |y, x| {
         let inside = disk_at(y, x, shift) != 0;
         // A little texture, so that nothing is flat.
@@ -94,7 +99,7 @@ pub(crate) fn disks(path: &Path, size: usize, level: u16, shift: usize) {
         &image,
         &write::Note {
             text: String::new(),
-            pixel_um: Some(0.5),
+            pixel_um,
         },
     )
     .unwrap();
