@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Place, disk_labels, disk_mask, parallel_folders};
+use stainfree_image::{Image, write};
 
 /// A training that takes seconds: a sixteenth of the network, tiny crops.
 const TINY: [&str; 8] = [
@@ -177,6 +178,59 @@ fn a_killed_training_resumes_to_the_same_bytes() {
         std::fs::read(place.path(&format!("study/models/{name}/weights.safetensors"))).unwrap()
     };
     assert!(weights("whole") == weights("killed"));
+}
+
+#[test]
+fn a_cap_that_cuts_the_margin_of_tiles_is_said_once_with_the_one_that_does_not() {
+    let place = Place::new();
+    parallel_folders(&place, 3);
+    place.ok(&["new", "study", "--images", "images"]);
+    place.ok(&["prepare", "study"]);
+    place.ok(&[&["train", "study"], &TINY[..]].concat());
+    std::fs::create_dir(place.path("large")).unwrap();
+    // Low, so that the many small tiles of a tight cap take no time; wider than any margin.
+    let image = Image::from_fn(96, 704, |y, x| ((y * 7 + x * 13) % 1009) as u16);
+    for i in 0..2 {
+        let path = place.path(&format!("large/f{i}.tif"));
+        write::plane_u16(&path, &image, &write::Note::default()).unwrap();
+    }
+    let predict = |out: &str, memory: &str| {
+        let args = [
+            "predict",
+            "study/models/model",
+            "large",
+            "--out",
+            out,
+            "--memory",
+            memory,
+        ];
+        place.run(&args)
+    };
+    // What the last sentence with "`--memory N` or more" names.
+    let enough = |stderr: &str| {
+        let (_, rest) = stderr.rsplit_once("`--memory ").expect("a way out");
+        rest.split_once("` or more")
+            .expect("a way out")
+            .0
+            .to_owned()
+    };
+    let run = predict("too little", "60MiB");
+    assert_eq!(run.code, 1);
+    let sentence = "warning: field `f0`: 60MiB of memory are too little for its smallest tile; allow `--memory ";
+    assert!(run.stderr.contains(sentence), "{}", run.stderr);
+
+    let little = enough(&run.stderr);
+    let run = predict("little", &little);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let sentence = format!(
+        "field `f0` of 96 x 704 pixels is computed in tiles to keep to {little}, with a margin of 160 instead of 288 pixels, so classes near the seams may differ; `--memory "
+    );
+    assert_eq!(run.stderr.matches(&sentence).count(), 1, "{}", run.stderr);
+    assert_eq!(run.stderr.matches("margin").count(), 2, "{}", run.stderr);
+
+    let run = predict("enough", &enough(&run.stderr));
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(!run.stderr.contains("margin"), "{}", run.stderr);
 }
 
 #[test]
