@@ -282,6 +282,20 @@ fn a_folder_that_cannot_be_written_to_is_named() {
     );
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_named_with_the_file() {
+    let place = Place::new();
+    parallel_folders(&place, 2);
+    // By a link, so that a program that renames over it harms nothing.
+    std::os::unix::fs::symlink("/dev/full", place.path("found.json")).unwrap();
+    place.fails(
+        1,
+        &["inspect", "images", "--json", "found.json"],
+        "error: cannot write `found.json`: No space left on device (os error 28); free some space on that disk, or write to another one",
+    );
+}
+
 /// `/dev/full` takes nothing, like a full disk.
 #[cfg(target_os = "linux")]
 #[test]
