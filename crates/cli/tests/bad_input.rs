@@ -282,6 +282,49 @@ fn a_folder_that_cannot_be_written_to_is_named() {
     );
 }
 
+/// `/sys` takes no files, not even the superuser's.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_place_that_nobody_may_write_to_is_named() {
+    let place = Place::new();
+    parallel_folders(&place, 2);
+    let refused = |args: &[&str], start: &str, ways_out: [&str; 2]| {
+        let run = place.run(args);
+        assert_eq!(run.code, 1, "{args:?}\n{}", run.stderr);
+        let last = run.stderr.lines().last().unwrap_or_default();
+        assert!(
+            last.starts_with(start) && ways_out.iter().any(|way| last.ends_with(way)),
+            "{args:?}\n{}",
+            run.stderr
+        );
+    };
+    // Refused by rights, or mounted read-only as in many containers.
+    let folder = [
+        "no permission; choose another folder or change its rights",
+        "the file system is read-only; choose another folder",
+    ];
+    refused(
+        &["new", "/sys/study", "--images", "images", "--quiet"],
+        "error: `/sys/study` could not be written: ",
+        folder,
+    );
+    refused(
+        &["simulate", "/sys/sim", "--wells", "1", "--side", "64"],
+        "error: `/sys/sim/.simulating` could not be written: ",
+        ["; check the folder's rights and the free space"; 2],
+    );
+    refused(
+        &["segment", "images/dapi", "--out", "/sys/out", "--quiet"],
+        "error: `/sys/out",
+        folder,
+    );
+    refused(
+        &["inspect", "images", "--json", "/sys/found.json"],
+        "error: cannot write `/sys/found.json`: ",
+        ["; choose a folder that may be written to"; 2],
+    );
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_is_named_with_the_file() {
@@ -294,6 +337,24 @@ fn a_full_disk_is_named_with_the_file() {
         &["inspect", "images", "--json", "found.json"],
         "error: cannot write `found.json`: No space left on device (os error 28); free some space on that disk, or write to another one",
     );
+}
+
+#[test]
+fn planes_of_different_sizes_are_named_with_both_files() {
+    let place = Place::new();
+    parallel_folders(&place, 4);
+    disks(&place.path("images/dapi/f1.tif"), 64, 9000, 1);
+    let sentence = "field `f1`: `images/dapi/f1.tif` (plane 1 of channel `dapi`) is 64 x 64 and `images/bf/f1.tif` is 96 x 96; the first is left out, since all planes of a field must show the same place";
+    let run = place.ok(&["inspect", "images"]);
+    assert!(run.stdout.contains(sentence), "{}", run.stdout);
+    place.ok(&["new", "study", "--images", "images"]);
+    let run = place.run(&["prepare", "study"]);
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    let sentence = sentence.replace("`images/", "`study/../images/");
+    assert!(run.stderr.contains(&sentence), "{}", run.stderr);
+    let sentence = "warning: field `f1` has no image of the channel `dapi` that can be used; `stainfree inspect` on the images says why\nwarning: 1 of 4 fields failed\n";
+    assert!(run.stderr.ends_with(sentence), "{}", run.stderr);
+    assert!(run.stdout.contains("1 left out"), "{}", run.stdout);
 }
 
 /// `/dev/full` takes nothing, like a full disk.
