@@ -8,6 +8,8 @@
 
 mod commands;
 mod console;
+#[cfg(feature = "download")]
+mod download;
 mod failure;
 mod memory;
 mod output;

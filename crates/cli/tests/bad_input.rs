@@ -282,6 +282,81 @@ fn a_folder_that_cannot_be_written_to_is_named() {
     );
 }
 
+/// `/sys` takes no files, not even the superuser's.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_place_that_nobody_may_write_to_is_named() {
+    let place = Place::new();
+    parallel_folders(&place, 2);
+    let refused = |args: &[&str], start: &str, ways_out: [&str; 2]| {
+        let run = place.run(args);
+        assert_eq!(run.code, 1, "{args:?}\n{}", run.stderr);
+        let last = run.stderr.lines().last().unwrap_or_default();
+        assert!(
+            last.starts_with(start) && ways_out.iter().any(|way| last.ends_with(way)),
+            "{args:?}\n{}",
+            run.stderr
+        );
+    };
+    // Refused by rights, or mounted read-only as in many containers.
+    let folder = [
+        "no permission; choose another folder or change its rights",
+        "the file system is read-only; choose another folder",
+    ];
+    refused(
+        &["new", "/sys/study", "--images", "images", "--quiet"],
+        "error: `/sys/study` could not be written: ",
+        folder,
+    );
+    refused(
+        &["simulate", "/sys/sim", "--wells", "1", "--side", "64"],
+        "error: `/sys/sim/.simulating` could not be written: ",
+        ["; check the folder's rights and the free space"; 2],
+    );
+    refused(
+        &["segment", "images/dapi", "--out", "/sys/out", "--quiet"],
+        "error: `/sys/out",
+        folder,
+    );
+    refused(
+        &["inspect", "images", "--json", "/sys/found.json"],
+        "error: cannot write `/sys/found.json`: ",
+        ["; choose a folder that may be written to"; 2],
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_named_with_the_file() {
+    let place = Place::new();
+    parallel_folders(&place, 2);
+    // By a link, so that a program that renames over it harms nothing.
+    std::os::unix::fs::symlink("/dev/full", place.path("found.json")).unwrap();
+    place.fails(
+        1,
+        &["inspect", "images", "--json", "found.json"],
+        "error: cannot write `found.json`: No space left on device (os error 28); free some space on that disk, or write to another one",
+    );
+}
+
+#[test]
+fn planes_of_different_sizes_are_named_with_both_files() {
+    let place = Place::new();
+    parallel_folders(&place, 4);
+    disks(&place.path("images/dapi/f1.tif"), 64, 9000, 1);
+    let sentence = "field `f1`: `images/dapi/f1.tif` (plane 1 of channel `dapi`) is 64 x 64 and `images/bf/f1.tif` is 96 x 96; the first is left out, since all planes of a field must show the same place";
+    let run = place.ok(&["inspect", "images"]);
+    assert!(run.stdout.contains(sentence), "{}", run.stdout);
+    place.ok(&["new", "study", "--images", "images"]);
+    let run = place.run(&["prepare", "study"]);
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    let sentence = sentence.replace("`images/", "`study/../images/");
+    assert!(run.stderr.contains(&sentence), "{}", run.stderr);
+    let sentence = "warning: field `f1` has no image of the channel `dapi` that can be used; `stainfree inspect` on the images says why\nwarning: 1 of 4 fields failed\n";
+    assert!(run.stderr.ends_with(sentence), "{}", run.stderr);
+    assert!(run.stdout.contains("1 left out"), "{}", run.stdout);
+}
+
 /// `/dev/full` takes nothing, like a full disk.
 #[cfg(target_os = "linux")]
 #[test]
@@ -320,4 +395,53 @@ fn a_reader_that_leaves_early_is_no_error() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     assert_eq!(output.status.code(), Some(0));
+}
+
+/// The proxy is one that nobody runs, so nothing leaves this machine.
+#[cfg(feature = "download")]
+#[test]
+fn weights_that_cannot_be_fetched_are_named_with_the_way_to_get_them_by_hand() {
+    let place = Place::new();
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let proxy = format!("http://{free}");
+    let run = place.run_with(
+        &[
+            ("ALL_PROXY", &proxy),
+            ("HTTPS_PROXY", &proxy),
+            ("NO_PROXY", ""),
+        ],
+        &["weights", "fetch", "vgg16-keras"],
+    );
+    let url = "https://github.com/fchollet/deep-learning-models/releases/download/v0.1/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5";
+    let folder = place.path("stainfree/weights");
+    assert_eq!(
+        (run.code, run.stderr),
+        (
+            1,
+            format!(
+                "error: `{url}` cannot be reached through the proxy {free} of the environment (connection refused); nothing was kept: run the command again, or get the file by hand, put it into `{}` and run `stainfree weights check FILE`\n",
+                folder.display()
+            )
+        )
+    );
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+    // A file of that name that is another one is neither taken nor overwritten.
+    let file = folder.join("vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5");
+    std::fs::write(&file, "half").unwrap();
+    place.fails(
+        1,
+        &["weights", "fetch", "vgg16-keras"],
+        &format!(
+            "error: `{}` is damaged or another file: its md5 is 7afe399f1415b137d0962f82662fa9d4, published is 6d6bbae143d832006294945121d1f1fc; delete the file and run the command again",
+            file.display()
+        ),
+    );
+    place.fails(
+        2,
+        &["weights", "fetch", "vgg17"],
+        "error: no weights are called `vgg17` (known: vgg16-keras, vgg16-torchvision, vgg16-torchvision-features)",
+    );
 }

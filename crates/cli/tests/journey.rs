@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Place, disk_labels, disk_mask, parallel_folders};
+use stainfree_image::{Image, write};
 
 /// A training that takes seconds: a sixteenth of the network, tiny crops.
 const TINY: [&str; 8] = [
@@ -180,6 +181,59 @@ fn a_killed_training_resumes_to_the_same_bytes() {
 }
 
 #[test]
+fn a_cap_that_cuts_the_margin_of_tiles_is_said_once_with_the_one_that_does_not() {
+    let place = Place::new();
+    parallel_folders(&place, 3);
+    place.ok(&["new", "study", "--images", "images"]);
+    place.ok(&["prepare", "study"]);
+    place.ok(&[&["train", "study"], &TINY[..]].concat());
+    std::fs::create_dir(place.path("large")).unwrap();
+    // Low, so that the many small tiles of a tight cap take no time; wider than any margin.
+    let image = Image::from_fn(96, 704, |y, x| ((y * 7 + x * 13) % 1009) as u16);
+    for i in 0..2 {
+        let path = place.path(&format!("large/f{i}.tif"));
+        write::plane_u16(&path, &image, &write::Note::default()).unwrap();
+    }
+    let predict = |out: &str, memory: &str| {
+        let args = [
+            "predict",
+            "study/models/model",
+            "large",
+            "--out",
+            out,
+            "--memory",
+            memory,
+        ];
+        place.run(&args)
+    };
+    // What the last sentence with "`--memory N` or more" names.
+    let enough = |stderr: &str| {
+        let (_, rest) = stderr.rsplit_once("`--memory ").expect("a way out");
+        rest.split_once("` or more")
+            .expect("a way out")
+            .0
+            .to_owned()
+    };
+    let run = predict("too little", "60MiB");
+    assert_eq!(run.code, 1);
+    let sentence = "warning: field `f0`: 60MiB of memory are too little for its smallest tile; allow `--memory ";
+    assert!(run.stderr.contains(sentence), "{}", run.stderr);
+
+    let little = enough(&run.stderr);
+    let run = predict("little", &little);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let sentence = format!(
+        "field `f0` of 96 x 704 pixels is computed in tiles to keep to {little}, with a margin of 160 instead of 288 pixels, so classes near the seams may differ; `--memory "
+    );
+    assert_eq!(run.stderr.matches(&sentence).count(), 1, "{}", run.stderr);
+    assert_eq!(run.stderr.matches("margin").count(), 2, "{}", run.stderr);
+
+    let run = predict("enough", &enough(&run.stderr));
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(!run.stderr.contains("margin"), "{}", run.stderr);
+}
+
+#[test]
 fn labels_and_masks_are_truth_too() {
     let place = Place::new();
     parallel_folders(&place, 4);
@@ -287,6 +341,68 @@ fn inspect_speaks_json_with_the_agreed_keys() {
     }
     assert_eq!(found["channels"], serde_json::json!(["bf", "dapi"]));
     assert_eq!(found["pixel_um"], 0.5);
+    assert_eq!(found["pixel_um_range"], serde_json::json!([0.5, 0.5]));
+}
+
+#[test]
+fn inspect_shows_the_range_where_pixel_sizes_differ() {
+    let place = Place::new();
+    parallel_folders(&place, 2);
+    let line = |place: &Place| {
+        let run = place.ok(&["inspect", "images"]);
+        let line = run
+            .stdout
+            .lines()
+            .find(|line| line.starts_with("pixel size"));
+        line.unwrap_or_default()
+            .split_once("   ")
+            .map(|(_, value)| value.trim().to_owned())
+    };
+    assert_eq!(line(&place).as_deref(), Some("0.5 um"));
+    for folder in ["bf", "dapi"] {
+        let path = place.path(&format!("images/{folder}/f1.tif"));
+        common::disks_at(&path, 96, 2000, 1, Some(0.25));
+    }
+    assert_eq!(line(&place).as_deref(), Some("0.25 to 0.5 um"));
+    let run = place.ok(&["inspect", "images", "--json", "-"]);
+    let found: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(found["pixel_um_range"], serde_json::json!([0.25, 0.5]));
+    assert!(found["pixel_um"].is_number(), "{found}");
+}
+
+#[test]
+fn bench_speaks_json_with_the_agreed_keys() {
+    let place = Place::new();
+    let args = [
+        "bench",
+        "--predict",
+        "64",
+        "--width",
+        "0.0625",
+        "--repeat",
+        "1",
+    ];
+    let run = place.ok(&[&args[..], &["--json", "-"]].concat());
+    let found: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    let peak = &found["machine"]["peak_gflops"];
+    assert!(peak["f32"].as_f64().unwrap() > 0.1, "{found}");
+    assert!(
+        peak["bf16"].is_null() && peak["reason"].is_string(),
+        "{found}"
+    );
+    assert!(found["machine"]["cpu"].is_string() && found["machine"]["isa"].is_string());
+    let entry = &found["runs"][0];
+    assert_eq!(
+        (&entry["what"], &entry["side"], &entry["threads"]),
+        (&"predict".into(), &64.into(), &2.into())
+    );
+    assert!(entry["seconds"]["median"].as_f64().unwrap() > 0.0);
+    let run = place.ok(&args);
+    assert!(
+        run.stdout.contains("\npeak of the processor: "),
+        "{}",
+        run.stdout
+    );
 }
 
 #[test]
@@ -303,4 +419,48 @@ fn a_simulated_plate_is_recognised_with_its_truth() {
     );
     let run = place.ok(&["prepare", "study"]);
     assert!(run.stdout.starts_with("3 fields: "), "{}", run.stdout);
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_a_simulation_and_the_same_command_goes_on() {
+    let place = Place::new();
+    let args = ["simulate", "sim", "--wells", "40", "--side", "128"];
+    let child = std::process::Command::new(env!("CARGO_BIN_EXE_stainfree"))
+        .args(args)
+        .args(["--sites", "1", "--threads", "1"])
+        .current_dir(place.path(""))
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The first field is finished once its table is there.
+    while !place.path("sim/.simulating/rows/0_0.csv").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    let sent = std::process::Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    let last = stderr.lines().last().unwrap_or_default();
+    assert!(
+        last.starts_with("error: stopped as asked after ")
+            && last.ends_with(" of 40 fields; they are kept in `sim/.simulating`, and the same command goes on from there"),
+        "{stderr}"
+    );
+    assert!(!place.path("sim/plate").exists());
+    let run = place.ok(&[&args[..], &["--sites", "1"]].concat());
+    assert!(!run.stderr.starts_with("0/40"), "{}", run.stderr);
+    assert!(
+        run.stdout.starts_with("40 wells x 1 fields"),
+        "{}",
+        run.stdout
+    );
+    place.fails(
+        1,
+        &args,
+        "error: `sim/plate` already exists; name another output folder or remove this one",
+    );
 }

@@ -29,6 +29,8 @@ pub struct Inspection {
     pub width: usize,
     /// Pixel size in µm of most fields with one; `None` where none is stated.
     pub pixel_um: Option<f64>,
+    /// Smallest and largest pixel size in µm of the fields with one; `None` where none is stated.
+    pub pixel_um_range: Option<[f64; 2]>,
     /// What is missing or odd.
     pub problems: Vec<String>,
 }
@@ -91,6 +93,11 @@ pub fn summarise(dataset: &Dataset) -> Inspection {
     if calibrations.len() == 1 && pixel_um.is_none() {
         problems.push("no pixel size is stated, so lengths can only be given in pixels".into());
     }
+    let stated = || fields.iter().filter_map(|field| field.pixel_um);
+    let pixel_um_range = pixel_um.map(|_| {
+        let smallest = stated().fold(f64::INFINITY, f64::min);
+        [smallest, stated().fold(0.0, f64::max)]
+    });
     Inspection {
         layout: dataset.layout.clone(),
         fields: fields.len(),
@@ -102,7 +109,19 @@ pub fn summarise(dataset: &Dataset) -> Inspection {
         height,
         width,
         pixel_um,
+        pixel_um_range,
         problems,
+    }
+}
+
+impl Inspection {
+    /// The pixel size for a table: one value, the range where fields differ, `unknown` where none is stated.
+    pub fn pixel_size(&self) -> String {
+        match self.pixel_um_range {
+            None => "unknown".into(),
+            Some([smallest, largest]) if smallest == largest => format!("{smallest} um"),
+            Some([smallest, largest]) => format!("{smallest} to {largest} um"),
+        }
     }
 }
 

@@ -172,9 +172,14 @@ fn planes_of_another_size_are_left_out_and_named() {
     stainfree_image::write::plane_u16(&path, &small, &Default::default()).expect("written");
     let data = open(folder.path(), &OpenOptions::default()).expect("opens");
     assert_eq!((data.fields[0].height, data.fields[0].width), (4, 6));
-    let wanted = "plane 1 of channel `nuc` is 2 x 2 and the others are 4 x 6";
+    let bf = folder.path().join("bf/a.tif");
+    let wanted = format!(
+        "`{}` (plane 1 of channel `nuc`) is 2 x 2 and `{}` is 4 x 6",
+        path.display(),
+        bf.display()
+    );
     assert!(
-        data.problems.iter().any(|line| line.contains(wanted)),
+        data.problems.iter().any(|line| line.contains(&wanted)),
         "{:#?}",
         data.problems
     );

@@ -38,6 +38,7 @@ fn check(root: &Path, name: &str, expected: Expected<'_>, problems: &[&str]) {
         height,
         width,
         pixel_um,
+        pixel_um_range,
         problems: said,
     } = summarise(&data);
     let channels: Vec<&str> = channels.iter().map(String::as_str).collect();
@@ -45,6 +46,12 @@ fn check(root: &Path, name: &str, expected: Expected<'_>, problems: &[&str]) {
         &layout, fields, wells, sites, times, planes, &channels, height, width, pixel_um,
     );
     assert_eq!(found, expected, "{name}");
+    // One set was taken at two magnifications.
+    let range = match name {
+        "aisegcell" => Some([0.34, 0.62]),
+        _ => pixel_um.map(|um| [um, um]),
+    };
+    assert_eq!(pixel_um_range, range, "{name}");
     assert_eq!(said.len(), problems.len(), "{name}: {said:#?}");
     for wanted in problems {
         assert!(

@@ -145,6 +145,10 @@ pub(crate) trait Simd: Copy + Send + Sync {
     fn widest_panel(self) -> usize;
     /// Kernel of `d += v^T * z` for `nv` vectors, and the number of rows it handles.
     fn outer_kernel(self, nv: usize) -> (OuterKernel, usize);
+
+    /// Multiplies and adds in registers, `rounds` times in each of the chains it returns the number of
+    /// (see [`crate::peak`]).
+    fn chains(self, rounds: usize) -> usize;
 }
 
 impl Isa {

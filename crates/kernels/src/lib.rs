@@ -25,6 +25,7 @@ pub mod elementwise;
 mod gemm;
 pub mod isa;
 pub mod max_pool;
+pub mod peak;
 pub mod plain;
 pub mod winograd;
 pub mod workers;

@@ -31,7 +31,7 @@ pub use model::{Model, ModelError, ModelInfo, TrainingRecord};
 pub use parameters::{ParameterError, Parameters, Tensor};
 pub use predictor::CpuPredictor;
 pub use recipe::{BatchNormStatistics, Length, Recipe, RecipeError, Selection};
-pub use stainfree_kernels::{Isa, Precision};
+pub use stainfree_kernels::{Isa, Precision, peak};
 pub use tiles::{TileError, TileOptions, argmax, predict_image};
 pub use train::{
     Ending, Observer, Outcome, Picture, RawField, Silent, StepReport, TrainError, TrainJob,

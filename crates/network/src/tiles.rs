@@ -136,6 +136,38 @@ fn plan(
     Err(TileError::Memory { cap, needed })
 }
 
+/// A margin of tiles that the cap on memory has made smaller than what a pixel sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CutMargin {
+    /// Pixels around the kept ones.
+    pub margin: usize,
+    /// Pixels with which a tile sees exactly what the whole image sees.
+    pub full: usize,
+    /// Memory in bytes from which on the full margin is taken.
+    pub needed: usize,
+}
+
+/// Whether an image of that size is computed in tiles whose margin is cut; `None` = its pixels see all
+/// there is to see.
+pub fn cut_margin(
+    predict: &dyn Predict,
+    options: &TileOptions,
+    height: usize,
+    width: usize,
+) -> Option<CutMargin> {
+    let up = |n: usize| n.next_multiple_of(options.multiple);
+    let (height, width) = (up(height), up(width));
+    let (_, margin) = plan(predict, options, height, width).ok().flatten()?;
+    let full = up(options.radius);
+    let side = options.multiple + 2 * full;
+    let needed = predict.memory_bytes(side.min(height), side.min(width));
+    (margin < full).then_some(CutMargin {
+        margin,
+        full,
+        needed,
+    })
+}
+
 /// Probabilities `[class][y][x]` of a whole image.
 ///
 /// `input` is `[3][height][width]`, already normalised and preprocessed; any size from 1 x 1.
@@ -364,6 +396,37 @@ mod tests {
             run(70, 53, Some(32 * 32), false).1.len() > 4,
             "the cap did not lead to tiles"
         );
+    }
+
+    #[test]
+    fn a_cut_margin_is_known_with_the_memory_that_would_do() {
+        let cut = |memory: Option<usize>, height: usize, width: usize| {
+            let network = Mean {
+                reach: 7,
+                sizes: vec![],
+            };
+            let options = TileOptions {
+                multiple: 8,
+                classes: 2,
+                radius: 15,
+                memory,
+                flips: false,
+            };
+            cut_margin(&network, &options, height, width)
+        };
+        // 8 kept pixels and 16 more to each side.
+        let full = 40 * 40;
+        let expected = CutMargin {
+            margin: 8,
+            full: 16,
+            needed: full,
+        };
+        assert_eq!(cut(Some(full - 1), 70, 53), Some(expected));
+        assert_eq!(cut(Some(full), 70, 53), None);
+        assert_eq!(cut(None, 70, 53), None);
+        // In one piece; not at all.
+        assert_eq!(cut(Some(24 * 24), 20, 24), None);
+        assert_eq!(cut(Some(24 * 24 - 1), 70, 53), None);
     }
 
     #[test]

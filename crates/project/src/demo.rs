@@ -6,7 +6,7 @@ use std::time::Instant;
 use stainfree_network::Precision;
 use stainfree_network::recipe::Length;
 use stainfree_scores::{Convention, Scores};
-use stainfree_specimen::{PlateSpec, write_plate};
+use stainfree_specimen::{PlateSpec, SpecimenError, write_plate};
 
 use crate::evaluate::{FolderOptions, Pair, evaluate_folders};
 use crate::predict::{PredictOptions, predict};
@@ -198,10 +198,14 @@ pub fn demo(options: &DemoOptions, job: &Job) -> Result<Demo, ProjectError> {
 fn simulate(spec: &PlateSpec, out: &Path, job: &Job) -> Result<(), ProjectError> {
     job.cancel.check()?;
     job.run(|| {
-        write_plate(spec, out, &mut |done, total| {
+        write_plate(spec, out, job.cancel.flag(), &mut |done, total| {
             job.progress.step(done, total, "simulating")
         })
-    })??;
+    })?
+    .map_err(|error| match error {
+        SpecimenError::Cancelled { .. } => ProjectError::Cancelled,
+        error => error.into(),
+    })?;
     job.cancel.check()
 }
 

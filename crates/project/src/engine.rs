@@ -4,7 +4,7 @@ use std::path::Path;
 
 use stainfree_image::{Dataset, Field, Image, Plane};
 use stainfree_network::model::Model;
-use stainfree_network::tiles::{TileOptions, predict_image};
+use stainfree_network::tiles::{TileError, TileOptions, cut_margin, predict_image};
 use stainfree_network::{CpuPredictor, Isa, Precision};
 use stainfree_objects::{CleanUp, NUCLEUS, nuclei_from_prediction};
 
@@ -26,6 +26,17 @@ pub(crate) struct Engine {
     predictor: CpuPredictor,
     options: TileOptions,
     memory: usize,
+    remark: Remark,
+}
+
+/// What the user should know about how fields are computed; said once.
+enum Remark {
+    /// Nothing so far.
+    None,
+    /// A sentence.
+    New(String),
+    /// It has been taken.
+    Said,
 }
 
 /// What the network says about a field.
@@ -68,7 +79,20 @@ impl Engine {
             predictor,
             options,
             memory,
+            remark: Remark::None,
         })
+    }
+
+    /// A sentence on the fields predicted so far that the user should read; given once.
+    pub(crate) fn take_remark(&mut self) -> Option<String> {
+        match std::mem::replace(&mut self.remark, Remark::Said) {
+            Remark::New(sentence) => Some(sentence),
+            Remark::None => {
+                self.remark = Remark::None;
+                None
+            }
+            Remark::Said => None,
+        }
     }
 
     /// Which planes of `dataset` the model reads: as asked, else those of its training, else by name.
@@ -145,7 +169,20 @@ impl Engine {
             .iter()
             .map(|tensor| 8 * tensor.data.len())
             .sum();
-        self.options.memory = Some(self.memory.saturating_sub(images + weights + BASE).max(1));
+        let beside = images + weights + BASE;
+        self.options.memory = Some(self.memory.saturating_sub(beside).max(1));
+        if matches!(self.remark, Remark::None)
+            && let Some(cut) = cut_margin(&self.predictor, &self.options, height, width)
+        {
+            self.remark = Remark::New(format!(
+                "field `{}` of {height} x {width} pixels is computed in tiles to keep to {}, with a margin of {} instead of {} pixels, so classes near the seams may differ; `--memory {}` or more gives the full margin",
+                field.name,
+                mebibytes(self.memory),
+                cut.margin,
+                cut.full,
+                mebibytes(cut.needed + beside)
+            ));
+        }
 
         let full_range = planes[0].full_range().unwrap_or(1.0);
         let raw: Vec<Image<f32>> = planes.iter().map(|plane| plane.to_f32()).collect();
@@ -153,7 +190,13 @@ impl Engine {
             .map_err(|error| fail(&error))?;
         drop(raw);
         let all = predict_image(&mut self.predictor, &input, height, width, &self.options)
-            .map_err(|error| fail(&error))?;
+            .map_err(|TileError::Memory { needed, .. }| {
+                fail(&format!(
+                    "{} of memory are too little for its smallest tile; allow `--memory {}` or more",
+                    mebibytes(self.memory),
+                    mebibytes(needed + beside)
+                ))
+            })?;
         drop(input);
         let probabilities: Vec<Image<f32>> = all
             .chunks_exact(pixels.max(1))
@@ -172,4 +215,9 @@ impl Engine {
             count: nuclei.count,
         })
     }
+}
+
+/// As `--memory` takes it, rounded up.
+fn mebibytes(bytes: usize) -> String {
+    format!("{}MiB", bytes.div_ceil(1 << 20))
 }

@@ -76,7 +76,8 @@ impl ProjectError {
         }
     }
 
-    pub(crate) fn write(path: &Path, error: &io::Error) -> Self {
+    /// A file or folder that could not be written, in words a user can act on.
+    pub fn write(path: &Path, error: &io::Error) -> Self {
         ProjectError::Write {
             path: path.to_owned(),
             message: describe(error),

@@ -130,7 +130,11 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
             continue;
         }
         let begun = Instant::now();
-        match one_field(&mut engine, field, brightfield, options) {
+        let result = one_field(&mut engine, field, brightfield, options);
+        if let Some(remark) = engine.take_remark() {
+            job.progress.note(&remark);
+        }
+        match result {
             Ok(found) => {
                 predicted.done += 1;
                 predicted.nuclei += found.count;

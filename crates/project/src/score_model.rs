@@ -98,6 +98,9 @@ pub fn evaluate_model(
             ProjectError::Failed(format!("field `{}`: {error}", field.name))
         };
         let found = engine.predict(field, &source.brightfield.read(field)?)?;
+        if let Some(remark) = engine.take_remark() {
+            job.progress.note(&remark);
+        }
         write_field(&out, field, &found, &engine.hash)?;
         let truth = read_class_mask(&study.class_mask_path(&field.name))?;
         let nuclei = read_labels(&study.nuclei_path(&field.name))?;

@@ -271,6 +271,12 @@ fn read_stain(
             field.name
         )));
     };
+    if field.planes[channel].iter().all(Option::is_none) {
+        return Err(ProjectError::Failed(format!(
+            "field `{}` has no image of the channel `{name}` that can be used; `stainfree inspect` on the images says why",
+            field.name
+        )));
+    }
     let plane = read_middle(field, channel)?;
     check_size(
         &format!("the channel `{name}` of field `{}`", field.name),

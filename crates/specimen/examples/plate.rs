@@ -1,6 +1,7 @@
 //! Writes a small plate: `cargo run --release -p stainfree-specimen --example plate -- OUT [SIDE]`.
 
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use stainfree_specimen::{PlateSpec, write_plate};
 
@@ -14,9 +15,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         side,
         ..PlateSpec::default()
     };
-    let summary = write_plate(&spec, Path::new(out), &mut |done, total| {
-        println!("{done} of {total} fields");
-    })?;
+    let summary = write_plate(
+        &spec,
+        Path::new(out),
+        &AtomicBool::new(false),
+        &mut |done, total| {
+            println!("{done} of {total} fields");
+        },
+    )?;
     println!("{summary:?}");
     Ok(())
 }

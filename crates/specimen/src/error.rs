@@ -39,4 +39,16 @@ pub enum SpecimenError {
         /// The cause reported by the encoder.
         source: tiff::TiffError,
     },
+    /// A stop was asked for.
+    #[error(
+        "stopped as asked after {done} of {total} fields; they are kept in `{unfinished}`, and the same command goes on from there"
+    )]
+    Cancelled {
+        /// Fields that are finished.
+        done: usize,
+        /// Fields of the plate.
+        total: usize,
+        /// The folder in which the plate is made.
+        unfinished: PathBuf,
+    },
 }

@@ -10,10 +10,12 @@
 //! ```
 //!
 //! With one plane there are no `ZStep` folders. Everything is written to a hidden folder in `OUT`
-//! and moved when complete, so a killed run leaves no half plate.
+//! and moved when complete, so a killed run leaves no half plate. Beside each finished field that folder
+//! holds its rows of `cells.csv`, written last: by them the next run with the same settings goes on.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 
@@ -44,6 +46,9 @@ pub struct PlateSummary {
 
 /// Folder in `OUT` in which a plate is made.
 const UNFINISHED: &str = ".simulating";
+
+/// File in it that says which plate that is.
+const SETTINGS: &str = "settings.txt";
 
 /// Pixels that may be simulated at a time; each costs about 100 bytes of memory.
 const PIXELS_AT_A_TIME: usize = 2160 * 2160 * 2;
@@ -80,16 +85,19 @@ impl PlateNames {
 
 /// Simulates a plate and writes it to `out/plate` and `out/truth`.
 ///
-/// `progress(done, total)` is called with the number of finished fields, first with 0. The files
-/// are the same bytes for the same `spec`, whatever the number of threads.
+/// `progress(done, total)` is called with the number of finished fields, first with those that an
+/// interrupted run of the same `spec` has left. Once `cancel` is set, the call ends after the fields
+/// it is at. The files are the same bytes for the same `spec`, whatever the number of threads and
+/// interruptions. What an interrupted run of another `spec` has left is deleted.
 ///
 /// # Errors
 /// [`SpecimenError::Spec`] for values that cannot be simulated, [`SpecimenError::Exists`] if `out`
 /// already holds a plate or truth, [`SpecimenError::Write`] and [`SpecimenError::Encode`] if a file
-/// cannot be written.
+/// cannot be written, [`SpecimenError::Cancelled`] if a stop was asked for.
 pub fn write_plate(
     spec: &PlateSpec,
     out: &Path,
+    cancel: &AtomicBool,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<PlateSummary, SpecimenError> {
     spec.validate()?;
@@ -100,34 +108,45 @@ pub fn write_plate(
         }
     }
     let unfinished = out.join(UNFINISHED);
-    if unfinished.exists() {
-        std::fs::remove_dir_all(&unfinished).map_err(wrote(&unfinished))?;
-    }
+    keep_only(spec, &unfinished)?;
     let names = PlateNames::new(spec);
     let folders = Folders::create(spec, &names, &unfinished)?;
 
-    let fields: Vec<(usize, usize)> = (0..spec.wells)
-        .flat_map(|well| (0..spec.sites).map(move |site| (well, site)))
-        .collect();
+    let total = spec.wells * spec.sites;
+    let field = |i: usize| (i / spec.sites, i % spec.sites);
+    let mut rows: Vec<Option<Vec<CellRow>>> =
+        (0..total).map(|i| folders.rows_left(field(i))).collect();
+    let missing: Vec<usize> = (0..total).filter(|&i| rows[i].is_none()).collect();
     // Small fields are simulated side by side; large ones one by one, each on all threads.
     let together = (PIXELS_AT_A_TIME / (spec.side * spec.side)).clamp(1, 64);
-    let mut rows = Vec::with_capacity(fields.len());
-    progress(0, fields.len());
-    for batch in fields.chunks(together.min(rayon::current_num_threads())) {
+    let mut finished = total - missing.len();
+    progress(finished, total);
+    for batch in missing.chunks(together.min(rayon::current_num_threads())) {
+        if cancel.load(Ordering::SeqCst) {
+            return Err(SpecimenError::Cancelled {
+                done: finished,
+                total,
+                unfinished,
+            });
+        }
         let done: Vec<Result<Vec<CellRow>, SpecimenError>> = batch
             .par_iter()
-            .map(|&(well, site)| {
+            .map(|&i| {
+                let (well, site) = field(i);
                 let field = simulate_field(spec, well, site)?;
                 folders.write_field(spec, &names, well, &field)?;
-                Ok(rows_of(&field))
+                let rows = rows_of(&field);
+                folders.leave_rows((well, site), &rows)?;
+                Ok(rows)
             })
             .collect();
-        for field in done {
-            rows.push(field?);
+        for (&i, field) in batch.iter().zip(done) {
+            rows[i] = Some(field?);
         }
-        progress(rows.len(), fields.len());
+        finished += batch.len();
+        progress(finished, total);
     }
-    let rows = rows.concat();
+    let rows = rows.into_iter().flatten().flatten().collect::<Vec<_>>();
     write_table(&folders.truth.join("cells.csv"), &rows)?;
 
     std::fs::rename(&folders.truth, &truth).map_err(wrote(&truth))?;
@@ -136,10 +155,25 @@ pub fn write_plate(
     Ok(PlateSummary {
         plate: plate.join(&names.folder),
         truth,
-        fields: fields.len(),
+        fields: total,
         cells: rows.len(),
-        mitotic: rows.iter().filter(|row| row.mitotic).count(),
+        mitotic: rows.iter().filter(|row| row.is_mitotic()).count(),
     })
+}
+
+/// Leaves `unfinished` as it is if it holds a part of the plate of `spec`, else empty.
+fn keep_only(spec: &PlateSpec, unfinished: &Path) -> Result<(), SpecimenError> {
+    // Every value of the description, and the program that made the fields.
+    let settings = format!("stainfree {}\n{spec:?}\n", env!("CARGO_PKG_VERSION"));
+    let path = unfinished.join(SETTINGS);
+    if std::fs::read_to_string(&path).is_ok_and(|found| found == settings) {
+        return Ok(());
+    }
+    if unfinished.exists() {
+        std::fs::remove_dir_all(unfinished).map_err(wrote(unfinished))?;
+    }
+    std::fs::create_dir_all(unfinished).map_err(wrote(unfinished))?;
+    write_atomic(&path, settings.as_bytes())
 }
 
 /// Turns an input-output error into one that names `path`.
@@ -153,6 +187,8 @@ struct Folders {
     /// One folder for each brightfield plane; stains lie in the first.
     steps: Vec<PathBuf>,
     truth: PathBuf,
+    /// One table for each finished field.
+    rows: PathBuf,
 }
 
 impl Folders {
@@ -168,7 +204,8 @@ impl Folders {
         };
         let truth = root.join("truth");
         let kinds = ["classes", "nuclei", "cells"].map(|kind| truth.join(kind));
-        for folder in steps.iter().chain(&kinds) {
+        let rows = root.join("rows");
+        for folder in steps.iter().chain(&kinds).chain([&rows]) {
             std::fs::create_dir_all(folder).map_err(wrote(folder))?;
         }
         let description = htd(spec, names);
@@ -179,7 +216,26 @@ impl Folders {
             let path = folder.join(format!("{}.HTD", names.plate));
             write_atomic(&path, description.as_bytes())?;
         }
-        Ok(Folders { steps, truth })
+        Ok(Folders { steps, truth, rows })
+    }
+
+    fn rows_file(&self, (well, site): (usize, usize)) -> PathBuf {
+        self.rows.join(format!("{well}_{site}.csv"))
+    }
+
+    /// Says that a field is finished, and which cells it has.
+    fn leave_rows(&self, field: (usize, usize), rows: &[CellRow]) -> Result<(), SpecimenError> {
+        write_table(&self.rows_file(field), rows)
+    }
+
+    /// The cells of a field that an earlier run has finished.
+    fn rows_left(&self, field: (usize, usize)) -> Option<Vec<CellRow>> {
+        let mut table = csv::Reader::from_path(self.rows_file(field)).ok()?;
+        let row = |record: csv::StringRecord| {
+            let text: Vec<String> = record.iter().map(str::to_owned).collect();
+            Some(CellRow(text.try_into().ok()?))
+        };
+        table.records().map(|record| row(record.ok()?)).collect()
     }
 
     fn write_field(
@@ -248,9 +304,12 @@ impl Folders {
 
 /// A row of `cells.csv`.
 #[derive(Clone, Debug)]
-struct CellRow {
-    text: [String; 11],
-    mitotic: bool,
+struct CellRow([String; COLUMNS.len()]);
+
+impl CellRow {
+    fn is_mitotic(&self) -> bool {
+        self.0.last().is_some_and(|text| text == "1")
+    }
 }
 
 /// Columns of `cells.csv`. Areas are those of the whole cell unless they say nucleus.
@@ -275,8 +334,8 @@ fn rows_of(field: &SimulatedField) -> Vec<CellRow> {
         .truth
         .records
         .iter()
-        .map(|cell| CellRow {
-            text: [
+        .map(|cell| {
+            CellRow([
                 cell.id.to_string(),
                 field.name.clone(),
                 field.well.clone(),
@@ -288,8 +347,7 @@ fn rows_of(field: &SimulatedField) -> Vec<CellRow> {
                 cell.nucleus_area_px.to_string(),
                 um2(cell.nucleus_area_px),
                 u8::from(cell.mitotic).to_string(),
-            ],
-            mitotic: cell.mitotic,
+            ])
         })
         .collect()
 }
@@ -303,7 +361,7 @@ fn write_table(path: &Path, rows: &[CellRow]) -> Result<(), SpecimenError> {
     };
     record(&COLUMNS)?;
     for row in rows {
-        record(&row.text.each_ref().map(String::as_str))?;
+        record(&row.0.each_ref().map(String::as_str))?;
     }
     let bytes = table
         .into_inner()

@@ -1,12 +1,17 @@
 //! Fields and plates as their users meet them.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use stainfree_image::{Image, OpenOptions, Plane};
 use stainfree_specimen::{
     CHANNELS, Degrade, Optics, PlateSpec, SimulatedField, SpecimenError, simulate_field,
     write_plate,
 };
+
+/// Nobody asks for a stop.
+static GO_ON: AtomicBool = AtomicBool::new(false);
 
 /// Small enough for a quick test, large enough for some twenty cells.
 fn small() -> PlateSpec {
@@ -285,7 +290,10 @@ fn a_written_plate_is_read_back() {
         ..small()
     };
     let mut seen = Vec::new();
-    let summary = write_plate(&spec, &out, &mut |done, total| seen.push((done, total))).unwrap();
+    let summary = write_plate(&spec, &out, &GO_ON, &mut |done, total| {
+        seen.push((done, total))
+    })
+    .unwrap();
     assert_eq!(summary.fields, 4);
     assert_eq!((seen[0], *seen.last().unwrap()), ((0, 4), (4, 4)));
 
@@ -325,7 +333,7 @@ fn a_written_plate_is_read_back() {
     assert!(table.starts_with("id,field,well,site,y_px,x_px,area_px,"));
 
     // A second plate does not overwrite the first, and nothing unfinished is left.
-    let again = write_plate(&spec, &out, &mut |_, _| {}).unwrap_err();
+    let again = write_plate(&spec, &out, &GO_ON, &mut |_, _| {}).unwrap_err();
     assert!(matches!(again, SpecimenError::Exists { .. }), "{again}");
     assert_eq!(std::fs::read_dir(&out).unwrap().count(), 2);
 }
@@ -341,7 +349,7 @@ fn a_single_plane_plate_has_no_steps_and_what_was_killed_starts_clean() {
         unstained: true,
         ..small()
     };
-    let summary = write_plate(&spec, out.path(), &mut |_, _| {}).unwrap();
+    let summary = write_plate(&spec, out.path(), &GO_ON, &mut |_, _| {}).unwrap();
     let time = summary.plate.join("TimePoint_1");
     let names: Vec<_> = std::fs::read_dir(&time)
         .unwrap()
@@ -357,6 +365,89 @@ fn a_single_plane_plate_has_no_steps_and_what_was_killed_starts_clean() {
     assert_eq!(data.problems, Vec::<String>::new());
 }
 
+/// All files below `root` with their bytes, by path.
+fn files(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![root.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let bytes = std::fs::read(&path).unwrap();
+                found.insert(path.strip_prefix(root).unwrap().to_path_buf(), bytes);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn what_was_stopped_goes_on_to_the_same_bytes() {
+    let place = tempfile::tempdir().unwrap();
+    let (whole, parts) = (place.path().join("whole"), place.path().join("parts"));
+    let spec = PlateSpec {
+        wells: 5,
+        side: 96,
+        ..small()
+    };
+    let expected = write_plate(&spec, &whole, &GO_ON, &mut |_, _| {}).unwrap();
+    // One thread makes one field at a time.
+    let alone = rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .build()
+        .unwrap();
+    let until = |limit: usize, spec: &PlateSpec| {
+        let (mut seen, cancel) = (Vec::new(), AtomicBool::new(false));
+        let result = alone.install(|| {
+            write_plate(spec, &parts, &cancel, &mut |done, total| {
+                seen.push((done, total));
+                cancel.store(done >= limit, Ordering::SeqCst);
+            })
+        });
+        (result, seen)
+    };
+    let unfinished = parts.join(".simulating");
+    let kept = |done: usize| {
+        format!(
+            "stopped as asked after {done} of 5 fields; they are kept in `{}`, and the same command goes on from there",
+            unfinished.display()
+        )
+    };
+    let (result, seen) = until(2, &spec);
+    assert_eq!(result.unwrap_err().to_string(), kept(2));
+    assert_eq!(seen, [(0, 5), (1, 5), (2, 5)]);
+    let names: Vec<_> = std::fs::read_dir(&parts).unwrap().collect();
+    assert_eq!(names.len(), 1, "a half plate is not shown as a plate");
+    // What is finished is not made again: its time stays.
+    let first = unfinished.join("truth/classes/B02_s1.tif");
+    let made = || std::fs::metadata(&first).unwrap().modified().unwrap();
+    let time = made();
+    let (result, seen) = until(3, &spec);
+    assert_eq!(result.unwrap_err().to_string(), kept(3));
+    assert_eq!(seen, [(2, 5), (3, 5)]);
+    assert_eq!(made(), time);
+    // Another plate does not take over fields of this one.
+    let other = PlateSpec {
+        seed: spec.seed + 1,
+        ..spec.clone()
+    };
+    let (result, seen) = until(1, &other);
+    assert_eq!(result.unwrap_err().to_string(), kept(1));
+    assert_eq!(seen, [(0, 5), (1, 5)]);
+    assert_eq!(until(4, &spec).1[0], (0, 5));
+    let summary = write_plate(&spec, &parts, &GO_ON, &mut |_, _| {}).unwrap();
+    assert_eq!(
+        (summary.fields, summary.cells, summary.mitotic),
+        (expected.fields, expected.cells, expected.mitotic)
+    );
+    assert!(
+        files(&whole) == files(&parts),
+        "interruptions changed the plate"
+    );
+}
+
 #[test]
 fn what_cannot_be_simulated_is_refused_before_work() {
     let out = tempfile::tempdir().unwrap();
@@ -364,7 +455,7 @@ fn what_cannot_be_simulated_is_refused_before_work() {
         side: 20,
         ..small()
     };
-    let error = write_plate(&bad, out.path(), &mut |_, _| panic!("no work")).unwrap_err();
+    let error = write_plate(&bad, out.path(), &GO_ON, &mut |_, _| panic!("no work")).unwrap_err();
     assert_eq!(error.to_string(), "`side` is `20`: use 64 to 8192 pixels");
     let error = simulate_field(&small(), 5, 0).unwrap_err();
     assert!(error.to_string().starts_with("`well` is `5`"));

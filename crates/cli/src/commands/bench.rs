@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use serde_json::json;
-use stainfree_network::{AdamStep, CpuPredictor, CpuTrainer, Encoder, Graph, Isa, Parameters, UnetSpec};
+use stainfree_network::{AdamStep, CpuPredictor, CpuTrainer, Encoder, Graph, Isa, Parameters, UnetSpec, peak};
 
 use super::devices::{cpu_name, instruction_set};
 use crate::Context;
@@ -15,7 +15,8 @@ use crate::output;
 /// Measure how fast this machine predicts and trains
 ///
 /// Runs the network on made-up pixels: whole fields for prediction, full steps (forward, backward,
-/// optimiser) for training.
+/// optimiser) for training. Beside it stands what the processor could do at most: multiply-adds
+/// between registers, on the same threads. Other work on the machine lowers all of these numbers.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   stainfree bench
@@ -79,6 +80,9 @@ impl Bench {
         if !(1..=64).contains(&self.batch) {
             return Err(UsageError(format!("`--batch {}` is out of range; use 1 to 64", self.batch)).into());
         }
+        context.cancel.check()?;
+        // Before the runs: they leave the processor hot.
+        let peak = peak::gflops_f32(isa, context.threads);
         let mut runs = Vec::new();
         if let Some(side) = predict {
             let padded = side.next_multiple_of(graph.multiple());
@@ -102,7 +106,8 @@ impl Bench {
             runs.push(self.entry("train", side, self.batch, context, &seconds));
         }
         if let Some(target) = &self.json {
-            let machine = json!({"cpu": cpu_name(), "isa": instruction_set()});
+            let peaks = json!({"f32": rounded(peak), "bf16": null, "reason": "this version computes in f32 only"});
+            let machine = json!({"cpu": cpu_name(), "isa": instruction_set(), "peak_gflops": peaks});
             output::write_json(target, &json!({"machine": machine, "runs": runs}))?;
         }
         if !output::is_stdout(self.json.as_deref()) {
@@ -115,6 +120,12 @@ impl Bench {
                 })
                 .collect();
             output::print(&output::table(&["what", "side", "batch", "threads", "median s", "min s"], &rows, 1))?;
+            output::print(&format!(
+                "\npeak of the processor: {} GFLOP/s f32 on {} threads ({}), multiply-adds between registers",
+                rounded(peak),
+                context.threads,
+                isa.name()
+            ))?;
         }
         Ok(Outcome::Done)
     }
@@ -141,6 +152,11 @@ impl Bench {
             "peak_memory_bytes": peak_memory(),
         })
     }
+}
+
+/// To a tenth: the measurement is no better.
+fn rounded(gflops: f64) -> f64 {
+    (gflops * 10.0).round() / 10.0
 }
 
 /// Values between -1 and 1 that are the same on every machine.

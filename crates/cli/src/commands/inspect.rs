@@ -35,7 +35,6 @@ impl Inspect {
             output::write_json(target, &found)?;
         }
         if !output::is_stdout(self.json.as_deref()) {
-            let pixel = found.pixel_um.map_or("unknown".to_owned(), |um| format!("{um} um"));
             let rows: Vec<Vec<String>> = [
                 ("layout", found.layout.clone()),
                 ("fields", found.fields.to_string()),
@@ -45,7 +44,7 @@ impl Inspect {
                 ("planes", found.planes.to_string()),
                 ("channels", found.channels.join(", ")),
                 ("size (height x width)", format!("{} x {}", found.height, found.width)),
-                ("pixel size", pixel),
+                ("pixel size", found.pixel_size()),
             ]
             .into_iter()
             .map(|(what, value)| vec![what.to_owned(), value])

@@ -56,7 +56,8 @@ pub(crate) struct Predict {
     #[arg(long)]
     flips: bool,
 
-    /// Cap on memory, such as `1GiB`; large images are computed in tiles [default: 4GiB]
+    /// Cap on memory, such as `1GiB`; large images are computed in tiles, and a note says where the cap
+    /// leaves too little margin for the same classes [default: 4GiB]
     #[arg(long, value_name = "SIZE", value_parser = memory::parse)]
     memory: Option<usize>,
 

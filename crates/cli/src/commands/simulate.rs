@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use stainfree_project::Progress as _;
-use stainfree_specimen::{Degrade, PlateSpec, write_plate};
+use stainfree_project::{Progress as _, ProjectError};
+use stainfree_specimen::{Degrade, PlateSpec, SpecimenError, write_plate};
 
 use crate::Context;
 use crate::failure::{Outcome, UsageError};
@@ -14,7 +14,8 @@ use crate::output;
 ///
 /// Brightfield by a partially coherent transfer function, a nuclear and a mitochondrial stain
 /// through a widefield microscope; written as an ImageXpress export with its exact truth beside it.
-/// The same arguments give the same bytes.
+/// The same arguments give the same bytes. Ctrl-C ends it after the current fields; the same command
+/// then goes on where it stood. A finished plate is never overwritten.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   stainfree simulate plate1 --wells 6 --sites 2
@@ -85,7 +86,10 @@ impl Simulate {
         let job = context.job();
         let console = &context.console;
         let mut report = |done: usize, total: usize| console.step(done, total, "simulating");
-        job.run(|| write_plate(&spec, &self.out, &mut report))??;
+        job.run(|| write_plate(&spec, &self.out, context.cancel.flag(), &mut report))?.map_err(|error| match error {
+            SpecimenError::Cancelled { .. } => anyhow::Error::from(ProjectError::Cancelled).context(error.to_string()),
+            error => error.into(),
+        })?;
         context.console.finish();
         output::print(&format!(
             "{} wells x {} fields of {} x {} pixels in `{}`, exact truth in `{}`",

@@ -1,9 +1,9 @@
 //! `weights`: pretrained encoders, where they are and where they are to be had.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use stainfree_network::weights::{SOURCES, Source, find, load_encoder, search_folders};
+use stainfree_network::weights::{SOURCES, Source, load_encoder, search_folders};
 use stainfree_network::{Encoder, Graph, Parameters, UnetSpec};
 use stainfree_project::train::data_folder;
 
@@ -11,10 +11,10 @@ use crate::Context;
 use crate::failure::{Outcome, UsageError};
 use crate::output;
 
-/// Show known encoder weights, or check a file of them
+/// Show known encoder weights, get a file of them, or check one
 ///
 /// A network may start from an encoder trained on ImageNet. The files are large and not part of the
-/// program: this command says where they are to be had and where they are looked for.
+/// program: this command says where they are to be had, gets them, and says where they are looked for.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   stainfree weights
@@ -22,7 +22,8 @@ use crate::output;
   stainfree weights check vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5
 
 Weights are looked for in the folders of the environment variable STAINFREE_WEIGHTS, then in the
-user's data folder; train uses what it finds there (--weights auto).")]
+user's data folder, which is also where fetch puts them; train uses what it finds there
+(--weights auto).")]
 pub(crate) struct Weights {
     #[command(subcommand)]
     action: Option<Action>,
@@ -34,7 +35,11 @@ pub(crate) struct Weights {
 
 #[derive(clap::Subcommand)]
 enum Action {
-    /// Say how to get a file of weights, and check it if it is already there
+    /// Get a file of weights into the user's data folder, or check it if it is already there
+    ///
+    /// The file appears under its name only when its checksum is the published one. Proxies are taken
+    /// from the environment (HTTPS_PROXY, ALL_PROXY, NO_PROXY). This is the only command that uses the
+    /// network; a program built without the feature `download` says where to get the file instead.
     Fetch {
         /// Name in the list
         name: String,
@@ -53,10 +58,10 @@ enum Action {
 }
 
 impl Weights {
-    pub(crate) fn run(&self, _context: &Context) -> Result<Outcome> {
+    pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
         match &self.action {
             None => self.list(),
-            Some(Action::Fetch { name }) => fetch(name),
+            Some(Action::Fetch { name }) => fetch(name, context),
             Some(Action::Check { file, encoder, source }) => check(file, encoder, source.as_deref()),
         }
     }
@@ -64,7 +69,7 @@ impl Weights {
     fn list(&self) -> Result<Outcome> {
         let folders = search_folders(data_folder().as_deref());
         let place = |source: &Source| {
-            folders.iter().map(|folder| folder.join(source.file)).find(|path| path.is_file()).map(|path| path.display().to_string())
+            found(source, &folders).map(|path| path.display().to_string())
         };
         if let Some(target) = &self.json {
             let list: Vec<serde_json::Value> = SOURCES
@@ -97,25 +102,56 @@ impl Weights {
     }
 }
 
-/// This build has no network code, so it says exactly what to do instead.
-fn fetch(name: &str) -> Result<Outcome> {
+/// Gets a file unless it is there already; a file that is there is checked.
+fn fetch(name: &str, context: &Context) -> Result<Outcome> {
     let source = Source::named(name).ok_or_else(|| UsageError(format!("no weights are called `{name}` (known: {})", Source::names())))?;
     let folders = search_folders(data_folder().as_deref());
-    if let Some((path, found)) = find(source.encoder, &folders)
-        && found.name == source.name
-    {
-        source.verify(&path)?;
+    if let Some(path) = found(source, &folders) {
+        source.verify(&path).map_err(|error| anyhow::anyhow!("{error}; delete the file and run the command again"))?;
         output::print(&format!("`{}` is there and complete", path.display()))?;
         return Ok(Outcome::Done);
     }
-    let target = folders.last().map_or("a folder named in STAINFREE_WEIGHTS".to_owned(), |folder| folder.display().to_string());
+    let Some(folder) = folders.last() else {
+        anyhow::bail!("the system names no home folder; set STAINFREE_WEIGHTS to the folder for weights and run the command again");
+    };
+    get(source, folder, context)
+}
+
+/// Where a source's file lies already. A search folder may also be the file itself.
+fn found(source: &Source, folders: &[PathBuf]) -> Option<PathBuf> {
+    let is_file = |folder: &PathBuf| folder.file_name().is_some_and(|name| name == source.file);
+    let places = folders.iter().map(|folder| if is_file(folder) { folder.clone() } else { folder.join(source.file) });
+    places.into_iter().find(|path| path.is_file())
+}
+
+#[cfg(feature = "download")]
+fn get(source: &Source, folder: &Path, context: &Context) -> Result<Outcome> {
+    use crate::download::{Download, client, download};
+    let target = folder.join(source.file);
+    let wanted = Download {
+        url: source.url,
+        bytes: source.bytes,
+        digest: source.digest,
+        target: &target,
+        patience: std::time::Duration::from_secs(60),
+    };
+    download(&wanted, client(ureq::Proxy::try_from_env()), &context.job())?;
+    context.console.finish();
+    output::print(&format!("`{}` is complete; {}", target.display(), source.licence))?;
+    Ok(Outcome::Done)
+}
+
+/// This build has no network code, so it says exactly what to do instead.
+#[cfg(not(feature = "download"))]
+fn get(source: &Source, folder: &Path, _context: &Context) -> Result<Outcome> {
     anyhow::bail!(
-        "this build does not download; get {} and put it into `{target}`, then `stainfree weights check FILE`",
-        source.url
+        "this build does not download; get {} and put it into `{}`, then `stainfree weights check FILE`",
+        source.url,
+        folder.display()
     )
 }
 
-fn check(file: &std::path::Path, encoder: &str, source: Option<&str>) -> Result<Outcome> {
+fn check(file: &Path, encoder: &str, source: Option<&str>) -> Result<Outcome> {
     let encoder = Encoder::parse(encoder).ok_or_else(|| UsageError(format!("no encoder is called `{encoder}`")))?;
     let graph = Graph::unet(&UnetSpec::new(encoder, 1.0, 2))?;
     let mut parameters = Parameters::initialise(&graph, 0);

@@ -32,6 +32,11 @@ impl Place {
 
     /// Runs `stainfree` with `args` in this folder.
     pub(crate) fn run(&self, args: &[&str]) -> Run {
+        self.run_with(&[], args)
+    }
+
+    /// The same with more environment variables.
+    pub(crate) fn run_with(&self, variables: &[(&str, &str)], args: &[&str]) -> Run {
         let output = Command::new(env!("CARGO_BIN_EXE_stainfree"))
             .args(args)
             .args(["--threads", "2"])
@@ -39,6 +44,7 @@ impl Place {
             .env_remove("STAINFREE_WEIGHTS")
             .env("XDG_DATA_HOME", self.0.path())
             .env("NO_COLOR", "1")
+            .envs(variables.iter().copied())
             .output()
             .expect("the program starts");
         Run {
@@ -83,15 +89,24 @@ fn half_micron() -> write::Note {
     }
 }
 
-/// Writes a 16-bit picture with bright disks, `size` pixels square.
+/// Writes a 16-bit picture with bright disks, `size` pixels square, of 0.5 um.
 pub(crate) fn disks(path: &Path, size: usize, level: u16, shift: usize) {
+    disks_at(path, size, level, shift, Some(0.5));
+}
+
+/// The same with pixels of `pixel_um`.
+pub(crate) fn disks_at(path: &Path, size: usize, level: u16, shift: usize, pixel_um: Option<f64>) {
     let image = Image::from_fn(size, size, |y, x| {
         let inside = disk_at(y, x, shift) != 0;
         // A little texture, so that nothing is flat.
         let texture = ((y * 7 + x * 13) % 11) as u16;
         texture + if inside { level } else { level / 10 }
     });
-    write::plane_u16(path, &image, &half_micron()).unwrap();
+    let note = write::Note {
+        pixel_um,
+        ..half_micron()
+    };
+    write::plane_u16(path, &image, &note).unwrap();
 }
 
 /// Labels of the same disks.

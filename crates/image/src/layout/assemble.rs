@@ -199,6 +199,14 @@ fn check(
         }
     }
     let (height, width) = size_of_most(&planes)?;
+    let usual = planes
+        .iter()
+        .flatten()
+        .flatten()
+        .find(|slot| slot.size == (height, width))?
+        .place
+        .path
+        .clone();
     for (channel, planes) in channels.iter().zip(&mut planes) {
         for (z, slot) in planes.iter_mut().enumerate() {
             if let Some(Slot {
@@ -208,10 +216,11 @@ fn check(
                 && (*h, *w) != (height, width)
             {
                 problems.push(format!(
-                    "field `{}`: plane {} of channel `{channel}` is {h} x {w} and the others are {height} x {width}; it is left out (`{}`)",
+                    "field `{}`: `{}` (plane {} of channel `{channel}`) is {h} x {w} and `{}` is {height} x {width}; the first is left out, since all planes of a field must show the same place",
                     draft.name,
+                    place.path.display(),
                     z + 1,
-                    place.path.display()
+                    usual.display()
                 ));
                 *slot = None;
             }

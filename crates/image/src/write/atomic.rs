@@ -7,7 +7,8 @@ use crate::ImageError;
 
 /// Writes `bytes` to `path`: into a temporary file of the same folder, then by renaming.
 ///
-/// An existing file is replaced. After an error the old file, if any, is still there and the
+/// An existing file is replaced; what is no file, such as `/dev/null` or a pipe, is written to instead,
+/// since renaming would put a file in its place. After an error the old file, if any, is still there and the
 /// temporary one is gone.
 ///
 /// # Errors
@@ -18,6 +19,13 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), ImageError> {
         _ => Path::new("."),
     };
     let fail = |error: std::io::Error| ImageError::write(path, error);
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        let mut device = std::fs::File::options()
+            .write(true)
+            .open(path)
+            .map_err(fail)?;
+        return device.write_all(bytes).map_err(fail);
+    }
     let mut builder = tempfile::Builder::new();
     builder.prefix(".stainfree-").suffix(".part");
     // The permissions of an ordinary new file, cut down by the user's umask, instead of those of
@@ -47,6 +55,30 @@ mod tests {
             std::fs::read_dir(folder.path()).expect("a folder").count(),
             1
         );
+    }
+
+    /// A link to the device: should this fail, the link is lost and not the device.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_device_is_written_to_and_stays_a_device() {
+        use std::os::unix::fs::{FileTypeExt, symlink};
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = |name: &str| folder.path().join(name);
+        for name in ["null", "full"] {
+            symlink(format!("/dev/{name}"), path(name)).expect("a link");
+        }
+        write_atomic(&path("null"), b"x").expect("taken");
+        let text = write_atomic(&path("full"), b"x")
+            .expect_err("full")
+            .to_string();
+        assert!(
+            text.ends_with("free some space on that disk, or write to another one"),
+            "{text}"
+        );
+        for name in ["null", "full"] {
+            let found = std::fs::metadata(path(name)).expect("there").file_type();
+            assert!(found.is_char_device(), "{name}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::{Job, Simd};
 use crate::gemm::{GemmKernel, OuterKernel, gemm, outer};
+use crate::peak::chains;
 use std::arch::x86_64::*;
 
 /// Proof that the processor has AVX2 and FMA; made in [`run`] and in the kernel tables only.
@@ -115,6 +116,12 @@ impl Simd for Avx2 {
     }
     fn outer_kernel(self, _nv: usize) -> (OuterKernel, usize) {
         (outer_k::<4>, 4)
+    }
+
+    #[inline(always)]
+    fn chains(self, rounds: usize) -> usize {
+        // 12 of 16 registers: two units with a latency of 4 or 5 need 10.
+        chains::<Self, 6>(self, rounds)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Job, Simd};
 use crate::gemm::{GemmKernel, OuterKernel, gemm, gemm_pairs, outer, outer_pairs};
+use crate::peak::chains;
 use std::arch::x86_64::*;
 
 /// Proof that the processor has AVX-512F and, with `BF16`, AVX-512BW and BF16; made in [`run`],
@@ -158,6 +159,12 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
             (true, 2) => (outer_bf16_k::<8, 2>, 8),
             (true, _) => (outer_bf16_k::<16, 1>, 16),
         }
+    }
+
+    #[inline(always)]
+    fn chains(self, rounds: usize) -> usize {
+        // 24 of 32 registers: two units with a latency of 4 need 8.
+        chains::<Self, 24>(self, rounds)
     }
 }
 

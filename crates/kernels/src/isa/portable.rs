@@ -2,6 +2,7 @@
 
 use super::Simd;
 use crate::gemm::{GemmKernel, OuterKernel, gemm, outer};
+use crate::peak::chains;
 
 /// No special instructions.
 #[derive(Clone, Copy)]
@@ -80,6 +81,12 @@ impl Simd for Portable {
     }
     fn outer_kernel(self, _nv: usize) -> (OuterKernel, usize) {
         (outer1::<2>, 2)
+    }
+
+    #[inline(always)]
+    fn chains(self, rounds: usize) -> usize {
+        // 12 of 16 registers where a register holds 4 values.
+        chains::<Self, 3>(self, rounds)
     }
 }
 

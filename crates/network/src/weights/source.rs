@@ -170,7 +170,17 @@ impl Source {
     /// # Errors
     /// If the file cannot be read or differs.
     pub fn verify(&self, path: &Path) -> Result<(), WeightsError> {
-        let (kind, expected, found) = match self.digest {
+        self.digest.check(path)
+    }
+}
+
+impl Digest {
+    /// Compares the file's checksum with this one.
+    ///
+    /// # Errors
+    /// [`WeightsError::Io`] if the file cannot be read, [`WeightsError::Checksum`] if it differs.
+    pub fn check(self, path: &Path) -> Result<(), WeightsError> {
+        let (kind, expected, found) = match self {
             Digest::Md5(expected) => {
                 let mut hasher = md5::Md5::default();
                 feed(path, |bytes| hasher.update(bytes))?;

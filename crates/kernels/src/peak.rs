@@ -1,0 +1,113 @@
+//! What the processor could do at most: multiply-adds between registers, without any memory.
+//!
+//! A bound for kernels: their share of it says how much waiting is left in them. Each thread runs
+//! several independent chains `x = x * a + b`, so that a new one can start while the others wait for
+//! their result.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use crate::blocked::LANES;
+use crate::isa::{Isa, Job, Simd};
+use crate::workers::Workers;
+
+/// Long enough for the clock and for starting threads not to matter.
+const ONE_MEASUREMENT: Duration = Duration::from_millis(20);
+/// The best of so many counts: what else the machine does can only slow it down.
+const MEASUREMENTS: usize = 7;
+
+/// Most f32 operations in a second, in units of 1e9, on `threads` threads together; a multiplication
+/// and an addition are two. Takes about 0.2 s.
+pub fn gflops_f32(isa: Isa, threads: usize) -> f64 {
+    let workers = Workers::new(threads);
+    let threads = workers.threads();
+    let operations = |rounds: usize| -> (f64, Duration) {
+        let begun = Instant::now();
+        let chains: usize = workers
+            .map(threads, |_| isa.run(Chains { rounds }))
+            .iter()
+            .sum();
+        let count = 2.0 * LANES as f64 * chains as f64 * rounds as f64;
+        (count, begun.elapsed())
+    };
+    // The same work doubles until it takes long enough; by then the processor is at its speed.
+    let mut rounds = 1 << 12;
+    while operations(rounds).1 < ONE_MEASUREMENT {
+        rounds *= 2;
+    }
+    let mut best = 0.0f64;
+    for _ in 0..MEASUREMENTS {
+        let (count, time) = operations(rounds);
+        best = best.max(count / time.as_secs_f64());
+    }
+    best / 1e9
+}
+
+/// `rounds` multiply-adds in every chain; gives the number of chains.
+struct Chains {
+    rounds: usize,
+}
+
+impl Job for Chains {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> usize {
+        simd.chains(self.rounds)
+    }
+}
+
+/// `N` chains of 16 lanes each, in as many registers as the instruction set needs for them.
+///
+/// Plain loops: a closure here would be compiled without the instruction set's features.
+#[inline(always)]
+pub(crate) fn chains<S: Simd, const N: usize>(simd: S, rounds: usize) -> usize {
+    // The factor is below 1, so that the values settle at 1 instead of growing.
+    let (a, b) = (simd.splat(black_box(0.5)), simd.splat(black_box(0.5)));
+    let mut x = [simd.zero(); N];
+    for i in 0..N {
+        // Chains of equal values would be computed once.
+        x[i] = simd.splat(black_box(i as f32));
+    }
+    for _ in 0..rounds {
+        for i in 0..N {
+            x[i] = simd.mul_add(x[i], a, b);
+        }
+    }
+    let mut sum = x[0];
+    for i in 1..N {
+        sum = simd.add(sum, x[i]);
+    }
+    let mut lanes = [0.0f32; LANES];
+    // SAFETY: `lanes` holds 16 values.
+    unsafe { simd.store(lanes.as_mut_ptr(), sum) };
+    black_box(lanes);
+    N
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Any processor made in this century does 0.2 of these a nanosecond; none does 10 000 on a thread.
+    #[test]
+    fn every_instruction_set_has_a_plausible_peak() {
+        for isa in Isa::available() {
+            let peak = gflops_f32(isa, 1);
+            assert!((0.2..1e4).contains(&peak), "{}: {peak}", isa.name());
+        }
+    }
+
+    /// A measurement that memory or missing features hold back would not tell the sets apart.
+    #[test]
+    fn wider_instructions_do_more() {
+        let found = Isa::available();
+        // In an unoptimised build nothing is kept in registers.
+        if cfg!(debug_assertions) || found.len() == 1 {
+            return;
+        }
+        let peaks: Vec<f64> = found.iter().map(|&isa| gflops_f32(isa, 1)).collect();
+        // Fused and twice as wide: four times as much on an idle machine.
+        assert!(peaks[0] > 1.5 * peaks[found.len() - 1], "{peaks:?}");
+    }
+}
