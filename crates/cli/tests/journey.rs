@@ -387,7 +387,7 @@ fn bench_speaks_json_with_the_agreed_keys() {
     let peak = &found["machine"]["peak_gflops"];
     assert!(peak["f32"].as_f64().unwrap() > 0.1, "{found}");
     assert!(
-        peak["bf16"].is_null() && peak["reason"].is_string(),
+        peak["bf16"].as_f64().is_some_and(|bf16| bf16 > 0.1) || peak["reason"].is_string(),
         "{found}"
     );
     assert!(found["machine"]["cpu"].is_string() && found["machine"]["isa"].is_string());

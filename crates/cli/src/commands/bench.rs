@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use serde_json::json;
-use stainfree_network::{AdamStep, CpuPredictor, CpuTrainer, Encoder, Graph, Isa, Parameters, UnetSpec, peak};
+use stainfree_network::{AdamStep, CpuPredictor, CpuTrainer, Encoder, Graph, Isa, Parameters, Precision, UnetSpec, peak};
 
 use super::devices::{cpu_name, instruction_set};
 use crate::Context;
@@ -82,7 +82,9 @@ impl Bench {
         }
         context.cancel.check()?;
         // Before the runs: they leave the processor hot.
-        let peak = peak::gflops_f32(isa, context.threads);
+        let plain = Isa::choose(Precision::F32).map_err(anyhow::Error::msg)?;
+        let peak = peak::gflops(plain, context.threads);
+        let peak_bf16 = plain.bf16().map(|isa| peak::gflops(isa, context.threads));
         let mut runs = Vec::new();
         if let Some(side) = predict {
             let padded = side.next_multiple_of(graph.multiple());
@@ -106,7 +108,10 @@ impl Bench {
             runs.push(self.entry("train", side, self.batch, context, &seconds));
         }
         if let Some(target) = &self.json {
-            let peaks = json!({"f32": rounded(peak), "bf16": null, "reason": "this version computes in f32 only"});
+            let mut peaks = json!({"f32": rounded(peak), "bf16": peak_bf16.map(rounded)});
+            if peak_bf16.is_none() {
+                peaks["reason"] = json!("this processor has no bf16 instructions");
+            }
             let machine = json!({"cpu": cpu_name(), "isa": instruction_set(), "peak_gflops": peaks});
             output::write_json(target, &json!({"machine": machine, "runs": runs}))?;
         }
@@ -121,8 +126,9 @@ impl Bench {
                 .collect();
             output::print(&output::table(&["what", "side", "batch", "threads", "median s", "min s"], &rows, 1))?;
             output::print(&format!(
-                "\npeak of the processor: {} GFLOP/s f32 on {} threads ({}), multiply-adds between registers",
+                "\npeak of the processor: {} GFLOP/s f32{} on {} threads ({}), multiply-adds between registers",
                 rounded(peak),
+                peak_bf16.map_or(String::new(), |peak| format!(", {} bf16", rounded(peak))),
                 context.threads,
                 isa.name()
             ))?;
