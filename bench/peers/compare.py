@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """stainfree's bench beside PyTorch, ONNX Runtime and OpenVINO: the same network, the same machine, in turns.
 
-  compare.py STAINFREE [--cases predict-640,train-320x4] [--rounds 3] [--threads 2] [--isa avx2] [--out FILE]
+  compare.py STAINFREE [--cases predict-640,train-320x4] [--rounds 3] [--threads 2] [--precision bf16] [--isa avx2] [--out FILE]
 
 STAINFREE is the program (target/release/stainfree). A case is predict-SIDE or train-SIDExBATCH; default:
 predict-2160, train-320x4 and train-640x1. Every round measures each engine once, in its own process, one after
@@ -19,8 +19,13 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-PREDICT = ("onnxruntime", "openvino", "torch-fold-cl")
-TRAIN = ("torch-cl", "torch")
+# The fastest of each kind, see docs/performance.md.
+ENGINES = {
+    ("predict", "f32"): ("onnxruntime", "openvino", "torch-fold-cl"),
+    ("predict", "bf16"): ("openvino-bf16", "torch-fold-bf16-cl"),
+    ("train", "f32"): ("torch-cl",),
+    ("train", "bf16"): ("torch-bf16-cl",),
+}
 
 
 def ours(args, what, side, batch):
@@ -28,7 +33,7 @@ def ours(args, what, side, batch):
     if args.isa:
         env["STAINFREE_ISA"] = args.isa
     command = [args.stainfree, "bench", f"--{what}", str(side), "--threads", str(args.threads),
-               "--repeat", str(args.repeat), "--json", "-", "--quiet"]
+               "--repeat", str(args.repeat), "--precision", args.precision, "--json", "-", "--quiet"]
     if what == "train":
         command += ["--batch", str(batch)]
     run = json.loads(subprocess.run(command, env=env, stdout=subprocess.PIPE, check=True, text=True).stdout)["runs"][0]
@@ -57,7 +62,7 @@ def export(side):
 def measure(args, case, out):
     what, size = case.split("-")
     side, batch = (int(n) for n in (size + "x1").split("x")[:2])
-    engines = args.engines.split(",") if args.engines else (PREDICT if what == "predict" else TRAIN)
+    engines = args.engines.split(",") if args.engines else ENGINES[what, args.precision]
     # ONNX Runtime cannot be limited to AVX2.
     engines = [e for e in engines if not (args.isa and e == "onnxruntime")]
     if what == "predict":
@@ -67,13 +72,14 @@ def measure(args, case, out):
         for engine in ("stainfree", *engines):
             row = ours(args, what, side, batch) if engine == "stainfree" else peer(args, what, side, batch, engine)
             rows.setdefault(engine, []).append(row)
-            print(json.dumps({"case": case, "round": number, "isa": args.isa or "native", **row}), file=out, flush=True)
+            print(json.dumps({"case": case, "round": number, "isa": args.isa or "native",
+                              "precision": args.precision, **row}), file=out, flush=True)
     return rows
 
 
-def table(case, rows):
+def table(case, rows, args):
     middle = {engine: statistics.median(r["median_s"] for r in each) for engine, each in rows.items()}
-    print(f"\n{case}\n\n| engine | median s | least s | peak GiB | time / ours |\n|---|---|---|---|---|")
+    print(f"\n{case}, {args.precision}, {args.isa or 'native'}, {args.threads} threads\n\n| engine | median s | least s | peak GiB | time / ours |\n|---|---|---|---|---|")
     for engine, each in rows.items():
         least, memory = min(r["min_s"] for r in each), max(r["peak_gib"] for r in each)
         ratio = middle[engine] / middle["stainfree"]
@@ -84,17 +90,18 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("stainfree")
     p.add_argument("--cases", default="predict-2160,train-320x4,train-640x1")
-    p.add_argument("--engines", help="peers to measure, separated by commas; default: the fastest f32 ones")
+    p.add_argument("--engines", help="peers to measure, separated by commas; default: the fastest of each kind")
     p.add_argument("--rounds", type=int, default=3)
     p.add_argument("--repeat", type=int, default=3, help="repetitions in each process, after one that is not counted")
     p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--precision", choices=("f32", "bf16"), default="f32")
     p.add_argument("--isa", choices=("avx2",))
     p.add_argument("--out", default="peers.jsonl")
     args = p.parse_args()
     args.stainfree = str(pathlib.Path(args.stainfree).resolve())
     with open(args.out, "a") as out:
         for case in args.cases.split(","):
-            table(case, measure(args, case, out))
+            table(case, measure(args, case, out), args)
 
 
 if __name__ == "__main__":

@@ -8,16 +8,25 @@ common=(--images "$data" --brightfield brightfield --group key:experiment
         --test-groups Jan23_IL2,feb,march21,november22)
 mkdir -p "$out"
 
-# Label images as truth; the default recipe and the paper's, from a fresh start, at equal steps.
+# Label images as truth, from a fresh start, at equal steps: the default recipe, in f32 and in bf16, the paper's, and
+# the variant of the paper's that PyTorch ran.
 stainfree new "$out/labels" "${common[@]}" --labels "$data"
 stainfree prepare "$out/labels"
-for recipe in default paper; do
-  stainfree train "$out/labels" --name $recipe --recipe "$here/celldetective-$recipe.toml" --weights none
-  stainfree evaluate "$out/labels" --model $recipe --json "$out/$recipe.json"
-done
-stainfree report "$out/labels" --model default
+train() { stainfree train "$out/labels" --name "$1" --weights none "${@:2}"; }
+train default --recipe default --steps 400
+train default-bf16 --recipe default --steps 400 --precision bf16
+train paper --recipe "$here/celldetective-paper.toml"
+train torch --recipe "$here/celldetective-torch.toml"
 
-# Truth from the Hoechst channel, and how far it is from the label images.
+# Truth from the Hoechst channel, how far it is from the label images, and a model trained on it.
 stainfree new "$out/hoechst" "${common[@]}" --nucleus hoechst
 stainfree prepare "$out/hoechst"
 stainfree evaluate --truth "$data" --prediction "$out/hoechst/truth/nuclei" --objects
+stainfree train "$out/hoechst" --name default --recipe default --steps 400 --precision bf16 --weights none
+stainfree evaluate "$out/hoechst" --model default --json "$out/hoechst-on-hoechst.json"
+cp -r "$out/hoechst/models/default" "$out/labels/models/hoechst"
+
+for name in default default-bf16 paper torch hoechst; do
+  stainfree evaluate "$out/labels" --model $name --json "$out/$name.json"
+done
+stainfree report "$out/labels" --model default

@@ -62,6 +62,12 @@ fn from_stains_to_a_report() {
             "{file}"
         );
     }
+    // The recipe's 3e-4, divided by the width.
+    assert!(
+        place
+            .text("study/models/model/model.toml")
+            .contains("lr = 0.0048\n")
+    );
     place.fails(
         1,
         &["train", "study"],
@@ -99,6 +105,26 @@ fn from_stains_to_a_report() {
         "{}",
         again.stdout
     );
+    let model = "study/models/model";
+    let bf16 = [
+        "predict",
+        model,
+        "images",
+        "--out",
+        "result",
+        "--precision",
+        "bf16",
+    ];
+    let run = place.run_with(&[("STAINFREE_ISA", "portable")], &bf16);
+    assert_eq!(run.code, 2);
+    assert_eq!(
+        run.stderr,
+        "error: `--precision bf16`: bf16 needs a processor with AVX-512 BF16, and `portable` is used here; use `f32`\n"
+    );
+    let run = place.run(&bf16);
+    // Another precision is another result; without the instructions nothing is touched.
+    let done = run.code == 0 && run.stdout.starts_with("6 fields done in ");
+    assert!(done || run.code == 2, "{}{}", run.stdout, run.stderr);
 
     let run = place.ok(&["evaluate", "study", "--json", "-"]);
     let scores: serde_json::Value =
