@@ -75,6 +75,9 @@ const CASES: &[Case] = &[
     (2, &[(20, true), (9, false)], 40, 10, 14),
     (1, &[(4, true), (4, false)], 4, 6, 2),
     (1, &[(160, false)], 32, 12, 40),
+    (2, &[(50, false)], 17, 9, 7),
+    (1, &[(48, false)], 1, 1, 1),
+    (1, &[(40, true), (20, false)], 40, 10, 14),
     // More tiles than one pass of the weight gradient takes.
     (1, &[(3, false)], 16, 100, 100),
 ];
@@ -211,12 +214,9 @@ fn convolution_and_gradients_match_the_definition() {
         for isa in all() {
             let found = fast(isa, 2, case);
             let mut check = |what: &str, error: f64| {
-                // bf16 that is as exact as f32 is none.
-                let least = if isa.precision() == Precision::Bf16 {
-                    1e-4
-                } else {
-                    0.0
-                };
+                // bf16 that is as exact as f32 is none; few channels are f32 for good reason.
+                let bf16 = isa.precision() == Precision::Bf16 && total >= 48;
+                let least = if bf16 { 1e-4 } else { 0.0 };
                 if !(least..=conv_tolerance(isa)).contains(&error) {
                     let precision = isa.precision().name();
                     failures.push(format!(
