@@ -57,19 +57,20 @@ impl Blocked {
         );
         assert_eq!(to.len(), self.len(), "blocked array has another size");
         let shared = Shared::new(to);
-        workers.for_each(self.images * self.blocks(), |task| {
-            let (image, block) = (task / self.blocks(), task % self.blocks());
-            // SAFETY: every task has a plane of its own.
-            let plane = unsafe { shared.slice(task * self.plane(), self.plane()) };
+        // A row a task: three input channels are one block, and all threads should have work.
+        workers.for_each(self.images * self.blocks() * self.height, |task| {
+            let (plane, y) = (task / self.height, task % self.height);
+            let (image, block) = (plane / self.blocks(), plane % self.blocks());
+            let row = self.width * LANES;
+            // SAFETY: every task has a row of its own.
+            let to = unsafe { shared.slice(task * row, row) };
+            to.fill(0.0);
             let used = LANES.min(self.channels - block * LANES);
-            let start = (image * self.channels + block * LANES) * pixels;
-            for (p, lanes) in plane.chunks_exact_mut(LANES).enumerate() {
-                for (lane, value) in lanes.iter_mut().enumerate() {
-                    *value = if lane < used {
-                        from[start + lane * pixels + p]
-                    } else {
-                        0.0
-                    };
+            for lane in 0..used {
+                let channel = image * self.channels + block * LANES + lane;
+                let from = &from[channel * pixels + y * self.width..][..self.width];
+                for (lanes, &value) in to.chunks_exact_mut(LANES).zip(from) {
+                    lanes[lane] = value;
                 }
             }
         });

@@ -5,7 +5,8 @@ use crate::parameters::Parameters;
 use crate::plan::{ConvStep, Plan, Step};
 use stainfree_kernels::blocked::blocks;
 use stainfree_kernels::winograd::{Conv, Epilogue, FilterBank, Part};
-use stainfree_kernels::{Blocked, Buffer, Isa, LANES, Workers, max_pool};
+use stainfree_kernels::{Blocked, Buffer, Isa, LANES, Workers, elementwise, max_pool};
+use std::ops::Range;
 
 /// Runs one network on single images of any size that is a multiple of [`Graph::multiple`].
 pub struct CpuPredictor {
@@ -14,6 +15,8 @@ pub struct CpuPredictor {
     plan: Plan,
     /// Per step: transformed filters and bias of a convolution.
     layers: Vec<Option<Layer>>,
+    /// Activations; kept from one image to the next.
+    memory: Buffer,
     multiple: usize,
     classes: usize,
     input_channels: usize,
@@ -42,6 +45,7 @@ impl CpuPredictor {
             workers,
             plan,
             layers,
+            memory: Buffer::default(),
             multiple,
             classes,
             input_channels: graph.input_channels(),
@@ -64,10 +68,7 @@ impl CpuPredictor {
     /// If the size is not a multiple of [`Self::multiple`], or `input` has another length.
     pub fn probabilities(&mut self, input: &[f32], height: usize, width: usize) -> Vec<f32> {
         let mut logits = self.logits(input, height, width);
-        let pixels = height * width;
-        for p in 0..pixels {
-            softmax(&mut logits, p, pixels, self.classes);
-        }
+        elementwise::softmax(&self.workers, self.classes, &mut logits);
         logits
     }
 
@@ -88,75 +89,76 @@ impl CpuPredictor {
             "input has another size"
         );
         let shapes = self.shapes(height, width);
-        let mut left: Vec<usize> = self.plan.values.iter().map(|v| v.readers).collect();
-        let mut values: Vec<Buffer> = shapes.iter().map(|_| Buffer::default()).collect();
-        // Memory of values that are read no more, for those still to come.
-        let mut free: Vec<Buffer> = Vec::new();
-        values[0] = take(&mut free, shapes[0].len());
-        shapes[0].pack(&self.workers, input, &mut values[0]);
+        let (places, size) = self.places(&shapes);
+        if self.memory.len() < size {
+            // The old memory is given back before the new is taken.
+            self.memory = Buffer::default();
+            self.memory = Buffer::zeros(size);
+        }
+        shapes[0].pack(&self.workers, input, &mut self.memory[places[0].clone()]);
         for (step, layer) in self.plan.steps.iter().zip(&self.layers) {
-            let (to, reads) = match step {
-                Step::Conv(step) => (step.to, step.inputs.iter().map(|i| i.value).collect()),
-                Step::MaxPool { from, to } => (*to, vec![*from]),
-            };
-            let mut out = take(&mut free, shapes[to].len());
             match (step, layer) {
                 (Step::Conv(step), Some(layer)) => {
-                    let inputs: Vec<&[f32]> =
-                        step.inputs.iter().map(|i| &values[i.value][..]).collect();
-                    let shape = &shapes[to];
-                    let conv = conv(self.isa, &self.plan, step, shape);
+                    let reads = step.inputs.iter().map(|i| &places[i.value]);
+                    let (out, inputs) = split(&mut self.memory, &places[step.to], reads);
+                    let conv = conv(self.isa, &self.plan, step, &shapes[step.to]);
                     let epilogue = Epilogue {
                         bias: Some(&layer.bias),
                         relu: step.relu,
                     };
-                    conv.forward(&self.workers, &inputs, &layer.filters, epilogue, &mut out);
+                    conv.forward(&self.workers, &inputs, &layer.filters, epilogue, out);
                 }
-                (Step::MaxPool { from, .. }, _) => {
-                    max_pool::forward(
-                        self.isa,
-                        &self.workers,
-                        &shapes[*from],
-                        &values[*from],
-                        &mut out,
-                    );
+                (Step::MaxPool { from, to }, _) => {
+                    let reads = std::iter::once(&places[*from]);
+                    let (out, inputs) = split(&mut self.memory, &places[*to], reads);
+                    max_pool::forward(self.isa, &self.workers, &shapes[*from], inputs[0], out);
                 }
                 (Step::Conv(_), None) => unreachable!("every convolution has its filters"),
             }
-            values[to] = out;
-            for value in reads {
-                left[value] -= 1;
-                if left[value] == 0 {
-                    free.push(std::mem::take(&mut values[value]));
-                }
-            }
         }
         let mut logits = vec![0.0; self.classes * height * width];
-        shapes[self.plan.logits].unpack(&self.workers, &values[self.plan.logits], &mut logits);
+        let last = &self.memory[places[self.plan.logits].clone()];
+        shapes[self.plan.logits].unpack(&self.workers, last, &mut logits);
         logits
     }
 
     /// Bytes a prediction of this size needs beside the input: activations at their peak, filters, logits.
     pub fn memory_bytes(&self, height: usize, width: usize) -> usize {
-        let shapes = self.shapes(height, width);
+        let (_, size) = self.places(&self.shapes(height, width));
+        let filters: usize = self.layers.iter().flatten().map(|l| l.filters.len()).sum();
+        size_of::<f32>() * (size + filters + (self.classes + self.input_channels) * height * width)
+    }
+
+    /// Where each value lies in one piece of memory, and the size of that: as low as those allow that are still
+    /// to be read, in the order in which values come.
+    fn places(&self, shapes: &[Blocked]) -> (Vec<Range<usize>>, usize) {
         let mut left: Vec<usize> = self.plan.values.iter().map(|v| v.readers).collect();
-        let (mut held, mut peak) = (shapes[0].len(), 0);
+        let mut places = vec![0..0; shapes.len()];
+        // In order of their places.
+        let mut held = vec![0];
+        places[0] = 0..shapes[0].len();
+        let mut size = places[0].end;
         for step in &self.plan.steps {
             let (to, reads) = match step {
                 Step::Conv(step) => (step.to, step.inputs.iter().map(|i| i.value).collect()),
                 Step::MaxPool { from, to } => (*to, vec![*from]),
             };
-            held += shapes[to].len();
-            peak = peak.max(held);
+            let (mut start, mut index) = (0, 0);
+            while index < held.len() && places[held[index]].start < start + shapes[to].len() {
+                start = places[held[index]].end;
+                index += 1;
+            }
+            places[to] = start..start + shapes[to].len();
+            held.insert(index, to);
+            size = size.max(places[to].end);
             for value in reads {
                 left[value] -= 1;
                 if left[value] == 0 {
-                    held -= shapes[value].len();
+                    held.retain(|&h| h != value);
                 }
             }
         }
-        let filters: usize = self.layers.iter().flatten().map(|l| l.filters.len()).sum();
-        size_of::<f32>() * (peak + filters + (self.classes + self.input_channels) * height * width)
+        (places, size)
     }
 
     fn shapes(&self, height: usize, width: usize) -> Vec<Blocked> {
@@ -174,32 +176,27 @@ impl CpuPredictor {
     }
 }
 
-/// Replaces the logits of pixel `p` by probabilities.
-fn softmax(values: &mut [f32], p: usize, pixels: usize, classes: usize) {
-    let largest = (0..classes)
-        .map(|c| values[c * pixels + p])
-        .fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0;
-    for c in 0..classes {
-        let e = (values[c * pixels + p] - largest).exp();
-        values[c * pixels + p] = e;
-        sum += e;
-    }
-    for c in 0..classes {
-        values[c * pixels + p] /= sum;
-    }
-}
-
-/// A buffer of exactly `len` values: one that is free if it has that size, else a fresh one (and one
-/// that is free is given back to the system, so that memory does not pile up).
-fn take(free: &mut Vec<Buffer>, len: usize) -> Buffer {
-    match free.iter().position(|b| b.len() == len) {
-        Some(index) => free.swap_remove(index),
-        None => {
-            free.clear();
-            Buffer::zeros(len)
+/// The part of `memory` that is written, and those that are read beside it.
+///
+/// # Panics
+/// If one of them overlaps the part that is written.
+fn split<'a>(
+    memory: &'a mut [f32],
+    write: &Range<usize>,
+    read: impl Iterator<Item = &'a Range<usize>>,
+) -> (&'a mut [f32], Vec<&'a [f32]>) {
+    let (before, rest) = memory.split_at_mut(write.start);
+    let (out, after) = rest.split_at_mut(write.len());
+    let (before, after) = (&*before, &*after);
+    let part = |r: &Range<usize>| {
+        if r.end <= write.start {
+            &before[r.clone()]
+        } else {
+            assert!(r.start >= write.end, "a value is read where it is written");
+            &after[r.start - write.end..r.end - write.end]
         }
-    }
+    };
+    (out, read.map(part).collect())
 }
 
 fn parts(plan: &Plan, step: &ConvStep) -> Vec<Part> {
