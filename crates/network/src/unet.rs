@@ -12,7 +12,7 @@ pub struct UnetSpec {
     pub encoder: Encoder,
     /// Factor on every channel count; 1 is the paper's network.
     pub width: f64,
-    /// No layer gets fewer channels: the kernels work on [`LEAST_CHANNELS`] at a time, so fewer save nothing,
+    /// No layer gets fewer channels: the kernels work on 16 at a time, so fewer save nothing,
     /// and a decoder that ends in 4 channels has been seen to die in training.
     #[serde(default = "least_channels_before")]
     pub least_channels: usize,
