@@ -4,6 +4,9 @@
 //!    channels `k`. Both operands are read once, contiguously; one value of `v` is broadcast at a time.
 //! 2. [`outer`]: `d[c][k] += sum over tiles t of v[t][c] * z[t][k]`, the weight gradient.
 //!
+//! Where factors are bf16, a word of 4 bytes holds two of them whose products are added: channels `2c` and
+//! `2c + 1` in [`gemm`], two tiles in [`outer`]. Loops then run over words; outputs are f32 either way.
+//!
 //! Every output is one running sum in a fixed order, whatever the number of rows a kernel handles, so
 //! results do not depend on how tiles are divided.
 
@@ -22,8 +25,8 @@ const PREFETCH: usize = 1024;
 
 /// `m = v * u` for `R` tiles.
 ///
-/// `v` is `[c_blocks][..][R][16]` with `v_block` values between channel blocks, `u` is
-/// `[c_blocks * 16][NV][16]`, `m` is `[NV][..][R][16]` with `m_block` values between vectors.
+/// With `w` = [`Simd::factor_words`], `v` is `[c_blocks][..][R][w]` with `v_block` words between channel
+/// blocks, `u` is `[c_blocks * w][NV][16]`, `m` is `[NV][..][R][16]` with `m_block` values between vectors.
 ///
 /// # Safety
 /// All three must be valid for these extents, and `m` must not overlap the others.
@@ -39,11 +42,12 @@ pub(crate) unsafe fn gemm<S: Simd, const R: usize, const NV: usize>(
 ) {
     // SAFETY: every address is inside the extents the caller vouches for; prefetches may point anywhere.
     unsafe {
+        let words = s.factor_words();
         let mut acc = [[s.zero(); NV]; R];
         for block in 0..c_blocks {
             let vb = v.add(block * v_block);
-            let ub = u.add(block * 16 * NV * 16);
-            for c in 0..16 {
+            let ub = u.add(block * words * NV * 16);
+            for c in 0..words {
                 let mut weights = [s.zero(); NV];
                 for n in 0..NV {
                     let at = ub.add((c * NV + n) * 16);
@@ -51,9 +55,9 @@ pub(crate) unsafe fn gemm<S: Simd, const R: usize, const NV: usize>(
                     weights[n] = s.load(at);
                 }
                 for r in 0..R {
-                    let x = s.splat(*vb.add(r * 16 + c));
+                    let x = s.splat(*vb.add(r * words + c));
                     for n in 0..NV {
-                        acc[r][n] = s.mul_add(x, weights[n], acc[r][n]);
+                        acc[r][n] = s.add_products(acc[r][n], x, weights[n]);
                     }
                 }
             }
@@ -66,52 +70,7 @@ pub(crate) unsafe fn gemm<S: Simd, const R: usize, const NV: usize>(
     }
 }
 
-/// [`gemm`] with bf16 factors: `v` and `u` are words that hold two of them, channels `2c` (low half) and
-/// `2c + 1`. `v` is `[c_blocks][..][R][8]` with `v_block` words between channel blocks, `u` is
-/// `[c_blocks * 8][NV][16]`. Products and sums are f32.
-///
-/// # Safety
-/// As for [`gemm`].
-#[inline(always)]
-pub(crate) unsafe fn gemm_pairs<S: Simd, const R: usize, const NV: usize>(
-    s: S,
-    v: *const f32,
-    v_block: usize,
-    c_blocks: usize,
-    u: *const f32,
-    m: *mut f32,
-    m_block: usize,
-) {
-    // SAFETY: every address is inside the extents the caller vouches for; prefetches may point anywhere.
-    unsafe {
-        let mut acc = [[s.zero(); NV]; R];
-        for block in 0..c_blocks {
-            let vb = v.add(block * v_block);
-            let ub = u.add(block * 8 * NV * 16);
-            for c in 0..8 {
-                let mut weights = [s.zero(); NV];
-                for n in 0..NV {
-                    let at = ub.add((c * NV + n) * 16);
-                    prefetch(at.wrapping_add(PREFETCH));
-                    weights[n] = s.load(at);
-                }
-                for r in 0..R {
-                    let x = s.splat(*vb.add(r * 8 + c));
-                    for n in 0..NV {
-                        acc[r][n] = s.dot_pairs(acc[r][n], x, weights[n]);
-                    }
-                }
-            }
-        }
-        for n in 0..NV {
-            for r in 0..R {
-                s.store(m.add(n * m_block + r * 16), acc[r][n]);
-            }
-        }
-    }
-}
-
-/// `d += v^T * z` for `R` rows, summed over `n` tiles first and added to `d` once; with `first`, `d` is
+/// `d += v^T * z` for `R` rows, summed over `n` words of tiles first and added to `d` once; with `first`, `d` is
 /// replaced instead.
 ///
 /// `v` is `[n][16]` of which the first `R` lanes are used, `z` is `[NV][..][n][16]` with `z_block`
@@ -141,47 +100,7 @@ pub(crate) unsafe fn outer<S: Simd, const R: usize, const NV: usize>(
             for r in 0..R {
                 let x = s.splat(*v.add(t * 16 + r));
                 for j in 0..NV {
-                    acc[r][j] = s.mul_add(x, right[j], acc[r][j]);
-                }
-            }
-        }
-        for r in 0..R {
-            for j in 0..NV {
-                let at = d.add(r * d_row + j * 16);
-                let before = if first { s.zero() } else { s.load(at) };
-                s.store(at, s.add(before, acc[r][j]));
-            }
-        }
-    }
-}
-
-/// [`outer`] with bf16 factors: `v` and `z` are words that hold two tiles, `n` is the number of pairs.
-///
-/// # Safety
-/// As for [`outer`].
-#[inline(always)]
-pub(crate) unsafe fn outer_pairs<S: Simd, const R: usize, const NV: usize>(
-    s: S,
-    v: *const f32,
-    z: *const f32,
-    z_block: usize,
-    n: usize,
-    d: *mut f32,
-    d_row: usize,
-    first: bool,
-) {
-    // SAFETY: every address is inside the extents the caller vouches for.
-    unsafe {
-        let mut acc = [[s.zero(); NV]; R];
-        for t in 0..n {
-            let mut right = [s.zero(); NV];
-            for j in 0..NV {
-                right[j] = s.load(z.add(j * z_block + t * 16));
-            }
-            for r in 0..R {
-                let x = s.splat(*v.add(t * 16 + r));
-                for j in 0..NV {
-                    acc[r][j] = s.dot_pairs(acc[r][j], x, right[j]);
+                    acc[r][j] = s.add_products(acc[r][j], x, right[j]);
                 }
             }
         }

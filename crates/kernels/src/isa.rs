@@ -133,11 +133,11 @@ pub(crate) trait Simd: Copy + Send + Sync {
             self.store(to.add(row), odd);
         }
     }
-    /// `acc + low(x) * low(w) + high(x) * high(w)` in every lane, where a lane of `x` and `w` is a pair of
-    /// bf16; only where [`Simd::factor_words`] is 8.
+    /// Adds the products of the factors in every lane: `acc + x * w`, or, where a lane is a pair of bf16,
+    /// `acc + low(x) * low(w) + high(x) * high(w)`.
     #[inline(always)]
-    fn dot_pairs(self, _acc: Self::V, _x: Self::V, _w: Self::V) -> Self::V {
-        unreachable!("these vectors have no bf16 factors")
+    fn add_products(self, acc: Self::V, x: Self::V, w: Self::V) -> Self::V {
+        self.mul_add(x, w, acc)
     }
     /// Kernels of `m = v * u`, where entry `r - 1` handles `r` tiles, for panels of `nv` vectors.
     fn gemm_kernels(self, nv: usize) -> &'static [GemmKernel];

@@ -85,7 +85,7 @@ pub(crate) fn chains<S: Simd, const N: usize>(simd: S, rounds: usize) -> usize {
         let small = simd.splat(black_box(f32::from_bits(0x3400_3400)));
         for _ in 0..rounds {
             for i in 0..N {
-                x[i] = simd.dot_pairs(x[i], small, small);
+                x[i] = simd.add_products(x[i], small, small);
             }
         }
     }

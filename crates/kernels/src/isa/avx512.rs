@@ -1,7 +1,7 @@
 //! AVX-512F: one register of 16 lanes, 32 of them; with bf16 factors in matrix products, or without.
 
 use super::{Job, Simd};
-use crate::gemm::{GemmKernel, OuterKernel, gemm, gemm_pairs, outer, outer_pairs};
+use crate::gemm::{GemmKernel, OuterKernel, gemm, outer};
 use crate::peak::chains;
 use std::arch::x86_64::*;
 
@@ -135,10 +135,13 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
         }
     }
     #[inline(always)]
-    fn dot_pairs(self, acc: __m512, x: __m512, w: __m512) -> __m512 {
-        assert!(BF16, "only with bf16 factors");
-        // SAFETY: `self` proves the feature.
-        unsafe { _mm512_dpbf16_ps(acc, pairs(x), pairs(w)) }
+    fn add_products(self, acc: __m512, x: __m512, w: __m512) -> __m512 {
+        if BF16 {
+            // SAFETY: `self` proves the feature.
+            unsafe { _mm512_dpbf16_ps(acc, pairs(x), pairs(w)) }
+        } else {
+            self.mul_add(x, w, acc)
+        }
     }
     fn gemm_kernels(self, nv: usize) -> &'static [GemmKernel] {
         match (BF16, nv) {
@@ -212,8 +215,8 @@ unsafe fn gemm_bf16_k<const R: usize, const NV: usize>(
     m: *mut f32,
     m_block: usize,
 ) {
-    // SAFETY: the contract of `GemmKernel` is that of `gemm_pairs`; this function has the features.
-    unsafe { gemm_pairs::<_, R, NV>(Avx512::<true>(()), v, v_block, c, u, m, m_block) }
+    // SAFETY: the contract of `GemmKernel` is that of `gemm`; this function has the features.
+    unsafe { gemm::<_, R, NV>(Avx512::<true>(()), v, v_block, c, u, m, m_block) }
 }
 
 #[target_feature(enable = "avx512f,avx2,fma")]
@@ -240,6 +243,6 @@ unsafe fn outer_bf16_k<const R: usize, const NV: usize>(
     d_row: usize,
     first: bool,
 ) {
-    // SAFETY: the contract of `OuterKernel` is that of `outer_pairs`; this function has the features.
-    unsafe { outer_pairs::<_, R, NV>(Avx512::<true>(()), v, z, z_block, n, d, d_row, first) }
+    // SAFETY: the contract of `OuterKernel` is that of `outer`; this function has the features.
+    unsafe { outer::<_, R, NV>(Avx512::<true>(()), v, z, z_block, n, d, d_row, first) }
 }
