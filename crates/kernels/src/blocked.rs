@@ -1,6 +1,7 @@
 //! The channel-blocked layout `[image][channel / 16][y][x][16]`, and the way in and out of it.
 
 use crate::workers::{Shared, Workers};
+use std::ops::Range;
 
 /// Channels in a block: the width of the widest vector register in f32.
 pub const LANES: usize = 16;
@@ -8,6 +9,31 @@ pub const LANES: usize = 16;
 /// Blocks that hold `channels` channels.
 pub fn blocks(channels: usize) -> usize {
     channels.div_ceil(LANES)
+}
+
+/// A channel-blocked array of which only some rows are held at a time: row `y` lies at place `y % kept` of
+/// every block. With `kept` = height it is a whole array.
+#[derive(Clone, Copy)]
+pub struct Rows<'a> {
+    /// `[image][channel / 16][kept][x][16]`.
+    pub data: &'a [f32],
+    /// Rows held of every block.
+    pub kept: usize,
+}
+
+/// [`Rows`] that are written.
+pub struct RowsMut<'a> {
+    /// `[image][channel / 16][kept][x][16]`.
+    pub data: &'a mut [f32],
+    /// Rows held of every block.
+    pub kept: usize,
+}
+
+/// Place of row `y` where `kept` rows are held.
+#[inline(always)]
+pub(crate) fn slot(y: usize, kept: usize) -> usize {
+    // A division costs as much as a whole row of a patch, and arrays that are held as a whole need none.
+    if y < kept { y } else { y % kept }
 }
 
 /// Shape of a channel-blocked array.
@@ -49,21 +75,33 @@ impl Blocked {
     /// # Panics
     /// If a length does not match.
     pub fn pack(&self, workers: &Workers, from: &[f32], to: &mut [f32]) {
+        let to = RowsMut {
+            data: to,
+            kept: self.height,
+        };
+        self.pack_rows(workers, from, to, 0..self.height);
+    }
+
+    /// Fills rows `rows` of `to`, which may hold fewer rows than the array has, from the whole of `from`.
+    ///
+    /// # Panics
+    /// If a length does not match.
+    pub fn pack_rows(&self, workers: &Workers, from: &[f32], to: RowsMut, rows: Range<usize>) {
         let pixels = self.height * self.width;
         assert_eq!(
             from.len(),
             self.images * self.channels * pixels,
             "planar array has another size"
         );
-        assert_eq!(to.len(), self.len(), "blocked array has another size");
-        let shared = Shared::new(to);
+        self.check_rows(to.data.len(), to.kept, &rows);
+        let shared = Shared::new(to.data);
         // A row a task: three input channels are one block, and all threads should have work.
-        workers.for_each(self.images * self.blocks() * self.height, |task| {
-            let (plane, y) = (task / self.height, task % self.height);
+        workers.for_each(self.images * self.blocks() * rows.len(), |task| {
+            let (plane, y) = (task / rows.len(), rows.start + task % rows.len());
             let (image, block) = (plane / self.blocks(), plane % self.blocks());
             let row = self.width * LANES;
             // SAFETY: every task has a row of its own.
-            let to = unsafe { shared.slice(task * row, row) };
+            let to = unsafe { shared.slice((plane * to.kept + slot(y, to.kept)) * row, row) };
             to.fill(0.0);
             let used = LANES.min(self.channels - block * LANES);
             for lane in 0..used {
@@ -81,24 +119,52 @@ impl Blocked {
     /// # Panics
     /// If a length does not match.
     pub fn unpack(&self, workers: &Workers, from: &[f32], to: &mut [f32]) {
+        let from = Rows {
+            data: from,
+            kept: self.height,
+        };
+        self.unpack_rows(workers, from, to, 0..self.height);
+    }
+
+    /// Fills rows `rows` of the whole array `to` from `from`, which may hold fewer rows.
+    ///
+    /// # Panics
+    /// If a length does not match.
+    pub fn unpack_rows(&self, workers: &Workers, from: Rows, to: &mut [f32], rows: Range<usize>) {
         let pixels = self.height * self.width;
         assert_eq!(
             to.len(),
             self.images * self.channels * pixels,
             "planar array has another size"
         );
-        assert_eq!(from.len(), self.len(), "blocked array has another size");
+        self.check_rows(from.data.len(), from.kept, &rows);
         let shared = Shared::new(to);
-        workers.for_each(self.images * self.channels, |task| {
-            let (image, channel) = (task / self.channels, task % self.channels);
-            let plane =
-                &from[(image * self.blocks() + channel / LANES) * self.plane()..][..self.plane()];
-            // SAFETY: every task has a plane of its own.
-            let out = unsafe { shared.slice(task * pixels, pixels) };
-            for (value, lanes) in out.iter_mut().zip(plane.chunks_exact(LANES)) {
+        workers.for_each(self.images * self.channels * rows.len(), |task| {
+            let (plane, y) = (task / rows.len(), rows.start + task % rows.len());
+            let (image, channel) = (plane / self.channels, plane % self.channels);
+            let block = image * self.blocks() + channel / LANES;
+            let row = self.width * LANES;
+            let from = &from.data[(block * from.kept + slot(y, from.kept)) * row..][..row];
+            // SAFETY: every task has a row of its own.
+            let out = unsafe { shared.slice(plane * pixels + y * self.width, self.width) };
+            for (value, lanes) in out.iter_mut().zip(from.chunks_exact(LANES)) {
                 *value = lanes[channel % LANES];
             }
         });
+    }
+
+    /// Panics unless an array of `len` values holds `kept` rows, and `rows` fit among them.
+    #[track_caller]
+    pub(crate) fn check_rows(&self, len: usize, kept: usize, rows: &Range<usize>) {
+        assert_eq!(
+            len,
+            self.images * self.blocks() * kept * self.width * LANES,
+            "blocked array has another size"
+        );
+        assert!(
+            rows.len() <= kept && rows.end <= self.height,
+            "rows that are not held"
+        );
     }
 }
 

@@ -1,42 +1,73 @@
 //! Largest of each 2x2 block, and its gradient.
 
-use crate::blocked::{Blocked, LANES};
+use crate::blocked::{Blocked, LANES, Rows, RowsMut, slot};
 use crate::isa::{Isa, Job, Simd};
 use crate::workers::{Shared, Workers};
+use std::ops::Range;
 
 /// Halves height and width of `x` (shape `shape`, even sizes) into `out`.
 ///
 /// # Panics
 /// If a size is odd or a length does not match.
 pub fn forward(isa: Isa, workers: &Workers, shape: &Blocked, x: &[f32], out: &mut [f32]) {
-    check(shape, x.len(), out.len());
-    let shared = Shared::new(out);
-    workers.for_each(shape.images * shape.blocks(), |task| {
-        let x = &x[task * shape.plane()..][..shape.plane()];
-        // SAFETY: every task has a plane of its own.
-        let out = unsafe { shared.slice(task * shape.plane() / 4, shape.plane() / 4) };
+    let x = Rows {
+        data: x,
+        kept: shape.height,
+    };
+    let out = RowsMut {
+        data: out,
+        kept: shape.height / 2,
+    };
+    forward_rows(isa, workers, shape, x, out, 0..shape.height / 2);
+}
+
+/// The rows `rows` of the result only, of arrays that may hold fewer rows than they have.
+///
+/// # Panics
+/// If a size is odd or a length does not match.
+pub fn forward_rows(
+    isa: Isa,
+    workers: &Workers,
+    shape: &Blocked,
+    x: Rows,
+    out: RowsMut,
+    rows: Range<usize>,
+) {
+    let half = halved(shape);
+    shape.check_rows(x.data.len(), x.kept, &(2 * rows.start..2 * rows.end));
+    half.check_rows(out.data.len(), out.kept, &rows);
+    let (row, half_row) = (shape.width * LANES, half.width * LANES);
+    let shared = Shared::new(out.data);
+    workers.for_each(shape.images * shape.blocks() * rows.len(), |task| {
+        let (plane, y) = (task / rows.len(), rows.start + task % rows.len());
+        let line = |y| &x.data[(plane * x.kept + slot(y, x.kept)) * row..][..row];
+        let place = (plane * out.kept + slot(y, out.kept)) * half_row;
         isa.run(Forward {
-            width: shape.width,
-            x,
-            out,
+            top: line(2 * y),
+            bottom: line(2 * y + 1),
+            // SAFETY: every task has a row of its own.
+            out: unsafe { shared.slice(place, half_row) },
         });
     });
 }
 
-fn check(shape: &Blocked, large: usize, small: usize) {
+/// The shape with half the height and width.
+fn halved(shape: &Blocked) -> Blocked {
     assert!(
         shape.height.is_multiple_of(2) && shape.width.is_multiple_of(2),
         "pooling needs even sizes"
     );
-    assert!(
-        large == shape.len() && small * 4 == large,
-        "array has another size"
-    );
+    Blocked {
+        height: shape.height / 2,
+        width: shape.width / 2,
+        ..*shape
+    }
 }
 
+/// Two rows to one.
 struct Forward<'a> {
-    width: usize,
-    x: &'a [f32],
+    top: &'a [f32],
+    bottom: &'a [f32],
     out: &'a mut [f32],
 }
 
@@ -45,19 +76,15 @@ impl Job for Forward<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let row = self.width * LANES;
-        for (y, out) in self.out.chunks_exact_mut(row / 2).enumerate() {
-            let pair = &self.x[2 * y * row..][..2 * row];
-            for (i, out) in out.chunks_exact_mut(LANES).enumerate() {
-                let at = 2 * i * LANES;
-                // SAFETY: the four pixels lie in the pair of rows, `out` is 16 values.
-                unsafe {
-                    let corner = pair.as_ptr().add(at);
-                    let top = s.max(s.load(corner), s.load(corner.add(LANES)));
-                    let below = corner.add(row);
-                    let bottom = s.max(s.load(below), s.load(below.add(LANES)));
-                    s.store(out.as_mut_ptr(), s.max(top, bottom));
-                }
+        assert!(self.top.len() == 2 * self.out.len() && self.bottom.len() == 2 * self.out.len());
+        for (i, out) in self.out.chunks_exact_mut(LANES).enumerate() {
+            let at = 2 * i * LANES;
+            // SAFETY: the four pixels lie in the two rows, `out` is 16 values.
+            unsafe {
+                let (top, bottom) = (self.top.as_ptr().add(at), self.bottom.as_ptr().add(at));
+                let above = s.max(s.load(top), s.load(top.add(LANES)));
+                let below = s.max(s.load(bottom), s.load(bottom.add(LANES)));
+                s.store(out.as_mut_ptr(), s.max(above, below));
             }
         }
     }
@@ -78,7 +105,8 @@ pub fn backward(
     d_x: &mut [f32],
     merge: Merge,
 ) {
-    check(shape, x.len(), d_out.len());
+    assert_eq!(x.len(), shape.len(), "array has another size");
+    assert_eq!(d_out.len(), halved(shape).len(), "array has another size");
     assert_eq!(d_x.len(), x.len(), "array has another size");
     let shared = Shared::new(d_x);
     workers.for_each(shape.images * shape.blocks(), |task| {

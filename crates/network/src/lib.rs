@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod augment;
+mod bands;
 pub mod crops;
 pub mod encoder;
 pub mod graph;

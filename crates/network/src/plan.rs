@@ -33,6 +33,16 @@ pub(crate) enum Step {
     MaxPool { from: ValueId, to: ValueId },
 }
 
+impl Step {
+    /// The value it writes.
+    pub(crate) fn to(&self) -> ValueId {
+        match self {
+            Step::Conv(conv) => conv.to,
+            Step::MaxPool { to, .. } => *to,
+        }
+    }
+}
+
 /// Convolution with what follows it.
 #[derive(Clone, Debug)]
 pub(crate) struct ConvStep {

@@ -1,12 +1,12 @@
-//! Prediction on the CPU: batch norms folded into the filters, activations in reused memory.
+//! Prediction on the CPU: batch norms folded into the filters, rows made in the order of [`crate::bands`].
 
+use crate::bands::{Band, Maker, Schedule};
 use crate::graph::Graph;
 use crate::parameters::Parameters;
 use crate::plan::{ConvStep, Plan, Step};
-use stainfree_kernels::blocked::blocks;
+use stainfree_kernels::blocked::{Rows, RowsMut, blocks};
 use stainfree_kernels::winograd::{Conv, Epilogue, FilterBank, Part};
 use stainfree_kernels::{Blocked, Buffer, Isa, LANES, Workers, elementwise, max_pool};
-use std::ops::Range;
 
 /// Runs one network on single images of any size that is a multiple of [`Graph::multiple`].
 pub struct CpuPredictor {
@@ -15,8 +15,8 @@ pub struct CpuPredictor {
     plan: Plan,
     /// Per step: transformed filters and bias of a convolution.
     layers: Vec<Option<Layer>>,
-    /// Activations; kept from one image to the next.
-    memory: Buffer,
+    /// Rows of every value of the plan that are held; the memory is kept from one image to the next.
+    values: Vec<Buffer>,
     multiple: usize,
     classes: usize,
     input_channels: usize,
@@ -45,7 +45,7 @@ impl CpuPredictor {
             workers,
             plan,
             layers,
-            memory: Buffer::default(),
+            values: vec![],
             multiple,
             classes,
             input_channels: graph.input_channels(),
@@ -88,77 +88,92 @@ impl CpuPredictor {
             self.input_channels * height * width,
             "input has another size"
         );
+        let schedule = Schedule::new(&self.plan, height, width);
+        self.logits_in(&schedule, input, height, width)
+    }
+
+    fn logits_in(
+        &mut self,
+        schedule: &Schedule,
+        input: &[f32],
+        height: usize,
+        width: usize,
+    ) -> Vec<f32> {
         let shapes = self.shapes(height, width);
-        let (places, size) = self.places(&shapes);
-        if self.memory.len() < size {
-            // The old memory is given back before the new is taken.
-            self.memory = Buffer::default();
-            self.memory = Buffer::zeros(size);
-        }
-        shapes[0].pack(&self.workers, input, &mut self.memory[places[0].clone()]);
-        for (step, layer) in self.plan.steps.iter().zip(&self.layers) {
-            match (step, layer) {
-                (Step::Conv(step), Some(layer)) => {
-                    let reads = step.inputs.iter().map(|i| &places[i.value]);
-                    let (out, inputs) = split(&mut self.memory, &places[step.to], reads);
-                    let conv = conv(self.isa, &self.plan, step, &shapes[step.to]);
-                    let epilogue = Epilogue {
-                        bias: Some(&layer.bias),
-                        relu: step.relu,
-                    };
-                    conv.forward(&self.workers, &inputs, &layer.filters, epilogue, out);
-                }
-                (Step::MaxPool { from, to }, _) => {
-                    let reads = std::iter::once(&places[*from]);
-                    let (out, inputs) = split(&mut self.memory, &places[*to], reads);
-                    max_pool::forward(self.isa, &self.workers, &shapes[*from], inputs[0], out);
-                }
-                (Step::Conv(_), None) => unreachable!("every convolution has its filters"),
-            }
-        }
+        self.reserve(&shapes, schedule);
         let mut logits = vec![0.0; self.classes * height * width];
-        let last = &self.memory[places[self.plan.logits].clone()];
-        shapes[self.plan.logits].unpack(&self.workers, last, &mut logits);
+        for band in &schedule.bands {
+            self.run(band, &shapes, &schedule.kept, input, &mut logits);
+        }
         logits
     }
 
-    /// Bytes a prediction of this size needs beside the input: activations at their peak, filters, logits.
-    pub fn memory_bytes(&self, height: usize, width: usize) -> usize {
-        let (_, size) = self.places(&self.shapes(height, width));
-        let filters: usize = self.layers.iter().flatten().map(|l| l.filters.len()).sum();
-        size_of::<f32>() * (size + filters + (self.classes + self.input_channels) * height * width)
-    }
-
-    /// Where each value lies in one piece of memory, and the size of that: as low as those allow that are still
-    /// to be read, in the order in which values come.
-    fn places(&self, shapes: &[Blocked]) -> (Vec<Range<usize>>, usize) {
-        let mut left: Vec<usize> = self.plan.values.iter().map(|v| v.readers).collect();
-        let mut places = vec![0..0; shapes.len()];
-        // In order of their places.
-        let mut held = vec![0];
-        places[0] = 0..shapes[0].len();
-        let mut size = places[0].end;
-        for step in &self.plan.steps {
-            let (to, reads) = match step {
-                Step::Conv(step) => (step.to, step.inputs.iter().map(|i| i.value).collect()),
-                Step::MaxPool { from, to } => (*to, vec![*from]),
-            };
-            let (mut start, mut index) = (0, 0);
-            while index < held.len() && places[held[index]].start < start + shapes[to].len() {
-                start = places[held[index]].end;
-                index += 1;
-            }
-            places[to] = start..start + shapes[to].len();
-            held.insert(index, to);
-            size = size.max(places[to].end);
-            for value in reads {
-                left[value] -= 1;
-                if left[value] == 0 {
-                    held.retain(|&h| h != value);
-                }
+    /// Makes room for the rows of every value that are held.
+    fn reserve(&mut self, shapes: &[Blocked], schedule: &Schedule) {
+        self.values.resize_with(shapes.len(), Buffer::default);
+        for ((value, shape), &kept) in self.values.iter_mut().zip(shapes).zip(&schedule.kept) {
+            let len = held(shape, kept);
+            if value.len() != len {
+                // The old memory is given back before the new is taken.
+                *value = Buffer::default();
+                *value = Buffer::zeros(len);
             }
         }
-        (places, size)
+    }
+
+    fn run(
+        &mut self,
+        band: &Band,
+        shapes: &[Blocked],
+        kept: &[usize],
+        input: &[f32],
+        logits: &mut [f32],
+    ) {
+        let rows = band.rows.clone();
+        let step = match band.maker {
+            Maker::Input => {
+                let to = write(&mut self.values[0], kept[0]);
+                return shapes[0].pack_rows(&self.workers, input, to, rows);
+            }
+            Maker::Output => {
+                let last = self.plan.logits;
+                let from = read(&self.values[last], kept[last]);
+                return shapes[last].unpack_rows(&self.workers, from, logits, rows);
+            }
+            Maker::Step(step) => step,
+        };
+        let to = self.plan.steps[step].to();
+        // Taken out while it is written, so that the others can be read.
+        let mut out = std::mem::take(&mut self.values[to]);
+        let target = write(&mut out, kept[to]);
+        let value = |id: usize| read(&self.values[id], kept[id]);
+        match (&self.plan.steps[step], &self.layers[step]) {
+            (Step::Conv(step), Some(layer)) => {
+                let inputs: Vec<Rows> = step.inputs.iter().map(|i| value(i.value)).collect();
+                let conv = conv(self.isa, &self.plan, step, &shapes[to]);
+                let epilogue = Epilogue {
+                    bias: Some(&layer.bias),
+                    relu: step.relu,
+                };
+                let filters = &layer.filters;
+                conv.forward_rows(&self.workers, &inputs, filters, epilogue, target, rows);
+            }
+            (Step::MaxPool { from, .. }, _) => {
+                let (shape, x) = (&shapes[*from], value(*from));
+                max_pool::forward_rows(self.isa, &self.workers, shape, x, target, rows);
+            }
+            (Step::Conv(_), None) => unreachable!("every convolution has its filters"),
+        }
+        self.values[to] = out;
+    }
+
+    /// Bytes a prediction of this size needs beside the input: rows that are held, filters, logits.
+    pub fn memory_bytes(&self, height: usize, width: usize) -> usize {
+        let kept = Schedule::new(&self.plan, height, width).kept;
+        let shapes = self.shapes(height, width);
+        let rows: usize = shapes.iter().zip(kept).map(|(s, k)| held(s, k)).sum();
+        let filters: usize = self.layers.iter().flatten().map(|l| l.filters.len()).sum();
+        size_of::<f32>() * (rows + filters + (self.classes + self.input_channels) * height * width)
     }
 
     fn shapes(&self, height: usize, width: usize) -> Vec<Blocked> {
@@ -176,27 +191,21 @@ impl CpuPredictor {
     }
 }
 
-/// The part of `memory` that is written, and those that are read beside it.
-///
-/// # Panics
-/// If one of them overlaps the part that is written.
-fn split<'a>(
-    memory: &'a mut [f32],
-    write: &Range<usize>,
-    read: impl Iterator<Item = &'a Range<usize>>,
-) -> (&'a mut [f32], Vec<&'a [f32]>) {
-    let (before, rest) = memory.split_at_mut(write.start);
-    let (out, after) = rest.split_at_mut(write.len());
-    let (before, after) = (&*before, &*after);
-    let part = |r: &Range<usize>| {
-        if r.end <= write.start {
-            &before[r.clone()]
-        } else {
-            assert!(r.start >= write.end, "a value is read where it is written");
-            &after[r.start - write.end..r.end - write.end]
-        }
+/// Values in `kept` rows of an array.
+fn held(shape: &Blocked, kept: usize) -> usize {
+    let rows = Blocked {
+        height: kept,
+        ..*shape
     };
-    (out, read.map(part).collect())
+    rows.len()
+}
+
+fn read(data: &[f32], kept: usize) -> Rows<'_> {
+    Rows { data, kept }
+}
+
+fn write(data: &mut [f32], kept: usize) -> RowsMut<'_> {
+    RowsMut { data, kept }
 }
 
 fn parts(plan: &Plan, step: &ConvStep) -> Vec<Part> {
@@ -252,5 +261,44 @@ impl Layer {
         let mut filters = Buffer::default();
         bank.transform(workers, &blocked, &mut filters);
         Self { filters, bias }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Encoder, UnetSpec};
+
+    #[test]
+    fn bands_give_what_the_whole_image_gives() {
+        let graph = Graph::unet(&UnetSpec::new(Encoder::Vgg16, 0.25, 3)).unwrap();
+        let parameters = Parameters::initialise(&graph, 3);
+        let (height, width) = (416, 96);
+        let input: Vec<f32> = (0..3 * height * width)
+            .map(|i| ((i * 7919) % 2003) as f32 / 1000.0 - 1.0)
+            .collect();
+        let norm =
+            |x: &mut dyn Iterator<Item = f32>| x.map(|x| f64::from(x).powi(2)).sum::<f64>().sqrt();
+        for isa in Isa::available() {
+            let mut predictor = CpuPredictor::new(&graph, &parameters, 2, isa);
+            let whole = Schedule::with_tiles(&predictor.plan, height, width, |_| usize::MAX / 8);
+            let expected = predictor.logits_in(&whole, &input, height, width);
+            for tiles in [1, 30, 100] {
+                let bands = Schedule::with_tiles(&predictor.plan, height, width, |_| tiles);
+                assert!(
+                    bands.kept.iter().sum::<usize>() < whole.kept.iter().sum::<usize>() * 3 / 4,
+                    "nothing is given up"
+                );
+                let found = predictor.logits_in(&bands, &input, height, width);
+                let error = norm(&mut found.iter().zip(&expected).map(|(a, b)| a - b));
+                // Two sums of f32 in different order, 23 layers deep; a wrong row would be of the order of 1.
+                let relative = error / norm(&mut expected.iter().copied());
+                assert!(
+                    relative < 1e-5,
+                    "{}, {tiles} tiles: {relative:e}",
+                    isa.name()
+                );
+            }
+        }
     }
 }

@@ -3,7 +3,7 @@
 use super::transform::{self, Patch};
 use super::weights::FilterBank;
 use super::{PATCH, POSITIONS, TILE};
-use crate::blocked::{LANES, blocks};
+use crate::blocked::{LANES, Rows, RowsMut, blocks, slot};
 use crate::buffer::Buffer;
 use crate::isa::{Isa, Job, Simd};
 use crate::workers::{Shared, Workers};
@@ -94,13 +94,20 @@ impl Conv {
         FilterBank::new(self.isa, &channels, self.outputs)
     }
 
-    pub(super) fn tiles(&self) -> [usize; 2] {
-        [self.height.div_ceil(TILE), self.width.div_ceil(TILE)]
+    /// The tiles of whole images.
+    pub(super) fn grid(&self) -> Grid {
+        Grid {
+            rows: self.height.div_ceil(TILE),
+            columns: self.width.div_ceil(TILE),
+            first_row: 0,
+            seen: self.height,
+            made: self.height,
+        }
     }
 
     pub(super) fn tile_count(&self) -> usize {
-        let [rows, columns] = self.tiles();
-        self.images * rows * columns
+        let grid = self.grid();
+        self.images * grid.rows * grid.columns
     }
 
     fn part_len(&self, part: &Part) -> usize {
@@ -114,12 +121,17 @@ impl Conv {
 
     /// Panics unless `inputs` holds one array of the right size for every part.
     #[track_caller]
-    pub(super) fn check_inputs(&self, inputs: &[&[f32]]) {
+    pub(super) fn check_inputs(&self, inputs: &[Rows]) {
         assert_eq!(inputs.len(), self.parts.len(), "one array per input part");
-        for (part, data) in self.parts.iter().zip(inputs) {
+        for (part, rows) in self.parts.iter().zip(inputs) {
+            let shift = usize::from(part.upsampled);
+            assert!(
+                self.images == 1 || rows.kept == self.height >> shift,
+                "several images are read as a whole"
+            );
             assert_eq!(
-                data.len(),
-                self.part_len(part),
+                rows.data.len(),
+                self.images * blocks(part.channels) * rows.kept * (self.width >> shift) * LANES,
                 "input part has another size"
             );
         }
@@ -137,8 +149,54 @@ impl Conv {
         epilogue: Epilogue,
         out: &mut [f32],
     ) {
+        let inputs = self.whole(inputs);
+        let out = RowsMut {
+            data: out,
+            kept: self.height,
+        };
+        self.forward_rows(workers, &inputs, filters, epilogue, out, 0..self.height);
+    }
+
+    /// Whole arrays as what a convolution reads.
+    #[track_caller]
+    pub(super) fn whole<'a>(&self, inputs: &[&'a [f32]]) -> Vec<Rows<'a>> {
+        assert_eq!(inputs.len(), self.parts.len(), "one array per input part");
+        let whole = |(part, &data): (&Part, &&'a [f32])| Rows {
+            data,
+            kept: self.height >> usize::from(part.upsampled),
+        };
+        self.parts.iter().zip(inputs).map(whole).collect()
+    }
+
+    /// The output rows `rows` only, of arrays that may hold fewer rows than the image has: the inputs must
+    /// hold the rows these see (one more to each side), and what lies at the place of the new rows is lost.
+    /// Tiles begin at the first of the rows, so a number of rows that is no multiple of 4 wastes work.
+    ///
+    /// # Panics
+    /// If an array does not have the size the shape says, or if there are several images and not all rows of
+    /// them are asked for.
+    pub fn forward_rows(
+        &self,
+        workers: &Workers,
+        inputs: &[Rows],
+        filters: &[f32],
+        epilogue: Epilogue,
+        out: RowsMut,
+        rows: Range<usize>,
+    ) {
         self.check_inputs(inputs);
-        assert_eq!(out.len(), self.output_len(), "output has another size");
+        let stride = blocks(self.outputs) * self.width * LANES;
+        assert_eq!(
+            out.data.len(),
+            self.images * out.kept * stride,
+            "output has another size"
+        );
+        let whole = rows == (0..self.height);
+        assert!(
+            whole || self.images == 1 && rows.end <= self.height,
+            "several images are made as a whole"
+        );
+        assert!(rows.len() <= out.kept, "rows that are not held");
         if let Some(bias) = epilogue.bias {
             assert_eq!(
                 bias.len(),
@@ -152,20 +210,17 @@ impl Conv {
             accumulate: false,
             mask: None,
             blocks: blocks(self.outputs),
+            kept: out.kept,
         };
-        let shared = Shared::new(out);
-        let ends = (0..blocks(self.outputs))
+        let shared = Shared::new(out.data);
+        let ends: Vec<_> = (0..blocks(self.outputs))
             .map(|block| (shared, plane, block))
             .collect();
-        let bias = epilogue.bias.map(<[f32]>::as_ptr);
-        self.run(
-            workers,
-            &sources,
-            filters,
-            ends,
-            bias.map(BiasAt),
-            epilogue.relu,
-        );
+        let last = Last {
+            bias: epilogue.bias.map(|bias| BiasAt(bias.as_ptr())),
+            relu: epilogue.relu,
+        };
+        self.run(workers, &sources, filters, &ends, last, rows);
     }
 
     /// Gradients of the inputs from `d_out`; `filters` from [`FilterBank::transform_turned`].
@@ -190,7 +245,10 @@ impl Conv {
                 channels: self.outputs,
                 upsampled: false,
             }],
-            &[d_out],
+            &[Rows {
+                data: d_out,
+                kept: self.height,
+            }],
         );
         let mut ends = Vec::new();
         for (part, sink) in self.parts.iter().zip(sinks) {
@@ -209,11 +267,16 @@ impl Conv {
                 accumulate: sink.accumulate,
                 mask: sink.mask.map(|m| MaskAt(m.as_ptr())),
                 blocks: count,
+                kept: self.height >> usize::from(part.upsampled),
             };
             let shared = Shared::new(sink.data);
             ends.extend((0..count).map(|block| (shared, plane, block)));
         }
-        self.run(workers, &sources, filters, ends, None, false);
+        let last = Last {
+            bias: None,
+            relu: false,
+        };
+        self.run(workers, &sources, filters, &ends, last, 0..self.height);
     }
 
     fn run(
@@ -221,62 +284,83 @@ impl Conv {
         workers: &Workers,
         sources: &[SourceBlock],
         filters: &[f32],
-        ends: Vec<(Shared, OutPlane, usize)>,
-        bias: Option<BiasAt>,
-        relu: bool,
+        ends: &[(Shared, OutPlane, usize)],
+        last: Last,
+        rows: Range<usize>,
     ) {
         let positions = POSITIONS * sources.len() * self.isa.factor_words() * ends.len() * LANES;
         assert!(
             filters.len() >= positions,
             "transformed filters have another size"
         );
-        let total = self.tile_count();
-        let groups = self.group_count(sources.len() + ends.len(), total, workers.threads());
         let panel = FilterBank::panel(self.isa, ends.len() * LANES);
-        workers.for_each(groups, |group| {
-            let tiles = group * total / groups..(group + 1) * total / groups;
+        let grid = Grid {
+            rows: rows.len().div_ceil(TILE),
+            first_row: rows.start,
+            // The row after the last one is seen too.
+            seen: (rows.end + 1).min(self.height),
+            made: rows.end,
+            ..self.grid()
+        };
+        let total = self.images * grid.rows * grid.columns;
+        let panels = ends.len() / panel;
+        let channel_blocks = sources.len() + ends.len();
+        let (groups, shares) = division(channel_blocks, total, panels, workers.threads());
+        workers.for_each(groups * shares, |task| {
+            let (group, share) = (task / shares, task % shares);
             SCRATCH.with_borrow_mut(|[v, m]| {
                 self.isa.run(Group {
                     conv: self,
-                    tiles,
+                    tiles: group * total / groups..(group + 1) * total / groups,
+                    grid,
                     sources,
                     filters,
                     panel,
-                    ends: &ends,
-                    bias,
-                    relu,
+                    panels: share * panels / shares..(share + 1) * panels / shares,
+                    ends,
+                    last,
                     v,
                     m,
                 });
             });
         });
     }
+}
 
-    /// How many groups the tiles are divided into; every tile's result is the same for any division.
-    fn group_count(&self, channel_blocks: usize, total: usize, threads: usize) -> usize {
-        let tile_bytes = POSITIONS * channel_blocks * LANES * size_of::<f32>();
-        let tiles = (GROUP_BYTES / tile_bytes).clamp(GROUP_TILES.start, GROUP_TILES.end);
-        let groups = total.div_ceil(tiles);
-        groups.next_multiple_of(threads).min(total)
+/// How many groups `total` tiles are divided into, and among how many tasks the output panels of each group
+/// are shared; every result is the same for any division.
+///
+/// Few tiles, as the deepest layers have, are not divided further: each group reads all filters, which are
+/// tens of megabytes there, while a second transform of the same patches costs little.
+fn division(channel_blocks: usize, total: usize, panels: usize, threads: usize) -> (usize, usize) {
+    let tile_bytes = POSITIONS * channel_blocks * LANES * size_of::<f32>();
+    let tiles = (GROUP_BYTES / tile_bytes).clamp(GROUP_TILES.start, GROUP_TILES.end);
+    let groups = total.div_ceil(tiles);
+    if groups < threads && panels > 1 {
+        return (groups, threads.div_ceil(groups).min(panels));
     }
+    (groups.next_multiple_of(threads).min(total), 1)
 }
 
 /// One block of input channels.
 #[derive(Clone, Copy)]
 pub(super) struct SourceBlock<'a> {
     data: &'a [f32],
+    /// Rows held of every block.
+    kept: usize,
     /// Blocks of the part it belongs to, and which of them it is.
     blocks: usize,
     block: usize,
     upsampled: bool,
 }
 
-pub(super) fn source_blocks<'a>(parts: &[Part], inputs: &[&'a [f32]]) -> Vec<SourceBlock<'a>> {
+pub(super) fn source_blocks<'a>(parts: &[Part], inputs: &[Rows<'a>]) -> Vec<SourceBlock<'a>> {
     let mut sources = Vec::new();
-    for (part, &data) in parts.iter().zip(inputs) {
+    for (part, rows) in parts.iter().zip(inputs) {
         let blocks = blocks(part.channels);
         let source = |block| SourceBlock {
-            data,
+            data: rows.data,
+            kept: rows.kept,
             blocks,
             block,
             upsampled: part.upsampled,
@@ -293,6 +377,8 @@ struct OutPlane {
     accumulate: bool,
     mask: Option<MaskAt>,
     blocks: usize,
+    /// Rows held of every block.
+    kept: usize,
 }
 
 /// Start of a mask, shared between tasks.
@@ -303,6 +389,13 @@ unsafe impl Send for MaskAt {}
 // SAFETY: as above.
 unsafe impl Sync for MaskAt {}
 
+/// What happens to results at last, as [`Epilogue`] says.
+#[derive(Clone, Copy)]
+struct Last {
+    bias: Option<BiasAt>,
+    relu: bool,
+}
+
 /// Start of the bias, shared between tasks.
 #[derive(Clone, Copy)]
 struct BiasAt(*const f32);
@@ -311,14 +404,28 @@ unsafe impl Send for BiasAt {}
 // SAFETY: as above.
 unsafe impl Sync for BiasAt {}
 
-/// Image, tile row and tile column of tile `index`.
-#[inline(always)]
-pub(super) fn place(index: usize, [rows, columns]: [usize; 2]) -> [usize; 3] {
-    [
-        index / (rows * columns),
-        index / columns % rows,
-        index % columns,
-    ]
+/// Tiles that cover some rows of every image.
+#[derive(Clone, Copy)]
+pub(super) struct Grid {
+    rows: usize,
+    columns: usize,
+    /// Where the first row of tiles begins, in pixels.
+    first_row: usize,
+    /// End of the input rows that may be read; beyond lie zeros, or rows that are not made yet and reach
+    /// only outputs that are not asked for.
+    seen: usize,
+    /// End of the output rows that are written.
+    made: usize,
+}
+
+impl Grid {
+    /// Image, first row and first column of tile `index`, in pixels.
+    #[inline(always)]
+    pub(super) fn place(&self, index: usize) -> [usize; 3] {
+        let (row, column) = (index / self.columns, index % self.columns);
+        let y = self.first_row + row % self.rows * TILE;
+        [row / self.rows, y, column * TILE]
+    }
 }
 
 /// Words between positions for `vectors` vectors of `words` words each: an odd number of cache lines, so
@@ -327,21 +434,21 @@ pub(super) fn position_stride(vectors: usize, words: usize) -> usize {
     ((vectors * words).div_ceil(LANES) | 1) * LANES
 }
 
-/// The patch of `source` around a tile; at the image's edge it is copied to `edge`, zeros outside.
+/// The patch of `source` around the tile at `[image, y, x]`; where it leaves the `size` that may be read, it is
+/// copied to `edge`, with zeros outside.
 #[inline(always)]
 pub(super) fn gather(
     source: &SourceBlock,
     size: [usize; 2],
-    at: [usize; 3],
+    [image, y0, x0]: [usize; 3],
     edge: &mut [f32; PATCH * PATCH * LANES],
 ) -> Patch {
-    let ([height, width], [image, tile_y, tile_x]) = (size, at);
+    let [height, width] = size;
     let shift = usize::from(source.upsampled);
-    let (rows, columns) = (height >> shift, width >> shift);
-    let plane = &source.data[(image * source.blocks + source.block) * rows * columns * LANES..]
-        [..rows * columns * LANES];
+    let columns = width >> shift;
+    let held = source.kept * columns * LANES;
+    let plane = &source.data[(image * source.blocks + source.block) * held..][..held];
     // The patch starts one pixel before the tile.
-    let (y0, x0) = (tile_y * TILE, tile_x * TILE);
     let inside = y0 >= 1 && x0 >= 1 && y0 + PATCH - 1 <= height && x0 + PATCH - 1 <= width;
     if inside {
         let mut patch = Patch {
@@ -351,7 +458,7 @@ pub(super) fn gather(
         for i in 0..PATCH {
             patch.rows[i] = plane
                 .as_ptr()
-                .wrapping_add(((y0 + i - 1) >> shift) * columns * LANES);
+                .wrapping_add(slot((y0 + i - 1) >> shift, source.kept) * columns * LANES);
             patch.columns[i] = ((x0 + i - 1) >> shift) * LANES;
         }
         return patch;
@@ -361,7 +468,8 @@ pub(super) fn gather(
         for j in 0..PATCH {
             let (y, x) = (y0 + i, x0 + j);
             if (1..=height).contains(&y) && (1..=width).contains(&x) {
-                let from = (((y - 1) >> shift) * columns + ((x - 1) >> shift)) * LANES;
+                let row = slot((y - 1) >> shift, source.kept);
+                let from = (row * columns + ((x - 1) >> shift)) * LANES;
                 edge[(i * PATCH + j) * LANES..][..LANES]
                     .copy_from_slice(&plane[from..from + LANES]);
             }
@@ -384,10 +492,12 @@ struct Group<'a, 'b> {
     tiles: Range<usize>,
     sources: &'a [SourceBlock<'a>],
     filters: &'a [f32],
+    grid: Grid,
+    /// Blocks of outputs in a panel, and the panels that are made.
     panel: usize,
+    panels: Range<usize>,
     ends: &'a [(Shared<'b>, OutPlane, usize)],
-    bias: Option<BiasAt>,
-    relu: bool,
+    last: Last,
     v: &'a mut Buffer,
     m: &'a mut Buffer,
 }
@@ -400,15 +510,15 @@ impl Job for Group<'_, '_> {
         let n = self.tiles.len();
         let words = s.factor_words();
         let v_stride = position_stride(self.sources.len() * n, words);
-        let m_stride = position_stride(self.ends.len() * n, LANES);
+        let m_stride = position_stride(self.panels.len() * self.panel * n, LANES);
         self.v.reserve(POSITIONS * v_stride);
         self.m.reserve(POSITIONS * m_stride);
-        let size = [self.conv.height, self.conv.width];
-        let grid = self.conv.tiles();
+        let grid = self.grid;
+        let size = [grid.seen, self.conv.width];
         let mut edge = [0.0; PATCH * PATCH * LANES];
         for (block, source) in self.sources.iter().enumerate() {
             for (i, tile) in self.tiles.clone().enumerate() {
-                let patch = gather(source, size, place(tile, grid), &mut edge);
+                let patch = gather(source, size, grid.place(tile), &mut edge);
                 // SAFETY: the patch lies in its plane or in `edge`; V was made large enough.
                 unsafe {
                     let values = transform::patch(s, &patch);
@@ -422,11 +532,14 @@ impl Job for Group<'_, '_> {
             }
         }
         self.multiply(s, n, v_stride, m_stride);
-        for (block, end) in self.ends.iter().enumerate() {
-            // SAFETY: the bias has a value for every output channel.
-            let bias = self
-                .bias
-                .map_or(s.zero(), |b| unsafe { s.load(b.0.add(block * LANES)) });
+        let first = self.panels.start * self.panel;
+        let made = &self.ends[first..self.panels.end * self.panel];
+        for (block, end) in made.iter().enumerate() {
+            let bias = match self.last.bias {
+                // SAFETY: the bias has a value for every output channel.
+                Some(BiasAt(bias)) => unsafe { s.load(bias.add((first + block) * LANES)) },
+                None => s.zero(),
+            };
             for (i, tile) in self.tiles.clone().enumerate() {
                 // SAFETY: M was made large enough and is filled.
                 let mut y = unsafe {
@@ -435,13 +548,13 @@ impl Job for Group<'_, '_> {
                 for row in &mut y {
                     for value in row {
                         *value = s.add(*value, bias);
-                        if self.relu {
+                        if self.last.relu {
                             *value = s.max(*value, s.zero());
                         }
                     }
                 }
-                // SAFETY: tiles do not overlap and every tile is in one group.
-                unsafe { write(s, &y, end, size, place(tile, grid)) };
+                // SAFETY: tiles do not overlap, and a tile's block of outputs is made by one task.
+                unsafe { write(s, &y, end, [grid.made, self.conv.width], grid.place(tile)) };
             }
         }
     }
@@ -458,15 +571,15 @@ impl Group<'_, '_> {
         let words = s.factor_words();
         let panel_len = c_blocks * words * self.panel * LANES;
         for position in 0..POSITIONS {
-            for p in 0..panels {
+            for (made, p) in self.panels.clone().enumerate() {
                 let u = self.filters[(position * panels + p) * panel_len..][..panel_len].as_ptr();
                 for run in 0..runs {
                     let (first, end) = (run * n / runs, (run + 1) * n / runs);
-                    // SAFETY: V holds `c_blocks x n` and M `ends x n` vectors per position; the
+                    // SAFETY: V holds `c_blocks x n` and M `panels x panel x n` vectors per position; the
                     // kernel for `end - first` tiles touches those tiles of this panel only.
                     unsafe {
                         let v = self.v.as_ptr().add(position * v_stride + first * words);
-                        let m_at = position * m_stride + (p * self.panel * n + first) * LANES;
+                        let m_at = position * m_stride + (made * self.panel * n + first) * LANES;
                         let m = self.m.as_ptr().add(m_at).cast_mut();
                         kernels[end - first - 1](v, n * words, c_blocks, u, m, n * LANES);
                     }
@@ -486,14 +599,15 @@ unsafe fn write<S: Simd>(
     y: &[[S::V; TILE]; TILE],
     (out, plane, block): &(Shared, OutPlane, usize),
     [height, width]: [usize; 2],
-    [image, tile_y, tile_x]: [usize; 3],
+    [image, top, left]: [usize; 3],
 ) {
     let shift = usize::from(plane.upsampled);
     let (rows, columns) = (height >> shift, width >> shift);
     let side = TILE >> shift;
-    let (y0, x0) = (tile_y * side, tile_x * side);
-    let start = (image * plane.blocks + block) * rows * columns;
+    let (y0, x0) = (top >> shift, left >> shift);
+    let start = (image * plane.blocks + block) * plane.kept;
     for i in 0..side.min(rows - y0) {
+        let row = (start + slot(y0 + i, plane.kept)) * columns;
         for j in 0..side.min(columns - x0) {
             let mut value = if plane.upsampled {
                 // Each low-resolution pixel was read four times.
@@ -502,7 +616,7 @@ unsafe fn write<S: Simd>(
             } else {
                 y[i][j]
             };
-            let at = (start + (y0 + i) * columns + x0 + j) * LANES;
+            let at = (row + x0 + j) * LANES;
             // SAFETY: inside the output, whose size was checked; the mask has the same size.
             unsafe {
                 if plane.accumulate {

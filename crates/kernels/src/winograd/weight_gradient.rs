@@ -1,6 +1,6 @@
 //! The gradient of the filters: products of transformed patches and transformed output gradients.
 
-use super::conv::{Conv, SourceBlock, gather, place, position_stride, source_blocks};
+use super::conv::{Conv, SourceBlock, gather, position_stride, source_blocks};
 use super::transform;
 use super::{PATCH, POSITIONS, TILE};
 use crate::blocked::{LANES, blocks};
@@ -40,14 +40,15 @@ impl Conv {
         d_filters: &mut [f32],
         scratch: &mut Scratch,
     ) {
-        self.check_inputs(inputs);
+        let inputs = self.whole(inputs);
+        self.check_inputs(&inputs);
         assert_eq!(
             d_out.len(),
             self.output_len(),
             "output gradient has another size"
         );
         let k_blocks = blocks(self.outputs);
-        let sources = source_blocks(&self.parts, inputs);
+        let sources = source_blocks(&self.parts, &inputs);
         let bank = self.filters();
         scratch.products.reserve(bank.transformed_len());
         let products = &mut scratch.products[..bank.transformed_len()];
@@ -133,7 +134,7 @@ impl Tiles for Patches<'_> {
     #[inline(always)]
     fn transformed<S: Simd>(&self, s: S, index: usize) -> [[S::V; PATCH]; PATCH] {
         let mut edge = [0.0; PATCH * PATCH * LANES];
-        let at = place(index, self.conv.tiles());
+        let at = self.conv.grid().place(index);
         let patch = gather(
             self.source,
             [self.conv.height, self.conv.width],
@@ -156,12 +157,12 @@ impl Tiles for OutputTiles<'_> {
     #[inline(always)]
     fn transformed<S: Simd>(&self, s: S, index: usize) -> [[S::V; PATCH]; PATCH] {
         let (height, width) = (self.conv.height, self.conv.width);
-        let [image, tile_y, tile_x] = place(index, self.conv.tiles());
+        let [image, y0, x0] = self.conv.grid().place(index);
         let plane = (image * blocks(self.conv.outputs) + self.block) * height * width * LANES;
         let mut y = [[s.zero(); TILE]; TILE];
-        for dy in 0..TILE.min(height - tile_y * TILE) {
-            for dx in 0..TILE.min(width - tile_x * TILE) {
-                let at = (tile_y * TILE + dy) * width + tile_x * TILE + dx;
+        for dy in 0..TILE.min(height - y0) {
+            for dx in 0..TILE.min(width - x0) {
+                let at = (y0 + dy) * width + x0 + dx;
                 // SAFETY: a pixel of the image; the size of `d_out` was checked.
                 y[dy][dx] = unsafe { s.load(self.d_out.as_ptr().add(plane + at * LANES)) };
             }

@@ -1,0 +1,270 @@
+//! The order in which a prediction makes its rows, so that only few of them are held at a time.
+//!
+//! A convolution needs its input one row further than its output, so a network can be run like a pipeline:
+//! as soon as an array has enough rows for a band of the next one, that is made, and rows that nobody will
+//! read again are given up. The large early arrays then pass through the caches, and skips are held only as
+//! long as the path below them takes to answer (about the network's reach), whatever the image's height.
+//!
+//! Bands depend on the image's size alone, not on the threads, so neither do results. They differ from those
+//! of one pass over the whole image in the last bits: Winograd's tiles begin where a band begins.
+
+use crate::plan::{Input, Plan, Step};
+use std::ops::Range;
+
+/// Rows that a convolution makes at once are a multiple of this, the side of a tile, but for the first and
+/// the last: with the first band a convolution falls one row behind its input, and stays there.
+const TILE: usize = 4;
+/// Tiles in a band: enough for all threads to have several groups of them ...
+const TILES: usize = 512;
+/// ... but half as many for each halving of the image beyond this level: deep arrays are small, and a band
+/// of them stands for so many rows of the image that the skips above would fill memory meanwhile.
+const FULL_LEVEL: usize = 2;
+
+/// Who makes rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Maker {
+    /// Rows of the image are laid out as value 0.
+    Input,
+    /// A step of the plan, by its index.
+    Step(usize),
+    /// Rows of logits leave.
+    Output,
+}
+
+/// One piece of work: `rows` of what the maker writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Band {
+    pub(crate) maker: Maker,
+    pub(crate) rows: Range<usize>,
+}
+
+/// All bands of an image in order, and how many rows of every value are held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Schedule {
+    pub(crate) bands: Vec<Band>,
+    pub(crate) kept: Vec<usize>,
+}
+
+impl Schedule {
+    /// For an image of `height` x `width` pixels, multiples of the network's.
+    pub(crate) fn new(plan: &Plan, height: usize, width: usize) -> Self {
+        Self::with_tiles(plan, height, width, |level| {
+            TILES >> level.saturating_sub(FULL_LEVEL)
+        })
+    }
+
+    /// With bands of at least `tiles(level)` tiles; everything in one piece if that is the whole image.
+    pub(crate) fn with_tiles(
+        plan: &Plan,
+        height: usize,
+        width: usize,
+        tiles: impl Fn(usize) -> usize,
+    ) -> Self {
+        let band = |level: usize| {
+            let columns = (width >> level).div_ceil(TILE);
+            TILE * tiles(level).div_ceil(columns)
+        };
+        let mut state = State::new(plan, height);
+        let mut bands = Vec::new();
+        // The deepest work that can be done is done first: what it reads is held no longer than needed.
+        while let Some((maker, rows)) = state.next(&band) {
+            state.make(maker, rows.end);
+            bands.push(Band { maker, rows });
+        }
+        Self {
+            bands,
+            kept: state.kept,
+        }
+    }
+}
+
+/// How far everything is.
+struct State<'a> {
+    plan: &'a Plan,
+    heights: Vec<usize>,
+    /// Rows of each value that are made.
+    made: Vec<usize>,
+    /// Rows of logits that have left.
+    left: usize,
+    kept: Vec<usize>,
+}
+
+impl<'a> State<'a> {
+    fn new(plan: &'a Plan, height: usize) -> Self {
+        let heights: Vec<usize> = plan.values.iter().map(|v| height >> v.level).collect();
+        Self {
+            plan,
+            made: vec![0; heights.len()],
+            kept: vec![0; heights.len()],
+            heights,
+            left: 0,
+        }
+    }
+
+    fn next(&self, band: &impl Fn(usize) -> usize) -> Option<(Maker, Range<usize>)> {
+        let logits = self.plan.logits;
+        if self.left < self.made[logits] {
+            return Some((Maker::Output, self.left..self.made[logits]));
+        }
+        for step in (0..self.plan.steps.len()).rev() {
+            let to = self.plan.steps[step].to();
+            let (done, ready) = (self.made[to], self.ready(step));
+            let size = band(self.plan.values[to].level);
+            let finished = ready == self.heights[to];
+            // Pools wait for a whole band. What follows them takes whatever has come: waiting again at every
+            // step would delay the end by a band each.
+            let rows = match &self.plan.steps[step] {
+                Step::MaxPool { .. } if ready < done + size && !finished => 0,
+                Step::MaxPool { .. } => ready - done,
+                Step::Conv(_) if done == 0 || (finished && ready <= done + size) => {
+                    size.min(ready - done)
+                }
+                Step::Conv(_) => size.min(ready - done) / TILE * TILE,
+            };
+            if rows > 0 {
+                return Some((Maker::Step(step), done..done + rows));
+            }
+        }
+        let (done, height) = (self.made[0], self.heights[0]);
+        (done < height).then(|| (Maker::Input, done..height.min(done + band(0))))
+    }
+
+    /// Rows of its output that a step could have made by now.
+    fn ready(&self, step: usize) -> usize {
+        match &self.plan.steps[step] {
+            Step::MaxPool { from, .. } => self.made[*from] / 2,
+            Step::Conv(conv) => {
+                let from = |input: &Input| {
+                    let made = self.made[input.value];
+                    if made == self.heights[input.value] {
+                        return self.heights[conv.to];
+                    }
+                    // The row after the last one is seen too.
+                    (made << usize::from(input.upsampled)).saturating_sub(1)
+                };
+                conv.inputs.iter().map(from).min().unwrap_or(0)
+            }
+        }
+    }
+
+    /// Notes that `maker` has made its rows up to `end`.
+    fn make(&mut self, maker: Maker, end: usize) {
+        let value = match maker {
+            Maker::Output => {
+                self.left = end;
+                return;
+            }
+            Maker::Input => 0,
+            Maker::Step(step) => self.plan.steps[step].to(),
+        };
+        self.made[value] = end;
+        let held = end - self.first_needed(value).min(end);
+        self.kept[value] = self.kept[value].max(held);
+    }
+
+    /// The first row of a value that is still to be read.
+    fn first_needed(&self, value: usize) -> usize {
+        let readers = self.plan.steps.iter().filter_map(|step| match step {
+            Step::MaxPool { from, to } => (*from == value).then(|| 2 * self.made[*to]),
+            Step::Conv(conv) => {
+                let done = self.made[conv.to];
+                if done == self.heights[conv.to] {
+                    return None;
+                }
+                let reads = conv.inputs.iter().filter(|input| input.value == value);
+                // The row before the first one is seen too.
+                reads
+                    .map(|input| done.saturating_sub(1) >> usize::from(input.upsampled))
+                    .min()
+            }
+        });
+        let out = (value == self.plan.logits).then_some(self.left);
+        readers.chain(out).min().unwrap_or(usize::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Encoder, Graph, UnetSpec};
+
+    fn plan() -> Plan {
+        Plan::new(&Graph::unet(&UnetSpec::new(Encoder::Vgg16, 0.25, 3)).unwrap())
+    }
+
+    /// Walks a schedule and checks every band against what is held at that moment.
+    fn check(plan: &Plan, schedule: &Schedule, height: usize) {
+        let mut state = State::new(plan, height);
+        for Band { maker, rows } in &schedule.bands {
+            if let Maker::Step(step) = maker {
+                let to = plan.steps[*step].to();
+                assert_eq!(rows.start, state.made[to], "rows are made in order");
+                assert!(
+                    rows.end <= state.ready(*step),
+                    "{maker:?} {rows:?} is made too early"
+                );
+            }
+            state.make(*maker, rows.end);
+        }
+        assert_eq!(state.made, state.heights, "every row is made");
+        assert_eq!(state.left, height, "every row leaves");
+        for (value, &kept) in schedule.kept.iter().enumerate() {
+            assert!(
+                state.kept[value] <= kept,
+                "value {value} is overwritten while it is needed"
+            );
+        }
+    }
+
+    #[test]
+    fn every_row_is_made_once_in_order_from_rows_that_are_held() {
+        let plan = plan();
+        for (height, width) in [(32, 32), (96, 64), (640, 640), (2176, 2176), (64, 1024)] {
+            check(&plan, &Schedule::new(&plan, height, width), height);
+            for tiles in [1, 40, usize::MAX / 8] {
+                check(
+                    &plan,
+                    &Schedule::with_tiles(&plan, height, width, |_| tiles),
+                    height,
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_held_does_not_grow_with_the_height() {
+        let plan = plan();
+        let kept = |height| Schedule::new(&plan, height, 2176).kept;
+        let (tall, taller) = (kept(4352), kept(8704));
+        assert_eq!(tall, taller);
+        // The skip at half resolution is the largest array of all; 2,176 rows of it would be 1088.
+        assert!(tall.iter().max().unwrap() < &700, "{tall:?}");
+    }
+}
+#[cfg(test)]
+mod show {
+    use super::*;
+    use crate::{Encoder, Graph, UnetSpec};
+    #[test]
+    fn show() {
+        let plan = Plan::new(&Graph::unet(&UnetSpec::new(Encoder::Vgg16, 1.0, 3)).unwrap());
+        for side in [640, 2176] {
+            let s = Schedule::new(&plan, side, side);
+            let mut total = 0;
+            for (v, k) in plan.values.iter().zip(&s.kept) {
+                let b = k * (side >> v.level) * v.channels.div_ceil(16) * 64;
+                total += b;
+                println!(
+                    "{} ch {} level {} kept {} of {}: {} MB",
+                    side,
+                    v.channels,
+                    v.level,
+                    k,
+                    side >> v.level,
+                    b >> 20
+                );
+            }
+            println!("total {} MB, {} bands", total >> 20, s.bands.len());
+        }
+    }
+}
