@@ -18,7 +18,7 @@ const TILE: usize = 4;
 const TILES: usize = 512;
 /// ... but half as many for each halving of the image beyond this level: deep arrays are small, and a band
 /// of them stands for so many rows of the image that the skips above would fill memory meanwhile.
-const FULL_LEVEL: usize = 2;
+const FULL_LEVEL: usize = 1;
 
 /// Who makes rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -238,33 +238,6 @@ mod tests {
         let (tall, taller) = (kept(4352), kept(8704));
         assert_eq!(tall, taller);
         // The skip at half resolution is the largest array of all; 2,176 rows of it would be 1088.
-        assert!(tall.iter().max().unwrap() < &700, "{tall:?}");
-    }
-}
-#[cfg(test)]
-mod show {
-    use super::*;
-    use crate::{Encoder, Graph, UnetSpec};
-    #[test]
-    fn show() {
-        let plan = Plan::new(&Graph::unet(&UnetSpec::new(Encoder::Vgg16, 1.0, 3)).unwrap());
-        for side in [640, 2176] {
-            let s = Schedule::new(&plan, side, side);
-            let mut total = 0;
-            for (v, k) in plan.values.iter().zip(&s.kept) {
-                let b = k * (side >> v.level) * v.channels.div_ceil(16) * 64;
-                total += b;
-                println!(
-                    "{} ch {} level {} kept {} of {}: {} MB",
-                    side,
-                    v.channels,
-                    v.level,
-                    k,
-                    side >> v.level,
-                    b >> 20
-                );
-            }
-            println!("total {} MB, {} bands", total >> 20, s.bands.len());
-        }
+        assert!(tall.iter().max().unwrap() < &400, "{tall:?}");
     }
 }

@@ -102,9 +102,20 @@ impl CpuPredictor {
         let shapes = self.shapes(height, width);
         self.reserve(&shapes, schedule);
         let mut logits = vec![0.0; self.classes * height * width];
-        for band in &schedule.bands {
-            self.run(band, &shapes, &schedule.kept, input, &mut logits);
-        }
+        let mut values = std::mem::take(&mut self.values);
+        self.workers.run(|| {
+            for band in &schedule.bands {
+                self.run(
+                    band,
+                    &shapes,
+                    &schedule.kept,
+                    input,
+                    &mut values,
+                    &mut logits,
+                );
+            }
+        });
+        self.values = values;
         logits
     }
 
@@ -122,31 +133,32 @@ impl CpuPredictor {
     }
 
     fn run(
-        &mut self,
+        &self,
         band: &Band,
         shapes: &[Blocked],
         kept: &[usize],
         input: &[f32],
+        values: &mut [Buffer],
         logits: &mut [f32],
     ) {
         let rows = band.rows.clone();
         let step = match band.maker {
             Maker::Input => {
-                let to = write(&mut self.values[0], kept[0]);
+                let to = write(&mut values[0], kept[0]);
                 return shapes[0].pack_rows(&self.workers, input, to, rows);
             }
             Maker::Output => {
                 let last = self.plan.logits;
-                let from = read(&self.values[last], kept[last]);
+                let from = read(&values[last], kept[last]);
                 return shapes[last].unpack_rows(&self.workers, from, logits, rows);
             }
             Maker::Step(step) => step,
         };
         let to = self.plan.steps[step].to();
         // Taken out while it is written, so that the others can be read.
-        let mut out = std::mem::take(&mut self.values[to]);
+        let mut out = std::mem::take(&mut values[to]);
         let target = write(&mut out, kept[to]);
-        let value = |id: usize| read(&self.values[id], kept[id]);
+        let value = |id: usize| read(&values[id], kept[id]);
         match (&self.plan.steps[step], &self.layers[step]) {
             (Step::Conv(step), Some(layer)) => {
                 let inputs: Vec<Rows> = step.inputs.iter().map(|i| value(i.value)).collect();
@@ -164,7 +176,7 @@ impl CpuPredictor {
             }
             (Step::Conv(_), None) => unreachable!("every convolution has its filters"),
         }
-        self.values[to] = out;
+        values[to] = out;
     }
 
     /// Bytes a prediction of this size needs beside the input: rows that are held, filters, logits.

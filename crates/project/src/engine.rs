@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use stainfree_image::{Dataset, Field, Image, Plane};
-use stainfree_network::model::Model;
+use stainfree_network::model::{Model, ModelInfo};
 use stainfree_network::tiles::{TileError, TileOptions, cut_margin, predict_image};
 use stainfree_network::{CpuPredictor, Isa, Precision};
 use stainfree_objects::{CleanUp, NUCLEUS, nuclei_from_prediction};
@@ -18,9 +18,9 @@ pub(crate) const DEFAULT_MEMORY: usize = 4 << 30;
 /// What the program takes beside images and network: code, threads, tables.
 const BASE: usize = 64 << 20;
 
-/// A loaded model and its predictor.
+/// A loaded model: what is known about it, and its predictor, which holds its numbers.
 pub(crate) struct Engine {
-    pub(crate) model: Model,
+    pub(crate) info: ModelInfo,
     pub(crate) hash: String,
     channels: Option<InputChannels>,
     predictor: CpuPredictor,
@@ -74,7 +74,7 @@ impl Engine {
         };
         Ok(Self {
             hash: model.hash(),
-            model,
+            info: model.info,
             channels,
             predictor,
             options,
@@ -151,8 +151,8 @@ impl Engine {
         };
         let (height, width) = planes[0].size();
         let pixels = height * width;
-        let classes = self.model.graph.classes();
-        let expected = self.model.info.input.planes;
+        let classes = self.predictor.classes();
+        let expected = self.info.input.planes;
         // A model of one plane reads the middle one of a stack.
         let planes: Vec<&Plane> = match (expected, planes.len()) {
             (1, 3) => vec![&planes[1]],
@@ -163,13 +163,7 @@ impl Engine {
             * pixels
             * (2 * planes.len() + 3 + 2 * classes + 2)
             * if self.options.flips { 2 } else { 1 };
-        let weights: usize = self
-            .model
-            .parameters
-            .iter()
-            .map(|tensor| 8 * tensor.data.len())
-            .sum();
-        let beside = images + weights + BASE;
+        let beside = images + BASE;
         self.options.memory = Some(self.memory.saturating_sub(beside).max(1));
         if matches!(self.remark, Remark::None)
             && let Some(cut) = cut_margin(&self.predictor, &self.options, height, width)
@@ -186,8 +180,8 @@ impl Engine {
 
         let full_range = planes[0].full_range().unwrap_or(1.0);
         let raw: Vec<Image<f32>> = planes.iter().map(|plane| plane.to_f32()).collect();
-        let input = network_input(&self.model.info.input, &raw, full_range)
-            .map_err(|error| fail(&error))?;
+        let input =
+            network_input(&self.info.input, &raw, full_range).map_err(|error| fail(&error))?;
         drop(raw);
         let all = predict_image(&mut self.predictor, &input, height, width, &self.options)
             .map_err(|TileError::Memory { needed, .. }| {
@@ -198,14 +192,10 @@ impl Engine {
                 ))
             })?;
         drop(input);
-        let probabilities: Vec<Image<f32>> = all
-            .chunks_exact(pixels.max(1))
-            .map(|plane| Image::new(height, width, plane.to_vec()))
-            .collect();
-        drop(all);
+        let probabilities = planes_of(all, classes, height, width);
         let classes = evaluate::largest(&probabilities);
         let mask = classes.map(|&class| class == NUCLEUS);
-        let pixel_um = field.pixel_um.or(self.model.info.pixel_um);
+        let pixel_um = field.pixel_um.or(self.info.pixel_um);
         let nuclei = nuclei_from_prediction(&mask, pixel_um, &CleanUp::default())
             .map_err(|error| fail(&error))?;
         Ok(FieldPrediction {
@@ -215,6 +205,18 @@ impl Engine {
             count: nuclei.count,
         })
     }
+}
+
+/// `[class][y][x]` as one image a class; never more than one of them in memory twice.
+fn planes_of(mut all: Vec<f32>, classes: usize, height: usize, width: usize) -> Vec<Image<f32>> {
+    let mut planes = Vec::with_capacity(classes);
+    for class in (0..classes).rev() {
+        let plane = all.split_off(class * height * width);
+        all.shrink_to_fit();
+        planes.push(Image::new(height, width, plane));
+    }
+    planes.reverse();
+    planes
 }
 
 /// As `--memory` takes it, rounded up.

@@ -107,7 +107,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
         let path = options.out.join(folder);
         std::fs::create_dir_all(&path).map_err(|error| ProjectError::write(&path, &error))?;
     }
-    let mut table = Table::open(&options.out.join(FILE_NAME), &engine.model.info.classes);
+    let mut table = Table::open(&options.out.join(FILE_NAME), &engine.info.classes);
     let mut predicted = Predicted {
         failed,
         ..Predicted::default()
@@ -180,7 +180,7 @@ fn unique_names(work: &[(&Field, Brightfield)], sets: &[Dataset]) -> Result<(), 
 }
 
 fn remark_on_pixel_size(engine: &Engine, work: &[(&Field, Brightfield)], job: &Job) {
-    let Some(trained) = engine.model.info.pixel_um else {
+    let Some(trained) = engine.info.pixel_um else {
         return;
     };
     let other = work.iter().find_map(|(field, _)| {
@@ -282,7 +282,7 @@ fn one_field(
         let shown = planes[planes.len() / 2].to_f32();
         write::png_rgb(
             &path,
-            &pictures::overlay(&shown, &found.classes, &engine.model.info.classes)?,
+            &pictures::overlay(&shown, &found.classes, &engine.info.classes)?,
         )?;
     }
     Ok(found)

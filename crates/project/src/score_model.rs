@@ -63,11 +63,11 @@ pub fn evaluate_model(
         options.precision,
     )?;
     let classes = &study.config().truth.classes;
-    if engine.model.info.classes != *classes {
+    if engine.info.classes != *classes {
         return Err(ProjectError::Failed(format!(
             "the model `{}` knows the classes {} and the study has {}; train it again",
             options.model,
-            engine.model.info.classes.join(", "),
+            engine.info.classes.join(", "),
             classes.join(", ")
         )));
     }

@@ -66,7 +66,6 @@ impl Bench {
         let encoder = Encoder::parse(&self.encoder)
             .ok_or_else(|| UsageError(format!("no encoder is called `{}`", self.encoder)))?;
         let graph = Graph::unet(&UnetSpec::new(encoder, self.width, 3))?;
-        let parameters = Parameters::initialise(&graph, 1);
         let isa = Isa::choose(super::precision(&self.precision)?).map_err(anyhow::Error::msg)?;
         let (predict, train) = match (self.predict, self.train) {
             (None, None) => (Some(USUAL_SIDE), Some(USUAL_SIDE)),
@@ -88,13 +87,17 @@ impl Bench {
         let mut runs = Vec::new();
         if let Some(side) = predict {
             let padded = side.next_multiple_of(graph.multiple());
+            let parameters = Parameters::initialise(&graph, 1);
             let mut predictor = CpuPredictor::new(&graph, &parameters, context.threads, isa);
+            // As `predict` does: the predictor has all it needs.
+            drop(parameters);
             let input = pixels(3 * padded * padded);
             let seconds = self.time(context, || drop(predictor.probabilities(&input, padded, padded)))?;
             runs.push(self.entry("predict", side, 1, context, &seconds));
         }
         if let Some(side) = train {
             let side = side.next_multiple_of(graph.multiple());
+            let parameters = Parameters::initialise(&graph, 1);
             let mut trainer = CpuTrainer::new(&graph, &parameters, [self.batch, side, side], context.threads, isa);
             let input = pixels(self.batch * 3 * side * side);
             let gradient = pixels(self.batch * graph.classes() * side * side);
