@@ -13,6 +13,7 @@ pub mod loss;
 pub mod model;
 pub mod optimiser;
 pub mod parameters;
+mod places;
 mod plan;
 pub mod predictor;
 pub mod random;

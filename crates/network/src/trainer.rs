@@ -11,6 +11,7 @@ mod layer;
 
 use crate::graph::{Graph, ParameterKind};
 use crate::parameters::{Parameters, Tensor};
+use crate::places::{self, Places};
 use crate::plan::{Plan, Step, ValueId};
 use layer::{ConvLayer, NormLayer, Which};
 use stainfree_kernels::adam::Step as AdamNumbers;
@@ -18,6 +19,7 @@ use stainfree_kernels::max_pool::{self, Merge};
 use stainfree_kernels::winograd::{Scratch, Sink};
 use stainfree_kernels::{Blocked, Buffer, Isa, Workers};
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// The numbers of one Adam step (Keras' convention, see [`stainfree_kernels::adam`]).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -59,8 +61,9 @@ pub struct CpuTrainer {
     /// Every value of the last forward pass.
     values: Vec<Buffer>,
     planar_logits: Vec<f32>,
-    /// Gradient buffers that are free, by length.
-    free: HashMap<usize, Vec<Buffer>>,
+    /// Gradients of all values, and where each lies: they come and go in a known order.
+    gradients: Buffer,
+    places: Vec<Range<usize>>,
     /// Transformed filters of the layer at hand.
     filters: Buffer,
     scratch: Scratch,
@@ -103,7 +106,7 @@ impl CpuTrainer {
                 width: width >> v.level,
             })
             .collect();
-        let layers = plan
+        let layers: Vec<Layer> = plan
             .steps
             .into_iter()
             .map(|step| match step {
@@ -111,6 +114,7 @@ impl CpuTrainer {
                 Step::MaxPool { from, to } => Layer::MaxPool { from, to },
             })
             .collect();
+        let (places, size) = gradient_places(&layers, &shapes, plan.logits);
         let mut trainer = Self {
             graph: graph.clone(),
             isa,
@@ -122,7 +126,8 @@ impl CpuTrainer {
             readers: plan.values.iter().map(|v| v.readers).collect(),
             bare_relu: plan.values.iter().map(|v| v.bare_relu).collect(),
             logits: plan.logits,
-            free: HashMap::new(),
+            gradients: Buffer::zeros(size),
+            places,
             filters: Buffer::default(),
             scratch: Scratch::default(),
             // Keras' momentum 0.99 is the weight of the old average.
@@ -183,80 +188,69 @@ impl CpuTrainer {
     /// # Panics
     /// If `d_logits` has another size than the logits.
     pub fn backward(&mut self, d_logits: &[f32]) {
-        let mut gradients: Vec<Option<Buffer>> = self.values.iter().map(|_| None).collect();
+        let Self {
+            isa,
+            workers,
+            layers,
+            shapes,
+            values,
+            gradients,
+            places,
+            ..
+        } = self;
         let mut left = self.readers.clone();
-        let shape = self.shapes[self.logits];
-        let mut start = take(&mut self.free, shape.len());
-        shape.pack(&self.workers, d_logits, &mut start);
-        gradients[self.logits] = Some(start);
-        for layer in self.layers.iter_mut().rev() {
-            let to = match layer {
-                Layer::Conv(layer) => layer.step.to,
-                Layer::MaxPool { to, .. } => *to,
+        let logits = self.logits;
+        shapes[logits].pack(workers, d_logits, &mut gradients[places[logits].clone()]);
+        // Whether a value's gradient holds something already.
+        let mut begun = vec![false; values.len()];
+        for layer in layers.iter_mut().rev() {
+            let mut reach = |value: usize| {
+                left[value] -= 1;
+                let accumulate = std::mem::replace(&mut begun[value], true);
+                // The last gradient to arrive is cut off where the ReLU was.
+                (accumulate, left[value] == 0 && self.bare_relu[value])
             };
-            let mut d_out = gradients[to]
-                .take()
-                .expect("every value reaches the output");
             match layer {
                 Layer::Conv(layer) => {
-                    layer.own_gradients(
-                        self.isa,
-                        &self.workers,
-                        &self.values,
-                        &self.shapes,
-                        &mut d_out,
-                        &mut self.scratch,
-                    );
-                    if layer.step.inputs[0].value != 0 {
-                        layer.bank.transform_turned(
-                            &self.workers,
-                            &layer.weight.values,
-                            &mut self.filters,
-                        );
-                        let mut targets = Vec::new();
-                        for input in &layer.step.inputs {
-                            let existing = gradients[input.value].take();
-                            let accumulate = existing.is_some();
-                            let len = self.shapes[input.value].len();
-                            let data = existing.unwrap_or_else(|| take(&mut self.free, len));
-                            left[input.value] -= 1;
-                            let masked = left[input.value] == 0 && self.bare_relu[input.value];
-                            let mask = masked.then(|| &self.values[input.value][..]);
-                            targets.push((input.value, data, accumulate, mask));
-                        }
-                        let mut sinks: Vec<Sink> = targets
-                            .iter_mut()
-                            .map(|(_, data, accumulate, mask)| Sink {
-                                data,
-                                accumulate: *accumulate,
-                                mask: *mask,
-                            })
-                            .collect();
-                        layer
-                            .conv
-                            .input_gradient(&self.workers, &d_out, &self.filters, &mut sinks);
-                        for (value, data, ..) in targets {
-                            gradients[value] = Some(data);
-                        }
+                    let d_out = &mut gradients[places[layer.step.to].clone()];
+                    layer.own_gradients(*isa, workers, values, shapes, d_out, &mut self.scratch);
+                    if layer.step.inputs[0].value == 0 {
+                        continue;
                     }
+                    let (bank, weights) = (&layer.bank, &layer.weight.values);
+                    bank.transform_turned(workers, weights, &mut self.filters);
+                    let involved = std::iter::once(layer.step.to)
+                        .chain(layer.step.inputs.iter().map(|input| input.value));
+                    let involved: Vec<_> = involved.map(|value| places[value].clone()).collect();
+                    let mut parts = places::parts(gradients, &involved).into_iter();
+                    let d_out = parts.next().expect("the output is one of them");
+                    let mut sinks: Vec<Sink> = parts
+                        .zip(&layer.step.inputs)
+                        .map(|(data, input)| {
+                            let (accumulate, masked) = reach(input.value);
+                            let mask = masked.then(|| &values[input.value][..]);
+                            Sink {
+                                data,
+                                accumulate,
+                                mask,
+                            }
+                        })
+                        .collect();
+                    let conv = &layer.conv;
+                    conv.input_gradient(workers, d_out, &self.filters, &mut sinks);
                 }
-                Layer::MaxPool { from, .. } => {
-                    let from = *from;
-                    let existing = gradients[from].take();
-                    let accumulate = existing.is_some();
-                    let mut data =
-                        existing.unwrap_or_else(|| take(&mut self.free, self.shapes[from].len()));
-                    left[from] -= 1;
-                    let merge = Merge {
-                        accumulate,
-                        relu: left[from] == 0 && self.bare_relu[from],
+                Layer::MaxPool { from, to } => {
+                    let involved = [places[*to].clone(), places[*from].clone()];
+                    let mut parts = places::parts(gradients, &involved);
+                    let (accumulate, relu) = reach(*from);
+                    let merge = Merge { accumulate, relu };
+                    let (x, shape) = (&values[*from], &shapes[*from]);
+                    let [d_out, d_x] = &mut parts[..] else {
+                        unreachable!("there are two of them")
                     };
-                    let (x, shape) = (&self.values[from], &self.shapes[from]);
-                    max_pool::backward(self.isa, &self.workers, shape, x, &d_out, &mut data, merge);
-                    gradients[from] = Some(data);
+                    max_pool::backward(*isa, workers, shape, x, d_out, d_x, merge);
                 }
             }
-            self.free.entry(d_out.len()).or_default().push(d_out);
         }
     }
 
@@ -350,8 +344,7 @@ impl CpuTrainer {
         self.step = state.step;
     }
 
-    /// Bytes held for activations, weights and moments once a step has been taken, estimated from the
-    /// shapes: values, as many gradients again, and four arrays per weight.
+    /// Bytes held for activations, gradients, weights and moments; known before the first step.
     pub fn memory_bytes(&self) -> usize {
         let activations: usize = self.shapes.iter().map(Blocked::len).sum();
         let before: usize = self.norms().map(|n| n.before.len()).sum();
@@ -362,7 +355,8 @@ impl CpuTrainer {
             .map(|l| l.bank.transformed_len())
             .max()
             .unwrap_or(0);
-        size_of::<f32>() * (2 * activations + before + 4 * weights + 2 * filters)
+        let gradients = self.gradients.len();
+        size_of::<f32>() * (activations + before + gradients + 4 * weights + 2 * filters)
     }
 
     fn conv_layers(&self) -> impl Iterator<Item = &ConvLayer> {
@@ -435,9 +429,30 @@ impl CpuTrainer {
     }
 }
 
-/// A buffer of `len` values from those that are free.
-fn take(free: &mut HashMap<usize, Vec<Buffer>>, len: usize) -> Buffer {
-    free.get_mut(&len)
-        .and_then(Vec::pop)
-        .unwrap_or_else(|| Buffer::zeros(len))
+/// Where the gradient of every value lies in one piece of memory, and its size: each is held from the first
+/// reader that sends one back until the layer that made the value has used it.
+fn gradient_places(
+    layers: &[Layer],
+    shapes: &[Blocked],
+    logits: ValueId,
+) -> (Vec<Range<usize>>, usize) {
+    let mut memory = Places::default();
+    let mut places = vec![0..0; shapes.len()];
+    places[logits] = memory.take(shapes[logits].len());
+    for layer in layers.iter().rev() {
+        let (to, reads) = match layer {
+            Layer::Conv(layer) => {
+                let reads = layer.step.inputs.iter().map(|input| input.value);
+                (layer.step.to, reads.filter(|&value| value != 0).collect())
+            }
+            Layer::MaxPool { from, to } => (*to, vec![*from]),
+        };
+        for value in reads {
+            if places[value].is_empty() {
+                places[value] = memory.take(shapes[value].len());
+            }
+        }
+        memory.free(&places[to]);
+    }
+    (places, memory.size())
 }

@@ -228,6 +228,12 @@ impl<'a> Run<'a> {
         let shape = [recipe.batch, recipe.crop, recipe.crop];
         let mut trainer = CpuTrainer::new(job.graph, job.start, shape, job.threads, job.isa);
         trainer.set_batch_norm_momentum(validate::MOMENTUM);
+        observer.message(&format!(
+            "a step on {} crops of {side} x {side} pixels takes {:.2} GiB of memory",
+            recipe.batch,
+            trainer.memory_bytes() as f64 / f64::from(1 << 30),
+            side = recipe.crop
+        ));
         let identity = identity(job);
         let mut progress = Progress {
             identity: identity.clone(),

@@ -106,7 +106,7 @@ impl ConvLayer {
         workers: &Workers,
         values: &[Buffer],
         shapes: &[Blocked],
-        d_out: &mut Buffer,
+        d_out: &mut [f32],
         scratch: &mut Scratch,
     ) {
         let shape = &shapes[self.step.to];
