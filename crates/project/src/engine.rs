@@ -40,15 +40,36 @@ enum Remark {
 }
 
 /// What the network says about a field.
-pub(crate) struct FieldPrediction {
+pub(crate) struct Pixels {
     /// One plane a class.
     pub(crate) probabilities: Vec<Image<f32>>,
     /// Class of the largest probability.
     pub(crate) classes: Image<u8>,
-    /// Nucleus instances.
-    pub(crate) nuclei: Image<u32>,
+}
+
+/// Nucleus instances of a predicted field.
+pub(crate) struct Nuclei {
+    /// 0 is background.
+    pub(crate) labels: Image<u32>,
     /// Their number.
     pub(crate) count: usize,
+}
+
+/// The nuclei among predicted `classes`, cleaned up and parted by shape; `model_um` is the pixel size the model
+/// was trained at, for fields that do not know theirs.
+pub(crate) fn nuclei(
+    field: &Field,
+    classes: &Image<u8>,
+    model_um: Option<f64>,
+) -> Result<Nuclei, ProjectError> {
+    let mask = classes.map(|&class| class == NUCLEUS);
+    let pixel_um = field.pixel_um.or(model_um);
+    let found = nuclei_from_prediction(&mask, pixel_um, &CleanUp::default())
+        .map_err(|error| ProjectError::Failed(format!("field `{}`: {error}", field.name)))?;
+    Ok(Nuclei {
+        labels: found.image,
+        count: found.count,
+    })
 }
 
 impl Engine {
@@ -145,7 +166,7 @@ impl Engine {
         &mut self,
         field: &Field,
         planes: &[Plane],
-    ) -> Result<FieldPrediction, ProjectError> {
+    ) -> Result<Pixels, ProjectError> {
         let fail = |error: &dyn std::fmt::Display| {
             ProjectError::Failed(format!("field `{}`: {error}", field.name))
         };
@@ -194,15 +215,9 @@ impl Engine {
         drop(input);
         let probabilities = planes_of(all, classes, height, width);
         let classes = evaluate::largest(&probabilities);
-        let mask = classes.map(|&class| class == NUCLEUS);
-        let pixel_um = field.pixel_um.or(self.info.pixel_um);
-        let nuclei = nuclei_from_prediction(&mask, pixel_um, &CleanUp::default())
-            .map_err(|error| fail(&error))?;
-        Ok(FieldPrediction {
+        Ok(Pixels {
             probabilities,
             classes,
-            nuclei: nuclei.image,
-            count: nuclei.count,
         })
     }
 }

@@ -13,6 +13,7 @@ mod error;
 pub mod evaluate;
 pub mod fields;
 mod group;
+mod line;
 pub mod names;
 pub mod new;
 mod pictures;

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
-use stainfree_image::{Dataset, Field, ImageError, PlaneRef, write};
+use stainfree_image::{Dataset, Field, Image, ImageError, Plane, PlaneRef, write};
 use stainfree_network::Precision;
 
-use crate::engine::{DEFAULT_MEMORY, Engine, FieldPrediction};
+use crate::engine::{DEFAULT_MEMORY, Engine, Nuclei, Pixels, nuclei};
+use crate::line::three_stages;
 use crate::segment::open_inputs;
 use crate::study::Brightfield;
 use crate::{Job, ProjectError, pictures};
@@ -108,63 +109,156 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
         std::fs::create_dir_all(&path).map_err(|error| ProjectError::write(&path, &error))?;
     }
     let mut table = Table::open(&options.out.join(FILE_NAME), &engine.info.classes);
+    let unopened = failed.len();
     let mut predicted = Predicted {
         failed,
         ..Predicted::default()
     };
     let total = work.len();
-    for (i, (field, brightfield)) in work.iter().enumerate() {
-        if job.cancel.is_stopped() {
-            table.save()?;
-            return Err(ProjectError::Cancelled);
-        }
-        let input = Input::of(field, brightfield, options);
-        if let Some(nuclei) = table
+    let mut todo = Vec::new();
+    for (field, brightfield) in work {
+        let input = Input::of(field, &brightfield, options);
+        let already = table
             .already(&field.name, &engine.hash, &input)
-            .filter(|_| files_exist(field, options))
-        {
-            predicted.skipped += 1;
-            predicted.nuclei += nuclei;
-            job.progress
-                .step(i + 1, total, &format!("{} (done already)", field.name));
+            .filter(|_| files_exist(field, options));
+        let Some(nuclei) = already else {
+            todo.push(Task {
+                field,
+                brightfield,
+                input,
+            });
             continue;
-        }
-        let begun = Instant::now();
-        let result = one_field(&mut engine, field, brightfield, options);
-        if let Some(remark) = engine.take_remark() {
-            job.progress.note(&remark);
-        }
-        match result {
-            Ok(found) => {
-                predicted.done += 1;
-                predicted.nuclei += found.count;
-                table.put_done(
-                    field,
-                    &found,
-                    &engine.hash,
-                    &input,
-                    begun.elapsed().as_secs_f64(),
-                );
-            }
-            // Where one field cannot be written, none can.
-            Err(
-                error
-                @ (ProjectError::Image(ImageError::Write { .. }) | ProjectError::Write { .. }),
-            ) => {
-                return Err(error);
-            }
-            Err(error) => {
-                let sentence = error.to_string();
-                table.put_failed(&field.name, &sentence, &engine.hash, &input);
-                predicted.failed.push(sentence);
-            }
-        }
-        table.save_now_and_then()?;
-        job.progress.step(i + 1, total, &field.name);
+        };
+        predicted.skipped += 1;
+        predicted.nuclei += nuclei;
+        let message = format!("{} (done already)", field.name);
+        job.progress.step(predicted.skipped, total, &message);
     }
+    let desk = Desk {
+        options,
+        hash: engine.hash.clone(),
+        classes: engine.info.classes.clone(),
+        model_um: engine.info.pixel_um,
+    };
+    let mut cancelled = false;
+    let ended = three_stages(
+        &todo,
+        |task| task.brightfield.read(task.field),
+        |task, planes| {
+            cancelled = job.cancel.is_stopped();
+            if cancelled {
+                return None;
+            }
+            let begun = Instant::now();
+            let computed = compute(&mut engine, task.field, planes, options);
+            if let Some(remark) = engine.take_remark() {
+                job.progress.note(&remark);
+            }
+            Some((begun, computed))
+        },
+        |task, (begun, computed)| (begun, computed.and_then(|found| desk.finish(task, found))),
+        |task, (begun, result)| {
+            match result {
+                Ok(found) => {
+                    predicted.done += 1;
+                    predicted.nuclei += found.nuclei.count;
+                    table.put_done(task, &found, &desk, begun.elapsed().as_secs_f64());
+                }
+                // Where one field cannot be written, none can.
+                Err(
+                    error @ (ProjectError::Image(ImageError::Write { .. })
+                    | ProjectError::Write { .. }),
+                ) => return Err(error),
+                Err(error) => {
+                    let sentence = error.to_string();
+                    table.put_failed(task, &sentence, &desk.hash);
+                    predicted.failed.push(sentence);
+                }
+            }
+            let so_far = predicted.skipped + predicted.done + predicted.failed.len() - unopened;
+            job.progress.step(so_far, total, &task.field.name);
+            table.save_now_and_then()
+        },
+    );
     table.save()?;
+    ended?;
+    if cancelled {
+        return Err(ProjectError::Cancelled);
+    }
     predicted.seconds = started.elapsed().as_secs_f64();
     Ok(predicted)
+}
+
+/// A field that is to be predicted.
+struct Task<'a> {
+    field: &'a Field,
+    brightfield: Brightfield,
+    input: Input,
+}
+
+/// What the network leaves to be finished.
+struct Computed {
+    pixels: Pixels,
+    /// The plane under an overlay, if one is asked for.
+    shown: Option<Plane>,
+}
+
+/// A field that is done.
+struct Finished {
+    classes: Image<u8>,
+    nuclei: Nuclei,
+}
+
+fn compute(
+    engine: &mut Engine,
+    field: &Field,
+    planes: Result<Vec<Plane>, ProjectError>,
+    options: &PredictOptions,
+) -> Result<Computed, ProjectError> {
+    let mut planes = planes?;
+    let mut pixels = engine.predict(field, &planes)?;
+    if !options.probabilities {
+        // They are the largest thing in memory, and the next field is on its way.
+        pixels.probabilities = Vec::new();
+    }
+    let middle = planes.len() / 2;
+    let shown = options.overlay.then(|| planes.swap_remove(middle));
+    Ok(Computed { pixels, shown })
+}
+
+/// Where predictions are finished and written.
+struct Desk<'a> {
+    options: &'a PredictOptions,
+    hash: String,
+    classes: Vec<String>,
+    model_um: Option<f64>,
+}
+
+impl Desk<'_> {
+    fn finish(&self, task: &Task, found: Computed) -> Result<Finished, ProjectError> {
+        let Pixels {
+            probabilities,
+            classes,
+        } = found.pixels;
+        let nuclei = nuclei(task.field, &classes, self.model_um)?;
+        let out = &self.options.out;
+        write_field(out, task.field, &classes, &nuclei, &self.hash)?;
+        if self.options.probabilities {
+            let path = out
+                .join("probabilities")
+                .join(format!("{}.tif", task.field.name));
+            let note = note(task.field, "probabilities", &self.hash);
+            write::stack_f32(&path, &probabilities, &note)?;
+        }
+        if let Some(plane) = found.shown {
+            let path = out
+                .join("overlays")
+                .join(format!("{}.png", task.field.name));
+            let picture = pictures::overlay(&plane.to_f32(), &classes, &self.classes)?;
+            write::png_rgb(&path, &picture)?;
+        }
+        Ok(Finished { classes, nuclei })
+    }
 }
 
 fn unique_names(work: &[(&Field, Brightfield)], sets: &[Dataset]) -> Result<(), ProjectError> {
@@ -257,53 +351,23 @@ impl Input {
     }
 }
 
-fn one_field(
-    engine: &mut Engine,
-    field: &Field,
-    brightfield: &Brightfield,
-    options: &PredictOptions,
-) -> Result<FieldPrediction, ProjectError> {
-    let planes = brightfield.read(field)?;
-    let found = engine.predict(field, &planes)?;
-    write_field(&options.out, field, &found, &engine.hash)?;
-    let note = note(field, "probabilities", &engine.hash);
-    if options.probabilities {
-        let path = options
-            .out
-            .join("probabilities")
-            .join(format!("{}.tif", field.name));
-        write::stack_f32(&path, &found.probabilities, &note)?;
-    }
-    if options.overlay {
-        let path = options
-            .out
-            .join("overlays")
-            .join(format!("{}.png", field.name));
-        let shown = planes[planes.len() / 2].to_f32();
-        write::png_rgb(
-            &path,
-            &pictures::overlay(&shown, &found.classes, &engine.info.classes)?,
-        )?;
-    }
-    Ok(found)
-}
-
 /// Writes `classes/NAME.tif` and `nuclei/NAME.tif`.
 pub(crate) fn write_field(
     out: &Path,
     field: &Field,
-    found: &FieldPrediction,
+    classes: &Image<u8>,
+    nuclei: &Nuclei,
     hash: &str,
 ) -> Result<(), ProjectError> {
     let name = format!("{}.tif", field.name);
     write::class_mask(
         &out.join("classes").join(&name),
-        &found.classes,
+        classes,
         &note(field, "class mask", hash),
     )?;
     write::labels(
         &out.join("nuclei").join(&name),
-        &found.nuclei,
+        &nuclei.labels,
         &note(field, "nuclei", hash),
     )?;
     Ok(())
@@ -375,35 +439,27 @@ impl Table {
         })
     }
 
-    fn put_done(
-        &mut self,
-        field: &Field,
-        found: &FieldPrediction,
-        model: &str,
-        input: &Input,
-        seconds: f64,
-    ) {
+    fn put_done(&mut self, task: &Task, found: &Finished, desk: &Desk, seconds: f64) {
+        let Task { field, input, .. } = task;
         let pixels = found.classes.data().len().max(1) as f64;
-        let shares = (0..found.probabilities.len()).map(|class| {
-            let count = found
-                .classes
-                .data()
-                .iter()
-                .filter(|&&c| usize::from(c) == class)
-                .count();
-            format!("{:.6}", count as f64 / pixels)
-        });
+        let mut counts = vec![0usize; desk.classes.len()];
+        for &class in found.classes.data() {
+            counts[usize::from(class)] += 1;
+        }
+        let shares = counts
+            .iter()
+            .map(|&count| format!("{:.6}", count as f64 / pixels));
         let mut row = vec![field.name.clone(), "done".to_owned(), String::new()];
         row.extend(shares);
         let (height, width) = found.classes.size();
         row.extend([
-            found.count.to_string(),
+            found.nuclei.count.to_string(),
             height.to_string(),
             width.to_string(),
             format!("{seconds:.2}"),
         ]);
         row.extend([
-            model.to_owned(),
+            desk.hash.clone(),
             env!("CARGO_PKG_VERSION").to_owned(),
             input.path.clone(),
             input.key.clone(),
@@ -411,12 +467,13 @@ impl Table {
         self.rows.insert(field.name.clone(), row);
     }
 
-    fn put_failed(&mut self, name: &str, message: &str, model: &str, input: &Input) {
+    fn put_failed(&mut self, task: &Task, message: &str, model: &str) {
+        let (name, input) = (&task.field.name, &task.input);
         let last = [model, env!("CARGO_PKG_VERSION"), &input.path, &input.key];
-        let mut row = vec![name.to_owned(), "failed".to_owned(), message.to_owned()];
+        let mut row = vec![name.clone(), "failed".to_owned(), message.to_owned()];
         row.resize(self.header.len() - last.len(), String::new());
         row.extend(last.map(str::to_owned));
-        self.rows.insert(name.to_owned(), row);
+        self.rows.insert(name.clone(), row);
     }
 
     fn save_now_and_then(&mut self) -> Result<(), ProjectError> {

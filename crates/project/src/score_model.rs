@@ -7,7 +7,7 @@ use stainfree_scores::{
     BootstrapOptions, Convention, FieldScores, match_labels_ignoring, paper_scores, pixel_counts,
 };
 
-use crate::engine::{DEFAULT_MEMORY, Engine};
+use crate::engine::{DEFAULT_MEMORY, Engine, nuclei};
 use crate::evaluate::{Evaluated, sum_up};
 use crate::predict::write_field;
 use crate::study::Study;
@@ -101,9 +101,10 @@ pub fn evaluate_model(
         if let Some(remark) = engine.take_remark() {
             job.progress.note(&remark);
         }
-        write_field(&out, field, &found, &engine.hash)?;
+        let parted = nuclei(field, &found.classes, engine.info.pixel_um)?;
+        write_field(&out, field, &found.classes, &parted, &engine.hash)?;
         let truth = read_class_mask(&study.class_mask_path(&field.name))?;
-        let nuclei = read_labels(&study.nuclei_path(&field.name))?;
+        let true_nuclei = read_labels(&study.nuclei_path(&field.name))?;
         let ignore = truth
             .data()
             .contains(&IGNORED)
@@ -114,7 +115,8 @@ pub fn evaluate_model(
             pixels: Some(pixel_counts(&truth, &found.classes, classes.len()).map_err(in_field)?),
             paper: Some(paper_scores(&found.probabilities, &truth).map_err(in_field)?),
             objects: Some(
-                match_labels_ignoring(&nuclei, &found.nuclei, ignore.as_ref()).map_err(in_field)?,
+                match_labels_ignoring(&true_nuclei, &parted.labels, ignore.as_ref())
+                    .map_err(in_field)?,
             ),
         });
         job.progress.step(i + 1, part.fields().len(), &field.name);

@@ -1,0 +1,283 @@
+//! Speed of every layer shape of U-Net/VGG16, beside what the processor could do.
+//!
+//! `cargo bench -p stainfree-kernels -- [--side PX] [--threads N] [--precision f32|bf16] [--batch N]`
+//!
+//! GFLOP/s count the work of a direct convolution (2 x multiply-adds), so Winograd's may lie above the peak.
+//! "products" is the share of the time that its own multiplications would take at peak: the rest goes into
+//! transforms and memory.
+
+use stainfree_kernels::adam;
+use stainfree_kernels::batch_norm;
+use stainfree_kernels::blocked::blocks;
+use stainfree_kernels::winograd::{Conv, Epilogue, FilterBank, Part, Scratch, Sink};
+use stainfree_kernels::{
+    Blocked, Buffer, Isa, LANES, Precision, Workers, elementwise, max_pool, peak,
+};
+use std::time::Instant;
+
+/// A convolution of the network: `2^level` times smaller than the image, parts (channels, up-sampled), outputs.
+struct Shape {
+    level: usize,
+    parts: &'static [(usize, bool)],
+    outputs: usize,
+}
+
+const fn shape(level: usize, parts: &'static [(usize, bool)], outputs: usize) -> Shape {
+    Shape {
+        level,
+        parts,
+        outputs,
+    }
+}
+
+/// Every different convolution of U-Net/VGG16 with 3 classes.
+const SHAPES: [Shape; 21] = [
+    shape(0, &[(3, false)], 64),
+    shape(0, &[(64, false)], 64),
+    shape(1, &[(64, false)], 128),
+    shape(1, &[(128, false)], 128),
+    shape(2, &[(128, false)], 256),
+    shape(2, &[(256, false)], 256),
+    shape(3, &[(256, false)], 512),
+    shape(3, &[(512, false)], 512),
+    shape(4, &[(512, false)], 512),
+    shape(5, &[(512, false)], 512),
+    shape(4, &[(512, true), (512, false)], 256),
+    shape(4, &[(256, false)], 256),
+    shape(3, &[(256, true), (512, false)], 128),
+    shape(3, &[(128, false)], 128),
+    shape(2, &[(128, true), (256, false)], 64),
+    shape(2, &[(64, false)], 64),
+    shape(1, &[(64, true), (128, false)], 32),
+    shape(1, &[(32, false)], 32),
+    shape(0, &[(32, true)], 16),
+    shape(0, &[(16, false)], 16),
+    shape(0, &[(16, false)], 3),
+];
+
+struct Options {
+    side: usize,
+    batch: usize,
+    threads: usize,
+    precision: Precision,
+}
+
+impl Options {
+    fn from_arguments() -> Result<Self, String> {
+        let mut options = Self {
+            side: 640,
+            batch: 1,
+            threads: 1,
+            precision: Precision::F32,
+        };
+        // Cargo itself passes `--bench`.
+        let mut arguments = std::env::args().skip(1).filter(|a| a != "--bench");
+        while let Some(flag) = arguments.next() {
+            let value = arguments.next().ok_or(format!("`{flag}` has no value"))?;
+            let number = || value.parse().map_err(|_| format!("`{value}` is no number"));
+            match flag.as_str() {
+                "--side" => options.side = number()?,
+                "--batch" => options.batch = number()?,
+                "--threads" => options.threads = number()?,
+                "--precision" => {
+                    options.precision =
+                        Precision::parse(&value).ok_or(format!("`{value}` is no precision"))?;
+                }
+                _ => return Err(format!("`{flag}` is not known")),
+            }
+        }
+        let fits = options.side > 0 && options.side.is_multiple_of(32) && options.batch > 0;
+        fits.then_some(options)
+            .ok_or("the side must be a multiple of 32".to_owned())
+    }
+}
+
+fn main() -> Result<(), String> {
+    let options = Options::from_arguments()?;
+    let isa = Isa::choose(options.precision)?;
+    let workers = Workers::new(options.threads);
+    let peak = peak::gflops(isa, options.threads);
+    println!(
+        "{} {}, {} threads, peak {peak:.0} GFLOP/s; image {side} x {side}, batch {}\n",
+        isa.name(),
+        options.precision.name(),
+        options.threads,
+        options.batch,
+        side = options.side
+    );
+    println!(
+        "{:<22} {:>5} {:<16} {:>9} {:>9} {:>7} {:>9}",
+        "convolution", "side", "kernel", "ms", "GFLOP/s", "of peak", "products"
+    );
+    let mut totals = [0.0; 3];
+    for shape in &SHAPES {
+        convolution(&options, isa, &workers, peak, shape, &mut totals);
+    }
+    let sum = |name: &str, seconds: f64| println!("{name:<22} {:>32.2} ms", seconds * 1e3);
+    println!();
+    sum("forward, once each", totals[0]);
+    sum("input gradient", totals[1]);
+    sum("weight gradient", totals[2]);
+    passes(&options, isa, &workers);
+    Ok(())
+}
+
+/// Seconds of the fastest of at least 5 runs, going on for a fifth of a second.
+fn fastest(mut work: impl FnMut()) -> f64 {
+    work();
+    let (begun, mut best) = (Instant::now(), f64::INFINITY);
+    let mut runs = 0;
+    while runs < 5 || begun.elapsed().as_secs_f64() < 0.2 {
+        let start = Instant::now();
+        work();
+        best = best.min(start.elapsed().as_secs_f64());
+        runs += 1;
+    }
+    best
+}
+
+fn filled(len: usize) -> Buffer {
+    let mut buffer = Buffer::zeros(len);
+    for (i, value) in buffer.iter_mut().enumerate() {
+        *value = ((i * 7919) % 2003) as f32 / 1001.5 - 1.0;
+    }
+    buffer
+}
+
+fn convolution(
+    options: &Options,
+    isa: Isa,
+    workers: &Workers,
+    peak: f64,
+    shape: &Shape,
+    totals: &mut [f64; 3],
+) {
+    let side = options.side >> shape.level;
+    let images = options.batch;
+    let parts: Vec<Part> = shape
+        .parts
+        .iter()
+        .map(|&(channels, upsampled)| Part {
+            channels,
+            upsampled,
+        })
+        .collect();
+    let conv = Conv::new(isa, images, side, side, &parts, shape.outputs);
+    let len = |part: &Part| {
+        let side = side >> usize::from(part.upsampled);
+        images * blocks(part.channels) * side * side * LANES
+    };
+    let inputs: Vec<Buffer> = parts.iter().map(|part| filled(len(part))).collect();
+    let inputs: Vec<&[f32]> = inputs.iter().map(|input| &input[..]).collect();
+    let channels: Vec<usize> = parts.iter().map(|part| part.channels).collect();
+    let bank = FilterBank::new(isa, &channels, shape.outputs);
+    let blocked = filled(bank.blocked_len());
+    let (mut filters, mut turned) = (Buffer::default(), Buffer::default());
+    bank.transform(workers, &blocked, &mut filters);
+    bank.transform_turned(workers, &blocked, &mut turned);
+    let mut out = Buffer::zeros(images * blocks(shape.outputs) * side * side * LANES);
+    let d_out = filled(out.len());
+    let mut d_inputs: Vec<Buffer> = parts.iter().map(|part| Buffer::zeros(len(part))).collect();
+    let mut d_filters = Buffer::zeros(bank.blocked_len());
+    let mut scratch = Scratch::default();
+
+    let inputs_sum: usize = channels.iter().sum();
+    let direct = 2e-9 * (images * side * side * 9 * inputs_sum * shape.outputs) as f64;
+    // 36 products for 16 pixels, between channels filled up to whole blocks.
+    let tiles = images * side.div_ceil(4) * side.div_ceil(4);
+    let own = 2e-9 * (tiles * 36 * bank.padded_inputs() * bank.padded_outputs()) as f64;
+    let seconds = [
+        fastest(|| {
+            let epilogue = Epilogue {
+                bias: None,
+                relu: true,
+            };
+            conv.forward(workers, &inputs, &filters, epilogue, &mut out);
+        }),
+        fastest(|| {
+            let mut sinks: Vec<Sink> = d_inputs
+                .iter_mut()
+                .map(|data| Sink {
+                    data,
+                    accumulate: false,
+                    mask: None,
+                })
+                .collect();
+            conv.input_gradient(workers, &d_out, &turned, &mut sinks);
+        }),
+        fastest(|| conv.weight_gradient(workers, &inputs, &d_out, &mut d_filters, &mut scratch)),
+    ];
+    let up = if parts[0].upsampled { "up " } else { "" };
+    let from: Vec<String> = channels.iter().map(usize::to_string).collect();
+    let title = format!("{up}{} to {}", from.join(" + "), shape.outputs);
+    let kernels = ["forward", "input gradient", "weight gradient"];
+    for (i, (kernel, seconds)) in kernels.iter().zip(seconds).enumerate() {
+        totals[i] += seconds;
+        println!(
+            "{:<22} {side:>5} {kernel:<16} {:>9.3} {:>9.0} {:>6.0}% {:>8.0}%",
+            if i == 0 { &title } else { "" },
+            seconds * 1e3,
+            direct / seconds,
+            100.0 * direct / seconds / peak,
+            100.0 * own / peak / seconds
+        );
+    }
+}
+
+/// Kernels that only pass over memory.
+fn passes(options: &Options, isa: Isa, workers: &Workers) {
+    println!("\n{:<38} {:>9} {:>9}", "pass over memory", "ms", "GB/s");
+    let shape = Blocked {
+        images: options.batch,
+        channels: 64,
+        height: options.side,
+        width: options.side,
+    };
+    let show = |name: &str, values: usize, seconds: f64| {
+        let bytes = (values * size_of::<f32>()) as f64;
+        println!(
+            "{name:<38} {:>9.3} {:>9.1}",
+            seconds * 1e3,
+            bytes / seconds / 1e9
+        );
+    };
+    let x = filled(shape.len());
+    let mut out = Buffer::zeros(shape.len());
+    let quarter = shape.len() / 4;
+    let seconds = fastest(|| max_pool::forward(isa, workers, &shape, &x, &mut out[..quarter]));
+    show("max-pool, 64 channels", shape.len() + quarter, seconds);
+    let seconds = fastest(|| {
+        batch_norm::statistics(isa, workers, &shape, &x);
+    });
+    show("batch norm, statistics", shape.len(), seconds);
+    let seconds = fastest(|| {
+        elementwise::channel_sums(isa, workers, &shape, &x);
+    });
+    show("sums of channels", shape.len(), seconds);
+    let mut logits = vec![0.5; 3 * options.side * options.side];
+    let seconds = fastest(|| elementwise::softmax(workers, 3, &mut logits));
+    show("softmax, 3 classes", 2 * logits.len(), seconds);
+    let count = 4 << 20;
+    let (mut values, gradient) = (filled(count), filled(count));
+    let (mut first, mut second) = (Buffer::zeros(count), Buffer::zeros(count));
+    let step = adam::Step {
+        number: 1,
+        rate: 1e-6,
+        beta1: 0.9,
+        beta2: 0.999,
+        epsilon: 1e-7,
+        decay: 0.0,
+    };
+    let seconds = fastest(|| {
+        adam::update(
+            isa,
+            workers,
+            &step,
+            &gradient,
+            &mut values,
+            &mut first,
+            &mut second,
+        );
+    });
+    show("Adam, 4 Mi parameters", 7 * count, seconds);
+}
