@@ -8,7 +8,8 @@
 
 use stainfree_kernels::adam;
 use stainfree_kernels::batch_norm;
-use stainfree_kernels::blocked::blocks;
+use stainfree_kernels::blocked::{Rows, blocks};
+use stainfree_kernels::elementwise::Planes;
 use stainfree_kernels::winograd::{Conv, Epilogue, FilterBank, Part, Scratch, Sink};
 use stainfree_kernels::{
     Blocked, Buffer, Isa, LANES, Precision, Workers, elementwise, max_pool, peak,
@@ -254,9 +255,28 @@ fn passes(options: &Options, isa: Isa, workers: &Workers) {
         elementwise::channel_sums(isa, workers, &shape, &x);
     });
     show("sums of channels", shape.len(), seconds);
-    let mut logits = vec![0.5; 3 * options.side * options.side];
-    let seconds = fastest(|| elementwise::softmax(workers, 3, &mut logits));
-    show("softmax, 3 classes", 2 * logits.len(), seconds);
+    let classes = Blocked {
+        channels: 3,
+        ..shape
+    };
+    if options.batch == 1 {
+        let logits = Rows {
+            data: &x[..classes.len()],
+            kept: options.side,
+        };
+        let mut planes = vec![0.0; 3 * options.side * options.side];
+        let seconds = fastest(|| {
+            let to = Planes {
+                data: &mut planes,
+                height: options.side,
+                width: options.side,
+                corner: [0, 0],
+            };
+            let all = 0..options.side;
+            elementwise::softmax(workers, &classes, logits, all.clone(), all, to);
+        });
+        show("softmax, 3 classes", classes.len() + planes.len(), seconds);
+    }
     let count = 4 << 20;
     let (mut values, gradient) = (filled(count), filled(count));
     let (mut first, mut second) = (Buffer::zeros(count), Buffer::zeros(count));

@@ -75,24 +75,34 @@ impl Blocked {
     /// # Panics
     /// If a length does not match.
     pub fn pack(&self, workers: &Workers, from: &[f32], to: &mut [f32]) {
-        let to = RowsMut {
-            data: to,
-            kept: self.height,
-        };
-        self.pack_rows(workers, from, to, 0..self.height);
-    }
-
-    /// Fills rows `rows` of `to`, which may hold fewer rows than the array has, from the whole of `from`.
-    ///
-    /// # Panics
-    /// If a length does not match.
-    pub fn pack_rows(&self, workers: &Workers, from: &[f32], to: RowsMut, rows: Range<usize>) {
         let pixels = self.height * self.width;
         assert_eq!(
             from.len(),
             self.images * self.channels * pixels,
             "planar array has another size"
         );
+        let line = |channel: usize, y: usize, to: &mut [f32]| {
+            to.copy_from_slice(&from[channel * pixels + y * self.width..][..self.width]);
+        };
+        let to = RowsMut {
+            data: to,
+            kept: self.height,
+        };
+        self.pack_rows(workers, &line, to, 0..self.height);
+    }
+
+    /// Fills rows `rows` of `to`, which may hold fewer rows than the array has; `line` writes row `y` of a
+    /// channel, counted over all images.
+    ///
+    /// # Panics
+    /// If a length does not match.
+    pub fn pack_rows(
+        &self,
+        workers: &Workers,
+        line: &(dyn Fn(usize, usize, &mut [f32]) + Sync),
+        to: RowsMut,
+        rows: Range<usize>,
+    ) {
         self.check_rows(to.data.len(), to.kept, &rows);
         let shared = Shared::new(to.data);
         // A row a task: three input channels are one block, and all threads should have work.
@@ -104,10 +114,10 @@ impl Blocked {
             let to = unsafe { shared.slice((plane * to.kept + slot(y, to.kept)) * row, row) };
             to.fill(0.0);
             let used = LANES.min(self.channels - block * LANES);
+            let mut from = vec![0.0; self.width];
             for lane in 0..used {
-                let channel = image * self.channels + block * LANES + lane;
-                let from = &from[channel * pixels + y * self.width..][..self.width];
-                for (lanes, &value) in to.chunks_exact_mut(LANES).zip(from) {
+                line(image * self.channels + block * LANES + lane, y, &mut from);
+                for (lanes, &value) in to.chunks_exact_mut(LANES).zip(&from) {
                     lanes[lane] = value;
                 }
             }

@@ -1,11 +1,9 @@
 //! Small passes over activations.
 
-use crate::blocked::{Blocked, LANES};
+use crate::blocked::{Blocked, LANES, Rows, slot};
 use crate::isa::{Isa, Job, Simd};
 use crate::workers::{Shared, Workers};
-
-/// Pixels one task of [`softmax`] turns into probabilities.
-const SOFTMAX_PIXELS: usize = 16_384;
+use std::ops::Range;
 
 /// Sum of every channel over images and pixels (filled-up channels included): the gradient of a bias.
 ///
@@ -31,36 +29,73 @@ pub fn channel_sums(isa: Isa, workers: &Workers, shape: &Blocked, x: &[f32]) -> 
     sums.into_iter().map(|s: f64| s as f32).collect()
 }
 
-/// Replaces logits, `[class][pixel]`, by probabilities.
+/// A planar array `[class][height][width]` that probabilities are written to.
+pub struct Planes<'a> {
+    /// Its values.
+    pub data: &'a mut [f32],
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// Where the first row and column of the logits' array lie in it; they may lie outside.
+    pub corner: [isize; 2],
+}
+
+/// Writes the probabilities of the pixels `rows` x `columns` of `logits`, an array of one image shaped `shape`
+/// that may hold only some rows, to their places in `to`.
 ///
 /// # Panics
-/// If the length is no multiple of `classes`.
-pub fn softmax(workers: &Workers, classes: usize, values: &mut [f32]) {
+/// If a length does not match, there are more than 16 classes, or a pixel has no place.
+pub fn softmax(
+    workers: &Workers,
+    shape: &Blocked,
+    logits: Rows,
+    rows: Range<usize>,
+    columns: Range<usize>,
+    to: Planes,
+) {
+    let classes = shape.channels;
     assert!(
-        values.len().is_multiple_of(classes),
-        "classes differ in size"
+        shape.images == 1 && classes <= LANES,
+        "one block of classes"
     );
-    let pixels = values.len() / classes;
-    let shared = Shared::new(values);
-    workers.for_each(pixels.div_ceil(SOFTMAX_PIXELS), |task| {
-        let first = task * SOFTMAX_PIXELS;
-        let count = SOFTMAX_PIXELS.min(pixels - first);
-        // SAFETY: every task has pixels of its own.
-        let mut planes: Vec<&mut [f32]> = (0..classes)
-            .map(|c| unsafe { shared.slice(c * pixels + first, count) })
+    shape.check_rows(logits.data.len(), logits.kept, &rows);
+    assert_eq!(
+        to.data.len(),
+        classes * to.height * to.width,
+        "planar array has another size"
+    );
+    let place = |range: &Range<usize>, axis: usize, length: usize| {
+        let first = range.start as isize + to.corner[axis];
+        assert!(
+            first >= 0 && first as usize + range.len() <= length,
+            "pixels without a place"
+        );
+        first as usize
+    };
+    let top = place(&rows, 0, to.height);
+    let left = place(&columns, 1, to.width);
+    let shared = Shared::new(to.data);
+    workers.for_each(rows.len(), |task| {
+        let row = slot(rows.start + task, logits.kept) * shape.width;
+        let from = &logits.data[(row + columns.start) * LANES..][..columns.len() * LANES];
+        let first = (top + task) * to.width + left;
+        // SAFETY: every task has a row of each class of its own.
+        let mut lines: Vec<&mut [f32]> = (0..classes)
+            .map(|c| unsafe { shared.slice(c * to.height * to.width + first, columns.len()) })
             .collect();
-        for p in 0..count {
+        for (x, pixel) in from.chunks_exact(LANES).enumerate() {
             let mut largest = f32::NEG_INFINITY;
-            for plane in &planes {
-                largest = largest.max(plane[p]);
+            for &logit in &pixel[..classes] {
+                largest = largest.max(logit);
             }
             let mut sum = 0.0;
-            for plane in &mut planes {
-                plane[p] = (plane[p] - largest).exp();
-                sum += plane[p];
+            for (line, &logit) in lines.iter_mut().zip(pixel) {
+                line[x] = (logit - largest).exp();
+                sum += line[x];
             }
-            for plane in &mut planes {
-                plane[p] /= sum;
+            for line in &mut lines {
+                line[x] /= sum;
             }
         }
     });
@@ -100,18 +135,47 @@ mod tests {
 
     #[test]
     fn probabilities_add_up_and_keep_the_order_of_the_logits() {
-        let pixels = SOFTMAX_PIXELS + 3;
-        let mut values: Vec<f32> = (0..3 * pixels).map(|i| (i % 11) as f32 * 30.0).collect();
-        let logits = values.clone();
-        softmax(&Workers::new(2), 3, &mut values);
-        for p in 0..pixels {
-            let at = |v: &[f32]| [v[p], v[pixels + p], v[2 * pixels + p]];
-            let (x, y) = (at(&logits), at(&values));
-            let largest = x[0].max(x[1]).max(x[2]);
-            let terms = x.map(|x| f64::from(x - largest).exp());
+        let shape = Blocked {
+            images: 1,
+            channels: 3,
+            height: 7,
+            width: 9,
+        };
+        let workers = Workers::new(2);
+        let planar: Vec<f32> = (0..3 * 63).map(|i| (i % 11) as f32 * 30.0).collect();
+        let mut logits = vec![0.0; shape.len()];
+        shape.pack(&workers, &planar, &mut logits);
+        // Rows 2 to 5, columns 1 to 8, of an image that begins at row 1 and column -2 of another.
+        let mut found = vec![-1.0; 3 * 6 * 7];
+        let logits = Rows {
+            data: &logits,
+            kept: 7,
+        };
+        let to = Planes {
+            data: &mut found,
+            height: 6,
+            width: 7,
+            corner: [-1, -1],
+        };
+        softmax(&workers, &shape, logits, 2..5, 1..8, to);
+        for (y, x) in (0..6).flat_map(|y| (0..7).map(move |x| (y, x))) {
+            let found: Vec<f32> = (0..3).map(|c| found[c * 42 + y * 7 + x]).collect();
+            if !(1..4).contains(&y) {
+                assert_eq!(found, [-1.0; 3], "row {y} was not asked for");
+                continue;
+            }
+            let logits: Vec<f32> = (0..3)
+                .map(|c| planar[c * 63 + (y + 1) * 9 + x + 1])
+                .collect();
+            let largest = logits.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b));
+            let terms: Vec<f64> = logits
+                .iter()
+                .map(|&x| f64::from(x - largest).exp())
+                .collect();
             let sum: f64 = terms.iter().sum();
-            for (found, term) in y.iter().zip(terms) {
-                assert!((f64::from(*found) - term / sum).abs() < 1e-6, "{x:?} {y:?}");
+            for (found, term) in found.iter().zip(terms) {
+                // Rounding of an exponential and a division in f32.
+                assert!((f64::from(*found) - term / sum).abs() < 1e-6, "({y}, {x})");
             }
         }
     }

@@ -2,10 +2,12 @@
 
 use rayon::prelude::*;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
-/// A pool of threads for the kernels.
+/// A pool of threads for the kernels; clones share it.
+#[derive(Clone)]
 pub struct Workers {
-    pool: rayon::ThreadPool,
+    pool: Arc<rayon::ThreadPool>,
     threads: usize,
 }
 
@@ -21,7 +23,10 @@ impl Workers {
             .thread_name(|i| format!("kernel-{i}"))
             .build()
             .expect("threads can be started");
-        Self { pool, threads }
+        Self {
+            pool: Arc::new(pool),
+            threads,
+        }
     }
 
     /// Number of threads.

@@ -1,12 +1,15 @@
-//! Prediction on the CPU: batch norms folded into the filters, rows made in the order of [`crate::bands`].
+//! Prediction on the CPU: batch norms folded into the filters, rows made in the order of `bands`.
 
 use crate::bands::{Band, Maker, Schedule};
 use crate::graph::Graph;
 use crate::parameters::Parameters;
 use crate::plan::{ConvStep, Plan, Step};
+use crate::tiles::{Predict, Tile};
 use stainfree_kernels::blocked::{Rows, RowsMut, blocks};
+use stainfree_kernels::elementwise::Planes;
 use stainfree_kernels::winograd::{Conv, Epilogue, FilterBank, Part};
 use stainfree_kernels::{Blocked, Buffer, Isa, LANES, Workers, elementwise, max_pool};
+use std::ops::Range;
 
 /// Runs one network on single images of any size that is a multiple of [`Graph::multiple`].
 pub struct CpuPredictor {
@@ -62,34 +65,23 @@ impl CpuPredictor {
         self.multiple
     }
 
-    /// Probabilities `[class][y][x]` of `input`, `[channel][y][x]`.
-    ///
-    /// # Panics
-    /// If the size is not a multiple of [`Self::multiple`], or `input` has another length.
-    pub fn probabilities(&mut self, input: &[f32], height: usize, width: usize) -> Vec<f32> {
-        let mut logits = self.logits(input, height, width);
-        elementwise::softmax(&self.workers, self.classes, &mut logits);
-        logits
-    }
-
     /// Logits `[class][y][x]` of `input`, `[channel][y][x]`.
     ///
     /// # Panics
-    /// As [`Self::probabilities`].
+    /// If the size is not a multiple of [`Self::multiple`], or `input` has another length.
     pub fn logits(&mut self, input: &[f32], height: usize, width: usize) -> Vec<f32> {
+        let schedule = self.schedule(height, width);
+        self.logits_in(&schedule, input, height, width)
+    }
+
+    fn schedule(&self, height: usize, width: usize) -> Schedule {
         let fits = height.is_multiple_of(self.multiple) && width.is_multiple_of(self.multiple);
         assert!(
             fits && height * width > 0,
             "sizes must be a multiple of {}",
             self.multiple
         );
-        assert_eq!(
-            input.len(),
-            self.input_channels * height * width,
-            "input has another size"
-        );
-        let schedule = Schedule::new(&self.plan, height, width);
-        self.logits_in(&schedule, input, height, width)
+        Schedule::new(&self.plan, height, width)
     }
 
     fn logits_in(
@@ -99,24 +91,56 @@ impl CpuPredictor {
         height: usize,
         width: usize,
     ) -> Vec<f32> {
+        let pixels = height * width;
+        assert_eq!(
+            input.len(),
+            self.input_channels * pixels,
+            "input has another size"
+        );
+        let line = |channel: usize, y: usize, to: &mut [f32]| {
+            to.copy_from_slice(&input[channel * pixels + y * width..][..width]);
+        };
+        let mut logits = vec![0.0; self.classes * pixels];
+        let workers = self.workers.clone();
+        self.each_band(
+            schedule,
+            [height, width],
+            &line,
+            &mut |shape, from, rows| {
+                shape.unpack_rows(&workers, from, &mut logits, rows);
+            },
+        );
+        logits
+    }
+
+    /// Runs all bands: `line` writes row `y` of an input channel, `emit` gets rows of logits as they come.
+    fn each_band(
+        &mut self,
+        schedule: &Schedule,
+        [height, width]: [usize; 2],
+        line: &(dyn Fn(usize, usize, &mut [f32]) + Sync),
+        emit: &mut (dyn FnMut(&Blocked, Rows, Range<usize>) + Send),
+    ) {
         let shapes = self.shapes(height, width);
         self.reserve(&shapes, schedule);
-        let mut logits = vec![0.0; self.classes * height * width];
         let mut values = std::mem::take(&mut self.values);
+        let kept = &schedule.kept;
         self.workers.run(|| {
-            for band in &schedule.bands {
-                self.run(
-                    band,
-                    &shapes,
-                    &schedule.kept,
-                    input,
-                    &mut values,
-                    &mut logits,
-                );
+            for Band { maker, rows } in &schedule.bands {
+                match *maker {
+                    Maker::Input => {
+                        let to = write(&mut values[0], kept[0]);
+                        shapes[0].pack_rows(&self.workers, line, to, rows.clone());
+                    }
+                    Maker::Step(step) => self.step(step, rows, &shapes, kept, &mut values),
+                    Maker::Output => {
+                        let last = self.plan.logits;
+                        emit(&shapes[last], read(&values[last], kept[last]), rows.clone());
+                    }
+                }
             }
         });
         self.values = values;
-        logits
     }
 
     /// Makes room for the rows of every value that are held.
@@ -132,28 +156,16 @@ impl CpuPredictor {
         }
     }
 
-    fn run(
+    /// Makes `rows` of what a step writes.
+    fn step(
         &self,
-        band: &Band,
+        step: usize,
+        rows: &Range<usize>,
         shapes: &[Blocked],
         kept: &[usize],
-        input: &[f32],
         values: &mut [Buffer],
-        logits: &mut [f32],
     ) {
-        let rows = band.rows.clone();
-        let step = match band.maker {
-            Maker::Input => {
-                let to = write(&mut values[0], kept[0]);
-                return shapes[0].pack_rows(&self.workers, input, to, rows);
-            }
-            Maker::Output => {
-                let last = self.plan.logits;
-                let from = read(&values[last], kept[last]);
-                return shapes[last].unpack_rows(&self.workers, from, logits, rows);
-            }
-            Maker::Step(step) => step,
-        };
+        let rows = rows.clone();
         let to = self.plan.steps[step].to();
         // Taken out while it is written, so that the others can be read.
         let mut out = std::mem::take(&mut values[to]);
@@ -179,15 +191,6 @@ impl CpuPredictor {
         values[to] = out;
     }
 
-    /// Bytes a prediction of this size needs beside the input: rows that are held, filters, logits.
-    pub fn memory_bytes(&self, height: usize, width: usize) -> usize {
-        let kept = Schedule::new(&self.plan, height, width).kept;
-        let shapes = self.shapes(height, width);
-        let rows: usize = shapes.iter().zip(kept).map(|(s, k)| held(s, k)).sum();
-        let filters: usize = self.layers.iter().flatten().map(|l| l.filters.len()).sum();
-        size_of::<f32>() * (rows + filters + (self.classes + self.input_channels) * height * width)
-    }
-
     fn shapes(&self, height: usize, width: usize) -> Vec<Blocked> {
         let shape = |level: usize, channels| Blocked {
             images: 1,
@@ -200,6 +203,44 @@ impl CpuPredictor {
             .iter()
             .map(|v| shape(v.level, v.channels))
             .collect()
+    }
+}
+
+impl Predict for CpuPredictor {
+    fn predict(&mut self, tile: &Tile, out: &mut [f32]) {
+        let [height, width] = tile.size();
+        let schedule = self.schedule(height, width);
+        let line = |channel: usize, y: usize, to: &mut [f32]| tile.row(channel, y, to);
+        let [kept_rows, columns] = tile.kept();
+        let workers = self.workers.clone();
+        self.each_band(
+            &schedule,
+            [height, width],
+            &line,
+            &mut |shape, logits, rows| {
+                let rows = rows.start.max(kept_rows.start)..rows.end.min(kept_rows.end);
+                if rows.is_empty() {
+                    return;
+                }
+                let [height, width] = tile.image_size();
+                let to = Planes {
+                    data: out,
+                    height,
+                    width,
+                    corner: tile.corner(),
+                };
+                elementwise::softmax(&workers, shape, logits, rows, columns.clone(), to);
+            },
+        );
+    }
+
+    /// Rows that are held, and filters.
+    fn memory_bytes(&self, height: usize, width: usize) -> usize {
+        let kept = Schedule::new(&self.plan, height, width).kept;
+        let shapes = self.shapes(height, width);
+        let rows: usize = shapes.iter().zip(kept).map(|(s, k)| held(s, k)).sum();
+        let filters: usize = self.layers.iter().flatten().map(|l| l.filters.len()).sum();
+        size_of::<f32>() * (rows + filters)
     }
 }
 

@@ -12,19 +12,76 @@ use std::ops::Range;
 
 /// What computes probabilities: the CPU's predictor, or another device's.
 pub trait Predict {
-    /// Probabilities `[class][y][x]` of an input `[3][y][x]` whose sides are multiples of the network's.
-    fn probabilities(&mut self, input: &[f32], height: usize, width: usize) -> Vec<f32>;
-    /// Memory taken for an input of that size, in bytes.
+    /// Writes the probabilities of the tile's kept pixels to their places in `out`, `[class][y][x]` of the
+    /// whole image. The tile's sides are multiples of the network's.
+    fn predict(&mut self, tile: &Tile, out: &mut [f32]);
+    /// Memory taken for a tile of that size beside the image and its probabilities, in bytes.
     fn memory_bytes(&self, height: usize, width: usize) -> usize;
 }
 
-impl Predict for crate::predictor::CpuPredictor {
-    fn probabilities(&mut self, input: &[f32], height: usize, width: usize) -> Vec<f32> {
-        self.probabilities(input, height, width)
+/// A part of a mirrored image that is computed at once, and the pixels of it that are kept.
+pub struct Tile<'a> {
+    /// `[channel][y][x]` of the whole image.
+    planes: &'a [f32],
+    height: usize,
+    width: usize,
+    /// Mirrored pixels above and to the left of the image.
+    padding: [usize; 2],
+    row: Span,
+    column: Span,
+}
+
+impl Tile<'_> {
+    /// Height and width of what is computed.
+    pub fn size(&self) -> [usize; 2] {
+        [self.row.computed.len(), self.column.computed.len()]
     }
 
-    fn memory_bytes(&self, height: usize, width: usize) -> usize {
-        self.memory_bytes(height, width)
+    /// Height and width of the image.
+    pub fn image_size(&self) -> [usize; 2] {
+        [self.height, self.width]
+    }
+
+    /// Where the tile's first row and column lie in the image; they may lie outside.
+    pub fn corner(&self) -> [isize; 2] {
+        let first = |span: &Span, padding: usize| span.computed.start as isize - padding as isize;
+        [
+            first(&self.row, self.padding[0]),
+            first(&self.column, self.padding[1]),
+        ]
+    }
+
+    /// Rows and columns of the tile that are kept: none of them lies outside of the image.
+    pub fn kept(&self) -> [Range<usize>; 2] {
+        let cut = |span: &Span, padding: usize, length: usize| {
+            let kept = span.kept.start.max(padding)..span.kept.end.min(padding + length);
+            let first = span.computed.start;
+            kept.start.max(first) - first..kept.end.max(first) - first
+        };
+        [
+            cut(&self.row, self.padding[0], self.height),
+            cut(&self.column, self.padding[1], self.width),
+        ]
+    }
+
+    /// Writes row `y` of a channel of the tile, mirrored where it leaves the image.
+    ///
+    /// # Panics
+    /// If `to` is not as long as the tile is wide.
+    pub fn row(&self, channel: usize, y: usize, to: &mut [f32]) {
+        assert_eq!(to.len(), self.column.computed.len(), "row of another width");
+        let [top, left] = self.corner();
+        let line = mirror(top + y as isize, self.height);
+        let line = &self.planes[(channel * self.height + line) * self.width..][..self.width];
+        let inside = (-left).max(0) as usize
+            ..(self.width as isize - left).clamp(0, to.len() as isize) as usize;
+        for x in (0..inside.start.min(to.len())).chain(inside.end..to.len()) {
+            to[x] = line[mirror(left + x as isize, self.width)];
+        }
+        if !inside.is_empty() {
+            let from = (left + inside.start as isize) as usize;
+            to[inside.clone()].copy_from_slice(&line[from..from + inside.len()]);
+        }
     }
 }
 
@@ -228,31 +285,18 @@ fn predict_once(
         ),
     };
     let mut out = vec![0.0; options.classes * height * width];
-    let mut tile = Vec::new();
     for row in &rows {
         for column in &columns {
-            let (h, w) = (row.computed.len(), column.computed.len());
-            tile.clear();
-            for plane in input.chunks(height * width) {
-                for y in row.computed.clone() {
-                    let line = mirror(y as isize - top as isize, height) * width;
-                    let x = |x: usize| mirror(x as isize - left as isize, width);
-                    tile.extend(column.computed.clone().map(|c| plane[line + x(c)]));
-                }
-            }
-            let probabilities = predict.probabilities(&tile, h, w);
-            for class in 0..options.classes {
-                for y in row.kept.start.max(top)..row.kept.end.min(top + height) {
-                    let kept = column.kept.start.max(left)..column.kept.end.min(left + width);
-                    if kept.is_empty() {
-                        continue;
-                    }
-                    let from = (class * h + y - row.computed.start) * w + kept.start
-                        - column.computed.start;
-                    let to = (class * height + y - top) * width + kept.start - left;
-                    out[to..to + kept.len()]
-                        .copy_from_slice(&probabilities[from..from + kept.len()]);
-                }
+            let tile = Tile {
+                planes: input,
+                height,
+                width,
+                padding: [top, left],
+                row: row.clone(),
+                column: column.clone(),
+            };
+            if tile.kept().iter().all(|range| !range.is_empty()) {
+                predict.predict(&tile, &mut out);
             }
         }
     }
@@ -316,23 +360,28 @@ mod tests {
     }
 
     impl Predict for Mean {
-        fn probabilities(&mut self, input: &[f32], height: usize, width: usize) -> Vec<f32> {
+        fn predict(&mut self, tile: &Tile, out: &mut [f32]) {
+            let [height, width] = tile.size();
             self.sizes.push((height, width));
-            let plane = &input[..height * width];
-            let mut out = plane.to_vec();
-            let inside = |i: isize, n: usize| (0..n as isize).contains(&i);
-            for y in 0..height as isize {
-                for x in 0..width as isize {
-                    let mut sum = 0.0;
-                    for v in (y - self.reach..=y + self.reach).filter(|v| inside(*v, height)) {
-                        for u in (x - self.reach..=x + self.reach).filter(|u| inside(*u, width)) {
-                            sum += plane[v as usize * width + u as usize];
-                        }
-                    }
-                    out.push(sum);
-                }
+            let mut plane = vec![0.0; height * width];
+            for (y, row) in plane.chunks_exact_mut(width).enumerate() {
+                tile.row(0, y, row);
             }
-            out
+            let inside = |i: isize, n: usize| (0..n as isize).contains(&i);
+            let ([top, left], [image_height, image_width]) = (tile.corner(), tile.image_size());
+            let [rows, columns] = tile.kept();
+            for (y, x) in rows.flat_map(|y| columns.clone().map(move |x| (y, x))) {
+                let mut sum = 0.0;
+                let (i, j) = (y as isize, x as isize);
+                for v in (i - self.reach..=i + self.reach).filter(|v| inside(*v, height)) {
+                    for u in (j - self.reach..=j + self.reach).filter(|u| inside(*u, width)) {
+                        sum += plane[v as usize * width + u as usize];
+                    }
+                }
+                let at = (i + top) as usize * image_width + (j + left) as usize;
+                out[at] = plane[y * width + x];
+                out[image_height * image_width + at] = sum;
+            }
         }
 
         fn memory_bytes(&self, height: usize, width: usize) -> usize {

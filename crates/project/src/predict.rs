@@ -156,13 +156,16 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
             }
             Some((begun, computed))
         },
-        |task, (begun, computed)| (begun, computed.and_then(|found| desk.finish(task, found))),
-        |task, (begun, result)| {
+        |task, (begun, computed)| {
+            let finished = computed.and_then(|found| desk.finish(task, found));
+            (begun.elapsed().as_secs_f64(), finished)
+        },
+        |task, (seconds, result)| {
             match result {
                 Ok(found) => {
                     predicted.done += 1;
                     predicted.nuclei += found.nuclei.count;
-                    table.put_done(task, &found, &desk, begun.elapsed().as_secs_f64());
+                    table.put_done(task, &found, &desk, seconds);
                 }
                 // Where one field cannot be written, none can.
                 Err(

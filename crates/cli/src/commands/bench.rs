@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use serde_json::json;
-use stainfree_network::{AdamStep, CpuPredictor, CpuTrainer, Encoder, Graph, Isa, Parameters, Precision, UnetSpec, peak};
+use stainfree_network::{AdamStep, CpuPredictor, CpuTrainer, Encoder, Graph, Isa, Parameters, Precision, TileOptions, UnetSpec, peak, predict_image};
 
 use super::devices::{cpu_name, instruction_set};
 use crate::Context;
@@ -86,13 +86,13 @@ impl Bench {
         let peak_bf16 = plain.bf16().map(|isa| peak::gflops(isa, context.threads));
         let mut runs = Vec::new();
         if let Some(side) = predict {
-            let padded = side.next_multiple_of(graph.multiple());
             let parameters = Parameters::initialise(&graph, 1);
             let mut predictor = CpuPredictor::new(&graph, &parameters, context.threads, isa);
             // As `predict` does: the predictor has all it needs.
             drop(parameters);
-            let input = pixels(3 * padded * padded);
-            let seconds = self.time(context, || drop(predictor.probabilities(&input, padded, padded)))?;
+            let input = pixels(3 * side * side);
+            let whole = TileOptions::new(&graph);
+            let seconds = self.time(context, || drop(predict_image(&mut predictor, &input, side, side, &whole)))?;
             runs.push(self.entry("predict", side, 1, context, &seconds));
         }
         if let Some(side) = train {
