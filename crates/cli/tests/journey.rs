@@ -260,6 +260,93 @@ fn a_cap_that_cuts_the_margin_of_tiles_is_said_once_with_the_one_that_does_not()
 }
 
 #[test]
+fn a_field_of_smaller_pixels_is_read_at_the_models_pixel_size() {
+    let place = Place::new();
+    parallel_folders(&place, 3);
+    place.ok(&["new", "study", "--images", "images"]);
+    place.ok(&["prepare", "study"]);
+    place.ok(&[&["train", "study"], &TINY[..]].concat());
+    // The same scene, smooth enough to survive resampling, in pixels of 0.5 um and of 0.25.
+    for (folder, um) in [("half", 0.5), ("quarter", 0.25)] {
+        std::fs::create_dir(place.path(folder)).unwrap();
+        let side = (48.0 / um) as usize;
+        let wave = |i: usize, period: f64| ((i as f64 + 0.5) * um / period * 6.3).sin();
+        let image = Image::from_fn(side, side, |y, x| {
+            (1000.0 + 300.0 * wave(y, 11.0) + 300.0 * wave(x, 17.0)) as u16
+        });
+        let note = write::Note {
+            pixel_um: Some(um),
+            ..write::Note::default()
+        };
+        write::plane_u16(&place.path(&format!("{folder}/f.tif")), &image, &note).unwrap();
+    }
+    // Mean distance of the first class's probability from that of the half-micron field.
+    let mean_distance = |out: &str| {
+        let read = |out: &str| {
+            let path = place.path(&format!("{out}/probabilities/f.tif"));
+            stainfree_image::read_plane(&path, 0).unwrap().to_f32()
+        };
+        let (half, quarter) = (read("out half"), read(out));
+        assert_eq!((half.size(), quarter.size()), ((96, 96), (192, 192)));
+        let distance =
+            |i: usize| (half.data()[i] - quarter.data()[2 * (i / 96) * 192 + 2 * (i % 96)]).abs();
+        (0..96 * 96).map(distance).sum::<f32>() / (96.0 * 96.0)
+    };
+    let predict = |input: &str, out: &str, more: &[&str]| {
+        let fixed = [
+            "predict",
+            "study/models/model",
+            input,
+            "--out",
+            out,
+            "--probabilities",
+        ];
+        place.ok(&[&fixed[..], more].concat()).stderr
+    };
+    let stderr = predict("half", "out half", &[]);
+    assert!(!stderr.contains("resampled"), "{stderr}");
+    let stderr = predict("quarter", "out", &[]);
+    let sentence = "the images have pixels of 0.25 um and the model is for 0.5 um: they are resampled, and the results brought back to their size";
+    assert!(stderr.contains(sentence), "{stderr}");
+    predict("quarter", "as it is", &["--pixel-um", "0.5"]);
+    let (resampled, as_it_is) = (mean_distance("out"), mean_distance("as it is"));
+    assert!(resampled < 0.2 * as_it_is, "{resampled} {as_it_is}");
+    // Millimetres for micrometres.
+    let wrong = [
+        "predict",
+        "study/models/model",
+        "half",
+        "--out",
+        "wrong",
+        "--pixel-um",
+        "500",
+    ];
+    let run = place.run(&wrong);
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    assert!(run.stderr.contains("field `f`: its pixels of 500 um are more than a factor of 8 from the model's 0.5 um; give the right size with `--pixel-um`"), "{}", run.stderr);
+}
+
+#[test]
+fn fields_of_two_pixel_sizes_train_one_network() {
+    let place = Place::new();
+    parallel_folders(&place, 4);
+    for folder in ["bf", "dapi"] {
+        let path = place.path(&format!("images/{folder}/f1.tif"));
+        common::disks_at(&path, 192, 2000, 1, Some(0.25));
+    }
+    place.ok(&["new", "study", "--images", "images", "--split", "1,0,0"]);
+    place.ok(&["prepare", "study"]);
+    let stderr = place.ok(&[&["train", "study"], &TINY[..]].concat()).stderr;
+    let sentence = "the network is for pixels of 0.5 um: 1 of 4 fields are resampled";
+    assert!(stderr.contains(sentence), "{stderr}");
+    assert!(
+        place
+            .text("study/models/model/model.toml")
+            .contains("pixel_um = 0.5")
+    );
+}
+
+#[test]
 fn labels_and_masks_are_truth_too() {
     let place = Place::new();
     parallel_folders(&place, 4);

@@ -18,6 +18,7 @@ mod plan;
 pub mod predictor;
 pub mod random;
 pub mod recipe;
+pub mod resample;
 pub mod tiles;
 pub mod train;
 pub mod trainer;

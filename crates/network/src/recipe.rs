@@ -65,6 +65,10 @@ pub struct Recipe {
     pub crop: usize,
     /// When training ends.
     pub length: Length,
+    /// Whether fields are brought to one pixel size, where sizes are known: that of most training fields, and in
+    /// prediction the model's. Without it a pixel is a pixel.
+    #[serde(default)]
+    pub rescale: bool,
     /// Which fields come when.
     pub field_order: FieldOrder,
     /// Share of the crops that are aimed at a pixel of a foreground class.
@@ -114,6 +118,7 @@ impl Recipe {
             batch: 4,
             crop: 640,
             length: Length::Crops(60_000),
+            rescale: false,
             field_order: FieldOrder::FixedBatches,
             foreground: 0.0,
             normalisation: Normalisation::Paper,
@@ -135,6 +140,7 @@ impl Recipe {
             name: "default".into(),
             crop: 320,
             length: Length::Steps(2000),
+            rescale: true,
             field_order: FieldOrder::Random,
             foreground: 0.7,
             normalisation: Normalisation::Local { radius_px: 40.0 },

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use stainfree_image::{Dataset, Field, Image, Plane};
 use stainfree_network::model::{Model, ModelInfo};
+use stainfree_network::resample::{ResampleError, resample, resampled_size};
 use stainfree_network::tiles::{TileError, TileOptions, cut_margin, predict_image};
 use stainfree_network::{CpuPredictor, Isa, Precision};
 use stainfree_objects::{CleanUp, NUCLEUS, nuclei_from_prediction};
@@ -170,19 +171,64 @@ impl Engine {
         let fail = |error: &dyn std::fmt::Display| {
             ProjectError::Failed(format!("field `{}`: {error}", field.name))
         };
-        let (height, width) = planes[0].size();
-        let pixels = height * width;
-        let classes = self.predictor.classes();
-        let expected = self.info.input.planes;
         // A model of one plane reads the middle one of a stack.
-        let planes: Vec<&Plane> = match (expected, planes.len()) {
+        let planes: Vec<&Plane> = match (self.info.input.planes, planes.len()) {
             (1, 3) => vec![&planes[1]],
             _ => planes.iter().collect(),
         };
+        let full_range = planes[0].full_range().unwrap_or(1.0);
+        let mut raw: Vec<Image<f32>> = planes.iter().map(|plane| plane.to_f32()).collect();
+        let (height, width) = raw[0].size();
+        let other = self
+            .other_size(field, [height, width])
+            .map_err(|error| fail(&error))?;
+        if let Some([height, width]) = other {
+            for plane in &mut raw {
+                *plane = resample(plane, height, width);
+            }
+        }
+        let mut probabilities = self.probabilities(field, raw, full_range, height * width)?;
+        if other.is_some() {
+            for plane in &mut probabilities {
+                *plane = resample(plane, height, width);
+            }
+        }
+        let classes = evaluate::largest(&probabilities);
+        Ok(Pixels {
+            probabilities,
+            classes,
+        })
+    }
+
+    /// The size at which the model reads a field of this size, where that is another.
+    fn other_size(
+        &self,
+        field: &Field,
+        size: [usize; 2],
+    ) -> Result<Option<[usize; 2]>, ResampleError> {
+        match (field.pixel_um, self.info.pixel_um) {
+            (Some(from), Some(to)) if self.info.recipe.rescale => resampled_size(size, from, to),
+            _ => Ok(None),
+        }
+    }
+
+    /// Probabilities of planes at the model's pixel size; `shown` is the number of pixels of the field itself.
+    fn probabilities(
+        &mut self,
+        field: &Field,
+        raw: Vec<Image<f32>>,
+        full_range: f32,
+        shown: usize,
+    ) -> Result<Vec<Image<f32>>, ProjectError> {
+        let fail = |error: &dyn std::fmt::Display| {
+            ProjectError::Failed(format!("field `{}`: {error}", field.name))
+        };
+        let (height, width) = raw[0].size();
+        let classes = self.predictor.classes();
         // Raw and normalised planes, the network's input, probabilities twice, classes and labels.
         let images = 4
-            * pixels
-            * (2 * planes.len() + 3 + 2 * classes + 2)
+            * shown.max(height * width)
+            * (2 * raw.len() + 3 + 2 * classes + 2)
             * if self.options.flips { 2 } else { 1 };
         let beside = images + BASE;
         self.options.memory = Some(self.memory.saturating_sub(beside).max(1));
@@ -198,9 +244,6 @@ impl Engine {
                 mebibytes(cut.needed + beside)
             ));
         }
-
-        let full_range = planes[0].full_range().unwrap_or(1.0);
-        let raw: Vec<Image<f32>> = planes.iter().map(|plane| plane.to_f32()).collect();
         let input =
             network_input(&self.info.input, &raw, full_range).map_err(|error| fail(&error))?;
         drop(raw);
@@ -213,12 +256,7 @@ impl Engine {
                 ))
             })?;
         drop(input);
-        let probabilities = planes_of(all, classes, height, width);
-        let classes = evaluate::largest(&probabilities);
-        Ok(Pixels {
-            probabilities,
-            classes,
-        })
+        Ok(planes_of(all, classes, height, width))
     }
 }
 

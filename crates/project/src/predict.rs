@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 use stainfree_image::{Dataset, Field, Image, ImageError, Plane, PlaneRef, write};
 use stainfree_network::Precision;
+use stainfree_network::resample::SAME_PIXEL_SIZE;
 
 use crate::engine::{DEFAULT_MEMORY, Engine, Nuclei, Pixels, nuclei};
 use crate::line::three_stages;
@@ -21,8 +22,6 @@ use crate::{Job, ProjectError, pictures};
 pub const FILE_NAME: &str = "predictions.csv";
 /// The table is written this often, so that a killed run loses little.
 const SAVE_EVERY: Duration = Duration::from_secs(5);
-/// Pixel sizes that differ by more than this share are pointed out.
-const PIXEL_TOLERANCE: f64 = 0.05;
 /// Columns before the shares of the classes.
 const FIRST: [&str; 3] = ["name", "status", "message"];
 /// Columns after them.
@@ -283,11 +282,16 @@ fn remark_on_pixel_size(engine: &Engine, work: &[(&Field, Brightfield)], job: &J
     let other = work.iter().find_map(|(field, _)| {
         field
             .pixel_um
-            .filter(|um| (um / trained - 1.0).abs() > PIXEL_TOLERANCE)
+            .filter(|um| (um / trained - 1.0).abs() > SAME_PIXEL_SIZE)
     });
     if let Some(found) = other {
+        let follows = if engine.info.recipe.rescale {
+            "they are resampled, and the results brought back to their size"
+        } else {
+            "its recipe leaves them as they are (`rescale = false`): expect worse results"
+        };
         job.progress.note(&format!(
-            "the images have pixels of {found} um and the model was trained at {trained} um: expect worse results"
+            "the images have pixels of {found} um and the model is for {trained} um: {follows}"
         ));
     }
 }

@@ -14,6 +14,7 @@ use stainfree_image::{Field, Image, read_class_mask, write};
 use stainfree_network::input::{InputSpec, Preprocessing};
 use stainfree_network::model::{FORMAT, Model, ModelInfo, TrainingRecord};
 use stainfree_network::recipe::{Length, Recipe};
+use stainfree_network::resample::{SAME_PIXEL_SIZE, resample, resample_classes, resampled_size};
 use stainfree_network::train::{
     self as network, Ending, Observer, Picture, RawField, StepReport, TrainJob, TrainingData,
     ValidationReport,
@@ -108,9 +109,15 @@ pub fn train(study: &Study, options: &TrainOptions, job: &Job) -> Result<Trained
     let recipe = chosen_recipe(study, options)?;
     let source = study.source()?;
     let rows = study.fields()?;
-    let training = StudyFields::of(study, &source, &rows, Part::Train)?;
-    let validation = StudyFields::of(study, &source, &rows, Part::Validation)?;
+    let mut training = StudyFields::of(study, &source, &rows, Part::Train)?;
+    let mut validation = StudyFields::of(study, &source, &rows, Part::Validation)?;
     let planes = training.planes()?;
+    let pixel_um = training.pixel_um(recipe.rescale);
+    if recipe.rescale {
+        training.pixel_um = pixel_um;
+        validation.pixel_um = pixel_um;
+        remark_on_pixel_sizes(&training, &validation, job);
+    }
 
     let classes = study.config().truth.classes.clone();
     let network = UnetSpec::new(recipe.encoder, recipe.width, classes.len());
@@ -170,7 +177,7 @@ pub fn train(study: &Study, options: &TrainOptions, job: &Job) -> Result<Trained
             format: FORMAT,
             program: format!("stainfree {}", env!("CARGO_PKG_VERSION")),
             classes,
-            pixel_um: training.pixel_um(),
+            pixel_um,
             pretrained: imported.map(|source| source.name.to_owned()),
             network,
             input,
@@ -336,6 +343,8 @@ pub(crate) struct StudyFields<'a> {
     study: &'a Study,
     source: &'a Source,
     fields: Vec<&'a Field>,
+    /// Every field of a known pixel size is brought to this one, um.
+    pixel_um: Option<f64>,
 }
 
 impl<'a> StudyFields<'a> {
@@ -367,6 +376,7 @@ impl<'a> StudyFields<'a> {
             study,
             source,
             fields,
+            pixel_um: None,
         })
     }
 
@@ -392,17 +402,45 @@ impl<'a> StudyFields<'a> {
         Ok(expected)
     }
 
-    /// The pixel size that the fields share, where they do.
-    fn pixel_um(&self) -> Option<f64> {
-        let first = self.fields.first()?.pixel_um?;
-        self.fields
+    /// The pixel size that the model is for: the median of the fields', or, where they are left as they are,
+    /// the one they share. None where a size is not known.
+    fn pixel_um(&self, rescale: bool) -> Option<f64> {
+        let mut sizes = self
+            .fields
             .iter()
-            .all(|field| {
-                field
-                    .pixel_um
-                    .is_some_and(|um| (um - first).abs() < 1e-6 * first)
-            })
-            .then_some(first)
+            .map(|field| field.pixel_um)
+            .collect::<Option<Vec<_>>>()?;
+        sizes.sort_by(f64::total_cmp);
+        let (first, last) = (*sizes.first()?, *sizes.last()?);
+        (rescale || last - first < 1e-6 * first).then(|| sizes[sizes.len() / 2])
+    }
+}
+
+/// Says which fields are brought to another pixel size, or that one cannot tell.
+fn remark_on_pixel_sizes(training: &StudyFields, validation: &StudyFields, job: &Job) {
+    let fields = || training.fields.iter().chain(&validation.fields);
+    let Some(model) = training.pixel_um else {
+        let known = fields().filter(|field| field.pixel_um.is_some()).count();
+        if known > 0 {
+            job.progress.note(&format!(
+                "{} of {} fields have no pixel size, so no field is brought to another; give one size for all with `pixel_um` in `[images]`",
+                fields().count() - known,
+                fields().count()
+            ));
+        }
+        return;
+    };
+    let other = |field: &&&Field| {
+        field
+            .pixel_um
+            .is_some_and(|um| (um / model - 1.0).abs() > SAME_PIXEL_SIZE)
+    };
+    let count = fields().filter(other).count();
+    if count > 0 {
+        job.progress.note(&format!(
+            "the network is for pixels of {model} um: {count} of {} fields are resampled",
+            fields().count()
+        ));
     }
 }
 
@@ -418,11 +456,21 @@ impl TrainingData for StudyFields<'_> {
     fn read(&self, field: usize) -> Result<RawField, Box<dyn Error + Send + Sync>> {
         let field = self.fields[field];
         let planes = self.source.brightfield.read(field)?;
-        Ok(RawField {
+        let mut raw = RawField {
             full_range: planes[0].full_range().unwrap_or(1.0),
             planes: planes.iter().map(|plane| plane.to_f32()).collect(),
             target: read_class_mask(&self.study.class_mask_path(&field.name))?,
-        })
+        };
+        if let (Some(from), Some(to)) = (field.pixel_um, self.pixel_um) {
+            let (height, width) = raw.planes[0].size();
+            if let Some([height, width]) = resampled_size([height, width], from, to)? {
+                for plane in &mut raw.planes {
+                    *plane = resample(plane, height, width);
+                }
+                raw.target = resample_classes(&raw.target, height, width);
+            }
+        }
+        Ok(raw)
     }
 }
 

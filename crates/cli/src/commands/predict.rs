@@ -19,7 +19,8 @@ use crate::{memory, output};
   stainfree predict model/ image1.tif image2.tif --out result --overlay
 
 Writes OUT/classes/NAME.tif (class of each pixel), OUT/nuclei/NAME.tif (labels) and
-OUT/predictions.csv.")]
+OUT/predictions.csv. Images whose pixel size is known and differs from the model's are resampled
+for the network; results have the size of the image.")]
 pub(crate) struct Predict {
     /// Model folder
     model: PathBuf,

@@ -1,0 +1,189 @@
+//! Fields brought to the pixel size of a model.
+//!
+//! A network knows things by their size in pixels, so a nucleus must be as large in the image it is shown as in
+//! those it learned from. Intensities go through a triangle filter that widens when pixels become larger, so
+//! that nothing aliases; classes take the pixel at the same place. Both agree with PyTorch's `interpolate`
+//! (`bilinear` with `antialias`, and `nearest-exact`), which `testdata/network/make_resample.py` asks.
+
+use rayon::prelude::*;
+use stainfree_image::Image;
+
+/// Pixel sizes closer than this share are taken for the same: scale augmentation covers them, and every
+/// resampling costs sharpness.
+pub const SAME_PIXEL_SIZE: f64 = 0.05;
+/// Factors beyond this are mistakes of units, not microscopes.
+pub const MAX_FACTOR: f64 = 8.0;
+
+/// Height and width of a field of `[height, width]` pixels of `from_um` once its pixels are of `to_um`; none if
+/// the sizes count as the same.
+///
+/// # Errors
+/// [`ResampleError`] if the sizes differ by more than [`MAX_FACTOR`].
+pub fn resampled_size(
+    [height, width]: [usize; 2],
+    from_um: f64,
+    to_um: f64,
+) -> Result<Option<[usize; 2]>, ResampleError> {
+    let factor = from_um / to_um;
+    if !(1.0 / MAX_FACTOR..=MAX_FACTOR).contains(&factor) {
+        return Err(ResampleError { from_um, to_um });
+    }
+    if (factor - 1.0).abs() <= SAME_PIXEL_SIZE {
+        return Ok(None);
+    }
+    let side = |n: usize| ((n as f64 * factor).round() as usize).max(1);
+    Ok(Some([side(height), side(width)]))
+}
+
+/// Two pixel sizes that cannot both be right.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[error(
+    "its pixels of {from_um} um are more than a factor of {MAX_FACTOR} from the model's {to_um} um; give the right size with `--pixel-um`"
+)]
+pub struct ResampleError {
+    /// Of the field, um.
+    pub from_um: f64,
+    /// Of the model, um.
+    pub to_um: f64,
+}
+
+/// `image` at another size, its corners staying where they are.
+pub fn resample(image: &Image<f32>, height: usize, width: usize) -> Image<f32> {
+    let (old_height, old_width) = image.size();
+    let across = Taps::new(old_width, width);
+    let mut rows = vec![0.0f32; old_height * width];
+    rows.par_chunks_mut(width.max(1))
+        .zip(image.data().par_chunks(old_width.max(1)))
+        .for_each(|(to, from)| {
+            for (x, value) in to.iter_mut().enumerate() {
+                let (first, weights) = across.of(x);
+                *value = weights.iter().zip(&from[first..]).map(|(w, v)| w * v).sum();
+            }
+        });
+    let down = Taps::new(old_height, height);
+    let mut out = vec![0.0f32; height * width];
+    out.par_chunks_mut(width.max(1))
+        .enumerate()
+        .for_each(|(y, to)| {
+            let (first, weights) = down.of(y);
+            for (from, w) in rows.chunks_exact(width.max(1)).skip(first).zip(weights) {
+                for (value, v) in to.iter_mut().zip(from) {
+                    *value += w * v;
+                }
+            }
+        });
+    Image::new(height, width, out)
+}
+
+/// A class mask at another size: each pixel takes the class that lies under its centre.
+pub fn resample_classes(mask: &Image<u8>, height: usize, width: usize) -> Image<u8> {
+    let (old_height, old_width) = mask.size();
+    let under = |i: usize, n: usize, old: usize| {
+        (((i as f64 + 0.5) * old as f64 / n as f64) as usize).min(old - 1)
+    };
+    let columns: Vec<usize> = (0..width).map(|x| under(x, width, old_width)).collect();
+    let mut out = Vec::with_capacity(height * width);
+    for y in 0..height {
+        let row = &mask.data()[under(y, height, old_height) * old_width..][..old_width];
+        out.extend(columns.iter().map(|&x| row[x]));
+    }
+    Image::new(height, width, out)
+}
+
+/// What each new pixel of a line is made of: the first old one, and weights that add up to 1.
+struct Taps {
+    first: Vec<usize>,
+    weights: Vec<Vec<f32>>,
+}
+
+impl Taps {
+    fn new(old: usize, new: usize) -> Self {
+        let scale = old as f64 / new as f64;
+        let support = scale.max(1.0);
+        let (mut first, mut weights) = (Vec::with_capacity(new), Vec::with_capacity(new));
+        for i in 0..new {
+            let centre = scale * (i as f64 + 0.5);
+            let from = (centre - support + 0.5).max(0.0) as usize;
+            let to = ((centre + support + 0.5) as usize).min(old);
+            let triangle = |j: usize| (1.0 - ((j as f64 + 0.5 - centre) / support).abs()).max(0.0);
+            let sum: f64 = (from..to).map(triangle).sum();
+            first.push(from);
+            weights.push((from..to).map(|j| (triangle(j) / sum) as f32).collect());
+        }
+        Self { first, weights }
+    }
+
+    fn of(&self, i: usize) -> (usize, &[f32]) {
+        (self.first[i], &self.weights[i])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use safetensors::SafeTensors;
+
+    fn floats(bytes: &[u8]) -> Vec<f32> {
+        bytes
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+            .collect()
+    }
+
+    #[test]
+    fn images_and_classes_agree_with_pytorch() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../testdata/network/resample.safetensors"
+        );
+        let bytes = std::fs::read(path).unwrap();
+        let golden = SafeTensors::deserialize(&bytes).unwrap();
+        let tensor = |name: &str| golden.tensor(name).unwrap();
+        let image = tensor("image");
+        let &[height, width] = image.shape() else {
+            panic!("two dimensions")
+        };
+        let mask = Image::new(height, width, tensor("mask").data().to_vec());
+        let image = Image::new(height, width, floats(image.data()));
+        let cases: Vec<&str> = golden
+            .names()
+            .into_iter()
+            .filter(|n| n.starts_with("image_"))
+            .collect();
+        assert_eq!(cases.len(), 5);
+        for name in cases {
+            let expected = tensor(name);
+            let &[h, w] = expected.shape() else {
+                panic!("two dimensions")
+            };
+            let found = resample(&image, h, w);
+            for (i, (a, b)) in found.data().iter().zip(floats(expected.data())).enumerate() {
+                // PyTorch keeps places along up to 47 pixels in f32, which may be off by 4e-6 pixels; values
+                // change by up to 1000 from one pixel to the next.
+                assert!((a - b).abs() < 4e-3, "{name} at {i}: {a} {b}");
+            }
+            let classes = resample_classes(&mask, h, w);
+            let expected = tensor(&name.replace("image_", "mask_")).data().to_vec();
+            assert_eq!(classes.data(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_size_follows_the_pixels() {
+        assert_eq!(
+            resampled_size([1024, 999], 0.34, 0.62),
+            Ok(Some([562, 548]))
+        );
+        assert_eq!(resampled_size([10, 10], 0.62, 0.34), Ok(Some([18, 18])));
+        assert_eq!(resampled_size([10, 10], 0.63, 0.62), Ok(None));
+        assert_eq!(resampled_size([1, 3], 0.1, 0.62), Ok(Some([1, 1])));
+        let wrong = resampled_size([10, 10], 340.0, 0.62)
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            wrong,
+            "its pixels of 340 um are more than a factor of 8 from the model's 0.62 um; give the right size with `--pixel-um`"
+        );
+        assert!(resampled_size([10, 10], f64::NAN, 0.62).is_err());
+    }
+}
