@@ -3,8 +3,9 @@
 //! `cargo bench -p stainfree-kernels -- [--side PX] [--threads N] [--precision f32|bf16] [--batch N]`
 //!
 //! GFLOP/s count the work of a direct convolution (2 x multiply-adds), so Winograd's may lie above the peak.
-//! "products" is the share of the time that its own multiplications would take at peak: the rest goes into
-//! transforms and memory.
+//! The roofline: "products" is the share of the time that its own multiplications would take at peak, "memory" the
+//! share that reading its inputs and filters and writing its outputs once would take at the bandwidth of a copy.
+//! What is left of the time goes into transforms, and into products and memory that do not overlap.
 
 use stainfree_kernels::adam;
 use stainfree_kernels::batch_norm;
@@ -97,22 +98,27 @@ fn main() -> Result<(), String> {
     let options = Options::from_arguments()?;
     let isa = Isa::choose(options.precision)?;
     let workers = Workers::new(options.threads);
-    let peak = peak::gflops(isa, options.threads);
+    let roof = Roof {
+        gflops: peak::gflops(isa, options.threads),
+        gigabytes: copy_bandwidth(&workers),
+    };
     println!(
-        "{} {}, {} threads, peak {peak:.0} GFLOP/s; image {side} x {side}, batch {}\n",
+        "{} {}, {} threads, peak {:.0} GFLOP/s, copy {:.0} GB/s; image {side} x {side}, batch {}\n",
         isa.name(),
         options.precision.name(),
         options.threads,
+        roof.gflops,
+        roof.gigabytes,
         options.batch,
         side = options.side
     );
     println!(
-        "{:<22} {:>5} {:<16} {:>9} {:>9} {:>7} {:>9}",
-        "convolution", "side", "kernel", "ms", "GFLOP/s", "of peak", "products"
+        "{:<22} {:>5} {:<16} {:>9} {:>9} {:>7} {:>9} {:>7}",
+        "convolution", "side", "kernel", "ms", "GFLOP/s", "of peak", "products", "memory"
     );
     let mut totals = [0.0; 3];
     for shape in &SHAPES {
-        convolution(&options, isa, &workers, peak, shape, &mut totals);
+        convolution(&options, isa, &workers, &roof, shape, &mut totals);
     }
     let sum = |name: &str, seconds: f64| println!("{name:<22} {:>32.2} ms", seconds * 1e3);
     println!();
@@ -121,6 +127,28 @@ fn main() -> Result<(), String> {
     sum("weight gradient", totals[2]);
     passes(&options, isa, &workers);
     Ok(())
+}
+
+/// What bounds every kernel.
+struct Roof {
+    /// Multiply-adds between registers, counted twice.
+    gflops: f64,
+    /// Bytes read plus bytes written by a copy that no cache holds, in GB/s.
+    gigabytes: f64,
+}
+
+fn copy_bandwidth(workers: &Workers) -> f64 {
+    const CHUNK: usize = 1 << 16;
+    let from = filled(64 << 20);
+    let mut to = vec![0.0f32; from.len()];
+    let seconds = fastest(|| {
+        let chunks: Vec<_> = to.chunks_mut(CHUNK).map(std::sync::Mutex::new).collect();
+        workers.for_each(chunks.len(), |i| {
+            let mut chunk = chunks[i].lock().expect("no chunk is poisoned");
+            chunk.copy_from_slice(&from[i * CHUNK..][..CHUNK]);
+        });
+    });
+    2.0 * size_of_val(&from[..]) as f64 / seconds / 1e9
 }
 
 /// Seconds of the fastest of at least 5 runs, going on for a fifth of a second.
@@ -149,7 +177,7 @@ fn convolution(
     options: &Options,
     isa: Isa,
     workers: &Workers,
-    peak: f64,
+    roof: &Roof,
     shape: &Shape,
     totals: &mut [f64; 3],
 ) {
@@ -187,6 +215,11 @@ fn convolution(
     // 36 products for 16 pixels, between channels filled up to whole blocks.
     let tiles = images * side.div_ceil(4) * side.div_ceil(4);
     let own = 2e-9 * (tiles * 36 * bank.padded_inputs() * bank.padded_outputs()) as f64;
+    // Inputs, outputs and transformed filters once each, whichever of them is written.
+    let values = inputs.iter().map(|input| input.len()).sum::<usize>() + out.len();
+    let bytes = (size_of::<f32>() * values) as f64;
+    let filter_bytes =
+        [filters.len(), turned.len(), 2 * blocked.len()].map(|len| (size_of::<f32>() * len) as f64);
     let seconds = [
         fastest(|| {
             let epilogue = Epilogue {
@@ -215,12 +248,13 @@ fn convolution(
     for (i, (kernel, seconds)) in kernels.iter().zip(seconds).enumerate() {
         totals[i] += seconds;
         println!(
-            "{:<22} {side:>5} {kernel:<16} {:>9.3} {:>9.0} {:>6.0}% {:>8.0}%",
+            "{:<22} {side:>5} {kernel:<16} {:>9.3} {:>9.0} {:>6.0}% {:>8.0}% {:>6.0}%",
             if i == 0 { &title } else { "" },
             seconds * 1e3,
             direct / seconds,
-            100.0 * direct / seconds / peak,
-            100.0 * own / peak / seconds
+            100.0 * direct / seconds / roof.gflops,
+            100.0 * own / roof.gflops / seconds,
+            100.0 * (bytes + filter_bytes[i]) / roof.gigabytes / 1e9 / seconds
         );
     }
 }
