@@ -87,6 +87,9 @@ pub struct Recipe {
     pub selection: Selection,
     /// Where the statistics for prediction come from.
     pub batch_norm: BatchNormStatistics,
+    /// Steps that schedule and selection count as an epoch; none = one pass over the training fields.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch_steps: Option<u64>,
     /// Steps between validations; 0 = only at the end.
     pub validate_every: u64,
     /// Stop after so many validations without a better one; 0 = never.
@@ -128,6 +131,7 @@ impl Recipe {
             schedule: Schedule::paper(),
             selection: Selection::TrainingLoss,
             batch_norm: BatchNormStatistics::Corrected,
+            epoch_steps: None,
             validate_every: 1000,
             patience: 0,
         }
@@ -163,6 +167,12 @@ impl Recipe {
             validate_every: 100,
             ..Self::paper()
         }
+    }
+
+    /// Steps that schedule and selection count as an epoch, on `fields` fields.
+    pub fn epoch(&self, fields: usize) -> u64 {
+        let pass = || self.field_order.steps_per_epoch(fields, self.batch);
+        self.epoch_steps.unwrap_or_else(pass).max(1)
     }
 
     /// Steps of a training on `fields` fields.
@@ -309,6 +319,17 @@ mod tests {
         ] {
             assert_eq!(recipe.steps(fields), epochs * steps);
         }
+    }
+
+    #[test]
+    fn an_epoch_is_a_pass_unless_it_is_so_many_steps() {
+        let paper = Recipe::paper();
+        assert_eq!((paper.epoch(16), paper.epoch(1500)), (4, 375));
+        let even = Recipe {
+            epoch_steps: Some(50),
+            ..paper
+        };
+        assert_eq!((even.epoch(16), even.epoch(1500)), (50, 50));
     }
 
     #[test]

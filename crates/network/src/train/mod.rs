@@ -275,7 +275,7 @@ impl<'a> Run<'a> {
         let fields = training.len();
         Ok(Self {
             steps: recipe.steps(fields),
-            steps_per_epoch: recipe.field_order.steps_per_epoch(fields, recipe.batch),
+            steps_per_epoch: recipe.epoch(fields),
             loss: Loss::new(&recipe.loss, job.graph.classes()).map_err(RecipeError::from)?,
             seconds_before: progress.seconds,
             started: Instant::now(),
