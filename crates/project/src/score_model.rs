@@ -118,6 +118,7 @@ pub fn evaluate_model(
                 match_labels_ignoring(&true_nuclei, &parted.labels, ignore.as_ref())
                     .map_err(in_field)?,
             ),
+            ..FieldScores::default()
         });
         job.progress.step(i + 1, part.fields().len(), &field.name);
     }
