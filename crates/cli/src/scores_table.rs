@@ -1,11 +1,19 @@
 //! Scores as a table for the terminal.
 
-use stainfree_scores::{Scores, Statistic};
+use stainfree_scores::{Pooled, ResolvedRow, Scores, SplittingSummary, Statistic};
 
 use crate::output::table;
 
-/// The table of `scores`: classes, their mean, objects, and what the intervals are.
-pub(crate) fn render(scores: &Scores) -> String {
+/// Which of the scores beyond the main ones are shown.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Shown {
+    /// How touching nuclei are told apart.
+    pub(crate) splitting: bool,
+}
+
+/// The table of `scores`: classes, their mean, objects, what was asked for beyond them, and what the
+/// intervals are.
+pub(crate) fn render(scores: &Scores, shown: Shown) -> String {
     let mut text = String::new();
     let mut rows = Vec::new();
     for (name, class) in scores.classes.iter() {
@@ -41,6 +49,10 @@ pub(crate) fn render(scores: &Scores) -> String {
             objects.truth, objects.prediction
         ));
     }
+    if let Some(splitting) = scores.splitting.as_ref().filter(|_| shown.splitting) {
+        text.push_str("\n\n");
+        text.push_str(&splitting_tables(splitting));
+    }
     text.push_str(&format!(
         "\n\n{} field{} in {} group{}; {}",
         scores.images,
@@ -52,17 +64,96 @@ pub(crate) fn render(scores: &Scores) -> String {
     text
 }
 
+/// Clusters by size, then cuts, then what they are counted from.
+fn splitting_tables(splitting: &SplittingSummary) -> String {
+    let sizes = [
+        ("singles", Some(&splitting.singles)),
+        ("clusters of 2", splitting.clusters.get("2")),
+        ("clusters of 3", splitting.clusters.get("3")),
+        ("clusters of 4", Some(&splitting.clusters_of_4)),
+        ("clusters of 4 or more", splitting.clusters.get("4+")),
+        ("all clusters", Some(&splitting.clusters_all)),
+    ];
+    let rows: Vec<Vec<String>> = sizes
+        .into_iter()
+        .filter_map(|(name, row)| Some(resolved_row(name, row?)))
+        .collect();
+    let clusters = table(
+        &[
+            "nuclei",
+            "number",
+            "resolved",
+            "95 % interval",
+            "at IoU 0.7",
+            "95 % interval",
+        ],
+        &rows,
+        1,
+    );
+    let cuts = [
+        ("missed cuts per joined pair", &splitting.missed_cuts),
+        ("lost pairs per joined pair", &splitting.lost_pairs),
+        ("false cuts per nucleus", &splitting.false_cuts),
+        ("cut recall", &splitting.cut_recall),
+        ("cut precision", &splitting.cut_precision),
+        ("cut F1", &splitting.cut_f1),
+        ("cut line distance, px", &splitting.cut_line_distance_px),
+        ("cut line distance, um", &splitting.cut_line_distance_um),
+    ];
+    let rows: Vec<Vec<String>> = cuts
+        .into_iter()
+        .map(|(name, score)| pooled_row(name, score))
+        .collect();
+    let cuts = table(&["cuts", "pooled", "95 % interval"], &rows, 1);
+    let pairs = splitting.pairs;
+    let apart = match splitting.pairs_without_line {
+        0 => String::new(),
+        n => format!(" ({n} found pairs lie too far apart in the prediction for a cut line)"),
+    };
+    format!(
+        "{clusters}\n\n{cuts}\n\n{} joined pair{}: {} found, {} missed, {} lost; {} false cut{}{apart}",
+        pairs.n,
+        plural(pairs.n as usize),
+        pairs.found,
+        pairs.missed,
+        pairs.lost,
+        splitting.false_cut_number,
+        plural(splitting.false_cut_number as usize)
+    )
+}
+
+fn resolved_row(name: &str, row: &ResolvedRow) -> Vec<String> {
+    vec![
+        name.to_owned(),
+        row.n.to_string(),
+        number(row.resolved),
+        interval(row.ci95),
+        number(row.resolved_70),
+        interval(row.ci95_70),
+    ]
+}
+
+fn pooled_row(name: &str, score: &Pooled) -> Vec<String> {
+    vec![name.to_owned(), number(score.pooled), interval(score.ci95)]
+}
+
 fn row(name: &str, statistic: &Statistic) -> Vec<String> {
-    let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
-    let interval = statistic.ci95.map_or("-".to_owned(), |[low, high]| {
-        format!("{low:.4} to {high:.4}")
-    });
     vec![
         name.to_owned(),
         number(statistic.pooled),
-        interval,
+        interval(statistic.ci95),
         number(statistic.mean_over_images),
     ]
+}
+
+fn number(value: Option<f64>) -> String {
+    value.map_or("-".to_owned(), |value| format!("{value:.4}"))
+}
+
+fn interval(value: Option<[f64; 2]>) -> String {
+    value.map_or("-".to_owned(), |[low, high]| {
+        format!("{low:.4} to {high:.4}")
+    })
 }
 
 fn plural(count: usize) -> &'static str {

@@ -421,6 +421,60 @@ fn folders_are_scored_by_name() {
     );
     assert_eq!(scores["objects"]["f1_50"]["pooled"], 1.0);
     assert_eq!(scores["objects"]["count_error"], 0.0);
+    assert!(scores.get("splitting").is_none());
+}
+
+#[test]
+fn splitting_is_scored_on_request_with_table_and_json() {
+    let place = Place::new();
+    // A joined pair and a single; the prediction fuses the pair in the second of two fields.
+    let row = |fused: bool| {
+        Image::from_fn(12, 40, move |_, x| match x {
+            0..=9 => 1u32,
+            11..=19 => 1 + u32::from(!fused),
+            28..=37 => 3,
+            _ => 0,
+        })
+    };
+    let note = stainfree_image::write::Note {
+        text: String::new(),
+        pixel_um: Some(0.5),
+    };
+    for (folder, fused) in [("truth", false), ("result", true)] {
+        std::fs::create_dir(place.path(folder)).unwrap();
+        for (name, fused) in [("a", false), ("b", fused)] {
+            let path = place.path(&format!("{folder}/{name}.tif"));
+            stainfree_image::write::labels(&path, &row(fused), &note).unwrap();
+        }
+    }
+    let arguments = [
+        "evaluate",
+        "--truth",
+        "truth",
+        "--prediction",
+        "result",
+        "--splitting",
+    ];
+    let run = place.ok(&[&arguments[..], &["--json", "-"]].concat());
+    let scores: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    let splitting = &scores["splitting"];
+    assert_eq!(splitting["singles"]["n"], 2);
+    assert_eq!(splitting["clusters"]["2"]["n"], 2);
+    assert_eq!(splitting["clusters"]["2"]["resolved"], 0.5);
+    assert_eq!(splitting["pairs"]["missed"], 1);
+    assert_eq!(splitting["cut_line_distance_um"]["pooled"], 0.0);
+    assert!(splitting["clusters"]["3"]["reason"].is_string());
+    let table = place.ok(&arguments).stdout;
+    assert!(
+        table.contains("clusters of 2                2     0.5000"),
+        "{table}"
+    );
+    assert!(
+        table.contains("2 joined pairs: 1 found, 1 missed, 0 lost; 0 false cuts"),
+        "{table}"
+    );
+    let run = place.run(&[&arguments[..], &["--pixel-um", "-1"]].concat());
+    assert_eq!(run.code, 2, "{}", run.stderr);
 }
 
 #[test]

@@ -223,6 +223,8 @@ fn score_unstained(
         &FolderOptions {
             classes: Some((pair("classes"), study.config().truth.classes.clone())),
             objects: Some(pair("nuclei")),
+            splitting: true,
+            pixel_um: None,
             convention: Convention::Argmax,
             group: Some("^([A-Z]+[0-9]+)_".to_owned()),
             only: None,

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::prelude::*;
 use stainfree_image::{Image, read_class_mask, read_info, read_labels, read_plane};
 use stainfree_scores::{
-    BootstrapOptions, Convention, FieldScores, PaperScores, Scores, match_labels_ignoring,
-    paper_scores, pixel_counts, summarise,
+    BootstrapOptions, Convention, FieldScores, Matching, PaperScores, Scores, paper_scores,
+    pixel_counts, summarise,
 };
 
 use crate::{GroupRule, Job, ProjectError, names};
@@ -31,6 +31,10 @@ pub struct FolderOptions {
     pub classes: Option<(Pair, Vec<String>)>,
     /// Folders of label images.
     pub objects: Option<Pair>,
+    /// Also score how touching nuclei of the label images are told apart.
+    pub splitting: bool,
+    /// Side of a pixel in um; `None` = as the label images of the truth say.
+    pub pixel_um: Option<f64>,
     /// How pixel scores are counted.
     pub convention: Convention,
     /// Group of a field by its name, for the intervals.
@@ -100,8 +104,7 @@ pub fn evaluate_folders(options: &FolderOptions, job: &Job) -> Result<Evaluated,
                     .as_ref()
                     .map(|rule| rule.group_of_name(name))
                     .transpose();
-                let result = group
-                    .and_then(|group| score_files(name, group, files, classes, options.convention));
+                let result = group.and_then(|group| score_files(name, group, files, options));
                 job.progress
                     .step(done.fetch_add(1, Ordering::SeqCst) + 1, jobs.len(), name);
                 result.map_err(|error| (name.clone(), error.to_string()))
@@ -202,9 +205,9 @@ fn score_files(
     name: &str,
     group: Option<String>,
     files: &Files,
-    classes: &[String],
-    convention: Convention,
+    options: &FolderOptions,
 ) -> Result<FieldScores, ProjectError> {
+    let classes: &[String] = options.classes.as_ref().map_or(&[], |(_, names)| names);
     let mut scores = FieldScores {
         name: name.to_owned(),
         group,
@@ -229,7 +232,7 @@ fn score_files(
             let prediction = read_mask(prediction_path, classes)?;
             let counts = pixel_counts(&truth, &prediction, classes.len())
                 .map_err(|e| in_file(prediction_path, e))?;
-            if convention == Convention::Paper {
+            if options.convention == Convention::Paper {
                 scores.paper = Some(PaperScores::from(&counts));
             }
             scores.pixels = Some(counts);
@@ -241,9 +244,16 @@ fn score_files(
     if let Some((truth_path, prediction_path)) = &files.objects {
         let truth = read_instances(truth_path)?;
         let prediction = read_instances(prediction_path)?;
-        let counts = match_labels_ignoring(&truth, &prediction, ignore.as_ref())
+        let matching = Matching::new(&truth, &prediction, ignore.as_ref())
             .map_err(|e| in_file(prediction_path, e))?;
-        scores.objects = Some(counts);
+        scores.objects = Some(matching.objects());
+        if options.splitting {
+            let pixel_um = match options.pixel_um {
+                None => read_info(truth_path)?.pixel_um,
+                given => given,
+            };
+            scores.splitting = Some(matching.splitting(pixel_um));
+        }
     }
     Ok(scores)
 }

@@ -4,7 +4,7 @@ use stainfree_image::{read_class_mask, read_labels};
 use stainfree_network::Precision;
 use stainfree_objects::IGNORED;
 use stainfree_scores::{
-    BootstrapOptions, Convention, FieldScores, match_labels_ignoring, paper_scores, pixel_counts,
+    BootstrapOptions, Convention, FieldScores, Matching, paper_scores, pixel_counts,
 };
 
 use crate::engine::{DEFAULT_MEMORY, Engine, nuclei};
@@ -109,15 +109,15 @@ pub fn evaluate_model(
             .data()
             .contains(&IGNORED)
             .then(|| truth.map(|&class| class == IGNORED));
+        let matching =
+            Matching::new(&true_nuclei, &parted.labels, ignore.as_ref()).map_err(in_field)?;
         scored.push(FieldScores {
             name: field.name.clone(),
             group: group_of(&field.name),
             pixels: Some(pixel_counts(&truth, &found.classes, classes.len()).map_err(in_field)?),
             paper: Some(paper_scores(&found.probabilities, &truth).map_err(in_field)?),
-            objects: Some(
-                match_labels_ignoring(&true_nuclei, &parted.labels, ignore.as_ref())
-                    .map_err(in_field)?,
-            ),
+            objects: Some(matching.objects()),
+            splitting: Some(matching.splitting(field.pixel_um)),
         });
         job.progress.step(i + 1, part.fields().len(), &field.name);
     }

@@ -245,6 +245,7 @@ impl Field {
             pixels: Some(pixel_counts(&self.truth, &self.prediction, 3)?),
             paper: Some(paper_scores(&[plane(0), plane(1), plane(2)], &self.truth)?),
             objects: Some(match_labels(&self.truth_labels, &self.labels)?),
+            ..FieldScores::default()
         })
     }
 

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::bootstrap::intervals;
 use crate::fields::{BootstrapOptions, Totals, Units};
-use crate::summary::{Plan, check, defined, sum};
+use crate::plan::Plan;
+use crate::summary::{check, defined, sum};
 use crate::{FieldScores, ScoreError};
 
 /// One pooled score of two models and the interval of its difference.
@@ -69,7 +70,9 @@ pub fn compare(
     let plan = Plan::new(first, classes, options.convention);
     let other = Plan::new(second, classes, options.convention);
     if plan != other {
-        let message = "one model was scored on pixels and objects, the other was not".to_owned();
+        let message =
+            "the two models were not scored on the same things (pixels, objects, splitting)"
+                .to_owned();
         return Err(ScoreError::Mismatch(message));
     }
     let units = Units::new(first, options);
@@ -99,12 +102,12 @@ pub fn compare(
     let row = |(i, ci95)| {
         let difference: f64 = two[i] - one[i];
         Difference {
-            name: plan.name(i, classes),
+            name: plan.name(i),
             first: defined(one[i]),
             second: defined(two[i]),
             difference: defined(difference),
             ci95,
-            reason: plan.reason(i, classes, difference, ci95, parts.len(), options),
+            reason: plan.reason(i, difference, ci95, parts.len(), options),
         }
     };
     Ok(bounds.into_iter().enumerate().map(row).collect())

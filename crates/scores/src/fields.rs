@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ObjectCounts, PaperScores, PixelCounts, ScoreError};
+use crate::{ObjectCounts, PaperScores, PixelCounts, ScoreError, SplittingCounts};
 
 /// All that was counted on one field. What was not scored is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -19,6 +19,9 @@ pub struct FieldScores {
     pub paper: Option<PaperScores>,
     /// Object counts.
     pub objects: Option<ObjectCounts>,
+    /// Splitting counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub splitting: Option<SplittingCounts>,
 }
 
 /// How intervals are computed.
@@ -155,6 +158,7 @@ pub(crate) struct Totals {
     pub(crate) pixels: PixelCounts,
     pub(crate) paper: PaperScores,
     pub(crate) objects: ObjectCounts,
+    pub(crate) splitting: SplittingCounts,
 }
 
 impl Totals {
@@ -167,6 +171,9 @@ impl Totals {
         }
         if let Some(objects) = &field.objects {
             self.objects.add(objects);
+        }
+        if let Some(splitting) = &field.splitting {
+            self.splitting.add(splitting);
         }
         Ok(())
     }
@@ -186,5 +193,6 @@ impl Totals {
         self.pixels.kept += other.pixels.kept;
         self.pixels.ignored += other.pixels.ignored;
         self.objects.add(&other.objects);
+        self.splitting.add(&other.splitting);
     }
 }

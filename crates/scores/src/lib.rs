@@ -8,29 +8,38 @@
 
 mod assignment;
 mod bootstrap;
+mod clusters;
 mod compare;
+mod cut_line;
+#[cfg(test)]
+mod drawing;
 mod error;
+mod extent;
 mod fields;
 mod matching;
 mod overlap;
 mod paper;
 mod pixels;
+mod plan;
 mod result;
+mod splitting;
 mod summary;
 
 pub use compare::{Difference, compare};
 pub use error::ScoreError;
 pub use fields::{BootstrapOptions, Convention, FieldScores, UnitRule};
 pub use matching::{
-    Jaccard, MatchCounts, ObjectCounts, Pair, THRESHOLDS, match_labels, match_labels_ignoring,
-    matched_pairs, threshold,
+    Jaccard, MatchCounts, Matching, ObjectCounts, Pair, THRESHOLDS, match_labels,
+    match_labels_ignoring, matched_pairs, threshold,
 };
 pub use paper::{PaperScores, paper_scores};
 pub use pixels::{
     Background, ClassCounts, IGNORED, PixelCounts, pixel_counts, pixel_counts_ignoring,
 };
 pub use result::{
-    ByName, FieldObjects, FieldPixelwise, FieldRow, IntervalNote, ObjectSummary, PaperPair,
-    PaperSummary, Pixelwise, Scores, Statistic, ThresholdRow,
+    ByName, FieldObjects, FieldPixelwise, FieldRow, IntervalNote, ObjectSummary, PairNumbers,
+    PaperPair, PaperSummary, Pixelwise, Pooled, ResolvedRow, Scores, SplittingSummary, Statistic,
+    ThresholdRow,
 };
+pub use splitting::{Resolved, SplittingCounts};
 pub use summary::summarise;

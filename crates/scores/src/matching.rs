@@ -12,6 +12,7 @@ use crate::ScoreError;
 use crate::assignment::{Edge, assign};
 use crate::overlap::{Objects, Overlap, Shared};
 use crate::pixels::ratio;
+use crate::plan::Named;
 
 /// Number of IoU thresholds: 0.50, 0.55 .. 0.95.
 pub const THRESHOLDS: usize = 10;
@@ -157,6 +158,33 @@ impl ObjectCounts {
     }
 }
 
+/// Object scores in the order they are computed and shown.
+pub(crate) const OBJECT_SCORES: [Named<ObjectCounts>; 12] = [
+    ("f1_50", |o| o.at[0].f1(), NO_OBJECT),
+    (
+        "precision_50",
+        |o| o.at[0].precision(),
+        "there is no predicted object",
+    ),
+    ("recall_50", |o| o.at[0].recall(), NO_TRUTH),
+    ("ap_50", |o| o.at[0].average_precision(), NO_OBJECT),
+    ("f1_75", |o| o.at[5].f1(), NO_OBJECT),
+    ("mean_ap", ObjectCounts::mean_average_precision, NO_OBJECT),
+    ("pq", ObjectCounts::panoptic_quality, NO_OBJECT),
+    (
+        "sq",
+        |o| o.panoptic.matched_iou(),
+        "no pair of objects overlaps with IoU above 0.5",
+    ),
+    ("dq", |o| o.panoptic.f1(), NO_OBJECT),
+    ("aji_plus", |o| o.aji_plus.value(), NO_OBJECT),
+    ("aji", |o| o.aji.value(), NO_OBJECT),
+    ("count_error", ObjectCounts::relative_count_error, NO_TRUTH),
+];
+
+const NO_OBJECT: &str = "there is no object in truth or prediction";
+const NO_TRUTH: &str = "there is no truth object";
+
 /// A truth object and its predicted partner.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pair {
@@ -191,26 +219,7 @@ pub fn match_labels_ignoring(
     prediction: &Image<u32>,
     ignore: Option<&Image<bool>>,
 ) -> Result<ObjectCounts, ScoreError> {
-    let table = Table::new(truth, prediction, ignore)?;
-    let mut counts = ObjectCounts {
-        truth: table.truth_kept,
-        ..Default::default()
-    };
-    for (i, at) in counts.at.iter_mut().enumerate() {
-        *at = table.count(&table.pairs_at(10 + i as u64));
-    }
-    // Optional predictions count only where they found a partner.
-    counts.prediction = counts.at[0].tp + counts.at[0].fp;
-    let above: Vec<Shared> = table
-        .candidates
-        .iter()
-        .filter(|s| 2 * s.pixels > s.union)
-        .copied()
-        .collect();
-    counts.panoptic = table.count(&above);
-    counts.aji = table.aji();
-    counts.aji_plus = table.aji_plus();
-    Ok(counts)
+    Ok(Matching::new(truth, prediction, ignore)?.objects())
 }
 
 /// The matched pairs at IoU >= `twentieths / 20` (10 to 20), sorted by truth label.
@@ -223,31 +232,88 @@ pub fn matched_pairs(
     ignore: Option<&Image<bool>>,
     twentieths: u8,
 ) -> Result<Vec<Pair>, ScoreError> {
-    let table = Table::new(truth, prediction, ignore)?;
-    let pair = |s: &Shared| Pair {
-        truth: table.overlap.truth.labels[s.truth],
-        prediction: table.overlap.prediction.labels[s.prediction],
-        iou: s.iou(),
-    };
-    let mut pairs: Vec<Pair> = table
-        .pairs_at(u64::from(twentieths.clamp(10, 20)))
-        .iter()
-        .map(pair)
-        .collect();
-    pairs.sort_by_key(|pair| pair.truth);
-    Ok(pairs)
+    Ok(Matching::new(truth, prediction, ignore)?.pairs(twentieths))
+}
+
+/// Two label images with the table of their overlaps, from which all object scores follow.
+pub struct Matching<'a> {
+    pub(crate) truth: &'a Image<u32>,
+    pub(crate) prediction: &'a Image<u32>,
+    pub(crate) table: Table,
+}
+
+impl<'a> Matching<'a> {
+    /// Lays the two label images (0 = background) over each other. Pixels of `ignore` leave both
+    /// sides; a truth object with more than half of its area there is dropped, a predicted object
+    /// likewise, unless it is matched.
+    ///
+    /// # Errors
+    /// [`ScoreError::Size`] if the images or the mask differ in size.
+    pub fn new(
+        truth: &'a Image<u32>,
+        prediction: &'a Image<u32>,
+        ignore: Option<&Image<bool>>,
+    ) -> Result<Self, ScoreError> {
+        Ok(Self {
+            truth,
+            prediction,
+            table: Table::new(truth, prediction, ignore)?,
+        })
+    }
+
+    /// The object counts at all thresholds.
+    pub fn objects(&self) -> ObjectCounts {
+        let table = &self.table;
+        let mut counts = ObjectCounts {
+            truth: table.truth_kept,
+            ..Default::default()
+        };
+        for (i, at) in counts.at.iter_mut().enumerate() {
+            *at = table.count(&table.pairs_at(10 + i as u64));
+        }
+        // Optional predictions count only where they found a partner.
+        counts.prediction = counts.at[0].tp + counts.at[0].fp;
+        let above: Vec<Shared> = table
+            .candidates
+            .iter()
+            .filter(|s| 2 * s.pixels > s.union)
+            .copied()
+            .collect();
+        counts.panoptic = table.count(&above);
+        counts.aji = table.aji();
+        counts.aji_plus = table.aji_plus();
+        counts
+    }
+
+    /// The matched pairs at IoU >= `twentieths / 20` (10 to 20), sorted by truth label.
+    pub fn pairs(&self, twentieths: u8) -> Vec<Pair> {
+        let overlap = &self.table.overlap;
+        let pair = |s: &Shared| Pair {
+            truth: overlap.truth.labels[s.truth],
+            prediction: overlap.prediction.labels[s.prediction],
+            iou: s.iou(),
+        };
+        let mut pairs: Vec<Pair> = self
+            .table
+            .pairs_at(u64::from(twentieths.clamp(10, 20)))
+            .iter()
+            .map(pair)
+            .collect();
+        pairs.sort_by_key(|pair| pair.truth);
+        pairs
+    }
 }
 
 /// The overlap table of the objects that count.
-struct Table {
-    overlap: Overlap,
-    truth_kept: u64,
+pub(crate) struct Table {
+    pub(crate) overlap: Overlap,
+    pub(crate) truth_kept: u64,
     /// Per truth object: it counts.
-    truth_counts: Vec<bool>,
+    pub(crate) truth_counts: Vec<bool>,
     /// Per predicted object: without a partner it is an error.
-    required: Vec<bool>,
+    pub(crate) required: Vec<bool>,
     /// Overlapping pairs whose truth object counts.
-    candidates: Vec<Shared>,
+    pub(crate) candidates: Vec<Shared>,
 }
 
 impl Table {
@@ -281,7 +347,7 @@ impl Table {
 
     /// One-to-one pairs with IoU >= `twentieths / 20`, as many as there can be, and among those
     /// the ones with the largest sum of IoU.
-    fn pairs_at(&self, twentieths: u64) -> Vec<Shared> {
+    pub(crate) fn pairs_at(&self, twentieths: u64) -> Vec<Shared> {
         let good: Vec<Shared> = self
             .candidates
             .iter()

@@ -10,7 +10,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::Convention;
+use crate::{Convention, SplittingCounts};
 
 /// Values by name, in a stated order; a JSON object.
 #[derive(Clone, Debug, PartialEq)]
@@ -140,6 +140,88 @@ pub struct ThresholdRow {
     pub ap: Option<f64>,
 }
 
+/// One number over all fields together, where a mean over fields would rest on too few.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Pooled {
+    /// From the counts summed over all fields.
+    pub pooled: Option<f64>,
+    /// 95 % bootstrap interval of `pooled`.
+    pub ci95: Option<[f64; 2]>,
+    /// Why one of the above is undefined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// How many singles, or clusters of one size, are exactly resolved.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ResolvedRow {
+    /// How many the truth has.
+    pub n: u64,
+    /// Share resolved with every member matched at IoU >= 0.5.
+    pub resolved: Option<f64>,
+    /// 95 % bootstrap interval of `resolved`.
+    pub ci95: Option<[f64; 2]>,
+    /// Share resolved with every member matched at IoU >= 0.7.
+    pub resolved_70: Option<f64>,
+    /// 95 % bootstrap interval of `resolved_70`.
+    pub ci95_70: Option<[f64; 2]>,
+    /// Why one of the above is undefined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// What became of the joined pairs of the truth.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PairNumbers {
+    /// Joined pairs.
+    pub n: u64,
+    /// Both nuclei matched at IoU >= 0.5.
+    pub found: u64,
+    /// One prediction covers more than half of each.
+    pub missed: u64,
+    /// Neither.
+    pub lost: u64,
+}
+
+/// Splitting scores over a set of fields, all pooled: a field has too few clusters for rates of its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SplittingSummary {
+    /// Truth nuclei.
+    pub nuclei: u64,
+    /// Nuclei that touch no other.
+    pub singles: ResolvedRow,
+    /// Clusters of `2`, `3` and `4+` nuclei.
+    pub clusters: ByName<ResolvedRow>,
+    /// Clusters of exactly 4 nuclei, which are part of `4+`.
+    pub clusters_of_4: ResolvedRow,
+    /// Clusters of any size.
+    pub clusters_all: ResolvedRow,
+    /// What became of the joined pairs.
+    pub pairs: PairNumbers,
+    /// Missed pairs per joined pair.
+    pub missed_cuts: Pooled,
+    /// Lost pairs per joined pair.
+    pub lost_pairs: Pooled,
+    /// Number of false cuts.
+    pub false_cut_number: u64,
+    /// False cuts per truth nucleus.
+    pub false_cuts: Pooled,
+    /// Found pairs per joined pair.
+    pub cut_recall: Pooled,
+    /// Found pairs per cut, right or false.
+    pub cut_precision: Pooled,
+    /// Harmonic mean of the two.
+    pub cut_f1: Pooled,
+    /// Found pairs with a cut line on both sides, over which the distances are averaged.
+    pub cut_lines: u64,
+    /// Found pairs whose predictions are too far apart for a line.
+    pub pairs_without_line: u64,
+    /// Mean distance between true and predicted cut lines in px.
+    pub cut_line_distance_px: Pooled,
+    /// The same in um, over the fields whose pixel size is known.
+    pub cut_line_distance_um: Pooled,
+}
+
 /// Scores by the paper's convention, shown beside argmax scores.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PaperSummary {
@@ -195,6 +277,9 @@ pub struct FieldRow {
     /// Object scores.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objects: Option<FieldObjects>,
+    /// Splitting counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub splitting: Option<SplittingCounts>,
     /// Why one of the above is `null`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -247,6 +332,9 @@ pub struct Scores {
     /// Object scores.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objects: Option<ObjectSummary>,
+    /// Splitting scores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub splitting: Option<SplittingSummary>,
     /// The paper's convention beside argmax, where probabilities were at hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paper: Option<PaperSummary>,

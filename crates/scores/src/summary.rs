@@ -2,32 +2,16 @@
 
 use crate::bootstrap::intervals;
 use crate::fields::{BootstrapOptions, Convention, FieldScores, Totals, Units};
-use crate::matching::{ObjectCounts, threshold};
-use crate::pixels::{Background, mean};
+use crate::matching::{OBJECT_SCORES, ObjectCounts, threshold};
+use crate::pixels::mean;
+use crate::plan::{Family, Named, Plan, has_pixels};
 use crate::result::{
-    ByName, FieldObjects, FieldPixelwise, FieldRow, IntervalNote, ObjectSummary, PaperPair,
-    PaperSummary, Pixelwise, Scores, Statistic, ThresholdRow,
+    ByName, FieldObjects, FieldPixelwise, FieldRow, IntervalNote, ObjectSummary, PairNumbers,
+    PaperPair, PaperSummary, Pixelwise, Pooled, ResolvedRow, Scores, SplittingSummary, Statistic,
+    ThresholdRow,
 };
+use crate::splitting::{Resolved, SPLITTING_SCORES, SplittingCounts};
 use crate::{MatchCounts, ScoreError};
-
-/// A score of summed object counts, NaN where undefined.
-type ObjectScore = fn(&ObjectCounts) -> f64;
-
-/// Object scores in the order they are computed and shown.
-const OBJECT_SCORES: [(&str, ObjectScore); 12] = [
-    ("f1_50", |o| o.at[0].f1()),
-    ("precision_50", |o| o.at[0].precision()),
-    ("recall_50", |o| o.at[0].recall()),
-    ("ap_50", |o| o.at[0].average_precision()),
-    ("f1_75", |o| o.at[5].f1()),
-    ("mean_ap", ObjectCounts::mean_average_precision),
-    ("pq", ObjectCounts::panoptic_quality),
-    ("sq", |o| o.panoptic.matched_iou()),
-    ("dq", |o| o.panoptic.f1()),
-    ("aji_plus", |o| o.aji_plus.value()),
-    ("aji", |o| o.aji.value()),
-    ("count_error", ObjectCounts::relative_count_error),
-];
 
 /// Pools the fields' counts, averages their own values and adds bootstrap intervals.
 ///
@@ -65,7 +49,7 @@ pub fn summarise(
         .map(|(field, total)| plan.values_of_field(field, total))
         .collect();
     let pooled = plan.values(&total);
-    let mut statistics = pooled
+    let statistics: Vec<Statistic> = pooled
         .iter()
         .zip(&bounds)
         .enumerate()
@@ -75,20 +59,16 @@ pub fn summarise(
                 .map(|values| values[i])
                 .filter(|value| !value.is_nan())
                 .collect();
-            let mean_over_images = mean(own.iter().copied());
             Statistic {
                 pooled: defined(pooled),
-                mean_over_images: defined(mean_over_images),
+                mean_over_images: defined(mean(own.iter().copied())),
                 images_defined: own.len(),
                 ci95,
-                reason: plan.reason(i, classes, pooled, ci95, units.members.len(), options),
+                reason: plan.reason(i, pooled, ci95, units.members.len(), options),
             }
-        });
-    let mut next = || statistics.next().unwrap_or_default();
-    let mut pair = || Pixelwise {
-        f1: next(),
-        iou: next(),
-    };
+        })
+        .collect();
+    let of = |family: Family| &statistics[plan.range(family)];
     let mut result = Scores {
         images: fields.len(),
         groups: units.groups,
@@ -96,7 +76,8 @@ pub fn summarise(
         mean: None,
         mean_without_background: None,
         accuracy: None,
-        objects: None,
+        objects: object_summary(fields, &total.objects, of(Family::Objects)),
+        splitting: splitting_summary(&total.splitting, of(Family::Splitting)),
         paper: None,
         convention: options.convention,
         unit: units.name.clone(),
@@ -115,159 +96,27 @@ pub fn summarise(
             .map(|(f, t)| field_row(&plan, f, t, classes))
             .collect(),
     };
-    if plan.classes > 0 {
-        result.classes = ByName(classes.iter().map(|name| (name.clone(), pair())).collect());
-        result.mean = Some(pair());
-        result.mean_without_background = Some(pair());
-        if plan.convention == Convention::Argmax {
-            result.accuracy = Some(next());
-            result.paper = paper_summary(fields, classes);
-        }
-    }
-    if plan.objects {
-        let detail = ByName(
-            OBJECT_SCORES
-                .iter()
-                .map(|(name, _)| ((*name).to_owned(), next()))
-                .collect(),
-        );
-        result.objects = Some(object_summary(fields, &total.objects, detail));
+    add_pixel_scores(&mut result, of(Family::Pixels), classes);
+    if !of(Family::Pixels).is_empty() && options.convention == Convention::Argmax {
+        result.paper = paper_summary(fields, classes);
     }
     Ok(result)
 }
 
-/// Which values are computed from a total, and in which order.
-#[derive(PartialEq)]
-pub(crate) struct Plan {
-    convention: Convention,
-    /// Number of classes with pixel scores; 0 without.
-    classes: usize,
-    objects: bool,
-}
-
-impl Plan {
-    pub(crate) fn new(fields: &[FieldScores], classes: &[String], convention: Convention) -> Self {
-        let pixels = fields.iter().any(|field| has_pixels(field, convention));
-        Self {
-            convention,
-            classes: if pixels { classes.len() } else { 0 },
-            objects: fields.iter().any(|field| field.objects.is_some()),
-        }
+/// Classes, their means with and without background, and accuracy, in the order of the plan.
+fn add_pixel_scores(result: &mut Scores, statistics: &[Statistic], classes: &[String]) {
+    if statistics.is_empty() {
+        return;
     }
-
-    /// F1 and IoU per class, their means with and without background, accuracy, object scores.
-    pub(crate) fn values(&self, total: &Totals) -> Vec<f64> {
-        let mut values = self.pixel_values(total);
-        if self.objects {
-            values.extend(OBJECT_SCORES.iter().map(|(_, score)| score(&total.objects)));
-        }
-        values
-    }
-
-    /// [`Plan::values`] of one field, NaN for what was not scored on it.
-    fn values_of_field(&self, field: &FieldScores, total: &Totals) -> Vec<f64> {
-        let mut values = self.pixel_values(total);
-        if !has_pixels(field, self.convention) {
-            values.fill(f64::NAN);
-        }
-        if self.objects {
-            let score =
-                |&(_, score): &(_, ObjectScore)| field.objects.as_ref().map_or(f64::NAN, score);
-            values.extend(OBJECT_SCORES.iter().map(score));
-        }
-        values
-    }
-
-    fn pixel_values(&self, total: &Totals) -> Vec<f64> {
-        if self.classes == 0 {
-            return Vec::new();
-        }
-        let class = |class: usize| match self.convention {
-            Convention::Argmax => total
-                .pixels
-                .classes
-                .get(class)
-                .map_or((f64::NAN, f64::NAN), |c| (c.f1(), c.iou())),
-            Convention::Paper if class < total.paper.classes.len() => {
-                (total.paper.f1(class), total.paper.iou(class))
-            }
-            Convention::Paper => (f64::NAN, f64::NAN),
-        };
-        let each: Vec<(f64, f64)> = (0..self.classes).map(class).collect();
-        let mut values: Vec<f64> = each.iter().flat_map(|&(f1, iou)| [f1, iou]).collect();
-        for background in [Background::Included, Background::Excluded] {
-            let from = usize::from(background == Background::Excluded);
-            values.push(mean(each[from..].iter().map(|v| v.0)));
-            values.push(mean(each[from..].iter().map(|v| v.1)));
-        }
-        if self.convention == Convention::Argmax {
-            values.push(total.pixels.accuracy());
-        }
-        values
-    }
-
-    /// Number of values before the object scores.
-    fn pixel_count(&self) -> usize {
-        match self.convention {
-            _ if self.classes == 0 => 0,
-            Convention::Argmax => 2 * self.classes + 5,
-            Convention::Paper => 2 * self.classes + 4,
-        }
-    }
-
-    /// Name of value `i` of [`Plan::values`].
-    pub(crate) fn name(&self, i: usize, classes: &[String]) -> String {
-        if let Some(object) = i.checked_sub(self.pixel_count()) {
-            return format!("objects {}", OBJECT_SCORES[object].0);
-        }
-        let what = match (i / 2).checked_sub(self.classes) {
-            None => &classes[i / 2],
-            Some(0) => "mean",
-            Some(1) => "mean without background",
-            Some(_) => return "accuracy".to_owned(),
-        };
-        format!("{what} {}", if i.is_multiple_of(2) { "f1" } else { "iou" })
-    }
-
-    /// Why value `i` of [`Plan::values`] or its interval is undefined, where it is.
-    pub(crate) fn reason(
-        &self,
-        i: usize,
-        classes: &[String],
-        pooled: f64,
-        ci95: Option<[f64; 2]>,
-        units: usize,
-        options: &BootstrapOptions,
-    ) -> Option<String> {
-        if pooled.is_nan() {
-            return Some(self.undefined(i, classes));
-        }
-        match ci95 {
-            Some(_) => None,
-            None if options.resamples == 0 => Some("no resamples were asked for".to_owned()),
-            None if units < 2 => Some("one unit has no interval".to_owned()),
-            None => Some("undefined in more than half of the resamples".to_owned()),
-        }
-    }
-
-    fn undefined(&self, i: usize, classes: &[String]) -> String {
-        if i < 2 * self.classes {
-            return format!("`{}` is in neither truth nor prediction", classes[i / 2]);
-        }
-        match i.checked_sub(self.pixel_count()) {
-            None => "no class is in truth or prediction".to_owned(),
-            Some(object) => undefined_object_score(OBJECT_SCORES[object].0).to_owned(),
-        }
-    }
-}
-
-fn undefined_object_score(name: &str) -> &'static str {
-    match name {
-        "precision_50" => "there is no predicted object",
-        "recall_50" | "count_error" => "there is no truth object",
-        "sq" => "no pair of objects overlaps with IoU above 0.5",
-        _ => "there is no object in truth or prediction",
-    }
+    let pair = |i: usize| Pixelwise {
+        f1: statistics[2 * i].clone(),
+        iou: statistics[2 * i + 1].clone(),
+    };
+    let named = |(i, name): (usize, &String)| (name.clone(), pair(i));
+    result.classes = ByName(classes.iter().enumerate().map(named).collect());
+    result.mean = Some(pair(classes.len()));
+    result.mean_without_background = Some(pair(classes.len() + 1));
+    result.accuracy = statistics.get(2 * (classes.len() + 2)).cloned();
 }
 
 /// Every field was counted with the named classes, under the convention asked for.
@@ -306,13 +155,6 @@ pub(crate) fn check(
     Ok(())
 }
 
-fn has_pixels(field: &FieldScores, convention: Convention) -> bool {
-    match convention {
-        Convention::Argmax => field.pixels.is_some(),
-        Convention::Paper => field.paper.is_some(),
-    }
-}
-
 pub(crate) fn sum<'a>(
     fields: impl IntoIterator<Item = &'a FieldScores>,
 ) -> Result<Totals, ScoreError> {
@@ -349,14 +191,20 @@ fn paper_summary(fields: &[FieldScores], classes: &[String]) -> Option<PaperSumm
 fn object_summary(
     fields: &[FieldScores],
     total: &ObjectCounts,
-    detail: ByName<Statistic>,
-) -> ObjectSummary {
+    statistics: &[Statistic],
+) -> Option<ObjectSummary> {
+    if statistics.is_empty() {
+        return None;
+    }
+    let detail = by_name(&OBJECT_SCORES, statistics);
     let pooled = |name: &str| detail.get(name).and_then(|s| s.pooled);
-    let plain = ["mean_ap", "pq", "count_error"];
-    let reasons: Vec<String> = plain
+    let why = |&name: &&str| {
+        let statistic = detail.get(name).filter(|s| s.pooled.is_none())?;
+        Some(format!("{name}: {}", statistic.reason.as_deref()?))
+    };
+    let reasons: Vec<String> = ["mean_ap", "pq", "count_error"]
         .iter()
-        .filter(|name| pooled(name).is_none())
-        .map(|name| format!("{name}: {}", undefined_object_score(name)))
+        .filter_map(why)
         .collect();
     let row = |(i, at): (usize, &MatchCounts)| ThresholdRow {
         iou: threshold(i),
@@ -372,7 +220,7 @@ fn object_summary(
         .iter()
         .filter_map(|f| f.objects.as_ref())
         .map(|o| o.count_error().unsigned_abs() as f64);
-    ObjectSummary {
+    Some(ObjectSummary {
         f1_50: detail.get("f1_50").cloned().unwrap_or_default(),
         mean_ap: pooled("mean_ap"),
         pq: pooled("pq"),
@@ -383,18 +231,97 @@ fn object_summary(
         count_error_mean_absolute: defined(mean(absolute)),
         by_threshold: total.at.iter().enumerate().map(row).collect(),
         detail,
+    })
+}
+
+fn splitting_summary(
+    total: &SplittingCounts,
+    statistics: &[Statistic],
+) -> Option<SplittingSummary> {
+    if statistics.is_empty() {
+        return None;
     }
+    let detail = by_name(&SPLITTING_SCORES, statistics);
+    let pooled = |name: &str| {
+        let statistic = detail.get(name).cloned().unwrap_or_default();
+        Pooled {
+            pooled: statistic.pooled,
+            ci95: statistic.ci95,
+            reason: statistic.reason,
+        }
+    };
+    let resolved = |name: &str, counts: Resolved| {
+        let (at_50, at_70) = (pooled(&format!("{name}_50")), pooled(&format!("{name}_70")));
+        ResolvedRow {
+            n: counts.n,
+            resolved: at_50.pooled,
+            ci95: at_50.ci95,
+            resolved_70: at_70.pooled,
+            ci95_70: at_70.ci95,
+            reason: at_50.reason.or(at_70.reason),
+        }
+    };
+    let sized = [
+        ("2", total.of_size(2)),
+        ("3", total.of_size(3)),
+        ("4+", total.from_size(4)),
+    ];
+    Some(SplittingSummary {
+        nuclei: total.nuclei,
+        singles: resolved("singles", total.singles),
+        clusters: ByName(
+            sized
+                .into_iter()
+                .map(|(size, counts)| {
+                    (
+                        size.to_owned(),
+                        resolved(&format!("clusters_{size}"), counts),
+                    )
+                })
+                .collect(),
+        ),
+        clusters_of_4: resolved("clusters_4", total.of_size(4)),
+        clusters_all: resolved("clusters", total.from_size(2)),
+        pairs: PairNumbers {
+            n: total.pairs,
+            found: total.found,
+            missed: total.missed,
+            lost: total.lost(),
+        },
+        missed_cuts: pooled("missed_cuts"),
+        lost_pairs: pooled("lost_pairs"),
+        false_cut_number: total.false_cuts,
+        false_cuts: pooled("false_cuts"),
+        cut_recall: pooled("cut_recall"),
+        cut_precision: pooled("cut_precision"),
+        cut_f1: pooled("cut_f1"),
+        cut_lines: total.lines,
+        pairs_without_line: total.without_line,
+        cut_line_distance_px: pooled("cut_line_distance_px"),
+        cut_line_distance_um: pooled("cut_line_distance_um"),
+    })
+}
+
+/// The statistics of a family under the names of its registry.
+fn by_name<Counts>(registry: &[Named<Counts>], statistics: &[Statistic]) -> ByName<Statistic> {
+    ByName(
+        registry
+            .iter()
+            .zip(statistics)
+            .map(|(score, statistic)| (score.0.to_owned(), statistic.clone()))
+            .collect(),
+    )
 }
 
 fn field_row(plan: &Plan, field: &FieldScores, total: &Totals, classes: &[String]) -> FieldRow {
     let values = plan.values_of_field(field, total);
     let mut reasons = Vec::new();
-    for (i, class) in classes.iter().enumerate().take(plan.classes) {
-        if has_pixels(field, plan.convention) && values[2 * i].is_nan() {
+    let scored = plan.scored(field, Family::Pixels);
+    for (i, class) in classes.iter().enumerate().filter(|_| scored) {
+        if values[2 * i].is_nan() {
             reasons.push(format!("`{class}` is in neither truth nor prediction"));
         }
     }
-    let scored = plan.classes > 0 && has_pixels(field, plan.convention);
     let pair = |i: usize| FieldPixelwise {
         f1: defined(values[2 * i]),
         iou: defined(values[2 * i + 1]),
@@ -422,10 +349,11 @@ fn field_row(plan: &Plan, field: &FieldScores, total: &Totals, classes: &[String
                     .collect(),
             )
         }),
-        mean: scored.then(|| pair(plan.classes)),
+        mean: scored.then(|| pair(classes.len())),
         accuracy: field.pixels.as_ref().and_then(|p| defined(p.accuracy())),
         ignored_pixels: field.pixels.as_ref().map(|p| p.ignored),
         objects,
+        splitting: field.splitting,
         reason: (!reasons.is_empty()).then(|| reasons.join("; ")),
     }
 }

@@ -2,7 +2,7 @@
 
 use stainfree_image::Image;
 use stainfree_scores::{
-    BootstrapOptions, Convention, FieldScores, PaperScores, Scores, UnitRule, compare,
+    BootstrapOptions, Convention, FieldScores, Matching, PaperScores, Scores, UnitRule, compare,
     match_labels, pixel_counts, summarise,
 };
 
@@ -23,6 +23,7 @@ fn field(name: &str, group: Option<&str>, nucleus: usize, found: usize) -> Field
         paper: Some(PaperScores::from(&pixels)),
         pixels: Some(pixels),
         objects: Some(match_labels(&labels(nucleus), &labels(found)).unwrap()),
+        ..FieldScores::default()
     }
 }
 
@@ -215,4 +216,58 @@ fn fields_counted_with_other_classes_are_refused() {
         error.to_string(),
         "field `f0` was counted with 3 classes, but 2 are named (background, nucleus)"
     );
+}
+
+/// Two joined pairs and a single in each field; `found` of the pairs are told apart.
+fn splitting(name: &str, group: &str, found: usize) -> FieldScores {
+    let truth = Image::new(1, 16, vec![1, 1, 2, 2, 0, 0, 0, 3, 3, 4, 4, 0, 0, 0, 5, 5]);
+    let prediction = truth.map(|&label| match label {
+        2 if found < 1 => 1,
+        4 if found < 2 => 3,
+        label => label,
+    });
+    let matching = Matching::new(&truth, &prediction, None).unwrap();
+    FieldScores {
+        name: name.to_owned(),
+        group: Some(group.to_owned()),
+        splitting: Some(matching.splitting(None)),
+        ..FieldScores::default()
+    }
+}
+
+#[test]
+fn splitting_rates_are_pooled_with_intervals_and_reasons() {
+    let fields: Vec<FieldScores> = (0..12)
+        .map(|i| splitting(&format!("f{i}"), &format!("W{i}"), i % 3))
+        .collect();
+    let scores = summarise(&fields, &[], &BootstrapOptions::default()).unwrap();
+    let json = serde_json::to_value(&scores).unwrap();
+    let splitting = &json["splitting"];
+    assert_eq!(splitting["singles"]["n"], 12);
+    assert_eq!(splitting["singles"]["resolved"], 1.0);
+    assert_eq!(splitting["clusters"]["2"]["n"], 24);
+    assert_eq!(splitting["clusters"]["2"]["resolved"], 0.5);
+    assert_eq!(
+        splitting["clusters"]["4+"]["resolved"],
+        serde_json::Value::Null
+    );
+    assert_eq!(
+        splitting["clusters"]["4+"]["reason"],
+        "the truth has no cluster of this size"
+    );
+    assert_eq!(splitting["pairs"]["missed"], 12);
+    assert_eq!(splitting["cut_recall"]["pooled"], 0.5);
+    assert_eq!(splitting["cut_precision"]["pooled"], 1.0);
+    let [low, high] = scores.splitting.as_ref().unwrap().cut_recall.ci95.unwrap();
+    // Twelve units with 0, 1 or 2 of 2 found: the mean's standard error is 0.118.
+    assert!(
+        (low - 0.27).abs() < 0.05 && (high - 0.73).abs() < 0.05,
+        "{low} {high}"
+    );
+    assert_eq!(
+        splitting["cut_line_distance_um"]["reason"],
+        "no joined pair with a cut line was found in a field of known pixel size"
+    );
+    let back: Scores = serde_json::from_value(json).unwrap();
+    assert_eq!(back, scores);
 }

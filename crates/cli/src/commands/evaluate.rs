@@ -21,6 +21,7 @@ use crate::{memory, output, scores_table};
   stainfree evaluate study --model first --json scores.json
   stainfree evaluate --truth truth/classes --prediction result/classes --classes background,nucleus,cytoplasm
   stainfree evaluate --truth labels/ --prediction result/nuclei --objects --group '^([A-Z][0-9]+)_'
+  stainfree evaluate --truth labels/ --prediction result/nuclei --splitting
 
 The main score is pooled over all fields; intervals (95 %) resample groups. With a study,
 DIR/models/NAME/scores.json is written as well.")]
@@ -65,6 +66,17 @@ pub(crate) struct Evaluate {
     #[arg(long, conflicts_with = "classes")]
     objects: bool,
 
+    /// Score how touching nuclei are told apart: clusters resolved, cuts missed and made in vain
+    ///
+    /// With folders of label images, this includes --objects. With a study, scores.json always holds
+    /// these scores; the flag shows them. docs/scores.md says what each number means.
+    #[arg(long, conflicts_with = "classes")]
+    splitting: bool,
+
+    /// Side of a pixel in um, for distances in um [default: as the truth's files say]
+    #[arg(long, value_name = "UM", requires = "truth", value_parser = pixel_um)]
+    pixel_um: Option<f64>,
+
     /// `argmax`, or `paper`: probability above 0.5, as segmentation_models counts
     #[arg(long, value_name = "NAME", value_parser = ["argmax", "paper"], default_value = "argmax")]
     convention: String,
@@ -98,9 +110,13 @@ impl Evaluate {
             output::write_json(target, &evaluated.scores)?;
         }
         if !output::is_stdout(self.json.as_deref()) {
-            output::print(&scores_table::render(&evaluated.scores))?;
+            output::print(&scores_table::render(&evaluated.scores, self.shown()))?;
         }
         Outcome::of(evaluated.scores.images, evaluated.failed.len())
+    }
+
+    fn shown(&self) -> scores_table::Shown {
+        scores_table::Shown { splitting: self.splitting }
     }
 
     fn model(&self, dir: &Path, convention: Convention, context: &Context) -> Result<Evaluated> {
@@ -112,17 +128,28 @@ impl Evaluate {
     }
 
     fn folders(&self, truth: &Path, prediction: &Path, convention: Convention, context: &Context) -> Result<Evaluated> {
-        if self.classes.is_empty() && !self.objects {
-            return Err(UsageError("say what the folders hold: `--classes background,nucleus,..` for class masks, or `--objects` for labels".to_owned()).into());
+        let objects = self.objects || self.splitting;
+        if self.classes.is_empty() && !objects {
+            return Err(UsageError("say what the folders hold: `--classes background,nucleus,..` for class masks, or `--objects` or `--splitting` for labels".to_owned()).into());
         }
         let pair = Pair { truth: truth.to_owned(), prediction: prediction.to_owned() };
         let options = FolderOptions {
-            classes: (!self.objects).then(|| (pair.clone(), self.classes.clone())),
-            objects: self.objects.then_some(pair),
+            classes: (!objects).then(|| (pair.clone(), self.classes.clone())),
+            objects: objects.then_some(pair),
+            splitting: self.splitting,
+            pixel_um: self.pixel_um,
             convention,
             group: self.group.clone(),
             only: None,
         };
         Ok(evaluate_folders(&options, &context.job())?)
+    }
+}
+
+/// A pixel size: a number above 0.
+fn pixel_um(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value.is_finite() && value > 0.0 => Ok(value),
+        _ => Err(format!("`{text}` is not a pixel size; give a number of um above 0, such as `0.65`")),
     }
 }
