@@ -631,3 +631,67 @@ fn ctrl_c_ends_a_simulation_and_the_same_command_goes_on() {
         "error: `sim/plate` already exists; name another output folder or remove this one",
     );
 }
+
+#[test]
+fn an_experiment_is_done_once_by_two_programs_and_goes_on_where_it_stood() {
+    let place = Place::new();
+    parallel_folders(&place, 8);
+    place.ok(&["new", "study", "--images", "images"]);
+    let matrix = "study = \"study\"\nwidth = 0.0625\nsteps = 2\npublished = true\n\
+                  [change]\ncrop = 64\nbatch = 1\n\
+                  [[runs]]\nimages = [1, 3]\nseed = [1, 2]\n\
+                  [[runs]]\nloss = [\"dice\"]\nsplit = [\"field\"]\n\
+                  [[runs]]\nscheme = [\"B\"]\nplanes = [1]\n";
+    std::fs::write(place.path("matrix.toml"), matrix).unwrap();
+    let plan = place.ok(&["experiment", "matrix.toml", "--dry-run"]).stdout;
+    assert!(
+        plan.contains("A, loss dice, all images, split by field"),
+        "{plan}"
+    );
+    assert!(plan.contains("6 runs, about 0.0 hours"), "{plan}");
+    assert!(!place.path("matrix").exists());
+    let run = || place.ok(&["experiment", "matrix.toml"]).stdout;
+    let trained = |stdout: &str| -> usize {
+        let line = stdout
+            .lines()
+            .find(|line| line.contains("trained here"))
+            .unwrap();
+        assert!(line.ends_with("0 failed"), "{stdout}");
+        line.split(' ').next().unwrap().parse().unwrap()
+    };
+    let counts = std::thread::scope(|scope| {
+        let other = scope.spawn(|| trained(&run()));
+        [trained(&run()), other.join().unwrap()]
+    });
+    assert_eq!(counts.iter().sum::<usize>(), 6, "{counts:?}");
+    assert_eq!(trained(&run()), 0);
+    let table = place.text("matrix/results.csv");
+    assert_eq!(table.lines().count(), 7, "{table}");
+    let page = place.text("matrix/results.md");
+    assert!(page.contains("| A, 3 images | 2 | 3 |"), "{page}");
+    assert!(
+        page.contains("| VGG16, Dice loss | - | 0.76105 |"),
+        "{page}"
+    );
+    assert!(
+        place
+            .text("matrix/figures/test-loss-by-images.svg")
+            .starts_with("<svg xmlns")
+    );
+    // A changed choice is a new run.
+    std::fs::write(
+        place.path("matrix.toml"),
+        matrix.replace("steps = 2", "steps = 3"),
+    )
+    .unwrap();
+    assert_eq!(trained(&run()), 6);
+    std::fs::write(
+        place.path("matrix.toml"),
+        matrix.replace("[1, 3]", "[1, 100]"),
+    )
+    .unwrap();
+    let found = place.run(&["experiment", "matrix.toml"]);
+    assert_eq!(found.code, 3, "{}", found.stderr);
+    let sentence = "run `A, 100 images, seed 1` failed: the run asks for 100 training images and the split leaves";
+    assert!(found.stderr.contains(sentence), "{}", found.stderr);
+}

@@ -48,6 +48,10 @@ pub struct FolderOptions {
 pub struct Evaluated {
     /// The scores; their JSON is `scores.json`.
     pub scores: Scores,
+    /// The counts of every field that they are made of.
+    pub counts: Vec<FieldScores>,
+    /// Mean of the model's own loss over the fields, where a model was scored.
+    pub loss: Option<f64>,
     /// Fields that could not be scored: name and sentence.
     pub failed: Vec<(String, String)>,
     /// Anything a reader must know.
@@ -147,6 +151,8 @@ pub(crate) fn sum_up(
     }
     Ok(Evaluated {
         scores: summarise(fields, classes, bootstrap)?,
+        counts: fields.to_vec(),
+        loss: None,
         failed,
         messages,
     })

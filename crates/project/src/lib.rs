@@ -11,6 +11,7 @@ pub mod demo;
 mod engine;
 mod error;
 pub mod evaluate;
+pub mod experiment;
 pub mod fields;
 mod group;
 mod line;

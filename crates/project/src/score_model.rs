@@ -1,7 +1,7 @@
 //! `evaluate DIR`: a model scored on the fields of its study that it never saw.
 
-use stainfree_image::{read_class_mask, read_labels};
-use stainfree_network::Precision;
+use stainfree_image::{Image, read_class_mask, read_labels};
+use stainfree_network::{Loss, Precision};
 use stainfree_objects::IGNORED;
 use stainfree_scores::{
     BootstrapOptions, Convention, FieldScores, Matching, paper_scores, pixel_counts,
@@ -91,6 +91,9 @@ pub fn evaluate_model(
             .find(|row| row.name == name)
             .map(|row| row.group.clone())
     };
+    let loss = Loss::new(&engine.info.recipe.loss, classes.len())
+        .map_err(|error| ProjectError::Failed(format!("the model `{}`: {error}", options.model)))?;
+    let mut losses = Vec::new();
     let mut scored = Vec::new();
     for (i, field) in part.fields().iter().enumerate() {
         job.cancel.check()?;
@@ -104,6 +107,7 @@ pub fn evaluate_model(
         let parted = nuclei(field, &found.classes, engine.info.pixel_um)?;
         write_field(&out, field, &found.classes, &parted, &engine.hash)?;
         let truth = read_class_mask(&study.class_mask_path(&field.name))?;
+        losses.extend(field_loss(&loss, &found.probabilities, &truth));
         let true_nuclei = read_labels(&study.nuclei_path(&field.name))?;
         let ignore = truth
             .data()
@@ -126,7 +130,8 @@ pub fn evaluate_model(
         group_name: group_name(study),
         ..BootstrapOptions::default()
     };
-    let evaluated = sum_up(&scored, classes, &bootstrap, Vec::new(), Vec::new())?;
+    let mut evaluated = sum_up(&scored, classes, &bootstrap, Vec::new(), Vec::new())?;
+    evaluated.loss = (!losses.is_empty()).then(|| losses.iter().sum::<f64>() / losses.len() as f64);
     let text = serde_json::to_vec_pretty(&evaluated.scores).map_err(|error| {
         ProjectError::Failed(format!("the scores cannot be written down: {error}"))
     })?;
@@ -137,6 +142,18 @@ pub fn evaluate_model(
     };
     stainfree_image::write_atomic(&folder.join(name), &text)?;
     Ok(evaluated)
+}
+
+/// The loss of a field as a batch of its own; none where all of it is ignored.
+fn field_loss(loss: &Loss, probabilities: &[Image<f32>], truth: &Image<u8>) -> Option<f64> {
+    // The softmax of the logarithms of probabilities is the probabilities.
+    let logits: Vec<f32> = probabilities
+        .iter()
+        .flat_map(|plane| plane.data().iter().map(|p| p.max(f32::MIN_POSITIVE).ln()))
+        .collect();
+    let mut gradient = vec![0.0; logits.len()];
+    let value = loss.evaluate(&logits, truth.data(), 1, &mut gradient);
+    value.is_finite().then_some(value)
 }
 
 /// What a group of the study's split is called.

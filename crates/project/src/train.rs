@@ -64,6 +64,10 @@ pub struct TrainOptions {
     pub resume: bool,
     /// Cap on memory for normalised fields and validation, bytes.
     pub memory: Option<usize>,
+    /// This recipe and no other; nothing above and nothing of the study's changes it.
+    pub exact: Option<Recipe>,
+    /// Only these training fields; none = all.
+    pub only: Option<Vec<String>>,
 }
 
 /// A finished training.
@@ -106,10 +110,16 @@ pub fn train(study: &Study, options: &TrainOptions, job: &Job) -> Result<Trained
             folder.display()
         )));
     }
-    let recipe = chosen_recipe(study, options)?;
+    let recipe = match &options.exact {
+        Some(recipe) => recipe.clone(),
+        None => chosen_recipe(study, options)?,
+    };
     let source = study.source()?;
     let rows = study.fields()?;
     let mut training = StudyFields::of(study, &source, &rows, Part::Train)?;
+    if let Some(only) = &options.only {
+        training.fields.retain(|field| only.contains(&field.name));
+    }
     let mut validation = StudyFields::of(study, &source, &rows, Part::Validation)?;
     let planes = training.planes()?;
     let pixel_um = training.pixel_um(recipe.rescale);
@@ -243,10 +253,7 @@ fn chosen_recipe(study: &Study, options: &TrainOptions) -> Result<Recipe, Projec
         })?;
     }
     if let Some(width) = options.width {
-        // Adam's steps add up over a layer's inputs: with fewer of them the rate may be larger by as much
-        // (Yang & Hu 2021, "Tensor Programs IV", maximal update parametrisation).
-        recipe.adam.lr *= recipe.width / width;
-        recipe.width = width;
+        recipe = narrowed(recipe, width);
     }
     recipe.precision = options.precision.unwrap_or(recipe.precision);
     recipe.length = options.length.unwrap_or(recipe.length);
@@ -254,6 +261,16 @@ fn chosen_recipe(study: &Study, options: &TrainOptions) -> Result<Recipe, Projec
     recipe.crop = options.crop.unwrap_or(recipe.crop);
     recipe.seed = options.seed.unwrap_or(recipe.seed);
     Ok(recipe)
+}
+
+/// The recipe for a network of another width.
+///
+/// Adam's steps add up over a layer's inputs: with fewer of them the rate may be larger by as much (Yang & Hu 2021,
+/// "Tensor Programs IV", maximal update parametrisation).
+pub(crate) fn narrowed(mut recipe: Recipe, width: f64) -> Recipe {
+    recipe.adam.lr *= recipe.width / width;
+    recipe.width = width;
+    recipe
 }
 
 /// Loads encoder weights where the study asks for them, and says what the training starts from.

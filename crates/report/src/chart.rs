@@ -18,6 +18,9 @@ const BOTTOM: f64 = 46.0;
 /// Room for a letter: the page sets 13 units on wide windows, 16 on narrow ones.
 const LETTER: f64 = 8.6;
 
+/// Height of a line of a legend below the plot.
+const LEGEND_LINE: f64 = 19.0;
+
 /// Colours of series as the page's variables; the fallbacks work on white and on near-black.
 const SERIES: [&str; 6] = [
     "var(--series-1, #0072b2)",
@@ -75,9 +78,14 @@ impl LineChart {
         let (Some(x), Some(y)) = axes else {
             return nothing();
         };
+        let below = if legend_fits(&self.series, &self.y_label) {
+            0.0
+        } else {
+            LEGEND_LINE * self.series.len() as f64 + 6.0
+        };
         let mut out = open(
             WIDTH,
-            HEIGHT,
+            HEIGHT + below,
             &format!("{} against {}", self.y_label, self.x_label),
         );
         let px = |v: f64| x.place(v).map(|p| LEFT + p * (WIDTH - LEFT - RIGHT));
@@ -118,9 +126,10 @@ impl LineChart {
             }
         }
         for (i, series) in self.series.iter().enumerate() {
-            curve(&mut out, series, SERIES[i % SERIES.len()], px, py);
+            curve(&mut out, series, &style(i, series), px, py);
         }
-        legend(&mut out, &self.series, &self.y_label);
+        text(&mut out, 4.0, 16.0, "start", &self.y_label);
+        legend(&mut out, &self.series, below > 0.0);
         out.push_str("</svg>");
         Svg(out)
     }
@@ -129,7 +138,7 @@ impl LineChart {
 fn curve(
     out: &mut String,
     series: &Series,
-    color: &str,
+    style: &Style,
     px: impl Fn(f64) -> Option<f64>,
     py: impl Fn(f64) -> Option<f64>,
 ) {
@@ -147,11 +156,7 @@ fn curve(
         pen_down = true;
         shown.push((x, y));
     }
-    let dash = if series.dashed {
-        " stroke-dasharray=\"6 4\""
-    } else {
-        ""
-    };
+    let Style { color, dash } = style;
     let _ = write!(
         out,
         "<path class=\"curve\" d=\"{path}\" style=\"stroke:{color}\"{dash}/>"
@@ -167,9 +172,37 @@ fn curve(
     }
 }
 
-/// Names above the plot, in a row that starts where the vertical axis label ends.
-fn legend(out: &mut String, series: &[Series], y_label: &str) {
-    text(out, 4.0, 16.0, "start", y_label);
+/// How a curve is told from the others.
+struct Style {
+    color: &'static str,
+    dash: &'static str,
+}
+
+/// Colours come round after six curves; every second round is dotted.
+fn style(index: usize, series: &Series) -> Style {
+    Style {
+        color: SERIES[index % SERIES.len()],
+        dash: match (series.dashed, index / SERIES.len() % 2) {
+            (true, _) => " stroke-dasharray=\"6 4\"",
+            (false, 0) => "",
+            (false, _) => " stroke-dasharray=\"2 3\"",
+        },
+    }
+}
+
+/// Room for a name in the legend.
+fn legend_width(series: &Series) -> f64 {
+    series.name.chars().count() as f64 * LETTER + 34.0
+}
+
+/// Whether all names have room in a row that starts where the vertical axis label ends.
+fn legend_fits(series: &[Series], y_label: &str) -> bool {
+    let names: f64 = series.iter().map(legend_width).sum();
+    names + y_label.chars().count() as f64 * LETTER + 12.0 <= WIDTH - RIGHT
+}
+
+/// Names in a row above the plot, or below it one to a line.
+fn legend(out: &mut String, series: &[Series], below: bool) {
     let mut x = WIDTH - RIGHT;
     for (i, s) in series
         .iter()
@@ -177,19 +210,18 @@ fn legend(out: &mut String, series: &[Series], y_label: &str) {
         .rev()
         .filter(|(_, s)| !s.name.is_empty())
     {
-        let width = s.name.chars().count() as f64 * LETTER + 34.0;
-        x -= width;
-        let color = SERIES[i % SERIES.len()];
-        let dash = if s.dashed {
-            " stroke-dasharray=\"6 4\""
+        let (x, y) = if below {
+            (LEFT, HEIGHT + LEGEND_LINE * (i as f64 + 0.5))
         } else {
-            ""
+            x -= legend_width(s);
+            (x, 12.0)
         };
+        let Style { color, dash } = style(i, s);
         let _ = write!(
             out,
-            "<path class=\"curve\" d=\"M{x:.1} 12h20\" style=\"stroke:{color}\"{dash}/>"
+            "<path class=\"curve\" d=\"M{x:.1} {y:.1}h20\" style=\"stroke:{color}\"{dash}/>"
         );
-        text(out, x + 25.0, 16.0, "start", &s.name);
+        text(out, x + 25.0, y + 4.0, "start", &s.name);
     }
 }
 
@@ -267,6 +299,35 @@ impl IntervalChart {
         out.push_str("</svg>");
         Svg(out)
     }
+}
+
+/// A plot as a file of its own: what the page's style sheet says, in plain colours on white, since few programs
+/// know variables.
+pub(crate) fn standalone(svg: &str) -> String {
+    let mut plain = String::with_capacity(svg.len() + 900);
+    let mut rest = svg;
+    while let Some((before, after)) = rest.split_once("var(--") {
+        plain.push_str(before);
+        let (_, fallback) = after.split_once(", ").unwrap_or(("", after));
+        let (color, after) = fallback.split_once(')').unwrap_or((fallback, ""));
+        plain.push_str(color);
+        rest = after;
+    }
+    plain.push_str(rest);
+    let Some((tag, body)) = plain.split_once('>') else {
+        return plain;
+    };
+    let tag = tag.replace(
+        "<svg class=\"plot\"",
+        "<svg xmlns=\"http://www.w3.org/2000/svg\"",
+    );
+    format!(
+        "{tag} font-family=\"sans-serif\" font-size=\"13\"><style>text{{fill:#222}}\
+         .grid{{stroke:#ddd;fill:none}}.axis{{stroke:#888;fill:none}}\
+         .mark{{stroke:#888;fill:none;stroke-dasharray:2 3}}.curve{{fill:none;stroke-width:2}}\
+         .interval{{fill:none;stroke-width:2.5}}</style>\
+         <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>{body}"
+    )
 }
 
 fn open(width: f64, height: f64, label: &str) -> String {
@@ -347,6 +408,33 @@ mod tests {
         let path = svg.as_str().split("class=\"curve\" d=\"").nth(1).unwrap();
         let path = path.split('"').next().unwrap();
         assert_eq!(path.matches('M').count(), 2, "{path}");
+    }
+
+    #[test]
+    fn a_file_of_its_own_needs_no_style_sheet() {
+        let svg = chart(&[(0.0, 0.0), (10.0, 1.0)]).svg().standalone();
+        assert!(
+            svg.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 560 300\"")
+        );
+        assert!(
+            !svg.contains("var(") && svg.contains("stroke:#0072b2"),
+            "{svg}"
+        );
+        assert!(svg.ends_with("</svg>"));
+    }
+
+    #[test]
+    fn a_legend_that_is_too_wide_goes_below_a_line_to_each_name() {
+        let mut many = chart(&[(0.0, 0.0), (1.0, 1.0)]);
+        many.series = vec![many.series[0].clone(); 8];
+        let svg = many.svg();
+        assert!(
+            svg.as_str().contains("viewBox=\"0 0 560 458\""),
+            "{}",
+            svg.as_str()
+        );
+        // Six colours, then dotted.
+        assert_eq!(svg.as_str().matches("stroke-dasharray=\"2 3\"").count(), 4);
     }
 
     #[test]

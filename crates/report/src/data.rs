@@ -133,6 +133,11 @@ impl Svg {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The drawing as a file of its own: dark on white, without the page's variables and styles.
+    pub fn standalone(&self) -> String {
+        crate::chart::standalone(&self.0)
+    }
 }
 
 /// A table.

@@ -21,6 +21,7 @@ mod overlap;
 mod paper;
 mod pixels;
 mod plan;
+mod repeats;
 mod result;
 mod splitting;
 mod summary;
@@ -36,6 +37,7 @@ pub use paper::{PaperScores, paper_scores};
 pub use pixels::{
     Background, ClassCounts, IGNORED, PixelCounts, pixel_counts, pixel_counts_ignoring,
 };
+pub use repeats::{Repeated, Terms, over_repeats};
 pub use result::{
     ByName, FieldObjects, FieldPixelwise, FieldRow, IntervalNote, ObjectSummary, PairNumbers,
     PaperPair, PaperSummary, Pixelwise, Pooled, ResolvedRow, Scores, SplittingSummary, Statistic,

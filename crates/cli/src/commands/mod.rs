@@ -40,6 +40,7 @@ commands! {
     predict::Predict,
     evaluate::Evaluate,
     report::Report,
+    experiment::Experiment,
     demo::Demo,
     segment::Segment,
     simulate::Simulate,

@@ -103,6 +103,8 @@ impl Train {
             seed: self.seed,
             resume: self.resume,
             memory: self.memory,
+            exact: None,
+            only: None,
         };
         if self.width.is_some_and(|width| !width.is_finite()) {
             return Err(UsageError("`--width` must be a number such as `0.25`".to_owned()).into());

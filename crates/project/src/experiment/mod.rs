@@ -1,0 +1,334 @@
+//! `experiment`: a matrix of trainings on one study, resumable and shared by any number of machines.
+//!
+//! Here: doing the runs. Which runs there are is in [`file`], what a run changes in `variant`, who
+//! does which in `claim`, what comes out in `results`.
+//!
+//! Everything lies in the experiment's folder: `studies/` (one for each truth and split), `runs/ID/result.json`, and
+//! the results. A run's ID ends in a hash of all that decides its result, so a finished run is recognised, and one
+//! whose choices, program or data changed is made anew.
+
+mod claim;
+pub mod estimate;
+pub mod file;
+mod published;
+mod results;
+mod variant;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use stainfree_network::recipe::Recipe;
+use stainfree_scores::{Convention, FieldScores, Scores};
+
+use crate::score_model::{ModelOptions, evaluate_model};
+use crate::study::Study;
+use crate::train::{TrainOptions, train};
+use crate::{Job, Part, ProjectError, prepare};
+use claim::{Claim, Lease};
+pub use file::{Choice, Experiment, ExperimentFile};
+
+/// Pause before asking again for work that others have.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// What became of one run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunResult {
+    /// Its folder under `runs/`.
+    pub id: String,
+    /// Its choices.
+    pub choice: Choice,
+    /// Hash of all that decides the result.
+    pub hash: String,
+    /// Encoder that was trained.
+    pub encoder: String,
+    /// Training images used.
+    pub training_images: usize,
+    /// Steps done.
+    pub steps: u64,
+    /// Step whose weights were kept.
+    pub chosen_step: u64,
+    /// Wall time of the training in seconds.
+    pub seconds: f64,
+    /// Names of the classes.
+    pub classes: Vec<String>,
+    /// Mean of the run's own loss over the test fields, each a batch of one, as the paper meant it.
+    pub test_loss: Option<f64>,
+    /// Training loss over the steps, thinned out.
+    pub training_loss: Vec<(f64, f64)>,
+    /// Scores on the test fields.
+    pub scores: Scores,
+    /// The counts they are made of.
+    pub counts: Vec<FieldScores>,
+}
+
+/// A finished experiment, or what of it could be done.
+#[derive(Clone, Debug)]
+pub struct Ran {
+    /// Runs trained here.
+    pub done: usize,
+    /// Runs that were finished before, or by another machine.
+    pub found: usize,
+    /// Runs that failed: label and sentence.
+    pub failed: Vec<(String, String)>,
+    /// The results that were written.
+    pub files: Vec<PathBuf>,
+}
+
+/// Does every run that is not done yet, and writes the results.
+///
+/// A run that fails is reported and the others go on. Runs that other machines are at are waited for at the end.
+///
+/// # Errors
+/// The study cannot be opened, a folder cannot be written, or [`ProjectError::Cancelled`]; what is finished is kept.
+pub fn run(experiment: &Experiment, out: &Path, job: &Job) -> Result<Ran, ProjectError> {
+    let base = Study::open(&experiment.study_path())?;
+    let total = experiment.choices.len();
+    let mut results: Vec<Option<RunResult>> = vec![None; total];
+    let mut ran = Ran {
+        done: 0,
+        found: 0,
+        failed: Vec::new(),
+        files: Vec::new(),
+    };
+    let mut waiting: Vec<usize> = (0..total).collect();
+    let mut said_waiting = false;
+    while !waiting.is_empty() {
+        let before = waiting.len();
+        let mut busy = Vec::new();
+        for index in waiting {
+            job.cancel.check()?;
+            let choice = &experiment.choices[index];
+            let label = format!("{}, seed {}", choice.label(), choice.seed);
+            let headline = format!("[{}/{total}] {label}", index + 1);
+            let one = OneRun {
+                base: &base,
+                experiment,
+                choice,
+                out,
+            };
+            match one.attempt(&headline, job) {
+                Ok(Attempt::Busy) => busy.push(index),
+                Ok(Attempt::Done(result)) => {
+                    ran.done += 1;
+                    results[index] = Some(*result);
+                }
+                Ok(Attempt::Found(result)) => {
+                    ran.found += 1;
+                    results[index] = Some(*result);
+                }
+                Err(error @ (ProjectError::Cancelled | ProjectError::Write { .. })) => {
+                    return Err(error);
+                }
+                Err(error) => ran.failed.push((label, error.to_string())),
+            }
+        }
+        if busy.len() == before {
+            if !said_waiting {
+                job.progress.note(&format!(
+                    "waiting for {} that other machines are at",
+                    runs(busy.len())
+                ));
+            }
+            said_waiting = true;
+            pause(job)?;
+        }
+        waiting = busy;
+    }
+    let results: Vec<RunResult> = results.into_iter().flatten().collect();
+    if results.is_empty() {
+        let first = ran.failed.first().map_or("", |(_, sentence)| sentence);
+        return Err(ProjectError::Failed(format!(
+            "no run could be done: {first}"
+        )));
+    }
+    ran.files = results::write(experiment, out, &results)?;
+    Ok(ran)
+}
+
+fn runs(count: usize) -> String {
+    format!("{count} run{}", if count == 1 { "" } else { "s" })
+}
+
+fn pause(job: &Job) -> Result<(), ProjectError> {
+    let begun = Instant::now();
+    while begun.elapsed() < PAUSE {
+        job.cancel.check()?;
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+enum Attempt {
+    /// Trained here.
+    Done(Box<RunResult>),
+    /// Finished before.
+    Found(Box<RunResult>),
+    /// Somebody else is at it.
+    Busy,
+}
+
+struct OneRun<'a> {
+    base: &'a Study,
+    experiment: &'a Experiment,
+    choice: &'a Choice,
+    out: &'a Path,
+}
+
+impl OneRun<'_> {
+    fn attempt(&self, headline: &str, job: &Job) -> Result<Attempt, ProjectError> {
+        let Some(study) = self.prepared(job)? else {
+            return Ok(Attempt::Busy);
+        };
+        let rows = study.fields()?;
+        let recipe = variant::recipe_of(self.base, self.experiment, self.choice)?;
+        let images = variant::images_of(self.choice, &rows)?;
+        let weights = self.weights();
+        let hash = variant::hash_of(&study, &rows, &recipe, &weights, &images)?;
+        let id = format!("{}-{}", self.choice.slug(), &hash[..8]);
+        let all = self.out.join("runs");
+        let folder = all.join(&id);
+        if let Some(result) = finished(&all, &hash) {
+            // Perhaps of a run that says the same in other words: three planes where there are three.
+            let choice = self.choice.clone();
+            return Ok(Attempt::Found(Box::new(RunResult { choice, ..result })));
+        }
+        let Some(claim) = Claim::take(&folder, Lease::default(), job.cancel)? else {
+            return Ok(Attempt::Busy);
+        };
+        // Somebody may have finished it between the look and the claim.
+        if let Some(result) = finished(&all, &hash) {
+            return Ok(Attempt::Found(Box::new(result)));
+        }
+        job.progress.note(headline);
+        let ours = Job {
+            cancel: claim.cancel(),
+            ..*job
+        };
+        let work = Work {
+            study: &study,
+            id,
+            hash,
+            recipe,
+            weights,
+            images,
+        };
+        match work.train_and_score(self.choice, &ours) {
+            // The claim was lost: whoever took it goes on.
+            Err(ProjectError::Cancelled) if !job.cancel.is_stopped() => Ok(Attempt::Busy),
+            Err(error) => Err(error),
+            Ok(result) => {
+                let text = serde_json::to_vec(&result).map_err(|error| {
+                    ProjectError::Failed(format!("the result cannot be written down: {error}"))
+                })?;
+                stainfree_image::write_atomic(&folder.join(RESULT), &text)?;
+                Ok(Attempt::Done(Box::new(result)))
+            }
+        }
+    }
+
+    /// The run's study with its truth made, unless another machine is making it.
+    fn prepared(&self, job: &Job) -> Result<Option<Study>, ProjectError> {
+        let folder = self
+            .out
+            .join("studies")
+            .join(variant::study_name(self.choice));
+        let Some(claim) = Claim::take(&folder.join("preparing"), Lease::default(), job.cancel)?
+        else {
+            return Ok(None);
+        };
+        let study = variant::study_of(self.base, self.choice, &folder)?;
+        let ours = Job {
+            cancel: claim.cancel(),
+            ..*job
+        };
+        let prepared = prepare::prepare(&study, &ours)?;
+        if let (0, Some((name, sentence))) = (prepared.count(Part::Test), prepared.failed.first()) {
+            return Err(ProjectError::Failed(format!("field `{name}`: {sentence}")));
+        }
+        Ok(Some(study))
+    }
+
+    fn weights(&self) -> String {
+        let given = self.choice.weights.as_deref();
+        let own = &self.base.config().training.weights;
+        match given {
+            Some(word @ ("auto" | "none")) => word.to_owned(),
+            Some(file) => self
+                .experiment
+                .beside(Path::new(file))
+                .display()
+                .to_string(),
+            None if own == "auto" || own == "none" => own.clone(),
+            None => self.base.resolve(Path::new(own)).display().to_string(),
+        }
+    }
+}
+
+/// Name of a run's result.
+const RESULT: &str = "result.json";
+
+/// The result of a run in `all` that was finished with this hash; one that cannot be read counts as none.
+fn finished(all: &Path, hash: &str) -> Option<RunResult> {
+    let ending = format!("-{}", &hash[..8]);
+    let entries = std::fs::read_dir(all).ok()?.filter_map(Result::ok);
+    entries
+        .filter(|entry| entry.file_name().to_string_lossy().ends_with(&ending))
+        .filter_map(|entry| std::fs::read(entry.path().join(RESULT)).ok())
+        .filter_map(|text| serde_json::from_slice::<RunResult>(&text).ok())
+        .find(|result| result.hash == hash)
+}
+
+/// A run that is ours.
+struct Work<'a> {
+    study: &'a Study,
+    id: String,
+    hash: String,
+    recipe: Recipe,
+    weights: String,
+    images: Vec<String>,
+}
+
+impl Work<'_> {
+    fn train_and_score(self, choice: &Choice, job: &Job) -> Result<RunResult, ProjectError> {
+        let (encoder, training_images) = (self.recipe.encoder.name(), self.images.len());
+        let precision = self.recipe.precision;
+        let options = TrainOptions {
+            name: self.id.clone(),
+            weights: Some(self.weights),
+            // Where another attempt left off, on whatever machine.
+            resume: true,
+            exact: Some(self.recipe),
+            only: Some(self.images),
+            ..TrainOptions::default()
+        };
+        let trained = train(self.study, &options, job)?;
+        let evaluated = evaluate_model(
+            self.study,
+            &ModelOptions {
+                model: self.id.clone(),
+                on: Part::Test,
+                convention: Convention::Argmax,
+                flips: false,
+                memory: None,
+                precision,
+            },
+            job,
+        )?;
+        Ok(RunResult {
+            choice: choice.clone(),
+            hash: self.hash,
+            encoder: encoder.to_owned(),
+            training_images,
+            steps: trained.steps,
+            chosen_step: trained.chosen_step,
+            seconds: trained.seconds,
+            classes: self.study.config().truth.classes.clone(),
+            test_loss: evaluated.loss,
+            training_loss: results::loss_curve(&trained.model.join("log.jsonl"))?,
+            scores: evaluated.scores,
+            counts: evaluated.counts,
+            id: self.id,
+        })
+    }
+}

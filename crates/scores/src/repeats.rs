@@ -1,0 +1,180 @@
+//! Scores of a training that was repeated with other seeds, and the interval that covers both: other fields and
+//! other seeds.
+
+use crate::bootstrap::{drawn_unit, percentile};
+use crate::fields::{BootstrapOptions, Units};
+use crate::{FieldScores, ScoreError};
+
+/// A pooled score over repeated trainings.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Repeated {
+    /// Mean over the repeats of the pooled score; none where it is undefined.
+    pub mean: Option<f64>,
+    /// Standard deviation over the repeats (n - 1); none with fewer than two.
+    pub sd: Option<f64>,
+    /// 95 % bootstrap interval of the mean: units (groups, or fields where there are few groups) and repeats are
+    /// drawn with replacement at the same time.
+    pub ci95: Option<[f64; 2]>,
+}
+
+/// A ratio of sums over fields: what a field adds to its numerator and denominator.
+pub type Terms = [f64; 2];
+
+/// The mean of one or several ratios of sums (such as F1 of each class), over repeats scored on the same fields.
+///
+/// `terms` gives a field's share in each ratio; ratios whose denominator is 0 are left out of the mean.
+///
+/// # Errors
+/// [`ScoreError::Mismatch`] if the repeats were not scored on the same fields.
+pub fn over_repeats(
+    repeats: &[&[FieldScores]],
+    options: &BootstrapOptions,
+    terms: impl Fn(&FieldScores) -> Vec<Terms>,
+) -> Result<Repeated, ScoreError> {
+    let Some(first) = repeats.first() else {
+        return Ok(Repeated {
+            mean: None,
+            sd: None,
+            ci95: None,
+        });
+    };
+    let mut in_order: Vec<Vec<Vec<Terms>>> = Vec::new();
+    for repeat in repeats {
+        if repeat.len() != first.len() {
+            return Err(ScoreError::Mismatch(
+                "repeats were scored on different fields".to_owned(),
+            ));
+        }
+        let of = |field: &FieldScores| {
+            let same = repeat.iter().find(|other| other.name == field.name);
+            same.map(&terms).ok_or_else(|| {
+                let name = &field.name;
+                ScoreError::Mismatch(format!("field `{name}` was scored in some repeats only"))
+            })
+        };
+        in_order.push(first.iter().map(of).collect::<Result<_, _>>()?);
+    }
+    let units = Units::new(first, options).members;
+    let pooled = |repeat: usize, drawn: &mut dyn Iterator<Item = usize>| {
+        let mut sums: Vec<Terms> = Vec::new();
+        for field in drawn.flat_map(|unit| &units[unit]) {
+            let of_field = &in_order[repeat][*field];
+            sums.resize(sums.len().max(of_field.len()), [0.0; 2]);
+            for (sum, term) in sums.iter_mut().zip(of_field) {
+                sum[0] += term[0];
+                sum[1] += term[1];
+            }
+        }
+        mean(sums.iter().filter(|s| s[1] > 0.0).map(|s| s[0] / s[1]))
+    };
+    let each: Vec<f64> = (0..repeats.len())
+        .filter_map(|repeat| pooled(repeat, &mut (0..units.len())))
+        .collect();
+    let mut drawn: Vec<f64> = Vec::with_capacity(options.resamples);
+    for resample in 0..options.resamples {
+        // The draws of repeats come after those of units.
+        let draw = |place: usize, of: usize| drawn_unit(options.seed, resample, place, of);
+        let values = (0..repeats.len()).filter_map(|k| {
+            let repeat = draw(units.len() + k, repeats.len());
+            pooled(
+                repeat,
+                &mut (0..units.len()).map(|place| draw(place, units.len())),
+            )
+        });
+        drawn.extend(mean(values));
+    }
+    drawn.sort_unstable_by(f64::total_cmp);
+    let enough = units.len() > 1 && !drawn.is_empty() && 2 * drawn.len() >= options.resamples;
+    Ok(Repeated {
+        mean: mean(each.iter().copied()),
+        sd: deviation(&each),
+        ci95: enough.then(|| [percentile(&drawn, 0.025), percentile(&drawn, 0.975)]),
+    })
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (mut sum, mut count) = (0.0, 0usize);
+    for value in values {
+        sum += value;
+        count += 1;
+    }
+    (count > 0).then(|| sum / count as f64)
+}
+
+fn deviation(values: &[f64]) -> Option<f64> {
+    let centre = mean(values.iter().copied()).filter(|_| values.len() > 1)?;
+    let squares: f64 = values.iter().map(|v| (v - centre).powi(2)).sum();
+    Some((squares / (values.len() - 1) as f64).sqrt())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ClassCounts, PixelCounts};
+
+    fn field(name: usize, tp: u64, wrong: u64) -> FieldScores {
+        let class = ClassCounts {
+            tp,
+            fp: wrong,
+            fn_: 0,
+        };
+        FieldScores {
+            name: name.to_string(),
+            pixels: Some(PixelCounts {
+                classes: vec![class],
+                ..PixelCounts::default()
+            }),
+            ..FieldScores::default()
+        }
+    }
+
+    fn precision(field: &FieldScores) -> Vec<Terms> {
+        let class = field.pixels.as_ref().unwrap().classes[0];
+        vec![[class.tp as f64, (class.tp + class.fp) as f64]]
+    }
+
+    #[test]
+    fn mean_and_deviation_are_over_repeats_of_pooled_scores() {
+        // Pooled precision 0.75 and 0.5; the order of fields does not matter.
+        let one = [field(0, 90, 10), field(1, 60, 40)];
+        let two = [field(1, 20, 80), field(0, 80, 20)];
+        let options = BootstrapOptions::default();
+        let found = over_repeats(&[&one, &two], &options, precision).unwrap();
+        assert_eq!(found.mean, Some(0.625));
+        assert!((found.sd.unwrap() - 0.25 / 2f64.sqrt()).abs() < 1e-12);
+        let [low, high] = found.ci95.unwrap();
+        assert!((0.2..0.625).contains(&low) && (0.625..=0.9).contains(&high));
+        let other = [field(2, 1, 1), field(1, 1, 1)];
+        assert!(over_repeats(&[&one, &other], &options, precision).is_err());
+    }
+
+    #[test]
+    fn the_interval_covers_fields_and_seeds() {
+        // 64 fields whose precision scatters by 0.1, and 16 seeds that move all of them by up to 0.15.
+        let noise = |i: u64| (i * 2_654_435_761 % 1009) as f64 / 1009.0 - 0.5;
+        let fields = |shift: f64| -> Vec<FieldScores> {
+            (0..64)
+                .map(|i| {
+                    let tp = (1000.0 * (0.6 + 0.3464 * noise(i as u64 + 1) + shift)) as u64;
+                    field(i, tp, 1000 - tp)
+                })
+                .collect()
+        };
+        let repeats: Vec<Vec<FieldScores>> = (0..16)
+            .map(|seed| fields(0.2 * noise(seed * 17 + 5)))
+            .collect();
+        let width = |repeats: &[Vec<FieldScores>]| {
+            let repeats: Vec<&[FieldScores]> = repeats.iter().map(Vec::as_slice).collect();
+            let options = BootstrapOptions::default();
+            let [low, high] = over_repeats(&repeats, &options, precision)
+                .unwrap()
+                .ci95
+                .unwrap();
+            high - low
+        };
+        // Standard error over fields 0.1 / 8, so 0.049 wide; the seeds (0.06 / 4) add to it.
+        let (one, many) = (width(&repeats[..1]), width(&repeats));
+        assert!((one - 0.049).abs() < 0.008, "{one}");
+        assert!(many > 1.2 * one && many < 2.2 * one, "{many} {one}");
+    }
+}
