@@ -1,6 +1,6 @@
 //! `experiment`: a matrix of trainings on one study, resumable and shared by any number of machines.
 //!
-//! Here: doing the runs. Which runs there are is in [`file`], what a run changes in `variant`, who
+//! Here: doing the runs. Which runs there are is in [`mod@file`], what a run changes in `variant`, who
 //! does which in `claim`, what comes out in `results`.
 //!
 //! Everything lies in the experiment's folder: `studies/` (one for each truth and split), `runs/ID/result.json`, and
