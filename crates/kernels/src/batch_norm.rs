@@ -1,8 +1,9 @@
-//! Batch normalisation over images and pixels, with the ReLU behind it, and its gradients.
+//! Batch normalisation over images and pixels, with the activation behind it, and its gradients.
 //!
 //! Ioffe & Szegedy (2015). Sums run along a row in f32 and over rows, blocks of an image and images in
 //! f64, in that order.
 
+use crate::activation::Activation;
 use crate::blocked::{Blocked, LANES};
 use crate::isa::{Isa, Job, Simd};
 use crate::workers::{Shared, Workers};
@@ -98,17 +99,19 @@ fn add_lanes<S: Simd>(s: S, sums: &mut [f64; LANES], v: S::V) {
     }
 }
 
-/// `out = max(x * scale + shift, 0)`, channel by channel.
+/// `out = activation(x * scale + shift)`, channel by channel.
 ///
 /// # Panics
 /// If a length does not match.
-pub fn scale_shift_relu(
+#[allow(clippy::too_many_arguments)]
+pub fn scale_shift(
     isa: Isa,
     workers: &Workers,
     shape: &Blocked,
     x: &[f32],
     scale: &[f32],
     shift: &[f32],
+    activation: Activation,
     out: &mut [f32],
 ) {
     assert!(
@@ -126,6 +129,7 @@ pub fn scale_shift_relu(
             x: &x[task * shape.plane()..][..shape.plane()],
             scale: &scale[block..block + LANES],
             shift: &shift[block..block + LANES],
+            activation,
             // SAFETY: every task has a plane of its own.
             out: unsafe { shared.slice(task * shape.plane(), shape.plane()) },
         });
@@ -136,6 +140,7 @@ struct Apply<'a> {
     x: &'a [f32],
     scale: &'a [f32],
     shift: &'a [f32],
+    activation: Activation,
     out: &'a mut [f32],
 }
 
@@ -153,7 +158,7 @@ impl Job for Apply<'_> {
                 .zip(self.out.chunks_exact_mut(LANES))
             {
                 let y = s.mul_add(s.load(x.as_ptr()), scale, shift);
-                s.store(out.as_mut_ptr(), s.max(y, s.zero()));
+                s.store(out.as_mut_ptr(), self.activation.apply(s, y));
             }
         }
     }
@@ -163,8 +168,14 @@ impl Job for Apply<'_> {
 pub struct Saved<'a> {
     /// Input of the batch norm.
     pub x: &'a [f32],
-    /// Output of the ReLU behind it.
+    /// Output of the activation behind it.
     pub y: &'a [f32],
+    /// The activation.
+    pub activation: Activation,
+    /// What the forward pass multiplied `x` with ...
+    pub scale: &'a [f32],
+    /// ... and added to it.
+    pub shift: &'a [f32],
     /// Statistics of `x`.
     pub statistics: &'a Statistics,
     /// Trained scale, filled up to whole blocks.
@@ -188,6 +199,9 @@ pub fn backward(
     let Saved {
         x,
         y,
+        activation,
+        scale,
+        shift,
         statistics,
         gamma,
         epsilon,
@@ -196,9 +210,8 @@ pub fn backward(
         x.len() == shape.len() && y.len() == x.len() && d.len() == x.len(),
         "array has another size"
     );
-    assert_eq!(
-        gamma.len(),
-        shape.blocks() * LANES,
+    assert!(
+        [gamma, scale, shift].map(<[f32]>::len) == [shape.blocks() * LANES; 3],
         "scale has another size"
     );
     let row = shape.width * LANES;
@@ -215,6 +228,9 @@ pub fn backward(
             x: &x[plane.clone()],
             y: &y[plane],
             mean: &mean,
+            activation,
+            scale: &scale[first..first + LANES],
+            shift: &shift[first..first + LANES],
             d,
         })
     });
@@ -252,12 +268,15 @@ pub fn backward(
     (d_gamma, d_beta)
 }
 
-/// Applies the ReLU's gradient to `d`, and sums `d` and `d * (x - mean)`.
+/// Applies the activation's gradient to `d`, and sums `d` and `d * (x - mean)`.
 struct Reduce<'a> {
     row: usize,
     x: &'a [f32],
     y: &'a [f32],
     mean: &'a [f32; LANES],
+    activation: Activation,
+    scale: &'a [f32],
+    shift: &'a [f32],
     d: &'a mut [f32],
 }
 
@@ -274,12 +293,15 @@ impl Job for Reduce<'_> {
         // SAFETY: every slice read or written holds 16 values.
         unsafe {
             let mean = s.load(self.mean.as_ptr());
+            let (scale, shift) = (s.load(self.scale.as_ptr()), s.load(self.shift.as_ptr()));
             for ((x, y), d) in rows.zip(self.d.chunks_exact_mut(self.row)) {
                 let (mut first, mut second) = (s.zero(), s.zero());
                 for at in (0..self.row).step_by(LANES) {
-                    let centred = s.sub(s.load(x.as_ptr().add(at)), mean);
-                    let g =
-                        s.where_positive(s.load(y.as_ptr().add(at)), s.load(d.as_ptr().add(at)));
+                    let x = s.load(x.as_ptr().add(at));
+                    let centred = s.sub(x, mean);
+                    let before = s.mul_add(x, scale, shift);
+                    let (y, g) = (s.load(y.as_ptr().add(at)), s.load(d.as_ptr().add(at)));
+                    let g = self.activation.gradient(s, before, y, g);
                     s.store(d.as_mut_ptr().add(at), g);
                     first = s.add(first, g);
                     second = s.mul_add(g, centred, second);

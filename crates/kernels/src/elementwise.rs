@@ -1,7 +1,9 @@
 //! Small passes over activations.
 
-use crate::blocked::{Blocked, LANES, Rows, slot};
+use crate::blocked::{Blocked, LANES, Rows, RowsMut, slot};
 use crate::isa::{Isa, Job, Simd};
+use crate::product::End;
+use crate::winograd::Sink;
 use crate::workers::{Shared, Workers};
 use std::ops::Range;
 
@@ -27,6 +29,128 @@ pub fn channel_sums(isa: Isa, workers: &Workers, shape: &Blocked, x: &[f32]) -> 
         }
     }
     sums.into_iter().map(|s: f64| s as f32).collect()
+}
+
+/// `out = a + b * factor` in the rows `rows`, with a factor for every image; arrays may hold fewer rows than
+/// the images have.
+///
+/// # Panics
+/// If a length does not match.
+#[allow(clippy::too_many_arguments)]
+pub fn add_rows(
+    isa: Isa,
+    workers: &Workers,
+    shape: &Blocked,
+    [a, b]: [Rows; 2],
+    factors: &[f32],
+    out: RowsMut,
+    rows: Range<usize>,
+) {
+    assert_eq!(factors.len(), shape.images, "one factor for every image");
+    for (len, kept) in [
+        (a.data.len(), a.kept),
+        (b.data.len(), b.kept),
+        (out.data.len(), out.kept),
+    ] {
+        shape.check_rows(len, kept, &rows);
+    }
+    let row = shape.width * LANES;
+    let shared = Shared::new(out.data);
+    workers.for_each(shape.images * shape.blocks(), |plane| {
+        for y in rows.clone() {
+            let line = |x: &Rows| (plane * x.kept + slot(y, x.kept)) * row;
+            isa.run(AddScaled {
+                a: &a.data[line(&a)..][..row],
+                b: &b.data[line(&b)..][..row],
+                factor: factors[plane / shape.blocks()],
+                // SAFETY: every plane belongs to one task.
+                out: unsafe { shared.slice((plane * out.kept + slot(y, out.kept)) * row, row) },
+            });
+        }
+    });
+}
+
+struct AddScaled<'a> {
+    a: &'a [f32],
+    b: &'a [f32],
+    factor: f32,
+    out: &'a mut [f32],
+}
+
+impl Job for AddScaled<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let factor = s.splat(self.factor);
+        let inputs = self.a.chunks_exact(LANES).zip(self.b.chunks_exact(LANES));
+        for ((a, b), out) in inputs.zip(self.out.chunks_exact_mut(LANES)) {
+            // SAFETY: 16 values each.
+            unsafe {
+                let sum = s.mul_add(s.load(b.as_ptr()), factor, s.load(a.as_ptr()));
+                s.store(out.as_mut_ptr(), sum);
+            }
+        }
+    }
+}
+
+/// Sends the gradient `d` of a sum to one of its terms, which was multiplied with a factor for every image.
+///
+/// # Panics
+/// If a length does not match.
+pub fn add_gradient(
+    isa: Isa,
+    workers: &Workers,
+    shape: &Blocked,
+    d: &[f32],
+    factors: &[f32],
+    sink: &mut Sink,
+) {
+    assert_eq!(factors.len(), shape.images, "one factor for every image");
+    assert!(
+        d.len() == shape.len()
+            && sink.data.len() == d.len()
+            && sink.mask.is_none_or(|mask| mask.len() == d.len()),
+        "array has another size"
+    );
+    let end = End::of(sink);
+    let shared = Shared::new(sink.data);
+    workers.for_each(shape.images * shape.blocks(), |plane| {
+        isa.run(SendScaled {
+            d: &d[plane * shape.plane()..][..shape.plane()],
+            factor: factors[plane / shape.blocks()],
+            to: shared,
+            first: plane * shape.plane(),
+            end,
+        });
+    });
+}
+
+struct SendScaled<'a, 'b> {
+    d: &'a [f32],
+    factor: f32,
+    to: Shared<'b>,
+    first: usize,
+    end: End<'a>,
+}
+
+impl Job for SendScaled<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let factor = s.splat(self.factor);
+        for (i, d) in self.d.chunks_exact(LANES).enumerate() {
+            let place = self.first + i * LANES;
+            // SAFETY: the plane belongs to this task, and its size was checked.
+            unsafe {
+                let value = s.mul(s.load(d.as_ptr()), factor);
+                let target = self.to.at(place);
+                let value = self.end.apply(s, value, 0, place, target);
+                s.store(target, value);
+            }
+        }
+    }
 }
 
 /// A planar array `[class][height][width]` that probabilities are written to.

@@ -86,6 +86,10 @@ pub(crate) trait Simd: Copy + Send + Sync {
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// Lane by lane the larger; `b` if `a` is NaN.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// Lane by lane the smaller; `b` if `a` is NaN.
+    fn min(self, a: Self::V, b: Self::V) -> Self::V;
+    /// Lane by lane 2 to the power of `x`, a whole number from -126 to 127.
+    fn exp2_whole(self, x: Self::V) -> Self::V;
     /// Lane by lane `a / b`.
     fn div(self, a: Self::V, b: Self::V) -> Self::V;
     /// Lane by lane the square root.
@@ -200,7 +204,7 @@ impl Isa {
     }
 
     /// This set with f32 factors.
-    fn f32(self) -> Isa {
+    pub fn f32(self) -> Isa {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512Bf16 => Isa(Kind::Avx512),
@@ -307,6 +311,8 @@ mod tests {
                 s.mul(x, y),
                 s.mul_add(x, y, s.splat(0.5)),
                 s.max(x, y),
+                s.min(x, y),
+                s.exp2_whole(s.sub(x, s.splat(0.5))),
                 s.div(x, s.splat(4.0)),
                 s.sqrt(s.mul(x, x)),
                 s.where_positive(x, y),
@@ -327,8 +333,10 @@ mod tests {
         // Halves and quarters are exact in f32, so rounding excuses nothing.
         let expected = Isa(Kind::Portable).run(Everything);
         assert_eq!(expected[6][1], 2.0);
-        assert_eq!(expected[9][0], 0.0);
-        assert_eq!(expected[10][3], 1.0);
+        assert_eq!(expected[7][1], -6.5);
+        assert_eq!((expected[8][0], expected[8][10]), (2f32.powi(-8), 4.0));
+        assert_eq!(expected[11][0], 0.0);
+        assert_eq!(expected[12][3], 1.0);
         for isa in Isa::available() {
             assert_eq!(isa.run(Everything), expected, "{}", isa.name());
         }

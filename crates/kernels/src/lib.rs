@@ -7,7 +7,9 @@
 //! # Method
 //! A 3x3 convolution is computed by Winograd's F(4x4, 3x3) ([`winograd`]): 36 multiplications give
 //! 16 outputs where the definition needs 144. Input gradient and weight gradient use the same
-//! transforms.
+//! transforms. 1x1 convolutions ([`pointwise`]) are matrix products on the layout as it is; a strided
+//! convolution of few channels ([`patches`], the first layer) is one on its patches; [`depthwise`]
+//! convolutions keep a strip of outputs in registers.
 //!
 //! # Which instructions
 //! [`Isa`] is the one place that asks the processor. AVX-512, AVX2 + FMA and a portable version are
@@ -20,16 +22,21 @@
 //! Work is split by [`Workers`]; every number is summed in an order that depends on the data's shape
 //! alone, so results are the same bits for any number of threads.
 
+pub mod activation;
 pub mod adam;
 pub mod batch_norm;
 pub mod blocked;
 pub mod buffer;
+pub mod depthwise;
 pub mod elementwise;
 mod gemm;
 pub mod isa;
 pub mod max_pool;
+pub mod patches;
 pub mod peak;
 pub mod plain;
+pub mod pointwise;
+mod product;
 pub mod winograd;
 pub mod workers;
 

@@ -1,35 +1,15 @@
 //! Every instruction set and several thread counts against the definitions in f64, at the sizes where
 //! tiles, blocks and images end.
 
+mod common;
+
+use common::{noise, packed, unpacked};
+use stainfree_kernels::activation::Activation;
 use stainfree_kernels::batch_norm::{self, Saved};
 use stainfree_kernels::max_pool::{self, Merge};
-use stainfree_kernels::plain::{Conv3x3, relative_error};
+use stainfree_kernels::plain::{self, relative_error};
 use stainfree_kernels::winograd::{Conv, Epilogue, Part, Scratch, Sink};
 use stainfree_kernels::{Blocked, Buffer, Isa, LANES, Precision, Workers, elementwise};
-
-/// Pseudo-random values in (-1, 1).
-fn noise(len: usize, seed: u32) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9).wrapping_add(1);
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..len).map(|_| next()).collect()
-}
-
-fn packed(workers: &Workers, shape: &Blocked, planar: &[f32]) -> Buffer {
-    let mut blocked = Buffer::zeros(shape.len());
-    shape.pack(workers, planar, &mut blocked);
-    blocked
-}
-
-fn unpacked(workers: &Workers, shape: &Blocked, blocked: &[f32]) -> Vec<f32> {
-    let mut planar = vec![0.0; shape.images * shape.channels * shape.height * shape.width];
-    shape.unpack(workers, blocked, &mut planar);
-    planar
-}
 
 /// Repeats every pixel 2x2.
 fn upsampled(planar: &[f32], height: usize, width: usize) -> Vec<f32> {
@@ -174,13 +154,7 @@ fn convolution_and_gradients_match_the_definition() {
     for case in CASES {
         let &(images, parts, outputs, height, width) = case;
         let total: usize = parts.iter().map(|p| p.0).sum();
-        let plain = Conv3x3 {
-            images,
-            inputs: total,
-            outputs,
-            height,
-            width,
-        };
+        let plain = plain::Conv::same_3x3(images, total, outputs, [height, width]);
         let weights = noise(outputs * total * 9, 1);
         // The definition sees the joined, up-sampled input.
         let arrays: Vec<Vec<f32>> = parts
@@ -467,7 +441,16 @@ fn batch_norm_and_its_gradients_match_the_definition() {
             })
             .collect()
     };
-    for isa in Isa::available() {
+    let activations = [
+        Activation::None,
+        Activation::Relu,
+        Activation::Relu6,
+        Activation::Swish,
+    ];
+    let each = Isa::available()
+        .into_iter()
+        .flat_map(|isa| activations.map(|a| (isa, a)));
+    for (isa, activation) in each {
         let statistics = batch_norm::statistics(isa, &workers, &shape, &x);
         let (mut scale, mut shift) = (vec![], vec![]);
         for c in 0..2 * LANES {
@@ -476,11 +459,16 @@ fn batch_norm_and_its_gradients_match_the_definition() {
             shift.push((f64::from(beta[c]) - a * statistics.mean[c]) as f32);
         }
         let mut y = vec![0.0; shape.len()];
-        batch_norm::scale_shift_relu(isa, &workers, &shape, &x, &scale, &shift, &mut y);
+        batch_norm::scale_shift(
+            isa, &workers, &shape, &x, &scale, &shift, activation, &mut y,
+        );
         let mut d = packed(&workers, &shape, &d_planar);
         let saved = Saved {
             x: &x,
             y: &y,
+            activation,
+            scale: &scale,
+            shift: &shift,
             statistics: &statistics,
             gamma: &gamma,
             epsilon,
@@ -506,7 +494,7 @@ fn batch_norm_and_its_gradients_match_the_definition() {
             let masked: Vec<f64> = hat
                 .iter()
                 .zip(&dv)
-                .map(|(h, d)| if g * h + b > 0.0 { *d } else { 0.0 })
+                .map(|(h, d)| d * plain::activation(activation, g * h + b)[1])
                 .collect();
             let sum: f64 = masked.iter().sum();
             let product: f64 = masked.iter().zip(&hat).map(|(d, h)| d * h).sum();
@@ -521,7 +509,8 @@ fn batch_norm_and_its_gradients_match_the_definition() {
                 .zip(&masked)
                 .zip(values(&y, c).iter().zip(values(&d, c)))
             {
-                assert!((y - (g * h + b).max(0.0)).abs() < 1e-5);
+                let expected = plain::activation(activation, g * h + b)[0];
+                assert!((y - expected).abs() < 1e-5, "{activation:?}");
                 assert!((d - g * inverse * (m - sum / n - h * product / n)).abs() < 1e-5);
             }
         }

@@ -111,11 +111,12 @@ impl<'a> State<'a> {
             let (done, ready) = (self.made[to], self.ready(step));
             let size = band(self.plan.values[to].level);
             let finished = ready == self.heights[to];
-            // Pools wait for a whole band. What follows them takes whatever has come: waiting again at every
+            // What halves the image waits for a whole band. What follows them takes whatever has come: waiting again at every
             // step would delay the end by a band each.
             let rows = match &self.plan.steps[step] {
-                Step::MaxPool { .. } if ready < done + size && !finished => 0,
-                Step::MaxPool { .. } => ready - done,
+                halves if halves.halves() && ready < done + size && !finished => 0,
+                Step::MaxPool { .. } | Step::Add { .. } => ready - done,
+                Step::Conv(conv) if !conv.is_winograd() => ready - done,
                 Step::Conv(_) if done == 0 || (finished && ready <= done + size) => {
                     size.min(ready - done)
                 }
@@ -133,14 +134,21 @@ impl<'a> State<'a> {
     fn ready(&self, step: usize) -> usize {
         match &self.plan.steps[step] {
             Step::MaxPool { from, .. } => self.made[*from] / 2,
+            Step::Add { terms, .. } => {
+                let [a, b] = terms.map(|term| self.made[term]);
+                a.min(b)
+            }
             Step::Conv(conv) => {
                 let from = |input: &Input| {
                     let made = self.made[input.value];
                     if made == self.heights[input.value] {
                         return self.heights[conv.to];
                     }
-                    // The row after the last one is seen too.
-                    (made << usize::from(input.upsampled)).saturating_sub(1)
+                    let seen = (made << usize::from(input.upsampled)) + conv.window.before;
+                    match seen.checked_sub(conv.window.kernel) {
+                        Some(room) => (room / conv.window.stride + 1).min(self.heights[conv.to]),
+                        None => 0,
+                    }
                 };
                 conv.inputs.iter().map(from).min().unwrap_or(0)
             }
@@ -166,15 +174,16 @@ impl<'a> State<'a> {
     fn first_needed(&self, value: usize) -> usize {
         let readers = self.plan.steps.iter().filter_map(|step| match step {
             Step::MaxPool { from, to } => (*from == value).then(|| 2 * self.made[*to]),
+            Step::Add { terms, to, .. } => terms.contains(&value).then(|| self.made[*to]),
             Step::Conv(conv) => {
                 let done = self.made[conv.to];
                 if done == self.heights[conv.to] {
                     return None;
                 }
                 let reads = conv.inputs.iter().filter(|input| input.value == value);
-                // The row before the first one is seen too.
+                let first = (done * conv.window.stride).saturating_sub(conv.window.before);
                 reads
-                    .map(|input| done.saturating_sub(1) >> usize::from(input.upsampled))
+                    .map(|input| first >> usize::from(input.upsampled))
                     .min()
             }
         });
@@ -188,8 +197,8 @@ mod tests {
     use super::*;
     use crate::{Encoder, Graph, UnetSpec};
 
-    fn plan() -> Plan {
-        Plan::new(&Graph::unet(&UnetSpec::new(Encoder::Vgg16, 0.25, 3)).unwrap())
+    fn plan(encoder: Encoder) -> Plan {
+        Plan::new(&Graph::unet(&UnetSpec::new(encoder, 0.25, 3)).unwrap())
     }
 
     /// Walks a schedule and checks every band against what is held at that moment.
@@ -218,26 +227,25 @@ mod tests {
 
     #[test]
     fn every_row_is_made_once_in_order_from_rows_that_are_held() {
-        let plan = plan();
-        for (height, width) in [(32, 32), (96, 64), (640, 640), (2176, 2176), (64, 1024)] {
-            check(&plan, &Schedule::new(&plan, height, width), height);
-            for tiles in [1, 40, usize::MAX / 8] {
-                check(
-                    &plan,
-                    &Schedule::with_tiles(&plan, height, width, |_| tiles),
-                    height,
-                );
+        for plan in Encoder::ALL.map(plan) {
+            for (height, width) in [(32, 32), (96, 64), (640, 640), (2176, 2176), (64, 1024)] {
+                check(&plan, &Schedule::new(&plan, height, width), height);
+                for tiles in [1, 40, usize::MAX / 8] {
+                    let bands = Schedule::with_tiles(&plan, height, width, |_| tiles);
+                    check(&plan, &bands, height);
+                }
             }
         }
     }
 
     #[test]
     fn what_is_held_does_not_grow_with_the_height() {
-        let plan = plan();
-        let kept = |height| Schedule::new(&plan, height, 2176).kept;
-        let (tall, taller) = (kept(4352), kept(8704));
-        assert_eq!(tall, taller);
-        // The skip at half resolution is the largest array of all; 2,176 rows of it would be 1088.
-        assert!(tall.iter().max().unwrap() < &400, "{tall:?}");
+        for plan in Encoder::ALL.map(plan) {
+            let kept = |height| Schedule::new(&plan, height, 2176).kept;
+            let (tall, taller) = (kept(4352), kept(8704));
+            assert_eq!(tall, taller);
+            // The skip at half resolution is the largest array of all; 2,176 rows of it would be 1088.
+            assert!(tall.iter().max().unwrap() < &400, "{tall:?}");
+        }
     }
 }

@@ -6,6 +6,9 @@
 
 use std::fmt;
 
+pub use stainfree_kernels::activation::Activation;
+pub use stainfree_kernels::depthwise::Window;
+
 /// Index of a node in [`Graph::nodes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub usize);
@@ -15,12 +18,16 @@ pub struct NodeId(pub usize);
 pub enum Op {
     /// The input planes.
     Input,
-    /// 3x3 convolution (cross-correlation), stride 1, zero padding 1.
+    /// Convolution (cross-correlation) with zero padding.
     Conv {
-        /// Name of the weight, shape `[out, in, 3, 3]`.
+        /// Name of the weight, shape `[out, in, kernel, kernel]`, or `[out, 1, kernel, kernel]` if depthwise.
         weight: String,
         /// Name of the bias, shape `[out]`.
         bias: Option<String>,
+        /// Filter size, stride and padding.
+        window: Window,
+        /// Whether every channel sees itself alone.
+        depthwise: bool,
     },
     /// Batch normalisation over images and pixels; four parameters named `PREFIX.weight`, `.bias`,
     /// `.running_mean` and `.running_var`.
@@ -30,8 +37,14 @@ pub enum Op {
         /// Added to the variance before the square root.
         epsilon: f64,
     },
-    /// `max(x, 0)`.
-    Relu,
+    /// A function of every value.
+    Activation(Activation),
+    /// Sum of two inputs; in training the second is dropped for some images (stochastic depth, Huang et al.
+    /// 2016) and made up for in the others.
+    Add {
+        /// Probability of dropping it.
+        drop: f64,
+    },
     /// Largest of each 2x2 block, stride 2.
     MaxPool,
     /// Nearest up-sampling of the first input by 2, then the second input (if any) behind it.
@@ -162,11 +175,20 @@ impl Graph {
     pub fn conv_flops(&self, height: usize, width: usize) -> f64 {
         self.nodes
             .iter()
-            .filter(|node| matches!(node.op, Op::Conv { .. }))
-            .map(|node| {
+            .filter_map(|node| {
+                let Op::Conv {
+                    window, depthwise, ..
+                } = &node.op
+                else {
+                    return None;
+                };
                 let pixels = (height >> node.level) * (width >> node.level);
-                let inputs = self.nodes[node.inputs[0].0].channels;
-                2.0 * 9.0 * (pixels * inputs * node.channels) as f64
+                let inputs = match depthwise {
+                    true => 1,
+                    false => self.nodes[node.inputs[0].0].channels,
+                };
+                let taps = window.kernel * window.kernel;
+                Some(2.0 * (taps * pixels * inputs * node.channels) as f64)
             })
             .sum()
     }
@@ -244,7 +266,8 @@ impl GraphBuilder {
         name
     }
 
-    /// A 3x3 convolution whose parameters are `PREFIX.weight` and, if asked for, `PREFIX.bias`.
+    /// A 3x3 convolution with stride 1 and padding 1 whose parameters are `PREFIX.weight` and, if asked for,
+    /// `PREFIX.bias`.
     pub(crate) fn conv(
         &mut self,
         input: NodeId,
@@ -253,28 +276,67 @@ impl GraphBuilder {
         init: Init,
         bias: Bias,
     ) -> NodeId {
-        let shape = vec![out, self.channels(input), 3, 3];
-        let weight = self.parameter(
-            format!("{prefix}.weight"),
-            shape,
-            ParameterKind::Trainable,
-            init,
-        );
-        let bias = (bias == Bias::Yes).then(|| {
+        let x = self.convolution(input, prefix, out, init, SAME_3X3, false);
+        if bias == Bias::Yes {
             let zero = Init::Constant(0.0);
-            self.parameter(
+            let name = self.parameter(
                 format!("{prefix}.bias"),
                 vec![out],
                 ParameterKind::Trainable,
                 zero,
-            )
-        });
-        let level = self.nodes[input.0].level;
-        self.push(Op::Conv { weight, bias }, vec![input], out, level)
+            );
+            if let Op::Conv { bias, .. } = &mut self.nodes[x.0].op {
+                *bias = Some(name);
+            }
+        }
+        x
     }
 
-    /// Batch norm with Keras' epsilon, as segmentation_models uses it.
-    pub(crate) fn batch_norm(&mut self, input: NodeId, prefix: &str) -> NodeId {
+    /// A dense convolution without bias.
+    pub(crate) fn conv_with(
+        &mut self,
+        input: NodeId,
+        prefix: &str,
+        out: usize,
+        window: Window,
+    ) -> NodeId {
+        self.convolution(input, prefix, out, Init::HeNormal, window, false)
+    }
+
+    /// A depthwise convolution without bias.
+    pub(crate) fn depthwise(&mut self, input: NodeId, prefix: &str, window: Window) -> NodeId {
+        let channels = self.channels(input);
+        self.convolution(input, prefix, channels, Init::HeNormal, window, true)
+    }
+
+    fn convolution(
+        &mut self,
+        input: NodeId,
+        prefix: &str,
+        out: usize,
+        init: Init,
+        window: Window,
+        depthwise: bool,
+    ) -> NodeId {
+        let inputs = if depthwise { 1 } else { self.channels(input) };
+        let weight = self.parameter(
+            format!("{prefix}.weight"),
+            vec![out, inputs, window.kernel, window.kernel],
+            ParameterKind::Trainable,
+            init,
+        );
+        let level = self.nodes[input.0].level + usize::from(window.stride == 2);
+        let op = Op::Conv {
+            weight,
+            bias: None,
+            window,
+            depthwise,
+        };
+        self.push(op, vec![input], out, level)
+    }
+
+    /// Batch norm whose parameters begin with `prefix`.
+    pub(crate) fn batch_norm(&mut self, input: NodeId, prefix: &str, epsilon: f64) -> NodeId {
         let n = self.channels(input);
         for (name, kind, value) in [
             ("weight", ParameterKind::Trainable, 1.0),
@@ -292,16 +354,24 @@ impl GraphBuilder {
         let level = self.nodes[input.0].level;
         let op = Op::BatchNorm {
             prefix: prefix.to_string(),
-            epsilon: 1e-3,
+            epsilon,
         };
         self.push(op, vec![input], n, level)
     }
 
-    pub(crate) fn relu(&mut self, input: NodeId) -> NodeId {
+    pub(crate) fn activation(&mut self, input: NodeId, activation: Activation) -> NodeId {
         let Node {
             channels, level, ..
         } = self.nodes[input.0];
-        self.push(Op::Relu, vec![input], channels, level)
+        self.push(Op::Activation(activation), vec![input], channels, level)
+    }
+
+    /// `shortcut + branch`, the branch dropped with probability `drop` in training.
+    pub(crate) fn add(&mut self, shortcut: NodeId, branch: NodeId, drop: f64) -> NodeId {
+        let Node {
+            channels, level, ..
+        } = self.nodes[shortcut.0];
+        self.push(Op::Add { drop }, vec![shortcut, branch], channels, level)
     }
 
     pub(crate) fn max_pool(&mut self, input: NodeId) -> NodeId {
@@ -332,6 +402,13 @@ impl GraphBuilder {
         }
     }
 }
+
+/// 3x3, stride 1, zero padding 1.
+pub(crate) const SAME_3X3: Window = Window {
+    kernel: 3,
+    stride: 1,
+    before: 1,
+};
 
 /// Whether a convolution has a bias.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 
 pub mod augment;
 mod bands;
+mod conv;
 pub mod crops;
 pub mod encoder;
 pub mod graph;

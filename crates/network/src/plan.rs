@@ -1,7 +1,7 @@
-//! The graph as steps for the CPU executors: convolution, batch norm and ReLU become one step, and
+//! The graph as steps for the CPU executors: convolution, batch norm and activation become one step, and
 //! up-sampling and concatenation disappear into the inputs of the convolution that follows.
 
-use crate::graph::{Graph, NodeId, Op};
+use crate::graph::{Activation, Graph, NodeId, Op, SAME_3X3, Window};
 
 /// Index of an array the steps read and write.
 pub(crate) type ValueId = usize;
@@ -30,7 +30,16 @@ pub(crate) struct Input {
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     Conv(ConvStep),
-    MaxPool { from: ValueId, to: ValueId },
+    MaxPool {
+        from: ValueId,
+        to: ValueId,
+    },
+    /// The sum of two values; the second may be dropped in training.
+    Add {
+        terms: [ValueId; 2],
+        to: ValueId,
+        drop: f64,
+    },
 }
 
 impl Step {
@@ -38,7 +47,16 @@ impl Step {
     pub(crate) fn to(&self) -> ValueId {
         match self {
             Step::Conv(conv) => conv.to,
-            Step::MaxPool { to, .. } => *to,
+            Step::MaxPool { to, .. } | Step::Add { to, .. } => *to,
+        }
+    }
+
+    /// Whether what it writes has half the height and width of what it reads.
+    pub(crate) fn halves(&self) -> bool {
+        match self {
+            Step::Conv(conv) => conv.window.stride == 2,
+            Step::MaxPool { .. } => true,
+            Step::Add { .. } => false,
         }
     }
 }
@@ -49,9 +67,20 @@ pub(crate) struct ConvStep {
     pub(crate) inputs: Vec<Input>,
     pub(crate) weight: String,
     pub(crate) bias: Option<String>,
+    pub(crate) window: Window,
+    pub(crate) depthwise: bool,
     pub(crate) norm: Option<Norm>,
-    pub(crate) relu: bool,
+    pub(crate) activation: Activation,
     pub(crate) to: ValueId,
+    /// That of what it writes: `2^level` times smaller than the input.
+    pub(crate) level: usize,
+}
+
+impl ConvStep {
+    /// Whether Winograd's algorithm computes it: 3x3, stride 1, all channels seen.
+    pub(crate) fn is_winograd(&self) -> bool {
+        self.window == SAME_3X3 && !self.depthwise
+    }
 }
 
 /// A batch norm inside a [`ConvStep`].
@@ -90,7 +119,15 @@ impl Plan {
             let before = node.inputs.first().map(|id| seen[id.0].clone());
             let inputs = match (&node.op, before) {
                 (Op::Input, _) => plain(plan.value(node.channels, node.level)),
-                (Op::Conv { weight, bias }, Some(inputs)) => {
+                (
+                    Op::Conv {
+                        weight,
+                        bias,
+                        window,
+                        depthwise,
+                    },
+                    Some(inputs),
+                ) => {
                     let to = plan.value(node.channels, node.level);
                     inputs
                         .iter()
@@ -100,16 +137,19 @@ impl Plan {
                         inputs,
                         weight,
                         bias,
+                        window: *window,
+                        depthwise: *depthwise,
                         norm: None,
-                        relu: false,
+                        activation: Activation::None,
                         to,
+                        level: node.level,
                     }));
                     plain(to)
                 }
                 (Op::BatchNorm { prefix, epsilon }, Some(inputs)) => {
                     let conv = plan.conv_of(inputs[0].value);
                     assert!(
-                        conv.bias.is_none() && !conv.relu,
+                        conv.bias.is_none() && conv.activation == Activation::None,
                         "batch norm follows a bare convolution"
                     );
                     conv.norm = Some(Norm {
@@ -118,12 +158,26 @@ impl Plan {
                     });
                     inputs
                 }
-                (Op::Relu, Some(inputs)) => {
+                (Op::Activation(activation), Some(inputs)) => {
                     let conv = plan.conv_of(inputs[0].value);
-                    conv.relu = true;
-                    plan.values[inputs[0].value].bare_relu =
-                        plan.conv_of(inputs[0].value).norm.is_none();
+                    conv.activation = *activation;
+                    let bare = conv.norm.is_none();
+                    assert!(
+                        !bare || *activation == Activation::Relu,
+                        "without a batch norm only ReLU is known from its value"
+                    );
+                    plan.values[inputs[0].value].bare_relu = bare;
                     inputs
+                }
+                (Op::Add { drop }, Some(inputs)) => {
+                    let terms = [inputs[0].value, seen[node.inputs[1].0][0].value];
+                    for term in terms {
+                        plan.values[term].readers += 1;
+                    }
+                    let to = plan.value(node.channels, node.level);
+                    let drop = *drop;
+                    plan.steps.push(Step::Add { terms, to, drop });
+                    plain(to)
                 }
                 (Op::MaxPool, Some(inputs)) => {
                     let from = inputs[0].value;

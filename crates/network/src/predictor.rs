@@ -1,13 +1,14 @@
 //! Prediction on the CPU: batch norms folded into the filters, rows made in the order of `bands`.
 
 use crate::bands::{Band, Maker, Schedule};
+use crate::conv::Conv;
 use crate::graph::Graph;
 use crate::parameters::Parameters;
 use crate::plan::{ConvStep, Plan, Step};
 use crate::tiles::{Predict, Tile};
+use stainfree_kernels::activation::Finish;
 use stainfree_kernels::blocked::{Rows, RowsMut, blocks};
 use stainfree_kernels::elementwise::Planes;
-use stainfree_kernels::winograd::{Conv, Epilogue, FilterBank, Part};
 use stainfree_kernels::{Blocked, Buffer, Isa, LANES, Workers, elementwise, max_pool};
 use std::ops::Range;
 
@@ -39,7 +40,7 @@ impl CpuPredictor {
             .iter()
             .map(|step| match step {
                 Step::Conv(step) => Some(Layer::new(isa, &workers, &plan, step, parameters)),
-                Step::MaxPool { .. } => None,
+                Step::MaxPool { .. } | Step::Add { .. } => None,
             })
             .collect();
         let (multiple, classes) = (graph.multiple(), graph.classes());
@@ -174,13 +175,18 @@ impl CpuPredictor {
         match (&self.plan.steps[step], &self.layers[step]) {
             (Step::Conv(step), Some(layer)) => {
                 let inputs: Vec<Rows> = step.inputs.iter().map(|i| value(i.value)).collect();
-                let conv = conv(self.isa, &self.plan, step, &shapes[to]);
-                let epilogue = Epilogue {
+                let conv = Conv::new(self.isa, step, |value| shapes[value]);
+                let finish = Finish {
                     bias: Some(&layer.bias),
-                    relu: step.relu,
+                    activation: step.activation,
                 };
                 let filters = &layer.filters;
-                conv.forward_rows(&self.workers, &inputs, filters, epilogue, target, rows);
+                conv.forward_rows(&self.workers, &inputs, filters, finish, target, rows);
+            }
+            (Step::Add { terms, .. }, _) => {
+                let (shape, inputs) = (&shapes[to], terms.map(value));
+                let workers = &self.workers;
+                elementwise::add_rows(self.isa, workers, shape, inputs, &[1.0], target, rows);
             }
             (Step::MaxPool { from, .. }, _) => {
                 let (shape, x) = (&shapes[*from], value(*from));
@@ -261,25 +267,6 @@ fn write(data: &mut [f32], kept: usize) -> RowsMut<'_> {
     RowsMut { data, kept }
 }
 
-fn parts(plan: &Plan, step: &ConvStep) -> Vec<Part> {
-    let part = |i: &crate::plan::Input| Part {
-        channels: plan.values[i.value].channels,
-        upsampled: i.upsampled,
-    };
-    step.inputs.iter().map(part).collect()
-}
-
-fn conv(isa: Isa, plan: &Plan, step: &ConvStep, out: &Blocked) -> Conv {
-    Conv::new(
-        isa,
-        out.images,
-        out.height,
-        out.width,
-        &parts(plan, step),
-        out.channels,
-    )
-}
-
 impl Layer {
     fn new(
         isa: Isa,
@@ -307,12 +294,18 @@ impl Layer {
                 }
             }
         }
-        let channels: Vec<usize> = parts(plan, step).iter().map(|p| p.channels).collect();
-        let bank = FilterBank::new(isa, &channels, outputs);
-        let mut blocked = Buffer::zeros(bank.blocked_len());
-        bank.block(&weights, &mut blocked);
-        let mut filters = Buffer::default();
-        bank.transform(workers, &blocked, &mut filters);
+        // Filters lie the same way whatever the image's size.
+        let conv = Conv::new(isa, step, |value| Blocked {
+            images: 1,
+            channels: plan.values[value].channels,
+            height: 2,
+            width: 2,
+        });
+        let mut blocked = Buffer::zeros(conv.blocked_len());
+        conv.block(&weights, &mut blocked);
+        let mut room = Buffer::default();
+        conv.prepare(workers, &blocked, &mut room);
+        let filters = if room.is_empty() { blocked } else { room };
         Self { filters, bias }
     }
 }
@@ -324,7 +317,11 @@ mod tests {
 
     #[test]
     fn bands_give_what_the_whole_image_gives() {
-        let graph = Graph::unet(&UnetSpec::new(Encoder::Vgg16, 0.25, 3)).unwrap();
+        Encoder::ALL.into_iter().for_each(bands_and_whole);
+    }
+
+    fn bands_and_whole(encoder: Encoder) {
+        let graph = Graph::unet(&UnetSpec::new(encoder, 0.25, 3)).unwrap();
         let parameters = Parameters::initialise(&graph, 3);
         let (height, width) = (416, 96);
         let input: Vec<f32> = (0..3 * height * width)
@@ -348,10 +345,125 @@ mod tests {
                 let relative = error / norm(&mut expected.iter().copied());
                 assert!(
                     relative < 1e-5,
-                    "{}, {tiles} tiles: {relative:e}",
+                    "{} {}, {tiles} tiles: {relative:e}",
+                    encoder.name(),
                     isa.name()
                 );
             }
+        }
+    }
+
+    /// What the MobileNetV2 encoder with its ImageNet weights makes of an input: blocks 1, 3, 6, 13 and 18.
+    fn imagenet_features(
+        input: &[f32],
+        height: usize,
+        width: usize,
+    ) -> Option<Vec<(usize, Vec<f32>)>> {
+        let path = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+            .join("../../../shared/weights/mobilenet_v2_features.safetensors");
+        if !path.exists() {
+            println!("skipped: `{}` is absent", path.display());
+            return None;
+        }
+        let graph = Graph::unet(&UnetSpec::new(Encoder::MobilenetV2, 1.0, 2)).unwrap();
+        let mut parameters = Parameters::initialise(&graph, 1);
+        let imported = crate::weights::load_encoder(&graph, &mut parameters, &path, None).unwrap();
+        assert_eq!(imported.source.name, "mobilenet-v2-onnx-zoo");
+        assert_eq!((imported.tensors, imported.values), (260, 2_257_984));
+        let mut predictor = CpuPredictor::new(&graph, &parameters, 2, Isa::available()[0]);
+        let whole = Schedule::with_tiles(&predictor.plan, height, width, |_| usize::MAX / 8);
+        predictor.logits_in(&whole, input, height, width);
+        let shapes = predictor.shapes(height, width);
+        let blocks = [
+            (1, 16, 1),
+            (3, 24, 2),
+            (6, 32, 3),
+            (13, 96, 4),
+            (18, 1280, 5),
+        ];
+        let feature = |(block, channels, level): (usize, usize, usize)| {
+            // The last array of so many channels at its scale.
+            let of = |v: &crate::plan::Value| v.channels == channels && v.level == level;
+            let value = predictor.plan.values.iter().rposition(of).unwrap();
+            let mut planar = vec![0.0; channels * (height >> level) * (width >> level)];
+            shapes[value].unpack(&predictor.workers, &predictor.values[value], &mut planar);
+            (block, planar)
+        };
+        Some(blocks.map(feature).to_vec())
+    }
+
+    #[test]
+    fn imagenet_features_are_those_stated_with_the_weights() {
+        let input: Vec<f32> = (0..3 * 64 * 64)
+            .map(|i| {
+                let (c, y, x) = (i / 4096, i / 64 % 64, i % 64);
+                ((7 * c + 3 * y + 5 * x) % 17) as f32 / 4.0 - 2.0
+            })
+            .collect();
+        let Some(features) = imagenet_features(&input, 64, 64) else {
+            return;
+        };
+        // Mean and largest value, as the README of the weights has them.
+        let stated = [
+            (1, -0.000166, 5.799142),
+            (3, 0.084768, 4.078633),
+            (6, 0.118671, 3.832885),
+            (13, -0.050748, 2.852159),
+            (18, 0.199393, 3.192290),
+        ];
+        for ((block, values), (stated_block, mean, largest)) in features.iter().zip(stated) {
+            assert_eq!(*block, stated_block);
+            let n = values.len() as f64;
+            let found = values.iter().map(|&x| f64::from(x)).sum::<f64>() / n;
+            let max = values.iter().fold(0f32, |m, x| m.max(x.abs()));
+            // f32 differs by at most 8e-6 there.
+            assert!(
+                (found - mean).abs() < 1e-5,
+                "features.{block}: mean {found}"
+            );
+            assert!(
+                (f64::from(max) - largest).abs() < 2e-5,
+                "features.{block}: {max}"
+            );
+        }
+    }
+
+    #[test]
+    fn imagenet_features_of_a_real_image_are_torchs() {
+        let file = std::fs::read(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../testdata/network/mobilenet_v2_imagenet.safetensors"
+        ))
+        .unwrap();
+        let file = safetensors::SafeTensors::deserialize(&file).unwrap();
+        let preprocessing = crate::Preprocessing::torchvision();
+        let input: Vec<f32> = file
+            .tensor("input")
+            .unwrap()
+            .data()
+            .chunks(64 * 64)
+            .enumerate()
+            .flat_map(|(channel, plane)| {
+                let (_, factor, offset) = preprocessing.channel(channel);
+                plane
+                    .iter()
+                    .map(move |&x| f32::from(x) / 255.0 * factor + offset)
+            })
+            .collect();
+        let Some(features) = imagenet_features(&input, 64, 64) else {
+            return;
+        };
+        for (block, values) in features {
+            let expected: Vec<f64> = file
+                .tensor(&format!("features.{block}"))
+                .unwrap()
+                .data()
+                .chunks(4)
+                .map(|b| f64::from(f32::from_le_bytes(b.try_into().unwrap())))
+                .collect();
+            let error = stainfree_kernels::plain::relative_error(&values, &expected);
+            // Up to fifty layers of f32.
+            assert!(error < 1e-5, "features.{block}: {error:e}");
         }
     }
 }

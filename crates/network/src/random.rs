@@ -18,6 +18,8 @@ pub enum Purpose {
     Augment,
     /// The noise added to a crop.
     Noise,
+    /// Which images drop a residual branch; the field is the branch.
+    StochasticDepth,
 }
 
 /// A stream of random numbers that depends on its key alone.

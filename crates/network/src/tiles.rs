@@ -115,7 +115,7 @@ impl TileOptions {
 
 /// How far, in input pixels, an output pixel can see to each side.
 ///
-/// The largest sum over paths: a 3x3 convolution at 1/2^k adds 2^k, a pool or an up-sampling between 1/2^k and
+/// The largest sum over paths: a 3x3 convolution at 1/2^k adds 2^k (with stride 2 twice as much), a pool or an up-sampling between 1/2^k and
 /// 1/2^(k+1) adds 2^k (a pixel may stand at either end of its block).
 pub fn receptive_radius(graph: &Graph) -> usize {
     let nodes = graph.nodes();
@@ -128,7 +128,12 @@ pub fn receptive_radius(graph: &Graph) -> usize {
             .map(|input| {
                 let level = nodes[input.0].level;
                 let own = match node.op {
-                    Op::Conv { .. } => step(node.level),
+                    // The last of the pixels that an output stands for, and the first.
+                    Op::Conv { window, .. } => {
+                        let before = window.before + window.stride - 1;
+                        let after = window.kernel - 1 - window.before;
+                        step(level) * before.max(after)
+                    }
                     _ if level != node.level => step(level.min(node.level)),
                     _ => 0,
                 };

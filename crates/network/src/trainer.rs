@@ -9,14 +9,15 @@
 
 mod layer;
 
+use crate::conv::Scratch;
 use crate::graph::{Graph, ParameterKind};
 use crate::parameters::{Parameters, Tensor};
 use crate::places::{self, Places};
 use crate::plan::{Plan, Step, ValueId};
-use layer::{ConvLayer, NormLayer, Which};
+use layer::{AddLayer, ConvLayer, NormLayer, UseStatistics, Which};
 use stainfree_kernels::adam::Step as AdamNumbers;
 use stainfree_kernels::max_pool::{self, Merge};
-use stainfree_kernels::winograd::{Scratch, Sink};
+use stainfree_kernels::winograd::Sink;
 use stainfree_kernels::{Blocked, Buffer, Isa, Workers};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -68,12 +69,15 @@ pub struct CpuTrainer {
     filters: Buffer,
     scratch: Scratch,
     momentum: f32,
+    /// Seed of stochastic depth; none = nothing is dropped.
+    drop_seed: Option<u64>,
     step: u64,
 }
 
 enum Layer {
     Conv(Box<ConvLayer>),
     MaxPool { from: ValueId, to: ValueId },
+    Add(AddLayer),
 }
 
 impl CpuTrainer {
@@ -112,6 +116,7 @@ impl CpuTrainer {
             .map(|step| match step {
                 Step::Conv(step) => Layer::Conv(Box::new(ConvLayer::new(isa, step, &shapes))),
                 Step::MaxPool { from, to } => Layer::MaxPool { from, to },
+                Step::Add { terms, to, drop } => Layer::Add(AddLayer::new(terms, to, drop, images)),
             })
             .collect();
         let (places, size) = gradient_places(&layers, &shapes, plan.logits);
@@ -132,6 +137,7 @@ impl CpuTrainer {
             scratch: Scratch::default(),
             // Keras' momentum 0.99 is the weight of the old average.
             momentum: 0.01,
+            drop_seed: None,
             step: 0,
         };
         trainer.load(Which::Values, &mut |name| Some(&parameters.get(name)?.data));
@@ -147,6 +153,17 @@ impl CpuTrainer {
     /// # Panics
     /// If `input` has another size than the batch.
     pub fn forward(&mut self, input: &[f32]) -> &[f32] {
+        self.run(input, UseStatistics::Batch(self.momentum));
+        self.shapes[self.logits].unpack(
+            &self.workers,
+            &self.values[self.logits],
+            &mut self.planar_logits,
+        );
+        &self.planar_logits
+    }
+
+    /// All values for `input`.
+    fn run(&mut self, input: &[f32], statistics: UseStatistics) {
         let Self {
             isa,
             workers,
@@ -162,16 +179,14 @@ impl CpuTrainer {
                 Layer::Conv(layer) => {
                     // The output is taken out so that the inputs can be read beside it.
                     let mut out = std::mem::take(&mut values[layer.step.to]);
-                    layer.forward(
-                        *isa,
-                        workers,
-                        values,
-                        shapes,
-                        filters,
-                        &mut out,
-                        self.momentum,
-                    );
+                    layer.forward(*isa, workers, values, shapes, filters, &mut out, statistics);
                     values[layer.step.to] = out;
+                }
+                Layer::Add(layer) => {
+                    let mut out = std::mem::take(&mut values[layer.to]);
+                    layer.draw(self.drop_seed, self.step);
+                    layer.forward(*isa, workers, values, &shapes[layer.to], &mut out);
+                    values[layer.to] = out;
                 }
                 Layer::MaxPool { from, to } => {
                     let (before, after) = values.split_at_mut(*to);
@@ -179,8 +194,6 @@ impl CpuTrainer {
                 }
             }
         }
-        shapes[self.logits].unpack(workers, &values[self.logits], &mut self.planar_logits);
-        &self.planar_logits
     }
 
     /// Gradients of all parameters from that of the last forward pass' logits.
@@ -217,8 +230,8 @@ impl CpuTrainer {
                     if layer.step.inputs[0].value == 0 {
                         continue;
                     }
-                    let (bank, weights) = (&layer.bank, &layer.weight.values);
-                    bank.transform_turned(workers, weights, &mut self.filters);
+                    let (conv, weights) = (&layer.conv, &layer.weight.values);
+                    let filters = conv.prepare_turned(workers, weights, &mut self.filters);
                     let involved = std::iter::once(layer.step.to)
                         .chain(layer.step.inputs.iter().map(|input| input.value));
                     let involved: Vec<_> = involved.map(|value| places[value].clone()).collect();
@@ -236,8 +249,28 @@ impl CpuTrainer {
                             }
                         })
                         .collect();
-                    let conv = &layer.conv;
-                    conv.input_gradient(workers, d_out, &self.filters, &mut sinks);
+                    conv.input_gradient(workers, d_out, filters, &mut sinks);
+                }
+                Layer::Add(layer) => {
+                    let [first, second] = layer.terms;
+                    let involved = [layer.to, first, second].map(|value| places[value].clone());
+                    let mut parts = places::parts(gradients, &involved);
+                    let [d_out, d_first, d_second] = &mut parts[..] else {
+                        unreachable!("there are three of them")
+                    };
+                    let mut sink = |value: usize, data| {
+                        let (accumulate, masked) = reach(value);
+                        let mask = masked.then(|| &values[value][..]);
+                        Sink {
+                            data,
+                            accumulate,
+                            mask,
+                        }
+                    };
+                    let mut first = sink(first, d_first);
+                    let mut second = sink(second, d_second);
+                    let shape = &shapes[layer.to];
+                    layer.backward(*isa, workers, shape, d_out, [&mut first, &mut second]);
                 }
                 Layer::MaxPool { from, to } => {
                     let involved = [places[*to].clone(), places[*from].clone()];
@@ -287,6 +320,36 @@ impl CpuTrainer {
     /// several forward passes the running statistics become the plain average over these passes.
     pub fn set_batch_norm_momentum(&mut self, momentum: f32) {
         self.momentum = momentum;
+    }
+
+    /// From now on, branches of residual blocks that have a rate for it are dropped at random (stochastic depth),
+    /// as a function of `seed` and the number of steps taken; with `None`, as at first, nothing is dropped.
+    pub fn set_stochastic_depth(&mut self, seed: Option<u64>) {
+        self.drop_seed = seed;
+    }
+
+    /// Measures mean and variance before every batch norm whose name begins with `prefix` on `batches` (each as
+    /// for [`CpuTrainer::forward`]), makes them the running statistics, and changes scale and shift so that the
+    /// network predicts what it did.
+    ///
+    /// Pretrained files may come with batch norms that were folded into the convolutions: then they hold no
+    /// statistics, and normalising by a batch's would destroy the network.
+    ///
+    /// # Panics
+    /// If a batch has another size.
+    pub fn recalibrate(&mut self, prefix: &str, batches: impl IntoIterator<Item = Vec<f32>>) {
+        let mut count = 0;
+        for batch in batches {
+            self.run(&batch, UseStatistics::Running);
+            count += 1;
+        }
+        for norm in self.norms_mut() {
+            if count > 0 && norm.prefix().starts_with(prefix) {
+                norm.recalibrate(count);
+            } else {
+                norm.forget_moments();
+            }
+        }
     }
 
     /// All parameters as they are now, in natural order.
@@ -352,7 +415,7 @@ impl CpuTrainer {
         // The largest transformed filters are held twice: for use, and as products of the gradient.
         let filters = self
             .conv_layers()
-            .map(|l| l.bank.transformed_len())
+            .map(|l| l.conv.prepared_len())
             .max()
             .unwrap_or(0);
         let gradients = self.gradients.len();
@@ -362,7 +425,7 @@ impl CpuTrainer {
     fn conv_layers(&self) -> impl Iterator<Item = &ConvLayer> {
         self.layers.iter().filter_map(|layer| match layer {
             Layer::Conv(layer) => Some(&**layer),
-            Layer::MaxPool { .. } => None,
+            Layer::MaxPool { .. } | Layer::Add(_) => None,
         })
     }
 
@@ -373,7 +436,7 @@ impl CpuTrainer {
     fn norms_mut(&mut self) -> impl Iterator<Item = &mut NormLayer> {
         self.layers.iter_mut().filter_map(|layer| match layer {
             Layer::Conv(layer) => layer.norm.as_mut(),
-            Layer::MaxPool { .. } => None,
+            Layer::MaxPool { .. } | Layer::Add(_) => None,
         })
     }
 
@@ -383,7 +446,7 @@ impl CpuTrainer {
         for layer in self.conv_layers() {
             let len = self.info(&layer.weight.name).len();
             let mut natural = vec![0.0; len];
-            layer.bank.unblock(layer.weight.part(which), &mut natural);
+            layer.conv.unblock(layer.weight.part(which), &mut natural);
             found.insert(&layer.weight.name, natural);
             for trained in layer.small() {
                 let len = self.info(&trained.name).len();
@@ -420,7 +483,7 @@ impl CpuTrainer {
         for layer in &mut self.layers {
             let Layer::Conv(layer) = layer else { continue };
             let weights = find(&layer.weight.name).expect("every parameter is given");
-            layer.bank.block(weights, layer.weight.part_mut(which));
+            layer.conv.block(weights, layer.weight.part_mut(which));
             for trained in layer.small_mut() {
                 let values = find(&trained.name).expect("every parameter is given");
                 trained.part_mut(which)[..values.len()].copy_from_slice(values);
@@ -446,6 +509,7 @@ fn gradient_places(
                 (layer.step.to, reads.filter(|&value| value != 0).collect())
             }
             Layer::MaxPool { from, to } => (*to, vec![*from]),
+            Layer::Add(layer) => (layer.to, layer.terms.to_vec()),
         };
         for value in reads {
             if places[value].is_empty() {

@@ -1,7 +1,7 @@
 //! The U-Net of segmentation_models 1.0.1: an encoder, a centre block, five decoder stages, a head.
 
 use crate::encoder::Encoder;
-use crate::graph::{Bias, Graph, GraphBuilder, GraphError, Init, NodeId};
+use crate::graph::{Activation, Bias, Graph, GraphBuilder, GraphError, Init, NodeId};
 use serde::{Deserialize, Serialize};
 
 /// Which network to build.
@@ -49,6 +49,8 @@ impl UnetSpec {
 const CENTRE: usize = 512;
 /// Channels of the decoder stages, deepest first.
 const DECODER: [usize; 5] = [256, 128, 64, 32, 16];
+/// Keras' epsilon of batch norm, as segmentation_models uses it.
+const EPSILON: f64 = 1e-3;
 /// Input channels: three planes, or one plane three times.
 const INPUT_CHANNELS: usize = 3;
 
@@ -106,8 +108,8 @@ fn conv_bn_relu(b: &mut GraphBuilder, input: NodeId, prefix: &str, channels: usi
         Init::HeUniform,
         Bias::No,
     );
-    let x = b.batch_norm(x, &format!("{prefix}.1"));
-    b.relu(x)
+    let x = b.batch_norm(x, &format!("{prefix}.1"), EPSILON);
+    b.activation(x, Activation::Relu)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! How far the network's logits are from the same sums in f64, at full width, where they are longest.
 
-use stainfree_network::graph::Op;
+use stainfree_network::graph::{Activation, Op};
 use stainfree_network::{CpuPredictor, Encoder, Graph, Isa, Parameters, UnetSpec};
 
 /// `[channel][y][x]`.
@@ -33,7 +33,12 @@ fn reference(graph: &Graph, parameters: &Parameters, input: Array) -> Vec<f64> {
         let from = |i: usize| &values[node.inputs[i].0];
         let value = match &node.op {
             Op::Input => input.clone(),
-            Op::Conv { weight, bias } => {
+            Op::Conv {
+                weight,
+                bias,
+                window,
+                depthwise: false,
+            } if (window.kernel, window.stride) == (3, 1) => {
                 let bias = bias.as_ref().map(|name| tensor(parameters, name));
                 convolve(from(0), tensor(parameters, weight), bias, node.channels)
             }
@@ -49,7 +54,9 @@ fn reference(graph: &Graph, parameters: &Parameters, input: Array) -> Vec<f64> {
                 });
                 x.with(data.collect())
             }
-            Op::Relu => from(0).with(from(0).data.iter().map(|v| v.max(0.0)).collect()),
+            Op::Activation(Activation::Relu) => {
+                from(0).with(from(0).data.iter().map(|v| v.max(0.0)).collect())
+            }
             Op::MaxPool => max_pool(from(0)),
             Op::UpsampleConcat => {
                 let mut up = upsample(from(0));
@@ -60,6 +67,7 @@ fn reference(graph: &Graph, parameters: &Parameters, input: Array) -> Vec<f64> {
                 up
             }
             Op::Softmax => return from(0).data.clone(),
+            other => panic!("VGG16 has no {other:?}"),
         };
         assert_eq!(value.channels, node.channels);
         values.push(value);
@@ -153,20 +161,24 @@ fn full_width_logits_are_those_of_f64() {
     };
     let expected = reference(&graph, &parameters, wide);
     let norm = |x: &mut dyn Iterator<Item = f64>| x.map(|v| v * v).sum::<f64>().sqrt();
-    let check = |isa: Isa, precision: &str, limit: f64| {
+    let check = |isa: Isa, precision: &str, least: f64, limit: f64| {
         let mut predictor = CpuPredictor::new(&graph, &parameters, 2, isa);
         let found = predictor.logits(&input, side, side);
         let mut differences = found.iter().zip(&expected).map(|(a, b)| f64::from(*a) - b);
         let error = norm(&mut differences) / norm(&mut expected.iter().copied());
         println!("{} {precision}: {error:.1e}", isa.name());
-        assert!(error < limit, "{} {precision}: {error:e}", isa.name());
+        assert!(
+            (least..limit).contains(&error),
+            "{} {precision}: {error:e}",
+            isa.name()
+        );
     };
     for isa in Isa::available() {
         // A convolution's 2e-6 (kernels/tests) in each of 23 of them; 2e-6 in all is usual.
-        check(isa, "f32", 5e-5);
-        // bf16 keeps 8 bits: docs/performance.md has what that costs on real images.
+        check(isa, "f32", 0.0, 5e-5);
+        // bf16 keeps 8 bits: docs/performance.md has what that costs on real images. One as exact as f32 is none.
         if let Some(isa) = isa.bf16() {
-            check(isa, "bf16", 3e-2);
+            check(isa, "bf16", 1e-4, 3e-2);
         }
     }
 }

@@ -16,18 +16,21 @@ struct Case {
     parameters: Parameters,
     input: Vec<f32>,
     shape: [usize; 3],
+    encoder: Encoder,
 }
 
 fn cases() -> Vec<Case> {
+    let (vgg16, mobilenet_v2) = (Encoder::Vgg16, Encoder::MobilenetV2);
     [
-        ("net_w0125_c3_64x64", 3, [2, 64, 64]),
-        ("net_w0125_c4_64x96", 4, [2, 64, 96]),
+        ("net_w0125_c3_64x64", vgg16, 3, [2, 64, 64]),
+        ("net_w0125_c4_64x96", vgg16, 4, [2, 64, 96]),
+        ("mobilenet_v2_w0125_c3_64x64", mobilenet_v2, 3, [2, 64, 64]),
     ]
     .into_iter()
-    .map(|(name, classes, shape)| {
+    .map(|(name, encoder, classes, shape)| {
         let spec = UnetSpec {
             least_channels: 4,
-            encoder: Encoder::Vgg16,
+            encoder,
             width: 0.125,
             classes,
         };
@@ -43,6 +46,7 @@ fn cases() -> Vec<Case> {
             parameters,
             input,
             shape,
+            encoder,
         }
     })
     .collect()
@@ -151,15 +155,23 @@ fn train_logits_loss_and_every_gradient_are_torchs() {
         assert!(!gradients.is_empty());
         for tensor in gradients {
             let d = case.golden.distance("grad", &tensor.name, &tensor.data);
-            let close = d.element < TOLERANCE * d.scale && d.whole < TOLERANCE;
-            assert!(close, "{:?} {}: {d:?}", case.shape, tensor.name);
+            assert!(
+                d.within(TOLERANCE),
+                "{:?} {}: {d:?}",
+                case.shape,
+                tensor.name
+            );
         }
     }
 }
 
 #[test]
 fn three_adam_steps_with_batch_norm_are_torchs() {
-    for case in cases() {
+    // The steps after the first ask for inputs that keep clear of many more edges: only VGG16 has them.
+    for case in cases()
+        .into_iter()
+        .filter(|case| case.encoder == Encoder::Vgg16)
+    {
         for isa in Isa::available() {
             three_adam_steps(&case, isa);
         }
@@ -198,7 +210,6 @@ fn three_adam_steps(case: &Case, isa: Isa) {
         let before = &case.parameters.get(name).unwrap().data;
         assert_ne!(&tensor.data, before, "{at}: {name} never changed");
         let d = case.golden.distance("after", name, &tensor.data);
-        let close = d.element < TOLERANCE * d.scale && d.whole < TOLERANCE;
-        assert!(close, "{at}: {name} {d:?}");
+        assert!(d.within(TOLERANCE), "{at}: {name} {d:?}");
     }
 }

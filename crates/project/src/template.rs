@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use stainfree_network::Encoder;
 use stainfree_objects::{StainSettings, Threshold};
 
 use crate::config::{Config, MaskValues, MissingCells, Scheme};
@@ -118,7 +119,9 @@ pub fn render(config: &Config, recipe: &str) -> String {
     out.comment("or a file. Default \"auto\".");
     out.set("weights", &training.weights);
     out.section("training.change");
-    out.comment("Any choice of the recipe can be changed here; these are its choices:");
+    let encoders: Vec<&str> = Encoder::ALL.iter().map(|e| e.name()).collect();
+    out.comment("Any choice of the recipe can be changed here; these are its choices");
+    out.comment(&format!("(encoders there are: {}):", encoders.join(", ")));
     for line in recipe.lines().filter(|line| !line.trim().is_empty()) {
         let key = line.split('=').next().unwrap_or_default().trim();
         if !training.change.contains_key(key) {

@@ -153,6 +153,7 @@ pub fn train(study: &Study, options: &TrainOptions, job: &Job) -> Result<Trained
         &TrainJob {
             graph: &graph,
             start: &start,
+            folded_norms: imported.is_some_and(|source| source.folded),
             recipe: &recipe,
             input: &input,
             training: &training,

@@ -37,7 +37,7 @@ pub(crate) struct Train {
     #[arg(long, value_name = "NAME|FILE")]
     recipe: Option<String>,
 
-    /// The network's encoder: vgg16
+    /// The network's encoder: vgg16, or mobilenet-v2 for small machines
     #[arg(long, value_name = "NAME")]
     encoder: Option<String>,
 

@@ -91,7 +91,7 @@ impl Weights {
                     source.encoder,
                     source.bytes as f64 / 1e6,
                     source.summary,
-                    place(source).map_or(format!("not found here; {}", source.url), |path| format!("found: {path}")),
+                    place(source).map_or(format!("not found here; {}", whence(source)), |path| format!("found: {path}")),
                     source.licence
                 ))?;
             }
@@ -114,7 +114,15 @@ fn fetch(name: &str, context: &Context) -> Result<Outcome> {
     let Some(folder) = folders.last() else {
         anyhow::bail!("the system names no home folder; set STAINFREE_WEIGHTS to the folder for weights and run the command again");
     };
-    get(source, folder, context)
+    let Some(url) = source.url else {
+        anyhow::bail!("`{}` is {}; put it into `{}`", source.file, whence(source), folder.display());
+    };
+    get(source, url, folder, context)
+}
+
+/// Where a source's file is to be had.
+fn whence(source: &Source) -> &'static str {
+    source.url.unwrap_or("converted and published nowhere as it is: it is passed on by hand")
 }
 
 /// Where a source's file lies already. A search folder may also be the file itself.
@@ -125,11 +133,11 @@ fn found(source: &Source, folders: &[PathBuf]) -> Option<PathBuf> {
 }
 
 #[cfg(feature = "download")]
-fn get(source: &Source, folder: &Path, context: &Context) -> Result<Outcome> {
+fn get(source: &Source, url: &str, folder: &Path, context: &Context) -> Result<Outcome> {
     use crate::download::{Download, client, download};
     let target = folder.join(source.file);
     let wanted = Download {
-        url: source.url,
+        url,
         bytes: source.bytes,
         digest: source.digest,
         target: &target,
@@ -143,10 +151,10 @@ fn get(source: &Source, folder: &Path, context: &Context) -> Result<Outcome> {
 
 /// This build has no network code, so it says exactly what to do instead.
 #[cfg(not(feature = "download"))]
-fn get(source: &Source, folder: &Path, _context: &Context) -> Result<Outcome> {
+fn get(_source: &Source, url: &str, folder: &Path, _context: &Context) -> Result<Outcome> {
     anyhow::bail!(
         "this build does not download; get {} and put it into `{}`, then `stainfree weights check FILE`",
-        source.url,
+        url,
         folder.display()
     )
 }

@@ -70,6 +70,19 @@ impl Simd for Avx2 {
         zip(a, b, |a, b| unsafe { _mm256_max_ps(a, b) })
     }
     #[inline(always)]
+    fn min(self, a: V, b: V) -> V {
+        // SAFETY: `self` proves the features.
+        zip(a, b, |a, b| unsafe { _mm256_min_ps(a, b) })
+    }
+    #[inline(always)]
+    fn exp2_whole(self, x: V) -> V {
+        // SAFETY: `self` proves the features.
+        x.map(|x| unsafe {
+            let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(x), _mm256_set1_epi32(127));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent))
+        })
+    }
+    #[inline(always)]
     fn div(self, a: V, b: V) -> V {
         // SAFETY: `self` proves the features.
         zip(a, b, |a, b| unsafe { _mm256_div_ps(a, b) })

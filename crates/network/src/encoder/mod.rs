@@ -1,5 +1,6 @@
 //! The encoders a U-Net can stand on: one file each, one line in [`Encoder`] and its table.
 
+mod mobilenet_v2;
 mod vgg16;
 
 use crate::graph::{GraphBuilder, NodeId};
@@ -12,6 +13,8 @@ use serde::{Deserialize, Serialize};
 pub enum Encoder {
     /// VGG16 (Simonyan & Zisserman 2015), the paper's choice.
     Vgg16,
+    /// MobileNetV2 (Sandler et al. 2018), for small machines.
+    MobilenetV2,
 }
 
 /// What an encoder hands to the decoder.
@@ -26,12 +29,13 @@ pub(crate) struct Features {
 
 impl Encoder {
     /// Every encoder there is.
-    pub const ALL: [Encoder; 1] = [Encoder::Vgg16];
+    pub const ALL: [Encoder; 2] = [Encoder::Vgg16, Encoder::MobilenetV2];
 
     /// The name used on the command line and in files.
     pub fn name(self) -> &'static str {
         match self {
             Encoder::Vgg16 => "vgg16",
+            Encoder::MobilenetV2 => "mobilenet-v2",
         }
     }
 
@@ -48,6 +52,7 @@ impl Encoder {
     ) -> Features {
         match self {
             Encoder::Vgg16 => vgg16::build(builder, input, spec),
+            Encoder::MobilenetV2 => mobilenet_v2::build(builder, input, spec),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! Skips are taken after the last ReLU of blocks 2 to 5, before the pool, as segmentation_models does.
 
 use super::Features;
-use crate::graph::{Bias, GraphBuilder, Init, NodeId};
+use crate::graph::{Activation, Bias, GraphBuilder, Init, NodeId};
 use crate::unet::UnetSpec;
 
 /// Channels of the convolutions, block by block.
@@ -24,7 +24,7 @@ pub(super) fn build(builder: &mut GraphBuilder, input: NodeId, spec: &UnetSpec) 
         for &channels in block {
             let prefix = format!("encoder.features.{index}");
             x = builder.conv(x, &prefix, spec.scaled(channels), Init::HeNormal, Bias::Yes);
-            x = builder.relu(x);
+            x = builder.activation(x, Activation::Relu);
             index += 2;
         }
         ends.push(x);

@@ -39,6 +39,9 @@ pub struct TrainJob<'a> {
     pub graph: &'a Graph,
     /// Where it starts: fresh, or with a pretrained encoder.
     pub start: &'a Parameters,
+    /// Whether the encoder's batch norms are folded into its convolutions and must be measured before the first step
+    /// ([`crate::weights::Source::folded`]).
+    pub folded_norms: bool,
     /// All choices.
     pub recipe: &'a Recipe,
     /// What happens to images before the network reads them.
@@ -228,6 +231,7 @@ impl<'a> Run<'a> {
         let shape = [recipe.batch, recipe.crop, recipe.crop];
         let mut trainer = CpuTrainer::new(job.graph, job.start, shape, job.threads, job.isa);
         trainer.set_batch_norm_momentum(validate::MOMENTUM);
+        trainer.set_stochastic_depth(Some(recipe.seed));
         observer.message(&format!(
             "a step on {} crops of {side} x {side} pixels takes {:.2} GiB of memory",
             recipe.batch,
@@ -250,6 +254,10 @@ impl<'a> Run<'a> {
             progress = found;
             observer.message(&format!("going on after step {}", progress.step));
         } else {
+            if job.folded_norms {
+                validate::measure_folded_norms(job, &mut trainer, training)?;
+                observer.message("the encoder's batch norms were measured on training crops");
+            }
             // What an older training left here must not be taken for this one's.
             for path in [&files.checkpoint, &files.best] {
                 match std::fs::remove_file(path) {

@@ -117,6 +117,7 @@ impl Setup {
         TrainJob {
             graph: &self.graph,
             start: &self.start,
+            folded_norms: false,
             recipe: &self.recipe,
             input: &self.input,
             training: &self.training,

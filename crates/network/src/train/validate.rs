@@ -64,11 +64,13 @@ pub(super) fn scoring_parameters(
     let mut parameters = trainer.parameters();
     match job.recipe.batch_norm {
         BatchNormStatistics::Corrected => {
-            correct(&mut parameters, step);
+            correct(&mut parameters, job.start, step);
             Ok(parameters)
         }
         BatchNormStatistics::Measured(batches) => {
             let state = trainer.optimiser_state();
+            // As in prediction.
+            trainer.set_stochastic_depth(None);
             for k in 0..batches {
                 let batch = fields.batch(job.recipe, STATISTICS_STEP + u64::from(k))?;
                 trainer.set_batch_norm_momentum(1.0 / (k + 1) as f32);
@@ -76,27 +78,50 @@ pub(super) fn scoring_parameters(
             }
             let measured = trainer.parameters();
             trainer.set_batch_norm_momentum(MOMENTUM);
+            trainer.set_stochastic_depth(Some(job.recipe.seed));
             trainer.restore(&parameters, &state);
             Ok(measured)
         }
     }
 }
 
+/// Batches on which folded batch norms are measured: together some hundred thousand pixels, and some thousands of
+/// the deepest layers.
+const FOLDED_BATCHES: u64 = 16;
+
+/// Measures the encoder's batch norms on training crops; the network still predicts the same.
+pub(super) fn measure_folded_norms(
+    job: &TrainJob,
+    trainer: &mut CpuTrainer,
+    fields: &Fields,
+) -> Result<(), TrainError> {
+    let batch = |k| fields.batch(job.recipe, STATISTICS_STEP + k);
+    let batches: Vec<Vec<f32>> = (0..FOLDED_BATCHES)
+        .map(|k| batch(k).map(|batch| batch.input))
+        .collect::<Result<_, _>>()?;
+    trainer.recalibrate("encoder.", batches);
+    Ok(())
+}
+
 /// Takes the share of the start (mean 0, variance 1) out of running statistics after `steps` steps, as Adam does
-/// with its moments.
-fn correct(parameters: &mut Parameters, steps: u64) {
+/// with its moments. Statistics that came with pretrained weights are as good as any and stay.
+fn correct(parameters: &mut Parameters, start: &Parameters, steps: u64) {
     let share = (1.0 - f64::from(MOMENTUM)).powf(steps as f64);
     if share >= 1.0 {
         return;
     }
     for tensor in parameters.iter_mut() {
-        let start = match tensor.name.rsplit('.').next() {
+        let fresh = match tensor.name.rsplit('.').next() {
             Some("running_mean") => 0.0,
             Some("running_var") => 1.0,
             _ => continue,
         };
+        let begun = start.values(&tensor.name);
+        if begun.iter().any(|&x| x != fresh) {
+            continue;
+        }
         for x in &mut tensor.data {
-            *x = ((f64::from(*x) - share * start) / (1.0 - share)) as f32;
+            *x = ((f64::from(*x) - share * f64::from(fresh)) / (1.0 - share)) as f32;
         }
     }
 }
@@ -163,7 +188,8 @@ mod tests {
             classes: 2,
         })
         .unwrap();
-        let mut parameters = Parameters::initialise(&graph, 1);
+        let start = Parameters::initialise(&graph, 1);
+        let mut parameters = start.clone();
         let steps = 100;
         // Statistics of a network whose batches always have mean 3 and variance 5.
         let kept = 0.99f64.powi(steps);
@@ -179,7 +205,7 @@ mod tests {
             .unwrap()
             .data
             .clone();
-        correct(&mut parameters, steps as u64);
+        correct(&mut parameters, &start, steps as u64);
         let first = |name: &str| {
             parameters
                 .get(&format!("decoder.center.0.1.{name}"))

@@ -3,19 +3,21 @@
 //! Here: arrays in the kernels' blocked order and the kernels called on them. Not here: the order of the
 //! layers, who reads which value, and natural order (`trainer`).
 
+use crate::conv::{Conv, Scratch};
 use crate::parameters::Parameters;
 use crate::plan::ConvStep;
+use crate::random::{Purpose, Random};
+use stainfree_kernels::activation::{Activation, Finish};
 use stainfree_kernels::adam::{self, Step as AdamNumbers};
 use stainfree_kernels::batch_norm::{self, Saved, Statistics};
-use stainfree_kernels::blocked::blocks;
-use stainfree_kernels::winograd::{Conv, Epilogue, FilterBank, Part, Scratch};
+use stainfree_kernels::blocked::{Rows, RowsMut, blocks};
+use stainfree_kernels::winograd::Sink;
 use stainfree_kernels::{Blocked, Buffer, Isa, LANES, Workers, elementwise};
 
-/// A convolution with what follows it: a bias, or a batch norm, and perhaps ReLU.
+/// A convolution with what follows it: a bias, or a batch norm, and perhaps an activation.
 pub(super) struct ConvLayer {
     pub(super) step: ConvStep,
     pub(super) conv: Conv,
-    pub(super) bank: FilterBank,
     pub(super) weight: Trained,
     bias: Option<Trained>,
     pub(super) norm: Option<NormLayer>,
@@ -24,19 +26,10 @@ pub(super) struct ConvLayer {
 impl ConvLayer {
     pub(super) fn new(isa: Isa, step: ConvStep, shapes: &[Blocked]) -> Self {
         let out = shapes[step.to];
-        let parts: Vec<Part> = step
-            .inputs
-            .iter()
-            .map(|i| Part {
-                channels: shapes[i.value].channels,
-                upsampled: i.upsampled,
-            })
-            .collect();
-        let conv = Conv::new(isa, out.images, out.height, out.width, &parts, out.channels);
-        let bank = conv.filters();
+        let conv = Conv::new(isa, &step, |value| shapes[value]);
         let padded = blocks(out.channels) * LANES;
         Self {
-            weight: Trained::new(&step.weight, bank.blocked_len()),
+            weight: Trained::new(&step.weight, conv.blocked_len()),
             bias: step.bias.as_ref().map(|name| Trained::new(name, padded)),
             norm: step.norm.as_ref().map(|norm| NormLayer {
                 gamma: Trained::new(&format!("{}.weight", norm.prefix), padded),
@@ -44,12 +37,15 @@ impl ConvLayer {
                 running_mean: vec![],
                 running_var: vec![],
                 statistics: Statistics::default(),
+                scale: vec![],
+                shift: vec![],
+                moments: vec![],
                 epsilon: norm.epsilon,
+                activation: step.activation,
                 before: Buffer::zeros(out.len()),
             }),
             step,
             conv,
-            bank,
         }
     }
 
@@ -68,35 +64,44 @@ impl ConvLayer {
         )
     }
 
-    /// Output of the layer into `out`; `filters` is room for the transformed ones.
+    /// Output of the layer into `out`; `room` is for filters as the kernels read them.
+    #[allow(clippy::too_many_arguments)]
     pub(super) fn forward(
         &mut self,
         isa: Isa,
         workers: &Workers,
         values: &[Buffer],
         shapes: &[Blocked],
-        filters: &mut Buffer,
+        room: &mut Buffer,
         out: &mut Buffer,
-        momentum: f32,
+        statistics: UseStatistics,
     ) {
-        self.bank.transform(workers, &self.weight.values, filters);
-        let inputs = inputs(&self.step, values);
-        let Some(norm) = &mut self.norm else {
-            let bias = self.bias.as_ref().map(|b| &b.values[..]);
-            let epilogue = Epilogue {
-                bias,
-                relu: self.step.relu,
-            };
-            return self.conv.forward(workers, &inputs, filters, epilogue, out);
+        let filters = self.conv.prepare(workers, &self.weight.values, room);
+        let inputs: Vec<Rows> = self
+            .step
+            .inputs
+            .iter()
+            .map(|input| Rows {
+                data: &values[input.value],
+                kept: shapes[input.value].height,
+            })
+            .collect();
+        let shape = &shapes[self.step.to];
+        let (finish, to) = match &mut self.norm {
+            None => {
+                let bias = self.bias.as_ref().map(|b| &b.values[..]);
+                let activation = self.step.activation;
+                (Finish { bias, activation }, &mut *out)
+            }
+            Some(norm) => (Finish::default(), &mut norm.before),
         };
-        self.conv.forward(
-            workers,
-            &inputs,
-            filters,
-            Epilogue::default(),
-            &mut norm.before,
-        );
-        norm.normalise(isa, workers, &shapes[self.step.to], out, momentum);
+        let (kept, rows) = (shape.height, 0..shape.height);
+        let to = RowsMut { data: to, kept };
+        self.conv
+            .forward_rows(workers, &inputs, filters, finish, to, rows);
+        if let Some(norm) = &mut self.norm {
+            norm.normalise(isa, workers, shape, out, statistics);
+        }
     }
 
     /// Gradients of this layer's parameters; `d_out` becomes the gradient of the bare convolution.
@@ -114,6 +119,9 @@ impl ConvLayer {
             let saved = Saved {
                 x: &norm.before,
                 y: &values[self.step.to],
+                activation: norm.activation,
+                scale: &norm.scale,
+                shift: &norm.shift,
                 statistics: &norm.statistics,
                 gamma: &norm.gamma.values,
                 epsilon: norm.epsilon,
@@ -137,14 +145,29 @@ fn inputs<'a>(step: &ConvStep, values: &'a [Buffer]) -> Vec<&'a [f32]> {
     step.inputs.iter().map(|i| &values[i.value][..]).collect()
 }
 
-/// A batch norm with ReLU after a convolution.
+/// Where a batch norm takes mean and variance from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum UseStatistics {
+    /// From the batch; the running ones move towards them by this share.
+    Batch(f32),
+    /// From the running ones; those of the batches are added up for [`NormLayer::recalibrate`].
+    Running,
+}
+
+/// A batch norm with an activation after a convolution.
 pub(super) struct NormLayer {
     gamma: Trained,
     beta: Trained,
     pub(super) running_mean: Vec<f32>,
     pub(super) running_var: Vec<f32>,
     statistics: Statistics,
+    /// The last forward pass multiplied with the one and added the other.
+    scale: Vec<f32>,
+    shift: Vec<f32>,
+    /// Per channel, sums of mean and mean square over batches.
+    moments: Vec<[f64; 2]>,
     epsilon: f64,
+    activation: Activation,
     /// What the convolution gave.
     pub(super) before: Buffer,
 }
@@ -163,16 +186,35 @@ impl NormLayer {
         (self.running_mean, self.running_var) = (mean, var);
     }
 
-    /// Batch norm with the batch's statistics, then ReLU; running statistics move by `momentum`.
+    /// Batch norm, then the activation.
     fn normalise(
         &mut self,
         isa: Isa,
         workers: &Workers,
         shape: &Blocked,
         out: &mut [f32],
-        momentum: f32,
+        statistics: UseStatistics,
     ) {
         self.statistics = batch_norm::statistics(isa, workers, shape, &self.before);
+        match statistics {
+            UseStatistics::Batch(momentum) => self.follow(shape, momentum),
+            UseStatistics::Running => self.add_moments_and_use_running(),
+        }
+        let Statistics { mean, variance } = &self.statistics;
+        (self.scale, self.shift) = scale_shift(
+            &self.gamma.values,
+            &self.beta.values,
+            mean,
+            variance,
+            self.epsilon,
+        );
+        let (before, scale, shift) = (&self.before, &self.scale, &self.shift);
+        let activation = self.activation;
+        batch_norm::scale_shift(isa, workers, shape, before, scale, shift, activation, out);
+    }
+
+    /// Moves the running statistics towards the batch's.
+    fn follow(&mut self, shape: &Blocked, momentum: f32) {
         let n = (shape.images * shape.height * shape.width) as f64;
         let unbiased = n / (n - 1.0).max(1.0);
         for channel in 0..shape.channels {
@@ -187,15 +229,121 @@ impl NormLayer {
                 self.statistics.variance[channel] * unbiased,
             );
         }
-        let Statistics { mean, variance } = &self.statistics;
-        let (scale, shift) = scale_shift(
-            &self.gamma.values,
-            &self.beta.values,
-            mean,
-            variance,
-            self.epsilon,
-        );
-        batch_norm::scale_shift_relu(isa, workers, shape, &self.before, &scale, &shift, out);
+    }
+
+    /// Adds up the batch's moments, then puts the running statistics in their place.
+    fn add_moments_and_use_running(&mut self) {
+        let Statistics { mean, variance } = &mut self.statistics;
+        self.moments.resize(mean.len(), [0.0; 2]);
+        for (sums, (m, v)) in self
+            .moments
+            .iter_mut()
+            .zip(mean.iter().zip(variance.iter()))
+        {
+            sums[0] += m;
+            sums[1] += v + m * m;
+        }
+        for (channel, (&m, &v)) in self.running_mean.iter().zip(&self.running_var).enumerate() {
+            (mean[channel], variance[channel]) = (f64::from(m), f64::from(v));
+        }
+    }
+
+    /// Makes the mean and variance of the last `batches` batches the running ones, and changes scale and shift so
+    /// that the layer does what it did.
+    pub(super) fn recalibrate(&mut self, batches: usize) {
+        let moments = std::mem::take(&mut self.moments);
+        for (channel, (mean, var)) in self
+            .running_mean
+            .iter_mut()
+            .zip(&mut self.running_var)
+            .enumerate()
+        {
+            let [sum, squares] = moments[channel].map(|sum| sum / batches as f64);
+            let variance = (squares - sum * sum).max(0.0);
+            let (gamma, beta) = (
+                &mut self.gamma.values[channel],
+                &mut self.beta.values[channel],
+            );
+            // What the layer multiplies with stays; what it adds follows the mean.
+            let slope = f64::from(*gamma) / (f64::from(*var) + self.epsilon).sqrt();
+            *beta = (f64::from(*beta) + slope * (sum - f64::from(*mean))) as f32;
+            *gamma = (slope * (variance + self.epsilon).sqrt()) as f32;
+            (*mean, *var) = (sum as f32, variance as f32);
+        }
+    }
+
+    /// Forgets moments that were added up.
+    pub(super) fn forget_moments(&mut self) {
+        self.moments.clear();
+    }
+}
+
+/// A sum of two values, the second of which may be dropped for some images.
+pub(super) struct AddLayer {
+    pub(super) terms: [usize; 2],
+    pub(super) to: usize,
+    drop: f64,
+    /// What the second was multiplied with in the last forward pass, image by image.
+    factors: Vec<f32>,
+}
+
+impl AddLayer {
+    pub(super) fn new(terms: [usize; 2], to: usize, drop: f64, images: usize) -> Self {
+        let factors = vec![1.0; images];
+        Self {
+            terms,
+            to,
+            drop,
+            factors,
+        }
+    }
+
+    /// Draws which images drop the second term at `step`; what is kept makes up for it. None are dropped without
+    /// a seed.
+    pub(super) fn draw(&mut self, seed: Option<u64>, step: u64) {
+        self.factors.fill(1.0);
+        let Some(seed) = seed.filter(|_| self.drop > 0.0) else {
+            return;
+        };
+        let mut random = Random::new(seed, Purpose::StochasticDepth, self.to as u64, step);
+        for factor in &mut self.factors {
+            let kept = random.uniform() >= self.drop;
+            *factor = if kept {
+                (1.0 / (1.0 - self.drop)) as f32
+            } else {
+                0.0
+            };
+        }
+    }
+
+    pub(super) fn forward(
+        &self,
+        isa: Isa,
+        workers: &Workers,
+        values: &[Buffer],
+        shape: &Blocked,
+        out: &mut Buffer,
+    ) {
+        let kept = shape.height;
+        let terms = self.terms.map(|term| Rows {
+            data: &values[term],
+            kept,
+        });
+        let out = RowsMut { data: out, kept };
+        elementwise::add_rows(isa, workers, shape, terms, &self.factors, out, 0..kept);
+    }
+
+    pub(super) fn backward(
+        &self,
+        isa: Isa,
+        workers: &Workers,
+        shape: &Blocked,
+        d_out: &[f32],
+        [first, second]: [&mut Sink; 2],
+    ) {
+        let ones = vec![1.0; shape.images];
+        elementwise::add_gradient(isa, workers, shape, d_out, &ones, first);
+        elementwise::add_gradient(isa, workers, shape, d_out, &self.factors, second);
     }
 }
 

@@ -49,7 +49,8 @@ pub struct Imported {
     pub values: usize,
 }
 
-/// Replaces the encoder's parameters by those of `path`; the rest stays as it is.
+/// Replaces the encoder's parameters by those of `path`; the rest stays as it is. Weights of some sources must be
+/// recalibrated before they are trained ([`Source::folded`]).
 ///
 /// `source` names an entry of [`SOURCES`]; without it the file itself must show which one it is.
 ///
@@ -244,7 +245,9 @@ fn canonical(name: &str) -> Option<String> {
     let name = name.strip_prefix("module.").unwrap_or(name);
     let name = name.strip_prefix("encoder.").unwrap_or(name);
     let rest = name.strip_prefix("features.").unwrap_or(name);
-    rest.starts_with(|c: char| c.is_ascii_digit())
+    // torch counts batches beside every batch norm.
+    let parameter = !rest.ends_with("num_batches_tracked");
+    (parameter && rest.starts_with(|c: char| c.is_ascii_digit()))
         .then(|| format!("encoder.features.{rest}"))
 }
 

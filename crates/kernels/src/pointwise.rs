@@ -1,0 +1,238 @@
+//! 1x1 convolution and its gradients: a matrix product on blocked activations as they lie.
+//!
+//! 1. Forward: runs of pixels times panels of filters; bias and activation while the run is in cache.
+//! 2. Input gradient: the same with the filters' rows and outputs exchanged.
+//! 3. Weight gradient: products of pixels and output gradients, summed over slices of the image that
+//!    depend on the shape alone, slice by slice in order.
+
+use crate::activation::Finish;
+use crate::blocked::{LANES, Rows, RowsMut, blocks};
+use crate::buffer::Buffer;
+use crate::isa::Isa;
+use crate::product::{End, Matrix, Multiply, Outer, Span, add_up, span_pixels, spans};
+use crate::winograd::Sink;
+use crate::workers::{Shared, Workers};
+use std::ops::Range;
+
+/// A 1x1 convolution of one shape; factors are always f32.
+///
+/// *Blocked* filters are `[out panel][in][panel]`, filled up with zeros to whole blocks.
+#[derive(Clone, Debug)]
+pub struct Pointwise {
+    isa: Isa,
+    images: usize,
+    height: usize,
+    width: usize,
+    inputs: usize,
+    outputs: usize,
+    matrix: Matrix,
+}
+
+/// The weight gradient is summed in at least so many tasks where the image has enough pixels ...
+const TASKS: usize = 16;
+/// ... of at least so many pixels each.
+const SLICE: usize = 2048;
+
+impl Pointwise {
+    /// A convolution of `images` images of `height` x `width` pixels.
+    pub fn new(
+        isa: Isa,
+        images: usize,
+        [height, width]: [usize; 2],
+        inputs: usize,
+        outputs: usize,
+    ) -> Self {
+        let isa = isa.f32();
+        Self {
+            isa,
+            images,
+            height,
+            width,
+            inputs,
+            outputs,
+            matrix: Matrix::new(isa, inputs, outputs),
+        }
+    }
+
+    /// Values of the blocked filters.
+    pub fn blocked_len(&self) -> usize {
+        self.matrix.len()
+    }
+
+    /// Calls `visit(blocked index, index in [out][in])` for every real weight.
+    pub fn indices(&self, visit: &mut dyn FnMut(usize, usize)) {
+        for k in 0..self.outputs {
+            for c in 0..self.inputs {
+                visit(self.matrix.place(c, k), k * self.inputs + c);
+            }
+        }
+    }
+
+    /// Filters for [`Pointwise::input_gradient`].
+    pub fn turn(&self, workers: &Workers, filters: &[f32], to: &mut Buffer) {
+        self.matrix.turn(self.isa, workers, filters, to);
+    }
+
+    fn plane(&self, kept: usize) -> usize {
+        kept * self.width * LANES
+    }
+
+    /// The output rows `rows`; arrays may hold fewer rows than the image has.
+    ///
+    /// # Panics
+    /// If an array does not have the size the shape says.
+    pub fn forward_rows(
+        &self,
+        workers: &Workers,
+        x: Rows,
+        filters: &[f32],
+        finish: Finish,
+        out: RowsMut,
+        rows: Range<usize>,
+    ) {
+        let matrix = self.matrix;
+        if let Some(bias) = finish.bias {
+            assert_eq!(
+                bias.len(),
+                blocks(self.outputs) * LANES,
+                "bias has another size"
+            );
+        }
+        self.product(workers, matrix, x, filters, End::Output(finish), out, rows);
+    }
+
+    /// Gradient of the input from `d_out`; `filters` from [`Pointwise::turn`].
+    ///
+    /// # Panics
+    /// If an array does not have the size the shape says.
+    pub fn input_gradient(
+        &self,
+        workers: &Workers,
+        d_out: &[f32],
+        filters: &[f32],
+        sink: &mut Sink,
+    ) {
+        let matrix = Matrix::new(self.isa, self.outputs, self.inputs);
+        assert!(
+            sink.mask.is_none_or(|mask| mask.len() == sink.data.len()),
+            "mask has another size"
+        );
+        let end = End::of(sink);
+        let kept = self.height;
+        let (x, out) = (
+            Rows { data: d_out, kept },
+            RowsMut {
+                data: sink.data,
+                kept,
+            },
+        );
+        self.product(workers, matrix, x, filters, end, out, 0..kept);
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn product(
+        &self,
+        workers: &Workers,
+        matrix: Matrix,
+        x: Rows,
+        filters: &[f32],
+        end: End,
+        out: RowsMut,
+        rows: Range<usize>,
+    ) {
+        let row_blocks = matrix.len() / LANES / LANES / matrix.output_blocks();
+        let (from, to) = (self.plane(x.kept), self.plane(out.kept));
+        assert_eq!(
+            x.data.len(),
+            self.images * row_blocks * from,
+            "input has another size"
+        );
+        assert_eq!(
+            out.data.len(),
+            self.images * matrix.output_blocks() * to,
+            "output has another size"
+        );
+        assert!(rows.end <= self.height, "rows that do not exist");
+        let spans = spans(self.width, rows, [x.kept, out.kept], span_pixels(&matrix));
+        let shared = Shared::new(out.data);
+        workers.for_each(self.images * spans.len(), |task| {
+            let (image, span) = (task / spans.len(), spans[task % spans.len()]);
+            self.isa.run(Multiply {
+                matrix,
+                filters,
+                from: &x.data[image * row_blocks * from..][..row_blocks * from]
+                    [span.from * LANES..],
+                from_block: from,
+                to: shared,
+                first: image * matrix.output_blocks() * to + span.to * LANES,
+                to_block: to,
+                len: span.len,
+                end,
+            });
+        });
+    }
+
+    /// Gradient of the blocked filters from the input and `d_out`.
+    ///
+    /// # Panics
+    /// If an array does not have the size the shape says.
+    pub fn weight_gradient(
+        &self,
+        workers: &Workers,
+        x: &[f32],
+        d_out: &[f32],
+        d_filters: &mut [f32],
+        scratch: &mut Buffer,
+    ) {
+        let (c_blocks, k_blocks) = (blocks(self.inputs), blocks(self.outputs));
+        let plane = self.plane(self.height);
+        assert_eq!(
+            x.len(),
+            self.images * c_blocks * plane,
+            "input has another size"
+        );
+        assert_eq!(
+            d_out.len(),
+            self.images * k_blocks * plane,
+            "output has another size"
+        );
+        assert_eq!(
+            d_filters.len(),
+            self.matrix.len(),
+            "filters have another size"
+        );
+        let pixels = self.height * self.width;
+        let wanted = TASKS.div_ceil(self.images);
+        let each = pixels.div_ceil((pixels / SLICE).clamp(1, wanted));
+        let slices: Vec<(usize, Span)> = (0..self.images)
+            .flat_map(|image| {
+                let whole = [self.height; 2];
+                let spans = spans(self.width, 0..self.height, whole, each);
+                spans.into_iter().map(move |span| (image, span))
+            })
+            .collect();
+        // Where pixels are few, channels are many.
+        let groups = TASKS.div_ceil(slices.len()).min(c_blocks);
+        scratch.reserve(slices.len() * self.matrix.len());
+        let shared = Shared::new(scratch);
+        workers.for_each(slices.len() * groups, |task| {
+            let (slice, group) = (task / groups, task % groups);
+            let (image, span) = slices[slice];
+            let blocks = group * c_blocks / groups..(group + 1) * c_blocks / groups;
+            let first = (image * c_blocks + blocks.start) * plane + span.from * LANES;
+            self.isa.run(Outer {
+                matrix: self.matrix,
+                x: &x[first..],
+                x_block: plane,
+                d: &d_out[image * k_blocks * plane + span.from * LANES..],
+                d_block: plane,
+                len: span.len,
+                blocks,
+                to: shared,
+                first: slice * self.matrix.len(),
+                begin: true,
+            });
+        });
+        add_up(self.isa, workers, scratch, slices.len(), d_filters);
+    }
+}
