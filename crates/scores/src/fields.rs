@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ObjectCounts, PaperScores, PixelCounts, ScoreError, SplittingCounts};
+use crate::{
+    BoundaryCounts, ByName, ObjectCounts, PaperScores, PixelCounts, ScoreError, SplittingCounts,
+};
 
 /// All that was counted on one field. What was not scored is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -22,6 +24,9 @@ pub struct FieldScores {
     /// Splitting counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub splitting: Option<SplittingCounts>,
+    /// Outlines, by the class they belong to; `objects` for those of all nuclei.
+    #[serde(default, skip_serializing_if = "ByName::is_empty")]
+    pub boundaries: ByName<BoundaryCounts>,
 }
 
 /// How intervals are computed.
@@ -159,6 +164,7 @@ pub(crate) struct Totals {
     pub(crate) paper: PaperScores,
     pub(crate) objects: ObjectCounts,
     pub(crate) splitting: SplittingCounts,
+    pub(crate) boundaries: ByName<BoundaryCounts>,
 }
 
 impl Totals {
@@ -175,6 +181,7 @@ impl Totals {
         if let Some(splitting) = &field.splitting {
             self.splitting.add(splitting);
         }
+        self.add_boundaries(&field.boundaries);
         Ok(())
     }
 
@@ -194,5 +201,20 @@ impl Totals {
         self.pixels.ignored += other.pixels.ignored;
         self.objects.add(&other.objects);
         self.splitting.add(&other.splitting);
+        self.add_boundaries(&other.boundaries);
+    }
+
+    fn add_boundaries(&mut self, other: &ByName<BoundaryCounts>) {
+        for (name, counts) in other.iter() {
+            match self
+                .boundaries
+                .0
+                .iter_mut()
+                .find(|(known, _)| known == name)
+            {
+                Some((_, sum)) => sum.add(counts),
+                None => self.boundaries.0.push((name.to_owned(), *counts)),
+            }
+        }
     }
 }

@@ -8,6 +8,7 @@
 
 mod assignment;
 mod bootstrap;
+mod boundaries;
 mod clusters;
 mod compare;
 mod cut_line;
@@ -17,14 +18,18 @@ mod error;
 mod extent;
 mod fields;
 mod matching;
+mod near;
 mod overlap;
 mod paper;
 mod pixels;
+mod places;
 mod plan;
 mod result;
+mod skeleton;
 mod splitting;
 mod summary;
 
+pub use boundaries::{BoundaryCounts, Outline, PairSums, TOLERANCES, class_contours, class_lines};
 pub use compare::{Difference, compare};
 pub use error::ScoreError;
 pub use fields::{BootstrapOptions, Convention, FieldScores, UnitRule};
@@ -37,9 +42,9 @@ pub use pixels::{
     Background, ClassCounts, IGNORED, PixelCounts, pixel_counts, pixel_counts_ignoring,
 };
 pub use result::{
-    ByName, FieldObjects, FieldPixelwise, FieldRow, IntervalNote, ObjectSummary, PairNumbers,
-    PaperPair, PaperSummary, Pixelwise, Pooled, ResolvedRow, Scores, SplittingSummary, Statistic,
-    ThresholdRow,
+    BoundarySummary, ByName, FieldObjects, FieldPixelwise, FieldRow, IntervalNote, ObjectSummary,
+    PairNumbers, PairSummary, PaperPair, PaperSummary, Pixelwise, Pooled, ResolvedRow, Scores,
+    SplittingSummary, Statistic, Thickness, ThresholdRow, ToleranceRow,
 };
 pub use splitting::{Resolved, SplittingCounts};
 pub use summary::summarise;

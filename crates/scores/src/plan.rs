@@ -3,8 +3,10 @@
 //! Pooled values, means over images, intervals and differences all walk the same list. A family of
 //! scores adds its numbers here from the registry in its own file.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
+use crate::boundaries::BOUNDARY_SCORES;
 use crate::fields::{BootstrapOptions, Convention, FieldScores, Totals};
 use crate::matching::OBJECT_SCORES;
 use crate::pixels::{Background, mean};
@@ -19,6 +21,7 @@ pub(crate) enum Family {
     Pixels,
     Objects,
     Splitting,
+    Boundaries,
 }
 
 /// One number.
@@ -66,7 +69,24 @@ impl Plan {
                 &t.splitting
             });
         }
+        let outlines: BTreeSet<&str> = fields
+            .iter()
+            .flat_map(|field| field.boundaries.iter().map(|(name, _)| name))
+            .collect();
+        outlines.into_iter().for_each(|name| plan.add_outline(name));
         plan
+    }
+
+    fn add_outline(&mut self, outline: &str) {
+        for &(name, score, undefined) in &BOUNDARY_SCORES {
+            let key = outline.to_owned();
+            self.scores.push(Score {
+                family: Family::Boundaries,
+                name: format!("boundaries {outline} {name}"),
+                undefined: undefined.to_owned(),
+                value: Box::new(move |total| total.boundaries.get(&key).map_or(f64::NAN, score)),
+            });
+        }
     }
 
     fn add<Counts: 'static>(
@@ -135,6 +155,7 @@ impl Plan {
             Family::Pixels => has_pixels(field, self.convention),
             Family::Objects => field.objects.is_some(),
             Family::Splitting => field.splitting.is_some(),
+            Family::Boundaries => !field.boundaries.is_empty(),
         }
     }
 

@@ -10,7 +10,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{Convention, SplittingCounts};
+use crate::{Convention, Outline, SplittingCounts};
 
 /// Values by name, in a stated order; a JSON object.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +23,11 @@ impl<T> ByName<T> {
             .iter()
             .find(|(key, _)| key == name)
             .map(|(_, value)| value)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Names and values in order.
@@ -222,6 +227,72 @@ pub struct SplittingSummary {
     pub cut_line_distance_um: Pooled,
 }
 
+/// How well one kind of outline lies, over a set of fields.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BoundarySummary {
+    /// Whether contours were compared, or all pixels of a class that is a line itself.
+    pub outline: Outline,
+    /// True outline pixels.
+    pub truth_px: u64,
+    /// Predicted outline pixels.
+    pub prediction_px: u64,
+    /// Scores with a tolerance of 0, 1, 2 and 3 px.
+    pub tolerance: Vec<ToleranceRow>,
+    /// Area over skeleton length of true and predicted lines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thickness: Option<Thickness>,
+    /// Distances and bands of matched nuclei.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pairs: Option<PairSummary>,
+}
+
+/// Scores of outlines within a tolerance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ToleranceRow {
+    /// Largest Euclidean distance that counts as agreement, in px.
+    pub px: usize,
+    /// Share of predicted pixels with a true one in reach.
+    pub precision: Statistic,
+    /// Share of true pixels with a predicted one in reach.
+    pub recall: Statistic,
+    /// Harmonic mean of the two.
+    pub f1: Statistic,
+    /// Normalised surface dice: both together.
+    pub nsd: Statistic,
+}
+
+/// Area over skeleton length, in px.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Thickness {
+    /// Of the true lines.
+    pub truth_px: Statistic,
+    /// Of the predicted lines.
+    pub prediction_px: Statistic,
+}
+
+/// Outlines of matched nuclei (IoU >= 0.5), averaged over pairs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PairSummary {
+    /// Matched pairs.
+    pub n: u64,
+    /// Pairs with a contour on both sides, over which distances are averaged.
+    pub measured: u64,
+    /// Boundary IoU with a band of 1 px.
+    pub boundary_iou_1px: Statistic,
+    /// Boundary IoU with a band of 2 px.
+    pub boundary_iou_2px: Statistic,
+    /// Boundary IoU with a band of 3 px.
+    pub boundary_iou_3px: Statistic,
+    /// Average symmetric surface distance in px.
+    pub assd_px: Statistic,
+    /// The larger 95th percentile of both directed surface distances, in px.
+    pub hd95_px: Statistic,
+    /// `assd_px` in um, over the fields whose pixel size is known.
+    pub assd_um: Statistic,
+    /// `hd95_px` in um, over the fields whose pixel size is known.
+    pub hd95_um: Statistic,
+}
+
 /// Scores by the paper's convention, shown beside argmax scores.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PaperSummary {
@@ -335,6 +406,9 @@ pub struct Scores {
     /// Splitting scores.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub splitting: Option<SplittingSummary>,
+    /// Outlines by class; `objects` for those of all nuclei.
+    #[serde(default, skip_serializing_if = "ByName::is_empty")]
+    pub boundaries: ByName<BoundarySummary>,
     /// The paper's convention beside argmax, where probabilities were at hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paper: Option<PaperSummary>,

@@ -15,10 +15,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clusters::{components, joined_pairs};
-use crate::cut_line::{Cutter, distance};
+use crate::cut_line::Cutter;
 use crate::extent::extents;
 use crate::matching::Matching;
 use crate::pixels::ratio;
+use crate::places::Nearest;
 use crate::plan::Named;
 
 /// IoU, in twentieths, at which clusters are resolved: 0.5 and 0.7.
@@ -391,7 +392,7 @@ impl Matching<'_> {
                 counts.without_line += 1;
                 continue;
             }
-            let px = distance(&right, &made);
+            let px = (Nearest::of(&right, &made).mean() + Nearest::of(&made, &right).mean()) / 2.0;
             counts.lines += 1;
             counts.line_px += px;
             if let Some(pixel_um) = pixel_um {

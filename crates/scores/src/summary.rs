@@ -1,14 +1,15 @@
 //! From the counts of single fields to pooled scores, means over images and intervals.
 
 use crate::bootstrap::intervals;
+use crate::boundaries::{BOUNDARY_SCORES, BoundaryCounts, Outline, TOLERANCES};
 use crate::fields::{BootstrapOptions, Convention, FieldScores, Totals, Units};
 use crate::matching::{OBJECT_SCORES, ObjectCounts, threshold};
 use crate::pixels::mean;
 use crate::plan::{Family, Named, Plan, has_pixels};
 use crate::result::{
-    ByName, FieldObjects, FieldPixelwise, FieldRow, IntervalNote, ObjectSummary, PairNumbers,
-    PaperPair, PaperSummary, Pixelwise, Pooled, ResolvedRow, Scores, SplittingSummary, Statistic,
-    ThresholdRow,
+    BoundarySummary, ByName, FieldObjects, FieldPixelwise, FieldRow, IntervalNote, ObjectSummary,
+    PairNumbers, PairSummary, PaperPair, PaperSummary, Pixelwise, Pooled, ResolvedRow, Scores,
+    SplittingSummary, Statistic, Thickness, ThresholdRow, ToleranceRow,
 };
 use crate::splitting::{Resolved, SPLITTING_SCORES, SplittingCounts};
 use crate::{MatchCounts, ScoreError};
@@ -78,6 +79,7 @@ pub fn summarise(
         accuracy: None,
         objects: object_summary(fields, &total.objects, of(Family::Objects)),
         splitting: splitting_summary(&total.splitting, of(Family::Splitting)),
+        boundaries: boundary_summaries(&total.boundaries, of(Family::Boundaries)),
         paper: None,
         convention: options.convention,
         unit: units.name.clone(),
@@ -300,6 +302,54 @@ fn splitting_summary(
         cut_line_distance_px: pooled("cut_line_distance_px"),
         cut_line_distance_um: pooled("cut_line_distance_um"),
     })
+}
+
+/// One summary an outline; the plan has their numbers in the order of the names.
+fn boundary_summaries(
+    total: &ByName<BoundaryCounts>,
+    statistics: &[Statistic],
+) -> ByName<BoundarySummary> {
+    let mut names: Vec<&str> = total.iter().map(|(name, _)| name).collect();
+    names.sort_unstable();
+    let parts = statistics.chunks_exact(BOUNDARY_SCORES.len());
+    let summary = |(name, statistics): (&str, &[Statistic])| {
+        let counts = total.get(name)?;
+        Some((name.to_owned(), boundary_summary(counts, statistics)))
+    };
+    ByName(names.into_iter().zip(parts).filter_map(summary).collect())
+}
+
+fn boundary_summary(counts: &BoundaryCounts, statistics: &[Statistic]) -> BoundarySummary {
+    let detail = by_name(&BOUNDARY_SCORES, statistics);
+    let of = |name: &str| detail.get(name).cloned().unwrap_or_default();
+    let row = |px: usize| ToleranceRow {
+        px,
+        precision: of(&format!("precision_{px}px")),
+        recall: of(&format!("recall_{px}px")),
+        f1: of(&format!("f1_{px}px")),
+        nsd: of(&format!("nsd_{px}px")),
+    };
+    BoundarySummary {
+        outline: counts.outline,
+        truth_px: counts.truth,
+        prediction_px: counts.prediction,
+        tolerance: (0..TOLERANCES).map(row).collect(),
+        thickness: (counts.outline == Outline::Line).then(|| Thickness {
+            truth_px: of("thickness_truth_px"),
+            prediction_px: of("thickness_prediction_px"),
+        }),
+        pairs: (counts.pairs.n > 0).then(|| PairSummary {
+            n: counts.pairs.n,
+            measured: counts.pairs.measured,
+            boundary_iou_1px: of("boundary_iou_1px"),
+            boundary_iou_2px: of("boundary_iou_2px"),
+            boundary_iou_3px: of("boundary_iou_3px"),
+            assd_px: of("assd_px"),
+            hd95_px: of("hd95_px"),
+            assd_um: of("assd_um"),
+            hd95_um: of("hd95_um"),
+        }),
+    }
 }
 
 /// The statistics of a family under the names of its registry.
