@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod compare;
 pub mod config;
 pub mod demo;
 mod engine;
@@ -13,6 +14,7 @@ mod error;
 pub mod evaluate;
 pub mod fields;
 mod group;
+pub mod kinds;
 mod line;
 pub mod names;
 pub mod new;

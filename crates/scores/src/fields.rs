@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BoundaryCounts, ByName, ObjectCounts, PaperScores, PixelCounts, ScoreError, SplittingCounts,
+    BoundaryCounts, ByName, KindCounts, ObjectCounts, PaperScores, PixelCounts, ScoreError,
+    SplittingCounts,
 };
 
 /// All that was counted on one field. What was not scored is `None`.
@@ -27,6 +28,9 @@ pub struct FieldScores {
     /// Outlines, by the class they belong to; `objects` for those of all nuclei.
     #[serde(default, skip_serializing_if = "ByName::is_empty")]
     pub boundaries: ByName<BoundaryCounts>,
+    /// Nuclei by kind, where the truth knows kinds.
+    #[serde(default, skip_serializing_if = "ByName::is_empty")]
+    pub kinds: ByName<KindCounts>,
 }
 
 /// How intervals are computed.
@@ -165,6 +169,7 @@ pub(crate) struct Totals {
     pub(crate) objects: ObjectCounts,
     pub(crate) splitting: SplittingCounts,
     pub(crate) boundaries: ByName<BoundaryCounts>,
+    pub(crate) kinds: ByName<KindCounts>,
 }
 
 impl Totals {
@@ -181,7 +186,9 @@ impl Totals {
         if let Some(splitting) = &field.splitting {
             self.splitting.add(splitting);
         }
-        self.add_boundaries(&field.boundaries);
+        self.boundaries
+            .merge(&field.boundaries, BoundaryCounts::add);
+        self.kinds.merge(&field.kinds, KindCounts::add);
         Ok(())
     }
 
@@ -201,20 +208,8 @@ impl Totals {
         self.pixels.ignored += other.pixels.ignored;
         self.objects.add(&other.objects);
         self.splitting.add(&other.splitting);
-        self.add_boundaries(&other.boundaries);
-    }
-
-    fn add_boundaries(&mut self, other: &ByName<BoundaryCounts>) {
-        for (name, counts) in other.iter() {
-            match self
-                .boundaries
-                .0
-                .iter_mut()
-                .find(|(known, _)| known == name)
-            {
-                Some((_, sum)) => sum.add(counts),
-                None => self.boundaries.0.push((name.to_owned(), *counts)),
-            }
-        }
+        self.boundaries
+            .merge(&other.boundaries, BoundaryCounts::add);
+        self.kinds.merge(&other.kinds, KindCounts::add);
     }
 }

@@ -14,9 +14,11 @@ mod compare;
 mod cut_line;
 #[cfg(test)]
 mod drawing;
+mod edits;
 mod error;
 mod extent;
 mod fields;
+mod kinds;
 mod matching;
 mod near;
 mod overlap;
@@ -31,8 +33,10 @@ mod summary;
 
 pub use boundaries::{BoundaryCounts, Outline, PairSums, TOLERANCES, class_contours, class_lines};
 pub use compare::{Difference, compare};
+pub use edits::{Change, Edit, edits};
 pub use error::ScoreError;
 pub use fields::{BootstrapOptions, Convention, FieldScores, UnitRule};
+pub use kinds::KindCounts;
 pub use matching::{
     Jaccard, MatchCounts, Matching, ObjectCounts, Pair, THRESHOLDS, match_labels,
     match_labels_ignoring, matched_pairs, threshold,
@@ -42,9 +46,9 @@ pub use pixels::{
     Background, ClassCounts, IGNORED, PixelCounts, pixel_counts, pixel_counts_ignoring,
 };
 pub use result::{
-    BoundarySummary, ByName, FieldObjects, FieldPixelwise, FieldRow, IntervalNote, ObjectSummary,
-    PairNumbers, PairSummary, PaperPair, PaperSummary, Pixelwise, Pooled, ResolvedRow, Scores,
-    SplittingSummary, Statistic, Thickness, ThresholdRow, ToleranceRow,
+    BoundarySummary, ByName, FieldObjects, FieldPixelwise, FieldRow, IntervalNote, KindSummary,
+    ObjectSummary, PairNumbers, PairSummary, PaperPair, PaperSummary, Pixelwise, Pooled,
+    ResolvedRow, Scores, SplittingSummary, Statistic, Thickness, ThresholdRow, ToleranceRow,
 };
 pub use splitting::{Resolved, SplittingCounts};
 pub use summary::summarise;

@@ -8,8 +8,10 @@ use std::ops::Range;
 
 use crate::boundaries::BOUNDARY_SCORES;
 use crate::fields::{BootstrapOptions, Convention, FieldScores, Totals};
+use crate::kinds::KIND_SCORES;
 use crate::matching::OBJECT_SCORES;
 use crate::pixels::{Background, mean};
+use crate::result::ByName;
 use crate::splitting::SPLITTING_SCORES;
 
 /// A named score of summed counts of one kind: name, value (NaN where undefined), why it would be.
@@ -22,6 +24,7 @@ pub(crate) enum Family {
     Objects,
     Splitting,
     Boundaries,
+    Kinds,
 }
 
 /// One number.
@@ -73,18 +76,41 @@ impl Plan {
             .iter()
             .flat_map(|field| field.boundaries.iter().map(|(name, _)| name))
             .collect();
-        outlines.into_iter().for_each(|name| plan.add_outline(name));
+        for name in outlines {
+            plan.add_named(
+                Family::Boundaries,
+                "boundaries",
+                name,
+                &BOUNDARY_SCORES,
+                |t| &t.boundaries,
+            );
+        }
+        let kinds: BTreeSet<&str> = fields
+            .iter()
+            .flat_map(|field| field.kinds.iter().map(|(name, _)| name))
+            .collect();
+        for name in kinds {
+            plan.add_named(Family::Kinds, "kinds", name, &KIND_SCORES, |t| &t.kinds);
+        }
         plan
     }
 
-    fn add_outline(&mut self, outline: &str) {
-        for &(name, score, undefined) in &BOUNDARY_SCORES {
-            let key = outline.to_owned();
+    /// The scores of a family that has counts of several names.
+    fn add_named<Counts: 'static>(
+        &mut self,
+        family: Family,
+        prefix: &str,
+        name: &str,
+        scores: &'static [Named<Counts>],
+        of: fn(&Totals) -> &ByName<Counts>,
+    ) {
+        for &(score_name, score, undefined) in scores {
+            let key = name.to_owned();
             self.scores.push(Score {
-                family: Family::Boundaries,
-                name: format!("boundaries {outline} {name}"),
+                family,
+                name: format!("{prefix} {name} {score_name}"),
                 undefined: undefined.to_owned(),
-                value: Box::new(move |total| total.boundaries.get(&key).map_or(f64::NAN, score)),
+                value: Box::new(move |total| of(total).get(&key).map_or(f64::NAN, score)),
             });
         }
     }
@@ -156,6 +182,7 @@ impl Plan {
             Family::Objects => field.objects.is_some(),
             Family::Splitting => field.splitting.is_some(),
             Family::Boundaries => !field.boundaries.is_empty(),
+            Family::Kinds => !field.kinds.is_empty(),
         }
     }
 

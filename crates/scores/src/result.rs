@@ -25,6 +25,19 @@ impl<T> ByName<T> {
             .map(|(_, value)| value)
     }
 
+    /// Adds the values of another set to those of the same name.
+    pub(crate) fn merge(&mut self, other: &Self, add: fn(&mut T, &T))
+    where
+        T: Clone,
+    {
+        for (name, value) in &other.0 {
+            match self.0.iter_mut().find(|(known, _)| known == name) {
+                Some((_, sum)) => add(sum, value),
+                None => self.0.push((name.clone(), value.clone())),
+            }
+        }
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -293,6 +306,31 @@ pub struct PairSummary {
     pub hd95_um: Statistic,
 }
 
+/// Scores of the true nuclei of one kind. Predictions have no kind, so there is no precision.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KindSummary {
+    /// Truth nuclei of the kind.
+    pub n: u64,
+    /// Share matched at IoU >= 0.5.
+    pub recall_50: Statistic,
+    /// Share matched at IoU >= 0.7.
+    pub recall_70: Statistic,
+    /// Mean IoU of those matched at 0.5.
+    pub matched_iou: Statistic,
+    /// Share of singles resolved.
+    pub singles_resolved: Pooled,
+    /// Share of clusters with a nucleus of the kind resolved.
+    pub clusters_resolved: Pooled,
+    /// Joined pairs with a nucleus of the kind.
+    pub pairs: PairNumbers,
+    /// Found per joined pair.
+    pub cut_recall: Pooled,
+    /// Missed per joined pair.
+    pub missed_cuts: Pooled,
+    /// False cuts per nucleus.
+    pub false_cuts: Pooled,
+}
+
 /// Scores by the paper's convention, shown beside argmax scores.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PaperSummary {
@@ -409,6 +447,9 @@ pub struct Scores {
     /// Outlines by class; `objects` for those of all nuclei.
     #[serde(default, skip_serializing_if = "ByName::is_empty")]
     pub boundaries: ByName<BoundarySummary>,
+    /// Nuclei by kind, such as `mitotic` and `interphase`.
+    #[serde(default, skip_serializing_if = "ByName::is_empty")]
+    pub kinds: ByName<KindSummary>,
     /// The paper's convention beside argmax, where probabilities were at hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paper: Option<PaperSummary>,

@@ -39,6 +39,7 @@ commands! {
     train::Train,
     predict::Predict,
     evaluate::Evaluate,
+    compare::Compare,
     report::Report,
     demo::Demo,
     segment::Segment,
