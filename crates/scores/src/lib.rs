@@ -6,9 +6,11 @@
 //! reason in results; they never count as 0 or 1.
 #![forbid(unsafe_code)]
 
+mod agreement;
 mod assignment;
 mod bootstrap;
 mod boundaries;
+mod calibration;
 mod clusters;
 mod compare;
 mod cut_line;
@@ -31,7 +33,11 @@ mod skeleton;
 mod splitting;
 mod summary;
 
+pub use agreement::{
+    BlandAltman, Estimate, bland_altman, bland_altman_percent, concordance, pearson,
+};
 pub use boundaries::{BoundaryCounts, Outline, PairSums, TOLERANCES, class_contours, class_lines};
+pub use calibration::{Bin, CALIBRATION_BINS, CalibrationCounts, calibration};
 pub use compare::{Difference, compare};
 pub use edits::{Change, Edit, edits};
 pub use error::ScoreError;
