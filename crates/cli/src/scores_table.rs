@@ -1,6 +1,8 @@
 //! Scores as a table for the terminal.
 
-use stainfree_scores::{Pooled, ResolvedRow, Scores, SplittingSummary, Statistic};
+use stainfree_scores::{
+    KindSummary, Pooled, ResolvedRow, Scores, SplittingSummary, Statistic, ToleranceRow,
+};
 
 use crate::output::table;
 
@@ -48,6 +50,14 @@ pub(crate) fn render(scores: &Scores, shown: Shown) -> String {
             "\n\n{} objects in the truth, {} predicted",
             objects.truth, objects.prediction
         ));
+    }
+    if !scores.boundaries.is_empty() {
+        text.push_str("\n\n");
+        text.push_str(&boundary_tables(scores));
+    }
+    if !scores.kinds.is_empty() {
+        text.push_str("\n\n");
+        text.push_str(&kind_table(scores));
     }
     if let Some(splitting) = scores.splitting.as_ref().filter(|_| shown.splitting) {
         text.push_str("\n\n");
@@ -120,6 +130,79 @@ fn splitting_tables(splitting: &SplittingSummary) -> String {
         splitting.false_cut_number,
         plural(splitting.false_cut_number as usize)
     )
+}
+
+/// Tolerant F1 of each outline, then thickness of lines and distances of nuclei.
+fn boundary_tables(scores: &Scores) -> String {
+    let mut header = vec!["outline F1".to_owned()];
+    let mut rows = Vec::new();
+    let mut distances = Vec::new();
+    for (name, outline) in scores.boundaries.iter() {
+        if header.len() == 1 {
+            let within = |row: &ToleranceRow| format!("within {} px", row.px);
+            header.extend(outline.tolerance.iter().map(within));
+        }
+        let mut row = vec![name.to_owned()];
+        row.extend(outline.tolerance.iter().map(|row| number(row.f1.pooled)));
+        rows.push(row);
+        let mut add =
+            |what: String, statistic: &Statistic| distances.push(self::row(&what, statistic));
+        if let Some(thickness) = &outline.thickness {
+            add(
+                format!("thickness of {name}, true, px"),
+                &thickness.truth_px,
+            );
+            add(
+                format!("thickness of {name}, predicted, px"),
+                &thickness.prediction_px,
+            );
+        }
+        if let Some(pairs) = &outline.pairs {
+            add(
+                "boundary IoU of matched nuclei, 2 px".to_owned(),
+                &pairs.boundary_iou_2px,
+            );
+            add("ASSD of matched nuclei, px".to_owned(), &pairs.assd_px);
+            add("HD95 of matched nuclei, px".to_owned(), &pairs.hd95_px);
+        }
+    }
+    let header: Vec<&str> = header.iter().map(String::as_str).collect();
+    let mut text = table(&header, &rows, 1);
+    if !distances.is_empty() {
+        text.push_str("\n\n");
+        let header = ["outlines", "pooled", "95 % interval", "mean over images"];
+        text.push_str(&table(&header, &distances, 1));
+    }
+    text
+}
+
+fn kind_table(scores: &Scores) -> String {
+    let row = |(name, kind): (&str, &KindSummary)| {
+        vec![
+            name.to_owned(),
+            kind.n.to_string(),
+            number(kind.recall_50.pooled),
+            interval(kind.recall_50.ci95),
+            number(kind.matched_iou.pooled),
+            number(kind.singles_resolved.pooled),
+            number(kind.clusters_resolved.pooled),
+            number(kind.cut_recall.pooled),
+            number(kind.false_cuts.pooled),
+        ]
+    };
+    let header = [
+        "kind of nucleus",
+        "number",
+        "recall",
+        "95 % interval",
+        "matched IoU",
+        "singles resolved",
+        "clusters resolved",
+        "cut recall",
+        "false cuts",
+    ];
+    let rows: Vec<Vec<String>> = scores.kinds.iter().map(row).collect();
+    table(&header, &rows, 1)
 }
 
 fn resolved_row(name: &str, row: &ResolvedRow) -> Vec<String> {

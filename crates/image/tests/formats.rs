@@ -130,6 +130,29 @@ fn labels_keep_every_number_whatever_their_type() {
 }
 
 #[test]
+fn labels_are_the_same_whichever_editor_saved_them() {
+    let read = |name: &str| read_labels(&samples().join("labels").join(name));
+    let labels = read("napari-uint32.tif").expect("labels");
+    assert_eq!(labels.get(2, 12), 40_000);
+    for name in [
+        "napari-int32.tif",
+        "napari-int64.tif",
+        "napari-uint64.tif",
+        "fiji-uint16.tif",
+        "fiji-float32.tif",
+    ] {
+        assert_eq!(read(name).expect("labels"), labels, "{name}");
+    }
+    let text = read("too-wide-int64.tif")
+        .expect_err("too wide")
+        .to_string();
+    assert!(
+        text.contains("it holds 64-bit integers that do not fit 32 bits"),
+        "{text}"
+    );
+}
+
+#[test]
 fn colours_that_differ_are_refused_by_name() {
     for name in ["rgb-colour.tif", "rgb-colour.png"] {
         let path = samples().join(name);

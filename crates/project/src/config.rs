@@ -58,6 +58,9 @@ pub struct TruthConfig {
     pub mask_values: MaskValues,
     /// Folder of nucleus instances, relative to the study.
     pub labels: Option<PathBuf>,
+    /// Folder of nucleus instances corrected by hand, relative to the study; they take the place of the
+    /// automatic ones field by field. It need not exist.
+    pub corrected: PathBuf,
     /// Folder of whole-cell masks (0 outside, anything else inside), relative to the study.
     pub cell_masks: Option<PathBuf>,
     /// Folder of whole-cell instances, relative to the study.
@@ -87,6 +90,7 @@ impl Default for TruthConfig {
             masks: None,
             mask_values: MaskValues::Classes,
             labels: None,
+            corrected: PathBuf::from("truth/corrected"),
             cell_masks: None,
             cell_labels: None,
             missing_cells: MissingCells::Skip,

@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::prelude::*;
 use stainfree_image::{Image, read_class_mask, read_info, read_labels, read_plane};
 use stainfree_scores::{
-    BootstrapOptions, Convention, FieldScores, Matching, PaperScores, Scores, paper_scores,
-    pixel_counts, summarise,
+    BootstrapOptions, BoundaryCounts, ByName, Convention, FieldScores, Matching, PaperScores,
+    ScoreError, Scores, class_contours, class_lines, paper_scores, pixel_counts, summarise,
 };
 
+use crate::kinds::KindTable;
 use crate::{GroupRule, Job, ProjectError, names};
 
 /// Two folders whose files are matched by name.
@@ -33,7 +34,11 @@ pub struct FolderOptions {
     pub objects: Option<Pair>,
     /// Also score how touching nuclei of the label images are told apart.
     pub splitting: bool,
-    /// Side of a pixel in um; `None` = as the label images of the truth say.
+    /// Also score outlines: contours of classes or nuclei, and lines such as scheme B's.
+    pub boundaries: bool,
+    /// Table of the kinds of the true nuclei, such as `cells.csv` of `simulate`; see [`KindTable`].
+    pub kinds: Option<PathBuf>,
+    /// Side of a pixel in um; `None` = as the label images say.
     pub pixel_um: Option<f64>,
     /// How pixel scores are counted.
     pub convention: Convention,
@@ -69,6 +74,7 @@ pub fn evaluate_folders(options: &FolderOptions, job: &Job) -> Result<Evaluated,
             "the group of a file can only be told from its name; give `--group` a regular expression such as `^([A-Z]\\d+)_`".to_owned(),
         ));
     }
+    let kinds = options.kinds.as_deref().map(KindTable::read).transpose()?;
     let mut messages = Vec::new();
     let mut jobs: Vec<(String, Files)> = Vec::new();
     if let Some((pair, _)) = &options.classes {
@@ -96,6 +102,15 @@ pub fn evaluate_folders(options: &FolderOptions, job: &Job) -> Result<Evaluated,
             }
         }
     }
+    if let Some(kinds) = &kinds {
+        let without = jobs.iter().filter(|(name, _)| !kinds.has(name)).count();
+        if without > 0 {
+            messages.push(format!(
+                "the table of kinds has no nucleus of {without} of {} fields",
+                jobs.len()
+            ));
+        }
+    }
     let classes: &[String] = options.classes.as_ref().map_or(&[], |(_, names)| names);
     let done = AtomicUsize::new(0);
     let scored: Vec<Result<FieldScores, (String, String)>> = job.run(|| {
@@ -108,7 +123,8 @@ pub fn evaluate_folders(options: &FolderOptions, job: &Job) -> Result<Evaluated,
                     .as_ref()
                     .map(|rule| rule.group_of_name(name))
                     .transpose();
-                let result = group.and_then(|group| score_files(name, group, files, options));
+                let result = group
+                    .and_then(|group| score_files(name, group, files, options, kinds.as_ref()));
                 job.progress
                     .step(done.fetch_add(1, Ordering::SeqCst) + 1, jobs.len(), name);
                 result.map_err(|error| (name.clone(), error.to_string()))
@@ -164,7 +180,7 @@ struct Files {
     objects: Option<(PathBuf, PathBuf)>,
 }
 
-fn pairs(
+pub(crate) fn pairs(
     pair: &Pair,
     only: Option<&[String]>,
     messages: &mut Vec<String>,
@@ -212,6 +228,7 @@ fn score_files(
     group: Option<String>,
     files: &Files,
     options: &FolderOptions,
+    kinds: Option<&KindTable>,
 ) -> Result<FieldScores, ProjectError> {
     let classes: &[String] = options.classes.as_ref().map_or(&[], |(_, names)| names);
     let mut scores = FieldScores {
@@ -223,25 +240,26 @@ fn score_files(
     if let Some((truth_path, prediction_path)) = &files.classes {
         let truth = read_mask(truth_path, classes)?;
         let pages = read_info(prediction_path)?.pages.len();
-        if pages == classes.len() && pages > 1 {
+        let prediction = if pages == classes.len() && pages > 1 {
             // One page a class: probabilities, as `predict --probabilities` writes them.
             let planes = (0..pages)
                 .map(|page| Ok(read_plane(prediction_path, page)?.to_f32()))
                 .collect::<Result<Vec<_>, ProjectError>>()?;
-            scores.pixels = Some(
-                pixel_counts(&truth, &largest(&planes), classes.len())
-                    .map_err(|e| in_file(prediction_path, e))?,
-            );
             scores.paper =
                 Some(paper_scores(&planes, &truth).map_err(|e| in_file(prediction_path, e))?);
+            largest(&planes)
         } else {
-            let prediction = read_mask(prediction_path, classes)?;
-            let counts = pixel_counts(&truth, &prediction, classes.len())
+            read_mask(prediction_path, classes)?
+        };
+        let counts = pixel_counts(&truth, &prediction, classes.len())
+            .map_err(|e| in_file(prediction_path, e))?;
+        if options.convention == Convention::Paper && scores.paper.is_none() {
+            scores.paper = Some(PaperScores::from(&counts));
+        }
+        scores.pixels = Some(counts);
+        if options.boundaries {
+            scores.boundaries = class_outlines(&truth, &prediction, classes)
                 .map_err(|e| in_file(prediction_path, e))?;
-            if options.convention == Convention::Paper {
-                scores.paper = Some(PaperScores::from(&counts));
-            }
-            scores.pixels = Some(counts);
         }
         if truth.data().contains(&stainfree_scores::IGNORED) {
             ignore = Some(truth.map(|&class| class == stainfree_scores::IGNORED));
@@ -253,15 +271,52 @@ fn score_files(
         let matching = Matching::new(&truth, &prediction, ignore.as_ref())
             .map_err(|e| in_file(prediction_path, e))?;
         scores.objects = Some(matching.objects());
+        let pixel_um = match options.pixel_um {
+            None => stated_pixel_um(&[truth_path.as_path(), prediction_path.as_path()])?,
+            given => given,
+        };
         if options.splitting {
-            let pixel_um = match options.pixel_um {
-                None => read_info(truth_path)?.pixel_um,
-                given => given,
-            };
             scores.splitting = Some(matching.splitting(pixel_um));
+        }
+        if options.boundaries {
+            let outlines = matching.contours(pixel_um);
+            scores.boundaries.0.push((ALL_NUCLEI.to_owned(), outlines));
+        }
+        if let Some(kinds) = kinds {
+            scores.kinds = matching.by_kind(&kinds.by_label(name, &truth));
         }
     }
     Ok(scores)
+}
+
+/// The pixel size that the first of the files states, where one does.
+fn stated_pixel_um(files: &[&Path]) -> Result<Option<f64>, ProjectError> {
+    for path in files {
+        if let Some(pixel_um) = read_info(path)?.pixel_um {
+            return Ok(Some(pixel_um));
+        }
+    }
+    Ok(None)
+}
+
+/// What the outlines of all nuclei are called among those of the classes.
+pub(crate) const ALL_NUCLEI: &str = "objects";
+
+/// Outlines of every class but the background: by their pixels where the class is a line itself.
+pub(crate) fn class_outlines(
+    truth: &Image<u8>,
+    prediction: &Image<u8>,
+    classes: &[String],
+) -> Result<ByName<BoundaryCounts>, ScoreError> {
+    let outline = |(class, name): (usize, &String)| {
+        let counts = match name.as_str() {
+            "boundary" | "split" => class_lines(truth, prediction, class as u8),
+            _ => class_contours(truth, prediction, class as u8),
+        };
+        Ok((name.clone(), counts?))
+    };
+    let outlines = classes.iter().enumerate().skip(1).map(outline);
+    Ok(ByName(outlines.collect::<Result<_, ScoreError>>()?))
 }
 
 /// A class mask whose values are classes of `classes` or 255.

@@ -27,6 +27,10 @@ pub struct FieldRow {
     pub usable: Usable,
     /// Why it is not usable, or what looks odd about it; `; ` between several.
     pub remarks: String,
+    /// Whether its nuclei are the automatic ones or were corrected by hand; empty for a field that was
+    /// left out.
+    #[serde(default)]
+    pub nuclei_from: Option<NucleiBy>,
     /// Rows in pixels.
     pub height: usize,
     /// Columns in pixels.
@@ -45,6 +49,16 @@ pub struct FieldRow {
     pub nucleus_threshold: Option<f64>,
     /// Threshold on the cytoplasmic stain, in its units above the background.
     pub cytoplasm_threshold: Option<f64>,
+}
+
+/// Who drew the nuclei of a field's truth; written as `automatic` and `corrected`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NucleiBy {
+    /// Made from the stain, or taken from the given masks or labels.
+    Automatic,
+    /// Corrected by hand.
+    Corrected,
 }
 
 /// Whether a field can be used; written as `yes` and `no`.
@@ -68,6 +82,7 @@ impl FieldRow {
             split: None,
             usable: Usable::No,
             remarks: reason,
+            nuclei_from: None,
             height: 0,
             width: 0,
             pixel_um: None,
@@ -137,6 +152,7 @@ mod tests {
                 well: Some("B02".into()),
                 site: Some(1),
                 pixel_um: Some(0.325),
+                nuclei_from: Some(NucleiBy::Corrected),
                 ..FieldRow::left_out("a, \"b\"", "g", "x; y".into())
             },
             FieldRow::left_out("ü", "", String::new()),

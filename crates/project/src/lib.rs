@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod compare;
 pub mod config;
 pub mod demo;
 mod engine;
@@ -14,6 +15,7 @@ pub mod evaluate;
 pub mod experiment;
 pub mod fields;
 mod group;
+pub mod kinds;
 mod line;
 pub mod names;
 pub mod new;

@@ -16,7 +16,7 @@ use stainfree_image::{Field, ImageError, write};
 use stainfree_objects::{IGNORED, NUCLEUS};
 
 use crate::config::{CytoplasmFrom, Scheme};
-use crate::fields::{self, FieldRow, Usable};
+use crate::fields::{self, FieldRow, NucleiBy, Usable};
 use crate::pictures::overlay;
 use crate::split::{Part, SplitRule, split_groups};
 use crate::study::{Source, Study};
@@ -62,8 +62,14 @@ pub fn prepare(study: &Study, job: &Job) -> Result<Prepared, ProjectError> {
         job.progress.note(problem);
     }
     let files = TruthFiles::find(study)?;
+    for path in files.strangers(&source.dataset.fields) {
+        job.progress.note(&format!(
+            "`{}` has the name of no field and corrects nothing",
+            path.display()
+        ));
+    }
     let rule = GroupRule::parse(&study.config().split.group)?;
-    for folder in ["classes", "nuclei", "overlays", "rows"] {
+    for folder in ["classes", "nuclei", "automatic", "overlays", "rows"] {
         let path = study.root().join("truth").join(folder);
         std::fs::create_dir_all(&path).map_err(|error| ProjectError::write(&path, &error))?;
     }
@@ -297,6 +303,11 @@ fn make_field(
         &truth.nuclei,
         &note("truth: nuclei"),
     )?;
+    keep_automatic(
+        &study.automatic_path(&field.name),
+        truth.automatic.as_ref(),
+        &note("nuclei before correction"),
+    )?;
     write::png_rgb(
         &study.overlay_path(&field.name),
         &overlay(
@@ -337,6 +348,10 @@ fn make_field(
         split: None,
         usable: if usable { Usable::Yes } else { Usable::No },
         remarks: remarks.join("; "),
+        nuclei_from: Some(match truth.automatic {
+            Some(_) => NucleiBy::Corrected,
+            None => NucleiBy::Automatic,
+        }),
         height: size.0,
         width: size.1,
         pixel_um: field.pixel_um,
@@ -347,6 +362,21 @@ fn make_field(
         nucleus_threshold: truth.nucleus_threshold.map(rounded),
         cytoplasm_threshold: truth.cytoplasm_threshold.map(rounded),
     })
+}
+
+/// Writes the automatic nuclei of a corrected field; takes away those of a field that no longer is.
+fn keep_automatic(
+    path: &Path,
+    automatic: Option<&stainfree_image::Image<u32>>,
+    note: &write::Note,
+) -> Result<(), ProjectError> {
+    match automatic {
+        Some(labels) => Ok(write::labels(path, labels, note)?),
+        None if path.exists() => {
+            std::fs::remove_file(path).map_err(|error| ProjectError::write(path, &error))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Six digits are more than any share or threshold deserves, and keep the table readable.

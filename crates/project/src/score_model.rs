@@ -1,14 +1,18 @@
 //! `evaluate DIR`: a model scored on the fields of its study that it never saw.
 
+use std::path::PathBuf;
+
 use stainfree_image::{Image, read_class_mask, read_labels};
 use stainfree_network::{Loss, Precision};
 use stainfree_objects::IGNORED;
 use stainfree_scores::{
-    BootstrapOptions, Convention, FieldScores, Matching, paper_scores, pixel_counts,
+    BootstrapOptions, ByName, Convention, FieldScores, Matching, paper_scores, pixel_counts,
 };
 
+use crate::config::Scheme;
 use crate::engine::{DEFAULT_MEMORY, Engine, nuclei};
-use crate::evaluate::{Evaluated, sum_up};
+use crate::evaluate::{ALL_NUCLEI, Evaluated, class_outlines, sum_up};
+use crate::kinds::{KindTable, from_classes};
 use crate::predict::write_field;
 use crate::study::Study;
 use crate::train::StudyFields;
@@ -23,6 +27,10 @@ pub struct ModelOptions {
     pub on: Part,
     /// How pixel scores are counted.
     pub convention: Convention,
+    /// Score outlines; those of scheme B always are.
+    pub boundaries: bool,
+    /// Table of the kinds of the true nuclei; see [`KindTable`]. Nuclei are found by their centroids.
+    pub kinds: Option<PathBuf>,
     /// Average over the four flips.
     pub flips: bool,
     /// Cap on memory in bytes.
@@ -94,6 +102,8 @@ pub fn evaluate_model(
     let loss = Loss::new(&engine.info.recipe.loss, classes.len())
         .map_err(|error| ProjectError::Failed(format!("the model `{}`: {error}", options.model)))?;
     let mut losses = Vec::new();
+    let kinds = options.kinds.as_deref().map(KindTable::read).transpose()?;
+    let boundaries = options.boundaries || study.config().truth.scheme == Scheme::B;
     let mut scored = Vec::new();
     for (i, field) in part.fields().iter().enumerate() {
         job.cancel.check()?;
@@ -115,6 +125,16 @@ pub fn evaluate_model(
             .then(|| truth.map(|&class| class == IGNORED));
         let matching =
             Matching::new(&true_nuclei, &parted.labels, ignore.as_ref()).map_err(in_field)?;
+        let mut outlines = ByName::default();
+        if boundaries {
+            outlines = class_outlines(&truth, &found.classes, classes).map_err(in_field)?;
+            let nuclei = matching.contours(field.pixel_um);
+            outlines.0.push((ALL_NUCLEI.to_owned(), nuclei));
+        }
+        let kinds = match &kinds {
+            Some(table) => table.by_place(&field.name, &true_nuclei),
+            None => from_classes(&true_nuclei, &truth, classes),
+        };
         scored.push(FieldScores {
             name: field.name.clone(),
             group: group_of(&field.name),
@@ -122,6 +142,8 @@ pub fn evaluate_model(
             paper: Some(paper_scores(&found.probabilities, &truth).map_err(in_field)?),
             objects: Some(matching.objects()),
             splitting: Some(matching.splitting(field.pixel_um)),
+            boundaries: outlines,
+            kinds: matching.by_kind(&kinds),
         });
         job.progress.step(i + 1, part.fields().len(), &field.name);
     }

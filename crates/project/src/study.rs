@@ -74,6 +74,14 @@ impl Study {
             .join(format!("{name}.tif"))
     }
 
+    /// `truth/automatic/NAME.tif`: what the nuclei of a field corrected by hand were before.
+    pub fn automatic_path(&self, name: &str) -> PathBuf {
+        self.root
+            .join("truth")
+            .join("automatic")
+            .join(format!("{name}.tif"))
+    }
+
     /// `truth/overlays/NAME.png`.
     pub fn overlay_path(&self, name: &str) -> PathBuf {
         self.root

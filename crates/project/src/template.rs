@@ -43,6 +43,11 @@ pub fn render(config: &Config, recipe: &str) -> String {
         "or nucleus instances (a folder; 0 is background, every nucleus has its own number).",
     );
     out.option("labels", truth.labels.as_ref(), "\"../labels\"");
+    out.comment("A folder of nucleus instances corrected by hand (copies of truth/nuclei edited in napari, Fiji ..);");
+    out.comment(
+        "each takes the place of the automatic nuclei of its field. Default \"truth/corrected\".",
+    );
+    out.set("corrected", &truth.corrected.to_string_lossy().as_ref());
     out.comment(
         "What the values of `masks` mean: \"classes\" (the value is the class, 255 is ignored)",
     );

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use stainfree_image::{Field, Image, Plane};
+use stainfree_image::{Field, Image, ImageError, Plane};
 use stainfree_objects::{
     Connectivity, IGNORED, NUCLEUS, Verdict, apply_ignore, label, relabel_consecutive, scheme_a,
     scheme_b, segment_cytoplasm, segment_nuclei,
@@ -19,6 +19,8 @@ use crate::{ProjectError, names};
 /// Files that hold truth, by the name of their field.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TruthFiles {
+    /// Nuclei corrected by hand.
+    corrected: BTreeMap<String, PathBuf>,
     nuclei: BTreeMap<String, PathBuf>,
     cells: BTreeMap<String, PathBuf>,
 }
@@ -36,15 +38,39 @@ impl TruthFiles {
             CytoplasmFrom::Cells(folder) => names::truth_files(&study.resolve(folder))?,
             _ => BTreeMap::new(),
         };
-        Ok(Self { nuclei, cells })
+        Ok(Self {
+            corrected: corrected_files(study)?,
+            nuclei,
+            cells,
+        })
+    }
+
+    /// Files corrected by hand that belong to none of `fields`.
+    pub(crate) fn strangers(&self, fields: &[Field]) -> Vec<&Path> {
+        self.corrected
+            .iter()
+            .filter(|(name, _)| fields.iter().all(|field| field.name != **name))
+            .map(|(_, path)| path.as_path())
+            .collect()
     }
 
     /// The truth files of a field.
     pub(crate) fn of<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a Path> {
-        [self.nuclei.get(name), self.cells.get(name)]
+        [&self.corrected, &self.nuclei, &self.cells]
             .into_iter()
-            .flatten()
-            .map(PathBuf::as_path)
+            .filter_map(move |files| files.get(name).map(PathBuf::as_path))
+    }
+}
+
+/// The nuclei corrected by hand; none where there is no such folder, or it is still empty.
+pub(crate) fn corrected_files(study: &Study) -> Result<BTreeMap<String, PathBuf>, ProjectError> {
+    let folder = study.resolve(&study.config().truth.corrected);
+    if !folder.is_dir() {
+        return Ok(BTreeMap::new());
+    }
+    match names::truth_files(&folder) {
+        Err(ProjectError::Image(ImageError::NoImages { .. })) => Ok(BTreeMap::new()),
+        files => files,
     }
 }
 
@@ -53,6 +79,8 @@ impl TruthFiles {
 pub(crate) struct FieldTruth {
     pub(crate) classes: Image<u8>,
     pub(crate) nuclei: Image<u32>,
+    /// The automatic nuclei, where `nuclei` were corrected by hand.
+    pub(crate) automatic: Option<Image<u32>>,
     pub(crate) count: usize,
     pub(crate) nucleus_threshold: Option<f64>,
     pub(crate) cytoplasm_threshold: Option<f64>,
@@ -95,13 +123,20 @@ pub(crate) fn make(
     if let NucleiFrom::Masks(_) = from
         && truth.mask_values == MaskValues::Classes
     {
-        return from_class_mask(truth, files, field, size);
+        return match files.corrected.get(&field.name) {
+            None => from_class_mask(truth, files, field, size),
+            Some(path) => Err(NoTruth::Failed(ProjectError::Failed(format!(
+                "`{}` corrects nuclei, but the truth of this study is class masks; correct the mask of field `{}` itself",
+                path.display(),
+                field.name
+            )))),
+        };
     }
 
     let mut verdicts = Vec::new();
     let mut ignore: Option<Image<bool>> = None;
     let mut nucleus_threshold = None;
-    let (mask, nuclei, count) = match from {
+    let (mut mask, mut nuclei, mut count) = match from {
         NucleiFrom::Stain(channel) => {
             let stain = read_stain(field, source.nucleus, channel, size)?;
             let found = segment_nuclei(&stain, field.pixel_um, &truth.nucleus_settings)
@@ -123,14 +158,20 @@ pub(crate) fn make(
         }
         NucleiFrom::Labels(folder) => {
             let path = file_of(&files.nuclei, field, folder)?;
-            let labels = read_sized(path, size)?;
-            refuse_binary(
-                path,
-                &labels,
-                "give it as `truth.masks` with `mask_values = \"binary\"` instead of `truth.labels`",
-            )?;
-            let labels = relabel_consecutive(&labels);
+            let labels = relabel_consecutive(&read_instances(path, size)?);
             (labels.image.map(|&l| l != 0), labels.image, labels.count)
+        }
+    };
+
+    let automatic = match files.corrected.get(&field.name) {
+        None => None,
+        Some(path) => {
+            let corrected = relabel_consecutive(&read_instances(path, size)?);
+            // A person has looked: doubts about stain and threshold no longer count.
+            verdicts.clear();
+            ignore = None;
+            (mask, count) = (corrected.image.map(|&l| l != 0), corrected.count);
+            Some(std::mem::replace(&mut nuclei, corrected.image))
         }
     };
 
@@ -183,6 +224,7 @@ pub(crate) fn make(
     Ok(FieldTruth {
         classes,
         nuclei,
+        automatic,
         count,
         nucleus_threshold,
         cytoplasm_threshold,
@@ -240,6 +282,7 @@ fn from_class_mask(
     Ok(FieldTruth {
         classes,
         nuclei: nuclei.image,
+        automatic: None,
         count: nuclei.count,
         nucleus_threshold: None,
         cytoplasm_threshold: None,
@@ -304,6 +347,17 @@ fn read_sized(path: &Path, size: (usize, usize)) -> Result<Image<u32>, ProjectEr
     let image = stainfree_image::read_labels(path)?;
     check_size(&format!("`{}`", path.display()), image.size(), size)?;
     Ok(image)
+}
+
+/// Nucleus instances; a mask in their place is refused.
+fn read_instances(path: &Path, size: (usize, usize)) -> Result<Image<u32>, ProjectError> {
+    let labels = read_sized(path, size)?;
+    refuse_binary(
+        path,
+        &labels,
+        "give it as `truth.masks` with `mask_values = \"binary\"` instead of `truth.labels`",
+    )?;
+    Ok(labels)
 }
 
 /// Whole-cell masks and instances alike: inside is anything but 0.

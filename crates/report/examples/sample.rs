@@ -9,7 +9,8 @@ use stainfree_report::{
     overlay_classes, render, sheet, stain_picture, worst_and_best,
 };
 use stainfree_scores::{
-    BootstrapOptions, FieldScores, match_labels, paper_scores, pixel_counts, summarise,
+    BootstrapOptions, ByName, FieldScores, Matching, class_contours, paper_scores, pixel_counts,
+    summarise,
 };
 
 const SIDE: usize = 256;
@@ -239,12 +240,23 @@ impl Field {
 
     fn score(&self) -> Result<FieldScores, stainfree_scores::ScoreError> {
         let plane = |class: u8| self.prediction.map(|&c| f32::from(u8::from(c == class)));
+        let matching = Matching::new(&self.truth_labels, &self.labels, None)?;
+        let outlines = [
+            ("nucleus", class_contours(&self.truth, &self.prediction, 1)?),
+            ("objects", matching.contours(Some(0.325))),
+        ];
         Ok(FieldScores {
             name: self.name.clone(),
             group: Some(self.well.clone()),
             pixels: Some(pixel_counts(&self.truth, &self.prediction, 3)?),
             paper: Some(paper_scores(&[plane(0), plane(1), plane(2)], &self.truth)?),
-            objects: Some(match_labels(&self.truth_labels, &self.labels)?),
+            objects: Some(matching.objects()),
+            splitting: Some(matching.splitting(Some(0.325))),
+            boundaries: ByName(
+                outlines
+                    .map(|(name, counts)| (name.to_owned(), counts))
+                    .to_vec(),
+            ),
             ..FieldScores::default()
         })
     }

@@ -1,6 +1,9 @@
 //! Scores as a report shows them: headlines, doubts, tables and a chart, in plain words.
 
-use stainfree_scores::{ByName, Convention, FieldRow, ObjectSummary, Pixelwise, Scores, Statistic};
+use stainfree_scores::{
+    BoundarySummary, ByName, Convention, FieldRow, KindSummary, ObjectSummary, Pixelwise, Pooled,
+    ResolvedRow, Scores, SplittingSummary, Statistic,
+};
 
 use crate::chart::{IntervalChart, IntervalRow};
 use crate::data::{Cell, Chart, Column, Fact, Headline, ReportData, Table};
@@ -113,6 +116,17 @@ impl ReportData {
         if let Some(objects) = &scores.objects {
             self.tables.push(object_table(objects));
             self.tables.push(threshold_table(objects));
+        }
+        if let Some(splitting) = &scores.splitting {
+            self.tables.push(cluster_table(splitting));
+            self.tables.push(cut_table(splitting));
+        }
+        if !scores.kinds.is_empty() {
+            self.tables.push(kind_table(scores));
+        }
+        if !scores.boundaries.is_empty() {
+            self.tables.push(outline_table(scores));
+            self.tables.extend(outline_measures(scores));
         }
         if !scores.fields.is_empty() {
             self.tables.push(field_table(scores));
@@ -330,6 +344,285 @@ fn threshold_table(objects: &ObjectSummary) -> Table {
     }
 }
 
+fn cluster_table(splitting: &SplittingSummary) -> Table {
+    let row = |name: &str, resolved: &ResolvedRow| {
+        let reason = resolved.reason.clone().unwrap_or_default();
+        let cell = |text: String, defined: bool| Cell {
+            text,
+            note: if defined {
+                String::new()
+            } else {
+                reason.clone()
+            },
+        };
+        vec![
+            Cell::from(name),
+            Cell::from(grouped(resolved.n)),
+            cell(number(resolved.resolved), resolved.resolved.is_some()),
+            cell(interval(resolved.ci95), resolved.ci95.is_some()),
+            cell(number(resolved.resolved_70), resolved.resolved_70.is_some()),
+            cell(interval(resolved.ci95_70), resolved.ci95_70.is_some()),
+        ]
+    };
+    let mut rows = vec![row("single nuclei", &splitting.singles)];
+    for (size, resolved) in splitting.clusters.iter() {
+        rows.push(row(&format!("clusters of {size}"), resolved));
+    }
+    rows.push(row("all clusters", &splitting.clusters_all));
+    Table {
+        title: "Touching nuclei told apart".to_owned(),
+        caption: "Nuclei with at most two pixels between them form a cluster.".to_owned(),
+        columns: vec![
+            Column::text("nuclei"),
+            Column::number("number", "How many the truth holds."),
+            Column::number(
+                "resolved",
+                "Share in which every nucleus is matched (IoU 0.5 or more) and no other prediction lies.",
+            ),
+            Column::number("95 %", INTERVAL),
+            Column::number(
+                "at IoU 0.7",
+                "The same with a better fit demanded of every nucleus.",
+            ),
+            Column::number("95 % at 0.7", INTERVAL),
+        ],
+        rows,
+        folded: false,
+    }
+}
+
+fn cut_table(splitting: &SplittingSummary) -> Table {
+    let scores: [(&str, &str, &Pooled); 8] = [
+        (
+            "Missed cuts",
+            "Pairs of touching nuclei that one prediction covers, as a share of all pairs.",
+            &splitting.missed_cuts,
+        ),
+        (
+            "Lost pairs",
+            "Pairs of which a nucleus is not matched for another reason, as a share of all pairs.",
+            &splitting.lost_pairs,
+        ),
+        (
+            "False cuts",
+            "Cuts through a single nucleus, per nucleus.",
+            &splitting.false_cuts,
+        ),
+        (
+            "Cut recall",
+            "Pairs of touching nuclei that are told apart, as a share of all pairs.",
+            &splitting.cut_recall,
+        ),
+        (
+            "Cut precision",
+            "Pairs told apart, as a share of these and the false cuts.",
+            &splitting.cut_precision,
+        ),
+        (
+            "Cut F1",
+            "Harmonic mean of recall and precision of cuts.",
+            &splitting.cut_f1,
+        ),
+        (
+            "Cut line off by, px",
+            "Mean distance between the true and the predicted line between two nuclei, in pixels.",
+            &splitting.cut_line_distance_px,
+        ),
+        (
+            "Cut line off by, um",
+            "The same in micrometres.",
+            &splitting.cut_line_distance_um,
+        ),
+    ];
+    let row = |&(words, explanation, score): &(&str, &str, &Pooled)| {
+        let reason = score.reason.clone().unwrap_or_default();
+        vec![
+            Cell {
+                text: words.to_owned(),
+                note: explanation.to_owned(),
+            },
+            Cell {
+                text: number(score.pooled),
+                note: if score.pooled.is_none() {
+                    reason.clone()
+                } else {
+                    String::new()
+                },
+            },
+            Cell {
+                text: interval(score.ci95),
+                note: if score.ci95.is_none() {
+                    reason
+                } else {
+                    String::new()
+                },
+            },
+        ]
+    };
+    Table {
+        title: "Cuts between touching nuclei".to_owned(),
+        caption: format!(
+            "{} pairs of touching nuclei: {} told apart, {} missed, {} lost; {} false cuts.",
+            grouped(splitting.pairs.n),
+            grouped(splitting.pairs.found),
+            grouped(splitting.pairs.missed),
+            grouped(splitting.pairs.lost),
+            grouped(splitting.false_cut_number)
+        ),
+        columns: vec![
+            Column::text("score"),
+            Column::number("pooled", POOLED),
+            Column::number("95 %", INTERVAL),
+        ],
+        rows: scores.iter().map(row).collect(),
+        folded: true,
+    }
+}
+
+fn kind_table(scores: &Scores) -> Table {
+    let row = |(name, kind): (&str, &KindSummary)| {
+        let [recall, recall_interval, _] = statistic_cells(&kind.recall_50);
+        let [fit, ..] = statistic_cells(&kind.matched_iou);
+        let pooled = |score: &Pooled| Cell {
+            text: number(score.pooled),
+            note: match score.pooled {
+                None => score.reason.clone().unwrap_or_default(),
+                Some(_) => String::new(),
+            },
+        };
+        vec![
+            Cell::from(name),
+            Cell::from(grouped(kind.n)),
+            recall,
+            recall_interval,
+            fit,
+            pooled(&kind.singles_resolved),
+            pooled(&kind.clusters_resolved),
+            pooled(&kind.cut_recall),
+            pooled(&kind.false_cuts),
+        ]
+    };
+    Table {
+        title: "Nuclei by kind".to_owned(),
+        caption: "Predictions have no kind, so there is no precision by kind.".to_owned(),
+        columns: vec![
+            Column::text("kind"),
+            Column::number("number", "How many the truth holds."),
+            Column::number("recall", "Share of them that is found (IoU 0.5 or more)."),
+            Column::number("95 %", INTERVAL),
+            Column::number("fit", "Mean IoU of those found."),
+            Column::number(
+                "singles resolved",
+                "Share of those without neighbours that is found and not cut.",
+            ),
+            Column::number(
+                "clusters resolved",
+                "Share of the clusters with one of them that is told apart exactly.",
+            ),
+            Column::number(
+                "cut recall",
+                "Pairs of touching nuclei with one of them that are told apart, as a share.",
+            ),
+            Column::number("false cuts", "Cuts through one of them, per nucleus."),
+        ],
+        rows: scores.kinds.iter().map(row).collect(),
+        folded: false,
+    }
+}
+
+fn outline_table(scores: &Scores) -> Table {
+    let row = |(name, outline): (&str, &BoundarySummary)| {
+        let name = if name == "objects" {
+            "all nuclei"
+        } else {
+            name
+        };
+        let mut row = vec![Cell::from(name)];
+        for within in &outline.tolerance {
+            let [pooled, interval, _] = statistic_cells(&within.f1);
+            row.extend([pooled, interval]);
+        }
+        row
+    };
+    let mut columns = vec![Column::text("outline")];
+    for px in 0..stainfree_scores::TOLERANCES {
+        let explanation = format!(
+            "F1 of outline pixels, where a pixel counts as right if the other outline passes within {px} px."
+        );
+        columns.push(Column::number(format!("{px} px"), explanation));
+        columns.push(Column::number(format!("95 % at {px} px"), INTERVAL));
+    }
+    Table {
+        title: "Outlines within a tolerance".to_owned(),
+        caption: "Contours of classes and nuclei; classes that are lines themselves (boundary, split) by their pixels.".to_owned(),
+        columns,
+        rows: scores.boundaries.iter().map(row).collect(),
+        folded: false,
+    }
+}
+
+/// Thickness of lines and distances of matched nuclei, where there are any.
+fn outline_measures(scores: &Scores) -> Option<Table> {
+    let mut rows = Vec::new();
+    let mut add = |words: String, explanation: &str, statistic: &Statistic| {
+        let mut row = vec![Cell {
+            text: words,
+            note: explanation.to_owned(),
+        }];
+        row.extend(statistic_cells(statistic));
+        rows.push(row);
+    };
+    for (name, outline) in scores.boundaries.iter() {
+        if let Some(thickness) = &outline.thickness {
+            let explanation = "Area over length of the line's skeleton.";
+            add(
+                format!("Thickness of {name}, true, px"),
+                explanation,
+                &thickness.truth_px,
+            );
+            add(
+                format!("Thickness of {name}, predicted, px"),
+                explanation,
+                &thickness.prediction_px,
+            );
+        }
+        if let Some(pairs) = &outline.pairs {
+            add(
+                "Boundary IoU, 2 px".to_owned(),
+                "IoU of the outermost 2 px of matched nuclei (Cheng et al. 2021).",
+                &pairs.boundary_iou_2px,
+            );
+            add(
+                "Outline off by, px".to_owned(),
+                "Average symmetric surface distance of matched nuclei.",
+                &pairs.assd_px,
+            );
+            add(
+                "Outline off by, um".to_owned(),
+                "The same in micrometres.",
+                &pairs.assd_um,
+            );
+            add(
+                "HD95, px".to_owned(),
+                "95 % of the outline of a matched nucleus is nearer than this.",
+                &pairs.hd95_px,
+            );
+        }
+    }
+    (!rows.is_empty()).then(|| Table {
+        title: "Lines and outlines measured".to_owned(),
+        caption: String::new(),
+        columns: vec![
+            Column::text("measure"),
+            Column::number("pooled", POOLED),
+            Column::number("95 %", INTERVAL),
+            Column::number("mean of fields", MEAN),
+        ],
+        rows,
+        folded: true,
+    })
+}
+
 fn field_table(scores: &Scores) -> Table {
     let mut columns = vec![Column::text("field"), Column::text("group")];
     let names: Vec<&str> = scores
@@ -423,12 +716,9 @@ fn statistic_cells(s: &Statistic) -> [Cell; 3] {
             reason.clone()
         },
     };
-    let interval = s.ci95.map_or("n/a".to_owned(), |[low, high]| {
-        format!("{low:.3} to {high:.3}")
-    });
     [
         cell(number(s.pooled), s.pooled.is_some()),
-        cell(interval, s.ci95.is_some()),
+        cell(interval(s.ci95), s.ci95.is_some()),
         cell(number(s.mean_over_images), s.mean_over_images.is_some()),
     ]
 }
@@ -439,6 +729,12 @@ fn interval_words(s: &Statistic) -> String {
         (None, Some(reason)) => reason.clone(),
         (None, None) => String::new(),
     }
+}
+
+fn interval(ci95: Option<[f64; 2]>) -> String {
+    ci95.map_or("n/a".to_owned(), |[low, high]| {
+        format!("{low:.3} to {high:.3}")
+    })
 }
 
 fn number(value: Option<f64>) -> String {
@@ -492,21 +788,33 @@ fn lower(text: &str) -> String {
 mod tests {
     use super::*;
     use stainfree_image::Image;
-    use stainfree_scores::{BootstrapOptions, FieldScores, match_labels, pixel_counts, summarise};
+    use stainfree_scores::{
+        BootstrapOptions, FieldScores, Matching, class_lines, pixel_counts, summarise,
+    };
 
     /// Fields whose prediction misses more and more of the truth's columns.
     fn scores(misses: &[usize]) -> Scores {
         let field = |(i, &missed): (usize, &usize)| {
             let truth = Image::from_fn(8, 12, |_, x| u8::from(x < 8));
             let prediction = Image::from_fn(8, 12, |_, x| u8::from(x < 8 && x >= missed));
+            let (labels, found) = (truth.map(|&c| c.into()), prediction.map(|&c| c.into()));
+            let matching = Matching::new(&labels, &found, None).unwrap();
+            let outlines = [
+                ("nucleus", class_lines(&truth, &prediction, 1).unwrap()),
+                ("objects", matching.contours(None)),
+            ];
             FieldScores {
                 name: format!("f{i}"),
                 group: Some(format!("W{}", i / 2)),
                 pixels: Some(pixel_counts(&truth, &prediction, 2).unwrap()),
-                objects: Some(
-                    match_labels(&truth.map(|&c| c.into()), &prediction.map(|&c| c.into()))
-                        .unwrap(),
+                objects: Some(matching.objects()),
+                splitting: Some(matching.splitting(None)),
+                boundaries: ByName(
+                    outlines
+                        .map(|(name, counts)| (name.to_owned(), counts))
+                        .to_vec(),
                 ),
+                kinds: matching.by_kind(&[(1, "mitotic".to_owned())].into()),
                 ..Default::default()
             }
         };
@@ -526,7 +834,7 @@ mod tests {
     fn every_column_has_a_cell_and_every_number_a_meaning() {
         let mut data = ReportData::default();
         data.add_scores(&scores(&[1, 2, 0]));
-        assert_eq!(data.tables.len(), 4);
+        assert_eq!(data.tables.len(), 9);
         for table in &data.tables {
             assert!(
                 table

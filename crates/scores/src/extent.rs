@@ -64,7 +64,7 @@ pub(crate) fn extents(image: &Image<u32>, labels: &[u32]) -> Vec<Extent> {
 }
 
 /// Finds the place of a label in a sorted list: by table where labels are small, by search otherwise.
-struct Index<'a> {
+pub(crate) struct Index<'a> {
     labels: &'a [u32],
     table: Vec<u32>,
 }
@@ -73,7 +73,7 @@ impl<'a> Index<'a> {
     /// Labels are mostly numbered through; a table of a few entries a label costs less than searches.
     const ENTRIES_PER_LABEL: usize = 16;
 
-    fn new(labels: &'a [u32]) -> Self {
+    pub(crate) fn new(labels: &'a [u32]) -> Self {
         let largest = labels.last().map_or(0, |&label| label as usize);
         let mut table = Vec::new();
         if largest <= Self::ENTRIES_PER_LABEL * labels.len() {
@@ -85,7 +85,7 @@ impl<'a> Index<'a> {
         Self { labels, table }
     }
 
-    fn find(&self, label: u32) -> Option<usize> {
+    pub(crate) fn find(&self, label: u32) -> Option<usize> {
         if self.table.is_empty() {
             return self.labels.binary_search(&label).ok();
         }

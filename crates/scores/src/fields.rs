@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ObjectCounts, PaperScores, PixelCounts, ScoreError, SplittingCounts};
+use crate::{
+    BoundaryCounts, ByName, KindCounts, ObjectCounts, PaperScores, PixelCounts, ScoreError,
+    SplittingCounts,
+};
 
 /// All that was counted on one field. What was not scored is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -22,6 +25,12 @@ pub struct FieldScores {
     /// Splitting counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub splitting: Option<SplittingCounts>,
+    /// Outlines, by the class they belong to; `objects` for those of all nuclei.
+    #[serde(default, skip_serializing_if = "ByName::is_empty")]
+    pub boundaries: ByName<BoundaryCounts>,
+    /// Nuclei by kind, where the truth knows kinds.
+    #[serde(default, skip_serializing_if = "ByName::is_empty")]
+    pub kinds: ByName<KindCounts>,
 }
 
 /// How intervals are computed.
@@ -159,6 +168,8 @@ pub(crate) struct Totals {
     pub(crate) paper: PaperScores,
     pub(crate) objects: ObjectCounts,
     pub(crate) splitting: SplittingCounts,
+    pub(crate) boundaries: ByName<BoundaryCounts>,
+    pub(crate) kinds: ByName<KindCounts>,
 }
 
 impl Totals {
@@ -175,6 +186,9 @@ impl Totals {
         if let Some(splitting) = &field.splitting {
             self.splitting.add(splitting);
         }
+        self.boundaries
+            .merge(&field.boundaries, BoundaryCounts::add);
+        self.kinds.merge(&field.kinds, KindCounts::add);
         Ok(())
     }
 
@@ -194,5 +208,8 @@ impl Totals {
         self.pixels.ignored += other.pixels.ignored;
         self.objects.add(&other.objects);
         self.splitting.add(&other.splitting);
+        self.boundaries
+            .merge(&other.boundaries, BoundaryCounts::add);
+        self.kinds.merge(&other.kinds, KindCounts::add);
     }
 }

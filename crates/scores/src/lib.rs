@@ -6,29 +6,44 @@
 //! reason in results; they never count as 0 or 1.
 #![forbid(unsafe_code)]
 
+mod agreement;
 mod assignment;
 mod bootstrap;
+mod boundaries;
+mod calibration;
 mod clusters;
 mod compare;
 mod cut_line;
 #[cfg(test)]
 mod drawing;
+mod edits;
 mod error;
 mod extent;
 mod fields;
+mod kinds;
 mod matching;
+mod near;
 mod overlap;
 mod paper;
 mod pixels;
+mod places;
 mod plan;
 mod repeats;
 mod result;
+mod skeleton;
 mod splitting;
 mod summary;
 
+pub use agreement::{
+    BlandAltman, Estimate, bland_altman, bland_altman_percent, concordance, pearson,
+};
+pub use boundaries::{BoundaryCounts, Outline, PairSums, TOLERANCES, class_contours, class_lines};
+pub use calibration::{Bin, CALIBRATION_BINS, CalibrationCounts, calibration};
 pub use compare::{Difference, compare};
+pub use edits::{Change, Edit, edits};
 pub use error::ScoreError;
 pub use fields::{BootstrapOptions, Convention, FieldScores, UnitRule};
+pub use kinds::KindCounts;
 pub use matching::{
     Jaccard, MatchCounts, Matching, ObjectCounts, Pair, THRESHOLDS, match_labels,
     match_labels_ignoring, matched_pairs, threshold,
@@ -39,9 +54,9 @@ pub use pixels::{
 };
 pub use repeats::{Repeated, Terms, over_repeats};
 pub use result::{
-    ByName, FieldObjects, FieldPixelwise, FieldRow, IntervalNote, ObjectSummary, PairNumbers,
-    PaperPair, PaperSummary, Pixelwise, Pooled, ResolvedRow, Scores, SplittingSummary, Statistic,
-    ThresholdRow,
+    BoundarySummary, ByName, FieldObjects, FieldPixelwise, FieldRow, IntervalNote, KindSummary,
+    ObjectSummary, PairNumbers, PairSummary, PaperPair, PaperSummary, Pixelwise, Pooled,
+    ResolvedRow, Scores, SplittingSummary, Statistic, Thickness, ThresholdRow, ToleranceRow,
 };
 pub use splitting::{Resolved, SplittingCounts};
 pub use summary::summarise;

@@ -239,6 +239,7 @@ pub fn matched_pairs(
 pub struct Matching<'a> {
     pub(crate) truth: &'a Image<u32>,
     pub(crate) prediction: &'a Image<u32>,
+    pub(crate) ignore: Option<&'a Image<bool>>,
     pub(crate) table: Table,
 }
 
@@ -252,11 +253,12 @@ impl<'a> Matching<'a> {
     pub fn new(
         truth: &'a Image<u32>,
         prediction: &'a Image<u32>,
-        ignore: Option<&Image<bool>>,
+        ignore: Option<&'a Image<bool>>,
     ) -> Result<Self, ScoreError> {
         Ok(Self {
             truth,
             prediction,
+            ignore,
             table: Table::new(truth, prediction, ignore)?,
         })
     }

@@ -3,11 +3,15 @@
 //! Pooled values, means over images, intervals and differences all walk the same list. A family of
 //! scores adds its numbers here from the registry in its own file.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
+use crate::boundaries::BOUNDARY_SCORES;
 use crate::fields::{BootstrapOptions, Convention, FieldScores, Totals};
+use crate::kinds::KIND_SCORES;
 use crate::matching::OBJECT_SCORES;
 use crate::pixels::{Background, mean};
+use crate::result::ByName;
 use crate::splitting::SPLITTING_SCORES;
 
 /// A named score of summed counts of one kind: name, value (NaN where undefined), why it would be.
@@ -19,6 +23,8 @@ pub(crate) enum Family {
     Pixels,
     Objects,
     Splitting,
+    Boundaries,
+    Kinds,
 }
 
 /// One number.
@@ -66,7 +72,47 @@ impl Plan {
                 &t.splitting
             });
         }
+        let outlines: BTreeSet<&str> = fields
+            .iter()
+            .flat_map(|field| field.boundaries.iter().map(|(name, _)| name))
+            .collect();
+        for name in outlines {
+            plan.add_named(
+                Family::Boundaries,
+                "boundaries",
+                name,
+                &BOUNDARY_SCORES,
+                |t| &t.boundaries,
+            );
+        }
+        let kinds: BTreeSet<&str> = fields
+            .iter()
+            .flat_map(|field| field.kinds.iter().map(|(name, _)| name))
+            .collect();
+        for name in kinds {
+            plan.add_named(Family::Kinds, "kinds", name, &KIND_SCORES, |t| &t.kinds);
+        }
         plan
+    }
+
+    /// The scores of a family that has counts of several names.
+    fn add_named<Counts: 'static>(
+        &mut self,
+        family: Family,
+        prefix: &str,
+        name: &str,
+        scores: &'static [Named<Counts>],
+        of: fn(&Totals) -> &ByName<Counts>,
+    ) {
+        for &(score_name, score, undefined) in scores {
+            let key = name.to_owned();
+            self.scores.push(Score {
+                family,
+                name: format!("{prefix} {name} {score_name}"),
+                undefined: undefined.to_owned(),
+                value: Box::new(move |total| of(total).get(&key).map_or(f64::NAN, score)),
+            });
+        }
     }
 
     fn add<Counts: 'static>(
@@ -135,6 +181,8 @@ impl Plan {
             Family::Pixels => has_pixels(field, self.convention),
             Family::Objects => field.objects.is_some(),
             Family::Splitting => field.splitting.is_some(),
+            Family::Boundaries => !field.boundaries.is_empty(),
+            Family::Kinds => !field.kinds.is_empty(),
         }
     }
 

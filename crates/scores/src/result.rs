@@ -10,7 +10,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{Convention, SplittingCounts};
+use crate::{Convention, Outline, SplittingCounts};
 
 /// Values by name, in a stated order; a JSON object.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +23,24 @@ impl<T> ByName<T> {
             .iter()
             .find(|(key, _)| key == name)
             .map(|(_, value)| value)
+    }
+
+    /// Adds the values of another set to those of the same name.
+    pub(crate) fn merge(&mut self, other: &Self, add: fn(&mut T, &T))
+    where
+        T: Clone,
+    {
+        for (name, value) in &other.0 {
+            match self.0.iter_mut().find(|(known, _)| known == name) {
+                Some((_, sum)) => add(sum, value),
+                None => self.0.push((name.clone(), value.clone())),
+            }
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Names and values in order.
@@ -222,6 +240,97 @@ pub struct SplittingSummary {
     pub cut_line_distance_um: Pooled,
 }
 
+/// How well one kind of outline lies, over a set of fields.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BoundarySummary {
+    /// Whether contours were compared, or all pixels of a class that is a line itself.
+    pub outline: Outline,
+    /// True outline pixels.
+    pub truth_px: u64,
+    /// Predicted outline pixels.
+    pub prediction_px: u64,
+    /// Scores with a tolerance of 0, 1, 2 and 3 px.
+    pub tolerance: Vec<ToleranceRow>,
+    /// Area over skeleton length of true and predicted lines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thickness: Option<Thickness>,
+    /// Distances and bands of matched nuclei.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pairs: Option<PairSummary>,
+}
+
+/// Scores of outlines within a tolerance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ToleranceRow {
+    /// Largest Euclidean distance that counts as agreement, in px.
+    pub px: usize,
+    /// Share of predicted pixels with a true one in reach.
+    pub precision: Statistic,
+    /// Share of true pixels with a predicted one in reach.
+    pub recall: Statistic,
+    /// Harmonic mean of the two.
+    pub f1: Statistic,
+    /// Normalised surface dice: both together.
+    pub nsd: Statistic,
+}
+
+/// Area over skeleton length, in px.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Thickness {
+    /// Of the true lines.
+    pub truth_px: Statistic,
+    /// Of the predicted lines.
+    pub prediction_px: Statistic,
+}
+
+/// Outlines of matched nuclei (IoU >= 0.5), averaged over pairs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PairSummary {
+    /// Matched pairs.
+    pub n: u64,
+    /// Pairs with a contour on both sides, over which distances are averaged.
+    pub measured: u64,
+    /// Boundary IoU with a band of 1 px.
+    pub boundary_iou_1px: Statistic,
+    /// Boundary IoU with a band of 2 px.
+    pub boundary_iou_2px: Statistic,
+    /// Boundary IoU with a band of 3 px.
+    pub boundary_iou_3px: Statistic,
+    /// Average symmetric surface distance in px.
+    pub assd_px: Statistic,
+    /// The larger 95th percentile of both directed surface distances, in px.
+    pub hd95_px: Statistic,
+    /// `assd_px` in um, over the fields whose pixel size is known.
+    pub assd_um: Statistic,
+    /// `hd95_px` in um, over the fields whose pixel size is known.
+    pub hd95_um: Statistic,
+}
+
+/// Scores of the true nuclei of one kind. Predictions have no kind, so there is no precision.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KindSummary {
+    /// Truth nuclei of the kind.
+    pub n: u64,
+    /// Share matched at IoU >= 0.5.
+    pub recall_50: Statistic,
+    /// Share matched at IoU >= 0.7.
+    pub recall_70: Statistic,
+    /// Mean IoU of those matched at 0.5.
+    pub matched_iou: Statistic,
+    /// Share of singles resolved.
+    pub singles_resolved: Pooled,
+    /// Share of clusters with a nucleus of the kind resolved.
+    pub clusters_resolved: Pooled,
+    /// Joined pairs with a nucleus of the kind.
+    pub pairs: PairNumbers,
+    /// Found per joined pair.
+    pub cut_recall: Pooled,
+    /// Missed per joined pair.
+    pub missed_cuts: Pooled,
+    /// False cuts per nucleus.
+    pub false_cuts: Pooled,
+}
+
 /// Scores by the paper's convention, shown beside argmax scores.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PaperSummary {
@@ -335,6 +444,12 @@ pub struct Scores {
     /// Splitting scores.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub splitting: Option<SplittingSummary>,
+    /// Outlines by class; `objects` for those of all nuclei.
+    #[serde(default, skip_serializing_if = "ByName::is_empty")]
+    pub boundaries: ByName<BoundarySummary>,
+    /// Nuclei by kind, such as `mitotic` and `interphase`.
+    #[serde(default, skip_serializing_if = "ByName::is_empty")]
+    pub kinds: ByName<KindSummary>,
     /// The paper's convention beside argmax, where probabilities were at hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paper: Option<PaperSummary>,

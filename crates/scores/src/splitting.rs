@@ -15,10 +15,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clusters::{components, joined_pairs};
-use crate::cut_line::{Cutter, distance};
+use crate::cut_line::Cutter;
 use crate::extent::extents;
 use crate::matching::Matching;
 use crate::pixels::ratio;
+use crate::places::Nearest;
 use crate::plan::Named;
 
 /// IoU, in twentieths, at which clusters are resolved: 0.5 and 0.7.
@@ -52,13 +53,13 @@ impl Resolved {
         ratio(self.at_70 as f64, self.n as f64)
     }
 
-    fn count(&mut self, resolved: [bool; 2]) {
+    pub(crate) fn count(&mut self, resolved: [bool; 2]) {
         self.n += 1;
         self.at_50 += u64::from(resolved[0]);
         self.at_70 += u64::from(resolved[1]);
     }
 
-    fn plus(mut self, other: &Resolved) -> Resolved {
+    pub(crate) fn plus(mut self, other: &Resolved) -> Resolved {
         self.n += other.n;
         self.at_50 += other.at_50;
         self.at_70 += other.at_70;
@@ -230,20 +231,27 @@ const NO_LINE: &str = "no joined pair with a cut line was found";
 impl Matching<'_> {
     /// The splitting counts. `pixel_um` is the side of a pixel in um, where it is known.
     pub fn splitting(&self, pixel_um: Option<f64>) -> SplittingCounts {
-        let table = &self.table;
-        let pairs = self.joined();
-        let nodes = table.overlap.truth.len();
-        let (component, count) = components(nodes, &pairs);
+        let fates = Fates::new(self);
         let mut counts = SplittingCounts {
-            nuclei: table.truth_kept,
-            pairs: pairs.len() as u64,
+            nuclei: self.table.truth_kept,
+            false_cuts: fates.false_cuts.iter().sum(),
+            pairs: fates.pairs.len() as u64,
             ..Default::default()
         };
-        let partners = RESOLVED_AT.map(|at| Partners::new(self, at));
-        self.count_resolved(&component, count, &partners, &mut counts);
-        counts.false_cuts = self.false_cuts();
-        let found = self.count_pairs(&pairs, &partners[0], &mut counts);
-        self.compare_lines(&found, pixel_um, &mut counts);
+        for group in &fates.groups {
+            match group.size {
+                0 => {}
+                1 => counts.singles.count(group.resolved),
+                size => counts.clusters[size.min(LARGE) - 2].count(group.resolved),
+            }
+        }
+        for &(_, fate) in &fates.pairs {
+            counts.found += u64::from(matches!(fate, PairFate::Found(..)));
+            counts.missed += u64::from(matches!(fate, PairFate::Missed));
+        }
+        if counts.found > 0 {
+            self.compare_lines(&fates, pixel_um, &mut counts);
+        }
         counts
     }
 
@@ -259,39 +267,6 @@ impl Matching<'_> {
             .into_iter()
             .filter_map(|[a, b]| Some((counted(a)?, counted(b)?)))
             .collect()
-    }
-
-    fn count_resolved(
-        &self,
-        component: &[usize],
-        count: usize,
-        partners: &[Partners; 2],
-        counts: &mut SplittingCounts,
-    ) {
-        let mut size = vec![0usize; count];
-        let mut resolved = vec![[true; 2]; count];
-        for (node, &c) in component.iter().enumerate() {
-            // A dropped object has no neighbours, so it is alone in its component: leave that at 0.
-            if !self.table.truth_counts[node] {
-                continue;
-            }
-            size[c] += 1;
-            for (ok, partners) in resolved[c].iter_mut().zip(partners) {
-                *ok &= partners.of_truth[node].is_some();
-            }
-        }
-        for (prediction, c) in self.mainly_in(component) {
-            for (ok, partners) in resolved[c].iter_mut().zip(partners) {
-                *ok &= partners.is_taken[prediction];
-            }
-        }
-        for (size, resolved) in size.into_iter().zip(resolved) {
-            match size {
-                0 => {}
-                1 => counts.singles.count(resolved),
-                _ => counts.clusters[size.min(LARGE) - 2].count(resolved),
-            }
-        }
     }
 
     /// Every prediction of which more than half lies in one component, with that component.
@@ -316,31 +291,25 @@ impl Matching<'_> {
             .collect()
     }
 
-    fn false_cuts(&self) -> u64 {
-        let Self { table, .. } = self;
-        let (truth, prediction) = (&table.overlap.truth, &table.overlap.prediction);
-        // Candidates are sorted by truth object.
-        table
-            .candidates
-            .chunk_by(|a, b| a.truth == b.truth)
-            .map(|parts| {
-                let counted = parts.iter().filter(|s| {
-                    table.required[s.prediction]
-                        && 2 * s.pixels > prediction.area[s.prediction]
-                        && PART * s.pixels >= truth.area[s.truth]
-                });
-                (counted.count() as u64).saturating_sub(1)
-            })
-            .sum()
+    /// False cuts in each truth object.
+    fn false_cuts(&self) -> Vec<u64> {
+        let (truth, prediction) = (&self.table.overlap.truth, &self.table.overlap.prediction);
+        let mut parts = vec![0u64; truth.len()];
+        for s in &self.table.candidates {
+            let counts = self.table.required[s.prediction]
+                && 2 * s.pixels > prediction.area[s.prediction]
+                && PART * s.pixels >= truth.area[s.truth];
+            parts[s.truth] += u64::from(counts);
+        }
+        parts.into_iter().map(|k| k.saturating_sub(1)).collect()
     }
 
-    /// Counts found and missed pairs; returns the found ones with their partners.
-    fn count_pairs(
+    /// What became of each joined pair.
+    fn pair_fates(
         &self,
-        pairs: &[(usize, usize)],
+        pairs: Vec<(usize, usize)>,
         partners: &Partners,
-        counts: &mut SplittingCounts,
-    ) -> Vec<Found> {
+    ) -> Vec<((usize, usize), PairFate)> {
         let truth = &self.table.overlap.truth;
         let mut covering: Vec<Option<usize>> = vec![None; truth.len()];
         for s in &self.table.candidates {
@@ -348,25 +317,18 @@ impl Matching<'_> {
                 covering[s.truth] = Some(s.prediction);
             }
         }
-        let mut found = Vec::new();
-        for &(a, b) in pairs {
-            if let (Some(p), Some(q)) = (partners.of_truth[a], partners.of_truth[b]) {
-                found.push(Found {
-                    truth: (a, b),
-                    prediction: (p, q),
-                });
-            } else if covering[a].is_some() && covering[a] == covering[b] {
-                counts.missed += 1;
-            }
-        }
-        counts.found = found.len() as u64;
-        found
+        let fate = |(a, b): (usize, usize)| {
+            let fate = match (partners.of_truth[a], partners.of_truth[b]) {
+                (Some(p), Some(q)) => PairFate::Found(p, q),
+                _ if covering[a].is_some() && covering[a] == covering[b] => PairFate::Missed,
+                _ => PairFate::Lost,
+            };
+            ((a, b), fate)
+        };
+        pairs.into_iter().map(fate).collect()
     }
 
-    fn compare_lines(&self, found: &[Found], pixel_um: Option<f64>, counts: &mut SplittingCounts) {
-        if found.is_empty() {
-            return;
-        }
+    fn compare_lines(&self, fates: &Fates, pixel_um: Option<f64>, counts: &mut SplittingCounts) {
         let overlap = &self.table.overlap;
         let (truths, predictions) = (&overlap.truth.labels, &overlap.prediction.labels);
         let (mut cut_truth, mut cut_prediction) =
@@ -375,11 +337,10 @@ impl Matching<'_> {
             extents(self.truth, truths),
             extents(self.prediction, predictions),
         );
-        for &Found {
-            truth: (a, b),
-            prediction: (p, q),
-        } in found
-        {
+        for &((a, b), fate) in &fates.pairs {
+            let PairFate::Found(p, q) = fate else {
+                continue;
+            };
             let right = cut_truth.line(truths[a], &in_truth[a], truths[b], &in_truth[b]);
             let made = cut_prediction.line(
                 predictions[p],
@@ -391,7 +352,7 @@ impl Matching<'_> {
                 counts.without_line += 1;
                 continue;
             }
-            let px = distance(&right, &made);
+            let px = (Nearest::of(&right, &made).mean() + Nearest::of(&made, &right).mean()) / 2.0;
             counts.lines += 1;
             counts.line_px += px;
             if let Some(pixel_um) = pixel_um {
@@ -402,10 +363,71 @@ impl Matching<'_> {
     }
 }
 
-/// A joined pair of truth objects and their partners, as indices.
-struct Found {
-    truth: (usize, usize),
-    prediction: (usize, usize),
+/// What became of a joined pair.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum PairFate {
+    /// Both are matched, to these predictions.
+    Found(usize, usize),
+    /// One prediction covers more than half of each.
+    Missed,
+    /// Neither.
+    Lost,
+}
+
+/// A cluster, or a single.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Group {
+    /// Truth objects that count; 0 for a dropped one, which has no neighbours.
+    pub(crate) size: usize,
+    /// Exactly resolved at the IoU of [`RESOLVED_AT`].
+    pub(crate) resolved: [bool; 2],
+}
+
+/// What became of every truth object, group and joined pair of a field.
+pub(crate) struct Fates {
+    /// Joined pairs as indices of truth objects.
+    pub(crate) pairs: Vec<((usize, usize), PairFate)>,
+    /// Clusters and singles.
+    pub(crate) groups: Vec<Group>,
+    /// The group of each truth object.
+    pub(crate) group_of: Vec<usize>,
+    /// False cuts in each truth object.
+    pub(crate) false_cuts: Vec<u64>,
+}
+
+impl Fates {
+    pub(crate) fn new(matching: &Matching<'_>) -> Self {
+        let pairs = matching.joined();
+        let (group_of, count) = components(matching.table.overlap.truth.len(), &pairs);
+        let partners = RESOLVED_AT.map(|at| Partners::new(matching, at));
+        let mut groups = vec![
+            Group {
+                size: 0,
+                resolved: [true; 2]
+            };
+            count
+        ];
+        for (node, &group) in group_of.iter().enumerate() {
+            if !matching.table.truth_counts[node] {
+                continue;
+            }
+            groups[group].size += 1;
+            for (ok, partners) in groups[group].resolved.iter_mut().zip(&partners) {
+                *ok &= partners.of_truth[node].is_some();
+            }
+        }
+        for (prediction, group) in matching.mainly_in(&group_of) {
+            for (ok, partners) in groups[group].resolved.iter_mut().zip(&partners) {
+                *ok &= partners.is_taken[prediction];
+            }
+        }
+        Self {
+            pairs: matching.pair_fates(pairs, &partners[0]),
+            groups,
+            group_of,
+            false_cuts: matching.false_cuts(),
+        }
+    }
 }
 
 /// Who is matched at one threshold.

@@ -1,14 +1,16 @@
 //! From the counts of single fields to pooled scores, means over images and intervals.
 
 use crate::bootstrap::intervals;
+use crate::boundaries::{BOUNDARY_SCORES, BoundaryCounts, Outline, TOLERANCES};
 use crate::fields::{BootstrapOptions, Convention, FieldScores, Totals, Units};
+use crate::kinds::{KIND_SCORES, KindCounts};
 use crate::matching::{OBJECT_SCORES, ObjectCounts, threshold};
 use crate::pixels::mean;
 use crate::plan::{Family, Named, Plan, has_pixels};
 use crate::result::{
-    ByName, FieldObjects, FieldPixelwise, FieldRow, IntervalNote, ObjectSummary, PairNumbers,
-    PaperPair, PaperSummary, Pixelwise, Pooled, ResolvedRow, Scores, SplittingSummary, Statistic,
-    ThresholdRow,
+    BoundarySummary, ByName, FieldObjects, FieldPixelwise, FieldRow, IntervalNote, KindSummary,
+    ObjectSummary, PairNumbers, PairSummary, PaperPair, PaperSummary, Pixelwise, Pooled,
+    ResolvedRow, Scores, SplittingSummary, Statistic, Thickness, ThresholdRow, ToleranceRow,
 };
 use crate::splitting::{Resolved, SPLITTING_SCORES, SplittingCounts};
 use crate::{MatchCounts, ScoreError};
@@ -78,6 +80,13 @@ pub fn summarise(
         accuracy: None,
         objects: object_summary(fields, &total.objects, of(Family::Objects)),
         splitting: splitting_summary(&total.splitting, of(Family::Splitting)),
+        boundaries: named_summaries(
+            &total.boundaries,
+            &BOUNDARY_SCORES,
+            of(Family::Boundaries),
+            boundary_summary,
+        ),
+        kinds: named_summaries(&total.kinds, &KIND_SCORES, of(Family::Kinds), kind_summary),
         paper: None,
         convention: options.convention,
         unit: units.name.clone(),
@@ -241,15 +250,8 @@ fn splitting_summary(
     if statistics.is_empty() {
         return None;
     }
-    let detail = by_name(&SPLITTING_SCORES, statistics);
-    let pooled = |name: &str| {
-        let statistic = detail.get(name).cloned().unwrap_or_default();
-        Pooled {
-            pooled: statistic.pooled,
-            ci95: statistic.ci95,
-            reason: statistic.reason,
-        }
-    };
+    let detail = Detail(by_name(&SPLITTING_SCORES, statistics));
+    let pooled = |name: &str| detail.pooled(name);
     let resolved = |name: &str, counts: Resolved| {
         let (at_50, at_70) = (pooled(&format!("{name}_50")), pooled(&format!("{name}_70")));
         ResolvedRow {
@@ -300,6 +302,94 @@ fn splitting_summary(
         cut_line_distance_px: pooled("cut_line_distance_px"),
         cut_line_distance_um: pooled("cut_line_distance_um"),
     })
+}
+
+/// One summary a name; the plan has their numbers in the order of the names.
+fn named_summaries<Counts, Summary>(
+    total: &ByName<Counts>,
+    registry: &[Named<Counts>],
+    statistics: &[Statistic],
+    summary: fn(&Counts, &Detail) -> Summary,
+) -> ByName<Summary> {
+    let mut names: Vec<&str> = total.iter().map(|(name, _)| name).collect();
+    names.sort_unstable();
+    let parts = statistics.chunks_exact(registry.len());
+    let one = |(name, statistics): (&str, &[Statistic])| {
+        let detail = Detail(by_name(registry, statistics));
+        Some((name.to_owned(), summary(total.get(name)?, &detail)))
+    };
+    ByName(names.into_iter().zip(parts).filter_map(one).collect())
+}
+
+/// The statistics of one family by name.
+struct Detail(ByName<Statistic>);
+
+impl Detail {
+    fn of(&self, name: &str) -> Statistic {
+        self.0.get(name).cloned().unwrap_or_default()
+    }
+
+    /// Without the mean over images, which would rest on too few objects a field.
+    fn pooled(&self, name: &str) -> Pooled {
+        let statistic = self.of(name);
+        Pooled {
+            pooled: statistic.pooled,
+            ci95: statistic.ci95,
+            reason: statistic.reason,
+        }
+    }
+}
+
+fn boundary_summary(counts: &BoundaryCounts, detail: &Detail) -> BoundarySummary {
+    let of = |name: &str| detail.of(name);
+    let row = |px: usize| ToleranceRow {
+        px,
+        precision: of(&format!("precision_{px}px")),
+        recall: of(&format!("recall_{px}px")),
+        f1: of(&format!("f1_{px}px")),
+        nsd: of(&format!("nsd_{px}px")),
+    };
+    BoundarySummary {
+        outline: counts.outline,
+        truth_px: counts.truth,
+        prediction_px: counts.prediction,
+        tolerance: (0..TOLERANCES).map(row).collect(),
+        thickness: (counts.outline == Outline::Line).then(|| Thickness {
+            truth_px: of("thickness_truth_px"),
+            prediction_px: of("thickness_prediction_px"),
+        }),
+        pairs: (counts.pairs.n > 0).then(|| PairSummary {
+            n: counts.pairs.n,
+            measured: counts.pairs.measured,
+            boundary_iou_1px: of("boundary_iou_1px"),
+            boundary_iou_2px: of("boundary_iou_2px"),
+            boundary_iou_3px: of("boundary_iou_3px"),
+            assd_px: of("assd_px"),
+            hd95_px: of("hd95_px"),
+            assd_um: of("assd_um"),
+            hd95_um: of("hd95_um"),
+        }),
+    }
+}
+
+fn kind_summary(counts: &KindCounts, detail: &Detail) -> KindSummary {
+    KindSummary {
+        n: counts.n,
+        recall_50: detail.of("recall_50"),
+        recall_70: detail.of("recall_70"),
+        matched_iou: detail.of("matched_iou"),
+        singles_resolved: detail.pooled("singles_50"),
+        clusters_resolved: detail.pooled("clusters_50"),
+        pairs: PairNumbers {
+            n: counts.pairs,
+            found: counts.found,
+            missed: counts.missed,
+            lost: counts.pairs - counts.found - counts.missed,
+        },
+        cut_recall: detail.pooled("cut_recall"),
+        missed_cuts: detail.pooled("missed_cuts"),
+        false_cuts: detail.pooled("false_cuts"),
+    }
 }
 
 /// The statistics of a family under the names of its registry.

@@ -21,7 +21,8 @@ use crate::{memory, output, scores_table};
   stainfree evaluate study --model first --json scores.json
   stainfree evaluate --truth truth/classes --prediction result/classes --classes background,nucleus,cytoplasm
   stainfree evaluate --truth labels/ --prediction result/nuclei --objects --group '^([A-Z][0-9]+)_'
-  stainfree evaluate --truth labels/ --prediction result/nuclei --splitting
+  stainfree evaluate --truth labels/ --prediction result/nuclei --splitting --boundaries
+  stainfree evaluate --truth sim/truth/nuclei --prediction result/nuclei --kinds sim/truth/cells.csv
 
 The main score is pooled over all fields; intervals (95 %) resample groups. With a study,
 DIR/models/NAME/scores.json is written as well.")]
@@ -73,7 +74,22 @@ pub(crate) struct Evaluate {
     #[arg(long, conflicts_with = "classes")]
     splitting: bool,
 
-    /// Side of a pixel in um, for distances in um [default: as the truth's files say]
+    /// Score outlines: F1 within 0 to 3 px, thickness of lines, distances between matched nuclei
+    ///
+    /// Classes named `boundary` and `split` are lines and compared by their pixels, all others by
+    /// their contours. A study of scheme B always has these scores.
+    #[arg(long)]
+    boundaries: bool,
+
+    /// Table of the kinds of the true nuclei, such as cells.csv of `simulate`: scores each kind apart
+    ///
+    /// Columns: field; label or id, or the centroid y_px and x_px; kind (a word) or mitotic (1 or 0).
+    /// In a study nuclei are found by their centroid; without the table, a class `mitotic` of its
+    /// truth tells the kinds.
+    #[arg(long, value_name = "FILE", conflicts_with = "classes")]
+    kinds: Option<PathBuf>,
+
+    /// Side of a pixel in um, for distances in um [default: as the files say]
     #[arg(long, value_name = "UM", requires = "truth", value_parser = pixel_um)]
     pixel_um: Option<f64>,
 
@@ -123,20 +139,22 @@ impl Evaluate {
         let study = Study::open(dir)?;
         let model = self.model.clone().unwrap_or_else(|| study.only_model());
         let on = if self.on == "validation" { Part::Validation } else { Part::Test };
-        let options = ModelOptions { model, on, convention, flips: self.flips, memory: self.memory, precision: super::precision(&self.precision)? };
+        let options = ModelOptions { model, on, convention, boundaries: self.boundaries, kinds: self.kinds.clone(), flips: self.flips, memory: self.memory, precision: super::precision(&self.precision)? };
         Ok(evaluate_model(&study, &options, &context.job())?)
     }
 
     fn folders(&self, truth: &Path, prediction: &Path, convention: Convention, context: &Context) -> Result<Evaluated> {
-        let objects = self.objects || self.splitting;
+        let objects = self.objects || self.splitting || self.kinds.is_some();
         if self.classes.is_empty() && !objects {
-            return Err(UsageError("say what the folders hold: `--classes background,nucleus,..` for class masks, or `--objects` or `--splitting` for labels".to_owned()).into());
+            return Err(UsageError("say what the folders hold: `--classes background,nucleus,..` for class masks, or `--objects` for labels".to_owned()).into());
         }
         let pair = Pair { truth: truth.to_owned(), prediction: prediction.to_owned() };
         let options = FolderOptions {
             classes: (!objects).then(|| (pair.clone(), self.classes.clone())),
             objects: objects.then_some(pair),
             splitting: self.splitting,
+            boundaries: self.boundaries,
+            kinds: self.kinds.clone(),
             pixel_um: self.pixel_um,
             convention,
             group: self.group.clone(),

@@ -39,6 +39,7 @@ commands! {
     train::Train,
     predict::Predict,
     evaluate::Evaluate,
+    compare::Compare,
     report::Report,
     experiment::Experiment,
     demo::Demo,

@@ -18,7 +18,10 @@ use crate::output;
   stainfree prepare study
 
 Writes DIR/truth/classes, DIR/truth/nuclei (TIFF), DIR/truth/overlays (PNG, to look at) and
-DIR/fields.csv with a row for each field: split, shares, counts, verdicts, usable or not and why.")]
+DIR/fields.csv with a row for each field: split, shares, counts, verdicts, usable or not and why.
+
+Nuclei corrected by hand: copies of DIR/truth/nuclei/NAME.tif in DIR/truth/corrected, edited in any
+tool, take the place of the automatic ones; see `stainfree compare`.")]
 pub(crate) struct Prepare {
     /// The study
     dir: PathBuf,

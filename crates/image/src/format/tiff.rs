@@ -375,9 +375,18 @@ impl<'a> Open<'a> {
                 pixels!(I32, converted(values, i32::from), 32_767)
             }
             DecodingResult::I32(values) => pixels!(I32, values, i32::MAX),
-            DecodingResult::U64(_) | DecodingResult::I64(_) => {
-                Err(unsupported_type(path, "64-bit integer"))
-            }
+            DecodingResult::U64(values) => match narrowed::<_, u32>(&values) {
+                Some(values) => pixels!(U32, values, u32::MAX),
+                None => Err(too_wide(path)),
+            },
+            // NumPy's default integer, in which labels are often saved.
+            DecodingResult::I64(values) => match narrowed::<_, u32>(&values) {
+                Some(values) => pixels!(U32, values, u32::MAX),
+                None => match narrowed::<_, i32>(&values) {
+                    Some(values) => pixels!(I32, values, i32::MAX),
+                    None => Err(too_wide(path)),
+                },
+            },
         }
     }
 
@@ -422,6 +431,19 @@ impl<'a> Open<'a> {
 
 fn converted<A, B>(values: Vec<A>, to: impl Fn(A) -> B) -> Vec<B> {
     values.into_iter().map(to).collect()
+}
+
+/// 64-bit integers in 32 bits, if all of them fit.
+fn narrowed<Wide: Copy, Narrow: TryFrom<Wide>>(values: &[Wide]) -> Option<Vec<Narrow>> {
+    values.iter().map(|&v| Narrow::try_from(v).ok()).collect()
+}
+
+fn too_wide(path: &Path) -> ImageError {
+    ImageError::not_supported(
+        path,
+        "it holds 64-bit integers that do not fit 32 bits".to_owned(),
+        "save it with 16- or 32-bit integers",
+    )
 }
 
 fn unsupported_type(path: &Path, kind: &str) -> ImageError {
