@@ -20,6 +20,7 @@ mod nuclei;
 mod reconstruct;
 mod scheme;
 pub mod settings;
+mod shift;
 mod splitting;
 mod stain;
 pub mod threshold;
@@ -45,6 +46,9 @@ pub use scheme::{
     masks_from_labels, scheme_a, scheme_b,
 };
 pub use settings::{QualityLimits, StainSettings};
+pub use shift::{
+    LARGEST_SHIFT_PX, ShiftEstimate, ShiftEvidence, move_back, shift_evidence, uncovered,
+};
 pub use splitting::{Splitting, split};
 pub use threshold::Threshold;
 pub use verdict::{StainNumbers, Verdict, Word, noise_level};

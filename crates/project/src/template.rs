@@ -86,6 +86,19 @@ pub fn render(config: &Config, recipe: &str) -> String {
     out.comment("Scheme B: where the outline lies: \"inside\", \"outside\" or \"across\" the edge. Default \"inside\".");
     out.set("line_placement", &truth.line_placement);
 
+    out.section("truth.shift");
+    out.comment(
+        "Stains are often shifted against the brightfield, differently in every plate and well.",
+    );
+    out.comment("\"auto\": estimated from the images, corrected where the estimate is certain; \"off\"; \"fixed\": as below.");
+    out.comment("Default \"auto\". `truth/shifts.csv` has the estimates.");
+    out.set("correct", &truth.shift.correct);
+    out.comment("Certain: 95 % of the estimate's uncertainty lie within this distance, pixels. Default 0.5.");
+    out.set("max_radius_px", &truth.shift.max_radius_px);
+    out.comment("\"fixed\": how far the stain lies below and right of the brightfield, pixels. Default [0.0, 0.0].");
+    out.set("nucleus_px", &truth.shift.nucleus_px);
+    out.set("cytoplasm_px", &truth.shift.cytoplasm_px);
+
     out.section("truth.nucleus_settings");
     out.comment("How nuclei are found in their stain.");
     out.settings(&truth.nucleus_settings, &StainSettings::default());

@@ -6,13 +6,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use stainfree_image::{Field, Image, Plane};
 use stainfree_objects::{
-    Connectivity, IGNORED, NUCLEUS, Verdict, apply_ignore, label, relabel_consecutive, scheme_a,
-    scheme_b, segment_cytoplasm, segment_nuclei,
+    Connectivity, IGNORED, NUCLEUS, Verdict, apply_ignore, label, move_back, relabel_consecutive,
+    scheme_a, scheme_b, segment_cytoplasm, segment_nuclei, uncovered,
 };
 
 use crate::config::{CytoplasmFrom, MaskValues, MissingCells, NucleiFrom, Scheme, TruthConfig};
+use crate::registration::{Shifts, Stain};
 use crate::study::{Source, Study};
 use crate::{ProjectError, names};
 
@@ -60,6 +62,47 @@ pub(crate) struct FieldTruth {
     pub(crate) verdicts: Vec<(&'static str, Verdict)>,
 }
 
+/// A stain's shift against the brightfield that is to be corrected.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Move {
+    pub(crate) dy_px: f64,
+    pub(crate) dx_px: f64,
+    pub(crate) radius95_px: Option<f64>,
+}
+
+/// What is corrected in the stains of a field before they are segmented.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct StainFixes {
+    pub(crate) nucleus: Option<Move>,
+    pub(crate) cytoplasm: Option<Move>,
+}
+
+impl StainFixes {
+    pub(crate) fn of(shifts: &Shifts, field: &Field, group: &str) -> Self {
+        let of = |stain| {
+            shifts.of(field, group, stain).map(|shift| Move {
+                dy_px: shift.dy_px,
+                dx_px: shift.dx_px,
+                radius95_px: shift.radius95_px,
+            })
+        };
+        Self {
+            nucleus: of(Stain::Nucleus),
+            cytoplasm: of(Stain::Cytoplasm),
+        }
+    }
+}
+
+/// The stain moved back onto the brightfield, and the pixels of which nothing is known then.
+fn onto_brightfield(stain: Image<f32>, shift: Option<Move>) -> (Image<f32>, Option<Image<bool>>) {
+    let Some(Move { dy_px, dx_px, .. }) = shift else {
+        return (stain, None);
+    };
+    let shift = (dy_px, dx_px);
+    let unknown = uncovered(stain.height(), stain.width(), shift);
+    (move_back(&stain, shift), Some(unknown))
+}
+
 /// Why a field has no truth.
 pub(crate) enum NoTruth {
     /// It was never given one; not a fault.
@@ -85,6 +128,7 @@ pub(crate) fn make(
     study: &Study,
     source: &Source,
     files: &TruthFiles,
+    fixes: &StainFixes,
     field: &Field,
     size: (usize, usize),
 ) -> Result<FieldTruth, NoTruth> {
@@ -104,6 +148,7 @@ pub(crate) fn make(
     let (mask, nuclei, count) = match from {
         NucleiFrom::Stain(channel) => {
             let stain = read_stain(field, source.nucleus, channel, size)?;
+            let (stain, unknown) = onto_brightfield(stain, fixes.nucleus);
             let found = segment_nuclei(&stain, field.pixel_um, &truth.nucleus_settings)
                 .map_err(|e| in_field(field, e))?;
             verdicts.extend(
@@ -113,7 +158,7 @@ pub(crate) fn make(
                     .map(|verdict| ("nucleus", verdict)),
             );
             nucleus_threshold = Some(f64::from(found.threshold));
-            ignore = Some(found.ignore);
+            ignore = join(Some(found.ignore), unknown);
             (found.mask, found.labels, found.count)
         }
         NucleiFrom::Masks(folder) => {
@@ -140,6 +185,7 @@ pub(crate) fn make(
         CytoplasmFrom::Nothing => None,
         CytoplasmFrom::Stain(channel) => {
             let stain = read_stain(field, source.cytoplasm, channel, size)?;
+            let (stain, unknown) = onto_brightfield(stain, fixes.cytoplasm);
             let found = segment_cytoplasm(&stain, field.pixel_um, &truth.cytoplasm_settings)
                 .map_err(|e| in_field(field, e))?;
             verdicts.extend(
@@ -149,10 +195,7 @@ pub(crate) fn make(
                     .map(|verdict| ("cytoplasm", verdict)),
             );
             cytoplasm_threshold = Some(f64::from(found.threshold));
-            ignore = Some(match ignore {
-                Some(nuclei) => either(&nuclei, &found.ignore),
-                None => found.ignore,
-            });
+            ignore = join(ignore, join(Some(found.ignore), unknown));
             Some(found.mask)
         }
         CytoplasmFrom::Cells(folder) => match (files.cells.get(&field.name), truth.missing_cells) {
@@ -345,14 +388,17 @@ pub(crate) fn refuse_binary(
     Ok(())
 }
 
-fn either(a: &Image<bool>, b: &Image<bool>) -> Image<bool> {
-    let data = a
-        .data()
-        .iter()
-        .zip(b.data())
-        .map(|(a, b)| *a || *b)
-        .collect();
-    Image::new(a.height(), a.width(), data)
+/// Pixels of either mask.
+fn join(a: Option<Image<bool>>, b: Option<Image<bool>>) -> Option<Image<bool>> {
+    match (a, b) {
+        (Some(mut a), Some(b)) => {
+            for (a, &b) in a.data_mut().iter_mut().zip(b.data()) {
+                *a |= b;
+            }
+            Some(a)
+        }
+        (a, b) => a.or(b),
+    }
 }
 
 fn in_field(field: &Field, error: stainfree_objects::ObjectsError) -> ProjectError {

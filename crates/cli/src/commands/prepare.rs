@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use stainfree_project::registration::ShiftSummary;
 use stainfree_project::{Part, Study};
 
 use crate::Context;
@@ -18,7 +19,10 @@ use crate::output;
   stainfree prepare study
 
 Writes DIR/truth/classes, DIR/truth/nuclei (TIFF), DIR/truth/overlays (PNG, to look at) and
-DIR/fields.csv with a row for each field: split, shares, counts, verdicts, usable or not and why.")]
+DIR/fields.csv with a row for each field: split, shares, counts, verdicts, usable or not and why.
+
+Stains that are shifted against the brightfield are moved onto it where the shift is certain
+(`[truth.shift]` in stainfree.toml); DIR/truth/shifts.csv has the estimates.")]
 pub(crate) struct Prepare {
     /// The study
     dir: PathBuf,
@@ -43,6 +47,16 @@ impl Prepare {
             prepared.made,
             prepared.kept
         ))?;
+        let (ignored, pixels) = prepared.ignored_pixels();
+        if ignored > 0 {
+            output::print(&format!(
+                "{ignored} of {pixels} pixels are ignored ({:.2} %): uncertain edges, and rims that a moved stain does not reach",
+                100.0 * ignored as f64 / pixels as f64
+            ))?;
+        }
+        for shift in &prepared.shifts {
+            output::print(&shift_line(shift))?;
+        }
         for row in &left_out {
             context.console.detail(&format!("left out `{}`: {}", row.name, row.remarks));
         }
@@ -57,4 +71,19 @@ impl Prepare {
         }
         Outcome::of(prepared.made + prepared.kept, prepared.failed.len())
     }
+}
+
+/// What became of a stain's shift, in one line.
+fn shift_line(shift: &ShiftSummary) -> String {
+    let stain = shift.stain.name();
+    let unsure = match shift.cannot_tell {
+        0 => String::new(),
+        n => format!("; cannot tell in {n} of {} groups, left as it is there", n + shift.corrected),
+    };
+    if shift.corrected == 0 {
+        return format!("shift of the {stain} stain: cannot tell, left as it is");
+    }
+    let radius = shift.largest_radius_px.map_or(String::new(), |r| format!(" +- {r:.2}"));
+    let (dy, dx) = shift.median_px;
+    format!("shift of the {stain} stain: {dy:+.2} px down, {dx:+.2} px right{radius}, corrected{unsure}")
 }
