@@ -267,12 +267,11 @@ fn groups(data: &Path) -> Result<BTreeMap<String, Vec<Pair>>, Failure> {
     Ok(groups)
 }
 
+/// The name of a group and the brightfield planes that a field adds to it.
+type Grouped = (String, Vec<Image<f32>>);
+
 /// Group and brightfield planes of a field: every focus of `sephace` on its own, the rest as `prepare` reads them.
-fn planes_of(
-    set: &str,
-    field: &Field,
-    light: usize,
-) -> Result<Vec<(String, Vec<Image<f32>>)>, Failure> {
+fn planes_of(set: &str, field: &Field, light: usize) -> Result<Vec<Grouped>, Failure> {
     let read = |z: usize| -> Result<Image<f32>, Failure> { Ok(field.read(light, z)?.to_f32()) };
     let depth = field.planes[light].len();
     if set == "sephace" {
