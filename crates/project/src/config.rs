@@ -75,6 +75,8 @@ pub struct TruthConfig {
     pub line_px: usize,
     /// Scheme B: where the outline lies.
     pub line_placement: LinePlacement,
+    /// What is done about uneven light in the stains.
+    pub illumination: IlluminationConfig,
     /// What is done about a shift of the stains against the brightfield.
     pub shift: ShiftConfig,
     /// How nuclei are found in the nuclear stain.
@@ -99,11 +101,41 @@ impl Default for TruthConfig {
             scheme: Scheme::A,
             line_px: 3,
             line_placement: LinePlacement::default(),
+            illumination: IlluminationConfig::default(),
             shift: ShiftConfig::default(),
             nucleus_settings: StainSettings::default(),
             cytoplasm_settings: StainSettings::cytoplasm(),
         }
     }
+}
+
+/// `[truth.illumination]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct IlluminationConfig {
+    /// Whether stains are corrected for uneven light.
+    pub correct: IlluminationChoice,
+    /// What a dark image of the stains' camera shows, in counts.
+    pub camera_offset: f64,
+}
+
+impl Default for IlluminationConfig {
+    fn default() -> Self {
+        Self {
+            correct: IlluminationChoice::Auto,
+            camera_offset: 0.0,
+        }
+    }
+}
+
+/// What is done about uneven light.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IlluminationChoice {
+    /// It is estimated from the fields of a plate, and corrected where the estimate is certain.
+    Auto,
+    /// Stains stay as they are.
+    Off,
 }
 
 /// `[truth.shift]`.
@@ -462,6 +494,12 @@ fn check(config: &Config, text: &str, path: &Path) -> Result<(), ProjectError> {
                 "`truth.line_px` is {}; lines are 1 to 15 pixels wide",
                 truth.line_px
             ),
+        );
+    }
+    if !(truth.illumination.camera_offset >= 0.0 && truth.illumination.camera_offset.is_finite()) {
+        return fail(
+            "camera_offset",
+            "`truth.illumination.camera_offset` must be 0 or more counts".to_owned(),
         );
     }
     let shift = &truth.shift;

@@ -14,6 +14,7 @@ pub mod evaluate;
 pub mod fields;
 mod fingerprint;
 mod group;
+pub mod illumination;
 mod line;
 pub mod names;
 pub mod new;

@@ -17,6 +17,7 @@ use stainfree_objects::{IGNORED, NUCLEUS};
 use crate::config::{CytoplasmFrom, Scheme};
 use crate::fields::{self, FieldRow, Usable};
 use crate::fingerprint::Fingerprint;
+use crate::illumination::{Lights, PlateLight};
 use crate::pictures::overlay;
 use crate::registration::{self, ShiftSummary, Shifts};
 use crate::split::{Part, SplitRule, split_groups};
@@ -25,7 +26,7 @@ use crate::truth::{self, NoTruth, StainFixes, TruthFiles};
 use crate::{GroupRule, Job, ProjectError};
 
 /// Changes whenever the same inputs would give other files; part of every key.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// What `prepare` did.
 #[derive(Clone, Debug)]
@@ -38,6 +39,8 @@ pub struct Prepared {
     pub kept: usize,
     /// Fields that failed: name and sentence.
     pub failed: Vec<(String, String)>,
+    /// The flat field of each stain and plate; empty where it is not looked for or the fields are too few.
+    pub lights: Vec<PlateLight>,
     /// The shift of each stain; empty where it is not looked for.
     pub shifts: Vec<ShiftSummary>,
 }
@@ -78,11 +81,12 @@ pub fn prepare(study: &Study, job: &Job) -> Result<Prepared, ProjectError> {
     }
     let files = TruthFiles::find(study)?;
     let rule = GroupRule::parse(&study.config().split.group)?;
-    for folder in ["classes", "nuclei", "overlays", "rows"] {
+    for folder in ["classes", "nuclei", "cells", "overlays", "rows"] {
         let path = study.root().join("truth").join(folder);
         std::fs::create_dir_all(&path).map_err(|error| ProjectError::write(&path, &error))?;
     }
 
+    let lights = Lights::find(study, &source, job)?;
     let shifts = Shifts::find(study, &source, &rule, job)?;
 
     let total = source.dataset.fields.len();
@@ -98,13 +102,14 @@ pub fn prepare(study: &Study, job: &Job) -> Result<Prepared, ProjectError> {
                 if halted() {
                     return None;
                 }
-                let outcome = match one_field(study, &source, &files, &shifts, &rule, field) {
-                    Ok(outcome) => outcome,
-                    Err(error) => {
-                        lock(&fatal).get_or_insert(error);
-                        return None;
-                    }
-                };
+                let outcome =
+                    match one_field(study, &source, &files, (&lights, &shifts), &rule, field) {
+                        Ok(outcome) => outcome,
+                        Err(error) => {
+                            lock(&fatal).get_or_insert(error);
+                            return None;
+                        }
+                    };
                 job.progress
                     .step(done.fetch_add(1, Ordering::SeqCst) + 1, total, &field.name);
                 Some(outcome)
@@ -124,6 +129,7 @@ pub fn prepare(study: &Study, job: &Job) -> Result<Prepared, ProjectError> {
         made: 0,
         kept: 0,
         failed: Vec::new(),
+        lights: lights.all().to_vec(),
         shifts: ShiftSummary::of(shifts.all()),
     };
     for outcome in outcomes.into_iter().flatten() {
@@ -175,7 +181,7 @@ fn one_field(
     study: &Study,
     source: &Source,
     files: &TruthFiles,
-    shifts: &Shifts,
+    (lights, shifts): (&Lights, &Shifts),
     rule: &GroupRule,
     field: &Field,
 ) -> Result<Outcome, ProjectError> {
@@ -189,7 +195,7 @@ fn one_field(
         made: true,
         failed: failed.then_some(reason),
     };
-    let stains = StainFixes::of(shifts, field, &group);
+    let stains = StainFixes::of(lights, shifts, field, &group);
     let key = match key(study, source, files, &stains, field) {
         Ok(key) => key,
         Err(error) => return Ok(left_out(error.to_string(), true)),
@@ -306,6 +312,9 @@ fn make_field(
         &truth.nuclei,
         &note("truth: nuclei"),
     )?;
+    if let Some(cells) = &truth.cells {
+        write::labels(&study.cells_path(&field.name), cells, &note("truth: cells"))?;
+    }
     write::png_rgb(
         &study.overlay_path(&field.name),
         &overlay(
@@ -355,12 +364,20 @@ fn make_field(
         ignored_share: rounded(counts[IGNORED as usize] as f64 / pixels.max(1) as f64),
         nucleus_threshold: truth.nucleus_threshold.map(rounded),
         cytoplasm_threshold: truth.cytoplasm_threshold.map(rounded),
-        nucleus_dy_px: stains.nucleus.map(|s| rounded(s.dy_px)),
-        nucleus_dx_px: stains.nucleus.map(|s| rounded(s.dx_px)),
-        nucleus_shift_radius_px: stains.nucleus.and_then(|s| s.radius95_px).map(rounded),
-        cytoplasm_dy_px: stains.cytoplasm.map(|s| rounded(s.dy_px)),
-        cytoplasm_dx_px: stains.cytoplasm.map(|s| rounded(s.dx_px)),
-        cytoplasm_shift_radius_px: stains.cytoplasm.and_then(|s| s.radius95_px).map(rounded),
+        nucleus_dy_px: stains.nucleus.shift.map(|s| rounded(s.dy_px)),
+        nucleus_dx_px: stains.nucleus.shift.map(|s| rounded(s.dx_px)),
+        nucleus_shift_radius_px: stains
+            .nucleus
+            .shift
+            .and_then(|s| s.radius95_px)
+            .map(rounded),
+        cytoplasm_dy_px: stains.cytoplasm.shift.map(|s| rounded(s.dy_px)),
+        cytoplasm_dx_px: stains.cytoplasm.shift.map(|s| rounded(s.dx_px)),
+        cytoplasm_shift_radius_px: stains
+            .cytoplasm
+            .shift
+            .and_then(|s| s.radius95_px)
+            .map(rounded),
     })
 }
 

@@ -86,6 +86,15 @@ pub fn render(config: &Config, recipe: &str) -> String {
     out.comment("Scheme B: where the outline lies: \"inside\", \"outside\" or \"across\" the edge. Default \"inside\".");
     out.set("line_placement", &truth.line_placement);
 
+    out.section("truth.illumination");
+    out.comment("Uneven light of each stain. \"auto\": estimated from at least 4 fields of a plate and divided out where the");
+    out.comment(
+        "estimate is certain (truth/illumination.png shows it); \"off\". Default \"auto\".",
+    );
+    out.set("correct", &truth.illumination.correct);
+    out.comment("What a dark image of the camera shows, counts: it is not light. Where it is not known, 0. Default 0.0.");
+    out.set("camera_offset", &truth.illumination.camera_offset);
+
     out.section("truth.shift");
     out.comment(
         "Stains are often shifted against the brightfield, differently in every plate and well.",
@@ -148,6 +157,10 @@ pub fn render(config: &Config, recipe: &str) -> String {
 fn meaning(setting: &str) -> Option<&'static str> {
     Some(match setting {
         "smoothing_um" => "Standard deviation of the blur before the threshold, um.",
+        "haze_share" => {
+            "Share of the light that is spread widely (haze) and taken away; 0 takes none."
+        }
+        "haze_um" => "Standard deviation of that spread, um.",
         "background_um" => {
             "Width of the windows of the background estimate, um; 0 leaves the background in."
         }

@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use stainfree_image::{Field, Image, Plane};
 use stainfree_objects::{
-    Connectivity, IGNORED, NUCLEUS, Verdict, apply_ignore, label, move_back, relabel_consecutive,
-    scheme_a, scheme_b, segment_cytoplasm, segment_nuclei, uncovered,
+    Connectivity, FlatField, IGNORED, NUCLEUS, Verdict, apply_ignore, cells_from_nuclei, label,
+    move_back, relabel_consecutive, scheme_a, scheme_b, segment_cytoplasm, segment_nuclei,
+    uncovered,
 };
 
 use crate::config::{CytoplasmFrom, MaskValues, MissingCells, NucleiFrom, Scheme, TruthConfig};
+use crate::illumination::Lights;
 use crate::registration::{Shifts, Stain};
 use crate::study::{Source, Study};
 use crate::{ProjectError, names};
@@ -56,6 +58,8 @@ pub(crate) struct FieldTruth {
     pub(crate) classes: Image<u8>,
     pub(crate) nuclei: Image<u32>,
     pub(crate) count: usize,
+    /// Whole cells, each with the label of its nucleus; from a cytoplasmic stain.
+    pub(crate) cells: Option<Image<u32>>,
     pub(crate) nucleus_threshold: Option<f64>,
     pub(crate) cytoplasm_threshold: Option<f64>,
     /// Remarks on both stains.
@@ -70,21 +74,29 @@ pub(crate) struct Move {
     pub(crate) radius95_px: Option<f64>,
 }
 
+/// What is corrected in a stain before it is segmented.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct Fix {
+    pub(crate) light: Option<FlatField>,
+    pub(crate) shift: Option<Move>,
+}
+
 /// What is corrected in the stains of a field before they are segmented.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct StainFixes {
-    pub(crate) nucleus: Option<Move>,
-    pub(crate) cytoplasm: Option<Move>,
+    pub(crate) nucleus: Fix,
+    pub(crate) cytoplasm: Fix,
 }
 
 impl StainFixes {
-    pub(crate) fn of(shifts: &Shifts, field: &Field, group: &str) -> Self {
-        let of = |stain| {
-            shifts.of(field, group, stain).map(|shift| Move {
+    pub(crate) fn of(lights: &Lights, shifts: &Shifts, field: &Field, group: &str) -> Self {
+        let of = |stain| Fix {
+            light: lights.of(field, stain).cloned(),
+            shift: shifts.of(field, group, stain).map(|shift| Move {
                 dy_px: shift.dy_px,
                 dx_px: shift.dx_px,
                 radius95_px: shift.radius95_px,
-            })
+            }),
         };
         Self {
             nucleus: of(Stain::Nucleus),
@@ -93,9 +105,12 @@ impl StainFixes {
     }
 }
 
-/// The stain moved back onto the brightfield, and the pixels of which nothing is known then.
-fn onto_brightfield(stain: Image<f32>, shift: Option<Move>) -> (Image<f32>, Option<Image<bool>>) {
-    let Some(Move { dy_px, dx_px, .. }) = shift else {
+/// The stain under even light and moved back onto the brightfield, and the pixels of which nothing is known then.
+fn corrected(mut stain: Image<f32>, fix: &Fix) -> (Image<f32>, Option<Image<bool>>) {
+    if let Some(light) = &fix.light {
+        stain = light.correct(&stain);
+    }
+    let Some(Move { dy_px, dx_px, .. }) = fix.shift else {
         return (stain, None);
     };
     let shift = (dy_px, dx_px);
@@ -148,7 +163,7 @@ pub(crate) fn make(
     let (mask, nuclei, count) = match from {
         NucleiFrom::Stain(channel) => {
             let stain = read_stain(field, source.nucleus, channel, size)?;
-            let (stain, unknown) = onto_brightfield(stain, fixes.nucleus);
+            let (stain, unknown) = corrected(stain, &fixes.nucleus);
             let found = segment_nuclei(&stain, field.pixel_um, &truth.nucleus_settings)
                 .map_err(|e| in_field(field, e))?;
             verdicts.extend(
@@ -181,11 +196,12 @@ pub(crate) fn make(
 
     let mut cytoplasm_threshold = None;
     let mut cells_unknown = false;
+    let mut cells = None;
     let cytoplasm = match truth.cytoplasm_from() {
         CytoplasmFrom::Nothing => None,
         CytoplasmFrom::Stain(channel) => {
             let stain = read_stain(field, source.cytoplasm, channel, size)?;
-            let (stain, unknown) = onto_brightfield(stain, fixes.cytoplasm);
+            let (stain, unknown) = corrected(stain, &fixes.cytoplasm);
             let found = segment_cytoplasm(&stain, field.pixel_um, &truth.cytoplasm_settings)
                 .map_err(|e| in_field(field, e))?;
             verdicts.extend(
@@ -195,6 +211,8 @@ pub(crate) fn make(
                     .map(|verdict| ("cytoplasm", verdict)),
             );
             cytoplasm_threshold = Some(f64::from(found.threshold));
+            let grown = cells_from_nuclei(&nuclei, &found.mask, &found.flat);
+            cells = Some(grown.map_err(|e| in_field(field, e))?);
             ignore = join(ignore, join(Some(found.ignore), unknown));
             Some(found.mask)
         }
@@ -227,6 +245,7 @@ pub(crate) fn make(
         classes,
         nuclei,
         count,
+        cells,
         nucleus_threshold,
         cytoplasm_threshold,
         verdicts,
@@ -284,6 +303,7 @@ fn from_class_mask(
         classes,
         nuclei: nuclei.image,
         count: nuclei.count,
+        cells: None,
         nucleus_threshold: None,
         cytoplasm_threshold: None,
         verdicts: Vec::new(),

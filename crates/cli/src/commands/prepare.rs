@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use stainfree_project::illumination::PlateLight;
 use stainfree_project::registration::ShiftSummary;
 use stainfree_project::{Part, Study};
 
@@ -18,11 +19,12 @@ use crate::output;
 #[command(after_help = "Example:
   stainfree prepare study
 
-Writes DIR/truth/classes, DIR/truth/nuclei (TIFF), DIR/truth/overlays (PNG, to look at) and
-DIR/fields.csv with a row for each field: split, shares, counts, verdicts, usable or not and why.
+Writes DIR/truth/classes, DIR/truth/nuclei, DIR/truth/cells (TIFF; a cell has the number of its
+nucleus), DIR/truth/overlays (PNG, to look at) and DIR/fields.csv with a row for each field: split, shares, counts, verdicts, usable or not and why.
 
 Stains that are shifted against the brightfield are moved onto it where the shift is certain
-(`[truth.shift]` in stainfree.toml); DIR/truth/shifts.csv has the estimates.")]
+(`[truth.shift]` in stainfree.toml); DIR/truth/shifts.csv has the estimates. Uneven light is divided out
+(`[truth.illumination]`); DIR/truth/illumination.png shows it.")]
 pub(crate) struct Prepare {
     /// The study
     dir: PathBuf,
@@ -54,6 +56,9 @@ impl Prepare {
                 100.0 * ignored as f64 / pixels as f64
             ))?;
         }
+        for light in &prepared.lights {
+            output::print(&light_line(light))?;
+        }
         for shift in &prepared.shifts {
             output::print(&shift_line(shift))?;
         }
@@ -71,6 +76,18 @@ impl Prepare {
         }
         Outcome::of(prepared.made + prepared.kept, prepared.failed.len())
     }
+}
+
+/// What the light of a stain is like, in one line.
+fn light_line(light: &PlateLight) -> String {
+    let (stain, plate) = (light.stain.name(), light.plate.as_str());
+    let of = if plate.is_empty() { String::new() } else { format!(" of `{plate}`") };
+    let what = match light.used {
+        true => "corrected",
+        false if !light.is_certain() => "cannot tell, left as it is",
+        false => "even enough, left as it is",
+    };
+    format!("light of the {stain} stain{of}: varies by {:.1} %, {what}", 100.0 * light.unevenness)
 }
 
 /// What became of a stain's shift, in one line.
