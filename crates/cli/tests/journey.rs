@@ -32,14 +32,14 @@ fn from_stains_to_a_report() {
     );
 
     let run = place.ok(&["prepare", "study"]);
-    assert_eq!(
-        run.stdout,
-        "6 fields: 4 train, 1 validation, 1 test, 0 left out (6 made, 0 unchanged)\n"
-    );
+    // Fields of 96 x 96 pixels are too small to tell a shift from.
+    let rest = "432 of 55296 pixels are ignored (0.78 %): uncertain edges, and rims that a moved stain does not reach\nlight of the nucleus stain: varies by 0.0 %, even enough, left as it is\nshift of the nucleus stain: cannot tell, left as it is\n";
+    let first = "6 fields: 4 train, 1 validation, 1 test, 0 left out";
+    assert_eq!(run.stdout, format!("{first} (6 made, 0 unchanged)\n{rest}"));
     let again = place.ok(&["prepare", "study", "--quiet"]);
     assert_eq!(
         again.stdout,
-        "6 fields: 4 train, 1 validation, 1 test, 0 left out (0 made, 6 unchanged)\n"
+        format!("{first} (0 made, 6 unchanged)\n{rest}")
     );
     assert_eq!(again.stderr, "");
     common::disks(&place.path("images/dapi/f2.tif"), 96, 12_000, 2);
@@ -138,6 +138,76 @@ fn from_stains_to_a_report() {
     place.ok(&["report", "study"]);
     let page = place.text("study/report.html");
     assert!(page.contains("nuclear stain") && !page.contains("src=\"http"));
+}
+
+#[test]
+fn a_shift_of_the_stains_is_found_and_taken_back() {
+    let place = Place::new();
+    let simulate = [
+        "simulate",
+        "sim",
+        "--wells",
+        "1",
+        "--sites",
+        "3",
+        "--side",
+        "420",
+        "--planes",
+        "1",
+        "--shift",
+        "4.5,-3.25",
+        "--quiet",
+    ];
+    place.ok(&simulate);
+    place.ok(&["new", "study", "--images", "sim/plate"]);
+    let run = place.ok(&["prepare", "study"]);
+    assert_eq!(run.stdout.matches("+4.").count(), 2, "{}", run.stdout);
+    let corrected = |text: &str| text.matches(", corrected\n").count();
+    assert_eq!(corrected(&run.stdout), 2, "{}", run.stdout);
+    assert!(place.path("study/truth/shifts.png").is_file());
+    let nucleus_f1 = || {
+        let run = place.ok(&[
+            "evaluate",
+            "--truth",
+            "study/truth/classes",
+            "--prediction",
+            "sim/truth/classes",
+            "--classes",
+            "background,nucleus,cytoplasm",
+            "--json",
+            "-",
+        ]);
+        let scores: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+        scores["classes"]["nucleus"]["f1"]["pooled"]
+            .as_f64()
+            .unwrap()
+    };
+    let back = nucleus_f1();
+    let config = place.text("study/stainfree.toml");
+    let off = config.replace(
+        "correct = \"auto\"\n# Certain",
+        "correct = \"off\"\n# Certain",
+    );
+    std::fs::write(place.path("study/stainfree.toml"), &off).unwrap();
+    let run = place.ok(&["prepare", "study"]);
+    assert!(
+        run.stdout.contains("(3 made, 0 unchanged)"),
+        "{}",
+        run.stdout
+    );
+    assert!(!run.stdout.contains("shift of"), "{}", run.stdout);
+    let shifted = nucleus_f1();
+    // 5.6 px of a nucleus of 44 px.
+    assert!(back > 0.93 && shifted < back - 0.08, "{back} {shifted}");
+    let fixed = config
+        .replace(
+            "correct = \"auto\"\n# Certain",
+            "correct = \"fixed\"\n# Certain",
+        )
+        .replace("nucleus_px = [0.0, 0.0]", "nucleus_px = [4.5, -3.25]");
+    std::fs::write(place.path("study/stainfree.toml"), &fixed).unwrap();
+    place.ok(&["prepare", "study"]);
+    assert!((nucleus_f1() - back).abs() < 0.01);
 }
 
 #[test]

@@ -75,7 +75,7 @@ pub fn block_means(image: &Image<f32>, side: usize) -> Image<f32> {
 }
 
 /// Linear enlargement; grid values stand at the middles of their cells, the rim repeats the last one.
-fn enlarge(grid: &Image<f32>, height: usize, width: usize) -> Image<f32> {
+pub(crate) fn enlarge(grid: &Image<f32>, height: usize, width: usize) -> Image<f32> {
     let places = |n: usize, len: usize| -> Vec<(usize, usize, f32)> {
         (0..len)
             .map(|i| {

@@ -1,7 +1,9 @@
 //! Truth from a cytoplasmic stain, and whole cells around nuclei.
 
-use crate::components::Connectivity;
+use crate::components::{Connectivity, areas};
+use crate::distance::edt;
 use crate::error::{ObjectsError, same_size};
+use crate::gaussian::gaussian;
 use crate::settings::StainSettings;
 use crate::stain::segment;
 use crate::verdict::{StainNumbers, Verdict};
@@ -48,10 +50,19 @@ pub fn segment_cytoplasm(
     })
 }
 
-/// Whole cells: each nucleus grows into the cytoplasm that is nearest to it through the stain.
+/// Weight of the distance to the nucleus against the stain where cells are parted. Between stain alone and distance
+/// alone, 2 nucleus radii to a standard deviation of the stain's logarithm gave the best cells on simulated plates.
+const DISTANCE_WEIGHT: f64 = 2.0;
+
+/// Blur of the stain before cells are parted, in nucleus radii: mitochondria are no borders between cells.
+const PARTING_BLUR: f64 = 0.15;
+
+/// Whole cells: each nucleus grows into the cytoplasm that is nearest to it, through the stain.
 ///
 /// `nuclei` are labels, `cytoplasm` the cell area, `flat` the stain that parts neighbours where it is
-/// dim. A cell bears the label of its nucleus and contains it. Cytoplasm without a nucleus stays 0.
+/// dim. A seeded watershed of the distance to the nearest nucleus minus the logarithm of the smoothed stain: along
+/// the stain alone, a granular one would part cells at its grains. A cell bears the label of its
+/// nucleus and contains it. Cytoplasm without a nucleus stays 0.
 ///
 /// # Errors
 /// [`ObjectsError::SizeMismatch`] if the images show different fields.
@@ -79,10 +90,57 @@ pub fn cells_from_nuclei(
         .map(|(&n, &c)| n != 0 || c)
         .collect();
     let area = Image::new(nuclei.height(), nuclei.width(), area);
-    Ok(watershed(
-        &flat.map(|&v| -v),
-        nuclei,
-        &area,
-        Connectivity::Four,
-    ))
+    let radius = nucleus_radius_px(nuclei);
+    let away = edt(&nuclei.map(|&n| n == 0));
+    let mut surface = standardised_log(&gaussian(flat, PARTING_BLUR * radius), &area);
+    for (s, &d) in surface.data_mut().iter_mut().zip(away.data()) {
+        // Without any nucleus every distance is infinite, and there is nothing to grow.
+        let distance = if d.is_finite() { d } else { 0.0 };
+        *s = (DISTANCE_WEIGHT / radius) as f32 * distance - *s;
+    }
+    Ok(watershed(&surface, nuclei, &area, Connectivity::Four))
+}
+
+/// Radius of the disk of the nuclei's median area; 1 without nuclei.
+fn nucleus_radius_px(nuclei: &Image<u32>) -> f64 {
+    let mut sizes: Vec<usize> = areas(nuclei)
+        .into_iter()
+        .skip(1)
+        .filter(|&a| a > 0)
+        .collect();
+    sizes.sort_unstable();
+    sizes
+        .get(sizes.len() / 2)
+        .map_or(1.0, |&a| (a as f64 / std::f64::consts::PI).sqrt())
+}
+
+/// The logarithm of a stain in units of its standard deviation inside `area`.
+fn standardised_log(stain: &Image<f32>, area: &Image<bool>) -> Image<f32> {
+    let inside = || {
+        stain
+            .data()
+            .iter()
+            .zip(area.data())
+            .filter(|&(_, &a)| a)
+            .map(|(&v, _)| v)
+    };
+    let n = inside().count().max(1) as f64;
+    // A tenth of the mean keeps the dimmest rims from deciding the deviation.
+    let floor = (0.1 * inside().map(|v| f64::from(v.max(0.0))).sum::<f64>() / n) as f32;
+    let floor = floor.max(f32::MIN_POSITIVE);
+    let log = stain.map(|&v| (v.max(0.0) + floor).ln());
+    let moment = |power: i32, around: f64| -> f64 {
+        let inside = log.data().iter().zip(area.data()).filter(|&(_, &a)| a);
+        inside
+            .map(|(&v, _)| (f64::from(v) - around).powi(power))
+            .sum::<f64>()
+            / n
+    };
+    let deviation = moment(2, moment(1, 0.0)).sqrt();
+    let scale = if deviation > 0.0 {
+        1.0 / deviation
+    } else {
+        0.0
+    };
+    log.map(|&v| v * scale as f32)
 }

@@ -15,11 +15,13 @@ mod error;
 mod expand;
 mod gaussian;
 mod holes;
+mod illumination;
 mod morphology;
 mod nuclei;
 mod reconstruct;
 mod scheme;
 pub mod settings;
+mod shift;
 mod splitting;
 mod stain;
 pub mod threshold;
@@ -37,6 +39,7 @@ pub use error::ObjectsError;
 pub use expand::{expand_labels, inner_boundaries, thick_boundaries};
 pub use gaussian::{box_mean, gaussian};
 pub use holes::{fill_holes, fill_holes_below};
+pub use illumination::{FlatField, coarse};
 pub use morphology::{Footprint, close, dilate, erode, open};
 pub use nuclei::{CleanUp, NucleiTruth, nuclei_from_prediction, segment_nuclei};
 pub use reconstruct::{h_maxima, reconstruct, regional_maxima};
@@ -45,6 +48,9 @@ pub use scheme::{
     masks_from_labels, scheme_a, scheme_b,
 };
 pub use settings::{QualityLimits, StainSettings};
+pub use shift::{
+    LARGEST_SHIFT_PX, ShiftEstimate, ShiftEvidence, move_back, shift_evidence, uncovered,
+};
 pub use splitting::{Splitting, split};
 pub use threshold::Threshold;
 pub use verdict::{StainNumbers, Verdict, Word, noise_level};

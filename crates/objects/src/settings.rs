@@ -14,6 +14,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub struct StainSettings {
     /// Standard deviation of the Gaussian before the threshold, in um.
     pub smoothing_um: f64,
+    /// Share of the light that is spread widely (haze) and taken away; 0 takes none.
+    pub haze_share: f64,
+    /// Standard deviation of that spread, in um.
+    pub haze_um: f64,
     /// Windows of the background estimate are this wide, in um; 0 leaves the background in.
     pub background_um: f64,
     /// The threshold method.
@@ -77,6 +81,8 @@ impl Default for StainSettings {
     fn default() -> Self {
         Self {
             smoothing_um: 0.5,
+            haze_share: 0.0,
+            haze_um: 5.0,
             background_um: 50.0,
             threshold: Threshold::Object,
             threshold_factor: 1.0,
@@ -101,13 +107,15 @@ impl StainSettings {
         Self::default()
     }
 
-    /// The choices for a cytoplasmic stain, granular or even: more smoothing, gaps closed, larger objects.
+    /// The choices for a cytoplasmic stain, granular or even: all that rises above the empty ground, gaps closed,
+    /// larger objects.
     pub fn cytoplasm() -> Self {
         Self {
-            smoothing_um: 1.0,
-            background_um: 120.0,
-            threshold: Threshold::OtsuLog,
-            closing_um: 2.0,
+            smoothing_um: 0.35,
+            haze_share: 0.3,
+            background_um: 200.0,
+            threshold: Threshold::Ground,
+            closing_um: 1.0,
             max_hole_um2: 200.0,
             min_area_um2: 50.0,
             typical_diameter_um: 30.0,
@@ -123,6 +131,8 @@ impl StainSettings {
     pub fn check(&self) -> Result<(), ObjectsError> {
         let not_negative = [
             ("smoothing_um", self.smoothing_um),
+            ("haze_share", self.haze_share),
+            ("haze_um", self.haze_um),
             ("background_um", self.background_um),
             ("object_smoothing_um", self.object_smoothing_um),
             ("closing_um", self.closing_um),
@@ -196,6 +206,8 @@ pub fn deserialize_cytoplasm<'de, D: Deserializer<'de>>(
     #[serde(deny_unknown_fields, default)]
     struct Cytoplasm {
         smoothing_um: f64,
+        haze_share: f64,
+        haze_um: f64,
         background_um: f64,
         threshold: Threshold,
         threshold_factor: f64,
@@ -216,6 +228,8 @@ pub fn deserialize_cytoplasm<'de, D: Deserializer<'de>>(
             let s = StainSettings::cytoplasm();
             Self {
                 smoothing_um: s.smoothing_um,
+                haze_share: s.haze_share,
+                haze_um: s.haze_um,
                 background_um: s.background_um,
                 threshold: s.threshold,
                 threshold_factor: s.threshold_factor,
@@ -236,6 +250,8 @@ pub fn deserialize_cytoplasm<'de, D: Deserializer<'de>>(
     let c = Cytoplasm::deserialize(deserializer)?;
     Ok(StainSettings {
         smoothing_um: c.smoothing_um,
+        haze_share: c.haze_share,
+        haze_um: c.haze_um,
         background_um: c.background_um,
         threshold: c.threshold,
         threshold_factor: c.threshold_factor,

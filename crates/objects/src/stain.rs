@@ -1,6 +1,6 @@
 //! The common part of both stains: smooth, flatten, threshold, clean, and the ignore band.
 
-use crate::background::subtract_background;
+use crate::background::{block_means, enlarge, subtract_background};
 use crate::components::{Connectivity, areas, label, remove_small_objects};
 use crate::distance::edt_squared;
 use crate::error::ObjectsError;
@@ -9,7 +9,7 @@ use crate::holes::fill_holes_below;
 use crate::morphology::{Footprint, close};
 use crate::settings::StainSettings;
 use crate::threshold::{
-    Threshold, li, local_gaussian, local_mean, object_thresholds, otsu, otsu_log, triangle,
+    Threshold, ground, li, local_gaussian, local_mean, object_thresholds, otsu, otsu_log, triangle,
 };
 use crate::verdict::{StainNumbers, Verdict, Word, judge, measure, noise_level};
 use stainfree_image::Image;
@@ -77,6 +77,7 @@ pub(crate) fn segment(
     };
     let px = |um: f64| um / um_per_pixel;
     let mut flat = gaussian(stain, px(settings.smoothing_um));
+    flat = without_haze(flat, px(settings.haze_um), settings.haze_share);
     if settings.background_um > 0.0 {
         flat = subtract_background(&flat, px(settings.background_um));
     }
@@ -123,6 +124,23 @@ pub(crate) fn segment(
         numbers,
         quality,
     })
+}
+
+/// Takes away the light that every pixel spreads around it: `share` of a Gaussian of `sigma` pixels.
+///
+/// The blur is made on block means, a fraction of the sigma wide, so that its cost does not grow with it.
+fn without_haze(mut image: Image<f32>, sigma: f64, share: f64) -> Image<f32> {
+    if !(share > 0.0 && sigma > 0.0) {
+        return image;
+    }
+    let side = ((sigma / 4.0) as usize).max(1);
+    let (height, width) = image.size();
+    let blurred = gaussian(&block_means(&image, side), sigma / side as f64);
+    let blurred = enlarge(&blurred, height, width);
+    for (v, &b) in image.data_mut().iter_mut().zip(blurred.data()) {
+        *v -= share as f32 * b;
+    }
+    image
 }
 
 /// One threshold for the field, or one for every pixel.
@@ -177,6 +195,7 @@ fn threshold_levels(
         Threshold::Otsu => otsu(values, BINS).unwrap_or(constant),
         Threshold::Li => li(values).unwrap_or(constant),
         Threshold::Triangle => triangle(values, BINS).unwrap_or(constant),
+        Threshold::Ground => ground(values).unwrap_or(constant),
         Threshold::OtsuLog => log(LOG_KNEE),
         Threshold::Object => log(FLOOR_KNEE),
         Threshold::LocalMean | Threshold::LocalGaussian => log(LOG_KNEE) * LOCAL_FLOOR,

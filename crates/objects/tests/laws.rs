@@ -207,7 +207,7 @@ fn settings_and_names_explain_themselves() {
     let text = "kmeans".parse::<Threshold>().unwrap_err().to_string();
     assert_eq!(
         text,
-        "unknown threshold `kmeans`; choose one of: object, otsu, otsu-log, li, triangle, local-mean, local-gaussian"
+        "unknown threshold `kmeans`; choose one of: object, otsu, otsu-log, li, triangle, ground, local-mean, local-gaussian"
     );
     for method in Threshold::all() {
         assert_eq!(method.name().parse::<Threshold>().unwrap(), method);

@@ -15,6 +15,9 @@ use crate::{GroupRule, ProjectError};
 /// Name of the file that makes a folder a study.
 pub const FILE_NAME: &str = "stainfree.toml";
 
+/// Largest shift that can be given: beyond it, two images hardly show the same field.
+const MOST_FIXED_PX: f64 = 512.0;
+
 /// Every choice of a study.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -75,6 +78,10 @@ pub struct TruthConfig {
     pub line_px: usize,
     /// Scheme B: where the outline lies.
     pub line_placement: LinePlacement,
+    /// What is done about uneven light in the stains.
+    pub illumination: IlluminationConfig,
+    /// What is done about a shift of the stains against the brightfield.
+    pub shift: ShiftConfig,
     /// How nuclei are found in the nuclear stain.
     pub nucleus_settings: StainSettings,
     /// How the cytoplasm is found in its stain.
@@ -98,10 +105,78 @@ impl Default for TruthConfig {
             scheme: Scheme::A,
             line_px: 3,
             line_placement: LinePlacement::default(),
+            illumination: IlluminationConfig::default(),
+            shift: ShiftConfig::default(),
             nucleus_settings: StainSettings::default(),
             cytoplasm_settings: StainSettings::cytoplasm(),
         }
     }
+}
+
+/// `[truth.illumination]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct IlluminationConfig {
+    /// Whether stains are corrected for uneven light.
+    pub correct: IlluminationChoice,
+    /// What a dark image of the stains' camera shows, in counts.
+    pub camera_offset: f64,
+}
+
+impl Default for IlluminationConfig {
+    fn default() -> Self {
+        Self {
+            correct: IlluminationChoice::Auto,
+            camera_offset: 0.0,
+        }
+    }
+}
+
+/// What is done about uneven light.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IlluminationChoice {
+    /// It is estimated from the fields of a plate, and corrected where the estimate is certain.
+    Auto,
+    /// Stains stay as they are.
+    Off,
+}
+
+/// `[truth.shift]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ShiftConfig {
+    /// Whether and by what stains are moved.
+    pub correct: ShiftChoice,
+    /// A shift is used only if 95 % of its uncertainty lie within this distance, pixels.
+    pub max_radius_px: f64,
+    /// `fixed`: how far the nuclear stain lies below and right of the brightfield, pixels.
+    pub nucleus_px: [f64; 2],
+    /// `fixed`: the same of the cytoplasmic stain.
+    pub cytoplasm_px: [f64; 2],
+}
+
+impl Default for ShiftConfig {
+    fn default() -> Self {
+        Self {
+            correct: ShiftChoice::Auto,
+            max_radius_px: 0.5,
+            nucleus_px: [0.0; 2],
+            cytoplasm_px: [0.0; 2],
+        }
+    }
+}
+
+/// What is done about a shift of the stains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ShiftChoice {
+    /// It is estimated, and corrected where the estimate is certain.
+    Auto,
+    /// Stains stay where they are.
+    Off,
+    /// Stains are moved back by what the config says.
+    Fixed,
 }
 
 /// What the values of truth masks mean.
@@ -424,6 +499,32 @@ fn check(config: &Config, text: &str, path: &Path) -> Result<(), ProjectError> {
                 truth.line_px
             ),
         );
+    }
+    if !(truth.illumination.camera_offset >= 0.0 && truth.illumination.camera_offset.is_finite()) {
+        return fail(
+            "camera_offset",
+            "`truth.illumination.camera_offset` must be 0 or more counts".to_owned(),
+        );
+    }
+    let shift = &truth.shift;
+    if !(shift.max_radius_px > 0.0 && shift.max_radius_px.is_finite()) {
+        return fail(
+            "max_radius_px",
+            "`truth.shift.max_radius_px` must be a length above 0 in pixels".to_owned(),
+        );
+    }
+    for (key, value) in [
+        ("nucleus_px", shift.nucleus_px),
+        ("cytoplasm_px", shift.cytoplasm_px),
+    ] {
+        if value.iter().any(|v| v.is_nan() || v.abs() > MOST_FIXED_PX) {
+            return fail(
+                key,
+                format!(
+                    "`truth.shift.{key}` must be two numbers of at most {MOST_FIXED_PX} pixels"
+                ),
+            );
+        }
     }
     if let Err(error) = check_fractions(config.split.fractions) {
         return fail("fractions", error.to_string());

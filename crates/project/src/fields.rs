@@ -49,6 +49,18 @@ pub struct FieldRow {
     pub nucleus_threshold: Option<f64>,
     /// Threshold on the cytoplasmic stain, in its units above the background.
     pub cytoplasm_threshold: Option<f64>,
+    /// How far down the nuclear stain lay and was moved back, pixels; empty where it was left.
+    pub nucleus_dy_px: Option<f64>,
+    /// And how far right.
+    pub nucleus_dx_px: Option<f64>,
+    /// Uncertainty of that shift (95 %), pixels.
+    pub nucleus_shift_radius_px: Option<f64>,
+    /// How far down the cytoplasmic stain lay and was moved back, pixels; empty where it was left.
+    pub cytoplasm_dy_px: Option<f64>,
+    /// And how far right.
+    pub cytoplasm_dx_px: Option<f64>,
+    /// Uncertainty of that shift (95 %), pixels.
+    pub cytoplasm_shift_radius_px: Option<f64>,
 }
 
 /// Who drew the nuclei of a field's truth; written as `automatic` and `corrected`.
@@ -92,6 +104,12 @@ impl FieldRow {
             ignored_share: 0.0,
             nucleus_threshold: None,
             cytoplasm_threshold: None,
+            nucleus_dy_px: None,
+            nucleus_dx_px: None,
+            nucleus_shift_radius_px: None,
+            cytoplasm_dy_px: None,
+            cytoplasm_dx_px: None,
+            cytoplasm_shift_radius_px: None,
         }
     }
 
@@ -106,16 +124,7 @@ impl FieldRow {
 /// # Errors
 /// The file cannot be written.
 pub fn write(path: &Path, rows: &[FieldRow]) -> Result<(), ProjectError> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    for row in rows {
-        writer.serialize(row).map_err(|error| {
-            ProjectError::Failed(format!("`{}` cannot be made: {error}", path.display()))
-        })?;
-    }
-    let bytes = writer.into_inner().map_err(|error| {
-        ProjectError::Failed(format!("`{}` cannot be made: {error}", path.display()))
-    })?;
-    Ok(stainfree_image::write_atomic(path, &bytes)?)
+    crate::table::write(path, rows)
 }
 
 /// Reads the table.

@@ -11,20 +11,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use stainfree_image::{Field, ImageError, write};
 use stainfree_objects::{IGNORED, NUCLEUS};
 
 use crate::config::{CytoplasmFrom, Scheme};
 use crate::fields::{self, FieldRow, NucleiBy, Usable};
+use crate::fingerprint::Fingerprint;
+use crate::illumination::{Lights, PlateLight};
 use crate::pictures::overlay;
+use crate::registration::{self, ShiftSummary, Shifts};
 use crate::split::{Part, SplitRule, split_groups};
 use crate::study::{Source, Study};
-use crate::truth::{self, NoTruth, TruthFiles};
+use crate::truth::{self, NoTruth, StainFixes, TruthFiles};
 use crate::{GroupRule, Job, ProjectError};
 
 /// Changes whenever the same inputs would give other files; part of every key.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 3;
 
 /// What `prepare` did.
 #[derive(Clone, Debug)]
@@ -37,9 +39,25 @@ pub struct Prepared {
     pub kept: usize,
     /// Fields that failed: name and sentence.
     pub failed: Vec<(String, String)>,
+    /// The flat field of each stain and plate; empty where it is not looked for or the fields are too few.
+    pub lights: Vec<PlateLight>,
+    /// The shift of each stain; empty where it is not looked for.
+    pub shifts: Vec<ShiftSummary>,
 }
 
 impl Prepared {
+    /// Pixels of the usable fields that are ignored, and all of their pixels.
+    pub fn ignored_pixels(&self) -> (u64, u64) {
+        let usable = self.rows.iter().filter(|row| row.is_usable());
+        usable.fold((0, 0), |(ignored, all), row| {
+            let pixels = (row.height * row.width) as u64;
+            (
+                ignored + (row.ignored_share * pixels as f64).round() as u64,
+                all + pixels,
+            )
+        })
+    }
+
     /// Number of usable fields in a part of the split.
     pub fn count(&self, part: Part) -> usize {
         self.rows
@@ -69,10 +87,20 @@ pub fn prepare(study: &Study, job: &Job) -> Result<Prepared, ProjectError> {
         ));
     }
     let rule = GroupRule::parse(&study.config().split.group)?;
-    for folder in ["classes", "nuclei", "automatic", "overlays", "rows"] {
+    for folder in [
+        "classes",
+        "nuclei",
+        "cells",
+        "automatic",
+        "overlays",
+        "rows",
+    ] {
         let path = study.root().join("truth").join(folder);
         std::fs::create_dir_all(&path).map_err(|error| ProjectError::write(&path, &error))?;
     }
+
+    let lights = Lights::find(study, &source, job)?;
+    let shifts = Shifts::find(study, &source, &rule, job)?;
 
     let total = source.dataset.fields.len();
     let done = AtomicUsize::new(0);
@@ -87,13 +115,14 @@ pub fn prepare(study: &Study, job: &Job) -> Result<Prepared, ProjectError> {
                 if halted() {
                     return None;
                 }
-                let outcome = match one_field(study, &source, &files, &rule, field) {
-                    Ok(outcome) => outcome,
-                    Err(error) => {
-                        lock(&fatal).get_or_insert(error);
-                        return None;
-                    }
-                };
+                let outcome =
+                    match one_field(study, &source, &files, (&lights, &shifts), &rule, field) {
+                        Ok(outcome) => outcome,
+                        Err(error) => {
+                            lock(&fatal).get_or_insert(error);
+                            return None;
+                        }
+                    };
                 job.progress
                     .step(done.fetch_add(1, Ordering::SeqCst) + 1, total, &field.name);
                 Some(outcome)
@@ -113,6 +142,8 @@ pub fn prepare(study: &Study, job: &Job) -> Result<Prepared, ProjectError> {
         made: 0,
         kept: 0,
         failed: Vec::new(),
+        lights: lights.all().to_vec(),
+        shifts: ShiftSummary::of(shifts.all()),
     };
     for outcome in outcomes.into_iter().flatten() {
         prepared.made += usize::from(outcome.made && outcome.failed.is_none());
@@ -126,6 +157,9 @@ pub fn prepare(study: &Study, job: &Job) -> Result<Prepared, ProjectError> {
     }
     assign_parts(study, &mut prepared.rows)?;
     fields::write(&study.root().join(fields::FILE_NAME), &prepared.rows)?;
+    if prepared.made > 0 {
+        registration::draw(study, &source, &shifts, &prepared.rows)?;
+    }
     if !prepared.rows.iter().any(FieldRow::is_usable) {
         let first = prepared
             .rows
@@ -160,6 +194,7 @@ fn one_field(
     study: &Study,
     source: &Source,
     files: &TruthFiles,
+    (lights, shifts): (&Lights, &Shifts),
     rule: &GroupRule,
     field: &Field,
 ) -> Result<Outcome, ProjectError> {
@@ -173,7 +208,8 @@ fn one_field(
         made: true,
         failed: failed.then_some(reason),
     };
-    let key = match key(study, source, files, field) {
+    let stains = StainFixes::of(lights, shifts, field, &group);
+    let key = match key(study, source, files, &stains, field) {
         Ok(key) => key,
         Err(error) => return Ok(left_out(error.to_string(), true)),
     };
@@ -189,7 +225,7 @@ fn one_field(
             failed: None,
         });
     }
-    let row = match make_field(study, source, files, field, &group) {
+    let row = match make_field(study, source, files, &stains, field, &group) {
         Ok(row) => row,
         Err(NoTruth::Left(reason)) => return Ok(left_out(reason, false)),
         // Where one field cannot be written, none can.
@@ -231,6 +267,7 @@ fn key(
     study: &Study,
     source: &Source,
     files: &TruthFiles,
+    stains: &StainFixes,
     field: &Field,
 ) -> Result<String, ProjectError> {
     let mut inputs: Vec<PathBuf> = files.of(&field.name).map(Path::to_owned).collect();
@@ -248,42 +285,27 @@ fn key(
                 .map(|plane| plane.path.clone()),
         );
     }
-    inputs.sort();
-    inputs.dedup();
     let config = study.config();
-    let mut hash = Sha256::new();
-    hash.update(FORMAT.to_le_bytes());
-    // Both sections are plain data: turning them into text cannot fail.
-    hash.update(toml::to_string(&config.images).unwrap_or_default());
-    hash.update(toml::to_string(&config.truth).unwrap_or_default());
-    hash.update(field.pixel_um.unwrap_or(0.0).to_le_bytes());
-    for path in inputs {
-        let facts = std::fs::metadata(&path).map_err(|error| ProjectError::read(&path, &error))?;
-        let time = facts
-            .modified()
-            .ok()
-            .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-        hash.update(path.as_os_str().as_encoded_bytes());
-        hash.update(facts.len().to_le_bytes());
-        hash.update(time.map_or(0, |time| time.as_nanos()).to_le_bytes());
-    }
-    Ok(hash
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    let mut hash = Fingerprint::new(FORMAT);
+    hash.value(&config.images);
+    hash.value(&config.truth);
+    hash.value(&field.pixel_um);
+    hash.value(stains);
+    hash.files(inputs)?;
+    Ok(hash.finish())
 }
 
 fn make_field(
     study: &Study,
     source: &Source,
     files: &TruthFiles,
+    stains: &StainFixes,
     field: &Field,
     group: &str,
 ) -> Result<FieldRow, NoTruth> {
     let brightfield = source.brightfield.read(field)?;
     let size = brightfield[0].size();
-    let truth = truth::make(study, source, files, field, size)?;
+    let truth = truth::make(study, source, files, stains, field, size)?;
 
     let note = |what: &str| write::Note {
         text: format!(
@@ -308,6 +330,9 @@ fn make_field(
         truth.automatic.as_ref(),
         &note("nuclei before correction"),
     )?;
+    if let Some(cells) = &truth.cells {
+        write::labels(&study.cells_path(&field.name), cells, &note("truth: cells"))?;
+    }
     write::png_rgb(
         &study.overlay_path(&field.name),
         &overlay(
@@ -361,6 +386,20 @@ fn make_field(
         ignored_share: rounded(counts[IGNORED as usize] as f64 / pixels.max(1) as f64),
         nucleus_threshold: truth.nucleus_threshold.map(rounded),
         cytoplasm_threshold: truth.cytoplasm_threshold.map(rounded),
+        nucleus_dy_px: stains.nucleus.shift.map(|s| rounded(s.dy_px)),
+        nucleus_dx_px: stains.nucleus.shift.map(|s| rounded(s.dx_px)),
+        nucleus_shift_radius_px: stains
+            .nucleus
+            .shift
+            .and_then(|s| s.radius95_px)
+            .map(rounded),
+        cytoplasm_dy_px: stains.cytoplasm.shift.map(|s| rounded(s.dy_px)),
+        cytoplasm_dx_px: stains.cytoplasm.shift.map(|s| rounded(s.dx_px)),
+        cytoplasm_shift_radius_px: stains
+            .cytoplasm
+            .shift
+            .and_then(|s| s.radius95_px)
+            .map(rounded),
     })
 }
 

@@ -82,6 +82,14 @@ impl Study {
             .join(format!("{name}.tif"))
     }
 
+    /// `truth/cells/NAME.tif`: whole cells, where the truth has a cytoplasmic stain.
+    pub fn cells_path(&self, name: &str) -> PathBuf {
+        self.root
+            .join("truth")
+            .join("cells")
+            .join(format!("{name}.tif"))
+    }
+
     /// `truth/overlays/NAME.png`.
     pub fn overlay_path(&self, name: &str) -> PathBuf {
         self.root

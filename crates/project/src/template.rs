@@ -92,6 +92,28 @@ pub fn render(config: &Config, recipe: &str) -> String {
     out.comment("Scheme B: where the outline lies: \"inside\", \"outside\" or \"across\" the edge. Default \"inside\".");
     out.set("line_placement", &truth.line_placement);
 
+    out.section("truth.illumination");
+    out.comment("Uneven light of each stain. \"auto\": estimated from at least 4 fields of a plate and divided out where the");
+    out.comment(
+        "estimate is certain (truth/illumination.png shows it); \"off\". Default \"auto\".",
+    );
+    out.set("correct", &truth.illumination.correct);
+    out.comment("What a dark image of the camera shows, counts: it is not light. Where it is not known, 0. Default 0.0.");
+    out.set("camera_offset", &truth.illumination.camera_offset);
+
+    out.section("truth.shift");
+    out.comment(
+        "Stains are often shifted against the brightfield, differently in every plate and well.",
+    );
+    out.comment("\"auto\": estimated from the images, corrected where the estimate is certain; \"off\"; \"fixed\": as below.");
+    out.comment("Default \"auto\". `truth/shifts.csv` has the estimates.");
+    out.set("correct", &truth.shift.correct);
+    out.comment("Certain: 95 % of the estimate's uncertainty lie within this distance, pixels. Default 0.5.");
+    out.set("max_radius_px", &truth.shift.max_radius_px);
+    out.comment("\"fixed\": how far the stain lies below and right of the brightfield, pixels. Default [0.0, 0.0].");
+    out.set("nucleus_px", &truth.shift.nucleus_px);
+    out.set("cytoplasm_px", &truth.shift.cytoplasm_px);
+
     out.section("truth.nucleus_settings");
     out.comment("How nuclei are found in their stain.");
     out.settings(&truth.nucleus_settings, &StainSettings::default());
@@ -143,6 +165,10 @@ pub fn render(config: &Config, recipe: &str) -> String {
 fn meaning(setting: &str) -> Option<&'static str> {
     Some(match setting {
         "smoothing_um" => "Standard deviation of the blur before the threshold, um.",
+        "haze_share" => {
+            "Share of the light that is spread widely (haze) and taken away; 0 takes none."
+        }
+        "haze_um" => "Standard deviation of that spread, um.",
         "background_um" => {
             "Width of the windows of the background estimate, um; 0 leaves the background in."
         }

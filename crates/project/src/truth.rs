@@ -6,13 +6,17 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use stainfree_image::{Field, Image, ImageError, Plane};
 use stainfree_objects::{
-    Connectivity, IGNORED, NUCLEUS, Verdict, apply_ignore, label, relabel_consecutive, scheme_a,
-    scheme_b, segment_cytoplasm, segment_nuclei,
+    Connectivity, FlatField, IGNORED, NUCLEUS, Verdict, apply_ignore, cells_from_nuclei, label,
+    move_back, relabel_consecutive, scheme_a, scheme_b, segment_cytoplasm, segment_nuclei,
+    uncovered,
 };
 
 use crate::config::{CytoplasmFrom, MaskValues, MissingCells, NucleiFrom, Scheme, TruthConfig};
+use crate::illumination::Lights;
+use crate::registration::{Shifts, Stain};
 use crate::study::{Source, Study};
 use crate::{ProjectError, names};
 
@@ -82,10 +86,64 @@ pub(crate) struct FieldTruth {
     /// The automatic nuclei, where `nuclei` were corrected by hand.
     pub(crate) automatic: Option<Image<u32>>,
     pub(crate) count: usize,
+    /// Whole cells, each with the label of its nucleus; from a cytoplasmic stain.
+    pub(crate) cells: Option<Image<u32>>,
     pub(crate) nucleus_threshold: Option<f64>,
     pub(crate) cytoplasm_threshold: Option<f64>,
     /// Remarks on both stains.
     pub(crate) verdicts: Vec<(&'static str, Verdict)>,
+}
+
+/// A stain's shift against the brightfield that is to be corrected.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Move {
+    pub(crate) dy_px: f64,
+    pub(crate) dx_px: f64,
+    pub(crate) radius95_px: Option<f64>,
+}
+
+/// What is corrected in a stain before it is segmented.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct Fix {
+    pub(crate) light: Option<FlatField>,
+    pub(crate) shift: Option<Move>,
+}
+
+/// What is corrected in the stains of a field before they are segmented.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct StainFixes {
+    pub(crate) nucleus: Fix,
+    pub(crate) cytoplasm: Fix,
+}
+
+impl StainFixes {
+    pub(crate) fn of(lights: &Lights, shifts: &Shifts, field: &Field, group: &str) -> Self {
+        let of = |stain| Fix {
+            light: lights.of(field, stain).cloned(),
+            shift: shifts.of(field, group, stain).map(|shift| Move {
+                dy_px: shift.dy_px,
+                dx_px: shift.dx_px,
+                radius95_px: shift.radius95_px,
+            }),
+        };
+        Self {
+            nucleus: of(Stain::Nucleus),
+            cytoplasm: of(Stain::Cytoplasm),
+        }
+    }
+}
+
+/// The stain under even light and moved back onto the brightfield, and the pixels of which nothing is known then.
+fn corrected(mut stain: Image<f32>, fix: &Fix) -> (Image<f32>, Option<Image<bool>>) {
+    if let Some(light) = &fix.light {
+        stain = light.correct(&stain);
+    }
+    let Some(Move { dy_px, dx_px, .. }) = fix.shift else {
+        return (stain, None);
+    };
+    let shift = (dy_px, dx_px);
+    let unknown = uncovered(stain.height(), stain.width(), shift);
+    (move_back(&stain, shift), Some(unknown))
 }
 
 /// Why a field has no truth.
@@ -113,6 +171,7 @@ pub(crate) fn make(
     study: &Study,
     source: &Source,
     files: &TruthFiles,
+    fixes: &StainFixes,
     field: &Field,
     size: (usize, usize),
 ) -> Result<FieldTruth, NoTruth> {
@@ -139,6 +198,7 @@ pub(crate) fn make(
     let (mut mask, mut nuclei, mut count) = match from {
         NucleiFrom::Stain(channel) => {
             let stain = read_stain(field, source.nucleus, channel, size)?;
+            let (stain, unknown) = corrected(stain, &fixes.nucleus);
             let found = segment_nuclei(&stain, field.pixel_um, &truth.nucleus_settings)
                 .map_err(|e| in_field(field, e))?;
             verdicts.extend(
@@ -148,7 +208,7 @@ pub(crate) fn make(
                     .map(|verdict| ("nucleus", verdict)),
             );
             nucleus_threshold = Some(f64::from(found.threshold));
-            ignore = Some(found.ignore);
+            ignore = join(Some(found.ignore), unknown);
             (found.mask, found.labels, found.count)
         }
         NucleiFrom::Masks(folder) => {
@@ -177,10 +237,12 @@ pub(crate) fn make(
 
     let mut cytoplasm_threshold = None;
     let mut cells_unknown = false;
+    let mut cells = None;
     let cytoplasm = match truth.cytoplasm_from() {
         CytoplasmFrom::Nothing => None,
         CytoplasmFrom::Stain(channel) => {
             let stain = read_stain(field, source.cytoplasm, channel, size)?;
+            let (stain, unknown) = corrected(stain, &fixes.cytoplasm);
             let found = segment_cytoplasm(&stain, field.pixel_um, &truth.cytoplasm_settings)
                 .map_err(|e| in_field(field, e))?;
             verdicts.extend(
@@ -190,10 +252,9 @@ pub(crate) fn make(
                     .map(|verdict| ("cytoplasm", verdict)),
             );
             cytoplasm_threshold = Some(f64::from(found.threshold));
-            ignore = Some(match ignore {
-                Some(nuclei) => either(&nuclei, &found.ignore),
-                None => found.ignore,
-            });
+            let grown = cells_from_nuclei(&nuclei, &found.mask, &found.flat);
+            cells = Some(grown.map_err(|e| in_field(field, e))?);
+            ignore = join(ignore, join(Some(found.ignore), unknown));
             Some(found.mask)
         }
         CytoplasmFrom::Cells(folder) => match (files.cells.get(&field.name), truth.missing_cells) {
@@ -226,6 +287,7 @@ pub(crate) fn make(
         nuclei,
         automatic,
         count,
+        cells,
         nucleus_threshold,
         cytoplasm_threshold,
         verdicts,
@@ -284,6 +346,7 @@ fn from_class_mask(
         nuclei: nuclei.image,
         automatic: None,
         count: nuclei.count,
+        cells: None,
         nucleus_threshold: None,
         cytoplasm_threshold: None,
         verdicts: Vec::new(),
@@ -399,14 +462,17 @@ pub(crate) fn refuse_binary(
     Ok(())
 }
 
-fn either(a: &Image<bool>, b: &Image<bool>) -> Image<bool> {
-    let data = a
-        .data()
-        .iter()
-        .zip(b.data())
-        .map(|(a, b)| *a || *b)
-        .collect();
-    Image::new(a.height(), a.width(), data)
+/// Pixels of either mask.
+fn join(a: Option<Image<bool>>, b: Option<Image<bool>>) -> Option<Image<bool>> {
+    match (a, b) {
+        (Some(mut a), Some(b)) => {
+            for (a, &b) in a.data_mut().iter_mut().zip(b.data()) {
+                *a |= b;
+            }
+            Some(a)
+        }
+        (a, b) => a.or(b),
+    }
 }
 
 fn in_field(field: &Field, error: stainfree_objects::ObjectsError) -> ProjectError {

@@ -43,7 +43,7 @@ impl Illumination {
     }
 
     /// Relative light at a pixel of a field of `side` pixels.
-    fn at(&self, y: usize, x: usize, side: usize) -> f32 {
+    pub(crate) fn at(&self, y: usize, x: usize, side: usize) -> f32 {
         let (v, u) = (
             2.0 * y as f32 / side as f32 - 1.0 - self.centre.0,
             2.0 * x as f32 / side as f32 - 1.0 - self.centre.1,

@@ -289,10 +289,7 @@ fn see_stains(
     // No two stainings come out equally strong.
     let strength: [f32; 2] = std::array::from_fn(|_| (0.12 * staining.normal()).exp());
     let see = |index: usize, channel: &Channel, value: &(dyn Fn(Complex32) -> f32 + Sync)| {
-        let illumination = Illumination::new(
-            plate.purpose(Purpose::Illumination).with(1 + index as u64),
-            settings.unevenness,
-        );
+        let illumination = stain_illumination(plate, index as u64, settings.unevenness);
         let key = key.with(200 + index as u64);
         expose(
             spec.side,
@@ -307,6 +304,24 @@ fn see_stains(
     let nuclear = see(0, &settings.nuclear, &|v| v.re);
     let cytoplasmic = see(1, &settings.cytoplasmic, &|v| v.im + settings.bleed * v.re);
     (nuclear, cytoplasmic)
+}
+
+/// The relative light of the nuclear and the mitochondrial channel over a field of the plate: what a
+/// flat-field correction should find.
+pub fn stain_light(spec: &PlateSpec) -> [Image<f32>; 2] {
+    let plate = Key::new(spec.seed).purpose(Purpose::Plate);
+    let strength = StainSettings::new(spec.degrade).unevenness;
+    [0, 1].map(|index| {
+        let light = stain_illumination(plate, index, strength);
+        Image::from_fn(spec.side, spec.side, |y, x| light.at(y, x, spec.side))
+    })
+}
+
+fn stain_illumination(plate: Key, index: u64, strength: f32) -> Illumination {
+    Illumination::new(
+        plate.purpose(Purpose::Illumination).with(1 + index),
+        strength,
+    )
 }
 
 /// Blurs the two stains, each by its own transfer function, and moves them by `(dy, dx)` pixels.

@@ -27,7 +27,7 @@ mod transfer;
 mod truth;
 
 pub use error::SpecimenError;
-pub use field::{SimulatedField, simulate_field};
+pub use field::{SimulatedField, simulate_field, stain_light};
 pub use plate::{CHANNELS, PlateSummary, write_plate};
 pub use spec::{Degrade, Optics, PlateSpec};
 pub use truth::{CellRecord, Truth};

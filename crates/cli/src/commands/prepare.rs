@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use stainfree_project::illumination::PlateLight;
+use stainfree_project::registration::ShiftSummary;
 use stainfree_project::{Part, Study};
 
 use crate::Context;
@@ -17,8 +19,13 @@ use crate::output;
 #[command(after_help = "Example:
   stainfree prepare study
 
-Writes DIR/truth/classes, DIR/truth/nuclei (TIFF), DIR/truth/overlays (PNG, to look at) and
-DIR/fields.csv with a row for each field: split, shares, counts, verdicts, usable or not and why.
+Writes DIR/truth/classes, DIR/truth/nuclei, DIR/truth/cells (TIFF; a cell has the number of its
+nucleus), DIR/truth/overlays (PNG, to look at) and DIR/fields.csv with a row for each field: split,
+shares, counts, verdicts, usable or not and why.
+
+Stains that are shifted against the brightfield are moved onto it where the shift is certain
+(`[truth.shift]` in stainfree.toml); DIR/truth/shifts.csv has the estimates. Uneven light is divided out
+(`[truth.illumination]`); DIR/truth/illumination.png shows it.
 
 Nuclei corrected by hand: copies of DIR/truth/nuclei/NAME.tif in DIR/truth/corrected, edited in any
 tool, take the place of the automatic ones; see `stainfree compare`.")]
@@ -46,6 +53,19 @@ impl Prepare {
             prepared.made,
             prepared.kept
         ))?;
+        let (ignored, pixels) = prepared.ignored_pixels();
+        if ignored > 0 {
+            output::print(&format!(
+                "{ignored} of {pixels} pixels are ignored ({:.2} %): uncertain edges, and rims that a moved stain does not reach",
+                100.0 * ignored as f64 / pixels as f64
+            ))?;
+        }
+        for light in &prepared.lights {
+            output::print(&light_line(light))?;
+        }
+        for shift in &prepared.shifts {
+            output::print(&shift_line(shift))?;
+        }
         for row in &left_out {
             context.console.detail(&format!("left out `{}`: {}", row.name, row.remarks));
         }
@@ -60,4 +80,31 @@ impl Prepare {
         }
         Outcome::of(prepared.made + prepared.kept, prepared.failed.len())
     }
+}
+
+/// What the light of a stain is like, in one line.
+fn light_line(light: &PlateLight) -> String {
+    let (stain, plate) = (light.stain.name(), light.plate.as_str());
+    let of = if plate.is_empty() { String::new() } else { format!(" of `{plate}`") };
+    let what = match light.used {
+        true => "corrected",
+        false if !light.is_certain() => "cannot tell, left as it is",
+        false => "even enough, left as it is",
+    };
+    format!("light of the {stain} stain{of}: varies by {:.1} %, {what}", 100.0 * light.unevenness)
+}
+
+/// What became of a stain's shift, in one line.
+fn shift_line(shift: &ShiftSummary) -> String {
+    let stain = shift.stain.name();
+    let unsure = match shift.cannot_tell {
+        0 => String::new(),
+        n => format!("; cannot tell in {n} of {} groups, left as it is there", n + shift.corrected),
+    };
+    if shift.corrected == 0 {
+        return format!("shift of the {stain} stain: cannot tell, left as it is");
+    }
+    let radius = shift.largest_radius_px.map_or(String::new(), |r| format!(" +- {r:.2}"));
+    let (dy, dx) = shift.median_px;
+    format!("shift of the {stain} stain: {dy:+.2} px down, {dx:+.2} px right{radius}, corrected{unsure}")
 }

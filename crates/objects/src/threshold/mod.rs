@@ -2,6 +2,7 @@
 //!
 //! A pixel is foreground where its value is strictly above the threshold of its place.
 
+mod ground;
 mod li;
 mod local;
 mod log;
@@ -9,6 +10,7 @@ mod object;
 mod otsu;
 mod triangle;
 
+pub use ground::ground;
 pub use li::li;
 pub use local::{local_gaussian, local_mean};
 pub use log::otsu_log;
@@ -37,6 +39,8 @@ pub enum Threshold {
     Li,
     /// Largest distance from the line between peak and tail (Zack, Rogers & Latt 1977).
     Triangle,
+    /// What rises above the even, empty ground by 3.5 times the ground's own spread.
+    Ground,
     /// Mean of a square window, plus a global floor.
     LocalMean,
     /// Gaussian-weighted mean of a window, plus a global floor.
@@ -44,12 +48,13 @@ pub enum Threshold {
 }
 
 /// The registry: each method with its name.
-const METHODS: [(Threshold, &str); 7] = [
+const METHODS: [(Threshold, &str); 8] = [
     (Threshold::Object, "object"),
     (Threshold::Otsu, "otsu"),
     (Threshold::OtsuLog, "otsu-log"),
     (Threshold::Li, "li"),
     (Threshold::Triangle, "triangle"),
+    (Threshold::Ground, "ground"),
     (Threshold::LocalMean, "local-mean"),
     (Threshold::LocalGaussian, "local-gaussian"),
 ];
