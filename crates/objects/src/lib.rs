@@ -15,6 +15,7 @@ mod error;
 mod expand;
 mod gaussian;
 mod holes;
+pub mod measure;
 mod morphology;
 mod nuclei;
 mod reconstruct;
