@@ -356,6 +356,6 @@ fn what_makes_no_sense_is_said() {
         .map(|e| e.to_string());
     assert_eq!(
         error.as_deref(),
-        Some("`neighbours` = `NaN` is out of range; it must be from 0 to 1000 um")
+        Some("`neighbours` = `NaN` is out of range; it must be from 0 to 100 um")
     );
 }

@@ -14,6 +14,7 @@ pub mod evaluate;
 pub mod fields;
 mod group;
 mod line;
+pub mod measure;
 pub mod names;
 pub mod new;
 mod pictures;

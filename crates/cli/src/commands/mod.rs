@@ -39,6 +39,7 @@ commands! {
     train::Train,
     predict::Predict,
     evaluate::Evaluate,
+    measure::Measure,
     report::Report,
     demo::Demo,
     segment::Segment,

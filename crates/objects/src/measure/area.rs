@@ -1,8 +1,8 @@
-//! How much room a region takes: area and the diameter of the circle as large.
+//! How much room a region takes.
 
 use super::{Block, Column, Family, Part, Scene, Unit};
 
-/// Names and definitions of `skimage.measure.regionprops`.
+/// `area` as in `skimage.measure.regionprops`: the number of pixels.
 pub(super) struct Area;
 
 impl Family for Area {
@@ -15,19 +15,13 @@ impl Family for Area {
     }
 
     fn columns(&self) -> Vec<Column> {
-        vec![
-            Column::integer("area", Unit::Area),
-            Column::float("equivalent_diameter_area", Unit::Length),
-        ]
+        vec![Column::integer("area", Unit::Area)]
     }
 
     fn measure(&self, scene: &Scene, part: Part, _channel: Option<usize>, block: &mut Block) {
         let regions = &scene.layer(part).regions;
         for i in 0..regions.len() {
-            let area = regions.area(i) as f64;
-            block
-                .row(i)
-                .copy_from_slice(&[area, (4.0 * area / std::f64::consts::PI).sqrt()]);
+            block.row(i)[0] = regions.area(i) as f64;
         }
     }
 }

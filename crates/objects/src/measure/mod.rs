@@ -194,6 +194,9 @@ pub enum Background {
     Ring,
 }
 
+/// Rings and neighbourhoods end here: the largest cells are as wide, and time goes by their area.
+const FARTHEST_UM: f64 = 100.0;
+
 /// What to measure and how.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MeasureSettings {
@@ -241,21 +244,21 @@ impl MeasureSettings {
             }
         };
         if let Some(Ring { gap_um, width_um }) = self.ring {
-            in_range("ring gap", gap_um, 0.0, 1000.0, "from 0 to 1000 um")?;
+            in_range("ring gap", gap_um, 0.0, FARTHEST_UM, "from 0 to 100 um")?;
             in_range(
                 "ring width",
                 width_um,
                 f64::MIN_POSITIVE,
-                1000.0,
-                "above 0 and up to 1000 um",
+                FARTHEST_UM,
+                "above 0 and up to 100 um",
             )?;
         }
         in_range(
             "neighbours",
             self.neighbours_um,
             0.0,
-            1000.0,
-            "from 0 to 1000 um",
+            FARTHEST_UM,
+            "from 0 to 100 um",
         )?;
         if let Some(texture) = self.texture {
             let (distance, levels) = (texture.distance_px as f64, texture.levels as f64);

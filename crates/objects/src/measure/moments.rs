@@ -1,9 +1,11 @@
-//! Centre, and the ellipse with the same second moments.
+//! Centre, the circle of the same area, and the ellipse with the same second moments.
 //!
 //! Sums are integers relative to the bounding box, so that they are exact and do not depend on where the object
 //! lies. The tensor and the sign of the angle are those of `skimage.measure.regionprops`: pixels are points (no
 //! 1/12 is added for their extent), the orientation is the angle between the row axis and the major axis, from
 //! -pi/2 to pi/2, counter-clockwise.
+
+use std::f64::consts::{FRAC_PI_4, PI};
 
 use super::regions::Regions;
 use super::{Block, Column, Family, Frame, Part, Scene, Unit};
@@ -23,6 +25,7 @@ impl Family for Moments {
         vec![
             Column::float("centroid-0", Unit::Length).in_frame(Frame::Row),
             Column::float("centroid-1", Unit::Length).in_frame(Frame::Column),
+            Column::float("equivalent_diameter_area", Unit::Length),
             Column::float("axis_major_length", Unit::Length),
             Column::float("axis_minor_length", Unit::Length),
             Column::float("eccentricity", Unit::None),
@@ -44,6 +47,7 @@ impl Family for Moments {
             block.row(i).copy_from_slice(&[
                 y,
                 x,
+                (4.0 * moments.n as f64 / PI).sqrt(),
                 4.0 * major.sqrt(),
                 4.0 * minor.sqrt(),
                 eccentricity,
@@ -120,7 +124,6 @@ impl Sums {
     }
 
     fn orientation(&self) -> f64 {
-        use std::f64::consts::FRAC_PI_4;
         if self.yy == self.xx {
             return if self.yx > 0 { FRAC_PI_4 } else { -FRAC_PI_4 };
         }
