@@ -25,7 +25,7 @@ use console::Console;
 /// Nuclei and cytoplasm in unstained cells, on an ordinary PC.
 ///
 /// Stain one plate, image it together with brightfield, and train; from then on brightfield is
-/// enough. The usual order: inspect, new, prepare, train, predict, evaluate, report.
+/// enough. The usual order: inspect, new, prepare, train, predict, evaluate, measure, report.
 /// `stainfree demo` does all of it on a simulated plate.
 #[derive(Parser)]
 #[command(

@@ -126,6 +126,20 @@ fn from_stains_to_a_report() {
     let done = run.code == 0 && run.stdout.starts_with("6 fields done in ");
     assert!(done || run.code == 2, "{}{}", run.stdout, run.stderr);
 
+    let measure = ["measure", "result", "--images", "images"];
+    let run = place.ok(&[&measure[..], &["--out", "cells.csv"]].concat());
+    assert!(
+        run.stdout.contains(" objects in 6 fields"),
+        "{}",
+        run.stdout
+    );
+    // The model knows no cytoplasm, so that there are no cells.
+    let header = place.text("cells.csv").lines().next().unwrap().to_owned();
+    assert!(
+        header.contains(",intensity_mean_dapi,") && !header.contains("cell_"),
+        "{header}"
+    );
+
     let run = place.ok(&["evaluate", "study", "--json", "-"]);
     let scores: serde_json::Value =
         serde_json::from_str(&run.stdout).expect("standard output is JSON alone");

@@ -16,6 +16,7 @@ mod expand;
 mod gaussian;
 mod holes;
 mod illumination;
+pub mod measure;
 mod morphology;
 mod nuclei;
 mod reconstruct;

@@ -19,6 +19,7 @@ mod group;
 pub mod illumination;
 pub mod kinds;
 mod line;
+pub mod measure;
 pub mod names;
 pub mod new;
 mod pictures;

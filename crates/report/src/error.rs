@@ -36,6 +36,12 @@ pub enum ReportError {
         /// What the encoder said.
         source: image::ImageError,
     },
+    /// A name that is no well.
+    #[error("`{name}` is no well of a plate; a well is named by row and column, such as `B02`")]
+    Well {
+        /// The name.
+        name: String,
+    },
     /// The page template failed.
     #[error("the report page could not be put together")]
     Template(#[from] minijinja::Error),

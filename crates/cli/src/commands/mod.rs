@@ -40,6 +40,7 @@ commands! {
     predict::Predict,
     evaluate::Evaluate,
     compare::Compare,
+    measure::Measure,
     report::Report,
     experiment::Experiment,
     demo::Demo,

@@ -1,43 +1,98 @@
 //! A file appears under its name whole, or not at all.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::ImageError;
 
-/// Writes `bytes` to `path`: into a temporary file of the same folder, then by renaming.
-///
-/// An existing file is replaced; what is no file, such as `/dev/null` or a pipe, is written to instead,
-/// since renaming would put a file in its place. After an error the old file, if any, is still there and the
-/// temporary one is gone.
+/// Writes `bytes` to `path`, as [`AtomicFile`] does.
 ///
 /// # Errors
 /// [`ImageError::Write`] naming `path`: the folder is missing or read-only, the disk is full.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), ImageError> {
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let fail = |error: std::io::Error| ImageError::write(path, error);
-    if std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
-        let mut device = std::fs::File::options()
-            .write(true)
-            .open(path)
-            .map_err(fail)?;
-        return device.write_all(bytes).map_err(fail);
-    }
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".stainfree-").suffix(".part");
-    // The permissions of an ordinary new file, cut down by the user's umask, instead of those of
-    // a private temporary file: results are often shared between accounts.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder).map_err(fail)?;
+    let mut file = AtomicFile::create(path)?;
     file.write_all(bytes)
-        .and_then(|()| file.as_file().sync_all())
-        .map_err(fail)?;
-    file.persist(path).map_err(|error| fail(error.error))?;
-    Ok(())
+        .map_err(|error| ImageError::write(path, error))?;
+    file.commit()
+}
+
+/// A file that is written piece by piece: into a temporary file of the same folder, which takes its name at the end.
+///
+/// An existing file is replaced; what is no file, such as `/dev/null` or a pipe, is written to instead,
+/// since renaming would put a file in its place. Dropped without [`commit`](Self::commit), or after an error, the old
+/// file, if any, is still there and the temporary one is gone.
+pub struct AtomicFile {
+    path: PathBuf,
+    target: Target,
+}
+
+enum Target {
+    File(tempfile::NamedTempFile),
+    Device(std::fs::File),
+}
+
+impl AtomicFile {
+    /// Opens the temporary file.
+    ///
+    /// # Errors
+    /// [`ImageError::Write`] naming `path`: the folder is missing or read-only.
+    pub fn create(path: &Path) -> Result<Self, ImageError> {
+        let folder = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let fail = |error: std::io::Error| ImageError::write(path, error);
+        let device = std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir());
+        let target = if device {
+            let file = std::fs::File::options().write(true).open(path);
+            Target::Device(file.map_err(fail)?)
+        } else {
+            let mut builder = tempfile::Builder::new();
+            builder.prefix(".stainfree-").suffix(".part");
+            // The permissions of an ordinary new file, cut down by the user's umask, instead of those of
+            // a private temporary file: results are often shared between accounts.
+            #[cfg(unix)]
+            builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+            Target::File(builder.tempfile_in(folder).map_err(fail)?)
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            target,
+        })
+    }
+
+    /// Gives the file its name.
+    ///
+    /// # Errors
+    /// [`ImageError::Write`]: the disk is full, or a folder bears the name.
+    pub fn commit(self) -> Result<(), ImageError> {
+        let Self { path, target } = self;
+        let committed = match target {
+            Target::File(file) => file
+                .as_file()
+                .sync_all()
+                .and_then(|()| file.persist(&path).map_err(|error| error.error))
+                .map(drop),
+            Target::Device(mut device) => device.flush(),
+        };
+        committed.map_err(|error| ImageError::write(&path, error))
+    }
+}
+
+impl Write for AtomicFile {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match &mut self.target {
+            Target::File(file) => file.write(bytes),
+            Target::Device(device) => device.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match &mut self.target {
+            Target::File(file) => file.flush(),
+            Target::Device(device) => device.flush(),
+        }
+    }
 }
 
 #[cfg(test)]

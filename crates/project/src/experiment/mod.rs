@@ -312,6 +312,9 @@ impl Work<'_> {
                 flips: false,
                 memory: None,
                 precision,
+                // Scheme B's lines are scored anyway.
+                boundaries: false,
+                kinds: None,
             },
             job,
         )?;

@@ -1,0 +1,394 @@
+//! Which files belong to a field: its labels, its cells, its channels.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use stainfree_image::{
+    Dataset, Field, Image, OpenOptions, Plane, looks_like_truth, read_class_mask, read_info,
+    read_labels,
+};
+use stainfree_objects::{Connectivity, watershed};
+
+use super::MeasureOptions;
+use crate::predict::FILE_NAME as PREDICTIONS;
+use crate::study::{find_channel, keep_images_only};
+use crate::truth::{read_middle, refuse_binary};
+use crate::{Job, ProjectError, names};
+
+/// Where the labels of the objects come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Objects {
+    /// A folder of label images, or one file.
+    Labels(PathBuf),
+    /// A folder that `predict` has written.
+    Prediction(PathBuf),
+}
+
+impl Objects {
+    /// The folder or file.
+    pub fn path(&self) -> &Path {
+        match self {
+            Objects::Labels(path) | Objects::Prediction(path) => path,
+        }
+    }
+}
+
+/// The images and the labels that belong to them.
+pub(super) struct Inputs {
+    pub(super) set: Dataset,
+    /// Channels that are measured, as numbers of the data set.
+    pub(super) channels: Vec<usize>,
+    labels: BTreeMap<String, PathBuf>,
+    cells: Cells,
+    /// Hashes of the models that made the labels, where `predict` has noted them.
+    pub(super) models: String,
+}
+
+/// Where whole cells come from.
+enum Cells {
+    None,
+    Labels(PathBuf, BTreeMap<String, PathBuf>),
+    /// Class masks of `predict` in which this class is cytoplasm.
+    Classes(PathBuf, u8),
+}
+
+/// A field with its labels.
+pub(super) struct Work<'a> {
+    pub(super) field: &'a Field,
+    labels: &'a Path,
+    /// Pixel size of the images, else of the labels.
+    pub(super) pixel_um: Option<f64>,
+}
+
+impl Inputs {
+    /// Opens the images and finds the labels; pixels are read later.
+    pub(super) fn open(options: &MeasureOptions, job: &Job) -> Result<Self, ProjectError> {
+        let open = OpenOptions {
+            pixel_um: options.pixel_um,
+            ..OpenOptions::default()
+        };
+        let mut set = stainfree_image::open(&options.images, &open)?;
+        keep_images_only(&mut set);
+        for problem in &set.problems {
+            job.progress.note(problem);
+        }
+        let (labels, models) = match &options.objects {
+            Objects::Labels(path) => (label_files(path, &set)?, String::new()),
+            Objects::Prediction(folder) => {
+                let nuclei = folder.join("nuclei");
+                if !nuclei.is_dir() {
+                    return Err(ProjectError::Failed(format!(
+                        "`{}` is no result of `stainfree predict`: it has no folder `nuclei`; give label images with `--labels`",
+                        folder.display()
+                    )));
+                }
+                (names::truth_files(&nuclei)?, models_of(folder))
+            }
+        };
+        let cells = match (&options.cells, &options.objects) {
+            (Some(path), _) => Cells::Labels(path.clone(), label_files(path, &set)?),
+            (None, Objects::Prediction(folder)) => cytoplasm_class(folder)
+                .map_or(Cells::None, |class| {
+                    Cells::Classes(folder.join("classes"), class)
+                }),
+            (None, Objects::Labels(_)) => Cells::None,
+        };
+        let channels = channels(&set, &options.channels, &[&labels, cells.files()], job)?;
+        let inputs = Self {
+            set,
+            channels,
+            labels,
+            cells,
+            models,
+        };
+        inputs.check_names(options)?;
+        Ok(inputs)
+    }
+
+    pub(super) fn has_cells(&self) -> bool {
+        !matches!(self.cells, Cells::None)
+    }
+
+    pub(super) fn channel_names(&self) -> Vec<String> {
+        self.channels
+            .iter()
+            .map(|&c| self.set.channels[c].clone())
+            .collect()
+    }
+
+    /// Fields that have labels, well by well; the others are said.
+    pub(super) fn work(&self, job: &Job) -> Vec<Work<'_>> {
+        let mut work: Vec<Work> = Vec::new();
+        let mut without: Vec<&str> = Vec::new();
+        for field in &self.set.fields {
+            match self.labels.get(&field.name) {
+                Some(labels) => work.push(Work {
+                    field,
+                    labels,
+                    pixel_um: pixel_um(field, labels),
+                }),
+                None => without.push(&field.name),
+            }
+        }
+        if let Some(first) = without.first() {
+            job.progress.note(&format!(
+                "{} of {} fields have no labels and are left out, such as `{first}`",
+                without.len(),
+                self.set.fields.len()
+            ));
+        }
+        let known: BTreeSet<&String> = self.set.fields.iter().map(|field| &field.name).collect();
+        let unused: Vec<&String> = self
+            .labels
+            .keys()
+            .filter(|name| !known.contains(name))
+            .collect();
+        if let Some(first) = unused.first() {
+            job.progress.note(&format!(
+                "{} label images belong to no field, such as `{first}`",
+                unused.len()
+            ));
+        }
+        // Summaries take a well at a time; fields without a well stay in the order of their names.
+        work.sort_by_key(|work| {
+            (
+                work.field.plate.as_ref(),
+                work.field.well.as_ref(),
+                work.field.time,
+            )
+        });
+        work
+    }
+
+    /// The labels of a field and its cells, `None` where it has none.
+    pub(super) fn read_labels(
+        &self,
+        work: &Work,
+    ) -> Result<(Image<u32>, Option<Image<u32>>), ProjectError> {
+        let objects = read_labels(work.labels)?;
+        refuse_binary(
+            work.labels,
+            &objects,
+            "number the objects first, or make labels with `stainfree segment`",
+        )?;
+        let cells = match &self.cells {
+            Cells::None => None,
+            Cells::Labels(folder, files) => {
+                let path = files.get(&work.field.name).ok_or_else(|| {
+                    ProjectError::Failed(format!(
+                        "field `{}` has no cells in `{}`; add the file, or leave `--cells` out",
+                        work.field.name,
+                        folder.display()
+                    ))
+                })?;
+                let cells = read_labels(path)?;
+                same_size((work.labels, objects.size()), (path, cells.size()))?;
+                Some(cells)
+            }
+            Cells::Classes(folder, class) => {
+                let path = folder.join(format!("{}.tif", work.field.name));
+                let classes = read_class_mask(&path)?;
+                same_size((work.labels, objects.size()), (&path, classes.size()))?;
+                Some(cells_of_classes(&objects, &classes, *class))
+            }
+        };
+        Ok((objects, cells))
+    }
+
+    /// The planes of a field's channels, of the size of its labels; a channel that it lacks is `None`.
+    pub(super) fn read_channel(
+        &self,
+        work: &Work,
+        channel: usize,
+        plane: Option<usize>,
+        size: (usize, usize),
+    ) -> Result<Option<Plane>, ProjectError> {
+        let planes = &work.field.planes[channel];
+        if planes.iter().all(Option::is_none) {
+            return Ok(None);
+        }
+        let read = match plane {
+            None => read_middle(work.field, channel)?,
+            Some(z) if planes.get(z - 1).is_some_and(Option::is_some) => {
+                work.field.read(channel, z - 1)?
+            }
+            Some(z) => {
+                return Err(ProjectError::Failed(format!(
+                    "field `{}` has no plane `{z}` of the channel `{}` (planes: 1 to {}); choose with `--plane`",
+                    work.field.name,
+                    self.set.channels[channel],
+                    planes.len()
+                )));
+            }
+        };
+        let place = planes.iter().flatten().next();
+        let path = place.map_or(Path::new(""), |place| &place.path);
+        same_size((work.labels, size), (path, read.size()))?;
+        Ok(Some(read))
+    }
+
+    fn check_names(&self, options: &MeasureOptions) -> Result<(), ProjectError> {
+        if self
+            .set
+            .fields
+            .iter()
+            .any(|field| self.labels.contains_key(&field.name))
+        {
+            return Ok(());
+        }
+        let folder = match &options.objects {
+            Objects::Labels(path) => path.clone(),
+            Objects::Prediction(folder) => folder.join("nuclei"),
+        };
+        let first = |name: Option<&String>| name.cloned().unwrap_or_default();
+        Err(ProjectError::Failed(format!(
+            "no file of `{}` has the name of a field of `{}` (a file there: `{}`; a field: `{}`); labels are matched by name",
+            folder.display(),
+            options.images.display(),
+            first(self.labels.keys().next()),
+            first(self.set.fields.first().map(|field| &field.name))
+        )))
+    }
+}
+
+impl Cells {
+    fn files(&self) -> &BTreeMap<String, PathBuf> {
+        static NONE: BTreeMap<String, PathBuf> = BTreeMap::new();
+        match self {
+            Cells::Labels(_, files) => files,
+            Cells::None | Cells::Classes(..) => &NONE,
+        }
+    }
+}
+
+/// The label images of a folder by the name of their field; a single file belongs to the only field there is.
+fn label_files(path: &Path, set: &Dataset) -> Result<BTreeMap<String, PathBuf>, ProjectError> {
+    if !path.is_file() {
+        return names::truth_files(path);
+    }
+    let stem = path
+        .file_stem()
+        .map(|stem| stem.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let own = stainfree_image::truth_stem(&stem)
+        .unwrap_or(&stem)
+        .to_owned();
+    let name = match &set.fields[..] {
+        [only] => only.name.clone(),
+        _ => own,
+    };
+    Ok(BTreeMap::from([(name, path.to_owned())]))
+}
+
+/// The channels named, or all that are images: folders of the labels and of other truth are not measured.
+fn channels(
+    set: &Dataset,
+    wanted: &[String],
+    labels: &[&BTreeMap<String, PathBuf>],
+    job: &Job,
+) -> Result<Vec<usize>, ProjectError> {
+    if !wanted.is_empty() {
+        let find = |name: &String| {
+            find_channel(set, name).map_err(|sentence| {
+                ProjectError::Failed(format!("{sentence}; choose with `--channels`"))
+            })
+        };
+        let found: Result<Vec<usize>, ProjectError> = wanted.iter().map(find).collect();
+        let found = found?;
+        let different: BTreeSet<&usize> = found.iter().collect();
+        if different.len() < found.len() {
+            return Err(ProjectError::Usage(
+                "`--channels` names a channel twice; name each once".into(),
+            ));
+        }
+        return Ok(found);
+    }
+    let files: BTreeSet<PathBuf> = labels
+        .iter()
+        .flat_map(|files| files.values())
+        .filter_map(|path| path.canonicalize().ok())
+        .collect();
+    let is_labels = |channel: usize| {
+        let planes = set
+            .fields
+            .iter()
+            .filter_map(|field| field.planes.get(channel)?.iter().flatten().next());
+        planes.take(1).any(|place| {
+            place
+                .path
+                .canonicalize()
+                .is_ok_and(|path| files.contains(&path))
+        })
+    };
+    let mut kept = Vec::new();
+    for (channel, name) in set.channels.iter().enumerate() {
+        if is_labels(channel) {
+            continue;
+        }
+        if looks_like_truth(name) && set.channels.len() > 1 {
+            job.progress.note(&format!("`{name}` looks like labels or masks and is not measured; name it in `--channels` if it is an image"));
+            continue;
+        }
+        kept.push(channel);
+    }
+    Ok(kept)
+}
+
+fn pixel_um(field: &Field, labels: &Path) -> Option<f64> {
+    field.pixel_um.or_else(|| read_info(labels).ok()?.pixel_um)
+}
+
+fn same_size(
+    (first, size): (&Path, (usize, usize)),
+    (second, other): (&Path, (usize, usize)),
+) -> Result<(), ProjectError> {
+    if size == other {
+        return Ok(());
+    }
+    Err(ProjectError::Failed(format!(
+        "`{}` is {} x {} but `{}` is {} x {}; both must show the same field",
+        first.display(),
+        size.0,
+        size.1,
+        second.display(),
+        other.0,
+        other.1
+    )))
+}
+
+/// The class called cytoplasm in the masks of `predict`, whose table has a share for each class in their order.
+fn cytoplasm_class(folder: &Path) -> Option<u8> {
+    let mut reader = csv::Reader::from_path(folder.join(PREDICTIONS)).ok()?;
+    let heads = reader.headers().ok()?.clone();
+    let mut classes = heads.iter().filter_map(|head| head.strip_suffix("_share"));
+    classes
+        .position(|class| class == "cytoplasm")
+        .map(|class| class as u8)
+}
+
+/// The different models of the table of `predict`, separated by blanks.
+fn models_of(folder: &Path) -> String {
+    let Ok(mut reader) = csv::Reader::from_path(folder.join(PREDICTIONS)) else {
+        return String::new();
+    };
+    let place = reader
+        .headers()
+        .ok()
+        .and_then(|heads| heads.iter().position(|head| head == "model"));
+    let rows = reader.records().filter_map(Result::ok);
+    let models: BTreeSet<String> = rows
+        .filter_map(|row| Some(row.get(place?)?.to_owned()))
+        .collect();
+    models.into_iter().collect::<Vec<_>>().join(" ")
+}
+
+/// Cells of a predicted class mask: each nucleus grows through the cytoplasm, step by step, until cells meet.
+fn cells_of_classes(nuclei: &Image<u32>, classes: &Image<u8>, cytoplasm: u8) -> Image<u32> {
+    let pairs = nuclei.data().iter().zip(classes.data());
+    let area = pairs
+        .map(|(&nucleus, &class)| nucleus != 0 || class == cytoplasm)
+        .collect();
+    let area = Image::new(nuclei.height(), nuclei.width(), area);
+    let flat = Image::filled(nuclei.height(), nuclei.width(), 0.0);
+    watershed(&flat, nuclei, &area, Connectivity::Four)
+}
