@@ -20,7 +20,7 @@ mod nuclei;
 mod reconstruct;
 mod scheme;
 pub mod settings;
-mod splitting;
+pub mod splitting;
 mod stain;
 pub mod threshold;
 mod verdict;
@@ -45,7 +45,7 @@ pub use scheme::{
     masks_from_labels, scheme_a, scheme_b,
 };
 pub use settings::{QualityLimits, StainSettings};
-pub use splitting::{Splitting, split};
+pub use splitting::{Scene, Splitting, split};
 pub use threshold::Threshold;
 pub use verdict::{StainNumbers, Verdict, Word, noise_level};
 pub use watershed::watershed;
