@@ -2,7 +2,7 @@
 
 use crate::background::subtract_background;
 use crate::components::{Connectivity, label, remove_small_objects};
-use crate::distance::{edt, edt_squared};
+use crate::distance::edt;
 use crate::error::ObjectsError;
 use crate::gaussian::gaussian;
 use crate::holes::fill_holes_below;
@@ -216,23 +216,31 @@ fn uncertain(
     narrower: &Image<bool>,
     width_px: f64,
 ) -> Image<bool> {
-    let inward = edt_squared(mask);
-    let outward = edt_squared(&mask.map(|&m| !m));
-    let limit = (width_px * width_px) as u32;
-    let flags = mask.data().iter().enumerate().map(|(i, &m)| {
-        let near = if m {
-            inward.data()[i]
-        } else {
-            outward.data()[i]
-        } <= limit;
-        let changes = if m {
-            !narrower.data()[i]
-        } else {
-            wider.data()[i]
-        };
-        near && changes
-    });
-    Image::new(mask.height(), mask.width(), flags.collect())
+    let (height, width) = mask.size();
+    let reach = width_px as isize;
+    let offsets: Vec<(isize, isize)> = (-reach..=reach)
+        .flat_map(|dy| (-reach..=reach).map(move |dx| (dy, dx)))
+        .filter(|&(dy, dx)| ((dy * dy + dx * dx) as f64) <= width_px * width_px)
+        .collect();
+    // Few pixels change sides: only around those is the edge looked for.
+    let near_edge = |y: usize, x: usize, m: bool| {
+        offsets.iter().any(|&(dy, dx)| {
+            let (Some(ny), Some(nx)) = (y.checked_add_signed(dy), x.checked_add_signed(dx)) else {
+                return false;
+            };
+            ny < height && nx < width && mask.get(ny, nx) != m
+        })
+    };
+    let mut out = Image::filled(height, width, false);
+    for y in 0..height {
+        let (masked, wide, narrow) = (mask.row(y), wider.row(y), narrower.row(y));
+        for (x, o) in out.row_mut(y).iter_mut().enumerate() {
+            let m = masked[x];
+            let changes = if m { !narrow[x] } else { wide[x] };
+            *o = changes && near_edge(y, x, m);
+        }
+    }
+    out
 }
 
 /// Diameter of the objects in an image of unknown pixel size, in pixels.
