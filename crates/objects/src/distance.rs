@@ -33,22 +33,22 @@ pub fn edt_squared(mask: &Image<bool>) -> Image<u32> {
     }
     // Column distances; `far` exceeds every real one.
     let far = (height + width) as u32;
+    // Whole rows at a time, so that the inner loops have no branches.
     for y in 0..height {
-        for x in 0..width {
-            if mask.get(y, x) {
-                *out.get_mut(y, x) = if y == 0 {
-                    far
-                } else {
-                    (out.get(y - 1, x) + 1).min(far)
-                };
-            }
+        let (above, here) = out.data_mut()[..(y + 1) * width].split_at_mut(y * width);
+        let flags = here.iter_mut().zip(mask.row(y));
+        if y == 0 {
+            flags.for_each(|(h, &m)| *h = if m { far } else { 0 });
+            continue;
+        }
+        for ((h, &m), &a) in flags.zip(&above[(y - 1) * width..]) {
+            *h = if m { (a + 1).min(far) } else { 0 };
         }
     }
     for y in (0..height - 1).rev() {
-        for x in 0..width {
-            let below = out.get(y + 1, x) + 1;
-            let here = out.get_mut(y, x);
-            *here = below.min(*here);
+        let (here, below) = out.data_mut()[y * width..].split_at_mut(width);
+        for (h, &b) in here.iter_mut().zip(&*below) {
+            *h = (b + 1).min(*h);
         }
     }
     let mut envelope = Envelope::default();

@@ -37,6 +37,14 @@ pub enum ObjectsError {
         /// The range in words.
         range: &'static str,
     },
+    /// A splitting method without the classes it reads.
+    #[error(
+        "splitting `{method}` reads the boundary and split classes of a prediction, and a stain has none; choose another"
+    )]
+    NoClasses {
+        /// Name of the method.
+        method: &'static str,
+    },
     /// A name that is not in a registry.
     #[error("unknown {kind} `{name}`; choose one of: {choices}")]
     UnknownName {

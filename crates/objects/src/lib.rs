@@ -23,7 +23,7 @@ mod reconstruct;
 mod scheme;
 pub mod settings;
 mod shift;
-mod splitting;
+pub mod splitting;
 mod stain;
 pub mod threshold;
 mod verdict;
@@ -52,7 +52,7 @@ pub use settings::{QualityLimits, StainSettings};
 pub use shift::{
     LARGEST_SHIFT_PX, ShiftEstimate, ShiftEvidence, move_back, shift_evidence, uncovered,
 };
-pub use splitting::{Splitting, split};
+pub use splitting::{Scene, Splitting, split};
 pub use threshold::Threshold;
 pub use verdict::{StainNumbers, Verdict, Word, noise_level};
 pub use watershed::watershed;

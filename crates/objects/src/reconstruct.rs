@@ -86,19 +86,19 @@ pub fn reconstruct(seed: &Image<f32>, mask: &Image<f32>, connectivity: Connectiv
 
 /// Pixels on the tops of the maxima that rise at least `h` above the saddle to a higher one.
 ///
-/// A pixel belongs to the result where the image exceeds the reconstruction of `image - h` by `h`.
-/// The tolerance of 1e-5 of `h` absorbs the rounding of `image - h`.
+/// A pixel belongs to the result where the reconstruction of `image - h` stays at `image - h`:
+/// nothing higher flows in. The comparison is exact, however small `h` is beside the values.
 pub fn h_maxima(image: &Image<f32>, h: f32, connectivity: Connectivity) -> Image<bool> {
-    let rebuilt = reconstruct(&image.map(|&v| v - h), image, connectivity);
-    let enough = h * (1.0 - 1e-5);
+    let lowered = image.map(|&v| v - h);
+    let rebuilt = reconstruct(&lowered, image, connectivity);
     Image::new(
         image.height(),
         image.width(),
-        image
+        lowered
             .data()
             .iter()
             .zip(rebuilt.data())
-            .map(|(&v, &r)| v - r >= enough)
+            .map(|(l, r)| l == r)
             .collect(),
     )
 }

@@ -172,25 +172,12 @@ impl StainSettings {
                 range: "at least 0 and below 1",
             });
         }
-        if let Splitting::Distance {
-            smoothing_um,
-            depth_um,
-        } = self.splitting
-        {
-            for (setting, value) in [
-                ("splitting.smoothing_um", smoothing_um),
-                ("splitting.depth_um", depth_um),
-            ] {
-                if !(value >= 0.0 && value.is_finite()) {
-                    return Err(ObjectsError::Setting {
-                        setting,
-                        value,
-                        range: "0 or more",
-                    });
-                }
-            }
+        if self.splitting.needs_classes() {
+            return Err(ObjectsError::NoClasses {
+                method: self.splitting.name(),
+            });
         }
-        Ok(())
+        self.splitting.check()
     }
 }
 

@@ -1,12 +1,13 @@
 //! The common part of both stains: smooth, flatten, threshold, clean, and the ignore band.
 
 use crate::background::{block_means, enlarge, subtract_background};
-use crate::components::{Connectivity, areas, label, remove_small_objects};
-use crate::distance::edt_squared;
+use crate::components::{Connectivity, label, remove_small_objects};
+use crate::distance::edt;
 use crate::error::ObjectsError;
 use crate::gaussian::gaussian;
 use crate::holes::fill_holes_below;
 use crate::morphology::{Footprint, close};
+use crate::reconstruct::h_maxima;
 use crate::settings::StainSettings;
 use crate::threshold::{
     Threshold, ground, li, local_gaussian, local_mean, object_thresholds, otsu, otsu_log, triangle,
@@ -234,49 +235,69 @@ fn uncertain(
     narrower: &Image<bool>,
     width_px: f64,
 ) -> Image<bool> {
-    let inward = edt_squared(mask);
-    let outward = edt_squared(&mask.map(|&m| !m));
-    let limit = (width_px * width_px) as u32;
-    let flags = mask.data().iter().enumerate().map(|(i, &m)| {
-        let near = if m {
-            inward.data()[i]
-        } else {
-            outward.data()[i]
-        } <= limit;
-        let changes = if m {
-            !narrower.data()[i]
-        } else {
-            wider.data()[i]
-        };
-        near && changes
-    });
-    Image::new(mask.height(), mask.width(), flags.collect())
+    let (height, width) = mask.size();
+    let reach = width_px as isize;
+    let offsets: Vec<(isize, isize)> = (-reach..=reach)
+        .flat_map(|dy| (-reach..=reach).map(move |dx| (dy, dx)))
+        .filter(|&(dy, dx)| ((dy * dy + dx * dx) as f64) <= width_px * width_px)
+        .collect();
+    // Few pixels change sides: only around those is the edge looked for.
+    let near_edge = |y: usize, x: usize, m: bool| {
+        offsets.iter().any(|&(dy, dx)| {
+            let (Some(ny), Some(nx)) = (y.checked_add_signed(dy), x.checked_add_signed(dx)) else {
+                return false;
+            };
+            ny < height && nx < width && mask.get(ny, nx) != m
+        })
+    };
+    let mut out = Image::filled(height, width, false);
+    for y in 0..height {
+        let (masked, wide, narrow) = (mask.row(y), wider.row(y), narrower.row(y));
+        for (x, o) in out.row_mut(y).iter_mut().enumerate() {
+            let m = masked[x];
+            let changes = if m { !narrow[x] } else { wide[x] };
+            *o = changes && near_edge(y, x, m);
+        }
+    }
+    out
 }
 
 /// Diameter of the objects in an image of unknown pixel size, in pixels.
 ///
-/// Components of a first, plain segmentation (Gaussian of 1 px, Otsu on logarithms): the diameter of
-/// the disk whose area is the area-weighted median, so that specks do not count. An image without
-/// objects gives 14 px: the settings then read as one um a pixel.
+/// Objects may touch, so their width is measured, not the area of what hangs together: on a first,
+/// plain mask (Gaussian of 1 px, Otsu on logarithms) every distinct top of the distance transform is
+/// the half-width of one object. The median, weighted by area so that specks do not count, is turned
+/// into a diameter. An image without objects gives 14 px: the settings then read as one um a pixel.
 fn typical_diameter_px(stain: &Image<f32>, noise: f32) -> f64 {
-    /// Below this area a component is noise at any magnification that shows nuclei.
-    const SPECK: usize = 20;
+    /// Below this half-width a top is noise at any magnification that shows nuclei.
+    const SPECK: f32 = 2.5;
+    /// Two tops are two objects if the neck between them is narrower by a tenth (in logarithms).
+    const NECK: f32 = 0.1;
+    /// Diameter of the disk of the same area over the width of an ellipse half as long again as wide.
+    const ROUND: f64 = 1.2;
     const NOTHING_SEEN: f64 = 14.0;
     let window = (stain.height().max(stain.width()) as f64 / 4.0).max(64.0);
     let flat = subtract_background(&gaussian(stain, 1.0), window);
     let Some(t) = otsu_log(flat.data(), noise * LOG_KNEE, BINS) else {
         return NOTHING_SEEN;
     };
-    let parts = label(&flat.map(|&v| v > t), Connectivity::Four);
-    let mut sizes: Vec<usize> = areas(&parts.image).split_off(1);
-    sizes.retain(|&a| a >= SPECK);
-    sizes.sort_unstable();
-    let half = sizes.iter().sum::<usize>() / 2;
-    let mut seen = 0;
-    for a in sizes {
-        seen += a;
-        if seen > half {
-            return (a as f64 * 4.0 / std::f64::consts::PI).sqrt();
+    let widths = gaussian(&edt(&flat.map(|&v| v > t)), 1.0);
+    let tops = h_maxima(&widths.map(|&d| d.max(1.0).ln()), NECK, Connectivity::Eight);
+    let tops = label(&tops, Connectivity::Eight);
+    let mut height = vec![0f32; tops.count + 1];
+    for (&l, &d) in tops.image.data().iter().zip(widths.data()) {
+        height[l as usize] = height[l as usize].max(d);
+    }
+    let mut heights = height.split_off(1);
+    heights.retain(|&d| d >= SPECK);
+    heights.sort_unstable_by(f32::total_cmp);
+    let area = |d: f32| f64::from(d) * f64::from(d);
+    let half = heights.iter().map(|&d| area(d)).sum::<f64>() / 2.0;
+    let mut seen = 0.0;
+    for d in heights {
+        seen += area(d);
+        if seen >= half {
+            return 2.0 * ROUND * f64::from(d);
         }
     }
     NOTHING_SEEN

@@ -92,7 +92,7 @@ proptest! {
 
     #[test]
     fn a_split_keeps_every_pixel(mask in masks()) {
-        let parts = split(&mask, 1.0, Splitting::default());
+        let parts = split(&Scene::of_mask(&mask, 1.0), &Splitting::default()).unwrap();
         prop_assert_eq!(parts.image.map(|&l| l != 0), mask);
         prop_assert_eq!(parts.image.data().iter().copied().max().unwrap_or(0) as usize, parts.count);
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use stainfree_network::Encoder;
-use stainfree_objects::{StainSettings, Threshold};
+use stainfree_objects::{Splitting, StainSettings, Threshold};
 
 use crate::config::{Config, MaskValues, MissingCells, Scheme};
 
@@ -247,6 +247,16 @@ impl Writer {
                     .map(|method| format!("\"{method}\""))
                     .collect();
                 self.comment(&format!("One of {}.", names.join(", ")));
+            }
+            if key == "splitting" {
+                let names: Vec<String> = Splitting::all()
+                    .filter(|method| !method.needs_classes())
+                    .map(|method| format!("\"{method}\""))
+                    .collect();
+                self.comment(&format!(
+                    "Methods: {}; each has its own choices, which may be left out.",
+                    names.join(", ")
+                ));
             }
             self.set(key, value);
         }

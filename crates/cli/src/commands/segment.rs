@@ -46,9 +46,14 @@ pub(crate) struct Segment {
     #[arg(long, value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(Threshold::all().map(Threshold::name)))]
     method: Option<String>,
 
-    /// How touching nuclei are separated: distance or none [default: distance]
-    #[arg(long, value_name = "NAME", value_parser = ["distance", "none"])]
+    /// How touching nuclei are separated [default: as in a new study]
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(splittings()))]
     splitting: Option<String>,
+}
+
+/// The methods that a stain alone is enough for.
+fn splittings() -> impl Iterator<Item = &'static str> {
+    Splitting::all().filter(|method| !method.needs_classes()).map(|method| method.name())
 }
 
 impl Segment {
@@ -57,8 +62,8 @@ impl Segment {
         if let Some(name) = &self.method {
             nuclei.threshold = name.parse::<Threshold>().map_err(|error| UsageError(error.to_string()))?;
         }
-        if self.splitting.as_deref() == Some("none") {
-            nuclei.splitting = Splitting::None;
+        if let Some(name) = &self.splitting {
+            nuclei.splitting = name.parse::<Splitting>().map_err(|error| UsageError(error.to_string()))?;
         }
         let options = SegmentOptions {
             inputs: self.inputs.clone(),

@@ -1,0 +1,105 @@
+//! Time and memory of the truth of one field with two stains, splitting included, as one JSON line.
+//!
+//! ```text
+//! truth_speed NUCLEUS.tif CELL.tif PIXEL_UM [REPEAT [THREADS]]
+//! ```
+//! The minimum over the repeats; CPU seconds are their mean. `bench/splitting/speed.py` runs it beside scikit-image.
+
+use stainfree_image::Image;
+use stainfree_objects::{ObjectsError, StainSettings, scheme_a, segment_cytoplasm, segment_nuclei};
+use std::error::Error;
+use std::fs::File;
+use std::io::BufReader;
+use std::time::Instant;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [nucleus, cell, pixel_um, more @ ..] = &arguments[..] else {
+        return Err("usage: truth_speed NUCLEUS.tif CELL.tif PIXEL_UM [REPEAT [THREADS]]".into());
+    };
+    let pixel_um: f64 = pixel_um.parse()?;
+    let repeat: usize = more.first().map_or(Ok(5), |v| v.parse())?;
+    let threads: usize = more.get(1).map_or(Ok(1), |v| v.parse())?;
+    let (nucleus, cell) = (read(nucleus)?, read(cell)?);
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()?;
+    let before = peak_bytes();
+    let (mut best, mut nuclei) = ([f64::INFINITY; 3], 0);
+    let cpu = cpu_seconds();
+    for _ in 0..repeat {
+        let (seconds, count) = pool.install(|| truth(&nucleus, &cell, pixel_um))?;
+        nuclei = count;
+        for (b, s) in best.iter_mut().zip(seconds) {
+            *b = b.min(s);
+        }
+    }
+    let pixels = nucleus.data().len() as f64;
+    println!(
+        r#"{{"threads": {threads}, "nuclei": {nuclei}, "cpu_seconds": {:.3}, "seconds": {:.4}, "nucleus_s": {:.4}, "cytoplasm_s": {:.4}, "bytes_per_pixel": {:.1}}}"#,
+        (cpu_seconds() - cpu) / repeat as f64,
+        best[2],
+        best[0],
+        best[1],
+        (peak_bytes() - before) as f64 / pixels
+    );
+    Ok(())
+}
+
+/// Seconds of the nuclei, of the cytoplasm and of everything, and the number of nuclei.
+fn truth(
+    nucleus: &Image<f32>,
+    cell: &Image<f32>,
+    pixel_um: f64,
+) -> Result<([f64; 3], usize), ObjectsError> {
+    let start = Instant::now();
+    let nuclei = segment_nuclei(nucleus, Some(pixel_um), &StainSettings::nuclei())?;
+    let first = start.elapsed().as_secs_f64();
+    let cells = segment_cytoplasm(cell, Some(pixel_um), &StainSettings::cytoplasm())?;
+    let second = start.elapsed().as_secs_f64();
+    let classes = scheme_a(&nuclei.mask, Some(&cells.mask));
+    std::hint::black_box(&classes);
+    Ok((
+        [first, second - first, start.elapsed().as_secs_f64()],
+        nuclei.count,
+    ))
+}
+
+fn read(path: &str) -> Result<Image<f32>, Box<dyn Error>> {
+    let mut decoder = tiff::decoder::Decoder::new(BufReader::new(File::open(path)?))?;
+    let (width, height) = decoder.dimensions()?;
+    let tiff::decoder::DecodingResult::U16(values) = decoder.read_image()? else {
+        return Err(format!("{path}: not 16 bit").into());
+    };
+    let values = values.into_iter().map(f32::from).collect();
+    Ok(Image::new(height as usize, width as usize, values))
+}
+
+/// CPU time of all threads of this process so far; 0 where the system does not tell (`/proc`).
+fn cpu_seconds() -> f64 {
+    /// Clock ticks a second in `/proc`, the same on every Linux in use.
+    const TICKS: f64 = 100.0;
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name, in brackets, may hold spaces: user and system time are the 12th and 13th after it.
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
+    fields
+        .iter()
+        .skip(11)
+        .take(2)
+        .filter_map(|f| f.parse::<f64>().ok())
+        .sum::<f64>()
+        / TICKS
+}
+
+/// The most memory this process has had, in bytes; 0 where the system does not tell (`/proc`).
+fn peak_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+    let number = line.and_then(|l| l.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    number.unwrap_or(0) * 1024
+}

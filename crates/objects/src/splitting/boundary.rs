@@ -1,0 +1,58 @@
+//! The boundary and split classes of a scheme B prediction as the lines between nuclei.
+//!
+//! What the network calls the inside of a nucleus is a seed; the lines around it are given to the
+//! seed that is nearest. A nucleus that is all line stays whole.
+
+use super::{Method, Part, not_negative};
+use crate::components::{Connectivity, areas, label};
+use crate::error::ObjectsError;
+use crate::scheme::{BOUNDARY, SPLIT};
+use crate::watershed::watershed;
+use serde::{Deserialize, Serialize};
+use stainfree_image::Image;
+
+/// Choices of the splitting by predicted lines.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Boundary {
+    /// Insides below this area are no nucleus of their own, in um2.
+    pub min_inside_um2: f64,
+}
+
+impl Default for Boundary {
+    fn default() -> Self {
+        Self {
+            min_inside_um2: 6.0,
+        }
+    }
+}
+
+impl Method for Boundary {
+    fn check(&self) -> Result<(), ObjectsError> {
+        not_negative(&[("splitting.min_inside_um2", self.min_inside_um2)])
+    }
+
+    fn margin_um(&self) -> f64 {
+        0.0
+    }
+
+    fn split_part(&self, part: &Part) -> Image<u32> {
+        let Some(classes) = &part.classes else {
+            return part.whole();
+        };
+        let is_line = |c: u8| c == BOUNDARY || c == SPLIT;
+        let (height, width) = part.mask.size();
+        let flags = part.mask.data().iter().zip(classes.data());
+        let inside = flags.map(|(&m, &c)| m && !is_line(c)).collect();
+        let insides = label(&Image::new(height, width, inside), Connectivity::Four).image;
+        let least = self.min_inside_um2 / (part.um_per_pixel * part.um_per_pixel);
+        let large: Vec<bool> = areas(&insides).iter().map(|&a| a as f64 >= least).collect();
+        let seeds = insides.map(|&l| if l != 0 && large[l as usize] { l } else { 0 });
+        if seeds.data().iter().all(|&s| s == 0) {
+            return part.whole();
+        }
+        // A flat surface is flooded ring by ring: every line pixel goes to the nearest seed.
+        let flat = Image::filled(height, width, 0f32);
+        watershed(&flat, &seeds, &part.mask, Connectivity::Four)
+    }
+}

@@ -1,0 +1,86 @@
+//! Watershed of the smoothed distance transform from its h-maxima: nuclei are round, necks narrow.
+
+use super::{Method, Part, not_negative};
+use crate::components::{Connectivity, label};
+use crate::distance::edt;
+use crate::error::ObjectsError;
+use crate::gaussian::gaussian;
+use crate::reconstruct::h_maxima;
+use crate::watershed::watershed;
+use serde::{Deserialize, Serialize};
+use stainfree_image::Image;
+
+/// Choices of the distance watershed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Distance {
+    /// Standard deviation of the Gaussian on the distance transform, in um.
+    pub smoothing_um: f64,
+    /// How much the distance must fall between two middles to part them, in um.
+    pub depth_um: f64,
+}
+
+impl Default for Distance {
+    fn default() -> Self {
+        Self {
+            smoothing_um: 0.6,
+            depth_um: 0.3,
+        }
+    }
+}
+
+impl Method for Distance {
+    fn check(&self) -> Result<(), ObjectsError> {
+        not_negative(&[
+            ("splitting.smoothing_um", self.smoothing_um),
+            ("splitting.depth_um", self.depth_um),
+        ])
+    }
+
+    fn margin_um(&self) -> f64 {
+        4.0 * self.smoothing_um
+    }
+
+    fn split_part(&self, part: &Part) -> Image<u32> {
+        let depth = smooth_distance(&part.mask, part.px(self.smoothing_um));
+        match depth {
+            Some(depth) => flood(&depth, part.px(self.depth_um) as f32, part),
+            None => part.whole(),
+        }
+    }
+}
+
+/// The smoothed distance transform, 0 outside the mask; `None` where there is no background at all.
+pub(super) fn smooth_distance(mask: &Image<bool>, smoothing: f64) -> Option<Image<f32>> {
+    let depth = edt(mask);
+    if depth.data().iter().any(|d| d.is_infinite()) {
+        return None;
+    }
+    let mut depth = gaussian(&depth, smoothing);
+    // Outside the mask the surface is flat, so that no dome leaves it.
+    for (d, &m) in depth.data_mut().iter_mut().zip(mask.data()) {
+        if !m {
+            *d = 0.0;
+        }
+    }
+    Some(depth)
+}
+
+/// One piece a distinct dome of `height`, which must be highest inside the part's mask.
+pub(super) fn flood(height: &Image<f32>, depth: f32, part: &Part) -> Image<u32> {
+    let mut tops = h_maxima(height, depth, Connectivity::Eight);
+    for (t, &m) in tops.data_mut().iter_mut().zip(part.mask.data()) {
+        *t &= m;
+    }
+    let seeds = label(&tops, Connectivity::Eight);
+    // So shallow that no top reaches the depth: one piece.
+    if seeds.count <= 1 {
+        return part.whole();
+    }
+    watershed(
+        &height.map(|&d| -d),
+        &seeds.image,
+        &part.mask,
+        Connectivity::Four,
+    )
+}

@@ -1,0 +1,277 @@
+//! The contract of every splitting method, and what some of them promise beyond it.
+
+use stainfree_image::Image;
+use stainfree_objects::*;
+
+/// An ellipse: middle `(y, x)`, half-axes along y and x, brightness.
+type Ellipse = (f64, f64, f64, f64, f32);
+
+const UM: f64 = 0.5;
+
+/// Ellipses on background, blurred by a pixel as a microscope does; the mask is drawn sharp.
+fn drawn(height: usize, width: usize, nuclei: &[Ellipse]) -> (Image<bool>, Image<f32>) {
+    let value = |y: usize, x: usize| {
+        let covers = |n: &&Ellipse| ((y as f64 - n.0) / n.2).hypot((x as f64 - n.1) / n.3) <= 1.0;
+        nuclei.iter().find(covers).map_or(0.0, |n| n.4)
+    };
+    let sharp = Image::from_fn(height, width, value);
+    (sharp.map(|&v| v > 0.0), gaussian(&sharp, 1.0))
+}
+
+/// Nuclei with lines 3 px wide where they meet, as a network of scheme B sees them.
+fn classes(labels: &Image<u32>) -> Image<u8> {
+    scheme_b(labels, LinePlacement::Inside, 3)
+}
+
+/// Splits with everything that any method reads.
+fn separate(
+    mask: &Image<bool>,
+    stain: &Image<f32>,
+    truth: &Image<u32>,
+    method: &Splitting,
+) -> Labels {
+    let classes = classes(truth);
+    let scene = Scene {
+        mask,
+        stain: Some(stain),
+        classes: Some(&classes),
+        um_per_pixel: UM,
+    };
+    split(&scene, method).unwrap()
+}
+
+/// Two nuclei of 12 um that overlap by a sixth, one alone, and one cut off by the rim.
+fn scene() -> (Image<bool>, Image<f32>, Image<u32>) {
+    let nuclei = [
+        (40.0, 40.0, 13.0, 11.0, 300.0),
+        (44.0, 59.0, 12.0, 11.0, 400.0),
+        (95.0, 30.0, 12.0, 14.0, 350.0),
+        (90.0, 108.0, 13.0, 12.0, 320.0),
+    ];
+    let (mask, stain) = drawn(128, 112, &nuclei);
+    let truth = Image::from_fn(128, 112, |y, x| {
+        let covers = |n: &Ellipse| ((y as f64 - n.0) / n.2).hypot((x as f64 - n.1) / n.3) <= 1.0;
+        nuclei.iter().position(covers).map_or(0, |i| i as u32 + 1)
+    });
+    (mask, stain, truth)
+}
+
+fn turned<T: Copy>(image: &Image<T>) -> Image<T> {
+    Image::from_fn(image.width(), image.height(), |y, x| {
+        image.get(x, image.width() - 1 - y)
+    })
+}
+
+fn moved<T: Copy>(image: &Image<T>, by: (usize, usize), empty: T) -> Image<T> {
+    Image::from_fn(image.height() + 20, image.width() + 20, |y, x| {
+        let (y, x) = (y.wrapping_sub(by.0), x.wrapping_sub(by.1));
+        if y < image.height() && x < image.width() {
+            image.get(y, x)
+        } else {
+            empty
+        }
+    })
+}
+
+#[test]
+fn every_method_parts_the_pair_and_leaves_the_single_ones() {
+    let (mask, stain, truth) = scene();
+    for method in Splitting::all() {
+        let found = separate(&mask, &stain, &truth, &method);
+        let expected = if method == Splitting::None { 3 } else { 4 };
+        assert_eq!(found.count, expected, "{method}");
+        // The same pixels, each label one 4-connected piece, numbered in raster order.
+        assert_eq!(found.image.map(|&l| l != 0), mask, "{method}");
+        assert_eq!(
+            label_values(&found.image, Connectivity::Four),
+            found,
+            "{method}"
+        );
+        // The cut lies where the nuclei meet: no nucleus loses more than a twelfth of its pixels.
+        if method != Splitting::None {
+            let mut both = vec![vec![0usize; 5]; 5];
+            for (&t, &f) in truth.data().iter().zip(found.image.data()) {
+                both[t as usize][f as usize] += 1;
+            }
+            for nucleus in &both[1..] {
+                let (most, all) = (nucleus.iter().max().unwrap(), nucleus.iter().sum::<usize>());
+                assert!(all - most <= all / 12, "{method}: {nucleus:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn moving_and_turning_the_field_moves_and_turns_the_result() {
+    let (mask, stain, truth) = scene();
+    for method in Splitting::all() {
+        let plain = separate(&mask, &stain, &truth, &method);
+        let by = (7, 20);
+        // The nucleus on the rim would gain pixels; it is left out.
+        let keep = remove_border_objects(&plain.image, 0).map(|&l| l != 0);
+        let inner = Image::new(
+            128,
+            112,
+            mask.data()
+                .iter()
+                .zip(keep.data())
+                .map(|(&m, &k)| m && k)
+                .collect(),
+        );
+        let plain = separate(&inner, &stain, &truth, &method);
+        let far = separate(
+            &moved(&inner, by, false),
+            &moved(&stain, by, 0.0),
+            &moved(&truth, by, 0),
+            &method,
+        );
+        assert_eq!(moved(&plain.image, by, 0), far.image, "{method}");
+        // Ties go to the neighbour that is met first, so a few pixels on a cut may change sides.
+        let other = separate(&turned(&inner), &turned(&stain), &turned(&truth), &method);
+        assert_eq!(other.count, plain.count, "{method}");
+        let back = (0..3).fold(other.image, |image, _| turned(&image));
+        let differ = thick_boundaries(&plain.image, Connectivity::Four)
+            .data()
+            .iter()
+            .zip(thick_boundaries(&back, Connectivity::Four).data())
+            .filter(|(a, b)| a != b)
+            .count();
+        assert!(differ <= 60, "{method}: {differ} boundary pixels differ");
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_nothing() {
+    let (mask, stain, truth) = scene();
+    for method in Splitting::all() {
+        let with = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
+            pool.install(|| separate(&mask, &stain, &truth, &method))
+        };
+        assert_eq!(with(1), with(3), "{method}");
+    }
+}
+
+#[test]
+fn empty_full_and_tiny_masks_stay_as_they_are() {
+    for method in Splitting::all() {
+        for (height, width, full) in [(1, 1, true), (1, 1, false), (3, 5, true), (5, 3, false)] {
+            let mask = Image::filled(height, width, full);
+            let stain = Image::filled(height, width, 3.0f32);
+            let truth = mask.map(|&m| u32::from(m));
+            let found = separate(&mask, &stain, &truth, &method);
+            assert_eq!(found.count, usize::from(full), "{method}");
+        }
+    }
+}
+
+#[test]
+fn more_nuclei_than_sixteen_bits_hold() {
+    // 280 x 280 squares of 2 px.
+    let mask = Image::from_fn(840, 840, |y, x| y % 3 != 2 && x % 3 != 2);
+    let truth = label(&mask, Connectivity::Four).image;
+    let stain = mask.map(|&m| if m { 9.0f32 } else { 0.0 });
+    for method in Splitting::all() {
+        let found = separate(&mask, &stain, &truth, &method);
+        assert_eq!(found.count, 78_400, "{method}");
+        assert_eq!(found.image.get(837, 837), 78_400, "{method}");
+    }
+}
+
+#[test]
+fn a_valley_parts_nuclei_without_a_neck() {
+    // Two nuclei side by side in a straight-edged mask: only the stain knows.
+    let (_, stain) = drawn(
+        80,
+        60,
+        &[
+            (24.0, 30.0, 14.0, 10.0, 300.0),
+            (52.0, 30.0, 14.0, 10.0, 300.0),
+        ],
+    );
+    let mask = Image::from_fn(80, 60, |y, x| {
+        (12..66).contains(&y) && (22..39).contains(&x)
+    });
+    let truth = mask.map(|&m| u32::from(m));
+    let count = |method: Splitting| separate(&mask, &stain, &truth, &method).count;
+    assert_eq!(count("evidence".parse().unwrap()), 2);
+    assert_eq!(count("intensity".parse().unwrap()), 2);
+    assert_eq!(count("distance".parse().unwrap()), 1);
+}
+
+#[test]
+fn a_dark_nucleolus_parts_nothing() {
+    // The hole in the brightness reaches a third of the way across a convex nucleus.
+    let (mask, _) = drawn(60, 60, &[(30.0, 30.0, 15.0, 12.0, 300.0)]);
+    let (hole, _) = drawn(60, 60, &[(30.0, 32.0, 4.0, 4.0, 1.0)]);
+    let sharp = Image::from_fn(60, 60, |y, x| match (mask.get(y, x), hole.get(y, x)) {
+        (_, true) => 120.0,
+        (true, false) => 300.0,
+        _ => 0.0,
+    });
+    let truth = mask.map(|&m| u32::from(m));
+    let found = separate(&mask, &gaussian(&sharp, 1.0), &truth, &Splitting::default());
+    assert_eq!(found.count, 1);
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let mask = Image::filled(4, 4, true);
+    let scene = Scene::of_mask(&mask, UM);
+    let text = split(&scene, &"boundary".parse().unwrap())
+        .unwrap_err()
+        .to_string();
+    assert_eq!(
+        text,
+        "splitting `boundary` reads the boundary and split classes of a prediction, and a stain has none; choose another"
+    );
+    let settings = StainSettings {
+        splitting: "boundary".parse().unwrap(),
+        ..StainSettings::default()
+    };
+    assert!(settings.check().is_err());
+    let text = "magic".parse::<Splitting>().unwrap_err().to_string();
+    assert_eq!(
+        text,
+        "unknown splitting `magic`; choose one of: evidence, distance, intensity, concavity, boundary, none"
+    );
+    let wrong: Splitting =
+        serde_json::from_str(r#"{"method": "distance", "depth_um": -1.0}"#).unwrap();
+    assert_eq!(
+        split(&scene, &wrong).unwrap_err().to_string(),
+        "`splitting.depth_um` = `-1` is out of range; it must be 0 or more"
+    );
+    let small = Image::filled(2, 2, 1.0f32);
+    assert!(
+        split(
+            &Scene {
+                stain: Some(&small),
+                ..scene
+            },
+            &Splitting::None
+        )
+        .is_err()
+    );
+}
+
+#[test]
+fn names_and_choices_read_back() {
+    for method in Splitting::all() {
+        assert_eq!(method.name().parse::<Splitting>().unwrap(), method);
+        let written = serde_json::to_string(&method).unwrap();
+        assert_eq!(serde_json::from_str::<Splitting>(&written).unwrap(), method);
+        // A choice left out takes its usual value; one that does not exist is an error.
+        let short = format!(r#"{{"method": "{method}"}}"#);
+        assert_eq!(serde_json::from_str::<Splitting>(&short).unwrap(), method);
+        if method != Splitting::None {
+            let long = format!(r#"{{"method": "{method}", "size": 1}}"#);
+            assert!(
+                serde_json::from_str::<Splitting>(&long).is_err(),
+                "{method}"
+            );
+        }
+    }
+}
