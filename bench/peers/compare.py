@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """stainfree's bench beside PyTorch, ONNX Runtime and OpenVINO: the same network, the same machine, in turns.
 
-  compare.py STAINFREE [--cases predict-640,train-320x4] [--rounds 3] [--threads 2] [--precision bf16] [--isa avx2] [--out FILE]
+  compare.py STAINFREE [--cases predict-640,train-320x4] [--rounds 3] [--threads 2] [--precision bf16] [--isa avx2]
+             [--encoder mobilenet-v2] [--out FILE]
 
 STAINFREE is the program (target/release/stainfree). A case is predict-SIDE or train-SIDExBATCH; default:
 predict-2160, train-320x4 and train-640x1. Every round measures each engine once, in its own process, one after
@@ -33,7 +34,7 @@ def ours(args, what, side, batch):
     if args.isa:
         env["STAINFREE_ISA"] = args.isa
     command = [args.stainfree, "bench", f"--{what}", str(side), "--threads", str(args.threads),
-               "--repeat", str(args.repeat), "--precision", args.precision, "--json", "-", "--quiet"]
+               "--repeat", str(args.repeat), "--precision", args.precision, "--encoder", args.encoder, "--json", "-", "--quiet"]
     if what == "train":
         command += ["--batch", str(batch)]
     run = json.loads(subprocess.run(command, env=env, stdout=subprocess.PIPE, check=True, text=True).stdout)["runs"][0]
@@ -42,7 +43,7 @@ def ours(args, what, side, batch):
 
 
 def peer(args, what, side, batch, engine):
-    command = [sys.executable, str(HERE / "peers.py"), what, "--engine", engine, "--side", str(side),
+    command = [sys.executable, str(HERE / "peers.py"), what, "--engine", engine, "--encoder", args.encoder, "--side", str(side),
                "--threads", str(args.threads), "--repeat", str(args.repeat), "--warmup", "1"]
     if what == "train":
         command += ["--batch", str(batch)]
@@ -52,11 +53,12 @@ def peer(args, what, side, batch, engine):
     return {key: run[key] for key in ("engine", "median_s", "min_s", "peak_gib", "others_cpus", "versions")}
 
 
-def export(side):
+def export(args, side):
     cache = pathlib.Path(os.environ.get("PEERS_CACHE", HERE / ".peers-cache"))
     padded = (side + 31) // 32 * 32
-    if not (cache / f"unet_vgg16_{padded}.onnx").exists():
-        subprocess.run([sys.executable, str(HERE / "peers.py"), "export", "--side", str(side)], check=True)
+    if not (cache / f"unet_{args.encoder}_{padded}.onnx").exists():
+        subprocess.run([sys.executable, str(HERE / "peers.py"), "export", "--side", str(side), "--encoder", args.encoder],
+                       check=True)
 
 
 def measure(args, case, out):
@@ -66,20 +68,20 @@ def measure(args, case, out):
     # ONNX Runtime cannot be limited to AVX2.
     engines = [e for e in engines if not (args.isa and e == "onnxruntime")]
     if what == "predict":
-        export(side)
+        export(args, side)
     rows = {}
     for number in range(args.rounds):
         for engine in ("stainfree", *engines):
             row = ours(args, what, side, batch) if engine == "stainfree" else peer(args, what, side, batch, engine)
             rows.setdefault(engine, []).append(row)
-            print(json.dumps({"case": case, "round": number, "isa": args.isa or "native",
+            print(json.dumps({"case": case, "encoder": args.encoder, "round": number, "isa": args.isa or "native",
                               "precision": args.precision, **row}), file=out, flush=True)
     return rows
 
 
 def table(case, rows, args):
     middle = {engine: statistics.median(r["median_s"] for r in each) for engine, each in rows.items()}
-    print(f"\n{case}, {args.precision}, {args.isa or 'native'}, {args.threads} threads\n\n| engine | median s | least s | peak GiB | time / ours |\n|---|---|---|---|---|")
+    print(f"\n{case}, {args.encoder}, {args.precision}, {args.isa or 'native'}, {args.threads} threads\n\n| engine | median s | least s | peak GiB | time / ours |\n|---|---|---|---|---|")
     for engine, each in rows.items():
         least, memory = min(r["min_s"] for r in each), max(r["peak_gib"] for r in each)
         ratio = middle[engine] / middle["stainfree"]
@@ -96,6 +98,7 @@ def main():
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--precision", choices=("f32", "bf16"), default="f32")
     p.add_argument("--isa", choices=("avx2",))
+    p.add_argument("--encoder", choices=("vgg16", "mobilenet-v2"), default="vgg16")
     p.add_argument("--out", default="peers.jsonl")
     args = p.parse_args()
     args.stainfree = str(pathlib.Path(args.stainfree).resolve())

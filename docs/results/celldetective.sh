@@ -18,6 +18,13 @@ train default-bf16 --recipe default --steps 400 --precision bf16
 train paper --recipe "$here/celldetective-paper.toml"
 train torch --recipe "$here/celldetective-torch.toml"
 
+# The small encoder, from nothing and from its ImageNet weights, where WEIGHTS names their file.
+small=(--recipe default --encoder mobilenet-v2 --steps 300)
+train mobilenet "${small[@]}"
+if [ -n "${WEIGHTS:-}" ]; then
+  stainfree train "$out/labels" --name mobilenet-imagenet --weights "$WEIGHTS" "${small[@]}"
+fi
+
 # Truth from the Hoechst channel, how far it is from the label images, and a model trained on it.
 stainfree new "$out/hoechst" "${common[@]}" --nucleus hoechst
 stainfree prepare "$out/hoechst"
@@ -26,7 +33,7 @@ stainfree train "$out/hoechst" --name default --recipe default --steps 400 --pre
 stainfree evaluate "$out/hoechst" --model default --json "$out/hoechst-on-hoechst.json"
 cp -r "$out/hoechst/models/default" "$out/labels/models/hoechst"
 
-for name in default default-bf16 paper torch hoechst; do
+for name in default default-bf16 paper torch mobilenet ${WEIGHTS:+mobilenet-imagenet} hoechst; do
   stainfree evaluate "$out/labels" --model $name --json "$out/$name.json"
 done
 stainfree report "$out/labels" --model default

@@ -88,7 +88,7 @@ fn wrong_usage_has_its_own_exit_code() {
     place.fails(
         2,
         &["evaluate", "--truth", "a", "--prediction", "b"],
-        "error: say what the folders hold: `--classes background,nucleus,..` for class masks, or `--objects` or `--splitting` for labels",
+        "error: say what the folders hold: `--classes background,nucleus,..` for class masks, or `--objects` for labels",
     );
     place.fails(
         2,

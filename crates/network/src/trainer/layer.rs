@@ -423,3 +423,27 @@ pub(super) enum Which {
     First,
     Second,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn branches_are_dropped_as_often_as_they_should_and_made_up_for() {
+        let factors = |seed, step| {
+            let mut layer = AddLayer::new([1, 2], 3, 0.25, 4000);
+            layer.draw(seed, step);
+            layer.factors
+        };
+        let drawn = factors(Some(7), 5);
+        let kept = 4.0 / 3.0;
+        assert!(drawn.iter().all(|&f| f == 0.0 || f == kept));
+        let dropped = drawn.iter().filter(|&&f| f == 0.0).count();
+        // 1000 of 4000, with a deviation of 27.
+        assert!((900..1100).contains(&dropped), "{dropped}");
+        assert_eq!(factors(Some(7), 5), drawn, "a step can be made again alone");
+        assert_ne!(factors(Some(7), 6), drawn);
+        assert_ne!(factors(Some(8), 5), drawn);
+        assert!(factors(None, 5).iter().all(|&f| f == 1.0));
+    }
+}
