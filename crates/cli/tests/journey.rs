@@ -144,6 +144,13 @@ fn from_stains_to_a_report() {
     let scores: serde_json::Value =
         serde_json::from_str(&run.stdout).expect("standard output is JSON alone");
     assert_eq!(scores["images"], 1);
+    assert!(scores["splitting"]["singles"]["n"].is_number(), "{scores}");
+    let run = place.ok(&["evaluate", "study", "--model", "model", "--splitting"]);
+    assert!(
+        run.stdout.contains("clusters of 4 or more"),
+        "{}",
+        run.stdout
+    );
     assert!(
         scores["classes"]["nucleus"]["f1"]["pooled"].is_number(),
         "{scores}"

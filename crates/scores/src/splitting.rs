@@ -568,6 +568,14 @@ mod tests {
     }
 
     #[test]
+    fn a_prediction_that_lies_half_in_a_nucleus_does_not_lie_mainly_in_it() {
+        let half = counts(&[".11111111...."], &[".444444455..."]);
+        assert_eq!(half.singles, resolved(1, 1, 1));
+        let more = counts(&[".11111111...."], &[".444444555..."]);
+        assert_eq!(more.singles, resolved(1, 0, 0));
+    }
+
+    #[test]
     fn clusters_are_counted_by_size() {
         let row = "1.2.3....4.5.6.7....8.9.a.b.c....d";
         let counts = counts(&[row], &[row]);
