@@ -76,7 +76,7 @@ pub(crate) struct Measure {
     #[arg(long, value_name = "UM", default_value_t = MeasureSettings::default().neighbours_um)]
     neighbours_um: f64,
 
-    /// Background taken from the _net intensities: `field` (median of the field outside objects, cells and rings) or
+    /// What the _net columns subtract: `field` (median of the field outside objects, cells and rings) or
     /// `ring` (median of the object's ring)
     #[arg(long, value_name = "WHERE", value_parser = ["field", "ring"], default_value = "field")]
     background: String,

@@ -1,10 +1,10 @@
 //! Numbers for every object: shape, neighbours, intensities and texture, of the object and of what is around it.
 //!
-//! A property family is one file here and one line in [`FAMILIES`]; the contract test `tests/measure.rs` then
+//! A property family is one file here and one line in `FAMILIES`; the contract test `tests/measure.rs` then
 //! covers it. Names and definitions are those of `skimage.measure.regionprops` where it has them; docs/measure.md
 //! lists every column.
 //!
-//! Method: one pass over the labels makes runs of pixels, sorted by object ([`regions`]); everything after works on
+//! Method: one pass over the labels makes runs of pixels, sorted by object (`regions`); everything after works on
 //! the runs or the bounding box of one object, so that it costs time by object.
 
 mod area;

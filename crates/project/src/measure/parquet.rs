@@ -63,7 +63,7 @@ impl ParquetRows {
 impl Rows for ParquetRows {
     fn append(&mut self, columns: Vec<Cells>) -> Result<(), String> {
         for (waiting, more) in self.waiting.iter_mut().zip(columns) {
-            waiting.append(more);
+            append(waiting, more)?;
         }
         let rows = self.waiting.first().map_or(0, Cells::len);
         if rows * self.waiting.len() < GROUP_CELLS {
@@ -83,7 +83,23 @@ impl Rows for ParquetRows {
 }
 
 fn empty(heads: &[ColumnHead]) -> Vec<Cells> {
-    heads.iter().map(|head| Cells::new(head.kind)).collect()
+    let column = |head: &ColumnHead| match head.kind {
+        ColumnType::Text => Cells::Text(Vec::new()),
+        ColumnType::Integer => Cells::Integer(Vec::new()),
+        ColumnType::Float => Cells::Float(Vec::new()),
+    };
+    heads.iter().map(column).collect()
+}
+
+/// Moves the cells of `more` to the end of a column of the same type.
+fn append(column: &mut Cells, more: Cells) -> Result<(), String> {
+    match (column, more) {
+        (Cells::Text(cells), Cells::Text(mut more)) => cells.append(&mut more),
+        (Cells::Integer(cells), Cells::Integer(mut more)) => cells.append(&mut more),
+        (Cells::Float(cells), Cells::Float(mut more)) => cells.append(&mut more),
+        _ => return Err("a column has changed its type".to_owned()),
+    }
+    Ok(())
 }
 
 fn schema(heads: &[ColumnHead]) -> parquet::errors::Result<Type> {

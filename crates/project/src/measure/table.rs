@@ -43,15 +43,6 @@ pub(super) enum Cells {
 }
 
 impl Cells {
-    /// An empty column.
-    pub(super) fn new(kind: ColumnType) -> Self {
-        match kind {
-            ColumnType::Text => Self::Text(Vec::new()),
-            ColumnType::Integer => Self::Integer(Vec::new()),
-            ColumnType::Float => Self::Float(Vec::new()),
-        }
-    }
-
     /// Numbers as a column of their type; NaN is unknown.
     pub(super) fn numbers(kind: ColumnType, values: Vec<f64>) -> Self {
         match kind {
@@ -68,16 +59,6 @@ impl Cells {
             Self::Text(cells) => cells.len(),
             Self::Integer(cells) => cells.len(),
             Self::Float(cells) => cells.len(),
-        }
-    }
-
-    /// Takes the cells of `other`, which is of the same type.
-    pub(super) fn append(&mut self, other: Cells) {
-        match (self, other) {
-            (Self::Text(cells), Self::Text(mut more)) => cells.append(&mut more),
-            (Self::Integer(cells), Self::Integer(mut more)) => cells.append(&mut more),
-            (Self::Float(cells), Self::Float(mut more)) => cells.append(&mut more),
-            _ => unreachable!("columns keep their type"),
         }
     }
 }
