@@ -8,6 +8,7 @@
 
 pub mod config;
 pub mod demo;
+pub mod disagreement;
 mod engine;
 mod error;
 pub mod evaluate;
@@ -16,6 +17,7 @@ mod fingerprint;
 mod group;
 pub mod illumination;
 mod line;
+pub mod mitosis;
 pub mod names;
 pub mod new;
 mod pictures;
@@ -27,6 +29,7 @@ pub mod registration;
 pub mod report;
 pub mod score_model;
 pub mod segment;
+mod sheet;
 pub mod split;
 pub mod study;
 mod table;

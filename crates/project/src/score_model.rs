@@ -12,7 +12,7 @@ use crate::evaluate::{Evaluated, sum_up};
 use crate::predict::write_field;
 use crate::study::Study;
 use crate::train::StudyFields;
-use crate::{GroupRule, Job, Part, ProjectError};
+use crate::{GroupRule, Job, Part, ProjectError, disagreement};
 
 /// Which model, on which part, how counted.
 #[derive(Clone, Debug)]
@@ -33,7 +33,8 @@ pub struct ModelOptions {
 
 /// Predicts the fields of a part and scores them against the study's truth.
 ///
-/// Predictions go to `runs/NAME/PART/{classes,nuclei}`, the scores to `models/NAME/scores.json` (test)
+/// Predictions go to `runs/NAME/PART/{classes,nuclei}`, the ranking of what truth and model disagree on to
+/// `models/NAME/disagreements.csv` (test) or `disagreements-PART.csv`, the scores to `models/NAME/scores.json` (test)
 /// or `scores-PART.json`.
 ///
 /// # Errors
@@ -92,6 +93,8 @@ pub fn evaluate_model(
             .map(|row| row.group.clone())
     };
     let mut scored = Vec::new();
+    let mut disagreements = Vec::new();
+    let nucleus = disagreement::nucleus_classes(classes);
     for (i, field) in part.fields().iter().enumerate() {
         job.cancel.check()?;
         let in_field = |error: stainfree_scores::ScoreError| {
@@ -101,7 +104,7 @@ pub fn evaluate_model(
         if let Some(remark) = engine.take_remark() {
             job.progress.note(&remark);
         }
-        let parted = nuclei(field, &found.classes, engine.info.pixel_um)?;
+        let parted = nuclei(field, &found.classes, classes, engine.info.pixel_um)?;
         write_field(&out, field, &found.classes, &parted, &engine.hash)?;
         let truth = read_class_mask(&study.class_mask_path(&field.name))?;
         let true_nuclei = read_labels(&study.nuclei_path(&field.name))?;
@@ -109,6 +112,15 @@ pub fn evaluate_model(
             .data()
             .contains(&IGNORED)
             .then(|| truth.map(|&class| class == IGNORED));
+        disagreements.extend(disagreement::of_field(
+            &field.name,
+            &truth,
+            &true_nuclei,
+            &found.classes,
+            &parted.labels,
+            &found.probabilities,
+            &nucleus,
+        ));
         scored.push(FieldScores {
             name: field.name.clone(),
             group: group_of(&field.name),
@@ -121,6 +133,10 @@ pub fn evaluate_model(
         });
         job.progress.step(i + 1, part.fields().len(), &field.name);
     }
+    disagreement::write(
+        &disagreement::path(study, &options.model, options.on),
+        disagreements,
+    )?;
     let bootstrap = BootstrapOptions {
         convention: options.convention,
         group_name: group_name(study),
