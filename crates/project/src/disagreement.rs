@@ -80,7 +80,7 @@ pub(crate) fn of_field(
     let mut found = Vec::new();
     let missing = |i: usize| 1.0 - sure(i);
     let extra = |i: usize| if is_nucleus(i) { 0.0 } else { sure(i) };
-    let sides: [(Kind, &Image<u32>, &dyn Fn(usize) -> f64); 2] = [
+    let sides: [Side; 2] = [
         (Kind::OnlyInTruth, true_nuclei, &missing),
         (Kind::OnlyInPrediction, predicted_nuclei, &extra),
     ];
@@ -117,6 +117,9 @@ pub(crate) fn of_field(
     });
     found
 }
+
+/// Labels of one side, and how much a pixel of theirs is contradicted by the other.
+type Side<'a> = (Kind, &'a Image<u32>, &'a dyn Fn(usize) -> f64);
 
 /// Sums over the kept pixels of an object.
 #[derive(Clone, Copy, Default)]
