@@ -156,13 +156,21 @@ fn from_stains_to_a_report() {
         "{scores}"
     );
     assert!(place.path("study/models/model/scores.json").is_file());
+    let ranking = place.text("study/models/model/disagreements.csv");
+    assert!(
+        ranking.starts_with("field,kind,label,y_px,x_px,area_px,disagreement\n"),
+        "{ranking}"
+    );
+    // A network of four steps finds nothing: every whole nucleus of the truth is contradicted.
+    assert!(ranking.contains(",only-in-truth,"), "{ranking}");
     place.ok(&["report", "study"]);
     let page = place.text("study/report.html");
+    assert!(page.contains("only the truth has this nucleus"));
     assert!(page.contains("nuclear stain") && !page.contains("src=\"http"));
 }
 
 #[test]
-fn a_shift_of_the_stains_is_found_and_taken_back() {
+fn a_shift_of_the_stains_is_taken_back_and_mitotic_nuclei_are_reviewed() {
     let place = Place::new();
     let simulate = [
         "simulate",
@@ -229,6 +237,54 @@ fn a_shift_of_the_stains_is_found_and_taken_back() {
     std::fs::write(place.path("study/stainfree.toml"), &fixed).unwrap();
     place.ok(&["prepare", "study"]);
     assert!((nucleus_f1() - back).abs() < 0.01);
+
+    let run = place.ok(&["prepare", "study", "--mitosis"]);
+    assert!(
+        run.stdout
+            .contains(" nuclei are mitotic; confirm or reject"),
+        "{}",
+        run.stdout
+    );
+    let config = place.text("study/stainfree.toml");
+    assert!(config.contains("classes = [\"background\", \"nucleus\", \"cytoplasm\", \"mitotic\"]"));
+    for file in [
+        "truth/mitosis.png",
+        "truth/contact-sheet.png",
+        "truth/cells/B02_s1.tif",
+    ] {
+        assert!(place.path("study").join(file).is_file(), "{file}");
+    }
+    // A person rejects the first candidate: the next run follows, and keeps what was said.
+    let list = place.text("study/truth/mitosis.csv");
+    let first = list.lines().nth(1).expect("a candidate");
+    assert!(first.ends_with(",yes,"), "{list}");
+    let rejected = list.replacen(first, &format!("{first}no"), 1);
+    std::fs::write(place.path("study/truth/mitosis.csv"), rejected).unwrap();
+    let run = place.ok(&["prepare", "study"]);
+    assert!(
+        run.stdout.contains("(1 made, 2 unchanged)"),
+        "{}",
+        run.stdout
+    );
+    let said = first.replace(",yes,", ",no,no");
+    for _ in 0..2 {
+        assert!(
+            place.text("study/truth/mitosis.csv").contains(&said),
+            "{said}"
+        );
+        place.ok(&["prepare", "study"]);
+    }
+    std::fs::write(
+        place.path("study/truth/mitosis.csv"),
+        "field,decision\nf,perhaps\n",
+    )
+    .unwrap();
+    let run = place.run(&["prepare", "study"]);
+    assert!(
+        run.stderr.contains("takes `yes`, `no` or nothing"),
+        "{}",
+        run.stderr
+    );
 }
 
 #[test]

@@ -17,8 +17,10 @@ mod gaussian;
 mod holes;
 mod illumination;
 pub mod measure;
+mod mitosis;
 mod morphology;
 mod nuclei;
+mod purity;
 mod reconstruct;
 mod scheme;
 pub mod settings;
@@ -41,8 +43,10 @@ pub use expand::{expand_labels, inner_boundaries, thick_boundaries};
 pub use gaussian::{box_mean, gaussian};
 pub use holes::{fill_holes, fill_holes_below};
 pub use illumination::{FlatField, coarse};
+pub use mitosis::{MitoticCandidate, mitotic_candidates};
 pub use morphology::{Footprint, close, dilate, erode, open};
 pub use nuclei::{CleanUp, NucleiTruth, nuclei_from_prediction, segment_nuclei};
+pub use purity::{bleed_through, debris_share};
 pub use reconstruct::{h_maxima, reconstruct, regional_maxima};
 pub use scheme::{
     BACKGROUND, BOUNDARY, CYTOPLASM, IGNORED, LinePlacement, NUCLEUS, SPLIT, apply_ignore,

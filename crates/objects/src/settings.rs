@@ -62,6 +62,10 @@ pub struct QualityLimits {
     pub max_edge_width_um: f64,
     /// Largest change of the mask's area when the threshold moves by 10 % either way.
     pub max_threshold_slope: f64,
+    /// Largest share of the nuclei that may be specks (nuclear stains only).
+    pub max_debris_share: f64,
+    /// Largest correlation with the fine structure of the nuclear stain (cytoplasmic stains only).
+    pub max_bleed_through: f64,
 }
 
 impl Default for QualityLimits {
@@ -72,6 +76,8 @@ impl Default for QualityLimits {
             max_saturated_share: 0.02,
             max_edge_width_um: 4.0,
             max_threshold_slope: 0.25,
+            max_debris_share: 0.1,
+            max_bleed_through: 0.2,
         }
     }
 }

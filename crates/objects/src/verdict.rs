@@ -21,6 +21,10 @@ pub enum Word {
     OutOfFocus,
     /// The mask depends much on the threshold. Number: relative change of area for +-10 %.
     ThresholdOnSlope,
+    /// Many specks among the nuclei. Number: share of the objects.
+    Debris,
+    /// The nuclear stain shows in this one. Number: correlation of fine structure; see [`crate::bleed_through`].
+    BleedThrough,
     /// No pixel size: lengths are relative to the objects. Number: their diameter in pixels.
     Uncalibrated,
 }
@@ -34,6 +38,8 @@ impl Word {
             Word::Saturated => "saturated",
             Word::OutOfFocus => "out-of-focus",
             Word::ThresholdOnSlope => "threshold-on-slope",
+            Word::Debris => "debris",
+            Word::BleedThrough => "bleed-through",
             Word::Uncalibrated => "uncalibrated",
         }
     }
@@ -58,6 +64,45 @@ pub struct Verdict {
     pub unusable: bool,
     /// One sentence for a person.
     pub reason: String,
+}
+
+impl Verdict {
+    /// How far beyond its limit the number lies: 1 is at the limit, larger is worse. Verdicts of an unusable field
+    /// come before all others.
+    pub fn severity(&self) -> f64 {
+        let (value, limit) = (self.value.abs().max(1e-9), self.limit.abs().max(1e-9));
+        let beyond = match self.word {
+            // Knowing no pixel size is worth a remark, and nothing to look for.
+            Word::Uncalibrated => return 0.0,
+            Word::Empty | Word::WeakStain => limit / value,
+            _ => value / limit,
+        };
+        if self.unusable { 1e6 + beyond } else { beyond }
+    }
+
+    /// The verdict on debris; `None` below the limit.
+    pub fn of_debris(share: f64, limits: &QualityLimits) -> Option<Self> {
+        (share > limits.max_debris_share).then(|| Self {
+            word: Word::Debris,
+            value: share,
+            limit: limits.max_debris_share,
+            unusable: false,
+            reason: format!("{:.0} % of the objects are specks", 100.0 * share),
+        })
+    }
+
+    /// The verdict on bleed-through; `None` below the limit.
+    pub fn of_bleed_through(correlation: f64, limits: &QualityLimits) -> Option<Self> {
+        (correlation > limits.max_bleed_through).then(|| Self {
+            word: Word::BleedThrough,
+            value: correlation,
+            limit: limits.max_bleed_through,
+            unusable: false,
+            reason: format!(
+                "inside nuclei it follows the nuclear stain (correlation {correlation:.2})"
+            ),
+        })
+    }
 }
 
 /// The numbers behind the verdicts, for every field, good or bad.

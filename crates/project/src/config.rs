@@ -82,6 +82,8 @@ pub struct TruthConfig {
     pub illumination: IlluminationConfig,
     /// What is done about a shift of the stains against the brightfield.
     pub shift: ShiftConfig,
+    /// Whether mitotic nuclei are a class of their own.
+    pub mitosis: MitosisConfig,
     /// How nuclei are found in the nuclear stain.
     pub nucleus_settings: StainSettings,
     /// How the cytoplasm is found in its stain.
@@ -107,8 +109,31 @@ impl Default for TruthConfig {
             line_placement: LinePlacement::default(),
             illumination: IlluminationConfig::default(),
             shift: ShiftConfig::default(),
+            mitosis: MitosisConfig::default(),
             nucleus_settings: StainSettings::default(),
             cytoplasm_settings: StainSettings::cytoplasm(),
+        }
+    }
+}
+
+/// `[truth.mitosis]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MitosisConfig {
+    /// Whether mitotic nuclei are looked for in the nuclear stain and become the last class.
+    pub find: bool,
+    /// A nucleus of at least this score is called mitotic, unless a person says otherwise.
+    pub min_score: f64,
+    /// Nuclei of at least this score are put on the review list.
+    pub review_score: f64,
+}
+
+impl Default for MitosisConfig {
+    fn default() -> Self {
+        Self {
+            find: false,
+            min_score: 0.5,
+            review_score: 0.1,
         }
     }
 }
@@ -305,7 +330,13 @@ impl TruthConfig {
             (Scheme::A, CytoplasmFrom::Nothing) => &["background", "nucleus"],
             (Scheme::A, _) => &["background", "nucleus", "cytoplasm"],
         };
-        names.iter().map(|&name| name.to_owned()).collect()
+        let mitotic = self.mitosis.find.then_some(crate::mitosis::CLASS);
+        names
+            .iter()
+            .copied()
+            .chain(mitotic)
+            .map(str::to_owned)
+            .collect()
     }
 }
 
@@ -450,6 +481,23 @@ fn check(config: &Config, text: &str, path: &Path) -> Result<(), ProjectError> {
             "`[truth]` sets more than one of `cytoplasm`, `cell_masks`, `cell_labels`; keep one"
                 .to_owned(),
         );
+    }
+    if truth.mitosis.find && truth.nucleus.is_none() {
+        return fail(
+            "find",
+            "mitotic nuclei are found in a nuclear stain; set `truth.nucleus`, or `truth.mitosis.find = false`".to_owned(),
+        );
+    }
+    for (key, score) in [
+        ("min_score", truth.mitosis.min_score),
+        ("review_score", truth.mitosis.review_score),
+    ] {
+        if !(0.0..=1.0).contains(&score) {
+            return fail(
+                key,
+                format!("`truth.mitosis.{key}` is {score}; scores are 0 to 1"),
+            );
+        }
     }
     let class_masks = truth.masks.is_some() && truth.mask_values == MaskValues::Classes;
     if class_masks && truth.cytoplasm_from() != CytoplasmFrom::Nothing {

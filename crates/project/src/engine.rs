@@ -61,9 +61,12 @@ pub(crate) struct Nuclei {
 pub(crate) fn nuclei(
     field: &Field,
     classes: &Image<u8>,
+    names: &[String],
     model_um: Option<f64>,
 ) -> Result<Nuclei, ProjectError> {
-    let mask = classes.map(|&class| class == NUCLEUS);
+    // A mitotic nucleus is a nucleus, whatever its class.
+    let mitotic = names.iter().position(|name| name == crate::mitosis::CLASS);
+    let mask = classes.map(|&class| class == NUCLEUS || Some(usize::from(class)) == mitotic);
     let pixel_um = field.pixel_um.or(model_um);
     let found = nuclei_from_prediction(&mask, pixel_um, &CleanUp::default())
         .map_err(|error| ProjectError::Failed(format!("field `{}`: {error}", field.name)))?;

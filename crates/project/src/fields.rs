@@ -61,6 +61,37 @@ pub struct FieldRow {
     pub cytoplasm_dx_px: Option<f64>,
     /// Uncertainty of that shift (95 %), pixels.
     pub cytoplasm_shift_radius_px: Option<f64>,
+    /// Number of nuclei the truth calls mitotic, where they are looked for.
+    pub mitotic: Option<usize>,
+    /// Words and numbers of the verdicts on the nuclear stain; `; ` between several.
+    #[serde(default)]
+    pub nucleus_verdicts: String,
+    /// The same of the cytoplasmic stain.
+    #[serde(default)]
+    pub cytoplasm_verdicts: String,
+    /// How doubtful the truth is: the worst number over its limit, 0 without a verdict; unusable fields above 1e6.
+    #[serde(default)]
+    pub concern: f64,
+    /// Contrast of the nuclear stain over its noise.
+    pub nucleus_signal_to_noise: Option<f64>,
+    /// Share of the nucleus mask at the image's largest value.
+    pub nucleus_saturated_share: Option<f64>,
+    /// Width of the edges of the nuclei, pixels.
+    pub nucleus_edge_width_px: Option<f64>,
+    /// Relative change of the mask when the threshold moves by 10 % either way.
+    pub nucleus_threshold_slope: Option<f64>,
+    /// Share of the nuclei that are specks.
+    pub debris_share: Option<f64>,
+    /// Contrast of the cytoplasmic stain over its noise.
+    pub cytoplasm_signal_to_noise: Option<f64>,
+    /// Share of the cytoplasm mask at the image's largest value.
+    pub cytoplasm_saturated_share: Option<f64>,
+    /// Width of the edges of the cells, pixels.
+    pub cytoplasm_edge_width_px: Option<f64>,
+    /// Relative change of the mask when the threshold moves by 10 % either way.
+    pub cytoplasm_threshold_slope: Option<f64>,
+    /// Correlation of the fine structure of both stains inside nuclei.
+    pub bleed_through: Option<f64>,
 }
 
 /// Who drew the nuclei of a field's truth; written as `automatic` and `corrected`.
@@ -110,6 +141,20 @@ impl FieldRow {
             cytoplasm_dy_px: None,
             cytoplasm_dx_px: None,
             cytoplasm_shift_radius_px: None,
+            mitotic: None,
+            nucleus_verdicts: String::new(),
+            cytoplasm_verdicts: String::new(),
+            concern: 0.0,
+            nucleus_signal_to_noise: None,
+            nucleus_saturated_share: None,
+            nucleus_edge_width_px: None,
+            nucleus_threshold_slope: None,
+            debris_share: None,
+            cytoplasm_signal_to_noise: None,
+            cytoplasm_saturated_share: None,
+            cytoplasm_edge_width_px: None,
+            cytoplasm_threshold_slope: None,
+            bleed_through: None,
         }
     }
 

@@ -150,6 +150,9 @@ fn key(
     Ok(hash.finish())
 }
 
+/// Size and coarse image of a field.
+type Seen = ((usize, usize), Image<f32>);
+
 fn estimate(
     study: &Study,
     source: &Source,
@@ -165,7 +168,7 @@ fn estimate(
         for (plate, fields) in plates {
             let done = AtomicUsize::new(0);
             // A field that cannot be read says nothing here; `prepare` reports it.
-            let seen: Vec<Option<((usize, usize), Image<f32>)>> = job.run(|| {
+            let seen: Vec<Option<Seen>> = job.run(|| {
                 fields
                     .par_iter()
                     .map(|field| {

@@ -18,15 +18,16 @@ use crate::config::{CytoplasmFrom, Scheme};
 use crate::fields::{self, FieldRow, NucleiBy, Usable};
 use crate::fingerprint::Fingerprint;
 use crate::illumination::{Lights, PlateLight};
+use crate::mitosis::{self, Decision, Review, Reviews};
 use crate::pictures::overlay;
 use crate::registration::{self, ShiftSummary, Shifts};
 use crate::split::{Part, SplitRule, split_groups};
 use crate::study::{Source, Study};
 use crate::truth::{self, NoTruth, StainFixes, TruthFiles};
-use crate::{GroupRule, Job, ProjectError};
+use crate::{GroupRule, Job, ProjectError, sheet};
 
 /// Changes whenever the same inputs would give other files; part of every key.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// What `prepare` did.
 #[derive(Clone, Debug)]
@@ -46,6 +47,14 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// Nuclei that the truth calls mitotic; `None` where they are not looked for.
+    pub fn mitotic(&self) -> Option<usize> {
+        self.rows
+            .iter()
+            .filter_map(|row| row.mitotic)
+            .reduce(|a, b| a + b)
+    }
+
     /// Pixels of the usable fields that are ignored, and all of their pixels.
     pub fn ignored_pixels(&self) -> (u64, u64) {
         let usable = self.rows.iter().filter(|row| row.is_usable());
@@ -101,6 +110,7 @@ pub fn prepare(study: &Study, job: &Job) -> Result<Prepared, ProjectError> {
 
     let lights = Lights::find(study, &source, job)?;
     let shifts = Shifts::find(study, &source, &rule, job)?;
+    let reviews = Reviews::read(study)?;
 
     let total = source.dataset.fields.len();
     let done = AtomicUsize::new(0);
@@ -115,14 +125,20 @@ pub fn prepare(study: &Study, job: &Job) -> Result<Prepared, ProjectError> {
                 if halted() {
                     return None;
                 }
-                let outcome =
-                    match one_field(study, &source, &files, (&lights, &shifts), &rule, field) {
-                        Ok(outcome) => outcome,
-                        Err(error) => {
-                            lock(&fatal).get_or_insert(error);
-                            return None;
-                        }
-                    };
+                let outcome = match one_field(
+                    study,
+                    &source,
+                    &files,
+                    (&lights, &shifts, &reviews),
+                    &rule,
+                    field,
+                ) {
+                    Ok(outcome) => outcome,
+                    Err(error) => {
+                        lock(&fatal).get_or_insert(error);
+                        return None;
+                    }
+                };
                 job.progress
                     .step(done.fetch_add(1, Ordering::SeqCst) + 1, total, &field.name);
                 Some(outcome)
@@ -145,6 +161,7 @@ pub fn prepare(study: &Study, job: &Job) -> Result<Prepared, ProjectError> {
         lights: lights.all().to_vec(),
         shifts: ShiftSummary::of(shifts.all()),
     };
+    let mut mitoses = Vec::new();
     for outcome in outcomes.into_iter().flatten() {
         prepared.made += usize::from(outcome.made && outcome.failed.is_none());
         prepared.kept += usize::from(!outcome.made);
@@ -154,10 +171,15 @@ pub fn prepare(study: &Study, job: &Job) -> Result<Prepared, ProjectError> {
                 .map(|sentence| (outcome.row.name.clone(), sentence)),
         );
         prepared.rows.push(outcome.row);
+        mitoses.extend(outcome.mitosis);
     }
     assign_parts(study, &mut prepared.rows)?;
     fields::write(&study.root().join(fields::FILE_NAME), &prepared.rows)?;
+    if study.config().truth.mitosis.find {
+        mitosis::write(study, &source, mitoses)?;
+    }
     if prepared.made > 0 {
+        sheet::draw(study, &source, &prepared.rows)?;
         registration::draw(study, &source, &shifts, &prepared.rows)?;
     }
     if !prepared.rows.iter().any(FieldRow::is_usable) {
@@ -178,6 +200,7 @@ pub fn prepare(study: &Study, job: &Job) -> Result<Prepared, ProjectError> {
 
 struct Outcome {
     row: FieldRow,
+    mitosis: Vec<Review>,
     made: bool,
     failed: Option<String>,
 }
@@ -187,6 +210,7 @@ struct Outcome {
 struct Kept {
     key: String,
     row: FieldRow,
+    mitosis: Vec<Review>,
 }
 
 /// Makes one field; an error is one that no other field would survive either.
@@ -194,7 +218,7 @@ fn one_field(
     study: &Study,
     source: &Source,
     files: &TruthFiles,
-    (lights, shifts): (&Lights, &Shifts),
+    (lights, shifts, reviews): (&Lights, &Shifts, &Reviews),
     rule: &GroupRule,
     field: &Field,
 ) -> Result<Outcome, ProjectError> {
@@ -205,11 +229,13 @@ fn one_field(
             site: field.site,
             ..FieldRow::left_out(&field.name, &group, reason.clone())
         },
+        mitosis: Vec::new(),
         made: true,
         failed: failed.then_some(reason),
     };
     let stains = StainFixes::of(lights, shifts, field, &group);
-    let key = match key(study, source, files, &stains, field) {
+    let decided = reviews.decided(&field.name);
+    let key = match key(study, source, files, (&stains, &decided), field) {
         Ok(key) => key,
         Err(error) => return Ok(left_out(error.to_string(), true)),
     };
@@ -220,13 +246,15 @@ fn one_field(
         .join(format!("{}.json", field.name));
     if let Some(kept) = unchanged(study, field, &row_path, &key) {
         return Ok(Outcome {
-            row: FieldRow { group, ..kept },
+            row: FieldRow { group, ..kept.row },
+            mitosis: kept.mitosis,
             made: false,
             failed: None,
         });
     }
-    let row = match make_field(study, source, files, &stains, field, &group) {
-        Ok(row) => row,
+    let (row, mitosis) = match make_field(study, source, files, (&stains, &decided), field, &group)
+    {
+        Ok(made) => made,
         Err(NoTruth::Left(reason)) => return Ok(left_out(reason, false)),
         // Where one field cannot be written, none can.
         Err(NoTruth::Failed(
@@ -236,7 +264,7 @@ fn one_field(
         }
         Err(NoTruth::Failed(error)) => return Ok(left_out(error.to_string(), true)),
     };
-    let kept = Kept { key, row };
+    let kept = Kept { key, row, mitosis };
     let text = serde_json::to_vec_pretty(&kept).map_err(|error| {
         ProjectError::Failed(format!(
             "the row of field `{}` cannot be kept: {error}",
@@ -246,20 +274,21 @@ fn one_field(
     stainfree_image::write_atomic(&row_path, &text)?;
     Ok(Outcome {
         row: kept.row,
+        mitosis: kept.mitosis,
         made: true,
         failed: None,
     })
 }
 
 /// The row of last time, if nothing it was made from has changed and its files are still there.
-fn unchanged(study: &Study, field: &Field, row_path: &Path, key: &str) -> Option<FieldRow> {
+fn unchanged(study: &Study, field: &Field, row_path: &Path, key: &str) -> Option<Kept> {
     let kept: Kept = serde_json::from_slice(&std::fs::read(row_path).ok()?).ok()?;
     let outputs = [
         study.class_mask_path(&field.name),
         study.nuclei_path(&field.name),
         study.overlay_path(&field.name),
     ];
-    (kept.key == key && outputs.iter().all(|path| path.is_file())).then_some(kept.row)
+    (kept.key == key && outputs.iter().all(|path| path.is_file())).then_some(kept)
 }
 
 /// A hash of the choices and of size and time of every file the field's truth depends on.
@@ -267,7 +296,7 @@ fn key(
     study: &Study,
     source: &Source,
     files: &TruthFiles,
-    stains: &StainFixes,
+    made_by: (&StainFixes, &[Review]),
     field: &Field,
 ) -> Result<String, ProjectError> {
     let mut inputs: Vec<PathBuf> = files.of(&field.name).map(Path::to_owned).collect();
@@ -290,7 +319,7 @@ fn key(
     hash.value(&config.images);
     hash.value(&config.truth);
     hash.value(&field.pixel_um);
-    hash.value(stains);
+    hash.value(&made_by);
     hash.files(inputs)?;
     Ok(hash.finish())
 }
@@ -299,13 +328,13 @@ fn make_field(
     study: &Study,
     source: &Source,
     files: &TruthFiles,
-    stains: &StainFixes,
+    (stains, decided): (&StainFixes, &[Review]),
     field: &Field,
     group: &str,
-) -> Result<FieldRow, NoTruth> {
+) -> Result<(FieldRow, Vec<Review>), NoTruth> {
     let brightfield = source.brightfield.read(field)?;
     let size = brightfield[0].size();
-    let truth = truth::make(study, source, files, stains, field, size)?;
+    let truth = truth::make(study, source, files, stains, decided, field, size)?;
 
     let note = |what: &str| write::Note {
         text: format!(
@@ -349,7 +378,11 @@ fn make_field(
     let pixels = truth.classes.data().len();
     let kept = (pixels - counts[IGNORED as usize]).max(1) as f64;
     let config = &study.config().truth;
-    let has_cytoplasm = config.scheme == Scheme::A && config.classes.len() > 2;
+    let has_cytoplasm = config.scheme == Scheme::A
+        && config
+            .classes
+            .get(2)
+            .is_some_and(|name| name != mitosis::CLASS);
     let mut remarks: Vec<String> = truth
         .verdicts
         .iter()
@@ -365,7 +398,21 @@ fn make_field(
     if config.cytoplasm_from() == CytoplasmFrom::Nothing && has_cytoplasm && counts[2] == 0 {
         remarks.push("no cytoplasm in the truth".to_owned());
     }
-    Ok(FieldRow {
+    let verdicts_on = |stain: &str| -> String {
+        let of_stain = truth.verdicts.iter().filter(|(of, _)| *of == stain);
+        let words: Vec<String> = of_stain
+            .map(|(_, v)| format!("{} {:.3}", v.word, v.value))
+            .collect();
+        words.join("; ")
+    };
+    let severities = truth.verdicts.iter().map(|(_, verdict)| verdict.severity());
+    let (nucleus, cytoplasm) = (truth.nucleus_numbers, truth.cytoplasm_numbers);
+    let mitotic = truth
+        .mitosis
+        .iter()
+        .filter(|review| review.mitotic == Some(Decision::Yes))
+        .count();
+    let row = FieldRow {
         name: field.name.clone(),
         group: group.to_owned(),
         well: field.well.clone(),
@@ -400,7 +447,22 @@ fn make_field(
             .shift
             .and_then(|s| s.radius95_px)
             .map(rounded),
-    })
+        mitotic: config.mitosis.find.then_some(mitotic),
+        nucleus_verdicts: verdicts_on("nucleus"),
+        cytoplasm_verdicts: verdicts_on("cytoplasm"),
+        concern: rounded(severities.fold(0.0, f64::max)),
+        nucleus_signal_to_noise: nucleus.and_then(|n| n.signal_to_noise).map(rounded),
+        nucleus_saturated_share: nucleus.map(|n| rounded(n.saturated_share)),
+        nucleus_edge_width_px: nucleus.and_then(|n| n.edge_width_px).map(rounded),
+        nucleus_threshold_slope: nucleus.and_then(|n| n.threshold_slope).map(rounded),
+        debris_share: truth.debris_share.map(rounded),
+        cytoplasm_signal_to_noise: cytoplasm.and_then(|n| n.signal_to_noise).map(rounded),
+        cytoplasm_saturated_share: cytoplasm.map(|n| rounded(n.saturated_share)),
+        cytoplasm_edge_width_px: cytoplasm.and_then(|n| n.edge_width_px).map(rounded),
+        cytoplasm_threshold_slope: cytoplasm.and_then(|n| n.threshold_slope).map(rounded),
+        bleed_through: truth.bleed_through.map(rounded),
+    };
+    Ok((row, truth.mitosis))
 }
 
 /// Writes the automatic nuclei of a corrected field; takes away those of a field that no longer is.

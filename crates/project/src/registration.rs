@@ -2,7 +2,7 @@
 //!
 //! Here: which fields are pooled, which estimate is used where, what is kept for the next run
 //! (`truth/shifts.json`) and for people (`truth/shifts.csv`). Not here: the estimate itself
-//! ([`stainfree_objects::shift_evidence`]), moving the stain ([`truth`](crate::truth)).
+//! ([`stainfree_objects::shift_evidence`]), moving the stain (`truth`).
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -15,6 +15,7 @@ use stainfree_report::{
 };
 use stainfree_scores::{FieldRow as ScoredRow, Scores};
 
+use crate::disagreement::{self, Disagreement, Kind};
 use crate::fields::FieldRow;
 use crate::study::{Brightfield, Source, Study};
 use crate::train::duration;
@@ -153,9 +154,85 @@ pub fn report(study: &Study, options: &ReportOptions, job: &Job) -> Result<PathB
             }
         }
     }
+    data.truth.figures = disagreements(study, &source, &options.model, &model.info.classes)?;
+    if !data.truth.figures.is_empty() {
+        let line = "The pictures show where model and truth disagree most; look whether the truth is wrong there.";
+        data.truth.lines.push(line.to_owned());
+    }
     let path = study.root().join("report.html");
     stainfree_image::write_atomic(&path, render(&data)?.as_bytes())?;
     Ok(path)
+}
+
+/// Disagreements that are shown, and the side of what is shown around them, pixels.
+const DISAGREEMENTS: usize = 10;
+const AROUND: usize = 160;
+
+/// The strongest disagreements of the parts that were evaluated, each with brightfield, stain, truth and prediction.
+fn disagreements(
+    study: &Study,
+    source: &Source,
+    model: &str,
+    classes: &[String],
+) -> Result<Vec<Figure>, ProjectError> {
+    let mut rows: Vec<(Part, Disagreement)> = Vec::new();
+    for part in [Part::Test, Part::Validation, Part::Train] {
+        let found = disagreement::read(&disagreement::path(study, model, part))?;
+        let objects = found.into_iter().filter(|row| row.kind != Kind::Field);
+        rows.extend(objects.take(DISAGREEMENTS).map(|row| (part, row)));
+    }
+    rows.sort_by(|a, b| b.1.disagreement.total_cmp(&a.1.disagreement));
+    let colours = class_colors(classes);
+    let mut figures = Vec::new();
+    for (part, row) in rows.into_iter().take(DISAGREEMENTS) {
+        let Some(field) = source.dataset.fields.iter().find(|f| f.name == row.field) else {
+            continue;
+        };
+        let (Some(y), Some(x)) = (row.y_px, row.x_px) else {
+            continue;
+        };
+        let light = source.brightfield.read(field)?;
+        let grey = brightfield_picture(&light[light.len() / 2].to_f32());
+        let file = study.run_path(model).join(part.name()).join("classes");
+        let predicted = read_class_mask(&file.join(format!("{}.tif", field.name)))?;
+        let truth = read_class_mask(&study.class_mask_path(&field.name))?;
+        let window = |picture: &Image<[u8; 3]>| around(picture, y, x);
+        let mut pictures = vec![Picture::new(window(&grey), "brightfield")];
+        if let Some(channel) = source.nucleus {
+            let stain = truth::read_middle(field, channel)?.to_f32();
+            pictures.push(Picture::new(
+                window(&stain_picture(&stain, STAIN)),
+                "nuclear stain",
+            ));
+        }
+        let drawn = overlay_classes(&grey, &truth, &colours)?;
+        pictures.push(Picture::new(window(&drawn), "truth"));
+        let drawn = overlay_classes(&grey, &predicted, &colours)?;
+        pictures.push(Picture::new(window(&drawn), "prediction"));
+        figures.push(Figure {
+            title: format!("{}: {}", field.name, row.kind.words()),
+            caption: format!(
+                "In the middle, at y {y:.0}, x {x:.0} ({part} field). The model is sure of the contrary by {:.2}.",
+                row.disagreement
+            ),
+            pictures,
+        });
+    }
+    Ok(figures)
+}
+
+/// The part of a picture around `(y, x)`, moved inside where it would leave it.
+fn around(picture: &Image<[u8; 3]>, y: f64, x: f64) -> Image<[u8; 3]> {
+    let (h, w) = (picture.height().min(AROUND), picture.width().min(AROUND));
+    let first = |at: f64, side: usize, len: usize| {
+        ((at - side as f64 / 2.0).max(0.0) as usize).min(len - side)
+    };
+    picture.crop(
+        first(y, h, picture.height()),
+        first(x, w, picture.width()),
+        h,
+        w,
+    )
 }
 
 /// The study's test fields as `evaluate` left them; `None` before it ran.

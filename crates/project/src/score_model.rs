@@ -16,7 +16,7 @@ use crate::kinds::{KindTable, from_classes};
 use crate::predict::write_field;
 use crate::study::Study;
 use crate::train::StudyFields;
-use crate::{GroupRule, Job, Part, ProjectError};
+use crate::{GroupRule, Job, Part, ProjectError, disagreement};
 
 /// Which model, on which part, how counted.
 #[derive(Clone, Debug)]
@@ -41,7 +41,8 @@ pub struct ModelOptions {
 
 /// Predicts the fields of a part and scores them against the study's truth.
 ///
-/// Predictions go to `runs/NAME/PART/{classes,nuclei}`, the scores to `models/NAME/scores.json` (test)
+/// Predictions go to `runs/NAME/PART/{classes,nuclei}`, the ranking of what truth and model disagree on to
+/// `models/NAME/disagreements.csv` (test) or `disagreements-PART.csv`, the scores to `models/NAME/scores.json` (test)
 /// or `scores-PART.json`.
 ///
 /// # Errors
@@ -105,6 +106,8 @@ pub fn evaluate_model(
     let kinds = options.kinds.as_deref().map(KindTable::read).transpose()?;
     let boundaries = options.boundaries || study.config().truth.scheme == Scheme::B;
     let mut scored = Vec::new();
+    let mut disagreements = Vec::new();
+    let nucleus = disagreement::nucleus_classes(classes);
     for (i, field) in part.fields().iter().enumerate() {
         job.cancel.check()?;
         let in_field = |error: stainfree_scores::ScoreError| {
@@ -114,7 +117,7 @@ pub fn evaluate_model(
         if let Some(remark) = engine.take_remark() {
             job.progress.note(&remark);
         }
-        let parted = nuclei(field, &found.classes, engine.info.pixel_um)?;
+        let parted = nuclei(field, &found.classes, classes, engine.info.pixel_um)?;
         write_field(&out, field, &found.classes, &parted, &engine.hash)?;
         let truth = read_class_mask(&study.class_mask_path(&field.name))?;
         losses.extend(field_loss(&loss, &found.probabilities, &truth));
@@ -135,6 +138,15 @@ pub fn evaluate_model(
             Some(table) => table.by_place(&field.name, &true_nuclei),
             None => from_classes(&true_nuclei, &truth, classes),
         };
+        disagreements.extend(disagreement::of_field(
+            &field.name,
+            &truth,
+            &true_nuclei,
+            &found.classes,
+            &parted.labels,
+            &found.probabilities,
+            &nucleus,
+        ));
         scored.push(FieldScores {
             name: field.name.clone(),
             group: group_of(&field.name),
@@ -147,6 +159,10 @@ pub fn evaluate_model(
         });
         job.progress.step(i + 1, part.fields().len(), &field.name);
     }
+    disagreement::write(
+        &disagreement::path(study, &options.model, options.on),
+        disagreements,
+    )?;
     let bootstrap = BootstrapOptions {
         convention: options.convention,
         group_name: group_name(study),

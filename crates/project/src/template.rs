@@ -114,6 +114,14 @@ pub fn render(config: &Config, recipe: &str) -> String {
     out.set("nucleus_px", &truth.shift.nucleus_px);
     out.set("cytoplasm_px", &truth.shift.cytoplasm_px);
 
+    out.section("truth.mitosis");
+    out.comment("Whether mitotic nuclei become a class of their own (`prepare --mitosis` switches it on). Default false.");
+    out.set("find", &truth.mitosis.find);
+    out.comment("A nucleus of at least this score is called mitotic, unless truth/mitosis.csv says otherwise. Default 0.5.");
+    out.set("min_score", &truth.mitosis.min_score);
+    out.comment("Nuclei of at least this score are put on that list. Default 0.1.");
+    out.set("review_score", &truth.mitosis.review_score);
+
     out.section("truth.nucleus_settings");
     out.comment("How nuclei are found in their stain.");
     out.settings(&truth.nucleus_settings, &StainSettings::default());

@@ -3,19 +3,20 @@
 //! Here: reading the field's sources, checking that they are what they should be, putting them
 //! together. Not here: which fields, what is written where ([`prepare`](mod@crate::prepare)).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use stainfree_image::{Field, Image, ImageError, Plane};
 use stainfree_objects::{
-    Connectivity, FlatField, IGNORED, NUCLEUS, Verdict, apply_ignore, cells_from_nuclei, label,
-    move_back, relabel_consecutive, scheme_a, scheme_b, segment_cytoplasm, segment_nuclei,
-    uncovered,
+    Connectivity, FlatField, IGNORED, NUCLEUS, StainNumbers, Verdict, apply_ignore, bleed_through,
+    cells_from_nuclei, debris_share, label, mitotic_candidates, move_back, relabel_consecutive,
+    scheme_a, scheme_b, segment_cytoplasm, segment_nuclei, uncovered,
 };
 
 use crate::config::{CytoplasmFrom, MaskValues, MissingCells, NucleiFrom, Scheme, TruthConfig};
 use crate::illumination::Lights;
+use crate::mitosis::{Decision, Review, decide};
 use crate::registration::{Shifts, Stain};
 use crate::study::{Source, Study};
 use crate::{ProjectError, names};
@@ -88,6 +89,13 @@ pub(crate) struct FieldTruth {
     pub(crate) count: usize,
     /// Whole cells, each with the label of its nucleus; from a cytoplasmic stain.
     pub(crate) cells: Option<Image<u32>>,
+    /// What was measured in each stain; `None` where the truth does not come from it.
+    pub(crate) nucleus_numbers: Option<StainNumbers>,
+    pub(crate) cytoplasm_numbers: Option<StainNumbers>,
+    pub(crate) debris_share: Option<f64>,
+    pub(crate) bleed_through: Option<f64>,
+    /// The candidates for mitosis and what the truth says of them; empty where they are not looked for.
+    pub(crate) mitosis: Vec<Review>,
     pub(crate) nucleus_threshold: Option<f64>,
     pub(crate) cytoplasm_threshold: Option<f64>,
     /// Remarks on both stains.
@@ -172,6 +180,7 @@ pub(crate) fn make(
     source: &Source,
     files: &TruthFiles,
     fixes: &StainFixes,
+    decided: &[Review],
     field: &Field,
     size: (usize, usize),
 ) -> Result<FieldTruth, NoTruth> {
@@ -194,6 +203,10 @@ pub(crate) fn make(
 
     let mut verdicts = Vec::new();
     let mut ignore: Option<Image<bool>> = None;
+    let (mut nucleus_numbers, mut cytoplasm_numbers) = (None, None);
+    let (mut debris, mut bleed) = (None, None);
+    let mut mitosis = Vec::new();
+    let mut nuclear = None;
     let mut nucleus_threshold = None;
     let (mut mask, mut nuclei, mut count) = match from {
         NucleiFrom::Stain(channel) => {
@@ -208,6 +221,17 @@ pub(crate) fn make(
                     .map(|verdict| ("nucleus", verdict)),
             );
             nucleus_threshold = Some(f64::from(found.threshold));
+            nucleus_numbers = Some(found.numbers);
+            debris = debris_share(&found.labels);
+            let limits = &truth.nucleus_settings.quality;
+            let verdict = debris.and_then(|share| Verdict::of_debris(share, limits));
+            verdicts.extend(verdict.map(|verdict| ("nucleus", verdict)));
+            if truth.mitosis.find {
+                let least = truth.mitosis.review_score.min(truth.mitosis.min_score);
+                mitosis = mitotic_candidates(&stain, &found.labels, found.um_per_pixel, least)
+                    .map_err(|e| in_field(field, e))?;
+            }
+            nuclear = Some(stain);
             ignore = join(Some(found.ignore), unknown);
             (found.mask, found.labels, found.count)
         }
@@ -252,6 +276,13 @@ pub(crate) fn make(
                     .map(|verdict| ("cytoplasm", verdict)),
             );
             cytoplasm_threshold = Some(f64::from(found.threshold));
+            cytoplasm_numbers = Some(found.numbers);
+            if let Some(nuclear) = &nuclear {
+                bleed = bleed_through(nuclear, &stain, &nuclei).map_err(|e| in_field(field, e))?;
+                let limits = &truth.cytoplasm_settings.quality;
+                let verdict = bleed.and_then(|number| Verdict::of_bleed_through(number, limits));
+                verdicts.extend(verdict.map(|verdict| ("cytoplasm", verdict)));
+            }
             let grown = cells_from_nuclei(&nuclei, &found.mask, &found.flat);
             cells = Some(grown.map_err(|e| in_field(field, e))?);
             ignore = join(ignore, join(Some(found.ignore), unknown));
@@ -276,6 +307,17 @@ pub(crate) fn make(
         Scheme::A => scheme_a(&mask, cytoplasm.as_ref()),
         Scheme::B => scheme_b(&nuclei, truth.line_placement, truth.line_px),
     };
+    let mitosis = decide(
+        &field.name,
+        &mitosis,
+        &nuclei,
+        decided,
+        truth.mitosis.min_score,
+    );
+    if truth.mitosis.find {
+        let class = (truth.classes.len() - 1) as u8;
+        paint_mitotic(&mut classes, &nuclei, &mitosis, class);
+    }
     if cells_unknown {
         ignore = Some(mask.map(|&inside| !inside));
     }
@@ -288,10 +330,29 @@ pub(crate) fn make(
         automatic,
         count,
         cells,
+        nucleus_numbers,
+        cytoplasm_numbers,
+        debris_share: debris,
+        bleed_through: bleed,
+        mitosis,
         nucleus_threshold,
         cytoplasm_threshold,
         verdicts,
     })
+}
+
+/// Turns the nucleus pixels of the nuclei that are mitotic into `class`.
+fn paint_mitotic(classes: &mut Image<u8>, nuclei: &Image<u32>, reviews: &[Review], class: u8) {
+    let mitotic: BTreeSet<u32> = reviews
+        .iter()
+        .filter(|review| review.mitotic == Some(Decision::Yes))
+        .filter_map(|review| review.label)
+        .collect();
+    for (value, label) in classes.data_mut().iter_mut().zip(nuclei.data()) {
+        if *value == NUCLEUS && mitotic.contains(label) {
+            *value = class;
+        }
+    }
 }
 
 fn from_class_mask(
@@ -347,6 +408,11 @@ fn from_class_mask(
         automatic: None,
         count: nuclei.count,
         cells: None,
+        nucleus_numbers: None,
+        cytoplasm_numbers: None,
+        debris_share: None,
+        bleed_through: None,
+        mitosis: Vec::new(),
         nucleus_threshold: None,
         cytoplasm_threshold: None,
         verdicts: Vec::new(),

@@ -25,7 +25,8 @@ use crate::{memory, output, scores_table};
   stainfree evaluate --truth sim/truth/nuclei --prediction result/nuclei --kinds sim/truth/cells.csv
 
 The main score is pooled over all fields; intervals (95 %) resample groups. With a study,
-DIR/models/NAME/scores.json is written as well.")]
+DIR/models/NAME/scores.json is written as well, and disagreements.csv beside it: nuclei that only the
+truth or only the model has, the surest first; `report` shows ten of them.")]
 pub(crate) struct Evaluate {
     /// The study whose model is scored
     #[arg(conflicts_with_all = ["truth", "prediction"], required_unless_present = "truth")]
@@ -35,8 +36,8 @@ pub(crate) struct Evaluate {
     #[arg(long, value_name = "NAME", requires = "dir")]
     model: Option<String>,
 
-    /// Which fields of the study: `test` or `validation`
-    #[arg(long, value_name = "PART", value_parser = ["test", "validation"], default_value = "test")]
+    /// Which fields of the study: `test`, `validation`, or `train` (to find wrong truth)
+    #[arg(long, value_name = "PART", value_parser = ["test", "validation", "train"], default_value = "test")]
     on: String,
 
     /// Cap on memory, such as `2GiB`
@@ -138,7 +139,11 @@ impl Evaluate {
     fn model(&self, dir: &Path, convention: Convention, context: &Context) -> Result<Evaluated> {
         let study = Study::open(dir)?;
         let model = self.model.clone().unwrap_or_else(|| study.only_model());
-        let on = if self.on == "validation" { Part::Validation } else { Part::Test };
+        let on = match self.on.as_str() {
+            "validation" => Part::Validation,
+            "train" => Part::Train,
+            _ => Part::Test,
+        };
         let options = ModelOptions { model, on, convention, boundaries: self.boundaries, kinds: self.kinds.clone(), flips: self.flips, memory: self.memory, precision: super::precision(&self.precision)? };
         Ok(evaluate_model(&study, &options, &context.job())?)
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use stainfree_project::illumination::PlateLight;
+use stainfree_project::mitosis;
 use stainfree_project::registration::ShiftSummary;
 use stainfree_project::{Part, Study};
 
@@ -25,18 +26,29 @@ shares, counts, verdicts, usable or not and why.
 
 Stains that are shifted against the brightfield are moved onto it where the shift is certain
 (`[truth.shift]` in stainfree.toml); DIR/truth/shifts.csv has the estimates. Uneven light is divided out
-(`[truth.illumination]`); DIR/truth/illumination.png shows it.
+(`[truth.illumination]`); DIR/truth/illumination.png shows it. DIR/truth/contact-sheet.png shows all fields,
+the most doubtful first.
+
+With --mitosis, DIR/truth/mitosis.csv lists nuclei that may be mitotic (DIR/truth/mitosis.png shows
+them); `yes` or `no` in its column `decision` is read back by the next prepare.
 
 Nuclei corrected by hand: copies of DIR/truth/nuclei/NAME.tif in DIR/truth/corrected, edited in any
 tool, take the place of the automatic ones; see `stainfree compare`.")]
 pub(crate) struct Prepare {
     /// The study
     dir: PathBuf,
+
+    /// Make mitotic nuclei a class of their own, from now on: sets `truth.mitosis.find` and adds the class
+    #[arg(long)]
+    mitosis: bool,
 }
 
 impl Prepare {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
-        let study = Study::open(&self.dir)?;
+        let mut study = Study::open(&self.dir)?;
+        if self.mitosis {
+            study = mitosis::enable(&study)?;
+        }
         let prepared = stainfree_project::prepare::prepare(&study, &context.job())?;
         context.console.finish();
         for (_, sentence) in &prepared.failed {
@@ -59,6 +71,10 @@ impl Prepare {
                 "{ignored} of {pixels} pixels are ignored ({:.2} %): uncertain edges, and rims that a moved stain does not reach",
                 100.0 * ignored as f64 / pixels as f64
             ))?;
+        }
+        if let Some(count) = prepared.mitotic() {
+            let list = self.dir.join("truth").join("mitosis.csv");
+            output::print(&format!("{count} nuclei are mitotic; confirm or reject candidates in `{}`", list.display()))?;
         }
         for light in &prepared.lights {
             output::print(&light_line(light))?;
