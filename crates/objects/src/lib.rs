@@ -38,7 +38,9 @@ pub use expand::{expand_labels, inner_boundaries, thick_boundaries};
 pub use gaussian::{box_mean, gaussian};
 pub use holes::{fill_holes, fill_holes_below};
 pub use morphology::{Footprint, close, dilate, erode, open};
-pub use nuclei::{CleanUp, NucleiTruth, nuclei_from_prediction, segment_nuclei};
+pub use nuclei::{
+    CleanUp, NucleiTruth, nuclei_from_prediction, nuclei_from_scheme_b, segment_nuclei,
+};
 pub use reconstruct::{h_maxima, reconstruct, regional_maxima};
 pub use scheme::{
     BACKGROUND, BOUNDARY, CYTOPLASM, IGNORED, LinePlacement, NUCLEUS, SPLIT, apply_ignore,

@@ -243,7 +243,7 @@ impl Desk<'_> {
             probabilities,
             classes,
         } = found.pixels;
-        let nuclei = nuclei(task.field, &classes, self.model_um)?;
+        let nuclei = nuclei(task.field, &classes, &self.classes, self.model_um)?;
         let out = &self.options.out;
         write_field(out, task.field, &classes, &nuclei, &self.hash)?;
         if self.options.probabilities {

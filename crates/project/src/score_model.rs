@@ -101,7 +101,12 @@ pub fn evaluate_model(
         if let Some(remark) = engine.take_remark() {
             job.progress.note(&remark);
         }
-        let parted = nuclei(field, &found.classes, engine.info.pixel_um)?;
+        let parted = nuclei(
+            field,
+            &found.classes,
+            &engine.info.classes,
+            engine.info.pixel_um,
+        )?;
         write_field(&out, field, &found.classes, &parted, &engine.hash)?;
         let truth = read_class_mask(&study.class_mask_path(&field.name))?;
         let true_nuclei = read_labels(&study.nuclei_path(&field.name))?;
