@@ -45,7 +45,9 @@ pub use holes::{fill_holes, fill_holes_below};
 pub use illumination::{FlatField, coarse};
 pub use mitosis::{MitoticCandidate, mitotic_candidates};
 pub use morphology::{Footprint, close, dilate, erode, open};
-pub use nuclei::{CleanUp, NucleiTruth, nuclei_from_prediction, segment_nuclei};
+pub use nuclei::{
+    CleanUp, NucleiTruth, nuclei_from_prediction, nuclei_from_scheme_b, segment_nuclei,
+};
 pub use purity::{bleed_through, debris_share};
 pub use reconstruct::{h_maxima, reconstruct, regional_maxima};
 pub use scheme::{

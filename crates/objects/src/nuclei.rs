@@ -3,8 +3,9 @@
 use crate::components::{Connectivity, Labels, remove_small_objects};
 use crate::error::ObjectsError;
 use crate::holes::fill_holes;
+use crate::scheme::{BOUNDARY, NUCLEUS, SPLIT};
 use crate::settings::StainSettings;
-use crate::splitting::{Distance, Scene, Splitting, split};
+use crate::splitting::{Boundary, Distance, Scene, Splitting, split};
 use crate::stain::segment;
 use crate::verdict::{StainNumbers, Verdict};
 use serde::{Deserialize, Serialize};
@@ -101,6 +102,43 @@ pub fn nuclei_from_prediction(
     pixel_um: Option<f64>,
     settings: &CleanUp,
 ) -> Result<Labels, ObjectsError> {
+    let mask = cleaned(nuclei, pixel_um, settings)?;
+    match pixel_um {
+        Some(um) => split(&Scene::of_mask(&mask, um), &settings.splitting),
+        None => split(&Scene::of_mask(&mask, 1.0), &Splitting::None),
+    }
+}
+
+/// Nucleus instances of a predicted scheme B class mask, parted by its own lines.
+///
+/// Boundary and split are taken to lie inside the nuclei ([`crate::LinePlacement::Inside`], the
+/// default): a nucleus is its inside and the lines nearest to it. `settings.splitting` is not used.
+///
+/// # Errors
+/// [`ObjectsError::PixelSize`] or [`ObjectsError::Setting`] for values out of range.
+pub fn nuclei_from_scheme_b(
+    classes: &Image<u8>,
+    pixel_um: Option<f64>,
+    settings: &CleanUp,
+) -> Result<Labels, ObjectsError> {
+    let nuclei = classes.map(|&c| c == NUCLEUS || c == BOUNDARY || c == SPLIT);
+    let mask = cleaned(&nuclei, pixel_um, settings)?;
+    // Without a pixel size the smallest inside follows from the smallest nucleus.
+    let um = pixel_um
+        .unwrap_or_else(|| (settings.min_area_um2 / settings.min_area_px.max(1) as f64).sqrt());
+    let scene = Scene {
+        classes: Some(classes),
+        ..Scene::of_mask(&mask, if um > 0.0 { um } else { 1.0 })
+    };
+    split(&scene, &Splitting::Boundary(Boundary::default()))
+}
+
+/// The mask with holes filled and specks dropped.
+fn cleaned(
+    nuclei: &Image<bool>,
+    pixel_um: Option<f64>,
+    settings: &CleanUp,
+) -> Result<Image<bool>, ObjectsError> {
     if let Some(value) = pixel_um.filter(|v| !(*v > 0.0 && v.is_finite())) {
         return Err(ObjectsError::PixelSize { value });
     }
@@ -120,9 +158,5 @@ pub fn nuclei_from_prediction(
     let min_area = pixel_um.map_or(settings.min_area_px, |um| {
         (settings.min_area_um2 / (um * um)).ceil() as usize
     });
-    let mask = remove_small_objects(&filled, min_area, Connectivity::Four);
-    match pixel_um {
-        Some(um) => split(&Scene::of_mask(&mask, um), &settings.splitting),
-        None => split(&Scene::of_mask(&mask, 1.0), &Splitting::None),
-    }
+    Ok(remove_small_objects(&filled, min_area, Connectivity::Four))
 }

@@ -1,7 +1,9 @@
 //! Clean-up of predicted nuclei.
 
 use stainfree_image::Image;
-use stainfree_objects::{CleanUp, nuclei_from_prediction};
+use stainfree_objects::{
+    CleanUp, LinePlacement, nuclei_from_prediction, nuclei_from_scheme_b, scheme_b,
+};
 
 /// Disks `(y, x, radius)` on 64 x 96 pixels.
 fn disks(disks: &[(f64, f64, f64)]) -> Image<bool> {
@@ -52,4 +54,25 @@ fn specks_are_dropped_and_holes_are_filled() {
     let found = nuclei_from_prediction(&ring, Some(0.5), &CleanUp::default()).unwrap();
     assert_eq!(found.count, 1);
     assert_eq!(found.image.get(32, 48), 1);
+}
+
+#[test]
+fn lines_of_scheme_b_part_nuclei_without_a_waist() {
+    // Two halves of one block: neither shape nor pixel size tells them apart.
+    let truth = Image::from_fn(40, 60, |y, x| match (y, x) {
+        (8..32, 10..30) => 1,
+        (8..32, 30..50) => 2,
+        _ => 0u32,
+    });
+    let classes = scheme_b(&truth, LinePlacement::Inside, 3);
+    for pixel_um in [None, Some(0.5)] {
+        let found = nuclei_from_scheme_b(&classes, pixel_um, &CleanUp::default()).unwrap();
+        assert_eq!(found.count, 2);
+        // The lines belong to the nuclei; the middle of the cut may fall to either side.
+        let differ = (0..40).flat_map(|y| (0..60).map(move |x| (y, x)));
+        let differ = differ
+            .filter(|&(y, x)| found.image.get(y, x) != truth.get(y, x))
+            .count();
+        assert!(differ <= 24, "{differ} pixels");
+    }
 }

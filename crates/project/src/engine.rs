@@ -7,7 +7,7 @@ use stainfree_network::model::{Model, ModelInfo};
 use stainfree_network::resample::{ResampleError, resample, resampled_size};
 use stainfree_network::tiles::{TileError, TileOptions, cut_margin, predict_image};
 use stainfree_network::{CpuPredictor, Isa, Precision};
-use stainfree_objects::{CleanUp, NUCLEUS, nuclei_from_prediction};
+use stainfree_objects::{CleanUp, NUCLEUS, nuclei_from_prediction, nuclei_from_scheme_b};
 
 use crate::new::guess_brightfield;
 use crate::study::{Brightfield, find_channel};
@@ -56,8 +56,11 @@ pub(crate) struct Nuclei {
     pub(crate) count: usize,
 }
 
-/// The nuclei among predicted `classes`, cleaned up and parted by shape; `model_um` is the pixel size the model
-/// was trained at, for fields that do not know theirs.
+/// The classes of scheme B, in their order.
+const SCHEME_B: [&str; 4] = ["background", "nucleus", "boundary", "split"];
+
+/// The nuclei among predicted `classes`, cleaned up and parted by shape, or by the predicted lines where `names`
+/// are those of scheme B; `model_um` is the pixel size the model was trained at, for fields that do not know theirs.
 pub(crate) fn nuclei(
     field: &Field,
     classes: &Image<u8>,
@@ -66,10 +69,19 @@ pub(crate) fn nuclei(
 ) -> Result<Nuclei, ProjectError> {
     // A mitotic nucleus is a nucleus, whatever its class.
     let mitotic = names.iter().position(|name| name == crate::mitosis::CLASS);
-    let mask = classes.map(|&class| class == NUCLEUS || Some(usize::from(class)) == mitotic);
+    let is_mitotic = |class: u8| Some(usize::from(class)) == mitotic;
+    let classes = classes.map(|&class| if is_mitotic(class) { NUCLEUS } else { class });
     let pixel_um = field.pixel_um.or(model_um);
-    let found = nuclei_from_prediction(&mask, pixel_um, &CleanUp::default())
-        .map_err(|error| ProjectError::Failed(format!("field `{}`: {error}", field.name)))?;
+    let clean_up = CleanUp::default();
+    let scheme_b = names.iter().map(String::as_str).take(SCHEME_B.len());
+    let found = if scheme_b.eq(SCHEME_B) {
+        nuclei_from_scheme_b(&classes, pixel_um, &clean_up)
+    } else {
+        let mask = classes.map(|&class| class == NUCLEUS);
+        nuclei_from_prediction(&mask, pixel_um, &clean_up)
+    };
+    let found =
+        found.map_err(|error| ProjectError::Failed(format!("field `{}`: {error}", field.name)))?;
     Ok(Nuclei {
         labels: found.image,
         count: found.count,

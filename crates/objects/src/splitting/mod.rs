@@ -1,6 +1,6 @@
 //! Separating touching nuclei of a mask: one file a method, one line each in the registry below.
 //!
-//! A method sees one connected part of the mask at a time, cut out of the field ([`Part`]), and says
+//! A method sees one connected part of the mask at a time, cut out of the field (`Part`), and says
 //! which of its pixels belong together. Parts are worked on in parallel; the result does not depend
 //! on the number of threads.
 
