@@ -581,6 +581,8 @@ fn size_figure(
     }
     let series = lines
         .into_iter()
+        // What was trained with one number of images says nothing about the number of images.
+        .filter(|(_, points)| points.len() > 1)
         .map(|(name, mut points)| {
             points.sort_by(|a, b| a.0.total_cmp(&b.0));
             Series {
