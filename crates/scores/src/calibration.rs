@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use stainfree_image::Image;
 
 use crate::ScoreError;
-use crate::pixels::{IGNORED, check_class_number, check_size, mean, ratio};
+use crate::pixels::{IGNORED, check_probabilities, mean, ratio};
 
 /// Equal bins of (0, 1], the value 0 in the first.
 pub const CALIBRATION_BINS: usize = 15;
@@ -141,14 +141,7 @@ pub fn calibration(
     truth: &Image<u8>,
 ) -> Result<CalibrationCounts, ScoreError> {
     let classes = probabilities.len();
-    check_class_number(classes)?;
-    for (class, plane) in probabilities.iter().enumerate() {
-        check_size(
-            &format!("probability plane {class}"),
-            plane.size(),
-            truth.size(),
-        )?;
-    }
+    check_probabilities(probabilities, truth)?;
     let mut counts = CalibrationCounts {
         classes: vec![Bins::default(); classes],
         ..Default::default()

@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 use stainfree_image::Image;
 
-use crate::pixels::{add_classes, check_class_number, check_size};
+use crate::pixels::{add_classes, check_probabilities};
 use crate::{ClassCounts, IGNORED, PixelCounts, ScoreError};
 
 /// The constant `s` of the paper's IoU and F1.
@@ -80,14 +80,7 @@ pub fn paper_scores(
     truth: &Image<u8>,
 ) -> Result<PaperScores, ScoreError> {
     let classes = probabilities.len();
-    check_class_number(classes)?;
-    for (class, plane) in probabilities.iter().enumerate() {
-        check_size(
-            &format!("probability plane {class}"),
-            plane.size(),
-            truth.size(),
-        )?;
-    }
+    check_probabilities(probabilities, truth)?;
     let unknown = |&value: &u8| usize::from(value) >= classes && value != IGNORED;
     if let Some(i) = truth.data().iter().position(unknown) {
         let (y, x) = (i / truth.width(), i % truth.width());

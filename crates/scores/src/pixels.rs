@@ -255,6 +255,19 @@ pub(crate) fn check_class_number(classes: usize) -> Result<(), ScoreError> {
     }
 }
 
+/// Whether there is a plane of the truth's size for every class.
+pub(crate) fn check_probabilities(
+    probabilities: &[Image<f32>],
+    truth: &Image<u8>,
+) -> Result<(), ScoreError> {
+    check_class_number(probabilities.len())?;
+    for (class, plane) in probabilities.iter().enumerate() {
+        let what = format!("probability plane {class}");
+        check_size(&what, plane.size(), truth.size())?;
+    }
+    Ok(())
+}
+
 pub(crate) fn check_size(
     what: &str,
     found: (usize, usize),

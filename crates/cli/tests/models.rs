@@ -1,0 +1,276 @@
+//! Trainings, predictions and experiments: what a model is, whatever interrupts or divides the work.
+
+mod common;
+
+use common::{Place, TINY, parallel_folders};
+use stainfree_image::{Image, write};
+
+#[test]
+fn a_model_does_not_depend_on_threads_or_on_resuming() {
+    let place = Place::new();
+    parallel_folders(&place, 4);
+    place.ok(&["new", "study", "--images", "images"]);
+    place.ok(&["prepare", "study"]);
+    place.ok(&[&["train", "study", "--name", "whole"], &TINY[..]].concat());
+    // The same steps with another number of threads are the same model.
+    let other = [&["train", "study", "--name", "other"], &TINY[..]].concat();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_stainfree"))
+        .args(&other)
+        .args(["--threads", "1", "--quiet"])
+        .current_dir(place.path(""))
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    let weights = |name: &str| {
+        std::fs::read(place.path(&format!("study/models/{name}/weights.safetensors"))).unwrap()
+    };
+    assert!(
+        weights("whole") == weights("other"),
+        "the number of threads changed the model"
+    );
+    // Resuming what is finished changes nothing.
+    let before = weights("whole");
+    place.ok(&[
+        &["train", "study", "--name", "whole", "--resume"],
+        &TINY[..],
+    ]
+    .concat());
+    assert!(before == weights("whole"));
+}
+
+#[test]
+fn a_killed_training_resumes_to_the_same_bytes() {
+    let place = Place::new();
+    parallel_folders(&place, 4);
+    place.ok(&["new", "study", "--images", "images"]);
+    place.ok(&["prepare", "study"]);
+    let train = |name: &'static str| {
+        [
+            "train", "study", "--name", name, "--width", "0.0625", "--crop", "64", "--batch", "1",
+            "--steps", "60",
+        ]
+    };
+    place.ok(&train("whole"));
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_stainfree"))
+        .args(train("killed"))
+        .arg("--quiet")
+        .current_dir(place.path(""))
+        .spawn()
+        .unwrap();
+    let checkpoint = place.path("study/runs/killed/checkpoint.safetensors");
+    // Killed at the first checkpoint; should the machine be so fast that all is done, that is fine too.
+    while !checkpoint.exists() && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    let _ = child.kill();
+    child.wait().unwrap();
+    place.ok(&[&train("killed")[..], &["--resume"]].concat());
+    let weights = |name: &str| {
+        std::fs::read(place.path(&format!("study/models/{name}/weights.safetensors"))).unwrap()
+    };
+    assert!(weights("whole") == weights("killed"));
+}
+
+#[test]
+fn a_cap_that_cuts_the_margin_of_tiles_is_said_once_with_the_one_that_does_not() {
+    let place = Place::new();
+    parallel_folders(&place, 3);
+    place.ok(&["new", "study", "--images", "images"]);
+    place.ok(&["prepare", "study"]);
+    place.ok(&[&["train", "study"], &TINY[..]].concat());
+    std::fs::create_dir(place.path("large")).unwrap();
+    // Low, so that the many small tiles of a tight cap take no time; wider than any margin.
+    let image = Image::from_fn(96, 704, |y, x| ((y * 7 + x * 13) % 1009) as u16);
+    for i in 0..2 {
+        let path = place.path(&format!("large/f{i}.tif"));
+        write::plane_u16(&path, &image, &write::Note::default()).unwrap();
+    }
+    let predict = |out: &str, memory: &str| {
+        let args = [
+            "predict",
+            "study/models/model",
+            "large",
+            "--out",
+            out,
+            "--memory",
+            memory,
+        ];
+        place.run(&args)
+    };
+    // What the last sentence with "`--memory N` or more" names.
+    let enough = |stderr: &str| {
+        let (_, rest) = stderr.rsplit_once("`--memory ").expect("a way out");
+        rest.split_once("` or more")
+            .expect("a way out")
+            .0
+            .to_owned()
+    };
+    let run = predict("too little", "60MiB");
+    assert_eq!(run.code, 1);
+    let sentence = "warning: field `f0`: 60MiB of memory are too little for its smallest tile; allow `--memory ";
+    assert!(run.stderr.contains(sentence), "{}", run.stderr);
+
+    let little = enough(&run.stderr);
+    let run = predict("little", &little);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let sentence = format!(
+        "field `f0` of 96 x 704 pixels is computed in tiles to keep to {little}, with a margin of 160 instead of 288 pixels, so classes near the seams may differ; `--memory "
+    );
+    assert_eq!(run.stderr.matches(&sentence).count(), 1, "{}", run.stderr);
+    assert_eq!(run.stderr.matches("margin").count(), 2, "{}", run.stderr);
+
+    let run = predict("enough", &enough(&run.stderr));
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(!run.stderr.contains("margin"), "{}", run.stderr);
+}
+
+#[test]
+fn a_field_of_smaller_pixels_is_read_at_the_models_pixel_size() {
+    let place = Place::new();
+    parallel_folders(&place, 3);
+    place.ok(&["new", "study", "--images", "images"]);
+    place.ok(&["prepare", "study"]);
+    place.ok(&[&["train", "study"], &TINY[..]].concat());
+    // The same scene, smooth enough to survive resampling, in pixels of 0.5 um and of 0.25.
+    for (folder, um) in [("half", 0.5), ("quarter", 0.25)] {
+        std::fs::create_dir(place.path(folder)).unwrap();
+        let side = (48.0 / um) as usize;
+        let wave = |i: usize, period: f64| ((i as f64 + 0.5) * um / period * 6.3).sin();
+        let image = Image::from_fn(side, side, |y, x| {
+            (1000.0 + 300.0 * wave(y, 11.0) + 300.0 * wave(x, 17.0)) as u16
+        });
+        let note = write::Note {
+            pixel_um: Some(um),
+            ..write::Note::default()
+        };
+        write::plane_u16(&place.path(&format!("{folder}/f.tif")), &image, &note).unwrap();
+    }
+    // Mean distance of the first class's probability from that of the half-micron field.
+    let mean_distance = |out: &str| {
+        let read = |out: &str| {
+            let path = place.path(&format!("{out}/probabilities/f.tif"));
+            stainfree_image::read_plane(&path, 0).unwrap().to_f32()
+        };
+        let (half, quarter) = (read("out half"), read(out));
+        assert_eq!((half.size(), quarter.size()), ((96, 96), (192, 192)));
+        let distance =
+            |i: usize| (half.data()[i] - quarter.data()[2 * (i / 96) * 192 + 2 * (i % 96)]).abs();
+        (0..96 * 96).map(distance).sum::<f32>() / (96.0 * 96.0)
+    };
+    let predict = |input: &str, out: &str, more: &[&str]| {
+        let fixed = [
+            "predict",
+            "study/models/model",
+            input,
+            "--out",
+            out,
+            "--probabilities",
+        ];
+        place.ok(&[&fixed[..], more].concat()).stderr
+    };
+    let stderr = predict("half", "out half", &[]);
+    assert!(!stderr.contains("resampled"), "{stderr}");
+    let stderr = predict("quarter", "out", &[]);
+    let sentence = "the images have pixels of 0.25 um and the model is for 0.5 um: they are resampled, and the results brought back to their size";
+    assert!(stderr.contains(sentence), "{stderr}");
+    predict("quarter", "as it is", &["--pixel-um", "0.5"]);
+    let (resampled, as_it_is) = (mean_distance("out"), mean_distance("as it is"));
+    assert!(resampled < 0.2 * as_it_is, "{resampled} {as_it_is}");
+    // Millimetres for micrometres.
+    let wrong = [
+        "predict",
+        "study/models/model",
+        "half",
+        "--out",
+        "wrong",
+        "--pixel-um",
+        "500",
+    ];
+    let run = place.run(&wrong);
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    assert!(run.stderr.contains("field `f`: its pixels of 500 um are more than a factor of 8 from the model's 0.5 um; give the right size with `--pixel-um`"), "{}", run.stderr);
+}
+
+#[test]
+fn fields_of_two_pixel_sizes_train_one_network() {
+    let place = Place::new();
+    parallel_folders(&place, 4);
+    for folder in ["bf", "dapi"] {
+        let path = place.path(&format!("images/{folder}/f1.tif"));
+        common::disks_at(&path, 192, 2000, 1, Some(0.25));
+    }
+    place.ok(&["new", "study", "--images", "images", "--split", "1,0,0"]);
+    place.ok(&["prepare", "study"]);
+    let stderr = place.ok(&[&["train", "study"], &TINY[..]].concat()).stderr;
+    let sentence = "the network is for pixels of 0.5 um: 1 of 4 fields are resampled";
+    assert!(stderr.contains(sentence), "{stderr}");
+    assert!(
+        place
+            .text("study/models/model/model.toml")
+            .contains("pixel_um = 0.5")
+    );
+}
+
+#[test]
+fn an_experiment_is_done_once_by_two_programs_and_goes_on_where_it_stood() {
+    let place = Place::new();
+    parallel_folders(&place, 8);
+    place.ok(&["new", "study", "--images", "images"]);
+    let matrix = "study = \"study\"\nwidth = 0.0625\nsteps = 2\npublished = true\n\
+                  [change]\ncrop = 64\nbatch = 1\n\
+                  [[runs]]\nimages = [1, 3]\nseed = [1, 2]\n\
+                  [[runs]]\nloss = [\"dice\"]\nsplit = [\"field\"]\n\
+                  [[runs]]\nscheme = [\"B\"]\nplanes = [1]\n";
+    std::fs::write(place.path("matrix.toml"), matrix).unwrap();
+    let plan = place.ok(&["experiment", "matrix.toml", "--dry-run"]).stdout;
+    assert!(
+        plan.contains("A, loss dice, all images, split by field"),
+        "{plan}"
+    );
+    assert!(plan.contains("6 runs, about 0.0 hours"), "{plan}");
+    assert!(!place.path("matrix").exists());
+    let run = || place.ok(&["experiment", "matrix.toml"]).stdout;
+    let trained = |stdout: &str| -> usize {
+        let line = stdout
+            .lines()
+            .find(|line| line.contains("trained here"))
+            .unwrap();
+        assert!(line.ends_with("0 failed"), "{stdout}");
+        line.split(' ').next().unwrap().parse().unwrap()
+    };
+    let counts = std::thread::scope(|scope| {
+        let other = scope.spawn(|| trained(&run()));
+        [trained(&run()), other.join().unwrap()]
+    });
+    assert_eq!(counts.iter().sum::<usize>(), 6, "{counts:?}");
+    assert_eq!(trained(&run()), 0);
+    let table = place.text("matrix/results.csv");
+    assert_eq!(table.lines().count(), 7, "{table}");
+    let page = place.text("matrix/results.md");
+    assert!(page.contains("| A, 3 images | 2 | 3 |"), "{page}");
+    assert!(
+        page.contains("| VGG16, Dice loss | - | 0.76105 |"),
+        "{page}"
+    );
+    assert!(
+        place
+            .text("matrix/figures/test-loss-by-images.svg")
+            .starts_with("<svg xmlns")
+    );
+    // A changed choice is a new run.
+    std::fs::write(
+        place.path("matrix.toml"),
+        matrix.replace("steps = 2", "steps = 3"),
+    )
+    .unwrap();
+    assert_eq!(trained(&run()), 6);
+    std::fs::write(
+        place.path("matrix.toml"),
+        matrix.replace("[1, 3]", "[1, 100]"),
+    )
+    .unwrap();
+    let found = place.run(&["experiment", "matrix.toml"]);
+    assert_eq!(found.code, 3, "{}", found.stderr);
+    let sentence = "run `A, 100 images, seed 1` failed: the run asks for 100 training images and the split leaves";
+    assert!(found.stderr.contains(sentence), "{}", found.stderr);
+}
