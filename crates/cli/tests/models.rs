@@ -274,3 +274,67 @@ fn an_experiment_is_done_once_by_two_programs_and_goes_on_where_it_stood() {
     let sentence = "run `A, 100 images, seed 1` failed: the run asks for 100 training images and the split leaves";
     assert!(found.stderr.contains(sentence), "{}", found.stderr);
 }
+
+#[test]
+fn a_pretrained_model_is_a_start_for_a_training() {
+    let place = Place::new();
+    let pretrain = [
+        "pretrain",
+        "start",
+        "--encoder",
+        "mobilenet-v2",
+        "--width",
+        "0.125",
+        "--crop",
+        "64",
+        "--batch",
+        "2",
+        "--steps",
+        "3",
+    ];
+    place.ok(&pretrain);
+    let run = place.run(&pretrain);
+    assert_eq!(run.code, 1);
+    assert!(
+        run.stderr.contains("the model `start` exists"),
+        "{}",
+        run.stderr
+    );
+
+    parallel_folders(&place, 4);
+    place.ok(&["new", "study", "--images", "images"]);
+    place.ok(&["prepare", "study"]);
+    let train = |name: &'static str, more: &[&'static str]| {
+        let fixed = [
+            "train",
+            "study",
+            "--name",
+            name,
+            "--weights",
+            "start",
+            "--crop",
+            "64",
+        ];
+        let length = ["--batch", "1", "--steps", "1"];
+        place.run(&[&fixed[..], &length[..], more].concat())
+    };
+    let run = train("other", &["--encoder", "vgg16", "--width", "0.125"]);
+    assert_eq!(run.code, 1);
+    let way_out = "`start`: the model is `mobilenet-v2` of width 0.125 and the training asks for `vgg16` of width 0.125; add `--encoder mobilenet-v2 --width 0.125`";
+    assert!(run.stderr.contains(way_out), "{}", run.stderr);
+
+    let run = train("child", &["--encoder", "mobilenet-v2", "--width", "0.125"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let note = "starts from the model `start` (2 of 2 classes known to it)";
+    assert!(run.stderr.contains(note), "{}", run.stderr);
+    let toml = std::fs::read_to_string(place.path("study/models/child/model.toml")).unwrap();
+    assert!(toml.contains("pretrained = \"model start "), "{toml}");
+
+    let run = place.run(&["train", "study", "--weights", "nonsense"]);
+    assert_eq!(run.code, 1);
+    assert!(
+        run.stderr.contains("`nonsense` is neither a weights file"),
+        "{}",
+        run.stderr
+    );
+}

@@ -9,6 +9,7 @@ mod conv;
 pub mod crops;
 pub mod encoder;
 pub mod graph;
+pub mod inherit;
 pub mod input;
 pub mod loss;
 pub mod model;

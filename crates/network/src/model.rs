@@ -37,7 +37,8 @@ pub struct ModelInfo {
     /// Pixel size of the training images in um, where it was known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pixel_um: Option<f64>,
-    /// Name of the source of the encoder's weights ([`crate::weights::SOURCES`]); none = started fresh.
+    /// What it started from: a source of encoder weights ([`crate::weights::SOURCES`]) or `model NAME DIGEST`; none =
+    /// nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pretrained: Option<String>,
     /// The network.

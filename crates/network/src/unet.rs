@@ -51,6 +51,8 @@ const CENTRE: usize = 512;
 const DECODER: [usize; 5] = [256, 128, 64, 32, 16];
 /// Keras' epsilon of batch norm, as segmentation_models uses it.
 const EPSILON: f64 = 1e-3;
+/// Name of the last convolution: one output a class.
+pub(crate) const HEAD: &str = "segmentation_head.0";
 /// Input channels: three planes, or one plane three times.
 const INPUT_CHANNELS: usize = 3;
 
@@ -89,13 +91,7 @@ impl Graph {
                 x = conv_bn_relu(&mut b, x, &prefix, spec.scaled(channels));
             }
         }
-        let head = b.conv(
-            x,
-            "segmentation_head.0",
-            spec.classes,
-            Init::GlorotUniform,
-            Bias::Yes,
-        );
+        let head = b.conv(x, HEAD, spec.classes, Init::GlorotUniform, Bias::Yes);
         Ok(b.finish(head))
     }
 }

@@ -264,7 +264,8 @@ impl Default for SplitConfig {
 pub struct TrainingConfig {
     /// `default`, `paper`, or a recipe file (relative to the study).
     pub recipe: String,
-    /// Encoder weights to start from: `auto` (those found on this machine, else none), `none`, or a file.
+    /// What to start from: `auto` (encoder weights found on this machine or carried by the program, else none), `none`, the
+    /// name of known weights, a weights file, or a model's folder.
     pub weights: String,
     /// Any choice of the recipe, by its name there.
     pub change: toml::Table,

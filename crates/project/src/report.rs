@@ -366,7 +366,7 @@ fn facts(study: &Study, rows: &[FieldRow], model: &Model) -> Vec<Fact> {
         .pretrained
         .as_deref()
         .map_or("nothing (fresh weights)".to_owned(), |name| {
-            format!("the encoder weights `{name}`")
+            format!("`{name}`")
         });
     vec![
         Fact::new(

@@ -11,17 +11,18 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use stainfree_image::{Field, Image, read_class_mask, write};
-use stainfree_network::input::{InputSpec, Preprocessing};
+use stainfree_network::input::InputSpec;
 use stainfree_network::model::{FORMAT, Model, ModelInfo, TrainingRecord};
 use stainfree_network::recipe::{Length, Recipe};
 use stainfree_network::resample::{SAME_PIXEL_SIZE, resample, resample_classes, resampled_size};
 use stainfree_network::train::{
-    self as network, Ending, Observer, Picture, RawField, StepReport, TrainJob, TrainingData,
-    ValidationReport,
+    self as network, Ending, Observer, Outcome, Picture, RawField, StepReport, TrainJob,
+    TrainingData, ValidationReport,
 };
-use stainfree_network::{Encoder, Graph, Isa, Parameters, Precision, UnetSpec, weights};
+use stainfree_network::{Encoder, Isa, Precision, UnetSpec};
 
 use crate::fields::FieldRow;
+use crate::start::start;
 use crate::study::{Source, Study};
 use crate::{Job, Part, ProjectError, pictures, recipe};
 
@@ -33,9 +34,9 @@ const CACHE_BYTES: usize = 512 << 20;
 /// Memory of the network while validating unless told otherwise, bytes.
 const VALIDATION_BYTES: usize = 1 << 30;
 /// Steps between checkpoints: at most about a minute of work on two cores.
-const CHECKPOINT_EVERY: u64 = 25;
+pub(crate) const CHECKPOINT_EVERY: u64 = 25;
 /// Validation windows of which a picture is made now and then.
-const PICTURES: usize = 4;
+pub(crate) const PICTURES: usize = 4;
 
 /// What the command line says about a training; `None` leaves it to `stainfree.toml`.
 #[derive(Clone, Debug, Default)]
@@ -50,7 +51,7 @@ pub struct TrainOptions {
     pub width: Option<f64>,
     /// Arithmetic of the products.
     pub precision: Option<Precision>,
-    /// Encoder weights: `auto`, `none` or a file.
+    /// What to start from: `auto`, `none`, a name of the list of weights, a weights file or a model's folder.
     pub weights: Option<String>,
     /// How long.
     pub length: Option<Length>,
@@ -131,31 +132,19 @@ pub fn train(study: &Study, options: &TrainOptions, job: &Job) -> Result<Trained
 
     let classes = study.config().truth.classes.clone();
     let network = UnetSpec::new(recipe.encoder, recipe.width, classes.len());
-    let graph = Graph::unet(&network).map_err(|error| ProjectError::Failed(error.to_string()))?;
-    let mut start = Parameters::initialise(&graph, recipe.seed);
-    let imported = pretrained(study, options, &recipe, &graph, &mut start, job)?;
-    let input = InputSpec {
-        planes,
-        normalisation: recipe.normalisation.clone(),
-        preprocessing: imported
-            .map_or_else(Preprocessing::centred, |source| (source.preprocessing)()),
-    };
+    let (wanted, path) = wanted_weights(study, options);
+    let start = start(wanted, path, &network, &classes, planes, &recipe, job)?;
     let isa = Isa::choose(recipe.precision).map_err(ProjectError::Failed)?;
     std::fs::create_dir_all(&run).map_err(|error| ProjectError::write(&run, &error))?;
 
-    let mut observer = Watcher {
-        job: *job,
-        run: &run,
-        classes: &classes,
-        best: None,
-    };
+    let mut observer = Watcher::new(job, &run, &classes);
     let outcome = network::train(
         &TrainJob {
-            graph: &graph,
-            start: &start,
-            folded_norms: imported.is_some_and(|source| source.folded),
+            graph: &start.graph,
+            start: &start.parameters,
+            folded_norms: start.folded_norms,
             recipe: &recipe,
-            input: &input,
+            input: &start.input,
             training: &training,
             validation: &validation,
             folder: &run,
@@ -183,27 +172,22 @@ pub fn train(study: &Study, options: &TrainOptions, job: &Job) -> Result<Trained
             stainfree_network::model::sha256(&config),
         ),
     ]);
+    let trained = Trained::of(&folder, &outcome);
     let mut model = Model {
         info: ModelInfo {
             format: FORMAT,
             program: format!("stainfree {}", env!("CARGO_PKG_VERSION")),
             classes,
             pixel_um,
-            pretrained: imported.map(|source| source.name.to_owned()),
+            pretrained: start.origin,
             network,
-            input,
+            input: start.input,
             recipe,
-            training: TrainingRecord {
-                steps: outcome.steps,
-                chosen_step: outcome.chosen_step,
-                chosen_value: outcome.chosen_value,
-                fields: training.len(),
-                seconds: outcome.seconds,
-            },
+            training: record(&outcome, training.len()),
             scores: BTreeMap::new(),
             hashes,
         },
-        graph,
+        graph: start.graph,
         parameters: outcome.parameters,
     };
     std::fs::create_dir_all(&folder).map_err(|error| ProjectError::write(&folder, &error))?;
@@ -214,18 +198,42 @@ pub fn train(study: &Study, options: &TrainOptions, job: &Job) -> Result<Trained
     // Plain lists of names and numbers: turning them into text cannot fail.
     let text = toml::to_string(&channels).unwrap_or_default();
     stainfree_image::write_atomic(&folder.join(INPUT_FILE), text.as_bytes())?;
-    let log = run.join("log.jsonl");
-    let log_bytes = std::fs::read(&log).map_err(|error| ProjectError::read(&log, &error))?;
-    stainfree_image::write_atomic(&folder.join("log.jsonl"), &log_bytes)?;
+    keep_log(&run, &folder)?;
     // `model.toml` is written last: a folder that has one is complete.
     model.save(&folder)?;
-    Ok(Trained {
-        model: folder,
+    Ok(trained)
+}
+
+impl Trained {
+    pub(crate) fn of(model: &Path, outcome: &Outcome) -> Self {
+        Self {
+            model: model.into(),
+            steps: outcome.steps,
+            chosen_step: outcome.chosen_step,
+            chosen_value: outcome.chosen_value,
+            seconds: outcome.seconds,
+        }
+    }
+}
+
+/// What a model says of its training.
+pub(crate) fn record(outcome: &Outcome, fields: usize) -> TrainingRecord {
+    TrainingRecord {
         steps: outcome.steps,
         chosen_step: outcome.chosen_step,
         chosen_value: outcome.chosen_value,
+        fields,
         seconds: outcome.seconds,
-    })
+    }
+}
+
+/// Copies a run's log into the model's folder, which is made if it does not exist.
+pub(crate) fn keep_log(run: &Path, folder: &Path) -> Result<(), ProjectError> {
+    std::fs::create_dir_all(folder).map_err(|error| ProjectError::write(folder, &error))?;
+    let log = run.join("log.jsonl");
+    let bytes = std::fs::read(&log).map_err(|error| ProjectError::read(&log, &error))?;
+    stainfree_image::write_atomic(&folder.join("log.jsonl"), &bytes)?;
+    Ok(())
 }
 
 /// The recipe of the study, changed by the command line.
@@ -243,7 +251,12 @@ fn chosen_recipe(study: &Study, options: &TrainOptions) -> Result<Recipe, Projec
             name.clone()
         };
     }
-    let mut recipe = recipe::load(study.root(), &training, &study.config_path())?;
+    let recipe = recipe::load(study.root(), &training, &study.config_path())?;
+    changed(recipe, options)
+}
+
+/// `recipe` with what the command line says.
+pub(crate) fn changed(mut recipe: Recipe, options: &TrainOptions) -> Result<Recipe, ProjectError> {
     if let Some(name) = &options.encoder {
         recipe.encoder = Encoder::parse(name).ok_or_else(|| {
             let known: Vec<&str> = Encoder::ALL.iter().map(|encoder| encoder.name()).collect();
@@ -274,56 +287,16 @@ pub(crate) fn narrowed(mut recipe: Recipe, width: f64) -> Recipe {
     recipe
 }
 
-/// Loads encoder weights where the study asks for them, and says what the training starts from.
-fn pretrained(
-    study: &Study,
-    options: &TrainOptions,
-    recipe: &Recipe,
-    graph: &Graph,
-    start: &mut Parameters,
-    job: &Job,
-) -> Result<Option<&'static weights::Source>, ProjectError> {
-    let wanted = options
-        .weights
-        .as_deref()
-        .unwrap_or(&study.config().training.weights);
-    let path = match wanted {
-        "none" => None,
-        // Published weights are of full width.
-        "auto" if recipe.width != 1.0 => None,
-        "auto" => weights::find(
-            recipe.encoder.name(),
-            &weights::search_folders(data_folder().as_deref()),
-        )
-        .map(|(path, _)| path),
-        file if options.weights.is_some() => Some(PathBuf::from(file)),
-        file => Some(study.resolve(Path::new(file))),
-    };
-    let Some(path) = path else {
-        job.progress
-            .note("the network starts from nothing (no encoder weights)");
-        return Ok(None);
-    };
-    let imported = weights::load_encoder(graph, start, &path, None)?;
-    job.progress.note(&format!(
-        "the encoder starts from `{}` ({})",
-        path.display(),
-        imported.source.name
-    ));
-    Ok(Some(imported.source))
-}
-
-/// The user's folder for data of this program, where the system says where that is.
-pub fn data_folder() -> Option<PathBuf> {
-    let variable = |name: &str| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
-    variable("XDG_DATA_HOME")
-        .or_else(|| variable("LOCALAPPDATA"))
-        .or_else(|| variable("HOME").map(|home| home.join(".local").join("share")))
-        .map(|folder| folder.join("stainfree"))
+/// What the training starts from: the word, and the path that it may be. One of the command line lies where the
+/// user stands, one of the study beside it.
+fn wanted_weights<'a>(study: &'a Study, options: &'a TrainOptions) -> (&'a str, PathBuf) {
+    match options.weights.as_deref() {
+        Some(given) => (given, PathBuf::from(given)),
+        None => {
+            let own = study.config().training.weights.as_str();
+            (own, study.resolve(Path::new(own)))
+        }
+    }
 }
 
 /// A model's name is the name of a folder.
@@ -493,11 +466,22 @@ impl TrainingData for StudyFields<'_> {
 }
 
 /// Passes the training's reports on, and keeps a picture of every validation.
-struct Watcher<'a> {
+pub(crate) struct Watcher<'a> {
     job: Job<'a>,
     run: &'a Path,
     classes: &'a [String],
     best: Option<f64>,
+}
+
+impl<'a> Watcher<'a> {
+    pub(crate) fn new(job: &Job<'a>, run: &'a Path, classes: &'a [String]) -> Self {
+        Self {
+            job: *job,
+            run,
+            classes,
+            best: None,
+        }
+    }
 }
 
 impl Observer for Watcher<'_> {

@@ -25,6 +25,7 @@ mod spec;
 mod tiff_file;
 mod transfer;
 mod truth;
+mod varied;
 
 pub use error::SpecimenError;
 pub use field::{SimulatedField, simulate_field, stain_light};

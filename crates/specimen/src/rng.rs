@@ -33,6 +33,7 @@ pub(crate) enum Purpose {
     Staining,
     ShotNoise,
     ReadNoise,
+    Variety,
 }
 
 /// Names a stream of random numbers.

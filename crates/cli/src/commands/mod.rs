@@ -5,6 +5,8 @@
 
 use anyhow::Result;
 use stainfree_network::{Isa, Precision};
+use stainfree_project::ProjectError;
+use stainfree_project::train::Trained;
 
 use crate::Context;
 use crate::failure::Outcome;
@@ -37,6 +39,7 @@ commands! {
     new::New,
     prepare::Prepare,
     train::Train,
+    pretrain::Pretrain,
     predict::Predict,
     evaluate::Evaluate,
     compare::Compare,
@@ -60,4 +63,35 @@ fn precision(name: &str) -> Result<Precision> {
             Err(crate::failure::UsageError(format!("`--precision {name}`: {sentence}")).into())
         }
     }
+}
+
+/// Refuses a `--width` that is no number.
+fn finite_width(width: Option<f64>) -> Result<()> {
+    if width.is_some_and(|width| !width.is_finite()) {
+        let sentence = "`--width` must be a number such as `0.25`".to_owned();
+        return Err(crate::failure::UsageError(sentence).into());
+    }
+    Ok(())
+}
+
+/// A finished training in a line; one that was stopped says how to go on.
+fn trained(context: &Context, result: Result<Trained, ProjectError>) -> Result<String> {
+    context.console.finish();
+    let trained = result.inspect_err(|_| {
+        if context.cancel.is_stopped() {
+            context
+                .console
+                .warn("stopped; the same command with `--resume` goes on from here");
+        }
+    })?;
+    let chosen = trained
+        .chosen_value
+        .map_or(String::new(), |value| format!(", chosen at {value:.4}"));
+    Ok(format!(
+        "model `{}`: {} steps in {:.0} s, kept step {}{chosen}",
+        trained.model.display(),
+        trained.steps,
+        trained.seconds,
+        trained.chosen_step
+    ))
 }

@@ -9,7 +9,7 @@ use stainfree_project::train::{TrainOptions, train};
 use stainfree_project::Study;
 
 use crate::Context;
-use crate::failure::{Outcome, UsageError};
+use crate::failure::Outcome;
 use crate::{memory, output};
 
 /// Train a network on the study's training fields
@@ -45,8 +45,8 @@ pub(crate) struct Train {
     #[arg(long, value_name = "X")]
     width: Option<f64>,
 
-    /// Encoder weights to start from: `auto`, `none` or a file
-    #[arg(long, value_name = "auto|none|FILE")]
+    /// What to start from: `auto`, `none`, a name that `weights` lists, a weights file or a model's folder
+    #[arg(long, value_name = "auto|none|NAME|PATH")]
     weights: Option<String>,
 
     /// Optimiser steps
@@ -106,28 +106,8 @@ impl Train {
             exact: None,
             only: None,
         };
-        if self.width.is_some_and(|width| !width.is_finite()) {
-            return Err(UsageError("`--width` must be a number such as `0.25`".to_owned()).into());
-        }
-        let trained = match train(&study, &options, &context.job()) {
-            Ok(trained) => trained,
-            Err(error) => {
-                context.console.finish();
-                if context.cancel.is_stopped() {
-                    context.console.warn("stopped; the same command with `--resume` goes on from here");
-                }
-                return Err(error.into());
-            }
-        };
-        context.console.finish();
-        let chosen = trained.chosen_value.map_or(String::new(), |value| format!(", chosen at {value:.4}"));
-        output::print(&format!(
-            "model `{}`: {} steps in {:.0} s, kept step {}{chosen}",
-            trained.model.display(),
-            trained.steps,
-            trained.seconds,
-            trained.chosen_step
-        ))?;
+        super::finite_width(self.width)?;
+        output::print(&super::trained(context, train(&study, &options, &context.job()))?)?;
         Ok(Outcome::Done)
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use stainfree_network::weights::{SOURCES, Source, load_encoder, search_folders};
 use stainfree_network::{Encoder, Graph, Parameters, UnetSpec};
-use stainfree_project::train::data_folder;
+use stainfree_project::start::data_folder;
 
 use crate::Context;
 use crate::failure::{Outcome, UsageError};
@@ -13,8 +13,8 @@ use crate::output;
 
 /// Show known encoder weights, get a file of them, or check one
 ///
-/// A network may start from an encoder trained on ImageNet. The files are large and not part of the
-/// program: this command says where they are to be had, gets them, and says where they are looked for.
+/// A network may start from an encoder trained on ImageNet. MobileNetV2's weights are part of the program; the
+/// other files are large: this command says where they are to be had, gets them, and says where they are looked for.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   stainfree weights
@@ -77,7 +77,7 @@ impl Weights {
                 .map(|source| {
                     serde_json::json!({
                         "name": source.name, "encoder": source.encoder, "summary": source.summary, "file": source.file,
-                        "url": source.url, "bytes": source.bytes, "licence": source.licence, "found": place(source),
+                        "url": source.url, "bytes": source.bytes, "licence": source.licence, "found": place(source), "built_in": source.is_built_in(),
                     })
                 })
                 .collect();
@@ -91,7 +91,7 @@ impl Weights {
                     source.encoder,
                     source.bytes as f64 / 1e6,
                     source.summary,
-                    place(source).map_or(format!("not found here; {}", whence(source)), |path| format!("found: {path}")),
+                    place(source).map_or_else(|| elsewhere(source), |path| format!("found: {path}")),
                     source.licence
                 ))?;
             }
@@ -118,6 +118,15 @@ fn fetch(name: &str, context: &Context) -> Result<Outcome> {
         anyhow::bail!("`{}` is {}; put it into `{}`", source.file, whence(source), folder.display());
     };
     get(source, url, folder, context)
+}
+
+/// What is said of a source without a file here.
+fn elsewhere(source: &Source) -> String {
+    if source.is_built_in() {
+        "part of the program, in half precision".to_owned()
+    } else {
+        format!("not found here; {}", whence(source))
+    }
 }
 
 /// Where a source's file is to be had.

@@ -5,6 +5,7 @@
 //! them up raises no error and costs accuracy. A file is therefore only taken when it is known which source
 //! it is: by probe values, by its checksum, or because the caller says so.
 
+mod built_in;
 mod hdf5;
 mod md5;
 mod pickle;
@@ -12,6 +13,7 @@ mod pth;
 mod safe;
 mod source;
 
+pub use built_in::{built_in, load_built_in};
 pub use source::{Digest, SOURCES, Source};
 
 use crate::graph::{Graph, ParameterInfo};
@@ -63,25 +65,8 @@ pub fn load_encoder(
     path: &Path,
     source: Option<&str>,
 ) -> Result<Imported, WeightsError> {
-    let wanted: Vec<&ParameterInfo> = graph
-        .parameters()
-        .iter()
-        .filter(|info| info.name.starts_with("encoder."))
-        .collect();
-    let (source, arrays) = import(&wanted, path, source)?;
-    let values = arrays.iter().map(|a| a.data.len()).sum();
-    let tensors = arrays.len();
-    for array in arrays {
-        let tensor = parameters
-            .get_mut(&array.name)
-            .expect("the names are those of the graph");
-        tensor.data = array.data;
-    }
-    Ok(Imported {
-        source,
-        tensors,
-        values,
-    })
+    let (source, found) = import(&wanted(graph), path, source)?;
+    Ok(take_over(parameters, source, found))
 }
 
 /// Reads the arrays called `wanted` from `path` under any of the names the layouts give them.
@@ -99,7 +84,56 @@ fn import(
             })?,
         ),
     };
-    let file = read(path)?;
+    let found = select(wanted, path, &read(path)?)?;
+    let source = match named {
+        Some(source) => {
+            source.check_probes(path, &found)?;
+            source
+        }
+        None => Source::identify(path, &found)?.ok_or_else(|| WeightsError::UnknownSource {
+            path: path.into(),
+            known: Source::names(),
+        })?,
+    };
+    Ok((source, found))
+}
+
+/// The encoder's parameters.
+fn wanted(graph: &Graph) -> Vec<&ParameterInfo> {
+    graph
+        .parameters()
+        .iter()
+        .filter(|info| info.name.starts_with("encoder."))
+        .collect()
+}
+
+/// Puts arrays under the graph's names into `parameters`.
+fn take_over(
+    parameters: &mut Parameters,
+    source: &'static Source,
+    arrays: Vec<NamedArray>,
+) -> Imported {
+    let values = arrays.iter().map(|a| a.data.len()).sum();
+    let tensors = arrays.len();
+    for array in arrays {
+        let tensor = parameters
+            .get_mut(&array.name)
+            .expect("the names are those of the graph");
+        tensor.data = array.data;
+    }
+    Imported {
+        source,
+        tensors,
+        values,
+    }
+}
+
+/// The arrays called `wanted` out of `file` (read from `path`), whatever name its layout gives them.
+fn select(
+    wanted: &[&ParameterInfo],
+    path: &Path,
+    file: &[NamedArray],
+) -> Result<Vec<NamedArray>, WeightsError> {
     let mut found = Vec::new();
     let mut missing = Vec::new();
     for info in wanted {
@@ -143,17 +177,7 @@ fn import(
             missing: shorten(&missing),
         });
     }
-    let source = match named {
-        Some(source) => {
-            source.check_probes(path, &found)?;
-            source
-        }
-        None => Source::identify(path, &found)?.ok_or_else(|| WeightsError::UnknownSource {
-            path: path.into(),
-            known: Source::names(),
-        })?,
-    };
-    Ok((source, found))
+    Ok(found)
 }
 
 fn shorten(names: &[String]) -> String {

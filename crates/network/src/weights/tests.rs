@@ -411,3 +411,37 @@ fn keras_layers_have_torchvisions_numbers() {
         assert_eq!(keras_index(wrong), None, "{wrong}");
     }
 }
+
+#[test]
+fn what_the_program_carries_is_the_file_it_was_made_from_in_half_precision() {
+    let source = built_in("mobilenet-v2").unwrap();
+    assert!(built_in("vgg16").is_none());
+    let graph = Graph::unet(&UnetSpec::new(Encoder::MobilenetV2, 1.0, 2)).unwrap();
+    let mut carried = Parameters::initialise(&graph, 1);
+    let imported = load_built_in(&graph, &mut carried, source).unwrap();
+    // 260 tensors, 2,257,984 values: the whole encoder.
+    assert_eq!((imported.tensors, imported.values), (260, 2_257_984));
+    // Narrower networks are refused.
+    let narrow = Graph::unet(&UnetSpec::new(Encoder::MobilenetV2, 0.5, 2)).unwrap();
+    let mut parameters = Parameters::initialise(&narrow, 1);
+    let before = parameters.clone();
+    let error = load_built_in(&narrow, &mut parameters, source).unwrap_err();
+    assert!(error.to_string().contains("`width` 1 only"), "{error}");
+    assert_eq!(parameters, before);
+
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../../../shared/weights/mobilenet_v2_features.safetensors");
+    if !path.exists() {
+        println!("skipped: `{}` is absent", path.display());
+        return;
+    }
+    let mut exact = Parameters::initialise(&graph, 1);
+    load_encoder(&graph, &mut exact, &path, None).unwrap();
+    for (carried, exact) in carried.iter().zip(exact.iter()) {
+        for (a, b) in carried.data.iter().zip(&exact.data) {
+            // Half precision keeps 11 bits, and below 2^-14 steps of 2^-24.
+            let rounding = (b.abs() / 2048.0).max(2f32.powi(-25));
+            assert!((a - b).abs() <= rounding, "{}: {a} {b}", carried.name);
+        }
+    }
+}

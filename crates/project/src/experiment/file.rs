@@ -65,7 +65,7 @@ pub struct RunsBlock {
     pub loss: Vec<String>,
     /// Encoders.
     pub encoder: Vec<String>,
-    /// Encoder weights: `auto`, `none` or a file.
+    /// What to start from: `auto`, `none`, the name of known weights, a weights file or a model's folder.
     pub weights: Vec<String>,
     /// Numbers of training images, or `all`; smaller sets are part of larger ones.
     pub images: Vec<Images>,

@@ -1,0 +1,189 @@
+//! `pretrain`: a model that has seen virtual plates only, to start other trainings from.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+use stainfree_network::model::{FORMAT, Model, ModelInfo};
+use stainfree_network::recipe::{Length, Recipe};
+use stainfree_network::train::{self as network, Ending, RawField, TrainJob, TrainingData};
+use stainfree_network::{Isa, UnetSpec};
+use stainfree_specimen::{PlateSpec, simulate_field};
+
+use crate::config::TrainingConfig;
+use crate::start::start;
+use crate::train::{
+    CHECKPOINT_EVERY, PICTURES, TrainOptions, Trained, Watcher, changed, keep_log, record,
+};
+use crate::{Job, ProjectError, recipe};
+
+/// Classes of the virtual plates' truth: scheme A.
+const CLASSES: [&str; 3] = ["background", "nucleus", "cytoplasm"];
+/// Virtual fields that the state to keep is chosen by.
+const VALIDATION_FIELDS: usize = 16;
+/// Memory for normalised fields, bytes. No field comes twice, so there is nothing to gain from more.
+const CACHE_BYTES: usize = 64 << 20;
+/// Memory of the network while validating, bytes.
+const VALIDATION_BYTES: usize = 1 << 30;
+/// Largest number of brightfield counts: a 16-bit camera.
+const FULL_RANGE: f32 = 65_535.0;
+
+/// What to pretrain.
+#[derive(Clone, Debug)]
+pub struct PretrainOptions {
+    /// Folder of the model.
+    pub out: PathBuf,
+    /// Brightfield planes: 1 or 3.
+    pub planes: usize,
+    /// As for a study's training; `name` and `only` are not used.
+    pub training: TrainOptions,
+}
+
+/// Trains on an endless series of virtual plates, every crop from a field of its own, and writes the model `out`.
+///
+/// # Errors
+/// The model exists, the recipe cannot be followed, a file cannot be written; [`ProjectError::Cancelled`] after a
+/// stop, with everything kept that `resume` needs.
+pub fn pretrain(options: &PretrainOptions, job: &Job) -> Result<Trained, ProjectError> {
+    let (folder, run) = (&options.out, options.out.join("run"));
+    if folder.join("model.toml").exists() && !options.training.resume {
+        return Err(ProjectError::Failed(format!(
+            "the model `{}` exists; choose another folder, or delete it first",
+            folder.display()
+        )));
+    }
+    let recipe = recipe_of(&options.training)?;
+    let classes = CLASSES.map(str::to_owned);
+    let network = UnetSpec::new(recipe.encoder, recipe.width, classes.len());
+    let wanted = options.training.weights.as_deref().unwrap_or("auto");
+    let start = start(
+        wanted,
+        PathBuf::from(wanted),
+        &network,
+        &classes,
+        options.planes,
+        &recipe,
+        job,
+    )?;
+    let isa = Isa::choose(recipe.precision).map_err(ProjectError::Failed)?;
+    let series = |seed, count| VirtualFields {
+        seed,
+        count,
+        side: field_side(recipe.crop),
+        planes: options.planes,
+    };
+    // One field a crop on average; with another seed for validation, since plates must not be shared.
+    let crops = recipe.steps(1) as usize * recipe.batch;
+    let training = series(recipe.seed, crops.max(1));
+    let validation = series(!recipe.seed, VALIDATION_FIELDS);
+    std::fs::create_dir_all(&run).map_err(|error| ProjectError::write(&run, &error))?;
+
+    let mut watcher = Watcher::new(job, &run, &classes);
+    let outcome = network::train(
+        &TrainJob {
+            graph: &start.graph,
+            start: &start.parameters,
+            folded_norms: start.folded_norms,
+            recipe: &recipe,
+            input: &start.input,
+            training: &training,
+            validation: &validation,
+            folder: &run,
+            resume: options.training.resume,
+            threads: job.threads,
+            isa,
+            cache_bytes: CACHE_BYTES,
+            memory: Some(VALIDATION_BYTES),
+            checkpoint_every: CHECKPOINT_EVERY,
+            pictures: PICTURES,
+        },
+        &mut watcher,
+        job.cancel.flag(),
+    )?;
+    if outcome.ending == Ending::Cancelled {
+        return Err(ProjectError::Cancelled);
+    }
+    let trained = Trained::of(folder, &outcome);
+    let mut model = Model {
+        info: ModelInfo {
+            format: FORMAT,
+            program: format!("stainfree {}", env!("CARGO_PKG_VERSION")),
+            classes: classes.to_vec(),
+            // Pixel sizes were varied: the model is for none in particular.
+            pixel_um: None,
+            pretrained: start.origin,
+            network,
+            input: start.input,
+            recipe,
+            training: record(&outcome, training.len()),
+            scores: BTreeMap::new(),
+            hashes: BTreeMap::new(),
+        },
+        graph: start.graph,
+        parameters: outcome.parameters,
+    };
+    keep_log(&run, folder)?;
+    // `model.toml` is written last: a folder that has one is complete.
+    model.save(folder)?;
+    Ok(trained)
+}
+
+/// The recipe, with lengths in steps: an endless series has no epochs.
+fn recipe_of(options: &TrainOptions) -> Result<Recipe, ProjectError> {
+    let training = TrainingConfig {
+        recipe: options
+            .recipe
+            .clone()
+            .unwrap_or_else(|| "default".to_owned()),
+        ..TrainingConfig::default()
+    };
+    let mut recipe = changed(
+        recipe::load(Path::new(""), &training, Path::new("pretrain"))?,
+        options,
+    )?;
+    if !matches!(recipe.length, Length::Steps(_)) {
+        return Err(ProjectError::Usage(format!(
+            "the recipe `{}` counts epochs and virtual plates never end; give `--steps`",
+            recipe.name
+        )));
+    }
+    recipe.rescale = false;
+    Ok(recipe)
+}
+
+/// A field must hold a crop that is turned and scaled; what sticks out is mirrored.
+fn field_side(crop: usize) -> usize {
+    (crop + crop / 4).max(64)
+}
+
+/// A series of virtual plates of one field each.
+struct VirtualFields {
+    seed: u64,
+    count: usize,
+    side: usize,
+    planes: usize,
+}
+
+impl TrainingData for VirtualFields {
+    fn len(&self) -> usize {
+        self.count
+    }
+
+    fn name(&self, field: usize) -> String {
+        format!("virtual {field}")
+    }
+
+    fn read(&self, field: usize) -> Result<RawField, Box<dyn Error + Send + Sync>> {
+        let spec = PlateSpec::varied(self.seed, field as u64, self.side, self.planes);
+        let seen = simulate_field(&spec, 0, 0)?;
+        Ok(RawField {
+            planes: seen
+                .brightfield
+                .iter()
+                .map(|plane| plane.map(|&count| f32::from(count)))
+                .collect(),
+            full_range: FULL_RANGE,
+            target: seen.truth.classes,
+        })
+    }
+}
