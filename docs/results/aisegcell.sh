@@ -11,7 +11,7 @@ for test in 181024TK20 200313SK20 210930MA20 220524DS30; do
   stainfree new "$study" --images "$data" --brightfield bf --masks "$data/nuc_gt" \
     --cell-masks "$data/cell_mask" --group '^([0-9A-Z]+)_' --test-groups $test --split 0.9,0,0.1
   stainfree prepare "$study"
-  stainfree train "$study" --name default --width 0.25 --steps 400 --weights none
+  stainfree train "$study" --name default --encoder vgg16 --width 0.25 --steps 400 --weights none
   stainfree train "$study" --name paper --recipe "$here/aisegcell-paper.toml" --weights none
   for name in default paper; do
     stainfree evaluate "$study" --model $name --json "$out/$test-$name.json"

@@ -13,8 +13,8 @@ mkdir -p "$out"
 stainfree new "$out/labels" "${common[@]}" --labels "$data"
 stainfree prepare "$out/labels"
 train() { stainfree train "$out/labels" --name "$1" --weights none "${@:2}"; }
-train default --recipe default --steps 400
-train default-bf16 --recipe default --steps 400 --precision bf16
+train default --recipe default --encoder vgg16 --steps 400
+train default-bf16 --recipe default --encoder vgg16 --steps 400 --precision bf16
 train paper --recipe "$here/celldetective-paper.toml"
 train torch --recipe "$here/celldetective-torch.toml"
 
@@ -29,7 +29,7 @@ fi
 stainfree new "$out/hoechst" "${common[@]}" --nucleus hoechst
 stainfree prepare "$out/hoechst"
 stainfree evaluate --truth "$data" --prediction "$out/hoechst/truth/nuclei" --objects
-stainfree train "$out/hoechst" --name default --recipe default --steps 400 --precision bf16 --weights none
+stainfree train "$out/hoechst" --name default --recipe default --encoder vgg16 --steps 400 --precision bf16 --weights none
 stainfree evaluate "$out/hoechst" --model default --json "$out/hoechst-on-hoechst.json"
 cp -r "$out/hoechst/models/default" "$out/labels/models/hoechst"
 

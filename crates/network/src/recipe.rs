@@ -137,11 +137,12 @@ impl Recipe {
         }
     }
 
-    /// The one to use: locally flattened input, varied crops aimed at the rare classes, cross-entropy plus
+    /// The one to use: the encoder that the program carries a start for, locally flattened input, varied crops aimed at the rare classes, cross-entropy plus
     /// Dice, a larger rate that rises and falls, the checkpoint chosen on validation.
     pub fn standard() -> Self {
         Self {
             name: "default".into(),
+            encoder: Encoder::MobilenetV2,
             crop: 320,
             length: Length::Steps(2000),
             rescale: true,

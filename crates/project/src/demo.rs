@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use stainfree_network::Precision;
 use stainfree_network::recipe::Length;
+use stainfree_network::{Encoder, Precision};
 use stainfree_scores::{Convention, Scores};
 use stainfree_specimen::{PlateSpec, SpecimenError, write_plate};
 
@@ -132,6 +132,8 @@ pub fn demo(options: &DemoOptions, job: &Job) -> Result<Demo, ProjectError> {
         &study,
         &TrainOptions {
             name: DEFAULT_MODEL.to_owned(),
+            // From nothing: the carried start has seen virtual plates, which would be no proof.
+            encoder: Some(Encoder::Vgg16.name().to_owned()),
             width: Some(options.width),
             weights: Some("none".to_owned()),
             length: Some(Length::Steps(options.steps)),

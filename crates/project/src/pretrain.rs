@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use stainfree_network::model::{FORMAT, Model, ModelInfo};
 use stainfree_network::recipe::{Length, Recipe};
 use stainfree_network::train::{self as network, Ending, RawField, TrainJob, TrainingData};
-use stainfree_network::{Isa, UnetSpec};
+use stainfree_network::{Isa, UnetSpec, weights};
 use stainfree_specimen::{PlateSpec, simulate_field};
 
 use crate::config::TrainingConfig;
@@ -55,7 +55,15 @@ pub fn pretrain(options: &PretrainOptions, job: &Job) -> Result<Trained, Project
     let recipe = recipe_of(&options.training)?;
     let classes = CLASSES.map(str::to_owned);
     let network = UnetSpec::new(recipe.encoder, recipe.width, classes.len());
-    let wanted = options.training.weights.as_deref().unwrap_or("auto");
+    let wanted = match (
+        options.training.weights.as_deref(),
+        weights::built_in(recipe.encoder.name()),
+    ) {
+        (Some(given), _) => given,
+        // Not the model that has seen virtual plates already.
+        (None, Some(source)) if recipe.width == 1.0 => source.name,
+        (None, _) => "auto",
+    };
     let start = start(
         wanted,
         PathBuf::from(wanted),

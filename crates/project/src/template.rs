@@ -151,7 +151,9 @@ pub fn render(config: &Config, recipe: &str) -> String {
     out.comment("or a file with a recipe. Default \"default\".");
     out.set("recipe", &training.recipe);
     out.comment("What to start from: \"auto\" (encoder weights found here or carried by the program, else none), \"none\",");
-    out.comment("a name that `stainfree weights` lists, a file, or a model's folder. Default \"auto\".");
+    out.comment(
+        "a name that `stainfree weights` lists, a file, or a model's folder. Default \"auto\".",
+    );
     out.set("weights", &training.weights);
     out.section("training.change");
     let encoders: Vec<&str> = Encoder::ALL.iter().map(|e| e.name()).collect();

@@ -19,7 +19,8 @@ use crate::{memory, output};
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   stainfree train study
-  stainfree train study --name small --width 0.25 --steps 500
+  stainfree train study --name quick --steps 300
+  stainfree train study --name wide --encoder vgg16 --precision bf16
   stainfree train study --recipe paper --name paper
 
 Writes DIR/models/NAME (model.toml, weights.safetensors, log.jsonl): copying this folder is sharing
@@ -37,11 +38,12 @@ pub(crate) struct Train {
     #[arg(long, value_name = "NAME|FILE")]
     recipe: Option<String>,
 
-    /// The network's encoder: vgg16, or mobilenet-v2 for small machines
+    /// The network's encoder [default: the recipe's: mobilenet-v2, or the paper's vgg16]
     #[arg(long, value_name = "NAME")]
     encoder: Option<String>,
 
-    /// Factor on all channel counts; 0.25 suits a small machine. The learning rate is divided by it
+    /// Factor on all channel counts; what the program carries to start from is of width 1 only. The
+    /// learning rate is divided by it
     #[arg(long, value_name = "X")]
     width: Option<f64>,
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use stainfree_network::weights::{SOURCES, Source, load_encoder, search_folders};
+use stainfree_network::weights::{SOURCES, Source, VIRTUAL_PLATES, load_encoder, search_folders};
 use stainfree_network::{Encoder, Graph, Parameters, UnetSpec};
 use stainfree_project::start::data_folder;
 
@@ -72,7 +72,7 @@ impl Weights {
             found(source, &folders).map(|path| path.display().to_string())
         };
         if let Some(target) = &self.json {
-            let list: Vec<serde_json::Value> = SOURCES
+            let mut list: Vec<serde_json::Value> = SOURCES
                 .iter()
                 .map(|source| {
                     serde_json::json!({
@@ -81,6 +81,10 @@ impl Weights {
                     })
                 })
                 .collect();
+            list.push(serde_json::json!({
+                "name": VIRTUAL_PLATES, "encoder": "mobilenet-v2", "summary": PLATES_SUMMARY, "file": null, "url": null,
+                "bytes": null, "licence": "Apache-2.0", "found": null, "built_in": true,
+            }));
             output::write_json(target, &list)?;
         }
         if !output::is_stdout(self.json.as_deref()) {
@@ -95,6 +99,9 @@ impl Weights {
                     source.licence
                 ))?;
             }
+            output::print(&format!(
+                "{VIRTUAL_PLATES}  (mobilenet-v2)\n  {PLATES_SUMMARY}\n  part of the program\n  Apache-2.0\n"
+            ))?;
             let listed: Vec<String> = folders.iter().map(|folder| format!("`{}`", folder.display())).collect();
             output::print(&format!("looked in: {}", listed.join(", ")))?;
         }
@@ -133,6 +140,9 @@ fn elsewhere(source: &Source) -> String {
 fn whence(source: &Source) -> &'static str {
     source.url.unwrap_or("converted and published nowhere as it is: it is passed on by hand")
 }
+
+/// What the carried model is.
+const PLATES_SUMMARY: &str = "a whole network that began with mobilenet-v2-onnx-zoo and has seen virtual plates only";
 
 /// Where a source's file lies already. A search folder may also be the file itself.
 fn found(source: &Source, folders: &[PathBuf]) -> Option<PathBuf> {

@@ -8,8 +8,17 @@ use std::process::Command;
 use stainfree_image::{Image, write};
 
 /// A training that takes seconds: a sixteenth of the network, tiny crops.
-pub(crate) const TINY: [&str; 8] = [
-    "--width", "0.0625", "--crop", "64", "--batch", "2", "--steps", "4",
+pub(crate) const TINY: [&str; 10] = [
+    "--encoder",
+    "vgg16",
+    "--width",
+    "0.0625",
+    "--crop",
+    "64",
+    "--batch",
+    "2",
+    "--steps",
+    "4",
 ];
 
 /// What a run of the program left.

@@ -13,7 +13,7 @@ mod pth;
 mod safe;
 mod source;
 
-pub use built_in::{built_in, load_built_in};
+pub use built_in::{VIRTUAL_PLATES, built_in, load_built_in, virtual_plates};
 pub use source::{Digest, SOURCES, Source};
 
 use crate::graph::{Graph, ParameterInfo};

@@ -19,10 +19,10 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use stainfree_network::recipe::Recipe;
-use stainfree_network::weights::Source;
 use stainfree_scores::{Convention, FieldScores, Scores};
 
 use crate::score_model::{ModelOptions, evaluate_model};
+use crate::start::is_name;
 use crate::study::Study;
 use crate::train::{TrainOptions, train};
 use crate::{Job, Part, ProjectError, prepare};
@@ -254,21 +254,16 @@ impl OneRun<'_> {
         let given = self.choice.weights.as_deref();
         let own = &self.base.config().training.weights;
         match given {
-            Some(word) if is_word(word) => word.to_owned(),
+            Some(word) if is_name(word) => word.to_owned(),
             Some(file) => self
                 .experiment
                 .beside(Path::new(file))
                 .display()
                 .to_string(),
-            None if is_word(own) => own.clone(),
+            None if is_name(own) => own.clone(),
             None => self.base.resolve(Path::new(own)).display().to_string(),
         }
     }
-}
-
-/// Whether weights are named, not a path.
-fn is_word(weights: &str) -> bool {
-    matches!(weights, "auto" | "none") || Source::named(weights).is_some()
 }
 
 /// Name of a run's result.
