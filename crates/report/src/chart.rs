@@ -1,12 +1,10 @@
-//! Plots as SVG: curves over steps, and scores with their intervals.
+//! Plots: curves over steps, measurements with bands and levels, and scores with their intervals.
 //!
-//! The drawings take text and line colours from the page (`currentColor`, CSS variables with fixed
-//! fallbacks), so they follow light and dark; every text that comes from outside is escaped.
-
-use std::fmt::Write;
+//! Here: where everything lies. How it is written down is in [`drawing`](crate::drawing).
 
 use crate::axis::{Axis, Scale};
 use crate::data::Svg;
+use crate::drawing::{Anchor, At, Dash, Drawing, Ink};
 
 /// Size of a plot in its own units; the page scales it to the column.
 const WIDTH: f64 = 560.0;
@@ -17,19 +15,10 @@ const TOP: f64 = 34.0;
 const BOTTOM: f64 = 46.0;
 /// Room for a letter: the page sets 13 units on wide windows, 16 on narrow ones.
 const LETTER: f64 = 8.6;
-
 /// Height of a line of a legend below the plot.
 const LEGEND_LINE: f64 = 19.0;
-
-/// Colours of series as the page's variables; the fallbacks work on white and on near-black.
-const SERIES: [&str; 6] = [
-    "var(--series-1, #0072b2)",
-    "var(--series-2, #d55e00)",
-    "var(--series-3, #009e73)",
-    "var(--series-4, #cc79a7)",
-    "var(--series-5, #56b4e9)",
-    "var(--series-6, #e69f00)",
-];
+/// Colours come round after so many curves.
+const COLORS: usize = 6;
 
 /// One curve.
 #[derive(Clone, Debug, Default)]
@@ -62,166 +51,328 @@ pub struct LineChart {
 impl LineChart {
     /// The drawing; without any point that can be shown, a line of text that says so.
     pub fn svg(&self) -> Svg {
-        let xs = self
-            .series
-            .iter()
-            .flat_map(|s| s.points.iter().map(|p| p.0));
-        let ys = self
-            .series
-            .iter()
-            .flat_map(|s| s.points.iter().map(|p| p.1));
-        let marks = self.marks.iter().map(|mark| mark.0);
-        let axes = (
-            Axis::over(xs.chain(marks), self.x_scale, 6),
-            Axis::over(ys, self.y_scale, 5),
+        let all = || self.series.iter().flat_map(|s| &s.points);
+        let xs = all().map(|p| p.0).chain(self.marks.iter().map(|m| m.0));
+        let ys = all().map(|p| p.1);
+        let (x_axis, y_axis) = (
+            (&*self.x_label, self.x_scale),
+            (&*self.y_label, self.y_scale),
         );
-        let (Some(x), Some(y)) = axes else {
+        let keys = self
+            .series
+            .iter()
+            .enumerate()
+            .map(|(i, s)| Key::line(i, s))
+            .collect();
+        let Some(mut frame) = Frame::new((xs, x_axis), (ys, y_axis), keys) else {
             return nothing();
         };
-        let below = if legend_fits(&self.series, &self.y_label) {
-            0.0
-        } else {
-            LEGEND_LINE * self.series.len() as f64 + 6.0
-        };
-        let mut out = open(
-            WIDTH,
-            HEIGHT + below,
-            &format!("{} against {}", self.y_label, self.x_label),
-        );
-        let px = |v: f64| x.place(v).map(|p| LEFT + p * (WIDTH - LEFT - RIGHT));
-        let py = |v: f64| {
-            y.place(v)
-                .map(|p| HEIGHT - BOTTOM - p * (HEIGHT - TOP - BOTTOM))
-        };
-        for &tick in &y.ticks {
-            if let Some(at) = py(tick) {
-                line(&mut out, "grid", (LEFT, at), (WIDTH - RIGHT, at));
-                text(&mut out, LEFT - 8.0, at + 4.0, "end", &y.label(tick));
-            }
-        }
-        let floor = HEIGHT - BOTTOM;
-        for &tick in &x.ticks {
-            if let Some(at) = px(tick) {
-                line(&mut out, "axis", (at, floor), (at, floor + 5.0));
-                text(&mut out, at, floor + 19.0, "middle", &x.label(tick));
-            }
-        }
-        line(&mut out, "axis", (LEFT, floor), (WIDTH - RIGHT, floor));
-        text(
-            &mut out,
-            (LEFT + WIDTH - RIGHT) / 2.0,
-            HEIGHT - 8.0,
-            "middle",
-            &self.x_label,
-        );
         for (at, name) in &self.marks {
-            if let Some(at) = px(*at) {
-                line(&mut out, "mark", (at, TOP), (at, floor));
-                let (anchor, shift) = if at > WIDTH * 0.7 {
-                    ("end", -5.0)
-                } else {
-                    ("start", 5.0)
-                };
-                text(&mut out, at + shift, TOP + 12.0, anchor, name);
-            }
+            frame.upright(*at, name);
         }
         for (i, series) in self.series.iter().enumerate() {
-            curve(&mut out, series, &style(i, series), px, py);
+            frame.curve(i, series);
         }
-        text(&mut out, 4.0, 16.0, "start", &self.y_label);
-        legend(&mut out, &self.series, below > 0.0);
-        out.push_str("</svg>");
-        Svg(out)
+        Svg::of(frame.finish())
     }
 }
 
-fn curve(
-    out: &mut String,
-    series: &Series,
-    style: &Style,
-    px: impl Fn(f64) -> Option<f64>,
-    py: impl Fn(f64) -> Option<f64>,
-) {
-    let mut path = String::new();
-    let mut pen_down = false;
-    let mut shown = Vec::new();
-    for &(x, y) in &series.points {
-        let (Some(x), Some(y)) = (px(x), py(y)) else {
-            pen_down = false;
-            continue;
+/// A stretch between two curves, such as an interval.
+#[derive(Clone, Debug, Default)]
+pub struct Band {
+    /// Which series it belongs to, from 0.
+    pub series: usize,
+    /// `(x, low, high)` in order; values that are not finite are left out.
+    pub points: Vec<(f64, f64, f64)>,
+}
+
+/// A level line with a name.
+#[derive(Clone, Debug)]
+pub struct Level {
+    /// Its height.
+    pub y: f64,
+    /// What it is, written at its right end.
+    pub name: String,
+    /// Drawn whole instead of dotted.
+    pub strong: bool,
+}
+
+/// Measurements as points, with curves through them, bands and levels.
+#[derive(Clone, Debug, Default)]
+pub struct PointChart {
+    /// Text below the horizontal axis.
+    pub x_label: String,
+    /// Text above the vertical axis.
+    pub y_label: String,
+    /// Measurements, in the colours of the first series and following.
+    pub points: Vec<Series>,
+    /// Curves, in the same colours; those without a name are not in the legend.
+    pub curves: Vec<Series>,
+    /// Continuations of the curves to where nothing was measured, in the same colours, dashed.
+    pub continuations: Vec<Series>,
+    /// Bands behind them.
+    pub bands: Vec<Band>,
+    /// Level lines.
+    pub levels: Vec<Level>,
+    /// A line along which y equals x.
+    pub diagonal: bool,
+    /// Scale of the horizontal axis.
+    pub x_scale: Scale,
+}
+
+impl PointChart {
+    /// The drawing; without any point that can be shown, a line of text that says so.
+    pub fn svg(&self) -> Svg {
+        let all = || {
+            self.points
+                .iter()
+                .chain(&self.curves)
+                .flat_map(|s| &s.points)
         };
-        let letter = if pen_down { 'L' } else { 'M' };
-        // Writing to a String cannot fail.
-        let _ = write!(path, "{letter}{x:.1} {y:.1}");
-        pen_down = true;
-        shown.push((x, y));
-    }
-    let Style { color, dash } = style;
-    let _ = write!(
-        out,
-        "<path class=\"curve\" d=\"{path}\" style=\"stroke:{color}\"{dash}/>"
-    );
-    // Few points are measurements rather than a curve; show each.
-    if shown.len() <= 40 {
-        for (x, y) in shown {
-            let _ = write!(
-                out,
-                "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2.4\" style=\"fill:{color}\"/>"
-            );
-        }
-    }
-}
-
-/// How a curve is told from the others.
-struct Style {
-    color: &'static str,
-    dash: &'static str,
-}
-
-/// Colours come round after six curves; every second round is dotted.
-fn style(index: usize, series: &Series) -> Style {
-    Style {
-        color: SERIES[index % SERIES.len()],
-        dash: match (series.dashed, index / SERIES.len() % 2) {
-            (true, _) => " stroke-dasharray=\"6 4\"",
-            (false, 0) => "",
-            (false, _) => " stroke-dasharray=\"2 3\"",
-        },
-    }
-}
-
-/// Room for a name in the legend.
-fn legend_width(series: &Series) -> f64 {
-    series.name.chars().count() as f64 * LETTER + 34.0
-}
-
-/// Whether all names have room in a row that starts where the vertical axis label ends.
-fn legend_fits(series: &[Series], y_label: &str) -> bool {
-    let names: f64 = series.iter().map(legend_width).sum();
-    names + y_label.chars().count() as f64 * LETTER + 12.0 <= WIDTH - RIGHT
-}
-
-/// Names in a row above the plot, or below it one to a line.
-fn legend(out: &mut String, series: &[Series], below: bool) {
-    let mut x = WIDTH - RIGHT;
-    for (i, s) in series
-        .iter()
-        .enumerate()
-        .rev()
-        .filter(|(_, s)| !s.name.is_empty())
-    {
-        let (x, y) = if below {
-            (LEFT, HEIGHT + LEGEND_LINE * (i as f64 + 0.5))
-        } else {
-            x -= legend_width(s);
-            (x, 12.0)
+        let bands = || self.bands.iter().flat_map(|b| &b.points);
+        let xs = all().map(|p| p.0).chain(bands().map(|p| p.0));
+        let ys = all()
+            .map(|p| p.1)
+            .chain(bands().flat_map(|p| [p.1, p.2]))
+            .chain(self.levels.iter().map(|l| l.y));
+        let points = self.points.iter().enumerate().map(|(i, s)| Key::dot(i, s));
+        let lines = || {
+            let continued = self.continuations.iter().enumerate();
+            self.curves.iter().enumerate().chain(continued)
         };
-        let Style { color, dash } = style(i, s);
-        let _ = write!(
-            out,
-            "<path class=\"curve\" d=\"M{x:.1} {y:.1}h20\" style=\"stroke:{color}\"{dash}/>"
+        let curves = lines().map(|(i, s)| Key::line(i, s));
+        let (x_axis, y_axis) = (
+            (&*self.x_label, self.x_scale),
+            (&*self.y_label, Scale::Linear),
         );
-        text(out, x + 25.0, y + 4.0, "start", &s.name);
+        let keys = points.chain(curves).collect();
+        let Some(mut frame) = Frame::new((xs, x_axis), (ys, y_axis), keys) else {
+            return nothing();
+        };
+        for band in &self.bands {
+            frame.band(band);
+        }
+        if self.diagonal {
+            frame.diagonal();
+        }
+        for level in &self.levels {
+            frame.level(level);
+        }
+        for (i, series) in lines() {
+            frame.path(i, series);
+        }
+        for (i, series) in self.points.iter().enumerate() {
+            frame.dots(i, series, 3.6);
+        }
+        Svg::of(frame.finish())
+    }
+}
+
+/// A name of the legend and what it stands for.
+struct Key {
+    name: String,
+    ink: Ink,
+    /// `None` for a dot.
+    line: Option<Dash>,
+}
+
+impl Key {
+    fn line(index: usize, series: &Series) -> Self {
+        Self {
+            name: series.name.clone(),
+            ink: Ink::Series(index),
+            line: Some(dash(index, series)),
+        }
+    }
+
+    fn dot(index: usize, series: &Series) -> Self {
+        Self {
+            line: None,
+            ..Self::line(index, series)
+        }
+    }
+
+    /// Room for the name.
+    fn width(&self) -> f64 {
+        self.name.chars().count() as f64 * LETTER + 34.0
+    }
+}
+
+/// Colours come round; every second round is dotted.
+fn dash(index: usize, series: &Series) -> Dash {
+    match (series.dashed, index / COLORS % 2) {
+        (true, _) => Some([6.0, 4.0]),
+        (false, 0) => None,
+        (false, _) => Some([2.0, 3.0]),
+    }
+}
+
+/// Axes and what is drawn between them.
+struct Frame {
+    x: Axis,
+    y: Axis,
+    keys: Vec<Key>,
+    y_label: String,
+    out: Drawing,
+}
+
+impl Frame {
+    /// Axes over values, each with its label and scale; `None` where there is nothing to show.
+    fn new<'a>(
+        (xs, (x_label, x_scale)): (impl Iterator<Item = f64>, (&'a str, Scale)),
+        (ys, (y_label, y_scale)): (impl Iterator<Item = f64>, (&'a str, Scale)),
+        keys: Vec<Key>,
+    ) -> Option<Self> {
+        let (x, y) = (Axis::over(xs, x_scale, 6)?, Axis::over(ys, y_scale, 5)?);
+        let keys: Vec<Key> = keys
+            .into_iter()
+            .filter(|key| !key.name.is_empty())
+            .collect();
+        let names: f64 = keys.iter().map(Key::width).sum();
+        // In a row that starts where the label of the vertical axis ends, or below the plot.
+        let fits = names + y_label.chars().count() as f64 * LETTER + 12.0 <= WIDTH - RIGHT;
+        let below = if fits {
+            0.0
+        } else {
+            LEGEND_LINE * keys.len() as f64 + 6.0
+        };
+        let label = format!("{y_label} against {x_label}");
+        let mut frame = Self {
+            x,
+            y,
+            keys,
+            y_label: y_label.to_owned(),
+            out: Drawing::new(WIDTH, HEIGHT + below, label),
+        };
+        frame.axes(x_label);
+        Some(frame)
+    }
+
+    fn axes(&mut self, x_label: &str) {
+        let floor = HEIGHT - BOTTOM;
+        for tick in self.y.ticks.clone() {
+            if let Some(at) = self.py(tick) {
+                self.out.line(Ink::Grid, (LEFT, at), (WIDTH - RIGHT, at));
+                let label = self.y.label(tick);
+                self.out.text((LEFT - 8.0, at + 4.0), Anchor::End, &label);
+            }
+        }
+        for tick in self.x.ticks.clone() {
+            if let Some(at) = self.px(tick) {
+                self.out.line(Ink::Axis, (at, floor), (at, floor + 5.0));
+                let label = self.x.label(tick);
+                self.out.text((at, floor + 19.0), Anchor::Middle, &label);
+            }
+        }
+        self.out
+            .line(Ink::Axis, (LEFT, floor), (WIDTH - RIGHT, floor));
+        let middle = (LEFT + WIDTH - RIGHT) / 2.0;
+        self.out
+            .text((middle, HEIGHT - 8.0), Anchor::Middle, x_label);
+    }
+
+    fn px(&self, value: f64) -> Option<f64> {
+        Some(LEFT + self.x.place(value)? * (WIDTH - LEFT - RIGHT))
+    }
+
+    fn py(&self, value: f64) -> Option<f64> {
+        Some(HEIGHT - BOTTOM - self.y.place(value)? * (HEIGHT - TOP - BOTTOM))
+    }
+
+    fn place(&self, (x, y): (f64, f64)) -> Option<At> {
+        Some((self.px(x)?, self.py(y)?))
+    }
+
+    fn upright(&mut self, at: f64, name: &str) {
+        let Some(at) = self.px(at) else {
+            return;
+        };
+        self.out.line(Ink::Mark, (at, TOP), (at, HEIGHT - BOTTOM));
+        let (anchor, shift) = if at > WIDTH * 0.7 {
+            (Anchor::End, -5.0)
+        } else {
+            (Anchor::Start, 5.0)
+        };
+        self.out.text((at + shift, TOP + 12.0), anchor, name);
+    }
+
+    fn level(&mut self, level: &Level) {
+        let Some(at) = self.py(level.y) else {
+            return;
+        };
+        let (from, to) = ((LEFT, at), (WIDTH - RIGHT, at));
+        let ink = if level.strong { Ink::Axis } else { Ink::Mark };
+        self.out.line(ink, from, to);
+        self.out.text((to.0, at - 5.0), Anchor::End, &level.name);
+    }
+
+    /// Between the corners where both axes have the same value.
+    fn diagonal(&mut self) {
+        let ends = (self.x.from.max(self.y.from), self.x.to.min(self.y.to));
+        let ends = [ends.0, ends.1].map(|v| self.place((v, v)));
+        if let [Some(from), Some(to)] = ends {
+            self.out.line(Ink::Mark, from, to);
+        }
+    }
+
+    fn band(&mut self, band: &Band) {
+        let side = |of: fn(&(f64, f64, f64)) -> f64| -> Vec<At> {
+            let points = band.points.iter();
+            points.filter_map(|p| self.place((p.0, of(p)))).collect()
+        };
+        let (low, high) = (side(|p| p.1), side(|p| p.2));
+        let outline = low.into_iter().chain(high.into_iter().rev()).collect();
+        self.out.area(Ink::Series(band.series), outline);
+    }
+
+    /// A curve, and its points where they are few: those are measurements.
+    fn curve(&mut self, index: usize, series: &Series) {
+        self.path(index, series);
+        let shown = series.points.iter().filter(|p| self.place(**p).is_some());
+        if shown.count() <= 40 {
+            self.dots(index, series, 2.4);
+        }
+    }
+
+    fn path(&mut self, index: usize, series: &Series) {
+        let places: Vec<Option<At>> = series.points.iter().map(|p| self.place(*p)).collect();
+        for part in places.split(Option::is_none).filter(|part| part.len() > 1) {
+            let points = part.iter().flatten().copied().collect();
+            self.out
+                .path(Ink::Series(index), dash(index, series), points);
+        }
+    }
+
+    fn dots(&mut self, index: usize, series: &Series, radius: f64) {
+        for at in series
+            .points
+            .iter()
+            .filter_map(|p| self.place(*p))
+            .collect::<Vec<_>>()
+        {
+            self.out.dot(Ink::Series(index), at, radius);
+        }
+    }
+
+    /// The label of the vertical axis and the legend, above everything.
+    fn finish(mut self) -> Drawing {
+        self.out.text((4.0, 16.0), Anchor::Start, &self.y_label);
+        let below = self.out.height > HEIGHT;
+        let mut x = WIDTH - RIGHT;
+        for (i, key) in self.keys.iter().enumerate().rev() {
+            let (x, y) = if below {
+                (LEFT, HEIGHT + LEGEND_LINE * (i as f64 + 0.5))
+            } else {
+                x -= key.width();
+                (x, 12.0)
+            };
+            match key.line {
+                Some(dash) => self.out.path(key.ink, dash, vec![(x, y), (x + 20.0, y)]),
+                None => self.out.dot(key.ink, (x + 10.0, y), 3.6),
+            }
+            self.out.text((x + 25.0, y + 4.0), Anchor::Start, &key.name);
+        }
+        self.out
     }
 }
 
@@ -253,127 +404,44 @@ impl IntervalChart {
         let Some(axis) = Axis::over(values.chain([1.0]), Scale::Linear, 5) else {
             return nothing();
         };
-        let longest = self
-            .rows
-            .iter()
-            .map(|r| r.label.chars().count())
-            .max()
-            .unwrap_or(0);
-        let left = (longest as f64 * LETTER + 16.0).min(WIDTH * 0.52);
+        let longest = self.rows.iter().map(|r| r.label.chars().count()).max();
+        let left = (longest.unwrap_or(0) as f64 * LETTER + 16.0).min(WIDTH * 0.52);
         let right = 64.0;
         let height = 30.0 * self.rows.len() as f64 + 36.0;
         let floor = height - 28.0;
-        let mut out = open(WIDTH, height, "scores with their 95 % intervals");
+        let mut out = Drawing::new(WIDTH, height, "scores with their 95 % intervals".to_owned());
         let px = |v: f64| axis.place(v).map(|p| left + p * (WIDTH - left - right));
         for &tick in &axis.ticks {
             if let Some(at) = px(tick) {
-                line(&mut out, "grid", (at, 4.0), (at, floor));
-                text(&mut out, at, floor + 18.0, "middle", &axis.label(tick));
+                out.line(Ink::Grid, (at, 4.0), (at, floor));
+                out.text((at, floor + 18.0), Anchor::Middle, &axis.label(tick));
             }
         }
+        let ink = Ink::Interval(0);
         for (i, row) in self.rows.iter().enumerate() {
             let y = 20.0 + 30.0 * i as f64;
-            text(&mut out, left - 12.0, y + 4.5, "end", &row.label);
-            if let Some([low, high]) = row.interval
-                && let (Some(low), Some(high)) = (px(low), px(high))
-            {
-                let _ = write!(
-                    out,
-                    "<path class=\"interval\" d=\"M{low:.1} {y:.1}H{high:.1}M{low:.1} {:.1}v10M{high:.1} {:.1}v10\" \
-                     style=\"stroke:{}\"/>",
-                    y - 5.0,
-                    y - 5.0,
-                    SERIES[0]
-                );
+            out.text((left - 12.0, y + 4.5), Anchor::End, &row.label);
+            let ends = row.interval.map(|ends| ends.map(px));
+            if let Some([Some(low), Some(high)]) = ends {
+                out.path(ink, None, vec![(low, y), (high, y)]);
+                for end in [low, high] {
+                    out.path(ink, None, vec![(end, y - 5.0), (end, y + 5.0)]);
+                }
             }
             if let Some(at) = row.value.and_then(px) {
-                let _ = write!(
-                    out,
-                    "<circle cx=\"{at:.1}\" cy=\"{y:.1}\" r=\"4.5\" style=\"fill:{}\"/>",
-                    SERIES[0]
-                );
+                out.dot(ink, (at, y), 4.5);
             }
             let shown = row.value.map_or("n/a".to_owned(), |v| format!("{v:.3}"));
-            text(&mut out, WIDTH - 4.0, y + 4.5, "end", &shown);
+            out.text((WIDTH - 4.0, y + 4.5), Anchor::End, &shown);
         }
-        out.push_str("</svg>");
-        Svg(out)
+        Svg::of(out)
     }
-}
-
-/// A plot as a file of its own: what the page's style sheet says, in plain colours on white, since few programs
-/// know variables.
-pub(crate) fn standalone(svg: &str) -> String {
-    let mut plain = String::with_capacity(svg.len() + 900);
-    let mut rest = svg;
-    while let Some((before, after)) = rest.split_once("var(--") {
-        plain.push_str(before);
-        let (_, fallback) = after.split_once(", ").unwrap_or(("", after));
-        let (color, after) = fallback.split_once(')').unwrap_or((fallback, ""));
-        plain.push_str(color);
-        rest = after;
-    }
-    plain.push_str(rest);
-    let Some((tag, body)) = plain.split_once('>') else {
-        return plain;
-    };
-    let tag = tag.replace(
-        "<svg class=\"plot\"",
-        "<svg xmlns=\"http://www.w3.org/2000/svg\"",
-    );
-    format!(
-        "{tag} font-family=\"sans-serif\" font-size=\"13\"><style>text{{fill:#222}}\
-         .grid{{stroke:#ddd;fill:none}}.axis{{stroke:#888;fill:none}}\
-         .mark{{stroke:#888;fill:none;stroke-dasharray:2 3}}.curve{{fill:none;stroke-width:2}}\
-         .interval{{fill:none;stroke-width:2.5}}</style>\
-         <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>{body}"
-    )
-}
-
-fn open(width: f64, height: f64, label: &str) -> String {
-    format!(
-        "<svg class=\"plot\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{}\">",
-        escape(label)
-    )
 }
 
 fn nothing() -> Svg {
-    let mut out = open(WIDTH, 40.0, "no values");
-    text(&mut out, WIDTH / 2.0, 24.0, "middle", "no values to show");
-    out.push_str("</svg>");
-    Svg(out)
-}
-
-fn line(out: &mut String, class: &str, from: (f64, f64), to: (f64, f64)) {
-    let _ = write!(
-        out,
-        "<path class=\"{class}\" d=\"M{:.1} {:.1}L{:.1} {:.1}\"/>",
-        from.0, from.1, to.0, to.1
-    );
-}
-
-fn text(out: &mut String, x: f64, y: f64, anchor: &str, content: &str) {
-    let _ = write!(
-        out,
-        "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>",
-        escape(content)
-    );
-}
-
-/// Text for SVG content and attributes.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            c if c.is_control() => out.push(' '),
-            c => out.push(c),
-        }
-    }
-    out
+    let mut out = Drawing::new(WIDTH, 40.0, "no values".to_owned());
+    out.text((WIDTH / 2.0, 24.0), Anchor::Middle, "no values to show");
+    Svg::of(out)
 }
 
 #[cfg(test)]
@@ -405,9 +473,10 @@ mod tests {
     #[test]
     fn a_value_that_is_not_finite_breaks_the_curve() {
         let svg = chart(&[(0.0, 0.0), (1.0, f64::NAN), (2.0, 1.0), (4.0, 1.0)]).svg();
-        let path = svg.as_str().split("class=\"curve\" d=\"").nth(1).unwrap();
-        let path = path.split('"').next().unwrap();
-        assert_eq!(path.matches('M').count(), 2, "{path}");
+        let (curves, dots) = ("class=\"curve\"", "<circle");
+        // The legend's, and the second half; the first is a point without a line.
+        assert_eq!(svg.as_str().matches(curves).count(), 2);
+        assert_eq!(svg.as_str().matches(dots).count(), 3);
     }
 
     #[test]
@@ -435,6 +504,39 @@ mod tests {
         );
         // Six colours, then dotted.
         assert_eq!(svg.as_str().matches("stroke-dasharray=\"2 3\"").count(), 4);
+    }
+
+    #[test]
+    fn measurements_have_bands_levels_and_a_diagonal() {
+        let series = |name: &str, points: &[(f64, f64)]| Series {
+            name: name.into(),
+            points: points.to_vec(),
+            dashed: false,
+        };
+        let chart = PointChart {
+            points: vec![series("runs", &[(0.0, 0.1), (1.0, 0.9)])],
+            curves: vec![series("", &[(0.0, 0.1), (1.0, 0.9)])],
+            bands: vec![Band {
+                series: 0,
+                points: vec![(0.0, 0.0, 0.2), (1.0, 0.8, 1.0)],
+            }],
+            levels: vec![Level {
+                y: 0.5,
+                name: "bias".into(),
+                strong: true,
+            }],
+            diagonal: true,
+            ..PointChart::default()
+        };
+        let svg = chart.svg();
+        let has = |what: &str| svg.as_str().contains(what);
+        assert!(
+            has("d=\"M56.0 254.0L536.0 78.0L536.0 34.0L56.0 210.0Z\""),
+            "{}",
+            svg.as_str()
+        );
+        assert!(has("d=\"M56.0 254.0L536.0 34.0\"") && has(">bias</text>"));
+        assert_eq!(svg.picture().size(), (600, 1120));
     }
 
     #[test]

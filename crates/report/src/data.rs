@@ -5,6 +5,8 @@
 
 use stainfree_image::Image;
 
+use crate::drawing::Drawing;
+
 /// All of one report.
 #[derive(Clone, Debug, Default)]
 pub struct ReportData {
@@ -120,23 +122,39 @@ pub struct Chart {
     pub title: String,
     /// What is seen, and how to read it.
     pub caption: String,
-    /// The plot, made by [`crate::LineChart`] or [`crate::IntervalChart`].
+    /// The plot, made by [`crate::LineChart`], [`crate::PointChart`] or [`crate::IntervalChart`].
     pub svg: Svg,
 }
 
-/// A drawing as SVG source. Only this crate's plots make one, so pages may embed it as it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Svg(pub(crate) String);
+/// A plot that can be put into a page and written as a file. Only this crate's plots make one, so pages may embed
+/// it as it is.
+#[derive(Clone, Debug, Default)]
+pub struct Svg {
+    page: String,
+    drawing: Drawing,
+}
 
 impl Svg {
-    /// The SVG source.
-    pub fn as_str(&self) -> &str {
-        &self.0
+    pub(crate) fn of(drawing: Drawing) -> Self {
+        Self {
+            page: drawing.page_svg(),
+            drawing,
+        }
     }
 
-    /// The drawing as a file of its own: dark on white, without the page's variables and styles.
+    /// The SVG source for pages with this crate's style sheet.
+    pub fn as_str(&self) -> &str {
+        &self.page
+    }
+
+    /// SVG as a file of its own: dark on white, without the page's variables and styles.
     pub fn standalone(&self) -> String {
-        crate::chart::standalone(&self.0)
+        self.drawing.file_svg()
+    }
+
+    /// The same as a picture, two pixels to a unit of the drawing.
+    pub fn picture(&self) -> Image<[u8; 3]> {
+        self.drawing.picture()
     }
 }
 

@@ -7,6 +7,7 @@
 mod axis;
 mod chart;
 mod data;
+mod drawing;
 mod error;
 mod font;
 mod html;
@@ -15,11 +16,12 @@ mod overlay;
 mod palette;
 mod plate_map;
 mod png;
+mod raster;
 mod scores_view;
 mod stretch;
 
 pub use axis::Scale;
-pub use chart::{IntervalChart, IntervalRow, LineChart, Series};
+pub use chart::{Band, IntervalChart, IntervalRow, Level, LineChart, PointChart, Series};
 pub use data::{
     Cell, Chart, Column, Fact, FieldCard, Figure, Headline, Picture, ReportData, Svg, Swatch,
     Table, TruthQuality,

@@ -10,7 +10,6 @@ use stainfree_image::Image;
 
 use crate::ReportError;
 use crate::axis::{Axis, Scale};
-use crate::data::Svg;
 use crate::font;
 use crate::palette::{Rgb, css};
 
@@ -93,7 +92,7 @@ impl PlateMap {
     ///
     /// # Errors
     /// [`ReportError::Well`] for a name that is no well of a plate of up to 1,536 wells.
-    pub fn svg(&self) -> Result<Svg, ReportError> {
+    pub fn svg(&self) -> Result<String, ReportError> {
         let drawing = self.draw()?;
         let (height, width) = (drawing.height, drawing.width);
         let mut out = format!(
@@ -145,7 +144,7 @@ impl PlateMap {
             };
         }
         out.push_str("</svg>\n");
-        Ok(Svg(out))
+        Ok(out)
     }
 
     /// The map as a picture.

@@ -16,6 +16,13 @@ pub(crate) fn drawn_unit(seed: u64, resample: usize, draw: usize, units: usize) 
     ((u128::from(bits) * units as u128) >> 64) as usize
 }
 
+/// A number in (0, 1) for place `draw` of resample `resample`.
+pub(crate) fn uniform(seed: u64, resample: usize, draw: usize) -> f64 {
+    let bits = mix(mix(mix(seed) ^ resample as u64) ^ draw as u64);
+    // 53 bits, moved half a step away from 0.
+    ((bits >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+}
+
 /// The finaliser of SplitMix64 (Steele, Lea & Flood 2014), after its increment.
 fn mix(x: u64) -> u64 {
     let mut z = x.wrapping_add(0x9E37_79B9_7F4A_7C15);

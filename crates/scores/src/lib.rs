@@ -21,6 +21,7 @@ mod error;
 mod extent;
 mod fields;
 mod kinds;
+mod learning_curve;
 mod matching;
 mod near;
 mod overlap;
@@ -44,6 +45,9 @@ pub use edits::{Change, Edit, edits};
 pub use error::ScoreError;
 pub use fields::{BootstrapOptions, Convention, FieldScores, UnitRule};
 pub use kinds::KindCounts;
+pub use learning_curve::{
+    CurvePoint, CurveRun, Doubling, LearningCurve, SizePoint, learning_curve,
+};
 pub use matching::{
     Jaccard, MatchCounts, Matching, ObjectCounts, Pair, THRESHOLDS, match_labels,
     match_labels_ignoring, matched_pairs, threshold,
@@ -52,7 +56,7 @@ pub use paper::{PaperScores, paper_scores};
 pub use pixels::{
     Background, ClassCounts, IGNORED, PixelCounts, pixel_counts, pixel_counts_ignoring,
 };
-pub use repeats::{Repeated, Terms, over_repeats};
+pub use repeats::{Repeated, Terms, between_repeats, over_repeats};
 pub use result::{
     BoundarySummary, ByName, FieldObjects, FieldPixelwise, FieldRow, IntervalNote, KindSummary,
     ObjectSummary, PairNumbers, PairSummary, PaperPair, PaperSummary, Pixelwise, Pooled,

@@ -1,6 +1,8 @@
 //! Scores of a training that was repeated with other seeds, and the interval that covers both: other fields and
 //! other seeds.
 
+use std::ops::Range;
+
 use crate::bootstrap::{drawn_unit, percentile};
 use crate::fields::{BootstrapOptions, Units};
 use crate::{FieldScores, ScoreError};
@@ -31,34 +33,90 @@ pub fn over_repeats(
     options: &BootstrapOptions,
     terms: impl Fn(&FieldScores) -> Vec<Terms>,
 ) -> Result<Repeated, ScoreError> {
-    let Some(first) = repeats.first() else {
-        return Ok(Repeated {
-            mean: None,
-            sd: None,
-            ci95: None,
-        });
+    let table = Table::new(repeats, options, terms)?;
+    Ok(table.repeated(options, |draw| table.mean_of_drawn(0..repeats.len(), draw)))
+}
+
+/// The difference `b - a` of two trainings, each repeated and all scored on the same fields: the same fields are
+/// drawn for both, the repeats of each among themselves.
+///
+/// [`Repeated::sd`] is left out: repeats of one have no partner in the other.
+///
+/// # Errors
+/// As [`over_repeats`].
+pub fn between_repeats(
+    a: &[&[FieldScores]],
+    b: &[&[FieldScores]],
+    options: &BootstrapOptions,
+    terms: impl Fn(&FieldScores) -> Vec<Terms>,
+) -> Result<Repeated, ScoreError> {
+    let all = [a, b].concat();
+    let table = Table::new(&all, options, terms)?;
+    let difference = |draw: &Draw| {
+        let [of_a, of_b] =
+            [0..a.len(), a.len()..all.len()].map(|range| table.mean_of_drawn(range, draw));
+        Some(of_b? - of_a?)
     };
-    let mut in_order: Vec<Vec<Vec<Terms>>> = Vec::new();
-    for repeat in repeats {
-        if repeat.len() != first.len() {
-            return Err(ScoreError::Mismatch(
-                "repeats were scored on different fields".to_owned(),
-            ));
+    let found = table.repeated(options, difference);
+    Ok(Repeated { sd: None, ..found })
+}
+
+/// What to take in a resample.
+pub(crate) enum Draw {
+    /// Everything once.
+    AsItIs,
+    /// Units and repeats by the random numbers of this resample: key, number.
+    Resample(u64, usize),
+}
+
+/// The terms of all fields of all repeats, and the units that are drawn.
+pub(crate) struct Table {
+    /// By repeat, then by field in the order of the first repeat.
+    terms: Vec<Vec<Vec<Terms>>>,
+    /// Fields of each unit.
+    units: Vec<Vec<usize>>,
+}
+
+impl Table {
+    /// # Errors
+    /// [`ScoreError::Mismatch`] if the repeats were not scored on the same fields.
+    pub(crate) fn new(
+        repeats: &[&[FieldScores]],
+        options: &BootstrapOptions,
+        terms: impl Fn(&FieldScores) -> Vec<Terms>,
+    ) -> Result<Self, ScoreError> {
+        let first = repeats.first().copied().unwrap_or_default();
+        let mut in_order: Vec<Vec<Vec<Terms>>> = Vec::new();
+        for repeat in repeats {
+            if repeat.len() != first.len() {
+                return Err(ScoreError::Mismatch(
+                    "repeats were scored on different fields".to_owned(),
+                ));
+            }
+            let of = |field: &FieldScores| {
+                let same = repeat.iter().find(|other| other.name == field.name);
+                same.map(&terms).ok_or_else(|| {
+                    let name = &field.name;
+                    ScoreError::Mismatch(format!("field `{name}` was scored in some repeats only"))
+                })
+            };
+            in_order.push(first.iter().map(of).collect::<Result<_, _>>()?);
         }
-        let of = |field: &FieldScores| {
-            let same = repeat.iter().find(|other| other.name == field.name);
-            same.map(&terms).ok_or_else(|| {
-                let name = &field.name;
-                ScoreError::Mismatch(format!("field `{name}` was scored in some repeats only"))
-            })
-        };
-        in_order.push(first.iter().map(of).collect::<Result<_, _>>()?);
+        Ok(Self {
+            terms: in_order,
+            units: Units::new(first, options).members,
+        })
     }
-    let units = Units::new(first, options).members;
-    let pooled = |repeat: usize, drawn: &mut dyn Iterator<Item = usize>| {
+
+    /// Pooled score of a repeat over the units of a draw.
+    pub(crate) fn pooled(&self, repeat: usize, draw: &Draw) -> Option<f64> {
+        let unit = |place: usize| match *draw {
+            Draw::AsItIs => place,
+            Draw::Resample(seed, number) => drawn_unit(seed, number, place, self.units.len()),
+        };
         let mut sums: Vec<Terms> = Vec::new();
-        for field in drawn.flat_map(|unit| &units[unit]) {
-            let of_field = &in_order[repeat][*field];
+        for field in (0..self.units.len()).flat_map(|place| &self.units[unit(place)]) {
+            let of_field = &self.terms[repeat][*field];
             sums.resize(sums.len().max(of_field.len()), [0.0; 2]);
             for (sum, term) in sums.iter_mut().zip(of_field) {
                 sum[0] += term[0];
@@ -66,30 +124,42 @@ pub fn over_repeats(
             }
         }
         mean(sums.iter().filter(|s| s[1] > 0.0).map(|s| s[0] / s[1]))
-    };
-    let each: Vec<f64> = (0..repeats.len())
-        .filter_map(|repeat| pooled(repeat, &mut (0..units.len())))
-        .collect();
-    let mut drawn: Vec<f64> = Vec::with_capacity(options.resamples);
-    for resample in 0..options.resamples {
-        // The draws of repeats come after those of units.
-        let draw = |place: usize, of: usize| drawn_unit(options.seed, resample, place, of);
-        let values = (0..repeats.len()).filter_map(|k| {
-            let repeat = draw(units.len() + k, repeats.len());
-            pooled(
-                repeat,
-                &mut (0..units.len()).map(|place| draw(place, units.len())),
-            )
-        });
-        drawn.extend(mean(values));
     }
-    drawn.sort_unstable_by(f64::total_cmp);
-    let enough = units.len() > 1 && !drawn.is_empty() && 2 * drawn.len() >= options.resamples;
-    Ok(Repeated {
-        mean: mean(each.iter().copied()),
-        sd: deviation(&each),
-        ci95: enough.then(|| [percentile(&drawn, 0.025), percentile(&drawn, 0.975)]),
-    })
+
+    /// Mean over as many repeats of `range` as there are, drawn from it.
+    fn mean_of_drawn(&self, range: Range<usize>, draw: &Draw) -> Option<f64> {
+        let repeat = |k: usize| match *draw {
+            Draw::AsItIs => k,
+            // The draws of repeats come after those of units.
+            Draw::Resample(seed, number) => {
+                range.start + drawn_unit(seed, number, self.units.len() + k, range.len())
+            }
+        };
+        mean(range.clone().filter_map(|k| self.pooled(repeat(k), draw)))
+    }
+
+    fn repeated(
+        &self,
+        options: &BootstrapOptions,
+        statistic: impl Fn(&Draw) -> Option<f64>,
+    ) -> Repeated {
+        let resamples = (0..options.resamples).map(|k| Draw::Resample(options.seed, k));
+        let drawn = resamples.filter_map(|draw| statistic(&draw)).collect();
+        let all = 0..self.terms.len();
+        let each: Vec<f64> = all.filter_map(|k| self.pooled(k, &Draw::AsItIs)).collect();
+        Repeated {
+            mean: statistic(&Draw::AsItIs),
+            sd: deviation(&each),
+            ci95: self.interval(drawn, options.resamples),
+        }
+    }
+
+    /// The 95 % interval of resampled values; none with one unit, or where most resamples are undefined.
+    pub(crate) fn interval(&self, mut drawn: Vec<f64>, resamples: usize) -> Option<[f64; 2]> {
+        drawn.sort_unstable_by(f64::total_cmp);
+        let enough = self.units.len() > 1 && !drawn.is_empty() && 2 * drawn.len() >= resamples;
+        enough.then(|| [percentile(&drawn, 0.025), percentile(&drawn, 0.975)])
+    }
 }
 
 fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
@@ -146,6 +216,25 @@ mod tests {
         assert!((0.2..0.625).contains(&low) && (0.625..=0.9).contains(&high));
         let other = [field(2, 1, 1), field(1, 1, 1)];
         assert!(over_repeats(&[&one, &other], &options, precision).is_err());
+    }
+
+    #[test]
+    fn a_difference_is_drawn_on_the_same_fields() {
+        // Fields scatter widely, but the second training is better by 0.1 on every one of them.
+        let fields = |shift: u64| -> Vec<FieldScores> {
+            (0..16)
+                .map(|i| field(i, 20 * i as u64 + 300 + shift, 700 - 20 * i as u64 - shift))
+                .collect()
+        };
+        let (a, b) = (fields(0), fields(100));
+        let options = BootstrapOptions::default();
+        let found = between_repeats(&[&a, &a], &[&b], &options, precision).unwrap();
+        assert!((found.mean.unwrap() - 0.1).abs() < 1e-12);
+        let [low, high] = found.ci95.unwrap();
+        assert!(low > 0.0999 && high < 0.1001, "{low} {high}");
+        let alone = over_repeats(&[&b], &options, precision).unwrap();
+        let [low, high] = alone.ci95.unwrap();
+        assert!(high - low > 0.05, "{low} {high}");
     }
 
     #[test]

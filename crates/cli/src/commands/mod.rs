@@ -46,6 +46,7 @@ commands! {
     measure::Measure,
     report::Report,
     experiment::Experiment,
+    advise::Advise,
     demo::Demo,
     segment::Segment,
     simulate::Simulate,

@@ -339,68 +339,54 @@ impl Experiment {
 }
 
 fn choices(file: &ExperimentFile) -> Vec<Choice> {
-    let mut all = Vec::new();
-    for block in &file.runs {
-        expand(block, &mut all);
-    }
+    let mut all: Vec<Choice> = file.runs.iter().flat_map(expand).collect();
     // Once each, in the file's order, sorted by seed.
     let mut seen = BTreeSet::new();
-    all.retain(|choice: &Choice| seen.insert(choice.slug()));
+    all.retain(|choice| seen.insert(choice.slug()));
     all.sort_by_key(|choice| choice.seed);
     all
 }
 
-fn expand(block: &RunsBlock, all: &mut Vec<Choice>) {
-    let schemes = or_one(&block.scheme, Scheme::A);
-    let images = or_one(&block.images, Images::All);
-    let splits = or_one(&block.split, SplitRule::Group);
-    let seeds = or_one(&block.seed, 1);
-    for &seed in &seeds {
-        for &scheme in &schemes {
-            for planes in options(&block.planes) {
-                for loss in options(&block.loss) {
-                    for encoder in options(&block.encoder) {
-                        for weights in options(&block.weights) {
-                            for recipe in options(&block.recipe) {
-                                for (&images, &split) in images
-                                    .iter()
-                                    .flat_map(|i| splits.iter().map(move |s| (i, s)))
-                                {
-                                    all.push(Choice {
-                                        scheme,
-                                        planes: planes.clone(),
-                                        loss: loss.clone(),
-                                        encoder: encoder.clone(),
-                                        weights: weights.clone(),
-                                        images,
-                                        split,
-                                        recipe: recipe.clone(),
-                                        seed,
-                                    });
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
+/// The product of a block's lists, one list after the other; the first varies slowest.
+fn expand(block: &RunsBlock) -> Vec<Choice> {
+    let one = Choice {
+        scheme: Scheme::A,
+        planes: None,
+        loss: None,
+        encoder: None,
+        weights: None,
+        images: Images::All,
+        split: SplitRule::Group,
+        recipe: None,
+        seed: 1,
+    };
+    let mut product = vec![one];
+    vary(&mut product, &block.seed, |c, seed| c.seed = seed);
+    vary(&mut product, &block.scheme, |c, scheme| c.scheme = scheme);
+    vary(&mut product, &block.planes, |c, z| c.planes = Some(z));
+    vary(&mut product, &block.loss, |c, loss| c.loss = Some(loss));
+    vary(&mut product, &block.encoder, |c, e| c.encoder = Some(e));
+    vary(&mut product, &block.weights, |c, w| c.weights = Some(w));
+    vary(&mut product, &block.recipe, |c, r| c.recipe = Some(r));
+    vary(&mut product, &block.images, |c, images| c.images = images);
+    vary(&mut product, &block.split, |c, split| c.split = split);
+    product
 }
 
-fn or_one<T: Copy>(list: &[T], default: T) -> Vec<T> {
-    if list.is_empty() {
-        vec![default]
-    } else {
-        list.to_vec()
+/// Every choice once for each value; an empty list leaves them as they are.
+fn vary<T: Clone>(product: &mut Vec<Choice>, values: &[T], set: impl Fn(&mut Choice, T)) {
+    if values.is_empty() {
+        return;
     }
-}
-
-fn options<T: Clone>(list: &[T]) -> Vec<Option<T>> {
-    if list.is_empty() {
-        vec![None]
-    } else {
-        list.iter().cloned().map(Some).collect()
-    }
+    let with = |choice: &Choice, value: &T| {
+        let mut choice = choice.clone();
+        set(&mut choice, value.clone());
+        choice
+    };
+    let each = product
+        .iter()
+        .flat_map(|choice| values.iter().map(move |value| with(choice, value)));
+    *product = each.collect();
 }
 
 #[cfg(test)]

@@ -7,11 +7,17 @@
 //! the results. A run's ID ends in a hash of all that decides its result, so a finished run is recognised, and one
 //! whose choices, program or data changed is made anew.
 
+pub mod advise;
 mod claim;
+mod conditions;
+pub mod curve;
 pub mod estimate;
+mod figures;
 pub mod file;
 mod published;
 mod results;
+mod run_table;
+mod tables;
 mod variant;
 
 use std::path::{Path, PathBuf};
@@ -27,6 +33,7 @@ use crate::study::Study;
 use crate::train::{TrainOptions, train};
 use crate::{Job, Part, ProjectError, prepare};
 use claim::{Claim, Lease};
+use curve::Advice;
 pub use file::{Choice, Experiment, ExperimentFile};
 
 /// Pause before asking again for work that others have.
@@ -72,6 +79,8 @@ pub struct Ran {
     pub found: usize,
     /// Runs that failed: label and sentence.
     pub failed: Vec<(String, String)>,
+    /// What the runs say about more images.
+    pub advice: Vec<Advice>,
     /// The results that were written.
     pub files: Vec<PathBuf>,
 }
@@ -90,6 +99,7 @@ pub fn run(experiment: &Experiment, out: &Path, job: &Job) -> Result<Ran, Projec
         done: 0,
         found: 0,
         failed: Vec::new(),
+        advice: Vec::new(),
         files: Vec::new(),
     };
     let mut waiting: Vec<usize> = (0..total).collect();
@@ -143,7 +153,8 @@ pub fn run(experiment: &Experiment, out: &Path, job: &Job) -> Result<Ran, Projec
             "no run could be done: {first}"
         )));
     }
-    ran.files = results::write(experiment, out, &results)?;
+    ran.advice = curve::advice(&results)?;
+    ran.files = results::write(experiment, out, &results, &ran.advice)?;
     Ok(ran)
 }
 

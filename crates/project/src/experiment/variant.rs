@@ -74,7 +74,9 @@ pub(super) fn config_of(
     Ok(config)
 }
 
-fn absolute(path: &Path) -> Result<PathBuf, ProjectError> {
+/// # Errors
+/// The working directory is gone.
+pub(super) fn absolute(path: &Path) -> Result<PathBuf, ProjectError> {
     path.canonicalize()
         .or_else(|_| std::path::absolute(path))
         .map_err(|error| ProjectError::read(path, &error))
