@@ -4,7 +4,9 @@
 //! there; a wide Gaussian smooths the grid, and it is enlarged linearly. All but the block means
 //! happens on the small grid, so the time is one pass over the pixels.
 
+use crate::bits::BAND;
 use crate::gaussian::gaussian;
+use rayon::prelude::*;
 use stainfree_image::Image;
 
 /// Pixels per side of a block whose mean stands for it: noise falls by this factor.
@@ -23,6 +25,14 @@ pub fn background(image: &Image<f32>, window: f64) -> Image<f32> {
     if height == 0 || width == 0 {
         return image.clone();
     }
+    let mut out = Image::filled(height, width, 0.0f32);
+    Enlarged::new(&background_grid(image, window), height, width)
+        .for_each(&mut out, |o, background| *o = background);
+    out
+}
+
+/// The background at the middles of windows about `window` pixels across.
+fn background_grid(image: &Image<f32>, window: f64) -> Image<f32> {
     let blocks = block_means(image, BLOCK);
     let (block_rows, block_columns) = blocks.size();
     // Windows tile the blocks evenly, each at least `window` across.
@@ -42,16 +52,17 @@ pub fn background(image: &Image<f32>, window: f64) -> Image<f32> {
         let k = ((values.len() - 1) as f64 * PERCENTILE).round() as usize;
         *values.select_nth_unstable_by(k, f32::total_cmp).1
     });
-    enlarge(&gaussian(&grid, 1.0), height, width)
+    gaussian(&grid, 1.0)
 }
 
 /// `image` minus its [`background`].
-pub fn subtract_background(image: &Image<f32>, window: f64) -> Image<f32> {
-    let mut out = background(image, window);
-    for (o, &v) in out.data_mut().iter_mut().zip(image.data()) {
-        *o = v - *o;
+pub fn subtract_background(mut image: Image<f32>, window: f64) -> Image<f32> {
+    let (height, width) = image.size();
+    if height > 0 && width > 0 {
+        let grid = background_grid(&image, window);
+        Enlarged::new(&grid, height, width).for_each(&mut image, |v, background| *v -= background);
     }
-    out
+    image
 }
 
 /// Means of blocks of `side` x `side` pixels; blocks at the far rims may be smaller.
@@ -59,43 +70,89 @@ pub fn block_means(image: &Image<f32>, side: usize) -> Image<f32> {
     let (height, width) = image.size();
     let (rows, columns) = (height.div_ceil(side), width.div_ceil(side));
     let mut out = Image::filled(rows, columns, 0.0f32);
-    for y in 0..height {
-        let row = out.row_mut(y / side);
-        for (x, chunk) in image.row(y).chunks(side).enumerate() {
-            row[x] += chunk.iter().sum::<f32>();
+    let means = |(gy, means): (usize, &mut [f32])| {
+        let band = gy * side..(gy * side + side).min(height);
+        let tall = band.len();
+        for y in band {
+            for (mean, block) in means.iter_mut().zip(image.row(y).chunks(side)) {
+                *mean += block.iter().sum::<f32>();
+            }
         }
-    }
-    for gy in 0..rows {
-        let tall = side.min(height - gy * side);
-        for (gx, v) in out.row_mut(gy).iter_mut().enumerate() {
-            *v /= (tall * side.min(width - gx * side)) as f32;
+        for (gx, mean) in means.iter_mut().enumerate() {
+            *mean /= (tall * side.min(width - gx * side)) as f32;
         }
-    }
+    };
+    let rows = out.data_mut().par_chunks_mut(columns.max(1));
+    rows.enumerate().with_min_len(8).for_each(means);
     out
 }
 
-/// Linear enlargement; grid values stand at the middles of their cells, the rim repeats the last one.
-pub(crate) fn enlarge(grid: &Image<f32>, height: usize, width: usize) -> Image<f32> {
-    let places = |n: usize, len: usize| -> Vec<(usize, usize, f32)> {
-        (0..len)
-            .map(|i| {
-                let at =
-                    ((i as f64 + 0.5) * n as f64 / len as f64 - 0.5).clamp(0.0, (n - 1) as f64);
-                let low = at as usize;
-                (low, (low + 1).min(n - 1), (at - low as f64) as f32)
-            })
-            .collect()
-    };
-    let (ys, xs) = (places(grid.height(), height), places(grid.width(), width));
-    let mut line = vec![0.0f32; grid.width()];
-    let mut out = Image::filled(height, width, 0.0f32);
-    for (y, &(a, b, t)) in ys.iter().enumerate() {
-        for ((l, &p), &q) in line.iter_mut().zip(grid.row(a)).zip(grid.row(b)) {
-            *l = p + t * (q - p);
+/// A grid enlarged linearly: its values stand at the middles of their cells, the rim repeats the last one.
+pub(crate) struct Enlarged<'a> {
+    grid: &'a Image<f32>,
+    /// For every row the two rows of the grid around it, and how far it lies from the first.
+    rows: Vec<(usize, usize, f32)>,
+    /// Columns between the same two columns of the grid.
+    spans: Vec<Span>,
+    /// How far every column lies from the first of its two.
+    shares: Vec<f32>,
+}
+
+struct Span {
+    columns: std::ops::Range<usize>,
+    grid: (usize, usize),
+}
+
+impl<'a> Enlarged<'a> {
+    /// `grid` on an image of `height` x `width` pixels; neither is empty.
+    pub(crate) fn new(grid: &'a Image<f32>, height: usize, width: usize) -> Self {
+        let places = |n: usize, len: usize| -> Vec<(usize, usize, f32)> {
+            (0..len)
+                .map(|i| {
+                    let at =
+                        ((i as f64 + 0.5) * n as f64 / len as f64 - 0.5).clamp(0.0, (n - 1) as f64);
+                    let low = at as usize;
+                    (low, (low + 1).min(n - 1), (at - low as f64) as f32)
+                })
+                .collect()
+        };
+        let columns = places(grid.width(), width);
+        let mut spans: Vec<Span> = Vec::new();
+        for between in columns.chunk_by(|a, b| a.0 == b.0) {
+            let start = spans.last().map_or(0, |s| s.columns.end);
+            spans.push(Span {
+                columns: start..start + between.len(),
+                grid: (between[0].0, between[0].1),
+            });
         }
-        for (o, &(a, b, t)) in out.row_mut(y).iter_mut().zip(&xs) {
-            *o = line[a] + t * (line[b] - line[a]);
+        Self {
+            grid,
+            rows: places(grid.height(), height),
+            spans,
+            shares: columns.iter().map(|c| c.2).collect(),
         }
     }
-    out
+
+    /// Hands every pixel of `image` its value of the enlarged grid.
+    pub(crate) fn for_each(&self, image: &mut Image<f32>, change: impl Fn(&mut f32, f32) + Sync) {
+        let width = image.width();
+        let band = |(i, rows): (usize, &mut [f32])| {
+            let mut line = vec![0.0f32; self.grid.width()];
+            for (k, row) in rows.chunks_exact_mut(width).enumerate() {
+                let (a, b, t) = self.rows[i * BAND + k];
+                for ((l, &p), &q) in line.iter_mut().zip(self.grid.row(a)).zip(self.grid.row(b)) {
+                    *l = p + t * (q - p);
+                }
+                for span in &self.spans {
+                    let (p, rise) = (line[span.grid.0], line[span.grid.1] - line[span.grid.0]);
+                    let shares = &self.shares[span.columns.clone()];
+                    for (v, &t) in row[span.columns.clone()].iter_mut().zip(shares) {
+                        change(v, p + t * rise);
+                    }
+                }
+            }
+        };
+        let bands = image.data_mut().par_chunks_mut(BAND * width);
+        bands.enumerate().for_each(band);
+    }
 }

@@ -1,8 +1,10 @@
 //! Connected components of masks and clean-up of label images.
 //!
-//! Union-find in two raster passes; labels are numbered in the order in which a raster scan meets
-//! the first pixel of each component, as `skimage.measure.label` and `scipy.ndimage.label` do.
+//! Labels are numbered in the order in which a raster scan meets the first pixel of each component, as
+//! `skimage.measure.label` and `scipy.ndimage.label` do; `runs` finds them.
 
+use crate::bits::Bits;
+use crate::runs::{Components, without_small};
 use serde::{Deserialize, Serialize};
 use stainfree_image::Image;
 
@@ -52,110 +54,18 @@ pub struct Labels {
     pub count: usize,
 }
 
-/// The representative of `i`, halving the path on the way.
-fn find(parent: &mut [u32], mut i: u32) -> u32 {
-    while parent[i as usize] != i {
-        let up = parent[parent[i as usize] as usize];
-        parent[i as usize] = up;
-        i = up;
-    }
-    i
-}
-
-/// Joins two sets; the smaller number stays, so that it is the one met first.
-fn join(parent: &mut [u32], a: u32, b: u32) -> u32 {
-    let (a, b) = (find(parent, a), find(parent, b));
-    let (low, high) = (a.min(b), a.max(b));
-    parent[high as usize] = low;
-    low
-}
-
 /// Connected components of the true pixels of `mask`.
 ///
 /// Labels are consecutive from 1 in raster order of the first pixel of each component.
 pub fn label(mask: &Image<bool>, connectivity: Connectivity) -> Labels {
-    let flags: &[bool] = mask.data();
-    components(mask.size(), connectivity, |i| flags[i], |_, _| true)
+    Components::new(&Bits::from_mask(mask), connectivity).painted()
 }
 
 /// Connected components of equal non-zero values: an object that lies in two pieces becomes two.
 ///
 /// Renumbers in raster order; two touching labels stay apart.
 pub fn label_values(labels: &Image<u32>, connectivity: Connectivity) -> Labels {
-    let values = labels.data();
-    components(
-        labels.size(),
-        connectivity,
-        |i| values[i] != 0,
-        |i, j| values[i] == values[j],
-    )
-}
-
-/// Components of the pixels that are `inside`, joining neighbours that are `alike`.
-fn components(
-    (height, width): (usize, usize),
-    connectivity: Connectivity,
-    inside: impl Fn(usize) -> bool,
-    alike: impl Fn(usize, usize) -> bool,
-) -> Labels {
-    let mut image = Image::filled(height, width, 0u32);
-    let out = image.data_mut();
-    let mut parent: Vec<u32> = vec![0];
-    let eight = connectivity == Connectivity::Eight;
-    for y in 0..height {
-        for x in 0..width {
-            let i = y * width + x;
-            if !inside(i) {
-                continue;
-            }
-            let mut found = 0u32;
-            let mut look = |j: usize| {
-                if out[j] != 0 && alike(i, j) && found != out[j] {
-                    found = if found == 0 {
-                        out[j]
-                    } else {
-                        join(&mut parent, found, out[j])
-                    };
-                }
-            };
-            if x > 0 {
-                look(i - 1);
-            }
-            if y > 0 {
-                if eight && x > 0 {
-                    look(i - width - 1);
-                }
-                look(i - width);
-                if eight && x + 1 < width {
-                    look(i - width + 1);
-                }
-            }
-            if found == 0 {
-                found = parent.len() as u32;
-                parent.push(found);
-            }
-            out[i] = found;
-        }
-    }
-    // A parent always has a smaller number than its child, so one forward pass resolves all.
-    let mut number = vec![0u32; parent.len()];
-    let mut count = 0u32;
-    for i in 1..parent.len() {
-        let up = parent[i] as usize;
-        number[i] = if up == i {
-            count += 1;
-            count
-        } else {
-            number[up]
-        };
-    }
-    for v in out.iter_mut() {
-        *v = number[*v as usize];
-    }
-    Labels {
-        image,
-        count: count as usize,
-    }
+    Components::of_values(labels, connectivity).painted()
 }
 
 /// Number of pixels of every label; index 0 counts the background.
@@ -237,9 +147,5 @@ pub fn remove_small_objects(
     if min_area <= 1 {
         return mask.clone();
     }
-    let labels = label(mask, connectivity);
-    let areas = areas(&labels.image);
-    labels
-        .image
-        .map(|&v| v != 0 && areas[v as usize] >= min_area)
+    without_small(Bits::from_mask(mask), min_area, connectivity).to_mask()
 }

@@ -40,8 +40,8 @@ pub fn segment_cytoplasm(
 ) -> Result<CytoplasmTruth, ObjectsError> {
     let found = segment(stain, pixel_um, settings)?;
     Ok(CytoplasmTruth {
-        mask: found.mask,
-        ignore: found.ignore,
+        mask: found.mask.to_mask(),
+        ignore: found.ignore.to_mask(),
         flat: found.flat,
         threshold: found.threshold,
         um_per_pixel: found.um_per_pixel,

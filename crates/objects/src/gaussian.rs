@@ -7,6 +7,9 @@
 //! `mode="reflect"` of `scipy.ndimage` (its default) and `mode="symmetric"` of `numpy.pad`.
 //! `skimage.filters.gaussian` defaults to `nearest` instead: equal away from the border only.
 
+use crate::bits::BAND;
+use crate::runs::Frame;
+use rayon::prelude::*;
 use stainfree_image::Image;
 
 /// Kernel half-width in standard deviations; scipy's and scikit-image's default.
@@ -35,45 +38,113 @@ fn half_kernel(sigma: f64) -> Vec<f32> {
 /// `sigma <= 0` (or NaN) returns a copy. Arithmetic is f32: about 1e-6 relative against f64.
 pub fn gaussian(image: &Image<f32>, sigma: f64) -> Image<f32> {
     let (height, width) = image.size();
+    let everything = Frame {
+        top: 0,
+        left: 0,
+        bottom: height,
+        right: width,
+    };
+    gaussian_within(image, sigma, everything)
+}
+
+/// The part of [`gaussian`] inside `frame`, at the cost of that part.
+pub(crate) fn gaussian_within(image: &Image<f32>, sigma: f64, frame: Frame) -> Image<f32> {
+    let (height, width) = frame.size();
     if !(sigma > 0.0) || height == 0 || width == 0 {
-        return image.clone();
+        return image.crop(frame.top, frame.left, height, width);
     }
-    let kernel = half_kernel(sigma);
-    let radius = kernel.len() - 1;
+    let blur = Blur {
+        image,
+        kernel: half_kernel(sigma),
+        frame,
+    };
     let mut out = Image::filled(height, width, 0.0f32);
-    let mut column = vec![0.0f32; width];
-    let mut padded = vec![0.0f32; width + 2 * radius];
-    for y in 0..height {
-        // Columns first: whole rows are added, so the inner loop is contiguous.
-        column
-            .iter_mut()
-            .zip(image.row(y))
-            .for_each(|(o, &v)| *o = kernel[0] * v);
-        for (i, &weight) in kernel.iter().enumerate().skip(1) {
-            let above = image.row(mirror(y as isize - i as isize, height));
-            let below = image.row(mirror((y + i) as isize, height));
-            for ((o, &a), &b) in column.iter_mut().zip(above).zip(below) {
-                *o += weight * (a + b);
-            }
+    let band = |(i, rows): (usize, &mut [f32])| {
+        let mut padded = vec![0.0f32; width + 2 * blur.radius()];
+        for (k, row) in rows.chunks_exact_mut(width).enumerate() {
+            blur.row(frame.top + i * BAND + k, &mut padded, row);
         }
-        padded[radius..radius + width].copy_from_slice(&column);
-        for i in 1..=radius {
-            padded[radius - i] = column[mirror(-(i as isize), width)];
-            padded[radius + width - 1 + i] = column[mirror((width - 1 + i) as isize, width)];
-        }
-        let row = out.row_mut(y);
-        row.iter_mut()
-            .zip(&padded[radius..])
-            .for_each(|(o, &v)| *o = kernel[0] * v);
-        for (i, &weight) in kernel.iter().enumerate().skip(1) {
-            let left = &padded[radius - i..radius - i + width];
-            let right = &padded[radius + i..radius + i + width];
-            for ((o, &a), &b) in row.iter_mut().zip(left).zip(right) {
-                *o += weight * (a + b);
-            }
-        }
+    };
+    let bands = out.data_mut();
+    if height <= BAND {
+        band((0, bands));
+    } else {
+        let bands = bands.par_chunks_mut(BAND * width).enumerate();
+        bands.for_each(band);
     }
     out
+}
+
+/// A Gaussian of the rows and columns of a frame.
+struct Blur<'a> {
+    image: &'a Image<f32>,
+    kernel: Vec<f32>,
+    frame: Frame,
+}
+
+impl Blur<'_> {
+    fn radius(&self) -> usize {
+        self.kernel.len() - 1
+    }
+
+    /// Row `y` of the result; `padded` holds `radius` values more on either side.
+    fn row(&self, y: usize, padded: &mut [f32], out: &mut [f32]) {
+        self.columns(y, padded);
+        let radius = self.radius();
+        let taps = |i: usize| (&padded[radius - i..], &padded[radius + i..]);
+        weighted(&self.kernel, taps, out);
+    }
+
+    /// Weighted sums over the columns through row `y`, with what lies left and right of the frame.
+    fn columns(&self, y: usize, padded: &mut [f32]) {
+        let (height, width) = self.image.size();
+        let (radius, left, right) = (self.radius(), self.frame.left, self.frame.right);
+        // What there is of the row beyond the frame; the rest is mirrored.
+        let (from, to) = (left.saturating_sub(radius), (right + radius).min(width));
+        let row = |y: isize| &self.image.row(mirror(y, height))[from..to];
+        let rows: Vec<(&[f32], &[f32])> = (0..=radius as isize)
+            .map(|i| (row(y as isize - i), row(y as isize + i)))
+            .collect();
+        let start = from + radius - left;
+        let there = &mut padded[start..start + to - from];
+        weighted(&self.kernel, |i| rows[i], there);
+        // The frame and what lies `radius` around it always hold what is mirrored into view.
+        for k in (0..start).chain(start + to - from..padded.len()) {
+            let x = (left + k) as isize - radius as isize;
+            padded[k] = padded[mirror(x, width) + radius - left];
+        }
+    }
+}
+
+/// `kernel[0] * v + sum of kernel[i] * (a + b)`, where `taps(i)` are the values `i` before and after.
+fn weighted<'a>(kernel: &[f32], taps: impl Fn(usize) -> (&'a [f32], &'a [f32]), out: &mut [f32]) {
+    let centre = taps(0).0;
+    out.iter_mut()
+        .zip(centre)
+        .for_each(|(o, &v)| *o = kernel[0] * v);
+    let tap = |i: usize| (kernel[i], taps(i).0, taps(i).1);
+    let mut i = 1;
+    while i + 2 < kernel.len() {
+        add_taps(out, [tap(i), tap(i + 1), tap(i + 2)]);
+        i += 3;
+    }
+    while i < kernel.len() {
+        add_taps(out, [tap(i)]);
+        i += 1;
+    }
+}
+
+/// Adds N taps in one pass, one after the other, so that their number does not change the rounding.
+fn add_taps<const N: usize>(out: &mut [f32], taps: [(f32, &[f32], &[f32]); N]) {
+    let n = out.len();
+    let taps = taps.map(|(weight, before, after)| (weight, &before[..n], &after[..n]));
+    for (x, o) in out.iter_mut().enumerate() {
+        let mut sum = *o;
+        for (weight, before, after) in taps {
+            sum += weight * (before[x] + after[x]);
+        }
+        *o = sum;
+    }
 }
 
 /// Mean over a square of `2 radius + 1` pixels a side, mirrored border as in [`gaussian`].

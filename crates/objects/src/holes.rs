@@ -1,6 +1,7 @@
 //! Holes of masks: background that does not reach the rim of the image.
 
-use crate::components::{Connectivity, areas, label};
+use crate::bits::Bits;
+use crate::runs::with_holes_filled;
 use stainfree_image::Image;
 
 /// Fills every hole, however large (`scipy.ndimage.binary_fill_holes`).
@@ -15,18 +16,5 @@ pub fn fill_holes(mask: &Image<bool>) -> Image<bool> {
 /// Background is 4-connected, so the foreground is 8-connected: a diagonal ring encloses.
 /// Background that touches the rim is never filled: an object cut by the rim has no known hole there.
 pub fn fill_holes_below(mask: &Image<bool>, max_area: usize) -> Image<bool> {
-    let (height, width) = mask.size();
-    let holes = label(&mask.map(|&m| !m), Connectivity::Four);
-    let areas = areas(&holes.image);
-    let mut open = vec![false; areas.len()];
-    for y in 0..height {
-        for x in 0..width {
-            if y == 0 || x == 0 || y + 1 == height || x + 1 == width {
-                open[holes.image.get(y, x) as usize] = true;
-            }
-        }
-    }
-    holes
-        .image
-        .map(|&v| v == 0 || (!open[v as usize] && areas[v as usize] <= max_area))
+    with_holes_filled(Bits::from_mask(mask), max_area).to_mask()
 }

@@ -8,6 +8,7 @@
 #![allow(clippy::neg_cmp_op_on_partial_ord)]
 
 mod background;
+mod bits;
 mod components;
 mod cytoplasm;
 mod distance;
@@ -21,12 +22,15 @@ mod mitosis;
 mod morphology;
 mod nuclei;
 mod purity;
+mod quantile;
 mod reconstruct;
+mod runs;
 mod scheme;
 pub mod settings;
 mod shift;
 pub mod splitting;
 mod stain;
+mod terrain;
 pub mod threshold;
 mod verdict;
 mod watershed;

@@ -60,7 +60,7 @@ pub fn mitotic_candidates(
 ) -> Result<Vec<MitoticCandidate>, ObjectsError> {
     same_size("the stain", stain.size(), "the labels", labels.size())?;
     let smooth = gaussian(stain, SMOOTHING_UM / um_per_pixel);
-    let flat = subtract_background(&smooth, BACKGROUND_UM / um_per_pixel);
+    let flat = subtract_background(smooth, BACKGROUND_UM / um_per_pixel);
     let measured = cores(&flat, labels);
     if measured.len() < LEAST_NUCLEI {
         return Ok(Vec::new());

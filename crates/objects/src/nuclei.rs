@@ -5,7 +5,7 @@ use crate::error::ObjectsError;
 use crate::holes::fill_holes;
 use crate::scheme::{BOUNDARY, NUCLEUS, SPLIT};
 use crate::settings::StainSettings;
-use crate::splitting::{Boundary, Distance, Scene, Splitting, split};
+use crate::splitting::{Boundary, Distance, Scene, Seen, Splitting, pieces_of, split};
 use crate::stain::segment;
 use crate::verdict::{StainNumbers, Verdict};
 use serde::{Deserialize, Serialize};
@@ -45,16 +45,20 @@ pub fn segment_nuclei(
     settings: &StainSettings,
 ) -> Result<NucleiTruth, ObjectsError> {
     let found = segment(stain, pixel_um, settings)?;
-    let scene = Scene {
+    let seen = Seen {
         stain: Some(&found.flat),
-        ..Scene::of_mask(&found.mask, found.um_per_pixel)
+        classes: None,
+        um_per_pixel: found.um_per_pixel,
     };
-    let labels = split(&scene, &settings.splitting)?;
+    let pieces = pieces_of(&found.mask, seen, &settings.splitting);
+    // Labels take the memory that the stain had.
+    drop(found.flat);
+    let labels = pieces.painted();
     Ok(NucleiTruth {
-        mask: found.mask,
+        mask: found.mask.to_mask(),
         labels: labels.image,
         count: labels.count,
-        ignore: found.ignore,
+        ignore: found.ignore.to_mask(),
         threshold: found.threshold,
         um_per_pixel: found.um_per_pixel,
         numbers: found.numbers,

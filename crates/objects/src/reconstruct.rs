@@ -4,6 +4,7 @@
 //! and one anti-raster sweep carry values far, a queue finishes the rest.
 
 use crate::components::Connectivity;
+use crate::terrain::Terrain;
 use stainfree_image::Image;
 use std::collections::VecDeque;
 
@@ -86,21 +87,11 @@ pub fn reconstruct(seed: &Image<f32>, mask: &Image<f32>, connectivity: Connectiv
 
 /// Pixels on the tops of the maxima that rise at least `h` above the saddle to a higher one.
 ///
-/// A pixel belongs to the result where the reconstruction of `image - h` stays at `image - h`:
-/// nothing higher flows in. The comparison is exact, however small `h` is beside the values.
+/// A pixel belongs to the result where the reconstruction of `image - h` under `image` stays at
+/// `image - h`: nothing higher can be reached without descending by `h`.
 pub fn h_maxima(image: &Image<f32>, h: f32, connectivity: Connectivity) -> Image<bool> {
-    let lowered = image.map(|&v| v - h);
-    let rebuilt = reconstruct(&lowered, image, connectivity);
-    Image::new(
-        image.height(),
-        image.width(),
-        lowered
-            .data()
-            .iter()
-            .zip(rebuilt.data())
-            .map(|(l, r)| l == r)
-            .collect(),
-    )
+    let terrain = Terrain::new(image, |_| true);
+    terrain.marked(&terrain.tops(|v| v - h, connectivity))
 }
 
 /// Connected plateaus without a higher neighbour.

@@ -1,16 +1,18 @@
 //! The common part of both stains: smooth, flatten, threshold, clean, and the ignore band.
 
-use crate::background::{block_means, enlarge, subtract_background};
-use crate::components::{Connectivity, label, remove_small_objects};
+use crate::background::{Enlarged, block_means, subtract_background};
+use crate::bits::Bits;
+use crate::components::{Connectivity, label};
 use crate::distance::edt;
 use crate::error::ObjectsError;
 use crate::gaussian::gaussian;
-use crate::holes::fill_holes_below;
-use crate::morphology::{Footprint, close};
+use crate::morphology::Footprint;
 use crate::reconstruct::h_maxima;
+use crate::runs::{with_holes_filled, without_small};
 use crate::settings::StainSettings;
 use crate::threshold::{
-    Threshold, ground, li, local_gaussian, local_mean, object_thresholds, otsu, otsu_log, triangle,
+    ObjectThreshold, Threshold, Zones, ground, li, local_gaussian, local_mean, otsu, otsu_log,
+    triangle,
 };
 use crate::verdict::{StainNumbers, Verdict, Word, judge, measure, noise_level};
 use stainfree_image::Image;
@@ -30,8 +32,8 @@ const LOCAL_FLOOR: f32 = 0.5;
 
 /// What both stains give.
 pub(crate) struct Segmented {
-    pub(crate) mask: Image<bool>,
-    pub(crate) ignore: Image<bool>,
+    pub(crate) mask: Bits,
+    pub(crate) ignore: Bits,
     pub(crate) flat: Image<f32>,
     pub(crate) threshold: f32,
     pub(crate) um_per_pixel: f64,
@@ -80,40 +82,20 @@ pub(crate) fn segment(
     let mut flat = gaussian(stain, px(settings.smoothing_um));
     flat = without_haze(flat, px(settings.haze_um), settings.haze_share);
     if settings.background_um > 0.0 {
-        flat = subtract_background(&flat, px(settings.background_um));
+        flat = subtract_background(flat, px(settings.background_um));
     }
     let (threshold, level) = threshold_levels(&flat, noise, um_per_pixel, settings);
-    let clean = |factor: f32| -> Image<bool> {
-        let mut mask = level.above(&flat, factor);
-        if settings.closing_um > 0.0 {
-            mask = close(
-                &mask,
-                Footprint::Disk(px(settings.closing_um).round() as usize),
-            );
-        }
-        let area_px = |um2: f64| um2 / (um_per_pixel * um_per_pixel);
-        if settings.max_hole_um2 > 0.0 {
-            // A float beyond usize saturates, and means every hole.
-            mask = fill_holes_below(&mask, area_px(settings.max_hole_um2) as usize);
-        }
-        remove_small_objects(
-            &mask,
-            area_px(settings.min_area_um2).ceil() as usize,
-            Connectivity::Four,
-        )
-    };
-    let mask = clean(1.0);
-    let ignore = if settings.ignore_width_px > 0.0 && settings.ignore_margin > 0.0 {
+    let clean = |factor: f32| cleaned(level.above(&flat, factor), um_per_pixel, settings);
+    let (mask, ignore) = if settings.ignore_width_px > 0.0 && settings.ignore_margin > 0.0 {
         let margin = settings.ignore_margin as f32;
-        uncertain(
-            &mask,
-            &clean(1.0 - margin),
-            &clean(1.0 + margin),
-            settings.ignore_width_px,
-        )
+        let others = || rayon::join(|| clean(1.0 - margin), || clean(1.0 + margin));
+        let (mask, (wider, narrower)) = rayon::join(|| clean(1.0), others);
+        let ignore = uncertain(&mask, &wider, &narrower, settings.ignore_width_px);
+        (mask, ignore)
     } else {
-        Image::filled(height, width, false)
+        (clean(1.0), Bits::empty(height, width))
     };
+    drop(level);
     let numbers = measure(stain, &flat, &mask, threshold, noise);
     quality.extend(judge(&numbers, um_per_pixel, &settings.quality));
     Ok(Segmented {
@@ -127,6 +109,29 @@ pub(crate) fn segment(
     })
 }
 
+/// The mask with gaps closed, holes filled and specks dropped.
+fn cleaned(mut mask: Bits, um_per_pixel: f64, settings: &StainSettings) -> Bits {
+    if settings.closing_um > 0.0 {
+        let disk = Footprint::Disk((settings.closing_um / um_per_pixel).round() as usize);
+        mask = mask.dilated(disk).eroded(disk);
+    }
+    let area_px = |um2: f64| um2 / (um_per_pixel * um_per_pixel);
+    if settings.max_hole_um2 > 0.0 {
+        // A float beyond usize saturates, and means every hole.
+        mask = with_holes_filled(mask, area_px(settings.max_hole_um2) as usize);
+    }
+    without_small(
+        mask,
+        min_area_px(um_per_pixel, settings),
+        Connectivity::Four,
+    )
+}
+
+/// Area below which objects are dropped, in pixels.
+fn min_area_px(um_per_pixel: f64, settings: &StainSettings) -> usize {
+    (settings.min_area_um2 / (um_per_pixel * um_per_pixel)).ceil() as usize
+}
+
 /// Takes away the light that every pixel spreads around it: `share` of a Gaussian of `sigma` pixels.
 ///
 /// The blur is made on block means, a fraction of the sigma wide, so that its cost does not grow with it.
@@ -137,16 +142,14 @@ fn without_haze(mut image: Image<f32>, sigma: f64, share: f64) -> Image<f32> {
     let side = ((sigma / 4.0) as usize).max(1);
     let (height, width) = image.size();
     let blurred = gaussian(&block_means(&image, side), sigma / side as f64);
-    let blurred = enlarge(&blurred, height, width);
-    for (v, &b) in image.data_mut().iter_mut().zip(blurred.data()) {
-        *v -= share as f32 * b;
-    }
+    Enlarged::new(&blurred, height, width).for_each(&mut image, |v, b| *v -= share as f32 * b);
     image
 }
 
-/// One threshold for the field, or one for every pixel.
+/// One threshold for the field, one for every object, or one for every pixel.
 enum Level {
     Global(f32),
+    Objects(Zones),
     Local {
         surrounding: Image<f32>,
         floor: f32,
@@ -156,26 +159,27 @@ enum Level {
 
 impl Level {
     /// The mask at `factor` times the threshold.
-    fn above(&self, flat: &Image<f32>, factor: f32) -> Image<bool> {
+    fn above(&self, flat: &Image<f32>, factor: f32) -> Bits {
+        let (height, width) = flat.size();
         match self {
             Level::Global(t) => {
                 let t = t * factor;
-                flat.map(|&v| v > t)
+                Bits::from_rows(height, width, |y, flags| {
+                    let flags = flags.iter_mut().zip(flat.row(y));
+                    flags.for_each(|(f, &v)| *f = v > t);
+                })
             }
+            Level::Objects(zones) => zones.above(flat, factor),
             Level::Local {
                 surrounding,
                 floor,
                 factor: own,
-            } => {
-                let above = |(&v, &s): (&f32, &f32)| v > (s * own).max(*floor) * factor;
-                let flags = flat
-                    .data()
-                    .iter()
-                    .zip(surrounding.data())
-                    .map(above)
-                    .collect();
-                Image::new(flat.height(), flat.width(), flags)
-            }
+            } => Bits::from_rows(height, width, |y, flags| {
+                let values = flat.row(y).iter().zip(surrounding.row(y));
+                for (f, (&v, &s)) in flags.iter_mut().zip(values) {
+                    *f = v > (s * own).max(*floor) * factor;
+                }
+            }),
         }
     }
 }
@@ -204,14 +208,15 @@ fn threshold_levels(
     let radius_px = (settings.local_radius_um / um_per_pixel).round().max(1.0) as usize;
     let level = match settings.threshold {
         Threshold::Object => {
-            let smoothing = settings.object_smoothing_um / um_per_pixel;
-            let share = settings.object_share as f32;
-            let surrounding = object_thresholds(flat, global, noise * FLOOR_KNEE, smoothing, share);
-            Level::Local {
-                surrounding,
+            let method = ObjectThreshold {
                 floor: global,
+                knee: noise * FLOOR_KNEE,
+                smoothing: settings.object_smoothing_um / um_per_pixel,
+                share: settings.object_share as f32,
                 factor,
-            }
+                min_area: min_area_px(um_per_pixel, settings),
+            };
+            Level::Objects(method.zones(flat))
         }
         Threshold::LocalMean => Level::Local {
             surrounding: local_mean(flat, radius_px),
@@ -229,37 +234,13 @@ fn threshold_levels(
 }
 
 /// Pixels near the mask's edge that a lower threshold adds or a higher one takes away.
-fn uncertain(
-    mask: &Image<bool>,
-    wider: &Image<bool>,
-    narrower: &Image<bool>,
-    width_px: f64,
-) -> Image<bool> {
-    let (height, width) = mask.size();
-    let reach = width_px as isize;
-    let offsets: Vec<(isize, isize)> = (-reach..=reach)
-        .flat_map(|dy| (-reach..=reach).map(move |dx| (dy, dx)))
-        .filter(|&(dy, dx)| ((dy * dy + dx * dx) as f64) <= width_px * width_px)
-        .collect();
-    // Few pixels change sides: only around those is the edge looked for.
-    let near_edge = |y: usize, x: usize, m: bool| {
-        offsets.iter().any(|&(dy, dx)| {
-            let (Some(ny), Some(nx)) = (y.checked_add_signed(dy), x.checked_add_signed(dx)) else {
-                return false;
-            };
-            ny < height && nx < width && mask.get(ny, nx) != m
-        })
-    };
-    let mut out = Image::filled(height, width, false);
-    for y in 0..height {
-        let (masked, wide, narrow) = (mask.row(y), wider.row(y), narrower.row(y));
-        for (x, o) in out.row_mut(y).iter_mut().enumerate() {
-            let m = masked[x];
-            let changes = if m { !narrow[x] } else { wide[x] };
-            *o = changes && near_edge(y, x, m);
-        }
-    }
-    out
+fn uncertain(mask: &Bits, wider: &Bits, narrower: &Bits, width_px: f64) -> Bits {
+    // Inside, the edge is near where something outside is; outside, where the mask is.
+    let outside = mask.inverse().within(width_px);
+    let inside = mask.within(width_px);
+    let words =
+        |[m, wide, narrow, outside, inside]: [u64; 5]| m & !narrow & outside | wide & !m & inside;
+    Bits::combined([mask, wider, narrower, &outside, &inside], words)
 }
 
 /// Diameter of the objects in an image of unknown pixel size, in pixels.
@@ -277,7 +258,7 @@ fn typical_diameter_px(stain: &Image<f32>, noise: f32) -> f64 {
     const ROUND: f64 = 1.2;
     const NOTHING_SEEN: f64 = 14.0;
     let window = (stain.height().max(stain.width()) as f64 / 4.0).max(64.0);
-    let flat = subtract_background(&gaussian(stain, 1.0), window);
+    let flat = subtract_background(gaussian(stain, 1.0), window);
     let Some(t) = otsu_log(flat.data(), noise * LOG_KNEE, BINS) else {
         return NOTHING_SEEN;
     };

@@ -1,8 +1,10 @@
 //! What can be wrong with a stained field, each as a word with its number.
 
-use crate::components::Connectivity;
-use crate::expand::inner_boundaries;
+use crate::bits::{BAND, Bits, Run};
+use crate::morphology::Footprint;
+use crate::quantile::Values;
 use crate::settings::QualityLimits;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use stainfree_image::Image;
 use std::fmt;
@@ -125,23 +127,15 @@ pub struct StainNumbers {
 /// Median absolute second difference along rows, scaled for Gaussian noise. On images with few grey
 /// levels the median may be 0; the rounding noise of one level (`step / sqrt(12)`) is the least.
 pub fn noise_level(image: &Image<f32>) -> f32 {
-    let mut differences = Vec::new();
     // Every fourth row is plenty for a median.
-    for y in (0..image.height()).step_by(4) {
-        differences.extend(
-            image
-                .row(y)
-                .windows(3)
-                .map(|w| (w[0] - 2.0 * w[1] + w[2]).abs()),
-        );
-    }
-    let step = smallest_step(image);
-    let floor = step / 12f32.sqrt();
-    if differences.is_empty() {
-        return floor.max(f32::MIN_POSITIVE);
-    }
-    let middle = differences.len() / 2;
-    let median = *differences.select_nth_unstable_by(middle, f32::total_cmp).1;
+    let rows = image.height().div_ceil(4);
+    let differences = |i: usize| {
+        let values = image.row(4 * i).windows(3);
+        values.map(|w| (w[0] - 2.0 * w[1] + w[2]).abs())
+    };
+    let floor = smallest_step(image) / 12f32.sqrt();
+    let differences = Values::new(rows, differences);
+    let median = differences.ranked(differences.len() / 2).unwrap_or(0.0);
     // sd of (a - 2b + c) is sqrt(6) sd; the median absolute value of a normal is 0.6745 sd.
     (median / (0.6745 * 6f32.sqrt()))
         .max(floor)
@@ -150,15 +144,18 @@ pub fn noise_level(image: &Image<f32>) -> f32 {
 
 /// The smallest difference between neighbouring values that occurs: the grey level of the camera.
 fn smallest_step(image: &Image<f32>) -> f32 {
-    let mut step = f32::INFINITY;
-    for y in (0..image.height()).step_by(4) {
-        for w in image.row(y).windows(2) {
-            let d = (w[0] - w[1]).abs();
-            if d > 0.0 {
-                step = step.min(d);
-            }
-        }
-    }
+    let in_row = |i: usize| -> f32 {
+        let row = image.row(4 * i);
+        let steps = row.iter().zip(&row[1..]).map(|(a, b)| (a - b).abs());
+        // Equal neighbours say nothing.
+        let steps = steps.map(|d| if d > 0.0 { d } else { f32::INFINITY });
+        steps.fold(f32::INFINITY, f32::min)
+    };
+    let rows = 0..image.height().div_ceil(4);
+    let step = rows
+        .into_par_iter()
+        .map(in_row)
+        .reduce(|| f32::INFINITY, f32::min);
     if step.is_finite() { step } else { 0.0 }
 }
 
@@ -167,36 +164,47 @@ fn smallest_step(image: &Image<f32>) -> f32 {
 pub(crate) fn measure(
     raw: &Image<f32>,
     flat: &Image<f32>,
-    mask: &Image<bool>,
+    mask: &Bits,
     threshold: f32,
     noise: f32,
 ) -> StainNumbers {
-    let n = mask.data().len().max(1) as f64;
-    let area = mask.data().iter().filter(|&&m| m).count();
-    let median = |inside: bool| -> Option<f32> {
-        let mut v: Vec<f32> = flat
-            .data()
-            .iter()
-            .zip(mask.data())
-            .filter(|&(_, &m)| m == inside)
-            .map(|(&v, _)| v)
-            .collect();
-        if v.is_empty() {
-            return None;
-        }
-        let middle = v.len() / 2;
-        Some(*v.select_nth_unstable_by(middle, f32::total_cmp).1)
+    let n = flat.data().len().max(1) as f64;
+    let area = mask.count();
+    let inside = |y: usize| {
+        let row = flat.row(y);
+        mask.runs_of(y)
+            .flat_map(move |run| row[run.columns()].iter().copied())
     };
-    let (inside, outside) = (median(true), median(false).unwrap_or(0.0));
-    let largest = raw.data().iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let at_top = raw
+    let outside = |y: usize| {
+        let row = flat.row(y);
+        let gaps = gaps_of(mask.runs_of(y), row.len());
+        gaps.flat_map(move |run| row[run.columns()].iter().copied())
+    };
+    let (inside, outside) = rayon::join(
+        || median(flat.height(), inside),
+        || median(flat.height(), outside).unwrap_or(0.0),
+    );
+    let band = BAND * flat.width().max(1);
+    let largest = raw
         .data()
-        .iter()
-        .zip(mask.data())
-        .filter(|&(&v, &m)| m && v == largest)
-        .count();
-    let count = |t: f32| flat.data().iter().filter(|&&v| v > t).count() as f64;
-    let base = count(threshold);
+        .par_chunks(band)
+        .map(|band| band.iter().copied().fold(f32::NEG_INFINITY, f32::max))
+        .reduce(|| f32::NEG_INFINITY, f32::max);
+    let at_top = |y: usize| -> usize {
+        let row = raw.row(y);
+        let values = mask.runs_of(y).flat_map(|run| &row[run.columns()]);
+        values.filter(|&&v| v == largest).count()
+    };
+    let at_top: usize = (0..raw.height()).into_par_iter().map(at_top).sum();
+    let thresholds = [threshold * 0.9, threshold, threshold * 1.1];
+    let above = |band: &[f32]| {
+        thresholds.map(|t| band.iter().map(|&v| u32::from(v > t)).sum::<u32>() as usize)
+    };
+    let [lower, base, higher] = flat
+        .data()
+        .par_chunks(band)
+        .map(above)
+        .reduce(|| [0; 3], |a, b| [a[0] + b[0], a[1] + b[1], a[2] + b[2]]);
     StainNumbers {
         foreground_share: area as f64 / n,
         signal_to_noise: inside.map(|i| f64::from((i - outside) / noise)),
@@ -206,38 +214,54 @@ pub(crate) fn measure(
             0.0
         },
         edge_width_px: edge_width(flat, mask, outside),
-        threshold_slope: (base > 0.0)
-            .then(|| (count(threshold * 0.9) - count(threshold * 1.1)) / base),
+        threshold_slope: (base > 0).then(|| (lower - higher) as f64 / base as f64),
     }
+}
+
+/// The median of the values of all rows; `None` if there are none.
+fn median<I: Iterator<Item = f32>>(rows: usize, of_row: impl Fn(usize) -> I + Sync) -> Option<f32> {
+    let values = Values::new(rows, of_row);
+    values.ranked(values.len() / 2)
+}
+
+/// What lies between the runs of a row of `width` pixels.
+fn gaps_of(runs: impl Iterator<Item = Run>, width: usize) -> impl Iterator<Item = Run> {
+    let end = width as u32;
+    let ends = std::iter::once(Run { from: end, to: end });
+    let mut from = 0;
+    runs.chain(ends).map(move |run| {
+        let gap = Run { from, to: run.from };
+        from = run.to;
+        gap
+    })
 }
 
 /// Median over the mask's edge pixels of (local height above background) / (local slope), in pixels.
 ///
 /// The height is that of the brightest pixel in the 7 x 7 surrounding.
-fn edge_width(flat: &Image<f32>, mask: &Image<bool>, outside: f32) -> Option<f64> {
+fn edge_width(flat: &Image<f32>, mask: &Bits, outside: f32) -> Option<f64> {
     const REACH: usize = 3;
     let (height, width) = flat.size();
-    let edge = inner_boundaries(&mask.map(|&m| u32::from(m)), Connectivity::Four);
-    let mut widths = Vec::new();
-    for y in 1..height.saturating_sub(1) {
-        for x in 1..width.saturating_sub(1) {
-            if !edge.get(y, x) {
-                continue;
-            }
-            let dy = (flat.get(y + 1, x) - flat.get(y - 1, x)) / 2.0;
-            let dx = (flat.get(y, x + 1) - flat.get(y, x - 1)) / 2.0;
-            let slope = dy.hypot(dx);
-            let mut top = f32::NEG_INFINITY;
-            for ny in y.saturating_sub(REACH)..(y + REACH + 1).min(height) {
-                for nx in x.saturating_sub(REACH)..(x + REACH + 1).min(width) {
-                    top = top.max(flat.get(ny, nx));
-                }
-            }
-            if slope > 0.0 {
-                widths.push((top - outside) / slope);
-            }
-        }
-    }
+    let edge = Bits::combined([mask, &mask.eroded(Footprint::Disk(1))], |[m, inner]| {
+        m & !inner
+    });
+    let width_at = |y: usize, x: usize| {
+        let dy = (flat.get(y + 1, x) - flat.get(y - 1, x)) / 2.0;
+        let dx = (flat.get(y, x + 1) - flat.get(y, x - 1)) / 2.0;
+        let slope = dy.hypot(dx);
+        let (left, right) = (x.saturating_sub(REACH), (x + REACH + 1).min(width));
+        let rows = y.saturating_sub(REACH)..(y + REACH + 1).min(height);
+        let around = rows.flat_map(|y| &flat.row(y)[left..right]);
+        let top = around.copied().fold(f32::NEG_INFINITY, f32::max);
+        (slope > 0.0).then(|| (top - outside) / slope)
+    };
+    let in_row = |y: usize| -> Vec<f32> {
+        let columns = edge.runs_of(y).flat_map(Run::columns);
+        let inner = columns.filter(|&x| x > 0 && x + 1 < width);
+        inner.filter_map(|x| width_at(y, x)).collect()
+    };
+    let rows = (1..height.saturating_sub(1)).into_par_iter();
+    let mut widths: Vec<f32> = rows.flat_map_iter(in_row).collect();
     if widths.is_empty() {
         return None;
     }

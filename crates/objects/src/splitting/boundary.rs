@@ -36,23 +36,21 @@ impl Method for Boundary {
         0.0
     }
 
-    fn split_part(&self, part: &Part) -> Image<u32> {
-        let Some(classes) = &part.classes else {
-            return part.whole();
-        };
+    fn split_part(&self, part: &Part) -> Option<Image<u32>> {
+        let classes = part.classes()?;
         let is_line = |c: u8| c == BOUNDARY || c == SPLIT;
         let (height, width) = part.mask.size();
         let flags = part.mask.data().iter().zip(classes.data());
         let inside = flags.map(|(&m, &c)| m && !is_line(c)).collect();
         let insides = label(&Image::new(height, width, inside), Connectivity::Four).image;
-        let least = self.min_inside_um2 / (part.um_per_pixel * part.um_per_pixel);
+        let least = self.min_inside_um2 / (part.seen.um_per_pixel * part.seen.um_per_pixel);
         let large: Vec<bool> = areas(&insides).iter().map(|&a| a as f64 >= least).collect();
         let seeds = insides.map(|&l| if l != 0 && large[l as usize] { l } else { 0 });
         if seeds.data().iter().all(|&s| s == 0) {
-            return part.whole();
+            return None;
         }
         // A flat surface is flooded ring by ring: every line pixel goes to the nearest seed.
         let flat = Image::filled(height, width, 0f32);
-        watershed(&flat, &seeds, &part.mask, Connectivity::Four)
+        Some(watershed(&flat, &seeds, &part.mask, Connectivity::Four))
     }
 }

@@ -59,8 +59,8 @@ impl Method for Concavity {
         0.0
     }
 
-    fn split_part(&self, part: &Part) -> Image<u32> {
-        self.cut_pieces(&part.whole(), part.um_per_pixel)
+    fn split_part(&self, part: &Part) -> Option<Image<u32>> {
+        self.cut_pieces(&part.whole(), part.seen.um_per_pixel)
     }
 }
 
@@ -71,8 +71,8 @@ type Point = (f64, f64);
 const EDGE: f64 = std::f64::consts::FRAC_PI_4;
 
 impl Concavity {
-    /// `pieces` (labels, each 4-connected) after all cuts, renumbered.
-    pub(super) fn cut_pieces(&self, pieces: &Image<u32>, um_per_pixel: f64) -> Image<u32> {
+    /// `pieces` (labels, each 4-connected) after all cuts, renumbered; `None` if there is nothing to cut.
+    pub(super) fn cut_pieces(&self, pieces: &Image<u32>, um_per_pixel: f64) -> Option<Image<u32>> {
         let (height, width) = pieces.size();
         let labels = pieces.data();
         let mut open = pieces.clone();
@@ -99,9 +99,10 @@ impl Concavity {
             }
         }
         if uncut {
-            return pieces.clone();
+            return None;
         }
-        close_lines(&label_values(&open, Connectivity::Four).image, pieces)
+        let parts = label_values(&open, Connectivity::Four).image;
+        Some(close_lines(&parts, pieces))
     }
 
     /// Segments across the outline, best first, none crossing another.

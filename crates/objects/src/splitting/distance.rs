@@ -1,12 +1,11 @@
 //! Watershed of the smoothed distance transform from its h-maxima: nuclei are round, necks narrow.
 
 use super::{Method, Part, not_negative};
-use crate::components::{Connectivity, label};
+use crate::components::Connectivity;
 use crate::distance::edt;
 use crate::error::ObjectsError;
 use crate::gaussian::gaussian;
-use crate::reconstruct::h_maxima;
-use crate::watershed::watershed;
+use crate::terrain::Terrain;
 use serde::{Deserialize, Serialize};
 use stainfree_image::Image;
 
@@ -41,12 +40,10 @@ impl Method for Distance {
         4.0 * self.smoothing_um
     }
 
-    fn split_part(&self, part: &Part) -> Image<u32> {
-        let depth = smooth_distance(&part.mask, part.px(self.smoothing_um));
-        match depth {
-            Some(depth) => flood(&depth, part.px(self.depth_um) as f32, part),
-            None => part.whole(),
-        }
+    fn split_part(&self, part: &Part) -> Option<Image<u32>> {
+        let depth = smooth_distance(&part.mask, part.px(self.smoothing_um))?;
+        let step = part.px(self.depth_um) as f32;
+        flood(&depth, |d| d - step, part)
     }
 }
 
@@ -66,21 +63,16 @@ pub(super) fn smooth_distance(mask: &Image<bool>, smoothing: f64) -> Option<Imag
     Some(depth)
 }
 
-/// One piece a distinct dome of `height`, which must be highest inside the part's mask.
-pub(super) fn flood(height: &Image<f32>, depth: f32, part: &Part) -> Image<u32> {
-    let mut tops = h_maxima(height, depth, Connectivity::Eight);
-    for (t, &m) in tops.data_mut().iter_mut().zip(part.mask.data()) {
-        *t &= m;
-    }
-    let seeds = label(&tops, Connectivity::Eight);
-    // So shallow that no top reaches the depth: one piece.
-    if seeds.count <= 1 {
-        return part.whole();
-    }
-    watershed(
-        &height.map(|&d| -d),
-        &seeds.image,
-        &part.mask,
-        Connectivity::Four,
-    )
+/// One piece a distinct dome of `surface` inside the part; `None` if there is one.
+///
+/// A dome is distinct if nothing higher can be reached without descending to `lower` of its top.
+pub(super) fn flood(
+    surface: &Image<f32>,
+    lower: impl Fn(f32) -> f32,
+    part: &Part,
+) -> Option<Image<u32>> {
+    let inside = part.mask.data();
+    let terrain = Terrain::new(surface, |i| inside[i]);
+    let tops = terrain.tops(lower, Connectivity::Eight);
+    (tops.len() > 1).then(|| terrain.flooded(&tops, Connectivity::Four))
 }

@@ -15,9 +15,8 @@ use super::concavity::Concavity;
 use super::distance::{flood, smooth_distance};
 use super::hull::hull_area;
 use super::intensity::joint_surface;
-use super::{Method, Part, Parts, not_negative};
+use super::{Cut, Method, Part, Parts, not_negative};
 use crate::error::ObjectsError;
-use crate::gaussian::gaussian;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use stainfree_image::Image;
@@ -107,35 +106,28 @@ impl Method for Evidence {
         4.0 * self.smoothing_um
     }
 
-    fn split_part(&self, part: &Part) -> Image<u32> {
-        let pieces = Pieces::new(part, self);
-        let typical = typical_area(std::slice::from_ref(&pieces));
-        pieces.merged(typical, self.caution)
+    fn split_part(&self, part: &Part) -> Option<Image<u32>> {
+        let found = Found::new(part, self);
+        let typical = typical_area(std::slice::from_ref(&found));
+        Some(found.pieces?.merged(typical, self.caution))
     }
 
     /// The typical area is that of the whole field, so all pieces are known before any is merged.
-    fn split_all(&self, parts: &Parts) -> Vec<Image<u32>> {
-        let pieces: Vec<Pieces> = (0..parts.len())
-            .into_par_iter()
-            .map(|i| Pieces::new(&parts.get(i), self))
-            .collect();
-        let typical = typical_area(&pieces);
-        pieces
-            .into_par_iter()
-            .map(|p| p.merged(typical, self.caution))
-            .collect()
+    fn split_all(&self, parts: &Parts) -> Vec<Option<Cut>> {
+        let found = |i| Found::new(&parts.get(i), self);
+        let found: Vec<Found> = (0..parts.len()).into_par_iter().map(found).collect();
+        let typical = typical_area(&found);
+        let merge =
+            |(i, found): (usize, Found)| parts.cut(i, &found.pieces?.merged(typical, self.caution));
+        found.into_par_iter().enumerate().map(merge).collect()
     }
 }
 
 /// Area of a typical nucleus in pixels, from the half-widths of pieces: the median pixel's.
 ///
 /// Widths, because a piece may be half a nucleus, and half a nucleus is as wide as a whole one.
-fn typical_area(all: &[Pieces]) -> f64 {
-    let mut widths: Vec<(f32, usize)> = all
-        .iter()
-        .flat_map(|p| &p.list)
-        .map(|p| (p.half_width, p.pixels.len()))
-        .collect();
+fn typical_area(all: &[Found]) -> f64 {
+    let mut widths: Vec<(f32, usize)> = all.iter().flat_map(|f| &f.widths).copied().collect();
     widths.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     let half = widths.iter().map(|w| w.1).sum::<usize>() / 2;
     let mut seen = 0;
@@ -186,23 +178,50 @@ struct Pieces {
     stain: Option<Image<f32>>,
 }
 
-impl Pieces {
+/// What was found in a part.
+struct Found {
+    /// Half-width and area of every piece.
+    widths: Vec<(f32, usize)>,
+    /// `None` if the part is one piece.
+    pieces: Option<Pieces>,
+}
+
+impl Found {
     fn new(part: &Part, settings: &Evidence) -> Self {
         let smoothing = part.px(settings.smoothing_um);
-        let stain = part
-            .stain
-            .as_ref()
-            .map(|s| gaussian(s, smoothing * STAIN_SMOOTHING));
+        let area = part.mask.data().iter().filter(|&&m| m).count();
         let Some(distance) = smooth_distance(&part.mask, smoothing) else {
-            let everywhere = Image::filled(part.mask.height(), part.mask.width(), 1.0);
-            return Self::describe(part.whole(), &everywhere, stain);
+            return Self {
+                widths: vec![(1.0, area)],
+                pieces: None,
+            };
         };
+        let stain = part.smooth_stain(smoothing * STAIN_SMOOTHING);
         let surface = joint_surface(&part.mask, &distance, stain.as_ref(), PIECE_INTENSITY);
-        let flooded = flood(&surface, PIECE_DEPTH, part);
-        let pieces = PIECE_CUTS.cut_pieces(&flooded, part.um_per_pixel);
-        Self::describe(pieces, &distance, stain)
+        let ratio = (-PIECE_DEPTH).exp();
+        let flooded = flood(&surface, |v| v * ratio, part);
+        let um_per_pixel = part.seen.um_per_pixel;
+        let cut = match &flooded {
+            Some(pieces) => PIECE_CUTS.cut_pieces(pieces, um_per_pixel),
+            None => PIECE_CUTS.cut_pieces(&part.whole(), um_per_pixel),
+        };
+        let Some(image) = cut.or(flooded) else {
+            let widest = distance.data().iter().copied().fold(0.0, f32::max);
+            return Self {
+                widths: vec![(widest, area)],
+                pieces: None,
+            };
+        };
+        let pieces = Pieces::describe(image, &distance, stain);
+        let widths = pieces.list.iter().map(|p| (p.half_width, p.pixels.len()));
+        Self {
+            widths: widths.collect(),
+            pieces: Some(pieces),
+        }
     }
+}
 
+impl Pieces {
     fn describe(image: Image<u32>, distance: &Image<f32>, stain: Option<Image<f32>>) -> Self {
         let count = image.data().iter().copied().max().unwrap_or(0) as usize;
         let (labels, width) = (image.data(), image.width());

@@ -1,13 +1,13 @@
 //! Watershed of distance and intensity together: a neck or a dark valley parts, either weakens the other.
 //!
-//! The surface is `ln(distance) + weight ln(intensity)`. Logarithms make depths relative: a neck that
+//! The surface is `ln(distance) + weight ln(intensity)`, or what it is the logarithm of, which has the same
+//! order. Logarithms make depths relative: a neck that
 //! is a tenth narrower than the nucleus, or a valley a tenth darker, counts the same at every size and
 //! brightness.
 
 use super::distance::{flood, smooth_distance};
 use super::{Method, Part, not_negative};
 use crate::error::ObjectsError;
-use crate::gaussian::gaussian;
 use serde::{Deserialize, Serialize};
 use stainfree_image::Image;
 
@@ -46,18 +46,18 @@ impl Method for Intensity {
         4.0 * self.smoothing_um
     }
 
-    fn split_part(&self, part: &Part) -> Image<u32> {
+    fn split_part(&self, part: &Part) -> Option<Image<u32>> {
         let smoothing = part.px(self.smoothing_um);
-        let Some(distance) = smooth_distance(&part.mask, smoothing) else {
-            return part.whole();
-        };
-        let stain = part.stain.as_ref().map(|s| gaussian(s, smoothing));
+        let distance = smooth_distance(&part.mask, smoothing)?;
+        let stain = part.smooth_stain(smoothing);
         let surface = joint_surface(&part.mask, &distance, stain.as_ref(), self.weight as f32);
-        flood(&surface, self.depth as f32, part)
+        let ratio = (-self.depth).exp() as f32;
+        flood(&surface, |v| v * ratio, part)
     }
 }
 
-/// `ln(distance) + weight ln(stain)` inside the mask, lowest outside.
+/// `distance * stain ^ weight` inside the mask, 0 outside: the exponential of the surface that is meant,
+/// so that a depth is a ratio.
 pub(super) fn joint_surface(
     mask: &Image<bool>,
     distance: &Image<f32>,
@@ -69,29 +69,22 @@ pub(super) fn joint_surface(
     let brightest = stain.map_or(1.0, |s| {
         s.data().iter().copied().fold(f32::MIN_POSITIVE, f32::max)
     });
-    let value = |i: usize| {
-        let d = distance.data()[i].max(NEAREST).ln();
-        match stain {
-            // A millionth of the brightest pixel is as dark as it gets.
-            Some(s) => d + weight * (s.data()[i] / brightest).max(1e-6).ln(),
-            None => d,
-        }
-    };
-    let inside = mask
-        .data()
-        .iter()
-        .enumerate()
-        .map(|(i, &m)| if m { value(i) } else { f32::NEG_INFINITY });
-    let mut surface: Vec<f32> = inside.collect();
-    let lowest = surface
-        .iter()
-        .copied()
-        .filter(|v| v.is_finite())
-        .fold(f32::INFINITY, f32::min);
-    for v in &mut surface {
-        if !v.is_finite() {
-            *v = lowest - 1.0;
-        }
+    // A millionth of the brightest pixel is as dark as it gets.
+    let relative = |v: f32| (v / brightest).max(1e-6);
+    let mut surface = distance.map(|&d| d.max(NEAREST));
+    let places = surface.data_mut().iter_mut().zip(mask.data());
+    match stain {
+        Some(stain) if weight == 0.5 => places
+            .zip(stain.data())
+            .for_each(|((d, &m), &v)| *d = if m { *d * relative(v).sqrt() } else { 0.0 }),
+        Some(stain) => places.zip(stain.data()).for_each(|((d, &m), &v)| {
+            *d = if m {
+                *d * relative(v).powf(weight)
+            } else {
+                0.0
+            }
+        }),
+        None => places.for_each(|(d, &m)| *d = if m { *d } else { 0.0 }),
     }
-    Image::new(mask.height(), mask.width(), surface)
+    surface
 }

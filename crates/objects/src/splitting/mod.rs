@@ -17,8 +17,11 @@ pub use distance::Distance;
 pub use evidence::Evidence;
 pub use intensity::Intensity;
 
-use crate::components::{Connectivity, Labels, label, label_values};
+use crate::bits::{Bits, Run};
+use crate::components::{Connectivity, Labels};
 use crate::error::{ObjectsError, same_size};
+use crate::gaussian::gaussian_within;
+use crate::runs::{ByRow, Components, Frame, Groups};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use stainfree_image::Image;
@@ -171,13 +174,39 @@ pub fn split(scene: &Scene, splitting: &Splitting) -> Result<Labels, ObjectsErro
             method: splitting.name(),
         });
     }
-    let components = label(scene.mask, Connectivity::Four);
-    let Some(method) = splitting.method() else {
-        return Ok(components);
+    let seen = Seen {
+        stain: scene.stain,
+        classes: scene.classes,
+        um_per_pixel: scene.um_per_pixel,
     };
-    let parts = Parts::new(scene, components, method.margin_um());
-    let pieces = method.split_all(&parts);
-    Ok(parts.joined(pieces))
+    Ok(pieces_of(&Bits::from_mask(scene.mask), seen, splitting).painted())
+}
+
+/// What is known beside the mask; see [`Scene`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen<'a> {
+    pub(crate) stain: Option<&'a Image<f32>>,
+    pub(crate) classes: Option<&'a Image<u8>>,
+    pub(crate) um_per_pixel: f64,
+}
+
+/// The pieces of `mask`; sizes and choices have been checked.
+pub(crate) fn pieces_of(mask: &Bits, seen: Seen, splitting: &Splitting) -> Pieces {
+    let groups = Components::new(mask, Connectivity::Four).groups();
+    let Some(method) = splitting.method() else {
+        return Pieces {
+            size: mask.size(),
+            cut: vec![None; groups.len()],
+            groups,
+        };
+    };
+    let parts = Parts::new(mask.size(), seen, groups, method.margin_um());
+    let cut = method.split_all(&parts);
+    Pieces {
+        size: mask.size(),
+        groups: parts.groups,
+        cut,
+    }
 }
 
 /// A splitting method: pieces of one part of a mask.
@@ -188,134 +217,158 @@ trait Method: Sync {
     /// How far around a part the method's filters look, in um.
     fn margin_um(&self) -> f64;
 
-    /// Labels of the pieces of `part`, of any numbers; 0 outside the part and nowhere in it.
-    fn split_part(&self, part: &Part) -> Image<u32>;
+    /// Labels of the pieces of `part`, of any numbers, 0 outside the part and nowhere in it; `None` if
+    /// the part is one piece.
+    fn split_part(&self, part: &Part) -> Option<Image<u32>>;
 
     /// The pieces of all parts, in their order.
-    fn split_all(&self, parts: &Parts) -> Vec<Image<u32>> {
-        (0..parts.len())
-            .into_par_iter()
-            .map(|i| self.split_part(&parts.get(i)))
-            .collect()
+    fn split_all(&self, parts: &Parts) -> Vec<Option<Cut>> {
+        let split = |i| parts.cut(i, &self.split_part(&parts.get(i))?);
+        (0..parts.len()).into_par_iter().map(split).collect()
     }
 }
 
 /// One connected part of the mask with what lies around it.
-struct Part {
+struct Part<'a> {
     /// The part's own pixels; other parts are background.
     mask: Image<bool>,
-    stain: Option<Image<f32>>,
-    classes: Option<Image<u8>>,
-    um_per_pixel: f64,
+    /// Where `mask` lies in the field.
+    frame: Frame,
+    seen: Seen<'a>,
 }
 
-impl Part {
+impl Part<'_> {
     /// A length in pixels.
     fn px(&self, um: f64) -> f64 {
-        um / self.um_per_pixel
+        um / self.seen.um_per_pixel
     }
 
     /// The whole part as one piece.
     fn whole(&self) -> Image<u32> {
         self.mask.map(|&m| u32::from(m))
     }
+
+    /// The stain within the frame, where there is one, after a Gaussian of `sigma` pixels.
+    fn smooth_stain(&self, sigma: f64) -> Option<Image<f32>> {
+        let stain = self.seen.stain?;
+        Some(gaussian_within(stain, sigma, self.frame))
+    }
+
+    /// The classes within the frame, where there are any.
+    fn classes(&self) -> Option<Image<u8>> {
+        let (height, width) = self.frame.size();
+        let classes = self.seen.classes?;
+        Some(classes.crop(self.frame.top, self.frame.left, height, width))
+    }
 }
 
-/// The parts of a scene, cut out one at a time.
+/// Runs of one part in raster order, each with its piece, from 1 in raster order of their first pixel.
+type Cut = Vec<(u32, Run, u32)>;
+
+/// The parts of a mask, cut out one at a time.
 struct Parts<'a> {
-    scene: Scene<'a>,
-    components: Labels,
-    frames: Vec<Frame>,
-}
-
-/// Rows `top..bottom` and columns `left..right`.
-#[derive(Clone, Copy)]
-struct Frame {
-    top: usize,
-    left: usize,
-    bottom: usize,
-    right: usize,
+    size: (usize, usize),
+    seen: Seen<'a>,
+    groups: Groups,
+    margin: usize,
 }
 
 impl<'a> Parts<'a> {
-    fn new(scene: &Scene<'a>, components: Labels, margin_um: f64) -> Self {
-        let (height, width) = components.image.size();
-        let margin = (margin_um / scene.um_per_pixel).ceil() as usize + 1;
-        let nothing = Frame {
-            top: height,
-            left: width,
-            bottom: 0,
-            right: 0,
-        };
-        let mut frames = vec![nothing; components.count + 1];
-        for y in 0..height {
-            for (x, &l) in components.image.row(y).iter().enumerate() {
-                if l == 0 {
-                    continue;
-                }
-                let f = &mut frames[l as usize];
-                f.top = f.top.min(y);
-                f.bottom = y + 1;
-                f.left = f.left.min(x);
-                f.right = f.right.max(x + 1);
-            }
-        }
-        frames.remove(0);
-        for f in &mut frames {
-            f.top = f.top.saturating_sub(margin);
-            f.left = f.left.saturating_sub(margin);
-            f.bottom = (f.bottom + margin).min(height);
-            f.right = (f.right + margin).min(width);
-        }
+    fn new(size: (usize, usize), seen: Seen<'a>, groups: Groups, margin_um: f64) -> Self {
+        let margin = (margin_um / seen.um_per_pixel).ceil() as usize + 1;
         Self {
-            scene: *scene,
-            components,
-            frames,
+            size,
+            seen,
+            groups,
+            margin,
         }
     }
 
     fn len(&self) -> usize {
-        self.frames.len()
+        self.groups.len()
     }
 
-    fn get(&self, i: usize) -> Part {
-        let frame = self.frames[i];
+    fn frame(&self, i: usize) -> Frame {
+        self.groups.frame(i).widened(self.margin, self.size)
+    }
+
+    fn get(&self, i: usize) -> Part<'a> {
+        let frame = self.frame(i);
+        let (height, width) = frame.size();
+        let mut mask = Image::filled(height, width, false);
+        for &(y, run) in self.groups.runs(i) {
+            let columns = run.from as usize - frame.left..run.to as usize - frame.left;
+            mask.row_mut(y as usize - frame.top)[columns].fill(true);
+        }
         Part {
-            mask: cut_out(&self.components.image, frame).map(|&l| l as usize == i + 1),
-            stain: self.scene.stain.map(|s| cut_out(s, frame)),
-            classes: self.scene.classes.map(|c| cut_out(c, frame)),
-            um_per_pixel: self.scene.um_per_pixel,
+            mask,
+            frame,
+            seen: self.seen,
         }
     }
 
-    /// The pieces of all parts as labels of the field.
-    fn joined(self, pieces: Vec<Image<u32>>) -> Labels {
-        let mut all = self.components.image;
-        let mut before = 0;
-        for (frame, piece) in self.frames.iter().zip(&pieces) {
-            let mut largest = 0;
-            for y in 0..piece.height() {
-                let to = &mut all.row_mut(frame.top + y)[frame.left..frame.right];
-                for (to, &p) in to.iter_mut().zip(piece.row(y)) {
-                    if p != 0 {
-                        largest = largest.max(p);
-                        *to = before + p;
-                    }
-                }
-            }
-            before += largest;
-        }
-        label_values(&all, Connectivity::Four)
+    /// The pieces of part `i` (labels within its frame), each of them connected; `None` if there is one.
+    fn cut(&self, i: usize, pieces: &Image<u32>) -> Option<Cut> {
+        let found = Components::of_values(pieces, Connectivity::Four);
+        let frame = self.frame(i);
+        let (top, left) = (frame.top as u32, frame.left as u32);
+        let placed = |(y, run, piece): (usize, Run, u32)| {
+            let (from, to) = (run.from + left, run.to + left);
+            (y as u32 + top, Run { from, to }, piece)
+        };
+        (found.count() > 1).then(|| found.iter().map(placed).collect())
     }
 }
 
-fn cut_out<T: Copy>(image: &Image<T>, frame: Frame) -> Image<T> {
-    let rows = (frame.top..frame.bottom).flat_map(|y| &image.row(y)[frame.left..frame.right]);
-    Image::new(
-        frame.bottom - frame.top,
-        frame.right - frame.left,
-        rows.copied().collect(),
-    )
+/// A mask with every connected part cut into its pieces.
+pub(crate) struct Pieces {
+    size: (usize, usize),
+    groups: Groups,
+    /// For every part its pieces, `None` where it is one.
+    cut: Vec<Option<Cut>>,
+}
+
+impl Pieces {
+    /// All pieces as labels, consecutive in raster order of their first pixel.
+    pub(crate) fn painted(self) -> Labels {
+        // Where every piece begins, with its part and its number there.
+        let mut first: Vec<(u32, u32, usize, u32)> = Vec::new();
+        for (i, cut) in self.cut.iter().enumerate() {
+            let Some(cut) = cut else {
+                let (y, run) = self.groups.runs(i)[0];
+                first.push((y, run.from, i, 1));
+                continue;
+            };
+            let mut next = 1;
+            for &(y, run, piece) in cut {
+                if piece == next {
+                    first.push((y, run.from, i, piece));
+                    next += 1;
+                }
+            }
+        }
+        first.sort_unstable();
+        let mut labels: Vec<Vec<u32>> = vec![Vec::new(); self.cut.len()];
+        for (&(_, _, i, _), label) in first.iter().zip(1..) {
+            // Pieces of one part come in the order of their numbers.
+            labels[i].push(label);
+        }
+        let runs = self.cut.iter().enumerate().flat_map(|(i, cut)| {
+            let whole = cut.is_none().then(|| self.groups.runs(i));
+            let whole = whole
+                .unwrap_or_default()
+                .iter()
+                .map(|&(y, run)| (y, run, 1));
+            whole.chain(cut.iter().flatten().copied()).map({
+                let labels = &labels[i];
+                move |(y, run, piece)| (y, run, labels[piece as usize - 1])
+            })
+        });
+        Labels {
+            image: ByRow::new(self.size.0, || runs.clone()).painted(self.size.1),
+            count: first.len(),
+        }
+    }
 }
 
 /// The error of a choice that must be finite and not negative.
@@ -330,27 +383,4 @@ fn not_negative(choices: &[(&'static str, f64)]) -> Result<(), ObjectsError> {
         }
     }
     Ok(())
-}
-
-/// Parts so shallow that no top reaches the depth become one seed each.
-pub(crate) fn seed_the_rest(parts: &Labels, seeds: &mut Labels) {
-    let mut seeded = vec![false; parts.count + 1];
-    for (&p, &s) in parts.image.data().iter().zip(seeds.image.data()) {
-        if s != 0 {
-            seeded[p as usize] = true;
-        }
-    }
-    seeded[0] = true;
-    let mut number = vec![0u32; parts.count + 1];
-    for (p, &done) in seeded.iter().enumerate() {
-        if !done {
-            seeds.count += 1;
-            number[p] = seeds.count as u32;
-        }
-    }
-    for (&p, s) in parts.image.data().iter().zip(seeds.image.data_mut()) {
-        if number[p as usize] != 0 {
-            *s = number[p as usize];
-        }
-    }
 }

@@ -4,6 +4,13 @@
 //! between two classes lies, much of such a cell is below it. The ground itself is even, so its own
 //! spread says where it ends.
 
+use crate::quantile::Values;
+use rayon::prelude::*;
+
+/// One value in so many is looked at: plenty for quantiles of a field.
+const STEP: usize = 3;
+/// Values a task goes through; a multiple of [`STEP`], so that the bands together are one sample.
+const BAND: usize = 3 * 1024;
 /// Bins of the histogram up to the median of the values above their minimum.
 const BINS: usize = 200;
 /// Standard deviations of the smoothing of the histogram, in bins.
@@ -16,20 +23,27 @@ const SPREADS: f32 = 3.5;
 /// The peak is the highest of the smoothed histogram of the lower 60 % of the values; where less than a few
 /// percent of a field are empty, it is that of the dimmest cells. `None` if the values are all equal.
 pub fn ground(values: &[f32]) -> Option<f32> {
-    let mut sorted: Vec<f32> = values.iter().step_by(3).copied().collect();
-    sorted.sort_unstable_by(f32::total_cmp);
-    let at = |share: f64| sorted[(share * (sorted.len().saturating_sub(1)) as f64) as usize];
-    if sorted.is_empty() {
-        return None;
-    }
-    let (low, high) = (at(0.005), at(0.6));
+    // Every third value, in bands that one task counts.
+    let sample = |band: usize| {
+        let from = band * BAND;
+        values[from..(from + BAND).min(values.len())]
+            .iter()
+            .step_by(STEP)
+            .copied()
+    };
+    let bands = values.len().div_ceil(BAND);
+    let ranks = Values::new(bands, sample);
+    let at = |share: f64| ranks.ranked((share * ranks.len().saturating_sub(1) as f64) as usize);
+    let (low, high) = (at(0.005)?, at(0.6)?);
     if !(high > low) {
         return None;
     }
     let mut counts = vec![0.0f64; BINS];
     let width = (high - low) / BINS as f32;
-    for &v in sorted.iter().filter(|&&v| v >= low && v < high) {
-        counts[(((v - low) / width) as usize).min(BINS - 1)] += 1.0;
+    for v in (0..bands).flat_map(sample) {
+        if v >= low && v < high {
+            counts[(((v - low) / width) as usize).min(BINS - 1)] += 1.0;
+        }
     }
     let smooth = |i: usize| -> f64 {
         let reach = 4.0 * SMOOTHING;
@@ -42,13 +56,20 @@ pub fn ground(values: &[f32]) -> Option<f32> {
     let heights: Vec<f64> = (0..BINS).map(smooth).collect();
     let peak = (0..BINS).max_by(|&a, &b| heights[a].total_cmp(&heights[b]))?;
     let peak = low + (peak as f32 + 0.5) * width;
-    let below: Vec<f64> = sorted
-        .iter()
-        .filter(|&&v| v < peak)
-        .map(|&v| f64::from(v - peak).powi(2))
+    // Band by band, so that the sum does not depend on who adds it up.
+    let below: Vec<(f64, usize)> = (0..bands)
+        .into_par_iter()
+        .map(|band| {
+            let below = sample(band).filter(|&v| v < peak);
+            below.fold((0.0, 0), |(sum, n), v| {
+                (sum + f64::from(v - peak).powi(2), n + 1)
+            })
+        })
         .collect();
-    let spread = (below.iter().sum::<f64>() / below.len().max(1) as f64).sqrt() as f32;
-    Some(peak + SPREADS * spread)
+    let (sum, n) = below
+        .iter()
+        .fold((0.0, 0), |(sum, n), b| (sum + b.0, n + b.1));
+    Some(peak + SPREADS * (sum / n.max(1) as f64).sqrt() as f32)
 }
 
 #[cfg(test)]

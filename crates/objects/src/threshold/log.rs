@@ -4,16 +4,62 @@
 //! factor counts the same at every brightness; the noise level sets where the scale begins, so the
 //! result does not depend on the camera's unit or bit depth.
 
-use super::otsu::otsu;
+use super::otsu::Histogram;
+use rayon::prelude::*;
+
+/// Values a task counts.
+const CHUNK: usize = 1 << 18;
+
+/// Bits of the mantissa that are kept: cells are 1 / 4096 of an octave or less, far below a bin.
+const MANTISSA: u32 = 12;
 
 /// Otsu's threshold of `ln(1 + v / noise)`, given back as an intensity; values below 0 count as 0.
 ///
 /// `noise` is the standard deviation of the background in the unit of `values` (must be positive).
 /// `None` if all values are equal.
+///
+/// No logarithm of a pixel is taken: the bits of a float are a logarithmic scale already, so pixels
+/// are counted by their upper bits, and only those cells are put into the `bins`.
 pub fn otsu_log(values: &[f32], noise: f32, bins: usize) -> Option<f32> {
-    let logs: Vec<f32> = values
+    let scale = 1.0 / noise;
+    let scaled = |v: f32| 1.0 + v.max(0.0) * scale;
+    let ends = |chunk: &[f32]| {
+        let start = (f32::INFINITY, f32::NEG_INFINITY);
+        let wider = |(low, high): (f32, f32), &v: &f32| (low.min(v), high.max(v));
+        chunk.iter().fold(start, wider)
+    };
+    let (low, high) = values
+        .par_chunks(CHUNK)
+        .map(ends)
+        .reduce_with(|a, b| (a.0.min(b.0), a.1.max(b.1)))?;
+    let cell = |v: f32| (scaled(v).to_bits() >> (f32::MANTISSA_DIGITS - 1 - MANTISSA)) as usize;
+    let (first, last) = (cell(low), cell(high));
+    let none = || vec![0u32; last - first + 1];
+    let count = |mut counts: Vec<u32>, chunk: &[f32]| {
+        for &v in chunk {
+            counts[cell(v) - first] += 1;
+        }
+        counts
+    };
+    let add = |mut a: Vec<u32>, b: Vec<u32>| {
+        a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
+        a
+    };
+    let cells = values
+        .par_chunks(CHUNK)
+        .fold(none, count)
+        .reduce_with(add)?;
+    // The middle of a cell, on the logarithmic scale.
+    let place = |i: usize| {
+        let bits = ((first + i) as u32) << (f32::MANTISSA_DIGITS - 1 - MANTISSA);
+        let half = 1 << (f32::MANTISSA_DIGITS - 2 - MANTISSA);
+        f64::from(f32::from_bits(bits | half)).ln()
+    };
+    let counted = cells
         .iter()
-        .map(|&v| (v.max(0.0) / noise).ln_1p())
-        .collect();
-    otsu(&logs, bins).map(|t| t.exp_m1() * noise)
+        .enumerate()
+        .map(|(i, &n)| (place(i), u64::from(n)));
+    let (low, high) = (f64::from(scaled(low)).ln(), f64::from(scaled(high)).ln());
+    let t = Histogram::of_counts(counted, low, high, bins)?.otsu();
+    Some((t.exp_m1() * f64::from(noise)) as f32)
 }

@@ -14,7 +14,7 @@ pub use ground::ground;
 pub use li::li;
 pub use local::{local_gaussian, local_mean};
 pub use log::otsu_log;
-pub use object::object_thresholds;
+pub(crate) use object::{ObjectThreshold, Zones};
 pub use otsu::{Histogram, otsu};
 pub use triangle::triangle;
 

@@ -21,15 +21,25 @@ impl Histogram {
             low = low.min(v);
             high = high.max(v);
         }
+        let each = values.iter().map(|&v| (f64::from(v), 1));
+        Self::of_counts(each, f64::from(low), f64::from(high), bins)
+    }
+
+    /// The same of values that occur several times, between `low` and `high`.
+    pub(crate) fn of_counts(
+        values: impl Iterator<Item = (f64, u64)>,
+        low: f64,
+        high: f64,
+        bins: usize,
+    ) -> Option<Self> {
         if !(low < high) || bins == 0 {
             return None;
         }
-        let (low, high) = (f64::from(low), f64::from(high));
         let scale = bins as f64 / (high - low);
         let mut counts = vec![0u64; bins];
-        for &v in values {
-            let bin = ((f64::from(v) - low) * scale) as usize;
-            counts[bin.min(bins - 1)] += 1;
+        for (v, n) in values {
+            let bin = ((v - low) * scale) as usize;
+            counts[bin.min(bins - 1)] += n;
         }
         Some(Self { counts, low, high })
     }
@@ -37,6 +47,27 @@ impl Histogram {
     /// Middle of bin `i`.
     pub fn centre(&self, i: usize) -> f64 {
         self.low + (i as f64 + 0.5) * (self.high - self.low) / self.counts.len() as f64
+    }
+
+    /// The bin centre that best parts the values into two classes: the largest variance between them.
+    pub(crate) fn otsu(&self) -> f64 {
+        let total = self.counts.iter().sum::<u64>() as f64;
+        let places = || self.counts.iter().enumerate();
+        let sum: f64 = places().map(|(i, &c)| c as f64 * self.centre(i)).sum();
+        let (mut below, mut below_sum) = (0.0f64, 0.0f64);
+        let (mut best, mut best_variance) = (0usize, f64::NEG_INFINITY);
+        // The threshold parts bins 0..=i from the rest.
+        for (i, &count) in places().take(self.counts.len() - 1) {
+            below += count as f64;
+            below_sum += count as f64 * self.centre(i);
+            let above = total - below;
+            let gap = below_sum / below - (sum - below_sum) / above;
+            let variance = below * above * gap * gap;
+            if variance > best_variance {
+                (best, best_variance) = (i, variance);
+            }
+        }
+        self.centre(best)
     }
 }
 
@@ -48,31 +79,5 @@ impl Histogram {
 /// # Source
 /// Otsu (1979), "A threshold selection method from gray-level histograms".
 pub fn otsu(values: &[f32], bins: usize) -> Option<f32> {
-    let histogram = Histogram::new(values, bins)?;
-    let total: f64 = values.len() as f64;
-    let sum: f64 = histogram
-        .counts
-        .iter()
-        .enumerate()
-        .map(|(i, &c)| c as f64 * histogram.centre(i))
-        .sum();
-    let (mut below, mut below_sum) = (0.0f64, 0.0f64);
-    let (mut best, mut best_variance) = (0usize, f64::NEG_INFINITY);
-    // The threshold parts bins 0..=i from the rest.
-    for (i, &count) in histogram
-        .counts
-        .iter()
-        .enumerate()
-        .take(histogram.counts.len() - 1)
-    {
-        below += count as f64;
-        below_sum += count as f64 * histogram.centre(i);
-        let above = total - below;
-        let gap = below_sum / below - (sum - below_sum) / above;
-        let variance = below * above * gap * gap;
-        if variance > best_variance {
-            (best, best_variance) = (i, variance);
-        }
-    }
-    Some(histogram.centre(best) as f32)
+    Some(Histogram::new(values, bins)?.otsu() as f32)
 }

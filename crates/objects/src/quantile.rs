@@ -1,0 +1,124 @@
+//! Ranks of many values without sorting or keeping them.
+//!
+//! A value's bits, turned so that their order is that of the numbers, are counted by their upper half;
+//! then those of the bucket that holds the rank by their lower half. Two passes, exact.
+
+use crate::terrain::order;
+use rayon::prelude::*;
+
+const HALF: u32 = 16;
+const BUCKETS: usize = 1 << HALF;
+
+/// The number whose turned bits are `bits`: undoes [`order`].
+fn value(bits: u32) -> f32 {
+    f32::from_bits(if bits >> 31 == 1 {
+        bits & !(1 << 31)
+    } else {
+        !bits
+    })
+}
+
+/// Values that come in bands, each of which can be gone through again.
+pub(crate) struct Values<F> {
+    bands: usize,
+    of_band: F,
+    upper: Vec<u32>,
+}
+
+impl<F, I> Values<F>
+where
+    F: Fn(usize) -> I + Sync,
+    I: Iterator<Item = f32>,
+{
+    /// `of_band` gives the values of bands `0..bands`.
+    pub(crate) fn new(bands: usize, of_band: F) -> Self {
+        let upper = counted(bands, &of_band, |v| Some(order(v) >> HALF));
+        Self {
+            bands,
+            of_band,
+            upper,
+        }
+    }
+
+    /// Number of values.
+    pub(crate) fn len(&self) -> usize {
+        self.upper.iter().map(|&n| n as usize).sum()
+    }
+
+    /// The value of rank `k`, from 0; `None` if there are not so many.
+    pub(crate) fn ranked(&self, k: usize) -> Option<f32> {
+        let (bucket, k) = holds(&self.upper, k)?;
+        let lower = counted(self.bands, &self.of_band, |v| {
+            let bits = order(v);
+            (bits >> HALF == bucket).then_some(bits & (BUCKETS as u32 - 1))
+        });
+        let (low, _) = holds(&lower, k)?;
+        Some(value(bucket << HALF | low))
+    }
+}
+
+/// The bucket that holds rank `k`, and the rank within it.
+fn holds(counts: &[u32], mut k: usize) -> Option<(u32, usize)> {
+    for (i, &n) in counts.iter().enumerate() {
+        if k < n as usize {
+            return Some((i as u32, k));
+        }
+        k -= n as usize;
+    }
+    None
+}
+
+/// How many values fall into each bucket.
+fn counted<F, I>(bands: usize, of_band: &F, bucket: impl Fn(f32) -> Option<u32> + Sync) -> Vec<u32>
+where
+    F: Fn(usize) -> I + Sync,
+    I: Iterator<Item = f32>,
+{
+    // Counters are as large as some fields: no task may be a small one.
+    const LEAST_BANDS: usize = 64;
+    let none = || vec![0u32; BUCKETS];
+    (0..bands)
+        .into_par_iter()
+        .with_min_len(LEAST_BANDS)
+        .fold(none, |mut counts, band| {
+            for v in of_band(band) {
+                if let Some(b) = bucket(v) {
+                    counts[b as usize] += 1;
+                }
+            }
+            counts
+        })
+        .reduce_with(|mut a, b| {
+            a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
+            a
+        })
+        .unwrap_or_else(none)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rank_is_that_of_the_sorted_values() {
+        let mut state = 1u32;
+        let values: Vec<f32> = (0..3000)
+            .map(|i| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                // Large, tiny, negative and repeated ones.
+                let scale = [1.0, 1e-20, -1e9, 0.0][i % 4];
+                (state >> 8) as f32 * scale
+            })
+            .collect();
+        let found = Values::new(300, |band| {
+            values[10 * band..10 * band + 10].iter().copied()
+        });
+        let ranks: Vec<Option<f32>> = (0..3001).map(|k| found.ranked(k)).collect();
+        let mut values = values.clone();
+        values.sort_by(f32::total_cmp);
+        assert_eq!(found.len(), 3000);
+        for (k, &v) in values.iter().enumerate() {
+            assert_eq!(ranks[k], Some(v + 0.0), "rank {k}");
+        }
+    }
+}

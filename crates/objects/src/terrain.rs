@@ -1,0 +1,319 @@
+//! A surface with a rim around it: its distinct tops, and flooding from them.
+//!
+//! The rim and everything outside a mask lie below every value, so that a neighbour is one addition
+//! away and no bounds are checked. `h_maxima`, `watershed` and the splitting methods share this.
+
+use crate::bits::Run;
+use crate::components::Connectivity;
+use stainfree_image::Image;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+/// What lies outside: no value is lower.
+const OUTSIDE: f32 = f32::NEG_INFINITY;
+
+/// The label of what lies outside while a terrain is flooded.
+const WALL: u32 = u32::MAX;
+
+/// A surface of `height` x `width` values, stored with a rim of one pixel.
+#[derive(Clone, Debug)]
+pub(crate) struct Terrain {
+    height: usize,
+    width: usize,
+    values: Vec<f32>,
+}
+
+/// Maps f32 to u32 so that the order of numbers is kept (NaN sorts beyond infinity).
+pub(crate) fn order(v: f32) -> u32 {
+    // -0.0 and 0.0 are one level.
+    let bits = (v + 0.0).to_bits();
+    if bits >> 31 == 1 {
+        !bits
+    } else {
+        bits | 1 << 31
+    }
+}
+
+impl Terrain {
+    /// A terrain on which nothing is inside yet.
+    pub(crate) fn outside(height: usize, width: usize) -> Self {
+        Self {
+            height,
+            width,
+            values: vec![OUTSIDE; (height + 2) * (width + 2)],
+        }
+    }
+
+    /// The values of `surface` where `inside` says so.
+    pub(crate) fn new(surface: &Image<f32>, inside: impl Fn(usize) -> bool) -> Self {
+        let (height, width) = surface.size();
+        let mut terrain = Self::outside(height, width);
+        for (i, &v) in surface.data().iter().enumerate() {
+            if inside(i) {
+                let place = terrain.place(i / width, i % width);
+                terrain.values[place] = v;
+            }
+        }
+        terrain
+    }
+
+    fn stride(&self) -> usize {
+        self.width + 2
+    }
+
+    fn place(&self, y: usize, x: usize) -> usize {
+        (y + 1) * self.stride() + x + 1
+    }
+
+    /// The values of `run` in row `y`, for writing.
+    pub(crate) fn run_mut(&mut self, y: usize, run: Run) -> &mut [f32] {
+        let start = self.place(y, run.from as usize);
+        &mut self.values[start..start + run.len()]
+    }
+
+    /// The value at a place that [`Terrain::tops`] gave.
+    pub(crate) fn at(&self, place: usize) -> f32 {
+        self.values[place]
+    }
+
+    /// Distances from a pixel to its neighbours.
+    fn offsets(&self, connectivity: Connectivity) -> Vec<isize> {
+        let stride = self.stride() as isize;
+        let offset = |&(dy, dx): &(isize, isize)| dy * stride + dx;
+        connectivity.offsets().iter().map(offset).collect()
+    }
+
+    /// The maxima that rise high enough: one list of places for each connected top, in raster order.
+    ///
+    /// A pixel is on a top where nothing higher can be reached without descending to `lower` of its
+    /// value (which must not grow faster than the value). With `lower` = value - h these are the
+    /// h-maxima: where the reconstruction of `f - h` under `f` stays at `f - h`.
+    ///
+    /// Maxima are visited from the highest down, and each explores what lies above its limit until it
+    /// meets something higher, or ground explored before: from there something at least as high was
+    /// reached. No pixel is explored twice, so the time is linear.
+    pub(crate) fn tops(
+        &self,
+        lower: impl Fn(f32) -> f32,
+        connectivity: Connectivity,
+    ) -> Vec<Vec<usize>> {
+        let offsets = self.offsets(connectivity);
+        let f = &self.values;
+        let maxima = self.maxima(&lower, &offsets);
+        if maxima.len() == 1 {
+            return vec![maxima];
+        }
+        let mut by_height = maxima;
+        by_height.sort_unstable_by(|&a, &b| f[b].total_cmp(&f[a]).then(a.cmp(&b)));
+        // Which visit explored a pixel, from 1; what every visit found: its height, whether it stays.
+        let mut explored = vec![0u32; f.len()];
+        let mut visits: Vec<(f32, bool)> = vec![(f32::INFINITY, false)];
+        let mut stack = Vec::new();
+        let mut kept: Vec<usize> = Vec::new();
+        for &p in &by_height {
+            let (here, limit) = (f[p], lower(f[p]));
+            // What an earlier visit says about this one: it began at least as high.
+            let told = |visit: u32, visits: &[(f32, bool)]| {
+                let (height, stays) = visits[visit as usize];
+                height <= here && stays
+            };
+            let stays = if explored[p] != 0 {
+                told(explored[p], &visits)
+            } else if !(here > limit) {
+                true
+            } else {
+                let number = visits.len() as u32;
+                explored[p] = number;
+                stack.clear();
+                stack.push(p);
+                let mut stays = true;
+                'visit: while let Some(q) = stack.pop() {
+                    for &o in &offsets {
+                        let r = q.wrapping_add_signed(o);
+                        let v = f[r];
+                        if !(v > limit) || explored[r] == number {
+                            continue;
+                        }
+                        if v > here {
+                            stays = false;
+                            break 'visit;
+                        }
+                        if explored[r] != 0 {
+                            stays = told(explored[r], &visits);
+                            break 'visit;
+                        }
+                        explored[r] = number;
+                        stack.push(r);
+                    }
+                }
+                visits.push((here, stays));
+                stays
+            };
+            if stays {
+                kept.push(p);
+            }
+        }
+        self.connected(kept, &offsets)
+    }
+
+    /// Pixels without a higher neighbour, or from which none can be reached above `lower`.
+    fn maxima(&self, lower: &impl Fn(f32) -> f32, offsets: &[isize]) -> Vec<usize> {
+        let f = &self.values;
+        let mut found = Vec::new();
+        for y in 0..self.height {
+            let start = self.place(y, 0);
+            for p in start..start + self.width {
+                let v = f[p];
+                if v == OUTSIDE {
+                    continue;
+                }
+                let higher = |&o: &isize| f[p.wrapping_add_signed(o)] > v;
+                if !offsets.iter().any(higher) || !(v > lower(v)) {
+                    found.push(p);
+                }
+            }
+        }
+        found
+    }
+
+    /// Connected groups of `places`, in raster order of their first one.
+    fn connected(&self, mut places: Vec<usize>, offsets: &[isize]) -> Vec<Vec<usize>> {
+        places.sort_unstable();
+        let mut grouped = vec![false; places.len()];
+        let mut groups = Vec::new();
+        for first in 0..places.len() {
+            if std::mem::replace(&mut grouped[first], true) {
+                continue;
+            }
+            let mut group = vec![places[first]];
+            let mut at = 0;
+            while at < group.len() {
+                for &o in offsets {
+                    let near = group[at].wrapping_add_signed(o);
+                    let place = places.binary_search(&near);
+                    if place.is_ok_and(|i| !std::mem::replace(&mut grouped[i], true)) {
+                        group.push(near);
+                    }
+                }
+                at += 1;
+            }
+            groups.push(group);
+        }
+        groups
+    }
+
+    /// The image of a padded array.
+    pub(crate) fn unpadded<T: Copy>(&self, padded: &[T]) -> Image<T> {
+        let rows = (0..self.height).flat_map(|y| {
+            let start = self.place(y, 0);
+            &padded[start..start + self.width]
+        });
+        Image::new(self.height, self.width, rows.copied().collect())
+    }
+
+    /// `places` as an image that is true there.
+    pub(crate) fn marked(&self, places: &[Vec<usize>]) -> Image<bool> {
+        let mut flags = vec![false; self.values.len()];
+        places.iter().flatten().for_each(|&p| flags[p] = true);
+        self.unpadded(&flags)
+    }
+
+    /// Labels 1, 2, .. grown from `seeds` over everything inside, highest first; 0 outside.
+    pub(crate) fn flooded(&self, seeds: &[Vec<usize>], connectivity: Connectivity) -> Image<u32> {
+        let numbered = seeds.iter().zip(1u32..);
+        let all = numbered.flat_map(|(places, l)| places.iter().map(move |&p| (p, l)));
+        self.flooded_from(all.collect(), connectivity)
+    }
+
+    /// The same where a part without a seed becomes a zone of its own: every place inside gets a label.
+    pub(crate) fn zones(
+        &self,
+        mut seeds: Vec<Vec<usize>>,
+        connectivity: Connectivity,
+    ) -> Image<u32> {
+        let offsets = self.offsets(connectivity);
+        let mut seen = vec![false; self.values.len()];
+        let mut part = Vec::new();
+        let mut explore = |first: usize| -> bool {
+            if self.values[first] == OUTSIDE || std::mem::replace(&mut seen[first], true) {
+                return false;
+            }
+            part.push(first);
+            while let Some(p) = part.pop() {
+                for &o in &offsets {
+                    let q = p.wrapping_add_signed(o);
+                    if self.values[q] != OUTSIDE && !std::mem::replace(&mut seen[q], true) {
+                        part.push(q);
+                    }
+                }
+            }
+            true
+        };
+        seeds.iter().flatten().for_each(|&p| {
+            explore(p);
+        });
+        let unseeded: Vec<usize> = (0..self.values.len()).filter(|&p| explore(p)).collect();
+        seeds.extend(unseeded.into_iter().map(|p| vec![p]));
+        self.flooded(&seeds, connectivity)
+    }
+
+    /// The same from an image of seeds.
+    pub(crate) fn flooded_from_image(
+        &self,
+        seeds: &Image<u32>,
+        connectivity: Connectivity,
+    ) -> Image<u32> {
+        let labelled = seeds.data().iter().enumerate().filter(|s| *s.1 != 0);
+        let place = |(i, &l): (usize, &u32)| (self.place(i / self.width, i % self.width), l);
+        self.flooded_from(labelled.map(place).collect(), connectivity)
+    }
+
+    /// Pixels are flooded in the order of their height, ties in the order in which they were reached.
+    fn flooded_from(&self, mut seeds: Vec<(usize, u32)>, connectivity: Connectivity) -> Image<u32> {
+        let offsets = self.offsets(connectivity);
+        let f = &self.values;
+        let mut labels: Vec<u32> = f
+            .iter()
+            .map(|&v| if v == OUTSIDE { WALL } else { 0 })
+            .collect();
+        seeds.sort_unstable();
+        seeds.retain(|&(p, _)| labels[p] != WALL);
+        for &(p, l) in &seeds {
+            labels[p] = l;
+        }
+        // A pixel without open neighbours has nothing to hand on.
+        let has_work = |labels: &[u32], p: usize| {
+            let open = |&o: &isize| labels[p.wrapping_add_signed(o)] == 0;
+            offsets.iter().any(open)
+        };
+        // The key holds height and age; a pixel is found again by its age.
+        let mut reached: Vec<u32> = Vec::new();
+        let key = |p: usize, age: usize| Reverse(u64::from(!order(f[p])) << 32 | age as u64);
+        let mut queue = BinaryHeap::new();
+        for &(p, _) in seeds.iter().filter(|s| has_work(&labels, s.0)) {
+            queue.push(key(p, reached.len()));
+            reached.push(p as u32);
+        }
+        while let Some(Reverse(first)) = queue.pop() {
+            let p = reached[first as u32 as usize] as usize;
+            let label = labels[p];
+            for &o in &offsets {
+                let q = p.wrapping_add_signed(o);
+                if labels[q] != 0 {
+                    continue;
+                }
+                labels[q] = label;
+                if has_work(&labels, q) {
+                    queue.push(key(q, reached.len()));
+                    reached.push(q as u32);
+                }
+            }
+        }
+        for l in &mut labels {
+            if *l == WALL {
+                *l = 0;
+            }
+        }
+        self.unpadded(&labels)
+    }
+}
