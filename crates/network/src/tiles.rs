@@ -8,6 +8,7 @@
 
 use crate::graph::{Graph, Op};
 use crate::input::mirror;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 /// What computes probabilities: the CPU's predictor, or another device's.
@@ -111,6 +112,17 @@ impl TileOptions {
             flips: false,
         }
     }
+
+    /// The next length that the network takes.
+    fn up(&self, length: usize) -> usize {
+        length.next_multiple_of(self.multiple)
+    }
+
+    /// Sides of the kept core that an image can be cut with, ascending; the largest keeps it whole.
+    fn cores(&self, height: usize, width: usize) -> impl DoubleEndedIterator<Item = usize> {
+        let multiple = self.multiple;
+        (1..=height.max(width).div_ceil(multiple)).map(move |i| i * multiple)
+    }
 }
 
 /// How far, in input pixels, an output pixel can see to each side.
@@ -176,26 +188,74 @@ fn plan(
     if predict.memory_bytes(height, width) <= cap {
         return Ok(None);
     }
-    let up = |n: usize| n.next_multiple_of(options.multiple);
-    let fits = |core: usize, margin: usize| {
-        let side = core + 2 * margin;
-        predict.memory_bytes(side.min(height), side.min(width)) <= cap
-    };
+    let mut needs = Needs::new(predict, height, width);
     // A margin below the radius gives up exactness for feasibility; half of it already holds nearly all of the
     // weight, since the outer reach is seen through the coarsest layers only.
-    for margin in [up(options.radius), up(options.radius / 2)] {
-        if !fits(options.multiple, margin) {
-            continue;
+    let half = options.up(options.radius / 2);
+    for margin in [options.up(options.radius), half] {
+        let fitting = options
+            .cores(height, width)
+            .rev()
+            .find(|&core| needs.bytes(core, margin) <= cap);
+        if let Some(core) = fitting {
+            return Ok(Some((core, margin)));
         }
-        let mut core = options.multiple;
-        while core < height.max(width) && fits(core + options.multiple, margin) {
-            core += options.multiple;
-        }
-        return Ok(Some((core, margin)));
     }
-    let side = options.multiple + 2 * up(options.radius / 2);
-    let needed = predict.memory_bytes(side.min(height), side.min(width));
+    let needed = needs.least(options, half);
     Err(TileError::Memory { cap, needed })
+}
+
+/// The memory that cuts of one image need.
+///
+/// Every size of tile that a cut has is asked for, since a smaller tile may take more memory than a larger
+/// one: the predictor's bands are whole rows, and narrow tiles make theirs higher.
+struct Needs<'a> {
+    predict: &'a dyn Predict,
+    height: usize,
+    width: usize,
+    /// By the tile's height and width.
+    known: BTreeMap<(usize, usize), usize>,
+}
+
+impl<'a> Needs<'a> {
+    fn new(predict: &'a dyn Predict, height: usize, width: usize) -> Self {
+        Self {
+            predict,
+            height,
+            width,
+            known: BTreeMap::new(),
+        }
+    }
+
+    /// The most that a tile takes if the image is cut into tiles of `core` kept pixels and `margin` more.
+    fn bytes(&mut self, core: usize, margin: usize) -> usize {
+        let sides = |length: usize| -> BTreeSet<usize> {
+            let spans = spans(length, core, margin);
+            spans.into_iter().map(|span| span.computed.len()).collect()
+        };
+        let (heights, widths) = (sides(self.height), sides(self.width));
+        let mut most = 0;
+        for &height in &heights {
+            for &width in &widths {
+                let predict = self.predict;
+                let bytes = self
+                    .known
+                    .entry((height, width))
+                    .or_insert_with(|| predict.memory_bytes(height, width));
+                most = most.max(*bytes);
+            }
+        }
+        most
+    }
+
+    /// The smallest cap under which tiles of that margin can be made.
+    fn least(&mut self, options: &TileOptions, margin: usize) -> usize {
+        let cores = options.cores(self.height, self.width);
+        cores
+            .map(|core| self.bytes(core, margin))
+            .min()
+            .unwrap_or(usize::MAX)
+    }
 }
 
 /// A margin of tiles that the cap on memory has made smaller than what a pixel sees.
@@ -217,16 +277,13 @@ pub fn cut_margin(
     height: usize,
     width: usize,
 ) -> Option<CutMargin> {
-    let up = |n: usize| n.next_multiple_of(options.multiple);
-    let (height, width) = (up(height), up(width));
+    let (height, width) = (options.up(height), options.up(width));
     let (_, margin) = plan(predict, options, height, width).ok().flatten()?;
-    let full = up(options.radius);
-    let side = options.multiple + 2 * full;
-    let needed = predict.memory_bytes(side.min(height), side.min(width));
-    (margin < full).then_some(CutMargin {
+    let full = options.up(options.radius);
+    (margin < full).then(|| CutMargin {
         margin,
         full,
-        needed,
+        needed: Needs::new(predict, height, width).least(options, full),
     })
 }
 
@@ -481,6 +538,50 @@ mod tests {
         // In one piece; not at all.
         assert_eq!(cut(Some(24 * 24), 20, 24), None);
         assert_eq!(cut(Some(24 * 24 - 1), 70, 53), None);
+    }
+
+    /// Takes more memory for narrow tiles than for wide ones, as high bands of whole rows do.
+    struct NarrowIsDear(Mean);
+
+    impl Predict for NarrowIsDear {
+        fn predict(&mut self, tile: &Tile, out: &mut [f32]) {
+            self.0.predict(tile, out);
+        }
+
+        fn memory_bytes(&self, height: usize, width: usize) -> usize {
+            let dear = if width < 60 { 8 } else { 1 };
+            dear * height * width
+        }
+    }
+
+    #[test]
+    fn a_larger_tile_that_needs_less_memory_keeps_the_margin() {
+        let mut network = NarrowIsDear(Mean {
+            reach: 7,
+            sizes: vec![],
+        });
+        // The least core with its margin is 40 x 40 and takes 12800; four tiles of at most 80 x 80 take half of that.
+        let cap = 80 * 80;
+        let options = TileOptions {
+            multiple: 8,
+            classes: 2,
+            radius: 15,
+            memory: Some(cap),
+            flips: false,
+        };
+        let (height, width) = (120, 128);
+        assert_eq!(cut_margin(&network, &options, height, width), None);
+        let planes = image(height, width);
+        let tiled = predict_image(&mut network, &planes, height, width, &options).unwrap();
+        assert_eq!(tiled, run(height, width, None, false).0);
+        assert_eq!(network.0.sizes, [(80, 80), (80, 80), (72, 80), (72, 80)]);
+        // One byte less, and the cut margin names what would do.
+        let less = TileOptions {
+            memory: Some(cap - 1),
+            ..options
+        };
+        let cut = cut_margin(&network, &less, height, width).unwrap();
+        assert_eq!((cut.margin, cut.needed), (8, cap));
     }
 
     #[test]

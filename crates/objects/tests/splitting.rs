@@ -218,6 +218,49 @@ fn a_dark_nucleolus_parts_nothing() {
 }
 
 #[test]
+fn a_bent_nucleus_stays_whole_and_two_side_by_side_do_not() {
+    // A horseshoe of 9 px whose arms end in knobs of 13 px, five round nuclei, and two that touch.
+    let bent = |y: f64, x: f64| {
+        let (dy, dx) = (y - 35.0, x - 35.0);
+        let from_arc = if dx > 0.0 {
+            (dy.hypot(dx) - 11.0).abs()
+        } else {
+            (dy.abs() - 11.0).hypot(dx)
+        };
+        let from_knob = (dy.abs() - 11.0).hypot(dx + 4.0);
+        from_arc <= 4.5 || from_knob <= 6.5
+    };
+    let round = [
+        (35.0, 80.0),
+        (35.0, 120.0),
+        (35.0, 160.0),
+        (85.0, 35.0),
+        (85.0, 80.0),
+        (85.0, 130.0),
+        (85.0, 150.0),
+    ];
+    let sharp = Image::from_fn(110, 190, |y, x| {
+        let (y, x) = (y as f64, x as f64);
+        let inside = |c: &(f64, f64)| (y - c.0).hypot(x - c.1) <= 11.0;
+        if bent(y, x) || round.iter().any(inside) {
+            300.0
+        } else {
+            0.0
+        }
+    });
+    let mask = sharp.map(|&v| v > 0.0);
+    let stain = gaussian(&sharp, 1.0);
+    let scene = Scene {
+        stain: Some(&stain),
+        ..Scene::of_mask(&mask, UM)
+    };
+    let found = split(&scene, &Splitting::default()).unwrap();
+    assert_eq!(found.image.get(24, 35), found.image.get(46, 35), "two arms");
+    assert_ne!(found.image.get(85, 130), found.image.get(85, 150), "a pair");
+    assert_eq!(found.count, 8);
+}
+
+#[test]
 fn what_does_not_fit_is_refused() {
     let mask = Image::filled(4, 4, true);
     let scene = Scene::of_mask(&mask, UM);

@@ -4,16 +4,20 @@
 //!    points of its pieces.
 //! 2. The evidence that two neighbouring pieces are two nuclei, in log odds: the valley of intensity
 //!    along their border, their difference in brightness, the neck, what the hull of the two covers
-//!    beside them, and their size together against the typical piece of the field.
-//! 3. The pair that speaks most for one nucleus is merged, its neighbours are looked at again, until
+//!    beside them, whether the outline is dented at both ends of the border, their size together and the
+//!    size of the smaller one against the typical piece of the field.
+//! 3. How often a border of this field is one between two nuclei, by the evidence of all its borders: lobed
+//!    nuclei far apart give many weak ones, a dense layer many strong ones.
+//! 4. The pair that speaks most for one nucleus is merged, its neighbours are looked at again, until
 //!    every border left speaks for two.
 //!
 //! Nothing is left to one threshold: two nuclei without a neck may have a valley, two without a valley
-//! a neck, and a dark nucleolus in a convex outline is neither.
+//! a neck, and a dark nucleolus in a convex outline is neither. A bent nucleus is dented on its inner side
+//! alone, two that touch on both.
 
 use super::concavity::Concavity;
 use super::distance::{flood, smooth_distance};
-use super::hull::hull_area;
+use super::hull::Hull;
 use super::intensity::joint_surface;
 use super::{Cut, Method, Part, Parts, not_negative};
 use crate::error::ObjectsError;
@@ -60,8 +64,8 @@ const PIECE_CUTS: Concavity = Concavity {
     across_single: 0.45,
 };
 
-/// Log odds for two nuclei, chosen on every second field of bbbc038-u2os near the optimum of a
-/// logistic regression and rounded (docs/splitting.md).
+/// Log odds for two nuclei, chosen on every second field of bbbc038-u2os and of aisegcell near the optimum
+/// of a logistic regression and rounded (docs/splitting.md).
 mod weight {
     /// Per unit of `ln(mean along the border / brightness of the dimmer piece)`.
     pub(super) const VALLEY: f64 = -5.0;
@@ -70,18 +74,36 @@ mod weight {
     /// Both of these together where there is no stain: what they give between one nucleus and two.
     pub(super) const NO_STAIN: f64 = 1.0;
     /// Per unit of `ln(half-width at the border / half-width of the narrower piece)`.
-    pub(super) const NECK: f64 = -2.0;
+    pub(super) const NECK: f64 = -1.5;
     /// Per unit of solidity that the two together have more than each alone.
     pub(super) const SOLIDITY_GAIN: f64 = -6.0;
     /// Per unit of solidity of the two together above [`CONVEX`].
-    pub(super) const CONVEXITY: f64 = -80.0;
+    pub(super) const CONVEXITY: f64 = -60.0;
     /// A nucleus with a nearly convex outline.
     pub(super) const CONVEX: f64 = 0.95;
+    /// Per unit of `depth of the shallower dent at the border's ends / root of the typical area`, beyond [`DENT`].
+    pub(super) const DENTED: f64 = 7.0;
+    /// A dent that speaks for neither.
+    pub(super) const DENT: f64 = 0.13;
+    /// Deeper dents than this say nothing more.
+    pub(super) const DEEPEST: f64 = 0.3;
     /// Per unit of `ln(area of the two / area of a typical nucleus)`.
     pub(super) const SIZE: f64 = 2.5;
     /// The two together count as two typical nuclei at most (ln 2): giants are no clusters.
     pub(super) const LARGEST: f64 = std::f64::consts::LN_2;
+    /// Per unit of `ln(area of the smaller / area of a typical nucleus)`.
+    pub(super) const SMALLER: f64 = 0.5;
+    /// The smaller one counts between a fifth of a typical nucleus (ln 0.22) and one.
+    pub(super) const SMALLEST: f64 = -1.5;
 }
+
+/// Before anything is seen of a field, a border is as likely one between two nuclei as not, which weighs as
+/// much as this many of its borders.
+const PRIOR_BORDERS: f64 = 1.0;
+/// How far the field may raise the log odds: few are so dense that cuts should be made on less evidence.
+const MOST_RAISED: f64 = 0.75;
+/// Rounds of the prior; it moves by less than 1e-6 after them.
+const PRIOR_ROUNDS: usize = 100;
 
 /// Equal-area disk of a nucleus over the disk of its half-width: nuclei are half again as long as wide.
 const ELONGATION: f64 = 1.5;
@@ -107,20 +129,51 @@ impl Method for Evidence {
     }
 
     fn split_part(&self, part: &Part) -> Option<Image<u32>> {
-        let found = Found::new(part, self);
-        let typical = typical_area(std::slice::from_ref(&found));
-        Some(found.pieces?.merged(typical, self.caution))
+        let mut found = [Found::new(part, self)];
+        let (typical, caution) = self.weigh(&mut found);
+        let [found] = found;
+        Some(found.pieces?.merged(typical, caution))
     }
 
-    /// The typical area is that of the whole field, so all pieces are known before any is merged.
+    /// The typical area and the prior are those of the whole field, so all pieces are known before any is merged.
     fn split_all(&self, parts: &Parts) -> Vec<Option<Cut>> {
         let found = |i| Found::new(&parts.get(i), self);
-        let found: Vec<Found> = (0..parts.len()).into_par_iter().map(found).collect();
-        let typical = typical_area(&found);
+        let mut found: Vec<Found> = (0..parts.len()).into_par_iter().map(found).collect();
+        let (typical, caution) = self.weigh(&mut found);
         let merge =
-            |(i, found): (usize, Found)| parts.cut(i, &found.pieces?.merged(typical, self.caution));
+            |(i, found): (usize, Found)| parts.cut(i, &found.pieces?.merged(typical, caution));
         found.into_par_iter().enumerate().map(merge).collect()
     }
+}
+
+impl Evidence {
+    /// Weighs every border; returns the typical area in pixels and the caution under the field's own prior.
+    fn weigh(&self, all: &mut [Found]) -> (f64, f64) {
+        let typical = typical_area(all);
+        let pieces = all.par_iter_mut().filter_map(|found| found.pieces.as_mut());
+        pieces.for_each(|pieces| pieces.weigh(typical));
+        (typical, self.caution - raised(all, self.caution))
+    }
+}
+
+/// By how much the log odds of every border rise from how many borders of the field are between two nuclei.
+///
+/// The share is the one under which the mean probability of the borders is that share.
+///
+/// # Source
+/// Saerens, Latinne & Decaestecker (2002), "Adjusting the outputs of a classifier to new a priori
+/// probabilities: a simple procedure".
+fn raised(all: &[Found], caution: f64) -> f64 {
+    let pieces = all.iter().filter_map(|found| found.pieces.as_ref());
+    let borders = pieces.flat_map(|pieces| pieces.borders.values());
+    let odds: Vec<f64> = borders.map(|border| border.for_two - caution).collect();
+    let mut raised = 0.0f64;
+    for _ in 0..PRIOR_ROUNDS {
+        let two: f64 = odds.iter().map(|o| 1.0 / (1.0 + (-o - raised).exp())).sum();
+        let share = (two + 0.5 * PRIOR_BORDERS) / (odds.len() as f64 + PRIOR_BORDERS);
+        raised = (share / (1.0 - share)).ln();
+    }
+    raised.min(MOST_RAISED)
 }
 
 /// Area of a typical nucleus in pixels, from the half-widths of pieces: the median pixel's.
@@ -152,21 +205,43 @@ struct Piece {
 }
 
 /// Where two pieces meet.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Border {
-    /// Pixel edges between them.
-    edges: f64,
+    /// Middles of the pixel edges between them, `(y, x)` doubled.
+    edges: Vec<(i64, i64)>,
     /// Sum over the edges of the mean intensity of both sides.
     intensity: f64,
     /// Largest half-width on it.
     half_width: f32,
+    /// Log odds that the pieces on both sides are two nuclei.
+    for_two: f64,
 }
 
 impl Border {
+    fn add(&mut self, edge: (i64, i64), intensity: f32, half_width: f32) {
+        self.edges.push(edge);
+        self.intensity += f64::from(intensity);
+        self.half_width = self.half_width.max(half_width);
+    }
+
     fn join(&mut self, other: Border) {
-        self.edges += other.edges;
+        self.edges.extend(other.edges);
         self.intensity += other.intensity;
         self.half_width = self.half_width.max(other.half_width);
+    }
+
+    /// The two edges farthest apart.
+    fn ends(&self) -> [(i64, i64); 2] {
+        let apart = |a: (i64, i64), b: (i64, i64)| (a.0 - b.0).pow(2) + (a.1 - b.1).pow(2);
+        let mut ends = [self.edges[0]; 2];
+        for (i, &a) in self.edges.iter().enumerate() {
+            for &b in &self.edges[i + 1..] {
+                if apart(a, b) > apart(ends[0], ends[1]) {
+                    ends = [a, b];
+                }
+            }
+        }
+        ends
     }
 }
 
@@ -234,9 +309,10 @@ impl Pieces {
             let piece = &mut list[l as usize - 1];
             piece.pixels.push(i as u32);
             piece.half_width = piece.half_width.max(distance.data()[i]);
-            let right = (i % width + 1 < width).then_some(i + 1);
-            let below = (i + width < labels.len()).then_some(i + width);
-            for j in [right, below].into_iter().flatten() {
+            let (y, x) = (2 * (i / width) as i64, 2 * (i % width) as i64);
+            let right = (i % width + 1 < width).then_some((i + 1, (y, x + 1)));
+            let below = (i + width < labels.len()).then_some((i + width, (y + 1, x)));
+            for (j, edge) in [right, below].into_iter().flatten() {
                 if labels[j] == 0 || labels[j] == l {
                     continue;
                 }
@@ -244,11 +320,11 @@ impl Pieces {
                 let intensity = stain
                     .as_ref()
                     .map_or(0.0, |s| 0.5 * (s.data()[i] + s.data()[j]));
-                borders.entry((a, b)).or_default().join(Border {
-                    edges: 1.0,
-                    intensity: f64::from(intensity),
-                    half_width: distance.data()[i].min(distance.data()[j]),
-                });
+                let half_width = distance.data()[i].min(distance.data()[j]);
+                borders
+                    .entry((a, b))
+                    .or_default()
+                    .add(edge, intensity, half_width);
             }
         }
         let mut pieces = Self {
@@ -269,7 +345,7 @@ impl Pieces {
         if piece.pixels.is_empty() {
             return;
         }
-        piece.hull = hull_area(&piece.pixels, self.image.width());
+        piece.hull = Hull::of(&piece.pixels, self.image.width()).area();
         if let Some(stain) = &self.stain {
             let mut values: Vec<f32> = piece
                 .pixels
@@ -281,11 +357,30 @@ impl Pieces {
         }
     }
 
+    /// Weighs the evidence at every border.
+    fn weigh(&mut self, typical_area: f64) {
+        let pairs: Vec<(usize, usize)> = self.borders.keys().copied().collect();
+        for (a, b) in pairs {
+            self.weigh_pair(a, b, typical_area);
+        }
+    }
+
+    fn weigh_pair(&mut self, a: usize, b: usize, typical_area: f64) {
+        let for_two = self.evidence(a, b, typical_area);
+        if let Some(border) = self.borders.get_mut(&(a, b)) {
+            border.for_two = for_two;
+        }
+    }
+
     /// Log odds that two neighbours are two nuclei.
     fn evidence(&self, a: usize, b: usize, typical_area: f64) -> f64 {
         let (p, q, border) = (&self.list[a], &self.list[b], &self.borders[&(a, b)]);
         let area = (p.pixels.len() + q.pixels.len()) as f64;
-        let solidity = area / hull_area(&united(&p.pixels, &q.pixels), self.image.width());
+        let smaller = p.pixels.len().min(q.pixels.len()) as f64;
+        let hull = Hull::of(&united(&p.pixels, &q.pixels), self.image.width());
+        let solidity = area / hull.area();
+        let depths = border.ends().map(|end| hull.depth(end));
+        let dent = depths[0].min(depths[1]) / typical_area.sqrt();
         let apart = area / (p.hull + q.hull);
         let neck = f64::from(border.half_width / p.half_width.min(q.half_width));
         let intensity = if self.stain.is_some() {
@@ -295,7 +390,7 @@ impl Pieces {
                 positive(p.brightness.max(q.brightness)),
                 positive(p.brightness.min(q.brightness)),
             );
-            let valley = (positive(border.intensity / border.edges) / dim).ln();
+            let valley = (positive(border.intensity / border.edges.len() as f64) / dim).ln();
             weight::VALLEY * valley + weight::CONTRAST * (bright / dim).ln()
         } else {
             weight::NO_STAIN
@@ -304,10 +399,12 @@ impl Pieces {
             + weight::NECK * neck.ln()
             + weight::SOLIDITY_GAIN * (solidity - apart)
             + weight::CONVEXITY * (solidity - weight::CONVEX).max(0.0)
+            + weight::DENTED * (dent.min(weight::DEEPEST) - weight::DENT)
             + weight::SIZE * (area / typical_area).ln().min(weight::LARGEST)
+            + weight::SMALLER * (smaller / typical_area).ln().clamp(weight::SMALLEST, 0.0)
     }
 
-    /// Merges until every border left speaks for two nuclei; gives the labels.
+    /// Merges until every border left, all of them weighed, speaks for two nuclei; gives the labels.
     fn merged(mut self, typical_area: f64, caution: f64) -> Image<u32> {
         let n = self.list.len();
         let mut near: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); n];
@@ -320,7 +417,7 @@ impl Pieces {
         let mut into: Vec<usize> = (0..n).collect();
         let mut queue = BinaryHeap::new();
         for &(a, b) in self.borders.keys() {
-            queue.extend(self.candidate(a, b, typical_area, caution, &version));
+            queue.extend(self.candidate(a, b, caution, &version));
         }
         while let Some(Reverse((_, a, b, versions))) = queue.pop() {
             if versions != [version[a], version[b]] {
@@ -346,7 +443,9 @@ impl Pieces {
                 }
             }
             for &c in &near[a] {
-                queue.extend(self.candidate(a.min(c), a.max(c), typical_area, caution, &version));
+                let (first, second) = (a.min(c), a.max(c));
+                self.weigh_pair(first, second, typical_area);
+                queue.extend(self.candidate(first, second, caution, &version));
             }
         }
         // A piece is always merged into one that still stands or that is merged later.
@@ -361,15 +460,8 @@ impl Pieces {
     }
 
     /// The pair as an entry of the queue, if it speaks for one nucleus.
-    fn candidate(
-        &self,
-        a: usize,
-        b: usize,
-        typical_area: f64,
-        caution: f64,
-        version: &[u32],
-    ) -> Option<Candidate> {
-        let for_two = self.evidence(a, b, typical_area) - caution;
+    fn candidate(&self, a: usize, b: usize, caution: f64, version: &[u32]) -> Option<Candidate> {
+        let for_two = self.borders[&(a, b)].for_two - caution;
         (for_two < 0.0).then(|| Reverse((order(for_two), a, b, [version[a], version[b]])))
     }
 
@@ -412,4 +504,38 @@ fn united(a: &[u32], b: &[u32]) -> Vec<u32> {
     out.extend_from_slice(&a[i..]);
     out.extend_from_slice(&b[j..]);
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_of_weak_borders_asks_for_more_and_one_of_strong_borders_for_little_less() {
+        let field = |odds: &[f64]| {
+            let image = Image::filled(1, 1, 0);
+            let mut pieces = Pieces::describe(image, &Image::filled(1, 1, 0.0), None);
+            for (i, &for_two) in odds.iter().enumerate() {
+                let border = Border {
+                    for_two,
+                    ..Border::default()
+                };
+                pieces.borders.insert((i, i + 1), border);
+            }
+            [Found {
+                widths: Vec::new(),
+                pieces: Some(pieces),
+            }]
+        };
+        assert_eq!(raised(&field(&[]), 0.0), 0.0);
+        // As many for as against say nothing of the field.
+        assert!(raised(&field(&[2.0, -2.0]), 0.0).abs() < 1e-9);
+        // One true pair among thirty borders within lobed nuclei: its odds stand, theirs fall.
+        let lobed = [[20.0].as_slice(), &[1.0, -2.0, -2.0].repeat(10)].concat();
+        let shift = raised(&field(&lobed), 0.0);
+        assert!(shift < -1.0 && 20.0 + shift > 0.0, "{shift}");
+        assert_eq!(raised(&field(&[5.0; 50]), 0.0), MOST_RAISED);
+        // Caution is part of the odds.
+        assert!(raised(&field(&[2.0, -2.0]), 1.0) < -0.1);
+    }
 }

@@ -1,25 +1,45 @@
-//! The area of the convex hull of a set of pixels.
+//! The convex hull of a set of pixels.
 
-/// Area of the convex hull of `pixels`, in pixels; indices in raster order into an image `width` wide.
-///
-/// A pixel counts with the middles of its four edges, as in `skimage.morphology.convex_hull_image`
-/// with `offset_coordinates`, so the hull of one straight row of n pixels has the area n - 1/2.
-///
-/// # Source
-/// Andrew (1979), "Another efficient algorithm for convex hulls in two dimensions".
-pub(super) fn hull_area(pixels: &[u32], width: usize) -> f64 {
-    let points = corners(pixels, width);
-    let lower = chain(points.iter().copied());
-    let upper = chain(points.iter().rev().copied());
-    let ring: Vec<(i64, i64)> = lower.into_iter().chain(upper).collect();
-    let twice: i64 = (0..ring.len())
-        .map(|i| {
-            let (p, q) = (ring[i], ring[(i + 1) % ring.len()]);
-            p.0 * q.1 - p.1 * q.0
-        })
-        .sum();
-    // Coordinates are doubled, so the area is four times as large, and the sum twice that.
-    twice.abs() as f64 / 8.0
+/// A convex hull; its corners `(y, x)` are doubled, in order around it.
+#[derive(Clone, Debug)]
+pub(super) struct Hull(Vec<(i64, i64)>);
+
+impl Hull {
+    /// Of `pixels`: indices in raster order into an image `width` wide.
+    ///
+    /// A pixel counts with the middles of its four edges, as in `skimage.morphology.convex_hull_image`
+    /// with `offset_coordinates`, so the hull of one straight row of n pixels has the area n - 1/2.
+    ///
+    /// # Source
+    /// Andrew (1979), "Another efficient algorithm for convex hulls in two dimensions".
+    pub(super) fn of(pixels: &[u32], width: usize) -> Self {
+        let points = corners(pixels, width);
+        let lower = chain(points.iter().copied());
+        let upper = chain(points.iter().rev().copied());
+        Self(lower.into_iter().chain(upper).collect())
+    }
+
+    /// In pixels.
+    pub(super) fn area(&self) -> f64 {
+        let twice: i64 = self.sides().map(|(p, q)| p.0 * q.1 - p.1 * q.0).sum();
+        // Coordinates are doubled, so the area is four times as large, and the sum twice that.
+        twice.abs() as f64 / 8.0
+    }
+
+    /// How far a point of the hull, `(y, x)` doubled, lies below its nearest side, in pixels.
+    pub(super) fn depth(&self, (y, x): (i64, i64)) -> f64 {
+        let below = |(p, q): ((i64, i64), (i64, i64))| {
+            let (dy, dx) = (q.0 - p.0, q.1 - p.1);
+            let length = (dy as f64).hypot(dx as f64);
+            ((y - p.0) * dx - (x - p.1) * dy).abs() as f64 / length / 2.0
+        };
+        self.sides().map(below).fold(f64::INFINITY, f64::min)
+    }
+
+    fn sides(&self) -> impl Iterator<Item = ((i64, i64), (i64, i64))> {
+        let ring = &self.0;
+        (0..ring.len()).map(|i| (ring[i], ring[(i + 1) % ring.len()]))
+    }
 }
 
 /// The points that can lie on the hull, `(y, x)` doubled, sorted: both ends of every row.
@@ -57,16 +77,34 @@ fn chain(points: impl Iterator<Item = (i64, i64)>) -> Vec<(i64, i64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::hull_area;
+    use super::Hull;
 
     #[test]
     fn a_bend_counts_its_hollow() {
+        let area = |pixels: &[u32]| Hull::of(pixels, 10).area();
         // One pixel is a diamond of half its area; a row of 4 has two half ends.
-        assert_eq!(hull_area(&[0], 10), 0.5);
-        assert_eq!(hull_area(&[0, 1, 2, 3], 10), 3.5);
+        assert_eq!(area(&[0]), 0.5);
+        assert_eq!(area(&[0, 1, 2, 3]), 3.5);
         // The hull of an L of three pixels: its diamonds, and what lies between them.
         //   # .
         //   # #
-        assert_eq!(hull_area(&[0, 10, 11], 10), 2.5);
+        assert_eq!(area(&[0, 10, 11]), 2.5);
+    }
+
+    #[test]
+    fn a_dent_is_as_deep_as_it_lies_below_the_hull() {
+        //   # . . . #
+        //   # . . . #
+        //   # # # # #
+        //   # # # # #
+        let rows = [20, 21, 22, 23, 24].map(|i| [i, i + 10]);
+        let mut pixels = [&[0, 4, 10, 14], rows.as_flattened()].concat();
+        pixels.sort_unstable();
+        let hull = Hull::of(&pixels, 10);
+        // The upper side of the middle pixel, 2 pixels below the upper sides of the ends and above the lowest side.
+        assert_eq!(hull.depth((3, 4)), 2.0);
+        assert_eq!(hull.depth((5, 4)), 1.0);
+        assert_eq!(hull.depth((7, 4)), 0.0);
+        assert_eq!(hull.depth((-1, 0)), 0.0);
     }
 }
