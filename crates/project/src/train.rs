@@ -243,16 +243,19 @@ fn chosen_recipe(study: &Study, options: &TrainOptions) -> Result<Recipe, Projec
             name.clone()
         };
     }
-    let mut recipe = recipe::load(study.root(), &training, &study.config_path())?;
     if let Some(name) = &options.encoder {
-        recipe.encoder = Encoder::parse(name).ok_or_else(|| {
+        if Encoder::parse(name).is_none() {
             let known: Vec<&str> = Encoder::ALL.iter().map(|encoder| encoder.name()).collect();
-            ProjectError::Usage(format!(
+            return Err(ProjectError::Usage(format!(
                 "no encoder is called `{name}` (encoders: {})",
                 known.join(", ")
-            ))
-        })?;
+            )));
+        }
+        // A change of the study, so that it meets the study's other changes in the same order.
+        let encoder = ("encoder".to_owned(), name.clone().into());
+        training.change.extend([encoder]);
     }
+    let mut recipe = recipe::load(study.root(), &training, &study.config_path())?;
     if let Some(width) = options.width {
         recipe = narrowed(recipe, width);
     }
