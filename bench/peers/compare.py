@@ -98,7 +98,7 @@ def main():
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--precision", choices=("f32", "bf16"), default="f32")
     p.add_argument("--isa", choices=("avx2",))
-    p.add_argument("--encoder", choices=("vgg16", "mobilenet-v2"), default="vgg16")
+    p.add_argument("--encoder", choices=("vgg16", "mobilenet-v2", "efficientnet-b4"), default="vgg16")
     p.add_argument("--out", default="peers.jsonl")
     args = p.parse_args()
     args.stainfree = str(pathlib.Path(args.stainfree).resolve())

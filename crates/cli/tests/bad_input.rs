@@ -442,6 +442,6 @@ fn weights_that_cannot_be_fetched_are_named_with_the_way_to_get_them_by_hand() {
     place.fails(
         2,
         &["weights", "fetch", "vgg17"],
-        "error: no weights are called `vgg17` (known: vgg16-keras, vgg16-torchvision, vgg16-torchvision-features, mobilenet-v2-torchvision, mobilenet-v2-torchvision-v1, mobilenet-v2-onnx-zoo)",
+        "error: no weights are called `vgg17` (known: vgg16-keras, vgg16-torchvision, vgg16-torchvision-features, mobilenet-v2-torchvision, mobilenet-v2-torchvision-v1, mobilenet-v2-onnx-zoo, efficientnet-b4-keras, efficientnet-b4-torchvision)",
     );
 }

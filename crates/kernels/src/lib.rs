@@ -9,7 +9,7 @@
 //! 16 outputs where the definition needs 144. Input gradient and weight gradient use the same
 //! transforms. 1x1 convolutions ([`pointwise`]) are matrix products on the layout as it is; a strided
 //! convolution of few channels ([`patches`], the first layer) is one on its patches; [`depthwise`]
-//! convolutions keep a strip of outputs in registers.
+//! convolutions keep a strip of outputs in registers. [`excite`] has the gates of squeeze-and-excitation.
 //!
 //! # Which instructions
 //! [`Isa`] is the one place that asks the processor. AVX-512, AVX2 + FMA and a portable version are
@@ -29,6 +29,7 @@ pub mod blocked;
 pub mod buffer;
 pub mod depthwise;
 pub mod elementwise;
+pub mod excite;
 mod gemm;
 pub mod isa;
 pub mod max_pool;

@@ -73,6 +73,15 @@ impl Pointwise {
         self.matrix.turn(self.isa, workers, filters, to);
     }
 
+    /// Filters that do to `x` what `filters` do to `x` times a factor for every channel (filled up to whole blocks).
+    ///
+    /// # Panics
+    /// If an array does not have the size the shape says.
+    pub fn scaled(&self, filters: &[f32], factors: &[f32], to: &mut Buffer) {
+        to.reserve(self.matrix.len());
+        self.matrix.scale_rows(filters, factors, to);
+    }
+
     fn plane(&self, kept: usize) -> usize {
         kept * self.width * LANES
     }

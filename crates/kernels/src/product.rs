@@ -73,6 +73,22 @@ impl Matrix {
         (output / width * self.row_blocks() * LANES + row) * width + output % width
     }
 
+    /// Writes the matrix with every row times its factor.
+    pub(crate) fn scale_rows(&self, from: &[f32], factors: &[f32], to: &mut [f32]) {
+        let rows = self.row_blocks() * LANES;
+        assert!(
+            from.len() == self.len() && to.len() == self.len() && factors.len() == rows,
+            "filters have another size"
+        );
+        let width = self.panel * LANES;
+        let lines = from.chunks_exact(width).zip(to.chunks_exact_mut(width));
+        for ((from, to), &factor) in lines.zip(factors.iter().cycle()) {
+            for (to, from) in to.iter_mut().zip(from) {
+                *to = from * factor;
+            }
+        }
+    }
+
     /// Writes the turned matrix, for input gradients.
     pub(crate) fn turn(&self, isa: Isa, workers: &Workers, from: &[f32], to: &mut Buffer) {
         assert_eq!(from.len(), self.len(), "filters have another size");

@@ -5,6 +5,9 @@
 //! read again are given up. The large early arrays then pass through the caches, and skips are held only as
 //! long as the path below them takes to answer (about the network's reach), whatever the image's height.
 //!
+//! Where channels are weighed by their means over the image (squeeze-and-excitation), what reads them waits until all
+//! rows have come: such an array is held as a whole, until the next is, and so are the skips.
+//!
 //! Bands depend on the image's size alone, not on the threads, so neither do results. They differ from those
 //! of one pass over the whole image in the last bits: Winograd's tiles begin where a band begins.
 
@@ -78,6 +81,26 @@ impl Schedule {
     }
 }
 
+impl Schedule {
+    /// For every value the bands from the first that writes it to the last that reads it.
+    pub(crate) fn lives(&self, plan: &Plan) -> Vec<Range<usize>> {
+        let mut lives = vec![0..0; plan.values.len()];
+        for (index, band) in self.bands.iter().enumerate() {
+            let (written, read) = match band.maker {
+                Maker::Input => (Some(0), vec![]),
+                Maker::Step(step) => (Some(plan.steps[step].to()), plan.steps[step].reads()),
+                Maker::Output => (None, vec![plan.logits]),
+            };
+            for value in written.into_iter().chain(read) {
+                let life = &mut lives[value];
+                let first = if life.end == 0 { index } else { life.start };
+                *life = first..index + 1;
+            }
+        }
+        lives
+    }
+}
+
 /// How far everything is.
 struct State<'a> {
     plan: &'a Plan,
@@ -116,7 +139,8 @@ impl<'a> State<'a> {
             let rows = match &self.plan.steps[step] {
                 halves if halves.halves() && ready < done + size && !finished => 0,
                 Step::MaxPool { .. } | Step::Add { .. } => ready - done,
-                Step::Conv(conv) if !conv.is_winograd() => ready - done,
+                // Where gates have waited for the whole of their input, all of its rows have come at once.
+                Step::Conv(conv) if !conv.is_winograd() => size.min(ready - done),
                 Step::Conv(_) if done == 0 || (finished && ready <= done + size) => {
                     size.min(ready - done)
                 }
@@ -141,6 +165,10 @@ impl<'a> State<'a> {
             Step::Conv(conv) => {
                 let from = |input: &Input| {
                     let made = self.made[input.value];
+                    // Gates are made of means over the whole image.
+                    if conv.excite.is_some() && made < self.heights[input.value] {
+                        return 0;
+                    }
                     if made == self.heights[input.value] {
                         return self.heights[conv.to];
                     }
@@ -197,8 +225,12 @@ mod tests {
     use super::*;
     use crate::{Encoder, Graph, UnetSpec};
 
+    fn graph(encoder: Encoder) -> Graph {
+        Graph::unet(&UnetSpec::new(encoder, 0.25, 3)).unwrap()
+    }
+
     fn plan(encoder: Encoder) -> Plan {
-        Plan::new(&Graph::unet(&UnetSpec::new(encoder, 0.25, 3)).unwrap())
+        Plan::new(&graph(encoder))
     }
 
     /// Walks a schedule and checks every band against what is held at that moment.
@@ -240,12 +272,32 @@ mod tests {
 
     #[test]
     fn what_is_held_does_not_grow_with_the_height() {
-        for plan in Encoder::ALL.map(plan) {
+        let near = |encoder: &Encoder| !graph(*encoder).sees_whole_image();
+        for plan in Encoder::ALL.into_iter().filter(near).map(plan) {
             let kept = |height| Schedule::new(&plan, height, 2176).kept;
             let (tall, taller) = (kept(4352), kept(8704));
             assert_eq!(tall, taller);
             // The skip at half resolution is the largest array of all; 2,176 rows of it would be 1088.
             assert!(tall.iter().max().unwrap() < &400, "{tall:?}");
         }
+    }
+
+    #[test]
+    fn behind_gates_the_widest_arrays_are_still_made_in_bands() {
+        let plan = plan(Encoder::EfficientnetB4);
+        let (height, width) = (2560, 640);
+        let kept = Schedule::new(&plan, height, width).kept;
+        let mut checked = 0;
+        for step in &plan.steps {
+            let Step::Conv(conv) = step else { continue };
+            // What a depthwise convolution alone reads: the expanded arrays but for the four skips.
+            let from = conv.inputs[0].value;
+            if conv.depthwise && plan.values[from].readers == 1 && plan.values[from].level > 1 {
+                let whole = height >> plan.values[from].level;
+                assert!(kept[from] < whole / 2, "{} of {whole}", kept[from]);
+                checked += 1;
+            }
+        }
+        assert_eq!(checked, 26);
     }
 }

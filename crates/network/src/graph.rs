@@ -45,6 +45,15 @@ pub enum Op {
         /// Probability of dropping it.
         drop: f64,
     },
+    /// Squeeze-and-excitation (Hu et al. 2018): every channel times a gate, the sigmoid of a linear layer on the swish
+    /// of a linear layer on the means of all channels over all pixels of the image.
+    SqueezeExcite {
+        /// Common beginning of the parameter names: `PREFIX.fc1.weight`, `[squeezed, channels, 1, 1]`, and `.bias`,
+        /// `PREFIX.fc2.weight`, `[channels, squeezed, 1, 1]`, and `.bias`.
+        prefix: String,
+        /// Values between the two layers.
+        squeezed: usize,
+    },
     /// Largest of each 2x2 block, stride 2.
     MaxPool,
     /// Nearest up-sampling of the first input by 2, then the second input (if any) behind it.
@@ -151,6 +160,13 @@ impl Graph {
     /// Heights and widths must be a multiple of this.
     pub fn multiple(&self) -> usize {
         1 << self.nodes.iter().map(|node| node.level).max().unwrap_or(0)
+    }
+
+    /// Whether every pixel of the output depends on every pixel of the input, however far away: gates are made of
+    /// means over the image.
+    pub fn sees_whole_image(&self) -> bool {
+        let whole = |node: &Node| matches!(node.op, Op::SqueezeExcite { .. });
+        self.nodes.iter().any(whole)
     }
 
     /// Number of values the optimiser changes.
@@ -278,18 +294,22 @@ impl GraphBuilder {
     ) -> NodeId {
         let x = self.convolution(input, prefix, out, init, SAME_3X3, false);
         if bias == Bias::Yes {
-            let zero = Init::Constant(0.0);
-            let name = self.parameter(
-                format!("{prefix}.bias"),
-                vec![out],
-                ParameterKind::Trainable,
-                zero,
-            );
+            let name = self.bias(prefix, out);
             if let Op::Conv { bias, .. } = &mut self.nodes[x.0].op {
                 *bias = Some(name);
             }
         }
         x
+    }
+
+    /// A bias that begins with zeros.
+    fn bias(&mut self, prefix: &str, len: usize) -> String {
+        self.parameter(
+            format!("{prefix}.bias"),
+            vec![len],
+            ParameterKind::Trainable,
+            Init::Constant(0.0),
+        )
     }
 
     /// A dense convolution without bias.
@@ -357,6 +377,33 @@ impl GraphBuilder {
             epsilon,
         };
         self.push(op, vec![input], n, level)
+    }
+
+    /// Squeeze-and-excitation whose parameter names begin with `prefix`.
+    pub(crate) fn squeeze_excite(
+        &mut self,
+        input: NodeId,
+        prefix: &str,
+        squeezed: usize,
+    ) -> NodeId {
+        let Node {
+            channels, level, ..
+        } = self.nodes[input.0];
+        for (layer, out, inputs) in [("fc1", squeezed, channels), ("fc2", channels, squeezed)] {
+            let prefix = format!("{prefix}.{layer}");
+            self.parameter(
+                format!("{prefix}.weight"),
+                vec![out, inputs, 1, 1],
+                ParameterKind::Trainable,
+                Init::HeNormal,
+            );
+            self.bias(&prefix, out);
+        }
+        let op = Op::SqueezeExcite {
+            prefix: prefix.to_string(),
+            squeezed,
+        };
+        self.push(op, vec![input], channels, level)
     }
 
     pub(crate) fn activation(&mut self, input: NodeId, activation: Activation) -> NodeId {

@@ -51,6 +51,15 @@ impl Step {
         }
     }
 
+    /// The values it reads.
+    pub(crate) fn reads(&self) -> Vec<ValueId> {
+        match self {
+            Step::Conv(conv) => conv.inputs.iter().map(|input| input.value).collect(),
+            Step::MaxPool { from, .. } => vec![*from],
+            Step::Add { terms, .. } => terms.to_vec(),
+        }
+    }
+
     /// Whether what it writes has half the height and width of what it reads.
     pub(crate) fn halves(&self) -> bool {
         match self {
@@ -65,6 +74,8 @@ impl Step {
 #[derive(Clone, Debug)]
 pub(crate) struct ConvStep {
     pub(crate) inputs: Vec<Input>,
+    /// Gates that the channels of the only input are multiplied with before.
+    pub(crate) excite: Option<ExciteStep>,
     pub(crate) weight: String,
     pub(crate) bias: Option<String>,
     pub(crate) window: Window,
@@ -80,6 +91,21 @@ impl ConvStep {
     /// Whether Winograd's algorithm computes it: 3x3, stride 1, all channels seen.
     pub(crate) fn is_winograd(&self) -> bool {
         self.window == SAME_3X3 && !self.depthwise
+    }
+}
+
+/// Squeeze-and-excitation before a [`ConvStep`].
+#[derive(Clone, Debug)]
+pub(crate) struct ExciteStep {
+    pub(crate) prefix: String,
+    pub(crate) squeezed: usize,
+}
+
+impl ExciteStep {
+    /// Names of both weights, then of both biases.
+    pub(crate) fn names(&self) -> [String; 4] {
+        ["fc1.weight", "fc2.weight", "fc1.bias", "fc2.bias"]
+            .map(|name| format!("{}.{name}", self.prefix))
     }
 }
 
@@ -109,6 +135,8 @@ impl Plan {
         };
         // For each node: the inputs a convolution reading it would have.
         let mut seen: Vec<Vec<Input>> = Vec::new();
+        // Gates whose convolution comes next.
+        let mut gates: Option<(NodeId, ExciteStep)> = None;
         for (index, node) in graph.nodes().iter().enumerate() {
             let plain = |value| {
                 vec![Input {
@@ -133,8 +161,16 @@ impl Plan {
                         .iter()
                         .for_each(|input| plan.values[input.value].readers += 1);
                     let (weight, bias) = (weight.clone(), bias.clone());
+                    let excite = gates.take().map(|(gated, excite)| {
+                        assert!(
+                            gated == node.inputs[0] && window.kernel == 1 && !depthwise,
+                            "gates are read by a 1x1 convolution"
+                        );
+                        excite
+                    });
                     plan.steps.push(Step::Conv(ConvStep {
                         inputs,
+                        excite,
                         weight,
                         bias,
                         window: *window,
@@ -167,6 +203,14 @@ impl Plan {
                         "without a batch norm only ReLU is known from its value"
                     );
                     plan.values[inputs[0].value].bare_relu = bare;
+                    inputs
+                }
+                (Op::SqueezeExcite { prefix, squeezed }, Some(inputs)) => {
+                    let excite = ExciteStep {
+                        prefix: prefix.clone(),
+                        squeezed: *squeezed,
+                    };
+                    gates = Some((NodeId(index), excite));
                     inputs
                 }
                 (Op::Add { drop }, Some(inputs)) => {
@@ -202,7 +246,27 @@ impl Plan {
             };
             seen.push(inputs);
         }
+        assert!(gates.is_none(), "gates are read by a 1x1 convolution");
+        plan.check_gates();
         plan
+    }
+
+    /// Executors put gradients through gates in place: nobody else may read what they weigh.
+    fn check_gates(&self) {
+        for step in &self.steps {
+            if let Step::Conv(ConvStep {
+                inputs,
+                excite: Some(_),
+                ..
+            }) = step
+            {
+                let value = &self.values[inputs[0].value];
+                assert!(
+                    value.readers == 1 && !value.bare_relu,
+                    "only the gates' convolution reads what they weigh"
+                );
+            }
+        }
     }
 
     fn value(&mut self, channels: usize, level: usize) -> ValueId {

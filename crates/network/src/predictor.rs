@@ -1,11 +1,15 @@
 //! Prediction on the CPU: batch norms folded into the filters, rows made in the order of `bands`.
 
+mod gates;
+
 use crate::bands::{Band, Maker, Schedule};
 use crate::conv::Conv;
 use crate::graph::Graph;
 use crate::parameters::Parameters;
-use crate::plan::{ConvStep, Plan, Step};
+use crate::places::{self, Places};
+use crate::plan::{ConvStep, Plan, Step, ValueId};
 use crate::tiles::{Predict, Tile};
+use gates::{GateLayers, Gated};
 use stainfree_kernels::activation::Finish;
 use stainfree_kernels::blocked::{Rows, RowsMut, blocks};
 use stainfree_kernels::elementwise::Planes;
@@ -19,8 +23,12 @@ pub struct CpuPredictor {
     plan: Plan,
     /// Per step: transformed filters and bias of a convolution.
     layers: Vec<Option<Layer>>,
-    /// Rows of every value of the plan that are held; the memory is kept from one image to the next.
-    values: Vec<Buffer>,
+    /// Rows of values that are held; the memory is kept from one image to the next.
+    memory: Buffer,
+    /// Per step: the gates of a convolution's input.
+    gated: Vec<Gated>,
+    /// Per value: the step whose gates weigh it.
+    weighed_by: Vec<Option<usize>>,
     multiple: usize,
     classes: usize,
     input_channels: usize,
@@ -29,6 +37,15 @@ pub struct CpuPredictor {
 struct Layer {
     filters: Buffer,
     bias: Vec<f32>,
+    gates: Option<GateLayers>,
+}
+
+/// Where the held rows of every value lie in one piece of memory while they are needed.
+struct Held {
+    shapes: Vec<Blocked>,
+    kept: Vec<usize>,
+    places: Vec<Range<usize>>,
+    size: usize,
 }
 
 impl CpuPredictor {
@@ -44,12 +61,22 @@ impl CpuPredictor {
             })
             .collect();
         let (multiple, classes) = (graph.multiple(), graph.classes());
+        let mut weighed_by = vec![None; plan.values.len()];
+        for (index, step) in plan.steps.iter().enumerate() {
+            if let Step::Conv(conv) = step
+                && conv.excite.is_some()
+            {
+                weighed_by[conv.inputs[0].value] = Some(index);
+            }
+        }
         Self {
             isa,
             workers,
+            gated: plan.steps.iter().map(|_| Gated::default()).collect(),
+            weighed_by,
             plan,
             layers,
-            values: vec![],
+            memory: Buffer::default(),
             multiple,
             classes,
             input_channels: graph.input_channels(),
@@ -122,79 +149,123 @@ impl CpuPredictor {
         line: &(dyn Fn(usize, usize, &mut [f32]) + Sync),
         emit: &mut (dyn FnMut(&Blocked, Rows, Range<usize>) + Send),
     ) {
-        let shapes = self.shapes(height, width);
-        self.reserve(&shapes, schedule);
-        let mut values = std::mem::take(&mut self.values);
-        let kept = &schedule.kept;
+        let held = self.held(schedule, height, width);
+        if self.memory.len() != held.size {
+            // The old memory is given back before the new is taken.
+            self.memory = Buffer::default();
+            self.memory = Buffer::zeros(held.size);
+        }
+        let mut memory = std::mem::take(&mut self.memory);
+        let mut gated = std::mem::take(&mut self.gated);
         self.workers.run(|| {
             for Band { maker, rows } in &schedule.bands {
                 match *maker {
                     Maker::Input => {
-                        let to = write(&mut values[0], kept[0]);
-                        shapes[0].pack_rows(&self.workers, line, to, rows.clone());
+                        let to = write(&mut memory[held.places[0].clone()], held.kept[0]);
+                        held.shapes[0].pack_rows(&self.workers, line, to, rows.clone());
                     }
-                    Maker::Step(step) => self.step(step, rows, &shapes, kept, &mut values),
+                    Maker::Step(step) => self.step(step, rows, &held, &mut memory, &mut gated),
                     Maker::Output => {
                         let last = self.plan.logits;
-                        emit(&shapes[last], read(&values[last], kept[last]), rows.clone());
+                        emit(&held.shapes[last], held.read(&memory, last), rows.clone());
                     }
                 }
             }
         });
-        self.values = values;
+        (self.memory, self.gated) = (memory, gated);
     }
 
-    /// Makes room for the rows of every value that are held.
-    fn reserve(&mut self, shapes: &[Blocked], schedule: &Schedule) {
-        self.values.resize_with(shapes.len(), Buffer::default);
-        for ((value, shape), &kept) in self.values.iter_mut().zip(shapes).zip(&schedule.kept) {
-            let len = held(shape, kept);
-            if value.len() != len {
-                // The old memory is given back before the new is taken.
-                *value = Buffer::default();
-                *value = Buffer::zeros(len);
+    /// Lays the rows that `schedule` holds into one piece of memory.
+    fn held(&self, schedule: &Schedule, height: usize, width: usize) -> Held {
+        let shapes = self.shapes(height, width);
+        let lives = schedule.lives(&self.plan);
+        let (mut begin, mut end) = (
+            vec![vec![]; schedule.bands.len()],
+            vec![vec![]; schedule.bands.len()],
+        );
+        for (value, life) in lives
+            .iter()
+            .enumerate()
+            .filter(|(_, life)| !life.is_empty())
+        {
+            begin[life.start].push(value);
+            end[life.end - 1].push(value);
+        }
+        let mut memory = Places::default();
+        let mut places = vec![0..0; shapes.len()];
+        for (begin, end) in begin.into_iter().zip(end) {
+            for value in begin {
+                places[value] = memory.take(held(&shapes[value], schedule.kept[value]));
             }
+            for value in end {
+                memory.free(&places[value]);
+            }
+        }
+        Held {
+            shapes,
+            kept: schedule.kept.clone(),
+            places,
+            size: memory.size(),
         }
     }
 
     /// Makes `rows` of what a step writes.
     fn step(
         &self,
-        step: usize,
+        index: usize,
         rows: &Range<usize>,
-        shapes: &[Blocked],
-        kept: &[usize],
-        values: &mut [Buffer],
+        held: &Held,
+        memory: &mut [f32],
+        gated: &mut [Gated],
     ) {
-        let rows = rows.clone();
-        let to = self.plan.steps[step].to();
-        // Taken out while it is written, so that the others can be read.
-        let mut out = std::mem::take(&mut values[to]);
-        let target = write(&mut out, kept[to]);
-        let value = |id: usize| read(&values[id], kept[id]);
-        match (&self.plan.steps[step], &self.layers[step]) {
+        let (step, workers) = (&self.plan.steps[index], &self.workers);
+        let (to, reads) = (step.to(), step.reads());
+        let involved: Vec<_> = std::iter::once(to)
+            .chain(reads.iter().copied())
+            .map(|value| held.places[value].clone())
+            .collect();
+        let mut parts = places::parts(memory, &involved).into_iter();
+        let out = parts.next().expect("the output is one of them");
+        let target = write(out, held.kept[to]);
+        let inputs: Vec<Rows> = parts
+            .zip(&reads)
+            .map(|(data, &value)| read(data, held.kept[value]))
+            .collect();
+        match (step, &self.layers[index]) {
             (Step::Conv(step), Some(layer)) => {
-                let inputs: Vec<Rows> = step.inputs.iter().map(|i| value(i.value)).collect();
-                let conv = Conv::new(self.isa, step, |value| shapes[value]);
+                let conv = Conv::new(self.isa, step, |value| held.shapes[value]);
+                let filters = match (&conv, &layer.gates) {
+                    (Conv::Pointwise(conv), Some(gates)) => {
+                        if rows.start == 0 {
+                            let shape = &held.shapes[reads[0]];
+                            gated[index].close(gates, shape, conv, &layer.filters);
+                        }
+                        gated[index].filters()
+                    }
+                    _ => &layer.filters,
+                };
                 let finish = Finish {
                     bias: Some(&layer.bias),
                     activation: step.activation,
                 };
-                let filters = &layer.filters;
-                conv.forward_rows(&self.workers, &inputs, filters, finish, target, rows);
+                conv.forward_rows(workers, &inputs, filters, finish, target, rows.clone());
             }
-            (Step::Add { terms, .. }, _) => {
-                let (shape, inputs) = (&shapes[to], terms.map(value));
-                let workers = &self.workers;
+            (Step::Add { .. }, _) => {
+                let inputs = [inputs[0], inputs[1]];
+                let (shape, rows) = (&held.shapes[to], rows.clone());
                 elementwise::add_rows(self.isa, workers, shape, inputs, &[1.0], target, rows);
             }
             (Step::MaxPool { from, .. }, _) => {
-                let (shape, x) = (&shapes[*from], value(*from));
-                max_pool::forward_rows(self.isa, &self.workers, shape, x, target, rows);
+                let shape = &held.shapes[*from];
+                max_pool::forward_rows(self.isa, workers, shape, inputs[0], target, rows.clone());
             }
             (Step::Conv(_), None) => unreachable!("every convolution has its filters"),
         }
-        values[to] = out;
+        if let Some(reader) = self.weighed_by[to] {
+            // While the rows are still in cache.
+            let (shape, made) = (&held.shapes[to], held.read(memory, to));
+            gated[reader].gather(self.isa, workers, shape, made, rows.clone());
+        }
     }
 
     fn shapes(&self, height: usize, width: usize) -> Vec<Blocked> {
@@ -242,11 +313,23 @@ impl Predict for CpuPredictor {
 
     /// Rows that are held, and filters.
     fn memory_bytes(&self, height: usize, width: usize) -> usize {
-        let kept = Schedule::new(&self.plan, height, width).kept;
-        let shapes = self.shapes(height, width);
-        let rows: usize = shapes.iter().zip(kept).map(|(s, k)| held(s, k)).sum();
-        let filters: usize = self.layers.iter().flatten().map(|l| l.filters.len()).sum();
+        let rows = self
+            .held(&Schedule::new(&self.plan, height, width), height, width)
+            .size;
+        let layer = |layer: &Layer| match &layer.gates {
+            // Filters that hold the gates are a second copy.
+            Some(gates) => 2 * layer.filters.len() + gates.len(),
+            None => layer.filters.len(),
+        };
+        let filters: usize = self.layers.iter().flatten().map(layer).sum();
         size_of::<f32>() * (rows + filters)
+    }
+}
+
+impl Held {
+    /// The held rows of `value`.
+    fn read<'a>(&self, memory: &'a [f32], value: ValueId) -> Rows<'a> {
+        read(&memory[self.places[value].clone()], self.kept[value])
     }
 }
 
@@ -306,7 +389,15 @@ impl Layer {
         let mut room = Buffer::default();
         conv.prepare(workers, &blocked, &mut room);
         let filters = if room.is_empty() { blocked } else { room };
-        Self { filters, bias }
+        let gates = step.excite.as_ref().map(|excite| {
+            let channels = plan.values[step.inputs[0].value].channels;
+            GateLayers::new(isa, channels, excite, parameters)
+        });
+        Self {
+            filters,
+            bias,
+            gates,
+        }
     }
 }
 
@@ -371,9 +462,6 @@ mod tests {
         assert_eq!(imported.source.name, "mobilenet-v2-onnx-zoo");
         assert_eq!((imported.tensors, imported.values), (260, 2_257_984));
         let mut predictor = CpuPredictor::new(&graph, &parameters, 2, Isa::available()[0]);
-        let whole = Schedule::with_tiles(&predictor.plan, height, width, |_| usize::MAX / 8);
-        predictor.logits_in(&whole, input, height, width);
-        let shapes = predictor.shapes(height, width);
         let blocks = [
             (1, 16, 1),
             (3, 24, 2),
@@ -381,15 +469,34 @@ mod tests {
             (13, 96, 4),
             (18, 1280, 5),
         ];
-        let feature = |(block, channels, level): (usize, usize, usize)| {
+        let mut feature = |(block, channels, level): (usize, usize, usize)| {
             // The last array of so many channels at its scale.
             let of = |v: &crate::plan::Value| v.channels == channels && v.level == level;
             let value = predictor.plan.values.iter().rposition(of).unwrap();
+            // The network ends there.
+            let last = predictor
+                .plan
+                .steps
+                .iter()
+                .position(|step| step.to() == value);
+            predictor.plan.steps.truncate(last.unwrap() + 1);
+            predictor.plan.logits = value;
+            let schedule = Schedule::new(&predictor.plan, height, width);
             let mut planar = vec![0.0; channels * (height >> level) * (width >> level)];
-            shapes[value].unpack(&predictor.workers, &predictor.values[value], &mut planar);
+            let line = |channel: usize, y: usize, to: &mut [f32]| {
+                to.copy_from_slice(&input[(channel * height + y) * width..][..width]);
+            };
+            let workers = predictor.workers.clone();
+            let mut emit = |shape: &Blocked, rows: Rows, made: Range<usize>| {
+                shape.unpack_rows(&workers, rows, &mut planar, made);
+            };
+            predictor.each_band(&schedule, [height, width], &line, &mut emit);
             (block, planar)
         };
-        Some(blocks.map(feature).to_vec())
+        // The deepest first: each cuts the network shorter.
+        let mut features: Vec<_> = blocks.into_iter().rev().map(&mut feature).collect();
+        features.reverse();
+        Some(features)
     }
 
     #[test]

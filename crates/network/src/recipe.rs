@@ -170,6 +170,20 @@ impl Recipe {
         }
     }
 
+    /// The recipe for another encoder, with the crops and batches the paper trained it on.
+    pub fn on(self, encoder: Encoder) -> Self {
+        let (crop, batch) = match encoder {
+            Encoder::EfficientnetB4 => (320, 8),
+            Encoder::Vgg16 | Encoder::MobilenetV2 => (self.crop, self.batch),
+        };
+        Self {
+            encoder,
+            crop,
+            batch,
+            ..self
+        }
+    }
+
     /// Steps that schedule and selection count as an epoch, on `fields` fields.
     pub fn epoch(&self, fields: usize) -> u64 {
         let pass = || self.field_order.steps_per_epoch(fields, self.batch);

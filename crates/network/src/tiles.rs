@@ -5,6 +5,9 @@
 //! The margin is the network's receptive radius where memory allows: then a kept pixel sees exactly what it
 //! sees in the whole image. Equal up to the last bits of f32 sums, not more: kernels may add in another order
 //! at a tile's edge, and a pixel whose two best classes are a rounding error apart may change its class.
+//!
+//! A network that sees the whole image ([`Graph::sees_whole_image`]) weighs channels by their means over what is computed
+//! at once, and no margin holds those: a tile's pixels are exactly those of a prediction of the tile alone.
 
 use crate::graph::{Graph, Op};
 use crate::input::mirror;
@@ -95,6 +98,8 @@ pub struct TileOptions {
     pub classes: usize,
     /// The network's reach to each side in pixels ([`receptive_radius`]).
     pub radius: usize,
+    /// Whether tiles differ from the image in one piece whatever their margin ([`Graph::sees_whole_image`]).
+    pub sees_whole_image: bool,
     /// Largest memory for the network, in bytes.
     pub memory: Option<usize>,
     /// Average over the four flips: four times the work, slightly better.
@@ -108,6 +113,7 @@ impl TileOptions {
             multiple: graph.multiple(),
             classes: graph.classes(),
             radius: receptive_radius(graph),
+            sees_whole_image: graph.sees_whole_image(),
             memory: None,
             flips: false,
         }
@@ -125,7 +131,7 @@ impl TileOptions {
     }
 }
 
-/// How far, in input pixels, an output pixel can see to each side.
+/// How far, in input pixels, an output pixel can see to each side, gates of squeeze-and-excitation aside.
 ///
 /// The largest sum over paths: a 3x3 convolution at 1/2^k adds 2^k (with stride 2 twice as much), a pool or an up-sampling between 1/2^k and
 /// 1/2^(k+1) adds 2^k (a pixel may stand at either end of its block).
@@ -285,6 +291,19 @@ pub fn cut_margin(
         full,
         needed: Needs::new(predict, height, width).least(options, full),
     })
+}
+
+/// The memory in bytes from which on an image of that size is computed in one piece, where it is not and its pixels
+/// would then see more; `None` = no more than [`cut_margin`] says is missing.
+pub fn needed_for_whole(
+    predict: &dyn Predict,
+    options: &TileOptions,
+    height: usize,
+    width: usize,
+) -> Option<usize> {
+    let up = |n: usize| n.next_multiple_of(options.multiple);
+    let needed = predict.memory_bytes(up(height), up(width));
+    (options.sees_whole_image && options.memory.is_some_and(|cap| cap < needed)).then_some(needed)
 }
 
 /// Probabilities `[class][y][x]` of a whole image.
@@ -467,6 +486,7 @@ mod tests {
             multiple: 8,
             classes: 2,
             radius: 7,
+            sees_whole_image: false,
             memory,
             flips,
         };
@@ -520,6 +540,7 @@ mod tests {
                 multiple: 8,
                 classes: 2,
                 radius: 15,
+                sees_whole_image: false,
                 memory,
                 flips: false,
             };
@@ -568,6 +589,7 @@ mod tests {
             radius: 15,
             memory: Some(cap),
             flips: false,
+            sees_whole_image: false,
         };
         let (height, width) = (120, 128);
         assert_eq!(cut_margin(&network, &options, height, width), None);
@@ -599,6 +621,7 @@ mod tests {
             multiple: 8,
             classes: 2,
             radius: 7,
+            sees_whole_image: false,
             memory: Some(100),
             flips: false,
         };

@@ -7,6 +7,7 @@
 //! Here: the order of the layers, the gradients on their way back, natural order. What one layer holds and
 //! does is in `layer`.
 
+mod excite;
 mod layer;
 
 use crate::conv::Scratch;
@@ -250,6 +251,11 @@ impl CpuTrainer {
                         })
                         .collect();
                     conv.input_gradient(workers, d_out, filters, &mut sinks);
+                    if let Some(excite) = &mut layer.excite {
+                        let value = layer.step.inputs[0].value;
+                        let d = &mut gradients[places[value].clone()];
+                        excite.backward(workers, &shapes[value], &values[value], d);
+                    }
                 }
                 Layer::Add(layer) => {
                     let [first, second] = layer.terms;
@@ -308,7 +314,9 @@ impl CpuTrainer {
         let (plain, decayed) = (numbers(0.0), numbers(weight_decay));
         for layer in &mut self.layers {
             if let Layer::Conv(layer) = layer {
-                layer.weight.update(self.isa, &self.workers, &decayed);
+                for trained in layer.weights_mut() {
+                    trained.update(self.isa, &self.workers, &decayed);
+                }
                 for trained in layer.small_mut() {
                     trained.update(self.isa, &self.workers, &plain);
                 }
@@ -411,6 +419,8 @@ impl CpuTrainer {
     pub fn memory_bytes(&self) -> usize {
         let activations: usize = self.shapes.iter().map(Blocked::len).sum();
         let before: usize = self.norms().map(|n| n.before.len()).sum();
+        let excites = self.conv_layers().filter_map(|l| l.excite.as_ref());
+        let scaled: usize = excites.map(|e| e.scaled().len()).sum();
         let weights: usize = self.graph.trainable_count();
         // The largest transformed filters are held twice: for use, and as products of the gradient.
         let filters = self
@@ -419,7 +429,7 @@ impl CpuTrainer {
             .max()
             .unwrap_or(0);
         let gradients = self.gradients.len();
-        size_of::<f32>() * (activations + before + gradients + 4 * weights + 2 * filters)
+        size_of::<f32>() * (activations + before + scaled + gradients + 4 * weights + 2 * filters)
     }
 
     fn conv_layers(&self) -> impl Iterator<Item = &ConvLayer> {
@@ -451,6 +461,11 @@ impl CpuTrainer {
             for trained in layer.small() {
                 let len = self.info(&trained.name).len();
                 found.insert(&trained.name, trained.part(which)[..len].to_vec());
+            }
+            if let Some(excite) = &layer.excite {
+                for (trained, natural) in excite.matrices().iter().zip(excite.natural(which)) {
+                    found.insert(&trained.name, natural);
+                }
             }
         }
         let trainable = self
@@ -487,6 +502,13 @@ impl CpuTrainer {
             for trained in layer.small_mut() {
                 let values = find(&trained.name).expect("every parameter is given");
                 trained.part_mut(which)[..values.len()].copy_from_slice(values);
+            }
+            if let Some(excite) = &mut layer.excite {
+                let weights = excite
+                    .matrices()
+                    .each_ref()
+                    .map(|trained| &find(&trained.name).expect("every parameter is given")[..]);
+                excite.load(which, weights);
             }
         }
     }

@@ -50,7 +50,7 @@ const CENTRE: usize = 512;
 /// Channels of the decoder stages, deepest first.
 const DECODER: [usize; 5] = [256, 128, 64, 32, 16];
 /// Keras' epsilon of batch norm, as segmentation_models uses it.
-const EPSILON: f64 = 1e-3;
+pub(crate) const EPSILON: f64 = 1e-3;
 /// Name of the last convolution: one output a class.
 pub(crate) const HEAD: &str = "segmentation_head.0";
 /// Input channels: three planes, or one plane three times.

@@ -5,7 +5,9 @@ use std::path::Path;
 use stainfree_image::{Dataset, Field, Image, Plane};
 use stainfree_network::model::{Model, ModelInfo};
 use stainfree_network::resample::{ResampleError, resample, resampled_size};
-use stainfree_network::tiles::{TileError, TileOptions, cut_margin, predict_image};
+use stainfree_network::tiles::{
+    TileError, TileOptions, cut_margin, needed_for_whole, predict_image,
+};
 use stainfree_network::{CpuPredictor, Isa, Precision};
 use stainfree_objects::{CleanUp, NUCLEUS, nuclei_from_prediction, nuclei_from_scheme_b};
 
@@ -247,6 +249,16 @@ impl Engine {
             * if self.options.flips { 2 } else { 1 };
         let beside = images + BASE;
         self.options.memory = Some(self.memory.saturating_sub(beside).max(1));
+        if matches!(self.remark, Remark::None)
+            && let Some(needed) = needed_for_whole(&self.predictor, &self.options, height, width)
+        {
+            self.remark = Remark::New(format!(
+                "field `{}` of {height} x {width} pixels is computed in tiles to keep to {}, and this network weighs channels by their means over a tile, so classes may differ from those of the image in one piece; `--memory {}` or more computes it in one piece",
+                field.name,
+                mebibytes(self.memory),
+                mebibytes(needed + beside)
+            ));
+        }
         if matches!(self.remark, Remark::None)
             && let Some(cut) = cut_margin(&self.predictor, &self.options, height, width)
         {

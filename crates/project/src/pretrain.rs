@@ -12,10 +12,8 @@ use stainfree_specimen::{PlateSpec, simulate_field};
 
 use crate::config::TrainingConfig;
 use crate::start::start;
-use crate::train::{
-    CHECKPOINT_EVERY, PICTURES, TrainOptions, Trained, Watcher, changed, keep_log, record,
-};
-use crate::{Job, ProjectError, recipe};
+use crate::train::{CHECKPOINT_EVERY, PICTURES, TrainOptions, Trained, Watcher, keep_log, record};
+use crate::{Job, ProjectError, train};
 
 /// Classes of the virtual plates' truth: scheme A.
 const CLASSES: [&str; 3] = ["background", "nucleus", "cytoplasm"];
@@ -145,10 +143,7 @@ fn recipe_of(options: &TrainOptions) -> Result<Recipe, ProjectError> {
             .unwrap_or_else(|| "default".to_owned()),
         ..TrainingConfig::default()
     };
-    let mut recipe = changed(
-        recipe::load(Path::new(""), &training, Path::new("pretrain"))?,
-        options,
-    )?;
+    let mut recipe = train::recipe_of(Path::new(""), training, Path::new("pretrain"), options)?;
     if !matches!(recipe.length, Length::Steps(_)) {
         return Err(ProjectError::Usage(format!(
             "the recipe `{}` counts epochs and virtual plates never end; give `--steps`",

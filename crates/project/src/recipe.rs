@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use stainfree_network::Encoder;
 use stainfree_network::recipe::Recipe;
 
 use crate::ProjectError;
@@ -22,6 +23,11 @@ pub fn load(root: &Path, training: &TrainingConfig, config: &Path) -> Result<Rec
     if training.change.is_empty() {
         return Ok(base);
     }
+    let encoder = training.change.get("encoder").and_then(toml::Value::as_str);
+    let base = match encoder.and_then(Encoder::parse) {
+        Some(encoder) => base.on(encoder),
+        None => base,
+    };
     let fail = |message: String| ProjectError::Config {
         path: config.to_owned(),
         line: None,
@@ -116,6 +122,21 @@ mod tests {
                 .normalisation,
             Recipe::paper().normalisation
         );
+    }
+
+    #[test]
+    fn efficientnet_b4_brings_the_papers_crops_and_batches() {
+        let crops = |text: &str| {
+            let recipe = changed(text).unwrap();
+            (recipe.crop, recipe.batch)
+        };
+        assert_eq!(crops("encoder = \"efficientnet-b4\""), (320, 8));
+        assert_eq!(crops("encoder = \"efficientnet-b4\"\nbatch = 2"), (320, 2));
+        let base = Recipe::standard();
+        assert_eq!(crops("encoder = \"mobilenet-v2\""), (base.crop, base.batch));
+        let paper = Recipe::paper().on(Encoder::EfficientnetB4);
+        // floor(60000 / 1500) epochs of 187 whole batches.
+        assert_eq!((paper.crop, paper.batch, paper.steps(1500)), (320, 8, 7480));
     }
 
     #[test]

@@ -21,6 +21,7 @@ use stainfree_network::train::{
 };
 use stainfree_network::{Encoder, Isa, Precision, UnetSpec};
 
+use crate::config::TrainingConfig;
 use crate::fields::FieldRow;
 use crate::start::start;
 use crate::study::{Source, Study};
@@ -251,21 +252,29 @@ fn chosen_recipe(study: &Study, options: &TrainOptions) -> Result<Recipe, Projec
             name.clone()
         };
     }
-    let recipe = recipe::load(study.root(), &training, &study.config_path())?;
-    changed(recipe, options)
+    recipe_of(study.root(), training, &study.config_path(), options)
 }
 
-/// `recipe` with what the command line says.
-pub(crate) fn changed(mut recipe: Recipe, options: &TrainOptions) -> Result<Recipe, ProjectError> {
+/// The recipe that `training` asks for, with what the command line says. `root` and `config` as for [`recipe::load`].
+pub(crate) fn recipe_of(
+    root: &Path,
+    mut training: TrainingConfig,
+    config: &Path,
+    options: &TrainOptions,
+) -> Result<Recipe, ProjectError> {
     if let Some(name) = &options.encoder {
-        recipe.encoder = Encoder::parse(name).ok_or_else(|| {
+        if Encoder::parse(name).is_none() {
             let known: Vec<&str> = Encoder::ALL.iter().map(|encoder| encoder.name()).collect();
-            ProjectError::Usage(format!(
+            return Err(ProjectError::Usage(format!(
                 "no encoder is called `{name}` (encoders: {})",
                 known.join(", ")
-            ))
-        })?;
+            )));
+        }
+        // A change of the study, so that it meets the study's other changes in the same order.
+        let encoder = ("encoder".to_owned(), name.clone().into());
+        training.change.extend([encoder]);
     }
+    let mut recipe = recipe::load(root, &training, config)?;
     if let Some(width) = options.width {
         recipe = narrowed(recipe, width);
     }

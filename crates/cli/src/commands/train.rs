@@ -38,7 +38,8 @@ pub(crate) struct Train {
     #[arg(long, value_name = "NAME|FILE")]
     recipe: Option<String>,
 
-    /// The network's encoder [default: the recipe's: mobilenet-v2, or the paper's vgg16]
+    /// The network's encoder: mobilenet-v2, vgg16 (the paper's), or efficientnet-b4 (crops of 320 px, batches of
+    /// 8) [default: the recipe's]
     #[arg(long, value_name = "NAME")]
     encoder: Option<String>,
 

@@ -1,5 +1,6 @@
 //! The encoders a U-Net can stand on: one file each, one line in [`Encoder`] and its table.
 
+mod efficientnet_b4;
 mod mobilenet_v2;
 mod vgg16;
 
@@ -15,6 +16,8 @@ pub enum Encoder {
     Vgg16,
     /// MobileNetV2 (Sandler et al. 2018), for small machines.
     MobilenetV2,
+    /// EfficientNet-B4 (Tan & Le 2019), the paper's other choice.
+    EfficientnetB4,
 }
 
 /// What an encoder hands to the decoder.
@@ -29,13 +32,18 @@ pub(crate) struct Features {
 
 impl Encoder {
     /// Every encoder there is.
-    pub const ALL: [Encoder; 2] = [Encoder::Vgg16, Encoder::MobilenetV2];
+    pub const ALL: [Encoder; 3] = [
+        Encoder::Vgg16,
+        Encoder::MobilenetV2,
+        Encoder::EfficientnetB4,
+    ];
 
     /// The name used on the command line and in files.
     pub fn name(self) -> &'static str {
         match self {
             Encoder::Vgg16 => "vgg16",
             Encoder::MobilenetV2 => "mobilenet-v2",
+            Encoder::EfficientnetB4 => "efficientnet-b4",
         }
     }
 
@@ -53,6 +61,7 @@ impl Encoder {
         match self {
             Encoder::Vgg16 => vgg16::build(builder, input, spec),
             Encoder::MobilenetV2 => mobilenet_v2::build(builder, input, spec),
+            Encoder::EfficientnetB4 => efficientnet_b4::build(builder, input, spec),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Here: arrays in the kernels' blocked order and the kernels called on them. Not here: the order of the
 //! layers, who reads which value, and natural order (`trainer`).
 
+use super::excite::ExciteLayer;
 use crate::conv::{Conv, Scratch};
 use crate::parameters::Parameters;
 use crate::plan::ConvStep;
@@ -20,6 +21,7 @@ pub(super) struct ConvLayer {
     pub(super) conv: Conv,
     pub(super) weight: Trained,
     bias: Option<Trained>,
+    pub(super) excite: Option<ExciteLayer>,
     pub(super) norm: Option<NormLayer>,
 }
 
@@ -31,6 +33,10 @@ impl ConvLayer {
         Self {
             weight: Trained::new(&step.weight, conv.blocked_len()),
             bias: step.bias.as_ref().map(|name| Trained::new(name, padded)),
+            excite: step
+                .excite
+                .as_ref()
+                .map(|excite| ExciteLayer::new(isa, excite, &shapes[step.inputs[0].value])),
             norm: step.norm.as_ref().map(|norm| NormLayer {
                 gamma: Trained::new(&format!("{}.weight", norm.prefix), padded),
                 beta: Trained::new(&format!("{}.bias", norm.prefix), padded),
@@ -49,19 +55,24 @@ impl ConvLayer {
         }
     }
 
-    /// Trained arrays other than the convolution's weights.
+    /// Trained arrays with a value for every channel.
     pub(super) fn small(&self) -> impl Iterator<Item = &Trained> {
-        self.bias
-            .iter()
-            .chain(self.norm.iter().flat_map(|n| [&n.gamma, &n.beta]))
+        let norm = self.norm.iter().flat_map(|n| [&n.gamma, &n.beta]);
+        let excite = self.excite.iter().flat_map(ExciteLayer::biases);
+        self.bias.iter().chain(norm).chain(excite)
     }
 
     pub(super) fn small_mut(&mut self) -> impl Iterator<Item = &mut Trained> {
-        self.bias.iter_mut().chain(
-            self.norm
-                .iter_mut()
-                .flat_map(|n| [&mut n.gamma, &mut n.beta]),
-        )
+        let norm = self.norm.iter_mut();
+        let norm = norm.flat_map(|n| [&mut n.gamma, &mut n.beta]);
+        let excite = self.excite.iter_mut().flat_map(ExciteLayer::biases_mut);
+        self.bias.iter_mut().chain(norm).chain(excite)
+    }
+
+    /// Trained arrays that are weights of a convolution.
+    pub(super) fn weights_mut(&mut self) -> impl Iterator<Item = &mut Trained> {
+        let excite = self.excite.iter_mut();
+        std::iter::once(&mut self.weight).chain(excite.flat_map(ExciteLayer::matrices_mut))
     }
 
     /// Output of the layer into `out`; `room` is for filters as the kernels read them.
@@ -76,15 +87,16 @@ impl ConvLayer {
         out: &mut Buffer,
         statistics: UseStatistics,
     ) {
+        if let Some(excite) = &mut self.excite {
+            let value = self.step.inputs[0].value;
+            excite.forward(isa, workers, &shapes[value], &values[value]);
+        }
         let filters = self.conv.prepare(workers, &self.weight.values, room);
-        let inputs: Vec<Rows> = self
-            .step
-            .inputs
-            .iter()
-            .map(|input| Rows {
-                data: &values[input.value],
-                kept: shapes[input.value].height,
-            })
+        let heights = self.step.inputs.iter().map(|i| shapes[i.value].height);
+        let inputs: Vec<Rows> = inputs(&self.step, self.excite.as_ref(), values)
+            .into_iter()
+            .zip(heights)
+            .map(|(data, kept)| Rows { data, kept })
             .collect();
         let shape = &shapes[self.step.to];
         let (finish, to) = match &mut self.norm {
@@ -134,15 +146,22 @@ impl ConvLayer {
             bias.gradient
                 .copy_from_slice(&elementwise::channel_sums(isa, workers, shape, d_out));
         }
-        let inputs = inputs(&self.step, values);
+        let inputs = inputs(&self.step, self.excite.as_ref(), values);
         self.conv
             .weight_gradient(workers, &inputs, d_out, &mut self.weight.gradient, scratch);
     }
 }
 
 /// What the convolution reads, part by part.
-fn inputs<'a>(step: &ConvStep, values: &'a [Buffer]) -> Vec<&'a [f32]> {
-    step.inputs.iter().map(|i| &values[i.value][..]).collect()
+fn inputs<'a>(
+    step: &ConvStep,
+    excite: Option<&'a ExciteLayer>,
+    values: &'a [Buffer],
+) -> Vec<&'a [f32]> {
+    match excite {
+        Some(excite) => vec![excite.scaled()],
+        None => step.inputs.iter().map(|i| &values[i.value][..]).collect(),
+    }
 }
 
 /// Where a batch norm takes mean and variance from.
@@ -367,13 +386,13 @@ fn scale_shift(
 pub(super) struct Trained {
     pub(super) name: String,
     pub(super) values: Buffer,
-    gradient: Buffer,
+    pub(super) gradient: Buffer,
     first: Buffer,
     second: Buffer,
 }
 
 impl Trained {
-    fn new(name: &str, len: usize) -> Self {
+    pub(super) fn new(name: &str, len: usize) -> Self {
         let [values, gradient, first, second] = [(); 4].map(|()| Buffer::zeros(len));
         Self {
             name: name.to_string(),

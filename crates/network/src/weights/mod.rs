@@ -7,6 +7,7 @@
 
 mod built_in;
 mod hdf5;
+mod keras;
 mod md5;
 mod pickle;
 mod pth;
@@ -16,7 +17,7 @@ mod source;
 pub use built_in::{VIRTUAL_PLATES, built_in, load_built_in, virtual_plates};
 pub use source::{Digest, SOURCES, Source};
 
-use crate::graph::{Graph, ParameterInfo};
+use crate::graph::{Graph, Op, ParameterInfo};
 use crate::parameters::Parameters;
 use std::path::{Path, PathBuf};
 
@@ -65,8 +66,38 @@ pub fn load_encoder(
     path: &Path,
     source: Option<&str>,
 ) -> Result<Imported, WeightsError> {
-    let (source, found) = import(&wanted(graph), path, source)?;
+    let (source, mut found) = import(&wanted(graph), path, source)?;
+    if let Some(epsilon) = source.epsilon {
+        adopt_epsilon(graph, epsilon, &mut found);
+    }
     Ok(take_over(parameters, source, found))
+}
+
+/// Changes the scales of batch norms that were trained with another `epsilon` than the graph's, so that they do to
+/// their inputs what they did: `gamma / sqrt(var + epsilon)` stays.
+fn adopt_epsilon(graph: &Graph, epsilon: f64, arrays: &mut [NamedArray]) {
+    for node in graph.nodes() {
+        let Op::BatchNorm {
+            prefix,
+            epsilon: own,
+        } = &node.op
+        else {
+            continue;
+        };
+        let find = |name: &str| {
+            arrays
+                .iter()
+                .position(|a| a.name == format!("{prefix}.{name}"))
+        };
+        let (Some(gamma), Some(variance)) = (find("weight"), find("running_var")) else {
+            continue;
+        };
+        let variance = arrays[variance].data.clone();
+        for (gamma, variance) in arrays[gamma].data.iter_mut().zip(variance) {
+            let variance = f64::from(variance);
+            *gamma = (f64::from(*gamma) * ((variance + own) / (variance + epsilon)).sqrt()) as f32;
+        }
+    }
 }
 
 /// Reads the arrays called `wanted` from `path` under any of the names the layouts give them.
@@ -144,7 +175,7 @@ fn select(
             None => missing.push(info.name.trim_start_matches("encoder.").to_string()),
             Some(array) => {
                 let array = if is_keras(&array.name) {
-                    to_oihw(array)
+                    keras::to_oihw(array)
                 } else {
                     array.clone()
                 };
@@ -252,19 +283,10 @@ fn layout(path: &Path) -> Result<Layout, WeightsError> {
 /// The graph's name of an array, whatever its file calls it; `None` for what is no encoder's.
 ///
 /// `features.0.weight` (torchvision), `encoder.features.0.weight` (segmentation_models.pytorch), either with a
-/// leading `module.` (data parallel), `0.weight` (the features alone), and Keras' `block1_conv1/..`.
+/// leading `module.` (data parallel), `0.weight` (the features alone), and Keras' `block1_conv1/..` ([`keras`]).
 fn canonical(name: &str) -> Option<String> {
     if is_keras(name) {
-        let layer = name.split('/').find_map(keras_index)?;
-        let leaf = name.rsplit('/').next().unwrap_or(name);
-        let part = if leaf.contains("kernel") || leaf.contains("_W") {
-            "weight"
-        } else if leaf.contains("bias") || leaf.contains("_b_") {
-            "bias"
-        } else {
-            return None;
-        };
-        return Some(format!("encoder.features.{layer}.{part}"));
+        return Some(format!("encoder.features.{}", keras::canonical(name)?));
     }
     let name = name.strip_prefix("module.").unwrap_or(name);
     let name = name.strip_prefix("encoder.").unwrap_or(name);
@@ -277,38 +299,6 @@ fn canonical(name: &str) -> Option<String> {
 
 fn is_keras(name: &str) -> bool {
     name.contains('/')
-}
-
-/// torchvision's number of Keras' `blockB_convC` of VGG16: convolutions, ReLUs and pools count.
-fn keras_index(layer: &str) -> Option<usize> {
-    let (block, conv) = layer.strip_prefix("block")?.split_once("_conv")?;
-    let (block, conv): (usize, usize) = (block.parse().ok()?, conv.parse().ok()?);
-    let convs = [2, 2, 3, 3, 3];
-    let count = *convs.get(block.checked_sub(1)?)?;
-    let before: usize = convs[..block - 1].iter().map(|n| 2 * n + 1).sum();
-    (1..=count).contains(&conv).then(|| before + 2 * (conv - 1))
-}
-
-/// Keras' `[height, width, in, out]` to `[out, in, height, width]`.
-fn to_oihw(array: &NamedArray) -> NamedArray {
-    let [height, width, inputs, outputs] = array.shape[..] else {
-        return array.clone();
-    };
-    let mut data = Vec::with_capacity(array.data.len());
-    for o in 0..outputs {
-        for i in 0..inputs {
-            for y in 0..height {
-                for x in 0..width {
-                    data.push(array.data[((y * width + x) * inputs + i) * outputs + o]);
-                }
-            }
-        }
-    }
-    NamedArray {
-        name: array.name.clone(),
-        shape: vec![outputs, inputs, height, width],
-        data,
-    }
 }
 
 /// Folders in which weights are looked for: those of the environment variable `STAINFREE_WEIGHTS` (a list like

@@ -39,6 +39,8 @@ pub struct Source {
     /// Whether its batch norms are folded into the convolutions: they hold no statistics, which must be measured
     /// before anything is trained ([`crate::CpuTrainer::recalibrate`]).
     pub folded: bool,
+    /// The epsilon of batch norm it was trained with, where that is not the encoder's here.
+    pub epsilon: Option<f64>,
     /// A tensor that only the full-width encoder has, with this shape.
     mark: (&'static str, &'static [usize]),
     /// Known values: tensor, index in `[out, in, y, x]` order, value.
@@ -51,6 +53,8 @@ const MOBILENET_TORCHVISION: &str =
     "BSD 3-Clause (torchvision); cite Sandler et al., CVPR 2018, arXiv:1801.04381";
 const VGG_MARK: (&str, &[usize]) = ("encoder.features.0.bias", &[64]);
 const MOBILENET_MARK: (&str, &[usize]) = ("encoder.features.0.0.weight", &[32, 3, 3, 3]);
+
+const B4_MARK: (&str, &[usize]) = ("encoder.features.0.0.weight", &[48, 3, 3, 3]);
 
 /// Every known source, the recommended one of an encoder first.
 pub const SOURCES: &[Source] = &[
@@ -67,6 +71,7 @@ pub const SOURCES: &[Source] = &[
         licence: VGG,
         preprocessing: Preprocessing::keras_vgg16,
         folded: false,
+        epsilon: None,
         mark: VGG_MARK,
         // Keras index [y, x, in, out] of kernels is [out, in, y, x] here, in rows of 9 per input channel.
         probes: &[
@@ -92,6 +97,7 @@ pub const SOURCES: &[Source] = &[
         licence: "BSD 3-Clause (torchvision); cite Simonyan and Zisserman, ICLR 2015, arXiv:1409.1556",
         preprocessing: Preprocessing::torchvision,
         folded: false,
+        epsilon: None,
         mark: VGG_MARK,
         probes: &[],
     },
@@ -106,6 +112,7 @@ pub const SOURCES: &[Source] = &[
         licence: VGG,
         preprocessing: Preprocessing::torchvision_vgg16_features,
         folded: false,
+        epsilon: None,
         mark: VGG_MARK,
         probes: &[],
     },
@@ -120,6 +127,7 @@ pub const SOURCES: &[Source] = &[
         licence: MOBILENET_TORCHVISION,
         preprocessing: Preprocessing::torchvision,
         folded: false,
+        epsilon: None,
         mark: MOBILENET_MARK,
         probes: &[],
     },
@@ -134,6 +142,7 @@ pub const SOURCES: &[Source] = &[
         licence: MOBILENET_TORCHVISION,
         preprocessing: Preprocessing::torchvision,
         folded: false,
+        epsilon: None,
         mark: MOBILENET_MARK,
         probes: &[],
     },
@@ -150,6 +159,7 @@ pub const SOURCES: &[Source] = &[
         licence: "Apache-2.0 (ONNX model zoo); cite Sandler et al., CVPR 2018, arXiv:1801.04381",
         preprocessing: Preprocessing::torchvision,
         folded: true,
+        epsilon: None,
         mark: MOBILENET_MARK,
         probes: &[
             ("encoder.features.0.0.weight", 100, -0.014_935_398),
@@ -157,6 +167,40 @@ pub const SOURCES: &[Source] = &[
             ("encoder.features.1.conv.0.0.weight", 4, 0.030_931_568),
             ("encoder.features.18.0.weight", 12_345, 0.186_514_65),
         ],
+    },
+    Source {
+        name: "efficientnet-b4-keras",
+        encoder: "efficientnet-b4",
+        summary: "efficientnet 1.0.0's B4 for Keras, AutoAugment, the paper's; input RGB, 0 to 1, ImageNet mean and deviation",
+        file: "efficientnet-b4_weights_tf_dim_ordering_tf_kernels_autoaugment_notop.h5",
+        url: Some(
+            "https://github.com/Callidior/keras-applications/releases/download/efficientnet/efficientnet-b4_weights_tf_dim_ordering_tf_kernels_autoaugment_notop.h5",
+        ),
+        bytes: 71_700_000,
+        digest: Digest::Sha256Start(
+            "7942c1407ff1feb34113995864970cd4d9d91ea64877e8d9c38b6c1e0767c411",
+        ),
+        licence: "Apache-2.0 (efficientnet 1.0.0); cite Tan and Le, ICML 2019, arXiv:1905.11946",
+        preprocessing: Preprocessing::torchvision,
+        folded: false,
+        epsilon: None,
+        mark: B4_MARK,
+        probes: &[],
+    },
+    Source {
+        name: "efficientnet-b4-torchvision",
+        encoder: "efficientnet-b4",
+        summary: "torchvision's EfficientNet-B4, IMAGENET1K_V1; input RGB, 0 to 1, ImageNet mean and deviation",
+        file: "efficientnet_b4_rwightman-23ab8bcd.pth",
+        url: Some("https://download.pytorch.org/models/efficientnet_b4_rwightman-23ab8bcd.pth"),
+        bytes: 78_100_000,
+        digest: Digest::Sha256Start("23ab8bcd"),
+        licence: "BSD 3-Clause (torchvision); cite Tan and Le, ICML 2019, arXiv:1905.11946",
+        preprocessing: Preprocessing::torchvision,
+        folded: false,
+        epsilon: Some(1e-5),
+        mark: B4_MARK,
+        probes: &[],
     },
 ];
 

@@ -398,7 +398,7 @@ fn keras_layers_have_torchvisions_numbers() {
         ("block3_conv1", 10),
         ("block5_conv3", 28),
     ]
-    .map(|(name, _)| keras_index(name))
+    .map(|(name, _)| keras::vgg16(name))
     .into();
     assert_eq!(keras, [Some(0), Some(7), Some(10), Some(28)]);
     for wrong in [
@@ -408,7 +408,131 @@ fn keras_layers_have_torchvisions_numbers() {
         "block1_pool",
         "conv1",
     ] {
-        assert_eq!(keras_index(wrong), None, "{wrong}");
+        assert_eq!(keras::vgg16(wrong), None, "{wrong}");
+    }
+}
+
+/// Names and shapes of torchvision's file, by torchvision.
+fn torchvision_b4() -> Vec<(String, Vec<usize>)> {
+    let text = std::fs::read_to_string(testdata("efficientnet_b4_torchvision.txt")).unwrap();
+    let line = |line: &str| {
+        let mut words = line.split(' ').map(str::to_owned);
+        let name = words.next().unwrap();
+        (name, words.map(|n| n.parse().unwrap()).collect())
+    };
+    text.lines().map(line).collect()
+}
+
+#[test]
+fn efficientnet_b4_has_torchvisions_names_and_shapes() {
+    let graph = Graph::unet(&UnetSpec::new(Encoder::EfficientnetB4, 1.0, 3)).unwrap();
+    let mut ours: Vec<(String, Vec<usize>)> = graph
+        .parameters()
+        .iter()
+        .filter(|info| info.name.starts_with("encoder."))
+        .map(|info| (info.name.clone(), info.shape.clone()))
+        .collect();
+    let mut theirs: Vec<(String, Vec<usize>)> = torchvision_b4()
+        .into_iter()
+        .filter_map(|(name, shape)| Some((canonical(&name)?, shape)))
+        .collect();
+    ours.sort();
+    theirs.sort();
+    assert_eq!(ours, theirs);
+}
+
+#[test]
+fn every_keras_name_of_efficientnet_b4_is_known() {
+    let text = std::fs::read_to_string(testdata("efficientnet_b4_keras.txt")).unwrap();
+    for line in text.lines() {
+        let (keras, torch) = line.split_once(' ').unwrap();
+        assert_eq!(canonical(keras), Some(format!("encoder.{torch}")));
+    }
+    assert_eq!(text.lines().count(), 608);
+    for stranger in [
+        "block1a_expand_conv",
+        "block2_bn",
+        "blocka_bn",
+        "block2a_add",
+        "predictions",
+        "block2a_\u{e9}",
+    ] {
+        assert_eq!(canonical(&format!("{stranger}/{stranger}/kernel:0")), None);
+    }
+}
+
+/// The encoder of the files `efficientnet_b4_tiny`.
+fn tiny_b4() -> Graph {
+    let spec = UnetSpec {
+        least_channels: 4,
+        encoder: Encoder::EfficientnetB4,
+        width: 0.0625,
+        classes: 2,
+    };
+    Graph::unet(&spec).unwrap()
+}
+
+/// What the files hold under a name of ours: between 0.8 and 1.2.
+fn tiny_b4_value(name: &str, count: usize) -> Vec<f32> {
+    let values = value(&name.replace("encoder.features.", "b4."), count);
+    values.into_iter().map(|x| 1.0 + 0.2 * x).collect()
+}
+
+#[test]
+fn efficientnet_b4_is_read_from_both_layouts() {
+    let graph = tiny_b4();
+    let encoder = graph
+        .parameters()
+        .iter()
+        .filter(|p| p.name.starts_with("encoder."));
+    let encoder: Vec<&ParameterInfo> = encoder.collect();
+    let stages = ["0.", "1.", "2.", "8."].map(|stage| format!("encoder.features.{stage}"));
+    let few = encoder
+        .iter()
+        .filter(|p| stages.iter().any(|s| p.name.starts_with(s)));
+    let few: Vec<&ParameterInfo> = few.copied().collect();
+    for (file, source, wanted) in [
+        (
+            "efficientnet_b4_tiny.pth",
+            "efficientnet-b4-torchvision",
+            &encoder,
+        ),
+        ("efficientnet_b4_tiny.h5", "efficientnet-b4-keras", &few),
+    ] {
+        let (found, arrays) = import(wanted, &testdata(file), Some(source)).unwrap();
+        assert_eq!(found.name, source);
+        assert_eq!(arrays.len(), wanted.len(), "{file}");
+        for array in arrays {
+            let expected = tiny_b4_value(&array.name, array.data.len());
+            assert_eq!(array.data, expected, "{file}: {}", array.name);
+        }
+    }
+}
+
+#[test]
+fn scales_make_up_for_torchvisions_epsilon() {
+    let graph = tiny_b4();
+    let mut parameters = Parameters::initialise(&graph, 1);
+    let (path, source) = (
+        testdata("efficientnet_b4_tiny.pth"),
+        "efficientnet-b4-torchvision",
+    );
+    let imported = load_encoder(&graph, &mut parameters, &path, Some(source)).unwrap();
+    assert_eq!(imported.tensors, 608);
+    let prefix = "encoder.features.3.1.block.1.1";
+    let get = |name: &str| parameters.values(&format!("{prefix}.{name}")).to_vec();
+    let (gamma, variance) = (get("weight"), get("running_var"));
+    let file = tiny_b4_value(&format!("{prefix}.weight"), gamma.len());
+    assert_eq!(
+        variance,
+        tiny_b4_value(&format!("{prefix}.running_var"), gamma.len())
+    );
+    for ((ours, theirs), variance) in gamma.iter().zip(file).zip(variance) {
+        // The network adds 1e-3, torchvision's 1e-5.
+        let [found, expected] = [(*ours, 1e-3), (theirs, 1e-5)]
+            .map(|(gamma, epsilon)| f64::from(gamma) / (f64::from(variance) + epsilon).sqrt());
+        assert!((found - expected).abs() < 1e-7, "{found} {expected}");
+        assert!(*ours > theirs);
     }
 }
 

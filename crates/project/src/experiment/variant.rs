@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
-use stainfree_network::Encoder;
 use stainfree_network::recipe::{Length, Recipe};
 
 use super::file::{Choice, Experiment, Images, Planes, ScheduleRule, SplitRule};
@@ -157,10 +156,11 @@ pub(super) fn recipe_of(
     for (key, value) in &file.change {
         training.change.insert(key.clone(), value.clone());
     }
-    let mut recipe = recipe::load(base.root(), &training, &experiment.path)?;
-    if let Some(encoder) = choice.encoder.as_deref().and_then(Encoder::parse) {
-        recipe.encoder = encoder;
+    if let Some(encoder) = &choice.encoder {
+        let encoder = ("encoder".to_owned(), encoder.clone().into());
+        training.change.extend([encoder]);
     }
+    let mut recipe = recipe::load(base.root(), &training, &experiment.path)?;
     if let Some(width) = file.width {
         recipe = narrowed(recipe, width);
     }
