@@ -12,11 +12,12 @@
 //! a neck, and a dark nucleolus in a convex outline is neither.
 
 use super::concavity::Concavity;
-use super::distance::{flood, smooth_distance};
+use super::distance::flood;
 use super::hull::hull_area;
 use super::intensity::joint_surface;
 use super::{Cut, Method, Part, Parts, not_negative};
 use crate::error::ObjectsError;
+use crate::quantile::extremes;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use stainfree_image::Image;
@@ -100,10 +101,6 @@ impl Method for Evidence {
             });
         }
         Ok(())
-    }
-
-    fn margin_um(&self) -> f64 {
-        4.0 * self.smoothing_um
     }
 
     fn split_part(&self, part: &Part) -> Option<Image<u32>> {
@@ -190,7 +187,7 @@ impl Found {
     fn new(part: &Part, settings: &Evidence) -> Self {
         let smoothing = part.px(settings.smoothing_um);
         let area = part.mask.data().iter().filter(|&&m| m).count();
-        let Some(distance) = smooth_distance(&part.mask, smoothing) else {
+        let Some(distance) = part.smooth_distance(smoothing) else {
             return Self {
                 widths: vec![(1.0, area)],
                 pieces: None,
@@ -206,7 +203,7 @@ impl Found {
             None => PIECE_CUTS.cut_pieces(&part.whole(), um_per_pixel),
         };
         let Some(image) = cut.or(flooded) else {
-            let widest = distance.data().iter().copied().fold(0.0, f32::max);
+            let widest = extremes(distance.data()).1;
             return Self {
                 widths: vec![(widest, area)],
                 pieces: None,
