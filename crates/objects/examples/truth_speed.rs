@@ -57,6 +57,7 @@ fn truth(
     let start = Instant::now();
     // The cytoplasm first: no whole cells are grown here, so its smoothed stain goes before the nuclei come.
     let cells = segment_cytoplasm(cell, Some(pixel_um), &StainSettings::cytoplasm())?;
+    drop(cells.flat);
     let (cells, ignored) = (cells.mask, cells.ignore);
     let first = start.elapsed().as_secs_f64();
     let nuclei = segment_nuclei(nucleus, Some(pixel_um), &StainSettings::nuclei())?;

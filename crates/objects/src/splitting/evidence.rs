@@ -141,6 +141,8 @@ fn typical_area(all: &[Found]) -> f64 {
 struct Piece {
     /// Indices into the part, in raster order.
     pixels: Vec<u32>,
+    /// Smoothed stain of the pixels, in no order; empty without a stain.
+    values: Vec<f32>,
     /// Largest value of the smoothed distance transform.
     half_width: f32,
     /// See [`BRIGHTNESS_PERCENTILE`]; 0 without a stain.
@@ -172,7 +174,7 @@ struct Pieces {
     image: Image<u32>,
     list: Vec<Piece>,
     borders: BTreeMap<(usize, usize), Border>,
-    stain: Option<Image<f32>>,
+    has_stain: bool,
 }
 
 /// What was found in a part.
@@ -209,7 +211,7 @@ impl Found {
                 pieces: None,
             };
         };
-        let pieces = Pieces::describe(image, &distance, stain);
+        let pieces = Pieces::describe(image, &distance, stain.as_ref());
         let widths = pieces.list.iter().map(|p| (p.half_width, p.pixels.len()));
         Self {
             widths: widths.collect(),
@@ -219,7 +221,7 @@ impl Found {
 }
 
 impl Pieces {
-    fn describe(image: Image<u32>, distance: &Image<f32>, stain: Option<Image<f32>>) -> Self {
+    fn describe(image: Image<u32>, distance: &Image<f32>, stain: Option<&Image<f32>>) -> Self {
         let count = image.data().iter().copied().max().unwrap_or(0) as usize;
         let (labels, width) = (image.data(), image.width());
         let mut list = vec![Piece::default(); count];
@@ -230,6 +232,7 @@ impl Pieces {
             }
             let piece = &mut list[l as usize - 1];
             piece.pixels.push(i as u32);
+            piece.values.extend(stain.map(|s| s.data()[i]));
             piece.half_width = piece.half_width.max(distance.data()[i]);
             let right = (i % width + 1 < width).then_some(i + 1);
             let below = (i + width < labels.len()).then_some(i + width);
@@ -238,9 +241,7 @@ impl Pieces {
                     continue;
                 }
                 let (a, b) = (l.min(labels[j]) as usize - 1, l.max(labels[j]) as usize - 1);
-                let intensity = stain
-                    .as_ref()
-                    .map_or(0.0, |s| 0.5 * (s.data()[i] + s.data()[j]));
+                let intensity = stain.map_or(0.0, |s| 0.5 * (s.data()[i] + s.data()[j]));
                 borders.entry((a, b)).or_default().join(Border {
                     edges: 1.0,
                     intensity: f64::from(intensity),
@@ -252,7 +253,7 @@ impl Pieces {
             image,
             list,
             borders,
-            stain,
+            has_stain: stain.is_some(),
         };
         for i in 0..pieces.list.len() {
             pieces.measure(i);
@@ -267,14 +268,10 @@ impl Pieces {
             return;
         }
         piece.hull = hull_area(&piece.pixels, self.image.width());
-        if let Some(stain) = &self.stain {
-            let mut values: Vec<f32> = piece
-                .pixels
-                .iter()
-                .map(|&i| stain.data()[i as usize])
-                .collect();
-            let k = (values.len() as f64 * BRIGHTNESS_PERCENTILE) as usize;
-            piece.brightness = f64::from(*values.select_nth_unstable_by(k, f32::total_cmp).1);
+        let k = (piece.values.len() as f64 * BRIGHTNESS_PERCENTILE) as usize;
+        if k < piece.values.len() {
+            let ranked = piece.values.select_nth_unstable_by(k, f32::total_cmp);
+            piece.brightness = f64::from(*ranked.1);
         }
     }
 
@@ -285,7 +282,7 @@ impl Pieces {
         let solidity = area / hull_area(&united(&p.pixels, &q.pixels), self.image.width());
         let apart = area / (p.hull + q.hull);
         let neck = f64::from(border.half_width / p.half_width.min(q.half_width));
-        let intensity = if self.stain.is_some() {
+        let intensity = if self.has_stain {
             // Brightness is positive above the threshold; a mask drawn by hand may lie on anything.
             let positive = |v: f64| v.max(f64::from(f32::MIN_POSITIVE));
             let (bright, dim) = (
@@ -374,6 +371,7 @@ impl Pieces {
         self.borders.remove(&(a, b));
         let other = std::mem::take(&mut self.list[b]);
         let piece = &mut self.list[a];
+        piece.values.extend_from_slice(&other.values);
         piece.pixels = united(&piece.pixels, &other.pixels);
         piece.half_width = piece.half_width.max(other.half_width);
         self.measure(a);
