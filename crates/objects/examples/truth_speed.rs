@@ -24,6 +24,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build()?;
+    // From here on the peak is that of the work, not of the reading.
+    std::fs::write("/proc/self/clear_refs", "5").ok();
     let before = peak_bytes();
     let (mut best, mut nuclei) = ([f64::INFINITY; 3], 0);
     let cpu = cpu_seconds();
@@ -53,14 +55,17 @@ fn truth(
     pixel_um: f64,
 ) -> Result<([f64; 3], usize), ObjectsError> {
     let start = Instant::now();
-    let nuclei = segment_nuclei(nucleus, Some(pixel_um), &StainSettings::nuclei())?;
-    let first = start.elapsed().as_secs_f64();
+    // The cytoplasm first: no whole cells are grown here, so its smoothed stain goes before the nuclei come.
     let cells = segment_cytoplasm(cell, Some(pixel_um), &StainSettings::cytoplasm())?;
+    drop(cells.flat);
+    let (cells, ignored) = (cells.mask, cells.ignore);
+    let first = start.elapsed().as_secs_f64();
+    let nuclei = segment_nuclei(nucleus, Some(pixel_um), &StainSettings::nuclei())?;
     let second = start.elapsed().as_secs_f64();
-    let classes = scheme_a(&nuclei.mask, Some(&cells.mask));
-    std::hint::black_box(&classes);
+    let classes = scheme_a(&nuclei.mask, Some(&cells));
+    std::hint::black_box((&classes, &ignored));
     Ok((
-        [first, second - first, start.elapsed().as_secs_f64()],
+        [second - first, first, start.elapsed().as_secs_f64()],
         nuclei.count,
     ))
 }

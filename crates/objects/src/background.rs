@@ -73,10 +73,15 @@ pub fn block_means(image: &Image<f32>, side: usize) -> Image<f32> {
     let means = |(gy, means): (usize, &mut [f32])| {
         let band = gy * side..(gy * side + side).min(height);
         let tall = band.len();
+        // Down the columns first: that is contiguous.
+        let mut sums = vec![0.0f32; width];
         for y in band {
-            for (mean, block) in means.iter_mut().zip(image.row(y).chunks(side)) {
-                *mean += block.iter().sum::<f32>();
-            }
+            sums.iter_mut()
+                .zip(image.row(y))
+                .for_each(|(s, &v)| *s += v);
+        }
+        for (mean, block) in means.iter_mut().zip(sums.chunks(side)) {
+            *mean = block.iter().sum();
         }
         for (gx, mean) in means.iter_mut().enumerate() {
             *mean /= (tall * side.min(width - gx * side)) as f32;
@@ -92,15 +97,8 @@ pub(crate) struct Enlarged<'a> {
     grid: &'a Image<f32>,
     /// For every row the two rows of the grid around it, and how far it lies from the first.
     rows: Vec<(usize, usize, f32)>,
-    /// Columns between the same two columns of the grid.
-    spans: Vec<Span>,
-    /// How far every column lies from the first of its two.
-    shares: Vec<f32>,
-}
-
-struct Span {
-    columns: std::ops::Range<usize>,
-    grid: (usize, usize),
+    /// The same for every column.
+    columns: Vec<(usize, usize, f32)>,
 }
 
 impl<'a> Enlarged<'a> {
@@ -116,20 +114,10 @@ impl<'a> Enlarged<'a> {
                 })
                 .collect()
         };
-        let columns = places(grid.width(), width);
-        let mut spans: Vec<Span> = Vec::new();
-        for between in columns.chunk_by(|a, b| a.0 == b.0) {
-            let start = spans.last().map_or(0, |s| s.columns.end);
-            spans.push(Span {
-                columns: start..start + between.len(),
-                grid: (between[0].0, between[0].1),
-            });
-        }
         Self {
             grid,
             rows: places(grid.height(), height),
-            spans,
-            shares: columns.iter().map(|c| c.2).collect(),
+            columns: places(grid.width(), width),
         }
     }
 
@@ -137,22 +125,36 @@ impl<'a> Enlarged<'a> {
     pub(crate) fn for_each(&self, image: &mut Image<f32>, change: impl Fn(&mut f32, f32) + Sync) {
         let width = image.width();
         let band = |(i, rows): (usize, &mut [f32])| {
-            let mut line = vec![0.0f32; self.grid.width()];
+            // The two rows of the grid around the current one, enlarged along it.
+            let mut around = [
+                (usize::MAX, vec![0.0f32; width]),
+                (usize::MAX, vec![0.0f32; width]),
+            ];
             for (k, row) in rows.chunks_exact_mut(width).enumerate() {
                 let (a, b, t) = self.rows[i * BAND + k];
-                for ((l, &p), &q) in line.iter_mut().zip(self.grid.row(a)).zip(self.grid.row(b)) {
-                    *l = p + t * (q - p);
+                if around[0].0 != a {
+                    around.swap(0, 1);
                 }
-                for span in &self.spans {
-                    let (p, rise) = (line[span.grid.0], line[span.grid.1] - line[span.grid.0]);
-                    let shares = &self.shares[span.columns.clone()];
-                    for (v, &t) in row[span.columns.clone()].iter_mut().zip(shares) {
-                        change(v, p + t * rise);
-                    }
+                self.enlarge_row(a, &mut around[0]);
+                self.enlarge_row(b, &mut around[1]);
+                let between = around[0].1.iter().zip(&around[1].1);
+                for (v, (&p, &q)) in row.iter_mut().zip(between) {
+                    change(v, p + t * (q - p));
                 }
             }
         };
         let bands = image.data_mut().par_chunks_mut(BAND * width);
         bands.enumerate().for_each(band);
+    }
+
+    /// Row `y` of the grid along the image, unless it is there already.
+    fn enlarge_row(&self, y: usize, (known, line): &mut (usize, Vec<f32>)) {
+        if std::mem::replace(known, y) == y {
+            return;
+        }
+        let row = self.grid.row(y);
+        for (l, &(a, b, t)) in line.iter_mut().zip(&self.columns) {
+            *l = row[a] + t * (row[b] - row[a]);
+        }
     }
 }

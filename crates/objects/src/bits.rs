@@ -35,6 +35,14 @@ impl Run {
         (self.to - self.from) as usize
     }
 
+    /// The same run counted from column `left`.
+    pub(crate) fn relative_to(self, left: usize) -> Self {
+        Self {
+            from: self.from - left as u32,
+            to: self.to - left as u32,
+        }
+    }
+
     pub(crate) fn columns(self) -> std::ops::Range<usize> {
         self.from as usize..self.to as usize
     }
@@ -239,16 +247,15 @@ impl Bits {
 /// Packs flags into words, 8 at a time.
 fn pack(flags: &[bool], words: &mut [u64]) {
     for (word, flags) in words.iter_mut().zip(flags.chunks(WORD)) {
+        let (eights, rest) = flags.as_chunks::<8>();
         *word = 0;
-        for (i, eight) in flags.chunks(8).enumerate() {
-            let mut bytes = [0u8; 8];
-            bytes
-                .iter_mut()
-                .zip(eight)
-                .for_each(|(b, &f)| *b = u8::from(f));
+        for (i, eight) in eights.iter().enumerate() {
             // The product moves bit 8 i to bit 56 + i; no two terms meet in the highest byte.
-            let packed = u64::from_le_bytes(bytes).wrapping_mul(0x0102_0408_1020_4080) >> 56;
-            *word |= packed << (8 * i);
+            let bytes = u64::from_le_bytes(eight.map(u8::from));
+            *word |= (bytes.wrapping_mul(0x0102_0408_1020_4080) >> 56) << (8 * i);
+        }
+        for (i, &flag) in rest.iter().enumerate() {
+            *word |= u64::from(flag) << (8 * eights.len() + i);
         }
     }
 }

@@ -53,6 +53,7 @@ pub fn edt_squared(mask: &Image<bool>) -> Image<u32> {
     }
     let mut envelope = Envelope::default();
     let mut column = vec![0u32; width];
+    let mut squares = Vec::new();
     for y in 0..height {
         column.copy_from_slice(out.row(y));
         let row = out.row_mut(y);
@@ -65,6 +66,12 @@ pub fn edt_squared(mask: &Image<bool>) -> Image<u32> {
             let mut end = start;
             while end < width && column[end] != 0 {
                 end += 1;
+            }
+            let highest = column[start..end].iter().copied().max().unwrap_or(0);
+            if highest <= NEAR.min(far - 1) {
+                near_distances(&column, start..end, highest, &mut squares, row);
+                start = end;
+                continue;
             }
             // One background pixel on either side joins the envelope where there is one.
             let first = start.saturating_sub(1);
@@ -80,13 +87,52 @@ pub fn edt_squared(mask: &Image<bool>) -> Image<u32> {
 ///
 /// Infinite where there is no background. Equal to `scipy.ndimage.distance_transform_edt` rounded to f32.
 pub fn edt(mask: &Image<bool>) -> Image<f32> {
-    edt_squared(mask).map(|&d| {
-        if d == UNREACHED {
-            f32::INFINITY
-        } else {
-            (f64::from(d)).sqrt() as f32
-        }
+    /// Whole numbers up to here are exact in f32, and so is the rounding of their root.
+    const EXACT: u32 = 1 << f32::MANTISSA_DIGITS;
+    edt_squared(mask).map(|&d| match d {
+        UNREACHED => f32::INFINITY,
+        0..EXACT => (d as i32 as f32).sqrt(),
+        _ => f64::from(d).sqrt() as f32,
     })
+}
+
+/// Column distances up to which all shifts of a run are tried instead: squares of two still fit i16.
+const NEAR: u32 = 127;
+
+/// Squared distances of a run of foreground, `run` of a row, whose column distances are at most `highest`.
+///
+/// A parabola farther away than the column distance cannot be lower, so `highest` shifts are enough;
+/// each is one pass of additions and minima over 16-bit numbers.
+fn near_distances(
+    column: &[u32],
+    run: std::ops::Range<usize>,
+    highest: u32,
+    squares: &mut Vec<i16>,
+    row: &mut [u32],
+) {
+    // From one background pixel, where there is one, to the other.
+    let (first, last) = (run.start.saturating_sub(1), (run.end + 1).min(column.len()));
+    let n = last - first;
+    squares.clear();
+    squares.extend(column[first..last].iter().map(|&d| (d * d) as i16));
+    squares.extend_from_within(..n);
+    let (given, found) = squares.split_at_mut(n);
+    for shift in 1..n.min(highest as usize + 1) {
+        let more = (shift * shift) as i16;
+        let lower = |(f, &g): (&mut i16, &i16)| *f = (*f).min(g + more);
+        found[shift..]
+            .iter_mut()
+            .zip(&given[..n - shift])
+            .for_each(lower);
+        found[..n - shift]
+            .iter_mut()
+            .zip(&given[shift..])
+            .for_each(lower);
+    }
+    let inside = &found[run.start - first..run.end - first];
+    for (r, &d) in row[run].iter_mut().zip(inside) {
+        *r = d as u32;
+    }
 }
 
 /// The parabolas that make up the lower envelope, and where each begins to be lowest.

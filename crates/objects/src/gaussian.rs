@@ -17,6 +17,9 @@ const TRUNCATE: f64 = 4.0;
 
 /// Index of the pixel that mirrored position `i` shows, for an axis of `len` pixels.
 pub(crate) fn mirror(i: isize, len: usize) -> usize {
+    if (0..len as isize).contains(&i) {
+        return i as usize;
+    }
     let period = 2 * len as isize;
     let i = i.rem_euclid(period);
     (if i < len as isize { i } else { period - 1 - i }) as usize
@@ -102,12 +105,10 @@ impl Blur<'_> {
         // What there is of the row beyond the frame; the rest is mirrored.
         let (from, to) = (left.saturating_sub(radius), (right + radius).min(width));
         let row = |y: isize| &self.image.row(mirror(y, height))[from..to];
-        let rows: Vec<(&[f32], &[f32])> = (0..=radius as isize)
-            .map(|i| (row(y as isize - i), row(y as isize + i)))
-            .collect();
+        let rows = |i: usize| (row(y as isize - i as isize), row((y + i) as isize));
         let start = from + radius - left;
         let there = &mut padded[start..start + to - from];
-        weighted(&self.kernel, |i| rows[i], there);
+        weighted(&self.kernel, rows, there);
         // The frame and what lies `radius` around it always hold what is mirrored into view.
         for k in (0..start).chain(start + to - from..padded.len()) {
             let x = (left + k) as isize - radius as isize;

@@ -18,6 +18,34 @@ fn value(bits: u32) -> f32 {
     })
 }
 
+/// The smallest and the largest of values without NaN; infinities the wrong way round if there are none.
+pub(crate) fn extremes(values: &[f32]) -> (f32, f32) {
+    // Side by side, so that one comparison need not wait for the last.
+    const LANES: usize = 16;
+    let (mut low, mut high) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
+    let mut take = |k: usize, v: f32| {
+        low[k] = if v < low[k] { v } else { low[k] };
+        high[k] = if v > high[k] { v } else { high[k] };
+    };
+    let chunks = values.chunks_exact(LANES);
+    chunks.remainder().iter().for_each(|&v| take(0, v));
+    for chunk in chunks {
+        for k in 0..LANES {
+            take(k, chunk[k]);
+        }
+    }
+    let ends = |(a, b): (f32, f32), k: usize| (a.min(low[k]), b.max(high[k]));
+    (0..LANES).fold((f32::INFINITY, f32::NEG_INFINITY), ends)
+}
+
+/// [`extremes`] of many values, on all threads.
+pub(crate) fn extremes_of_all(values: &[f32]) -> (f32, f32) {
+    const CHUNK: usize = 1 << 16;
+    let none = (f32::INFINITY, f32::NEG_INFINITY);
+    let chunks = values.par_chunks(CHUNK).map(extremes);
+    chunks.reduce(|| none, |a, b| (a.0.min(b.0), a.1.max(b.1)))
+}
+
 /// Values that come in bands, each of which can be gone through again.
 pub(crate) struct Values<F> {
     bands: usize,
@@ -25,14 +53,14 @@ pub(crate) struct Values<F> {
     upper: Vec<u32>,
 }
 
-impl<F, I> Values<F>
-where
-    F: Fn(usize) -> I + Sync,
-    I: Iterator<Item = f32>,
-{
-    /// `of_band` gives the values of bands `0..bands`.
+impl<F: Fn(usize, &mut dyn FnMut(&[f32])) + Sync> Values<F> {
+    /// `of_band` hands over the values of one of the bands `0..bands`, some at a time.
     pub(crate) fn new(bands: usize, of_band: F) -> Self {
-        let upper = counted(bands, &of_band, |v| Some(order(v) >> HALF));
+        let upper = counted(bands, &of_band, |counts, values| {
+            for &v in values {
+                counts[(order(v) >> HALF) as usize] += 1;
+            }
+        });
         Self {
             bands,
             of_band,
@@ -48,9 +76,12 @@ where
     /// The value of rank `k`, from 0; `None` if there are not so many.
     pub(crate) fn ranked(&self, k: usize) -> Option<f32> {
         let (bucket, k) = holds(&self.upper, k)?;
-        let lower = counted(self.bands, &self.of_band, |v| {
-            let bits = order(v);
-            (bits >> HALF == bucket).then_some(bits & (BUCKETS as u32 - 1))
+        let lower = counted(self.bands, &self.of_band, |counts, values| {
+            for bits in values.iter().map(|&v| order(v)) {
+                if bits >> HALF == bucket {
+                    counts[bits as usize % BUCKETS] += 1;
+                }
+            }
         });
         let (low, _) = holds(&lower, k)?;
         Some(value(bucket << HALF | low))
@@ -68,24 +99,20 @@ fn holds(counts: &[u32], mut k: usize) -> Option<(u32, usize)> {
     None
 }
 
-/// How many values fall into each bucket.
-fn counted<F, I>(bands: usize, of_band: &F, bucket: impl Fn(f32) -> Option<u32> + Sync) -> Vec<u32>
-where
-    F: Fn(usize) -> I + Sync,
-    I: Iterator<Item = f32>,
-{
+/// How many values fall into each bucket; `count` adds some.
+fn counted(
+    bands: usize,
+    of_band: &(impl Fn(usize, &mut dyn FnMut(&[f32])) + Sync),
+    count: impl Fn(&mut [u32], &[f32]) + Sync,
+) -> Vec<u32> {
     // Counters are as large as some fields: no task may be a small one.
-    const LEAST_BANDS: usize = 64;
+    const LEAST_BANDS: usize = 256;
     let none = || vec![0u32; BUCKETS];
     (0..bands)
         .into_par_iter()
         .with_min_len(LEAST_BANDS)
         .fold(none, |mut counts, band| {
-            for v in of_band(band) {
-                if let Some(b) = bucket(v) {
-                    counts[b as usize] += 1;
-                }
-            }
+            of_band(band, &mut |values| count(&mut counts, values));
             counts
         })
         .reduce_with(|mut a, b| {
@@ -110,9 +137,7 @@ mod tests {
                 (state >> 8) as f32 * scale
             })
             .collect();
-        let found = Values::new(300, |band| {
-            values[10 * band..10 * band + 10].iter().copied()
-        });
+        let found = Values::new(300, |band, take| take(&values[10 * band..10 * band + 10]));
         let ranks: Vec<Option<f32>> = (0..3001).map(|k| found.ranked(k)).collect();
         let mut values = values.clone();
         values.sort_by(f32::total_cmp);

@@ -34,6 +34,16 @@ impl Frame {
         (self.bottom - self.top, self.right - self.left)
     }
 
+    /// The same frame counted from the corner of `outer`.
+    pub(crate) fn relative_to(self, outer: Self) -> Self {
+        Self {
+            top: self.top - outer.top,
+            left: self.left - outer.left,
+            bottom: self.bottom - outer.top,
+            right: self.right - outer.left,
+        }
+    }
+
     /// The frame with `margin` pixels more on every side, as far as an image of `size` reaches.
     pub(crate) fn widened(self, margin: usize, (height, width): (usize, usize)) -> Self {
         Self {

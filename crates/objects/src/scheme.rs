@@ -48,16 +48,15 @@ pub fn scheme_a(nuclei: &Image<bool>, cytoplasm: Option<&Image<bool>>) -> Image<
             "nuclei and cytoplasm must show the same field"
         );
     }
-    let cell = |i: usize| cytoplasm.is_some_and(|c| c.data()[i]);
-    let classes = nuclei
-        .data()
-        .iter()
-        .enumerate()
-        .map(|(i, &n)| match (n, cell(i)) {
-            (true, _) => NUCLEUS,
-            (false, true) => CYTOPLASM,
-            (false, false) => BACKGROUND,
-        });
+    let Some(cytoplasm) = cytoplasm else {
+        return nuclei.map(|&n| if n { NUCLEUS } else { BACKGROUND });
+    };
+    let class = |(&n, &c): (&bool, &bool)| {
+        let beside = if c { CYTOPLASM } else { BACKGROUND };
+        if n { NUCLEUS } else { beside }
+    };
+    let pixels = nuclei.data().iter().zip(cytoplasm.data());
+    let classes = pixels.map(class);
     Image::new(nuclei.height(), nuclei.width(), classes.collect())
 }
 

@@ -48,10 +48,13 @@ impl Terrain {
     pub(crate) fn new(surface: &Image<f32>, inside: impl Fn(usize) -> bool) -> Self {
         let (height, width) = surface.size();
         let mut terrain = Self::outside(height, width);
-        for (i, &v) in surface.data().iter().enumerate() {
-            if inside(i) {
-                let place = terrain.place(i / width, i % width);
-                terrain.values[place] = v;
+        for y in 0..height {
+            let start = terrain.place(y, 0);
+            let places = &mut terrain.values[start..start + width];
+            for (x, (place, &v)) in places.iter_mut().zip(surface.row(y)).enumerate() {
+                if inside(y * width + x) {
+                    *place = v;
+                }
             }
         }
         terrain
@@ -167,8 +170,8 @@ impl Terrain {
                 if v == OUTSIDE {
                     continue;
                 }
-                let higher = |&o: &isize| f[p.wrapping_add_signed(o)] > v;
-                if !offsets.iter().any(higher) || !(v > lower(v)) {
+                let higher = |any: bool, &o: &isize| any | (f[p.wrapping_add_signed(o)] > v);
+                if !offsets.iter().fold(false, higher) || !(v > lower(v)) {
                     found.push(p);
                 }
             }
@@ -204,11 +207,12 @@ impl Terrain {
 
     /// The image of a padded array.
     pub(crate) fn unpadded<T: Copy>(&self, padded: &[T]) -> Image<T> {
-        let rows = (0..self.height).flat_map(|y| {
+        let mut values = Vec::with_capacity(self.height * self.width);
+        for y in 0..self.height {
             let start = self.place(y, 0);
-            &padded[start..start + self.width]
-        });
-        Image::new(self.height, self.width, rows.copied().collect())
+            values.extend_from_slice(&padded[start..start + self.width]);
+        }
+        Image::new(self.height, self.width, values)
     }
 
     /// `places` as an image that is true there.
@@ -283,19 +287,15 @@ impl Terrain {
         }
         // A pixel without open neighbours has nothing to hand on.
         let has_work = |labels: &[u32], p: usize| {
-            let open = |&o: &isize| labels[p.wrapping_add_signed(o)] == 0;
-            offsets.iter().any(open)
+            // Which neighbour is open is as good as random: looking at all is faster than branching.
+            let open = |any: bool, &o: &isize| any | (labels[p.wrapping_add_signed(o)] == 0);
+            offsets.iter().fold(false, open)
         };
-        // The key holds height and age; a pixel is found again by its age.
-        let mut reached: Vec<u32> = Vec::new();
-        let key = |p: usize, age: usize| Reverse(u64::from(!order(f[p])) << 32 | age as u64);
-        let mut queue = BinaryHeap::new();
+        let mut queue = Queue::new(f);
         for &(p, _) in seeds.iter().filter(|s| has_work(&labels, s.0)) {
-            queue.push(key(p, reached.len()));
-            reached.push(p as u32);
+            queue.push(f[p], p);
         }
-        while let Some(Reverse(first)) = queue.pop() {
-            let p = reached[first as u32 as usize] as usize;
+        while let Some(p) = queue.pop() {
             let label = labels[p];
             for &o in &offsets {
                 let q = p.wrapping_add_signed(o);
@@ -304,8 +304,7 @@ impl Terrain {
                 }
                 labels[q] = label;
                 if has_work(&labels, q) {
-                    queue.push(key(q, reached.len()));
-                    reached.push(q as u32);
+                    queue.push(f[q], q);
                 }
             }
         }
@@ -316,4 +315,92 @@ impl Terrain {
         }
         self.unpadded(&labels)
     }
+}
+
+/// Places waiting to be flooded: the highest first, among equals the one that came first.
+///
+/// Places wait unordered in buckets of height; only the highest bucket in use is kept in order. So nearly
+/// every step costs the same, whatever waits, and the order is exact.
+struct Queue {
+    /// Height of the first bucket, and buckets per unit of height.
+    top: f32,
+    scale: f32,
+    /// The last arrival of every bucket; arrivals of a bucket are chained by `Arrival::before`.
+    buckets: Vec<u32>,
+    arrivals: Vec<Arrival>,
+    /// The bucket in order, by height and number of arrival.
+    current: usize,
+    ordered: BinaryHeap<Reverse<u64>>,
+}
+
+struct Arrival {
+    height: f32,
+    place: u32,
+    before: u32,
+}
+
+/// No arrival.
+const NONE: u32 = u32::MAX;
+
+impl Queue {
+    /// A queue for the places inside `heights`.
+    fn new(heights: &[f32]) -> Self {
+        let (mut n, mut low, mut high) = (0usize, f32::INFINITY, f32::NEG_INFINITY);
+        for &v in heights {
+            let inside = v != OUTSIDE;
+            n += usize::from(inside);
+            low = if inside && v < low { v } else { low };
+            high = if v > high { v } else { high };
+        }
+        // A few places wait in each: finer buckets would cost more to walk over than they save.
+        let count = (n / 4).clamp(1, 1 << 16);
+        let scale = (count - 1) as f32 / (high - low);
+        Self {
+            top: high,
+            scale: if scale.is_finite() { scale } else { 0.0 },
+            buckets: vec![NONE; count],
+            arrivals: Vec::new(),
+            current: 0,
+            ordered: BinaryHeap::new(),
+        }
+    }
+
+    fn push(&mut self, height: f32, place: usize) {
+        let number = self.arrivals.len() as u32;
+        // Higher values never have a later bucket, so buckets keep the order.
+        let bucket = ((self.top - height) * self.scale) as usize;
+        let bucket = bucket.min(self.buckets.len() - 1);
+        let mut before = NONE;
+        if bucket <= self.current {
+            self.ordered.push(key(height, number));
+        } else {
+            before = std::mem::replace(&mut self.buckets[bucket], number);
+        }
+        self.arrivals.push(Arrival {
+            height,
+            place: place as u32,
+            before,
+        });
+    }
+
+    fn pop(&mut self) -> Option<usize> {
+        loop {
+            if let Some(Reverse(first)) = self.ordered.pop() {
+                return Some(self.arrivals[first as u32 as usize].place as usize);
+            }
+            let rest = self.buckets.get(self.current + 1..)?;
+            self.current += 1 + rest.iter().position(|&last| last != NONE)?;
+            let mut at = self.buckets[self.current];
+            while at != NONE {
+                let arrival = &self.arrivals[at as usize];
+                self.ordered.push(key(arrival.height, at));
+                at = arrival.before;
+            }
+        }
+    }
+}
+
+/// Height and number of arrival as one number that is smaller for what comes first.
+fn key(height: f32, number: u32) -> Reverse<u64> {
+    Reverse(u64::from(!order(height)) << 32 | u64::from(number))
 }

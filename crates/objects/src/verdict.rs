@@ -2,7 +2,7 @@
 
 use crate::bits::{BAND, Bits, Run};
 use crate::morphology::Footprint;
-use crate::quantile::Values;
+use crate::quantile::{Values, extremes_of_all};
 use crate::settings::QualityLimits;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -129,12 +129,20 @@ pub struct StainNumbers {
 pub fn noise_level(image: &Image<f32>) -> f32 {
     // Every fourth row is plenty for a median.
     let rows = image.height().div_ceil(4);
-    let differences = |i: usize| {
-        let values = image.row(4 * i).windows(3);
-        values.map(|w| (w[0] - 2.0 * w[1] + w[2]).abs())
-    };
     let floor = smallest_step(image) / 12f32.sqrt();
-    let differences = Values::new(rows, differences);
+    let differences = Values::new(rows, |i, take| {
+        let row = image.row(4 * i);
+        let mut differences = [0f32; 256];
+        for start in (0..row.len().saturating_sub(2)).step_by(differences.len()) {
+            let end = (start + differences.len() + 2).min(row.len());
+            let triples = row[start..end].windows(3);
+            let n = triples.len();
+            for (d, w) in differences.iter_mut().zip(triples) {
+                *d = (w[0] - 2.0 * w[1] + w[2]).abs();
+            }
+            take(&differences[..n]);
+        }
+    });
     let median = differences.ranked(differences.len() / 2).unwrap_or(0.0);
     // sd of (a - 2b + c) is sqrt(6) sd; the median absolute value of a normal is 0.6745 sd.
     (median / (0.6745 * 6f32.sqrt()))
@@ -170,26 +178,26 @@ pub(crate) fn measure(
 ) -> StainNumbers {
     let n = flat.data().len().max(1) as f64;
     let area = mask.count();
-    let inside = |y: usize| {
-        let row = flat.row(y);
-        mask.runs_of(y)
-            .flat_map(move |run| row[run.columns()].iter().copied())
-    };
-    let outside = |y: usize| {
-        let row = flat.row(y);
-        let gaps = gaps_of(mask.runs_of(y), row.len());
-        gaps.flat_map(move |run| row[run.columns()].iter().copied())
-    };
-    let (inside, outside) = rayon::join(
-        || median(flat.height(), inside),
-        || median(flat.height(), outside).unwrap_or(0.0),
-    );
+    let step = row_step(area);
+    let inside = Values::new(flat.height().div_ceil(step), |i, take| {
+        let row = flat.row(step * i);
+        let runs = mask.runs_of(step * i);
+        runs.for_each(|run| take(&row[run.columns()]));
+    });
+    let step = row_step(flat.data().len() - area);
+    let outside = Values::new(flat.height().div_ceil(step), |i, take| {
+        let row = flat.row(step * i);
+        let mut from = 0;
+        for run in mask.runs_of(step * i) {
+            take(&row[from..run.from as usize]);
+            from = run.to as usize;
+        }
+        take(&row[from..]);
+    });
+    let inside = inside.ranked(inside.len() / 2);
+    let outside = outside.ranked(outside.len() / 2).unwrap_or(0.0);
     let band = BAND * flat.width().max(1);
-    let largest = raw
-        .data()
-        .par_chunks(band)
-        .map(|band| band.iter().copied().fold(f32::NEG_INFINITY, f32::max))
-        .reduce(|| f32::NEG_INFINITY, f32::max);
+    let largest = extremes_of_all(raw.data()).1;
     let at_top = |y: usize| -> usize {
         let row = raw.row(y);
         let values = mask.runs_of(y).flat_map(|run| &row[run.columns()]);
@@ -218,22 +226,10 @@ pub(crate) fn measure(
     }
 }
 
-/// The median of the values of all rows; `None` if there are none.
-fn median<I: Iterator<Item = f32>>(rows: usize, of_row: impl Fn(usize) -> I + Sync) -> Option<f32> {
-    let values = Values::new(rows, of_row);
-    values.ranked(values.len() / 2)
-}
-
-/// What lies between the runs of a row of `width` pixels.
-fn gaps_of(runs: impl Iterator<Item = Run>, width: usize) -> impl Iterator<Item = Run> {
-    let end = width as u32;
-    let ends = std::iter::once(Run { from: end, to: end });
-    let mut from = 0;
-    runs.chain(ends).map(move |run| {
-        let gap = Run { from, to: run.from };
-        from = run.to;
-        gap
-    })
+/// Every how many rows are looked at for the median of `n` values: tens of thousands are plenty.
+fn row_step(n: usize) -> usize {
+    const PLENTY: usize = 1 << 15;
+    (n / PLENTY).clamp(1, 8)
 }
 
 /// Median over the mask's edge pixels of (local height above background) / (local slope), in pixels.
@@ -252,7 +248,8 @@ fn edge_width(flat: &Image<f32>, mask: &Bits, outside: f32) -> Option<f64> {
         let (left, right) = (x.saturating_sub(REACH), (x + REACH + 1).min(width));
         let rows = y.saturating_sub(REACH)..(y + REACH + 1).min(height);
         let around = rows.flat_map(|y| &flat.row(y)[left..right]);
-        let top = around.copied().fold(f32::NEG_INFINITY, f32::max);
+        let higher = |top: f32, &v: &f32| if v > top { v } else { top };
+        let top = around.fold(f32::NEG_INFINITY, higher);
         (slope > 0.0).then(|| (top - outside) / slope)
     };
     let in_row = |y: usize| -> Vec<f32> {
@@ -260,7 +257,8 @@ fn edge_width(flat: &Image<f32>, mask: &Bits, outside: f32) -> Option<f64> {
         let inner = columns.filter(|&x| x > 0 && x + 1 < width);
         inner.filter_map(|x| width_at(y, x)).collect()
     };
-    let rows = (1..height.saturating_sub(1)).into_par_iter();
+    let step = row_step(edge.count());
+    let rows = (1..height.saturating_sub(1)).into_par_iter().step_by(step);
     let mut widths: Vec<f32> = rows.flat_map_iter(in_row).collect();
     if widths.is_empty() {
         return None;

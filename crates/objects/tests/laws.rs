@@ -12,6 +12,34 @@ fn masks() -> impl Strategy<Value = Image<bool>> {
     })
 }
 
+/// Reliefs of few whole heights, with many ties, and a mask of the same size.
+fn reliefs() -> impl Strategy<Value = (Image<f32>, Image<bool>)> {
+    (1usize..12, 1usize..12).prop_flat_map(|(h, w)| {
+        let heights = prop::collection::vec(0u8..9, h * w);
+        let flags = prop::collection::vec(prop::bool::weighted(0.7), h * w);
+        (heights, flags).prop_map(move |(v, m)| {
+            let v = v.into_iter().map(f32::from).collect();
+            (Image::new(h, w, v), Image::new(h, w, m))
+        })
+    })
+}
+
+const BOTH: [Connectivity; 2] = [Connectivity::Four, Connectivity::Eight];
+
+/// The image at `(y, x)` of a larger empty one.
+fn framed<T: Copy>(image: &Image<T>, (top, left): (usize, usize), empty: T) -> Image<T> {
+    Image::from_fn(image.height() + 10, image.width() + 80, |y, x| {
+        let (y, x) = (y.wrapping_sub(top), x.wrapping_sub(left));
+        let inside = y < image.height() && x < image.width();
+        if inside { image.get(y, x) } else { empty }
+    })
+}
+
+/// What became of an image of `size` that [`framed`] put `by` beyond `(3, 3)`.
+fn back_to<T: Copy>(image: &Image<T>, by: (usize, usize), size: (usize, usize)) -> Image<T> {
+    image.crop(3 + by.0, 3 + by.1, size.0, size.1)
+}
+
 fn turned<T: Copy>(image: &Image<T>) -> Image<T> {
     Image::from_fn(image.width(), image.height(), |y, x| {
         image.get(x, image.width() - 1 - y)
@@ -88,6 +116,114 @@ proptest! {
         let plain = watershed(&distance, &parts.image, &mask, Connectivity::Four);
         let renamed = watershed(&distance, &parts.image.map(|&l| l * 70_000), &mask, Connectivity::Four);
         prop_assert_eq!(plain.map(|&l| l * 70_000), renamed);
+    }
+
+    #[test]
+    fn repeating_a_clean_up_or_a_reconstruction_changes_nothing(mask in masks(), (image, _) in reliefs(), area in 1usize..9) {
+        for c in BOTH {
+            let clean = remove_small_objects(&mask, area, c);
+            prop_assert_eq!(&remove_small_objects(&clean, area, c), &clean);
+            let seed = image.map(|&v| v - 2.0);
+            let rebuilt = reconstruct(&seed, &image, c);
+            prop_assert_eq!(&reconstruct(&rebuilt, &image, c), &rebuilt);
+            let labels = label(&mask, c);
+            prop_assert_eq!(&label_values(&labels.image, c), &labels);
+            prop_assert_eq!(&relabel_consecutive(&labels.image), &labels);
+        }
+        let filled = fill_holes_below(&mask, area);
+        prop_assert_eq!(&fill_holes_below(&filled, area), &filled);
+    }
+
+    #[test]
+    fn opening_is_closing_of_the_rest(mask in masks(), r in 0usize..4) {
+        for footprint in [Footprint::Square(r), Footprint::Disk(r)] {
+            prop_assert_eq!(open(&mask, footprint), inverse(&close(&inverse(&mask), footprint)));
+        }
+    }
+
+    #[test]
+    fn turning_turns_every_operation(mask in masks(), (image, _) in reliefs(), r in 0usize..4, h in 0f32..4.0) {
+        for footprint in [Footprint::Square(r), Footprint::Disk(r)] {
+            for operation in [erode, dilate, open, close] {
+                prop_assert_eq!(operation(&turned(&mask), footprint), turned(&operation(&mask, footprint)));
+            }
+        }
+        prop_assert_eq!(fill_holes(&turned(&mask)), turned(&fill_holes(&mask)));
+        for c in BOTH {
+            prop_assert_eq!(remove_small_objects(&turned(&mask), r + 2, c), turned(&remove_small_objects(&mask, r + 2, c)));
+            prop_assert_eq!(h_maxima(&turned(&image), h, c), turned(&h_maxima(&image, h, c)));
+            prop_assert_eq!(regional_maxima(&turned(&image), c), turned(&regional_maxima(&image, c)));
+            let seed = image.map(|&v| v - h);
+            prop_assert_eq!(reconstruct(&turned(&seed), &turned(&image), c), turned(&reconstruct(&seed, &image, c)));
+            let labels = label(&mask, c).image;
+            prop_assert_eq!(inner_boundaries(&turned(&labels), c), turned(&inner_boundaries(&labels, c)));
+            prop_assert_eq!(thick_boundaries(&turned(&labels), c), turned(&thick_boundaries(&labels, c)));
+            prop_assert_eq!(expand_labels(&turned(&labels), f64::from(h)), turned(&expand_labels(&labels, f64::from(h))));
+        }
+        // Sums of whole numbers up to 20 in another order: a few steps of f32.
+        for smooth in [|i: &Image<f32>| gaussian(i, 1.3), |i: &Image<f32>| box_mean(i, 2)] {
+            let (a, b) = (smooth(&turned(&image)), turned(&smooth(&image)));
+            let largest = a.data().iter().zip(b.data()).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
+            prop_assert!(largest < 1e-5, "{}", largest);
+        }
+    }
+
+    #[test]
+    fn moving_moves_every_operation(mask in masks(), (image, _) in reliefs(), by in (0usize..5, 0usize..70), r in 0usize..3) {
+        // Inside an empty frame, so that nothing meets the rim; 70 columns cross a word of packed pixels.
+        let frame = |by| framed(&mask, by, false);
+        let (still, far) = (frame((3, 3)), frame((3 + by.0, 3 + by.1)));
+        let back = |m: &Image<bool>| m.crop(by.0, by.1, mask.height() + 6, mask.width() + 6);
+        let here = |m: &Image<bool>| m.crop(0, 0, mask.height() + 6, mask.width() + 6);
+        for footprint in [Footprint::Square(r), Footprint::Disk(r)] {
+            for operation in [erode, dilate, open, close] {
+                prop_assert_eq!(back(&operation(&far, footprint)), here(&operation(&still, footprint)));
+            }
+        }
+        prop_assert_eq!(back(&fill_holes(&far)), here(&fill_holes(&still)));
+        let (distance, moved) = (edt_squared(&still), edt_squared(&far));
+        let size = (mask.height() + 6, mask.width() + 6);
+        prop_assert_eq!(moved.crop(by.0, by.1, size.0, size.1), distance.crop(0, 0, size.0, size.1));
+        let (relief, far) = (framed(&image, (3, 3), 0.0), framed(&image, (3 + by.0, 3 + by.1), 0.0));
+        for c in BOTH {
+            prop_assert_eq!(back_to(&h_maxima(&far, 2.0, c), by, image.size()), back_to(&h_maxima(&relief, 2.0, c), (0, 0), image.size()));
+        }
+    }
+
+    #[test]
+    fn h_maxima_are_where_the_reconstruction_stays_low((image, _) in reliefs(), h in 0u8..5) {
+        let h = f32::from(h);
+        for c in BOTH {
+            let lowered = image.map(|&v| v - h);
+            let rebuilt = reconstruct(&lowered, &image, c);
+            let stays = lowered.data().iter().zip(rebuilt.data()).map(|(l, r)| l == r).collect();
+            prop_assert_eq!(h_maxima(&image, h, c), Image::new(image.height(), image.width(), stays));
+        }
+    }
+
+    #[test]
+    fn a_watershed_of_its_own_result_and_of_renamed_seeds((image, mask) in reliefs()) {
+        for c in BOTH {
+            let seeds = label(&h_maxima(&image.map(|&v| -v), 1.0, c), c).image;
+            let basins = watershed(&image, &seeds, &mask, c);
+            prop_assert_eq!(&watershed(&image, &basins, &mask, c), &basins);
+            // Any other numbers, in another order.
+            let other = |&l: &u32| if l == 0 { 0 } else { 100_000 - 7 * l };
+            prop_assert_eq!(watershed(&image, &seeds.map(other), &mask, c), basins.map(other));
+        }
+    }
+
+    #[test]
+    fn every_split_keeps_every_pixel_and_is_whole_pieces(mask in masks(), (image, _) in reliefs()) {
+        let (height, width) = (mask.height().min(image.height()), mask.width().min(image.width()));
+        let (mask, stain) = (mask.crop(0, 0, height, width), image.crop(0, 0, height, width));
+        let classes = stain.map(|&v| (v as u8) % 4);
+        let scene = Scene { stain: Some(&stain), classes: Some(&classes), ..Scene::of_mask(&mask, 1.0) };
+        for method in Splitting::all() {
+            let parts = split(&scene, &method).unwrap();
+            prop_assert_eq!(parts.image.map(|&l| l != 0), mask.clone(), "{}", method);
+            prop_assert_eq!(&label_values(&parts.image, Connectivity::Four), &parts, "{}", method);
+        }
     }
 
     #[test]

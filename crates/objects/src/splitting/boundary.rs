@@ -32,10 +32,6 @@ impl Method for Boundary {
         not_negative(&[("splitting.min_inside_um2", self.min_inside_um2)])
     }
 
-    fn margin_um(&self) -> f64 {
-        0.0
-    }
-
     fn split_part(&self, part: &Part) -> Option<Image<u32>> {
         let classes = part.classes()?;
         let is_line = |c: u8| c == BOUNDARY || c == SPLIT;

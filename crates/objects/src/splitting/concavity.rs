@@ -55,10 +55,6 @@ impl Method for Concavity {
         ])
     }
 
-    fn margin_um(&self) -> f64 {
-        0.0
-    }
-
     fn split_part(&self, part: &Part) -> Option<Image<u32>> {
         self.cut_pieces(&part.whole(), part.seen.um_per_pixel)
     }
@@ -169,7 +165,14 @@ fn trace(y: usize, x: usize, inside: &impl Fn(isize, isize) -> bool) -> Vec<Poin
 }
 
 fn distance(a: Point, b: Point) -> f64 {
-    (a.0 - b.0).hypot(a.1 - b.1)
+    let (dy, dx) = (a.0 - b.0, a.1 - b.1);
+    (dy * dy + dx * dx).sqrt()
+}
+
+/// A closed sequence with `reach` of its values repeated on either side; `reach` is at most its length.
+fn wrapped<T: Copy>(values: &[T], reach: usize) -> Vec<T> {
+    let (before, after) = (&values[values.len() - reach..], &values[..reach]);
+    [before, values, after].concat()
 }
 
 /// A closed, smoothed outline.
@@ -189,10 +192,12 @@ impl Outline {
             .map(|i| (-0.5 * (i as f64 / sigma).powi(2)).exp())
             .collect();
         let total = weights[0] + 2.0 * weights[1..].iter().sum::<f64>();
+        let around = wrapped(raw, reach);
         let smooth = |i: usize| {
-            let mut sum = (raw[i].0 * weights[0], raw[i].1 * weights[0]);
+            let i = i + reach;
+            let mut sum = (around[i].0 * weights[0], around[i].1 * weights[0]);
             for (k, w) in weights.iter().enumerate().skip(1) {
-                let (a, b) = (raw[(i + n - k) % n], raw[(i + k) % n]);
+                let (a, b) = (around[i - k], around[i + k]);
                 sum = (sum.0 + w * (a.0 + b.0), sum.1 + w * (a.1 + b.1));
             }
             (sum.0 / total, sum.1 / total)
@@ -207,23 +212,32 @@ impl Outline {
 
     /// Indices of the local extremes of the inward turn, at least `turn` radians.
     fn concave_points(&self, arm: f64, turn: f64) -> Vec<usize> {
-        let (n, p) = (self.points.len(), &self.points);
+        /// What stands for every turn to the right: less than any inward one.
+        const CONVEX: f64 = -1.0;
+        let n = self.points.len();
         let k = ((arm / EDGE).round() as usize).max(1);
         if n < 4 * k {
             return Vec::new();
         }
+        let p = wrapped(&self.points, k);
         let inward = |i: usize| {
-            let (a, b, c) = (p[(i + n - k) % n], p[i], p[(i + k) % n]);
+            let (a, b, c) = (p[i], p[i + k], p[i + 2 * k]);
             let (u, v) = ((b.0 - a.0, b.1 - a.1), (c.0 - b.0, c.1 - b.1));
             // Clockwise with y downward: to the right is convex, and this is positive to the left.
-            (u.0 * v.1 - u.1 * v.0).atan2(u.0 * v.0 + u.1 * v.1)
+            let left = u.0 * v.1 - u.1 * v.0;
+            if left < 0.0 {
+                return CONVEX;
+            }
+            left.atan2(u.0 * v.0 + u.1 * v.1)
         };
         let turns: Vec<f64> = (0..n).map(inward).collect();
+        let turns = wrapped(&turns, k);
         let is_extreme = |i: usize| {
-            (1..=k).all(|d| turns[(i + n - d) % n] < turns[i] && turns[(i + d) % n] <= turns[i])
+            let here = turns[i + k];
+            (1..=k).all(|d| turns[i + k - d] < here && turns[i + k + d] <= here)
         };
         (0..n)
-            .filter(|&i| turns[i] >= turn && is_extreme(i))
+            .filter(|&i| turns[i + k] >= turn && is_extreme(i))
             .collect()
     }
 

@@ -2,9 +2,7 @@
 
 use super::{Method, Part, not_negative};
 use crate::components::Connectivity;
-use crate::distance::edt;
 use crate::error::ObjectsError;
-use crate::gaussian::gaussian;
 use crate::terrain::Terrain;
 use serde::{Deserialize, Serialize};
 use stainfree_image::Image;
@@ -36,31 +34,11 @@ impl Method for Distance {
         ])
     }
 
-    fn margin_um(&self) -> f64 {
-        4.0 * self.smoothing_um
-    }
-
     fn split_part(&self, part: &Part) -> Option<Image<u32>> {
-        let depth = smooth_distance(&part.mask, part.px(self.smoothing_um))?;
+        let depth = part.smooth_distance(part.px(self.smoothing_um))?;
         let step = part.px(self.depth_um) as f32;
         flood(&depth, |d| d - step, part)
     }
-}
-
-/// The smoothed distance transform, 0 outside the mask; `None` where there is no background at all.
-pub(super) fn smooth_distance(mask: &Image<bool>, smoothing: f64) -> Option<Image<f32>> {
-    let depth = edt(mask);
-    if depth.data().iter().any(|d| d.is_infinite()) {
-        return None;
-    }
-    let mut depth = gaussian(&depth, smoothing);
-    // Outside the mask the surface is flat, so that no dome leaves it.
-    for (d, &m) in depth.data_mut().iter_mut().zip(mask.data()) {
-        if !m {
-            *d = 0.0;
-        }
-    }
-    Some(depth)
 }
 
 /// One piece a distinct dome of `surface` inside the part; `None` if there is one.

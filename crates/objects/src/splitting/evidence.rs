@@ -16,11 +16,12 @@
 //! alone, two that touch on both.
 
 use super::concavity::Concavity;
-use super::distance::{flood, smooth_distance};
+use super::distance::flood;
 use super::hull::Hull;
 use super::intensity::joint_surface;
 use super::{Cut, Method, Part, Parts, not_negative};
 use crate::error::ObjectsError;
+use crate::quantile::extremes;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use stainfree_image::Image;
@@ -124,10 +125,6 @@ impl Method for Evidence {
         Ok(())
     }
 
-    fn margin_um(&self) -> f64 {
-        4.0 * self.smoothing_um
-    }
-
     fn split_part(&self, part: &Part) -> Option<Image<u32>> {
         let mut found = [Found::new(part, self)];
         let (typical, caution) = self.weigh(&mut found);
@@ -197,6 +194,8 @@ fn typical_area(all: &[Found]) -> f64 {
 struct Piece {
     /// Indices into the part, in raster order.
     pixels: Vec<u32>,
+    /// Smoothed stain of the pixels, in no order; empty without a stain.
+    values: Vec<f32>,
     /// Largest value of the smoothed distance transform.
     half_width: f32,
     /// See [`BRIGHTNESS_PERCENTILE`]; 0 without a stain.
@@ -250,7 +249,7 @@ struct Pieces {
     image: Image<u32>,
     list: Vec<Piece>,
     borders: BTreeMap<(usize, usize), Border>,
-    stain: Option<Image<f32>>,
+    has_stain: bool,
 }
 
 /// What was found in a part.
@@ -265,7 +264,7 @@ impl Found {
     fn new(part: &Part, settings: &Evidence) -> Self {
         let smoothing = part.px(settings.smoothing_um);
         let area = part.mask.data().iter().filter(|&&m| m).count();
-        let Some(distance) = smooth_distance(&part.mask, smoothing) else {
+        let Some(distance) = part.smooth_distance(smoothing) else {
             return Self {
                 widths: vec![(1.0, area)],
                 pieces: None,
@@ -281,13 +280,13 @@ impl Found {
             None => PIECE_CUTS.cut_pieces(&part.whole(), um_per_pixel),
         };
         let Some(image) = cut.or(flooded) else {
-            let widest = distance.data().iter().copied().fold(0.0, f32::max);
+            let widest = extremes(distance.data()).1;
             return Self {
                 widths: vec![(widest, area)],
                 pieces: None,
             };
         };
-        let pieces = Pieces::describe(image, &distance, stain);
+        let pieces = Pieces::describe(image, &distance, stain.as_ref());
         let widths = pieces.list.iter().map(|p| (p.half_width, p.pixels.len()));
         Self {
             widths: widths.collect(),
@@ -297,7 +296,7 @@ impl Found {
 }
 
 impl Pieces {
-    fn describe(image: Image<u32>, distance: &Image<f32>, stain: Option<Image<f32>>) -> Self {
+    fn describe(image: Image<u32>, distance: &Image<f32>, stain: Option<&Image<f32>>) -> Self {
         let count = image.data().iter().copied().max().unwrap_or(0) as usize;
         let (labels, width) = (image.data(), image.width());
         let mut list = vec![Piece::default(); count];
@@ -308,6 +307,7 @@ impl Pieces {
             }
             let piece = &mut list[l as usize - 1];
             piece.pixels.push(i as u32);
+            piece.values.extend(stain.map(|s| s.data()[i]));
             piece.half_width = piece.half_width.max(distance.data()[i]);
             let (y, x) = (2 * (i / width) as i64, 2 * (i % width) as i64);
             let right = (i % width + 1 < width).then_some((i + 1, (y, x + 1)));
@@ -317,9 +317,7 @@ impl Pieces {
                     continue;
                 }
                 let (a, b) = (l.min(labels[j]) as usize - 1, l.max(labels[j]) as usize - 1);
-                let intensity = stain
-                    .as_ref()
-                    .map_or(0.0, |s| 0.5 * (s.data()[i] + s.data()[j]));
+                let intensity = stain.map_or(0.0, |s| 0.5 * (s.data()[i] + s.data()[j]));
                 let half_width = distance.data()[i].min(distance.data()[j]);
                 borders
                     .entry((a, b))
@@ -331,7 +329,7 @@ impl Pieces {
             image,
             list,
             borders,
-            stain,
+            has_stain: stain.is_some(),
         };
         for i in 0..pieces.list.len() {
             pieces.measure(i);
@@ -346,14 +344,10 @@ impl Pieces {
             return;
         }
         piece.hull = Hull::of(&piece.pixels, self.image.width()).area();
-        if let Some(stain) = &self.stain {
-            let mut values: Vec<f32> = piece
-                .pixels
-                .iter()
-                .map(|&i| stain.data()[i as usize])
-                .collect();
-            let k = (values.len() as f64 * BRIGHTNESS_PERCENTILE) as usize;
-            piece.brightness = f64::from(*values.select_nth_unstable_by(k, f32::total_cmp).1);
+        let k = (piece.values.len() as f64 * BRIGHTNESS_PERCENTILE) as usize;
+        if k < piece.values.len() {
+            let ranked = piece.values.select_nth_unstable_by(k, f32::total_cmp);
+            piece.brightness = f64::from(*ranked.1);
         }
     }
 
@@ -383,7 +377,7 @@ impl Pieces {
         let dent = depths[0].min(depths[1]) / typical_area.sqrt();
         let apart = area / (p.hull + q.hull);
         let neck = f64::from(border.half_width / p.half_width.min(q.half_width));
-        let intensity = if self.stain.is_some() {
+        let intensity = if self.has_stain {
             // Brightness is positive above the threshold; a mask drawn by hand may lie on anything.
             let positive = |v: f64| v.max(f64::from(f32::MIN_POSITIVE));
             let (bright, dim) = (
@@ -469,6 +463,7 @@ impl Pieces {
         self.borders.remove(&(a, b));
         let other = std::mem::take(&mut self.list[b]);
         let piece = &mut self.list[a];
+        piece.values.extend_from_slice(&other.values);
         piece.pixels = united(&piece.pixels, &other.pixels);
         piece.half_width = piece.half_width.max(other.half_width);
         self.measure(a);

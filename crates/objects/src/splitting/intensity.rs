@@ -5,9 +5,10 @@
 //! is a tenth narrower than the nucleus, or a valley a tenth darker, counts the same at every size and
 //! brightness.
 
-use super::distance::{flood, smooth_distance};
+use super::distance::flood;
 use super::{Method, Part, not_negative};
 use crate::error::ObjectsError;
+use crate::quantile::extremes;
 use serde::{Deserialize, Serialize};
 use stainfree_image::Image;
 
@@ -42,13 +43,9 @@ impl Method for Intensity {
         ])
     }
 
-    fn margin_um(&self) -> f64 {
-        4.0 * self.smoothing_um
-    }
-
     fn split_part(&self, part: &Part) -> Option<Image<u32>> {
         let smoothing = part.px(self.smoothing_um);
-        let distance = smooth_distance(&part.mask, smoothing)?;
+        let distance = part.smooth_distance(smoothing)?;
         let stain = part.smooth_stain(smoothing);
         let surface = joint_surface(&part.mask, &distance, stain.as_ref(), self.weight as f32);
         let ratio = (-self.depth).exp() as f32;
@@ -66,9 +63,7 @@ pub(super) fn joint_surface(
 ) -> Image<f32> {
     // Within half a pixel of the edge the smoothed distance says nothing.
     const NEAREST: f32 = 0.3;
-    let brightest = stain.map_or(1.0, |s| {
-        s.data().iter().copied().fold(f32::MIN_POSITIVE, f32::max)
-    });
+    let brightest = stain.map_or(1.0, |s| extremes(s.data()).1.max(f32::MIN_POSITIVE));
     // A millionth of the brightest pixel is as dark as it gets.
     let relative = |v: f32| (v / brightest).max(1e-6);
     let mut surface = distance.map(|&d| d.max(NEAREST));

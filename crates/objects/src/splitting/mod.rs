@@ -19,6 +19,7 @@ pub use intensity::Intensity;
 
 use crate::bits::{Bits, Run};
 use crate::components::{Connectivity, Labels};
+use crate::distance::edt;
 use crate::error::{ObjectsError, same_size};
 use crate::gaussian::gaussian_within;
 use crate::runs::{ByRow, Components, Frame, Groups};
@@ -200,7 +201,11 @@ pub(crate) fn pieces_of(mask: &Bits, seen: Seen, splitting: &Splitting) -> Piece
             groups,
         };
     };
-    let parts = Parts::new(mask.size(), seen, groups, method.margin_um());
+    let parts = Parts {
+        size: mask.size(),
+        seen,
+        groups,
+    };
     let cut = method.split_all(&parts);
     Pieces {
         size: mask.size(),
@@ -213,9 +218,6 @@ pub(crate) fn pieces_of(mask: &Bits, seen: Seen, splitting: &Splitting) -> Piece
 trait Method: Sync {
     /// Checks the choices.
     fn check(&self) -> Result<(), ObjectsError>;
-
-    /// How far around a part the method's filters look, in um.
-    fn margin_um(&self) -> f64;
 
     /// Labels of the pieces of `part`, of any numbers, 0 outside the part and nowhere in it; `None` if
     /// the part is one piece.
@@ -232,8 +234,10 @@ trait Method: Sync {
 struct Part<'a> {
     /// The part's own pixels; other parts are background.
     mask: Image<bool>,
-    /// Where `mask` lies in the field.
+    /// Where `mask` lies in the field: as closely around the part as can be.
     frame: Frame,
+    /// Size of the field.
+    field: (usize, usize),
     seen: Seen<'a>,
 }
 
@@ -241,6 +245,29 @@ impl Part<'_> {
     /// A length in pixels.
     fn px(&self, um: f64) -> f64 {
         um / self.seen.um_per_pixel
+    }
+
+    /// The smoothed distance from the background, 0 outside the part; `None` where there is no background.
+    fn smooth_distance(&self, sigma: f64) -> Option<Image<f32>> {
+        // As far as the Gaussian looks, and a pixel of background for the distance.
+        let margin = (4.0 * sigma).ceil() as usize + 1;
+        let wide = self.frame.widened(margin, self.field);
+        let inner = self.frame.relative_to(wide);
+        let (height, width) = wide.size();
+        let mut mask = Image::filled(height, width, false);
+        for y in 0..self.mask.height() {
+            let row = &mut mask.row_mut(inner.top + y)[inner.left..inner.right];
+            row.copy_from_slice(self.mask.row(y));
+        }
+        let depth = edt(&mask);
+        if depth.get(inner.top, inner.left).is_infinite() {
+            return None;
+        }
+        let mut depth = gaussian_within(&depth, sigma, inner);
+        for (d, &m) in depth.data_mut().iter_mut().zip(self.mask.data()) {
+            *d = if m { *d } else { 0.0 };
+        }
+        Some(depth)
     }
 
     /// The whole part as one piece.
@@ -270,30 +297,15 @@ struct Parts<'a> {
     size: (usize, usize),
     seen: Seen<'a>,
     groups: Groups,
-    margin: usize,
 }
 
 impl<'a> Parts<'a> {
-    fn new(size: (usize, usize), seen: Seen<'a>, groups: Groups, margin_um: f64) -> Self {
-        let margin = (margin_um / seen.um_per_pixel).ceil() as usize + 1;
-        Self {
-            size,
-            seen,
-            groups,
-            margin,
-        }
-    }
-
     fn len(&self) -> usize {
         self.groups.len()
     }
 
-    fn frame(&self, i: usize) -> Frame {
-        self.groups.frame(i).widened(self.margin, self.size)
-    }
-
     fn get(&self, i: usize) -> Part<'a> {
-        let frame = self.frame(i);
+        let frame = self.groups.frame(i);
         let (height, width) = frame.size();
         let mut mask = Image::filled(height, width, false);
         for &(y, run) in self.groups.runs(i) {
@@ -303,6 +315,7 @@ impl<'a> Parts<'a> {
         Part {
             mask,
             frame,
+            field: self.size,
             seen: self.seen,
         }
     }
@@ -310,7 +323,7 @@ impl<'a> Parts<'a> {
     /// The pieces of part `i` (labels within its frame), each of them connected; `None` if there is one.
     fn cut(&self, i: usize, pieces: &Image<u32>) -> Option<Cut> {
         let found = Components::of_values(pieces, Connectivity::Four);
-        let frame = self.frame(i);
+        let frame = self.groups.frame(i);
         let (top, left) = (frame.top as u32, frame.left as u32);
         let placed = |(y, run, piece): (usize, Run, u32)| {
             let (from, to) = (run.from + left, run.to + left);

@@ -7,10 +7,10 @@
 use crate::quantile::Values;
 use rayon::prelude::*;
 
-/// One value in so many is looked at: plenty for quantiles of a field.
-const STEP: usize = 3;
-/// Values a task goes through; a multiple of [`STEP`], so that the bands together are one sample.
-const BAND: usize = 3 * 1024;
+/// About so many values are looked at, evenly spread: plenty for quantiles of a field.
+const SAMPLE: usize = 1 << 19;
+/// Values of the sample that are gone through at a time.
+const BAND: usize = 1024;
 /// Bins of the histogram up to the median of the values above their minimum.
 const BINS: usize = 200;
 /// Standard deviations of the smoothing of the histogram, in bins.
@@ -23,16 +23,11 @@ const SPREADS: f32 = 3.5;
 /// The peak is the highest of the smoothed histogram of the lower 60 % of the values; where less than a few
 /// percent of a field are empty, it is that of the dimmest cells. `None` if the values are all equal.
 pub fn ground(values: &[f32]) -> Option<f32> {
-    // Every third value, in bands that one task counts.
-    let sample = |band: usize| {
-        let from = band * BAND;
-        values[from..(from + BAND).min(values.len())]
-            .iter()
-            .step_by(STEP)
-            .copied()
-    };
-    let bands = values.len().div_ceil(BAND);
-    let ranks = Values::new(bands, sample);
+    let step = (values.len() / SAMPLE).max(1);
+    let sample: Vec<f32> = values.iter().step_by(step).copied().collect();
+    let ranks = Values::new(sample.len().div_ceil(BAND), |band, take| {
+        take(&sample[band * BAND..((band + 1) * BAND).min(sample.len())]);
+    });
     let at = |share: f64| ranks.ranked((share * ranks.len().saturating_sub(1) as f64) as usize);
     let (low, high) = (at(0.005)?, at(0.6)?);
     if !(high > low) {
@@ -40,7 +35,7 @@ pub fn ground(values: &[f32]) -> Option<f32> {
     }
     let mut counts = vec![0.0f64; BINS];
     let width = (high - low) / BINS as f32;
-    for v in (0..bands).flat_map(sample) {
+    for &v in &sample {
         if v >= low && v < high {
             counts[(((v - low) / width) as usize).min(BINS - 1)] += 1.0;
         }
@@ -57,11 +52,11 @@ pub fn ground(values: &[f32]) -> Option<f32> {
     let peak = (0..BINS).max_by(|&a, &b| heights[a].total_cmp(&heights[b]))?;
     let peak = low + (peak as f32 + 0.5) * width;
     // Band by band, so that the sum does not depend on who adds it up.
-    let below: Vec<(f64, usize)> = (0..bands)
-        .into_par_iter()
+    let below: Vec<(f64, usize)> = sample
+        .par_chunks(BAND)
         .map(|band| {
-            let below = sample(band).filter(|&v| v < peak);
-            below.fold((0.0, 0), |(sum, n), v| {
+            let below = band.iter().filter(|&&v| v < peak);
+            below.fold((0.0, 0), |(sum, n), &v| {
                 (sum + f64::from(v - peak).powi(2), n + 1)
             })
         })

@@ -5,6 +5,7 @@
 //! result does not depend on the camera's unit or bit depth.
 
 use super::otsu::Histogram;
+use crate::quantile::extremes_of_all;
 use rayon::prelude::*;
 
 /// Values a task counts.
@@ -23,15 +24,10 @@ const MANTISSA: u32 = 12;
 pub fn otsu_log(values: &[f32], noise: f32, bins: usize) -> Option<f32> {
     let scale = 1.0 / noise;
     let scaled = |v: f32| 1.0 + v.max(0.0) * scale;
-    let ends = |chunk: &[f32]| {
-        let start = (f32::INFINITY, f32::NEG_INFINITY);
-        let wider = |(low, high): (f32, f32), &v: &f32| (low.min(v), high.max(v));
-        chunk.iter().fold(start, wider)
-    };
-    let (low, high) = values
-        .par_chunks(CHUNK)
-        .map(ends)
-        .reduce_with(|a, b| (a.0.min(b.0), a.1.max(b.1)))?;
+    if values.is_empty() {
+        return None;
+    }
+    let (low, high) = extremes_of_all(values);
     let cell = |v: f32| (scaled(v).to_bits() >> (f32::MANTISSA_DIGITS - 1 - MANTISSA)) as usize;
     let (first, last) = (cell(low), cell(high));
     let none = || vec![0u32; last - first + 1];

@@ -8,10 +8,11 @@
 //! 2. the logarithm of the smoothed stain is flooded from its distinct maxima: one zone an object;
 //! 3. the brightness of a zone is a high percentile of its pixels; the threshold there is a share of it.
 
+use crate::background::block_means;
 use crate::bits::{Bits, Run};
 use crate::components::Connectivity;
 use crate::gaussian::gaussian_within;
-use crate::runs::{ByRow, Components, Groups};
+use crate::runs::{ByRow, Components, Frame, Groups};
 use crate::terrain::Terrain;
 use rayon::prelude::*;
 use stainfree_image::Image;
@@ -42,6 +43,7 @@ pub(crate) struct ObjectThreshold {
 /// The candidates of a field by rows, each run with the threshold of its object; outside there is none.
 pub(crate) struct Zones {
     size: (usize, usize),
+    floor: f32,
     levels: ByRow<f32>,
 }
 
@@ -53,7 +55,7 @@ impl Zones {
             flags.fill(false);
             let row = flat.row(y);
             for &(run, level) in self.levels.in_row(y) {
-                let t = level * factor;
+                let t = (level * factor).max(self.floor);
                 let values = &row[run.columns()];
                 let flags = &mut flags[run.columns()];
                 flags.iter_mut().zip(values).for_each(|(f, &v)| *f = v > t);
@@ -62,82 +64,45 @@ impl Zones {
     }
 }
 
+/// The smoothing, in pixels, that zones keep when the field is made coarser: a valley stays visible.
+const COARSE_SMOOTHING: f64 = 1.5;
+
 impl ObjectThreshold {
     /// Zones of the objects of `flat`, each with `share` of its brightness, at least `floor`.
+    ///
+    /// Zones are found on means of blocks as large as the smoothing allows: it hides what is smaller.
+    /// A block is a candidate if one of its pixels is.
     pub(crate) fn zones(&self, flat: &Image<f32>) -> Zones {
-        let (height, width) = flat.size();
-        let candidates = Bits::from_rows(height, width, |y, flags| {
-            let flags = flags.iter_mut().zip(flat.row(y));
-            flags.for_each(|(f, &v)| *f = v > self.floor);
+        let side = ((self.smoothing / COARSE_SMOOTHING) as usize).max(1);
+        let means = (side > 1).then(|| block_means(flat, side));
+        let coarse = means.as_ref().unwrap_or(flat);
+        let candidates = Bits::from_rows(coarse.height(), coarse.width(), |y, flags| {
+            let mut above = vec![false; flat.width()];
+            for y in side * y..(side * y + side).min(flat.height()) {
+                let pixels = above.iter_mut().zip(flat.row(y));
+                pixels.for_each(|(a, &v)| *a |= v > self.floor);
+            }
+            let blocks = flags.iter_mut().zip(above.chunks(side));
+            blocks.for_each(|(f, block)| *f = block.contains(&true));
         });
         // Neighbours across a corner share their maxima, so they are looked at together.
         let found = Components::new(&candidates, Connectivity::Eight);
         let whole = found.joined_by_edges(&Components::new(&candidates, Connectivity::Four));
         let groups = found.groups();
+        let task = Task {
+            method: self,
+            flat,
+            coarse,
+            side,
+            groups: &groups,
+        };
         let parts = (0..groups.len()).into_par_iter().with_min_len(4);
-        let part = |i| self.part(flat, &groups, i, whole[i]);
-        let levels: Vec<Vec<(u32, Run, f32)>> = parts.map(part).collect();
+        let levels: Vec<Vec<(u32, Run, f32)>> = parts.map(|i| task.part(i, whole[i])).collect();
         Zones {
             size: flat.size(),
-            levels: ByRow::new(height, || levels.iter().flatten().copied()),
+            floor: self.floor,
+            levels: ByRow::new(flat.height(), || levels.iter().flatten().copied()),
         }
-    }
-
-    /// The runs of one part, each with the threshold of its zone; `whole` if it hangs together by edges.
-    fn part(
-        &self,
-        flat: &Image<f32>,
-        groups: &Groups,
-        i: usize,
-        whole: bool,
-    ) -> Vec<(u32, Run, f32)> {
-        let (runs, frame) = (groups.runs(i), groups.frame(i));
-        let (height, width) = frame.size();
-        // Even with all holes filled it would be dropped.
-        if height * width < self.min_area {
-            return Vec::new();
-        }
-        let smooth = gaussian_within(flat, self.smoothing, frame);
-        let mut terrain = Terrain::outside(height, width);
-        let inner = |run: Run| Run {
-            from: run.from - frame.left as u32,
-            to: run.to - frame.left as u32,
-        };
-        for &(y, run) in runs {
-            let y = y as usize - frame.top;
-            let values = &smooth.row(y)[inner(run).columns()];
-            let places = terrain.run_mut(y, inner(run)).iter_mut().zip(values);
-            // The exponential of the logarithm that is meant: a valley is a ratio.
-            places.for_each(|(p, &v)| *p = 1.0 + v.max(0.0) / self.knee);
-        }
-        let ratio = (-VALLEY).exp();
-        let mut tops = terrain.tops(|v| v * ratio, Connectivity::Eight);
-        // A top that does not stand out from the empty ground, where the logarithm is 0, is none.
-        tops.retain(|top| terrain.at(top[0]) * ratio >= 1.0);
-        if whole && tops.len() <= 1 {
-            let pixels = |&(y, run): &(u32, Run)| flat.row(y as usize)[run.columns()].iter();
-            let mut values: Vec<f32> = runs.iter().flat_map(pixels).copied().collect();
-            let level = self.level(&mut values);
-            return runs.iter().map(|&(y, run)| (y, run, level)).collect();
-        }
-        let zones = terrain.zones(tops, Connectivity::Four);
-        let mut members: Vec<Vec<f32>> = Vec::new();
-        let mut found: Vec<(u32, Run, usize)> = Vec::with_capacity(runs.len());
-        for &(y, run) in runs {
-            let row = zones.row(y as usize - frame.top);
-            let mut from = run.from;
-            for equal in row[inner(run).columns()].chunk_by(|a, b| a == b) {
-                let to = from + equal.len() as u32;
-                let (zone, piece) = (equal[0] as usize, Run { from, to });
-                members.resize_with(members.len().max(zone + 1), Vec::new);
-                members[zone].extend_from_slice(&flat.row(y as usize)[piece.columns()]);
-                found.push((y, piece, zone));
-                from = to;
-            }
-        }
-        let levels: Vec<f32> = members.iter_mut().map(|v| self.level(v)).collect();
-        let with_level = |(y, run, zone): (u32, Run, usize)| (y, run, levels[zone]);
-        found.into_iter().map(with_level).collect()
     }
 
     /// The threshold of a zone with these pixels.
@@ -148,5 +113,99 @@ impl ObjectThreshold {
         let k = ((values.len() - 1) as f64 * BRIGHTNESS_PERCENTILE) as usize;
         let brightness = *values.select_nth_unstable_by(k, f32::total_cmp).1;
         ((brightness * self.share).max(self.floor) * self.factor).max(self.floor)
+    }
+}
+
+/// A field whose zones are being found.
+struct Task<'a> {
+    method: &'a ObjectThreshold,
+    flat: &'a Image<f32>,
+    /// `flat` by blocks of `side` x `side` pixels.
+    coarse: &'a Image<f32>,
+    side: usize,
+    /// What hangs together of the coarse candidates.
+    groups: &'a Groups,
+}
+
+impl Task<'_> {
+    /// The runs of one part in the field, each with the threshold of its zone; `whole` if the part hangs
+    /// together by edges.
+    fn part(&self, i: usize, whole: bool) -> Vec<(u32, Run, f32)> {
+        let (runs, frame) = (self.groups.runs(i), self.groups.frame(i));
+        let (height, width) = frame.size();
+        // Even with all holes filled it would be dropped.
+        if height * width * self.side * self.side < self.method.min_area {
+            return Vec::new();
+        }
+        let (terrain, tops) = self.tops(runs, frame);
+        if whole && tops.len() <= 1 {
+            let mut values = Vec::new();
+            runs.iter()
+                .for_each(|&(y, run)| self.add_members(y, run, &mut values));
+            let level = self.method.level(&mut values);
+            let placed = |&(y, run): &(u32, Run)| self.placed(y, run, level);
+            return runs.iter().flat_map(placed).collect();
+        }
+        let zones = match whole {
+            true => terrain.flooded(&tops, Connectivity::Four),
+            false => terrain.zones(tops, Connectivity::Four),
+        };
+        let mut members: Vec<Vec<f32>> = Vec::new();
+        let mut found: Vec<(u32, Run, usize)> = Vec::with_capacity(runs.len());
+        for &(y, run) in runs {
+            let row = zones.row(y as usize - frame.top);
+            let mut from = run.from;
+            for equal in row[run.relative_to(frame.left).columns()].chunk_by(|a, b| a == b) {
+                let to = from + equal.len() as u32;
+                let (zone, piece) = (equal[0] as usize, Run { from, to });
+                members.resize_with(members.len().max(zone + 1), Vec::new);
+                self.add_members(y, piece, &mut members[zone]);
+                found.push((y, piece, zone));
+                from = to;
+            }
+        }
+        let levels: Vec<f32> = members.iter_mut().map(|v| self.method.level(v)).collect();
+        let placed = |(y, run, zone): (u32, Run, usize)| self.placed(y, run, levels[zone]);
+        found.into_iter().flat_map(placed).collect()
+    }
+
+    /// The smoothed surface of a part, and its distinct tops.
+    fn tops(&self, runs: &[(u32, Run)], frame: Frame) -> (Terrain, Vec<Vec<usize>>) {
+        let smooth = gaussian_within(self.coarse, self.method.smoothing / self.side as f64, frame);
+        let mut terrain = Terrain::outside(smooth.height(), smooth.width());
+        for &(y, run) in runs {
+            let (y, run) = (y as usize - frame.top, run.relative_to(frame.left));
+            let places = terrain.run_mut(y, run).iter_mut();
+            // The exponential of the logarithm that is meant: a valley is a ratio.
+            places
+                .zip(&smooth.row(y)[run.columns()])
+                .for_each(|(p, &v)| *p = 1.0 + v.max(0.0) / self.method.knee);
+        }
+        let ratio = (-VALLEY).exp();
+        let mut tops = terrain.tops(|v| v * ratio, Connectivity::Eight);
+        // A top that does not stand out from the empty ground, where the logarithm is 0, is none.
+        tops.retain(|top| terrain.at(top[0]) * ratio >= 1.0);
+        (terrain, tops)
+    }
+
+    /// The field's rows and columns under a coarse run.
+    fn placed(
+        &self,
+        y: u32,
+        run: Run,
+        level: f32,
+    ) -> impl Iterator<Item = (u32, Run, f32)> + use<> {
+        let side = self.side as u32;
+        let (height, width) = (self.flat.height() as u32, self.flat.width() as u32);
+        let (from, to) = (run.from * side, (run.to * side).min(width));
+        (y * side..(y * side + side).min(height)).map(move |y| (y, Run { from, to }, level))
+    }
+
+    /// Adds the candidates under a coarse run to `values`.
+    fn add_members(&self, y: u32, run: Run, values: &mut Vec<f32>) {
+        for (y, run, _) in self.placed(y, run, 0.0) {
+            let row = &self.flat.row(y as usize)[run.columns()];
+            values.extend(row.iter().filter(|&&v| v > self.method.floor));
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Otsu's threshold, on an equal-width histogram.
 
+use crate::quantile::extremes_of_all;
+
 /// Counts in equal bins from the smallest to the largest value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Histogram {
@@ -16,11 +18,7 @@ impl Histogram {
     ///
     /// Bins are half-open, the last one closed (as `numpy.histogram`).
     pub fn new(values: &[f32], bins: usize) -> Option<Self> {
-        let (mut low, mut high) = (f32::INFINITY, f32::NEG_INFINITY);
-        for &v in values {
-            low = low.min(v);
-            high = high.max(v);
-        }
+        let (low, high) = extremes_of_all(values);
         let each = values.iter().map(|&v| (f64::from(v), 1));
         Self::of_counts(each, f64::from(low), f64::from(high), bins)
     }
