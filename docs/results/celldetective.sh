@@ -25,6 +25,9 @@ if [ -n "${WEIGHTS:-}" ]; then
   stainfree train "$out/labels" --name mobilenet-imagenet --weights "$WEIGHTS" "${small[@]}"
 fi
 
+# EfficientNet-B4 at half width on small crops: only to see it learn.
+train efficientnet-b4 --recipe default --encoder efficientnet-b4 --width 0.5 --crop 160 --steps 300
+
 # Truth from the Hoechst channel, how far it is from the label images, and a model trained on it.
 stainfree new "$out/hoechst" "${common[@]}" --nucleus hoechst
 stainfree prepare "$out/hoechst"
@@ -33,7 +36,7 @@ stainfree train "$out/hoechst" --name default --recipe default --encoder vgg16 -
 stainfree evaluate "$out/hoechst" --model default --json "$out/hoechst-on-hoechst.json"
 cp -r "$out/hoechst/models/default" "$out/labels/models/hoechst"
 
-for name in default default-bf16 paper torch mobilenet ${WEIGHTS:+mobilenet-imagenet} hoechst; do
+for name in default default-bf16 paper torch mobilenet efficientnet-b4 ${WEIGHTS:+mobilenet-imagenet} hoechst; do
   stainfree evaluate "$out/labels" --model $name --json "$out/$name.json"
 done
 stainfree report "$out/labels" --model default

@@ -178,6 +178,55 @@ fn every_encoder_that_sees_so_far_predicts_the_same_tiled_and_whole() {
     }
 }
 
+#[test]
+fn every_encoder_resumes_bit_for_bit() {
+    let (height, width) = (32, 64);
+    let input = [discs(height, width).0, discs(height, width).0].concat();
+    for encoder in Encoder::ALL {
+        let (graph, parameters) = narrow(encoder);
+        let fresh = |parameters: &Parameters| {
+            let shape = [2, height, width];
+            let mut trainer = CpuTrainer::new(&graph, parameters, shape, 2, Isa::available()[0]);
+            trainer.set_stochastic_depth(Some(3));
+            trainer
+        };
+        let step = |trainer: &mut CpuTrainer| {
+            let d_logits = trainer
+                .forward(&input)
+                .iter()
+                .map(|l| l - 0.5)
+                .collect::<Vec<_>>();
+            trainer.backward(&d_logits);
+            trainer.adam_step(&AdamStep {
+                lr: 1e-3,
+                beta1: 0.9,
+                beta2: 0.999,
+                epsilon: 1e-7,
+                weight_decay: 1e-4,
+            });
+        };
+        let mut whole = fresh(&parameters);
+        (0..2).for_each(|_| step(&mut whole));
+        let (saved, state) = (whole.parameters(), whole.optimiser_state());
+        (0..2).for_each(|_| step(&mut whole));
+        let mut resumed = fresh(&parameters);
+        resumed.restore(&saved, &state);
+        (0..2).for_each(|_| step(&mut resumed));
+        assert_eq!(
+            resumed.parameters(),
+            whole.parameters(),
+            "{}",
+            encoder.name()
+        );
+        assert_eq!(
+            resumed.optimiser_state(),
+            whole.optimiser_state(),
+            "{}",
+            encoder.name()
+        );
+    }
+}
+
 /// Gates are made of means over what is computed at once: a tile cannot know those of the whole image. What is
 /// promised is that a tile's pixels are those of a prediction of the tile alone.
 #[test]

@@ -1,4 +1,4 @@
-//! Speed of every layer shape of U-Net/VGG16, beside what the processor could do.
+//! Speed of every layer shape of U-Net/VGG16, and of EfficientNet-B4's (`direct`), beside what the processor could do.
 //!
 //! `cargo bench -p stainfree-kernels -- [--side PX] [--threads N] [--precision f32|bf16] [--batch N]`
 //!
@@ -6,6 +6,8 @@
 //! The roofline: "products" is the share of the time that its own multiplications would take at peak, "memory" the
 //! share that reading its inputs and filters and writing its outputs once would take at the bandwidth of a copy.
 //! What is left of the time goes into transforms, and into products and memory that do not overlap.
+
+mod direct;
 
 use stainfree_kernels::adam;
 use stainfree_kernels::batch_norm;
@@ -113,18 +115,19 @@ fn main() -> Result<(), String> {
         side = options.side
     );
     println!(
-        "{:<22} {:>5} {:<16} {:>9} {:>9} {:>7} {:>9} {:>7}",
+        "{:<26} {:>5} {:<16} {:>9} {:>9} {:>7} {:>9} {:>7}",
         "convolution", "side", "kernel", "ms", "GFLOP/s", "of peak", "products", "memory"
     );
     let mut totals = [0.0; 3];
     for shape in &SHAPES {
         convolution(&options, isa, &workers, &roof, shape, &mut totals);
     }
-    let sum = |name: &str, seconds: f64| println!("{name:<22} {:>32.2} ms", seconds * 1e3);
+    let sum = |name: &str, seconds: f64| println!("{name:<26} {:>32.2} ms", seconds * 1e3);
     println!();
     sum("forward, once each", totals[0]);
     sum("input gradient", totals[1]);
     sum("weight gradient", totals[2]);
+    direct::convolutions(&options, isa, &workers, &roof);
     passes(&options, isa, &workers);
     Ok(())
 }
@@ -247,16 +250,30 @@ fn convolution(
     let kernels = ["forward", "input gradient", "weight gradient"];
     for (i, (kernel, seconds)) in kernels.iter().zip(seconds).enumerate() {
         totals[i] += seconds;
-        println!(
-            "{:<22} {side:>5} {kernel:<16} {:>9.3} {:>9.0} {:>6.0}% {:>8.0}% {:>6.0}%",
-            if i == 0 { &title } else { "" },
-            seconds * 1e3,
-            direct / seconds,
-            100.0 * direct / seconds / roof.gflops,
-            100.0 * own / roof.gflops / seconds,
-            100.0 * (bytes + filter_bytes[i]) / roof.gigabytes / 1e9 / seconds
-        );
+        let title = if i == 0 { &title } else { "" };
+        let bytes = bytes + filter_bytes[i];
+        show(title, side, kernel, seconds, [direct, own], bytes, roof);
     }
+}
+
+/// One line of the table; `work` in units of 1e9 operations is that of a direct convolution, and what is really done.
+fn show(
+    title: &str,
+    side: usize,
+    kernel: &str,
+    seconds: f64,
+    [direct, own]: [f64; 2],
+    bytes: f64,
+    roof: &Roof,
+) {
+    println!(
+        "{title:<26} {side:>5} {kernel:<16} {:>9.3} {:>9.0} {:>6.0}% {:>8.0}% {:>6.0}%",
+        seconds * 1e3,
+        direct / seconds,
+        100.0 * direct / seconds / roof.gflops,
+        100.0 * own / roof.gflops / seconds,
+        100.0 * bytes / roof.gigabytes / 1e9 / seconds
+    );
 }
 
 /// Kernels that only pass over memory.
