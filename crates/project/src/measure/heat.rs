@@ -100,7 +100,7 @@ impl HeatMap {
                 .map(|stem| stem.to_string_lossy().into_owned())
                 .unwrap_or_default();
             let file = |kind: &str| out.with_file_name(format!("{stem}_{end}.{kind}"));
-            write::write_atomic(&file("svg"), map.svg()?.as_str().as_bytes())?;
+            write::write_atomic(&file("svg"), map.svg()?.as_bytes())?;
             write::png_rgb(&file("png"), &map.picture()?)?;
             written.extend([file("svg"), file("png")]);
         }
