@@ -1,7 +1,8 @@
 //! Scores as a table for the terminal.
 
 use stainfree_scores::{
-    KindSummary, Pooled, ResolvedRow, Scores, SplittingSummary, Statistic, ToleranceRow,
+    AgreementSummary, KindSummary, Pooled, ResolvedRow, Scores, SplittingSummary, Statistic,
+    ToleranceRow,
 };
 
 use crate::output::table;
@@ -58,6 +59,23 @@ pub(crate) fn render(scores: &Scores, shown: Shown) -> String {
     if !scores.kinds.is_empty() {
         text.push_str("\n\n");
         text.push_str(&kind_table(scores));
+    }
+    if let Some(agreement) = &scores.agreement {
+        text.push_str("\n\n");
+        text.push_str(&agreement_table(agreement));
+    }
+    if let Some(calibration) = &scores.calibration {
+        let rows = [
+            pooled_row("calibration error (ECE)", &calibration.ece),
+            pooled_row("class-wise ECE", &calibration.class_wise_ece),
+            pooled_row("Brier score", &calibration.brier),
+        ];
+        text.push_str("\n\n");
+        text.push_str(&table(
+            &["probabilities", "pooled", "95 % interval"],
+            &rows,
+            1,
+        ));
     }
     if let Some(splitting) = scores.splitting.as_ref().filter(|_| shown.splitting) {
         text.push_str("\n\n");
@@ -174,6 +192,38 @@ fn boundary_tables(scores: &Scores) -> String {
         text.push_str(&table(&header, &distances, 1));
     }
     text
+}
+
+/// What measuring through predicted masks costs.
+fn agreement_table(agreement: &AgreementSummary) -> String {
+    let rows: Vec<Vec<String>> = agreement
+        .quantities
+        .iter()
+        .map(|row| {
+            let percent = row.percent.as_ref();
+            let range = |low: f64, high: f64| format!("{low:+.1} to {high:+.1}");
+            vec![
+                row.quantity.clone(),
+                percent.map_or("-".to_owned(), |p| format!("{:+.1}", p.bias.value)),
+                percent.map_or("-".to_owned(), |p| range(p.bias.ci95[0], p.bias.ci95[1])),
+                percent.map_or("-".to_owned(), |p| range(p.lower.value, p.upper.value)),
+                number(row.concordance),
+            ]
+        })
+        .collect();
+    let header = [
+        "measured through masks",
+        "bias, %",
+        "95 % interval",
+        "limits of agreement, %",
+        "concordance",
+    ];
+    format!(
+        "{}\n\nprediction minus truth over {} {}s",
+        table(&header, &rows, 1),
+        agreement.units,
+        agreement.unit
+    )
 }
 
 fn kind_table(scores: &Scores) -> String {

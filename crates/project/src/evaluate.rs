@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::prelude::*;
 use stainfree_image::{Image, read_class_mask, read_info, read_labels, read_plane};
 use stainfree_scores::{
-    BootstrapOptions, BoundaryCounts, ByName, Convention, FieldScores, Matching, PaperScores,
-    ScoreError, Scores, class_contours, class_lines, paper_scores, pixel_counts, summarise,
+    BootstrapOptions, BoundaryCounts, ByName, Convention, FieldScores, Masks, Matching,
+    PaperScores, ScoreError, Scores, calibration, class_contours, class_lines, measured,
+    paper_scores, pixel_counts, summarise,
 };
 
 use crate::kinds::KindTable;
@@ -247,6 +248,8 @@ fn score_files(
                 .collect::<Result<Vec<_>, ProjectError>>()?;
             scores.paper =
                 Some(paper_scores(&planes, &truth).map_err(|e| in_file(prediction_path, e))?);
+            scores.calibration =
+                Some(calibration(&planes, &truth).map_err(|e| in_file(prediction_path, e))?);
             largest(&planes)
         } else {
             read_mask(prediction_path, classes)?
@@ -275,6 +278,12 @@ fn score_files(
             None => stated_pixel_um(&[truth_path.as_path(), prediction_path.as_path()])?,
             given => given,
         };
+        let [one, other] = [&truth, &prediction].map(|nuclei| Masks {
+            nuclei,
+            cytoplasm: None,
+        });
+        let sums = measured(one, other, ignore.as_ref(), &[], pixel_um);
+        scores.measured = Some(sums.map_err(|e| in_file(prediction_path, e))?);
         if options.splitting {
             scores.splitting = Some(matching.splitting(pixel_um));
         }

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use stainfree_image::{Image, read_class_mask, read_labels};
+use stainfree_image::{Field, Image, read_class_mask, read_labels};
 use stainfree_network::{Loss, Precision};
 use stainfree_objects::IGNORED;
 use stainfree_scores::{
-    BootstrapOptions, ByName, Convention, FieldScores, Matching, paper_scores, pixel_counts,
+    BootstrapOptions, ByName, Convention, FieldScores, Masks, Matching, calibration, measured,
+    paper_scores, pixel_counts,
 };
 
 use crate::config::Scheme;
@@ -14,8 +15,9 @@ use crate::engine::{DEFAULT_MEMORY, Engine, nuclei};
 use crate::evaluate::{ALL_NUCLEI, Evaluated, class_outlines, sum_up};
 use crate::kinds::{KindTable, from_classes};
 use crate::predict::write_field;
-use crate::study::Study;
+use crate::study::{Source, Study};
 use crate::train::StudyFields;
+use crate::truth::read_middle;
 use crate::{GroupRule, Job, Part, ProjectError, disagreement};
 
 /// Which model, on which part, how counted.
@@ -156,6 +158,17 @@ pub fn evaluate_model(
             splitting: Some(matching.splitting(field.pixel_um)),
             boundaries: outlines,
             kinds: matching.by_kind(&kinds),
+            calibration: Some(calibration(&found.probabilities, &truth).map_err(in_field)?),
+            measured: Some(
+                measured(
+                    masks(&true_nuclei, &truth, classes),
+                    masks(&parted.labels, &found.classes, classes),
+                    ignore.as_ref(),
+                    &stains(&source, field)?,
+                    field.pixel_um,
+                )
+                .map_err(in_field)?,
+            ),
         });
         job.progress.step(i + 1, part.fields().len(), &field.name);
     }
@@ -192,6 +205,27 @@ fn field_loss(loss: &Loss, probabilities: &[Image<f32>], truth: &Image<u8>) -> O
     let mut gradient = vec![0.0; logits.len()];
     let value = loss.evaluate(&logits, truth.data(), 1, &mut gradient);
     value.is_finite().then_some(value)
+}
+
+/// Nuclei and cytoplasm of one side.
+fn masks<'a>(nuclei: &'a Image<u32>, mask: &'a Image<u8>, classes: &[String]) -> Masks<'a> {
+    let class = classes.iter().position(|name| name == "cytoplasm");
+    Masks {
+        nuclei,
+        cytoplasm: class.map(|class| (mask, class as u8)),
+    }
+}
+
+/// The stains of a field as they were imaged, by the names of their channels.
+fn stains(source: &Source, field: &Field) -> Result<Vec<(String, Image<f32>)>, ProjectError> {
+    let channels = [source.nucleus, source.cytoplasm].into_iter().flatten();
+    channels
+        .map(|channel| {
+            let name = source.dataset.channels.get(channel).cloned();
+            let name = name.unwrap_or_else(|| channel.to_string());
+            Ok((name, read_middle(field, channel)?.to_f32()))
+        })
+        .collect()
 }
 
 /// What a group of the study's split is called.

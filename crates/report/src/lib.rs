@@ -33,5 +33,5 @@ pub use overlay::{class_picture, error_legend, error_picture, overlay_classes, o
 pub use palette::{Rgb, class_color, class_colors, css};
 pub use plate_map::PlateMap;
 pub use png::encode_png;
-pub use scores_view::{field_facts, worst_and_best};
+pub use scores_view::{agreement_charts, field_facts, reliability_chart, worst_and_best};
 pub use stretch::{brightfield_picture, stain_picture};

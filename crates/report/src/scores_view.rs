@@ -3,6 +3,7 @@
 //! Here: what is shown and in which order, the tables of pixels and fields. The tables of objects are in `nuclei`,
 //! words and number formats in `words`.
 
+mod agreement;
 mod nuclei;
 mod words;
 
@@ -10,6 +11,8 @@ use stainfree_scores::{ByName, Convention, FieldRow, Pixelwise, Scores, Statisti
 
 use crate::chart::{IntervalChart, IntervalRow};
 use crate::data::{Cell, Chart, Column, Fact, Headline, ReportData, Table};
+pub use agreement::{agreement_charts, reliability_chart};
+use agreement::{agreement_table, calibration_table};
 use nuclei::{
     OBJECT_WORDS, cluster_table, cut_table, kind_table, object_table, outline_measures,
     outline_table, threshold_table,
@@ -69,6 +72,14 @@ impl ReportData {
         if !scores.boundaries.is_empty() {
             self.tables.push(outline_table(scores));
             self.tables.extend(outline_measures(scores));
+        }
+        if let Some(agreement) = &scores.agreement {
+            self.tables.push(agreement_table(agreement));
+            self.charts.extend(agreement_charts(agreement));
+        }
+        if let Some(calibration) = &scores.calibration {
+            self.tables.push(calibration_table(calibration));
+            self.charts.push(reliability_chart(calibration));
         }
         if !scores.fields.is_empty() {
             self.tables.push(field_table(scores));

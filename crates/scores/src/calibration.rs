@@ -8,6 +8,8 @@ use stainfree_image::Image;
 
 use crate::ScoreError;
 use crate::pixels::{IGNORED, check_probabilities, mean, ratio};
+use crate::plan::Named;
+use crate::result::ReliabilityRow;
 
 /// Equal bins of (0, 1], the value 0 in the first.
 pub const CALIBRATION_BINS: usize = 15;
@@ -46,7 +48,7 @@ impl Bin {
 }
 
 /// Bins of one probability.
-type Bins = [Bin; CALIBRATION_BINS];
+pub(crate) type Bins = [Bin; CALIBRATION_BINS];
 
 /// Calibration counts of one field, or the sum over several.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -102,6 +104,14 @@ impl CalibrationCounts {
                 other.classes.len()
             )));
         }
+        self.plus(other);
+        Ok(())
+    }
+
+    /// Adds counts of the same number of classes.
+    pub(crate) fn plus(&mut self, other: &CalibrationCounts) {
+        let classes = other.classes.len().max(self.classes.len());
+        self.classes.resize(classes, Bins::default());
         self.kept += other.kept;
         self.squares += other.squares;
         let own = std::iter::once(&mut self.top).chain(&mut self.classes);
@@ -111,8 +121,36 @@ impl CalibrationCounts {
                 own.add(theirs);
             }
         }
-        Ok(())
     }
+}
+
+/// Calibration scores in the order they are computed.
+pub(crate) const CALIBRATION_SCORES: [Named<CalibrationCounts>; 4] = [
+    ("ece", CalibrationCounts::ece, NO_PIXEL),
+    ("mce", CalibrationCounts::mce, NO_PIXEL),
+    (
+        "class_wise_ece",
+        CalibrationCounts::class_wise_ece,
+        NO_PIXEL,
+    ),
+    ("brier", CalibrationCounts::brier, NO_PIXEL),
+];
+
+const NO_PIXEL: &str = "no pixel was counted";
+
+/// The bins of a reliability diagram; empty ones are left out.
+pub(crate) fn reliability(bins: &Bins) -> Vec<ReliabilityRow> {
+    let width = 1.0 / CALIBRATION_BINS as f64;
+    let filled = bins.iter().enumerate().filter(|(_, bin)| bin.n > 0);
+    filled
+        .map(|(i, bin)| ReliabilityRow {
+            from: i as f64 * width,
+            to: (i + 1) as f64 * width,
+            pixels: bin.n,
+            probability: bin.sum / bin.n as f64,
+            right: bin.right as f64 / bin.n as f64,
+        })
+        .collect()
 }
 
 fn ece(bins: &Bins) -> f64 {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BoundaryCounts, ByName, KindCounts, ObjectCounts, PaperScores, PixelCounts, ScoreError,
-    SplittingCounts,
+    BoundaryCounts, ByName, CalibrationCounts, KindCounts, MaskMeasures, ObjectCounts, PaperScores,
+    PixelCounts, ScoreError, SplittingCounts,
 };
 
 /// All that was counted on one field. What was not scored is `None`.
@@ -31,6 +31,12 @@ pub struct FieldScores {
     /// Nuclei by kind, where the truth knows kinds.
     #[serde(default, skip_serializing_if = "ByName::is_empty")]
     pub kinds: ByName<KindCounts>,
+    /// Pixels by predicted probability, where probabilities were at hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<CalibrationCounts>,
+    /// What was measured through true and predicted masks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<MaskMeasures>,
 }
 
 /// How intervals are computed.
@@ -170,6 +176,7 @@ pub(crate) struct Totals {
     pub(crate) splitting: SplittingCounts,
     pub(crate) boundaries: ByName<BoundaryCounts>,
     pub(crate) kinds: ByName<KindCounts>,
+    pub(crate) calibration: CalibrationCounts,
 }
 
 impl Totals {
@@ -189,6 +196,9 @@ impl Totals {
         self.boundaries
             .merge(&field.boundaries, BoundaryCounts::add);
         self.kinds.merge(&field.kinds, KindCounts::add);
+        if let Some(calibration) = &field.calibration {
+            self.calibration.add(calibration)?;
+        }
         Ok(())
     }
 
@@ -211,5 +221,6 @@ impl Totals {
         self.boundaries
             .merge(&other.boundaries, BoundaryCounts::add);
         self.kinds.merge(&other.kinds, KindCounts::add);
+        self.calibration.plus(&other.calibration);
     }
 }

@@ -23,6 +23,7 @@ mod fields;
 mod kinds;
 mod learning_curve;
 mod matching;
+mod measured;
 mod near;
 mod overlap;
 mod paper;
@@ -52,15 +53,20 @@ pub use matching::{
     Jaccard, MatchCounts, Matching, ObjectCounts, Pair, THRESHOLDS, match_labels,
     match_labels_ignoring, matched_pairs, threshold,
 };
+pub use measured::{
+    AgreementRow, AgreementSummary, ChannelSums, MaskMeasures, Masks, PixelSum, SideMeasures,
+    UnitPair, measured,
+};
 pub use paper::{PaperScores, paper_scores};
 pub use pixels::{
     Background, ClassCounts, IGNORED, PixelCounts, pixel_counts, pixel_counts_ignoring,
 };
 pub use repeats::{Repeated, Terms, between_repeats, over_repeats};
 pub use result::{
-    BoundarySummary, ByName, FieldObjects, FieldPixelwise, FieldRow, IntervalNote, KindSummary,
-    ObjectSummary, PairNumbers, PairSummary, PaperPair, PaperSummary, Pixelwise, Pooled,
-    ResolvedRow, Scores, SplittingSummary, Statistic, Thickness, ThresholdRow, ToleranceRow,
+    BoundarySummary, ByName, CalibrationSummary, FieldObjects, FieldPixelwise, FieldRow,
+    IntervalNote, KindSummary, ObjectSummary, PairNumbers, PairSummary, PaperPair, PaperSummary,
+    Pixelwise, Pooled, ReliabilityRow, ResolvedRow, Scores, SplittingSummary, Statistic, Thickness,
+    ThresholdRow, ToleranceRow,
 };
 pub use splitting::{Resolved, SplittingCounts};
 pub use summary::summarise;

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::boundaries::BOUNDARY_SCORES;
+use crate::calibration::CALIBRATION_SCORES;
 use crate::fields::{BootstrapOptions, Convention, FieldScores, Totals};
 use crate::kinds::KIND_SCORES;
 use crate::matching::OBJECT_SCORES;
@@ -25,6 +26,7 @@ pub(crate) enum Family {
     Splitting,
     Boundaries,
     Kinds,
+    Calibration,
 }
 
 /// One number.
@@ -59,8 +61,13 @@ impl Plan {
             scores: Vec::new(),
         };
         let any = |family| fields.iter().any(|field| plan.scored(field, family));
-        let [pixels, objects, splitting] =
-            [Family::Pixels, Family::Objects, Family::Splitting].map(any);
+        let [pixels, objects, splitting, calibration] = [
+            Family::Pixels,
+            Family::Objects,
+            Family::Splitting,
+            Family::Calibration,
+        ]
+        .map(any);
         if pixels {
             plan.add_pixels(classes);
         }
@@ -91,6 +98,14 @@ impl Plan {
             .collect();
         for name in kinds {
             plan.add_named(Family::Kinds, "kinds", name, &KIND_SCORES, |t| &t.kinds);
+        }
+        if calibration {
+            plan.add(
+                Family::Calibration,
+                "calibration",
+                &CALIBRATION_SCORES,
+                |t| &t.calibration,
+            );
         }
         plan
     }
@@ -183,6 +198,7 @@ impl Plan {
             Family::Splitting => field.splitting.is_some(),
             Family::Boundaries => !field.boundaries.is_empty(),
             Family::Kinds => !field.kinds.is_empty(),
+            Family::Calibration => field.calibration.is_some(),
         }
     }
 

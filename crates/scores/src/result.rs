@@ -10,7 +10,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{Convention, Outline, SplittingCounts};
+use crate::{AgreementSummary, Convention, Outline, SplittingCounts};
 
 /// Values by name, in a stated order; a JSON object.
 #[derive(Clone, Debug, PartialEq)]
@@ -331,6 +331,40 @@ pub struct KindSummary {
     pub false_cuts: Pooled,
 }
 
+/// Whether probabilities mean what they say, over all kept pixels.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CalibrationSummary {
+    /// Equal bins of the probabilities.
+    pub bins: usize,
+    /// Expected calibration error of the most likely class.
+    pub ece: Pooled,
+    /// Largest gap of a bin.
+    pub mce: Pooled,
+    /// Mean over classes of the calibration error of each class's own probability.
+    pub class_wise_ece: Pooled,
+    /// Brier score, 0 to 2.
+    pub brier: Pooled,
+    /// By the largest probability.
+    pub top: Vec<ReliabilityRow>,
+    /// By the probability of each class.
+    pub classes: ByName<Vec<ReliabilityRow>>,
+}
+
+/// The pixels of one bin of a reliability diagram.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReliabilityRow {
+    /// Lower end of the bin, not in it.
+    pub from: f64,
+    /// Upper end.
+    pub to: f64,
+    /// Pixels.
+    pub pixels: u64,
+    /// Their mean probability.
+    pub probability: f64,
+    /// Share of them that is what was predicted.
+    pub right: f64,
+}
+
 /// Scores by the paper's convention, shown beside argmax scores.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PaperSummary {
@@ -450,6 +484,12 @@ pub struct Scores {
     /// Nuclei by kind, such as `mitotic` and `interphase`.
     #[serde(default, skip_serializing_if = "ByName::is_empty")]
     pub kinds: ByName<KindSummary>,
+    /// Whether probabilities mean what they say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<CalibrationSummary>,
+    /// Counts, areas and intensities through predicted masks against those through true ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<AgreementSummary>,
     /// The paper's convention beside argmax, where probabilities were at hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paper: Option<PaperSummary>,

@@ -2,15 +2,18 @@
 
 use crate::bootstrap::intervals;
 use crate::boundaries::{BOUNDARY_SCORES, BoundaryCounts, Outline, TOLERANCES};
+use crate::calibration::{CALIBRATION_BINS, CALIBRATION_SCORES, CalibrationCounts, reliability};
 use crate::fields::{BootstrapOptions, Convention, FieldScores, Totals, Units};
 use crate::kinds::{KIND_SCORES, KindCounts};
 use crate::matching::{OBJECT_SCORES, ObjectCounts, threshold};
+use crate::measured::measured_agreement;
 use crate::pixels::mean;
 use crate::plan::{Family, Named, Plan, has_pixels};
 use crate::result::{
-    BoundarySummary, ByName, FieldObjects, FieldPixelwise, FieldRow, IntervalNote, KindSummary,
-    ObjectSummary, PairNumbers, PairSummary, PaperPair, PaperSummary, Pixelwise, Pooled,
-    ResolvedRow, Scores, SplittingSummary, Statistic, Thickness, ThresholdRow, ToleranceRow,
+    BoundarySummary, ByName, CalibrationSummary, FieldObjects, FieldPixelwise, FieldRow,
+    IntervalNote, KindSummary, ObjectSummary, PairNumbers, PairSummary, PaperPair, PaperSummary,
+    Pixelwise, Pooled, ResolvedRow, Scores, SplittingSummary, Statistic, Thickness, ThresholdRow,
+    ToleranceRow,
 };
 use crate::splitting::{Resolved, SPLITTING_SCORES, SplittingCounts};
 use crate::{MatchCounts, ScoreError};
@@ -87,6 +90,8 @@ pub fn summarise(
             boundary_summary,
         ),
         kinds: named_summaries(&total.kinds, &KIND_SCORES, of(Family::Kinds), kind_summary),
+        calibration: calibration_summary(&total.calibration, classes, of(Family::Calibration)),
+        agreement: measured_agreement(fields, &options.group_name),
         paper: None,
         convention: options.convention,
         unit: units.name.clone(),
@@ -390,6 +395,31 @@ fn kind_summary(counts: &KindCounts, detail: &Detail) -> KindSummary {
         missed_cuts: detail.pooled("missed_cuts"),
         false_cuts: detail.pooled("false_cuts"),
     }
+}
+
+fn calibration_summary(
+    counts: &CalibrationCounts,
+    classes: &[String],
+    statistics: &[Statistic],
+) -> Option<CalibrationSummary> {
+    if statistics.is_empty() {
+        return None;
+    }
+    let detail = Detail(by_name(&CALIBRATION_SCORES, statistics));
+    let by_class = classes.iter().zip(&counts.classes);
+    Some(CalibrationSummary {
+        bins: CALIBRATION_BINS,
+        ece: detail.pooled("ece"),
+        mce: detail.pooled("mce"),
+        class_wise_ece: detail.pooled("class_wise_ece"),
+        brier: detail.pooled("brier"),
+        top: reliability(&counts.top),
+        classes: ByName(
+            by_class
+                .map(|(name, bins)| (name.clone(), reliability(bins)))
+                .collect(),
+        ),
+    })
 }
 
 /// The statistics of a family under the names of its registry.

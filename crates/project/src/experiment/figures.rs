@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use stainfree_report::{Band, Chart, LineChart, PointChart, Scale, Series};
+use stainfree_report::{
+    Band, Chart, LineChart, PointChart, Scale, Series, agreement_charts, reliability_chart,
+};
 use stainfree_scores::LearningCurve;
 
 use super::RunResult;
@@ -68,6 +70,23 @@ pub(super) fn figures(
             )
         }));
     }
+    figures.extend(cost(conditions));
+    figures
+}
+
+/// Agreement and reliability of the first condition that was trained on all images.
+fn cost(conditions: &[Condition]) -> Vec<Named> {
+    let shown = conditions.iter().find(|c| c.choice.images == Images::All);
+    let Some(run) = shown.and_then(|c| c.runs.first()) else {
+        return Vec::new();
+    };
+    let agreement = run.scores.agreement.iter().flat_map(agreement_charts);
+    let mut figures: Vec<Named> = agreement
+        .enumerate()
+        .map(|(i, chart)| (format!("agreement-{}", i + 1), chart))
+        .collect();
+    let reliability = run.scores.calibration.as_ref().map(reliability_chart);
+    figures.extend(reliability.map(|chart| ("reliability".to_owned(), chart)));
     figures
 }
 

@@ -36,6 +36,8 @@ pub struct ExperimentFile {
     /// Whether the paper's published numbers stand beside one's own.
     #[serde(default)]
     pub published: bool,
+    /// Table of the kinds of the true nuclei, as `evaluate --kinds`; relative to the file.
+    pub kinds: Option<PathBuf>,
     /// The runs.
     #[serde(default)]
     pub runs: Vec<RunsBlock>,

@@ -15,11 +15,13 @@ pub mod estimate;
 mod figures;
 pub mod file;
 mod published;
+mod questions;
 mod results;
 mod run_table;
 mod tables;
 mod variant;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -27,13 +29,15 @@ use serde::{Deserialize, Serialize};
 use stainfree_network::recipe::Recipe;
 use stainfree_scores::{Convention, FieldScores, Scores};
 
+use crate::fields::FieldRow;
 use crate::score_model::{ModelOptions, evaluate_model};
 use crate::start::is_name;
 use crate::study::Study;
 use crate::train::{TrainOptions, train};
-use crate::{Job, Part, ProjectError, prepare};
+use crate::{GroupRule, Job, Part, ProjectError, prepare};
 use claim::{Claim, Lease};
 use curve::Advice;
+use file::SplitRule;
 pub use file::{Choice, Experiment, ExperimentFile};
 
 /// Pause before asking again for work that others have.
@@ -68,6 +72,9 @@ pub struct RunResult {
     pub scores: Scores,
     /// The counts they are made of.
     pub counts: Vec<FieldScores>,
+    /// Where fields were split one by one: the test fields whose group, by the study's own rule, trained the model.
+    #[serde(default)]
+    pub seen: Option<Vec<String>>,
 }
 
 /// A finished experiment, or what of it could be done.
@@ -217,8 +224,15 @@ impl OneRun<'_> {
             cancel: claim.cancel(),
             ..*job
         };
+        let seen = match self.choice.split {
+            SplitRule::Group => None,
+            SplitRule::Field => Some(self.seen_in_training(&study, &rows, &images)?),
+        };
+        let kinds = &self.experiment.file.kinds;
         let work = Work {
             study: &study,
+            seen,
+            kinds: kinds.as_deref().map(|file| self.experiment.beside(file)),
             id,
             hash,
             recipe,
@@ -237,6 +251,24 @@ impl OneRun<'_> {
                 Ok(Attempt::Done(Box::new(result)))
             }
         }
+    }
+
+    /// The test fields of groups of the base study of which a field was trained on.
+    fn seen_in_training(
+        &self,
+        study: &Study,
+        rows: &[FieldRow],
+        images: &[String],
+    ) -> Result<Vec<String>, ProjectError> {
+        let rule = GroupRule::parse(&self.base.config().split.group)?;
+        let mut groups: BTreeMap<String, String> = BTreeMap::new();
+        for field in &study.source()?.dataset.fields {
+            groups.insert(field.name.clone(), rule.group(field)?);
+        }
+        let trained: BTreeSet<&String> = images.iter().filter_map(|n| groups.get(n)).collect();
+        let test = rows.iter().filter(|row| row.split == Some(Part::Test));
+        let known = |row: &&FieldRow| groups.get(&row.name).is_some_and(|g| trained.contains(g));
+        Ok(test.filter(known).map(|row| row.name.clone()).collect())
     }
 
     /// The run's study with its truth made, unless another machine is making it.
@@ -299,6 +331,8 @@ struct Work<'a> {
     recipe: Recipe,
     weights: String,
     images: Vec<String>,
+    seen: Option<Vec<String>>,
+    kinds: Option<PathBuf>,
 }
 
 impl Work<'_> {
@@ -324,9 +358,8 @@ impl Work<'_> {
                 flips: false,
                 memory: None,
                 precision,
-                // Scheme B's lines are scored anyway.
-                boundaries: false,
-                kinds: None,
+                boundaries: true,
+                kinds: self.kinds,
             },
             job,
         )?;
@@ -343,6 +376,7 @@ impl Work<'_> {
             training_loss: results::loss_curve(&trained.model.join("log.jsonl"))?,
             scores: evaluated.scores,
             counts: evaluated.counts,
+            seen: self.seen,
             id: self.id,
         })
     }

@@ -11,7 +11,8 @@ use stainfree_report::{Column, Fact, ReportData, Table, encode_png, render};
 use super::conditions::{Condition, conditions};
 use super::curve::Advice;
 use super::figures::{Named, figures};
-use super::file::Experiment;
+use super::file::{Experiment, Images};
+use super::questions;
 use super::run_table::csv;
 use super::tables::{Shown, tables};
 use super::{RunResult, runs};
@@ -52,17 +53,24 @@ pub(super) fn write(
 ) -> Result<Vec<PathBuf>, ProjectError> {
     let conditions = conditions(results)?;
     let figures = figures(results, &conditions, advice);
+    let tables = tables(
+        experiment,
+        &conditions,
+        advice,
+        questions::tables(&conditions)?,
+    );
+    let lines = summary(results, &conditions, advice);
     let folder = out.join("figures");
     std::fs::create_dir_all(&folder).map_err(|error| ProjectError::write(&folder, &error))?;
     let mut files = vec![
         (out.join("results.csv"), csv(results)?),
         (
             out.join("results.md"),
-            markdown(experiment, results, &conditions, advice).into_bytes(),
+            markdown(experiment, &lines, &tables).into_bytes(),
         ),
         (
             out.join("report.html"),
-            render(&page(experiment, results, &conditions, advice, &figures))?.into_bytes(),
+            render(&page(experiment, results.len(), lines, tables, &figures))?.into_bytes(),
         ),
     ];
     for (name, chart) in &figures {
@@ -77,18 +85,9 @@ pub(super) fn write(
     Ok(files.into_iter().map(|(path, _)| path).collect())
 }
 
-fn markdown(
-    experiment: &Experiment,
-    results: &[RunResult],
-    conditions: &[Condition],
-    advice: &[Advice],
-) -> String {
-    let mut text = format!(
-        "# {}\n\n{}\n",
-        title(experiment),
-        summary(results, advice).join("\n\n")
-    );
-    for table in tables(experiment, conditions, advice) {
+fn markdown(experiment: &Experiment, lines: &[String], tables: &[Shown]) -> String {
+    let mut text = format!("# {}\n\n{}\n", title(experiment), lines.join("\n\n"));
+    for table in tables {
         // Writing to a String cannot fail.
         let _ = write!(text, "\n## {}\n\n{}\n\n", table.title, table.caption);
         let _ = writeln!(text, "| {} |", table.columns.join(" | "));
@@ -107,7 +106,7 @@ fn title(experiment: &Experiment) -> String {
     })
 }
 
-fn summary(results: &[RunResult], advice: &[Advice]) -> Vec<String> {
+fn summary(results: &[RunResult], conditions: &[Condition], advice: &[Advice]) -> Vec<String> {
     let seconds: f64 = results.iter().map(|result| result.seconds).sum();
     let mut lines = vec![format!(
         "{} in {} of training.",
@@ -128,14 +127,26 @@ fn summary(results: &[RunResult], advice: &[Advice]) -> Vec<String> {
         };
         lines.push(format!("{name}{}", one.sentence));
     }
+    let shown = conditions.iter().find(|c| c.choice.images == Images::All);
+    if let Some((condition, agreement)) =
+        shown.and_then(|c| Some((c, c.runs[0].scores.agreement.as_ref()?)))
+    {
+        let sentences = agreement.quantities.iter().take(2);
+        let sentences: Vec<String> = sentences.map(|row| row.sentence(&agreement.unit)).collect();
+        lines.push(format!(
+            "The cost of freeing the channel ({}): {}",
+            condition.label(),
+            sentences.join(" ")
+        ));
+    }
     lines
 }
 
 fn page(
     experiment: &Experiment,
-    results: &[RunResult],
-    conditions: &[Condition],
-    advice: &[Advice],
+    count: usize,
+    lines: Vec<String>,
+    tables: Vec<Shown>,
     figures: &[Named],
 ) -> ReportData {
     let table = |shown: Shown| Table {
@@ -145,9 +156,12 @@ fn page(
             .columns
             .iter()
             .enumerate()
-            .map(|(i, name)| match i {
-                0 => Column::text(*name),
-                _ => Column::number(*name, ""),
+            .map(|(i, name)| {
+                if holds_numbers(&shown.rows, i) {
+                    Column::number(*name, "")
+                } else {
+                    Column::text(*name)
+                }
             })
             .collect(),
         rows: shown
@@ -159,13 +173,10 @@ fn page(
     };
     ReportData {
         title: title(experiment),
-        subtitle: format!("an experiment of {}", runs(results.len())),
-        summary: summary(results, advice),
+        subtitle: format!("an experiment of {}", runs(count)),
+        summary: lines,
         charts: figures.iter().map(|(_, chart)| chart.clone()).collect(),
-        tables: tables(experiment, conditions, advice)
-            .into_iter()
-            .map(table)
-            .collect(),
+        tables: tables.into_iter().map(table).collect(),
         config: std::fs::read_to_string(&experiment.path).unwrap_or_default(),
         provenance: vec![Fact::new(
             "Program",
@@ -173,4 +184,12 @@ fn page(
         )],
         ..ReportData::default()
     }
+}
+
+/// Whether a column is set to the right: it holds numbers, perhaps signed.
+fn holds_numbers(rows: &[Vec<String>], column: usize) -> bool {
+    let mut cells = rows.iter().filter_map(|row| row.get(column));
+    let is_number =
+        |cell: &String| cell.starts_with(|c: char| c.is_ascii_digit() || c == '+' || c == '-');
+    column > 0 && cells.all(is_number)
 }

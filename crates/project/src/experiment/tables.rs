@@ -15,7 +15,7 @@ pub(super) fn dash(value: Option<String>) -> String {
 }
 
 /// `0.812 (0.780 to 0.840)`, with the spread of the seeds where there are several.
-fn with_interval(value: &Repeated) -> String {
+pub(super) fn with_interval(value: &Repeated) -> String {
     let Some(mean) = value.mean else {
         return "-".to_owned();
     };
@@ -42,9 +42,11 @@ pub(super) fn tables(
     experiment: &Experiment,
     conditions: &[Condition],
     advice: &[Advice],
+    answers: Vec<Shown>,
 ) -> Vec<Shown> {
     let mut tables = vec![pooled_table(conditions)];
     tables.extend(curve::table(advice));
+    tables.extend(answers);
     tables.push(paper_table(conditions));
     if experiment.file.published {
         tables.extend(published_tables());

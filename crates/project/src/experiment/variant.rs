@@ -215,6 +215,9 @@ pub(super) fn images_of(choice: &Choice, rows: &[FieldRow]) -> Result<Vec<String
     Ok(names.into_iter().map(str::to_owned).collect())
 }
 
+/// What a result holds; results that hold less are made anew.
+const RESULT_FORMAT: &str = "2: outlines, kinds, agreement, calibration";
+
 /// Hash of all that decides a run's result: program, choices, recipe, images, truth.
 ///
 /// # Errors
@@ -228,6 +231,7 @@ pub(super) fn hash_of(
 ) -> Result<String, ProjectError> {
     let mut hash = Sha256::new();
     add_text(&mut hash, env!("CARGO_PKG_VERSION"));
+    add_text(&mut hash, RESULT_FORMAT);
     // Where things lie is no part of it: a shared folder has another path on every machine.
     let mut config = study.config().clone();
     config.images.path = PathBuf::new();

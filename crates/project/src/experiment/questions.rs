@@ -1,0 +1,379 @@
+//! The questions the paper left open, as tables: one choice changed at a time, splitting, tolerant outlines, kinds of
+//! nuclei, leakage between fields of one group, and what freeing the channel costs.
+
+use std::collections::BTreeSet;
+
+use stainfree_scores::{
+    BlandAltman, BoundarySummary, FieldScores, Repeated, Terms, between_repeats, over_repeats,
+};
+
+use super::RunResult;
+use super::conditions::{self, Condition, OfField, options_of};
+use super::file::{Choice, Images, SplitRule};
+use super::tables::{Shown, dash, with_interval};
+use crate::ProjectError;
+
+/// All tables that the runs can fill.
+///
+/// # Errors
+/// Runs to be compared that were not scored on the same fields.
+pub(super) fn tables(conditions: &[Condition]) -> Result<Vec<Shown>, ProjectError> {
+    let tables = [
+        changes(conditions)?,
+        Some(splitting(conditions)?),
+        outlines(conditions),
+        kinds(conditions),
+        leakage(conditions)?,
+        cost(conditions),
+    ];
+    Ok(tables
+        .into_iter()
+        .flatten()
+        .filter(|table| !table.rows.is_empty())
+        .collect())
+}
+
+/// What two choices differ in: the key and both values; `None` unless it is exactly one other than images and seed.
+fn only_change(a: &Choice, b: &Choice) -> Option<(&'static str, String, String)> {
+    let own = |text: &Option<String>| text.clone().unwrap_or_else(|| "as the study".to_owned());
+    let values = |c: &Choice| {
+        [
+            ("scheme", format!("{:?}", c.scheme)),
+            ("planes", own(&c.planes.as_ref().map(ToString::to_string))),
+            ("loss", own(&c.loss)),
+            ("encoder", own(&c.encoder)),
+            ("weights", own(&c.weights)),
+            ("recipe", own(&c.recipe)),
+        ]
+    };
+    if (a.images, a.split) != (b.images, b.split) {
+        return None;
+    }
+    let both = values(a).into_iter().zip(values(b));
+    let mut changed = both.filter(|(a, b)| a.1 != b.1);
+    let ((key, from), (_, to)) = changed.next()?;
+    changed.next().is_none().then_some((key, from, to))
+}
+
+fn counts<'a>(condition: &Condition<'a>) -> Vec<&'a [FieldScores]> {
+    condition
+        .runs
+        .iter()
+        .map(|run| run.counts.as_slice())
+        .collect()
+}
+
+/// Conditions that differ in one choice, with the difference on the same test fields.
+fn changes(conditions: &[Condition]) -> Result<Option<Shown>, ProjectError> {
+    const SCORES: [OfField; 3] = [
+        conditions::nucleus_f1,
+        conditions::object_f1,
+        conditions::clusters_resolved,
+    ];
+    let mut rows = Vec::new();
+    for (i, a) in conditions.iter().enumerate() {
+        for b in &conditions[i + 1..] {
+            let Some((key, from, to)) = only_change(a.choice, b.choice) else {
+                continue;
+            };
+            // The same run under two names, such as three planes where there are three.
+            if a.runs[0].hash == b.runs[0].hash {
+                continue;
+            }
+            let options = options_of(&a.runs);
+            let mut row = vec![format!("{key}: {from} to {to}"), a.label()];
+            for score in SCORES {
+                let found = between_repeats(&counts(a), &counts(b), &options, score)?;
+                row.push(points(&found));
+            }
+            row.push(format!("{} and {}", a.runs.len(), b.runs.len()));
+            rows.push(row);
+        }
+    }
+    Ok(Some(Shown {
+        title: "One choice changed at a time".to_owned(),
+        caption: "Second minus first on the same test fields, in points (hundredths), with 95 % intervals that draw the same \
+                  fields for both. Where an interval holds 0, which is better cannot be told from these runs; with one seed the \
+                  scatter between trainings is not in it."
+            .to_owned(),
+        columns: vec![
+            "change", "of", "nucleus F1", "nuclei as objects, F1 at 0.5", "clusters resolved", "seeds",
+        ],
+        rows,
+    }))
+}
+
+/// A difference in points.
+fn points(found: &Repeated) -> String {
+    let interval = found.ci95.map_or(String::new(), |[low, high]| {
+        format!(" ({:+.1} to {:+.1})", 100.0 * low, 100.0 * high)
+    });
+    dash(
+        found
+            .mean
+            .map(|mean| format!("{:+.1}{interval}", 100.0 * mean)),
+    )
+}
+
+/// Scheme A with morphology against scheme B's own lines, and everything else, by the splitting measure.
+fn splitting(conditions: &[Condition]) -> Result<Shown, ProjectError> {
+    const CUTS: [OfField; 4] = [
+        |field| of_cuts(field, |c| [c.found, c.pairs]),
+        |field| of_cuts(field, |c| [c.found, c.found + c.false_cuts]),
+        |field| of_cuts(field, |c| [c.missed, c.pairs]),
+        |field| of_cuts(field, |c| [c.false_cuts, c.nuclei]),
+    ];
+    let mut rows = Vec::new();
+    for condition in conditions {
+        let options = options_of(&condition.runs);
+        let mut row = vec![condition.label(), with_interval(&condition.clusters)];
+        for cuts in CUTS {
+            row.push(with_interval(&over_repeats(
+                &counts(condition),
+                &options,
+                cuts,
+            )?));
+        }
+        rows.push(row);
+    }
+    Ok(Shown {
+        title: "Touching nuclei told apart".to_owned(),
+        caption: "Scheme A joins touching nuclei and they are parted by shape afterwards; scheme B predicts the lines between \
+                  them. Clusters are resolved where every member is matched at IoU 0.5 and nothing else lies in them."
+            .to_owned(),
+        columns: vec![
+            "condition", "clusters resolved", "cut recall", "cut precision", "missed cuts", "false cuts per nucleus",
+        ],
+        rows,
+    })
+}
+
+fn of_cuts(
+    field: &FieldScores,
+    terms: fn(&stainfree_scores::SplittingCounts) -> [u64; 2],
+) -> Vec<Terms> {
+    let counts = field.splitting.iter();
+    counts
+        .map(|counts| terms(counts).map(|n| n as f64))
+        .collect()
+}
+
+/// Mean over the runs of a number that some lack.
+fn over_runs(runs: &[&RunResult], of: impl Fn(&RunResult) -> Option<f64>) -> Option<f64> {
+    let values: Vec<f64> = runs.iter().filter_map(|run| of(run)).collect();
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+/// Outlines within 0 to 3 px, and how thick lines are.
+fn outlines(conditions: &[Condition]) -> Option<Shown> {
+    let row = |condition: &Condition, name: &str| {
+        let of = |number: &dyn Fn(&BoundarySummary) -> Option<f64>| {
+            over_runs(&condition.runs, |run| {
+                number(run.scores.boundaries.get(name)?)
+            })
+        };
+        let text =
+            |value: Option<f64>, decimals: usize| dash(value.map(|v| format!("{v:.decimals$}")));
+        let mut row = vec![condition.label(), name.to_owned()];
+        row.extend((0..4).map(|px| text(of(&|b| b.tolerance.get(px)?.f1.pooled), 3)));
+        row.push(text(of(&|b| b.thickness.as_ref()?.truth_px.pooled), 2));
+        row.push(text(of(&|b| b.thickness.as_ref()?.prediction_px.pooled), 2));
+        row
+    };
+    let rows = conditions.iter().flat_map(|condition| {
+        let names = condition.runs[0].scores.boundaries.iter();
+        names.map(move |(name, _)| row(condition, name))
+    });
+    Some(Shown {
+        title: "Outlines within 0 to 3 px".to_owned(),
+        caption: "F1 of outline pixels with a partner on the other side within so many px; means over seeds. Boundary and split are \
+                  lines, compared by their pixels, with their thickness (area over length); all others are compared by their contours. \
+                  Where only the thickness is wrong, F1 rises steeply with the first pixels."
+            .to_owned(),
+        columns: vec![
+            "condition", "outline", "F1 at 0 px", "1 px", "2 px", "3 px", "true thickness, px", "predicted thickness, px",
+        ],
+        rows: rows.collect(),
+    })
+}
+
+/// Mitotic and interphase nuclei apart, where the truth knows them.
+fn kinds(conditions: &[Condition]) -> Option<Shown> {
+    let row = |condition: &Condition, name: &str| {
+        let of = |number: &dyn Fn(&stainfree_scores::KindSummary) -> Option<f64>| {
+            let mean = over_runs(&condition.runs, |run| number(run.scores.kinds.get(name)?));
+            dash(mean.map(|mean| format!("{mean:.3}")))
+        };
+        let kind = condition.runs[0].scores.kinds.get(name);
+        let interval = kind.and_then(|kind| kind.recall_50.ci95);
+        vec![
+            condition.label(),
+            name.to_owned(),
+            dash(kind.map(|kind| kind.n.to_string())),
+            of(&|kind| kind.recall_50.pooled),
+            dash(interval.map(|[low, high]| format!("{low:.3} to {high:.3}"))),
+            of(&|kind| kind.matched_iou.pooled),
+        ]
+    };
+    let rows = conditions.iter().flat_map(|condition| {
+        let names = condition.runs[0].scores.kinds.iter();
+        names.map(move |(name, _)| row(condition, name))
+    });
+    Some(Shown {
+        title: "Mitotic and interphase nuclei".to_owned(),
+        caption: "Share of the true nuclei of a kind that are found at IoU 0.5, and how well they fit; means over seeds, the interval is \
+                  that of the first. Kinds come from the truth's class `mitotic`, or from the table that `kinds` names."
+            .to_owned(),
+        columns: vec!["condition", "kind", "true nuclei", "recall", "95 % interval of the first seed", "IoU of those found"],
+        rows: rows.collect(),
+    })
+}
+
+/// What fields of a group that was trained on hide.
+///
+/// A model can only be asked on fields it was not trained on. One split by field is scored here on its test fields in two heaps: those with sister fields in
+/// training, and those of groups it never saw. That is one model under both splits; the model split by group stands beside it,
+/// but it is another, trained on other fields.
+fn leakage(conditions: &[Condition]) -> Result<Option<Shown>, ProjectError> {
+    let mut rows = Vec::new();
+    for condition in conditions
+        .iter()
+        .filter(|c| c.choice.split == SplitRule::Field)
+    {
+        let first = condition.runs[0];
+        let Some(seen) = &first.seen else {
+            continue;
+        };
+        let seen: BTreeSet<&str> = seen.iter().map(String::as_str).collect();
+        let mut row = vec![condition.label()];
+        for known in [true, false] {
+            let heap: Vec<FieldScores> = first
+                .counts
+                .iter()
+                .filter(|field| seen.contains(field.name.as_str()) == known)
+                .cloned()
+                .collect();
+            let score = over_repeats(
+                &[&heap],
+                &options_of(&condition.runs),
+                conditions::nucleus_f1,
+            )?;
+            row.push(format!(
+                "{} ({})",
+                with_interval(&score),
+                fields(heap.len())
+            ));
+        }
+        let by_group = Choice {
+            split: SplitRule::Group,
+            ..condition.choice.clone()
+        };
+        let twin = conditions.iter().find(|c| c.label() == by_group.label());
+        row.push(dash(twin.map(|twin| {
+            format!(
+                "{} ({})",
+                with_interval(&twin.nucleus_f1),
+                fields(twin.runs[0].counts.len())
+            )
+        })));
+        rows.push(row);
+    }
+    Ok(Some(Shown {
+        title: "Leakage: fields of groups that were trained on".to_owned(),
+        caption: "Nucleus F1 of one model that was split by field (first seed), on test fields whose group has other fields in its training set, \
+                  and on those of groups it never saw; beside it the model split by group, which is another. Fields of one \
+                  group share cells, focus and stain, so the first number flatters. With few fields in a heap the difference \
+                  cannot be told; with all images usually every group was seen."
+            .to_owned(),
+        columns: vec!["condition", "group seen in training", "group never seen", "another model, split by group"],
+        rows,
+    }))
+}
+
+fn fields(count: usize) -> String {
+    format!("{count} field{}", if count == 1 { "" } else { "s" })
+}
+
+/// Counts, areas and intensities through predicted masks against those from stains, of the first seed.
+fn cost(conditions: &[Condition]) -> Option<Shown> {
+    let all = conditions.iter().filter(|c| c.choice.images == Images::All);
+    let rows = all.flat_map(|condition| {
+        let agreement = condition.runs[0].scores.agreement.iter();
+        let rows = agreement.flat_map(|found| &found.quantities);
+        rows.map(|row| {
+            let limits =
+                |p: &BlandAltman| format!("{:+.1} to {:+.1}", p.lower.value, p.upper.value);
+            let bias = |p: &BlandAltman| {
+                let [low, high] = p.bias.ci95;
+                format!("{:+.1} ({low:+.1} to {high:+.1})", p.bias.value)
+            };
+            let signed = |value: Option<f64>| dash(value.map(|v| format!("{v:+.1}")));
+            vec![
+                condition.label(),
+                row.quantity.clone(),
+                dash(row.percent.as_ref().map(bias)),
+                dash(row.percent.as_ref().map(limits)),
+                dash(row.concordance.map(|c| format!("{c:.3}"))),
+                format!(
+                    "{} / {}",
+                    signed(row.percent_sparse),
+                    signed(row.percent_dense)
+                ),
+            ]
+        })
+    });
+    Some(Shown {
+        title: "The cost of freeing the stain's channel".to_owned(),
+        caption: "What is measured through predicted masks, against the same through masks from the stains: differences in per cent \
+                  of the mean, a value a group (a field, where there are fewer than three groups); first seed, all images. \
+                  95 % of single units lie within the limits of agreement (Bland & Altman); the last column is the bias where cells are sparser \
+                  and denser than in the median unit."
+            .to_owned(),
+        columns: vec![
+            "condition", "quantity", "bias, %", "limits of agreement, %", "concordance", "bias sparse / dense, %",
+        ],
+        rows: rows.collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::file::Planes;
+    use super::*;
+    use crate::config::Scheme;
+
+    #[test]
+    fn only_conditions_that_differ_in_one_choice_are_compared() {
+        let one = Choice {
+            scheme: Scheme::A,
+            planes: None,
+            loss: None,
+            encoder: None,
+            weights: None,
+            images: Images::All,
+            split: SplitRule::Group,
+            recipe: None,
+            seed: 1,
+        };
+        let planes = Choice {
+            planes: Some(Planes::Count(1)),
+            seed: 2,
+            ..one.clone()
+        };
+        let both = Choice {
+            scheme: Scheme::B,
+            ..planes.clone()
+        };
+        let smaller = Choice {
+            images: Images::Count(4),
+            ..planes.clone()
+        };
+        assert_eq!(
+            only_change(&one, &planes),
+            Some(("planes", "as the study".to_owned(), "1".to_owned()))
+        );
+        assert_eq!(only_change(&one, &both), None);
+        assert_eq!(only_change(&one, &smaller), None);
+        assert_eq!(only_change(&one, &one), None);
+    }
+}
