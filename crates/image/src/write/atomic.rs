@@ -53,7 +53,9 @@ impl AtomicFile {
             // a private temporary file: results are often shared between accounts.
             #[cfg(unix)]
             builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-            Target::File(builder.tempfile_in(folder).map_err(fail)?)
+            // Its own words name the temporary file, which nobody asked for.
+            let in_general = |error: std::io::Error| fail(error.kind().into());
+            Target::File(builder.tempfile_in(folder).map_err(in_general)?)
         };
         Ok(Self {
             path: path.to_owned(),
@@ -110,6 +112,17 @@ mod tests {
             std::fs::read_dir(folder.path()).expect("a folder").count(),
             1
         );
+    }
+
+    #[test]
+    fn a_missing_folder_is_said_of_the_file_that_was_wanted() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("absent").join("f.bin");
+        let text = write_atomic(&path, b"x")
+            .expect_err("no folder")
+            .to_string();
+        assert!(text.contains("f.bin`"), "{text}");
+        assert!(!text.contains(".part"), "{text}");
     }
 
     /// A link to the device: should this fail, the link is lost and not the device.
