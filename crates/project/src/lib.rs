@@ -41,6 +41,7 @@ pub mod study;
 mod table;
 pub mod template;
 pub mod train;
+mod training;
 mod truth;
 
 pub use config::Config;

@@ -1,18 +1,17 @@
 //! `pretrain`: a model that has seen virtual plates only, to start other trainings from.
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-use stainfree_network::model::{FORMAT, Model, ModelInfo};
 use stainfree_network::recipe::{Length, Recipe};
-use stainfree_network::train::{self as network, Ending, RawField, TrainJob, TrainingData};
-use stainfree_network::{Isa, UnetSpec, weights};
+use stainfree_network::train::{RawField, TrainingData};
+use stainfree_network::{UnetSpec, weights};
 use stainfree_specimen::{PlateSpec, simulate_field};
 
 use crate::config::TrainingConfig;
 use crate::start::start;
-use crate::train::{CHECKPOINT_EVERY, PICTURES, TrainOptions, Trained, Watcher, keep_log, record};
+use crate::train::{TrainOptions, Trained, VALIDATION_BYTES};
+use crate::training::{Training, write_model};
 use crate::{Job, ProjectError, train};
 
 /// Classes of the virtual plates' truth: scheme A.
@@ -21,8 +20,6 @@ const CLASSES: [&str; 3] = ["background", "nucleus", "cytoplasm"];
 const VALIDATION_FIELDS: usize = 16;
 /// Memory for normalised fields, bytes. No field comes twice, so there is nothing to gain from more.
 const CACHE_BYTES: usize = 64 << 20;
-/// Memory of the network while validating, bytes.
-const VALIDATION_BYTES: usize = 1 << 30;
 /// Largest number of brightfield counts: a 16-bit camera.
 const FULL_RANGE: f32 = 65_535.0;
 
@@ -71,7 +68,6 @@ pub fn pretrain(options: &PretrainOptions, job: &Job) -> Result<Trained, Project
         &recipe,
         job,
     )?;
-    let isa = Isa::choose(recipe.precision).map_err(ProjectError::Failed)?;
     let series = |seed, count| VirtualFields {
         seed,
         count,
@@ -82,56 +78,21 @@ pub fn pretrain(options: &PretrainOptions, job: &Job) -> Result<Trained, Project
     let crops = recipe.steps(1) as usize * recipe.batch;
     let training = series(recipe.seed, crops.max(1));
     let validation = series(!recipe.seed, VALIDATION_FIELDS);
-    std::fs::create_dir_all(&run).map_err(|error| ProjectError::write(&run, &error))?;
-
-    let mut watcher = Watcher::new(job, &run, &classes);
-    let outcome = network::train(
-        &TrainJob {
-            graph: &start.graph,
-            start: &start.parameters,
-            folded_norms: start.folded_norms,
-            recipe: &recipe,
-            input: &start.input,
-            training: &training,
-            validation: &validation,
-            folder: &run,
-            resume: options.training.resume,
-            threads: job.threads,
-            isa,
-            cache_bytes: CACHE_BYTES,
-            memory: Some(VALIDATION_BYTES),
-            checkpoint_every: CHECKPOINT_EVERY,
-            pictures: PICTURES,
-        },
-        &mut watcher,
-        job.cancel.flag(),
-    )?;
-    if outcome.ending == Ending::Cancelled {
-        return Err(ProjectError::Cancelled);
+    // Pixel sizes are varied: the model is for none in particular.
+    let mut model = Training {
+        start,
+        network,
+        classes: classes.to_vec(),
+        recipe,
+        fields: &training,
+        validation: &validation,
+        run: &run,
+        resume: options.training.resume,
+        cache_bytes: CACHE_BYTES,
+        validation_bytes: VALIDATION_BYTES,
     }
-    let trained = Trained::of(folder, &outcome);
-    let mut model = Model {
-        info: ModelInfo {
-            format: FORMAT,
-            program: format!("stainfree {}", env!("CARGO_PKG_VERSION")),
-            classes: classes.to_vec(),
-            // Pixel sizes were varied: the model is for none in particular.
-            pixel_um: None,
-            pretrained: start.origin,
-            network,
-            input: start.input,
-            recipe,
-            training: record(&outcome, training.len()),
-            scores: BTreeMap::new(),
-            hashes: BTreeMap::new(),
-        },
-        graph: start.graph,
-        parameters: outcome.parameters,
-    };
-    keep_log(&run, folder)?;
-    // `model.toml` is written last: a folder that has one is complete.
-    model.save(folder)?;
-    Ok(trained)
+    .model(job)?;
+    write_model(&mut model, &run, folder)
 }
 
 /// The recipe, with lengths in steps: an endless series has no epochs.

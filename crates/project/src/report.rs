@@ -18,7 +18,7 @@ use stainfree_scores::{FieldRow as ScoredRow, Scores};
 use crate::disagreement::{self, Disagreement, Kind};
 use crate::fields::FieldRow;
 use crate::study::{Brightfield, Source, Study};
-use crate::train::duration;
+use crate::training::duration;
 use crate::{Job, Part, ProjectError, truth};
 
 /// Pictures are at most this large: enough to see cells, small enough for a page.

@@ -1,7 +1,7 @@
 //! `train`: a model from the study's training fields.
 //!
-//! Here: which fields, which recipe, which start, where files go. The training itself is
-//! [`stainfree_network::train`](mod@stainfree_network::train). Everything it needs to go on lies in `runs/NAME`; the finished model
+//! Here: which fields, which recipe, where files go. `start` is where it begins, `training` what it shares with
+//! `pretrain`. Everything it needs to go on lies in `runs/NAME`; the finished model
 //! is `models/NAME`.
 
 use std::collections::BTreeMap;
@@ -10,22 +10,19 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use stainfree_image::{Field, Image, read_class_mask, write};
+use stainfree_image::{Field, Image, read_class_mask};
 use stainfree_network::input::InputSpec;
-use stainfree_network::model::{FORMAT, Model, ModelInfo, TrainingRecord};
 use stainfree_network::recipe::{Length, Recipe};
 use stainfree_network::resample::{SAME_PIXEL_SIZE, resample, resample_classes, resampled_size};
-use stainfree_network::train::{
-    self as network, Ending, Observer, Outcome, Picture, RawField, StepReport, TrainJob,
-    TrainingData, ValidationReport,
-};
-use stainfree_network::{Encoder, Isa, Precision, UnetSpec};
+use stainfree_network::train::{RawField, TrainingData};
+use stainfree_network::{Encoder, Precision, UnetSpec};
 
 use crate::config::TrainingConfig;
 use crate::fields::FieldRow;
 use crate::start::start;
 use crate::study::{Source, Study};
-use crate::{Job, Part, ProjectError, pictures, recipe};
+use crate::training::{Training, write_model};
+use crate::{Job, Part, ProjectError, recipe};
 
 /// File in a model's folder that says which channels it was trained on.
 pub const INPUT_FILE: &str = "input.toml";
@@ -33,11 +30,7 @@ pub const INPUT_FILE: &str = "input.toml";
 /// Memory for normalised fields unless told otherwise, bytes.
 const CACHE_BYTES: usize = 512 << 20;
 /// Memory of the network while validating unless told otherwise, bytes.
-const VALIDATION_BYTES: usize = 1 << 30;
-/// Steps between checkpoints: at most about a minute of work on two cores.
-pub(crate) const CHECKPOINT_EVERY: u64 = 25;
-/// Validation windows of which a picture is made now and then.
-pub(crate) const PICTURES: usize = 4;
+pub(crate) const VALIDATION_BYTES: usize = 1 << 30;
 
 /// What the command line says about a training; `None` leaves it to `stainfree.toml`.
 #[derive(Clone, Debug, Default)]
@@ -135,62 +128,30 @@ pub fn train(study: &Study, options: &TrainOptions, job: &Job) -> Result<Trained
     let network = UnetSpec::new(recipe.encoder, recipe.width, classes.len());
     let (wanted, path) = wanted_weights(study, options);
     let start = start(wanted, path, &network, &classes, planes, &recipe, job)?;
-    let isa = Isa::choose(recipe.precision).map_err(ProjectError::Failed)?;
-    std::fs::create_dir_all(&run).map_err(|error| ProjectError::write(&run, &error))?;
-
-    let mut observer = Watcher::new(job, &run, &classes);
-    let outcome = network::train(
-        &TrainJob {
-            graph: &start.graph,
-            start: &start.parameters,
-            folded_norms: start.folded_norms,
-            recipe: &recipe,
-            input: &start.input,
-            training: &training,
-            validation: &validation,
-            folder: &run,
-            resume: options.resume,
-            threads: job.threads,
-            isa,
-            cache_bytes: options.memory.map_or(CACHE_BYTES, |cap| cap / 2),
-            memory: Some(options.memory.map_or(VALIDATION_BYTES, |cap| cap / 2)),
-            checkpoint_every: CHECKPOINT_EVERY,
-            pictures: PICTURES,
-        },
-        &mut observer,
-        job.cancel.flag(),
-    )?;
-    if outcome.ending == Ending::Cancelled {
-        return Err(ProjectError::Cancelled);
+    let mut model = Training {
+        start,
+        network,
+        classes,
+        recipe,
+        fields: &training,
+        validation: &validation,
+        run: &run,
+        resume: options.resume,
+        cache_bytes: options.memory.map_or(CACHE_BYTES, |cap| cap / 2),
+        validation_bytes: options.memory.map_or(VALIDATION_BYTES, |cap| cap / 2),
     }
+    .model(job)?;
 
     let config = std::fs::read(study.config_path())
         .map_err(|error| ProjectError::read(&study.config_path(), &error))?;
-    let hashes = BTreeMap::from([
+    model.info.pixel_um = pixel_um;
+    model.info.hashes = BTreeMap::from([
         ("data".to_owned(), hash_of_data(study, &rows)?),
         (
             "config".to_owned(),
             stainfree_network::model::sha256(&config),
         ),
     ]);
-    let trained = Trained::of(&folder, &outcome);
-    let mut model = Model {
-        info: ModelInfo {
-            format: FORMAT,
-            program: format!("stainfree {}", env!("CARGO_PKG_VERSION")),
-            classes,
-            pixel_um,
-            pretrained: start.origin,
-            network,
-            input: start.input,
-            recipe,
-            training: record(&outcome, training.len()),
-            scores: BTreeMap::new(),
-            hashes,
-        },
-        graph: start.graph,
-        parameters: outcome.parameters,
-    };
     std::fs::create_dir_all(&folder).map_err(|error| ProjectError::write(&folder, &error))?;
     let channels = InputChannels {
         brightfield: study.config().images.brightfield.clone(),
@@ -199,42 +160,7 @@ pub fn train(study: &Study, options: &TrainOptions, job: &Job) -> Result<Trained
     // Plain lists of names and numbers: turning them into text cannot fail.
     let text = toml::to_string(&channels).unwrap_or_default();
     stainfree_image::write_atomic(&folder.join(INPUT_FILE), text.as_bytes())?;
-    keep_log(&run, &folder)?;
-    // `model.toml` is written last: a folder that has one is complete.
-    model.save(&folder)?;
-    Ok(trained)
-}
-
-impl Trained {
-    pub(crate) fn of(model: &Path, outcome: &Outcome) -> Self {
-        Self {
-            model: model.into(),
-            steps: outcome.steps,
-            chosen_step: outcome.chosen_step,
-            chosen_value: outcome.chosen_value,
-            seconds: outcome.seconds,
-        }
-    }
-}
-
-/// What a model says of its training.
-pub(crate) fn record(outcome: &Outcome, fields: usize) -> TrainingRecord {
-    TrainingRecord {
-        steps: outcome.steps,
-        chosen_step: outcome.chosen_step,
-        chosen_value: outcome.chosen_value,
-        fields,
-        seconds: outcome.seconds,
-    }
-}
-
-/// Copies a run's log into the model's folder, which is made if it does not exist.
-pub(crate) fn keep_log(run: &Path, folder: &Path) -> Result<(), ProjectError> {
-    std::fs::create_dir_all(folder).map_err(|error| ProjectError::write(folder, &error))?;
-    let log = run.join("log.jsonl");
-    let bytes = std::fs::read(&log).map_err(|error| ProjectError::read(&log, &error))?;
-    stainfree_image::write_atomic(&folder.join("log.jsonl"), &bytes)?;
-    Ok(())
+    write_model(&mut model, &run, &folder)
 }
 
 /// The recipe of the study, changed by the command line.
@@ -471,96 +397,6 @@ impl TrainingData for StudyFields<'_> {
             }
         }
         Ok(raw)
-    }
-}
-
-/// Passes the training's reports on, and keeps a picture of every validation.
-pub(crate) struct Watcher<'a> {
-    job: Job<'a>,
-    run: &'a Path,
-    classes: &'a [String],
-    best: Option<f64>,
-}
-
-impl<'a> Watcher<'a> {
-    pub(crate) fn new(job: &Job<'a>, run: &'a Path, classes: &'a [String]) -> Self {
-        Self {
-            job: *job,
-            run,
-            classes,
-            best: None,
-        }
-    }
-}
-
-impl Observer for Watcher<'_> {
-    fn step(&mut self, report: &StepReport) {
-        let f1 = self
-            .best
-            .map_or(String::new(), |f1| format!(", best F1 {f1:.3}"));
-        let message = format!(
-            "loss {:.3}{f1}, {} left",
-            report.smooth_loss,
-            duration(report.seconds_left)
-        );
-        self.job
-            .progress
-            .step(report.step as usize, report.steps as usize, &message);
-    }
-
-    fn validation(&mut self, report: &ValidationReport, shown: &[Picture]) {
-        if report.best {
-            self.best = Some(report.mean_f1);
-        }
-        let each: Vec<String> = self
-            .classes
-            .iter()
-            .zip(&report.f1)
-            .skip(1)
-            .map(|(name, f1)| {
-                format!(
-                    "{name} {}",
-                    f1.map_or("-".to_owned(), |f1| format!("{f1:.3}"))
-                )
-            })
-            .collect();
-        self.job.progress.note(&format!(
-            "step {}: validation F1 {}{}",
-            report.step,
-            each.join(", "),
-            if report.best { " (best)" } else { "" }
-        ));
-        let folder = self.run.join("pictures");
-        let drawn = std::fs::create_dir_all(&folder)
-            .map_err(|error| ProjectError::write(&folder, &error))
-            .and_then(|()| pictures::training_sheet(shown, self.classes))
-            .and_then(|sheet| match sheet {
-                Some(sheet) => Ok(write::png_rgb(
-                    &folder.join(format!("step_{:06}.png", report.step)),
-                    &sheet,
-                )?),
-                None => Ok(()),
-            });
-        // A picture is a help, not a result: the training goes on without it.
-        if let Err(error) = drawn {
-            self.job
-                .progress
-                .note(&format!("no picture of step {}: {error}", report.step));
-        }
-    }
-
-    fn message(&mut self, text: &str) {
-        self.job.progress.note(text);
-    }
-}
-
-/// Seconds in words: `45 s`, `12 min`, `3 h 20 min`.
-pub(crate) fn duration(seconds: f64) -> String {
-    let minutes = (seconds / 60.0).round() as u64;
-    match seconds {
-        s if s < 90.0 => format!("{s:.0} s"),
-        s if s < 5400.0 => format!("{minutes} min"),
-        _ => format!("{} h {} min", minutes / 60, minutes % 60),
     }
 }
 

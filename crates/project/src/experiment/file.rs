@@ -191,6 +191,21 @@ pub struct Choice {
 }
 
 impl Choice {
+    /// What a block without any list asks for.
+    pub(super) fn usual() -> Self {
+        Self {
+            scheme: Scheme::A,
+            planes: None,
+            loss: None,
+            encoder: None,
+            weights: None,
+            images: Images::All,
+            split: SplitRule::Group,
+            recipe: None,
+            seed: 1,
+        }
+    }
+
     /// All but the seed, for people: `A, planes 1, loss dice, 16 images`.
     pub fn label(&self) -> String {
         let mut parts = vec![format!("{:?}", self.scheme)];
@@ -351,18 +366,7 @@ fn choices(file: &ExperimentFile) -> Vec<Choice> {
 
 /// The product of a block's lists, one list after the other; the first varies slowest.
 fn expand(block: &RunsBlock) -> Vec<Choice> {
-    let one = Choice {
-        scheme: Scheme::A,
-        planes: None,
-        loss: None,
-        encoder: None,
-        weights: None,
-        images: Images::All,
-        split: SplitRule::Group,
-        recipe: None,
-        seed: 1,
-    };
-    let mut product = vec![one];
+    let mut product = vec![Choice::usual()];
     vary(&mut product, &block.seed, |c, seed| c.seed = seed);
     vary(&mut product, &block.scheme, |c, scheme| c.scheme = scheme);
     vary(&mut product, &block.planes, |c, z| c.planes = Some(z));

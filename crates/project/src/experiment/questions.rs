@@ -344,17 +344,7 @@ mod tests {
 
     #[test]
     fn only_conditions_that_differ_in_one_choice_are_compared() {
-        let one = Choice {
-            scheme: Scheme::A,
-            planes: None,
-            loss: None,
-            encoder: None,
-            weights: None,
-            images: Images::All,
-            split: SplitRule::Group,
-            recipe: None,
-            seed: 1,
-        };
+        let one = Choice::usual();
         let planes = Choice {
             planes: Some(Planes::Count(1)),
             seed: 2,

@@ -111,7 +111,7 @@ fn summary(results: &[RunResult], conditions: &[Condition], advice: &[Advice]) -
     let mut lines = vec![format!(
         "{} in {} of training.",
         runs(results.len()),
-        crate::train::duration(seconds)
+        crate::training::duration(seconds)
     )];
     if let Some(first) = results.first() {
         lines.push(format!(

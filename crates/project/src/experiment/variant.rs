@@ -275,15 +275,9 @@ mod tests {
 
     fn choice(images: Images, seed: u64) -> Choice {
         Choice {
-            scheme: Scheme::A,
-            planes: None,
-            loss: None,
-            encoder: None,
-            weights: None,
             images,
-            split: SplitRule::Group,
-            recipe: None,
             seed,
+            ..Choice::usual()
         }
     }
 

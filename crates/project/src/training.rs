@@ -1,0 +1,215 @@
+//! A training with everything chosen, from its start to its model: what `train` and `pretrain` share.
+//!
+//! The steps themselves are [`stainfree_network::train`](mod@stainfree_network::train).
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use stainfree_image::write;
+use stainfree_network::model::{FORMAT, Model, ModelInfo, TrainingRecord};
+use stainfree_network::recipe::Recipe;
+use stainfree_network::train::{
+    self as network, Ending, Observer, Picture, StepReport, TrainJob, TrainingData,
+    ValidationReport,
+};
+use stainfree_network::{Isa, UnetSpec};
+
+use crate::start::Start;
+use crate::train::Trained;
+use crate::{Job, ProjectError, pictures};
+
+/// Steps between checkpoints: at most about a minute of work on two cores.
+const CHECKPOINT_EVERY: u64 = 25;
+/// Validation windows of which a picture is made now and then.
+const PICTURES: usize = 4;
+
+/// All that a training needs.
+pub(crate) struct Training<'a> {
+    pub(crate) start: Start,
+    pub(crate) network: UnetSpec,
+    /// Names of the classes, in the order of their numbers.
+    pub(crate) classes: Vec<String>,
+    pub(crate) recipe: Recipe,
+    pub(crate) fields: &'a dyn TrainingData,
+    pub(crate) validation: &'a dyn TrainingData,
+    /// Folder of checkpoint, log and pictures; made if it does not exist.
+    pub(crate) run: &'a Path,
+    /// Go on from the checkpoint.
+    pub(crate) resume: bool,
+    /// Memory for normalised fields, bytes.
+    pub(crate) cache_bytes: usize,
+    /// Memory of the network while validating, bytes.
+    pub(crate) validation_bytes: usize,
+}
+
+impl Training<'_> {
+    /// Trains. The model is not written yet; its pixel size, hashes and scores are for the caller to fill in.
+    ///
+    /// # Errors
+    /// The recipe cannot be followed, a field cannot be read, a file cannot be written;
+    /// [`ProjectError::Cancelled`] after a stop, with everything kept that `resume` needs.
+    pub(crate) fn model(self, job: &Job) -> Result<Model, ProjectError> {
+        let isa = Isa::choose(self.recipe.precision).map_err(ProjectError::Failed)?;
+        std::fs::create_dir_all(self.run).map_err(|error| ProjectError::write(self.run, &error))?;
+        let start = self.start;
+        let outcome = network::train(
+            &TrainJob {
+                graph: &start.graph,
+                start: &start.parameters,
+                folded_norms: start.folded_norms,
+                recipe: &self.recipe,
+                input: &start.input,
+                training: self.fields,
+                validation: self.validation,
+                folder: self.run,
+                resume: self.resume,
+                threads: job.threads,
+                isa,
+                cache_bytes: self.cache_bytes,
+                memory: Some(self.validation_bytes),
+                checkpoint_every: CHECKPOINT_EVERY,
+                pictures: PICTURES,
+            },
+            &mut Watcher::new(job, self.run, &self.classes),
+            job.cancel.flag(),
+        )?;
+        if outcome.ending == Ending::Cancelled {
+            return Err(ProjectError::Cancelled);
+        }
+        Ok(Model {
+            info: ModelInfo {
+                format: FORMAT,
+                program: format!("stainfree {}", env!("CARGO_PKG_VERSION")),
+                classes: self.classes,
+                pixel_um: None,
+                pretrained: start.origin,
+                network: self.network,
+                input: start.input,
+                recipe: self.recipe,
+                training: TrainingRecord {
+                    steps: outcome.steps,
+                    chosen_step: outcome.chosen_step,
+                    chosen_value: outcome.chosen_value,
+                    fields: self.fields.len(),
+                    seconds: outcome.seconds,
+                },
+                scores: BTreeMap::new(),
+                hashes: BTreeMap::new(),
+            },
+            graph: start.graph,
+            parameters: outcome.parameters,
+        })
+    }
+}
+
+/// Writes a model and the log of its `run` into `folder`, which is made if it does not exist.
+pub(crate) fn write_model(
+    model: &mut Model,
+    run: &Path,
+    folder: &Path,
+) -> Result<Trained, ProjectError> {
+    std::fs::create_dir_all(folder).map_err(|error| ProjectError::write(folder, &error))?;
+    let log = run.join("log.jsonl");
+    let bytes = std::fs::read(&log).map_err(|error| ProjectError::read(&log, &error))?;
+    stainfree_image::write_atomic(&folder.join("log.jsonl"), &bytes)?;
+    // `model.toml` is written last: a folder that has one is complete.
+    model.save(folder)?;
+    let record = &model.info.training;
+    Ok(Trained {
+        model: folder.into(),
+        steps: record.steps,
+        chosen_step: record.chosen_step,
+        chosen_value: record.chosen_value,
+        seconds: record.seconds,
+    })
+}
+
+/// Passes the training's reports on, and keeps a picture of every validation.
+struct Watcher<'a> {
+    job: Job<'a>,
+    run: &'a Path,
+    classes: &'a [String],
+    best: Option<f64>,
+}
+
+impl<'a> Watcher<'a> {
+    fn new(job: &Job<'a>, run: &'a Path, classes: &'a [String]) -> Self {
+        Self {
+            job: *job,
+            run,
+            classes,
+            best: None,
+        }
+    }
+}
+
+impl Observer for Watcher<'_> {
+    fn step(&mut self, report: &StepReport) {
+        let f1 = self
+            .best
+            .map_or(String::new(), |f1| format!(", best F1 {f1:.3}"));
+        let message = format!(
+            "loss {:.3}{f1}, {} left",
+            report.smooth_loss,
+            duration(report.seconds_left)
+        );
+        self.job
+            .progress
+            .step(report.step as usize, report.steps as usize, &message);
+    }
+
+    fn validation(&mut self, report: &ValidationReport, shown: &[Picture]) {
+        if report.best {
+            self.best = Some(report.mean_f1);
+        }
+        let each: Vec<String> = self
+            .classes
+            .iter()
+            .zip(&report.f1)
+            .skip(1)
+            .map(|(name, f1)| {
+                format!(
+                    "{name} {}",
+                    f1.map_or("-".to_owned(), |f1| format!("{f1:.3}"))
+                )
+            })
+            .collect();
+        self.job.progress.note(&format!(
+            "step {}: validation F1 {}{}",
+            report.step,
+            each.join(", "),
+            if report.best { " (best)" } else { "" }
+        ));
+        let folder = self.run.join("pictures");
+        let drawn = std::fs::create_dir_all(&folder)
+            .map_err(|error| ProjectError::write(&folder, &error))
+            .and_then(|()| pictures::training_sheet(shown, self.classes))
+            .and_then(|sheet| match sheet {
+                Some(sheet) => Ok(write::png_rgb(
+                    &folder.join(format!("step_{:06}.png", report.step)),
+                    &sheet,
+                )?),
+                None => Ok(()),
+            });
+        // A picture is a help, not a result: the training goes on without it.
+        if let Err(error) = drawn {
+            self.job
+                .progress
+                .note(&format!("no picture of step {}: {error}", report.step));
+        }
+    }
+
+    fn message(&mut self, text: &str) {
+        self.job.progress.note(text);
+    }
+}
+
+/// Seconds in words: `45 s`, `12 min`, `3 h 20 min`.
+pub(crate) fn duration(seconds: f64) -> String {
+    let minutes = (seconds / 60.0).round() as u64;
+    match seconds {
+        s if s < 90.0 => format!("{s:.0} s"),
+        s if s < 5400.0 => format!("{minutes} min"),
+        _ => format!("{} h {} min", minutes / 60, minutes % 60),
+    }
+}
