@@ -87,6 +87,9 @@ pub struct Recipe {
     pub selection: Selection,
     /// Where the statistics for prediction come from.
     pub batch_norm: BatchNormStatistics,
+    /// Steps over which the weights are averaged before they are scored and kept (a moving average); 0 = as they are.
+    #[serde(default)]
+    pub average_steps: u64,
     /// Steps that schedule and selection count as an epoch; none = one pass over the training fields.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch_steps: Option<u64>,
@@ -131,6 +134,7 @@ impl Recipe {
             schedule: Schedule::paper(),
             selection: Selection::TrainingLoss,
             batch_norm: BatchNormStatistics::Corrected,
+            average_steps: 0,
             epoch_steps: None,
             validate_every: 1000,
             patience: 0,
@@ -244,6 +248,14 @@ impl Recipe {
         }
         if self.batch_norm == BatchNormStatistics::Measured(0) {
             return wrong("batch_norm.measured", "0".into(), "1 batch or more");
+        }
+        if self.average_steps > 0 && self.batch_norm == BatchNormStatistics::Corrected {
+            // Running averages belong to the weights of the last steps, not to their mean.
+            return wrong(
+                "average_steps",
+                self.average_steps.to_string(),
+                "0 where `batch_norm` is `corrected`; give `batch_norm = { measured = 16 }`",
+            );
         }
         self.normalisation.check()?;
         self.augmentation.check()?;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use stainfree_objects::{LinePlacement, StainSettings};
 
 use crate::names::nearest;
-use crate::split::check_fractions;
+use crate::split::{SplitRule, check_fold, check_fractions};
 use crate::{GroupRule, ProjectError};
 
 /// Name of the file that makes a folder a study.
@@ -245,6 +245,21 @@ pub struct SplitConfig {
     pub group: String,
     /// Groups that are the test set; empty = by the fractions.
     pub test_groups: Vec<String>,
+    /// Fold and number of folds; see [`crate::split::SplitRule`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fold: Option<[usize; 2]>,
+}
+
+impl SplitConfig {
+    /// The same as a rule.
+    pub fn rule(&self) -> SplitRule<'_> {
+        SplitRule {
+            fractions: self.fractions,
+            seed: self.seed,
+            test_groups: &self.test_groups,
+            fold: self.fold,
+        }
+    }
 }
 
 impl Default for SplitConfig {
@@ -254,6 +269,7 @@ impl Default for SplitConfig {
             seed: 0,
             group: "well".to_owned(),
             test_groups: Vec::new(),
+            fold: None,
         }
     }
 }
@@ -577,6 +593,9 @@ fn check(config: &Config, text: &str, path: &Path) -> Result<(), ProjectError> {
     }
     if let Err(error) = check_fractions(config.split.fractions) {
         return fail("fractions", error.to_string());
+    }
+    if let Some(Err(error)) = config.split.fold.map(check_fold) {
+        return fail("fold", error.to_string());
     }
     if let Err(error) = GroupRule::parse(&config.split.group) {
         return fail("group", error.to_string());

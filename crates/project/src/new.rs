@@ -516,13 +516,7 @@ fn check_groups(dataset: &Dataset, config: &Config) -> Result<(), ProjectError> 
         .iter()
         .map(|field| rule.group(field))
         .collect::<Result<Vec<_>, _>>()?;
-    let split = &config.split;
-    let rule = crate::split::SplitRule {
-        fractions: split.fractions,
-        seed: split.seed,
-        test_groups: &split.test_groups,
-    };
-    crate::split::split_groups(&groups, &rule).map(|_| ())
+    crate::split::split_groups(&groups, &config.split.rule()).map(|_| ())
 }
 
 fn listed(names: &[String]) -> String {

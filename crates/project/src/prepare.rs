@@ -21,7 +21,7 @@ use crate::illumination::{Lights, PlateLight};
 use crate::mitosis::{self, Decision, Review, Reviews};
 use crate::pictures::overlay;
 use crate::registration::{self, ShiftSummary, Shifts};
-use crate::split::{Part, SplitRule, split_groups};
+use crate::split::{Part, split_groups};
 use crate::study::{Source, Study};
 use crate::truth::{self, NoTruth, StainFixes, TruthFiles};
 use crate::{GroupRule, Job, ProjectError, sheet};
@@ -493,15 +493,10 @@ fn assign_parts(study: &Study, rows: &mut [FieldRow]) -> Result<(), ProjectError
         .filter(|row| row.is_usable())
         .map(|row| row.group.clone())
         .collect();
-    let rule = SplitRule {
-        fractions: split.fractions,
-        seed: split.seed,
-        test_groups: &split.test_groups,
-    };
     let parts: BTreeMap<String, Part> = if groups.is_empty() {
         BTreeMap::new()
     } else {
-        split_groups(&groups, &rule)?
+        split_groups(&groups, &split.rule())?
     };
     for row in rows {
         row.split = if row.is_usable() {

@@ -50,6 +50,8 @@ pub struct SplitRule<'a> {
     pub seed: u64,
     /// Groups that are the test set, whatever the fractions say; empty = by the fractions.
     pub test_groups: &'a [String],
+    /// Which fold of how many, from 1: cross-validation among the groups that are not the test set.
+    pub fold: Option<[usize; 2]>,
 }
 
 /// The part of every group, by group name.
@@ -59,8 +61,11 @@ pub struct SplitRule<'a> {
 /// fields nearest to the asked share; the rest trains. With three groups or more each part with a
 /// share above 0 has at least one group; with two, the second one is the test; one group trains.
 ///
+/// With a fold the test set is left out of the map, so that nothing is chosen by it, and the groups of the fold take its
+/// place. Folds part the other groups; they hold about as many fields each.
+///
 /// # Errors
-/// Fractions that do not add up to 1, and test groups that no field belongs to.
+/// Fractions that do not add up to 1, test groups that no field belongs to, and folds that cannot be filled.
 pub fn split_groups(
     groups: &[String],
     rule: &SplitRule,
@@ -103,6 +108,14 @@ pub fn split_groups(
         }
     };
     let [train, validation, test] = rule.fractions;
+    if let Some(fold) = rule.fold {
+        if rule.test_groups.is_empty() {
+            fill(Part::Test, test, fold[1]);
+        }
+        let open = waiting.to_vec();
+        parts.clear();
+        return cross_validate(&open, &sizes, fold, validation / (train + validation));
+    }
     if rule.test_groups.is_empty() {
         fill(
             Part::Test,
@@ -122,6 +135,62 @@ pub fn split_groups(
         parts.insert((*group).to_owned(), Part::Train);
     }
     Ok(parts)
+}
+
+/// The parts of `open` groups in one fold; `validation` is the share of what the fold leaves.
+fn cross_validate(
+    open: &[&str],
+    sizes: &BTreeMap<&str, usize>,
+    [fold, folds]: [usize; 2],
+    validation: f64,
+) -> Result<BTreeMap<String, Part>, ProjectError> {
+    check_fold([fold, folds])?;
+    if open.len() < folds {
+        return Err(ProjectError::Failed(format!(
+            "{folds} folds need {folds} groups outside the test set and there are {}; ask for fewer folds",
+            open.len()
+        )));
+    }
+    let mut fields = vec![0; folds];
+    let mut parts: BTreeMap<String, Part> = BTreeMap::new();
+    let mut left: Vec<&str> = Vec::new();
+    for group in open {
+        let emptiest = (0..folds).min_by_key(|&i| fields[i]).unwrap_or(0);
+        fields[emptiest] += sizes[group];
+        if emptiest + 1 == fold {
+            parts.insert((*group).to_owned(), Part::Test);
+        } else {
+            left.push(group);
+        }
+    }
+    let target = validation * left.iter().map(|group| sizes[group] as f64).sum::<f64>();
+    let mut taken = 0.0;
+    for (i, group) in left.iter().enumerate() {
+        let size = sizes[group] as f64;
+        let nearer = taken == 0.0 || (target - taken - size).abs() < (target - taken).abs();
+        let validates = validation > 0.0 && nearer && i + 1 < left.len() && taken < target;
+        taken += if validates { size } else { 0.0 };
+        let part = if validates {
+            Part::Validation
+        } else {
+            Part::Train
+        };
+        parts.insert((*group).to_owned(), part);
+    }
+    Ok(parts)
+}
+
+/// Whether a fold is one of so many.
+///
+/// # Errors
+/// Fewer than two folds, or a fold that is not among them.
+pub fn check_fold([fold, folds]: [usize; 2]) -> Result<(), ProjectError> {
+    if folds >= 2 && (1..=folds).contains(&fold) {
+        return Ok(());
+    }
+    Err(ProjectError::Usage(format!(
+        "`fold` is [{fold}, {folds}]; it must be a fold from 1 and how many there are, 2 or more, such as [1, 3]"
+    )))
 }
 
 /// Whether the three shares are shares.
@@ -187,7 +256,55 @@ mod tests {
         fractions: [0.8, 0.1, 0.1],
         seed: 0,
         test_groups: &[],
+        fold: None,
     };
+
+    #[test]
+    fn every_group_is_tested_in_one_fold_and_the_test_set_in_none() {
+        let chosen = ["g01".to_owned(), "g07".to_owned()];
+        let mut tested: BTreeMap<String, usize> = BTreeMap::new();
+        for fold in 1..=3 {
+            let rule = SplitRule {
+                test_groups: &chosen,
+                fold: Some([fold, 3]),
+                ..RULE
+            };
+            let parts = split_groups(&groups(12, 2), &rule).unwrap();
+            assert_eq!(parts.len(), 10);
+            assert!(!parts.contains_key("g01") && !parts.contains_key("g07"));
+            assert!((3..=4).contains(&count(&parts, Part::Test)), "{parts:?}");
+            assert_eq!(count(&parts, Part::Validation), 1);
+            for (group, _) in parts.into_iter().filter(|(_, part)| *part == Part::Test) {
+                *tested.entry(group).or_default() += 1;
+            }
+        }
+        assert_eq!(tested.len(), 10);
+        assert!(tested.values().all(|&n| n == 1));
+        // By the fractions: the same groups are left out that would be the test set.
+        let left_out = |fold| split_groups(&groups(20, 1), &SplitRule { fold, ..RULE }).unwrap();
+        let test: Vec<String> = left_out(None)
+            .into_iter()
+            .filter(|(_, part)| *part == Part::Test)
+            .map(|(group, _)| group)
+            .collect();
+        let second = left_out(Some([2, 3]));
+        assert_eq!(second.len() + test.len(), 20);
+        assert!(test.iter().all(|group| !second.contains_key(group)));
+    }
+
+    #[test]
+    fn folds_that_cannot_be_are_refused() {
+        let fails = |fold, n| {
+            let rule = SplitRule {
+                fold: Some(fold),
+                ..RULE
+            };
+            split_groups(&groups(n, 1), &rule).unwrap_err().to_string()
+        };
+        assert!(fails([0, 3], 9).starts_with("`fold` is [0, 3]"));
+        assert!(fails([1, 1], 9).contains("2 or more"));
+        assert!(fails([1, 5], 4).contains("5 folds need 5 groups"));
+    }
 
     #[test]
     fn twenty_equal_groups_split_exactly_as_asked() {

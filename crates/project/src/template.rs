@@ -144,6 +144,9 @@ pub fn render(config: &Config, recipe: &str) -> String {
     out.set("group", &split.group);
     out.comment("Groups that are the test set, whatever the fractions say. Default [].");
     out.set("test_groups", &split.test_groups);
+    out.comment("Cross-validation: [1, 3] is the first of three folds. Test groups are left out, and a third of the other");
+    out.comment("groups takes their place. Default: none.");
+    out.option("fold", split.fold, "[1, 3]");
 
     let training = &config.training;
     out.section("training");

@@ -1,6 +1,6 @@
 //! The state of a training on disk, whole at every moment.
 //!
-//! `checkpoint.safetensors` holds parameters, Adam's moments and, as a note, [`Progress`]; it is written beside
+//! `checkpoint.safetensors` holds parameters, Adam's moments, their average where one is made and, as a note, [`Progress`]; it is written beside
 //! itself and renamed, so a killed program leaves the last whole one. `best.safetensors` holds the parameters
 //! chosen so far and is written before it: should only that one be written, the steps that led to it are made
 //! again, from the older checkpoint, with the same numbers.
@@ -40,6 +40,18 @@ pub(super) struct Progress {
     pub(super) seconds: f64,
     /// Length of the log; what was written after the checkpoint is written again.
     pub(super) log_bytes: u64,
+    /// Updates of the average of the weights; 0 where none is made.
+    #[serde(default)]
+    pub(super) averaged: u64,
+}
+
+/// What a checkpoint holds.
+pub(super) struct Saved {
+    pub(super) progress: Progress,
+    pub(super) parameters: Parameters,
+    pub(super) optimiser: OptimiserState,
+    /// The average of the weights, where one is made.
+    pub(super) average: Option<Parameters>,
 }
 
 /// The files of one training.
@@ -75,6 +87,7 @@ impl Files {
         progress: &Progress,
         parameters: &Parameters,
         state: &OptimiserState,
+        average: Option<&Parameters>,
     ) -> Result<(), TrainError> {
         let renamed = |kind: &'static str, tensor: &Tensor| Tensor {
             name: format!("{kind}/{}", tensor.name),
@@ -85,6 +98,12 @@ impl Files {
             .map(|t| renamed("parameter", t))
             .chain(state.first.iter().map(|t| renamed("first", t)))
             .chain(state.second.iter().map(|t| renamed("second", t)))
+            .chain(
+                average
+                    .into_iter()
+                    .flat_map(|p| p.iter())
+                    .map(|t| renamed("average", t)),
+            )
             .collect();
         let text = serde_json::to_string(progress).expect("progress can be written as JSON");
         let notes = [("progress".to_string(), text)].into();
@@ -94,10 +113,7 @@ impl Files {
         )?)
     }
 
-    pub(super) fn load(
-        &self,
-        graph: &Graph,
-    ) -> Result<(Progress, Parameters, OptimiserState), TrainError> {
+    pub(super) fn load(&self, graph: &Graph) -> Result<Saved, TrainError> {
         let damaged = |what: String| self.damaged(&self.checkpoint, what);
         let (tensors, notes) = self.read(&self.checkpoint)?;
         let progress = notes
@@ -114,8 +130,13 @@ impl Files {
             };
             tensors.iter().filter_map(own).collect()
         };
-        let parameters =
-            Parameters::new(graph, part("parameter/")).map_err(|e| damaged(e.to_string()))?;
+        let whole =
+            |kind: &str| Parameters::new(graph, part(kind)).map_err(|e| damaged(e.to_string()));
+        let parameters = whole("parameter/")?;
+        let average = match progress.averaged {
+            0 => None,
+            _ => Some(whole("average/")?),
+        };
         let moments = |kind: &str| -> Result<Vec<Tensor>, TrainError> {
             let found = part(kind);
             let trainable = graph
@@ -133,12 +154,17 @@ impl Files {
                 })
                 .collect()
         };
-        let state = OptimiserState {
+        let optimiser = OptimiserState {
             step: progress.step,
             first: moments("first/")?,
             second: moments("second/")?,
         };
-        Ok((progress, parameters, state))
+        Ok(Saved {
+            progress,
+            parameters,
+            optimiser,
+            average,
+        })
     }
 
     fn read(

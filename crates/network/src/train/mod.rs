@@ -3,6 +3,7 @@
 //! A training is a function of its recipe and data: the same bytes come out whatever the number of threads and
 //! however often it was interrupted. What is measured in seconds is only reported.
 
+mod average;
 mod checkpoint;
 mod data;
 #[cfg(test)]
@@ -19,6 +20,7 @@ use crate::parameters::Parameters;
 use crate::recipe::{Recipe, RecipeError, Selection};
 use crate::tiles::TileError;
 use crate::trainer::{AdamStep, CpuTrainer};
+use average::Average;
 use checkpoint::{Best, Files, Progress};
 use data::{Batch, Fields};
 use serde_json::json;
@@ -210,6 +212,8 @@ struct Run<'a> {
     trainer: CpuTrainer,
     loss: Loss,
     progress: Progress,
+    /// What is scored in place of the weights as they are, where the recipe says so.
+    average: Option<Average>,
     /// Chosen parameters that are not on disk yet.
     unsaved_best: Option<Parameters>,
     steps: u64,
@@ -243,15 +247,19 @@ impl<'a> Run<'a> {
             identity: identity.clone(),
             ..Progress::default()
         };
+        let mut average = None;
         if job.resume && files.checkpoint.exists() {
-            let (found, parameters, state) = files.load(job.graph)?;
-            if found.identity != identity {
+            let saved = files.load(job.graph)?;
+            if saved.progress.identity != identity {
                 return Err(TrainError::OtherTraining {
                     path: files.checkpoint,
                 });
             }
-            trainer.restore(&parameters, &state);
-            progress = found;
+            trainer.restore(&saved.parameters, &saved.optimiser);
+            progress = saved.progress;
+            average = saved
+                .average
+                .map(|p| Average::resumed(p, progress.averaged, recipe.average_steps));
             observer.message(&format!("going on after step {}", progress.step));
         } else {
             if job.folded_norms {
@@ -270,6 +278,9 @@ impl<'a> Run<'a> {
                     _ => {}
                 }
             }
+        }
+        if average.is_none() && recipe.average_steps > 0 {
+            average = Some(Average::new(trainer.parameters(), recipe.average_steps));
         }
         let log = open_log(&files.log, progress.log_bytes).map_err(|error| TrainError::File {
             path: files.log.clone(),
@@ -296,6 +307,7 @@ impl<'a> Run<'a> {
             log,
             trainer,
             progress,
+            average,
             selection,
         })
     }
@@ -388,6 +400,9 @@ impl<'a> Run<'a> {
 
     fn after_step(&mut self) -> Result<(), TrainError> {
         let step = self.progress.step;
+        if let Some(average) = self.average.as_mut().filter(|average| average.is_due(step)) {
+            average.update(&self.trainer.parameters());
+        }
         if self.progress.epoch_steps == self.steps_per_epoch {
             let mean = self.progress.epoch_loss / self.progress.epoch_steps as f64;
             self.progress.epoch_loss = 0.0;
@@ -414,9 +429,11 @@ impl<'a> Run<'a> {
     }
 
     fn scoring_parameters(&mut self) -> Result<Parameters, TrainError> {
+        let average = self.average.as_ref().map(|average| &average.parameters);
         validate::scoring_parameters(
             self.job,
             &mut self.trainer,
+            average,
             self.training,
             self.progress.step,
         )
@@ -495,9 +512,12 @@ impl<'a> Run<'a> {
             return Err(self.not_finite("the weights are not finite"));
         }
         self.progress.seconds = self.seconds_before + self.started.elapsed().as_secs_f64();
+        self.progress.averaged = self.average.as_ref().map_or(0, |average| average.updates);
         self.save_best()?;
+        let average = self.average.as_ref().map(|average| &average.parameters);
+        let optimiser = self.trainer.optimiser_state();
         self.files
-            .save(&self.progress, &parameters, &self.trainer.optimiser_state())
+            .save(&self.progress, &parameters, &optimiser, average)
     }
 
     fn save_best(&mut self) -> Result<(), TrainError> {

@@ -184,23 +184,51 @@ fn train_until(setup: &Setup, step: u64) -> Outcome {
 
 #[test]
 fn a_resumed_training_equals_an_uninterrupted_one_bit_for_bit() {
-    let straight = Setup::new(recipe(6));
-    let expected = straight.train().unwrap();
-    assert_eq!((expected.steps, expected.ending), (6, Ending::Finished));
+    // With 32 the average is brought up to date every second step: once before the interruption.
+    for average_steps in [0, 32] {
+        let recipe = Recipe {
+            average_steps,
+            ..recipe(6)
+        };
+        let straight = Setup::new(recipe.clone());
+        let expected = straight.train().unwrap();
+        assert_eq!((expected.steps, expected.ending), (6, Ending::Finished));
 
-    let broken = Setup::new(recipe(6));
-    assert_eq!(train_until(&broken, 3).ending, Ending::Cancelled);
-    let resumed = broken.train().unwrap();
-    assert_eq!(resumed.parameters, expected.parameters);
-    assert_eq!(
-        (resumed.chosen_step, resumed.chosen_value),
-        (expected.chosen_step, expected.chosen_value)
-    );
-    assert_eq!(broken.state(), straight.state());
-    assert_eq!(
-        broken.file("best.safetensors"),
-        straight.file("best.safetensors")
-    );
+        let broken = Setup::new(recipe);
+        assert_eq!(train_until(&broken, 3).ending, Ending::Cancelled);
+        let resumed = broken.train().unwrap();
+        assert_eq!(resumed.parameters, expected.parameters);
+        assert_eq!(
+            (resumed.chosen_step, resumed.chosen_value),
+            (expected.chosen_step, expected.chosen_value)
+        );
+        assert_eq!(broken.state(), straight.state());
+        assert_eq!(
+            broken.file("best.safetensors"),
+            straight.file("best.safetensors")
+        );
+    }
+}
+
+#[test]
+fn the_average_is_what_is_kept_and_steps_go_on_from_the_weights_themselves() {
+    let trained = |average_steps| {
+        let setup = Setup::new(Recipe {
+            average_steps,
+            selection: Selection::Last,
+            ..recipe(6)
+        });
+        let kept = setup.train().unwrap().parameters;
+        let files = Files::new(setup.folder.path());
+        (kept, files.load(&setup.graph).unwrap())
+    };
+    let (plain, saved) = trained(0);
+    let (averaged, saved_too) = trained(32);
+    assert_eq!(saved.parameters, saved_too.parameters);
+    assert!(saved.average.is_none());
+    let weights = |p: &Parameters| p.get("segmentation_head.0.weight").unwrap().data.clone();
+    assert_eq!(weights(&averaged), weights(&saved_too.average.unwrap()));
+    assert_ne!(weights(&averaged), weights(&plain));
 }
 
 #[test]
@@ -335,10 +363,13 @@ fn nan_stops_the_training_and_the_good_files_stay() {
     let setup = Setup::new(recipe(6));
     train_until(&setup, 2);
     let files = Files::new(setup.folder.path());
-    let (progress, mut parameters, state) = files.load(&setup.graph).unwrap();
+    let mut saved = files.load(&setup.graph).unwrap();
     let best = setup.file("best.safetensors");
-    parameters.get_mut("segmentation_head.0.bias").unwrap().data[0] = f32::NAN;
-    files.save(&progress, &parameters, &state).unwrap();
+    let bias = saved.parameters.get_mut("segmentation_head.0.bias");
+    bias.unwrap().data[0] = f32::NAN;
+    files
+        .save(&saved.progress, &saved.parameters, &saved.optimiser, None)
+        .unwrap();
     let before = setup.file("checkpoint.safetensors");
     let error = setup.train().unwrap_err().to_string();
     assert!(

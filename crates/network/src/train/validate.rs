@@ -54,10 +54,12 @@ pub(super) fn mean_foreground(f1: &[Option<f64>]) -> f64 {
     known.iter().sum::<f64>() / known.len().max(1) as f64
 }
 
-/// The parameters as they are now, with batch-norm statistics fit for prediction. The trainer is left as it was.
+/// The parameters as they are now, or their average, with batch-norm statistics fit for prediction. The trainer is left
+/// as it was.
 pub(super) fn scoring_parameters(
     job: &TrainJob,
     trainer: &mut CpuTrainer,
+    average: Option<&Parameters>,
     fields: &Fields,
     step: u64,
 ) -> Result<Parameters, TrainError> {
@@ -69,6 +71,9 @@ pub(super) fn scoring_parameters(
         }
         BatchNormStatistics::Measured(batches) => {
             let state = trainer.optimiser_state();
+            if let Some(average) = average {
+                trainer.restore(average, &state);
+            }
             // As in prediction.
             trainer.set_stochastic_depth(None);
             for k in 0..batches {

@@ -1,4 +1,4 @@
-//! Conditions of an experiment: runs that differ in nothing but the seed, with their scores over seeds.
+//! Conditions of an experiment: runs that differ in nothing but seed and fold, with their scores over seeds.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,12 @@ use crate::ProjectError;
 /// Class that every scheme has.
 const NUCLEUS: usize = 1;
 
-/// All runs that differ in nothing but the seed.
+/// All runs that differ in nothing but seed and fold.
 pub(super) struct Condition<'a> {
     pub(super) choice: &'a Choice,
     pub(super) runs: Vec<&'a RunResult>,
+    /// The scored fields of every seed: those of its run, or of all its folds.
+    pub(super) repeats: Vec<Vec<FieldScores>>,
     pub(super) nucleus_f1: Repeated,
     pub(super) nucleus_iou: Repeated,
     pub(super) mean_f1: Repeated,
@@ -55,7 +57,7 @@ impl Condition<'_> {
     }
 }
 
-/// The conditions in the order of their first runs.
+/// The conditions in the order of their first runs. One of which no seed has all folds is left out.
 ///
 /// # Errors
 /// Runs of one condition that were scored on different fields.
@@ -71,17 +73,36 @@ pub(super) fn conditions(results: &[RunResult]) -> Result<Vec<Condition<'_>>, Pr
     }
     order
         .iter()
-        .filter_map(|label| groups.remove(label))
-        .map(condition)
+        .filter_map(|label| condition(groups.remove(label)?).transpose())
         .collect()
 }
 
-fn condition(runs: Vec<&RunResult>) -> Result<Condition<'_>, ProjectError> {
-    let repeats: Vec<&[FieldScores]> = runs.iter().map(|run| run.counts.as_slice()).collect();
+/// The runs of one seed.
+fn by_seed<'a>(runs: &[&'a RunResult]) -> Vec<Vec<&'a RunResult>> {
+    let mut seeds: BTreeMap<u64, Vec<&RunResult>> = BTreeMap::new();
+    for run in runs {
+        seeds.entry(run.choice.seed).or_default().push(run);
+    }
+    let folds = |run: &RunResult| run.choice.fold.map_or(1, |[_, folds]| folds);
+    let whole = seeds
+        .into_values()
+        .filter(|runs| runs.len() == folds(runs[0]));
+    whole.collect()
+}
+
+fn condition(runs: Vec<&RunResult>) -> Result<Option<Condition<'_>>, ProjectError> {
+    let seeds = by_seed(&runs);
+    let runs: Vec<&RunResult> = seeds.iter().flatten().copied().collect();
+    if runs.is_empty() {
+        return Ok(None);
+    }
+    let fields = |runs: &Vec<&RunResult>| runs.iter().flat_map(|run| run.counts.clone()).collect();
+    let repeats: Vec<Vec<FieldScores>> = seeds.iter().map(fields).collect();
     let options = options_of(&runs);
-    let of = |terms: OfField| over_repeats(&repeats, &options, terms);
+    let slices: Vec<&[FieldScores]> = repeats.iter().map(Vec::as_slice).collect();
+    let of = |terms: OfField| over_repeats(&slices, &options, terms);
     let losses: Vec<f64> = runs.iter().filter_map(|run| run.test_loss).collect();
-    Ok(Condition {
+    Ok(Some(Condition {
         choice: &runs[0].choice,
         nucleus_f1: of(nucleus_f1)?,
         nucleus_iou: of(nucleus_iou)?,
@@ -92,17 +113,19 @@ fn condition(runs: Vec<&RunResult>) -> Result<Condition<'_>, ProjectError> {
         clusters: of(clusters_resolved)?,
         loss: (!losses.is_empty()).then(|| losses.iter().sum::<f64>() / losses.len() as f64),
         runs,
-    })
+        repeats,
+    }))
 }
 
-/// Intervals that resample what the runs' own intervals resample.
+/// Intervals that resample what the runs' own intervals resample; folds together have more groups than each alone.
 pub(super) fn options_of(runs: &[&RunResult]) -> BootstrapOptions {
     let unit = runs.first().map_or("field", |run| run.scores.unit.as_str());
+    let folds = runs.first().is_some_and(|run| run.choice.fold.is_some());
     BootstrapOptions {
-        unit: if unit == "field" {
-            UnitRule::Field
-        } else {
-            UnitRule::Group
+        unit: match unit {
+            _ if folds => UnitRule::Auto,
+            "field" => UnitRule::Field,
+            _ => UnitRule::Group,
         },
         ..BootstrapOptions::default()
     }

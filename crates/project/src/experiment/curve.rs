@@ -54,7 +54,8 @@ pub const NUCLEUS_F1: &str = "nucleus F1";
 /// Runs of one curve that were not scored on the same fields.
 pub(super) fn advice(results: &[RunResult]) -> Result<Vec<Advice>, ProjectError> {
     let mut lines: Vec<(String, Vec<&RunResult>)> = Vec::new();
-    for result in results {
+    // Folds are scored on different fields: no run of one stands beside a run of another.
+    for result in results.iter().filter(|run| run.choice.fold.is_none()) {
         let label = condition(&result.choice);
         match lines.iter_mut().find(|(known, _)| *known == label) {
             Some((_, runs)) => runs.push(result),

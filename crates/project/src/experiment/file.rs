@@ -3,7 +3,7 @@
 //! Every `[[runs]]` block is a product of its lists; a key left out takes the study's own choice. Runs that
 //! several blocks ask for are made once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -38,9 +38,19 @@ pub struct ExperimentFile {
     pub published: bool,
     /// Table of the kinds of the true nuclei, as `evaluate --kinds`; relative to the file.
     pub kinds: Option<PathBuf>,
+    /// Folds of the split `cross`.
+    #[serde(default = "three")]
+    pub folds: usize,
+    /// Named changes of the recipe, which `variant` chooses from.
+    #[serde(default)]
+    pub variants: BTreeMap<String, toml::Table>,
     /// The runs.
     #[serde(default)]
     pub runs: Vec<RunsBlock>,
+}
+
+fn three() -> usize {
+    3
 }
 
 /// What an epoch is to the recipe's schedule.
@@ -75,6 +85,8 @@ pub struct RunsBlock {
     pub split: Vec<SplitRule>,
     /// Recipes.
     pub recipe: Vec<String>,
+    /// Names of `[variants.NAME]`.
+    pub variant: Vec<String>,
     /// Seeds of training and of the choice of images.
     pub seed: Vec<u64>,
 }
@@ -156,6 +168,8 @@ pub enum SplitRule {
     Group,
     /// Field by field, as the paper did: fields of one well train and test.
     Field,
+    /// Cross-validation among the groups that are not the test set, which nobody looks at.
+    Cross,
 }
 
 impl fmt::Display for SplitRule {
@@ -163,6 +177,7 @@ impl fmt::Display for SplitRule {
         f.write_str(match self {
             SplitRule::Group => "group",
             SplitRule::Field => "field",
+            SplitRule::Cross => "cross",
         })
     }
 }
@@ -184,8 +199,14 @@ pub struct Choice {
     pub images: Images,
     /// Split.
     pub split: SplitRule,
+    /// With the split `cross`: the fold, from 1, and how many there are.
+    #[serde(default)]
+    pub fold: Option<[usize; 2]>,
     /// Recipe.
     pub recipe: Option<String>,
+    /// Named change of the recipe.
+    #[serde(default)]
+    pub variant: Option<String>,
     /// Seed.
     pub seed: u64,
 }
@@ -201,12 +222,14 @@ impl Choice {
             weights: None,
             images: Images::All,
             split: SplitRule::Group,
+            fold: None,
             recipe: None,
+            variant: None,
             seed: 1,
         }
     }
 
-    /// All but the seed, for people: `A, planes 1, loss dice, 16 images`.
+    /// All but seed and fold, for people: `A, planes 1, loss dice, 16 images`.
     pub fn label(&self) -> String {
         let mut parts = vec![format!("{:?}", self.scheme)];
         let mut add = |name: &str, value: &Option<String>| {
@@ -217,16 +240,30 @@ impl Choice {
         add("encoder", &self.encoder);
         add("weights", &self.weights);
         add("recipe", &self.recipe);
+        add("variant", &self.variant);
         parts.push(format!("{} images", self.images));
-        if self.split == SplitRule::Field {
-            parts.push("split by field".to_owned());
+        match self.split {
+            SplitRule::Group => {}
+            SplitRule::Field => parts.push("split by field".to_owned()),
+            SplitRule::Cross => parts.push("cross-validated".to_owned()),
         }
         parts.join(", ")
     }
 
-    /// The same as part of a file's name, with the seed.
+    /// The same with seed and fold.
+    pub fn full_label(&self) -> String {
+        let fold = self.fold.map_or(String::new(), |[fold, folds]| {
+            format!(", fold {fold} of {folds}")
+        });
+        format!("{}{fold}, seed {}", self.label(), self.seed)
+    }
+
+    /// The same as part of a file's name.
     pub(crate) fn slug(&self) -> String {
-        let text = format!("{} s{}", self.label(), self.seed);
+        let fold = self
+            .fold
+            .map_or(String::new(), |[fold, folds]| format!(" f{fold}of{folds}"));
+        let text = format!("{}{fold} s{}", self.label(), self.seed);
         let mut slug = String::new();
         for c in text.chars() {
             match c {
@@ -309,6 +346,12 @@ impl Experiment {
         if file.steps == Some(0) {
             return Err(wrong("`steps` is 0; it must be 1 or more".to_owned()));
         }
+        if file.folds < 2 {
+            return Err(wrong(format!(
+                "`folds` is {}; it must be 2 or more",
+                file.folds
+            )));
+        }
         let choices = choices(&file);
         for choice in &choices {
             choice.loss_terms().map_err(wrong)?;
@@ -318,6 +361,16 @@ impl Experiment {
             {
                 return Err(wrong(format!(
                     "`planes` is {count}; a network reads 1 or 3, or give a list of z such as [2]"
+                )));
+            }
+            if let Some(name) = &choice.variant
+                && !file.variants.contains_key(name)
+            {
+                let known = file.variants.keys().map(String::as_str);
+                let hint = nearest(name, known)
+                    .map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+                return Err(wrong(format!(
+                    "no variant is called `{name}`; add `[variants.{name}]`{hint}"
                 )));
             }
             if let Some(name) = &choice.encoder
@@ -356,12 +409,28 @@ impl Experiment {
 }
 
 fn choices(file: &ExperimentFile) -> Vec<Choice> {
-    let mut all: Vec<Choice> = file.runs.iter().flat_map(expand).collect();
+    let blocks = file.runs.iter();
+    let mut all: Vec<Choice> = blocks
+        .flat_map(expand)
+        .flat_map(|choice| folded(choice, file.folds))
+        .collect();
     // Once each, in the file's order, sorted by seed.
     let mut seen = BTreeSet::new();
     all.retain(|choice| seen.insert(choice.slug()));
     all.sort_by_key(|choice| choice.seed);
     all
+}
+
+/// A cross-validated choice once for every fold.
+fn folded(choice: Choice, folds: usize) -> Vec<Choice> {
+    if choice.split != SplitRule::Cross {
+        return vec![choice];
+    }
+    let of = |fold| Choice {
+        fold: Some([fold, folds]),
+        ..choice.clone()
+    };
+    (1..=folds).map(of).collect()
 }
 
 /// The product of a block's lists, one list after the other; the first varies slowest.
@@ -374,6 +443,7 @@ fn expand(block: &RunsBlock) -> Vec<Choice> {
     vary(&mut product, &block.encoder, |c, e| c.encoder = Some(e));
     vary(&mut product, &block.weights, |c, w| c.weights = Some(w));
     vary(&mut product, &block.recipe, |c, r| c.recipe = Some(r));
+    vary(&mut product, &block.variant, |c, v| c.variant = Some(v));
     vary(&mut product, &block.images, |c, images| c.images = images);
     vary(&mut product, &block.split, |c, split| c.split = split);
     product
@@ -440,6 +510,25 @@ mod tests {
     }
 
     #[test]
+    fn cross_validated_runs_come_once_a_fold() {
+        let experiment = load(
+            "study = \"s\"\nfolds = 2\n[variants.a]\n[variants.b]\ncrop = 64\n\
+             [[runs]]\nvariant = [\"a\", \"b\"]\nsplit = [\"cross\"]",
+        )
+        .unwrap();
+        let labels: Vec<String> = experiment.choices.iter().map(Choice::slug).collect();
+        assert_eq!(
+            labels,
+            [
+                "A-variant-a-all-images-cross-validated-f1of2-s1",
+                "A-variant-a-all-images-cross-validated-f2of2-s1",
+                "A-variant-b-all-images-cross-validated-f1of2-s1",
+                "A-variant-b-all-images-cross-validated-f2of2-s1",
+            ]
+        );
+    }
+
+    #[test]
     fn what_does_not_exist_is_named_with_the_choices() {
         let fails = |runs: &str| load(&format!("study = \"s\"\n{runs}")).unwrap_err();
         assert_eq!(
@@ -453,6 +542,10 @@ mod tests {
         );
         assert!(fails("[[runs]]\nplanes = [2]").contains("`planes` is 2"));
         assert!(fails("[[runs]]\nencoder = [\"vgg\"]").contains("no encoder is called `vgg`"));
+        assert!(
+            fails("[variants.flat]\n[[runs]]\nvariant = [\"falt\"]")
+                .ends_with("did you mean `flat`?")
+        );
         assert!(fails("[[runs]]\nimages = [0]").contains("`images` must be 1 or more"));
         assert!(fails("[[runs]]\nseeds = [0]").contains("did you mean `seed`?"));
     }

@@ -117,7 +117,7 @@ pub fn run(experiment: &Experiment, out: &Path, job: &Job) -> Result<Ran, Projec
         for index in waiting {
             job.cancel.check()?;
             let choice = &experiment.choices[index];
-            let label = format!("{}, seed {}", choice.label(), choice.seed);
+            let label = choice.full_label();
             let headline = format!("[{}/{total}] {label}", index + 1);
             let one = OneRun {
                 base: &base,
@@ -225,7 +225,7 @@ impl OneRun<'_> {
             ..*job
         };
         let seen = match self.choice.split {
-            SplitRule::Group => None,
+            SplitRule::Group | SplitRule::Cross => None,
             SplitRule::Field => Some(self.seen_in_training(&study, &rows, &images)?),
         };
         let kinds = &self.experiment.file.kinds;

@@ -44,6 +44,7 @@ fn only_change(a: &Choice, b: &Choice) -> Option<(&'static str, String, String)>
             ("encoder", own(&c.encoder)),
             ("weights", own(&c.weights)),
             ("recipe", own(&c.recipe)),
+            ("variant", own(&c.variant)),
         ]
     };
     if (a.images, a.split) != (b.images, b.split) {
@@ -55,12 +56,8 @@ fn only_change(a: &Choice, b: &Choice) -> Option<(&'static str, String, String)>
     changed.next().is_none().then_some((key, from, to))
 }
 
-fn counts<'a>(condition: &Condition<'a>) -> Vec<&'a [FieldScores]> {
-    condition
-        .runs
-        .iter()
-        .map(|run| run.counts.as_slice())
-        .collect()
+fn counts<'a>(condition: &'a Condition) -> Vec<&'a [FieldScores]> {
+    condition.repeats.iter().map(Vec::as_slice).collect()
 }
 
 /// Conditions that differ in one choice, with the difference on the same test fields.
@@ -71,11 +68,19 @@ fn changes(conditions: &[Condition]) -> Result<Option<Shown>, ProjectError> {
         conditions::clusters_resolved,
     ];
     let mut rows = Vec::new();
+    let mut compared: BTreeSet<String> = BTreeSet::new();
     for (i, a) in conditions.iter().enumerate() {
         for b in &conditions[i + 1..] {
             let Some((key, from, to)) = only_change(a.choice, b.choice) else {
                 continue;
             };
+            // Variants are compared with the first of them: each with each would bury the answer.
+            if key == "variant" {
+                if compared.contains(&a.label()) {
+                    continue;
+                }
+                compared.insert(b.label());
+            }
             // The same run under two names, such as three planes where there are three.
             if a.runs[0].hash == b.runs[0].hash {
                 continue;
@@ -86,7 +91,7 @@ fn changes(conditions: &[Condition]) -> Result<Option<Shown>, ProjectError> {
                 let found = between_repeats(&counts(a), &counts(b), &options, score)?;
                 row.push(points(&found));
             }
-            row.push(format!("{} and {}", a.runs.len(), b.runs.len()));
+            row.push(format!("{} and {}", a.repeats.len(), b.repeats.len()));
             rows.push(row);
         }
     }

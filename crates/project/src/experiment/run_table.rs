@@ -25,8 +25,10 @@ pub(super) fn csv(results: &[RunResult]) -> Result<Vec<u8>, ProjectError> {
         "encoder",
         "weights",
         "recipe",
+        "variant",
         "images",
         "split",
+        "fold",
         "seed",
         "training_images",
         "test_images",
@@ -81,8 +83,12 @@ fn csv_row(result: &RunResult, classes: &[&String]) -> Vec<String> {
         result.encoder.clone(),
         own(&choice.weights),
         own(&choice.recipe),
+        own(&choice.variant),
         choice.images.to_string(),
         choice.split.to_string(),
+        choice
+            .fold
+            .map_or(String::new(), |[fold, _]| fold.to_string()),
         choice.seed.to_string(),
         result.training_images.to_string(),
         scores.images.to_string(),

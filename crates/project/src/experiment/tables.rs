@@ -70,7 +70,7 @@ fn pooled_table(conditions: &[Condition]) -> Shown {
             .map(|c| {
                 vec![
                     c.label(),
-                    c.runs.len().to_string(),
+                    c.repeats.len().to_string(),
                     c.images().to_string(),
                     with_interval(&c.nucleus_f1),
                     with_interval(&c.nucleus_iou),

@@ -21,7 +21,10 @@ pub(super) fn study_name(choice: &Choice) -> String {
         .planes
         .as_ref()
         .map_or(String::new(), |planes| format!("-planes-{planes}"));
-    format!("{:?}{planes}-by-{}", choice.scheme, choice.split)
+    let fold = choice
+        .fold
+        .map_or(String::new(), |[fold, folds]| format!("-{fold}-of-{folds}"));
+    format!("{:?}{planes}-by-{}{fold}", choice.scheme, choice.split)
 }
 
 /// The study of a choice, as a variant of `base` that lies in `folder`; images and truth stay where they are.
@@ -51,6 +54,7 @@ pub(super) fn config_of(
         config.split.group = "field".to_owned();
         config.split.test_groups.clear();
     }
+    config.split.fold = choice.fold;
     let moved = |path: &Path| {
         let target = absolute(&base.resolve(path))?;
         Ok::<_, ProjectError>(relative_to(&target, &absolute(folder)?))
@@ -156,6 +160,13 @@ pub(super) fn recipe_of(
     for (key, value) in &file.change {
         training.change.insert(key.clone(), value.clone());
     }
+    let variant = choice
+        .variant
+        .as_ref()
+        .and_then(|name| file.variants.get(name));
+    training
+        .change
+        .extend(variant.cloned().into_iter().flatten());
     if let Some(encoder) = &choice.encoder {
         let encoder = ("encoder".to_owned(), encoder.clone().into());
         training.change.extend([encoder]);

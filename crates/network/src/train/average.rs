@@ -1,0 +1,100 @@
+//! The moving average of the weights over a training's last steps: what is scored and kept in place of the last step's.
+//!
+//! Steps with a large rate scatter around a good place; their mean lies nearer to it (Polyak & Juditsky 1992; Izmailov
+//! et al. 2018, "Averaging weights leads to wider optima and better generalization"). Batch-norm statistics belong to the
+//! weights they were collected with, so they are measured anew for the average.
+
+use crate::parameters::Parameters;
+
+/// Updates in the time over which is averaged: more would cost time, fewer would follow unevenly.
+const UPDATES: u64 = 16;
+
+/// An exponential moving average of parameters.
+#[derive(Clone, Debug)]
+pub(super) struct Average {
+    pub(super) parameters: Parameters,
+    /// Updates so far, the start included.
+    pub(super) updates: u64,
+    steps: u64,
+}
+
+impl Average {
+    /// The average over about `steps` steps, from `start` on.
+    pub(super) fn new(start: Parameters, steps: u64) -> Self {
+        Self {
+            parameters: start,
+            updates: 1,
+            steps,
+        }
+    }
+
+    /// Goes on from what a checkpoint holds.
+    pub(super) fn resumed(parameters: Parameters, updates: u64, steps: u64) -> Self {
+        Self {
+            parameters,
+            updates,
+            steps,
+        }
+    }
+
+    /// Whether an update is due after `step` steps.
+    pub(super) fn is_due(&self, step: u64) -> bool {
+        step.is_multiple_of(self.every())
+    }
+
+    fn every(&self) -> u64 {
+        (self.steps / UPDATES).max(1)
+    }
+
+    /// Takes the parameters of now in.
+    ///
+    /// Early on it is the plain mean of all updates, so that the start does not linger.
+    pub(super) fn update(&mut self, now: &Parameters) {
+        let decay = (-(self.every() as f64) / self.steps as f64).exp();
+        let share = (1.0 - decay).max(1.0 / (self.updates + 1) as f64) as f32;
+        for (average, tensor) in self.parameters.iter_mut().zip(now.iter()) {
+            for (a, &v) in average.data.iter_mut().zip(&tensor.data) {
+                *a += share * (v - *a);
+            }
+        }
+        self.updates += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::Graph;
+    use crate::{Encoder, UnetSpec};
+
+    #[test]
+    fn it_is_a_mean_at_first_and_then_forgets() {
+        let graph = Graph::unet(&UnetSpec {
+            least_channels: 4,
+            encoder: Encoder::Vgg16,
+            width: 0.0625,
+            classes: 2,
+        })
+        .unwrap();
+        let filled = |value: f32| {
+            let mut parameters = Parameters::initialise(&graph, 1);
+            parameters.iter_mut().for_each(|t| t.data.fill(value));
+            parameters
+        };
+        let first = |average: &Average| average.parameters.iter().next().unwrap().data[0];
+        let mut average = Average::new(filled(0.0), 160);
+        assert!(average.is_due(10) && !average.is_due(11));
+        for value in [3.0, 6.0] {
+            average.update(&filled(value));
+        }
+        // Sums in f32.
+        assert!((first(&average) - 3.0).abs() < 1e-6);
+        for _ in 0..100 {
+            average.update(&filled(1.0));
+        }
+        let (before, decay) = (first(&average), (-1.0f32 / 16.0).exp());
+        average.update(&filled(11.0));
+        let expected = decay * before + (1.0 - decay) * 11.0;
+        assert!((first(&average) - expected).abs() < 1e-5);
+    }
+}
