@@ -276,6 +276,93 @@ fn an_experiment_is_done_once_by_two_programs_and_goes_on_where_it_stood() {
 }
 
 #[test]
+fn a_recipe_is_cross_validated_without_the_test_fields() {
+    let place = Place::new();
+    parallel_folders(&place, 6);
+    place.ok(&["new", "study", "--images", "images", "--test-groups", "f2"]);
+    let matrix = "study = \"study\"\nwidth = 0.0625\nsteps = 2\nfolds = 2\nflips = true\n\
+                  [change]\nencoder = \"vgg16\"\ncrop = 64\nbatch = 1\n\
+                  [variants.plain]\n[variants.mean]\naverage_steps = 2\n\
+                  [[runs]]\nvariant = [\"plain\", \"mean\"]\nsplit = [\"cross\"]\n";
+    let page = |matrix: &str| {
+        std::fs::write(place.path("matrix.toml"), matrix).unwrap();
+        let stdout = place.ok(&["experiment", "matrix.toml"]).stdout;
+        assert!(stdout.contains(", 0 failed"), "{stdout}");
+        place.text("matrix/results.md")
+    };
+    let plain = page(&matrix.replace("flips = true", "flips = false"));
+    assert!(!plain.contains("flips averaged"), "{plain}");
+    let parts = |fold: usize| {
+        let text = place.text(&format!("matrix/studies/A-by-cross-{fold}-of-2/fields.csv"));
+        let mut rows = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
+        let header = rows.next().unwrap();
+        let at = |name: &str| header.iter().position(|c| *c == name).unwrap();
+        let (field, split) = (at("name"), at("split"));
+        rows.map(|row| (row[field].to_owned(), row[split].to_owned()))
+            .collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let (one, two) = (parts(1), parts(2));
+    for (field, part) in &one {
+        let tested = [part, &two[field]].iter().filter(|p| **p == "test").count();
+        assert_eq!(tested, usize::from(field != "f2"), "{field}");
+    }
+    assert_eq!(one["f2"], "");
+    // Both folds of a variant are one condition of five fields, and so is the same with flips averaged, which are
+    // asked for when the models are there.
+    let page = page(matrix);
+    for row in [
+        "| A, variant plain, all images, cross-validated | 1 |",
+        "| A, variant plain, all images, cross-validated, flips averaged | 1 |",
+        "| variant: plain to mean | A, variant plain, all images, cross-validated |",
+        "| flips: none to averaged | A, variant mean, all images, cross-validated |",
+    ] {
+        assert!(page.contains(row), "{row}: {page}");
+    }
+}
+
+#[test]
+fn advice_on_more_images_comes_from_a_few_runs_that_are_made_once() {
+    let place = Place::new();
+    parallel_folders(&place, 8);
+    place.ok(&[
+        "new",
+        "study",
+        "--images",
+        "images",
+        "--split",
+        "0.5,0.1,0.4",
+    ]);
+    place.ok(&["prepare", "study"]);
+    let small = [
+        "--seeds", "2", "--steps", "1", "--width", "0.125", "--crop", "64", "--batch", "1",
+    ];
+    let advise = |more: &[&'static str]| {
+        place.ok(&[&["advise", "study", "--images", "1,2,4"], &small[..], more].concat())
+    };
+    let plan = advise(&["--dry-run"]).stdout;
+    assert!(plan.starts_with("6 runs of 1 steps"), "{plan}");
+    assert!(!place.path("study/advice/runs").exists());
+    let json = advise(&["--json", "-"]).stdout;
+    let advised: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(advised["runs"], 6);
+    let sentence = advised["advice"]["sentence"].as_str().unwrap();
+    assert!(
+        sentence.starts_with("Doubling the training images from 4 to 8"),
+        "{sentence}"
+    );
+    let again = advise(&[]).stdout;
+    assert!(again.contains("Doubling the training images"), "{again}");
+    assert!(again.contains("measured in 2 runs"), "{again}");
+    let wrong = place.run(&["advise", "study", "--images", "1,2,40"]);
+    assert_eq!(wrong.code, 2, "{}", wrong.stderr);
+    assert!(
+        wrong.stderr.contains("asks for 40 training fields"),
+        "{}",
+        wrong.stderr
+    );
+}
+
+#[test]
 fn a_pretrained_model_is_a_start_for_a_training() {
     let place = Place::new();
     let pretrain = [

@@ -14,7 +14,7 @@ use crate::output;
 
 /// Say what twice as many training images would bring, from a few short runs
 ///
-/// Trains small networks for a few steps on all, half, a quarter and an eighth of the training fields, several
+/// Trains the network for a few steps on all, half, a quarter and an eighth of the training fields, several
 /// times each, and fits the learning curve. Time and memory are printed before it starts. Stopped with Ctrl-C, the
 /// same command goes on where it stood.
 #[derive(clap::Args)]
@@ -43,7 +43,7 @@ pub(crate) struct Advise {
     steps: u64,
 
     /// Channels of the network, as `train --width`
-    #[arg(long, value_name = "X", default_value_t = 0.25)]
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
     width: f64,
 
     /// Side of the training crops, px

@@ -35,13 +35,14 @@ pub struct AdviseOptions {
 }
 
 impl Default for AdviseOptions {
-    /// Minutes on two cores for a study of small fields.
+    /// Minutes on two cores for a study of small fields. At full width, since a narrower network has no start to begin
+    /// from and learns little in so few steps.
     fn default() -> Self {
         Self {
             images: Vec::new(),
             seeds: 3,
             steps: 200,
-            width: 0.25,
+            width: 1.0,
             crop: 192,
             batch: 4,
             out: None,

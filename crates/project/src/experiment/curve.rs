@@ -54,8 +54,9 @@ pub const NUCLEUS_F1: &str = "nucleus F1";
 /// Runs of one curve that were not scored on the same fields.
 pub(super) fn advice(results: &[RunResult]) -> Result<Vec<Advice>, ProjectError> {
     let mut lines: Vec<(String, Vec<&RunResult>)> = Vec::new();
-    // Folds are scored on different fields: no run of one stands beside a run of another.
-    for result in results.iter().filter(|run| run.choice.fold.is_none()) {
+    // Folds are scored on different fields: no run of one stands beside a run of another. Flips need no curve of their own.
+    let usual = |run: &&RunResult| run.choice.fold.is_none() && !run.choice.flips;
+    for result in results.iter().filter(usual) {
         let label = condition(&result.choice);
         match lines.iter_mut().find(|(known, _)| *known == label) {
             Some((_, runs)) => runs.push(result),

@@ -138,8 +138,9 @@ fn curve_figure(results: &[RunResult], advice: &Advice, curve: &LearningCurve) -
 
 /// The paper's Figure 3: training loss over the steps.
 fn training_figure(conditions: &[Condition]) -> Chart {
-    let series = conditions
-        .iter()
+    // With flips averaged the training is the same.
+    let trained = conditions.iter().filter(|c| !c.choice.flips);
+    let series = trained
         .filter_map(|c| {
             let run = c.runs.first()?;
             Some(Series {

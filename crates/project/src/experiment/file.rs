@@ -36,6 +36,9 @@ pub struct ExperimentFile {
     /// Whether the paper's published numbers stand beside one's own.
     #[serde(default)]
     pub published: bool,
+    /// Whether every run is scored a second time with the four flips of each field averaged, as `evaluate --flips`.
+    #[serde(default)]
+    pub flips: bool,
     /// Table of the kinds of the true nuclei, as `evaluate --kinds`; relative to the file.
     pub kinds: Option<PathBuf>,
     /// Folds of the split `cross`.
@@ -207,6 +210,9 @@ pub struct Choice {
     /// Named change of the recipe.
     #[serde(default)]
     pub variant: Option<String>,
+    /// Whether it is scored with flips averaged: the same training, another prediction.
+    #[serde(default)]
+    pub flips: bool,
     /// Seed.
     pub seed: u64,
 }
@@ -225,6 +231,7 @@ impl Choice {
             fold: None,
             recipe: None,
             variant: None,
+            flips: false,
             seed: 1,
         }
     }
@@ -246,6 +253,9 @@ impl Choice {
             SplitRule::Group => {}
             SplitRule::Field => parts.push("split by field".to_owned()),
             SplitRule::Cross => parts.push("cross-validated".to_owned()),
+        }
+        if self.flips {
+            parts.push("flips averaged".to_owned());
         }
         parts.join(", ")
     }

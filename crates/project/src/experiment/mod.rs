@@ -72,9 +72,44 @@ pub struct RunResult {
     pub scores: Scores,
     /// The counts they are made of.
     pub counts: Vec<FieldScores>,
+    /// The same model with flips averaged, where the experiment asks for it.
+    #[serde(default)]
+    pub with_flips: Option<Scored>,
     /// Where fields were split one by one: the test fields whose group, by the study's own rule, trained the model.
     #[serde(default)]
     pub seen: Option<Vec<String>>,
+}
+
+/// A model's scores on the test fields.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Scored {
+    /// As [`RunResult::test_loss`].
+    pub test_loss: Option<f64>,
+    /// As [`RunResult::scores`].
+    pub scores: Scores,
+    /// As [`RunResult::counts`].
+    pub counts: Vec<FieldScores>,
+}
+
+impl RunResult {
+    /// The run, and as a run of its own the same model with flips averaged.
+    fn apart(mut self) -> Vec<Self> {
+        let Some(flipped) = self.with_flips.take() else {
+            return vec![self];
+        };
+        let choice = Choice {
+            flips: true,
+            ..self.choice.clone()
+        };
+        let twin = Self {
+            choice,
+            test_loss: flipped.test_loss,
+            scores: flipped.scores,
+            counts: flipped.counts,
+            ..self.clone()
+        };
+        vec![self, twin]
+    }
 }
 
 /// A finished experiment, or what of it could be done.
@@ -153,7 +188,11 @@ pub fn run(experiment: &Experiment, out: &Path, job: &Job) -> Result<Ran, Projec
         }
         waiting = busy;
     }
-    let results: Vec<RunResult> = results.into_iter().flatten().collect();
+    let results: Vec<RunResult> = results
+        .into_iter()
+        .flatten()
+        .flat_map(RunResult::apart)
+        .collect();
     if results.is_empty() {
         let first = ran.failed.first().map_or("", |(_, sentence)| sentence);
         return Err(ProjectError::Failed(format!(
@@ -207,7 +246,12 @@ impl OneRun<'_> {
         let id = format!("{}-{}", self.choice.slug(), &hash[..8]);
         let all = self.out.join("runs");
         let folder = all.join(&id);
-        if let Some(result) = finished(&all, &hash) {
+        let flips = self.experiment.file.flips;
+        let found = || {
+            let result = finished(&all, &hash)?;
+            (!flips || result.with_flips.is_some()).then_some(result)
+        };
+        if let Some(result) = found() {
             // Perhaps of a run that says the same in other words: three planes where there are three.
             let choice = self.choice.clone();
             return Ok(Attempt::Found(Box::new(RunResult { choice, ..result })));
@@ -216,7 +260,7 @@ impl OneRun<'_> {
             return Ok(Attempt::Busy);
         };
         // Somebody may have finished it between the look and the claim.
-        if let Some(result) = finished(&all, &hash) {
+        if let Some(result) = found() {
             return Ok(Attempt::Found(Box::new(result)));
         }
         job.progress.note(headline);
@@ -238,6 +282,7 @@ impl OneRun<'_> {
             recipe,
             weights,
             images,
+            flips,
         };
         match work.train_and_score(self.choice, &ours) {
             // The claim was lost: whoever took it goes on.
@@ -333,6 +378,7 @@ struct Work<'a> {
     images: Vec<String>,
     seen: Option<Vec<String>>,
     kinds: Option<PathBuf>,
+    flips: bool,
 }
 
 impl Work<'_> {
@@ -349,20 +395,22 @@ impl Work<'_> {
             ..TrainOptions::default()
         };
         let trained = train(self.study, &options, job)?;
-        let evaluated = evaluate_model(
-            self.study,
-            &ModelOptions {
+        let score = |flips: bool| {
+            let options = ModelOptions {
                 model: self.id.clone(),
                 on: Part::Test,
                 convention: Convention::Argmax,
-                flips: false,
+                flips,
                 memory: None,
                 precision,
                 boundaries: true,
-                kinds: self.kinds,
-            },
-            job,
-        )?;
+                kinds: self.kinds.clone(),
+            };
+            evaluate_model(self.study, &options, job)
+        };
+        // Flips first: the files that a scoring leaves in the model's folder are those of the plain one.
+        let with_flips = self.flips.then(|| score(true)).transpose()?;
+        let evaluated = score(false)?;
         Ok(RunResult {
             choice: choice.clone(),
             hash: self.hash,
@@ -376,6 +424,11 @@ impl Work<'_> {
             training_loss: results::loss_curve(&trained.model.join("log.jsonl"))?,
             scores: evaluated.scores,
             counts: evaluated.counts,
+            with_flips: with_flips.map(|flipped| Scored {
+                test_loss: flipped.loss,
+                scores: flipped.scores,
+                counts: flipped.counts,
+            }),
             seen: self.seen,
             id: self.id,
         })

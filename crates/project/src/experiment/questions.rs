@@ -45,6 +45,10 @@ fn only_change(a: &Choice, b: &Choice) -> Option<(&'static str, String, String)>
             ("weights", own(&c.weights)),
             ("recipe", own(&c.recipe)),
             ("variant", own(&c.variant)),
+            (
+                "flips",
+                if c.flips { "averaged" } else { "none" }.to_owned(),
+            ),
         ]
     };
     if (a.images, a.split) != (b.images, b.split) {
@@ -82,7 +86,7 @@ fn changes(conditions: &[Condition]) -> Result<Option<Shown>, ProjectError> {
                 compared.insert(b.label());
             }
             // The same run under two names, such as three planes where there are three.
-            if a.runs[0].hash == b.runs[0].hash {
+            if a.runs[0].hash == b.runs[0].hash && a.choice.flips == b.choice.flips {
                 continue;
             }
             let options = options_of(&a.runs);

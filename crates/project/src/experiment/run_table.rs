@@ -29,6 +29,7 @@ pub(super) fn csv(results: &[RunResult]) -> Result<Vec<u8>, ProjectError> {
         "images",
         "split",
         "fold",
+        "flips",
         "seed",
         "training_images",
         "test_images",
@@ -89,6 +90,7 @@ fn csv_row(result: &RunResult, classes: &[&String]) -> Vec<String> {
         choice
             .fold
             .map_or(String::new(), |[fold, _]| fold.to_string()),
+        choice.flips.to_string(),
         choice.seed.to_string(),
         result.training_images.to_string(),
         scores.images.to_string(),
