@@ -76,6 +76,8 @@ pub struct RunsBlock {
     pub scheme: Vec<Scheme>,
     /// Brightfield planes: 1, 3, or a list of z from 1.
     pub planes: Vec<Planes>,
+    /// Whether mitotic nuclei are a class of their own, as `prepare --mitosis`.
+    pub mitotic: Vec<bool>,
     /// Losses by name, summed with `+`, or `recipe`.
     pub loss: Vec<String>,
     /// Encoders.
@@ -192,6 +194,9 @@ pub struct Choice {
     pub scheme: Scheme,
     /// Planes.
     pub planes: Option<Planes>,
+    /// Whether mitotic nuclei are a class of their own.
+    #[serde(default)]
+    pub mitotic: Option<bool>,
     /// Loss, as written.
     pub loss: Option<String>,
     /// Encoder.
@@ -223,6 +228,7 @@ impl Choice {
         Self {
             scheme: Scheme::A,
             planes: None,
+            mitotic: None,
             loss: None,
             encoder: None,
             weights: None,
@@ -243,6 +249,8 @@ impl Choice {
             parts.extend(value.as_ref().map(|value| format!("{name} {value}")));
         };
         add("planes", &self.planes.as_ref().map(Planes::to_string));
+        let mitotic = |own: bool| if own { "a class" } else { "nuclei" }.to_owned();
+        add("mitotic", &self.mitotic.map(mitotic));
         add("loss", &self.loss);
         add("encoder", &self.encoder);
         add("weights", &self.weights);
@@ -449,6 +457,7 @@ fn expand(block: &RunsBlock) -> Vec<Choice> {
     vary(&mut product, &block.seed, |c, seed| c.seed = seed);
     vary(&mut product, &block.scheme, |c, scheme| c.scheme = scheme);
     vary(&mut product, &block.planes, |c, z| c.planes = Some(z));
+    vary(&mut product, &block.mitotic, |c, m| c.mitotic = Some(m));
     vary(&mut product, &block.loss, |c, loss| c.loss = Some(loss));
     vary(&mut product, &block.encoder, |c, e| c.encoder = Some(e));
     vary(&mut product, &block.weights, |c, w| c.weights = Some(w));

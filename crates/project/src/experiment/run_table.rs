@@ -21,6 +21,7 @@ pub(super) fn csv(results: &[RunResult]) -> Result<Vec<u8>, ProjectError> {
         "run",
         "scheme",
         "planes",
+        "mitotic",
         "loss",
         "encoder",
         "weights",
@@ -80,6 +81,7 @@ fn csv_row(result: &RunResult, classes: &[&String]) -> Vec<String> {
             .planes
             .as_ref()
             .map_or(String::new(), ToString::to_string),
+        choice.mitotic.map_or(String::new(), |own| own.to_string()),
         own(&choice.loss),
         result.encoder.clone(),
         own(&choice.weights),

@@ -8,6 +8,7 @@ use stainfree_network::recipe::{Length, Recipe};
 use super::file::{Choice, Experiment, Images, Planes, ScheduleRule, SplitRule};
 use crate::config::{Config, Scheme};
 use crate::fields::FieldRow;
+use crate::start::is_name;
 use crate::study::{Study, relative_to};
 use crate::train::narrowed;
 use crate::{Part, ProjectError, recipe, template};
@@ -21,10 +22,18 @@ pub(super) fn study_name(choice: &Choice) -> String {
         .planes
         .as_ref()
         .map_or(String::new(), |planes| format!("-planes-{planes}"));
+    let mitotic = match choice.mitotic {
+        None => "",
+        Some(true) => "-mitotic",
+        Some(false) => "-not-mitotic",
+    };
     let fold = choice
         .fold
         .map_or(String::new(), |[fold, folds]| format!("-{fold}-of-{folds}"));
-    format!("{:?}{planes}-by-{}{fold}", choice.scheme, choice.split)
+    format!(
+        "{:?}{planes}{mitotic}-by-{}{fold}",
+        choice.scheme, choice.split
+    )
 }
 
 /// The study of a choice, as a variant of `base` that lies in `folder`; images and truth stay where they are.
@@ -45,6 +54,10 @@ pub(super) fn config_of(
             config.truth.cell_masks = None;
             config.truth.cell_labels = None;
         }
+        config.truth.classes = config.truth.usual_classes();
+    }
+    if let Some(mitotic) = choice.mitotic.filter(|m| *m != config.truth.mitosis.find) {
+        config.truth.mitosis.find = mitotic;
         config.truth.classes = config.truth.usual_classes();
     }
     if let Some(planes) = &choice.planes {
@@ -126,6 +139,8 @@ pub(super) fn study_of(
     let config = config_of(base, choice, folder)?;
     let text = template::render(&config, "");
     let path = folder.join(crate::config::FILE_NAME);
+    // A class that these sources cannot give is refused here, before anything is written.
+    crate::config::parse(&text, &path)?;
     std::fs::create_dir_all(folder).map_err(|error| ProjectError::write(folder, &error))?;
     // Untouched where nothing changed, so that another machine does not read it half way.
     if std::fs::read_to_string(&path).ok().as_deref() != Some(text.as_str()) {
@@ -229,10 +244,10 @@ pub(super) fn images_of(choice: &Choice, rows: &[FieldRow]) -> Result<Vec<String
 /// What a result holds; results that hold less are made anew.
 const RESULT_FORMAT: &str = "2: outlines, kinds, agreement, calibration";
 
-/// Hash of all that decides a run's result: program, choices, recipe, images, truth.
+/// Hash of all that decides a run's result: program, choices, recipe, weights, images, truth.
 ///
 /// # Errors
-/// A truth file that cannot be read.
+/// A truth or weights file that cannot be read.
 pub(super) fn hash_of(
     study: &Study,
     rows: &[FieldRow],
@@ -260,6 +275,7 @@ pub(super) fn hash_of(
     add_text(&mut hash, &template::render(&config, ""));
     add_text(&mut hash, &toml::to_string(recipe).unwrap_or_default());
     add_text(&mut hash, weights);
+    add_content(&mut hash, weights)?;
     for name in images {
         add_text(&mut hash, name);
     }
@@ -272,6 +288,23 @@ pub(super) fn hash_of(
     }
     let digest = hash.finalize();
     Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The bytes of a weights file or of a model's folder; known weights are told apart by their name.
+fn add_content(hash: &mut Sha256, weights: &str) -> Result<(), ProjectError> {
+    let path = Path::new(weights);
+    let files = match path {
+        _ if is_name(weights) => Vec::new(),
+        folder if folder.is_dir() => ["model.toml", "weights.safetensors"]
+            .map(|name| folder.join(name))
+            .to_vec(),
+        file => vec![file.to_owned()],
+    };
+    for file in files {
+        let bytes = std::fs::read(&file).map_err(|error| ProjectError::read(&file, &error))?;
+        hash.update(Sha256::digest(&bytes));
+    }
+    Ok(())
 }
 
 /// A text with its length, so that neighbours cannot run into each other.
