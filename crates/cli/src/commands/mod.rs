@@ -11,6 +11,8 @@ use stainfree_project::train::Trained;
 use crate::Context;
 use crate::failure::Outcome;
 
+mod choices;
+
 /// Makes the modules, the subcommands and the dispatch from one list.
 macro_rules! commands {
     ($($module:ident :: $args:ident),+ $(,)?) => {
