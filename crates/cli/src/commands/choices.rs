@@ -61,7 +61,11 @@ impl Choices {
             recipe: self.recipe.clone(),
             encoder: self.encoder.clone(),
             width: self.width,
-            precision: self.precision.as_deref().map(super::precision).transpose()?,
+            precision: self
+                .precision
+                .as_deref()
+                .map(super::precision)
+                .transpose()?,
             weights: self.weights.clone(),
             length: self.steps.map(Length::Steps),
             batch: self.batch,

@@ -130,6 +130,13 @@ fn in_words(curve: &LearningCurve, units: usize, unit: &str) -> String {
     let chance = doubling.chance;
     let advice = if doubling.ci95.is_none() {
         format!("How sure that is cannot be told from {units} test {unit}.")
+    } else if units < FEW_UNITS {
+        // Intervals over so few are too short, so that no chance counts as sure.
+        format!(
+            "The runs put the chance of a gain of {worth} point or more at {}, but {units} test {unit}s are too few to \
+             rely on it: more test {unit}s come first.",
+            percent(chance)
+        )
     } else if chance >= SURE {
         format!(
             "More images are worth it: the chance of a gain of {worth} point or more is {}.",
@@ -148,12 +155,7 @@ fn in_words(curve: &LearningCurve, units: usize, unit: &str) -> String {
             percent(chance)
         )
     };
-    let few = if units < FEW_UNITS {
-        format!(" It rests on only {units} test {unit}s; the true uncertainty is larger.")
-    } else {
-        String::new()
-    };
-    format!("{expected} {advice}{few}")
+    format!("{expected} {advice}")
 }
 
 /// The curves as a table.

@@ -23,7 +23,8 @@ pub struct ExperimentFile {
     pub study: PathBuf,
     /// Folder for runs and results, relative to the file; default: the file's name without extension.
     pub out: Option<PathBuf>,
-    /// Optimiser steps of every run, whatever its number of images; default: the recipe's own length.
+    /// Optimiser steps of every run, whatever its number of images, unless its block says otherwise; default: the recipe's
+    /// own length.
     pub steps: Option<u64>,
     /// Factor on all channel counts, as `train --width`.
     pub width: Option<f64>,
@@ -88,6 +89,8 @@ pub struct RunsBlock {
     pub images: Vec<Images>,
     /// How fields are split.
     pub split: Vec<SplitRule>,
+    /// Optimiser steps in place of the file's.
+    pub steps: Vec<u64>,
     /// Recipes.
     pub recipe: Vec<String>,
     /// Names of `[variants.NAME]`.
@@ -210,6 +213,9 @@ pub struct Choice {
     /// With the split `cross`: the fold, from 1, and how many there are.
     #[serde(default)]
     pub fold: Option<[usize; 2]>,
+    /// Optimiser steps.
+    #[serde(default)]
+    pub steps: Option<u64>,
     /// Recipe.
     pub recipe: Option<String>,
     /// Named change of the recipe.
@@ -235,6 +241,7 @@ impl Choice {
             images: Images::All,
             split: SplitRule::Group,
             fold: None,
+            steps: None,
             recipe: None,
             variant: None,
             flips: false,
@@ -254,6 +261,7 @@ impl Choice {
         add("loss", &self.loss);
         add("encoder", &self.encoder);
         add("weights", &self.weights);
+        add("steps", &self.steps.map(|steps| steps.to_string()));
         add("recipe", &self.recipe);
         add("variant", &self.variant);
         parts.push(format!("{} images", self.images));
@@ -361,7 +369,7 @@ impl Experiment {
                 "it asks for no run; add a `[[runs]]` block".to_owned(),
             ));
         }
-        if file.steps == Some(0) {
+        if file.steps == Some(0) || file.runs.iter().any(|block| block.steps.contains(&0)) {
             return Err(wrong("`steps` is 0; it must be 1 or more".to_owned()));
         }
         if file.folds < 2 {
@@ -461,6 +469,7 @@ fn expand(block: &RunsBlock) -> Vec<Choice> {
     vary(&mut product, &block.loss, |c, loss| c.loss = Some(loss));
     vary(&mut product, &block.encoder, |c, e| c.encoder = Some(e));
     vary(&mut product, &block.weights, |c, w| c.weights = Some(w));
+    vary(&mut product, &block.steps, |c, s| c.steps = Some(s));
     vary(&mut product, &block.recipe, |c, r| c.recipe = Some(r));
     vary(&mut product, &block.variant, |c, v| c.variant = Some(v));
     vary(&mut product, &block.images, |c, images| c.images = images);

@@ -45,6 +45,7 @@ fn only_change(a: &Choice, b: &Choice) -> Option<(&'static str, String, String)>
             ("loss", own(&c.loss)),
             ("encoder", own(&c.encoder)),
             ("weights", own(&c.weights)),
+            ("steps", own(&c.steps.map(|steps| steps.to_string()))),
             ("recipe", own(&c.recipe)),
             ("variant", own(&c.variant)),
             (

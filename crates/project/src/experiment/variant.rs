@@ -194,7 +194,7 @@ pub(super) fn recipe_of(
         recipe.loss = terms;
     }
     recipe.seed = choice.seed;
-    match (file.schedule, file.steps) {
+    match (file.schedule, choice.steps.or(file.steps)) {
         (ScheduleRule::Steps, steps) => {
             // Without a number, the length that the recipe has for the paper's largest set.
             let steps = steps.unwrap_or_else(|| recipe.steps(LARGEST_SET));
