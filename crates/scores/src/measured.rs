@@ -2,8 +2,8 @@
 //! masks, against the same through true ones.
 //!
 //! Here: sums of a field ([`MaskMeasures`]), and their agreement over wells ([`AgreementSummary`]). A well's values come from the sums
-//! of its fields. Intensities are those of the image as it is, without subtraction of a background: both masks see
-//! the same light.
+//! of its fields. Intensities are above the ground of their field, the same for both masks: with the ground in them, per cents of a
+//! dim stain would look better than they are.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ use crate::{
 /// Sum and number of pixels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PixelSum {
-    /// Sum of their intensities.
+    /// Sum of their intensities above the ground of the field.
     pub sum: f64,
     /// Pixels.
     pub n: u64,
@@ -99,6 +99,43 @@ pub struct Masks<'a> {
     pub cytoplasm: Option<(&'a Image<u8>, u8)>,
 }
 
+impl Masks<'_> {
+    /// Whether a pixel lies in a nucleus or in cytoplasm.
+    fn cover(&self, i: usize) -> bool {
+        let cytoplasm = |(classes, class): (&Image<u8>, u8)| classes.data()[i] == class;
+        self.nuclei.data()[i] != 0 || self.cytoplasm.is_some_and(cytoplasm)
+    }
+}
+
+/// A channel and its intensity where no cell is.
+struct Channel<'a> {
+    name: &'a str,
+    image: &'a Image<f32>,
+    ground: f64,
+}
+
+/// Where fewer pixels of a field are empty, its darkest ones stand for its ground.
+const LEAST_EMPTY: f64 = 0.01;
+
+/// The median over the pixels that are `empty` on both sides; in a field without such ground, its 1 % quantile.
+fn ground(image: &Image<f32>, empty: &dyn Fn(usize) -> bool) -> f64 {
+    let all = image.data();
+    let mut values: Vec<f32> = (0..all.len())
+        .filter(|&i| empty(i))
+        .map(|i| all[i])
+        .collect();
+    let mut quantile = 0.5;
+    if (values.len() as f64) < LEAST_EMPTY * all.len() as f64 {
+        values = all.to_vec();
+        quantile = LEAST_EMPTY;
+    }
+    if values.is_empty() {
+        return 0.0;
+    }
+    let rank = ((values.len() - 1) as f64 * quantile) as usize;
+    f64::from(*values.select_nth_unstable_by(rank, f32::total_cmp).1)
+}
+
 /// Measures a field through both sides' masks.
 ///
 /// `ignore` marks pixels that neither side measures; a nucleus counts where a pixel of it is left. `channels` are images by name,
@@ -124,7 +161,16 @@ pub fn measured(
         check_size(&format!("channel `{name}`"), image.size(), size)?;
     }
     let kept = |i: usize| ignore.is_none_or(|ignore| !ignore.data()[i]);
-    let side = |masks: Masks| one_side(masks, &kept, channels, pixel_um);
+    let empty = |i: usize| kept(i) && !truth.cover(i) && !prediction.cover(i);
+    let channels: Vec<Channel> = channels
+        .iter()
+        .map(|(name, image)| Channel {
+            name,
+            image,
+            ground: ground(image, &empty),
+        })
+        .collect();
+    let side = |masks: Masks| one_side(masks, &kept, &channels, pixel_um);
     let pixels = 0..size.0 * size.1;
     Ok(MaskMeasures {
         truth: side(truth),
@@ -136,7 +182,7 @@ pub fn measured(
 fn one_side(
     masks: Masks,
     kept: &dyn Fn(usize) -> bool,
-    channels: &[(String, Image<f32>)],
+    channels: &[Channel],
     pixel_um: Option<f64>,
 ) -> SideMeasures {
     let labels = masks.nuclei.data();
@@ -152,16 +198,19 @@ fn one_side(
             .filter(|&i| classes.data()[i] == class && classes.data()[i] != IGNORED && kept(i))
             .collect(),
     };
-    let sum = |image: &Image<f32>, pixels: &[usize]| PixelSum {
-        sum: pixels.iter().map(|&i| f64::from(image.data()[i])).sum(),
-        n: pixels.len() as u64,
+    let sum = |channel: &Channel, pixels: &[usize]| {
+        let above = |&i: &usize| f64::from(channel.image.data()[i]) - channel.ground;
+        PixelSum {
+            sum: pixels.iter().map(above).sum(),
+            n: pixels.len() as u64,
+        }
     };
-    let of = |(name, image): &(String, Image<f32>)| {
+    let of = |channel: &Channel| {
         let sums = ChannelSums {
-            nucleus: sum(image, &inside),
-            cytoplasm: sum(image, &around),
+            nucleus: sum(channel, &inside),
+            cytoplasm: sum(channel, &around),
         };
-        (name.clone(), sums)
+        (channel.name.to_owned(), sums)
     };
     SideMeasures {
         nuclei: seen.len() as u64,
@@ -439,11 +488,37 @@ mod tests {
             (1, 4, 8)
         );
         assert_eq!(found.truth.nucleus_um2, Some(1.0));
+        // Empty on both sides and not ignored are the pixels (0, 3) and (1, 3) with 3 and 13; the lower one is their median.
         let stain = found.truth.channels.get("stain").unwrap();
-        assert_eq!(stain.nucleus, PixelSum { sum: 22.0, n: 4 });
-        assert_eq!(stain.cytoplasm, PixelSum { sum: 14.0, n: 2 });
+        assert_eq!(
+            stain.nucleus,
+            PixelSum {
+                sum: 22.0 - 4.0 * 3.0,
+                n: 4
+            }
+        );
+        assert_eq!(
+            stain.cytoplasm,
+            PixelSum {
+                sum: 14.0 - 2.0 * 3.0,
+                n: 2
+            }
+        );
         let stain = found.prediction.channels.get("stain").unwrap();
-        assert_eq!(stain.nucleus, PixelSum { sum: 10.0, n: 2 });
+        assert_eq!(
+            stain.nucleus,
+            PixelSum {
+                sum: 10.0 - 2.0 * 3.0,
+                n: 2
+            }
+        );
+    }
+
+    #[test]
+    fn a_field_without_empty_ground_takes_its_darkest_pixels() {
+        let image = Image::from_fn(20, 10, |y, x| (10 * y + x) as f32);
+        assert_eq!(ground(&image, &|_| false), 1.0);
+        assert_eq!(ground(&image, &|i| i < 101), 50.0);
     }
 
     #[test]

@@ -242,7 +242,7 @@ pub(super) fn images_of(choice: &Choice, rows: &[FieldRow]) -> Result<Vec<String
 }
 
 /// What a result holds; results that hold less are made anew.
-const RESULT_FORMAT: &str = "2: outlines, kinds, agreement, calibration";
+const RESULT_FORMAT: &str = "3: outlines, kinds, agreement above the ground, calibration";
 
 /// Hash of all that decides a run's result: program, choices, recipe, weights, images, truth.
 ///
