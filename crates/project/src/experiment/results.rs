@@ -1,8 +1,9 @@
 //! What comes out of an experiment: a table of runs, a table of conditions, a page.
 //!
-//! A *condition* is everything but the seed; its numbers are means over its seeds, with an interval that covers
+//! A *condition* is everything but seed and fold; its numbers are means over its seeds, with an interval that covers
 //! other groups of fields and other seeds at once.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -70,7 +71,14 @@ pub(super) fn write(
         ),
         (
             out.join("report.html"),
-            render(&page(experiment, results.len(), lines, tables, &figures))?.into_bytes(),
+            render(&page(
+                experiment,
+                trained(results).len(),
+                lines,
+                tables,
+                &figures,
+            ))?
+            .into_bytes(),
         ),
     ];
     for (name, chart) in &figures {
@@ -106,17 +114,33 @@ fn title(experiment: &Experiment) -> String {
     })
 }
 
+/// The runs that were trained: the same model with flips averaged is no other.
+fn trained(results: &[RunResult]) -> Vec<&RunResult> {
+    results.iter().filter(|run| !run.choice.flips).collect()
+}
+
 fn summary(results: &[RunResult], conditions: &[Condition], advice: &[Advice]) -> Vec<String> {
-    let seconds: f64 = results.iter().map(|result| result.seconds).sum();
+    let trained = trained(results);
+    let seconds: f64 = trained.iter().map(|result| result.seconds).sum();
     let mut lines = vec![format!(
         "{} in {} of training.",
-        runs(results.len()),
+        runs(trained.len()),
         crate::training::duration(seconds)
     )];
-    if let Some(first) = results.first() {
+    let folded = |c: &&Condition| c.choice.fold.is_some();
+    if let Some(first) = trained.iter().find(|run| run.choice.fold.is_none()) {
         lines.push(format!(
             "Scored on the test fields: {} of them; {}.",
             first.scores.images, first.scores.intervals.note
+        ));
+    }
+    if let Some(condition) = conditions.iter().find(folded) {
+        let fields = &condition.repeats[0];
+        let groups: BTreeSet<_> = fields.iter().map(|field| &field.group).collect();
+        lines.push(format!(
+            "Cross-validated on {} fields of {} groups, each the test of one fold; the study's own test fields are not looked at.",
+            fields.len(),
+            groups.len()
         ));
     }
     for one in advice {
