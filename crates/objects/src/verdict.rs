@@ -2,11 +2,12 @@
 
 use crate::bits::{BAND, Bits, Run};
 use crate::morphology::Footprint;
-use crate::quantile::{Values, extremes_of_all};
+use crate::quantile::Values;
 use crate::settings::QualityLimits;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use stainfree_image::Image;
+use stainfree_kernels::{Loops, vectorised};
 use std::fmt;
 
 /// The word of a verdict.
@@ -135,12 +136,9 @@ pub fn noise_level(image: &Image<f32>) -> f32 {
         let mut differences = [0f32; 256];
         for start in (0..row.len().saturating_sub(2)).step_by(differences.len()) {
             let end = (start + differences.len() + 2).min(row.len());
-            let triples = row[start..end].windows(3);
-            let n = triples.len();
-            for (d, w) in differences.iter_mut().zip(triples) {
-                *d = (w[0] - 2.0 * w[1] + w[2]).abs();
-            }
-            take(&differences[..n]);
+            let differences = &mut differences[..end - start - 2];
+            vectorised(SecondDifferences(&row[start..end], differences));
+            take(differences);
         }
     });
     let median = differences.ranked(differences.len() / 2).unwrap_or(0.0);
@@ -154,10 +152,7 @@ pub fn noise_level(image: &Image<f32>) -> f32 {
 fn smallest_step(image: &Image<f32>) -> f32 {
     let in_row = |i: usize| -> f32 {
         let row = image.row(4 * i);
-        let steps = row.iter().zip(&row[1..]).map(|(a, b)| (a - b).abs());
-        // Equal neighbours say nothing.
-        let steps = steps.map(|d| if d > 0.0 { d } else { f32::INFINITY });
-        steps.fold(f32::INFINITY, f32::min)
+        vectorised(SmallestStep(row))
     };
     let rows = 0..image.height().div_ceil(4);
     let step = rows
@@ -167,10 +162,56 @@ fn smallest_step(image: &Image<f32>) -> f32 {
     if step.is_finite() { step } else { 0.0 }
 }
 
-/// Measures a field. `raw` is the stain as read, `flat` the smoothed image above its background that
+/// Absolute second differences: of every value to its neighbours on both sides, without the two ends.
+struct SecondDifferences<'a>(&'a [f32], &'a mut [f32]);
+
+impl Loops for SecondDifferences<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let (row, n) = (self.0, self.1.len());
+        let (before, here, after) = (&row[..n], &row[1..1 + n], &row[2..2 + n]);
+        for k in 0..n {
+            self.1[k] = (before[k] - 2.0 * here[k] + after[k]).abs();
+        }
+    }
+}
+
+/// The smallest difference between neighbours that differ; infinite if none do.
+struct SmallestStep<'a>(&'a [f32]);
+
+impl Loops for SmallestStep<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run(self) -> f32 {
+        const LANES: usize = 16;
+        let step = |a: f32, b: f32| {
+            let d = (a - b).abs();
+            // Equal neighbours say nothing.
+            if d > 0.0 { d } else { f32::INFINITY }
+        };
+        let (row, n) = (self.0, self.0.len().saturating_sub(1));
+        let (here, rest) = row[..n].as_chunks::<LANES>();
+        let (next, last) = row[row.len() - n..].as_chunks::<LANES>();
+        let mut least = [f32::INFINITY; LANES];
+        for (a, b) in here.iter().zip(next) {
+            for k in 0..LANES {
+                let d = step(a[k], b[k]);
+                least[k] = if d < least[k] { d } else { least[k] };
+            }
+        }
+        let rest = rest.iter().zip(last).map(|(&a, &b)| step(a, b));
+        least.into_iter().chain(rest).fold(f32::INFINITY, f32::min)
+    }
+}
+
+/// Measures a field. `raw` is the stain as read, `largest` its largest value, `flat` the smoothed image above its background that
 /// was thresholded at `threshold`, `mask` the final mask, `noise` the noise of `raw`.
 pub(crate) fn measure(
     raw: &Image<f32>,
+    largest: f32,
     flat: &Image<f32>,
     mask: &Bits,
     threshold: f32,
@@ -197,17 +238,16 @@ pub(crate) fn measure(
     let inside = inside.ranked(inside.len() / 2);
     let outside = outside.ranked(outside.len() / 2).unwrap_or(0.0);
     let band = BAND * flat.width().max(1);
-    let largest = extremes_of_all(raw.data()).1;
     let at_top = |y: usize| -> usize {
-        let row = raw.row(y);
-        let values = mask.runs_of(y).flat_map(|run| &row[run.columns()]);
-        values.filter(|&&v| v == largest).count()
+        let in_run = |run: Run| {
+            let values = &raw.row(y)[run.columns()];
+            values.iter().filter(|&&v| v == largest).count()
+        };
+        mask.runs_of(y).map(in_run).sum()
     };
     let at_top: usize = (0..raw.height()).into_par_iter().map(at_top).sum();
     let thresholds = [threshold * 0.9, threshold, threshold * 1.1];
-    let above = |band: &[f32]| {
-        thresholds.map(|t| band.iter().map(|&v| u32::from(v > t)).sum::<u32>() as usize)
-    };
+    let above = |values: &[f32]| vectorised(CountAbove { values, thresholds });
     let [lower, base, higher] = flat
         .data()
         .par_chunks(band)
@@ -223,6 +263,27 @@ pub(crate) fn measure(
         },
         edge_width_px: edge_width(flat, mask, outside),
         threshold_slope: (base > 0).then(|| (lower - higher) as f64 / base as f64),
+    }
+}
+
+/// How many values lie above each threshold.
+struct CountAbove<'a> {
+    values: &'a [f32],
+    thresholds: [f32; 3],
+}
+
+impl Loops for CountAbove<'_> {
+    type Output = [usize; 3];
+
+    #[inline(always)]
+    fn run(self) -> [usize; 3] {
+        let mut counts = [0u32; 3];
+        for &v in self.values {
+            for (n, t) in counts.iter_mut().zip(self.thresholds) {
+                *n += u32::from(v > t);
+            }
+        }
+        counts.map(|n| n as usize)
     }
 }
 

@@ -17,7 +17,7 @@
 
 use super::concavity::Concavity;
 use super::distance::flood;
-use super::hull::Hull;
+use super::hull::{Extent, Hull};
 use super::intensity::joint_surface;
 use super::{Cut, Method, Part, Parts, not_negative};
 use crate::error::ObjectsError;
@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use stainfree_image::Image;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::ops::Range;
 
 /// Choices of the merging.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -192,8 +193,9 @@ fn typical_area(all: &[Found]) -> f64 {
 /// A piece, or several that were merged.
 #[derive(Clone, Debug, Default)]
 struct Piece {
-    /// Indices into the part, in raster order.
-    pixels: Vec<u32>,
+    /// Number of pixels.
+    area: usize,
+    extent: Extent,
     /// Smoothed stain of the pixels, in no order; empty without a stain.
     values: Vec<f32>,
     /// Largest value of the smoothed distance transform.
@@ -201,6 +203,25 @@ struct Piece {
     /// See [`BRIGHTNESS_PERCENTILE`]; 0 without a stain.
     brightness: f64,
     hull: f64,
+}
+
+impl Piece {
+    /// Adds `columns` of row `y`.
+    fn add(
+        &mut self,
+        y: usize,
+        columns: Range<usize>,
+        distance: &Image<f32>,
+        stain: Option<&Image<f32>>,
+    ) {
+        self.area += columns.len();
+        self.extent.add(y, columns.start, columns.end);
+        let widths = &distance.row(y)[columns.clone()];
+        self.half_width = widths.iter().fold(self.half_width, |a, &b| a.max(b));
+        if let Some(stain) = stain {
+            self.values.extend_from_slice(&stain.row(y)[columns]);
+        }
+    }
 }
 
 /// Where two pieces meet.
@@ -287,7 +308,7 @@ impl Found {
             };
         };
         let pieces = Pieces::describe(image, &distance, stain.as_ref());
-        let widths = pieces.list.iter().map(|p| (p.half_width, p.pixels.len()));
+        let widths = pieces.list.iter().map(|p| (p.half_width, p.area));
         Self {
             widths: widths.collect(),
             pieces: Some(pieces),
@@ -298,31 +319,46 @@ impl Found {
 impl Pieces {
     fn describe(image: Image<u32>, distance: &Image<f32>, stain: Option<&Image<f32>>) -> Self {
         let count = image.data().iter().copied().max().unwrap_or(0) as usize;
-        let (labels, width) = (image.data(), image.width());
+        let (height, width) = image.size();
         let mut list = vec![Piece::default(); count];
         let mut borders: BTreeMap<(usize, usize), Border> = BTreeMap::new();
-        for (i, &l) in labels.iter().enumerate() {
-            if l == 0 {
-                continue;
-            }
-            let piece = &mut list[l as usize - 1];
-            piece.pixels.push(i as u32);
-            piece.values.extend(stain.map(|s| s.data()[i]));
-            piece.half_width = piece.half_width.max(distance.data()[i]);
-            let (y, x) = (2 * (i / width) as i64, 2 * (i % width) as i64);
-            let right = (i % width + 1 < width).then_some((i + 1, (y, x + 1)));
-            let below = (i + width < labels.len()).then_some((i + width, (y + 1, x)));
-            for (j, edge) in [right, below].into_iter().flatten() {
-                if labels[j] == 0 || labels[j] == l {
-                    continue;
+        for y in 0..height {
+            let row = image.row(y);
+            let below = if y + 1 < height {
+                image.row(y + 1)
+            } else {
+                &[]
+            };
+            let mut edge = |x: usize, (other, beyond): (u32, usize), middle: (i64, i64)| {
+                let l = row[x];
+                if other == 0 || other == l {
+                    return;
                 }
-                let (a, b) = (l.min(labels[j]) as usize - 1, l.max(labels[j]) as usize - 1);
+                let (i, j) = (y * width + x, y * width + beyond);
+                let (a, b) = (l.min(other) as usize - 1, l.max(other) as usize - 1);
                 let intensity = stain.map_or(0.0, |s| 0.5 * (s.data()[i] + s.data()[j]));
                 let half_width = distance.data()[i].min(distance.data()[j]);
-                borders
-                    .entry((a, b))
-                    .or_default()
-                    .add(edge, intensity, half_width);
+                let border = borders.entry((a, b)).or_default();
+                border.add(middle, intensity, half_width);
+            };
+            let mut to = 0;
+            for run in row.chunk_by(|a, b| a == b) {
+                let from = to;
+                to += run.len();
+                if run[0] == 0 {
+                    continue;
+                }
+                let piece = &mut list[run[0] as usize - 1];
+                piece.add(y, from..to, distance, stain);
+                for x in from..to {
+                    let (dy, dx) = (2 * y as i64, 2 * x as i64);
+                    if x + 1 == to && to < width {
+                        edge(x, (row[to], to), (dy, dx + 1));
+                    }
+                    if let Some(&other) = below.get(x) {
+                        edge(x, (other, x + width), (dy + 1, dx));
+                    }
+                }
             }
         }
         let mut pieces = Self {
@@ -340,10 +376,10 @@ impl Pieces {
     /// What follows from the pixels of a piece.
     fn measure(&mut self, i: usize) {
         let piece = &mut self.list[i];
-        if piece.pixels.is_empty() {
+        if piece.area == 0 {
             return;
         }
-        piece.hull = Hull::of(&piece.pixels, self.image.width()).area();
+        piece.hull = Hull::of(&piece.extent).area();
         let k = (piece.values.len() as f64 * BRIGHTNESS_PERCENTILE) as usize;
         if k < piece.values.len() {
             let ranked = piece.values.select_nth_unstable_by(k, f32::total_cmp);
@@ -369,9 +405,11 @@ impl Pieces {
     /// Log odds that two neighbours are two nuclei.
     fn evidence(&self, a: usize, b: usize, typical_area: f64) -> f64 {
         let (p, q, border) = (&self.list[a], &self.list[b], &self.borders[&(a, b)]);
-        let area = (p.pixels.len() + q.pixels.len()) as f64;
-        let smaller = p.pixels.len().min(q.pixels.len()) as f64;
-        let hull = Hull::of(&united(&p.pixels, &q.pixels), self.image.width());
+        let area = (p.area + q.area) as f64;
+        let smaller = p.area.min(q.area) as f64;
+        let mut both = p.extent.clone();
+        both.unite(&q.extent);
+        let hull = Hull::of(&both);
         let solidity = area / hull.area();
         let depths = border.ends().map(|end| hull.depth(end));
         let dent = depths[0].min(depths[1]) / typical_area.sqrt();
@@ -464,7 +502,8 @@ impl Pieces {
         let other = std::mem::take(&mut self.list[b]);
         let piece = &mut self.list[a];
         piece.values.extend_from_slice(&other.values);
-        piece.pixels = united(&piece.pixels, &other.pixels);
+        piece.area += other.area;
+        piece.extent.unite(&other.extent);
         piece.half_width = piece.half_width.max(other.half_width);
         self.measure(a);
     }
@@ -481,24 +520,6 @@ fn order(v: f64) -> u64 {
     } else {
         bits | 1 << 63
     }
-}
-
-/// Two sorted lists as one.
-fn united(a: &[u32], b: &[u32]) -> Vec<u32> {
-    let mut out = Vec::with_capacity(a.len() + b.len());
-    let (mut i, mut j) = (0, 0);
-    while i < a.len() && j < b.len() {
-        if a[i] < b[j] {
-            out.push(a[i]);
-            i += 1;
-        } else {
-            out.push(b[j]);
-            j += 1;
-        }
-    }
-    out.extend_from_slice(&a[i..]);
-    out.extend_from_slice(&b[j..]);
-    out
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::error::ObjectsError;
 use crate::quantile::extremes;
 use serde::{Deserialize, Serialize};
 use stainfree_image::Image;
+use stainfree_kernels::{Loops, vectorised};
 
 /// Choices of the intensity-aware watershed.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,22 +65,60 @@ pub(super) fn joint_surface(
     // Within half a pixel of the edge the smoothed distance says nothing.
     const NEAREST: f32 = 0.3;
     let brightest = stain.map_or(1.0, |s| extremes(s.data()).1.max(f32::MIN_POSITIVE));
-    // A millionth of the brightest pixel is as dark as it gets.
-    let relative = |v: f32| (v / brightest).max(1e-6);
+    let relative = |v: f32| relative(v, brightest);
     let mut surface = distance.map(|&d| d.max(NEAREST));
-    let places = surface.data_mut().iter_mut().zip(mask.data());
     match stain {
-        Some(stain) if weight == 0.5 => places
-            .zip(stain.data())
-            .for_each(|((d, &m), &v)| *d = if m { *d * relative(v).sqrt() } else { 0.0 }),
-        Some(stain) => places.zip(stain.data()).for_each(|((d, &m), &v)| {
-            *d = if m {
-                *d * relative(v).powf(weight)
-            } else {
-                0.0
-            }
+        Some(stain) if weight == 0.5 => vectorised(HalfWeight {
+            surface: surface.data_mut(),
+            mask: mask.data(),
+            stain: stain.data(),
+            brightest,
         }),
-        None => places.for_each(|(d, &m)| *d = if m { *d } else { 0.0 }),
+        Some(stain) => places(&mut surface, mask)
+            .zip(stain.data())
+            .for_each(|((d, &m), &v)| {
+                *d = if m {
+                    *d * relative(v).powf(weight)
+                } else {
+                    0.0
+                }
+            }),
+        None => places(&mut surface, mask).for_each(|(d, &m)| *d = if m { *d } else { 0.0 }),
     }
     surface
+}
+
+fn places<'a>(
+    surface: &'a mut Image<f32>,
+    mask: &'a Image<bool>,
+) -> impl Iterator<Item = (&'a mut f32, &'a bool)> {
+    surface.data_mut().iter_mut().zip(mask.data())
+}
+
+/// A millionth of the brightest pixel is as dark as it gets.
+#[inline(always)]
+fn relative(v: f32, brightest: f32) -> f32 {
+    (v / brightest).max(1e-6)
+}
+
+/// [`joint_surface`] of the usual weight, for which a root is enough.
+struct HalfWeight<'a> {
+    /// The distance; becomes the surface.
+    surface: &'a mut [f32],
+    mask: &'a [bool],
+    stain: &'a [f32],
+    brightest: f32,
+}
+
+impl Loops for HalfWeight<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let places = self.surface.iter_mut().zip(self.mask).zip(self.stain);
+        for ((d, &m), &v) in places {
+            let product = *d * relative(v, self.brightest).sqrt();
+            *d = if m { product } else { 0.0 };
+        }
+    }
 }

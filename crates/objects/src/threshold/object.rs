@@ -8,7 +8,7 @@
 //! 2. the logarithm of the smoothed stain is flooded from its distinct maxima: one zone an object;
 //! 3. the brightness of a zone is a high percentile of its pixels; the threshold there is a share of it.
 
-use crate::background::block_means;
+use crate::background::{block_means, by_blocks};
 use crate::bits::{Bits, Run};
 use crate::components::Connectivity;
 use crate::gaussian::gaussian_within;
@@ -16,6 +16,7 @@ use crate::runs::{ByRow, Components, Frame, Groups};
 use crate::terrain::Terrain;
 use rayon::prelude::*;
 use stainfree_image::Image;
+use stainfree_kernels::{Loops, vectorised};
 
 /// Rank of the pixel that stands for an object's brightness: above the rim, below a bright spot.
 const BRIGHTNESS_PERCENTILE: f64 = 0.8;
@@ -23,6 +24,9 @@ const BRIGHTNESS_PERCENTILE: f64 = 0.8;
 /// Two maxima are two objects if the valley between them is darker than the lower one by a fifth
 /// (0.2 in natural logarithms): more than texture inside a nucleus, less than a gap between two.
 const VALLEY: f32 = 0.2;
+
+/// Values compared at a time.
+const LANES: usize = 8;
 
 /// How the zones are found.
 pub(crate) struct ObjectThreshold {
@@ -52,15 +56,44 @@ impl Zones {
     pub(crate) fn above(&self, flat: &Image<f32>, factor: f32) -> Bits {
         let (height, width) = self.size;
         Bits::from_rows(height, width, |y, flags| {
-            flags.fill(false);
-            let row = flat.row(y);
-            for &(run, level) in self.levels.in_row(y) {
-                let t = (level * factor).max(self.floor);
-                let values = &row[run.columns()];
-                let flags = &mut flags[run.columns()];
-                flags.iter_mut().zip(values).for_each(|(f, &v)| *f = v > t);
-            }
+            vectorised(AboveLevels {
+                values: flat.row(y),
+                levels: self.levels.in_row(y),
+                factor,
+                floor: self.floor,
+                flags,
+            });
         })
+    }
+}
+
+/// One row of [`Zones::above`].
+struct AboveLevels<'a> {
+    values: &'a [f32],
+    levels: &'a [(Run, f32)],
+    factor: f32,
+    floor: f32,
+    flags: &'a mut [bool],
+}
+
+impl Loops for AboveLevels<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        self.flags.fill(false);
+        for &(run, level) in self.levels {
+            let t = (level * self.factor).max(self.floor);
+            let (flags, rest) = self.flags[run.columns()].as_chunks_mut::<LANES>();
+            let (values, last) = self.values[run.columns()].as_chunks::<LANES>();
+            // Runs are short: blocks of a known length are worth more than long ones.
+            for (flags, values) in flags.iter_mut().zip(values) {
+                for k in 0..LANES {
+                    flags[k] = values[k] > t;
+                }
+            }
+            rest.iter_mut().zip(last).for_each(|(f, &v)| *f = v > t);
+        }
     }
 }
 
@@ -77,13 +110,14 @@ impl ObjectThreshold {
         let means = (side > 1).then(|| block_means(flat, side));
         let coarse = means.as_ref().unwrap_or(flat);
         let candidates = Bits::from_rows(coarse.height(), coarse.width(), |y, flags| {
-            let mut above = vec![false; flat.width()];
-            for y in side * y..(side * y + side).min(flat.height()) {
-                let pixels = above.iter_mut().zip(flat.row(y));
-                pixels.for_each(|(a, &v)| *a |= v > self.floor);
-            }
-            let blocks = flags.iter_mut().zip(above.chunks(side));
-            blocks.for_each(|(f, block)| *f = block.contains(&true));
+            let rows = side * y..(side * y + side).min(flat.height());
+            vectorised(AnyAbove {
+                rows: &flat.data()[rows.start * flat.width()..rows.end * flat.width()],
+                side,
+                floor: self.floor,
+                highest: &mut vec![f32::NEG_INFINITY; flat.width()],
+                flags,
+            });
         });
         // Neighbours across a corner share their maxima, so they are looked at together.
         let found = Components::new(&candidates, Connectivity::Eight);
@@ -113,6 +147,33 @@ impl ObjectThreshold {
         let k = ((values.len() - 1) as f64 * BRIGHTNESS_PERCENTILE) as usize;
         let brightness = *values.select_nth_unstable_by(k, f32::total_cmp).1;
         ((brightness * self.share).max(self.floor) * self.factor).max(self.floor)
+    }
+}
+
+/// Whether any value of each block of a row of blocks is above the floor.
+struct AnyAbove<'a> {
+    rows: &'a [f32],
+    side: usize,
+    floor: f32,
+    /// Has a place for every column.
+    highest: &'a mut [f32],
+    flags: &'a mut [bool],
+}
+
+impl Loops for AnyAbove<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let higher = |a: f32, b: f32| if b > a { b } else { a };
+        for row in self.rows.chunks_exact(self.highest.len()) {
+            let columns = self.highest.iter_mut().zip(row);
+            columns.for_each(|(h, &v)| *h = higher(*h, v));
+        }
+        let any = |block: &[f32]| block.iter().fold(f32::NEG_INFINITY, |a, &b| higher(a, b));
+        by_blocks(self.highest, self.side, self.flags, |block| {
+            any(block) > self.floor
+        });
     }
 }
 
@@ -205,7 +266,14 @@ impl Task<'_> {
     fn add_members(&self, y: u32, run: Run, values: &mut Vec<f32>) {
         for (y, run, _) in self.placed(y, run, 0.0) {
             let row = &self.flat.row(y as usize)[run.columns()];
-            values.extend(row.iter().filter(|&&v| v > self.method.floor));
+            // Which ones are kept is as good as random: all are written, and the others written over.
+            let mut n = values.len();
+            values.resize(n + row.len(), 0.0);
+            for &v in row {
+                values[n] = v;
+                n += usize::from(v > self.method.floor);
+            }
+            values.truncate(n);
         }
     }
 }
