@@ -16,6 +16,9 @@ use stainfree_kernels::{Loops, vectorised};
 /// Kernel half-width in standard deviations; scipy's and scikit-image's default.
 const TRUNCATE: f64 = 4.0;
 
+/// Frames of so many pixels, those of a few nuclei, are not worth handing out to other threads.
+const SMALL: usize = 1 << 14;
+
 /// Index of the pixel that mirrored position `i` shows, for an axis of `len` pixels.
 pub(crate) fn mirror(i: isize, len: usize) -> usize {
     if (0..len as isize).contains(&i) {
@@ -71,8 +74,8 @@ pub(crate) fn gaussian_within(image: &Image<f32>, sigma: f64, frame: Frame) -> I
         }
     };
     let bands = out.data_mut();
-    if height <= BAND {
-        band((0, bands));
+    if height * width <= SMALL {
+        bands.chunks_mut(BAND * width).enumerate().for_each(band);
     } else {
         let bands = bands.par_chunks_mut(BAND * width).enumerate();
         bands.for_each(band);

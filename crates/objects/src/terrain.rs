@@ -495,6 +495,11 @@ impl Queue {
             let rest = self.buckets.get(self.current + 1..)?;
             self.current += 1 + rest.iter().position(|&last| last != NONE)?;
             let mut at = self.buckets[self.current];
+            let last = &self.arrivals[at as usize];
+            if last.before == NONE {
+                // Alone in its bucket: there is nothing to put in order.
+                return Some(last.place as usize);
+            }
             while at != NONE {
                 let arrival = &self.arrivals[at as usize];
                 self.ordered.push(key(arrival.height, at));

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use stainfree_image::Image;
 use stainfree_kernels::{Loops, vectorised};
 use std::fmt;
+use std::ops::Range;
 
 /// The word of a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -239,6 +240,10 @@ pub(crate) fn measure(
     let outside = outside.ranked(outside.len() / 2).unwrap_or(0.0);
     let band = BAND * flat.width().max(1);
     let at_top = |y: usize| -> usize {
+        // Hardly any row has one.
+        if !vectorised(Contains(raw.row(y), largest)) {
+            return 0;
+        }
         let in_run = |run: Run| {
             let values = &raw.row(y)[run.columns()];
             values.iter().filter(|&&v| v == largest).count()
@@ -263,6 +268,19 @@ pub(crate) fn measure(
         },
         edge_width_px: edge_width(flat, mask, outside),
         threshold_slope: (base > 0).then(|| (lower - higher) as f64 / base as f64),
+    }
+}
+
+/// Whether one of the values is this one.
+struct Contains<'a>(&'a [f32], f32);
+
+impl Loops for Contains<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run(self) -> bool {
+        let equal = |any: u32, &v: &f32| any | u32::from(v == self.1);
+        self.0.iter().fold(0, equal) != 0
     }
 }
 
@@ -306,12 +324,9 @@ fn edge_width(flat: &Image<f32>, mask: &Bits, outside: f32) -> Option<f64> {
         let dy = (flat.get(y + 1, x) - flat.get(y - 1, x)) / 2.0;
         let dx = (flat.get(y, x + 1) - flat.get(y, x - 1)) / 2.0;
         let slope = dy.hypot(dx);
-        let (left, right) = (x.saturating_sub(REACH), (x + REACH + 1).min(width));
+        let columns = x.saturating_sub(REACH)..(x + REACH + 1).min(width);
         let rows = y.saturating_sub(REACH)..(y + REACH + 1).min(height);
-        let around = rows.flat_map(|y| &flat.row(y)[left..right]);
-        let higher = |top: f32, &v: &f32| if v > top { v } else { top };
-        let top = around.fold(f32::NEG_INFINITY, higher);
-        (slope > 0.0).then(|| (top - outside) / slope)
+        (slope > 0.0).then(|| (brightest(flat, rows, columns) - outside) / slope)
     };
     let in_row = |y: usize| -> Vec<f32> {
         let columns = edge.runs_of(y).flat_map(Run::columns);
@@ -328,6 +343,26 @@ fn edge_width(flat: &Image<f32>, mask: &Bits, outside: f32) -> Option<f64> {
     Some(f64::from(
         *widths.select_nth_unstable_by(middle, f32::total_cmp).1,
     ))
+}
+
+/// The largest value of a window.
+fn brightest(image: &Image<f32>, rows: Range<usize>, columns: Range<usize>) -> f32 {
+    /// Columns that are compared side by side; they overlap where there are a few more.
+    const LANES: usize = 4;
+    let higher = |a: f32, b: f32| if b > a { b } else { a };
+    let mut top = [f32::NEG_INFINITY; LANES];
+    for y in rows {
+        let row = &image.row(y)[columns.clone()];
+        let (Some(first), Some(last)) = (row.first_chunk::<LANES>(), row.last_chunk::<LANES>())
+        else {
+            row.iter().for_each(|&v| top[0] = higher(top[0], v));
+            continue;
+        };
+        for k in 0..LANES {
+            top[k] = higher(higher(top[k], first[k]), last[k]);
+        }
+    }
+    top.into_iter().fold(f32::NEG_INFINITY, higher)
 }
 
 /// The verdicts that the numbers of a field deserve.

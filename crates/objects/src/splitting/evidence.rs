@@ -20,6 +20,7 @@ use super::distance::flood;
 use super::hull::{Extent, Hull};
 use super::intensity::joint_surface;
 use super::{Cut, Method, Part, Parts, not_negative};
+use crate::bits::Run;
 use crate::error::ObjectsError;
 use crate::quantile::extremes;
 use rayon::prelude::*;
@@ -265,9 +266,13 @@ impl Border {
     }
 }
 
-/// The pieces of one part, numbered from 1 in `image`, from 0 in `list`.
+/// The pieces of one part, numbered from 1 in `runs`, from 0 in `list`.
+///
+/// Those of all parts wait for the field's prior, so they are kept small.
 struct Pieces {
-    image: Image<u32>,
+    /// Size of the part's frame.
+    size: (usize, usize),
+    runs: Cut,
     list: Vec<Piece>,
     borders: BTreeMap<(usize, usize), Border>,
     has_stain: bool,
@@ -307,7 +312,7 @@ impl Found {
                 pieces: None,
             };
         };
-        let pieces = Pieces::describe(image, &distance, stain.as_ref());
+        let pieces = Pieces::describe(&image, &distance, stain.as_ref());
         let widths = pieces.list.iter().map(|p| (p.half_width, p.area));
         Self {
             widths: widths.collect(),
@@ -317,11 +322,12 @@ impl Found {
 }
 
 impl Pieces {
-    fn describe(image: Image<u32>, distance: &Image<f32>, stain: Option<&Image<f32>>) -> Self {
+    fn describe(image: &Image<u32>, distance: &Image<f32>, stain: Option<&Image<f32>>) -> Self {
         let count = image.data().iter().copied().max().unwrap_or(0) as usize;
         let (height, width) = image.size();
         let mut list = vec![Piece::default(); count];
         let mut borders: BTreeMap<(usize, usize), Border> = BTreeMap::new();
+        let mut runs = Cut::new();
         for y in 0..height {
             let row = image.row(y);
             let below = if y + 1 < height {
@@ -350,6 +356,11 @@ impl Pieces {
                 }
                 let piece = &mut list[run[0] as usize - 1];
                 piece.add(y, from..to, distance, stain);
+                let columns = Run {
+                    from: from as u32,
+                    to: to as u32,
+                };
+                runs.push((y as u32, columns, run[0]));
                 for x in from..to {
                     let (dy, dx) = (2 * y as i64, 2 * x as i64);
                     if x + 1 == to && to < width {
@@ -362,7 +373,8 @@ impl Pieces {
             }
         }
         let mut pieces = Self {
-            image,
+            size: image.size(),
+            runs,
             list,
             borders,
             has_stain: stain.is_some(),
@@ -488,7 +500,11 @@ impl Pieces {
             }
             i as u32 + 1
         };
-        self.image.map(|&l| if l == 0 { 0 } else { root(l) })
+        let mut image = Image::filled(self.size.0, self.size.1, 0);
+        for &(y, run, l) in &self.runs {
+            image.row_mut(y as usize)[run.columns()].fill(root(l));
+        }
+        image
     }
 
     /// The pair as an entry of the queue, if it speaks for one nucleus.
@@ -530,7 +546,7 @@ mod tests {
     fn a_field_of_weak_borders_asks_for_more_and_one_of_strong_borders_for_little_less() {
         let field = |odds: &[f64]| {
             let image = Image::filled(1, 1, 0);
-            let mut pieces = Pieces::describe(image, &Image::filled(1, 1, 0.0), None);
+            let mut pieces = Pieces::describe(&image, &Image::filled(1, 1, 0.0), None);
             for (i, &for_two) in odds.iter().enumerate() {
                 let border = Border {
                     for_two,

@@ -62,63 +62,56 @@ pub(super) fn joint_surface(
     stain: Option<&Image<f32>>,
     weight: f32,
 ) -> Image<f32> {
-    // Within half a pixel of the edge the smoothed distance says nothing.
-    const NEAREST: f32 = 0.3;
     let brightest = stain.map_or(1.0, |s| extremes(s.data()).1.max(f32::MIN_POSITIVE));
-    let relative = |v: f32| relative(v, brightest);
-    let mut surface = distance.map(|&d| d.max(NEAREST));
-    match stain {
-        Some(stain) if weight == 0.5 => vectorised(HalfWeight {
-            surface: surface.data_mut(),
-            mask: mask.data(),
-            stain: stain.data(),
-            brightest,
-        }),
-        Some(stain) => places(&mut surface, mask)
-            .zip(stain.data())
-            .for_each(|((d, &m), &v)| {
-                *d = if m {
-                    *d * relative(v).powf(weight)
-                } else {
-                    0.0
-                }
-            }),
-        None => places(&mut surface, mask).for_each(|(d, &m)| *d = if m { *d } else { 0.0 }),
-    }
+    let mut surface = distance.clone();
+    vectorised(JointSurface {
+        surface: surface.data_mut(),
+        mask: mask.data(),
+        stain: stain.map(|s| s.data()),
+        brightest,
+        weight,
+    });
     surface
 }
 
-fn places<'a>(
-    surface: &'a mut Image<f32>,
-    mask: &'a Image<bool>,
-) -> impl Iterator<Item = (&'a mut f32, &'a bool)> {
-    surface.data_mut().iter_mut().zip(mask.data())
-}
-
-/// A millionth of the brightest pixel is as dark as it gets.
-#[inline(always)]
-fn relative(v: f32, brightest: f32) -> f32 {
-    (v / brightest).max(1e-6)
-}
-
-/// [`joint_surface`] of the usual weight, for which a root is enough.
-struct HalfWeight<'a> {
+struct JointSurface<'a> {
     /// The distance; becomes the surface.
     surface: &'a mut [f32],
     mask: &'a [bool],
-    stain: &'a [f32],
+    stain: Option<&'a [f32]>,
     brightest: f32,
+    weight: f32,
 }
 
-impl Loops for HalfWeight<'_> {
+impl Loops for JointSurface<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
-        let places = self.surface.iter_mut().zip(self.mask).zip(self.stain);
+        // Within half a pixel of the edge the smoothed distance says nothing.
+        const NEAREST: f32 = 0.3;
+        let places = self.surface.iter_mut().zip(self.mask);
+        let Some(stain) = self.stain else {
+            places.for_each(|(d, &m)| *d = if m { d.max(NEAREST) } else { 0.0 });
+            return;
+        };
+        // A millionth of the brightest pixel is as dark as it gets.
+        let relative = |v: f32| (v / self.brightest).max(1e-6);
+        let places = places.zip(stain);
+        if self.weight == 0.5 {
+            // The usual weight, for which a root is enough.
+            for ((d, &m), &v) in places {
+                let product = d.max(NEAREST) * relative(v).sqrt();
+                *d = if m { product } else { 0.0 };
+            }
+            return;
+        }
         for ((d, &m), &v) in places {
-            let product = *d * relative(v, self.brightest).sqrt();
-            *d = if m { product } else { 0.0 };
+            *d = if m {
+                d.max(NEAREST) * relative(v).powf(self.weight)
+            } else {
+                0.0
+            };
         }
     }
 }

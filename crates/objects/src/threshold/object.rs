@@ -17,6 +17,7 @@ use crate::terrain::Terrain;
 use rayon::prelude::*;
 use stainfree_image::Image;
 use stainfree_kernels::{Loops, vectorised};
+use std::ops::Range;
 
 /// Rank of the pixel that stands for an object's brightness: above the rim, below a bright spot.
 const BRIGHTNESS_PERCENTILE: f64 = 0.8;
@@ -24,9 +25,6 @@ const BRIGHTNESS_PERCENTILE: f64 = 0.8;
 /// Two maxima are two objects if the valley between them is darker than the lower one by a fifth
 /// (0.2 in natural logarithms): more than texture inside a nucleus, less than a gap between two.
 const VALLEY: f32 = 0.2;
-
-/// Values compared at a time.
-const LANES: usize = 8;
 
 /// How the zones are found.
 pub(crate) struct ObjectThreshold {
@@ -44,9 +42,11 @@ pub(crate) struct ObjectThreshold {
     pub(crate) min_area: usize,
 }
 
-/// The candidates of a field by rows, each run with the threshold of its object; outside there is none.
+/// The candidates of a field by rows of blocks, each run with the threshold of its object; outside there is none.
 pub(crate) struct Zones {
     size: (usize, usize),
+    /// Of a block, in pixels.
+    side: usize,
     floor: f32,
     levels: ByRow<f32>,
 }
@@ -58,9 +58,11 @@ impl Zones {
         Bits::from_rows(height, width, |y, flags| {
             vectorised(AboveLevels {
                 values: flat.row(y),
-                levels: self.levels.in_row(y),
+                levels: self.levels.in_row(y / self.side),
+                side: self.side,
                 factor,
                 floor: self.floor,
+                thresholds: &mut vec![0.0; width],
                 flags,
             });
         })
@@ -70,9 +72,13 @@ impl Zones {
 /// One row of [`Zones::above`].
 struct AboveLevels<'a> {
     values: &'a [f32],
+    /// Counted in blocks of `side` pixels.
     levels: &'a [(Run, f32)],
+    side: usize,
     factor: f32,
     floor: f32,
+    /// Has a place for every value.
+    thresholds: &'a mut [f32],
     flags: &'a mut [bool],
 }
 
@@ -81,19 +87,14 @@ impl Loops for AboveLevels<'_> {
 
     #[inline(always)]
     fn run(self) {
-        self.flags.fill(false);
+        // Nothing is above infinity. One long loop beats a short one for every run.
+        self.thresholds.fill(f32::INFINITY);
         for &(run, level) in self.levels {
-            let t = (level * self.factor).max(self.floor);
-            let (flags, rest) = self.flags[run.columns()].as_chunks_mut::<LANES>();
-            let (values, last) = self.values[run.columns()].as_chunks::<LANES>();
-            // Runs are short: blocks of a known length are worth more than long ones.
-            for (flags, values) in flags.iter_mut().zip(values) {
-                for k in 0..LANES {
-                    flags[k] = values[k] > t;
-                }
-            }
-            rest.iter_mut().zip(last).for_each(|(f, &v)| *f = v > t);
+            let columns = pixels_of(run, self.side, self.thresholds.len());
+            self.thresholds[columns].fill((level * self.factor).max(self.floor));
         }
+        let places = self.flags.iter_mut().zip(self.values).zip(self.thresholds);
+        places.for_each(|((f, &v), &mut t)| *f = v > t);
     }
 }
 
@@ -123,6 +124,7 @@ impl ObjectThreshold {
         let found = Components::new(&candidates, Connectivity::Eight);
         let whole = found.joined_by_edges(&Components::new(&candidates, Connectivity::Four));
         let groups = found.groups();
+        drop((candidates, found));
         let task = Task {
             method: self,
             flat,
@@ -132,10 +134,13 @@ impl ObjectThreshold {
         };
         let parts = (0..groups.len()).into_par_iter().with_min_len(4);
         let levels: Vec<Vec<(u32, Run, f32)>> = parts.map(|i| task.part(i, whole[i])).collect();
+        let rows = coarse.height();
+        drop(means);
         Zones {
             size: flat.size(),
+            side,
             floor: self.floor,
-            levels: ByRow::new(flat.height(), || levels.iter().flatten().copied()),
+            levels: ByRow::new(rows, || levels.iter().flatten().copied()),
         }
     }
 
@@ -189,7 +194,7 @@ struct Task<'a> {
 }
 
 impl Task<'_> {
-    /// The runs of one part in the field, each with the threshold of its zone; `whole` if the part hangs
+    /// The runs of one part, each with the threshold of its zone; `whole` if the part hangs
     /// together by edges.
     fn part(&self, i: usize, whole: bool) -> Vec<(u32, Run, f32)> {
         let (runs, frame) = (self.groups.runs(i), self.groups.frame(i));
@@ -204,8 +209,7 @@ impl Task<'_> {
             runs.iter()
                 .for_each(|&(y, run)| self.add_members(y, run, &mut values));
             let level = self.method.level(&mut values);
-            let placed = |&(y, run): &(u32, Run)| self.placed(y, run, level);
-            return runs.iter().flat_map(placed).collect();
+            return runs.iter().map(|&(y, run)| (y, run, level)).collect();
         }
         let zones = match whole {
             true => terrain.flooded(&tops, Connectivity::Four),
@@ -226,8 +230,8 @@ impl Task<'_> {
             }
         }
         let levels: Vec<f32> = members.iter_mut().map(|v| self.method.level(v)).collect();
-        let placed = |(y, run, zone): (u32, Run, usize)| self.placed(y, run, levels[zone]);
-        found.into_iter().flat_map(placed).collect()
+        let with_level = |(y, run, zone): (u32, Run, usize)| (y, run, levels[zone]);
+        found.into_iter().map(with_level).collect()
     }
 
     /// The smoothed surface of a part, and its distinct tops.
@@ -249,31 +253,26 @@ impl Task<'_> {
         (terrain, tops)
     }
 
-    /// The field's rows and columns under a coarse run.
-    fn placed(
-        &self,
-        y: u32,
-        run: Run,
-        level: f32,
-    ) -> impl Iterator<Item = (u32, Run, f32)> + use<> {
-        let side = self.side as u32;
-        let (height, width) = (self.flat.height() as u32, self.flat.width() as u32);
-        let (from, to) = (run.from * side, (run.to * side).min(width));
-        (y * side..(y * side + side).min(height)).map(move |y| (y, Run { from, to }, level))
-    }
-
     /// Adds the candidates under a coarse run to `values`.
     fn add_members(&self, y: u32, run: Run, values: &mut Vec<f32>) {
-        for (y, run, _) in self.placed(y, run, 0.0) {
-            let row = &self.flat.row(y as usize)[run.columns()];
+        let (height, width) = self.flat.size();
+        let top = y as usize * self.side;
+        for y in top..(top + self.side).min(height) {
+            let row = &self.flat.row(y)[pixels_of(run, self.side, width)];
             // Which ones are kept is as good as random: all are written, and the others written over.
-            let mut n = values.len();
+            let (mut n, floor) = (values.len(), self.method.floor);
             values.resize(n + row.len(), 0.0);
+            let places = &mut values[..];
             for &v in row {
-                values[n] = v;
-                n += usize::from(v > self.method.floor);
+                places[n] = v;
+                n += usize::from(v > floor);
             }
             values.truncate(n);
         }
     }
+}
+
+/// The columns of a field `width` wide under a run of blocks.
+fn pixels_of(run: Run, side: usize, width: usize) -> Range<usize> {
+    side * run.from as usize..(side * run.to as usize).min(width)
 }
