@@ -258,7 +258,7 @@ impl Groups {
 }
 
 /// Runs of equal values, zeros among them.
-fn runs_of_values(row: &[u32]) -> impl Iterator<Item = (Run, u32)> + '_ {
+pub(crate) fn runs_of_values(row: &[u32]) -> impl Iterator<Item = (Run, u32)> + '_ {
     let mut from = 0;
     row.chunk_by(|a, b| a == b).map(move |equal| {
         let to = from + equal.len() as u32;

@@ -23,12 +23,12 @@ use super::{Cut, Method, Part, Parts, not_negative};
 use crate::bits::Run;
 use crate::error::ObjectsError;
 use crate::quantile::extremes;
+use crate::runs::runs_of_values;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use stainfree_image::Image;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
-use std::ops::Range;
 
 /// Choices of the merging.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -207,20 +207,13 @@ struct Piece {
 }
 
 impl Piece {
-    /// Adds `columns` of row `y`.
-    fn add(
-        &mut self,
-        y: usize,
-        columns: Range<usize>,
-        distance: &Image<f32>,
-        stain: Option<&Image<f32>>,
-    ) {
-        self.area += columns.len();
-        self.extent.add(y, columns.start, columns.end);
-        let widths = &distance.row(y)[columns.clone()];
+    /// Adds what is known of a run of row `y`.
+    fn add(&mut self, y: usize, run: Run, distance: &Image<f32>, stain: Option<&Image<f32>>) {
+        self.extent.add(y, run);
+        let widths = &distance.row(y)[run.columns()];
         self.half_width = widths.iter().fold(self.half_width, |a, &b| a.max(b));
         if let Some(stain) = stain {
-            self.values.extend_from_slice(&stain.row(y)[columns]);
+            self.values.extend_from_slice(&stain.row(y)[run.columns()]);
         }
     }
 }
@@ -327,48 +320,37 @@ impl Pieces {
         let (height, width) = image.size();
         let mut list = vec![Piece::default(); count];
         let mut borders: BTreeMap<(usize, usize), Border> = BTreeMap::new();
-        let mut runs = Cut::new();
-        for y in 0..height {
-            let row = image.row(y);
-            let below = if y + 1 < height {
-                image.row(y + 1)
-            } else {
-                &[]
-            };
-            let mut edge = |x: usize, (other, beyond): (u32, usize), middle: (i64, i64)| {
-                let l = row[x];
-                if other == 0 || other == l {
-                    return;
+        let runs: Cut = runs_of(image);
+        for &(_, run, l) in &runs {
+            list[l as usize - 1].area += run.len();
+        }
+        if stain.is_some() {
+            // Values wait for the whole field: not a byte more than they need.
+            let reserve = |piece: &mut Piece| piece.values.reserve_exact(piece.area);
+            list.iter_mut().for_each(reserve);
+        }
+        let labels = image.data();
+        let mut edge = |i: usize, j: usize, middle: (i64, i64)| {
+            let (l, other) = (labels[i], labels[j]);
+            if other == 0 || other == l {
+                return;
+            }
+            let (a, b) = (l.min(other) as usize - 1, l.max(other) as usize - 1);
+            let intensity = stain.map_or(0.0, |s| 0.5 * (s.data()[i] + s.data()[j]));
+            let half_width = distance.data()[i].min(distance.data()[j]);
+            let border = borders.entry((a, b)).or_default();
+            border.add(middle, intensity, half_width);
+        };
+        for &(y, run, l) in &runs {
+            let y = y as usize;
+            list[l as usize - 1].add(y, run, distance, stain);
+            for x in run.columns() {
+                let (i, dy, dx) = (y * width + x, 2 * y as i64, 2 * x as i64);
+                if x + 1 == run.to as usize && x + 1 < width {
+                    edge(i, i + 1, (dy, dx + 1));
                 }
-                let (i, j) = (y * width + x, y * width + beyond);
-                let (a, b) = (l.min(other) as usize - 1, l.max(other) as usize - 1);
-                let intensity = stain.map_or(0.0, |s| 0.5 * (s.data()[i] + s.data()[j]));
-                let half_width = distance.data()[i].min(distance.data()[j]);
-                let border = borders.entry((a, b)).or_default();
-                border.add(middle, intensity, half_width);
-            };
-            let mut to = 0;
-            for run in row.chunk_by(|a, b| a == b) {
-                let from = to;
-                to += run.len();
-                if run[0] == 0 {
-                    continue;
-                }
-                let piece = &mut list[run[0] as usize - 1];
-                piece.add(y, from..to, distance, stain);
-                let columns = Run {
-                    from: from as u32,
-                    to: to as u32,
-                };
-                runs.push((y as u32, columns, run[0]));
-                for x in from..to {
-                    let (dy, dx) = (2 * y as i64, 2 * x as i64);
-                    if x + 1 == to && to < width {
-                        edge(x, (row[to], to), (dy, dx + 1));
-                    }
-                    if let Some(&other) = below.get(x) {
-                        edge(x, (other, x + width), (dy + 1, dx));
-                    }
+                if y + 1 < height {
+                    edge(i, i + width, (dy + 1, dx));
                 }
             }
         }
@@ -523,6 +505,15 @@ impl Pieces {
         piece.half_width = piece.half_width.max(other.half_width);
         self.measure(a);
     }
+}
+
+/// The runs of all labels, in raster order.
+fn runs_of(image: &Image<u32>) -> Cut {
+    let in_row = |y: usize| {
+        let labelled = runs_of_values(image.row(y)).filter(|&(_, l)| l != 0);
+        labelled.map(move |(run, l)| (y as u32, run, l))
+    };
+    (0..image.height()).flat_map(in_row).collect()
 }
 
 /// A pair for one nucleus: the evidence as an ordered number, both pieces, and their versions when it was weighed.

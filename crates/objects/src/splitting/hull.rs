@@ -1,5 +1,7 @@
 //! The convex hull of a set of pixels.
 
+use crate::bits::Run;
+
 /// Pixels by the ends of their rows: all that a hull needs to know of them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Extent {
@@ -12,9 +14,9 @@ pub(super) struct Extent {
 const NO_PIXELS: (u32, u32) = (u32::MAX, 0);
 
 impl Extent {
-    /// Adds columns `from..to` of row `y`.
-    pub(super) fn add(&mut self, y: usize, from: usize, to: usize) {
-        self.join(y, &[(from as u32, to as u32 - 1)]);
+    /// Adds a run of row `y`.
+    pub(super) fn add(&mut self, y: usize, run: Run) {
+        self.join(y, &[(run.from, run.to - 1)]);
     }
 
     /// Adds the pixels of `other`.
@@ -128,12 +130,15 @@ fn chain(points: impl Iterator<Item = (i64, i64)>) -> Vec<(i64, i64)> {
 #[cfg(test)]
 mod tests {
     use super::{Extent, Hull};
+    use crate::bits::Run;
 
     /// The hull of pixels given by their indices in an image 10 wide.
     fn hull(pixels: &[usize]) -> Hull {
         let mut extent = Extent::default();
-        let rows = pixels.iter().map(|&i| (i / 10, i % 10));
-        rows.for_each(|(y, x)| extent.add(y, x, x + 1));
+        for &i in pixels {
+            let from = i as u32 % 10;
+            extent.add(i / 10, Run { from, to: from + 1 });
+        }
         Hull::of(&extent)
     }
 

@@ -9,8 +9,9 @@ use crate::quantile::extremes_of_all;
 use rayon::prelude::*;
 use stainfree_kernels::{Loops, vectorised};
 
-/// Values a task counts.
-const CHUNK: usize = 1 << 18;
+/// Values counted at a time, and how many times a task does so at least: each has counters of its own.
+const CHUNK: usize = 1 << 16;
+const LEAST_CHUNKS: usize = 16;
 
 /// Bits of the mantissa that are kept: cells are 1 / 4096 of an octave or less, far below a bin.
 const MANTISSA: u32 = 12;
@@ -62,6 +63,7 @@ pub fn otsu_log(values: &[f32], noise: f32, bins: usize) -> Option<f32> {
     };
     let cells = values
         .par_chunks(CHUNK)
+        .with_min_len(LEAST_CHUNKS)
         .fold(none, count)
         .reduce_with(add)?;
     // The middle of a cell, on the logarithmic scale.
