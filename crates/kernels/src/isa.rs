@@ -239,7 +239,8 @@ impl Isa {
         }
     }
 
-    fn chosen() -> Result<Isa, String> {
+    /// The best set, or the one that `STAINFREE_ISA` names, in f32.
+    pub(crate) fn chosen() -> Result<Isa, String> {
         let available = Self::available();
         let Ok(wanted) = std::env::var("STAINFREE_ISA") else {
             return Ok(available[0]);

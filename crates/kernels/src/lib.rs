@@ -13,7 +13,8 @@
 //!
 //! # Which instructions
 //! [`Isa`] is the one place that asks the processor. AVX-512, AVX2 + FMA and a portable version are
-//! compiled from the same source; `STAINFREE_ISA` forces one.
+//! compiled from the same source; `STAINFREE_ISA` forces one. [`vectorised`] compiles plain loops of other crates
+//! in the same way.
 //! With [`Precision::Bf16`] the factors of the matrix products inside convolutions are rounded to bfloat16
 //! and multiplied in pairs (`vdpbf16ps`), in forward, input gradient and weight gradient alike;
 //! transforms, sums and all other kernels stay f32. AMX is not used.
@@ -32,6 +33,7 @@ pub mod elementwise;
 pub mod excite;
 mod gemm;
 pub mod isa;
+pub mod loops;
 pub mod max_pool;
 pub mod patches;
 pub mod peak;
@@ -44,4 +46,5 @@ pub mod workers;
 pub use blocked::{Blocked, LANES};
 pub use buffer::Buffer;
 pub use isa::{Isa, Precision};
+pub use loops::{Loops, vectorised};
 pub use workers::Workers;

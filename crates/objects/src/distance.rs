@@ -10,6 +10,7 @@
 //! built per run, and the second pass costs time by foreground, not by image.
 
 use stainfree_image::Image;
+use stainfree_kernels::{Loops, vectorised};
 
 /// Marks "no background anywhere" in squared distances.
 pub const UNREACHED: u32 = u32::MAX;
@@ -33,24 +34,11 @@ pub fn edt_squared(mask: &Image<bool>) -> Image<u32> {
     }
     // Column distances; `far` exceeds every real one.
     let far = (height + width) as u32;
-    // Whole rows at a time, so that the inner loops have no branches.
-    for y in 0..height {
-        let (above, here) = out.data_mut()[..(y + 1) * width].split_at_mut(y * width);
-        let flags = here.iter_mut().zip(mask.row(y));
-        if y == 0 {
-            flags.for_each(|(h, &m)| *h = if m { far } else { 0 });
-            continue;
-        }
-        for ((h, &m), &a) in flags.zip(&above[(y - 1) * width..]) {
-            *h = if m { (a + 1).min(far) } else { 0 };
-        }
-    }
-    for y in (0..height - 1).rev() {
-        let (here, below) = out.data_mut()[y * width..].split_at_mut(width);
-        for (h, &b) in here.iter_mut().zip(&*below) {
-            *h = (b + 1).min(*h);
-        }
-    }
+    vectorised(ColumnDistances {
+        mask,
+        far,
+        out: &mut out,
+    });
     let mut envelope = Envelope::default();
     let mut column = vec![0u32; width];
     let mut squares = Vec::new();
@@ -69,7 +57,13 @@ pub fn edt_squared(mask: &Image<bool>) -> Image<u32> {
             }
             let highest = column[start..end].iter().copied().max().unwrap_or(0);
             if highest <= NEAR.min(far - 1) {
-                near_distances(&column, start..end, highest, &mut squares, row);
+                vectorised(NearDistances {
+                    column: &column,
+                    run: start..end,
+                    highest: highest as usize,
+                    squares: &mut squares,
+                    row,
+                });
                 start = end;
                 continue;
             }
@@ -89,11 +83,81 @@ pub fn edt_squared(mask: &Image<bool>) -> Image<u32> {
 pub fn edt(mask: &Image<bool>) -> Image<f32> {
     /// Whole numbers up to here are exact in f32, and so is the rounding of their root.
     const EXACT: u32 = 1 << f32::MANTISSA_DIGITS;
-    edt_squared(mask).map(|&d| match d {
-        UNREACHED => f32::INFINITY,
-        0..EXACT => (d as i32 as f32).sqrt(),
-        _ => f64::from(d).sqrt() as f32,
-    })
+    let squared = edt_squared(mask);
+    if squared.data().iter().any(|&d| d >= EXACT) {
+        return squared.map(|&d| match d {
+            UNREACHED => f32::INFINITY,
+            _ => f64::from(d).sqrt() as f32,
+        });
+    }
+    let mut out = Image::filled(mask.height(), mask.width(), 0.0f32);
+    vectorised(Roots(squared.data(), out.data_mut()));
+    out
+}
+
+/// The roots of numbers that are exact in f32.
+struct Roots<'a>(&'a [u32], &'a mut [f32]);
+
+impl Loops for Roots<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let places = self.1.iter_mut().zip(self.0);
+        places.for_each(|(o, &d)| *o = (d as i32 as f32).sqrt());
+    }
+}
+
+/// Distance to the nearest background of the same column; `far` where there is none.
+struct ColumnDistances<'a> {
+    mask: &'a Image<bool>,
+    far: u32,
+    out: &'a mut Image<u32>,
+}
+
+impl Loops for ColumnDistances<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let (height, width) = self.mask.size();
+        let far = self.far;
+        // Whole rows at a time, so that the inner loops have no branches.
+        for y in 0..height {
+            let (above, here) = self.out.data_mut()[..(y + 1) * width].split_at_mut(y * width);
+            let mask = self.mask.row(y);
+            if y == 0 {
+                let flags = here.iter_mut().zip(mask);
+                flags.for_each(|(h, &m)| *h = if m { far } else { 0 });
+                continue;
+            }
+            let above = &above[(y - 1) * width..];
+            in_blocks(here, above, |x, h, a| {
+                *h = if mask[x] { (a + 1).min(far) } else { 0 };
+            });
+        }
+        for y in (0..height - 1).rev() {
+            let (here, below) = self.out.data_mut()[y * width..].split_at_mut(width);
+            in_blocks(here, &below[..width], |_, h, b| *h = (b + 1).min(*h));
+        }
+    }
+}
+
+/// Changes every value of a row, in blocks of a fixed length: rows of a part are short.
+#[inline(always)]
+fn in_blocks(row: &mut [u32], other: &[u32], change: impl Fn(usize, &mut u32, u32)) {
+    const BLOCK: usize = 8;
+    let (blocks, rest) = row.as_chunks_mut::<BLOCK>();
+    let (others, last) = other.as_chunks::<BLOCK>();
+    let done = BLOCK * blocks.len();
+    for (i, (block, other)) in blocks.iter_mut().zip(others).enumerate() {
+        for k in 0..BLOCK {
+            change(BLOCK * i + k, &mut block[k], other[k]);
+        }
+    }
+    for (k, (v, &o)) in rest.iter_mut().zip(last).enumerate() {
+        change(done + k, v, o);
+    }
 }
 
 /// Column distances up to which all shifts of a run are tried instead: squares of two still fit i16.
@@ -101,37 +165,51 @@ const NEAR: u32 = 127;
 
 /// Squared distances of a run of foreground, `run` of a row, whose column distances are at most `highest`.
 ///
-/// A parabola farther away than the column distance cannot be lower, so `highest` shifts are enough;
-/// each is one pass of additions and minima over 16-bit numbers.
-fn near_distances(
-    column: &[u32],
+/// A parabola farther away than the column distance cannot be lower, so `highest` shifts are enough, and
+/// so are those up to the nearer of two ends; each is an addition and a minimum of 16-bit numbers.
+struct NearDistances<'a> {
+    column: &'a [u32],
     run: std::ops::Range<usize>,
-    highest: u32,
-    squares: &mut Vec<i16>,
-    row: &mut [u32],
-) {
-    // From one background pixel, where there is one, to the other.
-    let (first, last) = (run.start.saturating_sub(1), (run.end + 1).min(column.len()));
-    let n = last - first;
-    squares.clear();
-    squares.extend(column[first..last].iter().map(|&d| (d * d) as i16));
-    squares.extend_from_within(..n);
-    let (given, found) = squares.split_at_mut(n);
-    for shift in 1..n.min(highest as usize + 1) {
-        let more = (shift * shift) as i16;
-        let lower = |(f, &g): (&mut i16, &i16)| *f = (*f).min(g + more);
-        found[shift..]
-            .iter_mut()
-            .zip(&given[..n - shift])
-            .for_each(lower);
-        found[..n - shift]
-            .iter_mut()
-            .zip(&given[shift..])
-            .for_each(lower);
-    }
-    let inside = &found[run.start - first..run.end - first];
-    for (r, &d) in row[run].iter_mut().zip(inside) {
-        *r = d as u32;
+    highest: usize,
+    squares: &'a mut Vec<i16>,
+    row: &'a mut [u32],
+}
+
+impl Loops for NearDistances<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        const BLOCK: usize = 16;
+        /// More than any square; with another one added it still fits.
+        const FAR: i16 = i16::MAX / 2;
+        let (run, width) = (self.run, self.column.len());
+        // From one background pixel, where there is one, to the other.
+        let (first, last) = (run.start.saturating_sub(1), (run.end + 1).min(width));
+        let n = last - first;
+        let both_ends = first < run.start && run.end < last;
+        let reach = self.highest.min(if both_ends { n / 2 } else { n - 1 });
+        let squares = self.squares;
+        squares.clear();
+        squares.resize(reach, FAR);
+        squares.extend(self.column[first..last].iter().map(|&d| (d * d) as i16));
+        squares.resize(squares.len() + reach + BLOCK, FAR);
+        let start = reach + run.start - first;
+        for (i, out) in self.row[run].chunks_mut(BLOCK).enumerate() {
+            let at = start + BLOCK * i;
+            let block = |from: usize| squares[from..].first_chunk::<BLOCK>();
+            let mut found = block(at).copied().unwrap_or([FAR; BLOCK]);
+            for shift in 1..=reach {
+                let more = (shift * shift) as i16;
+                let (Some(before), Some(after)) = (block(at - shift), block(at + shift)) else {
+                    break;
+                };
+                for k in 0..BLOCK {
+                    found[k] = found[k].min(before[k].min(after[k]) + more);
+                }
+            }
+            out.iter_mut().zip(found).for_each(|(o, d)| *o = d as u32);
+        }
     }
 }
 

@@ -11,9 +11,13 @@ use crate::bits::BAND;
 use crate::runs::Frame;
 use rayon::prelude::*;
 use stainfree_image::Image;
+use stainfree_kernels::{Loops, vectorised};
 
 /// Kernel half-width in standard deviations; scipy's and scikit-image's default.
 const TRUNCATE: f64 = 4.0;
+
+/// Frames of so many pixels, those of a few nuclei, are not worth handing out to other threads.
+const SMALL: usize = 1 << 14;
 
 /// Index of the pixel that mirrored position `i` shows, for an axis of `len` pixels.
 pub(crate) fn mirror(i: isize, len: usize) -> usize {
@@ -64,13 +68,14 @@ pub(crate) fn gaussian_within(image: &Image<f32>, sigma: f64, frame: Frame) -> I
     let mut out = Image::filled(height, width, 0.0f32);
     let band = |(i, rows): (usize, &mut [f32])| {
         let mut padded = vec![0.0f32; width + 2 * blur.radius()];
+        let mut window = Vec::with_capacity(2 * blur.radius() + 1);
         for (k, row) in rows.chunks_exact_mut(width).enumerate() {
-            blur.row(frame.top + i * BAND + k, &mut padded, row);
+            blur.row(frame.top + i * BAND + k, &mut window, &mut padded, row);
         }
     };
     let bands = out.data_mut();
-    if height <= BAND {
-        band((0, bands));
+    if height * width <= SMALL {
+        bands.chunks_mut(BAND * width).enumerate().for_each(band);
     } else {
         let bands = bands.par_chunks_mut(BAND * width).enumerate();
         bands.for_each(band);
@@ -85,30 +90,38 @@ struct Blur<'a> {
     frame: Frame,
 }
 
-impl Blur<'_> {
+impl<'a> Blur<'a> {
     fn radius(&self) -> usize {
         self.kernel.len() - 1
     }
 
-    /// Row `y` of the result; `padded` holds `radius` values more on either side.
-    fn row(&self, y: usize, padded: &mut [f32], out: &mut [f32]) {
-        self.columns(y, padded);
+    /// Row `y` of the result; `padded` holds `radius` values more on either side, `window` is scratch.
+    fn row(&self, y: usize, window: &mut Vec<&'a [f32]>, padded: &mut [f32], out: &mut [f32]) {
+        self.columns(y, window, padded);
         let radius = self.radius();
-        let taps = |i: usize| (&padded[radius - i..], &padded[radius + i..]);
-        weighted(&self.kernel, taps, out);
+        let padded = &*padded;
+        vectorised(Weighted {
+            kernel: &self.kernel,
+            taps: |i: usize| (&padded[radius - i..], &padded[radius + i..]),
+            out,
+        });
     }
 
     /// Weighted sums over the columns through row `y`, with what lies left and right of the frame.
-    fn columns(&self, y: usize, padded: &mut [f32]) {
+    fn columns(&self, y: usize, window: &mut Vec<&'a [f32]>, padded: &mut [f32]) {
         let (height, width) = self.image.size();
         let (radius, left, right) = (self.radius(), self.frame.left, self.frame.right);
         // What there is of the row beyond the frame; the rest is mirrored.
         let (from, to) = (left.saturating_sub(radius), (right + radius).min(width));
         let row = |y: isize| &self.image.row(mirror(y, height))[from..to];
-        let rows = |i: usize| (row(y as isize - i as isize), row((y + i) as isize));
+        window.clear();
+        window.extend((y as isize - radius as isize..=(y + radius) as isize).map(row));
         let start = from + radius - left;
-        let there = &mut padded[start..start + to - from];
-        weighted(&self.kernel, rows, there);
+        vectorised(Weighted {
+            kernel: &self.kernel,
+            taps: |i: usize| (window[radius - i], window[radius + i]),
+            out: &mut padded[start..start + to - from],
+        });
         // The frame and what lies `radius` around it always hold what is mirrored into view.
         for k in (0..start).chain(start + to - from..padded.len()) {
             let x = (left + k) as isize - radius as isize;
@@ -117,34 +130,55 @@ impl Blur<'_> {
     }
 }
 
-/// `kernel[0] * v + sum of kernel[i] * (a + b)`, where `taps(i)` are the values `i` before and after.
-fn weighted<'a>(kernel: &[f32], taps: impl Fn(usize) -> (&'a [f32], &'a [f32]), out: &mut [f32]) {
-    let centre = taps(0).0;
-    out.iter_mut()
-        .zip(centre)
-        .for_each(|(o, &v)| *o = kernel[0] * v);
-    let tap = |i: usize| (kernel[i], taps(i).0, taps(i).1);
-    let mut i = 1;
-    while i + 2 < kernel.len() {
-        add_taps(out, [tap(i), tap(i + 1), tap(i + 2)]);
-        i += 3;
-    }
-    while i < kernel.len() {
-        add_taps(out, [tap(i)]);
-        i += 1;
+/// `out = kernel[0] * v + sum of kernel[i] * (a + b)`, where `taps(i)` are the values `i` before and after.
+struct Weighted<'a, T> {
+    kernel: &'a [f32],
+    taps: T,
+    out: &'a mut [f32],
+}
+
+impl<'v, T: Fn(usize) -> (&'v [f32], &'v [f32])> Loops for Weighted<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(mut self) {
+        // Sums of a block stay in registers; a narrow image still has some of the smaller ones.
+        const WIDE: usize = 32;
+        const NARROW: usize = 8;
+        let n = self.out.len();
+        let mut x = 0;
+        while x + WIDE <= n {
+            self.block::<WIDE>(x);
+            x += WIDE;
+        }
+        while x < n {
+            match n.checked_sub(NARROW) {
+                // The last block may overlap the one before: it says the same.
+                Some(last) => self.block::<NARROW>(x.min(last)),
+                None => (x..n).for_each(|x| self.block::<1>(x)),
+            }
+            x += NARROW;
+        }
     }
 }
 
-/// Adds N taps in one pass, one after the other, so that their number does not change the rounding.
-fn add_taps<const N: usize>(out: &mut [f32], taps: [(f32, &[f32], &[f32]); N]) {
-    let n = out.len();
-    let taps = taps.map(|(weight, before, after)| (weight, &before[..n], &after[..n]));
-    for (x, o) in out.iter_mut().enumerate() {
-        let mut sum = *o;
-        for (weight, before, after) in taps {
-            sum += weight * (before[x] + after[x]);
+impl<'v, T: Fn(usize) -> (&'v [f32], &'v [f32])> Weighted<'_, T> {
+    /// N values from `x`; taps are added one after the other, so that N does not change the rounding.
+    #[inline(always)]
+    fn block<const N: usize>(&mut self, x: usize) {
+        let mut sums = [0.0f32; N];
+        let centre = &(self.taps)(0).0[x..x + N];
+        for k in 0..N {
+            sums[k] = self.kernel[0] * centre[k];
         }
-        *o = sum;
+        for (i, &weight) in self.kernel.iter().enumerate().skip(1) {
+            let (before, after) = (self.taps)(i);
+            let (before, after) = (&before[x..x + N], &after[x..x + N]);
+            for k in 0..N {
+                sums[k] += weight * (before[k] + after[k]);
+            }
+        }
+        self.out[x..x + N].copy_from_slice(&sums);
     }
 }
 

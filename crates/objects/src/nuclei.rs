@@ -51,9 +51,7 @@ pub fn segment_nuclei(
         um_per_pixel: found.um_per_pixel,
     };
     let pieces = pieces_of(&found.mask, seen, &settings.splitting);
-    // Labels take the memory that the stain had.
-    drop(found.flat);
-    let labels = pieces.painted();
+    let labels = pieces.painted(emptied(found.flat));
     Ok(NucleiTruth {
         mask: found.mask.to_mask(),
         labels: labels.image,
@@ -64,6 +62,14 @@ pub fn segment_nuclei(
         numbers: found.numbers,
         quality: found.quality,
     })
+}
+
+/// An image of zeros in the memory that the stain had.
+fn emptied(stain: Image<f32>) -> Image<u32> {
+    let (height, width) = stain.size();
+    // Values of the same size are collected where they are.
+    let zeros = stain.into_data().into_iter().map(|_| 0).collect();
+    Image::new(height, width, zeros)
 }
 
 /// How predicted nuclei are cleaned.

@@ -5,6 +5,7 @@
 
 use crate::terrain::order;
 use rayon::prelude::*;
+use stainfree_kernels::{Loops, vectorised};
 
 const HALF: u32 = 16;
 const BUCKETS: usize = 1 << HALF;
@@ -20,22 +21,35 @@ fn value(bits: u32) -> f32 {
 
 /// The smallest and the largest of values without NaN; infinities the wrong way round if there are none.
 pub(crate) fn extremes(values: &[f32]) -> (f32, f32) {
-    // Side by side, so that one comparison need not wait for the last.
-    const LANES: usize = 16;
-    let (mut low, mut high) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
-    let mut take = |k: usize, v: f32| {
-        low[k] = if v < low[k] { v } else { low[k] };
-        high[k] = if v > high[k] { v } else { high[k] };
-    };
-    let chunks = values.chunks_exact(LANES);
-    chunks.remainder().iter().for_each(|&v| take(0, v));
-    for chunk in chunks {
-        for k in 0..LANES {
-            take(k, chunk[k]);
+    vectorised(Extremes(values))
+}
+
+struct Extremes<'a>(&'a [f32]);
+
+impl Loops for Extremes<'_> {
+    type Output = (f32, f32);
+
+    #[inline(always)]
+    fn run(self) -> (f32, f32) {
+        // Side by side, so that one comparison need not wait for the last.
+        const LANES: usize = 32;
+        let (mut low, mut high) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
+        let (chunks, rest) = self.0.as_chunks::<LANES>();
+        for chunk in chunks {
+            for k in 0..LANES {
+                low[k] = if chunk[k] < low[k] { chunk[k] } else { low[k] };
+                high[k] = if chunk[k] > high[k] {
+                    chunk[k]
+                } else {
+                    high[k]
+                };
+            }
         }
+        let none = (f32::INFINITY, f32::NEG_INFINITY);
+        let take = |(a, b): (f32, f32), (&low, &high): (&f32, &f32)| (a.min(low), b.max(high));
+        let lanes = low.iter().zip(&high).fold(none, take);
+        rest.iter().zip(rest).fold(lanes, take)
     }
-    let ends = |(a, b): (f32, f32), k: usize| (a.min(low[k]), b.max(high[k]));
-    (0..LANES).fold((f32::INFINITY, f32::NEG_INFINITY), ends)
 }
 
 /// [`extremes`] of many values, on all threads.

@@ -258,7 +258,7 @@ impl Groups {
 }
 
 /// Runs of equal values, zeros among them.
-fn runs_of_values(row: &[u32]) -> impl Iterator<Item = (Run, u32)> + '_ {
+pub(crate) fn runs_of_values(row: &[u32]) -> impl Iterator<Item = (Run, u32)> + '_ {
     let mut from = 0;
     row.chunk_by(|a, b| a == b).map(move |equal| {
         let to = from + equal.len() as u32;
@@ -305,10 +305,9 @@ impl<T: Copy + Default + Sync> ByRow<T> {
 }
 
 impl ByRow<u32> {
-    /// The values as an image of `width` columns, 0 where there is no run.
-    pub(crate) fn painted(&self, width: usize) -> Image<u32> {
-        let height = self.rows.len() - 1;
-        let mut image = Image::filled(height, width, 0u32);
+    /// The values painted on `image`.
+    pub(crate) fn paint(&self, image: &mut Image<u32>) {
+        let width = image.width();
         let band = |(i, rows): (usize, &mut [u32])| {
             for (k, row) in rows.chunks_exact_mut(width).enumerate() {
                 for &(run, value) in self.in_row(i * BAND + k) {
@@ -318,7 +317,6 @@ impl ByRow<u32> {
         };
         let bands = image.data_mut().par_chunks_mut((BAND * width).max(1));
         bands.enumerate().for_each(band);
-        image
     }
 }
 

@@ -9,6 +9,7 @@ use crate::expand::expand_labels;
 use crate::reconstruct::neighbours;
 use serde::{Deserialize, Serialize};
 use stainfree_image::Image;
+use stainfree_kernels::{Loops, vectorised};
 
 /// Class of the background in both schemes.
 pub const BACKGROUND: u8 = 0;
@@ -51,13 +52,32 @@ pub fn scheme_a(nuclei: &Image<bool>, cytoplasm: Option<&Image<bool>>) -> Image<
     let Some(cytoplasm) = cytoplasm else {
         return nuclei.map(|&n| if n { NUCLEUS } else { BACKGROUND });
     };
-    let class = |(&n, &c): (&bool, &bool)| {
-        let beside = if c { CYTOPLASM } else { BACKGROUND };
-        if n { NUCLEUS } else { beside }
-    };
-    let pixels = nuclei.data().iter().zip(cytoplasm.data());
-    let classes = pixels.map(class);
-    Image::new(nuclei.height(), nuclei.width(), classes.collect())
+    let mut classes = Image::filled(nuclei.height(), nuclei.width(), BACKGROUND);
+    vectorised(SchemeA {
+        nuclei: nuclei.data(),
+        cytoplasm: cytoplasm.data(),
+        classes: classes.data_mut(),
+    });
+    classes
+}
+
+struct SchemeA<'a> {
+    nuclei: &'a [bool],
+    cytoplasm: &'a [bool],
+    classes: &'a mut [u8],
+}
+
+impl Loops for SchemeA<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let masks = self.nuclei.iter().zip(self.cytoplasm);
+        for (class, (&n, &c)) in self.classes.iter_mut().zip(masks) {
+            let beside = if c { CYTOPLASM } else { BACKGROUND };
+            *class = if n { NUCLEUS } else { beside };
+        }
+    }
 }
 
 /// Scheme B from nucleus instances: outline and cut, each `width_px` pixels wide.

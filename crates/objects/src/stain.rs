@@ -7,6 +7,7 @@ use crate::distance::edt;
 use crate::error::ObjectsError;
 use crate::gaussian::gaussian;
 use crate::morphology::Footprint;
+use crate::quantile::extremes;
 use crate::reconstruct::h_maxima;
 use crate::runs::{with_holes_filled, without_small};
 use crate::settings::StainSettings;
@@ -15,7 +16,9 @@ use crate::threshold::{
     triangle,
 };
 use crate::verdict::{StainNumbers, Verdict, Word, judge, measure, noise_level};
+use rayon::prelude::*;
 use stainfree_image::Image;
+use stainfree_kernels::{Loops, vectorised};
 
 /// Histogram bins of the global thresholds: fine enough that 16-bit stains lose nothing.
 const BINS: usize = 1024;
@@ -52,10 +55,7 @@ pub(crate) fn segment(
     if height == 0 || width == 0 {
         return Err(ObjectsError::NoPixels { height, width });
     }
-    let count = stain.data().iter().filter(|v| !v.is_finite()).count();
-    if count > 0 {
-        return Err(ObjectsError::NotFinite { count });
-    }
+    let largest = largest_of(stain)?;
     if let Some(value) = pixel_um.filter(|v| !(*v > 0.0 && v.is_finite())) {
         return Err(ObjectsError::PixelSize { value });
     }
@@ -96,7 +96,7 @@ pub(crate) fn segment(
         (clean(1.0), Bits::empty(height, width))
     };
     drop(level);
-    let numbers = measure(stain, &flat, &mask, threshold, noise);
+    let numbers = measure(stain, largest, &flat, &mask, threshold, noise);
     quality.extend(judge(&numbers, um_per_pixel, &settings.quality));
     Ok(Segmented {
         mask,
@@ -107,6 +107,34 @@ pub(crate) fn segment(
         numbers,
         quality,
     })
+}
+
+/// The largest value of an image that holds numbers only.
+fn largest_of(stain: &Image<f32>) -> Result<f32, ObjectsError> {
+    const CHUNK: usize = 1 << 15;
+    let chunks = stain.data().par_chunks(CHUNK);
+    let found = chunks.map(|chunk| (vectorised(AllFinite(chunk)), extremes(chunk).1));
+    let (all_finite, largest) = found.reduce(
+        || (true, f32::NEG_INFINITY),
+        |a, b| (a.0 && b.0, a.1.max(b.1)),
+    );
+    if !all_finite {
+        let count = stain.data().iter().filter(|v| !v.is_finite()).count();
+        return Err(ObjectsError::NotFinite { count });
+    }
+    Ok(largest)
+}
+
+struct AllFinite<'a>(&'a [f32]);
+
+impl Loops for AllFinite<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run(self) -> bool {
+        let wrong = |any: u32, v: &f32| any | u32::from(!v.is_finite());
+        self.0.iter().fold(0, wrong) == 0
+    }
 }
 
 /// The mask with gaps closed, holes filled and specks dropped.
@@ -166,8 +194,11 @@ impl Level {
             Level::Global(t) => {
                 let t = t * factor;
                 Bits::from_rows(height, width, |y, flags| {
-                    let flags = flags.iter_mut().zip(flat.row(y));
-                    flags.for_each(|(f, &v)| *f = v > t);
+                    vectorised(Above {
+                        flags,
+                        values: flat.row(y),
+                        threshold: t,
+                    });
                 })
             }
             Level::Objects(zones) => zones.above(flat, factor),
@@ -182,6 +213,23 @@ impl Level {
                 }
             }),
         }
+    }
+}
+
+/// Flags of the values above a threshold.
+struct Above<'a> {
+    flags: &'a mut [bool],
+    values: &'a [f32],
+    threshold: f32,
+}
+
+impl Loops for Above<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let places = self.flags.iter_mut().zip(self.values);
+        places.for_each(|(f, &v)| *f = v > self.threshold);
     }
 }
 

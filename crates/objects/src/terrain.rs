@@ -6,6 +6,7 @@
 use crate::bits::Run;
 use crate::components::Connectivity;
 use stainfree_image::Image;
+use stainfree_kernels::{Loops, vectorised};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -52,9 +53,7 @@ impl Terrain {
             let start = terrain.place(y, 0);
             let places = &mut terrain.values[start..start + width];
             for (x, (place, &v)) in places.iter_mut().zip(surface.row(y)).enumerate() {
-                if inside(y * width + x) {
-                    *place = v;
-                }
+                *place = if inside(y * width + x) { v } else { OUTSIDE };
             }
         }
         terrain
@@ -79,11 +78,11 @@ impl Terrain {
         self.values[place]
     }
 
-    /// Distances from a pixel to its neighbours.
-    fn offsets(&self, connectivity: Connectivity) -> Vec<isize> {
+    /// Distances from a pixel to its N neighbours: a number known when this is compiled.
+    fn offsets<const N: usize>(&self, connectivity: Connectivity) -> [isize; N] {
         let stride = self.stride() as isize;
-        let offset = |&(dy, dx): &(isize, isize)| dy * stride + dx;
-        connectivity.offsets().iter().map(offset).collect()
+        let neighbours = connectivity.offsets();
+        std::array::from_fn(|i| neighbours[i].0 * stride + neighbours[i].1)
     }
 
     /// The maxima that rise high enough: one list of places for each connected top, in raster order.
@@ -100,9 +99,19 @@ impl Terrain {
         lower: impl Fn(f32) -> f32,
         connectivity: Connectivity,
     ) -> Vec<Vec<usize>> {
-        let offsets = self.offsets(connectivity);
+        match connectivity {
+            Connectivity::Four => self.tops_among(lower, self.offsets::<4>(connectivity)),
+            Connectivity::Eight => self.tops_among(lower, self.offsets::<8>(connectivity)),
+        }
+    }
+
+    fn tops_among<const N: usize>(
+        &self,
+        lower: impl Fn(f32) -> f32,
+        offsets: [isize; N],
+    ) -> Vec<Vec<usize>> {
         let f = &self.values;
-        let maxima = self.maxima(&lower, &offsets);
+        let maxima = self.maxima(&lower, offsets);
         if maxima.len() == 1 {
             return vec![maxima];
         }
@@ -160,20 +169,29 @@ impl Terrain {
     }
 
     /// Pixels without a higher neighbour, or from which none can be reached above `lower`.
-    fn maxima(&self, lower: &impl Fn(f32) -> f32, offsets: &[isize]) -> Vec<usize> {
-        let f = &self.values;
+    fn maxima<const N: usize>(
+        &self,
+        lower: &impl Fn(f32) -> f32,
+        offsets: [isize; N],
+    ) -> Vec<usize> {
+        if self.height == 0 || self.width == 0 {
+            return Vec::new();
+        }
+        // From the first pixel to the last, the rim between rows too: long loops are fast ones.
+        let start = self.place(0, 0);
+        let mut flags = vec![false; self.place(self.height - 1, self.width) - start];
+        vectorised(Maxima {
+            values: &self.values,
+            start,
+            offsets,
+            lower,
+            flags: &mut flags,
+        });
         let mut found = Vec::new();
-        for y in 0..self.height {
-            let start = self.place(y, 0);
-            for p in start..start + self.width {
-                let v = f[p];
-                if v == OUTSIDE {
-                    continue;
-                }
-                let higher = |any: bool, &o: &isize| any | (f[p.wrapping_add_signed(o)] > v);
-                if !offsets.iter().fold(false, higher) || !(v > lower(v)) {
-                    found.push(p);
-                }
+        for (i, few) in flags.chunks(8).enumerate() {
+            if few.contains(&true) {
+                let places = (0..few.len()).filter(|&k| few[k]);
+                found.extend(places.map(|k| start + 8 * i + k));
             }
         }
         found
@@ -235,7 +253,8 @@ impl Terrain {
         mut seeds: Vec<Vec<usize>>,
         connectivity: Connectivity,
     ) -> Image<u32> {
-        let offsets = self.offsets(connectivity);
+        let stride = self.stride() as isize;
+        let neighbours = connectivity.offsets();
         let mut seen = vec![false; self.values.len()];
         let mut part = Vec::new();
         let mut explore = |first: usize| -> bool {
@@ -244,8 +263,8 @@ impl Terrain {
             }
             part.push(first);
             while let Some(p) = part.pop() {
-                for &o in &offsets {
-                    let q = p.wrapping_add_signed(o);
+                for &(dy, dx) in neighbours {
+                    let q = p.wrapping_add_signed(dy * stride + dx);
                     if self.values[q] != OUTSIDE && !std::mem::replace(&mut seen[q], true) {
                         part.push(q);
                     }
@@ -273,8 +292,18 @@ impl Terrain {
     }
 
     /// Pixels are flooded in the order of their height, ties in the order in which they were reached.
-    fn flooded_from(&self, mut seeds: Vec<(usize, u32)>, connectivity: Connectivity) -> Image<u32> {
-        let offsets = self.offsets(connectivity);
+    fn flooded_from(&self, seeds: Vec<(usize, u32)>, connectivity: Connectivity) -> Image<u32> {
+        match connectivity {
+            Connectivity::Four => self.flooded_through(seeds, self.offsets::<4>(connectivity)),
+            Connectivity::Eight => self.flooded_through(seeds, self.offsets::<8>(connectivity)),
+        }
+    }
+
+    fn flooded_through<const N: usize>(
+        &self,
+        mut seeds: Vec<(usize, u32)>,
+        offsets: [isize; N],
+    ) -> Image<u32> {
         let f = &self.values;
         let mut labels: Vec<u32> = f
             .iter()
@@ -317,6 +346,87 @@ impl Terrain {
     }
 }
 
+/// Which places of a surface are on no slope up: those without a higher neighbour, or from which none can
+/// be reached above `lower`.
+struct Maxima<'a, L, const N: usize> {
+    values: &'a [f32],
+    /// The place that the first flag stands for.
+    start: usize,
+    offsets: [isize; N],
+    lower: &'a L,
+    flags: &'a mut [bool],
+}
+
+impl<L: Fn(f32) -> f32, const N: usize> Loops for Maxima<'_, L, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(mut self) {
+        const BLOCK: usize = 16;
+        let n = self.flags.len();
+        match n.checked_sub(BLOCK) {
+            // The last block may overlap the one before: it says the same.
+            Some(last) => (0..n)
+                .step_by(BLOCK)
+                .for_each(|i| self.block::<BLOCK>(i.min(last))),
+            None => (0..n).for_each(|i| self.block::<1>(i)),
+        }
+    }
+}
+
+impl<L: Fn(f32) -> f32, const N: usize> Maxima<'_, L, N> {
+    #[inline(always)]
+    fn block<const B: usize>(&mut self, i: usize) {
+        let at = self.start + i;
+        let here = &self.values[at..at + B];
+        let mut higher = [0u32; B];
+        for o in self.offsets {
+            let from = at.wrapping_add_signed(o);
+            let near = &self.values[from..from + B];
+            for k in 0..B {
+                higher[k] |= u32::from(near[k] > here[k]);
+            }
+        }
+        let flags = &mut self.flags[i..i + B];
+        for k in 0..B {
+            let v = here[k];
+            flags[k] = (v != OUTSIDE) & ((higher[k] == 0) | !(v > (self.lower)(v)));
+        }
+    }
+}
+
+/// How many heights are inside, the lowest and the highest of them.
+struct Span<'a>(&'a [f32]);
+
+impl Loops for Span<'_> {
+    type Output = (usize, f32, f32);
+
+    #[inline(always)]
+    fn run(self) -> (usize, f32, f32) {
+        const LANES: usize = 16;
+        let mut n = [0u32; LANES];
+        let (mut low, mut high) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
+        let mut take = |k: usize, v: f32| {
+            let inside = v != OUTSIDE;
+            n[k] += u32::from(inside);
+            low[k] = if inside && v < low[k] { v } else { low[k] };
+            high[k] = if v > high[k] { v } else { high[k] };
+        };
+        let (chunks, rest) = self.0.as_chunks::<LANES>();
+        for chunk in chunks {
+            for k in 0..LANES {
+                take(k, chunk[k]);
+            }
+        }
+        rest.iter().for_each(|&v| take(0, v));
+        (
+            n.iter().map(|&n| n as usize).sum(),
+            low.into_iter().fold(f32::INFINITY, f32::min),
+            high.into_iter().fold(f32::NEG_INFINITY, f32::max),
+        )
+    }
+}
+
 /// Places waiting to be flooded: the highest first, among equals the one that came first.
 ///
 /// Places wait unordered in buckets of height; only the highest bucket in use is kept in order. So nearly
@@ -345,13 +455,7 @@ const NONE: u32 = u32::MAX;
 impl Queue {
     /// A queue for the places inside `heights`.
     fn new(heights: &[f32]) -> Self {
-        let (mut n, mut low, mut high) = (0usize, f32::INFINITY, f32::NEG_INFINITY);
-        for &v in heights {
-            let inside = v != OUTSIDE;
-            n += usize::from(inside);
-            low = if inside && v < low { v } else { low };
-            high = if v > high { v } else { high };
-        }
+        let (n, low, high) = vectorised(Span(heights));
         // A few places wait in each: finer buckets would cost more to walk over than they save.
         let count = (n / 4).clamp(1, 1 << 16);
         let scale = (count - 1) as f32 / (high - low);
@@ -391,6 +495,11 @@ impl Queue {
             let rest = self.buckets.get(self.current + 1..)?;
             self.current += 1 + rest.iter().position(|&last| last != NONE)?;
             let mut at = self.buckets[self.current];
+            let last = &self.arrivals[at as usize];
+            if last.before == NONE {
+                // Alone in its bucket: there is nothing to put in order.
+                return Some(last.place as usize);
+            }
             while at != NONE {
                 let arrival = &self.arrivals[at as usize];
                 self.ordered.push(key(arrival.height, at));

@@ -2,12 +2,14 @@
 
 use crate::bits::{BAND, Bits, Run};
 use crate::morphology::Footprint;
-use crate::quantile::{Values, extremes_of_all};
+use crate::quantile::Values;
 use crate::settings::QualityLimits;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use stainfree_image::Image;
+use stainfree_kernels::{Loops, vectorised};
 use std::fmt;
+use std::ops::Range;
 
 /// The word of a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -135,12 +137,9 @@ pub fn noise_level(image: &Image<f32>) -> f32 {
         let mut differences = [0f32; 256];
         for start in (0..row.len().saturating_sub(2)).step_by(differences.len()) {
             let end = (start + differences.len() + 2).min(row.len());
-            let triples = row[start..end].windows(3);
-            let n = triples.len();
-            for (d, w) in differences.iter_mut().zip(triples) {
-                *d = (w[0] - 2.0 * w[1] + w[2]).abs();
-            }
-            take(&differences[..n]);
+            let differences = &mut differences[..end - start - 2];
+            vectorised(SecondDifferences(&row[start..end], differences));
+            take(differences);
         }
     });
     let median = differences.ranked(differences.len() / 2).unwrap_or(0.0);
@@ -154,10 +153,7 @@ pub fn noise_level(image: &Image<f32>) -> f32 {
 fn smallest_step(image: &Image<f32>) -> f32 {
     let in_row = |i: usize| -> f32 {
         let row = image.row(4 * i);
-        let steps = row.iter().zip(&row[1..]).map(|(a, b)| (a - b).abs());
-        // Equal neighbours say nothing.
-        let steps = steps.map(|d| if d > 0.0 { d } else { f32::INFINITY });
-        steps.fold(f32::INFINITY, f32::min)
+        vectorised(SmallestStep(row))
     };
     let rows = 0..image.height().div_ceil(4);
     let step = rows
@@ -167,10 +163,56 @@ fn smallest_step(image: &Image<f32>) -> f32 {
     if step.is_finite() { step } else { 0.0 }
 }
 
-/// Measures a field. `raw` is the stain as read, `flat` the smoothed image above its background that
+/// Absolute second differences: of every value to its neighbours on both sides, without the two ends.
+struct SecondDifferences<'a>(&'a [f32], &'a mut [f32]);
+
+impl Loops for SecondDifferences<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let (row, n) = (self.0, self.1.len());
+        let (before, here, after) = (&row[..n], &row[1..1 + n], &row[2..2 + n]);
+        for k in 0..n {
+            self.1[k] = (before[k] - 2.0 * here[k] + after[k]).abs();
+        }
+    }
+}
+
+/// The smallest difference between neighbours that differ; infinite if none do.
+struct SmallestStep<'a>(&'a [f32]);
+
+impl Loops for SmallestStep<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run(self) -> f32 {
+        const LANES: usize = 16;
+        let step = |a: f32, b: f32| {
+            let d = (a - b).abs();
+            // Equal neighbours say nothing.
+            if d > 0.0 { d } else { f32::INFINITY }
+        };
+        let (row, n) = (self.0, self.0.len().saturating_sub(1));
+        let (here, rest) = row[..n].as_chunks::<LANES>();
+        let (next, last) = row[row.len() - n..].as_chunks::<LANES>();
+        let mut least = [f32::INFINITY; LANES];
+        for (a, b) in here.iter().zip(next) {
+            for k in 0..LANES {
+                let d = step(a[k], b[k]);
+                least[k] = if d < least[k] { d } else { least[k] };
+            }
+        }
+        let rest = rest.iter().zip(last).map(|(&a, &b)| step(a, b));
+        least.into_iter().chain(rest).fold(f32::INFINITY, f32::min)
+    }
+}
+
+/// Measures a field. `raw` is the stain as read, `largest` its largest value, `flat` the smoothed image above its background that
 /// was thresholded at `threshold`, `mask` the final mask, `noise` the noise of `raw`.
 pub(crate) fn measure(
     raw: &Image<f32>,
+    largest: f32,
     flat: &Image<f32>,
     mask: &Bits,
     threshold: f32,
@@ -197,17 +239,20 @@ pub(crate) fn measure(
     let inside = inside.ranked(inside.len() / 2);
     let outside = outside.ranked(outside.len() / 2).unwrap_or(0.0);
     let band = BAND * flat.width().max(1);
-    let largest = extremes_of_all(raw.data()).1;
     let at_top = |y: usize| -> usize {
-        let row = raw.row(y);
-        let values = mask.runs_of(y).flat_map(|run| &row[run.columns()]);
-        values.filter(|&&v| v == largest).count()
+        // Hardly any row has one.
+        if !vectorised(Contains(raw.row(y), largest)) {
+            return 0;
+        }
+        let in_run = |run: Run| {
+            let values = &raw.row(y)[run.columns()];
+            values.iter().filter(|&&v| v == largest).count()
+        };
+        mask.runs_of(y).map(in_run).sum()
     };
     let at_top: usize = (0..raw.height()).into_par_iter().map(at_top).sum();
     let thresholds = [threshold * 0.9, threshold, threshold * 1.1];
-    let above = |band: &[f32]| {
-        thresholds.map(|t| band.iter().map(|&v| u32::from(v > t)).sum::<u32>() as usize)
-    };
+    let above = |values: &[f32]| vectorised(CountAbove { values, thresholds });
     let [lower, base, higher] = flat
         .data()
         .par_chunks(band)
@@ -223,6 +268,40 @@ pub(crate) fn measure(
         },
         edge_width_px: edge_width(flat, mask, outside),
         threshold_slope: (base > 0).then(|| (lower - higher) as f64 / base as f64),
+    }
+}
+
+/// Whether one of the values is this one.
+struct Contains<'a>(&'a [f32], f32);
+
+impl Loops for Contains<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run(self) -> bool {
+        let equal = |any: u32, &v: &f32| any | u32::from(v == self.1);
+        self.0.iter().fold(0, equal) != 0
+    }
+}
+
+/// How many values lie above each threshold.
+struct CountAbove<'a> {
+    values: &'a [f32],
+    thresholds: [f32; 3],
+}
+
+impl Loops for CountAbove<'_> {
+    type Output = [usize; 3];
+
+    #[inline(always)]
+    fn run(self) -> [usize; 3] {
+        let mut counts = [0u32; 3];
+        for &v in self.values {
+            for (n, t) in counts.iter_mut().zip(self.thresholds) {
+                *n += u32::from(v > t);
+            }
+        }
+        counts.map(|n| n as usize)
     }
 }
 
@@ -245,12 +324,9 @@ fn edge_width(flat: &Image<f32>, mask: &Bits, outside: f32) -> Option<f64> {
         let dy = (flat.get(y + 1, x) - flat.get(y - 1, x)) / 2.0;
         let dx = (flat.get(y, x + 1) - flat.get(y, x - 1)) / 2.0;
         let slope = dy.hypot(dx);
-        let (left, right) = (x.saturating_sub(REACH), (x + REACH + 1).min(width));
+        let columns = x.saturating_sub(REACH)..(x + REACH + 1).min(width);
         let rows = y.saturating_sub(REACH)..(y + REACH + 1).min(height);
-        let around = rows.flat_map(|y| &flat.row(y)[left..right]);
-        let higher = |top: f32, &v: &f32| if v > top { v } else { top };
-        let top = around.fold(f32::NEG_INFINITY, higher);
-        (slope > 0.0).then(|| (top - outside) / slope)
+        (slope > 0.0).then(|| (brightest(flat, rows, columns) - outside) / slope)
     };
     let in_row = |y: usize| -> Vec<f32> {
         let columns = edge.runs_of(y).flat_map(Run::columns);
@@ -267,6 +343,26 @@ fn edge_width(flat: &Image<f32>, mask: &Bits, outside: f32) -> Option<f64> {
     Some(f64::from(
         *widths.select_nth_unstable_by(middle, f32::total_cmp).1,
     ))
+}
+
+/// The largest value of a window.
+fn brightest(image: &Image<f32>, rows: Range<usize>, columns: Range<usize>) -> f32 {
+    /// Columns that are compared side by side; they overlap where there are a few more.
+    const LANES: usize = 4;
+    let higher = |a: f32, b: f32| if b > a { b } else { a };
+    let mut top = [f32::NEG_INFINITY; LANES];
+    for y in rows {
+        let row = &image.row(y)[columns.clone()];
+        let (Some(first), Some(last)) = (row.first_chunk::<LANES>(), row.last_chunk::<LANES>())
+        else {
+            row.iter().for_each(|&v| top[0] = higher(top[0], v));
+            continue;
+        };
+        for k in 0..LANES {
+            top[k] = higher(higher(top[k], first[k]), last[k]);
+        }
+    }
+    top.into_iter().fold(f32::NEG_INFINITY, higher)
 }
 
 /// The verdicts that the numbers of a field deserve.

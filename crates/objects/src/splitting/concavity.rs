@@ -71,15 +71,15 @@ impl Concavity {
     pub(super) fn cut_pieces(&self, pieces: &Image<u32>, um_per_pixel: f64) -> Option<Image<u32>> {
         let (height, width) = pieces.size();
         let labels = pieces.data();
-        let mut open = pieces.clone();
         let mut seen = vec![false; labels.iter().copied().max().unwrap_or(0) as usize + 1];
         seen[0] = true;
-        let mut uncut = true;
+        let mut open: Option<Image<u32>> = None;
         for i in 0..labels.len() {
             let l = labels[i];
-            if std::mem::replace(&mut seen[l as usize], true) {
+            if seen[l as usize] {
                 continue;
             }
+            seen[l as usize] = true;
             let inside = |y: isize, x: isize| {
                 y >= 0
                     && x >= 0
@@ -90,14 +90,10 @@ impl Concavity {
             let raw = trace(i / width, i % width, &inside);
             let outline = Outline::new(&raw, self.smoothing_um / um_per_pixel);
             for (from, to) in self.cuts(&outline, self.arm_um / um_per_pixel, &inside) {
-                draw(&mut open, from, to, l);
-                uncut = false;
+                draw(open.get_or_insert_with(|| pieces.clone()), from, to, l);
             }
         }
-        if uncut {
-            return None;
-        }
-        let parts = label_values(&open, Connectivity::Four).image;
+        let parts = label_values(&open?, Connectivity::Four).image;
         Some(close_lines(&parts, pieces))
     }
 

@@ -17,11 +17,13 @@
 
 use super::concavity::Concavity;
 use super::distance::flood;
-use super::hull::Hull;
+use super::hull::{Extent, Hull};
 use super::intensity::joint_surface;
 use super::{Cut, Method, Part, Parts, not_negative};
+use crate::bits::Run;
 use crate::error::ObjectsError;
 use crate::quantile::extremes;
+use crate::runs::runs_of_values;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use stainfree_image::Image;
@@ -192,8 +194,9 @@ fn typical_area(all: &[Found]) -> f64 {
 /// A piece, or several that were merged.
 #[derive(Clone, Debug, Default)]
 struct Piece {
-    /// Indices into the part, in raster order.
-    pixels: Vec<u32>,
+    /// Number of pixels.
+    area: usize,
+    extent: Extent,
     /// Smoothed stain of the pixels, in no order; empty without a stain.
     values: Vec<f32>,
     /// Largest value of the smoothed distance transform.
@@ -201,6 +204,18 @@ struct Piece {
     /// See [`BRIGHTNESS_PERCENTILE`]; 0 without a stain.
     brightness: f64,
     hull: f64,
+}
+
+impl Piece {
+    /// Adds what is known of a run of row `y`.
+    fn add(&mut self, y: usize, run: Run, distance: &Image<f32>, stain: Option<&Image<f32>>) {
+        self.extent.add(y, run);
+        let widths = &distance.row(y)[run.columns()];
+        self.half_width = widths.iter().fold(self.half_width, |a, &b| a.max(b));
+        if let Some(stain) = stain {
+            self.values.extend_from_slice(&stain.row(y)[run.columns()]);
+        }
+    }
 }
 
 /// Where two pieces meet.
@@ -244,9 +259,13 @@ impl Border {
     }
 }
 
-/// The pieces of one part, numbered from 1 in `image`, from 0 in `list`.
+/// The pieces of one part, numbered from 1 in `runs`, from 0 in `list`.
+///
+/// Those of all parts wait for the field's prior, so they are kept small.
 struct Pieces {
-    image: Image<u32>,
+    /// Size of the part's frame.
+    size: (usize, usize),
+    runs: Cut,
     list: Vec<Piece>,
     borders: BTreeMap<(usize, usize), Border>,
     has_stain: bool,
@@ -286,8 +305,8 @@ impl Found {
                 pieces: None,
             };
         };
-        let pieces = Pieces::describe(image, &distance, stain.as_ref());
-        let widths = pieces.list.iter().map(|p| (p.half_width, p.pixels.len()));
+        let pieces = Pieces::describe(&image, &distance, stain.as_ref());
+        let widths = pieces.list.iter().map(|p| (p.half_width, p.area));
         Self {
             widths: widths.collect(),
             pieces: Some(pieces),
@@ -296,37 +315,48 @@ impl Found {
 }
 
 impl Pieces {
-    fn describe(image: Image<u32>, distance: &Image<f32>, stain: Option<&Image<f32>>) -> Self {
+    fn describe(image: &Image<u32>, distance: &Image<f32>, stain: Option<&Image<f32>>) -> Self {
         let count = image.data().iter().copied().max().unwrap_or(0) as usize;
-        let (labels, width) = (image.data(), image.width());
+        let (height, width) = image.size();
         let mut list = vec![Piece::default(); count];
         let mut borders: BTreeMap<(usize, usize), Border> = BTreeMap::new();
-        for (i, &l) in labels.iter().enumerate() {
-            if l == 0 {
-                continue;
+        let runs: Cut = runs_of(image);
+        for &(_, run, l) in &runs {
+            list[l as usize - 1].area += run.len();
+        }
+        if stain.is_some() {
+            // Values wait for the whole field: not a byte more than they need.
+            let reserve = |piece: &mut Piece| piece.values.reserve_exact(piece.area);
+            list.iter_mut().for_each(reserve);
+        }
+        let labels = image.data();
+        let mut edge = |i: usize, j: usize, middle: (i64, i64)| {
+            let (l, other) = (labels[i], labels[j]);
+            if other == 0 || other == l {
+                return;
             }
-            let piece = &mut list[l as usize - 1];
-            piece.pixels.push(i as u32);
-            piece.values.extend(stain.map(|s| s.data()[i]));
-            piece.half_width = piece.half_width.max(distance.data()[i]);
-            let (y, x) = (2 * (i / width) as i64, 2 * (i % width) as i64);
-            let right = (i % width + 1 < width).then_some((i + 1, (y, x + 1)));
-            let below = (i + width < labels.len()).then_some((i + width, (y + 1, x)));
-            for (j, edge) in [right, below].into_iter().flatten() {
-                if labels[j] == 0 || labels[j] == l {
-                    continue;
+            let (a, b) = (l.min(other) as usize - 1, l.max(other) as usize - 1);
+            let intensity = stain.map_or(0.0, |s| 0.5 * (s.data()[i] + s.data()[j]));
+            let half_width = distance.data()[i].min(distance.data()[j]);
+            let border = borders.entry((a, b)).or_default();
+            border.add(middle, intensity, half_width);
+        };
+        for &(y, run, l) in &runs {
+            let y = y as usize;
+            list[l as usize - 1].add(y, run, distance, stain);
+            for x in run.columns() {
+                let (i, dy, dx) = (y * width + x, 2 * y as i64, 2 * x as i64);
+                if x + 1 == run.to as usize && x + 1 < width {
+                    edge(i, i + 1, (dy, dx + 1));
                 }
-                let (a, b) = (l.min(labels[j]) as usize - 1, l.max(labels[j]) as usize - 1);
-                let intensity = stain.map_or(0.0, |s| 0.5 * (s.data()[i] + s.data()[j]));
-                let half_width = distance.data()[i].min(distance.data()[j]);
-                borders
-                    .entry((a, b))
-                    .or_default()
-                    .add(edge, intensity, half_width);
+                if y + 1 < height {
+                    edge(i, i + width, (dy + 1, dx));
+                }
             }
         }
         let mut pieces = Self {
-            image,
+            size: image.size(),
+            runs,
             list,
             borders,
             has_stain: stain.is_some(),
@@ -340,10 +370,10 @@ impl Pieces {
     /// What follows from the pixels of a piece.
     fn measure(&mut self, i: usize) {
         let piece = &mut self.list[i];
-        if piece.pixels.is_empty() {
+        if piece.area == 0 {
             return;
         }
-        piece.hull = Hull::of(&piece.pixels, self.image.width()).area();
+        piece.hull = Hull::of(&piece.extent).area();
         let k = (piece.values.len() as f64 * BRIGHTNESS_PERCENTILE) as usize;
         if k < piece.values.len() {
             let ranked = piece.values.select_nth_unstable_by(k, f32::total_cmp);
@@ -369,9 +399,11 @@ impl Pieces {
     /// Log odds that two neighbours are two nuclei.
     fn evidence(&self, a: usize, b: usize, typical_area: f64) -> f64 {
         let (p, q, border) = (&self.list[a], &self.list[b], &self.borders[&(a, b)]);
-        let area = (p.pixels.len() + q.pixels.len()) as f64;
-        let smaller = p.pixels.len().min(q.pixels.len()) as f64;
-        let hull = Hull::of(&united(&p.pixels, &q.pixels), self.image.width());
+        let area = (p.area + q.area) as f64;
+        let smaller = p.area.min(q.area) as f64;
+        let mut both = p.extent.clone();
+        both.unite(&q.extent);
+        let hull = Hull::of(&both);
         let solidity = area / hull.area();
         let depths = border.ends().map(|end| hull.depth(end));
         let dent = depths[0].min(depths[1]) / typical_area.sqrt();
@@ -450,7 +482,11 @@ impl Pieces {
             }
             i as u32 + 1
         };
-        self.image.map(|&l| if l == 0 { 0 } else { root(l) })
+        let mut image = Image::filled(self.size.0, self.size.1, 0);
+        for &(y, run, l) in &self.runs {
+            image.row_mut(y as usize)[run.columns()].fill(root(l));
+        }
+        image
     }
 
     /// The pair as an entry of the queue, if it speaks for one nucleus.
@@ -464,10 +500,20 @@ impl Pieces {
         let other = std::mem::take(&mut self.list[b]);
         let piece = &mut self.list[a];
         piece.values.extend_from_slice(&other.values);
-        piece.pixels = united(&piece.pixels, &other.pixels);
+        piece.area += other.area;
+        piece.extent.unite(&other.extent);
         piece.half_width = piece.half_width.max(other.half_width);
         self.measure(a);
     }
+}
+
+/// The runs of all labels, in raster order.
+fn runs_of(image: &Image<u32>) -> Cut {
+    let in_row = |y: usize| {
+        let labelled = runs_of_values(image.row(y)).filter(|&(_, l)| l != 0);
+        labelled.map(move |(run, l)| (y as u32, run, l))
+    };
+    (0..image.height()).flat_map(in_row).collect()
 }
 
 /// A pair for one nucleus: the evidence as an ordered number, both pieces, and their versions when it was weighed.
@@ -483,24 +529,6 @@ fn order(v: f64) -> u64 {
     }
 }
 
-/// Two sorted lists as one.
-fn united(a: &[u32], b: &[u32]) -> Vec<u32> {
-    let mut out = Vec::with_capacity(a.len() + b.len());
-    let (mut i, mut j) = (0, 0);
-    while i < a.len() && j < b.len() {
-        if a[i] < b[j] {
-            out.push(a[i]);
-            i += 1;
-        } else {
-            out.push(b[j]);
-            j += 1;
-        }
-    }
-    out.extend_from_slice(&a[i..]);
-    out.extend_from_slice(&b[j..]);
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -509,7 +537,7 @@ mod tests {
     fn a_field_of_weak_borders_asks_for_more_and_one_of_strong_borders_for_little_less() {
         let field = |odds: &[f64]| {
             let image = Image::filled(1, 1, 0);
-            let mut pieces = Pieces::describe(image, &Image::filled(1, 1, 0.0), None);
+            let mut pieces = Pieces::describe(&image, &Image::filled(1, 1, 0.0), None);
             for (i, &for_two) in odds.iter().enumerate() {
                 let border = Border {
                     for_two,

@@ -11,6 +11,7 @@ use crate::error::ObjectsError;
 use crate::quantile::extremes;
 use serde::{Deserialize, Serialize};
 use stainfree_image::Image;
+use stainfree_kernels::{Loops, vectorised};
 
 /// Choices of the intensity-aware watershed.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,25 +62,56 @@ pub(super) fn joint_surface(
     stain: Option<&Image<f32>>,
     weight: f32,
 ) -> Image<f32> {
-    // Within half a pixel of the edge the smoothed distance says nothing.
-    const NEAREST: f32 = 0.3;
     let brightest = stain.map_or(1.0, |s| extremes(s.data()).1.max(f32::MIN_POSITIVE));
-    // A millionth of the brightest pixel is as dark as it gets.
-    let relative = |v: f32| (v / brightest).max(1e-6);
-    let mut surface = distance.map(|&d| d.max(NEAREST));
-    let places = surface.data_mut().iter_mut().zip(mask.data());
-    match stain {
-        Some(stain) if weight == 0.5 => places
-            .zip(stain.data())
-            .for_each(|((d, &m), &v)| *d = if m { *d * relative(v).sqrt() } else { 0.0 }),
-        Some(stain) => places.zip(stain.data()).for_each(|((d, &m), &v)| {
+    let mut surface = distance.clone();
+    vectorised(JointSurface {
+        surface: surface.data_mut(),
+        mask: mask.data(),
+        stain: stain.map(|s| s.data()),
+        brightest,
+        weight,
+    });
+    surface
+}
+
+struct JointSurface<'a> {
+    /// The distance; becomes the surface.
+    surface: &'a mut [f32],
+    mask: &'a [bool],
+    stain: Option<&'a [f32]>,
+    brightest: f32,
+    weight: f32,
+}
+
+impl Loops for JointSurface<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        // Within half a pixel of the edge the smoothed distance says nothing.
+        const NEAREST: f32 = 0.3;
+        let places = self.surface.iter_mut().zip(self.mask);
+        let Some(stain) = self.stain else {
+            places.for_each(|(d, &m)| *d = if m { d.max(NEAREST) } else { 0.0 });
+            return;
+        };
+        // A millionth of the brightest pixel is as dark as it gets.
+        let relative = |v: f32| (v / self.brightest).max(1e-6);
+        let places = places.zip(stain);
+        if self.weight == 0.5 {
+            // The usual weight, for which a root is enough.
+            for ((d, &m), &v) in places {
+                let product = d.max(NEAREST) * relative(v).sqrt();
+                *d = if m { product } else { 0.0 };
+            }
+            return;
+        }
+        for ((d, &m), &v) in places {
             *d = if m {
-                *d * relative(v).powf(weight)
+                d.max(NEAREST) * relative(v).powf(self.weight)
             } else {
                 0.0
-            }
-        }),
-        None => places.for_each(|(d, &m)| *d = if m { *d } else { 0.0 }),
+            };
+        }
     }
-    surface
 }

@@ -180,7 +180,9 @@ pub fn split(scene: &Scene, splitting: &Splitting) -> Result<Labels, ObjectsErro
         classes: scene.classes,
         um_per_pixel: scene.um_per_pixel,
     };
-    Ok(pieces_of(&Bits::from_mask(scene.mask), seen, splitting).painted())
+    let (height, width) = size;
+    let empty = Image::filled(height, width, 0);
+    Ok(pieces_of(&Bits::from_mask(scene.mask), seen, splitting).painted(empty))
 }
 
 /// What is known beside the mask; see [`Scene`].
@@ -196,7 +198,6 @@ pub(crate) fn pieces_of(mask: &Bits, seen: Seen, splitting: &Splitting) -> Piece
     let groups = Components::new(mask, Connectivity::Four).groups();
     let Some(method) = splitting.method() else {
         return Pieces {
-            size: mask.size(),
             cut: vec![None; groups.len()],
             groups,
         };
@@ -208,7 +209,6 @@ pub(crate) fn pieces_of(mask: &Bits, seen: Seen, splitting: &Splitting) -> Piece
     };
     let cut = method.split_all(&parts);
     Pieces {
-        size: mask.size(),
         groups: parts.groups,
         cut,
     }
@@ -335,15 +335,14 @@ impl<'a> Parts<'a> {
 
 /// A mask with every connected part cut into its pieces.
 pub(crate) struct Pieces {
-    size: (usize, usize),
     groups: Groups,
     /// For every part its pieces, `None` where it is one.
     cut: Vec<Option<Cut>>,
 }
 
 impl Pieces {
-    /// All pieces as labels, consecutive in raster order of their first pixel.
-    pub(crate) fn painted(self) -> Labels {
+    /// All pieces as labels on `empty`, all 0, consecutive in raster order of their first pixel.
+    pub(crate) fn painted(self, empty: Image<u32>) -> Labels {
         // Where every piece begins, with its part and its number there.
         let mut first: Vec<(u32, u32, usize, u32)> = Vec::new();
         for (i, cut) in self.cut.iter().enumerate() {
@@ -377,8 +376,10 @@ impl Pieces {
                 move |(y, run, piece)| (y, run, labels[piece as usize - 1])
             })
         });
+        let mut image = empty;
+        ByRow::new(image.height(), || runs.clone()).paint(&mut image);
         Labels {
-            image: ByRow::new(self.size.0, || runs.clone()).painted(self.size.1),
+            image,
             count: first.len(),
         }
     }

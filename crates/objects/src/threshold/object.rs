@@ -8,7 +8,7 @@
 //! 2. the logarithm of the smoothed stain is flooded from its distinct maxima: one zone an object;
 //! 3. the brightness of a zone is a high percentile of its pixels; the threshold there is a share of it.
 
-use crate::background::block_means;
+use crate::background::{block_means, by_blocks};
 use crate::bits::{Bits, Run};
 use crate::components::Connectivity;
 use crate::gaussian::gaussian_within;
@@ -16,6 +16,8 @@ use crate::runs::{ByRow, Components, Frame, Groups};
 use crate::terrain::Terrain;
 use rayon::prelude::*;
 use stainfree_image::Image;
+use stainfree_kernels::{Loops, vectorised};
+use std::ops::Range;
 
 /// Rank of the pixel that stands for an object's brightness: above the rim, below a bright spot.
 const BRIGHTNESS_PERCENTILE: f64 = 0.8;
@@ -40,9 +42,11 @@ pub(crate) struct ObjectThreshold {
     pub(crate) min_area: usize,
 }
 
-/// The candidates of a field by rows, each run with the threshold of its object; outside there is none.
+/// The candidates of a field by rows of blocks, each run with the threshold of its object; outside there is none.
 pub(crate) struct Zones {
     size: (usize, usize),
+    /// Of a block, in pixels.
+    side: usize,
     floor: f32,
     levels: ByRow<f32>,
 }
@@ -52,15 +56,45 @@ impl Zones {
     pub(crate) fn above(&self, flat: &Image<f32>, factor: f32) -> Bits {
         let (height, width) = self.size;
         Bits::from_rows(height, width, |y, flags| {
-            flags.fill(false);
-            let row = flat.row(y);
-            for &(run, level) in self.levels.in_row(y) {
-                let t = (level * factor).max(self.floor);
-                let values = &row[run.columns()];
-                let flags = &mut flags[run.columns()];
-                flags.iter_mut().zip(values).for_each(|(f, &v)| *f = v > t);
-            }
+            vectorised(AboveLevels {
+                values: flat.row(y),
+                levels: self.levels.in_row(y / self.side),
+                side: self.side,
+                factor,
+                floor: self.floor,
+                thresholds: &mut vec![0.0; width],
+                flags,
+            });
         })
+    }
+}
+
+/// One row of [`Zones::above`].
+struct AboveLevels<'a> {
+    values: &'a [f32],
+    /// Counted in blocks of `side` pixels.
+    levels: &'a [(Run, f32)],
+    side: usize,
+    factor: f32,
+    floor: f32,
+    /// Has a place for every value.
+    thresholds: &'a mut [f32],
+    flags: &'a mut [bool],
+}
+
+impl Loops for AboveLevels<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        // Nothing is above infinity. One long loop beats a short one for every run.
+        self.thresholds.fill(f32::INFINITY);
+        for &(run, level) in self.levels {
+            let columns = pixels_of(run, self.side, self.thresholds.len());
+            self.thresholds[columns].fill((level * self.factor).max(self.floor));
+        }
+        let places = self.flags.iter_mut().zip(self.values).zip(self.thresholds);
+        places.for_each(|((f, &v), &mut t)| *f = v > t);
     }
 }
 
@@ -77,18 +111,20 @@ impl ObjectThreshold {
         let means = (side > 1).then(|| block_means(flat, side));
         let coarse = means.as_ref().unwrap_or(flat);
         let candidates = Bits::from_rows(coarse.height(), coarse.width(), |y, flags| {
-            let mut above = vec![false; flat.width()];
-            for y in side * y..(side * y + side).min(flat.height()) {
-                let pixels = above.iter_mut().zip(flat.row(y));
-                pixels.for_each(|(a, &v)| *a |= v > self.floor);
-            }
-            let blocks = flags.iter_mut().zip(above.chunks(side));
-            blocks.for_each(|(f, block)| *f = block.contains(&true));
+            let rows = side * y..(side * y + side).min(flat.height());
+            vectorised(AnyAbove {
+                rows: &flat.data()[rows.start * flat.width()..rows.end * flat.width()],
+                side,
+                floor: self.floor,
+                highest: &mut vec![f32::NEG_INFINITY; flat.width()],
+                flags,
+            });
         });
         // Neighbours across a corner share their maxima, so they are looked at together.
         let found = Components::new(&candidates, Connectivity::Eight);
         let whole = found.joined_by_edges(&Components::new(&candidates, Connectivity::Four));
         let groups = found.groups();
+        drop((candidates, found));
         let task = Task {
             method: self,
             flat,
@@ -98,10 +134,13 @@ impl ObjectThreshold {
         };
         let parts = (0..groups.len()).into_par_iter().with_min_len(4);
         let levels: Vec<Vec<(u32, Run, f32)>> = parts.map(|i| task.part(i, whole[i])).collect();
+        let rows = coarse.height();
+        drop(means);
         Zones {
             size: flat.size(),
+            side,
             floor: self.floor,
-            levels: ByRow::new(flat.height(), || levels.iter().flatten().copied()),
+            levels: ByRow::new(rows, || levels.iter().flatten().copied()),
         }
     }
 
@@ -113,6 +152,33 @@ impl ObjectThreshold {
         let k = ((values.len() - 1) as f64 * BRIGHTNESS_PERCENTILE) as usize;
         let brightness = *values.select_nth_unstable_by(k, f32::total_cmp).1;
         ((brightness * self.share).max(self.floor) * self.factor).max(self.floor)
+    }
+}
+
+/// Whether any value of each block of a row of blocks is above the floor.
+struct AnyAbove<'a> {
+    rows: &'a [f32],
+    side: usize,
+    floor: f32,
+    /// Has a place for every column.
+    highest: &'a mut [f32],
+    flags: &'a mut [bool],
+}
+
+impl Loops for AnyAbove<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let higher = |a: f32, b: f32| if b > a { b } else { a };
+        for row in self.rows.chunks_exact(self.highest.len()) {
+            let columns = self.highest.iter_mut().zip(row);
+            columns.for_each(|(h, &v)| *h = higher(*h, v));
+        }
+        let any = |block: &[f32]| block.iter().fold(f32::NEG_INFINITY, |a, &b| higher(a, b));
+        by_blocks(self.highest, self.side, self.flags, |block| {
+            any(block) > self.floor
+        });
     }
 }
 
@@ -128,7 +194,7 @@ struct Task<'a> {
 }
 
 impl Task<'_> {
-    /// The runs of one part in the field, each with the threshold of its zone; `whole` if the part hangs
+    /// The runs of one part, each with the threshold of its zone; `whole` if the part hangs
     /// together by edges.
     fn part(&self, i: usize, whole: bool) -> Vec<(u32, Run, f32)> {
         let (runs, frame) = (self.groups.runs(i), self.groups.frame(i));
@@ -143,8 +209,7 @@ impl Task<'_> {
             runs.iter()
                 .for_each(|&(y, run)| self.add_members(y, run, &mut values));
             let level = self.method.level(&mut values);
-            let placed = |&(y, run): &(u32, Run)| self.placed(y, run, level);
-            return runs.iter().flat_map(placed).collect();
+            return runs.iter().map(|&(y, run)| (y, run, level)).collect();
         }
         let zones = match whole {
             true => terrain.flooded(&tops, Connectivity::Four),
@@ -165,8 +230,8 @@ impl Task<'_> {
             }
         }
         let levels: Vec<f32> = members.iter_mut().map(|v| self.method.level(v)).collect();
-        let placed = |(y, run, zone): (u32, Run, usize)| self.placed(y, run, levels[zone]);
-        found.into_iter().flat_map(placed).collect()
+        let with_level = |(y, run, zone): (u32, Run, usize)| (y, run, levels[zone]);
+        found.into_iter().map(with_level).collect()
     }
 
     /// The smoothed surface of a part, and its distinct tops.
@@ -188,24 +253,26 @@ impl Task<'_> {
         (terrain, tops)
     }
 
-    /// The field's rows and columns under a coarse run.
-    fn placed(
-        &self,
-        y: u32,
-        run: Run,
-        level: f32,
-    ) -> impl Iterator<Item = (u32, Run, f32)> + use<> {
-        let side = self.side as u32;
-        let (height, width) = (self.flat.height() as u32, self.flat.width() as u32);
-        let (from, to) = (run.from * side, (run.to * side).min(width));
-        (y * side..(y * side + side).min(height)).map(move |y| (y, Run { from, to }, level))
-    }
-
     /// Adds the candidates under a coarse run to `values`.
     fn add_members(&self, y: u32, run: Run, values: &mut Vec<f32>) {
-        for (y, run, _) in self.placed(y, run, 0.0) {
-            let row = &self.flat.row(y as usize)[run.columns()];
-            values.extend(row.iter().filter(|&&v| v > self.method.floor));
+        let (height, width) = self.flat.size();
+        let top = y as usize * self.side;
+        for y in top..(top + self.side).min(height) {
+            let row = &self.flat.row(y)[pixels_of(run, self.side, width)];
+            // Which ones are kept is as good as random: all are written, and the others written over.
+            let (mut n, floor) = (values.len(), self.method.floor);
+            values.resize(n + row.len(), 0.0);
+            let places = &mut values[..];
+            for &v in row {
+                places[n] = v;
+                n += usize::from(v > floor);
+            }
+            values.truncate(n);
         }
     }
+}
+
+/// The columns of a field `width` wide under a run of blocks.
+fn pixels_of(run: Run, side: usize, width: usize) -> Range<usize> {
+    side * run.from as usize..(side * run.to as usize).min(width)
 }
