@@ -60,9 +60,10 @@ pub use scheme::{
 };
 pub use settings::{QualityLimits, StainSettings};
 pub use shift::{
-    LARGEST_SHIFT_PX, ShiftEstimate, ShiftEvidence, move_back, shift_evidence, uncovered,
+    LARGEST_SHIFT_PX, ShiftEstimate, ShiftEvidence, move_back, move_back_nearest, shift_evidence,
+    uncovered,
 };
 pub use splitting::{Scene, Splitting, split};
 pub use threshold::Threshold;
-pub use verdict::{StainNumbers, Verdict, Word, noise_level};
+pub use verdict::{StainNumbers, Verdict, Word, noise_level, saturated_share};
 pub use watershed::watershed;

@@ -548,6 +548,22 @@ pub fn move_back(stain: &Image<f32>, shift: (f64, f64)) -> Image<f32> {
     Image::from_fn(height, width, |y, x| rows.value(y, |i| across.get(i, x)))
 }
 
+/// Labels or a mask moved back by `shift` = (dy, dx) pixels: value `(y, x)` is that of the pixel nearest to
+/// `(y + dy, x + dx)`, and `T::default()` (background) beyond the rim. Numbers of objects cannot be interpolated.
+pub fn move_back_nearest<T: Copy + Default>(image: &Image<T>, shift: (f64, f64)) -> Image<T> {
+    let (height, width) = image.size();
+    let (dy, dx) = (shift.0.round() as isize, shift.1.round() as isize);
+    Image::from_fn(height, width, |y, x| {
+        let (y, x) = (y as isize + dy, x as isize + dx);
+        let inside = (0..height as isize).contains(&y) && (0..width as isize).contains(&x);
+        if inside {
+            image.get(y as usize, x as usize)
+        } else {
+            T::default()
+        }
+    })
+}
+
 /// Pixels that a stain moved back by `shift` does not reach: nothing is known there.
 pub fn uncovered(height: usize, width: usize, shift: (f64, f64)) -> Image<bool> {
     let outside = |i: usize, shift: f64, len: usize| {

@@ -84,6 +84,20 @@ impl Verdict {
         if self.unusable { 1e6 + beyond } else { beyond }
     }
 
+    /// The verdict on saturation; `None` below the limit.
+    pub fn of_saturation(share: f64, limits: &QualityLimits) -> Option<Self> {
+        (share > limits.max_saturated_share).then(|| Self {
+            word: Word::Saturated,
+            value: share,
+            limit: limits.max_saturated_share,
+            unusable: false,
+            reason: format!(
+                "{:.1} % of the mask is at the largest value of the image",
+                100.0 * share
+            ),
+        })
+    }
+
     /// The verdict on debris; `None` below the limit.
     pub fn of_debris(share: f64, limits: &QualityLimits) -> Option<Self> {
         (share > limits.max_debris_share).then(|| Self {
@@ -305,6 +319,17 @@ impl Loops for CountAbove<'_> {
     }
 }
 
+/// Share of the pixels of `mask` at the camera's ceiling, the largest value of the stain as it was read.
+///
+/// For a stain whose light was made even: what was one value is many then, and what [`StainNumbers::saturated_share`]
+/// counts is not there any more. `ceiling` has the size of `mask`; an empty mask has no such pixels.
+pub fn saturated_share(ceiling: &Image<bool>, mask: &Image<bool>) -> f64 {
+    let inside = mask.data().iter().filter(|&&m| m).count();
+    let pairs = ceiling.data().iter().zip(mask.data());
+    let both = pairs.filter(|&(&c, &m)| c && m).count();
+    both as f64 / inside.max(1) as f64
+}
+
 /// Every how many rows are looked at for the median of `n` values: tens of thousands are plenty.
 fn row_step(n: usize) -> usize {
     const PLENTY: usize = 1 << 15;
@@ -399,20 +424,6 @@ pub(crate) fn judge(
         let reason = format!("the stain rises {v:.1} times its noise above the background");
         add(Word::WeakStain, v, limits.min_signal_to_noise, true, reason);
     }
-    let v = numbers.saturated_share;
-    if v > limits.max_saturated_share {
-        let reason = format!(
-            "{:.1} % of the mask is at the largest value of the image",
-            100.0 * v
-        );
-        add(
-            Word::Saturated,
-            v,
-            limits.max_saturated_share,
-            false,
-            reason,
-        );
-    }
     if let Some(v) = numbers
         .edge_width_px
         .map(|w| w * um_per_pixel)
@@ -437,5 +448,6 @@ pub(crate) fn judge(
             reason,
         );
     }
+    found.extend(Verdict::of_saturation(numbers.saturated_share, limits));
     found
 }

@@ -1,86 +1,49 @@
 //! Truth from the stains of simulated plates against what is really there.
 //!
 //! ```text
-//! cargo run --release -p stainfree-project --example truth_simulated [-- KEEP_IN]
+//! cargo run --release -p stainfree-project --example truth_simulated [-- SEED [KEEP_IN]]
 //! ```
-//! Two plates (clean, `hard`) of 2 wells x 2 fields of 1024 x 1024 pixels, 70 % confluent, stains shifted; each is
-//! simulated, made a study and prepared as a user would, once with the ignore band and once without.
+//! Two plates (clean, `hard`) of 2 wells x 2 fields of 1024 x 1024 pixels, 70 % confluent, stains shifted, of SEED (78
+//! if none is given); each is simulated, made a study and prepared as a user would, once with the ignore band and once without.
 //! KEEP_IN keeps the studies to be looked at. `docs/truth.md` has the results.
 
-use std::collections::BTreeSet;
+mod simulated;
+
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 
+use simulated::{Failure, Mitotic, plate, prepared, reviewed, word, write};
 use stainfree_image::{Image, read_class_mask, read_labels, read_plane};
-use stainfree_project::mitosis::{self, Decision, Review};
-use stainfree_project::prepare::prepare;
-use stainfree_project::{Cancel, Job, NewOptions, Silent, Study, new};
+use stainfree_project::Study;
 use stainfree_scores::{match_labels, pixel_counts};
-use stainfree_specimen::{Degrade, PlateSpec, stain_light, write_plate};
-
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+use stainfree_specimen::{Degrade, PlateSpec, stain_light};
 
 fn main() -> Result<(), Failure> {
     let scratch = tempfile::tempdir()?;
-    let keep = std::env::args().nth(1);
+    let mut words = std::env::args().skip(1);
+    let seed = words.next().map_or(Ok(78), |seed| seed.parse())?;
+    let keep = words.next();
     let root = keep.as_deref().map_or(scratch.path(), Path::new);
     println!(
         "| plate | nucleus F1 | cytoplasm F1 | ignored | cells of IoU above 0.5 | mitotic: precision, recall | light: correlation, rms error |"
     );
     println!("|---|---|---|---|---|---|---|");
     for degrade in [Degrade::Clean, Degrade::Hard] {
-        let name = if degrade == Degrade::Clean {
-            "clean"
-        } else {
-            "hard"
-        };
-        let spec = PlateSpec {
-            wells: 2,
-            sites: 2,
-            side: 1024,
-            planes: 1,
-            seed: 78,
-            confluence: 0.7,
-            shift_px: (2.4, -1.7),
-            degrade,
-            ..PlateSpec::default()
-        };
-        let plate = root.join(name);
-        write_plate(&spec, &plate, &AtomicBool::new(false), &mut |_, _| {})?;
-        for band in [true, false] {
-            let folder = root.join(format!("{name}-{}", if band { "band" } else { "all" }));
-            let study = make(&plate.join("plate"), &folder, band)?;
-            report(
-                &format!("{name}{}", if band { "" } else { ", nothing ignored" }),
-                &study,
-                &plate,
-                &spec,
-            )?;
+        let spec = plate(seed, degrade);
+        let name = word(degrade);
+        let folder = root.join(name);
+        write(&spec, &folder)?;
+        for (kind, width, remark) in [("band", "1.0", ""), ("all", "0.0", ", nothing ignored")] {
+            let band = |text: String| {
+                text.replace(
+                    "ignore_width_px = 1.0",
+                    &format!("ignore_width_px = {width}"),
+                )
+            };
+            let study = prepared(&folder, &root.join(format!("{name}-{kind}")), band)?;
+            report(&format!("{name}{remark}"), &study, &folder, &spec)?;
         }
     }
     Ok(())
-}
-
-/// A prepared study of the plate, with or without the ignore band.
-fn make(images: &Path, folder: &Path, band: bool) -> Result<Study, Failure> {
-    let (progress, cancel) = (Silent, Cancel::new());
-    let job = Job::new(&progress, &cancel, 2);
-    let options = NewOptions {
-        images: images.to_owned(),
-        ..NewOptions::default()
-    };
-    new::create(folder, &options)?;
-    let path = folder.join("stainfree.toml");
-    if !band {
-        let text = std::fs::read_to_string(&path)?;
-        std::fs::write(
-            &path,
-            text.replace("ignore_width_px = 1.0", "ignore_width_px = 0.0"),
-        )?;
-    }
-    let study = mitosis::enable(&Study::open(folder)?)?;
-    prepare(&study, &job)?;
-    Ok(study)
 }
 
 /// Prints the line of one study.
@@ -118,57 +81,23 @@ fn report(name: &str, study: &Study, plate: &Path, spec: &PlateSpec) -> Result<(
         .zip(stain_light(spec))
         .map(|(stain, light)| light_error(study, stain, &light))
         .collect::<Result<_, _>>()?;
+    let mitotic = Mitotic::of(&reviewed(study, plate)?);
+    let mitotic = format!(
+        "{:.2}, {:.2} of {}",
+        mitotic.precision(),
+        mitotic.recall(),
+        mitotic.all
+    );
     println!(
         "| {name} | {:.3} | {:.3} | {:.1} % | {:.3} | {} | {} |",
         f1(pixels[1]),
         f1(pixels[2]),
         100.0 * ignored as f64 / all as f64,
         found as f64 / cells.max(1) as f64,
-        mitotic_scores(study, &exact)?,
+        mitotic,
         lights.join("; ")
     );
     Ok(())
-}
-
-/// Precision and recall of the mitotic nuclei of the study against `cells.csv`, with their number.
-fn mitotic_scores(study: &Study, exact: &Path) -> Result<String, Failure> {
-    let mut mitotic: BTreeSet<(String, u32)> = BTreeSet::new();
-    for cell in csv::Reader::from_path(exact.join("cells.csv"))?.deserialize::<Cell>() {
-        let cell = cell?;
-        if cell.mitotic == 1 && cell.nucleus_area_px > 0 {
-            mitotic.insert((cell.field, cell.id));
-        }
-    }
-    let (mut right, mut found) = (BTreeSet::new(), 0usize);
-    let list = study.root().join("truth").join("mitosis.csv");
-    for row in csv::Reader::from_path(list)?.deserialize::<Review>() {
-        let row = row?;
-        if row.mitotic != Some(Decision::Yes) {
-            continue;
-        }
-        found += 1;
-        let nuclei = read_labels(&exact.join("nuclei").join(format!("{}.tif", row.field)))?;
-        let label = nuclei.get(row.y_px.round() as usize, row.x_px.round() as usize);
-        let cell = (row.field, label);
-        if mitotic.contains(&cell) {
-            right.insert(cell);
-        }
-    }
-    Ok(format!(
-        "{:.2}, {:.2} of {}",
-        right.len() as f64 / found.max(1) as f64,
-        right.len() as f64 / mitotic.len().max(1) as f64,
-        mitotic.len()
-    ))
-}
-
-/// What is needed of a row of `cells.csv`.
-#[derive(serde::Deserialize)]
-struct Cell {
-    id: u32,
-    field: String,
-    nucleus_area_px: u32,
-    mitotic: u8,
 }
 
 /// Correlation and rms difference of the estimated and the true light, each with mean 1.

@@ -48,6 +48,12 @@ pub struct Review {
     pub x_px: f64,
     /// 0 to 1.
     pub score: Option<f64>,
+    /// Octaves above the field's median nucleus, behind the score.
+    #[serde(default)]
+    pub brightness: Option<f64>,
+    /// The same of its compactness.
+    #[serde(default)]
+    pub compactness: Option<f64>,
     /// What the truth says now.
     pub mitotic: Option<Decision>,
     /// What a person says; empty = as found.
@@ -102,7 +108,9 @@ pub(crate) fn decide(
             label: Some(c.label),
             y_px: tenth(c.y_px),
             x_px: tenth(c.x_px),
-            score: Some((c.score * 1000.0).round() / 1000.0),
+            score: Some(thousandth(c.score)),
+            brightness: Some(thousandth(c.brightness)),
+            compactness: Some(thousandth(c.compactness)),
             mitotic: Some(if c.score >= min_score {
                 Decision::Yes
             } else {
@@ -128,12 +136,18 @@ pub(crate) fn decide(
             None => reviews.push(Review {
                 label: Some(label),
                 score: None,
+                brightness: None,
+                compactness: None,
                 mitotic: row.decision,
                 ..row.clone()
             }),
         }
     }
     reviews
+}
+
+fn thousandth(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
 }
 
 fn tenth(value: f64) -> f64 {
@@ -281,7 +295,7 @@ mod tests {
             x_px,
             score,
             brightness: 1.0,
-            core: -1.0,
+            compactness: 1.0,
         };
         let said = |x_px, decision| Review {
             field: "f".to_owned(),
@@ -289,6 +303,8 @@ mod tests {
             y_px: 5.0,
             x_px,
             score: None,
+            brightness: None,
+            compactness: None,
             mitotic: None,
             decision: Some(decision),
         };

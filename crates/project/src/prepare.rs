@@ -27,7 +27,7 @@ use crate::truth::{self, NoTruth, StainFixes, TruthFiles};
 use crate::{GroupRule, Job, ProjectError, sheet};
 
 /// Changes whenever the same inputs would give other files; part of every key.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 
 /// What `prepare` did.
 #[derive(Clone, Debug)]

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use stainfree_image::{Field, Image, ImageError, Plane};
 use stainfree_objects::{
-    Connectivity, FlatField, IGNORED, NUCLEUS, StainNumbers, Verdict, apply_ignore, bleed_through,
-    cells_from_nuclei, debris_share, label, mitotic_candidates, move_back, relabel_consecutive,
-    scheme_a, scheme_b, segment_cytoplasm, segment_nuclei, uncovered,
+    Connectivity, FlatField, IGNORED, NUCLEUS, QualityLimits, StainNumbers, Verdict, Word,
+    apply_ignore, bleed_through, cells_from_nuclei, debris_share, label, mitotic_candidates,
+    move_back, move_back_nearest, relabel_consecutive, saturated_share, scheme_a, scheme_b,
+    segment_cytoplasm, segment_nuclei, uncovered,
 };
 
 use crate::config::{CytoplasmFrom, MaskValues, MissingCells, NucleiFrom, Scheme, TruthConfig};
@@ -141,17 +142,54 @@ impl StainFixes {
     }
 }
 
-/// The stain under even light and moved back onto the brightfield, and the pixels of which nothing is known then.
-fn corrected(mut stain: Image<f32>, fix: &Fix) -> (Image<f32>, Option<Image<bool>>) {
-    if let Some(light) = &fix.light {
-        stain = light.correct(&stain);
+/// A stain that lies on the brightfield, under even light.
+struct Corrected {
+    stain: Image<f32>,
+    /// Pixels of which nothing is known after the move.
+    unknown: Option<Image<bool>>,
+    /// Pixels at the camera's ceiling; only where the light was made even, elsewhere the stain itself shows them.
+    ceiling: Option<Image<bool>>,
+}
+
+impl Corrected {
+    fn new(mut stain: Image<f32>, fix: &Fix) -> Self {
+        let mut ceiling = None;
+        if let Some(light) = &fix.light {
+            let values = stain.data().iter().copied();
+            let largest = values.fold(f32::NEG_INFINITY, f32::max);
+            ceiling = Some(stain.map(|&v| v == largest));
+            stain = light.correct(&stain);
+        }
+        let Some(Move { dy_px, dx_px, .. }) = fix.shift else {
+            return Self {
+                stain,
+                unknown: None,
+                ceiling,
+            };
+        };
+        let shift = (dy_px, dx_px);
+        Self {
+            unknown: Some(uncovered(stain.height(), stain.width(), shift)),
+            stain: move_back(&stain, shift),
+            ceiling: ceiling.map(|ceiling| move_back_nearest(&ceiling, shift)),
+        }
     }
-    let Some(Move { dy_px, dx_px, .. }) = fix.shift else {
-        return (stain, None);
-    };
-    let shift = (dy_px, dx_px);
-    let unknown = uncovered(stain.height(), stain.width(), shift);
-    (move_back(&stain, shift), Some(unknown))
+
+    /// Counts saturated pixels of `mask` where the stain does not show them itself any more.
+    fn recount_saturation(
+        &self,
+        mask: &Image<bool>,
+        limits: &QualityLimits,
+        numbers: &mut StainNumbers,
+        quality: &mut Vec<Verdict>,
+    ) {
+        let Some(ceiling) = &self.ceiling else {
+            return;
+        };
+        numbers.saturated_share = saturated_share(ceiling, mask);
+        quality.retain(|verdict| verdict.word != Word::Saturated);
+        quality.extend(Verdict::of_saturation(numbers.saturated_share, limits));
+    }
 }
 
 /// Why a field has no truth.
@@ -211,9 +249,13 @@ pub(crate) fn make(
     let (mut mask, mut nuclei, mut count) = match from {
         NucleiFrom::Stain(channel) => {
             let stain = read_stain(field, source.nucleus, channel, size)?;
-            let (stain, unknown) = corrected(stain, &fixes.nucleus);
-            let found = segment_nuclei(&stain, field.pixel_um, &truth.nucleus_settings)
+            let corrected = Corrected::new(stain, &fixes.nucleus);
+            let stain = &corrected.stain;
+            let mut found = segment_nuclei(stain, field.pixel_um, &truth.nucleus_settings)
                 .map_err(|e| in_field(field, e))?;
+            let limits = &truth.nucleus_settings.quality;
+            let (numbers, quality) = (&mut found.numbers, &mut found.quality);
+            corrected.recount_saturation(&found.mask, limits, numbers, quality);
             verdicts.extend(
                 found
                     .quality
@@ -223,16 +265,15 @@ pub(crate) fn make(
             nucleus_threshold = Some(f64::from(found.threshold));
             nucleus_numbers = Some(found.numbers);
             debris = debris_share(&found.labels);
-            let limits = &truth.nucleus_settings.quality;
             let verdict = debris.and_then(|share| Verdict::of_debris(share, limits));
             verdicts.extend(verdict.map(|verdict| ("nucleus", verdict)));
             if truth.mitosis.find {
                 let least = truth.mitosis.review_score.min(truth.mitosis.min_score);
-                mitosis = mitotic_candidates(&stain, &found.labels, found.um_per_pixel, least)
+                mitosis = mitotic_candidates(stain, &found.labels, found.um_per_pixel, least)
                     .map_err(|e| in_field(field, e))?;
             }
-            nuclear = Some(stain);
-            ignore = join(Some(found.ignore), unknown);
+            ignore = join(Some(found.ignore), corrected.unknown);
+            nuclear = Some(corrected.stain);
             (found.mask, found.labels, found.count)
         }
         NucleiFrom::Masks(folder) => {
@@ -266,9 +307,13 @@ pub(crate) fn make(
         CytoplasmFrom::Nothing => None,
         CytoplasmFrom::Stain(channel) => {
             let stain = read_stain(field, source.cytoplasm, channel, size)?;
-            let (stain, unknown) = corrected(stain, &fixes.cytoplasm);
-            let found = segment_cytoplasm(&stain, field.pixel_um, &truth.cytoplasm_settings)
+            let corrected = Corrected::new(stain, &fixes.cytoplasm);
+            let stain = &corrected.stain;
+            let mut found = segment_cytoplasm(stain, field.pixel_um, &truth.cytoplasm_settings)
                 .map_err(|e| in_field(field, e))?;
+            let limits = &truth.cytoplasm_settings.quality;
+            let (numbers, quality) = (&mut found.numbers, &mut found.quality);
+            corrected.recount_saturation(&found.mask, limits, numbers, quality);
             verdicts.extend(
                 found
                     .quality
@@ -278,14 +323,13 @@ pub(crate) fn make(
             cytoplasm_threshold = Some(f64::from(found.threshold));
             cytoplasm_numbers = Some(found.numbers);
             if let Some(nuclear) = &nuclear {
-                bleed = bleed_through(nuclear, &stain, &nuclei).map_err(|e| in_field(field, e))?;
-                let limits = &truth.cytoplasm_settings.quality;
+                bleed = bleed_through(nuclear, stain, &nuclei).map_err(|e| in_field(field, e))?;
                 let verdict = bleed.and_then(|number| Verdict::of_bleed_through(number, limits));
                 verdicts.extend(verdict.map(|verdict| ("cytoplasm", verdict)));
             }
             let grown = cells_from_nuclei(&nuclei, &found.mask, &found.flat);
             cells = Some(grown.map_err(|e| in_field(field, e))?);
-            ignore = join(ignore, join(Some(found.ignore), unknown));
+            ignore = join(ignore, join(Some(found.ignore), corrected.unknown));
             Some(found.mask)
         }
         CytoplasmFrom::Cells(folder) => match (files.cells.get(&field.name), truth.missing_cells) {
