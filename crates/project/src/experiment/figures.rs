@@ -12,10 +12,10 @@ use super::conditions::Condition;
 use super::curve::{Advice, NUCLEUS_F1};
 use super::file::{Choice, Images};
 
-/// The figures by file name.
 /// A figure and the name of its files.
 pub(super) type Named = (String, Chart);
 
+/// The figures that the runs allow.
 pub(super) fn figures(
     results: &[RunResult],
     conditions: &[Condition],

@@ -256,8 +256,7 @@ impl Choice {
             parts.extend(value.as_ref().map(|value| format!("{name} {value}")));
         };
         add("planes", &self.planes.as_ref().map(Planes::to_string));
-        let mitotic = |own: bool| if own { "a class" } else { "nuclei" }.to_owned();
-        add("mitotic", &self.mitotic.map(mitotic));
+        add("mitotic", &self.mitotic_as());
         add("loss", &self.loss);
         add("encoder", &self.encoder);
         add("weights", &self.weights);
@@ -299,6 +298,12 @@ impl Choice {
             }
         }
         slug
+    }
+
+    /// What mitotic nuclei are to the run, where it has a say in that.
+    pub(super) fn mitotic_as(&self) -> Option<String> {
+        let word = |own: bool| if own { "a class" } else { "nuclei" };
+        self.mitotic.map(word).map(str::to_owned)
     }
 
     /// The terms of the loss, where the run has one of its own.

@@ -35,13 +35,12 @@ pub(super) fn tables(conditions: &[Condition]) -> Result<Vec<Shown>, ProjectErro
 
 /// What two choices differ in: the key and both values; `None` unless it is exactly one other than images and seed.
 fn only_change(a: &Choice, b: &Choice) -> Option<(&'static str, String, String)> {
-    let mitotic = |own: bool| if own { "a class" } else { "nuclei" }.to_owned();
     let own = |text: &Option<String>| text.clone().unwrap_or_else(|| "as the study".to_owned());
     let values = |c: &Choice| {
         [
             ("scheme", format!("{:?}", c.scheme)),
             ("planes", own(&c.planes.as_ref().map(ToString::to_string))),
-            ("mitotic", own(&c.mitotic.map(mitotic))),
+            ("mitotic", own(&c.mitotic_as())),
             ("loss", own(&c.loss)),
             ("encoder", own(&c.encoder)),
             ("weights", own(&c.weights)),
