@@ -2,6 +2,7 @@
 //! up-sampling and concatenation disappear into the inputs of the convolution that follows.
 
 use crate::graph::{Activation, Graph, NodeId, Op, SAME_3X3, Window};
+use stainfree_kernels::Blocked;
 
 /// Index of an array the steps read and write.
 pub(crate) type ValueId = usize;
@@ -267,6 +268,17 @@ impl Plan {
                 );
             }
         }
+    }
+
+    /// Shapes of all values for `[images, height, width]` of the input.
+    pub(crate) fn shapes(&self, [images, height, width]: [usize; 3]) -> Vec<Blocked> {
+        let shape = |value: &Value| Blocked {
+            images,
+            channels: value.channels,
+            height: height >> value.level,
+            width: width >> value.level,
+        };
+        self.values.iter().map(shape).collect()
     }
 
     fn value(&mut self, channels: usize, level: usize) -> ValueId {

@@ -6,7 +6,7 @@ use crate::bands::{Band, Maker, Schedule};
 use crate::conv::Conv;
 use crate::graph::Graph;
 use crate::parameters::Parameters;
-use crate::places::{self, Places};
+use crate::places::{self, Lived};
 use crate::plan::{ConvStep, Plan, Step, ValueId};
 use crate::tiles::{Predict, Tile};
 use gates::{GateLayers, Gated};
@@ -177,35 +177,22 @@ impl CpuPredictor {
 
     /// Lays the rows that `schedule` holds into one piece of memory.
     fn held(&self, schedule: &Schedule, height: usize, width: usize) -> Held {
-        let shapes = self.shapes(height, width);
-        let lives = schedule.lives(&self.plan);
-        let (mut begin, mut end) = (
-            vec![vec![]; schedule.bands.len()],
-            vec![vec![]; schedule.bands.len()],
-        );
-        for (value, life) in lives
-            .iter()
+        let shapes = self.plan.shapes([1, height, width]);
+        let arrays: Vec<Lived> = schedule
+            .lives(&self.plan)
+            .into_iter()
             .enumerate()
-            .filter(|(_, life)| !life.is_empty())
-        {
-            begin[life.start].push(value);
-            end[life.end - 1].push(value);
-        }
-        let mut memory = Places::default();
-        let mut places = vec![0..0; shapes.len()];
-        for (begin, end) in begin.into_iter().zip(end) {
-            for value in begin {
-                places[value] = memory.take(held(&shapes[value], schedule.kept[value]));
-            }
-            for value in end {
-                memory.free(&places[value]);
-            }
-        }
+            .map(|(value, life)| Lived {
+                len: held(&shapes[value], schedule.kept[value]),
+                life,
+            })
+            .collect();
+        let (places, size) = places::lay_out(&arrays);
         Held {
             shapes,
             kept: schedule.kept.clone(),
             places,
-            size: memory.size(),
+            size,
         }
     }
 
@@ -266,20 +253,6 @@ impl CpuPredictor {
             let (shape, made) = (&held.shapes[to], held.read(memory, to));
             gated[reader].gather(self.isa, workers, shape, made, rows.clone());
         }
-    }
-
-    fn shapes(&self, height: usize, width: usize) -> Vec<Blocked> {
-        let shape = |level: usize, channels| Blocked {
-            images: 1,
-            channels,
-            height: height >> level,
-            width: width >> level,
-        };
-        self.plan
-            .values
-            .iter()
-            .map(|v| shape(v.level, v.channels))
-            .collect()
     }
 }
 

@@ -5,23 +5,24 @@
 //! all layers share.
 //!
 //! Here: the order of the layers, the gradients on their way back, natural order. What one layer holds and
-//! does is in `layer`.
+//! does is in `layer`, where the arrays of a step lie in `memory`.
 
 mod excite;
 mod layer;
+mod memory;
 
 use crate::conv::Scratch;
 use crate::graph::{Graph, ParameterKind};
 use crate::parameters::{Parameters, Tensor};
-use crate::places::{self, Places};
+use crate::places;
 use crate::plan::{Plan, Step, ValueId};
-use layer::{AddLayer, ConvLayer, NormLayer, UseStatistics, Which};
+use layer::{AddLayer, Arrays, ConvLayer, NormLayer, UseStatistics, Which};
+use memory::StepMemory;
 use stainfree_kernels::adam::Step as AdamNumbers;
 use stainfree_kernels::max_pool::{self, Merge};
 use stainfree_kernels::winograd::Sink;
 use stainfree_kernels::{Blocked, Buffer, Isa, Workers};
 use std::collections::HashMap;
-use std::ops::Range;
 
 /// The numbers of one Adam step (Keras' convention, see [`stainfree_kernels::adam`]).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,12 +61,12 @@ pub struct CpuTrainer {
     readers: Vec<usize>,
     bare_relu: Vec<bool>,
     logits: ValueId,
-    /// Every value of the last forward pass.
-    values: Vec<Buffer>,
+    /// What the last forward pass was given.
+    planar_input: Vec<f32>,
     planar_logits: Vec<f32>,
-    /// Gradients of all values, and where each lies: they come and go in a known order.
-    gradients: Buffer,
-    places: Vec<Range<usize>>,
+    /// Values and gradients of a step, and where each lies: they come and go in a known order.
+    arrays: Buffer,
+    places: StepMemory,
     /// Transformed filters of the layer at hand.
     filters: Buffer,
     scratch: Scratch,
@@ -101,16 +102,8 @@ impl CpuTrainer {
             "crops must be a multiple of {multiple}"
         );
         let plan = Plan::new(graph);
-        let shapes: Vec<Blocked> = plan
-            .values
-            .iter()
-            .map(|v| Blocked {
-                images,
-                channels: v.channels,
-                height: height >> v.level,
-                width: width >> v.level,
-            })
-            .collect();
+        let shapes = plan.shapes(shape);
+        let places = StepMemory::new(&plan, &shapes);
         let layers: Vec<Layer> = plan
             .steps
             .into_iter()
@@ -120,19 +113,18 @@ impl CpuTrainer {
                 Step::Add { terms, to, drop } => Layer::Add(AddLayer::new(terms, to, drop, images)),
             })
             .collect();
-        let (places, size) = gradient_places(&layers, &shapes, plan.logits);
         let mut trainer = Self {
             graph: graph.clone(),
             isa,
             workers: Workers::new(threads),
             layers,
-            values: shapes.iter().map(|s| Buffer::zeros(s.len())).collect(),
+            planar_input: vec![0.0; images * graph.input_channels() * height * width],
             planar_logits: vec![0.0; images * graph.classes() * height * width],
             shapes,
             readers: plan.values.iter().map(|v| v.readers).collect(),
             bare_relu: plan.values.iter().map(|v| v.bare_relu).collect(),
             logits: plan.logits,
-            gradients: Buffer::zeros(size),
+            arrays: Buffer::zeros(places.size),
             places,
             filters: Buffer::default(),
             scratch: Scratch::default(),
@@ -157,7 +149,7 @@ impl CpuTrainer {
         self.run(input, UseStatistics::Batch(self.momentum));
         self.shapes[self.logits].unpack(
             &self.workers,
-            &self.values[self.logits],
+            &self.arrays[self.places.values[self.logits].clone()],
             &mut self.planar_logits,
         );
         &self.planar_logits
@@ -170,31 +162,65 @@ impl CpuTrainer {
             workers,
             layers,
             shapes,
-            values,
+            arrays,
+            places,
             filters,
             ..
         } = self;
-        shapes[0].pack(workers, input, &mut values[0]);
-        for layer in layers {
+        self.planar_input.copy_from_slice(input);
+        shapes[0].pack(workers, input, &mut arrays[places.values[0].clone()]);
+        for (index, layer) in layers.iter_mut().enumerate() {
+            let place = |value: usize| places.values[value].clone();
             match layer {
                 Layer::Conv(layer) => {
-                    // The output is taken out so that the inputs can be read beside it.
-                    let mut out = std::mem::take(&mut values[layer.step.to]);
-                    layer.forward(*isa, workers, values, shapes, filters, &mut out, statistics);
-                    values[layer.step.to] = out;
+                    let inputs = layer.step.inputs.iter().map(|input| place(input.value));
+                    let involved = [place(layer.step.to), places.before[index].clone()];
+                    let involved: Vec<_> = involved.into_iter().chain(inputs).collect();
+                    let arrays = Arrays::new(places::parts(arrays, &involved));
+                    layer.forward(*isa, workers, shapes, arrays, filters, statistics);
                 }
                 Layer::Add(layer) => {
-                    let mut out = std::mem::take(&mut values[layer.to]);
+                    let [first, second] = layer.terms;
+                    let involved = [layer.to, first, second].map(place);
+                    let [out, first, second] = places::parts_of(arrays, involved);
                     layer.draw(self.drop_seed, self.step);
-                    layer.forward(*isa, workers, values, &shapes[layer.to], &mut out);
-                    values[layer.to] = out;
+                    layer.forward(*isa, workers, &shapes[layer.to], [first, second], out);
                 }
                 Layer::MaxPool { from, to } => {
-                    let (before, after) = values.split_at_mut(*to);
-                    max_pool::forward(*isa, workers, &shapes[*from], &before[*from], &mut after[0]);
+                    let [x, out] = places::parts_of(arrays, [*from, *to].map(place));
+                    max_pool::forward(*isa, workers, &shapes[*from], x, out);
                 }
             }
         }
+    }
+
+    /// Makes a value of the last forward pass again where the backward pass wants it.
+    fn make_again(&mut self, value: ValueId) {
+        let Self {
+            isa,
+            workers,
+            layers,
+            shapes,
+            arrays,
+            places,
+            ..
+        } = self;
+        let Some(index) = places.writers[value] else {
+            let to = &mut arrays[places.kept[value].clone()];
+            return shapes[value].pack(workers, &self.planar_input, to);
+        };
+        let Layer::Conv(layer) = &mut layers[index] else {
+            unreachable!("only convolutions are made again")
+        };
+        let inputs = match layer.norm {
+            Some(_) => &[][..],
+            None => &layer.step.inputs[..],
+        };
+        let inputs = inputs.iter().map(|input| places.kept[input.value].clone());
+        let involved = [places.kept[value].clone(), places.before[index].clone()];
+        let involved: Vec<_> = involved.into_iter().chain(inputs).collect();
+        let arrays = Arrays::new(places::parts(arrays, &involved));
+        layer.make_again(*isa, workers, shapes, arrays, &mut self.filters);
     }
 
     /// Gradients of all parameters from that of the last forward pass' logits.
@@ -202,93 +228,109 @@ impl CpuTrainer {
     /// # Panics
     /// If `d_logits` has another size than the logits.
     pub fn backward(&mut self, d_logits: &[f32]) {
+        let logits = self.logits;
+        let to = &mut self.arrays[self.places.gradients[logits].clone()];
+        self.shapes[logits].pack(&self.workers, d_logits, to);
+        let mut arrivals = Arrivals {
+            left: self.readers.clone(),
+            begun: vec![false; self.shapes.len()],
+        };
+        for index in (0..self.layers.len()).rev() {
+            for at in 0..self.places.again[index].len() {
+                self.make_again(self.places.again[index][at]);
+            }
+            self.backward_of_layer(index, &mut arrivals);
+        }
+    }
+
+    /// The part of one layer in [`CpuTrainer::backward`].
+    fn backward_of_layer(&mut self, index: usize, arrivals: &mut Arrivals) {
         let Self {
             isa,
             workers,
             layers,
             shapes,
-            values,
-            gradients,
+            arrays,
             places,
+            bare_relu,
             ..
         } = self;
-        let mut left = self.readers.clone();
-        let logits = self.logits;
-        shapes[logits].pack(workers, d_logits, &mut gradients[places[logits].clone()]);
-        // Whether a value's gradient holds something already.
-        let mut begun = vec![false; values.len()];
-        for layer in layers.iter_mut().rev() {
-            let mut reach = |value: usize| {
-                left[value] -= 1;
-                let accumulate = std::mem::replace(&mut begun[value], true);
-                // The last gradient to arrive is cut off where the ReLU was.
-                (accumulate, left[value] == 0 && self.bare_relu[value])
-            };
-            match layer {
-                Layer::Conv(layer) => {
-                    let d_out = &mut gradients[places[layer.step.to].clone()];
-                    layer.own_gradients(*isa, workers, values, shapes, d_out, &mut self.scratch);
-                    if layer.step.inputs[0].value == 0 {
-                        continue;
-                    }
-                    let (conv, weights) = (&layer.conv, &layer.weight.values);
-                    let filters = conv.prepare_turned(workers, weights, &mut self.filters);
-                    let involved = std::iter::once(layer.step.to)
-                        .chain(layer.step.inputs.iter().map(|input| input.value));
-                    let involved: Vec<_> = involved.map(|value| places[value].clone()).collect();
-                    let mut parts = places::parts(gradients, &involved).into_iter();
-                    let d_out = parts.next().expect("the output is one of them");
-                    let mut sinks: Vec<Sink> = parts
-                        .zip(&layer.step.inputs)
-                        .map(|(data, input)| {
-                            let (accumulate, masked) = reach(input.value);
-                            let mask = masked.then(|| &values[input.value][..]);
-                            Sink {
-                                data,
-                                accumulate,
-                                mask,
-                            }
-                        })
-                        .collect();
-                    conv.input_gradient(workers, d_out, filters, &mut sinks);
-                    if let Some(excite) = &mut layer.excite {
-                        let value = layer.step.inputs[0].value;
-                        let d = &mut gradients[places[value].clone()];
-                        excite.backward(workers, &shapes[value], &values[value], d);
-                    }
+        let (kept, gradients) = (&places.kept, &places.gradients);
+        let mut reach = |value: usize| arrivals.reach(value, bare_relu[value]);
+        match &mut layers[index] {
+            Layer::Conv(layer) => {
+                let step = &layer.step;
+                let values = || step.inputs.iter().map(|input| input.value);
+                // Below the first layer lies the image.
+                let reaches_image = step.inputs[0].value == 0;
+                let to = match layer.norm {
+                    Some(_) => kept[step.to].clone(),
+                    None => 0..0,
+                };
+                let involved: Vec<_> = [to, places.before[index].clone()]
+                    .into_iter()
+                    .chain(values().map(|value| kept[value].clone()))
+                    .chain([gradients[step.to].clone()])
+                    .chain(
+                        values()
+                            .filter(|_| !reaches_image)
+                            .map(|value| gradients[value].clone()),
+                    )
+                    .collect();
+                let mut own = places::parts(arrays, &involved);
+                let mut d = own.split_off(2 + step.inputs.len()).into_iter();
+                let own = Arrays::new(own);
+                let d_out = d.next().expect("the output is one of them");
+                layer.own_gradients(*isa, workers, shapes, &own, d_out, &mut self.scratch);
+                if reaches_image {
+                    return;
                 }
-                Layer::Add(layer) => {
-                    let [first, second] = layer.terms;
-                    let involved = [layer.to, first, second].map(|value| places[value].clone());
-                    let mut parts = places::parts(gradients, &involved);
-                    let [d_out, d_first, d_second] = &mut parts[..] else {
-                        unreachable!("there are three of them")
-                    };
-                    let mut sink = |value: usize, data| {
-                        let (accumulate, masked) = reach(value);
-                        let mask = masked.then(|| &values[value][..]);
-                        Sink {
-                            data,
-                            accumulate,
-                            mask,
-                        }
-                    };
-                    let mut first = sink(first, d_first);
-                    let mut second = sink(second, d_second);
-                    let shape = &shapes[layer.to];
-                    layer.backward(*isa, workers, shape, d_out, [&mut first, &mut second]);
+                let filters = &mut self.filters;
+                let filters = layer
+                    .conv
+                    .prepare_turned(workers, &layer.weight.values, filters);
+                let mut sinks: Vec<Sink> = d
+                    .zip(layer.step.inputs.iter().zip(&own.inputs))
+                    .map(|(data, (input, values))| reach(input.value).sink(data, values))
+                    .collect();
+                layer
+                    .conv
+                    .input_gradient(workers, d_out, filters, &mut sinks);
+                if let Some(excite) = &mut layer.excite {
+                    let shape = &shapes[layer.step.inputs[0].value];
+                    excite.backward(workers, shape, own.inputs[0], sinks[0].data);
                 }
-                Layer::MaxPool { from, to } => {
-                    let involved = [places[*to].clone(), places[*from].clone()];
-                    let mut parts = places::parts(gradients, &involved);
-                    let (accumulate, relu) = reach(*from);
-                    let merge = Merge { accumulate, relu };
-                    let (x, shape) = (&values[*from], &shapes[*from]);
-                    let [d_out, d_x] = &mut parts[..] else {
-                        unreachable!("there are two of them")
-                    };
-                    max_pool::backward(*isa, workers, shape, x, d_out, d_x, merge);
-                }
+            }
+            Layer::Add(layer) => {
+                let [first, second] = layer.terms;
+                let cut = |value: usize| match bare_relu[value] {
+                    true => kept[value].clone(),
+                    false => 0..0,
+                };
+                let [to, d_first, d_second] =
+                    [layer.to, first, second].map(|value| gradients[value].clone());
+                let involved = [to, d_first, d_second, cut(first), cut(second)];
+                let [d_out, d_first, d_second, y_first, y_second] =
+                    places::parts_of(arrays, involved);
+                let mut first = reach(first).sink(d_first, y_first);
+                let mut second = reach(second).sink(d_second, y_second);
+                let shape = &shapes[layer.to];
+                layer.backward(*isa, workers, shape, d_out, [&mut first, &mut second]);
+            }
+            Layer::MaxPool { from, to } => {
+                let (from, to) = (*from, *to);
+                let involved = [
+                    gradients[to].clone(),
+                    gradients[from].clone(),
+                    kept[from].clone(),
+                ];
+                let [d_out, d_x, x] = places::parts_of(arrays, involved);
+                let Arrival { accumulate, cut } = reach(from);
+                let merge = Merge {
+                    accumulate,
+                    relu: cut,
+                };
+                max_pool::backward(*isa, workers, &shapes[from], x, d_out, d_x, merge);
             }
         }
     }
@@ -417,8 +459,6 @@ impl CpuTrainer {
 
     /// Bytes held for activations, gradients, weights and moments; known before the first step.
     pub fn memory_bytes(&self) -> usize {
-        let activations: usize = self.shapes.iter().map(Blocked::len).sum();
-        let before: usize = self.norms().map(|n| n.before.len()).sum();
         let excites = self.conv_layers().filter_map(|l| l.excite.as_ref());
         let scaled: usize = excites.map(|e| e.scaled().len()).sum();
         let weights: usize = self.graph.trainable_count();
@@ -428,8 +468,8 @@ impl CpuTrainer {
             .map(|l| l.conv.prepared_len())
             .max()
             .unwrap_or(0);
-        let gradients = self.gradients.len();
-        size_of::<f32>() * (activations + before + scaled + gradients + 4 * weights + 2 * filters)
+        let planar = self.planar_input.len() + self.planar_logits.len();
+        size_of::<f32>() * (self.arrays.len() + planar + scaled + 4 * weights + 2 * filters)
     }
 
     fn conv_layers(&self) -> impl Iterator<Item = &ConvLayer> {
@@ -514,31 +554,40 @@ impl CpuTrainer {
     }
 }
 
-/// Where the gradient of every value lies in one piece of memory, and its size: each is held from the first
-/// reader that sends one back until the layer that made the value has used it.
-fn gradient_places(
-    layers: &[Layer],
-    shapes: &[Blocked],
-    logits: ValueId,
-) -> (Vec<Range<usize>>, usize) {
-    let mut memory = Places::default();
-    let mut places = vec![0..0; shapes.len()];
-    places[logits] = memory.take(shapes[logits].len());
-    for layer in layers.iter().rev() {
-        let (to, reads) = match layer {
-            Layer::Conv(layer) => {
-                let reads = layer.step.inputs.iter().map(|input| input.value);
-                (layer.step.to, reads.filter(|&value| value != 0).collect())
-            }
-            Layer::MaxPool { from, to } => (*to, vec![*from]),
-            Layer::Add(layer) => (layer.to, layer.terms.to_vec()),
-        };
-        for value in reads {
-            if places[value].is_empty() {
-                places[value] = memory.take(shapes[value].len());
-            }
+/// Which gradients have arrived at the values on the way back.
+struct Arrivals {
+    /// Readers that have not yet sent theirs.
+    left: Vec<usize>,
+    /// Whether one has.
+    begun: Vec<bool>,
+}
+
+impl Arrivals {
+    /// One more arrives at `value`; `bare_relu` says whether a ReLU without a batch norm made it.
+    fn reach(&mut self, value: ValueId, bare_relu: bool) -> Arrival {
+        self.left[value] -= 1;
+        Arrival {
+            accumulate: std::mem::replace(&mut self.begun[value], true),
+            cut: self.left[value] == 0 && bare_relu,
         }
-        memory.free(&places[to]);
     }
-    (places, memory.size())
+}
+
+/// What to do with a gradient that arrives.
+struct Arrival {
+    /// Add it to what is there.
+    accumulate: bool,
+    /// Then cut off what the ReLU did: it was the last one.
+    cut: bool,
+}
+
+impl Arrival {
+    /// Where it goes, at a value that was `y`.
+    fn sink<'a>(&self, data: &'a mut [f32], y: &'a [f32]) -> Sink<'a> {
+        Sink {
+            data,
+            accumulate: self.accumulate,
+            mask: self.cut.then_some(y),
+        }
+    }
 }

@@ -27,9 +27,8 @@ pub(super) struct ConvLayer {
 
 impl ConvLayer {
     pub(super) fn new(isa: Isa, step: ConvStep, shapes: &[Blocked]) -> Self {
-        let out = shapes[step.to];
         let conv = Conv::new(isa, &step, |value| shapes[value]);
-        let padded = blocks(out.channels) * LANES;
+        let padded = blocks(shapes[step.to].channels) * LANES;
         Self {
             weight: Trained::new(&step.weight, conv.blocked_len()),
             bias: step.bias.as_ref().map(|name| Trained::new(name, padded)),
@@ -48,7 +47,6 @@ impl ConvLayer {
                 moments: vec![],
                 epsilon: norm.epsilon,
                 activation: step.activation,
-                before: Buffer::zeros(out.len()),
             }),
             step,
             conv,
@@ -75,45 +73,80 @@ impl ConvLayer {
         std::iter::once(&mut self.weight).chain(excite.flat_map(ExciteLayer::matrices_mut))
     }
 
-    /// Output of the layer into `out`; `room` is for filters as the kernels read them.
-    #[allow(clippy::too_many_arguments)]
+    /// Output of the layer; `room` is for filters as the kernels read them.
     pub(super) fn forward(
         &mut self,
         isa: Isa,
         workers: &Workers,
-        values: &[Buffer],
         shapes: &[Blocked],
+        arrays: Arrays,
         room: &mut Buffer,
-        out: &mut Buffer,
         statistics: UseStatistics,
     ) {
         if let Some(excite) = &mut self.excite {
             let value = self.step.inputs[0].value;
-            excite.forward(isa, workers, &shapes[value], &values[value]);
+            excite.forward(isa, workers, &shapes[value], arrays.inputs[0]);
         }
+        let shape = &shapes[self.step.to];
+        let Arrays {
+            out,
+            before,
+            inputs,
+        } = arrays;
+        match &mut self.norm {
+            None => self.convolve(workers, shapes, &inputs, room, out),
+            Some(_) => self.convolve(workers, shapes, &inputs, room, before),
+        }
+        if let Some(norm) = &mut self.norm {
+            norm.measure(isa, workers, shape, before, statistics);
+            norm.apply(isa, workers, shape, before, out);
+        }
+    }
+
+    /// The output of the last forward pass once more, to the same bits, from what the batch norm read then or, without one,
+    /// from the inputs.
+    pub(super) fn make_again(
+        &self,
+        isa: Isa,
+        workers: &Workers,
+        shapes: &[Blocked],
+        arrays: Arrays,
+        room: &mut Buffer,
+    ) {
+        let shape = &shapes[self.step.to];
+        match &self.norm {
+            None => self.convolve(workers, shapes, &arrays.inputs, room, arrays.out),
+            Some(norm) => norm.apply(isa, workers, shape, arrays.before, arrays.out),
+        }
+    }
+
+    /// The convolution, with bias and activation unless a batch norm follows.
+    fn convolve(
+        &self,
+        workers: &Workers,
+        shapes: &[Blocked],
+        inputs: &[&[f32]],
+        room: &mut Buffer,
+        out: &mut [f32],
+    ) {
         let filters = self.conv.prepare(workers, &self.weight.values, room);
         let heights = self.step.inputs.iter().map(|i| shapes[i.value].height);
-        let inputs: Vec<Rows> = inputs(&self.step, self.excite.as_ref(), values)
-            .into_iter()
+        let inputs: Vec<Rows> = read(self.excite.as_ref(), inputs)
+            .iter()
             .zip(heights)
-            .map(|(data, kept)| Rows { data, kept })
+            .map(|(&data, kept)| Rows { data, kept })
             .collect();
-        let shape = &shapes[self.step.to];
-        let (finish, to) = match &mut self.norm {
-            None => {
-                let bias = self.bias.as_ref().map(|b| &b.values[..]);
-                let activation = self.step.activation;
-                (Finish { bias, activation }, &mut *out)
-            }
-            Some(norm) => (Finish::default(), &mut norm.before),
+        let finish = match &self.norm {
+            None => Finish {
+                bias: self.bias.as_ref().map(|b| &b.values[..]),
+                activation: self.step.activation,
+            },
+            Some(_) => Finish::default(),
         };
-        let (kept, rows) = (shape.height, 0..shape.height);
-        let to = RowsMut { data: to, kept };
+        let kept = shapes[self.step.to].height;
+        let out = RowsMut { data: out, kept };
         self.conv
-            .forward_rows(workers, &inputs, filters, finish, to, rows);
-        if let Some(norm) = &mut self.norm {
-            norm.normalise(isa, workers, shape, out, statistics);
-        }
+            .forward_rows(workers, &inputs, filters, finish, out, 0..kept);
     }
 
     /// Gradients of this layer's parameters; `d_out` becomes the gradient of the bare convolution.
@@ -121,16 +154,16 @@ impl ConvLayer {
         &mut self,
         isa: Isa,
         workers: &Workers,
-        values: &[Buffer],
         shapes: &[Blocked],
+        arrays: &Arrays,
         d_out: &mut [f32],
         scratch: &mut Scratch,
     ) {
         let shape = &shapes[self.step.to];
         if let Some(norm) = &mut self.norm {
             let saved = Saved {
-                x: &norm.before,
-                y: &values[self.step.to],
+                x: arrays.before,
+                y: arrays.out,
                 activation: norm.activation,
                 scale: &norm.scale,
                 shift: &norm.shift,
@@ -146,21 +179,43 @@ impl ConvLayer {
             bias.gradient
                 .copy_from_slice(&elementwise::channel_sums(isa, workers, shape, d_out));
         }
-        let inputs = inputs(&self.step, self.excite.as_ref(), values);
+        let inputs = read(self.excite.as_ref(), &arrays.inputs);
         self.conv
             .weight_gradient(workers, &inputs, d_out, &mut self.weight.gradient, scratch);
     }
 }
 
-/// What the convolution reads, part by part.
-fn inputs<'a>(
-    step: &ConvStep,
-    excite: Option<&'a ExciteLayer>,
-    values: &'a [Buffer],
-) -> Vec<&'a [f32]> {
+/// The arrays of a step that a layer reads and writes.
+pub(super) struct Arrays<'a> {
+    /// What the layer makes.
+    pub(super) out: &'a mut [f32],
+    /// What its batch norm reads; empty without one.
+    pub(super) before: &'a mut [f32],
+    /// Its inputs, part by part.
+    pub(super) inputs: Vec<&'a [f32]>,
+}
+
+impl<'a> Arrays<'a> {
+    /// From the three in this order.
+    ///
+    /// # Panics
+    /// If there are fewer than two.
+    pub(super) fn new(parts: Vec<&'a mut [f32]>) -> Self {
+        let mut parts = parts.into_iter();
+        let mut next = || parts.next().expect("an output and what its norm reads");
+        Self {
+            out: next(),
+            before: next(),
+            inputs: parts.map(|part| &*part).collect(),
+        }
+    }
+}
+
+/// What the convolution reads of a layer that reads `inputs`.
+fn read<'a>(excite: Option<&'a ExciteLayer>, inputs: &[&'a [f32]]) -> Vec<&'a [f32]> {
     match excite {
         Some(excite) => vec![excite.scaled()],
-        None => step.inputs.iter().map(|i| &values[i.value][..]).collect(),
+        None => inputs.to_vec(),
     }
 }
 
@@ -187,8 +242,6 @@ pub(super) struct NormLayer {
     moments: Vec<[f64; 2]>,
     epsilon: f64,
     activation: Activation,
-    /// What the convolution gave.
-    pub(super) before: Buffer,
 }
 
 impl NormLayer {
@@ -205,16 +258,16 @@ impl NormLayer {
         (self.running_mean, self.running_var) = (mean, var);
     }
 
-    /// Batch norm, then the activation.
-    fn normalise(
+    /// Decides from `before`, what the convolution gave, and `statistics` what the layer multiplies with and adds.
+    fn measure(
         &mut self,
         isa: Isa,
         workers: &Workers,
         shape: &Blocked,
-        out: &mut [f32],
+        before: &[f32],
         statistics: UseStatistics,
     ) {
-        self.statistics = batch_norm::statistics(isa, workers, shape, &self.before);
+        self.statistics = batch_norm::statistics(isa, workers, shape, before);
         match statistics {
             UseStatistics::Batch(momentum) => self.follow(shape, momentum),
             UseStatistics::Running => self.add_moments_and_use_running(),
@@ -227,8 +280,11 @@ impl NormLayer {
             variance,
             self.epsilon,
         );
-        let (before, scale, shift) = (&self.before, &self.scale, &self.shift);
-        let activation = self.activation;
+    }
+
+    /// Batch norm as it was measured, then the activation.
+    fn apply(&self, isa: Isa, workers: &Workers, shape: &Blocked, before: &[f32], out: &mut [f32]) {
+        let (scale, shift, activation) = (&self.scale, &self.shift, self.activation);
         batch_norm::scale_shift(isa, workers, shape, before, scale, shift, activation, out);
     }
 
@@ -339,15 +395,12 @@ impl AddLayer {
         &self,
         isa: Isa,
         workers: &Workers,
-        values: &[Buffer],
         shape: &Blocked,
-        out: &mut Buffer,
+        terms: [&[f32]; 2],
+        out: &mut [f32],
     ) {
         let kept = shape.height;
-        let terms = self.terms.map(|term| Rows {
-            data: &values[term],
-            kept,
-        });
+        let terms = terms.map(|data| Rows { data, kept });
         let out = RowsMut { data: out, kept };
         elementwise::add_rows(isa, workers, shape, terms, &self.factors, out, 0..kept);
     }
