@@ -10,12 +10,20 @@ use crate::config::{TrainingConfig, explain, from_toml};
 use crate::names::nearest;
 use crate::template::toml_value;
 
-/// The recipe that `training` asks for; a recipe file lies relative to `root`. `config` is the file
-/// that errors about `training.change` name.
+/// The table of a study's file that changes its recipe.
+pub const CHANGE: &str = "training.change";
+
+/// The recipe that `training` asks for; a recipe file lies relative to `root`. `config` is the file whose `key` errors
+/// about the changes name.
 ///
 /// # Errors
 /// An unknown name, a file that cannot be read, or a change that no recipe knows.
-pub fn load(root: &Path, training: &TrainingConfig, config: &Path) -> Result<Recipe, ProjectError> {
+pub fn load(
+    root: &Path,
+    training: &TrainingConfig,
+    config: &Path,
+    key: &str,
+) -> Result<Recipe, ProjectError> {
     let base = match Recipe::named(&training.recipe) {
         Some(recipe) => recipe,
         None => from_file(root, &training.recipe)?,
@@ -35,9 +43,9 @@ pub fn load(root: &Path, training: &TrainingConfig, config: &Path) -> Result<Rec
     };
     let mut table = toml::Table::try_from(&base).map_err(|error| fail(error.to_string()))?;
     merge(&mut table, &training.change);
-    table.try_into().map_err(|error: toml::de::Error| {
-        fail(format!("`training.change`: {}", explain(error.message())))
-    })
+    table
+        .try_into()
+        .map_err(|error: toml::de::Error| fail(format!("`{key}`: {}", explain(error.message()))))
 }
 
 fn from_file(root: &Path, name: &str) -> Result<Recipe, ProjectError> {
@@ -104,7 +112,7 @@ mod tests {
             change: toml::from_str(text).unwrap(),
             ..TrainingConfig::default()
         };
-        load(Path::new("."), &training, Path::new("s/stainfree.toml"))
+        load(Path::new("."), &training, Path::new("s/stainfree.toml"), CHANGE)
     }
 
     #[test]
@@ -153,7 +161,7 @@ mod tests {
             ..TrainingConfig::default()
         };
         assert_eq!(
-            load(Path::new("."), &training, Path::new("c"))
+            load(Path::new("."), &training, Path::new("c"), CHANGE)
                 .unwrap_err()
                 .to_string(),
             "no recipe is called `papr` and no such file exists (recipes: `default`, `paper`); did you mean `paper`?"

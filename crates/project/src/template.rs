@@ -339,7 +339,13 @@ mod tests {
         assert!(recipe.len() > 10);
         let switched = format!("{head}[training.change]\n{}", recipe.join("\n"));
         let config = config::parse(&switched, Path::new("f")).unwrap();
-        let loaded = crate::recipe::load(Path::new("."), &config.training, Path::new("f")).unwrap();
+        let loaded = crate::recipe::load(
+            Path::new("."),
+            &config.training,
+            Path::new("f"),
+            "training.change",
+        )
+        .unwrap();
         assert_eq!(loaded, stainfree_network::recipe::Recipe::standard());
     }
 }

@@ -200,7 +200,7 @@ pub(crate) fn recipe_of(
         let encoder = ("encoder".to_owned(), name.clone().into());
         training.change.extend([encoder]);
     }
-    let mut recipe = recipe::load(root, &training, config)?;
+    let mut recipe = recipe::load(root, &training, config, recipe::CHANGE)?;
     if let Some(width) = options.width {
         recipe = narrowed(recipe, width);
     }

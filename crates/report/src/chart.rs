@@ -198,12 +198,12 @@ impl Key {
     }
 }
 
-/// Colours come round; every second round is dotted.
+/// Colours come round; later rounds are dotted, then dashed in other ways.
 fn dash(index: usize, series: &Series) -> Dash {
-    match (series.dashed, index / COLORS % 2) {
-        (true, _) => Some([6.0, 4.0]),
-        (false, 0) => None,
-        (false, _) => Some([2.0, 3.0]),
+    const ROUNDS: [Dash; 4] = [None, Some([2.0, 3.0]), Some([10.0, 3.0]), Some([4.0, 8.0])];
+    match series.dashed {
+        true => Some([6.0, 4.0]),
+        false => ROUNDS[index / COLORS % ROUNDS.len()],
     }
 }
 
@@ -502,8 +502,15 @@ mod tests {
             "{}",
             svg.as_str()
         );
-        // Six colours, then dotted.
+        // Six colours, then dotted; each dash is drawn on the line and in the legend.
         assert_eq!(svg.as_str().matches("stroke-dasharray=\"2 3\"").count(), 4);
+        many.series = vec![many.series[0].clone(); 20];
+        let svg = many.svg();
+        let count = |dash: &str| {
+            let dash = format!("stroke-dasharray=\"{dash}\"");
+            svg.as_str().matches(&dash).count()
+        };
+        assert_eq!(["2 3", "10 3", "4 8"].map(count), [12, 12, 4]);
     }
 
     #[test]

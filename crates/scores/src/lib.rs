@@ -55,7 +55,7 @@ pub use matching::{
 };
 pub use measured::{
     AgreementRow, AgreementSummary, ChannelSums, MaskMeasures, Masks, PixelSum, SideMeasures,
-    UnitPair, measured,
+    UnitPair, measured, measured_agreement,
 };
 pub use paper::{PaperScores, paper_scores};
 pub use pixels::{

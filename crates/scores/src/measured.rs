@@ -276,8 +276,9 @@ impl AgreementRow {
         let what = &self.quantity;
         let Some(percent) = &self.percent else {
             return format!(
-                "How well {what} agree cannot be told from {} {unit}s.",
-                self.pairs.len()
+                "How well {what} agree cannot be told from {} {unit}{}.",
+                self.pairs.len(),
+                if self.pairs.len() == 1 { "" } else { "s" }
             );
         };
         let [low, high] = percent.bias.ci95;
@@ -304,12 +305,9 @@ impl AgreementRow {
 /// Fewer units than this say nothing about agreement.
 const FEWEST: usize = 3;
 
-/// Agreement over the groups of the measured fields, over fields where there are fewer than three groups; `None`
-/// where nothing was measured.
-pub(crate) fn measured_agreement(
-    fields: &[FieldScores],
-    group_name: &str,
-) -> Option<AgreementSummary> {
+/// Agreement over the groups (called `group_name`) of the measured fields, over fields where there are fewer than three
+/// groups; `None` where nothing was measured.
+pub fn measured_agreement(fields: &[FieldScores], group_name: &str) -> Option<AgreementSummary> {
     let measured = || {
         fields
             .iter()

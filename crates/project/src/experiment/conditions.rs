@@ -1,9 +1,11 @@
 //! Conditions of an experiment: runs that differ in nothing but seed and fold, with their scores over seeds.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use stainfree_scores::{
-    BootstrapOptions, ClassCounts, FieldScores, Repeated, Resolved, Terms, UnitRule, over_repeats,
+    AgreementSummary, BootstrapOptions, ClassCounts, FieldScores, Repeated, Resolved, Terms,
+    UnitRule, measured_agreement, over_repeats,
 };
 
 use super::RunResult;
@@ -49,6 +51,23 @@ impl Condition<'_> {
         (!each.is_empty()).then(|| {
             [0, 1, 2, 3].map(|i| each.iter().map(|row| row[i]).sum::<f64>() / each.len() as f64)
         })
+    }
+
+    /// What is measured through predicted masks against true ones, of the first seed: its run, or all its folds together.
+    pub(super) fn agreement(&self) -> Option<Cow<'_, AgreementSummary>> {
+        let first = self.runs.first()?.scores.agreement.as_ref()?;
+        if self.choice.fold.is_none() {
+            return Some(Cow::Borrowed(first));
+        }
+        // Folds of few groups measure by field; what a group is called is only known from larger ones.
+        let units = self
+            .runs
+            .iter()
+            .filter_map(|run| run.scores.agreement.as_ref());
+        let group = units
+            .map(|agreement| &agreement.unit[..])
+            .find(|unit| *unit != "field");
+        measured_agreement(&self.repeats[0], group.unwrap_or("group")).map(Cow::Owned)
     }
 
     /// Training images, which `all` leaves open.

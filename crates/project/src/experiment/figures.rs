@@ -80,8 +80,10 @@ fn cost(conditions: &[Condition]) -> Vec<Named> {
     let Some(run) = shown.and_then(|c| c.runs.first()) else {
         return Vec::new();
     };
-    let agreement = run.scores.agreement.iter().flat_map(agreement_charts);
-    let mut figures: Vec<Named> = agreement
+    let agreement = shown.and_then(Condition::agreement);
+    let charts = agreement.map_or(vec![], |found| agreement_charts(&found));
+    let mut figures: Vec<Named> = charts
+        .into_iter()
         .enumerate()
         .map(|(i, chart)| (format!("agreement-{}", i + 1), chart))
         .collect();
@@ -140,14 +142,16 @@ fn curve_figure(results: &[RunResult], advice: &Advice, curve: &LearningCurve) -
 fn training_figure(conditions: &[Condition]) -> Chart {
     // With flips averaged the training is the same.
     let trained = conditions.iter().filter(|c| !c.choice.flips);
-    let series = trained
-        .filter_map(|c| {
-            let run = c.runs.first()?;
-            Some(Series {
-                name: c.label(),
-                points: run.training_loss.clone(),
-                dashed: false,
-            })
+    let (labels, curves): (Vec<String>, Vec<_>) = trained
+        .filter_map(|c| Some((c.label(), c.runs.first()?.training_loss.clone())))
+        .unzip();
+    let series = without_common_parts(&labels)
+        .into_iter()
+        .zip(curves)
+        .map(|(name, points)| Series {
+            name,
+            points,
+            dashed: false,
         })
         .collect();
     let chart = LineChart {
@@ -165,6 +169,26 @@ fn training_figure(conditions: &[Condition]) -> Chart {
     }
 }
 
+/// Labels of conditions without the parts that all of them share, which a legend has no room for; one that has nothing else is
+/// called after what it leaves open.
+fn without_common_parts(labels: &[String]) -> Vec<String> {
+    let parts = |label: &String| -> Vec<String> { label.split(", ").map(str::to_owned).collect() };
+    if let [only] = labels {
+        return vec![only.clone()];
+    }
+    let all: Vec<Vec<String>> = labels.iter().map(parts).collect();
+    let shared = |part: &String| all.iter().all(|label| label.contains(part));
+    let own = |label: &Vec<String>| -> Vec<String> {
+        label.iter().filter(|part| !shared(part)).cloned().collect()
+    };
+    all.iter()
+        .map(|label| match own(label) {
+            own if own.is_empty() => "as the study".to_owned(),
+            own => own.join(", "),
+        })
+        .collect()
+}
+
 /// The paper's Figure 4: a test number by set size, a line for everything else.
 fn size_figure(
     conditions: &[Condition],
@@ -180,17 +204,22 @@ fn size_figure(
         };
         if let Some(y) = value(condition) {
             let point = (condition.images() as f64, y);
-            lines.entry(rest.label()).or_default().push(point);
+            let label = rest.label().replace(", all images", "");
+            lines.entry(label).or_default().push(point);
         }
     }
-    let series = lines
+    // What was trained with one number of images says nothing about the number of images.
+    let (labels, curves): (Vec<String>, Vec<_>) = lines
         .into_iter()
-        // What was trained with one number of images says nothing about the number of images.
         .filter(|(_, points)| points.len() > 1)
+        .unzip();
+    let series = without_common_parts(&labels)
+        .into_iter()
+        .zip(curves)
         .map(|(name, mut points)| {
             points.sort_by(|a, b| a.0.total_cmp(&b.0));
             Series {
-                name: name.replace(", all images", ""),
+                name,
                 points,
                 dashed: false,
             }
@@ -208,5 +237,28 @@ fn size_figure(
         title: title.to_owned(),
         caption: "On the test fields, mean over seeds (the paper's Figure 4).".to_owned(),
         svg: chart.svg(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn legends_leave_out_what_all_conditions_share() {
+        let names = |labels: &[&str]| {
+            let labels: Vec<String> = labels.iter().map(|&label| label.to_owned()).collect();
+            without_common_parts(&labels)
+        };
+        assert_eq!(
+            names(&["A, all images", "A, loss dice, all images", "B, all images"]),
+            ["A", "A, loss dice", "B"]
+        );
+        assert_eq!(
+            names(&["A, all images", "A, loss dice, all images"]),
+            ["as the study", "loss dice"]
+        );
+        assert_eq!(names(&["A, 4 images"]), ["A, 4 images"]);
+        assert!(names(&[]).is_empty());
     }
 }

@@ -307,11 +307,14 @@ fn fields(count: usize) -> String {
 
 /// Counts, areas and intensities through predicted masks against those from stains, of the first seed.
 fn cost(conditions: &[Condition]) -> Option<Shown> {
-    let all = conditions.iter().filter(|c| c.choice.images == Images::All);
+    // With flips averaged it is the same network once more.
+    let all = conditions
+        .iter()
+        .filter(|c| c.choice.images == Images::All && !c.choice.flips);
     let rows = all.flat_map(|condition| {
-        let agreement = condition.runs[0].scores.agreement.iter();
-        let rows = agreement.flat_map(|found| &found.quantities);
-        rows.map(|row| {
+        let agreement = condition.agreement();
+        let quantities = agreement.map_or(vec![], |found| found.into_owned().quantities);
+        quantities.into_iter().map(|row| {
             let limits =
                 |p: &BlandAltman| format!("{:+.1} to {:+.1}", p.lower.value, p.upper.value);
             let bias = |p: &BlandAltman| {

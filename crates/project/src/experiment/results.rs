@@ -152,9 +152,7 @@ fn summary(results: &[RunResult], conditions: &[Condition], advice: &[Advice]) -
         lines.push(format!("{name}{}", one.sentence));
     }
     let shown = conditions.iter().find(|c| c.choice.images == Images::All);
-    if let Some((condition, agreement)) =
-        shown.and_then(|c| Some((c, c.runs[0].scores.agreement.as_ref()?)))
-    {
+    if let Some((condition, agreement)) = shown.and_then(|c| Some((c, c.agreement()?))) {
         let sentences = agreement.quantities.iter().take(2);
         let sentences: Vec<String> = sentences.map(|row| row.sentence(&agreement.unit)).collect();
         lines.push(format!(

@@ -186,7 +186,11 @@ pub(super) fn recipe_of(
         let encoder = ("encoder".to_owned(), encoder.clone().into());
         training.change.extend([encoder]);
     }
-    let mut recipe = recipe::load(base.root(), &training, &experiment.path)?;
+    let key = match &choice.variant {
+        Some(name) => format!("variants.{name}"),
+        None => "change".to_owned(),
+    };
+    let mut recipe = recipe::load(base.root(), &training, &experiment.path, &key)?;
     if let Some(width) = file.width {
         recipe = narrowed(recipe, width);
     }
