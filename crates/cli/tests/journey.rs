@@ -281,6 +281,43 @@ fn a_shift_of_the_stains_is_taken_back_and_mitotic_nuclei_are_reviewed() {
     );
 }
 
+/// `labels_px` in study `a` moves its labels, and only rows and columns that came in from outside are unknown.
+fn moved_labels_follow_the_brightfield(place: &Place) {
+    let read = |path: &str| stainfree_image::read_labels(&place.path(path)).unwrap();
+    let (nuclei, classes) = ("a/truth/nuclei/f1.tif", "a/truth/classes/f1.tif");
+    let before = read(nuclei);
+    let config = place.text("a/stainfree.toml");
+    let moved = config.replace("labels_px = [0, 0]", "labels_px = [3, -2]");
+    std::fs::write(place.path("a/stainfree.toml"), &moved).unwrap();
+    let run = place.ok(&["prepare", "a"]);
+    assert!(
+        run.stdout.contains("(4 made, 0 unchanged)"),
+        "{}",
+        run.stdout
+    );
+    let (after, classes) = (read(nuclei), read(classes));
+    for y in 0..96 {
+        for x in 0..96 {
+            let unknown = y + 3 >= 96 || x < 2;
+            assert_eq!(classes.get(y, x) == 255, unknown, "{y}, {x}");
+            if !unknown {
+                let nucleus = before.get(y + 3, x - 2) != 0;
+                assert_eq!(after.get(y, x) != 0, nucleus, "{y}, {x}");
+                assert_eq!(classes.get(y, x) == 1, nucleus, "{y}, {x}");
+            }
+        }
+    }
+    let far = config.replace("labels_px = [0, 0]", "labels_px = [3000, 0]");
+    std::fs::write(place.path("a/stainfree.toml"), far).unwrap();
+    let run = place.run(&["prepare", "a"]);
+    assert!(
+        run.stderr.contains("`truth.shift.labels_px` must be"),
+        "{}",
+        run.stderr
+    );
+    std::fs::write(place.path("a/stainfree.toml"), config).unwrap();
+}
+
 #[test]
 fn labels_and_masks_are_truth_too() {
     let place = Place::new();
@@ -297,6 +334,7 @@ fn labels_and_masks_are_truth_too() {
     }
     place.ok(&["new", "a", "--images", "images", "--labels", "labels"]);
     assert!(place.ok(&["prepare", "a"]).stdout.contains("0 left out"));
+    moved_labels_follow_the_brightfield(&place);
     let run = place.ok(&[
         "new",
         "b",

@@ -179,6 +179,15 @@ pub struct ShiftConfig {
     pub nucleus_px: [f64; 2],
     /// `fixed`: the same of the cytoplasmic stain.
     pub cytoplasm_px: [f64; 2],
+    /// How far label images and masks given as truth lie below and right of the brightfield, whole pixels; they are
+    /// always moved back by it, since nothing in them tells.
+    // Left out where it is nothing: truth made before this key existed stays valid.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub labels_px: [i32; 2],
+}
+
+fn is_nothing(shift: &[i32; 2]) -> bool {
+    *shift == [0; 2]
 }
 
 impl Default for ShiftConfig {
@@ -188,6 +197,7 @@ impl Default for ShiftConfig {
             max_radius_px: 0.5,
             nucleus_px: [0.0; 2],
             cytoplasm_px: [0.0; 2],
+            labels_px: [0; 2],
         }
     }
 }
@@ -581,6 +591,7 @@ fn check(config: &Config, text: &str, path: &Path) -> Result<(), ProjectError> {
     for (key, value) in [
         ("nucleus_px", shift.nucleus_px),
         ("cytoplasm_px", shift.cytoplasm_px),
+        ("labels_px", shift.labels_px.map(f64::from)),
     ] {
         if value.iter().any(|v| v.is_nan() || v.abs() > MOST_FIXED_PX) {
             return fail(

@@ -113,6 +113,8 @@ pub fn render(config: &Config, recipe: &str) -> String {
     out.comment("\"fixed\": how far the stain lies below and right of the brightfield, pixels. Default [0.0, 0.0].");
     out.set("nucleus_px", &truth.shift.nucleus_px);
     out.set("cytoplasm_px", &truth.shift.cytoplasm_px);
+    out.comment("The same of label images and masks given as truth, whole pixels; they are always moved back by it. Default [0, 0].");
+    out.set("labels_px", &truth.shift.labels_px);
 
     out.section("truth.mitosis");
     out.comment("Whether mitotic nuclei become a class of their own (`prepare --mitosis` switches it on). Default false.");

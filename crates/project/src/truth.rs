@@ -239,8 +239,11 @@ pub(crate) fn make(
         };
     }
 
+    let given = Given {
+        shift: truth.shift.labels_px,
+    };
     let mut verdicts = Vec::new();
-    let mut ignore: Option<Image<bool>> = None;
+    let mut ignore: Option<Image<bool>>;
     let (mut nucleus_numbers, mut cytoplasm_numbers) = (None, None);
     let (mut debris, mut bleed) = (None, None);
     let mut mitosis = Vec::new();
@@ -278,12 +281,15 @@ pub(crate) fn make(
         }
         NucleiFrom::Masks(folder) => {
             let mask = read_cells(file_of(&files.nuclei, field, folder)?, size)?;
+            let mask = given.place(mask);
+            ignore = given.unknown(size);
             let labels = label(&mask, Connectivity::Eight);
             (mask, labels.image, labels.count)
         }
         NucleiFrom::Labels(folder) => {
             let path = file_of(&files.nuclei, field, folder)?;
-            let labels = relabel_consecutive(&read_instances(path, size)?);
+            let labels = relabel_consecutive(&given.place(read_instances(path, size)?));
+            ignore = given.unknown(size);
             (labels.image.map(|&l| l != 0), labels.image, labels.count)
         }
     };
@@ -333,7 +339,10 @@ pub(crate) fn make(
             Some(found.mask)
         }
         CytoplasmFrom::Cells(folder) => match (files.cells.get(&field.name), truth.missing_cells) {
-            (Some(path), _) => Some(read_cells(path, size)?),
+            (Some(path), _) => {
+                ignore = join(ignore, given.unknown(size));
+                Some(given.place(read_cells(path, size)?))
+            }
             (None, MissingCells::Skip) => {
                 return Err(NoTruth::Left(format!(
                     "no cell mask in `{}`",
@@ -444,7 +453,13 @@ fn from_class_mask(
             ))));
         }
     }
-    let classes = values.map(|&value| value as u8);
+    let given = Given {
+        shift: truth.shift.labels_px,
+    };
+    let mut classes = given.place(values.map(|&value| value as u8));
+    if let Some(unknown) = given.unknown(size) {
+        apply_ignore(&mut classes, &unknown).map_err(|e| in_field(field, e))?;
+    }
     let nuclei = label(&classes.map(|&class| class == NUCLEUS), Connectivity::Eight);
     Ok(FieldTruth {
         classes,
@@ -461,6 +476,32 @@ fn from_class_mask(
         cytoplasm_threshold: None,
         verdicts: Vec::new(),
     })
+}
+
+/// Label images and masks that are given as truth, which may lie off the brightfield.
+struct Given {
+    /// How far below and right of it, pixels.
+    shift: [i32; 2],
+}
+
+impl Given {
+    fn shift(&self) -> (f64, f64) {
+        let [dy, dx] = self.shift.map(f64::from);
+        (dy, dx)
+    }
+
+    /// The image on the brightfield.
+    fn place<T: Copy + Default>(&self, image: Image<T>) -> Image<T> {
+        match self.shift {
+            [0, 0] => image,
+            _ => move_back_nearest(&image, self.shift()),
+        }
+    }
+
+    /// Pixels of which nothing is known once it lies there.
+    fn unknown(&self, (height, width): (usize, usize)) -> Option<Image<bool>> {
+        (self.shift != [0, 0]).then(|| uncovered(height, width, self.shift()))
+    }
 }
 
 fn file_of<'a>(
