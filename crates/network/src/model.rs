@@ -382,12 +382,7 @@ mod tests {
             width: 0.0625,
             ..Recipe::standard()
         };
-        let network = UnetSpec {
-            least_channels: 4,
-            encoder: Encoder::Vgg16,
-            width: 0.0625,
-            classes: 3,
-        };
+        let network = UnetSpec::narrow(Encoder::Vgg16, 0.0625, 3);
         let graph = Graph::unet(&network).unwrap();
         let input = InputSpec {
             planes: 1,

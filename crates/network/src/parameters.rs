@@ -202,13 +202,7 @@ mod tests {
     use crate::unet::UnetSpec;
 
     fn graph() -> Graph {
-        Graph::unet(&UnetSpec {
-            least_channels: 4,
-            encoder: Encoder::Vgg16,
-            width: 0.125,
-            classes: 2,
-        })
-        .unwrap()
+        Graph::unet(&UnetSpec::narrow(Encoder::Vgg16, 0.125, 2)).unwrap()
     }
 
     #[test]

@@ -642,13 +642,7 @@ mod tests {
 
     #[test]
     fn the_networks_reach_is_counted_along_its_longest_path() {
-        let graph = Graph::unet(&UnetSpec {
-            least_channels: 4,
-            encoder: Encoder::Vgg16,
-            width: 0.0625,
-            classes: 2,
-        })
-        .unwrap();
+        let graph = Graph::unet(&UnetSpec::narrow(Encoder::Vgg16, 0.0625, 2)).unwrap();
         // Encoder: 2 * 1 + 2 * 2 + 3 * 4 + 3 * 8 + 3 * 16 = 90, pools 1 + 2 + 4 + 8 + 16 = 31, centre 2 * 32,
         // up-sampling 31, decoder 2 * (16 + 8 + 4 + 2 + 1) = 62, head 1.
         assert_eq!(receptive_radius(&graph), 90 + 31 + 64 + 31 + 62 + 1);

@@ -67,6 +67,8 @@ pub struct CpuTrainer {
     /// Values and gradients of a step, and where each lies: they come and go in a known order.
     arrays: Buffer,
     places: StepMemory,
+    /// Whether values of a forward pass are there for the way back.
+    has_values: bool,
     /// Transformed filters of the layer at hand.
     filters: Buffer,
     scratch: Scratch,
@@ -126,6 +128,7 @@ impl CpuTrainer {
             logits: plan.logits,
             arrays: Buffer::zeros(places.size),
             places,
+            has_values: false,
             filters: Buffer::default(),
             scratch: Scratch::default(),
             // Keras' momentum 0.99 is the weight of the old average.
@@ -147,6 +150,7 @@ impl CpuTrainer {
     /// If `input` has another size than the batch.
     pub fn forward(&mut self, input: &[f32]) -> &[f32] {
         self.run(input, UseStatistics::Batch(self.momentum));
+        self.has_values = true;
         self.shapes[self.logits].unpack(
             &self.workers,
             &self.arrays[self.places.values[self.logits].clone()],
@@ -226,8 +230,13 @@ impl CpuTrainer {
     /// Gradients of all parameters from that of the last forward pass' logits.
     ///
     /// # Panics
-    /// If `d_logits` has another size than the logits.
+    /// If `d_logits` has another size than the logits, or there was no forward pass since the last backward pass: values
+    /// give way to gradients.
     pub fn backward(&mut self, d_logits: &[f32]) {
+        assert!(
+            std::mem::take(&mut self.has_values),
+            "a backward pass follows a forward pass"
+        );
         let logits = self.logits;
         let to = &mut self.arrays[self.places.gradients[logits].clone()];
         self.shapes[logits].pack(&self.workers, d_logits, to);
@@ -281,25 +290,12 @@ impl CpuTrainer {
                 let mut d = own.split_off(2 + step.inputs.len()).into_iter();
                 let own = Arrays::new(own);
                 let d_out = d.next().expect("the output is one of them");
-                layer.own_gradients(*isa, workers, shapes, &own, d_out, &mut self.scratch);
-                if reaches_image {
-                    return;
-                }
-                let filters = &mut self.filters;
-                let filters = layer
-                    .conv
-                    .prepare_turned(workers, &layer.weight.values, filters);
                 let mut sinks: Vec<Sink> = d
-                    .zip(layer.step.inputs.iter().zip(&own.inputs))
-                    .map(|(data, (input, values))| reach(input.value).sink(data, values))
+                    .zip(values().zip(&own.inputs))
+                    .map(|(data, (value, y))| reach(value).sink(data, y))
                     .collect();
-                layer
-                    .conv
-                    .input_gradient(workers, d_out, filters, &mut sinks);
-                if let Some(excite) = &mut layer.excite {
-                    let shape = &shapes[layer.step.inputs[0].value];
-                    excite.backward(workers, shape, own.inputs[0], sinks[0].data);
-                }
+                let room = (&mut self.filters, &mut self.scratch);
+                layer.backward(*isa, workers, shapes, &own, d_out, &mut sinks, room);
             }
             Layer::Add(layer) => {
                 let [first, second] = layer.terms;

@@ -39,6 +39,15 @@ impl UnetSpec {
         }
     }
 
+    /// The same with as few as 4 channels in a layer, which is enough for tests.
+    #[cfg(test)]
+    pub(crate) fn narrow(encoder: Encoder, width: f64, classes: usize) -> Self {
+        Self {
+            least_channels: 4,
+            ..Self::new(encoder, width, classes)
+        }
+    }
+
     /// `channels` of the full-width network, scaled.
     pub(crate) fn scaled(&self, channels: usize) -> usize {
         ((channels as f64 * self.width).round() as usize).max(self.least_channels)
@@ -113,13 +122,7 @@ mod tests {
     use super::*;
 
     fn vgg16(classes: usize) -> Graph {
-        Graph::unet(&UnetSpec {
-            least_channels: 4,
-            encoder: Encoder::Vgg16,
-            width: 1.0,
-            classes,
-        })
-        .unwrap()
+        Graph::unet(&UnetSpec::narrow(Encoder::Vgg16, 1.0, classes)).unwrap()
     }
 
     #[test]
@@ -139,19 +142,9 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        let spec = UnetSpec {
-            least_channels: 4,
-            encoder: Encoder::Vgg16,
-            width: f64::NAN,
-            classes: 3,
-        };
+        let spec = UnetSpec::narrow(Encoder::Vgg16, f64::NAN, 3);
         assert!(matches!(Graph::unet(&spec), Err(GraphError::Width(_))));
-        let spec = UnetSpec {
-            least_channels: 4,
-            encoder: Encoder::Vgg16,
-            width: 1.0,
-            classes: 1,
-        };
+        let spec = UnetSpec::narrow(Encoder::Vgg16, 1.0, 1);
         assert_eq!(Graph::unet(&spec).unwrap_err(), GraphError::Classes(1));
     }
 }

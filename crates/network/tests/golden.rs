@@ -216,3 +216,14 @@ fn three_adam_steps(case: &Case, isa: Isa) {
         assert!(d.within(TOLERANCE), "{at}: {name} {d:?}");
     }
 }
+
+#[test]
+#[should_panic = "a backward pass follows a forward pass"]
+fn values_serve_one_backward_pass() {
+    let case = cases().swap_remove(0);
+    let isa = Isa::available()[0];
+    let mut trainer = CpuTrainer::new(&case.graph, &case.parameters, case.shape, 2, isa);
+    let d_logits = trainer.forward(&case.input).to_vec();
+    trainer.backward(&d_logits);
+    trainer.backward(&d_logits);
+}

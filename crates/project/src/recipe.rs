@@ -112,7 +112,12 @@ mod tests {
             change: toml::from_str(text).unwrap(),
             ..TrainingConfig::default()
         };
-        load(Path::new("."), &training, Path::new("s/stainfree.toml"), CHANGE)
+        load(
+            Path::new("."),
+            &training,
+            Path::new("s/stainfree.toml"),
+            CHANGE,
+        )
     }
 
     #[test]

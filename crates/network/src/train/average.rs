@@ -69,13 +69,7 @@ mod tests {
 
     #[test]
     fn it_is_a_mean_at_first_and_then_forgets() {
-        let graph = Graph::unet(&UnetSpec {
-            least_channels: 4,
-            encoder: Encoder::Vgg16,
-            width: 0.0625,
-            classes: 2,
-        })
-        .unwrap();
+        let graph = Graph::unet(&UnetSpec::narrow(Encoder::Vgg16, 0.0625, 2)).unwrap();
         let filled = |value: f32| {
             let mut parameters = Parameters::initialise(&graph, 1);
             parameters.iter_mut().for_each(|t| t.data.fill(value));

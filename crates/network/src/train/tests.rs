@@ -84,12 +84,7 @@ struct Setup {
 
 impl Setup {
     fn new(recipe: Recipe) -> Self {
-        let spec = UnetSpec {
-            least_channels: 4,
-            encoder: Encoder::Vgg16,
-            width: recipe.width,
-            classes: 2,
-        };
+        let spec = UnetSpec::narrow(Encoder::Vgg16, recipe.width, 2);
         let graph = Graph::unet(&spec).unwrap();
         let start = Parameters::initialise(&graph, recipe.seed);
         let normalisation = recipe.normalisation.clone();

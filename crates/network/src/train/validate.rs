@@ -186,13 +186,7 @@ mod tests {
 
     #[test]
     fn the_start_drops_out_of_running_statistics() {
-        let graph = Graph::unet(&UnetSpec {
-            least_channels: 4,
-            encoder: Encoder::Vgg16,
-            width: 0.0625,
-            classes: 2,
-        })
-        .unwrap();
+        let graph = Graph::unet(&UnetSpec::narrow(Encoder::Vgg16, 0.0625, 2)).unwrap();
         let start = Parameters::initialise(&graph, 1);
         let mut parameters = start.clone();
         let steps = 100;

@@ -149,8 +149,33 @@ impl ConvLayer {
             .forward_rows(workers, &inputs, filters, finish, out, 0..kept);
     }
 
-    /// Gradients of this layer's parameters; `d_out` becomes the gradient of the bare convolution.
-    pub(super) fn own_gradients(
+    /// Gradients of this layer's parameters, and of its inputs into `sinks`; with none, below lies the image. `d_out` becomes
+    /// the gradient of the bare convolution; `room` is for filters as the kernels read them, and what the kernels need.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn backward(
+        &mut self,
+        isa: Isa,
+        workers: &Workers,
+        shapes: &[Blocked],
+        arrays: &Arrays,
+        d_out: &mut [f32],
+        sinks: &mut [Sink],
+        (room, scratch): (&mut Buffer, &mut Scratch),
+    ) {
+        self.own_gradients(isa, workers, shapes, arrays, d_out, scratch);
+        if sinks.is_empty() {
+            return;
+        }
+        let filters = self.conv.prepare_turned(workers, &self.weight.values, room);
+        self.conv.input_gradient(workers, d_out, filters, sinks);
+        if let Some(excite) = &mut self.excite {
+            let shape = &shapes[self.step.inputs[0].value];
+            excite.backward(workers, shape, arrays.inputs[0], sinks[0].data);
+        }
+    }
+
+    /// Gradients of this layer's parameters.
+    fn own_gradients(
         &mut self,
         isa: Isa,
         workers: &Workers,

@@ -98,13 +98,7 @@ fn a_file_of_unknown_source_must_be_named() {
 }
 
 fn full_width() -> Graph {
-    Graph::unet(&UnetSpec {
-        least_channels: 4,
-        encoder: Encoder::Vgg16,
-        width: 1.0,
-        classes: 2,
-    })
-    .unwrap()
+    Graph::unet(&UnetSpec::narrow(Encoder::Vgg16, 1.0, 2)).unwrap()
 }
 
 #[test]
@@ -250,13 +244,7 @@ fn save(folder: &Path, name: &str, tensors: &[(String, Vec<usize>, Vec<f32>)]) -
 #[test]
 fn safetensors_of_any_naming_fill_a_narrow_network() {
     let folder = tempfile::tempdir().unwrap();
-    let graph = Graph::unet(&UnetSpec {
-        least_channels: 4,
-        encoder: Encoder::Vgg16,
-        width: 0.0625,
-        classes: 2,
-    })
-    .unwrap();
+    let graph = Graph::unet(&UnetSpec::narrow(Encoder::Vgg16, 0.0625, 2)).unwrap();
     for prefix in ["", "features.", "encoder.features.", "module.features."] {
         let tensors: Vec<_> = graph
             .parameters()
@@ -463,12 +451,7 @@ fn every_keras_name_of_efficientnet_b4_is_known() {
 
 /// The encoder of the files `efficientnet_b4_tiny`.
 fn tiny_b4() -> Graph {
-    let spec = UnetSpec {
-        least_channels: 4,
-        encoder: Encoder::EfficientnetB4,
-        width: 0.0625,
-        classes: 2,
-    };
+    let spec = UnetSpec::narrow(Encoder::EfficientnetB4, 0.0625, 2);
     Graph::unet(&spec).unwrap()
 }
 
