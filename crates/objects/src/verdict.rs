@@ -451,3 +451,23 @@ pub(crate) fn judge(
     found.extend(Verdict::of_saturation(numbers.saturated_share, limits));
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn saturation_is_counted_inside_the_mask_only() {
+        let ceiling = Image::from_fn(4, 4, |_, x| x < 2);
+        let mask = Image::from_fn(4, 4, |y, x| y == 0 || (y == 1 && x == 0));
+        // Of the five pixels of the mask three lie in the first two columns.
+        assert_eq!(saturated_share(&ceiling, &mask), 0.6);
+        assert_eq!(
+            saturated_share(&ceiling, &Image::from_fn(4, 4, |_, _| false)),
+            0.0
+        );
+        let limits = QualityLimits::default();
+        assert!(Verdict::of_saturation(0.6, &limits).is_some());
+        assert!(Verdict::of_saturation(limits.max_saturated_share, &limits).is_none());
+    }
+}
