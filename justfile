@@ -5,7 +5,7 @@ default:
     @just --list
 
 # everything CI runs
-check: fmt lint doc test
+check: fmt lint doc test memcheck
 
 # formatting, as rustfmt has it
 fmt:
@@ -22,6 +22,11 @@ doc:
 # all tests of the workspace
 test:
     cargo test --release
+
+# every access to memory of the kernels' tests (needs valgrind; AVX2 at most)
+memcheck:
+    CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="valgrind -q --error-exitcode=9" \
+        cargo test --release -p stainfree-kernels --tests -- --test-threads 1 --skip plausible_peak
 
 # the main job on a simulated plate
 demo:

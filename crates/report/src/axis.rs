@@ -83,6 +83,10 @@ impl Axis {
                 .collect()
         };
         let mut ticks = every(&[1.0, 2.0, 5.0]);
+        if ticks.len() < 3 {
+            // So short that most round numbers lie outside.
+            ticks = every(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]);
+        }
         if ticks.len() > wanted {
             ticks = every(&[1.0]);
         }
@@ -181,6 +185,7 @@ mod tests {
             labels(&[0.02, 0.6], Scale::Log, 6),
             ["0.02", "0.05", "0.1", "0.2", "0.5"]
         );
+        assert_eq!(labels(&[11.0, 44.0], Scale::Log, 6), ["20", "30", "40"]);
     }
 
     #[test]

@@ -91,7 +91,7 @@ pub struct Band {
 pub struct Level {
     /// Its height.
     pub y: f64,
-    /// What it is, written at its right end.
+    /// What it is, written at its right end, or at its left one where points are in the way.
     pub name: String,
     /// Drawn whole instead of dotted.
     pub strong: bool,
@@ -156,7 +156,7 @@ impl PointChart {
             frame.diagonal();
         }
         for level in &self.levels {
-            frame.level(level);
+            frame.level(level, &self.points);
         }
         for (i, series) in lines() {
             frame.path(i, series);
@@ -296,14 +296,28 @@ impl Frame {
         self.out.text((at + shift, TOP + 12.0), anchor, name);
     }
 
-    fn level(&mut self, level: &Level) {
+    /// A level with its name at that end where fewer of `points` lie below it.
+    fn level(&mut self, level: &Level, points: &[Series]) {
         let Some(at) = self.py(level.y) else {
             return;
         };
         let (from, to) = ((LEFT, at), (WIDTH - RIGHT, at));
         let ink = if level.strong { Ink::Axis } else { Ink::Mark };
         self.out.line(ink, from, to);
-        self.out.text((to.0, at - 5.0), Anchor::End, &level.name);
+        let length = level.name.chars().count() as f64 * LETTER;
+        let hidden = |from: f64| {
+            let places = points.iter().flat_map(|s| &s.points);
+            let inside = places
+                .filter_map(|p| self.place(*p))
+                .filter(|(x, y)| (from..from + length).contains(x) && (at - 19.0..at).contains(y));
+            inside.count()
+        };
+        let name = &level.name;
+        if hidden(to.0 - length) <= hidden(from.0 + 4.0) {
+            self.out.text((to.0, at - 5.0), Anchor::End, name);
+        } else {
+            self.out.text((from.0 + 4.0, at - 5.0), Anchor::Start, name);
+        }
     }
 
     /// Between the corners where both axes have the same value.
@@ -544,6 +558,32 @@ mod tests {
         );
         assert!(has("d=\"M56.0 254.0L536.0 34.0\"") && has(">bias</text>"));
         assert_eq!(svg.picture().size(), (600, 1120));
+    }
+
+    #[test]
+    fn names_of_levels_make_way_for_points() {
+        let names = |points: &[(f64, f64)]| {
+            let chart = PointChart {
+                points: vec![Series {
+                    name: "runs".into(),
+                    points: points.to_vec(),
+                    dashed: false,
+                }],
+                levels: vec![Level {
+                    y: 0.5,
+                    name: "bias".into(),
+                    strong: false,
+                }],
+                ..PointChart::default()
+            };
+            let svg = chart.svg();
+            let text = svg.as_str().split("<text").find(|t| t.contains(">bias<"));
+            text.unwrap().contains("end")
+        };
+        assert!(names(&[(0.0, 0.0), (1.0, 1.0)]));
+        assert!(!names(&[(0.0, 0.0), (0.97, 0.53), (1.0, 1.0)]));
+        // At both ends is no better.
+        assert!(names(&[(0.0, 0.0), (0.02, 0.53), (0.97, 0.53), (1.0, 1.0)]));
     }
 
     #[test]
