@@ -3,8 +3,10 @@
 //! Runs that differ only in seed and number of images make one curve. The fit and its intervals are
 //! [`learning_curve`]'s; here is which runs belong together, and what is said in words.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
-use stainfree_scores::{ByName, CurveRun, LearningCurve, SizePoint, learning_curve};
+use stainfree_scores::{ByName, CurveRun, FieldScores, LearningCurve, SizePoint, learning_curve};
 
 use super::RunResult;
 use super::conditions::{self, OfField, options_of};
@@ -98,9 +100,10 @@ fn advice_of(condition: String, runs: &[&RunResult]) -> Result<Advice, ProjectEr
         curves.extend(curve.map(|curve| (name.to_owned(), curve)));
     }
     let curves = ByName(curves);
-    let groups = runs[0].scores.intervals.units;
+    let units = runs[0].scores.intervals.units;
+    let unit = &runs[0].scores.unit;
     let sentence = match curves.get(NUCLEUS_F1) {
-        Some(curve) => in_words(curve, groups, &runs[0].scores.unit),
+        Some(curve) => in_words(curve, units, unit) + &of_few_groups(&runs[0].counts),
         None => "How much more images would bring cannot be told: it takes three numbers of images and five runs, \
                  better two or three seeds of each."
             .to_owned(),
@@ -110,6 +113,18 @@ fn advice_of(condition: String, runs: &[&RunResult]) -> Result<Advice, ProjectEr
         sentence,
         curves,
     })
+}
+
+/// What has to be said where fields stand for groups because there are few of those; fields without groups are their own.
+fn of_few_groups(fields: &[FieldScores]) -> String {
+    let groups: BTreeSet<&String> = fields.iter().filter_map(|f| f.group.as_ref()).collect();
+    if groups.is_empty() || groups.len() >= FEW_UNITS || groups.len() == fields.len() {
+        return String::new();
+    }
+    format!(
+        " The test fields are of only {} groups, and fields of one group are alike: it is less sure than these numbers say.",
+        groups.len()
+    )
 }
 
 /// What doubling is expected to bring, how sure that is, and what to do.
@@ -206,4 +221,26 @@ fn row(condition: &str, score: &str, curve: &LearningCurve) -> Vec<String> {
         format!("{:.4}", curve.scatter),
         format!("{:.0} %", 100.0 * doubling.chance),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_that_stand_for_few_groups_are_named() {
+        let fields = |groups: &[&str]| -> Vec<FieldScores> {
+            let field = |group: &&str| FieldScores {
+                group: (!group.is_empty()).then(|| (*group).to_owned()),
+                ..FieldScores::default()
+            };
+            groups.iter().map(field).collect()
+        };
+        assert!(of_few_groups(&fields(&["a", "a", "b"])).contains("only 2 groups"));
+        assert_eq!(of_few_groups(&fields(&["a", "b"])), "", "a field a group");
+        assert_eq!(of_few_groups(&fields(&["", ""])), "", "no groups");
+        let many: Vec<String> = (0..16).map(|i| format!("g{}", i / 2)).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert_eq!(of_few_groups(&fields(&many)), "", "eight groups are many");
+    }
 }

@@ -276,7 +276,11 @@ pub(super) fn hash_of(
     {
         *path = PathBuf::new();
     }
-    add_text(&mut hash, &template::render(&config, ""));
+    // Its choices, not its text: a comment of the file changes nothing.
+    add_text(
+        &mut hash,
+        &serde_json::to_string(&config).unwrap_or_default(),
+    );
     add_text(&mut hash, &toml::to_string(recipe).unwrap_or_default());
     add_text(&mut hash, weights);
     add_content(&mut hash, weights)?;
