@@ -33,12 +33,12 @@ pub enum Selection {
     Last,
 }
 
-/// Where the batch-norm statistics used outside training come from. The running averages alone will not
+/// Where the batch-norm statistics used outside training come from. Keras' running averages alone will not
 /// do: with momentum 0.99 they still hold 37 % of their start after 100 steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BatchNormStatistics {
-    /// The running averages with the share of their start taken out.
+    /// The running averages, which the first batch begins anew: their start has no share in them.
     Corrected,
     /// The plain average over so many training batches, measured with the weights as they are.
     Measured(u32),

@@ -234,7 +234,6 @@ impl<'a> Run<'a> {
         let files = Files::new(job.folder);
         let shape = [recipe.batch, recipe.crop, recipe.crop];
         let mut trainer = CpuTrainer::new(job.graph, job.start, shape, job.threads, job.isa);
-        trainer.set_batch_norm_momentum(validate::MOMENTUM);
         trainer.set_stochastic_depth(Some(recipe.seed));
         observer.message(&format!(
             "a step on {} crops of {side} x {side} pixels takes {:.2} GiB of memory",
@@ -377,6 +376,8 @@ impl<'a> Run<'a> {
                 .schedule
                 .factor(&self.progress.schedule, self.progress.step, self.steps);
         let mut d_logits = vec![0.0; batch.target.len() * self.job.graph.classes()];
+        let momentum = validate::momentum(self.progress.step + 1);
+        self.trainer.set_batch_norm_momentum(momentum);
         let logits = self.trainer.forward(&batch.input);
         let loss = self
             .loss
@@ -430,13 +431,7 @@ impl<'a> Run<'a> {
 
     fn scoring_parameters(&mut self) -> Result<Parameters, TrainError> {
         let average = self.average.as_ref().map(|average| &average.parameters);
-        validate::scoring_parameters(
-            self.job,
-            &mut self.trainer,
-            average,
-            self.training,
-            self.progress.step,
-        )
+        validate::scoring_parameters(self.job, &mut self.trainer, average, self.training)
     }
 
     fn choose(&mut self, parameters: Parameters, value: f64) {

@@ -13,8 +13,18 @@ use crate::tiles::{TileOptions, argmax, predict_image};
 use crate::trainer::CpuTrainer;
 use stainfree_image::Image;
 
-/// Batch norm's weight of a batch in the running statistics (Keras' momentum 0.99).
-pub(super) const MOMENTUM: f32 = 0.01;
+/// Least weight of a batch in batch norm's running statistics (Keras' momentum 0.99).
+const MOMENTUM: f32 = 0.01;
+
+/// Weight of the batch of `step`, counted from 1, in batch norm's running statistics.
+///
+/// With Keras' weight from the first step on, 37 % of the start are left after 100 steps, whatever it was: of a fresh network
+/// (mean 0, variance 1), or of pretrained weights whose layers see other values by then. So the first batch takes the start's
+/// place, and later ones weigh the more the later they come until that would be less than Keras' weight.
+pub(super) fn momentum(step: u64) -> f32 {
+    (2.0 / (step as f32 + 1.0)).max(MOMENTUM)
+}
+
 /// Steps from here on are only used to measure statistics: far beyond any training.
 const STATISTICS_STEP: u64 = 1 << 40;
 /// Side of the pictures, pixels.
@@ -61,14 +71,11 @@ pub(super) fn scoring_parameters(
     trainer: &mut CpuTrainer,
     average: Option<&Parameters>,
     fields: &Fields,
-    step: u64,
 ) -> Result<Parameters, TrainError> {
-    let mut parameters = trainer.parameters();
+    let parameters = trainer.parameters();
     match job.recipe.batch_norm {
-        BatchNormStatistics::Corrected => {
-            correct(&mut parameters, job.start, step);
-            Ok(parameters)
-        }
+        // Batches leave no share to the start.
+        BatchNormStatistics::Corrected => Ok(parameters),
         BatchNormStatistics::Measured(batches) => {
             let state = trainer.optimiser_state();
             if let Some(average) = average {
@@ -82,7 +89,6 @@ pub(super) fn scoring_parameters(
                 trainer.forward(&batch.input);
             }
             let measured = trainer.parameters();
-            trainer.set_batch_norm_momentum(MOMENTUM);
             trainer.set_stochastic_depth(Some(job.recipe.seed));
             trainer.restore(&parameters, &state);
             Ok(measured)
@@ -106,29 +112,6 @@ pub(super) fn measure_folded_norms(
         .collect::<Result<_, _>>()?;
     trainer.recalibrate("encoder.", batches);
     Ok(())
-}
-
-/// Takes the share of the start (mean 0, variance 1) out of running statistics after `steps` steps, as Adam does
-/// with its moments. Statistics that came with pretrained weights are as good as any and stay.
-fn correct(parameters: &mut Parameters, start: &Parameters, steps: u64) {
-    let share = (1.0 - f64::from(MOMENTUM)).powf(steps as f64);
-    if share >= 1.0 {
-        return;
-    }
-    for tensor in parameters.iter_mut() {
-        let fresh = match tensor.name.rsplit('.').next() {
-            Some("running_mean") => 0.0,
-            Some("running_var") => 1.0,
-            _ => continue,
-        };
-        let begun = start.values(&tensor.name);
-        if begun.iter().any(|&x| x != fresh) {
-            continue;
-        }
-        for x in &mut tensor.data {
-            *x = ((f64::from(*x) - share * f64::from(fresh)) / (1.0 - share)) as f32;
-        }
-    }
 }
 
 /// Scores `parameters` on all validation fields; the first few give a picture each.
@@ -185,40 +168,30 @@ mod tests {
     use crate::{Encoder, UnetSpec};
 
     #[test]
-    fn the_start_drops_out_of_running_statistics() {
-        let graph = Graph::unet(&UnetSpec::narrow(Encoder::Vgg16, 0.0625, 2)).unwrap();
-        let start = Parameters::initialise(&graph, 1);
-        let mut parameters = start.clone();
-        let steps = 100;
-        // Statistics of a network whose batches always have mean 3 and variance 5.
-        let kept = 0.99f64.powi(steps);
-        for tensor in parameters.iter_mut() {
-            match tensor.name.rsplit('.').next() {
-                Some("running_mean") => tensor.data.fill((3.0 * (1.0 - kept)) as f32),
-                Some("running_var") => tensor.data.fill((kept + 5.0 * (1.0 - kept)) as f32),
-                _ => {}
+    fn running_statistics_forget_their_start_and_then_what_is_old() {
+        // What weight every batch has in the average after `steps` steps; the start is batch 0.
+        let weights = |steps: u64| {
+            let mut weights = vec![1.0f64];
+            for step in 1..=steps {
+                let new = f64::from(momentum(step));
+                weights.iter_mut().for_each(|w| *w *= 1.0 - new);
+                weights.push(new);
             }
-        }
-        let weight = parameters
-            .get("segmentation_head.0.weight")
-            .unwrap()
-            .data
-            .clone();
-        correct(&mut parameters, &start, steps as u64);
-        let first = |name: &str| {
-            parameters
-                .get(&format!("decoder.center.0.1.{name}"))
-                .unwrap()
-                .data[0]
+            weights
         };
-        // 0.01 in f32 is off by 2e-10, a hundred times that after 100 steps.
-        assert!((first("running_mean") - 3.0).abs() < 1e-5);
-        assert!((first("running_var") - 5.0).abs() < 1e-5);
-        assert_eq!(first("weight"), 1.0);
-        assert_eq!(
-            parameters.get("segmentation_head.0.weight").unwrap().data,
-            weight
-        );
+        for steps in [1, 2, 30, 100, 1000] {
+            let weights = weights(steps);
+            assert_eq!(weights[0], 0.0, "{steps}");
+            assert!((weights.iter().sum::<f64>() - 1.0).abs() < 1e-6);
+            assert!(weights.windows(2).all(|pair| pair[0] <= pair[1] + 1e-9));
+        }
+        // Growing evenly at first ...
+        let short = weights(100);
+        assert!((short[50] / short[100] - 0.5).abs() < 1e-5);
+        // ... later Keras' average, of some hundred batches.
+        let long = weights(1000);
+        assert_eq!(long[1000], f64::from(MOMENTUM));
+        assert!((long[900] / long[1000] - 0.99f64.powi(100)).abs() < 1e-5);
     }
 
     #[test]

@@ -246,7 +246,7 @@ pub(super) fn images_of(choice: &Choice, rows: &[FieldRow]) -> Result<Vec<String
 }
 
 /// What a result holds; results that hold less are made anew.
-const RESULT_FORMAT: &str = "3: outlines, kinds, agreement above the ground, calibration";
+const RESULT_FORMAT: &str = "4: outlines, kinds, agreement above the ground, calibration; running averages begin with the first batch";
 
 /// Hash of all that decides a run's result: program, choices, recipe, weights, images, truth.
 ///
