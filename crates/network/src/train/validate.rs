@@ -165,7 +165,6 @@ fn picture(field: &Prepared, classes: &Image<u8>, name: String, index: usize) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Encoder, UnetSpec};
 
     #[test]
     fn running_statistics_forget_their_start_and_then_what_is_old() {
