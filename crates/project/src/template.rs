@@ -160,7 +160,7 @@ pub fn render(config: &Config, recipe: &str) -> String {
         "a name that `stainfree weights` lists, a file, or a model's folder. Default \"auto\".",
     );
     out.set("weights", &training.weights);
-    out.section("training.change");
+    out.section(crate::recipe::CHANGE);
     let encoders: Vec<&str> = Encoder::ALL.iter().map(|e| e.name()).collect();
     out.comment("Any choice of the recipe can be changed here; these are its choices");
     out.comment(&format!("(encoders there are: {}):", encoders.join(", ")));

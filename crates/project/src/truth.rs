@@ -239,9 +239,7 @@ pub(crate) fn make(
         };
     }
 
-    let given = Given {
-        shift: truth.shift.labels_px,
-    };
+    let given = Given::of(truth);
     let mut verdicts = Vec::new();
     let mut ignore: Option<Image<bool>>;
     let (mut nucleus_numbers, mut cytoplasm_numbers) = (None, None);
@@ -453,9 +451,7 @@ fn from_class_mask(
             ))));
         }
     }
-    let given = Given {
-        shift: truth.shift.labels_px,
-    };
+    let given = Given::of(truth);
     let mut classes = given.place(values.map(|&value| value as u8));
     if let Some(unknown) = given.unknown(size) {
         apply_ignore(&mut classes, &unknown).map_err(|e| in_field(field, e))?;
@@ -485,6 +481,12 @@ struct Given {
 }
 
 impl Given {
+    fn of(truth: &TruthConfig) -> Self {
+        Self {
+            shift: truth.shift.labels_px,
+        }
+    }
+
     fn shift(&self) -> (f64, f64) {
         let [dy, dx] = self.shift.map(f64::from);
         (dy, dx)

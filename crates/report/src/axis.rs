@@ -84,8 +84,15 @@ impl Axis {
         };
         let mut ticks = every(&[1.0, 2.0, 5.0]);
         if ticks.len() < 3 {
-            // So short that most round numbers lie outside.
-            ticks = every(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]);
+            // So short that most round numbers lie outside: the finest set that fits.
+            let finer = [
+                every(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]),
+                every(&[1.0, 2.0, 3.0, 5.0, 7.0]),
+            ];
+            ticks = finer
+                .into_iter()
+                .find(|finer| finer.len() <= wanted)
+                .unwrap_or(ticks);
         }
         if ticks.len() > wanted {
             ticks = every(&[1.0]);
@@ -186,6 +193,11 @@ mod tests {
             ["0.02", "0.05", "0.1", "0.2", "0.5"]
         );
         assert_eq!(labels(&[11.0, 44.0], Scale::Log, 6), ["20", "30", "40"]);
+        assert_eq!(
+            labels(&[11.0, 88.0], Scale::Log, 6),
+            ["20", "30", "50", "70"]
+        );
+        assert_eq!(labels(&[11.0, 88.0], Scale::Log, 3), ["20", "50"]);
     }
 
     #[test]

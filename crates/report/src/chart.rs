@@ -19,6 +19,8 @@ const LETTER: f64 = 8.6;
 const LEGEND_LINE: f64 = 19.0;
 /// Colours come round after so many curves.
 const COLORS: usize = 6;
+/// Radius of a measurement.
+const DOT: f64 = 3.6;
 
 /// One curve.
 #[derive(Clone, Debug, Default)]
@@ -162,7 +164,7 @@ impl PointChart {
             frame.path(i, series);
         }
         for (i, series) in self.points.iter().enumerate() {
-            frame.dots(i, series, 3.6);
+            frame.dots(i, series, DOT);
         }
         Svg::of(frame.finish())
     }
@@ -307,9 +309,10 @@ impl Frame {
         let length = level.name.chars().count() as f64 * LETTER;
         let hidden = |from: f64| {
             let places = points.iter().flat_map(|s| &s.points);
-            let inside = places
-                .filter_map(|p| self.place(*p))
-                .filter(|(x, y)| (from..from + length).contains(x) && (at - 19.0..at).contains(y));
+            let inside = places.filter_map(|p| self.place(*p)).filter(|(x, y)| {
+                let across = from - DOT..=from + length + DOT;
+                across.contains(x) && (at - 17.0 - DOT..at).contains(y)
+            });
             inside.count()
         };
         let name = &level.name;
@@ -382,7 +385,7 @@ impl Frame {
             };
             match key.line {
                 Some(dash) => self.out.path(key.ink, dash, vec![(x, y), (x + 20.0, y)]),
-                None => self.out.dot(key.ink, (x + 10.0, y), 3.6),
+                None => self.out.dot(key.ink, (x + 10.0, y), DOT),
             }
             self.out.text((x + 25.0, y + 4.0), Anchor::Start, &key.name);
         }
@@ -582,6 +585,7 @@ mod tests {
         };
         assert!(names(&[(0.0, 0.0), (1.0, 1.0)]));
         assert!(!names(&[(0.0, 0.0), (0.97, 0.53), (1.0, 1.0)]));
+        assert!(!names(&[(0.0, 0.0), (0.5, 1.0), (1.0, 0.53)]), "at the rim");
         // At both ends is no better.
         assert!(names(&[(0.0, 0.0), (0.02, 0.53), (0.97, 0.53), (1.0, 1.0)]));
     }

@@ -65,7 +65,7 @@ pub(super) fn mean_foreground(f1: &[Option<f64>]) -> f64 {
 }
 
 /// The parameters as they are now, or their average, with batch-norm statistics fit for prediction. The trainer is left
-/// as it was.
+/// as it was, but for batch norm's momentum, which every step sets.
 pub(super) fn scoring_parameters(
     job: &TrainJob,
     trainer: &mut CpuTrainer,

@@ -67,7 +67,7 @@ impl StepMemory {
             gradients,
             before,
             again,
-            writers: writers(plan),
+            writers: lives.writers,
             size,
         }
     }
@@ -108,6 +108,8 @@ impl Moments {
 
 /// When every array is held.
 struct Lives {
+    /// By value: the step that writes it.
+    writers: Vec<Option<usize>>,
     values: Vec<Range<usize>>,
     again: Vec<Range<usize>>,
     gradients: Vec<Range<usize>>,
@@ -169,6 +171,7 @@ impl Lives {
             }
         }
         Self {
+            writers,
             values,
             again,
             gradients,
