@@ -345,7 +345,7 @@ mod tests {
             Path::new("."),
             &config.training,
             Path::new("f"),
-            "training.change",
+            crate::recipe::CHANGE,
         )
         .unwrap();
         assert_eq!(loaded, stainfree_network::recipe::Recipe::standard());
