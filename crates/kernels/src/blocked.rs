@@ -36,6 +36,13 @@ pub(crate) fn slot(y: usize, kept: usize) -> usize {
     if y < kept { y } else { y % kept }
 }
 
+/// Place of the row `further` below the one at `place`, where `kept` rows are held and both are among them.
+#[inline(always)]
+pub(crate) fn below(place: usize, further: usize, kept: usize) -> usize {
+    let place = place + further;
+    if place < kept { place } else { place - kept }
+}
+
 /// Shape of a channel-blocked array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Blocked {

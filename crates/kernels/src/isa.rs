@@ -66,11 +66,13 @@ pub(crate) trait Job {
     fn run<S: Simd>(self, simd: S) -> Self::Output;
 }
 
-/// Vectors of 16 f32. Holding a value of the implementing type proves that the processor has the
-/// instructions.
-pub(crate) trait Simd: Copy + Send + Sync {
-    /// 16 lanes.
+/// Arithmetic on vectors of [`Lanes::WIDTH`] f32. Holding a value of the implementing type proves that the
+/// processor has the instructions.
+pub(crate) trait Lanes: Copy + Send + Sync {
+    /// A vector.
     type V: Copy;
+    /// Its lanes.
+    const WIDTH: usize;
 
     /// All lanes 0.
     fn zero(self) -> Self::V;
@@ -86,6 +88,38 @@ pub(crate) trait Simd: Copy + Send + Sync {
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// Lane by lane the larger; `b` if `a` is NaN.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `x` where `sign > 0`, else 0.
+    fn where_positive(self, sign: Self::V, x: Self::V) -> Self::V;
+
+    /// Reads a vector; any alignment.
+    ///
+    /// # Safety
+    /// `from` must be valid for reading [`Lanes::WIDTH`] values.
+    unsafe fn load(self, from: *const f32) -> Self::V;
+    /// Writes a vector; any alignment.
+    ///
+    /// # Safety
+    /// `to` must be valid for writing [`Lanes::WIDTH`] values.
+    unsafe fn store(self, to: *mut f32, x: Self::V);
+    /// Writes a vector of factors of `v` in `m = v * u`, in as many words, or half as many where they are bf16.
+    ///
+    /// # Safety
+    /// `to` must be valid for writing them.
+    #[inline(always)]
+    unsafe fn store_factors(self, to: *mut f32, x: Self::V) {
+        // SAFETY: the caller promises the words.
+        unsafe { self.store(to, x) }
+    }
+}
+
+/// Vectors of 16 lanes, and what is made of them.
+pub(crate) trait Simd: Lanes {
+    /// The lanes of one register. What keeps dozens of vectors at hand, as Winograd's transforms do, runs register by
+    /// register: 16 lanes in two or four registers each would not fit the processor's.
+    type Register: Lanes;
+    /// Arithmetic on one register.
+    fn register(self) -> Self::Register;
+
     /// Lane by lane the smaller; `b` if `a` is NaN.
     fn min(self, a: Self::V, b: Self::V) -> Self::V;
     /// Lane by lane 2 to the power of `x`, a whole number from -126 to 127.
@@ -94,35 +128,13 @@ pub(crate) trait Simd: Copy + Send + Sync {
     fn div(self, a: Self::V, b: Self::V) -> Self::V;
     /// Lane by lane the square root.
     fn sqrt(self, a: Self::V) -> Self::V;
-    /// `x` where `sign > 0`, else 0.
-    fn where_positive(self, sign: Self::V, x: Self::V) -> Self::V;
     /// `x` where `a == b`, else `y`.
     fn where_equal(self, a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V;
-
-    /// Reads 16 values; any alignment.
-    ///
-    /// # Safety
-    /// `from` must be valid for reading 16 values.
-    unsafe fn load(self, from: *const f32) -> Self::V;
-    /// Writes 16 values; any alignment.
-    ///
-    /// # Safety
-    /// `to` must be valid for writing 16 values.
-    unsafe fn store(self, to: *mut f32, x: Self::V);
 
     /// Words (of 4 bytes) that 16 factors of `m = v * u` take: 16, or 8 where they are bf16.
     #[inline(always)]
     fn factor_words(self) -> usize {
         16
-    }
-    /// Writes 16 factors of `v` in [`Simd::factor_words`] words.
-    ///
-    /// # Safety
-    /// `to` must be valid for writing them.
-    #[inline(always)]
-    unsafe fn store_factors(self, to: *mut f32, x: Self::V) {
-        // SAFETY: the caller promises 16 writable values.
-        unsafe { self.store(to, x) }
     }
     /// Writes rows `c` and `c + 1` (`c` even) of `u`, 16 columns of them, as the kernels read them; `row`
     /// words lie between rows, or between pairs of rows where they are bf16.

@@ -288,7 +288,7 @@ impl Multiply<'_, '_> {
                 unsafe {
                     let v = self.from.as_ptr().add(first * LANES);
                     let to = m.add(p * panel * m_block + first * LANES);
-                    kernels[end - first - 1](v, self.from_block, row_blocks, u, to, m_block);
+                    kernels[end - first - 1](v, self.from_block, row_blocks, u, to, m_block, true);
                 }
             }
         }

@@ -55,6 +55,8 @@ const CASES: &[Case] = &[
     (2, &[(20, true), (9, false)], 40, 10, 14),
     (1, &[(4, true), (4, false)], 4, 6, 2),
     (1, &[(160, false)], 32, 12, 40),
+    // More input channels than a slice of filters has, and no multiple of it.
+    (1, &[(200, true), (90, false)], 20, 6, 10),
     (2, &[(50, false)], 17, 9, 7),
     (1, &[(48, false)], 1, 1, 1),
     (1, &[(40, true), (20, false)], 40, 10, 14),

@@ -1,6 +1,6 @@
 //! AVX2 and FMA: two registers of 8 lanes make 16; 16 registers in all.
 
-use super::{Job, Simd};
+use super::{Job, Lanes, Simd};
 use crate::gemm::{GemmKernel, OuterKernel, gemm, outer};
 use crate::peak::chains;
 use std::arch::x86_64::*;
@@ -18,61 +18,142 @@ pub(super) unsafe fn run<J: Job>(job: J) -> J::Output {
     job.run(Avx2(()))
 }
 
+/// One register of 8 lanes.
+#[derive(Clone, Copy)]
+pub(crate) struct Register(Avx2);
+
+impl Lanes for Register {
+    type V = __m256;
+    const WIDTH: usize = 8;
+
+    #[inline(always)]
+    fn zero(self) -> __m256 {
+        // SAFETY: `self` proves the features.
+        unsafe { _mm256_setzero_ps() }
+    }
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m256 {
+        // SAFETY: `self` proves the features.
+        unsafe { _mm256_set1_ps(x) }
+    }
+    #[inline(always)]
+    fn add(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves the features.
+        unsafe { _mm256_add_ps(a, b) }
+    }
+    #[inline(always)]
+    fn sub(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves the features.
+        unsafe { _mm256_sub_ps(a, b) }
+    }
+    #[inline(always)]
+    fn mul(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves the features.
+        unsafe { _mm256_mul_ps(a, b) }
+    }
+    #[inline(always)]
+    fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        // SAFETY: `self` proves the features.
+        unsafe { _mm256_fmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    fn max(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves the features.
+        unsafe { _mm256_max_ps(a, b) }
+    }
+    #[inline(always)]
+    fn where_positive(self, sign: __m256, x: __m256) -> __m256 {
+        // SAFETY: `self` proves the features.
+        unsafe { _mm256_and_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(sign, _mm256_setzero_ps()), x) }
+    }
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> __m256 {
+        // SAFETY: the caller promises 8 readable values; `self` proves the features.
+        unsafe { _mm256_loadu_ps(from) }
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, x: __m256) {
+        // SAFETY: the caller promises 8 writable values; `self` proves the features.
+        unsafe { _mm256_storeu_ps(to, x) }
+    }
+}
+
 /// 16 lanes.
 type V = [__m256; 2];
 
-#[inline(always)]
-fn zip(a: V, b: V, f: impl Fn(__m256, __m256) -> __m256) -> V {
-    [f(a[0], b[0]), f(a[1], b[1])]
-}
-
-impl Simd for Avx2 {
+impl Lanes for Avx2 {
     type V = V;
+    const WIDTH: usize = 16;
 
     #[inline(always)]
     fn zero(self) -> V {
-        // SAFETY: `self` proves the features.
-        unsafe { [_mm256_setzero_ps(); 2] }
+        [self.register().zero(); 2]
     }
     #[inline(always)]
     fn splat(self, x: f32) -> V {
-        // SAFETY: `self` proves the features.
-        unsafe { [_mm256_set1_ps(x); 2] }
+        [self.register().splat(x); 2]
     }
     #[inline(always)]
     fn add(self, a: V, b: V) -> V {
-        // SAFETY: `self` proves the features.
-        zip(a, b, |a, b| unsafe { _mm256_add_ps(a, b) })
+        let r = self.register();
+        [r.add(a[0], b[0]), r.add(a[1], b[1])]
     }
     #[inline(always)]
     fn sub(self, a: V, b: V) -> V {
-        // SAFETY: `self` proves the features.
-        zip(a, b, |a, b| unsafe { _mm256_sub_ps(a, b) })
+        let r = self.register();
+        [r.sub(a[0], b[0]), r.sub(a[1], b[1])]
     }
     #[inline(always)]
     fn mul(self, a: V, b: V) -> V {
-        // SAFETY: `self` proves the features.
-        zip(a, b, |a, b| unsafe { _mm256_mul_ps(a, b) })
-    }
-    #[inline(always)]
-    fn mul_add(self, a: V, b: V, c: V) -> V {
-        // SAFETY: `self` proves the features.
-        unsafe {
-            [
-                _mm256_fmadd_ps(a[0], b[0], c[0]),
-                _mm256_fmadd_ps(a[1], b[1], c[1]),
-            ]
-        }
+        let r = self.register();
+        [r.mul(a[0], b[0]), r.mul(a[1], b[1])]
     }
     #[inline(always)]
     fn max(self, a: V, b: V) -> V {
-        // SAFETY: `self` proves the features.
-        zip(a, b, |a, b| unsafe { _mm256_max_ps(a, b) })
+        let r = self.register();
+        [r.max(a[0], b[0]), r.max(a[1], b[1])]
     }
+    #[inline(always)]
+    fn mul_add(self, a: V, b: V, c: V) -> V {
+        let r = self.register();
+        [r.mul_add(a[0], b[0], c[0]), r.mul_add(a[1], b[1], c[1])]
+    }
+    #[inline(always)]
+    fn where_positive(self, sign: V, x: V) -> V {
+        let r = self.register();
+        [
+            r.where_positive(sign[0], x[0]),
+            r.where_positive(sign[1], x[1]),
+        ]
+    }
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> V {
+        let r = self.register();
+        // SAFETY: the caller promises 16 readable values.
+        unsafe { [r.load(from), r.load(from.add(8))] }
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, x: V) {
+        let r = self.register();
+        // SAFETY: the caller promises 16 writable values.
+        unsafe {
+            r.store(to, x[0]);
+            r.store(to.add(8), x[1]);
+        }
+    }
+}
+
+impl Simd for Avx2 {
+    type Register = Register;
+    #[inline(always)]
+    fn register(self) -> Register {
+        Register(self)
+    }
+
     #[inline(always)]
     fn min(self, a: V, b: V) -> V {
         // SAFETY: `self` proves the features.
-        zip(a, b, |a, b| unsafe { _mm256_min_ps(a, b) })
+        unsafe { [_mm256_min_ps(a[0], b[0]), _mm256_min_ps(a[1], b[1])] }
     }
     #[inline(always)]
     fn exp2_whole(self, x: V) -> V {
@@ -85,19 +166,12 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn div(self, a: V, b: V) -> V {
         // SAFETY: `self` proves the features.
-        zip(a, b, |a, b| unsafe { _mm256_div_ps(a, b) })
+        unsafe { [_mm256_div_ps(a[0], b[0]), _mm256_div_ps(a[1], b[1])] }
     }
     #[inline(always)]
     fn sqrt(self, a: V) -> V {
         // SAFETY: `self` proves the features.
-        a.map(|a| unsafe { _mm256_sqrt_ps(a) })
-    }
-    #[inline(always)]
-    fn where_positive(self, sign: V, x: V) -> V {
-        // SAFETY: `self` proves the features.
-        zip(sign, x, |s, x| unsafe {
-            _mm256_and_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(s, _mm256_setzero_ps()), x)
-        })
+        unsafe { [_mm256_sqrt_ps(a[0]), _mm256_sqrt_ps(a[1])] }
     }
     #[inline(always)]
     fn where_equal(self, a: V, b: V, x: V, y: V) -> V {
@@ -106,19 +180,6 @@ impl Simd for Avx2 {
             unsafe { _mm256_blendv_ps(y[i], x[i], _mm256_cmp_ps::<_CMP_EQ_OQ>(a[i], b[i])) }
         };
         [half(0), half(1)]
-    }
-    #[inline(always)]
-    unsafe fn load(self, from: *const f32) -> V {
-        // SAFETY: the caller promises 16 readable values; `self` proves the features.
-        unsafe { [_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))] }
-    }
-    #[inline(always)]
-    unsafe fn store(self, to: *mut f32, x: V) {
-        // SAFETY: the caller promises 16 writable values; `self` proves the features.
-        unsafe {
-            _mm256_storeu_ps(to, x[0]);
-            _mm256_storeu_ps(to.add(8), x[1]);
-        }
     }
 
     fn gemm_kernels(self, _nv: usize) -> &'static [GemmKernel] {
@@ -156,9 +217,10 @@ unsafe fn gemm_k<const R: usize>(
     u: *const f32,
     m: *mut f32,
     m_block: usize,
+    first: bool,
 ) {
     // SAFETY: the contract of `GemmKernel` is that of `gemm`; this function has the features.
-    unsafe { gemm::<Avx2, R, 1>(Avx2(()), v, v_block, c, u, m, m_block) }
+    unsafe { gemm::<Avx2, R, 1>(Avx2(()), v, v_block, c, u, m, m_block, first) }
 }
 
 #[target_feature(enable = "avx2,fma")]

@@ -1,6 +1,6 @@
 //! AVX-512F: one register of 16 lanes, 32 of them; with bf16 factors in matrix products, or without.
 
-use super::{Job, Simd};
+use super::{Job, Lanes, Simd};
 use crate::gemm::{GemmKernel, OuterKernel, gemm, outer};
 use crate::peak::chains;
 use std::arch::x86_64::*;
@@ -28,8 +28,9 @@ pub(super) unsafe fn run_bf16<J: Job>(job: J) -> J::Output {
     job.run(Avx512::<true>(()))
 }
 
-impl<const BF16: bool> Simd for Avx512<BF16> {
+impl<const BF16: bool> Lanes for Avx512<BF16> {
     type V = __m512;
+    const WIDTH: usize = 16;
 
     #[inline(always)]
     fn zero(self) -> __m512 {
@@ -67,6 +68,47 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
         unsafe { _mm512_max_ps(a, b) }
     }
     #[inline(always)]
+    fn where_positive(self, sign: __m512, x: __m512) -> __m512 {
+        // SAFETY: `self` proves the feature.
+        unsafe {
+            _mm512_maskz_mov_ps(
+                _mm512_cmp_ps_mask::<_CMP_GT_OQ>(sign, _mm512_setzero_ps()),
+                x,
+            )
+        }
+    }
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> __m512 {
+        // SAFETY: the caller promises 16 readable values; `self` proves the feature.
+        unsafe { _mm512_loadu_ps(from) }
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, x: __m512) {
+        // SAFETY: the caller promises 16 writable values; `self` proves the feature.
+        unsafe { _mm512_storeu_ps(to, x) }
+    }
+    #[inline(always)]
+    unsafe fn store_factors(self, to: *mut f32, x: __m512) {
+        // SAFETY: the caller promises the words; with `BF16`, `self` proves the feature.
+        unsafe {
+            if BF16 {
+                let factors = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(x));
+                _mm256_storeu_si256(to.cast(), factors);
+            } else {
+                self.store(to, x);
+            }
+        }
+    }
+}
+
+impl<const BF16: bool> Simd for Avx512<BF16> {
+    type Register = Self;
+    #[inline(always)]
+    fn register(self) -> Self {
+        self
+    }
+
+    #[inline(always)]
     fn min(self, a: __m512, b: __m512) -> __m512 {
         // SAFETY: `self` proves the feature.
         unsafe { _mm512_min_ps(a, b) }
@@ -90,46 +132,14 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
         unsafe { _mm512_sqrt_ps(a) }
     }
     #[inline(always)]
-    fn where_positive(self, sign: __m512, x: __m512) -> __m512 {
-        // SAFETY: `self` proves the feature.
-        unsafe {
-            _mm512_maskz_mov_ps(
-                _mm512_cmp_ps_mask::<_CMP_GT_OQ>(sign, _mm512_setzero_ps()),
-                x,
-            )
-        }
-    }
-    #[inline(always)]
     fn where_equal(self, a: __m512, b: __m512, x: __m512, y: __m512) -> __m512 {
         // SAFETY: `self` proves the feature.
         unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b), y, x) }
-    }
-    #[inline(always)]
-    unsafe fn load(self, from: *const f32) -> __m512 {
-        // SAFETY: the caller promises 16 readable values; `self` proves the feature.
-        unsafe { _mm512_loadu_ps(from) }
-    }
-    #[inline(always)]
-    unsafe fn store(self, to: *mut f32, x: __m512) {
-        // SAFETY: the caller promises 16 writable values; `self` proves the feature.
-        unsafe { _mm512_storeu_ps(to, x) }
     }
 
     #[inline(always)]
     fn factor_words(self) -> usize {
         if BF16 { 8 } else { 16 }
-    }
-    #[inline(always)]
-    unsafe fn store_factors(self, to: *mut f32, x: __m512) {
-        // SAFETY: the caller promises the words; with `BF16`, `self` proves the feature.
-        unsafe {
-            if BF16 {
-                let factors = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(x));
-                _mm256_storeu_si256(to.cast(), factors);
-            } else {
-                self.store(to, x);
-            }
-        }
     }
     #[inline(always)]
     unsafe fn store_factor_rows(self, to: *mut f32, row: usize, even: __m512, odd: __m512) {
@@ -214,9 +224,10 @@ unsafe fn gemm_k<const R: usize, const NV: usize>(
     u: *const f32,
     m: *mut f32,
     m_block: usize,
+    first: bool,
 ) {
     // SAFETY: the contract of `GemmKernel` is that of `gemm`; this function has the feature.
-    unsafe { gemm::<Avx512<false>, R, NV>(Avx512(()), v, v_block, c, u, m, m_block) }
+    unsafe { gemm::<Avx512<false>, R, NV>(Avx512(()), v, v_block, c, u, m, m_block, first) }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16,avx2,fma")]
@@ -227,9 +238,10 @@ unsafe fn gemm_bf16_k<const R: usize, const NV: usize>(
     u: *const f32,
     m: *mut f32,
     m_block: usize,
+    first: bool,
 ) {
     // SAFETY: the contract of `GemmKernel` is that of `gemm`; this function has the features.
-    unsafe { gemm::<_, R, NV>(Avx512::<true>(()), v, v_block, c, u, m, m_block) }
+    unsafe { gemm::<_, R, NV>(Avx512::<true>(()), v, v_block, c, u, m, m_block, first) }
 }
 
 #[target_feature(enable = "avx512f,avx2,fma")]

@@ -1,6 +1,6 @@
 //! Plain arrays: what every processor can run, vectorised by the compiler as far as it can.
 
-use super::Simd;
+use super::{Lanes, Simd};
 use crate::gemm::{GemmKernel, OuterKernel, gemm, outer};
 use crate::peak::chains;
 
@@ -13,8 +13,9 @@ fn zip(a: [f32; 16], b: [f32; 16], f: impl Fn(f32, f32) -> f32) -> [f32; 16] {
     std::array::from_fn(|i| f(a[i], b[i]))
 }
 
-impl Simd for Portable {
+impl Lanes for Portable {
     type V = [f32; 16];
+    const WIDTH: usize = 16;
 
     #[inline(always)]
     fn zero(self) -> Self::V {
@@ -46,6 +47,30 @@ impl Simd for Portable {
         zip(a, b, |a, b| if a > b { a } else { b })
     }
     #[inline(always)]
+    fn where_positive(self, sign: Self::V, x: Self::V) -> Self::V {
+        zip(sign, x, |s, x| if s > 0.0 { x } else { 0.0 })
+    }
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> Self::V {
+        // SAFETY: the caller promises 16 readable values; arrays of f32 may lie at any such address.
+        unsafe { std::ptr::read(from.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, x: Self::V) {
+        // SAFETY: the caller promises 16 writable values.
+        unsafe { std::ptr::write(to.cast(), x) }
+    }
+}
+
+impl Simd for Portable {
+    // The compiler places them as it can; four lanes at a time were no faster.
+    type Register = Self;
+    #[inline(always)]
+    fn register(self) -> Self {
+        self
+    }
+
+    #[inline(always)]
     fn min(self, a: Self::V, b: Self::V) -> Self::V {
         zip(a, b, |a, b| if a < b { a } else { b })
     }
@@ -62,22 +87,8 @@ impl Simd for Portable {
         a.map(f32::sqrt)
     }
     #[inline(always)]
-    fn where_positive(self, sign: Self::V, x: Self::V) -> Self::V {
-        zip(sign, x, |s, x| if s > 0.0 { x } else { 0.0 })
-    }
-    #[inline(always)]
     fn where_equal(self, a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V {
         std::array::from_fn(|i| if a[i] == b[i] { x[i] } else { y[i] })
-    }
-    #[inline(always)]
-    unsafe fn load(self, from: *const f32) -> Self::V {
-        // SAFETY: the caller promises 16 readable values; arrays of f32 may lie at any such address.
-        unsafe { std::ptr::read(from.cast()) }
-    }
-    #[inline(always)]
-    unsafe fn store(self, to: *mut f32, x: Self::V) {
-        // SAFETY: the caller promises 16 writable values.
-        unsafe { std::ptr::write(to.cast(), x) }
     }
 
     fn gemm_kernels(self, _nv: usize) -> &'static [GemmKernel] {
@@ -105,9 +116,10 @@ unsafe fn gemm1<const R: usize>(
     u: *const f32,
     m: *mut f32,
     m_block: usize,
+    first: bool,
 ) {
     // SAFETY: the contract of `GemmKernel` is that of `gemm`.
-    unsafe { gemm::<Portable, R, 1>(Portable, v, v_block, c, u, m, m_block) }
+    unsafe { gemm::<Portable, R, 1>(Portable, v, v_block, c, u, m, m_block, first) }
 }
 
 unsafe fn outer1<const R: usize>(

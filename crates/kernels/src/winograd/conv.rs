@@ -3,9 +3,9 @@
 use super::transform::{self, Patch};
 use super::weights::FilterBank;
 use super::{PATCH, POSITIONS, TILE};
-use crate::blocked::{LANES, Rows, RowsMut, blocks, slot};
+use crate::blocked::{LANES, Rows, RowsMut, below, blocks, slot};
 use crate::buffer::Buffer;
-use crate::isa::{Isa, Job, Simd};
+use crate::isa::{Isa, Job, Lanes, Simd};
 use crate::workers::{Shared, Workers};
 use std::cell::RefCell;
 use std::ops::Range;
@@ -49,27 +49,34 @@ pub struct Sink<'a> {
     pub mask: Option<&'a [f32]>,
 }
 
-/// How many tiles are worked on together.
-struct GroupSize {
-    /// V and M of a group should fit in this many bytes, the larger part of a second-level cache ...
+/// What is worked on together, so that it stays in the caches; results do not depend on it.
+struct Blocking {
+    /// V and M of a group of tiles should fit in this many bytes, the larger part of a second-level cache ...
     bytes: usize,
     /// ... unless that leaves fewer tiles than the lower bound. The filters stream past every group: with 56
     /// tiles each of their values is used 56 times, which hides the outer caches' slowness.
     tiles: Range<usize>,
+    /// Blocks of input channels that a panel of filters is read for at a time: it should stay in the first-level cache
+    /// while all tiles of the group pass it.
+    sources: usize,
 }
 
-impl GroupSize {
-    /// Processors with AVX-512 have second-level caches of 1 MiB and more, those without it mostly half of that or less:
-    /// on one with 512 KiB a pass through VGG16's network took 6 % longer in groups of 1 MiB.
+impl Blocking {
+    /// Processors with AVX-512 have second-level caches of 1 MiB and more, those without it mostly half of that or less,
+    /// too small for a useful group: there the filters, which come from memory in the deep layers, should pass as many
+    /// tiles as possible (measured on one with 512 KiB, VGG16's network: 84 tiles and slices of 128 channels, which are
+    /// 8 KiB of filters, against 42 tiles and whole panels).
     fn on(isa: Isa) -> Self {
         match isa.name() {
             "avx512" => Self {
                 bytes: 1 << 20,
                 tiles: 56..112,
+                sources: usize::MAX,
             },
             _ => Self {
                 bytes: 384 << 10,
-                tiles: 42..112,
+                tiles: 84..112,
+                sources: 8,
             },
         }
     }
@@ -325,8 +332,9 @@ impl Conv {
         let total = self.images * grid.rows * grid.columns;
         let panels = ends.len() / panel;
         let channel_blocks = sources.len() + ends.len();
-        let size = GroupSize::on(self.isa);
-        let (groups, shares) = division(&size, channel_blocks, total, panels, workers.threads());
+        let blocking = Blocking::on(self.isa);
+        let (groups, shares) =
+            division(&blocking, channel_blocks, total, panels, workers.threads());
         workers.for_each(groups * shares, |task| {
             let (group, share) = (task / shares, task % shares);
             SCRATCH.with_borrow_mut(|[v, m]| {
@@ -338,6 +346,7 @@ impl Conv {
                     filters,
                     panel,
                     panels: share * panels / shares..(share + 1) * panels / shares,
+                    slices: sources.len().div_ceil(blocking.sources),
                     ends,
                     last,
                     v,
@@ -354,14 +363,14 @@ impl Conv {
 /// Few tiles, as the deepest layers have, are not divided further: each group reads all filters, which are
 /// tens of megabytes there, while a second transform of the same patches costs little.
 fn division(
-    size: &GroupSize,
+    blocking: &Blocking,
     channel_blocks: usize,
     total: usize,
     panels: usize,
     threads: usize,
 ) -> (usize, usize) {
     let tile_bytes = POSITIONS * channel_blocks * LANES * size_of::<f32>();
-    let tiles = (size.bytes / tile_bytes).clamp(size.tiles.start, size.tiles.end);
+    let tiles = (blocking.bytes / tile_bytes).clamp(blocking.tiles.start, blocking.tiles.end);
     let groups = total.div_ceil(tiles);
     if groups < threads && panels > 1 {
         return (groups, threads.div_ceil(groups).min(panels));
@@ -461,35 +470,74 @@ pub(super) fn position_stride(vectors: usize, words: usize) -> usize {
     ((vectors * words).div_ceil(LANES) | 1) * LANES
 }
 
-/// The patch of `source` around the tile at `[image, y, x]`; where it leaves the `size` that may be read, it is
-/// copied to `edge`, with zeros outside.
-#[inline(always)]
-pub(super) fn gather(
+/// Where the patch around a tile lies in every block of a part: the same for all of them, so it is asked once.
+pub(super) struct Window {
+    image: usize,
+    /// Values from the start of a block to each row, and from there to each column.
+    rows: [usize; PATCH],
+    columns: [usize; PATCH],
+    /// Top left pixel of the tile, and the size that may be read, where the patch leaves it.
+    leaves: Option<[[usize; 2]; 2]>,
+}
+
+impl Window {
+    /// The patch around the tile at `[image, y, x]` in blocks like `source`, of which `size` may be read.
+    #[inline(always)]
+    pub(super) fn new(source: &SourceBlock, size: [usize; 2], [image, y0, x0]: [usize; 3]) -> Self {
+        let [height, width] = size;
+        let shift = usize::from(source.upsampled);
+        let mut window = Self {
+            image,
+            rows: [0; PATCH],
+            columns: [0; PATCH],
+            leaves: None,
+        };
+        // The patch starts one pixel before the tile.
+        if y0 < 1 || x0 < 1 || y0 + PATCH - 1 > height || x0 + PATCH - 1 > width {
+            window.leaves = Some([[y0, x0], size]);
+            return window;
+        }
+        let top = (y0 - 1) >> shift;
+        let place = slot(top, source.kept);
+        for i in 0..PATCH {
+            let row = below(place, ((y0 + i - 1) >> shift) - top, source.kept);
+            window.rows[i] = row * (width >> shift) * LANES;
+            window.columns[i] = ((x0 + i - 1) >> shift) * LANES;
+        }
+        window
+    }
+
+    /// The patch in `source`; where it leaves what may be read, it is copied to `edge`, with zeros outside.
+    #[inline(always)]
+    pub(super) fn patch(
+        &self,
+        source: &SourceBlock,
+        width: usize,
+        edge: &mut [f32; PATCH * PATCH * LANES],
+    ) -> Patch {
+        let shift = usize::from(source.upsampled);
+        let columns = width >> shift;
+        let held = source.kept * columns * LANES;
+        let plane = &source.data[(self.image * source.blocks + source.block) * held..][..held];
+        if let Some(leaves) = self.leaves {
+            return copy_edge(plane, source, leaves, edge);
+        }
+        Patch {
+            rows: self.rows.map(|row| plane.as_ptr().wrapping_add(row)),
+            columns: self.columns,
+        }
+    }
+}
+
+/// The patch around the tile at `[y0, x0]` of an image of which `[height, width]` may be read, in `edge`.
+fn copy_edge(
+    plane: &[f32],
     source: &SourceBlock,
-    size: [usize; 2],
-    [image, y0, x0]: [usize; 3],
+    [[y0, x0], [height, width]]: [[usize; 2]; 2],
     edge: &mut [f32; PATCH * PATCH * LANES],
 ) -> Patch {
-    let [height, width] = size;
     let shift = usize::from(source.upsampled);
     let columns = width >> shift;
-    let held = source.kept * columns * LANES;
-    let plane = &source.data[(image * source.blocks + source.block) * held..][..held];
-    // The patch starts one pixel before the tile.
-    let inside = y0 >= 1 && x0 >= 1 && y0 + PATCH - 1 <= height && x0 + PATCH - 1 <= width;
-    if inside {
-        let mut patch = Patch {
-            rows: [plane.as_ptr(); PATCH],
-            columns: [0; PATCH],
-        };
-        for i in 0..PATCH {
-            patch.rows[i] = plane
-                .as_ptr()
-                .wrapping_add(slot((y0 + i - 1) >> shift, source.kept) * columns * LANES);
-            patch.columns[i] = ((x0 + i - 1) >> shift) * LANES;
-        }
-        return patch;
-    }
     edge.fill(0.0);
     for i in 0..PATCH {
         for j in 0..PATCH {
@@ -523,6 +571,8 @@ struct Group<'a, 'b> {
     /// Blocks of outputs in a panel, and the panels that are made.
     panel: usize,
     panels: Range<usize>,
+    /// Into how many parts the input channels are divided.
+    slices: usize,
     ends: &'a [(Shared<'b>, OutPlane, usize)],
     last: Last,
     v: &'a mut Buffer,
@@ -534,6 +584,7 @@ impl Job for Group<'_, '_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
+        let r = s.register();
         let n = self.tiles.len();
         let words = s.factor_words();
         let v_stride = position_stride(self.sources.len() * n, words);
@@ -543,16 +594,25 @@ impl Job for Group<'_, '_> {
         let grid = self.grid;
         let size = [grid.seen, self.conv.width];
         let mut edge = [0.0; PATCH * PATCH * LANES];
+        let places: Vec<[usize; 3]> = self.tiles.clone().map(|tile| grid.place(tile)).collect();
+        let mut windows: Vec<Window> = Vec::with_capacity(n);
         for (block, source) in self.sources.iter().enumerate() {
-            for (i, tile) in self.tiles.clone().enumerate() {
-                let patch = gather(source, size, grid.place(tile), &mut edge);
+            if source.block == 0 {
+                windows.clear();
+                windows.extend(places.iter().map(|&place| Window::new(source, size, place)));
+            }
+            for (i, window) in windows.iter().enumerate() {
+                let patch = window.patch(source, size[1], &mut edge);
                 // SAFETY: the patch lies in its plane or in `edge`; V was made large enough.
                 unsafe {
-                    let values = transform::patch(s, &patch);
                     let to = self.v.as_mut_ptr().add((block * n + i) * words);
-                    for y in 0..PATCH {
-                        for x in 0..PATCH {
-                            s.store_factors(to.add((y * PATCH + x) * v_stride), values[y][x]);
+                    for part in 0..LANES / S::Register::WIDTH {
+                        let values = transform::patch(r, &patch, part * S::Register::WIDTH);
+                        let to = to.add(part * words * S::Register::WIDTH / LANES);
+                        for y in 0..PATCH {
+                            for x in 0..PATCH {
+                                r.store_factors(to.add((y * PATCH + x) * v_stride), values[y][x]);
+                            }
                         }
                     }
                 }
@@ -562,33 +622,41 @@ impl Job for Group<'_, '_> {
         let first = self.panels.start * self.panel;
         let made = &self.ends[first..self.panels.end * self.panel];
         for (block, end) in made.iter().enumerate() {
-            let bias = match self.last.bias {
-                // SAFETY: the bias has a value for every output channel.
-                Some(BiasAt(bias)) => unsafe { s.load(bias.add((first + block) * LANES)) },
-                None => s.zero(),
-            };
-            for (i, tile) in self.tiles.clone().enumerate() {
-                // SAFETY: M was made large enough and is filled.
-                let mut y = unsafe {
-                    transform::product(s, self.m.as_ptr().add((block * n + i) * LANES), m_stride)
-                };
-                for row in &mut y {
-                    for value in row {
-                        *value = s.add(*value, bias);
-                        if self.last.relu {
-                            *value = s.max(*value, s.zero());
+            for (i, &place) in places.iter().enumerate() {
+                for lane in (0..LANES).step_by(S::Register::WIDTH) {
+                    let bias = match self.last.bias {
+                        // SAFETY: the bias has a value for every output channel.
+                        Some(BiasAt(bias)) => unsafe {
+                            r.load(bias.add((first + block) * LANES + lane))
+                        },
+                        None => r.zero(),
+                    };
+                    // SAFETY: M was made large enough and is filled.
+                    let mut y = unsafe {
+                        let from = self.m.as_ptr().add((block * n + i) * LANES + lane);
+                        transform::product(r, from, m_stride)
+                    };
+                    for row in &mut y {
+                        for value in row {
+                            *value = r.add(*value, bias);
+                            if self.last.relu {
+                                *value = r.max(*value, r.zero());
+                            }
                         }
                     }
+                    // SAFETY: tiles do not overlap, and a tile's block of outputs is made by one task.
+                    unsafe {
+                        write(r, &y, end, [grid.made, self.conv.width], place, lane);
+                    }
                 }
-                // SAFETY: tiles do not overlap, and a tile's block of outputs is made by one task.
-                unsafe { write(s, &y, end, [grid.made, self.conv.width], grid.place(tile)) };
             }
         }
     }
 }
 
 impl Group<'_, '_> {
-    /// M = V * U at every position, panel by panel, in runs of tiles as equal as possible.
+    /// M = V * U at every position, panel by panel and slice by slice of the input channels, in runs of tiles as
+    /// equal as possible.
     #[inline(always)]
     fn multiply<S: Simd>(&self, s: S, n: usize, v_stride: usize, m_stride: usize) {
         let kernels = s.gemm_kernels(self.panel);
@@ -596,19 +664,27 @@ impl Group<'_, '_> {
         let panels = self.ends.len() / self.panel;
         let c_blocks = self.sources.len();
         let words = s.factor_words();
-        let panel_len = c_blocks * words * self.panel * LANES;
+        let block_len = words * self.panel * LANES;
         for position in 0..POSITIONS {
             for (made, p) in self.panels.clone().enumerate() {
-                let u = self.filters[(position * panels + p) * panel_len..][..panel_len].as_ptr();
-                for run in 0..runs {
-                    let (first, end) = (run * n / runs, (run + 1) * n / runs);
-                    // SAFETY: V holds `c_blocks x n` and M `panels x panel x n` vectors per position; the
-                    // kernel for `end - first` tiles touches those tiles of this panel only.
-                    unsafe {
-                        let v = self.v.as_ptr().add(position * v_stride + first * words);
-                        let m_at = position * m_stride + (made * self.panel * n + first) * LANES;
-                        let m = self.m.as_ptr().add(m_at).cast_mut();
-                        kernels[end - first - 1](v, n * words, c_blocks, u, m, n * LANES);
+                let u = &self.filters[(position * panels + p) * c_blocks * block_len..];
+                for slice in 0..self.slices {
+                    let c = slice * c_blocks / self.slices;
+                    let taken = (slice + 1) * c_blocks / self.slices - c;
+                    let u = u[c * block_len..][..taken * block_len].as_ptr();
+                    for run in 0..runs {
+                        let (first, end) = (run * n / runs, (run + 1) * n / runs);
+                        // SAFETY: V holds `c_blocks x n` and M `panels x panel x n` vectors per position; the
+                        // kernel for `end - first` tiles touches those tiles of this panel only.
+                        unsafe {
+                            let v_at = position * v_stride + (c * n + first) * words;
+                            let v = self.v.as_ptr().add(v_at);
+                            let m_at =
+                                position * m_stride + (made * self.panel * n + first) * LANES;
+                            let m = self.m.as_ptr().add(m_at).cast_mut();
+                            let kernel = kernels[end - first - 1];
+                            kernel(v, n * words, taken, u, m, n * LANES, slice == 0);
+                        }
                     }
                 }
             }
@@ -616,25 +692,27 @@ impl Group<'_, '_> {
     }
 }
 
-/// Writes an output tile, cut at the image's edge, the way its end asks for.
+/// Writes an output tile's channels from `lane` on, cut at the image's edge, the way its end asks for.
 ///
 /// # Safety
 /// No other task may write the same tile of the same output.
 #[inline(always)]
-unsafe fn write<S: Simd>(
+unsafe fn write<S: Lanes>(
     s: S,
     y: &[[S::V; TILE]; TILE],
     (out, plane, block): &(Shared, OutPlane, usize),
     [height, width]: [usize; 2],
     [image, top, left]: [usize; 3],
+    lane: usize,
 ) {
     let shift = usize::from(plane.upsampled);
     let (rows, columns) = (height >> shift, width >> shift);
     let side = TILE >> shift;
     let (y0, x0) = (top >> shift, left >> shift);
     let start = (image * plane.blocks + block) * plane.kept;
+    let first = slot(y0, plane.kept);
     for i in 0..side.min(rows - y0) {
-        let row = (start + slot(y0 + i, plane.kept)) * columns;
+        let row = (start + below(first, i, plane.kept)) * columns;
         for j in 0..side.min(columns - x0) {
             let mut value = if plane.upsampled {
                 // Each low-resolution pixel was read four times.
@@ -643,7 +721,7 @@ unsafe fn write<S: Simd>(
             } else {
                 y[i][j]
             };
-            let at = (row + x0 + j) * LANES;
+            let at = (row + x0 + j) * LANES + lane;
             // SAFETY: inside the output, whose size was checked; the mask has the same size.
             unsafe {
                 if plane.accumulate {

@@ -1,4 +1,4 @@
-//! The transforms between tiles and the 36 positions, 16 channels at a time.
+//! The transforms between tiles and the 36 positions, a vector of channels at a time.
 //!
 //! One-dimensional matrices, with a = sqrt(1/2), b = sqrt(2) (rows in the order 0, a, -a, b, -b, inf):
 //! `B^T` (6x6) on patches, `G` (6x3) on filters, `A^T` (4x6) on products. Both dimensions use the same
@@ -8,7 +8,7 @@
 //! instruction set's features, and every vector operation in them becomes a call.
 
 use super::{PATCH, TILE};
-use crate::isa::Simd;
+use crate::isa::Lanes;
 
 const A: f32 = std::f32::consts::FRAC_1_SQRT_2;
 const B: f32 = std::f32::consts::SQRT_2;
@@ -23,7 +23,7 @@ const GB: f32 = 1.0 / 6.0;
 
 /// `B^T d`.
 #[inline(always)]
-fn patch_1d<S: Simd>(s: S, d: [S::V; PATCH]) -> [S::V; PATCH] {
+fn patch_1d<S: Lanes>(s: S, d: [S::V; PATCH]) -> [S::V; PATCH] {
     let even_a = s.mul_add(s.splat(-B2), d[2], d[4]);
     let odd_a = s.mul(s.splat(A), s.mul_add(s.splat(-B2), d[1], d[3]));
     let even_b = s.mul_add(s.splat(-A2), d[2], d[4]);
@@ -41,7 +41,7 @@ fn patch_1d<S: Simd>(s: S, d: [S::V; PATCH]) -> [S::V; PATCH] {
 
 /// `A^T m`.
 #[inline(always)]
-fn product_1d<S: Simd>(s: S, m: [S::V; PATCH]) -> [S::V; TILE] {
+fn product_1d<S: Lanes>(s: S, m: [S::V; PATCH]) -> [S::V; TILE] {
     let (sum_a, diff_a) = (s.add(m[1], m[2]), s.sub(m[1], m[2]));
     let (sum_b, diff_b) = (s.add(m[3], m[4]), s.sub(m[3], m[4]));
     [
@@ -54,7 +54,7 @@ fn product_1d<S: Simd>(s: S, m: [S::V; PATCH]) -> [S::V; TILE] {
 
 /// `A y`: the transpose of [`product_1d`].
 #[inline(always)]
-fn tile_1d<S: Simd>(s: S, y: [S::V; TILE]) -> [S::V; PATCH] {
+fn tile_1d<S: Lanes>(s: S, y: [S::V; TILE]) -> [S::V; PATCH] {
     let even_a = s.mul_add(s.splat(A2), y[2], y[0]);
     let odd_a = s.mul(s.splat(A), s.mul_add(s.splat(A2), y[3], y[1]));
     let even_b = s.mul_add(s.splat(B2), y[2], y[0]);
@@ -71,7 +71,7 @@ fn tile_1d<S: Simd>(s: S, y: [S::V; TILE]) -> [S::V; PATCH] {
 
 /// `G g`.
 #[inline(always)]
-fn filter_1d<S: Simd>(s: S, g: [S::V; 3]) -> [S::V; PATCH] {
+fn filter_1d<S: Lanes>(s: S, g: [S::V; 3]) -> [S::V; PATCH] {
     let even_a = s.mul(s.splat(GA), s.mul_add(s.splat(A2), g[2], g[0]));
     let odd_a = s.mul(s.splat(GA * A), g[1]);
     let even_b = s.mul(s.splat(GB), s.mul_add(s.splat(B2), g[2], g[0]));
@@ -88,7 +88,7 @@ fn filter_1d<S: Simd>(s: S, g: [S::V; 3]) -> [S::V; PATCH] {
 
 /// `G^T u`: the transpose of [`filter_1d`].
 #[inline(always)]
-fn filter_gradient_1d<S: Simd>(s: S, u: [S::V; PATCH]) -> [S::V; 3] {
+fn filter_gradient_1d<S: Lanes>(s: S, u: [S::V; PATCH]) -> [S::V; 3] {
     let (sum_a, diff_a) = (s.add(u[1], u[2]), s.sub(u[1], u[2]));
     let (sum_b, diff_b) = (s.add(u[3], u[4]), s.sub(u[3], u[4]));
     let both = s.mul_add(s.splat(GA), sum_a, s.mul(s.splat(GB), sum_b));
@@ -107,18 +107,18 @@ pub(super) struct Patch {
     pub(super) columns: [usize; PATCH],
 }
 
-/// `B^T d B` of a patch.
+/// `B^T d B` of a patch, of the channels from `lane` on.
 ///
 /// # Safety
 /// The patch must be readable.
 #[inline(always)]
-pub(super) unsafe fn patch<S: Simd>(s: S, from: &Patch) -> [[S::V; PATCH]; PATCH] {
+pub(super) unsafe fn patch<S: Lanes>(s: S, from: &Patch, lane: usize) -> [[S::V; PATCH]; PATCH] {
     let mut half = [[s.zero(); PATCH]; PATCH];
     for j in 0..PATCH {
         let mut column = [s.zero(); PATCH];
         for i in 0..PATCH {
             // SAFETY: inside the patch the caller vouches for.
-            column[i] = unsafe { s.load(from.rows[i].add(from.columns[j])) };
+            column[i] = unsafe { s.load(from.rows[i].add(from.columns[j] + lane)) };
         }
         let t = patch_1d(s, column);
         for i in 0..PATCH {
@@ -134,9 +134,9 @@ pub(super) unsafe fn patch<S: Simd>(s: S, from: &Patch) -> [[S::V; PATCH]; PATCH
 /// `A^T m A` of 36 products, `stride` values between positions.
 ///
 /// # Safety
-/// The 36 places must be readable, 16 values each.
+/// The 36 places must be readable, a vector each.
 #[inline(always)]
-pub(super) unsafe fn product<S: Simd>(
+pub(super) unsafe fn product<S: Lanes>(
     s: S,
     from: *const f32,
     stride: usize,
@@ -162,7 +162,7 @@ pub(super) unsafe fn product<S: Simd>(
 
 /// `A y A^T` of an output tile.
 #[inline(always)]
-pub(super) fn tile<S: Simd>(s: S, y: [[S::V; TILE]; TILE]) -> [[S::V; PATCH]; PATCH] {
+pub(super) fn tile<S: Lanes>(s: S, y: [[S::V; TILE]; TILE]) -> [[S::V; PATCH]; PATCH] {
     let mut half = [[s.zero(); TILE]; PATCH];
     for j in 0..TILE {
         let t = tile_1d(s, [y[0][j], y[1][j], y[2][j], y[3][j]]);
@@ -179,7 +179,7 @@ pub(super) fn tile<S: Simd>(s: S, y: [[S::V; TILE]; TILE]) -> [[S::V; PATCH]; PA
 
 /// `G g G^T` of a 3x3 filter.
 #[inline(always)]
-pub(super) fn filter<S: Simd>(s: S, g: [[S::V; 3]; 3]) -> [[S::V; PATCH]; PATCH] {
+pub(super) fn filter<S: Lanes>(s: S, g: [[S::V; 3]; 3]) -> [[S::V; PATCH]; PATCH] {
     let mut half = [[s.zero(); 3]; PATCH];
     for j in 0..3 {
         let t = filter_1d(s, [g[0][j], g[1][j], g[2][j]]);
@@ -196,7 +196,7 @@ pub(super) fn filter<S: Simd>(s: S, g: [[S::V; 3]; 3]) -> [[S::V; PATCH]; PATCH]
 
 /// `G^T u G` of 36 products.
 #[inline(always)]
-pub(super) fn filter_gradient<S: Simd>(s: S, u: [[S::V; PATCH]; PATCH]) -> [[S::V; 3]; 3] {
+pub(super) fn filter_gradient<S: Lanes>(s: S, u: [[S::V; PATCH]; PATCH]) -> [[S::V; 3]; 3] {
     let mut half = [[s.zero(); PATCH]; 3];
     for j in 0..PATCH {
         let t = filter_gradient_1d(s, [u[0][j], u[1][j], u[2][j], u[3][j], u[4][j], u[5][j]]);

@@ -1,11 +1,11 @@
 //! The gradient of the filters: products of transformed patches and transformed output gradients.
 
-use super::conv::{Conv, SourceBlock, gather, position_stride, source_blocks};
+use super::conv::{Conv, SourceBlock, Window, position_stride, source_blocks};
 use super::transform;
 use super::{PATCH, POSITIONS, TILE};
 use crate::blocked::{LANES, blocks};
 use crate::buffer::Buffer;
-use crate::isa::{Job, Simd};
+use crate::isa::{Job, Lanes, Simd};
 use crate::workers::{Shared, Workers};
 use std::ops::Range;
 
@@ -120,8 +120,13 @@ impl Conv {
 
 /// What is transformed tile by tile.
 trait Tiles {
-    /// The 36 values of tile `index`, 16 channels each.
-    fn transformed<S: Simd>(&self, s: S, index: usize) -> [[S::V; PATCH]; PATCH];
+    /// Where a tile lies.
+    type Tile;
+    /// Tile `index`.
+    fn tile(&self, index: usize) -> Self::Tile;
+    /// The 36 values of `tile`, a vector of the channels from `lane` on each.
+    fn transformed<S: Lanes>(&self, s: S, tile: &Self::Tile, lane: usize)
+    -> [[S::V; PATCH]; PATCH];
 }
 
 /// Input patches of one block of channels.
@@ -131,18 +136,20 @@ struct Patches<'a> {
 }
 
 impl Tiles for Patches<'_> {
+    type Tile = Window;
+
     #[inline(always)]
-    fn transformed<S: Simd>(&self, s: S, index: usize) -> [[S::V; PATCH]; PATCH] {
+    fn tile(&self, index: usize) -> Window {
+        let size = [self.conv.height, self.conv.width];
+        Window::new(self.source, size, self.conv.grid().place(index))
+    }
+
+    #[inline(always)]
+    fn transformed<S: Lanes>(&self, s: S, tile: &Window, lane: usize) -> [[S::V; PATCH]; PATCH] {
         let mut edge = [0.0; PATCH * PATCH * LANES];
-        let at = self.conv.grid().place(index);
-        let patch = gather(
-            self.source,
-            [self.conv.height, self.conv.width],
-            at,
-            &mut edge,
-        );
+        let patch = tile.patch(self.source, self.conv.width, &mut edge);
         // SAFETY: the patch lies in its plane or in `edge`.
-        unsafe { transform::patch(s, &patch) }
+        unsafe { transform::patch(s, &patch, lane) }
     }
 }
 
@@ -154,17 +161,28 @@ struct OutputTiles<'a> {
 }
 
 impl Tiles for OutputTiles<'_> {
+    type Tile = [usize; 3];
+
     #[inline(always)]
-    fn transformed<S: Simd>(&self, s: S, index: usize) -> [[S::V; PATCH]; PATCH] {
+    fn tile(&self, index: usize) -> [usize; 3] {
+        self.conv.grid().place(index)
+    }
+
+    #[inline(always)]
+    fn transformed<S: Lanes>(
+        &self,
+        s: S,
+        &[image, y0, x0]: &[usize; 3],
+        lane: usize,
+    ) -> [[S::V; PATCH]; PATCH] {
         let (height, width) = (self.conv.height, self.conv.width);
-        let [image, y0, x0] = self.conv.grid().place(index);
         let plane = (image * blocks(self.conv.outputs) + self.block) * height * width * LANES;
         let mut y = [[s.zero(); TILE]; TILE];
         for dy in 0..TILE.min(height - y0) {
             for dx in 0..TILE.min(width - x0) {
                 let at = (y0 + dy) * width + x0 + dx;
                 // SAFETY: a pixel of the image; the size of `d_out` was checked.
-                y[dy][dx] = unsafe { s.load(self.d_out.as_ptr().add(plane + at * LANES)) };
+                y[dy][dx] = unsafe { s.load(self.d_out.as_ptr().add(plane + at * LANES + lane)) };
             }
         }
         transform::tile(s, y)
@@ -189,23 +207,28 @@ impl<T: Tiles> Job for Transform<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
+        let r = s.register();
         for i in self.part {
             let to = self.to.at(self.first + i * LANES);
             if s.factor_words() == LANES {
-                let values = self.tiles.transformed(s, self.chunk.start + i);
-                for y in 0..PATCH {
-                    for x in 0..PATCH {
-                        // SAFETY: there is a place for every (block, tile) of the chunk, and this task
-                        // alone writes these.
-                        unsafe { s.store(to.add((y * PATCH + x) * self.stride), values[y][x]) };
+                let tile = self.tiles.tile(self.chunk.start + i);
+                for lane in (0..LANES).step_by(S::Register::WIDTH) {
+                    let values = self.tiles.transformed(r, &tile, lane);
+                    for y in 0..PATCH {
+                        for x in 0..PATCH {
+                            let at = (y * PATCH + x) * self.stride + lane;
+                            // SAFETY: there is a place for every (block, tile) of the chunk, and this task
+                            // alone writes these.
+                            unsafe { r.store(to.add(at), values[y][x]) };
+                        }
                     }
                 }
             } else {
                 let index = self.chunk.start + 2 * i;
-                let even = self.tiles.transformed(s, index);
+                let even = self.tiles.transformed(s, &self.tiles.tile(index), 0);
                 let mut odd = [[s.zero(); PATCH]; PATCH];
                 if index + 1 < self.chunk.end {
-                    odd = self.tiles.transformed(s, index + 1);
+                    odd = self.tiles.transformed(s, &self.tiles.tile(index + 1), 0);
                 }
                 for y in 0..PATCH {
                     for x in 0..PATCH {
