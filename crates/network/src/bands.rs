@@ -17,11 +17,17 @@ use std::ops::Range;
 /// Rows that a convolution makes at once are a multiple of this, the side of a tile, but for the first and
 /// the last: with the first band a convolution falls one row behind its input, and stays there.
 const TILE: usize = 4;
-/// Tiles in a band: enough for all threads to have several groups of them ...
-const TILES: usize = 512;
-/// ... but half as many for each halving of the image beyond this level: deep arrays are small, and a band
-/// of them stands for so many rows of the image that the skips above would fill memory meanwhile.
-const FULL_LEVEL: usize = 1;
+/// Tiles in a band at each halving of the image: enough for all threads to have several groups of them, and for the
+/// filters, which every band reads anew and which come from memory below the second halving. Deep arrays are small, and
+/// a band of them stands for so many rows of the image that the skips above would fill memory meanwhile: 64 tiles at
+/// the fourth halving are 128 rows of a field of 2160 pixels, and bands above it may be as high at no cost.
+const TILES: [usize; 5] = [512, 512, 512, 256, 64];
+
+/// Tiles in a band at `level`; half as many for each halving beyond the table.
+fn tiles(level: usize) -> usize {
+    let last = TILES.len() - 1;
+    TILES[level.min(last)] >> level.saturating_sub(last)
+}
 
 /// Who makes rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,9 +57,7 @@ pub(crate) struct Schedule {
 impl Schedule {
     /// For an image of `height` x `width` pixels, multiples of the network's.
     pub(crate) fn new(plan: &Plan, height: usize, width: usize) -> Self {
-        Self::with_tiles(plan, height, width, |level| {
-            TILES >> level.saturating_sub(FULL_LEVEL)
-        })
+        Self::with_tiles(plan, height, width, tiles)
     }
 
     /// With bands of at least `tiles(level)` tiles; everything in one piece if that is the whole image.
