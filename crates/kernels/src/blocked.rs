@@ -32,15 +32,9 @@ pub struct RowsMut<'a> {
 /// Place of row `y` where `kept` rows are held.
 #[inline(always)]
 pub(crate) fn slot(y: usize, kept: usize) -> usize {
-    // A division costs as much as a whole row of a patch, and arrays that are held as a whole need none.
+    // A division costs as much as a whole row of a patch. Arrays that are held as a whole need none, and from the place
+    // of a first row on only the rows where the array begins again do.
     if y < kept { y } else { y % kept }
-}
-
-/// Place of the row `further` below the one at `place`, where `kept` rows are held and both are among them.
-#[inline(always)]
-pub(crate) fn below(place: usize, further: usize, kept: usize) -> usize {
-    let place = place + further;
-    if place < kept { place } else { place - kept }
 }
 
 /// Shape of a channel-blocked array.

@@ -3,7 +3,7 @@
 use super::transform::{self, Patch};
 use super::weights::FilterBank;
 use super::{PATCH, POSITIONS, TILE};
-use crate::blocked::{LANES, Rows, RowsMut, below, blocks, slot};
+use crate::blocked::{LANES, Rows, RowsMut, blocks, slot};
 use crate::buffer::Buffer;
 use crate::isa::{Isa, Job, Lanes, Simd};
 use crate::workers::{Shared, Workers};
@@ -500,7 +500,7 @@ impl Window {
         let top = (y0 - 1) >> shift;
         let place = slot(top, source.kept);
         for i in 0..PATCH {
-            let row = below(place, ((y0 + i - 1) >> shift) - top, source.kept);
+            let row = slot(place + ((y0 + i - 1) >> shift) - top, source.kept);
             window.rows[i] = row * (width >> shift) * LANES;
             window.columns[i] = ((x0 + i - 1) >> shift) * LANES;
         }
@@ -712,7 +712,7 @@ unsafe fn write<S: Lanes>(
     let start = (image * plane.blocks + block) * plane.kept;
     let first = slot(y0, plane.kept);
     for i in 0..side.min(rows - y0) {
-        let row = (start + below(first, i, plane.kept)) * columns;
+        let row = (start + slot(first + i, plane.kept)) * columns;
         for j in 0..side.min(columns - x0) {
             let mut value = if plane.upsampled {
                 // Each low-resolution pixel was read four times.
