@@ -19,10 +19,12 @@
 //! # Order of work
 //! Tiles are handled in groups whose `V` and `M` stay in the second-level cache; `U` streams through.
 
+mod blocking;
 mod conv;
 mod transform;
 mod weight_gradient;
 mod weights;
+mod window;
 
 pub use conv::{Conv, Epilogue, Part, Sink};
 pub use weight_gradient::Scratch;

@@ -1,7 +1,9 @@
 //! The convolution and its input gradient: one engine, two sets of filters, two kinds of ends.
 
-use super::transform::{self, Patch};
+use super::blocking::Blocking;
+use super::transform;
 use super::weights::FilterBank;
+use super::window::{Grid, SourceBlock, Window, source_blocks};
 use super::{PATCH, POSITIONS, TILE};
 use crate::blocked::{LANES, Rows, RowsMut, blocks, slot};
 use crate::buffer::Buffer;
@@ -47,39 +49,6 @@ pub struct Sink<'a> {
     pub accumulate: bool,
     /// The result is zero wherever this (shaped like the part) is not positive: the gradient of a ReLU.
     pub mask: Option<&'a [f32]>,
-}
-
-/// What is worked on together, so that it stays in the caches; results do not depend on it.
-struct Blocking {
-    /// V and M of a group of tiles should fit in this many bytes, the larger part of a second-level cache ...
-    bytes: usize,
-    /// ... unless that leaves fewer tiles than the lower bound. The filters stream past every group: with 56
-    /// tiles each of their values is used 56 times, which hides the outer caches' slowness.
-    tiles: Range<usize>,
-    /// Blocks of input channels that a panel of filters is read for at a time: it should stay in the first-level cache
-    /// while all tiles of the group pass it.
-    sources: usize,
-}
-
-impl Blocking {
-    /// Processors with AVX-512 have second-level caches of 1 MiB and more, those without it mostly half of that or less,
-    /// too small for a useful group: there the filters, which come from memory in the deep layers, should pass as many
-    /// tiles as possible (measured on one with 512 KiB, VGG16's network: 84 tiles and slices of 128 channels, which are
-    /// 8 KiB of filters, against 42 tiles and whole panels).
-    fn on(isa: Isa) -> Self {
-        match isa.name() {
-            "avx512" => Self {
-                bytes: 1 << 20,
-                tiles: 56..112,
-                sources: usize::MAX,
-            },
-            _ => Self {
-                bytes: 384 << 10,
-                tiles: 84..112,
-                sources: 8,
-            },
-        }
-    }
 }
 
 thread_local! {
@@ -333,8 +302,7 @@ impl Conv {
         let panels = ends.len() / panel;
         let channel_blocks = sources.len() + ends.len();
         let blocking = Blocking::on(self.isa);
-        let (groups, shares) =
-            division(&blocking, channel_blocks, total, panels, workers.threads());
+        let (groups, shares) = blocking.division(channel_blocks, total, panels, workers.threads());
         workers.for_each(groups * shares, |task| {
             let (group, share) = (task / shares, task % shares);
             SCRATCH.with_borrow_mut(|[v, m]| {
@@ -355,55 +323,6 @@ impl Conv {
             });
         });
     }
-}
-
-/// How many groups `total` tiles are divided into, and among how many tasks the output panels of each group
-/// are shared; every result is the same for any division.
-///
-/// Few tiles, as the deepest layers have, are not divided further: each group reads all filters, which are
-/// tens of megabytes there, while a second transform of the same patches costs little.
-fn division(
-    blocking: &Blocking,
-    channel_blocks: usize,
-    total: usize,
-    panels: usize,
-    threads: usize,
-) -> (usize, usize) {
-    let tile_bytes = POSITIONS * channel_blocks * LANES * size_of::<f32>();
-    let tiles = (blocking.bytes / tile_bytes).clamp(blocking.tiles.start, blocking.tiles.end);
-    let groups = total.div_ceil(tiles);
-    if groups < threads && panels > 1 {
-        return (groups, threads.div_ceil(groups).min(panels));
-    }
-    (groups.next_multiple_of(threads).min(total), 1)
-}
-
-/// One block of input channels.
-#[derive(Clone, Copy)]
-pub(super) struct SourceBlock<'a> {
-    data: &'a [f32],
-    /// Rows held of every block.
-    kept: usize,
-    /// Blocks of the part it belongs to, and which of them it is.
-    blocks: usize,
-    block: usize,
-    upsampled: bool,
-}
-
-pub(super) fn source_blocks<'a>(parts: &[Part], inputs: &[Rows<'a>]) -> Vec<SourceBlock<'a>> {
-    let mut sources = Vec::new();
-    for (part, rows) in parts.iter().zip(inputs) {
-        let blocks = blocks(part.channels);
-        let source = |block| SourceBlock {
-            data: rows.data,
-            kept: rows.kept,
-            blocks,
-            block,
-            upsampled: part.upsampled,
-        };
-        sources.extend((0..blocks).map(source));
-    }
-    sources
 }
 
 /// How results are written to one output array.
@@ -440,125 +359,10 @@ unsafe impl Send for BiasAt {}
 // SAFETY: as above.
 unsafe impl Sync for BiasAt {}
 
-/// Tiles that cover some rows of every image.
-#[derive(Clone, Copy)]
-pub(super) struct Grid {
-    rows: usize,
-    columns: usize,
-    /// Where the first row of tiles begins, in pixels.
-    first_row: usize,
-    /// End of the input rows that may be read; beyond lie zeros, or rows that are not made yet and reach
-    /// only outputs that are not asked for.
-    seen: usize,
-    /// End of the output rows that are written.
-    made: usize,
-}
-
-impl Grid {
-    /// Image, first row and first column of tile `index`, in pixels.
-    #[inline(always)]
-    pub(super) fn place(&self, index: usize) -> [usize; 3] {
-        let (row, column) = (index / self.columns, index % self.columns);
-        let y = self.first_row + row % self.rows * TILE;
-        [row / self.rows, y, column * TILE]
-    }
-}
-
 /// Words between positions for `vectors` vectors of `words` words each: an odd number of cache lines, so
 /// that the 36 places of a tile do not fall into the same cache set.
 pub(super) fn position_stride(vectors: usize, words: usize) -> usize {
     ((vectors * words).div_ceil(LANES) | 1) * LANES
-}
-
-/// Where the patch around a tile lies in every block of a part: the same for all of them, so it is asked once.
-pub(super) struct Window {
-    image: usize,
-    /// Values from the start of a block to each row, and from there to each column.
-    rows: [usize; PATCH],
-    columns: [usize; PATCH],
-    /// Top left pixel of the tile, and the size that may be read, where the patch leaves it.
-    leaves: Option<[[usize; 2]; 2]>,
-}
-
-impl Window {
-    /// The patch around the tile at `[image, y, x]` in blocks like `source`, of which `size` may be read.
-    #[inline(always)]
-    pub(super) fn new(source: &SourceBlock, size: [usize; 2], [image, y0, x0]: [usize; 3]) -> Self {
-        let [height, width] = size;
-        let shift = usize::from(source.upsampled);
-        let mut window = Self {
-            image,
-            rows: [0; PATCH],
-            columns: [0; PATCH],
-            leaves: None,
-        };
-        // The patch starts one pixel before the tile.
-        if y0 < 1 || x0 < 1 || y0 + PATCH - 1 > height || x0 + PATCH - 1 > width {
-            window.leaves = Some([[y0, x0], size]);
-            return window;
-        }
-        let top = (y0 - 1) >> shift;
-        let place = slot(top, source.kept);
-        for i in 0..PATCH {
-            let row = slot(place + ((y0 + i - 1) >> shift) - top, source.kept);
-            window.rows[i] = row * (width >> shift) * LANES;
-            window.columns[i] = ((x0 + i - 1) >> shift) * LANES;
-        }
-        window
-    }
-
-    /// The patch in `source`; where it leaves what may be read, it is copied to `edge`, with zeros outside.
-    #[inline(always)]
-    pub(super) fn patch(
-        &self,
-        source: &SourceBlock,
-        width: usize,
-        edge: &mut [f32; PATCH * PATCH * LANES],
-    ) -> Patch {
-        let shift = usize::from(source.upsampled);
-        let columns = width >> shift;
-        let held = source.kept * columns * LANES;
-        let plane = &source.data[(self.image * source.blocks + source.block) * held..][..held];
-        if let Some(leaves) = self.leaves {
-            return copy_edge(plane, source, leaves, edge);
-        }
-        Patch {
-            rows: self.rows.map(|row| plane.as_ptr().wrapping_add(row)),
-            columns: self.columns,
-        }
-    }
-}
-
-/// The patch around the tile at `[y0, x0]` of an image of which `[height, width]` may be read, in `edge`.
-fn copy_edge(
-    plane: &[f32],
-    source: &SourceBlock,
-    [[y0, x0], [height, width]]: [[usize; 2]; 2],
-    edge: &mut [f32; PATCH * PATCH * LANES],
-) -> Patch {
-    let shift = usize::from(source.upsampled);
-    let columns = width >> shift;
-    edge.fill(0.0);
-    for i in 0..PATCH {
-        for j in 0..PATCH {
-            let (y, x) = (y0 + i, x0 + j);
-            if (1..=height).contains(&y) && (1..=width).contains(&x) {
-                let row = slot((y - 1) >> shift, source.kept);
-                let from = (row * columns + ((x - 1) >> shift)) * LANES;
-                edge[(i * PATCH + j) * LANES..][..LANES]
-                    .copy_from_slice(&plane[from..from + LANES]);
-            }
-        }
-    }
-    let mut patch = Patch {
-        rows: [edge.as_ptr(); PATCH],
-        columns: [0; PATCH],
-    };
-    for i in 0..PATCH {
-        patch.rows[i] = edge.as_ptr().wrapping_add(i * PATCH * LANES);
-        patch.columns[i] = i * LANES;
-    }
-    patch
 }
 
 /// A group of tiles: patches to V, V to M, M to outputs.
@@ -583,19 +387,34 @@ impl Job for Group<'_, '_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let r = s.register();
+    fn run<S: Simd>(mut self, s: S) {
         let n = self.tiles.len();
-        let words = s.factor_words();
-        let v_stride = position_stride(self.sources.len() * n, words);
+        let v_stride = position_stride(self.sources.len() * n, s.factor_words());
         let m_stride = position_stride(self.panels.len() * self.panel * n, LANES);
         self.v.reserve(POSITIONS * v_stride);
         self.m.reserve(POSITIONS * m_stride);
-        let grid = self.grid;
-        let size = [grid.seen, self.conv.width];
+        let tiles = self.tiles.clone();
+        let places: Vec<[usize; 3]> = tiles.map(|tile| self.grid.place(tile)).collect();
+        // SAFETY: V and M were made large enough, and each is filled before it is read.
+        unsafe {
+            self.transform_patches(s, &places, v_stride);
+            self.multiply(s, n, v_stride, m_stride);
+            self.transform_products(s, &places, m_stride);
+        }
+    }
+}
+
+impl Group<'_, '_> {
+    /// V of the patches around the tiles at `places`.
+    ///
+    /// # Safety
+    /// V must have room.
+    #[inline(always)]
+    unsafe fn transform_patches<S: Simd>(&mut self, s: S, places: &[[usize; 3]], v_stride: usize) {
+        let (r, words) = (s.register(), s.factor_words());
+        let size = [self.grid.seen, self.conv.width];
         let mut edge = [0.0; PATCH * PATCH * LANES];
-        let places: Vec<[usize; 3]> = self.tiles.clone().map(|tile| grid.place(tile)).collect();
-        let mut windows: Vec<Window> = Vec::with_capacity(n);
+        let mut windows: Vec<Window> = Vec::with_capacity(places.len());
         for (block, source) in self.sources.iter().enumerate() {
             if source.block == 0 {
                 windows.clear();
@@ -603,12 +422,13 @@ impl Job for Group<'_, '_> {
             }
             for (i, window) in windows.iter().enumerate() {
                 let patch = window.patch(source, size[1], &mut edge);
-                // SAFETY: the patch lies in its plane or in `edge`; V was made large enough.
-                unsafe {
-                    let to = self.v.as_mut_ptr().add((block * n + i) * words);
-                    for part in 0..LANES / S::Register::WIDTH {
-                        let values = transform::patch(r, &patch, part * S::Register::WIDTH);
-                        let to = to.add(part * words * S::Register::WIDTH / LANES);
+                let to = (block * places.len() + i) * words;
+                for lane in (0..LANES).step_by(S::Register::WIDTH) {
+                    let to = to + lane * words / LANES;
+                    // SAFETY: the patch lies in its plane or in `edge`; the caller made room in V.
+                    unsafe {
+                        let to = self.v.as_mut_ptr().add(to);
+                        let values = transform::patch(r, &patch, lane);
                         for y in 0..PATCH {
                             for x in 0..PATCH {
                                 r.store_factors(to.add((y * PATCH + x) * v_stride), values[y][x]);
@@ -618,7 +438,16 @@ impl Job for Group<'_, '_> {
                 }
             }
         }
-        self.multiply(s, n, v_stride, m_stride);
+    }
+
+    /// The outputs of the tiles at `places` from M.
+    ///
+    /// # Safety
+    /// M must be filled.
+    #[inline(always)]
+    unsafe fn transform_products<S: Simd>(&self, s: S, places: &[[usize; 3]], m_stride: usize) {
+        let r = s.register();
+        let size = [self.grid.made, self.conv.width];
         let first = self.panels.start * self.panel;
         let made = &self.ends[first..self.panels.end * self.panel];
         for (block, end) in made.iter().enumerate() {
@@ -631,10 +460,10 @@ impl Job for Group<'_, '_> {
                         },
                         None => r.zero(),
                     };
-                    // SAFETY: M was made large enough and is filled.
+                    // SAFETY: the caller filled M.
                     let mut y = unsafe {
-                        let from = self.m.as_ptr().add((block * n + i) * LANES + lane);
-                        transform::product(r, from, m_stride)
+                        let from = (block * places.len() + i) * LANES + lane;
+                        transform::product(r, self.m.as_ptr().add(from), m_stride)
                     };
                     for row in &mut y {
                         for value in row {
@@ -645,20 +474,19 @@ impl Job for Group<'_, '_> {
                         }
                     }
                     // SAFETY: tiles do not overlap, and a tile's block of outputs is made by one task.
-                    unsafe {
-                        write(r, &y, end, [grid.made, self.conv.width], place, lane);
-                    }
+                    unsafe { write(r, &y, end, size, place, lane) };
                 }
             }
         }
     }
-}
 
-impl Group<'_, '_> {
     /// M = V * U at every position, panel by panel and slice by slice of the input channels, in runs of tiles as
     /// equal as possible.
+    ///
+    /// # Safety
+    /// V must be filled, and M have room.
     #[inline(always)]
-    fn multiply<S: Simd>(&self, s: S, n: usize, v_stride: usize, m_stride: usize) {
+    unsafe fn multiply<S: Simd>(&mut self, s: S, n: usize, v_stride: usize, m_stride: usize) {
         let kernels = s.gemm_kernels(self.panel);
         let runs = n.div_ceil(kernels.len());
         let panels = self.ends.len() / self.panel;
@@ -681,7 +509,7 @@ impl Group<'_, '_> {
                             let v = self.v.as_ptr().add(v_at);
                             let m_at =
                                 position * m_stride + (made * self.panel * n + first) * LANES;
-                            let m = self.m.as_ptr().add(m_at).cast_mut();
+                            let m = self.m.as_mut_ptr().add(m_at);
                             let kernel = kernels[end - first - 1];
                             kernel(v, n * words, taken, u, m, n * LANES, slice == 0);
                         }

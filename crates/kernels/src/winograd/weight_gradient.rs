@@ -1,7 +1,8 @@
 //! The gradient of the filters: products of transformed patches and transformed output gradients.
 
-use super::conv::{Conv, SourceBlock, Window, position_stride, source_blocks};
+use super::conv::{Conv, position_stride};
 use super::transform;
+use super::window::{SourceBlock, Window, source_blocks};
 use super::{PATCH, POSITIONS, TILE};
 use crate::blocked::{LANES, blocks};
 use crate::buffer::Buffer;
