@@ -25,8 +25,7 @@ test:
 
 # every access to memory of the kernels' tests (needs valgrind; AVX2 at most)
 memcheck:
-    CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="valgrind -q --error-exitcode=9" \
-        cargo test --release -p stainfree-kernels --tests -- --test-threads 1 --skip plausible_peak
+    .ci/memcheck
 
 # the main job on a simulated plate
 demo:

@@ -275,6 +275,48 @@ fn an_experiment_is_done_once_by_two_programs_and_goes_on_where_it_stood() {
     assert!(found.stderr.contains(sentence), "{}", found.stderr);
 }
 
+/// `experiments/quick.toml` with all its runs, but of two steps of a network that is too small to learn.
+#[test]
+fn the_quick_study_answers_every_question() {
+    let place = Place::new();
+    let simulate = ["--wells", "10", "--sites", "2", "--side", "160"];
+    place.ok(&[&["simulate", "experiments/plate"], &simulate[..]].concat());
+    let study = ["--images", "experiments/plate/plate"];
+    let split = ["--split", "0.6,0.1,0.3"];
+    place.ok(&[&["new", "experiments/study"], &study[..], &split].concat());
+    let mut matrix = include_str!("../../../experiments/quick.toml").to_owned();
+    for (whole, small) in [
+        ("width = 0.25", "width = 0.0625"),
+        ("steps = 150", "steps = 2"),
+        ("crop = 192", "crop = 64"),
+        ("batch = 4", "batch = 1"),
+    ] {
+        assert!(matrix.contains(whole), "{whole}");
+        matrix = matrix.replace(whole, small);
+    }
+    std::fs::write(place.path("experiments/quick.toml"), matrix).unwrap();
+    let stdout = place.ok(&["experiment", "experiments/quick.toml"]).stdout;
+    assert!(stdout.contains(", 0 failed"), "{stdout}");
+    let page = place.text("experiments/quick/results.md");
+    for question in [
+        "How many images",
+        "One choice changed at a time",
+        "Touching nuclei told apart",
+        "Outlines within 0 to 3 px",
+        "Mitotic and interphase nuclei",
+        "Leakage",
+        "freeing the channel",
+        "Table 1",
+        "Table 2",
+    ] {
+        assert!(page.contains(question), "{question}: {page}");
+    }
+    assert!(
+        page.contains("| A, mitotic a class, all images | mitotic |"),
+        "{page}"
+    );
+}
+
 #[test]
 fn a_recipe_is_cross_validated_without_the_test_fields() {
     let place = Place::new();

@@ -38,8 +38,10 @@ pub enum Selection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BatchNormStatistics {
-    /// The running averages, which the first batch begins anew: their start has no share in them.
-    Corrected,
+    /// The running averages, which the first batch begins anew: their start has no share in them. Recipes of earlier
+    /// versions call them `corrected`.
+    #[serde(alias = "corrected")]
+    Running,
     /// The plain average over so many training batches, measured with the weights as they are.
     Measured(u32),
 }
@@ -133,7 +135,7 @@ impl Recipe {
             adam: Adam::paper(),
             schedule: Schedule::paper(),
             selection: Selection::TrainingLoss,
-            batch_norm: BatchNormStatistics::Corrected,
+            batch_norm: BatchNormStatistics::Running,
             average_steps: 0,
             epoch_steps: None,
             validate_every: 1000,
@@ -254,12 +256,12 @@ impl Recipe {
         if self.batch_norm == BatchNormStatistics::Measured(0) {
             return wrong("batch_norm.measured", "0".into(), "1 batch or more");
         }
-        if self.average_steps > 0 && self.batch_norm == BatchNormStatistics::Corrected {
+        if self.average_steps > 0 && self.batch_norm == BatchNormStatistics::Running {
             // Running averages belong to the weights of the last steps, not to their mean.
             return wrong(
                 "average_steps",
                 self.average_steps.to_string(),
-                "0 where `batch_norm` is `corrected`; give `batch_norm = { measured = 16 }`",
+                "0 where `batch_norm` is `running`; give `batch_norm = { measured = 16 }`",
             );
         }
         self.normalisation.check()?;
@@ -336,6 +338,15 @@ mod tests {
             let text = toml::to_string(&recipe).unwrap();
             assert_eq!(toml::from_str::<Recipe>(&text).unwrap(), recipe, "{text}");
         }
+    }
+
+    #[test]
+    fn recipes_of_earlier_versions_are_read() {
+        let recipe = Recipe::standard();
+        let text = toml::to_string(&recipe).unwrap();
+        let earlier = text.replace("batch_norm = \"running\"", "batch_norm = \"corrected\"");
+        assert_ne!(earlier, text, "{text}");
+        assert_eq!(toml::from_str::<Recipe>(&earlier).unwrap(), recipe);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{AgreementSummary, Convention, Outline, SplittingCounts};
+use crate::{AgreementSummary, ClassCounts, Convention, Outline, SplittingCounts};
 
 /// Values by name, in a stated order; a JSON object.
 #[derive(Clone, Debug, PartialEq)]
@@ -408,6 +408,9 @@ pub struct FieldRow {
     /// F1 and IoU class by class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<ByName<FieldPixelwise>>,
+    /// Pixels class by class (argmax), from which scores of any set of fields can be pooled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pixels: Option<ByName<ClassCounts>>,
     /// Mean over classes, background included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean: Option<FieldPixelwise>,

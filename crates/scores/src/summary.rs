@@ -433,6 +433,11 @@ fn by_name<Counts>(registry: &[Named<Counts>], statistics: &[Statistic]) -> ByNa
     )
 }
 
+/// A value for each class, under its name.
+fn of_classes<T>(classes: &[String], values: impl Iterator<Item = T>) -> ByName<T> {
+    ByName(classes.iter().cloned().zip(values).collect())
+}
+
 fn field_row(plan: &Plan, field: &FieldScores, total: &Totals, classes: &[String]) -> FieldRow {
     let values = plan.values_of_field(field, total);
     let mut reasons = Vec::new();
@@ -460,15 +465,11 @@ fn field_row(plan: &Plan, field: &FieldScores, total: &Totals, classes: &[String
     FieldRow {
         name: field.name.clone(),
         group: field.group.clone(),
-        classes: scored.then(|| {
-            ByName(
-                classes
-                    .iter()
-                    .enumerate()
-                    .map(|(i, name)| (name.clone(), pair(i)))
-                    .collect(),
-            )
-        }),
+        classes: scored.then(|| of_classes(classes, (0..classes.len()).map(pair))),
+        pixels: field
+            .pixels
+            .as_ref()
+            .map(|p| of_classes(classes, p.classes.iter().copied())),
         mean: scored.then(|| pair(classes.len())),
         accuracy: field.pixels.as_ref().and_then(|p| defined(p.accuracy())),
         ignored_pixels: field.pixels.as_ref().map(|p| p.ignored),

@@ -55,6 +55,23 @@ fn pooled_and_mean_over_images_are_different_numbers() {
 }
 
 #[test]
+fn fields_carry_the_counts_that_others_pool() {
+    let fields = [field("a", None, 8, 2), field("b", None, 4, 4)];
+    let scores = summarise(&fields, &classes(), &BootstrapOptions::default()).unwrap();
+    let json = serde_json::to_value(&scores.fields).unwrap();
+    // Six pixels of nucleus are found as cytoplasm, to which 7 belong in truth.
+    let counts = |class: &str| json[0]["pixels"][class].clone();
+    assert_eq!(
+        counts("nucleus"),
+        serde_json::json!({"tp": 2, "fp": 0, "fn": 6})
+    );
+    assert_eq!(
+        counts("cytoplasm"),
+        serde_json::json!({"tp": 7, "fp": 6, "fn": 0})
+    );
+}
+
+#[test]
 fn the_json_has_the_promised_keys() {
     let scores = summarise(&plate(8), &classes(), &BootstrapOptions::default()).unwrap();
     let json = serde_json::to_value(&scores).unwrap();

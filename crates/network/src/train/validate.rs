@@ -75,7 +75,7 @@ pub(super) fn scoring_parameters(
     let parameters = trainer.parameters();
     match job.recipe.batch_norm {
         // Batches leave no share to the start.
-        BatchNormStatistics::Corrected => Ok(parameters),
+        BatchNormStatistics::Running => Ok(parameters),
         BatchNormStatistics::Measured(batches) => {
             let state = trainer.optimiser_state();
             if let Some(average) = average {

@@ -543,6 +543,26 @@ mod tests {
     }
 
     #[test]
+    fn the_ready_files_are_understood() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let mut understood = 0;
+        for folder in ["experiments", "docs/results"] {
+            for entry in std::fs::read_dir(root.join(folder)).unwrap() {
+                let path = entry.unwrap().path();
+                if path.extension().is_none_or(|extension| extension != "toml") {
+                    continue;
+                }
+                // Recipes lie beside them.
+                if std::fs::read_to_string(&path).unwrap().contains("[[runs]]") {
+                    Experiment::load(&path).unwrap_or_else(|error| panic!("{error}"));
+                    understood += 1;
+                }
+            }
+        }
+        assert!(understood >= 4, "{understood}");
+    }
+
+    #[test]
     fn cross_validated_runs_come_once_a_fold() {
         let experiment = load(
             "study = \"s\"\nfolds = 2\n[variants.a]\n[variants.b]\ncrop = 64\n\
