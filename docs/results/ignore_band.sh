@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Remakes the ignored band's rows of docs/recipe.md: ignore_band.sh DATA OUT
 # DATA is celldetective's folder; OUT is made. `stainfree` must be on the PATH, and `python`. Truth comes from the Hoechst
-# channel with three bands of ignored pixels; every model is scored against the label images, moved as the stain is.
+# channel with and without ignored pixels; every model is scored against the label images, moved as the stain is.
 set -euo pipefail
 data=$1 out=$2
 here=$(cd "$(dirname "$0")" && pwd)
@@ -9,18 +9,12 @@ mkdir -p "$out"
 common=(--images "$data" --brightfield brightfield --group key:experiment
         --test-groups Jan23_IL2,feb,march21,november22)
 
-# band WIDTH MARGIN: sets both in the settings of the nuclear stain, which come before the cytoplasm's.
-band() {
-  sed -i -e "0,/^ignore_width_px/s/^ignore_width_px = .*/ignore_width_px = $2/" \
-    -e "0,/^ignore_margin/s/^ignore_margin = .*/ignore_margin = $3/" "$out/$1/stainfree.toml"
-}
-for name in none default wide; do
+for name in none default; do
   stainfree new "$out/$name" "${common[@]}" --nucleus hoechst
 done
-band none 0.0 0.1
-band default 1.0 0.1
-band wide 3.0 0.3
-for name in none default wide; do
+# The settings of the nuclear stain come before the cytoplasm's.
+sed -i '0,/^ignore_width_px/s/^ignore_width_px = .*/ignore_width_px = 0.0/' "$out/none/stainfree.toml"
+for name in none default; do
   stainfree prepare "$out/$name"
   sed "s/^study = .*/study = \"$name\"/" "$here/ignore_band.toml" > "$out/ignore-$name.toml"
   stainfree experiment "$out/ignore-$name.toml"
@@ -32,7 +26,7 @@ for fold in 1 2 3; do
   stainfree new "$labels" "${common[@]}" --labels "$data"
   sed -i -e "s/^# fold = .*/fold = [$fold, 3]/" -e 's/^labels_px = .*/labels_px = [5, -1]/' "$labels/stainfree.toml"
   stainfree prepare "$labels"
-  for name in none default wide; do
+  for name in none default; do
     for model in "$out/ignore-$name"/studies/*-"$fold"-of-3/models/*; do
       id=$name-${model##*/}
       mkdir -p "$labels/models"
