@@ -17,6 +17,7 @@ pub(super) struct SourceBlock<'a> {
     upsampled: bool,
 }
 
+/// The blocks of all parts, in the order in which their channels are joined.
 pub(super) fn source_blocks<'a>(parts: &[Part], inputs: &[Rows<'a>]) -> Vec<SourceBlock<'a>> {
     let mut sources = Vec::new();
     for (part, rows) in parts.iter().zip(inputs) {
