@@ -2,7 +2,9 @@
 //!
 //! A kernel is written once against `Simd` and compiled once per instruction set: `Isa::run`
 //! calls a `Job` inside a function that has the features switched on. Everything a job calls in its
-//! inner loops is `#[inline(always)]`, so that it is compiled with those features.
+//! inner loops is `#[inline(always)]`, so that it is compiled with those features. Closures are not: one
+//! that a library function calls (`array::map`, `LocalKey::with`) may be compiled without them, and then every
+//! instruction in it is a call. A test of the program looks for such calls (`cli/tests/instructions.rs`).
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -316,7 +318,7 @@ mod tests {
                 std::array::from_fn(|i| if i % 3 == 0 { i as f32 - 7.5 } else { 2.0 });
             // SAFETY: both arrays hold 16 values.
             let (x, y) = unsafe { (s.load(a.as_ptr()), s.load(b.as_ptr())) };
-            [
+            let results = [
                 s.zero(),
                 s.splat(3.0),
                 s.add(x, y),
@@ -330,14 +332,13 @@ mod tests {
                 s.sqrt(s.mul(x, x)),
                 s.where_positive(x, y),
                 s.where_equal(x, y, s.splat(1.0), s.splat(-1.0)),
-            ]
-            .map(|v| {
-                let mut out = [0.0; 16];
+            ];
+            let mut out = vec![[0.0; 16]; results.len()];
+            for (out, v) in out.iter_mut().zip(results) {
                 // SAFETY: `out` holds 16 values.
                 unsafe { s.store(out.as_mut_ptr(), v) };
-                out
-            })
-            .to_vec()
+            }
+            out
         }
     }
 

@@ -126,7 +126,7 @@ impl Patches {
             PATCHES.with_borrow_mut(|patches| {
                 self.gather(&x, image, y, columns.clone(), patches);
                 let place = (slot(y, out.kept) * width + columns.start) * LANES;
-                self.isa.run(Multiply {
+                Multiply {
                     matrix: self.matrix,
                     filters,
                     from: patches,
@@ -136,7 +136,8 @@ impl Patches {
                     to_block: to_plane,
                     len: columns.len(),
                     end: End::Output(finish),
-                });
+                }
+                .run(self.isa);
             });
         });
     }

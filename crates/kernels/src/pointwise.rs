@@ -166,7 +166,7 @@ impl Pointwise {
         let shared = Shared::new(out.data);
         workers.for_each(self.images * spans.len(), |task| {
             let (image, span) = (task / spans.len(), spans[task % spans.len()]);
-            self.isa.run(Multiply {
+            Multiply {
                 matrix,
                 filters,
                 from: &x.data[image * row_blocks * from..][..row_blocks * from]
@@ -177,7 +177,8 @@ impl Pointwise {
                 to_block: to,
                 len: span.len,
                 end,
-            });
+            }
+            .run(self.isa);
         });
     }
 

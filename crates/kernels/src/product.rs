@@ -177,6 +177,17 @@ impl<'a> End<'a> {
         Self::Gradient { accumulate, mask }
     }
 
+    /// Whether results are added to what the target holds.
+    fn adds(&self) -> bool {
+        matches!(
+            self,
+            Self::Gradient {
+                accumulate: true,
+                ..
+            }
+        )
+    }
+
     /// What is stored for `value` of `block` at `place` of the target.
     ///
     /// # Safety
@@ -241,34 +252,53 @@ pub(crate) struct Multiply<'a, 'b> {
     pub(crate) end: End<'a>,
 }
 
-impl Job for Multiply<'_, '_> {
+/// A product, and room for results that must not overwrite what they are added to.
+struct Product<'a, 'b, 'c> {
+    multiply: Multiply<'a, 'b>,
+    products: &'c mut Buffer,
+}
+
+impl Job for Product<'_, '_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { matrix, len, .. } = self;
+        let Self { multiply, products } = self;
+        let Multiply { matrix, len, .. } = multiply;
         let (rows, outputs) = (matrix.row_blocks(), matrix.output_blocks());
-        assert!(self.filters.len() >= matrix.len(), "filters are missing");
         assert!(
-            self.from.len() >= (rows - 1) * self.from_block + len * LANES,
+            multiply.filters.len() >= matrix.len(),
+            "filters are missing"
+        );
+        assert!(
+            multiply.from.len() >= (rows - 1) * multiply.from_block + len * LANES,
             "pixels are missing"
         );
-        if matches!(self.end, End::Output(_)) {
-            let target = [self.first, self.to_block];
-            // SAFETY: filters and pixels were checked; the target has a place for every pixel and block.
-            unsafe { self.multiply(s, self.to.at(self.first), self.to_block) };
-            return self.store(s, self.to.at(self.first), target[1]);
-        }
-        PRODUCTS.with_borrow_mut(|products| {
+        let (m, m_block) = if multiply.end.adds() {
             products.reserve(outputs * len * LANES);
-            // SAFETY: as above, with room made for the products.
-            unsafe { self.multiply(s, products.as_mut_ptr(), len * LANES) };
-            self.store(s, products.as_ptr(), len * LANES);
-        });
+            (products.as_mut_ptr(), len * LANES)
+        } else {
+            (multiply.to.at(multiply.first), multiply.to_block)
+        };
+        // SAFETY: filters and pixels were checked; `m` has a place for every pixel and block.
+        unsafe { multiply.multiply(s, m, m_block) };
+        multiply.store(s, m, m_block);
     }
 }
 
 impl Multiply<'_, '_> {
+    /// Makes the product.
+    pub(crate) fn run(self, isa: Isa) {
+        // The job inside the closure, not the closure inside the job: a closure is compiled without the
+        // instruction set, and where it is not inlined every instruction in it becomes a call.
+        PRODUCTS.with_borrow_mut(|products| {
+            isa.run(Product {
+                multiply: self,
+                products,
+            });
+        });
+    }
+
     /// `m = from * filters`, panel by panel, in runs of pixels as equal as possible.
     ///
     /// # Safety

@@ -157,11 +157,15 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn exp2_whole(self, x: V) -> V {
-        // SAFETY: `self` proves the features.
-        x.map(|x| unsafe {
-            let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(x), _mm256_set1_epi32(127));
-            _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent))
-        })
+        // Not `array::map`: its body is compiled without AVX2, so that every instruction becomes a call.
+        let half = |i: usize| {
+            // SAFETY: `self` proves the features.
+            unsafe {
+                let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(x[i]), _mm256_set1_epi32(127));
+                _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent))
+            }
+        };
+        [half(0), half(1)]
     }
     #[inline(always)]
     fn div(self, a: V, b: V) -> V {
