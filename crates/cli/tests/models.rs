@@ -275,6 +275,35 @@ fn an_experiment_is_done_once_by_two_programs_and_goes_on_where_it_stood() {
     assert!(found.stderr.contains(sentence), "{}", found.stderr);
 }
 
+#[test]
+fn an_experiment_knows_what_a_person_corrected_and_what_images_show() {
+    let place = Place::new();
+    parallel_folders(&place, 6);
+    place.ok(&["new", "study", "--images", "images"]);
+    place.ok(&["prepare", "study"]);
+    // The nuclei of another field, as if drawn by hand.
+    let corrected = place.path("study/truth/corrected");
+    std::fs::create_dir_all(&corrected).unwrap();
+    std::fs::copy(
+        place.path("study/truth/nuclei/f1.tif"),
+        corrected.join("f0.tif"),
+    )
+    .unwrap();
+    let matrix = "study = \"study\"\nwidth = 0.0625\nsteps = 1\n\
+                  [change]\ncrop = 64\nbatch = 1\n[[runs]]\nseed = [1]\n";
+    std::fs::write(place.path("matrix.toml"), matrix).unwrap();
+    let run = || place.ok(&["experiment", "matrix.toml"]).stdout;
+    assert!(run().starts_with("1 trained here"));
+    let labels = |path: &str| stainfree_image::read_labels(&place.path(path)).unwrap();
+    let own = labels("matrix/studies/A-by-group/truth/nuclei/f0.tif");
+    assert_eq!(own, labels("study/truth/nuclei/f1.tif"));
+    assert!(run().starts_with("0 trained here"));
+    // The same truth of other images is another result.
+    common::disks(&place.path("images/bf/f0.tif"), 96, 2000, 3);
+    assert!(run().starts_with("1 trained here"));
+    assert!(run().starts_with("0 trained here"));
+}
+
 /// `experiments/quick.toml` with all its runs, but of two steps of a network that is too small to learn.
 #[test]
 fn the_quick_study_answers_every_question() {
@@ -395,6 +424,21 @@ fn advice_on_more_images_comes_from_a_few_runs_that_are_made_once() {
     let again = advise(&[]).stdout;
     assert!(again.contains("Doubling the training images"), "{again}");
     assert!(again.contains("measured in 2 runs"), "{again}");
+    let crop = place.run(&[
+        "advise",
+        "study",
+        "--images",
+        "1,2,4",
+        "--crop",
+        "72",
+        "--dry-run",
+    ]);
+    assert_eq!(crop.code, 1, "{}", crop.stderr);
+    assert!(
+        crop.stderr.contains("72") && crop.stderr.contains("multiple of 32"),
+        "{}",
+        crop.stderr
+    );
     let wrong = place.run(&["advise", "study", "--images", "1,2,40"]);
     assert_eq!(wrong.code, 2, "{}", wrong.stderr);
     assert!(

@@ -1,6 +1,6 @@
 //! f32 memory whose start lies on a cache line, so that no 16-lane access crosses one.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ops::{Deref, DerefMut};
 
 /// A fixed-size array of f32, zero at first, aligned for the kernels.
@@ -19,12 +19,18 @@ impl Buffer {
     pub fn zeros(len: usize) -> Self {
         let layout = Self::layout(len);
         // SAFETY: the layout has a size above zero.
-        let start = unsafe { alloc_zeroed(layout) }.cast::<f32>();
+        let start = unsafe { alloc(layout) };
         if start.is_null() {
             handle_alloc_error(layout);
         }
-        ask_for_huge_pages(start.cast(), layout);
-        Self { start, len }
+        // Before the first touch: it decides which pages the system takes.
+        ask_for_huge_pages(start, layout);
+        // SAFETY: `layout.size()` bytes were just allocated.
+        unsafe { start.write_bytes(0, layout.size()) };
+        Self {
+            start: start.cast(),
+            len,
+        }
     }
 
     /// Large arrays start on a huge page, so that the system can back them with few page-table entries.

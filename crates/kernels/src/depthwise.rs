@@ -215,7 +215,10 @@ impl Depthwise {
             self.blocked_len(),
             "filters have another size"
         );
-        assert!(rows.end <= made[0], "rows that do not exist");
+        assert!(
+            rows.end <= made[0] && rows.len() <= out.kept,
+            "rows that are not held"
+        );
         let c_blocks = blocks(self.channels);
         let chunks = Chunks::new(rows, made[1]);
         let shared = Shared::new(out.data);

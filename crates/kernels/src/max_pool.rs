@@ -90,8 +90,8 @@ impl Job for Forward<'_> {
     }
 }
 
-/// Adds to `d_x` the gradient that reaches each block's first largest pixel (rows first, as PyTorch
-/// does); where `relu` is set the sum is then zeroed wherever `x` is not positive, which is the
+/// The gradient that reaches each block's first largest pixel (rows first, as PyTorch does), in place of what `d_x` holds or
+/// added to it, as `merge` says; where `merge.relu` is set the result is then zeroed wherever `x` is not positive, which is the
 /// gradient of the ReLU that made `x`.
 ///
 /// # Panics

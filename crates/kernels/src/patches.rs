@@ -113,7 +113,10 @@ impl Patches {
         let to_plane = out.kept * width * LANES;
         let k_blocks = self.matrix.output_blocks();
         self.check(&x, out.data.len(), out.kept);
-        assert!(rows.end <= self.output_size()[0], "rows that do not exist");
+        assert!(
+            rows.end <= self.output_size()[0] && rows.len() <= out.kept,
+            "rows that are not held"
+        );
         if let Some(bias) = finish.bias {
             assert_eq!(bias.len(), k_blocks * LANES, "bias has another size");
         }

@@ -161,7 +161,10 @@ impl Pointwise {
             self.images * matrix.output_blocks() * to,
             "output has another size"
         );
-        assert!(rows.end <= self.height, "rows that do not exist");
+        assert!(
+            rows.end <= self.height && rows.len() <= out.kept,
+            "rows that are not held"
+        );
         let spans = spans(self.width, rows, [x.kept, out.kept], span_pixels(&matrix));
         let shared = Shared::new(out.data);
         workers.for_each(self.images * spans.len(), |task| {

@@ -159,17 +159,19 @@ fn transpose(data: &[f32], height: usize, width: usize) -> Vec<f32> {
 
 fn blur_line(line: &mut [f32], half: usize) {
     let n = line.len();
-    let mut from = vec![0.0f32; n];
+    let window = 2 * half + 1;
+    // The line with `half` mirrored values before it and one more behind it.
+    let mut from = vec![0.0f32; n + window];
     for _ in 0..3 {
-        from.copy_from_slice(line);
-        let at = |i: isize| f64::from(from[mirror(i, n)]);
-        let reach = half as isize;
-        let mut sum: f64 = (-reach..=reach).map(at).sum();
-        let scale = 1.0 / (2 * half + 1) as f64;
-        for (i, out) in line.iter_mut().enumerate() {
+        from[half..half + n].copy_from_slice(line);
+        for i in (0..half).chain(half + n..n + window) {
+            from[i] = line[mirror(i as isize - half as isize, n)];
+        }
+        let mut sum: f64 = from[..window].iter().map(|&x| f64::from(x)).sum();
+        let scale = 1.0 / window as f64;
+        for ((out, &first), &next) in line.iter_mut().zip(&from).zip(&from[window..]) {
             *out = (sum * scale) as f32;
-            let i = i as isize;
-            sum += at(i + reach + 1) - at(i - reach);
+            sum += f64::from(next) - f64::from(first);
         }
     }
 }

@@ -150,7 +150,9 @@ impl CpuPredictor {
         emit: &mut (dyn FnMut(&Blocked, Rows, Range<usize>) + Send),
     ) {
         let held = self.held(schedule, height, width);
-        if self.memory.len() != held.size {
+        // Tiles at the edge of an image need a little less than those inside; only an image far smaller gives memory back.
+        let (has, needs) = (self.memory.len(), held.size);
+        if has < needs || has > 2 * needs {
             // The old memory is given back before the new is taken.
             self.memory = Buffer::default();
             self.memory = Buffer::zeros(held.size);

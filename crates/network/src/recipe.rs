@@ -253,6 +253,16 @@ impl Recipe {
         if !(0.0..=1.0).contains(&adam.weight_decay) {
             return wrong("adam.weight_decay", adam.weight_decay.to_string(), "0 to 1");
         }
+        let shares = match self.schedule {
+            Schedule::Constant => [("", 0.0); 2],
+            Schedule::Plateau { factor, floor, .. } => {
+                [("schedule.factor", factor), ("schedule.floor", floor)]
+            }
+            Schedule::Cosine { floor, .. } => [("schedule.floor", floor); 2],
+        };
+        if let Some((name, value)) = shares.into_iter().find(|(_, x)| !(0.0..=1.0).contains(x)) {
+            return wrong(name, value.to_string(), "0 to 1");
+        }
         if self.batch_norm == BatchNormStatistics::Measured(0) {
             return wrong("batch_norm.measured", "0".into(), "1 batch or more");
         }
@@ -391,6 +401,17 @@ mod tests {
                 ..Recipe::standard()
             }),
             "`batch` is `0`; it must be 1 to 1024"
+        );
+        let schedule = Schedule::Cosine {
+            warmup_steps: 0,
+            floor: 20.0,
+        };
+        assert_eq!(
+            text(Recipe {
+                schedule,
+                ..Recipe::standard()
+            }),
+            "`schedule.floor` is `20`; it must be 0 to 1"
         );
         let adam = Adam {
             lr: f64::NAN,

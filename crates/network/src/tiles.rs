@@ -202,7 +202,7 @@ fn plan(
         let fitting = options
             .cores(height, width)
             .rev()
-            .find(|&core| needs.bytes(core, margin) <= cap);
+            .find(|&core| needs.bytes(core, margin, cap).is_some());
         if let Some(core) = fitting {
             return Ok(Some((core, margin)));
         }
@@ -233,34 +233,38 @@ impl<'a> Needs<'a> {
         }
     }
 
-    /// The most that a tile takes if the image is cut into tiles of `core` kept pixels and `margin` more.
-    fn bytes(&mut self, core: usize, margin: usize) -> usize {
+    /// The most that a tile takes if the image is cut into tiles of `core` kept pixels and `margin` more; `None` as soon as one takes
+    /// more than `cap`. The largest is asked for first.
+    fn bytes(&mut self, core: usize, margin: usize, cap: usize) -> Option<usize> {
         let sides = |length: usize| -> BTreeSet<usize> {
             let spans = spans(length, core, margin);
             spans.into_iter().map(|span| span.computed.len()).collect()
         };
         let (heights, widths) = (sides(self.height), sides(self.width));
         let mut most = 0;
-        for &height in &heights {
-            for &width in &widths {
+        for &height in heights.iter().rev() {
+            for &width in widths.iter().rev() {
                 let predict = self.predict;
                 let bytes = self
                     .known
                     .entry((height, width))
                     .or_insert_with(|| predict.memory_bytes(height, width));
                 most = most.max(*bytes);
+                if most > cap {
+                    return None;
+                }
             }
         }
-        most
+        Some(most)
     }
 
     /// The smallest cap under which tiles of that margin can be made.
     fn least(&mut self, options: &TileOptions, margin: usize) -> usize {
         let cores = options.cores(self.height, self.width);
-        cores
-            .map(|core| self.bytes(core, margin))
-            .min()
-            .unwrap_or(usize::MAX)
+        // What needs more than the best so far is of no interest.
+        cores.fold(usize::MAX, |least, core| {
+            self.bytes(core, margin, least).unwrap_or(least)
+        })
     }
 }
 

@@ -149,14 +149,22 @@ impl CpuTrainer {
     /// # Panics
     /// If `input` has another size than the batch.
     pub fn forward(&mut self, input: &[f32]) -> &[f32] {
-        self.run(input, UseStatistics::Batch(self.momentum));
-        self.has_values = true;
-        self.shapes[self.logits].unpack(
-            &self.workers,
-            &self.arrays[self.places.values[self.logits].clone()],
-            &mut self.planar_logits,
-        );
+        let workers = self.workers.clone();
+        workers.run(|| {
+            self.run(input, UseStatistics::Batch(self.momentum));
+            self.has_values = true;
+            self.shapes[self.logits].unpack(
+                &self.workers,
+                &self.arrays[self.places.values[self.logits].clone()],
+                &mut self.planar_logits,
+            );
+        });
         &self.planar_logits
+    }
+
+    /// The threads of its arithmetic.
+    pub fn workers(&self) -> &Workers {
+        &self.workers
     }
 
     /// All values for `input`.
@@ -237,6 +245,11 @@ impl CpuTrainer {
             std::mem::take(&mut self.has_values),
             "a backward pass follows a forward pass"
         );
+        let workers = self.workers.clone();
+        workers.run(|| self.way_back(d_logits));
+    }
+
+    fn way_back(&mut self, d_logits: &[f32]) {
         let logits = self.logits;
         let to = &mut self.arrays[self.places.gradients[logits].clone()];
         self.shapes[logits].pack(&self.workers, d_logits, to);
@@ -350,16 +363,20 @@ impl CpuTrainer {
             decay,
         };
         let (plain, decayed) = (numbers(0.0), numbers(weight_decay));
-        for layer in &mut self.layers {
-            if let Layer::Conv(layer) = layer {
-                for trained in layer.weights_mut() {
-                    trained.update(self.isa, &self.workers, &decayed);
-                }
-                for trained in layer.small_mut() {
-                    trained.update(self.isa, &self.workers, &plain);
+        let (isa, workers) = (self.isa, &self.workers);
+        let layers = &mut self.layers;
+        workers.run(|| {
+            for layer in layers {
+                if let Layer::Conv(layer) = layer {
+                    for trained in layer.weights_mut() {
+                        trained.update(isa, workers, &decayed);
+                    }
+                    for trained in layer.small_mut() {
+                        trained.update(isa, workers, &plain);
+                    }
                 }
             }
-        }
+        });
     }
 
     /// Weight of a batch's statistics in the running ones; 0.01 at first. With `1 / k` at the k-th of
@@ -386,7 +403,8 @@ impl CpuTrainer {
     pub fn recalibrate(&mut self, prefix: &str, batches: impl IntoIterator<Item = Vec<f32>>) {
         let mut count = 0;
         for batch in batches {
-            self.run(&batch, UseStatistics::Running);
+            let workers = self.workers.clone();
+            workers.run(|| self.run(&batch, UseStatistics::Running));
             count += 1;
         }
         for norm in self.norms_mut() {

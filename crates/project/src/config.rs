@@ -32,6 +32,31 @@ pub struct Config {
     pub training: TrainingConfig,
 }
 
+impl Config {
+    /// The folders and files it names, all relative to the study.
+    pub(crate) fn places_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let truth = &mut self.truth;
+        let folders = [
+            &mut truth.masks,
+            &mut truth.labels,
+            &mut truth.cell_masks,
+            &mut truth.cell_labels,
+        ];
+        [&mut self.images.path, &mut truth.corrected]
+            .into_iter()
+            .chain(folders.into_iter().flatten())
+    }
+
+    /// Its choices without where things lie: a shared folder has another path on every machine.
+    pub(crate) fn choices(&self) -> Self {
+        let mut config = self.clone();
+        config
+            .places_mut()
+            .for_each(|place| *place = PathBuf::new());
+        config
+    }
+}
+
 /// `[images]`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

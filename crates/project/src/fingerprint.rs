@@ -30,7 +30,8 @@ impl Fingerprint {
         self.0.update(text);
     }
 
-    /// Size and time of `files`, in sorted order, each once.
+    /// Name, size and time of `files`, in the order of their paths, each once; where they lie is no part of it, since a shared
+    /// folder has another path on every machine.
     pub(crate) fn files(&mut self, mut files: Vec<PathBuf>) -> Result<(), ProjectError> {
         files.sort();
         files.dedup();
@@ -41,7 +42,7 @@ impl Fingerprint {
                 .modified()
                 .ok()
                 .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-            self.0.update(path.as_os_str().as_encoded_bytes());
+            self.text(&path.file_name().unwrap_or_default().to_string_lossy());
             self.0.update(facts.len().to_le_bytes());
             self.0
                 .update(time.map_or(0, |time| time.as_nanos()).to_le_bytes());

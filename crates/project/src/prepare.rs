@@ -84,6 +84,19 @@ impl Prepared {
 /// Images or truth folders that cannot be opened, nothing usable at all, a disk that cannot be
 /// written to, or [`ProjectError::Cancelled`].
 pub fn prepare(study: &Study, job: &Job) -> Result<Prepared, ProjectError> {
+    prepare_variant(study, study, job)
+}
+
+/// Prepares a variant of `base`: other planes, other classes, another split of the same images. Where stains are moved and
+/// which nuclei a person called mitotic is as in `base`, so that variants have the same truth.
+///
+/// # Errors
+/// As [`prepare`].
+pub(crate) fn prepare_variant(
+    study: &Study,
+    base: &Study,
+    job: &Job,
+) -> Result<Prepared, ProjectError> {
     let source = study.source()?;
     for problem in &source.dataset.problems {
         job.progress.note(problem);
@@ -109,8 +122,8 @@ pub fn prepare(study: &Study, job: &Job) -> Result<Prepared, ProjectError> {
     }
 
     let lights = Lights::find(study, &source, job)?;
-    let shifts = Shifts::find(study, &source, &rule, job)?;
-    let reviews = Reviews::read(study)?;
+    let shifts = Shifts::find(base, study, job)?;
+    let reviews = Reviews::read(base)?;
 
     let total = source.dataset.fields.len();
     let done = AtomicUsize::new(0);
@@ -233,7 +246,7 @@ fn one_field(
         made: true,
         failed: failed.then_some(reason),
     };
-    let stains = StainFixes::of(lights, shifts, field, &group);
+    let stains = StainFixes::of(lights, shifts, field);
     let decided = reviews.decided(&field.name);
     let key = match key(study, source, files, (&stains, &decided), field) {
         Ok(key) => key,
@@ -314,7 +327,7 @@ fn key(
                 .map(|plane| plane.path.clone()),
         );
     }
-    let config = study.config();
+    let config = study.config().choices();
     let mut hash = Fingerprint::new(FORMAT);
     hash.value(&config.images);
     hash.value(&config.truth);

@@ -100,8 +100,12 @@ pub struct GroupShift {
 }
 
 /// The shifts of a study, by plate, group and stain.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Shifts(Vec<GroupShift>);
+#[derive(Clone, Debug)]
+pub(crate) struct Shifts {
+    found: Vec<GroupShift>,
+    /// The groups they were found in.
+    rule: GroupRule,
+}
 
 #[derive(Serialize, Deserialize)]
 struct Kept {
@@ -110,10 +114,11 @@ struct Kept {
 }
 
 impl Shifts {
-    /// The shift of a stain in a field of `group`; `None` where none is used.
-    pub(crate) fn of(&self, field: &Field, group: &str, stain: Stain) -> Option<&GroupShift> {
+    /// The shift of a stain in a field; `None` where none is used.
+    pub(crate) fn of(&self, field: &Field, stain: Stain) -> Option<&GroupShift> {
         let plate = plate_of(field);
-        self.0.iter().find(|shift| {
+        let group = self.rule.group(field).ok()?;
+        self.found.iter().find(|shift| {
             shift.stain == stain
                 && shift.group == group
                 && shift.plate == plate
@@ -123,30 +128,30 @@ impl Shifts {
 
     /// All of them, sorted by plate, group and stain.
     pub(crate) fn all(&self) -> &[GroupShift] {
-        &self.0
+        &self.found
     }
 
-    /// Finds the shifts as the config says, or takes those of last time if nothing has changed.
-    pub(crate) fn find(
-        study: &Study,
-        source: &Source,
-        rule: &GroupRule,
-        job: &Job,
-    ) -> Result<Self, ProjectError> {
+    /// Finds the shifts of `study` as its config says, or takes those of last time if nothing has changed; they are kept in
+    /// `keeper`, which is the study or a variant of it.
+    pub(crate) fn find(study: &Study, keeper: &Study, job: &Job) -> Result<Self, ProjectError> {
         let config = &study.config().truth.shift;
-        let groups = Groups::of(source, rule)?;
-        let shifts = match config.correct {
-            ShiftChoice::Off => return Ok(Self::default()),
+        let source = &study.source()?;
+        let rule = GroupRule::parse(&study.config().split.group)?;
+        let groups = Groups::of(source, &rule)?;
+        let found = match config.correct {
+            ShiftChoice::Off => Vec::new(),
             ShiftChoice::Fixed => groups.fixed(study),
             ShiftChoice::Auto => {
                 let key = groups.key(study, source)?;
-                let path = study.root().join("truth").join("shifts.json");
-                let kept = std::fs::read(&path)
-                    .ok()
-                    .and_then(|text| serde_json::from_slice::<Kept>(&text).ok());
+                let path = kept_path(keeper);
+                let kept = [&path, &kept_path(study)].into_iter().find_map(|path| {
+                    let text = std::fs::read(path).ok()?;
+                    let kept: Kept = serde_json::from_slice(&text).ok()?;
+                    (kept.key == key).then_some(kept.shifts)
+                });
                 match kept {
-                    Some(kept) if kept.key == key => kept.shifts,
-                    _ => {
+                    Some(shifts) => shifts,
+                    None => {
                         let shifts = groups.estimate(study, source, job)?;
                         let kept = Kept { key, shifts };
                         let text = serde_json::to_vec_pretty(&kept).map_err(|error| {
@@ -158,8 +163,10 @@ impl Shifts {
                 }
             }
         };
-        write_table(study, &shifts)?;
-        Ok(Self(shifts))
+        if config.correct != ShiftChoice::Off {
+            write_table(keeper, &found)?;
+        }
+        Ok(Self { found, rule })
     }
 }
 
@@ -235,7 +242,7 @@ impl<'a> Groups<'a> {
     /// A hash of all that the estimates depend on.
     fn key(&self, study: &Study, source: &Source) -> Result<String, ProjectError> {
         let mut hash = Fingerprint::new(FORMAT);
-        hash.value(&study.config().images);
+        hash.value(&study.config().choices().images);
         hash.value(&study.config().truth.shift);
         for ((plate, group), fields) in &self.0 {
             hash.text(plate);
@@ -414,6 +421,10 @@ fn evidence(source: &Source, field: &Field, channel: usize) -> ShiftEvidence {
     read().unwrap_or_else(|_| ShiftEvidence::pooled([]))
 }
 
+fn kept_path(study: &Study) -> PathBuf {
+    study.root().join("truth").join("shifts.json")
+}
+
 fn write_table(study: &Study, shifts: &[GroupShift]) -> Result<(), ProjectError> {
     let path = study.root().join("truth").join("shifts.csv");
     crate::table::write(&path, shifts)
@@ -441,7 +452,7 @@ pub(crate) fn draw(
         let Some(field) = source.dataset.fields.iter().find(|f| f.name == row.name) else {
             continue;
         };
-        let Some(shift) = shifts.of(field, &row.group, Stain::Nucleus) else {
+        let Some(shift) = shifts.of(field, Stain::Nucleus) else {
             continue;
         };
         if groups.contains(&row.group.as_str()) || drawn.len() == SHOWN {

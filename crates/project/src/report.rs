@@ -514,7 +514,7 @@ fn curves(log: &Path, classes: &[String], chosen: u64) -> Result<Vec<Chart>, Pro
         };
         charts.push(Chart {
             title: "Validation".to_owned(),
-            caption: "Pixel F1 on whole validation fields; the best step was kept.".to_owned(),
+            caption: "Pixel F1 on whole validation fields; the marked step was kept.".to_owned(),
             svg: chart.svg(),
         });
     }

@@ -52,7 +52,15 @@ pub(crate) fn start(
     };
     match wanted {
         "none" => {}
-        "auto" => start.best_at_hand(network, classes, job)?,
+        "auto" => match at_hand(recipe)? {
+            AtHand::VirtualPlates => start.take_virtual_plates(network, classes, job)?,
+            AtHand::File(path) => start.take_file(&path, None, job)?,
+            AtHand::Carried(source) => start.take_source(source, job)?,
+            AtHand::TooNarrow => job
+                .progress
+                .note("what the program carries to start from is of `width` 1 only"),
+            AtHand::Nothing => {}
+        },
         weights::VIRTUAL_PLATES => start.take_virtual_plates(network, classes, job)?,
         _ if path.is_dir() => start.take_folder(&path, network, classes, job)?,
         _ if path.is_file() => start.take_file(&path, None, job)?,
@@ -74,42 +82,63 @@ pub(crate) fn start(
     Ok(start)
 }
 
+/// What `auto` is on this machine.
+pub(crate) enum AtHand {
+    /// The model that has seen virtual plates.
+    VirtualPlates,
+    /// A file in the weights folders.
+    File(PathBuf),
+    /// An encoder that the program carries.
+    Carried(&'static Source),
+    /// Nothing for a network of this width, though there is for the full one.
+    TooNarrow,
+    /// Nothing for this network.
+    Nothing,
+}
+
+impl AtHand {
+    /// The word or path that asks for it.
+    pub(crate) fn word(&self) -> String {
+        match self {
+            Self::VirtualPlates => weights::VIRTUAL_PLATES.to_owned(),
+            Self::File(path) => path.to_string_lossy().into_owned(),
+            Self::Carried(source) => source.name.to_owned(),
+            Self::TooNarrow | Self::Nothing => "none".to_owned(),
+        }
+    }
+}
+
+/// The best start on this machine: the model that has seen virtual plates, where it is of this network and reads images as
+/// the recipe does; else a file in the weights folders, else an encoder that the program carries. All of them are of full width.
+///
+/// # Errors
+/// The carried model cannot be read.
+pub(crate) fn at_hand(recipe: &Recipe) -> Result<AtHand, ProjectError> {
+    let encoder = recipe.encoder.name();
+    let carried = weights::virtual_plates()?.info;
+    let same = carried.network.encoder == recipe.encoder;
+    if recipe.width != 1.0 {
+        return Ok(if same {
+            AtHand::TooNarrow
+        } else {
+            AtHand::Nothing
+        });
+    }
+    if same && carried.input.normalisation == recipe.normalisation {
+        return Ok(AtHand::VirtualPlates);
+    }
+    if let Some((path, _)) = weights::find(encoder, &folders()) {
+        return Ok(AtHand::File(path));
+    }
+    Ok(weights::built_in(encoder).map_or(AtHand::Nothing, AtHand::Carried))
+}
+
 /// Whether `word` names weights, so that it is no path.
 pub(crate) fn is_name(word: &str) -> bool {
     matches!(word, "auto" | "none" | weights::VIRTUAL_PLATES) || Source::named(word).is_some()
 }
 
 impl Start {
-    /// The model that has seen virtual plates, where it is of this network and reads images as the recipe does; else
-    /// a file in the weights folders, else an encoder that the program carries. All of them are of full width.
-    fn best_at_hand(
-        &mut self,
-        network: &UnetSpec,
-        classes: &[String],
-        job: &Job,
-    ) -> Result<(), ProjectError> {
-        let encoder = network.encoder.name();
-        let carried = weights::virtual_plates()?.info;
-        let same = carried.network.encoder == network.encoder;
-        if network.width != 1.0 {
-            if same {
-                job.progress
-                    .note("what the program carries to start from is of `width` 1 only");
-            }
-            return Ok(());
-        }
-        if same && carried.input.normalisation == self.input.normalisation {
-            return self.take_virtual_plates(network, classes, job);
-        }
-        if let Some((path, _)) = weights::find(encoder, &folders()) {
-            return self.take_file(&path, None, job);
-        }
-        match weights::built_in(encoder) {
-            Some(source) => self.take_source(source, job),
-            None => Ok(()),
-        }
-    }
-
     fn take_virtual_plates(
         &mut self,
         network: &UnetSpec,

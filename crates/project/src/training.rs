@@ -18,7 +18,7 @@ use crate::start::Start;
 use crate::train::Trained;
 use crate::{Job, ProjectError, pictures};
 
-/// Steps between checkpoints: at most about a minute of work on two cores.
+/// Least number of steps between checkpoints; saving one takes about as long as a step.
 const CHECKPOINT_EVERY: u64 = 25;
 /// Validation windows of which a picture is made now and then.
 const PICTURES: usize = 4;

@@ -126,10 +126,10 @@ pub(crate) struct StainFixes {
 }
 
 impl StainFixes {
-    pub(crate) fn of(lights: &Lights, shifts: &Shifts, field: &Field, group: &str) -> Self {
+    pub(crate) fn of(lights: &Lights, shifts: &Shifts, field: &Field) -> Self {
         let of = |stain| Fix {
             light: lights.of(field, stain).cloned(),
-            shift: shifts.of(field, group, stain).map(|shift| Move {
+            shift: shifts.of(field, stain).map(|shift| Move {
                 dy_px: shift.dy_px,
                 dx_px: shift.dx_px,
                 radius95_px: shift.radius95_px,

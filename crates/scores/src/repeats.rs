@@ -127,6 +127,9 @@ impl Table {
     }
 
     /// Mean over as many repeats of `range` as there are, drawn from it.
+    ///
+    /// `n` repeats drawn from themselves scatter by (n - 1) / n of what new ones would; the deviation from their mean is made as
+    /// much larger (Rao & Wu 1988). One repeat says nothing of the scatter.
     fn mean_of_drawn(&self, range: Range<usize>, draw: &Draw) -> Option<f64> {
         let repeat = |k: usize| match *draw {
             Draw::AsItIs => k,
@@ -135,7 +138,16 @@ impl Table {
                 range.start + drawn_unit(seed, number, self.units.len() + k, range.len())
             }
         };
-        mean(range.clone().filter_map(|k| self.pooled(repeat(k), draw)))
+        let each: Vec<Option<f64>> = range.clone().map(|k| self.pooled(k, draw)).collect();
+        let all = mean(each.iter().copied().flatten())?;
+        let drawn = range.clone().filter_map(|k| each[repeat(k) - range.start]);
+        let n = range.len() as f64;
+        let factor = if range.len() > 1 {
+            (n / (n - 1.0)).sqrt()
+        } else {
+            1.0
+        };
+        Some(all + factor * (mean(drawn)? - all))
     }
 
     fn repeated(
@@ -213,9 +225,25 @@ mod tests {
         assert_eq!(found.mean, Some(0.625));
         assert!((found.sd.unwrap() - 0.25 / 2f64.sqrt()).abs() < 1e-12);
         let [low, high] = found.ci95.unwrap();
-        assert!((0.2..0.625).contains(&low) && (0.625..=0.9).contains(&high));
+        assert!((0.11..0.625).contains(&low) && (0.625..=0.93).contains(&high));
         let other = [field(2, 1, 1), field(1, 1, 1)];
         assert!(over_repeats(&[&one, &other], &options, precision).is_err());
+    }
+
+    #[test]
+    fn two_repeats_scatter_as_new_ones_would() {
+        // Fields are alike, so all scatter is that of the repeats, 0.4 and 0.6: their sd is 0.1 * sqrt(2), that of the mean 0.1.
+        let fields =
+            |tp: u64| -> Vec<FieldScores> { (0..8).map(|i| field(i, tp, 100 - tp)).collect() };
+        let (a, b) = (fields(40), fields(60));
+        let options = BootstrapOptions::default();
+        let found = over_repeats(&[&a, &b], &options, precision).unwrap();
+        // A quarter of the draws has one repeat twice on each side, which are the interval's ends.
+        let [low, high] = found.ci95.unwrap();
+        let far = 0.1 * 2f64.sqrt();
+        assert!((low - (0.5 - far)).abs() < 1e-9 && (high - (0.5 + far)).abs() < 1e-9);
+        // Their variance, half of the draws at 0 and half at `far`, is that of the mean.
+        assert!((0.5 * far * far - 0.01f64).abs() < 1e-12);
     }
 
     #[test]

@@ -30,7 +30,7 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Batches made ahead of the step that needs them.
 const AHEAD: usize = 2;
@@ -64,11 +64,14 @@ pub struct TrainJob<'a> {
     pub cache_bytes: usize,
     /// Cap on the network's memory while validating, bytes; larger fields are computed in tiles.
     pub memory: Option<usize>,
-    /// Steps between checkpoints; at least 1.
+    /// Least number of steps between checkpoints; more where saving one takes long ([`SAVING`]).
     pub checkpoint_every: u64,
     /// Validation fields of which pictures are made.
     pub pictures: usize,
 }
+
+/// Largest share of the time that checkpoints take.
+const SAVING: f64 = 0.02;
 
 /// After every step.
 #[derive(Clone, Debug)]
@@ -216,6 +219,8 @@ struct Run<'a> {
     average: Option<Average>,
     /// Chosen parameters that are not on disk yet.
     unsaved_best: Option<Parameters>,
+    /// When the last checkpoint was written, and how long that took.
+    saved: (Instant, Duration),
     steps: u64,
     steps_per_epoch: u64,
     selection: Selection,
@@ -281,10 +286,12 @@ impl<'a> Run<'a> {
         if average.is_none() && recipe.average_steps > 0 {
             average = Some(Average::new(trainer.parameters(), recipe.average_steps));
         }
-        let log = open_log(&files.log, progress.log_bytes).map_err(|error| TrainError::File {
+        let opened = open_log(&files.log, progress.log_bytes);
+        let (log, log_bytes) = opened.map_err(|error| TrainError::File {
             path: files.log.clone(),
             error,
         })?;
+        progress.log_bytes = log_bytes;
         let mut selection = recipe.selection;
         if selection == Selection::Validation && validation.len() == 0 {
             observer.message("there are no validation fields: the last state is kept");
@@ -297,6 +304,7 @@ impl<'a> Run<'a> {
             loss: Loss::new(&recipe.loss, job.graph.classes()).map_err(RecipeError::from)?,
             seconds_before: progress.seconds,
             started: Instant::now(),
+            saved: (Instant::now(), Duration::ZERO),
             unsaved_best: None,
             job,
             training,
@@ -357,16 +365,18 @@ impl<'a> Run<'a> {
                 ending = Ending::EarlyStop;
                 break;
             }
-            if self
-                .progress
-                .step
-                .is_multiple_of(self.job.checkpoint_every.max(1))
-            {
+            if self.checkpoint_is_due() {
                 self.save()?;
             }
         }
         drop(batches);
         self.finish(ending)
+    }
+
+    fn checkpoint_is_due(&self) -> bool {
+        let every = self.job.checkpoint_every.max(1);
+        let (ended, took) = self.saved;
+        self.progress.step.is_multiple_of(every) && ended.elapsed() >= took.div_f64(SAVING)
     }
 
     fn step(&mut self, batch: &Batch) -> Result<(f64, f64), TrainError> {
@@ -378,10 +388,13 @@ impl<'a> Run<'a> {
         let mut d_logits = vec![0.0; batch.target.len() * self.job.graph.classes()];
         let momentum = validate::momentum(self.progress.step + 1);
         self.trainer.set_batch_norm_momentum(momentum);
+        let workers = self.trainer.workers().clone();
         let logits = self.trainer.forward(&batch.input);
-        let loss = self
-            .loss
-            .evaluate(logits, &batch.target, recipe.batch, &mut d_logits);
+        // On the network's threads: outside of them it would take those of the whole machine.
+        let loss = workers.run(|| {
+            self.loss
+                .evaluate(logits, &batch.target, recipe.batch, &mut d_logits)
+        });
         if !loss.is_finite() {
             return Err(self.not_finite(&format!("the loss is {loss}")));
         }
@@ -506,13 +519,16 @@ impl<'a> Run<'a> {
         {
             return Err(self.not_finite("the weights are not finite"));
         }
+        let begun = Instant::now();
         self.progress.seconds = self.seconds_before + self.started.elapsed().as_secs_f64();
         self.progress.averaged = self.average.as_ref().map_or(0, |average| average.updates);
         self.save_best()?;
         let average = self.average.as_ref().map(|average| &average.parameters);
         let optimiser = self.trainer.optimiser_state();
         self.files
-            .save(&self.progress, &parameters, &optimiser, average)
+            .save(&self.progress, &parameters, &optimiser, average)?;
+        self.saved = (Instant::now(), begun.elapsed());
+        Ok(())
     }
 
     fn save_best(&mut self) -> Result<(), TrainError> {
@@ -525,6 +541,8 @@ impl<'a> Run<'a> {
     fn not_finite(&mut self, what: &str) -> TrainError {
         let what = what.to_string();
         let step = self.progress.step;
+        // What cannot be written any more is not worth a second error.
+        let _ = self.save_best();
         let kept = [&self.files.checkpoint, &self.files.best]
             .into_iter()
             .find(|path| path.exists())
@@ -584,15 +602,18 @@ fn identity(job: &TrainJob) -> String {
     crate::model::sha256(all.to_string().as_bytes())
 }
 
-fn open_log(path: &Path, length: u64) -> std::io::Result<std::fs::File> {
+/// The log, cut after `length` bytes, and how many it has.
+fn open_log(path: &Path, length: u64) -> std::io::Result<(std::fs::File, u64)> {
     let mut log = std::fs::OpenOptions::new()
         .create(true)
         .truncate(false)
         .write(true)
         .open(path)?;
+    // A log that lost its end is not filled up with zeros.
+    let length = length.min(log.metadata()?.len());
     log.set_len(length)?;
     log.seek(SeekFrom::End(0))?;
-    Ok(log)
+    Ok((log, length))
 }
 
 /// A training that cannot go on.

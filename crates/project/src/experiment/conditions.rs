@@ -19,6 +19,8 @@ const NUCLEUS: usize = 1;
 pub(super) struct Condition<'a> {
     pub(super) choice: &'a Choice,
     pub(super) runs: Vec<&'a RunResult>,
+    /// The seeds that were run, with all folds.
+    pub(super) seeds: Vec<u64>,
     /// The scored fields of every seed: those of its run, or of all its folds.
     pub(super) repeats: Vec<Vec<FieldScores>>,
     pub(super) nucleus_f1: Repeated,
@@ -131,6 +133,7 @@ fn condition(runs: Vec<&RunResult>) -> Result<Option<Condition<'_>>, ProjectErro
         count_error: of(count_error)?,
         clusters: of(clusters_resolved)?,
         loss: (!losses.is_empty()).then(|| losses.iter().sum::<f64>() / losses.len() as f64),
+        seeds: seeds.iter().map(|runs| runs[0].choice.seed).collect(),
         runs,
         repeats,
     }))

@@ -61,6 +61,8 @@ pub(super) fn advice(results: &[RunResult]) -> Result<Vec<Advice>, ProjectError>
     for result in results.iter().filter(usual) {
         let label = condition(&result.choice);
         match lines.iter_mut().find(|(known, _)| *known == label) {
+            // The same run under two names: 16 images, and all where there are 16.
+            Some((_, runs)) if runs.iter().any(|run| run.hash == result.hash) => {}
             Some((_, runs)) => runs.push(result),
             None => lines.push((label, vec![result])),
         }

@@ -8,8 +8,9 @@ use stainfree_network::{AdamStep, CpuTrainer, Graph, Isa, Parameters, UnetSpec};
 
 use super::file::{Choice, Experiment};
 use super::variant;
+use crate::fields::FieldRow;
 use crate::study::Study;
-use crate::{Job, ProjectError};
+use crate::{Job, Part, ProjectError};
 
 /// Side of the crop that is timed: large enough to be worth a band, small enough to be quick.
 const TIMED_SIDE: usize = 160;
@@ -56,7 +57,10 @@ pub fn estimate(experiment: &Experiment, job: &Job) -> Result<Vec<Estimate>, Pro
         };
         let images = match choice.images {
             super::file::Images::Count(count) => count,
-            super::file::Images::All => base.fields().map_or(1, |rows| rows.len()),
+            super::file::Images::All => base.fields().map_or(1, |rows| {
+                let trains = |row: &&FieldRow| row.split == Some(Part::Train);
+                rows.iter().filter(trains).count().max(1)
+            }),
         };
         let steps = recipe.steps(images);
         lines.push(Estimate {
@@ -74,6 +78,9 @@ fn one_step(recipe: &Recipe, classes: usize, job: &Job) -> Result<(f64, usize), 
     let fail = |error: String| ProjectError::Failed(error);
     let spec = UnetSpec::new(recipe.encoder, recipe.width, classes);
     let graph = Graph::unet(&spec).map_err(|error| fail(error.to_string()))?;
+    recipe
+        .check(classes, graph.multiple())
+        .map_err(|error| fail(error.to_string()))?;
     let parameters = Parameters::initialise(&graph, 1);
     let isa = Isa::choose(recipe.precision).map_err(fail)?;
     let shape = [recipe.batch, recipe.crop, recipe.crop];

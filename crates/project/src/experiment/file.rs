@@ -14,6 +14,7 @@ use stainfree_network::loss::{LOSSES, LossTerm};
 use crate::ProjectError;
 use crate::config::{Scheme, from_toml};
 use crate::names::nearest;
+use crate::study::Study;
 
 /// A matrix of trainings on one study.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -383,7 +384,10 @@ impl Experiment {
                 file.folds
             )));
         }
-        let choices = choices(&file);
+        // A study that cannot be opened is reported where it is used.
+        let study = path.parent().unwrap_or(Path::new("")).join(&file.study);
+        let scheme = Study::open(&study).map_or(Scheme::A, |study| study.config().truth.scheme);
+        let choices = choices(&file, scheme);
         for choice in &choices {
             choice.loss_terms().map_err(wrong)?;
             if let Some(Planes::Count(count)) = choice.planes
@@ -439,10 +443,15 @@ impl Experiment {
     }
 }
 
-fn choices(file: &ExperimentFile) -> Vec<Choice> {
+/// All runs of a file; `scheme` is the study's.
+fn choices(file: &ExperimentFile, scheme: Scheme) -> Vec<Choice> {
     let blocks = file.runs.iter();
+    let usual = Choice {
+        scheme,
+        ..Choice::usual()
+    };
     let mut all: Vec<Choice> = blocks
-        .flat_map(expand)
+        .flat_map(|block| expand(block, &usual))
         .flat_map(|choice| folded(choice, file.folds))
         .collect();
     // Once each, in the file's order, sorted by seed.
@@ -465,8 +474,8 @@ fn folded(choice: Choice, folds: usize) -> Vec<Choice> {
 }
 
 /// The product of a block's lists, one list after the other; the first varies slowest.
-fn expand(block: &RunsBlock) -> Vec<Choice> {
-    let mut product = vec![Choice::usual()];
+fn expand(block: &RunsBlock, usual: &Choice) -> Vec<Choice> {
+    let mut product = vec![usual.clone()];
     vary(&mut product, &block.seed, |c, seed| c.seed = seed);
     vary(&mut product, &block.scheme, |c, scheme| c.scheme = scheme);
     vary(&mut product, &block.planes, |c, z| c.planes = Some(z));

@@ -31,7 +31,7 @@ use stainfree_scores::{Convention, FieldScores, Scores};
 
 use crate::fields::FieldRow;
 use crate::score_model::{ModelOptions, evaluate_model};
-use crate::start::is_name;
+use crate::start::{at_hand, is_name};
 use crate::study::Study;
 use crate::train::{TrainOptions, train};
 use crate::{GroupRule, Job, Part, ProjectError, prepare};
@@ -54,6 +54,9 @@ pub struct RunResult {
     pub hash: String,
     /// Encoder that was trained.
     pub encoder: String,
+    /// What it started from: `none`, the name of known weights, or the name of a file or model.
+    #[serde(default)]
+    pub start: String,
     /// Training images used.
     pub training_images: usize,
     /// Steps done.
@@ -241,8 +244,18 @@ impl OneRun<'_> {
         let rows = study.fields()?;
         let recipe = variant::recipe_of(self.base, self.experiment, self.choice)?;
         let images = variant::images_of(self.choice, &rows)?;
-        let weights = self.weights();
-        let hash = variant::hash_of(&study, &rows, &recipe, &weights, &images)?;
+        let weights = self.weights(&recipe)?;
+        let kinds = self.experiment.file.kinds.as_deref();
+        let kinds = kinds.map(|file| self.experiment.beside(file));
+        let hash = variant::Decisive {
+            study: &study,
+            rows: &rows,
+            recipe: &recipe,
+            weights: &weights,
+            images: &images,
+            kinds: kinds.as_deref(),
+        }
+        .hash()?;
         let id = format!("{}-{}", self.choice.slug(), &hash[..8]);
         let all = self.out.join("runs");
         let folder = all.join(&id);
@@ -272,11 +285,10 @@ impl OneRun<'_> {
             SplitRule::Group | SplitRule::Cross => None,
             SplitRule::Field => Some(self.seen_in_training(&study, &rows, &images)?),
         };
-        let kinds = &self.experiment.file.kinds;
         let work = Work {
             study: &study,
             seen,
-            kinds: kinds.as_deref().map(|file| self.experiment.beside(file)),
+            kinds,
             id,
             hash,
             recipe,
@@ -331,17 +343,22 @@ impl OneRun<'_> {
             cancel: claim.cancel(),
             ..*job
         };
-        let prepared = prepare::prepare(&study, &ours)?;
+        let prepared = match prepare::prepare_variant(&study, self.base, &ours) {
+            // The claim was lost: whoever took it goes on.
+            Err(ProjectError::Cancelled) if !job.cancel.is_stopped() => return Ok(None),
+            prepared => prepared?,
+        };
         if let (0, Some((name, sentence))) = (prepared.count(Part::Test), prepared.failed.first()) {
             return Err(ProjectError::Failed(format!("field `{name}`: {sentence}")));
         }
         Ok(Some(study))
     }
 
-    fn weights(&self) -> String {
+    /// What the run starts from: a name that is no `auto`, or a path.
+    fn weights(&self, recipe: &Recipe) -> Result<String, ProjectError> {
         let given = self.choice.weights.as_deref();
         let own = &self.base.config().training.weights;
-        match given {
+        let wanted = match given {
             Some(word) if is_name(word) => word.to_owned(),
             Some(file) => self
                 .experiment
@@ -350,6 +367,10 @@ impl OneRun<'_> {
                 .to_string(),
             None if is_name(own) => own.clone(),
             None => self.base.resolve(Path::new(own)).display().to_string(),
+        };
+        match wanted.as_str() {
+            "auto" => Ok(at_hand(recipe)?.word()),
+            _ => Ok(wanted),
         }
     }
 }
@@ -384,6 +405,8 @@ struct Work<'a> {
 impl Work<'_> {
     fn train_and_score(self, choice: &Choice, job: &Job) -> Result<RunResult, ProjectError> {
         let (encoder, training_images) = (self.recipe.encoder.name(), self.images.len());
+        let file = Path::new(&self.weights).file_name().unwrap_or_default();
+        let start = file.to_string_lossy().into_owned();
         let precision = self.recipe.precision;
         let options = TrainOptions {
             name: self.id.clone(),
@@ -415,6 +438,7 @@ impl Work<'_> {
             choice: choice.clone(),
             hash: self.hash,
             encoder: encoder.to_owned(),
+            start,
             training_images,
             steps: trained.steps,
             chosen_step: trained.chosen_step,

@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use stainfree_scores::{
-    BlandAltman, BoundarySummary, FieldScores, Repeated, Terms, between_repeats, over_repeats,
+    BlandAltman, BoundarySummary, FieldScores, KindCounts, Repeated, Terms, between_repeats,
+    over_repeats,
 };
 
 use super::RunResult;
@@ -22,7 +23,7 @@ pub(super) fn tables(conditions: &[Condition]) -> Result<Vec<Shown>, ProjectErro
         changes(conditions)?,
         Some(splitting(conditions)?),
         outlines(conditions),
-        kinds(conditions),
+        kinds(conditions)?,
         leakage(conditions)?,
         cost(conditions),
     ];
@@ -68,10 +69,10 @@ fn counts<'a>(condition: &'a Condition) -> Vec<&'a [FieldScores]> {
 
 /// Conditions that differ in one choice, with the difference on the same test fields.
 fn changes(conditions: &[Condition]) -> Result<Option<Shown>, ProjectError> {
-    const SCORES: [OfField; 3] = [
-        conditions::nucleus_f1,
-        conditions::object_f1,
-        conditions::clusters_resolved,
+    const SCORES: [(&str, OfField); 3] = [
+        (NUCLEUS_F1, conditions::nucleus_f1),
+        ("objects", conditions::object_f1),
+        ("clusters", conditions::clusters_resolved),
     ];
     let mut rows = Vec::new();
     let mut compared: BTreeSet<String> = BTreeSet::new();
@@ -91,27 +92,96 @@ fn changes(conditions: &[Condition]) -> Result<Option<Shown>, ProjectError> {
             if a.runs[0].hash == b.runs[0].hash && a.choice.flips == b.choice.flips {
                 continue;
             }
+            let [of_a, of_b] = [a, b].map(|c| (&c.seeds[..], &c.repeats[..]));
+            let Some(pair) = Pair::of(of_a, of_b) else {
+                continue;
+            };
             let options = options_of(&a.runs);
             let mut row = vec![format!("{key}: {from} to {to}"), a.label()];
-            for score in SCORES {
-                let found = between_repeats(&counts(a), &counts(b), &options, score)?;
-                row.push(points(&found));
+            for (name, score) in SCORES {
+                // The nuclei of these are others: scheme B's lack their outline, and mitotic ones their own class.
+                if name == NUCLEUS_F1 && matches!(key, "scheme" | "mitotic") {
+                    row.push(dash(None));
+                    continue;
+                }
+                let [first, second] = pair.counts();
+                row.push(points(&between_repeats(&first, &second, &options, score)?));
             }
-            row.push(format!("{} and {}", a.repeats.len(), b.repeats.len()));
+            row.push(pair.seeds);
+            row.push(pair.fields.to_string());
             rows.push(row);
         }
     }
     Ok(Some(Shown {
         title: "One choice changed at a time".to_owned(),
-        caption: "Second minus first on the same test fields, in points (hundredths), with 95 % intervals that draw the same \
-                  fields for both. Where an interval holds 0, which is better cannot be told from these runs; with one seed the \
-                  scatter between trainings is not in it."
+        caption: "Second minus first on the test fields of both, in points (hundredths), with 95 % intervals that draw the same \
+                  fields for both. Seeds that both have are compared, where there are such. Where an interval holds 0, which is \
+                  better cannot be told from these runs; with one seed the scatter between trainings is not in it, with two or three it is \
+                  known roughly. Pixels of nuclei are not compared where nucleus means something else: scheme B's lack their outline, and \
+                  where mitotic nuclei are a class the others lack them."
             .to_owned(),
         columns: vec![
-            "change", "of", "nucleus F1", "nuclei as objects, F1 at 0.5", "clusters resolved", "seeds",
+            "change", "of", NUCLEUS_F1, "nuclei as objects, F1 at 0.5", "clusters resolved", "seeds", "fields",
         ],
         rows,
     }))
+}
+
+/// Heading of the pixel score of nuclei.
+const NUCLEUS_F1: &str = "nucleus F1";
+
+/// The seeds of a condition, and the scored fields of each.
+type Repeats<'a> = (&'a [u64], &'a [Vec<FieldScores>]);
+
+/// What of two conditions can be compared: the seeds and fields that both have.
+struct Pair {
+    /// Of the first and of the second, by seed.
+    repeats: [Vec<Vec<FieldScores>>; 2],
+    /// Seeds, for people.
+    seeds: String,
+    /// Number of fields.
+    fields: usize,
+}
+
+impl Pair {
+    /// `None` where they share no field. A field may be usable in one condition only, such as one whose cytoplasm could not be
+    /// found, which scheme B does not need.
+    fn of(a: Repeats, b: Repeats) -> Option<Self> {
+        let both: BTreeSet<u64> =
+            a.0.iter()
+                .filter(|seed| b.0.contains(seed))
+                .copied()
+                .collect();
+        let chosen = |(seeds, fields): Repeats| -> Vec<Vec<FieldScores>> {
+            let each = seeds.iter().zip(fields);
+            each.filter(|(seed, _)| both.is_empty() || both.contains(seed))
+                .map(|(_, fields)| fields.clone())
+                .collect()
+        };
+        let mut repeats = [chosen(a), chosen(b)];
+        let names = |fields: &Vec<FieldScores>| -> BTreeSet<String> {
+            fields.iter().map(|field| field.name.clone()).collect()
+        };
+        let shared = repeats.iter().flatten().map(names).reduce(|x, y| &x & &y)?;
+        for fields in repeats.iter_mut().flatten() {
+            fields.retain(|field| shared.contains(&field.name));
+        }
+        let seeds = match repeats.each_ref().map(Vec::len) {
+            [first, second] if both.is_empty() => format!("{first} and {second}"),
+            [first, _] => first.to_string(),
+        };
+        (!shared.is_empty()).then_some(Self {
+            repeats,
+            seeds,
+            fields: shared.len(),
+        })
+    }
+
+    fn counts(&self) -> [Vec<&[FieldScores]>; 2] {
+        self.repeats
+            .each_ref()
+            .map(|of| of.iter().map(Vec::as_slice).collect())
+    }
 }
 
 /// A difference in points.
@@ -169,6 +239,17 @@ fn of_cuts(
         .collect()
 }
 
+/// Names in the order in which they first come.
+fn in_order<'a, T: 'a>(named: impl Iterator<Item = (&'a str, &'a T)>) -> Vec<&'a str> {
+    let mut names = Vec::new();
+    for (name, _) in named {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
 /// Mean over the runs of a number that some lack.
 fn over_runs(runs: &[&RunResult], of: impl Fn(&RunResult) -> Option<f64>) -> Option<f64> {
     let values: Vec<f64> = runs.iter().filter_map(|run| of(run)).collect();
@@ -192,12 +273,13 @@ fn outlines(conditions: &[Condition]) -> Option<Shown> {
         row
     };
     let rows = conditions.iter().flat_map(|condition| {
-        let names = condition.runs[0].scores.boundaries.iter();
-        names.map(move |(name, _)| row(condition, name))
+        let runs = condition.runs.iter();
+        let names = in_order(runs.flat_map(|run| run.scores.boundaries.iter()));
+        names.into_iter().map(move |name| row(condition, name))
     });
     Some(Shown {
         title: "Outlines within 0 to 3 px".to_owned(),
-        caption: "F1 of outline pixels with a partner on the other side within so many px; means over seeds. Boundary and split are \
+        caption: "F1 of outline pixels with a partner on the other side within so many px; means over runs. Boundary and split are \
                   lines, compared by their pixels, with their thickness (area over length); all others are compared by their contours. \
                   Where only the thickness is wrong, F1 rises steeply with the first pixels."
             .to_owned(),
@@ -209,35 +291,36 @@ fn outlines(conditions: &[Condition]) -> Option<Shown> {
 }
 
 /// Mitotic and interphase nuclei apart, where the truth knows them.
-fn kinds(conditions: &[Condition]) -> Option<Shown> {
-    let row = |condition: &Condition, name: &str| {
-        let of = |number: &dyn Fn(&stainfree_scores::KindSummary) -> Option<f64>| {
-            let mean = over_runs(&condition.runs, |run| number(run.scores.kinds.get(name)?));
-            dash(mean.map(|mean| format!("{mean:.3}")))
-        };
-        let kind = condition.runs[0].scores.kinds.get(name);
-        let interval = kind.and_then(|kind| kind.recall_50.ci95);
-        vec![
-            condition.label(),
-            name.to_owned(),
-            dash(kind.map(|kind| kind.n.to_string())),
-            of(&|kind| kind.recall_50.pooled),
-            dash(interval.map(|[low, high]| format!("{low:.3} to {high:.3}"))),
-            of(&|kind| kind.matched_iou.pooled),
-        ]
-    };
-    let rows = conditions.iter().flat_map(|condition| {
-        let names = condition.runs[0].scores.kinds.iter();
-        names.map(move |(name, _)| row(condition, name))
-    });
-    Some(Shown {
+fn kinds(conditions: &[Condition]) -> Result<Option<Shown>, ProjectError> {
+    let mut rows = Vec::new();
+    for condition in conditions {
+        let first = condition.repeats.first().map_or(&[][..], Vec::as_slice);
+        let names = in_order(first.iter().flat_map(|field| field.kinds.iter()));
+        let options = options_of(&condition.runs);
+        for name in names {
+            let over = |terms: fn(&KindCounts) -> Terms| {
+                let of_field =
+                    |field: &FieldScores| field.kinds.get(name).map(terms).into_iter().collect();
+                over_repeats(&counts(condition), &options, of_field)
+            };
+            let of_kind = first.iter().filter_map(|field| field.kinds.get(name));
+            rows.push(vec![
+                condition.label(),
+                name.to_owned(),
+                of_kind.map(|kind| kind.n).sum::<u64>().to_string(),
+                with_interval(&over(|kind| [kind.at_50 as f64, kind.n as f64])?),
+                with_interval(&over(|kind| [kind.iou_sum, kind.at_50 as f64])?),
+            ]);
+        }
+    }
+    Ok(Some(Shown {
         title: "Mitotic and interphase nuclei".to_owned(),
-        caption: "Share of the true nuclei of a kind that are found at IoU 0.5, and how well they fit; means over seeds, the interval is \
-                  that of the first. Kinds come from the truth's class `mitotic`, or from the table that `kinds` names."
+        caption: "Share of the true nuclei of a kind that are found at IoU 0.5, and how well those fit; means over seeds with 95 % intervals. \
+                  Kinds come from the truth's class `mitotic`, or from the table that `kinds` names."
             .to_owned(),
-        columns: vec!["condition", "kind", "true nuclei", "recall", "95 % interval of the first seed", "IoU of those found"],
-        rows: rows.collect(),
-    })
+        columns: vec!["condition", "kind", "true nuclei", "recall", "IoU of those found"],
+        rows,
+    }))
 }
 
 /// What fields of a group that was trained on hide.
@@ -355,6 +438,31 @@ mod tests {
     use super::super::file::Planes;
     use super::*;
     use crate::config::Scheme;
+
+    #[test]
+    fn conditions_are_compared_on_the_seeds_and_fields_of_both() {
+        let fields = |names: &str| -> Vec<FieldScores> {
+            let field = |name: char| FieldScores {
+                name: name.to_string(),
+                ..FieldScores::default()
+            };
+            names.chars().map(field).collect()
+        };
+        let names = |pair: &Pair| {
+            let of = |fields: &Vec<FieldScores>| fields.iter().map(|f| f.name.clone()).collect();
+            let repeats = pair.repeats.iter().flatten();
+            repeats.map(of).collect::<Vec<Vec<String>>>()
+        };
+        let a = [fields("xyz"), fields("xyz")];
+        let b = [fields("zyw")];
+        let pair = Pair::of((&[1, 2], &a), (&[2], &b)).unwrap();
+        assert_eq!((pair.seeds.as_str(), pair.fields), ("1", 2));
+        assert_eq!(names(&pair), [["y", "z"], ["z", "y"]]);
+        // Seeds of their own: all are taken.
+        let pair = Pair::of((&[1, 2], &a), (&[3], &b)).unwrap();
+        assert_eq!((pair.seeds.as_str(), pair.repeats[0].len()), ("2 and 1", 2));
+        assert!(Pair::of((&[1, 2], &a), (&[1], &[fields("vw")])).is_none());
+    }
 
     #[test]
     fn only_conditions_that_differ_in_one_choice_are_compared() {

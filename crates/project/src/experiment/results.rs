@@ -114,9 +114,11 @@ fn title(experiment: &Experiment) -> String {
     })
 }
 
-/// The runs that were trained: the same model with flips averaged is no other.
+/// The runs that were trained, each once: the same model with flips averaged is no other, nor is a run under a second name.
 fn trained(results: &[RunResult]) -> Vec<&RunResult> {
-    results.iter().filter(|run| !run.choice.flips).collect()
+    let mut seen = BTreeSet::new();
+    let own = results.iter().filter(|run| !run.choice.flips);
+    own.filter(|run| seen.insert(&run.hash)).collect()
 }
 
 fn summary(results: &[RunResult], conditions: &[Condition], advice: &[Advice]) -> Vec<String> {

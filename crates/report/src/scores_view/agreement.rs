@@ -17,8 +17,8 @@ pub(super) fn agreement_table(agreement: &AgreementSummary) -> Table {
     Table {
         title: "The cost of freeing the stain's channel".to_owned(),
         caption: format!(
-            "Counts, areas and intensities (of the images as they are, no background taken off) through predicted masks against \
-             those through true ones, over {} {unit}s. {}",
+            "Counts, areas and intensities (above the ground of each field) through predicted masks against those through true ones, \
+             over {} {unit}s. {}",
             agreement.units,
             sentences.take(2).collect::<Vec<_>>().join(" ")
         ),
