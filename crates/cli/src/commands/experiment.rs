@@ -64,8 +64,9 @@ impl Experiment {
                 .warn(&format!("run `{label}` failed: {sentence}"));
         }
         output::print(&format!(
-            "{} runs trained here, {} found finished, {} failed",
+            "{} run{} trained here, {} found finished, {} failed",
             ran.done,
+            if ran.done == 1 { "" } else { "s" },
             ran.found,
             ran.failed.len()
         ))?;
