@@ -64,7 +64,7 @@ pub struct TrainJob<'a> {
     pub cache_bytes: usize,
     /// Cap on the network's memory while validating, bytes; larger fields are computed in tiles.
     pub memory: Option<usize>,
-    /// Least number of steps between checkpoints; more where saving one takes long ([`SAVING`]).
+    /// Least number of steps between checkpoints; more where saving one takes long: 2 % of the time at most.
     pub checkpoint_every: u64,
     /// Validation fields of which pictures are made.
     pub pictures: usize,
