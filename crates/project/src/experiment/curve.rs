@@ -168,7 +168,7 @@ fn in_words(curve: &LearningCurve, units: usize, unit: &str) -> String {
     } else {
         format!(
             "Whether it is worth it cannot be told yet: the chance of a gain of {worth} point or more is {}. \
-             More seeds, or more test wells, would narrow it down.",
+             More seeds, or more test groups, would narrow it down.",
             percent(chance)
         )
     };
