@@ -75,6 +75,8 @@ pub(crate) struct Table {
     terms: Vec<Vec<Vec<Terms>>>,
     /// Fields of each unit.
     units: Vec<Vec<usize>>,
+    /// What no such score can leave: a share stays within 0 and 1.
+    bounds: [f64; 2],
 }
 
 impl Table {
@@ -102,9 +104,16 @@ impl Table {
             };
             in_order.push(first.iter().map(of).collect::<Result<_, _>>()?);
         }
+        let mut all = in_order.iter().flatten().flatten();
+        let positive = all.clone().all(|term| term[0] >= 0.0);
+        let share = all.all(|term| term[0] <= term[1]);
         Ok(Self {
             terms: in_order,
             units: Units::new(first, options).members,
+            bounds: [
+                if positive { 0.0 } else { f64::NEG_INFINITY },
+                if share { 1.0 } else { f64::INFINITY },
+            ],
         })
     }
 
@@ -147,7 +156,8 @@ impl Table {
         } else {
             1.0
         };
-        Some(all + factor * (mean(drawn)? - all))
+        let [low, high] = self.bounds;
+        Some((all + factor * (mean(drawn)? - all)).clamp(low, high))
     }
 
     fn repeated(
@@ -242,6 +252,10 @@ mod tests {
         let [low, high] = found.ci95.unwrap();
         let far = 0.1 * 2f64.sqrt();
         assert!((low - (0.5 - far)).abs() < 1e-9 && (high - (0.5 + far)).abs() < 1e-9);
+        // A share stays one.
+        let (none, most) = (fields(0), fields(90));
+        let found = over_repeats(&[&none, &most], &options, precision).unwrap();
+        assert_eq!(found.ci95, Some([0.0, 1.0]));
         // Their variance, half of the draws at 0 and half at `far`, is that of the mean.
         assert!((0.5 * far * far - 0.01f64).abs() < 1e-12);
     }
