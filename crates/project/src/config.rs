@@ -48,7 +48,7 @@ impl Config {
     }
 
     /// Its choices without where things lie: a shared folder has another path on every machine.
-    pub(crate) fn choices(&self) -> Self {
+    pub(crate) fn without_places(&self) -> Self {
         let mut config = self.clone();
         config
             .places_mut()

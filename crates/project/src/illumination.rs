@@ -131,7 +131,7 @@ fn key(
     plates: &BTreeMap<String, Vec<&Field>>,
 ) -> Result<String, ProjectError> {
     let mut hash = Fingerprint::new(FORMAT);
-    hash.value(&study.config().choices().images);
+    hash.value(&study.config().without_places().images);
     hash.value(&study.config().truth.illumination);
     for (plate, fields) in plates {
         hash.text(plate);

@@ -327,7 +327,7 @@ fn key(
                 .map(|plane| plane.path.clone()),
         );
     }
-    let config = study.config().choices();
+    let config = study.config().without_places();
     let mut hash = Fingerprint::new(FORMAT);
     hash.value(&config.images);
     hash.value(&config.truth);

@@ -242,7 +242,7 @@ impl<'a> Groups<'a> {
     /// A hash of all that the estimates depend on.
     fn key(&self, study: &Study, source: &Source) -> Result<String, ProjectError> {
         let mut hash = Fingerprint::new(FORMAT);
-        hash.value(&study.config().choices().images);
+        hash.value(&study.config().without_places().images);
         hash.value(&study.config().truth.shift);
         for ((plate, group), fields) in &self.0 {
             hash.text(plate);

@@ -6,28 +6,29 @@
 mod average;
 mod checkpoint;
 mod data;
+mod error;
+mod observer;
 #[cfg(test)]
 mod tests;
 mod validate;
 
 pub use data::{RawField, TrainingData};
+pub use error::TrainError;
+pub use observer::{Observer, Picture, Silent, StepReport, ValidationReport};
 
 use crate::graph::Graph;
-use crate::input::{InputError, InputSpec};
+use crate::input::InputSpec;
 use crate::loss::Loss;
-use crate::model::ModelError;
 use crate::parameters::Parameters;
 use crate::recipe::{Recipe, RecipeError, Selection};
-use crate::tiles::TileError;
 use crate::trainer::{AdamStep, CpuTrainer};
 use average::Average;
 use checkpoint::{Best, Files, Progress};
 use data::{Batch, Fields};
 use serde_json::json;
-use stainfree_image::Image;
 use stainfree_kernels::Isa;
 use std::io::{Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
@@ -72,68 +73,6 @@ pub struct TrainJob<'a> {
 
 /// Largest share of the time that checkpoints take.
 const SAVING: f64 = 0.02;
-
-/// After every step.
-#[derive(Clone, Debug)]
-pub struct StepReport {
-    /// Steps done.
-    pub step: u64,
-    /// Steps in all.
-    pub steps: u64,
-    /// Loss of this step's batch.
-    pub loss: f64,
-    /// Loss averaged over about the last 20 steps.
-    pub smooth_loss: f64,
-    /// Learning rate.
-    pub lr: f64,
-    /// Wall time of this step in seconds.
-    pub seconds: f64,
-    /// Estimate of the seconds left, from the steps of this run, validations included.
-    pub seconds_left: f64,
-    /// Share of this run's time in which the network waited for batches.
-    pub waiting: f64,
-}
-
-/// After every validation.
-#[derive(Clone, Debug)]
-pub struct ValidationReport {
-    /// Steps done.
-    pub step: u64,
-    /// F1 per class, pixels pooled over all validation fields; none for classes that do not occur.
-    pub f1: Vec<Option<f64>>,
-    /// Mean over the foreground classes that occur.
-    pub mean_f1: f64,
-    /// Whether this state is the best so far.
-    pub best: bool,
-}
-
-/// A window of a validation field.
-#[derive(Clone, Debug)]
-pub struct Picture {
-    /// Name of the field.
-    pub name: String,
-    /// The first plane, normalised: about 0 to 1.
-    pub input: Image<f32>,
-    /// Classes as they are.
-    pub truth: Image<u8>,
-    /// Classes as the network sees them.
-    pub prediction: Image<u8>,
-}
-
-/// Whoever wants to know how it goes.
-pub trait Observer {
-    /// After every step.
-    fn step(&mut self, _report: &StepReport) {}
-    /// After every validation, with pictures of the same few windows each time.
-    fn validation(&mut self, _report: &ValidationReport, _pictures: &[Picture]) {}
-    /// Something worth saying.
-    fn message(&mut self, _text: &str) {}
-}
-
-/// An observer that does not care.
-pub struct Silent;
-
-impl Observer for Silent {}
 
 /// Why a training ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -614,93 +553,4 @@ fn open_log(path: &Path, length: u64) -> std::io::Result<(std::fs::File, u64)> {
     log.set_len(length)?;
     log.seek(SeekFrom::End(0))?;
     Ok((log, length))
-}
-
-/// A training that cannot go on.
-#[derive(Debug, thiserror::Error)]
-pub enum TrainError {
-    /// Nothing to learn from.
-    #[error("there are no training fields; check the split in `fields.csv`")]
-    NoFields,
-    /// The recipe.
-    #[error(transparent)]
-    Recipe(#[from] RecipeError),
-    /// A field cannot be read.
-    #[error("field `{field}` cannot be read: {error}")]
-    Read {
-        /// Its name.
-        field: String,
-        /// Why.
-        error: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// A field cannot be normalised.
-    #[error("field `{field}`: {error}")]
-    Input {
-        /// Its name.
-        field: String,
-        /// Why.
-        error: InputError,
-    },
-    /// Image and truth differ.
-    #[error("field `{field}`: the image is {} x {}, its truth {} x {}", image.0, image.1, target.0, target.1)]
-    TargetSize {
-        /// Its name.
-        field: String,
-        /// Height and width of the image.
-        image: (usize, usize),
-        /// Height and width of the truth.
-        target: (usize, usize),
-    },
-    /// A class that the network does not have.
-    #[error("field `{field}`: the truth holds class `{class}`, the network has classes 0 to {} and 255 = ignored", classes - 1)]
-    TargetClass {
-        /// Its name.
-        field: String,
-        /// The value found.
-        class: u8,
-        /// Number of classes.
-        classes: usize,
-    },
-    /// A file of the training.
-    #[error("`{path}` cannot be read or written: {error}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        error: std::io::Error,
-    },
-    /// Writing a checkpoint failed.
-    #[error(transparent)]
-    Write(#[from] ModelError),
-    /// A damaged checkpoint.
-    #[error("`{path}` cannot be used: {what}; train without `--resume` to start anew")]
-    Checkpoint {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        what: String,
-    },
-    /// The checkpoint of other choices.
-    #[error(
-        "`{path}` is the checkpoint of a training with other choices or fields; train without `--resume` to start anew"
-    )]
-    OtherTraining {
-        /// The file.
-        path: PathBuf,
-    },
-    /// NaN or infinity.
-    #[error(
-        "training stopped after step {step}: {what}; kept is {kept}; a smaller learning rate may help"
-    )]
-    NotFinite {
-        /// Steps done.
-        step: u64,
-        /// What was seen.
-        what: String,
-        /// The file that was kept.
-        kept: String,
-    },
-    /// The memory cap is too small for validation.
-    #[error(transparent)]
-    Memory(#[from] TileError),
 }

@@ -8,6 +8,7 @@ use crate::optimiser::{Adam, Schedule};
 use crate::random::{Purpose, Random};
 use crate::recipe::{BatchNormStatistics, Length};
 use crate::{Encoder, UnetSpec};
+use stainfree_image::Image;
 use std::error::Error;
 
 /// Bright discs on noise; class 1 inside, a frame of ignored pixels.

@@ -384,11 +384,16 @@ impl Experiment {
                 file.folds
             )));
         }
+        let mut experiment = Self {
+            path: path.to_owned(),
+            file,
+            choices: Vec::new(),
+        };
         // A study that cannot be opened is reported where it is used.
-        let study = path.parent().unwrap_or(Path::new("")).join(&file.study);
-        let scheme = Study::open(&study).map_or(Scheme::A, |study| study.config().truth.scheme);
-        let choices = choices(&file, scheme);
-        for choice in &choices {
+        let study = Study::open(&experiment.study_path());
+        let scheme = study.map_or(Scheme::A, |study| study.config().truth.scheme);
+        experiment.choices = choices(&experiment.file, scheme);
+        for choice in &experiment.choices {
             choice.loss_terms().map_err(wrong)?;
             if let Some(Planes::Count(count)) = choice.planes
                 && count != 1
@@ -399,9 +404,9 @@ impl Experiment {
                 )));
             }
             if let Some(name) = &choice.variant
-                && !file.variants.contains_key(name)
+                && !experiment.file.variants.contains_key(name)
             {
-                let known = file.variants.keys().map(String::as_str);
+                let known = experiment.file.variants.keys().map(String::as_str);
                 let hint = nearest(name, known)
                     .map_or(String::new(), |near| format!("; did you mean `{near}`?"));
                 return Err(wrong(format!(
@@ -418,11 +423,7 @@ impl Experiment {
                 )));
             }
         }
-        Ok(Self {
-            path: path.to_owned(),
-            file,
-            choices,
-        })
+        Ok(experiment)
     }
 
     pub(super) fn beside(&self, path: &Path) -> PathBuf {

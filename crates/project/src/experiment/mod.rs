@@ -1,6 +1,6 @@
 //! `experiment`: a matrix of trainings on one study, resumable and shared by any number of machines.
 //!
-//! Here: doing the runs. Which runs there are is in [`mod@file`], what a run changes in `variant`, who
+//! Here: doing the runs. Which runs there are is in [`mod@file`], what a run changes in `variant`, what it is recognised by in `decisive`, who
 //! does which in `claim`, what comes out in `results`.
 //!
 //! Everything lies in the experiment's folder: `studies/` (one for each truth and split), `runs/ID/result.json`, and
@@ -11,6 +11,7 @@ pub mod advise;
 mod claim;
 mod conditions;
 pub mod curve;
+mod decisive;
 pub mod estimate;
 mod figures;
 pub mod file;
@@ -37,6 +38,7 @@ use crate::train::{TrainOptions, train};
 use crate::{GroupRule, Job, Part, ProjectError, prepare};
 use claim::{Claim, Lease};
 use curve::Advice;
+use decisive::Decisive;
 use file::SplitRule;
 pub use file::{Choice, Experiment, ExperimentFile};
 
@@ -247,7 +249,7 @@ impl OneRun<'_> {
         let weights = self.weights(&recipe)?;
         let kinds = self.experiment.file.kinds.as_deref();
         let kinds = kinds.map(|file| self.experiment.beside(file));
-        let hash = variant::Decisive {
+        let hash = Decisive {
             study: &study,
             rows: &rows,
             recipe: &recipe,

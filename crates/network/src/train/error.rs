@@ -1,0 +1,97 @@
+//! Why a training cannot go on.
+
+use std::path::PathBuf;
+
+use crate::input::InputError;
+use crate::model::ModelError;
+use crate::recipe::RecipeError;
+use crate::tiles::TileError;
+
+/// A training that cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// Nothing to learn from.
+    #[error("there are no training fields; check the split in `fields.csv`")]
+    NoFields,
+    /// The recipe.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+    /// A field cannot be read.
+    #[error("field `{field}` cannot be read: {error}")]
+    Read {
+        /// Its name.
+        field: String,
+        /// Why.
+        error: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A field cannot be normalised.
+    #[error("field `{field}`: {error}")]
+    Input {
+        /// Its name.
+        field: String,
+        /// Why.
+        error: InputError,
+    },
+    /// Image and truth differ.
+    #[error("field `{field}`: the image is {} x {}, its truth {} x {}", image.0, image.1, target.0, target.1)]
+    TargetSize {
+        /// Its name.
+        field: String,
+        /// Height and width of the image.
+        image: (usize, usize),
+        /// Height and width of the truth.
+        target: (usize, usize),
+    },
+    /// A class that the network does not have.
+    #[error("field `{field}`: the truth holds class `{class}`, the network has classes 0 to {} and 255 = ignored", classes - 1)]
+    TargetClass {
+        /// Its name.
+        field: String,
+        /// The value found.
+        class: u8,
+        /// Number of classes.
+        classes: usize,
+    },
+    /// A file of the training.
+    #[error("`{path}` cannot be read or written: {error}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// Writing a checkpoint failed.
+    #[error(transparent)]
+    Write(#[from] ModelError),
+    /// A damaged checkpoint.
+    #[error("`{path}` cannot be used: {what}; train without `--resume` to start anew")]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// The checkpoint of other choices.
+    #[error(
+        "`{path}` is the checkpoint of a training with other choices or fields; train without `--resume` to start anew"
+    )]
+    OtherTraining {
+        /// The file.
+        path: PathBuf,
+    },
+    /// NaN or infinity.
+    #[error(
+        "training stopped after step {step}: {what}; kept is {kept}; a smaller learning rate may help"
+    )]
+    NotFinite {
+        /// Steps done.
+        step: u64,
+        /// What was seen.
+        what: String,
+        /// The file that was kept.
+        kept: String,
+    },
+    /// The memory cap is too small for validation.
+    #[error(transparent)]
+    Memory(#[from] TileError),
+}
