@@ -39,9 +39,21 @@ const LARGEST: usize = 25 * LANES;
 /// The weight gradient is summed over so many slices, where there are enough rows.
 const SLICES: usize = 16;
 
+/// Values that are copied together into a patch.
+const COPIED: usize = 8;
+
+/// Patches of a run of outputs.
+#[derive(Default)]
+struct Patched {
+    /// Rows of the image under the filter, `[row][column][in]`.
+    lines: Vec<f32>,
+    /// `[row of the matrix / 16][output][16]`.
+    patches: Buffer,
+}
+
 thread_local! {
-    /// Patches of the run a thread is working on.
-    static PATCHES: RefCell<Buffer> = RefCell::default();
+    /// The run a thread is working on.
+    static PATCHES: RefCell<Patched> = RefCell::default();
 }
 
 impl Patches {
@@ -132,7 +144,7 @@ impl Patches {
                 Multiply {
                     matrix: self.matrix,
                     filters,
-                    from: patches,
+                    from: &patches.patches,
                     from_block: columns.len() * LANES,
                     to: shared,
                     first: image * k_blocks * to_plane + place,
@@ -146,40 +158,54 @@ impl Patches {
     }
 
     /// The patches of some outputs of row `y`, blocked.
-    fn gather(&self, x: &Rows, image: usize, y: usize, columns: Range<usize>, to: &mut Buffer) {
-        let Window {
-            kernel,
-            stride,
-            before,
-        } = self.window;
-        let rows = kernel * kernel * self.inputs;
-        let [height, width] = self.size;
-        to.reserve(blocks(rows) * columns.len() * LANES);
-        let plane = &x.data[image * x.kept * width * LANES..][..x.kept * width * LANES];
-        let mut patch = [0.0; LARGEST];
-        for (i, column) in columns.clone().enumerate() {
-            patch[..rows].fill(0.0);
+    ///
+    /// First the rows under the filter are laid out without the blocks' empty places; there a row of a patch is one
+    /// piece.
+    fn gather(&self, x: &Rows, image: usize, y: usize, columns: Range<usize>, to: &mut Patched) {
+        let Window { kernel, stride, .. } = self.window;
+        let (piece, rows) = (kernel * self.inputs, kernel * kernel * self.inputs);
+        let row_blocks = blocks(rows);
+        let pixels = (columns.len() - 1) * stride + kernel;
+        let line = pixels * self.inputs + COPIED;
+        to.lines.clear();
+        to.lines.resize(kernel * line, 0.0);
+        for (ty, to) in to.lines.chunks_exact_mut(line).enumerate() {
+            self.lay_out(x, image, y * stride + ty, columns.start * stride, to);
+        }
+        to.patches.reserve(row_blocks * columns.len() * LANES);
+        let mut patch = [0.0; LARGEST + COPIED];
+        for i in 0..columns.len() {
             for ty in 0..kernel {
-                let Some(row) = (y * stride + ty)
-                    .checked_sub(before)
-                    .filter(|&row| row < height)
-                else {
-                    continue;
-                };
-                let line = &plane[slot(row, x.kept) * width * LANES..][..width * LANES];
-                for tx in 0..kernel {
-                    let at = (column * stride + tx).checked_sub(before);
-                    let Some(at) = at.filter(|&at| at < width) else {
-                        continue;
-                    };
-                    let first = (ty * kernel + tx) * self.inputs;
-                    patch[first..first + self.inputs]
-                        .copy_from_slice(&line[at * LANES..][..self.inputs]);
+                // More than the piece is copied, so that its length is known; the next one lies over the rest.
+                let from = &to.lines[ty * line + i * stride * self.inputs..];
+                for at in (0..piece).step_by(COPIED) {
+                    patch[ty * piece + at..][..COPIED].copy_from_slice(&from[at..][..COPIED]);
                 }
             }
-            for block in 0..blocks(rows) {
-                to[(block * columns.len() + i) * LANES..][..LANES]
+            patch[rows..row_blocks * LANES].fill(0.0);
+            for block in 0..row_blocks {
+                to.patches[(block * columns.len() + i) * LANES..][..LANES]
                     .copy_from_slice(&patch[block * LANES..][..LANES]);
+            }
+        }
+    }
+
+    /// Row `y` of an image, counted from the first one that a filter sees, from column `first` on, `[column][in]`; what
+    /// lies outside the image is left as it is.
+    fn lay_out(&self, x: &Rows, image: usize, y: usize, first: usize, to: &mut [f32]) {
+        let ([height, width], before) = (self.size, self.window.before);
+        let Some(row) = y.checked_sub(before).filter(|&row| row < height) else {
+            return;
+        };
+        let from = &x.data[(image * x.kept + slot(row, x.kept)) * width * LANES..];
+        let pixels = to.chunks_exact_mut(self.inputs).enumerate();
+        for (i, to) in pixels.skip(before.saturating_sub(first)) {
+            let column = first + i - before;
+            if column >= width {
+                break;
+            }
+            for (c, to) in to.iter_mut().enumerate() {
+                *to = from[column * LANES + c];
             }
         }
     }
@@ -225,7 +251,7 @@ impl Patches {
                         let at = image * k_blocks * plane + (y * width + columns.start) * LANES;
                         self.isa.run(Outer {
                             matrix: self.matrix,
-                            x: patches,
+                            x: &patches.patches,
                             x_block: columns.len() * LANES,
                             d: &d_out[at..],
                             d_block: plane,

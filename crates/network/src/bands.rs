@@ -12,11 +12,13 @@
 //! of one pass over the whole image in the last bits: Winograd's tiles begin where a band begins.
 
 use crate::plan::{Input, Plan, Step};
+use stainfree_kernels::winograd::Tile;
 use std::ops::Range;
 
-/// Rows that a convolution makes at once are a multiple of this, the side of a tile, but for the first and
-/// the last: with the first band a convolution falls one row behind its input, and stays there.
+/// Side of the tiles in which the heights of bands are counted.
 const TILE: usize = 4;
+/// Rows that whole tiles of 4x4 and of 6x6 fill.
+const WHOLE_TILES: usize = 12;
 /// Tiles in a band at each halving of the image: enough for all threads to have several groups of them, and for the
 /// filters, which every band reads anew and which come from memory below the second halving. Deep arrays are small, and
 /// a band of them stands for so many rows of the image that the skips above would fill memory meanwhile: 64 tiles at
@@ -27,6 +29,21 @@ const TILES: [usize; 5] = [512, 512, 512, 256, 64];
 fn tiles(level: usize) -> usize {
     let last = TILES.len() - 1;
     TILES[level.min(last)] >> level.saturating_sub(last)
+}
+
+/// What heights of bands are a multiple of at each halving of the image: rows that whole tiles of all convolutions there
+/// fill.
+fn steps_of_rows(plan: &Plan) -> Vec<usize> {
+    let levels = plan.values.iter().map(|v| v.level).max().unwrap_or(0);
+    let mut rows = vec![TILE; levels + 1];
+    for step in &plan.steps {
+        if let Step::Conv(conv) = step
+            && conv.tile == Some(Tile::Six)
+        {
+            rows[conv.level] = WHOLE_TILES;
+        }
+    }
+    rows
 }
 
 /// Who makes rows.
@@ -67,9 +84,10 @@ impl Schedule {
         width: usize,
         tiles: impl Fn(usize) -> usize,
     ) -> Self {
+        let steps = steps_of_rows(plan);
         let band = |level: usize| {
             let columns = (width >> level).div_ceil(TILE);
-            TILE * tiles(level).div_ceil(columns)
+            (TILE * tiles(level).div_ceil(columns)).next_multiple_of(steps[level])
         };
         let mut state = State::new(plan, height);
         let mut bands = Vec::new();
@@ -143,12 +161,14 @@ impl<'a> State<'a> {
             let rows = match &self.plan.steps[step] {
                 halves if halves.halves() && ready < done + size && !finished => 0,
                 Step::MaxPool { .. } | Step::Add { .. } => ready - done,
-                // Where gates have waited for the whole of their input, all of its rows have come at once.
-                Step::Conv(conv) if !conv.is_winograd() => size.min(ready - done),
-                Step::Conv(_) if done == 0 || (finished && ready <= done + size) => {
-                    size.min(ready - done)
+                // Where gates have waited for the whole of their input, all of its rows have come at once. Whole tiles, but for the first band and the last: with the first a convolution falls one row behind its
+                // input, and stays there.
+                Step::Conv(conv) => {
+                    let rows = size.min(ready - done);
+                    let ends = done == 0 || (finished && ready <= done + size);
+                    let side = conv.tile.map_or(1, Tile::side);
+                    if ends { rows } else { rows / side * side }
                 }
-                Step::Conv(_) => size.min(ready - done) / TILE * TILE,
             };
             if rows > 0 {
                 return Some((Maker::Step(step), done..done + rows));
@@ -228,6 +248,7 @@ impl<'a> State<'a> {
 mod tests {
     use super::*;
     use crate::{Encoder, Graph, UnetSpec};
+    use stainfree_kernels::Isa;
 
     fn graph(encoder: Encoder) -> Graph {
         Graph::unet(&UnetSpec::new(encoder, 0.25, 3)).unwrap()
@@ -235,6 +256,16 @@ mod tests {
 
     fn plan(encoder: Encoder) -> Plan {
         Plan::new(&graph(encoder))
+    }
+
+    /// Plans with tiles of 4x4, and those that predictions follow here.
+    fn plans() -> Vec<Plan> {
+        let of = |encoder: Encoder| {
+            let predicted = move |isa: Isa| Plan::for_prediction(&graph(encoder), isa);
+            let isas = Isa::available().into_iter();
+            std::iter::once(plan(encoder)).chain(isas.map(predicted))
+        };
+        Encoder::ALL.into_iter().flat_map(of).collect()
     }
 
     /// Walks a schedule and checks every band against what is held at that moment.
@@ -263,7 +294,7 @@ mod tests {
 
     #[test]
     fn every_row_is_made_once_in_order_from_rows_that_are_held() {
-        for plan in Encoder::ALL.map(plan) {
+        for plan in plans() {
             for (height, width) in [(32, 32), (96, 64), (640, 640), (2176, 2176), (64, 1024)] {
                 check(&plan, &Schedule::new(&plan, height, width), height);
                 for tiles in [1, 40, usize::MAX / 8] {

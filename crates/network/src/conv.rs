@@ -49,14 +49,15 @@ impl Conv {
     pub(crate) fn new(isa: Isa, step: &ConvStep, shape: impl Fn(usize) -> Blocked) -> Self {
         let out = shape(step.to);
         let isa = precision_of(isa, step);
-        if step.is_winograd() {
+        if let Some(tile) = step.tile {
             let part = |input: &crate::plan::Input| Part {
                 channels: shape(input.value).channels,
                 upsampled: input.upsampled,
             };
             let parts: Vec<Part> = step.inputs.iter().map(part).collect();
             let (height, width) = (out.height, out.width);
-            let conv = winograd::Conv::new(isa, out.images, height, width, &parts, out.channels);
+            let conv = winograd::Conv::new(isa, out.images, height, width, &parts, out.channels)
+                .tiled(tile);
             let bank = conv.filters();
             return Self::Winograd(conv, bank);
         }

@@ -2,7 +2,8 @@
 //! up-sampling and concatenation disappear into the inputs of the convolution that follows.
 
 use crate::graph::{Activation, Graph, NodeId, Op, SAME_3X3, Window};
-use stainfree_kernels::Blocked;
+use stainfree_kernels::winograd::Tile;
+use stainfree_kernels::{Blocked, Isa};
 
 /// Index of an array the steps read and write.
 pub(crate) type ValueId = usize;
@@ -86,14 +87,23 @@ pub(crate) struct ConvStep {
     pub(crate) to: ValueId,
     /// That of what it writes: `2^level` times smaller than the input.
     pub(crate) level: usize,
+    /// The tiles that Winograd's algorithm makes it by; none where another kernel does.
+    pub(crate) tile: Option<Tile>,
 }
 
 impl ConvStep {
-    /// Whether Winograd's algorithm computes it: 3x3, stride 1, all channels seen.
-    pub(crate) fn is_winograd(&self) -> bool {
+    /// Whether it is 3x3, stride 1, and sees all channels.
+    pub(crate) fn is_dense_3x3(&self) -> bool {
         self.window == SAME_3X3 && !self.depthwise
     }
 }
+
+/// Below this halving of the image filters come from memory for every few tiles, and those of larger tiles take nearly
+/// twice the bytes.
+const DEEPEST_LARGE_TILES: usize = 3;
+
+/// Up to so many channels Winograd's algorithm, which fills them up to 16, is slower than a product of patches.
+const FEW_CHANNELS: usize = 4;
 
 /// Squeeze-and-excitation before a [`ConvStep`].
 #[derive(Clone, Debug)]
@@ -169,7 +179,9 @@ impl Plan {
                         );
                         excite
                     });
-                    plan.steps.push(Step::Conv(ConvStep {
+                    let first = inputs[0].value == 0;
+                    let few = first && plan.values[0].channels <= FEW_CHANNELS;
+                    let mut conv = ConvStep {
                         inputs,
                         excite,
                         weight,
@@ -180,7 +192,10 @@ impl Plan {
                         activation: Activation::None,
                         to,
                         level: node.level,
-                    }));
+                        tile: None,
+                    };
+                    conv.tile = (conv.is_dense_3x3() && !few).then_some(Tile::Four);
+                    plan.steps.push(Step::Conv(conv));
                     plain(to)
                 }
                 (Op::BatchNorm { prefix, epsilon }, Some(inputs)) => {
@@ -249,6 +264,23 @@ impl Plan {
         }
         assert!(gates.is_none(), "gates are read by a 1x1 convolution");
         plan.check_gates();
+        plan
+    }
+
+    /// The plan of a prediction, whose convolutions are made by the tiles that are fastest on `isa`.
+    pub(crate) fn for_prediction(graph: &Graph, isa: Isa) -> Plan {
+        let mut plan = Plan::new(graph);
+        let Plan { values, steps, .. } = &mut plan;
+        for step in steps {
+            if let Step::Conv(conv) = step
+                && conv.tile.is_some()
+                && conv.level <= DEEPEST_LARGE_TILES
+            {
+                let channels = |value: ValueId| values[value].channels;
+                let inputs = conv.inputs.iter().map(|input| channels(input.value)).sum();
+                conv.tile = Some(Tile::fastest(isa, inputs, channels(conv.to)));
+            }
+        }
         plan
     }
 

@@ -51,7 +51,7 @@ struct Held {
 impl CpuPredictor {
     /// Prepares `parameters` for prediction with `threads` threads.
     pub fn new(graph: &Graph, parameters: &Parameters, threads: usize, isa: Isa) -> Self {
-        let (plan, workers) = (Plan::new(graph), Workers::new(threads));
+        let (plan, workers) = (Plan::for_prediction(graph, isa), Workers::new(threads));
         let layers = plan
             .steps
             .iter()

@@ -7,6 +7,7 @@ use stainfree_network::graph::Op;
 use stainfree_network::{
     CpuPredictor, CpuTrainer, Encoder, Graph, Isa, Parameters, Tensor, UnetSpec,
 };
+use std::sync::Mutex;
 
 /// What a batch norm divides by.
 #[derive(Clone, Copy, PartialEq)]
@@ -308,7 +309,7 @@ fn full_width_logits_are_those_of_f64() {
         );
     };
     for isa in Isa::available() {
-        // A convolution's 2e-6 (kernels/tests) in each of 23 of them; 2e-6 in all is usual.
+        // A convolution's 2e-6 (kernels/tests), 5e-6 with tiles of 6x6, in each of 23 of them; 2e-6 in all is usual, 4e-6.
         check(isa, "f32", 0.0, 5e-5);
         // bf16 keeps 8 bits: docs/performance.md has what that costs on real images. One as exact as f32 is none.
         if let Some(isa) = isa.bf16() {
@@ -317,8 +318,9 @@ fn full_width_logits_are_those_of_f64() {
     }
 }
 
-/// The derivative of a weighted sum of the logits by single elements of every trainable tensor.
-fn gradients_are_finite_differences(encoder: Encoder) {
+/// The derivative of a weighted sum of the logits by single elements of every trainable tensor of a network whose weights
+/// `seed` draws; what is not the finite difference.
+fn wrong_gradients(encoder: Encoder, seed: u64) -> Vec<String> {
     let spec = UnetSpec {
         least_channels: 4,
         encoder,
@@ -326,7 +328,7 @@ fn gradients_are_finite_differences(encoder: Encoder) {
         classes: 3,
     };
     let graph = Graph::unet(&spec).unwrap();
-    let parameters = Parameters::initialise(&graph, 11);
+    let parameters = Parameters::initialise(&graph, seed);
     // Large enough that a batch norm at the deepest level sees several pixels: with nine of them, two instruction sets
     // differ by 7 % in some gradients of EfficientNet-B4, with sixteen by 3e-4.
     let side = 128;
@@ -357,6 +359,7 @@ fn gradients_are_finite_differences(encoder: Encoder) {
             .map(|(l, w)| l * f64::from(*w))
             .sum()
     };
+    let wrong = &Mutex::new(Vec::new());
     let check = &|tensor: &Tensor, by_chance: bool| {
         let largest = tensor.data.iter().fold(0f32, |m, g| m.max(g.abs()));
         // The element of the largest gradient, and perhaps one by chance.
@@ -375,12 +378,12 @@ fn gradients_are_finite_differences(encoder: Encoder) {
             // f32 through fifty layers is off by up to 1.3e-4 here, and by 4e-4 where the sum nearly vanishes (a bias
             // before a batch norm has no gradient at all).
             let limit = 1e-3 * f64::from(largest) + 1e-3;
-            assert!(
-                (found - difference).abs() < limit,
-                "{} {} [{index}]: {found} {difference}",
-                encoder.name(),
-                tensor.name
-            );
+            let right = (found - difference).abs() < limit;
+            if !right {
+                let name = &tensor.name;
+                let message = format!("seed {seed}, {name} [{index}]: {found} {difference}");
+                wrong.lock().unwrap().push(message);
+            }
         }
     };
     // Blocks of EfficientNet's stages are alike from the second on.
@@ -402,11 +405,23 @@ fn gradients_are_finite_differences(encoder: Encoder) {
             });
         }
     });
+    std::mem::take(&mut *wrong.lock().unwrap())
 }
 
 #[test]
 fn every_gradient_is_the_finite_difference_of_the_definition() {
+    // Where f32 finds a value on the other side of an edge of a ReLU or a pool, all gradients below differ; with a quarter
+    // of the seeds one does. A wrong gradient is wrong with every seed.
     for encoder in Encoder::ALL {
-        gradients_are_finite_differences(encoder);
+        let mut wrong = Vec::new();
+        for seed in [6, 7, 8, 9, 10] {
+            let found = wrong_gradients(encoder, seed);
+            if found.is_empty() {
+                wrong.clear();
+                break;
+            }
+            wrong.extend(found);
+        }
+        assert!(wrong.is_empty(), "{}: {wrong:#?}", encoder.name());
     }
 }

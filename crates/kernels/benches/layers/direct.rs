@@ -1,4 +1,4 @@
-//! The convolutions that are not Winograd's: 1x1, depthwise, and the strided first layer.
+//! The convolutions that are not Winograd's: 1x1, depthwise, and the first layer.
 
 use crate::{Options, Roof, fastest, filled, show};
 use stainfree_kernels::activation::{Activation, Finish};
@@ -25,8 +25,10 @@ const fn window(kernel: usize, stride: usize) -> Window {
     }
 }
 
-/// Layers of EfficientNet-B4 (the first of each kind and scale) and the largest of MobileNetV2, with their levels.
-const LAYERS: [(usize, Layer); 20] = [
+/// The first layer of VGG16, layers of EfficientNet-B4 (the first of each kind and scale) and the largest of MobileNetV2,
+/// with their levels.
+const LAYERS: [(usize, Layer); 21] = [
+    (0, F(3, 64, window(3, 1))),
     (0, F(3, 48, window(3, 2))),
     (1, D(48, window(3, 1))),
     (1, P(48, 24)),

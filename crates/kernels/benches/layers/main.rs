@@ -1,6 +1,6 @@
 //! Speed of every layer shape of U-Net/VGG16, and of EfficientNet-B4's (`direct`), beside what the processor could do.
 //!
-//! `cargo bench -p stainfree-kernels -- [--side PX] [--threads N] [--precision f32|bf16] [--batch N]`
+//! `cargo bench -p stainfree-kernels -- [--side PX] [--threads N] [--precision f32|bf16] [--batch N] [--tile 4|6]`
 //!
 //! GFLOP/s count the work of a direct convolution (2 x multiply-adds), so Winograd's may lie above the peak.
 //! The roofline: "products" is the share of the time that its own multiplications would take at peak, "memory" the
@@ -13,7 +13,7 @@ use stainfree_kernels::adam;
 use stainfree_kernels::batch_norm;
 use stainfree_kernels::blocked::{Rows, blocks};
 use stainfree_kernels::elementwise::Planes;
-use stainfree_kernels::winograd::{Conv, Epilogue, FilterBank, Part, Scratch, Sink};
+use stainfree_kernels::winograd::{Conv, Epilogue, Part, Scratch, Sink, Tile};
 use stainfree_kernels::{
     Blocked, Buffer, Isa, LANES, Precision, Workers, elementwise, max_pool, peak,
 };
@@ -34,9 +34,8 @@ const fn shape(level: usize, parts: &'static [(usize, bool)], outputs: usize) ->
     }
 }
 
-/// Every different convolution of U-Net/VGG16 with 3 classes.
-const SHAPES: [Shape; 21] = [
-    shape(0, &[(3, false)], 64),
+/// Every different convolution of U-Net/VGG16 with 3 classes but the first, which is one of `direct`.
+const SHAPES: [Shape; 20] = [
     shape(0, &[(64, false)], 64),
     shape(1, &[(64, false)], 128),
     shape(1, &[(128, false)], 128),
@@ -64,6 +63,8 @@ struct Options {
     batch: usize,
     threads: usize,
     precision: Precision,
+    /// Tiles of forward passes and input gradients.
+    tile: Tile,
 }
 
 impl Options {
@@ -73,6 +74,7 @@ impl Options {
             batch: 1,
             threads: 1,
             precision: Precision::F32,
+            tile: Tile::Four,
         };
         // Cargo itself passes `--bench`.
         let mut arguments = std::env::args().skip(1).filter(|a| a != "--bench");
@@ -82,6 +84,12 @@ impl Options {
             match flag.as_str() {
                 "--side" => options.side = number()?,
                 "--batch" => options.batch = number()?,
+                "--tile" => {
+                    options.tile = [Tile::Four, Tile::Six]
+                        .into_iter()
+                        .find(|tile| tile.side().to_string() == value)
+                        .ok_or(format!("`{value}` is no tile"))?;
+                }
                 "--threads" => options.threads = number()?,
                 "--precision" => {
                     options.precision =
@@ -194,7 +202,7 @@ fn convolution(
             upsampled,
         })
         .collect();
-    let conv = Conv::new(isa, images, side, side, &parts, shape.outputs);
+    let conv = Conv::new(isa, images, side, side, &parts, shape.outputs).tiled(options.tile);
     let len = |part: &Part| {
         let side = side >> usize::from(part.upsampled);
         images * blocks(part.channels) * side * side * LANES
@@ -202,7 +210,7 @@ fn convolution(
     let inputs: Vec<Buffer> = parts.iter().map(|part| filled(len(part))).collect();
     let inputs: Vec<&[f32]> = inputs.iter().map(|input| &input[..]).collect();
     let channels: Vec<usize> = parts.iter().map(|part| part.channels).collect();
-    let bank = FilterBank::new(isa, &channels, shape.outputs);
+    let bank = conv.filters();
     let blocked = filled(bank.blocked_len());
     let (mut filters, mut turned) = (Buffer::default(), Buffer::default());
     bank.transform(workers, &blocked, &mut filters);
@@ -215,9 +223,13 @@ fn convolution(
 
     let inputs_sum: usize = channels.iter().sum();
     let direct = 2e-9 * (images * side * side * 9 * inputs_sum * shape.outputs) as f64;
-    // 36 products for 16 pixels, between channels filled up to whole blocks.
-    let tiles = images * side.div_ceil(4) * side.div_ceil(4);
-    let own = 2e-9 * (tiles * 36 * bank.padded_inputs() * bank.padded_outputs()) as f64;
+    // 36 products for 16 pixels, or 64 for 36, between channels filled up to whole blocks.
+    let own = |tile: Tile| {
+        let tiles = images * side.div_ceil(tile.side()).pow(2);
+        let products = tiles * (tile.side() + 2).pow(2);
+        2e-9 * (products * bank.padded_inputs() * bank.padded_outputs()) as f64
+    };
+    let own = [own(options.tile), own(options.tile), own(Tile::Four)];
     // Inputs, outputs and transformed filters once each, whichever of them is written.
     let values = inputs.iter().map(|input| input.len()).sum::<usize>() + out.len();
     let bytes = (size_of::<f32>() * values) as f64;
@@ -252,7 +264,7 @@ fn convolution(
         totals[i] += seconds;
         let title = if i == 0 { &title } else { "" };
         let bytes = bytes + filter_bytes[i];
-        show(title, side, kernel, seconds, [direct, own], bytes, roof);
+        show(title, side, kernel, seconds, [direct, own[i]], bytes, roof);
     }
 }
 

@@ -1,10 +1,10 @@
 //! The convolution and its input gradient: one engine, two sets of filters, two kinds of ends.
 
 use super::blocking::Blocking;
-use super::transform;
+use super::transform::{self, At, Four, Points, Six};
 use super::weights::FilterBank;
-use super::window::{Grid, SourceBlock, Window, source_blocks};
-use super::{PATCH, POSITIONS, TILE};
+use super::window::{Edge, Grid, SourceBlock, Window, source_blocks};
+use super::{LARGEST_PATCH, Tile};
 use crate::blocked::{LANES, Rows, RowsMut, blocks, slot};
 use crate::buffer::Buffer;
 use crate::isa::{Isa, Job, Lanes, Simd};
@@ -30,6 +30,7 @@ pub struct Conv {
     pub(super) width: usize,
     pub(super) parts: Vec<Part>,
     pub(super) outputs: usize,
+    tile: Tile,
 }
 
 /// What happens to an output before it is stored.
@@ -57,7 +58,7 @@ thread_local! {
 }
 
 impl Conv {
-    /// A convolution of `images` images of `height` x `width` pixels from `parts` to `outputs` channels.
+    /// A convolution of `images` images of `height` x `width` pixels from `parts` to `outputs` channels, by tiles of 4x4.
     ///
     /// # Panics
     /// If an up-sampled part meets an odd height or width.
@@ -81,29 +82,32 @@ impl Conv {
             width,
             parts: parts.to_vec(),
             outputs,
+            tile: Tile::Four,
         }
+    }
+
+    /// The same convolution, whose outputs and input gradients are made by `tile`.
+    pub fn tiled(self, tile: Tile) -> Self {
+        Self { tile, ..self }
     }
 
     /// The arrangement of its filters.
     pub fn filters(&self) -> FilterBank {
         let channels: Vec<usize> = self.parts.iter().map(|p| p.channels).collect();
-        FilterBank::new(self.isa, &channels, self.outputs)
+        FilterBank::new(self.isa, &channels, self.outputs).tiled(self.tile)
     }
 
     /// The tiles of whole images.
-    pub(super) fn grid(&self) -> Grid {
+    pub(super) fn grid(&self, tile: Tile) -> Grid {
+        let side = tile.side();
         Grid {
-            rows: self.height.div_ceil(TILE),
-            columns: self.width.div_ceil(TILE),
+            side,
+            rows: self.height.div_ceil(side),
+            columns: self.width.div_ceil(side),
             first_row: 0,
             seen: self.height,
             made: self.height,
         }
-    }
-
-    pub(super) fn tile_count(&self) -> usize {
-        let grid = self.grid();
-        self.images * grid.rows * grid.columns
     }
 
     fn part_len(&self, part: &Part) -> usize {
@@ -284,29 +288,31 @@ impl Conv {
         last: Last,
         rows: Range<usize>,
     ) {
-        let positions = POSITIONS * sources.len() * self.isa.factor_words() * ends.len() * LANES;
+        let positions =
+            self.tile.positions() * sources.len() * self.isa.factor_words() * ends.len() * LANES;
         assert!(
             filters.len() >= positions,
             "transformed filters have another size"
         );
         let panel = FilterBank::panel(self.isa, ends.len() * LANES);
         let grid = Grid {
-            rows: rows.len().div_ceil(TILE),
+            rows: rows.len().div_ceil(self.tile.side()),
             first_row: rows.start,
             // The row after the last one is seen too.
             seen: (rows.end + 1).min(self.height),
             made: rows.end,
-            ..self.grid()
+            ..self.grid(self.tile)
         };
         let total = self.images * grid.rows * grid.columns;
         let panels = ends.len() / panel;
         let channel_blocks = sources.len() + ends.len();
-        let blocking = Blocking::on(self.isa);
-        let (groups, shares) = blocking.division(channel_blocks, total, panels, workers.threads());
+        let blocking = Blocking::on(self.isa, self.tile);
+        let threads = workers.threads();
+        let (groups, shares) = blocking.division(self.tile, channel_blocks, total, panels, threads);
         workers.for_each(groups * shares, |task| {
             let (group, share) = (task / shares, task % shares);
             SCRATCH.with_borrow_mut(|[v, m]| {
-                self.isa.run(Group {
+                let group = Group {
                     conv: self,
                     tiles: group * total / groups..(group + 1) * total / groups,
                     grid,
@@ -319,7 +325,11 @@ impl Conv {
                     last,
                     v,
                     m,
-                });
+                };
+                match self.tile {
+                    Tile::Four => self.isa.run(At(Four, group)),
+                    Tile::Six => self.isa.run(At(Six, group)),
+                }
             });
         });
     }
@@ -334,6 +344,23 @@ struct OutPlane {
     blocks: usize,
     /// Rows held of every block.
     kept: usize,
+}
+
+impl OutPlane {
+    /// Whether a tile of `side` at `place` is written as it is: nothing but its values, and all of them.
+    #[inline(always)]
+    fn takes_whole(
+        &self,
+        side: usize,
+        [height, width]: [usize; 2],
+        [_, top, left]: [usize; 3],
+    ) -> bool {
+        !self.upsampled
+            && !self.accumulate
+            && self.mask.is_none()
+            && top + side <= height
+            && left + side <= width
+    }
 }
 
 /// Start of a mask, shared between tasks.
@@ -383,38 +410,58 @@ struct Group<'a, 'b> {
     m: &'a mut Buffer,
 }
 
-impl Job for Group<'_, '_> {
+impl Job for At<Four, Group<'_, '_>> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
-        let n = self.tiles.len();
-        let v_stride = position_stride(self.sources.len() * n, s.factor_words());
-        let m_stride = position_stride(self.panels.len() * self.panel * n, LANES);
-        self.v.reserve(POSITIONS * v_stride);
-        self.m.reserve(POSITIONS * m_stride);
-        let tiles = self.tiles.clone();
-        let places: Vec<[usize; 3]> = tiles.map(|tile| self.grid.place(tile)).collect();
-        // SAFETY: V and M were made large enough, and each is filled before it is read.
-        unsafe {
-            self.transform_patches(s, &places, v_stride);
-            self.multiply(s, n, v_stride, m_stride);
-            self.transform_products(s, &places, m_stride);
-        }
+    fn run<S: Simd>(self, s: S) {
+        self.1.convolve::<S, Four, 4, 6>(s);
+    }
+}
+
+impl Job for At<Six, Group<'_, '_>> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        self.1.convolve::<S, Six, 6, 8>(s);
     }
 }
 
 impl Group<'_, '_> {
+    #[inline(always)]
+    fn convolve<S: Simd, W: Points<T, P>, const T: usize, const P: usize>(mut self, s: S) {
+        let n = self.tiles.len();
+        let v_stride = position_stride(self.sources.len() * n, s.factor_words());
+        let m_stride = position_stride(self.panels.len() * self.panel * n, LANES);
+        self.v.reserve(P * P * v_stride);
+        self.m.reserve(P * P * m_stride);
+        let tiles = self.tiles.clone();
+        let places: Vec<[usize; 3]> = tiles.map(|tile| self.grid.place(tile)).collect();
+        // SAFETY: V and M were made large enough, and each is filled before it is read.
+        unsafe {
+            self.transform_patches::<S, W, T, P>(s, &places, v_stride);
+            self.multiply(s, P * P, n, v_stride, m_stride);
+            self.transform_products::<S, W, T, P>(s, &places, m_stride);
+        }
+    }
+
     /// V of the patches around the tiles at `places`.
     ///
     /// # Safety
     /// V must have room.
     #[inline(always)]
-    unsafe fn transform_patches<S: Simd>(&mut self, s: S, places: &[[usize; 3]], v_stride: usize) {
+    unsafe fn transform_patches<S: Simd, W: Points<T, P>, const T: usize, const P: usize>(
+        &mut self,
+        s: S,
+        places: &[[usize; 3]],
+        v_stride: usize,
+    ) {
         let (r, words) = (s.register(), s.factor_words());
         let size = [self.grid.seen, self.conv.width];
-        let mut edge = [0.0; PATCH * PATCH * LANES];
-        let mut windows: Vec<Window> = Vec::with_capacity(places.len());
+        let mut edge: Edge = [0.0; LARGEST_PATCH * LARGEST_PATCH * LANES];
+        let mut half = [[r.zero(); P]; P];
+        let mut windows: Vec<Window<P>> = Vec::with_capacity(places.len());
         for (block, source) in self.sources.iter().enumerate() {
             if source.block == 0 {
                 windows.clear();
@@ -428,10 +475,11 @@ impl Group<'_, '_> {
                     // SAFETY: the patch lies in its plane or in `edge`; the caller made room in V.
                     unsafe {
                         let to = self.v.as_mut_ptr().add(to);
-                        let values = transform::patch(r, &patch, lane);
-                        for y in 0..PATCH {
-                            for x in 0..PATCH {
-                                r.store_factors(to.add((y * PATCH + x) * v_stride), values[y][x]);
+                        transform::patch_columns::<_, W, T, P>(r, &patch, lane, &mut half);
+                        for y in 0..P {
+                            let row = W::patch_1d(r, half[y]);
+                            for x in 0..P {
+                                r.store_factors(to.add((y * P + x) * v_stride), row[x]);
                             }
                         }
                     }
@@ -445,11 +493,17 @@ impl Group<'_, '_> {
     /// # Safety
     /// M must be filled.
     #[inline(always)]
-    unsafe fn transform_products<S: Simd>(&self, s: S, places: &[[usize; 3]], m_stride: usize) {
+    unsafe fn transform_products<S: Simd, W: Points<T, P>, const T: usize, const P: usize>(
+        &self,
+        s: S,
+        places: &[[usize; 3]],
+        m_stride: usize,
+    ) {
         let r = s.register();
         let size = [self.grid.made, self.conv.width];
         let first = self.panels.start * self.panel;
         let made = &self.ends[first..self.panels.end * self.panel];
+        let mut half = [[r.zero(); P]; T];
         for (block, end) in made.iter().enumerate() {
             for (i, &place) in places.iter().enumerate() {
                 for lane in (0..LANES).step_by(S::Register::WIDTH) {
@@ -460,21 +514,27 @@ impl Group<'_, '_> {
                         },
                         None => r.zero(),
                     };
-                    // SAFETY: the caller filled M.
-                    let mut y = unsafe {
-                        let from = (block * places.len() + i) * LANES + lane;
-                        transform::product(r, self.m.as_ptr().add(from), m_stride)
-                    };
-                    for row in &mut y {
-                        for value in row {
-                            *value = r.add(*value, bias);
-                            if self.last.relu {
-                                *value = r.max(*value, r.zero());
+                    let from = (block * places.len() + i) * LANES + lane;
+                    // SAFETY: the caller filled M; tiles do not overlap, and a tile's block of outputs is made by one
+                    // task.
+                    unsafe {
+                        let from = self.m.as_ptr().add(from);
+                        transform::product_columns::<_, W, T, P>(r, from, m_stride, &mut half);
+                        if end.1.takes_whole(T, size, place) {
+                            for dy in 0..T {
+                                let row = W::product_1d(r, half[dy]);
+                                let row = finish(r, row, bias, self.last.relu);
+                                write_row(r, &row, end, size, place, dy, lane);
                             }
+                        } else {
+                            let mut y = [[r.zero(); T]; T];
+                            for dy in 0..T {
+                                let row = W::product_1d(r, half[dy]);
+                                y[dy] = finish(r, row, bias, self.last.relu);
+                            }
+                            write(r, &y, end, size, place, lane);
                         }
                     }
-                    // SAFETY: tiles do not overlap, and a tile's block of outputs is made by one task.
-                    unsafe { write(r, &y, end, size, place, lane) };
                 }
             }
         }
@@ -486,14 +546,21 @@ impl Group<'_, '_> {
     /// # Safety
     /// V must be filled, and M have room.
     #[inline(always)]
-    unsafe fn multiply<S: Simd>(&mut self, s: S, n: usize, v_stride: usize, m_stride: usize) {
+    unsafe fn multiply<S: Simd>(
+        &mut self,
+        s: S,
+        positions: usize,
+        n: usize,
+        v_stride: usize,
+        m_stride: usize,
+    ) {
         let kernels = s.gemm_kernels(self.panel);
         let runs = n.div_ceil(kernels.len());
         let panels = self.ends.len() / self.panel;
         let c_blocks = self.sources.len();
         let words = s.factor_words();
         let block_len = words * self.panel * LANES;
-        for position in 0..POSITIONS {
+        for position in 0..positions {
             for (made, p) in self.panels.clone().enumerate() {
                 let u = &self.filters[(position * panels + p) * c_blocks * block_len..];
                 for slice in 0..self.slices {
@@ -520,14 +587,48 @@ impl Group<'_, '_> {
     }
 }
 
+/// Outputs with their bias and ReLU.
+#[inline(always)]
+fn finish<S: Lanes, const T: usize>(s: S, mut row: [S::V; T], bias: S::V, relu: bool) -> [S::V; T] {
+    for value in &mut row {
+        *value = s.add(*value, bias);
+        if relu {
+            *value = s.max(*value, s.zero());
+        }
+    }
+    row
+}
+
+/// Writes row `dy` of an output tile that lies inside the image, as it is.
+///
+/// # Safety
+/// As for [`write`].
+#[inline(always)]
+unsafe fn write_row<S: Lanes, const T: usize>(
+    s: S,
+    row: &[S::V; T],
+    (out, plane, block): &(Shared, OutPlane, usize),
+    [_, width]: [usize; 2],
+    [image, top, left]: [usize; 3],
+    dy: usize,
+    lane: usize,
+) {
+    let start = (image * plane.blocks + block) * plane.kept;
+    let to = out.at(((start + slot(top + dy, plane.kept)) * width + left) * LANES + lane);
+    for dx in 0..T {
+        // SAFETY: inside the output, whose size was checked.
+        unsafe { s.store(to.add(dx * LANES), row[dx]) };
+    }
+}
+
 /// Writes an output tile's channels from `lane` on, cut at the image's edge, the way its end asks for.
 ///
 /// # Safety
 /// No other task may write the same tile of the same output.
 #[inline(always)]
-unsafe fn write<S: Lanes>(
+unsafe fn write<S: Lanes, const T: usize>(
     s: S,
-    y: &[[S::V; TILE]; TILE],
+    y: &[[S::V; T]; T],
     (out, plane, block): &(Shared, OutPlane, usize),
     [height, width]: [usize; 2],
     [image, top, left]: [usize; 3],
@@ -535,7 +636,7 @@ unsafe fn write<S: Lanes>(
 ) {
     let shift = usize::from(plane.upsampled);
     let (rows, columns) = (height >> shift, width >> shift);
-    let side = TILE >> shift;
+    let side = T >> shift;
     let (y0, x0) = (top >> shift, left >> shift);
     let start = (image * plane.blocks + block) * plane.kept;
     let first = slot(y0, plane.kept);

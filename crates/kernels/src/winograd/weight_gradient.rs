@@ -1,9 +1,9 @@
 //! The gradient of the filters: products of transformed patches and transformed output gradients.
 
 use super::conv::{Conv, position_stride};
-use super::transform;
-use super::window::{SourceBlock, Window, source_blocks};
-use super::{PATCH, POSITIONS, TILE};
+use super::transform::four;
+use super::window::{Edge, SourceBlock, Window, source_blocks};
+use super::{LARGEST_PATCH, Tile};
 use crate::blocked::{LANES, blocks};
 use crate::buffer::Buffer;
 use crate::isa::{Job, Lanes, Simd};
@@ -17,6 +17,12 @@ pub struct Scratch {
     z: Buffer,
     products: Buffer,
 }
+
+/// Sums over many tiles are made with tiles of 4x4 alone, which are as exact as a direct sum.
+const TILE: usize = 4;
+/// Side of their patches, and positions of these.
+const PATCH: usize = 6;
+const POSITIONS: usize = PATCH * PATCH;
 
 /// Tiles in one pass over the products: at least so many that adding them to memory is paid for by the
 /// arithmetic, at most so many that a position of Z for two output blocks stays in the first-level cache.
@@ -51,10 +57,12 @@ impl Conv {
         let k_blocks = blocks(self.outputs);
         let sources = source_blocks(&self.parts, &inputs);
         let bank = self.filters();
-        scratch.products.reserve(bank.transformed_len());
-        let products = &mut scratch.products[..bank.transformed_len()];
+        let len = POSITIONS * bank.padded_inputs() * bank.padded_outputs();
+        scratch.products.reserve(len);
+        let products = &mut scratch.products[..len];
 
-        let total = self.tile_count();
+        let grid = self.grid(Tile::Four);
+        let total = self.images * grid.rows * grid.columns;
         let tile_bytes = POSITIONS * (sources.len() + k_blocks) * LANES * size_of::<f32>();
         let chunks =
             total.div_ceil((CHUNK_BYTES / tile_bytes).clamp(CHUNK_TILES.start, CHUNK_TILES.end));
@@ -137,20 +145,25 @@ struct Patches<'a> {
 }
 
 impl Tiles for Patches<'_> {
-    type Tile = Window;
+    type Tile = Window<PATCH>;
 
     #[inline(always)]
-    fn tile(&self, index: usize) -> Window {
+    fn tile(&self, index: usize) -> Window<PATCH> {
         let size = [self.conv.height, self.conv.width];
-        Window::new(self.source, size, self.conv.grid().place(index))
+        Window::new(self.source, size, self.conv.grid(Tile::Four).place(index))
     }
 
     #[inline(always)]
-    fn transformed<S: Lanes>(&self, s: S, tile: &Window, lane: usize) -> [[S::V; PATCH]; PATCH] {
-        let mut edge = [0.0; PATCH * PATCH * LANES];
+    fn transformed<S: Lanes>(
+        &self,
+        s: S,
+        tile: &Window<PATCH>,
+        lane: usize,
+    ) -> [[S::V; PATCH]; PATCH] {
+        let mut edge: Edge = [0.0; LARGEST_PATCH * LARGEST_PATCH * LANES];
         let patch = tile.patch(self.source, self.conv.width, &mut edge);
         // SAFETY: the patch lies in its plane or in `edge`.
-        unsafe { transform::patch(s, &patch, lane) }
+        unsafe { four::patch(s, &patch, lane) }
     }
 }
 
@@ -166,7 +179,7 @@ impl Tiles for OutputTiles<'_> {
 
     #[inline(always)]
     fn tile(&self, index: usize) -> [usize; 3] {
-        self.conv.grid().place(index)
+        self.conv.grid(Tile::Four).place(index)
     }
 
     #[inline(always)]
@@ -186,7 +199,7 @@ impl Tiles for OutputTiles<'_> {
                 y[dy][dx] = unsafe { s.load(self.d_out.as_ptr().add(plane + at * LANES + lane)) };
             }
         }
-        transform::tile(s, y)
+        four::tile(s, y)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Filters: the blocked order they are trained in, and their transforms for the two convolutions.
 
-use super::transform::{filter, filter_gradient};
-use super::{PATCH, POSITIONS};
+use super::Tile;
+use super::transform::{self, At, Four, Points, Six};
 use crate::blocked::{LANES, blocks};
 use crate::buffer::Buffer;
 use crate::isa::{Isa, Job, Simd};
@@ -21,16 +21,24 @@ pub struct FilterBank {
     /// Channels of each input part.
     parts: Vec<usize>,
     outputs: usize,
+    /// What the transforms are for.
+    tile: Tile,
 }
 
 impl FilterBank {
-    /// Filters from parts with these channel counts to `outputs` channels.
+    /// Filters from parts with these channel counts to `outputs` channels, transformed for tiles of 4x4.
     pub fn new(isa: Isa, parts: &[usize], outputs: usize) -> Self {
         Self {
             isa: isa.for_channels(parts.iter().sum()),
             parts: parts.to_vec(),
             outputs,
+            tile: Tile::Four,
         }
+    }
+
+    /// The same filters, transformed for `tile`.
+    pub fn tiled(self, tile: Tile) -> Self {
+        Self { tile, ..self }
     }
 
     /// Input channels, each part filled up to whole blocks.
@@ -50,7 +58,7 @@ impl FilterBank {
 
     /// Values of one set of transformed filters.
     pub fn transformed_len(&self) -> usize {
-        self.padded_inputs() * self.padded_outputs() * POSITIONS
+        self.padded_inputs() * self.padded_outputs() * self.tile.positions()
     }
 
     /// Words (of 4 bytes) that a set of transformed filters takes: half as many where they are bf16.
@@ -118,13 +126,13 @@ impl FilterBank {
         }
     }
 
-    /// Transforms blocked filters for the convolution itself: `[36][out panel][in][panel]`.
+    /// Transforms blocked filters for the convolution itself: `[position][out panel][in][panel]`.
     pub fn transform(&self, workers: &Workers, blocked: &[f32], to: &mut Buffer) {
         self.transform_each(workers, blocked, to, Direction::Forward);
     }
 
     /// Transforms blocked filters for the input gradient (turned by 180 degrees, channels swapped):
-    /// `[36][in panel][out][panel]`.
+    /// `[position][in panel][out][panel]`.
     pub fn transform_turned(&self, workers: &Workers, blocked: &[f32], to: &mut Buffer) {
         self.transform_each(workers, blocked, to, Direction::Turned);
     }
@@ -149,12 +157,16 @@ impl FilterBank {
         workers.for_each(c_blocks * k_blocks, |task| {
             let (k_block, c_block) = (task / c_blocks, task % c_blocks);
             let from = &blocked[task * SQUARE..][..SQUARE];
-            let mut square = vec![0.0; POSITIONS * LANES * LANES];
-            self.isa.run(TransformSquare {
+            let mut square = vec![0.0; self.tile.positions() * LANES * LANES];
+            let job = TransformSquare {
                 from,
                 to: &mut square,
                 direction,
-            });
+            };
+            match self.tile {
+                Tile::Four => self.isa.run(At(Four, job)),
+                Tile::Six => self.isa.run(At(Six, job)),
+            }
             // The square of 16x16 channels belongs to `rows` of the product and columns of a panel.
             let (row_block, column_block, rows) = match direction {
                 Direction::Forward => (c_block, k_block, self.padded_inputs()),
@@ -202,19 +214,35 @@ enum Direction {
     Turned,
 }
 
-/// Transforms 16 input channels x 16 output channels, to `[36][16][16]` (rows are summed over).
+/// Transforms 16 input channels x 16 output channels, to `[position][16][16]` (rows are summed over).
 struct TransformSquare<'a> {
     from: &'a [f32],
     to: &'a mut [f32],
     direction: Direction,
 }
 
-impl Job for TransformSquare<'_> {
+impl Job for At<Four, TransformSquare<'_>> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        assert!(self.from.len() == SQUARE && self.to.len() == POSITIONS * LANES * LANES);
+        self.1.transform::<S, Four, 4, 6>(s);
+    }
+}
+
+impl Job for At<Six, TransformSquare<'_>> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        self.1.transform::<S, Six, 6, 8>(s);
+    }
+}
+
+impl TransformSquare<'_> {
+    #[inline(always)]
+    fn transform<S: Simd, W: Points<T, P>, const T: usize, const P: usize>(self, s: S) {
+        assert!(self.from.len() == SQUARE && self.to.len() == P * P * LANES * LANES);
         for c in 0..LANES {
             let mut g = [[s.zero(); 3]; 3];
             for tap in 0..9 {
@@ -227,10 +255,10 @@ impl Job for TransformSquare<'_> {
                 g[tap / 3][tap % 3] =
                     unsafe { s.load(self.from.as_ptr().add((c * 9 + from) * LANES)) };
             }
-            let u = filter(s, g);
-            for i in 0..PATCH {
-                for j in 0..PATCH {
-                    let square = (i * PATCH + j) * LANES * LANES;
+            let u = transform::filter::<S, W, T, P>(s, g);
+            for i in 0..P {
+                for j in 0..P {
+                    let square = (i * P + j) * LANES * LANES;
                     let mut lanes = [0.0; LANES];
                     // SAFETY: `lanes` holds 16 values.
                     unsafe { s.store(lanes.as_mut_ptr(), u[i][j]) };
@@ -266,8 +294,7 @@ impl Job for StoreSquare<'_, '_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        assert_eq!(self.square.len(), POSITIONS * LANES * LANES);
-        for position in 0..POSITIONS {
+        for position in 0..self.square.len() / (LANES * LANES) {
             for c in (0..LANES).step_by(2) {
                 let at =
                     self.first + position * self.position + c * s.factor_words() / LANES * self.row;
@@ -296,17 +323,16 @@ impl Job for GradientSquare<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let last = self.first + (LANES - 1) * self.row + (POSITIONS - 1) * self.position + LANES;
+        let last = self.first + (LANES - 1) * self.row + (36 - 1) * self.position + LANES;
         assert!(last <= self.from.len() && self.to.len() == SQUARE);
         for c in 0..LANES {
-            let mut u = [[s.zero(); PATCH]; PATCH];
-            for position in 0..POSITIONS {
+            let mut u = [[s.zero(); 6]; 6];
+            for position in 0..36 {
                 let at = self.first + c * self.row + position * self.position;
                 // SAFETY: `last` is the largest index read.
-                u[position / PATCH][position % PATCH] =
-                    unsafe { s.load(self.from.as_ptr().add(at)) };
+                u[position / 6][position % 6] = unsafe { s.load(self.from.as_ptr().add(at)) };
             }
-            let g = filter_gradient(s, u);
+            let g = transform::four::filter_gradient(s, u);
             for y in 0..3 {
                 for x in 0..3 {
                     // SAFETY: (c, tap) is inside the square checked above.

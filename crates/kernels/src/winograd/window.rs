@@ -1,8 +1,8 @@
 //! Tiles and the patches around them: where they lie in the arrays that a convolution reads.
 
+use super::LARGEST_PATCH;
 use super::conv::Part;
 use super::transform::Patch;
-use super::{PATCH, TILE};
 use crate::blocked::{LANES, Rows, blocks, slot};
 
 /// One block of input channels.
@@ -37,6 +37,8 @@ pub(super) fn source_blocks<'a>(parts: &[Part], inputs: &[Rows<'a>]) -> Vec<Sour
 /// Tiles that cover some rows of every image.
 #[derive(Clone, Copy)]
 pub(super) struct Grid {
+    /// Side of a tile.
+    pub(super) side: usize,
     pub(super) rows: usize,
     pub(super) columns: usize,
     /// Where the first row of tiles begins, in pixels.
@@ -53,22 +55,25 @@ impl Grid {
     #[inline(always)]
     pub(super) fn place(&self, index: usize) -> [usize; 3] {
         let (row, column) = (index / self.columns, index % self.columns);
-        let y = self.first_row + row % self.rows * TILE;
-        [row / self.rows, y, column * TILE]
+        let y = self.first_row + row % self.rows * self.side;
+        [row / self.rows, y, column * self.side]
     }
 }
 
 /// Where the patch around a tile lies in every block of a part: the same for all of them, so it is asked once.
-pub(super) struct Window {
+pub(super) struct Window<const P: usize> {
     image: usize,
     /// Values from the start of a block to each row, and from there to each column.
-    rows: [usize; PATCH],
-    columns: [usize; PATCH],
+    rows: [usize; P],
+    columns: [usize; P],
     /// Top left pixel of the tile, and the size that may be read, where the patch leaves it.
     leaves: Option<[[usize; 2]; 2]>,
 }
 
-impl Window {
+/// Room for a patch that leaves the image.
+pub(super) type Edge = [f32; LARGEST_PATCH * LARGEST_PATCH * LANES];
+
+impl<const P: usize> Window<P> {
     /// The patch around the tile at `[image, y, x]` in blocks like `source`, of which `size` may be read.
     #[inline(always)]
     pub(super) fn new(source: &SourceBlock, size: [usize; 2], [image, y0, x0]: [usize; 3]) -> Self {
@@ -76,18 +81,18 @@ impl Window {
         let shift = usize::from(source.upsampled);
         let mut window = Self {
             image,
-            rows: [0; PATCH],
-            columns: [0; PATCH],
+            rows: [0; P],
+            columns: [0; P],
             leaves: None,
         };
         // The patch starts one pixel before the tile.
-        if y0 < 1 || x0 < 1 || y0 + PATCH - 1 > height || x0 + PATCH - 1 > width {
+        if y0 < 1 || x0 < 1 || y0 + P - 1 > height || x0 + P - 1 > width {
             window.leaves = Some([[y0, x0], size]);
             return window;
         }
         let top = (y0 - 1) >> shift;
         let place = slot(top, source.kept);
-        for i in 0..PATCH {
+        for i in 0..P {
             let row = slot(place + ((y0 + i - 1) >> shift) - top, source.kept);
             window.rows[i] = row * (width >> shift) * LANES;
             window.columns[i] = ((x0 + i - 1) >> shift) * LANES;
@@ -97,12 +102,7 @@ impl Window {
 
     /// The patch in `source`; where it leaves what may be read, it is copied to `edge`, with zeros outside.
     #[inline(always)]
-    pub(super) fn patch(
-        &self,
-        source: &SourceBlock,
-        width: usize,
-        edge: &mut [f32; PATCH * PATCH * LANES],
-    ) -> Patch {
+    pub(super) fn patch(&self, source: &SourceBlock, width: usize, edge: &mut Edge) -> Patch<P> {
         let shift = usize::from(source.upsampled);
         let columns = width >> shift;
         let held = source.kept * columns * LANES;
@@ -118,32 +118,31 @@ impl Window {
 }
 
 /// The patch around the tile at `[y0, x0]` of an image of which `[height, width]` may be read, in `edge`.
-fn copy_edge(
+fn copy_edge<const P: usize>(
     plane: &[f32],
     source: &SourceBlock,
     [[y0, x0], [height, width]]: [[usize; 2]; 2],
-    edge: &mut [f32; PATCH * PATCH * LANES],
-) -> Patch {
+    edge: &mut Edge,
+) -> Patch<P> {
     let shift = usize::from(source.upsampled);
     let columns = width >> shift;
     edge.fill(0.0);
-    for i in 0..PATCH {
-        for j in 0..PATCH {
+    for i in 0..P {
+        for j in 0..P {
             let (y, x) = (y0 + i, x0 + j);
             if (1..=height).contains(&y) && (1..=width).contains(&x) {
                 let row = slot((y - 1) >> shift, source.kept);
                 let from = (row * columns + ((x - 1) >> shift)) * LANES;
-                edge[(i * PATCH + j) * LANES..][..LANES]
-                    .copy_from_slice(&plane[from..from + LANES]);
+                edge[(i * P + j) * LANES..][..LANES].copy_from_slice(&plane[from..from + LANES]);
             }
         }
     }
     let mut patch = Patch {
-        rows: [edge.as_ptr(); PATCH],
-        columns: [0; PATCH],
+        rows: [edge.as_ptr(); P],
+        columns: [0; P],
     };
-    for i in 0..PATCH {
-        patch.rows[i] = edge.as_ptr().wrapping_add(i * PATCH * LANES);
+    for i in 0..P {
+        patch.rows[i] = edge.as_ptr().wrapping_add(i * P * LANES);
         patch.columns[i] = i * LANES;
     }
     patch

@@ -215,7 +215,7 @@ fn is_cheap(step: Option<&Step>) -> bool {
     match step {
         None => true,
         Some(Step::Conv(conv)) => {
-            conv.is_winograd() && (conv.norm.is_some() || conv.inputs.iter().all(|i| i.value == 0))
+            conv.is_dense_3x3() && (conv.norm.is_some() || conv.inputs.iter().all(|i| i.value == 0))
         }
         Some(Step::MaxPool { .. } | Step::Add { .. }) => false,
     }
