@@ -64,8 +64,8 @@ impl Tile {
     /// The tile that makes a prediction of so many channels fastest.
     ///
     /// On processors with AVX2 alone, where products take two thirds of the time, 6x6 saves about a tenth of a layer's
-    /// time from 32 channels on; below, transforms outweigh products. Beyond 512 channels the error of a layer would come
-    /// near 5e-6. With AVX-512 it was not measured in a whole network, so the tile stays 4x4 there.
+    /// time from 32 channels on; below, transforms outweigh products. Beyond 512 channels the error of a layer could pass
+    /// 5e-6. With AVX-512 it was not measured in a whole network, so the tile stays 4x4 there.
     pub fn fastest(isa: Isa, inputs: usize, outputs: usize) -> Self {
         if isa.name() == "avx2" && (32..=512).contains(&inputs) && outputs >= 32 {
             Self::Six
