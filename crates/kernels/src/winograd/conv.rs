@@ -1,13 +1,13 @@
 //! The convolution and its input gradient: one engine, two sets of filters, two kinds of ends.
 
 use super::blocking::Blocking;
-use super::transform::{self, At, Four, Points, Six};
+use super::transform::{self, Points, TileJob};
 use super::weights::FilterBank;
 use super::window::{Edge, Grid, SourceBlock, Window, source_blocks};
 use super::{LARGEST_PATCH, Tile};
 use crate::blocked::{LANES, Rows, RowsMut, blocks, slot};
 use crate::buffer::Buffer;
-use crate::isa::{Isa, Job, Lanes, Simd};
+use crate::isa::{Isa, Lanes, Simd};
 use crate::workers::{Shared, Workers};
 use std::cell::RefCell;
 use std::ops::Range;
@@ -326,10 +326,7 @@ impl Conv {
                     v,
                     m,
                 };
-                match self.tile {
-                    Tile::Four => self.isa.run(At(Four, group)),
-                    Tile::Six => self.isa.run(At(Six, group)),
-                }
+                self.tile.run(self.isa, group);
             });
         });
     }
@@ -410,27 +407,9 @@ struct Group<'a, 'b> {
     m: &'a mut Buffer,
 }
 
-impl Job for At<Four, Group<'_, '_>> {
-    type Output = ();
-
+impl TileJob for Group<'_, '_> {
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        self.1.convolve::<S, Four, 4, 6>(s);
-    }
-}
-
-impl Job for At<Six, Group<'_, '_>> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        self.1.convolve::<S, Six, 6, 8>(s);
-    }
-}
-
-impl Group<'_, '_> {
-    #[inline(always)]
-    fn convolve<S: Simd, W: Points<T, P>, const T: usize, const P: usize>(mut self, s: S) {
+    fn run<S: Simd, W: Points<T, P>, const T: usize, const P: usize>(mut self, s: S) {
         let n = self.tiles.len();
         let v_stride = position_stride(self.sources.len() * n, s.factor_words());
         let m_stride = position_stride(self.panels.len() * self.panel * n, LANES);
@@ -445,7 +424,9 @@ impl Group<'_, '_> {
             self.transform_products::<S, W, T, P>(s, &places, m_stride);
         }
     }
+}
 
+impl Group<'_, '_> {
     /// V of the patches around the tiles at `places`.
     ///
     /// # Safety

@@ -1,7 +1,7 @@
 //! Filters: the blocked order they are trained in, and their transforms for the two convolutions.
 
 use super::Tile;
-use super::transform::{self, At, Four, Points, Six};
+use super::transform::{self, Points, TileJob};
 use crate::blocked::{LANES, blocks};
 use crate::buffer::Buffer;
 use crate::isa::{Isa, Job, Simd};
@@ -163,10 +163,7 @@ impl FilterBank {
                 to: &mut square,
                 direction,
             };
-            match self.tile {
-                Tile::Four => self.isa.run(At(Four, job)),
-                Tile::Six => self.isa.run(At(Six, job)),
-            }
+            self.tile.run(self.isa, job);
             // The square of 16x16 channels belongs to `rows` of the product and columns of a panel.
             let (row_block, column_block, rows) = match direction {
                 Direction::Forward => (c_block, k_block, self.padded_inputs()),
@@ -221,27 +218,9 @@ struct TransformSquare<'a> {
     direction: Direction,
 }
 
-impl Job for At<Four, TransformSquare<'_>> {
-    type Output = ();
-
+impl TileJob for TransformSquare<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        self.1.transform::<S, Four, 4, 6>(s);
-    }
-}
-
-impl Job for At<Six, TransformSquare<'_>> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        self.1.transform::<S, Six, 6, 8>(s);
-    }
-}
-
-impl TransformSquare<'_> {
-    #[inline(always)]
-    fn transform<S: Simd, W: Points<T, P>, const T: usize, const P: usize>(self, s: S) {
+    fn run<S: Simd, W: Points<T, P>, const T: usize, const P: usize>(self, s: S) {
         assert!(self.from.len() == SQUARE && self.to.len() == P * P * LANES * LANES);
         for c in 0..LANES {
             let mut g = [[s.zero(); 3]; 3];

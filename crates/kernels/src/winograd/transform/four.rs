@@ -66,7 +66,7 @@ impl Points<4, 6> for Four {
     }
 }
 
-/// `A y`: the transpose of [`product_1d`].
+/// `A y`: the transpose of `product_1d`.
 #[inline(always)]
 fn tile_1d<S: Lanes>(s: S, y: [S::V; 4]) -> [S::V; 6] {
     let even_a = s.mul_add(s.splat(A2), y[2], y[0]);
@@ -83,7 +83,7 @@ fn tile_1d<S: Lanes>(s: S, y: [S::V; 4]) -> [S::V; 6] {
     ]
 }
 
-/// `G^T u`: the transpose of [`filter_1d`].
+/// `G^T u`: the transpose of `filter_1d`.
 #[inline(always)]
 fn filter_gradient_1d<S: Lanes>(s: S, u: [S::V; 6]) -> [S::V; 3] {
     let (sum_a, diff_a) = (s.add(u[1], u[2]), s.sub(u[1], u[2]));

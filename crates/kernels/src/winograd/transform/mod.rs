@@ -9,9 +9,10 @@
 pub(super) mod four;
 mod six;
 
-use crate::isa::Lanes;
-pub(super) use four::Four;
-pub(super) use six::Six;
+use super::Tile;
+use crate::isa::{Isa, Job, Lanes, Simd};
+use four::Four;
+use six::Six;
 
 /// Output tiles of `T` x `T` from patches of `P` x `P`, `P = T + 2`, by interpolation at `P - 1` points and infinity.
 pub(super) trait Points<const T: usize, const P: usize>: Copy + Send + Sync {
@@ -23,8 +24,43 @@ pub(super) trait Points<const T: usize, const P: usize>: Copy + Send + Sync {
     fn filter_1d<S: Lanes>(s: S, g: [S::V; 3]) -> [S::V; P];
 }
 
-/// Work with the transforms of some points.
-pub(super) struct At<W, J>(pub(super) W, pub(super) J);
+/// Work that is compiled once for every instruction set and every tile.
+pub(super) trait TileJob {
+    /// Does the work with the transforms of `W`; implementations are `#[inline(always)]`.
+    fn run<S: Simd, W: Points<T, P>, const T: usize, const P: usize>(self, s: S);
+}
+
+/// A [`TileJob`] with the transforms of some points.
+struct At<W, J>(W, J);
+
+impl<J: TileJob> Job for At<Four, J> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        self.1.run::<S, Four, 4, 6>(s);
+    }
+}
+
+impl<J: TileJob> Job for At<Six, J> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        self.1.run::<S, Six, 6, 8>(s);
+    }
+}
+
+impl Tile {
+    /// Runs `job` compiled for this tile and `isa`.
+    #[inline]
+    pub(super) fn run(self, isa: Isa, job: impl TileJob) {
+        match self {
+            Self::Four => isa.run(At(Four, job)),
+            Self::Six => isa.run(At(Six, job)),
+        }
+    }
+}
 
 /// Where the vectors of a patch lie: `rows[i] + columns[j]`.
 #[derive(Clone, Copy)]
