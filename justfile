@@ -10,6 +10,7 @@ check: fmt lint doc test memcheck
 # formatting, as rustfmt has it
 fmt:
     cargo fmt --all --check
+    .ci/lines
 
 # clippy, warnings are errors
 lint:

@@ -91,7 +91,8 @@ impl Download<'_> {
     fn failure(&self, what: &str) -> anyhow::Error {
         let folder = self.target.parent().unwrap_or(Path::new("."));
         anyhow!(
-            "`{}` {what}; nothing was kept: run the command again, or get the file by hand, put it into `{}` and run `stainfree weights check FILE`",
+            "`{}` {what}; nothing was kept: run the command again, or get the file by hand, put it \
+             into `{}` and run `stainfree weights check FILE`",
             self.url,
             folder.display()
         )
@@ -205,8 +206,10 @@ fn receive(wanted: &Download, news: Receiver<News>, disk: &mut File, job: &Job) 
     let mut heard = Instant::now();
     loop {
         if job.cancel.is_stopped() {
-            return Err(anyhow::Error::from(ProjectError::Cancelled)
-                .context("stopped as asked; nothing of the file was kept, the same command gets it from the start"));
+            return Err(anyhow::Error::from(ProjectError::Cancelled).context(
+                "stopped as asked; nothing of the file was kept, the same command gets it \
+                    from the start",
+            ));
         }
         let message = match news.recv_timeout(LOOK_EVERY) {
             Ok(Ok(message)) => message,
@@ -261,7 +264,8 @@ mod tests {
     /// md5 of [`content`], by Python's hashlib.
     const MD5: &str = "d61b99f13cd95722f72e4515614c2f06";
 
-    /// Answers one request with `response`, then holds the connection for `hold`; gives the address.
+    /// Answers one request with `response`, then holds the connection for `hold`; gives the
+    /// address.
     fn serve(response: Vec<u8>, hold: Duration) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -307,7 +311,8 @@ mod tests {
         (result, names, folder)
     }
 
-    /// Expects that it fails with a sentence `URL what; ..` that gives the way out, and leaves nothing.
+    /// Expects that it fails with a sentence `URL what; ..` that gives the way out, and leaves
+    /// nothing.
     #[track_caller]
     fn fails(url: &str, digest: Digest, what: &str) {
         let cancel = Cancel::new();
@@ -316,7 +321,8 @@ mod tests {
         assert_eq!(
             result.unwrap_err().to_string(),
             format!(
-                "`{url}` {what}; nothing was kept: run the command again, or get the file by hand, put it into `{}` and run `stainfree weights check FILE`",
+                "`{url}` {what}; nothing was kept: run the command again, or get the file by hand, \
+                 put it into `{}` and run `stainfree weights check FILE`",
                 place.display()
             )
         );
@@ -466,7 +472,8 @@ mod tests {
         let error = receive(&wanted, news, &mut full, &Job::new(&Silent, &cancel, 1)).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "`weights/file.h5` could not be written: the disk is full; free some space and run the command again"
+            "`weights/file.h5` could not be written: the disk is full; free some space and run the \
+             command again"
         );
     }
 }

@@ -109,7 +109,8 @@ pub(crate) fn one_sentence_panics() {
         });
         let _ = writeln!(
             io::stderr().lock(),
-            "error: stainfree {} met a fault of its own{place} ({}); please report it with the command that led here",
+            "error: stainfree {} met a fault of its own{place} ({}); please report it with the \
+             command that led here",
             env!("CARGO_PKG_VERSION"),
             what.replace('\n', " ")
         );

@@ -47,7 +47,12 @@ struct Cli {
 #[derive(clap::Args, Clone, Debug)]
 struct GlobalArgs {
     /// Threads to use [default: all cores]; results do not depend on it
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=1024),
+    )]
     threads: Option<u32>,
 
     /// No progress and no notes, only results and errors
@@ -73,15 +78,16 @@ impl Context {
     }
 }
 
-/// Ctrl-C and a request to terminate end the program after its current unit of work; the second one at once.
+/// Ctrl-C and a request to terminate end the program after its current unit of work; the second one
+/// at once.
 ///
 /// A hang-up is left to the system, so that `nohup` means what it says.
 fn stop_on_signals(cancel: &Cancel) {
     use signal_hook::consts::{SIGINT, SIGTERM};
     for signal in [SIGINT, SIGTERM] {
         let stopped = i32::from(failure::STOPPED);
-        // The order matters: the first signal finds the flag down and only raises it. Without a handler
-        // the signal still ends the program, only less cleanly: not worth failing for.
+        // The order matters: the first signal finds the flag down and only raises it. Without a
+        // handler the signal still ends the program, only less cleanly: not worth failing for.
         let _ = signal_hook::flag::register_conditional_shutdown(signal, stopped, cancel.shared());
         let _ = signal_hook::flag::register(signal, cancel.shared());
     }

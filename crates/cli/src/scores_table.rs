@@ -14,8 +14,8 @@ pub(crate) struct Shown {
     pub(crate) splitting: bool,
 }
 
-/// The table of `scores`: classes, their mean, objects, what was asked for beyond them, and what the
-/// intervals are.
+/// The table of `scores`: classes, their mean, objects, what was asked for beyond them, and what
+/// the intervals are.
 pub(crate) fn render(scores: &Scores, shown: Shown) -> String {
     let mut text = String::new();
     let mut rows = Vec::new();
@@ -139,7 +139,8 @@ fn splitting_tables(splitting: &SplittingSummary) -> String {
         n => format!(" ({n} found pairs lie too far apart in the prediction for a cut line)"),
     };
     format!(
-        "{clusters}\n\n{cuts}\n\n{} joined pair{}: {} found, {} missed, {} lost; {} false cut{}{apart}",
+        "{clusters}\n\n{cuts}\n\n{} joined pair{}: {} found, {} missed, {} lost; {} false \
+         cut{}{apart}",
         pairs.n,
         plural(pairs.n as usize),
         pairs.found,

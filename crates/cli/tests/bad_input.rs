@@ -1,4 +1,5 @@
-//! What goes wrong is said in one sentence that names file, value and way out, with the right exit code.
+//! What goes wrong is said in one sentence that names file, value and way out, with the right exit
+//! code.
 
 mod common;
 
@@ -13,7 +14,8 @@ fn a_folder_that_holds_something_is_left_alone() {
     place.fails(
         1,
         &["new", "study", "--images", "images", "--quiet"],
-        "error: `study` exists and is not empty; choose a new folder for the study, or delete this one",
+        "error: `study` exists and is not empty; choose a new folder for the study, or delete this \
+         one",
     );
     assert_eq!(place.text("study/thesis.txt"), "ten years");
 }
@@ -54,7 +56,8 @@ fn channels_that_do_not_exist_are_named_with_those_that_do() {
     place.fails(
         1,
         &["prepare", "study", "--quiet"],
-        "error: `study/stainfree.toml`: `study/../images` has no channel `dapi` (channels: `bf`, `gfp`); set `truth.nucleus` to one of them",
+        "error: `study/stainfree.toml`: `study/../images` has no channel `dapi` (channels: `bf`, \
+         `gfp`); set `truth.nucleus` to one of them",
     );
 }
 
@@ -70,7 +73,8 @@ fn a_misspelt_key_of_the_config_is_named_with_its_line() {
     place.fails(
         1,
         &["prepare", "study"],
-        "error: `study/stainfree.toml`, line 11: unknown key `plaines`; did you mean `planes`? (known: `path`, `brightfield`, `planes`, `pixel_um`)",
+        "error: `study/stainfree.toml`, line 11: unknown key `plaines`; did you mean `planes`? \
+         (known: `path`, `brightfield`, `planes`, `pixel_um`)",
     );
 }
 
@@ -88,7 +92,8 @@ fn wrong_usage_has_its_own_exit_code() {
     place.fails(
         2,
         &["evaluate", "--truth", "a", "--prediction", "b"],
-        "error: say what the folders hold: `--classes background,nucleus,..` for class masks, or `--objects` for labels",
+        "error: say what the folders hold: `--classes background,nucleus,..` for class masks, or \
+         `--objects` for labels",
     );
     place.fails(
         2,
@@ -104,7 +109,8 @@ fn what_is_no_study_or_no_model_is_said() {
     place.fails(
         1,
         &["prepare", "empty"],
-        "error: `empty` is not a study: it holds no `stainfree.toml`; make one with `stainfree new`",
+        "error: `empty` is not a study: it holds no `stainfree.toml`; make one with `stainfree \
+         new`",
     );
     disks(&place.path("a.tif"), 96, 2000, 0);
     place.fails(
@@ -117,7 +123,8 @@ fn what_is_no_study_or_no_model_is_said() {
     place.fails(
         1,
         &["train", "study"],
-        "error: `study` is not prepared: it has no `fields.csv`; run `stainfree prepare study` first",
+        "error: `study` is not prepared: it has no `fields.csv`; run `stainfree prepare study` \
+         first",
     );
     place.ok(&["prepare", "study"]);
     place.fails(
@@ -146,8 +153,10 @@ fn one_bad_field_is_counted_and_the_rest_is_prepared() {
     assert!(run.stdout.contains("3 left out"), "{}", run.stdout);
     for sentence in [
         "warning: `study/../labels/f1.tif` is broken",
-        "warning: `study/../labels/f2.tif` holds 0 and 255 only: a mask, not instance labels; give it as `truth.masks` with `mask_values = \"binary\"` instead of `truth.labels`",
-        "warning: `study/../labels/f3.tif` is 64 x 64 but the brightfield is 96 x 96; both must show the same field",
+        "warning: `study/../labels/f2.tif` holds 0 and 255 only: a mask, not instance labels; give \
+         it as `truth.masks` with `mask_values = \"binary\"` instead of `truth.labels`",
+        "warning: `study/../labels/f3.tif` is 64 x 64 but the brightfield is 96 x 96; both must \
+         show the same field",
         "warning: 3 of 4 fields failed",
     ] {
         assert!(run.stderr.contains(sentence), "{sentence}\n{}", run.stderr);
@@ -176,21 +185,28 @@ fn masks_and_labels_are_told_apart() {
     }
     place.fails(
         1,
-        &["new", "study", "--images", "images", "--masks", "labels", "--quiet"],
-        "error: `labels` holds the value `17`, which is no class: it looks like instance labels; use `--labels` instead of `--masks`",
+        &[
+            "new", "study", "--images", "images", "--masks", "labels", "--quiet",
+        ],
+        "error: `labels` holds the value `17`, which is no class: it looks like instance labels; \
+         use `--labels` instead of `--masks`",
     );
     place.ok(&["new", "study", "--images", "images", "--masks", "masks"]);
     disk_mask(&place.path("masks/f1.tif"), 96, 0, 7);
     let run = place.run(&["prepare", "study"]);
     assert_eq!(run.code, 3);
-    let sentence = "`study/../masks/f1.tif` holds the value `7`, which is no class (classes: 0 background, 1 nucleus, 255 ignored); correct the mask or `truth.classes`";
+    let sentence = "`study/../masks/f1.tif` holds the value `7`, which is no class (classes: 0 \
+        background, 1 nucleus, 255 ignored); correct the mask or `truth.classes`";
     assert!(run.stderr.contains(sentence), "{}", run.stderr);
     std::fs::create_dir(place.path("none")).unwrap();
     disk_labels(&place.path("none/other.tif"), 96, 0);
     place.fails(
         1,
-        &["new", "x", "--images", "images", "--labels", "none", "--quiet"],
-        "error: no file of `none` has the name of a field (a file there: `other`; a field: `f0`); truth is matched by name",
+        &[
+            "new", "x", "--images", "images", "--labels", "none", "--quiet",
+        ],
+        "error: no file of `none` has the name of a field (a file there: `other`; a field: `f0`); \
+         truth is matched by name",
     );
 }
 
@@ -248,7 +264,8 @@ fn one_bad_image_is_counted_and_the_rest_is_predicted() {
     place.fails(
         1,
         &["predict", model, "new plate/good.tif", "--out", "out"],
-        "error: `study/models/model/weights.safetensors` is not the file its `model.toml` was written with (other digest); copy the whole model folder again",
+        "error: `study/models/model/weights.safetensors` is not the file its `model.toml` was \
+         written with (other digest); copy the whole model folder again",
     );
     std::fs::remove_file(&weights).unwrap();
     let run = place.run(&["predict", model, "new plate/good.tif", "--out", "out"]);
@@ -261,7 +278,8 @@ fn one_bad_image_is_counted_and_the_rest_is_predicted() {
     );
 }
 
-/// Files have rights for other users only; the superuser may do anything, so there is nothing to see.
+/// Files have rights for other users only; the superuser may do anything, so there is nothing to
+/// see.
 #[cfg(unix)]
 #[test]
 fn a_folder_that_cannot_be_written_to_is_named() {
@@ -278,7 +296,8 @@ fn a_folder_that_cannot_be_written_to_is_named() {
     place.fails(
         1,
         &["new", "locked/study", "--images", "images", "--quiet"],
-        "error: `locked/study` could not be written: no permission; choose another folder or change its rights",
+        "error: `locked/study` could not be written: no permission; choose another folder or \
+         change its rights",
     );
 }
 
@@ -335,7 +354,8 @@ fn a_full_disk_is_named_with_the_file() {
     place.fails(
         1,
         &["inspect", "images", "--json", "found.json"],
-        "error: cannot write `found.json`: No space left on device (os error 28); free some space on that disk, or write to another one",
+        "error: cannot write `found.json`: No space left on device (os error 28); free some space \
+         on that disk, or write to another one",
     );
 }
 
@@ -344,7 +364,9 @@ fn planes_of_different_sizes_are_named_with_both_files() {
     let place = Place::new();
     parallel_folders(&place, 4);
     disks(&place.path("images/dapi/f1.tif"), 64, 9000, 1);
-    let sentence = "field `f1`: `images/dapi/f1.tif` (plane 1 of channel `dapi`) is 64 x 64 and `images/bf/f1.tif` is 96 x 96; the first is left out, since all planes of a field must show the same place";
+    let sentence = "field `f1`: `images/dapi/f1.tif` (plane 1 of channel `dapi`) is 64 x 64 and \
+        `images/bf/f1.tif` is 96 x 96; the first is left out, since all planes of a field must \
+        show the same place";
     let run = place.ok(&["inspect", "images"]);
     assert!(run.stdout.contains(sentence), "{}", run.stdout);
     place.ok(&["new", "study", "--images", "images"]);
@@ -352,7 +374,8 @@ fn planes_of_different_sizes_are_named_with_both_files() {
     assert_eq!(run.code, 3, "{}", run.stderr);
     let sentence = sentence.replace("`images/", "`study/../images/");
     assert!(run.stderr.contains(&sentence), "{}", run.stderr);
-    let sentence = "warning: field `f1` has no image of the channel `dapi` that can be used; `stainfree inspect` on the images says why\nwarning: 1 of 4 fields failed\n";
+    let sentence = "warning: field `f1` has no image of the channel `dapi` that can be used; \
+        `stainfree inspect` on the images says why\nwarning: 1 of 4 fields failed\n";
     assert!(run.stderr.ends_with(sentence), "{}", run.stderr);
     assert!(run.stdout.contains("1 left out"), "{}", run.stdout);
 }
@@ -422,7 +445,9 @@ fn weights_that_cannot_be_fetched_are_named_with_the_way_to_get_them_by_hand() {
         (
             1,
             format!(
-                "error: `{url}` cannot be reached through the proxy {free} of the environment (connection refused); nothing was kept: run the command again, or get the file by hand, put it into `{}` and run `stainfree weights check FILE`\n",
+                "error: `{url}` cannot be reached through the proxy {free} of the environment \
+                 (connection refused); nothing was kept: run the command again, or get the file by \
+                 hand, put it into `{}` and run `stainfree weights check FILE`\n",
                 folder.display()
             )
         )
@@ -435,13 +460,17 @@ fn weights_that_cannot_be_fetched_are_named_with_the_way_to_get_them_by_hand() {
         1,
         &["weights", "fetch", "vgg16-keras"],
         &format!(
-            "error: `{}` is damaged or another file: its md5 is 7afe399f1415b137d0962f82662fa9d4, published is 6d6bbae143d832006294945121d1f1fc; delete the file and run the command again",
+            "error: `{}` is damaged or another file: its md5 is 7afe399f1415b137d0962f82662fa9d4, \
+             published is 6d6bbae143d832006294945121d1f1fc; delete the file and run the command \
+             again",
             file.display()
         ),
     );
     place.fails(
         2,
         &["weights", "fetch", "vgg17"],
-        "error: no weights are called `vgg17` (known: vgg16-keras, vgg16-torchvision, vgg16-torchvision-features, mobilenet-v2-torchvision, mobilenet-v2-torchvision-v1, mobilenet-v2-onnx-zoo, efficientnet-b4-keras, efficientnet-b4-torchvision)",
+        "error: no weights are called `vgg17` (known: vgg16-keras, vgg16-torchvision, \
+         vgg16-torchvision-features, mobilenet-v2-torchvision, mobilenet-v2-torchvision-v1, \
+         mobilenet-v2-onnx-zoo, efficientnet-b4-keras, efficientnet-b4-torchvision)",
     );
 }

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
-/// An AVX instruction is a function of the standard library until it is inlined. Where a closure that is compiled
-/// without AVX stands between it and the kernel, it stays one and every use costs a call, which results do not show.
+/// An AVX instruction is a function of the standard library until it is inlined. Where a closure
+/// that is compiled without AVX stands between it and the kernel, it stays one and every use costs
+/// a call, which results do not show.
 #[test]
 fn no_instruction_of_a_kernel_is_a_call() {
     let program = std::fs::read(env!("CARGO_BIN_EXE_stainfree")).unwrap();
@@ -15,8 +16,8 @@ fn no_instruction_of_a_kernel_is_a_call() {
     assert!(called.is_empty(), "called, not inlined: {called:?}");
 }
 
-/// The instruction on 8 or 16 f32 that a symbol names, such as `_mm256_add_ps`. (Other crates search text with
-/// instructions on bytes.)
+/// The instruction on 8 or 16 f32 that a symbol names, such as `_mm256_add_ps`. (Other crates
+/// search text with instructions on bytes.)
 fn instruction(symbol: &[u8]) -> Option<String> {
     let symbol = std::str::from_utf8(symbol).ok()?;
     let path = symbol.split_once("core_arch")?.1;

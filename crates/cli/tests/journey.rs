@@ -27,7 +27,9 @@ fn from_stains_to_a_report() {
 
     let run = place.ok(&["prepare", "study"]);
     // Fields of 96 x 96 pixels are too small to tell a shift from.
-    let rest = "432 of 55296 pixels are ignored (0.78 %): uncertain edges, and rims that a moved stain does not reach\nlight of the nucleus stain: varies by 0.0 %, even enough, left as it is\nshift of the nucleus stain: cannot tell, left as it is\n";
+    let rest = "432 of 55296 pixels are ignored (0.78 %): uncertain edges, and rims that a moved \
+        stain does not reach\nlight of the nucleus stain: varies by 0.0 %, even enough, left as it \
+        is\nshift of the nucleus stain: cannot tell, left as it is\n";
     let first = "6 fields: 4 train, 1 validation, 1 test, 0 left out";
     assert_eq!(run.stdout, format!("{first} (6 made, 0 unchanged)\n{rest}"));
     let again = place.ok(&["prepare", "study", "--quiet"]);
@@ -65,7 +67,8 @@ fn from_stains_to_a_report() {
     place.fails(
         1,
         &["train", "study"],
-        "error: the model `study/models/model` exists; train under another `--name`, or delete the folder first",
+        "error: the model `study/models/model` exists; train under another `--name`, or delete the \
+         folder first",
     );
 
     let run = place.ok(&[
@@ -91,7 +94,10 @@ fn from_stains_to_a_report() {
         assert!(place.path("result").join(file).is_file(), "{file}");
     }
     let table = place.text("result/predictions.csv");
-    assert!(table.starts_with("name,status,message,background_share,nucleus_share,nuclei,height,width,seconds,model,program,input,key\n"));
+    assert!(table.starts_with(
+        "name,status,message,background_share,nucleus_share,nuclei,height,width,seconds,\
+         model,program,input,key\n"
+    ));
     assert_eq!(table.lines().count(), 7);
     let again = place.ok(&["predict", "study/models/model", "images", "--out", "result"]);
     assert!(
@@ -113,7 +119,8 @@ fn from_stains_to_a_report() {
     assert_eq!(run.code, 2);
     assert_eq!(
         run.stderr,
-        "error: `--precision bf16`: bf16 needs a processor with AVX-512 BF16, and `portable` is used here; use `f32`\n"
+        "error: `--precision bf16`: bf16 needs a processor with AVX-512 BF16, and `portable` is \
+         used here; use `f32`\n"
     );
     let run = place.run(&bf16);
     // Another precision is another result; without the instructions nothing is touched.
@@ -281,7 +288,8 @@ fn a_shift_of_the_stains_is_taken_back_and_mitotic_nuclei_are_reviewed() {
     );
 }
 
-/// `labels_px` in study `a` moves its labels, and only rows and columns that came in from outside are unknown.
+/// `labels_px` in study `a` moves its labels, and only rows and columns that came in from outside
+/// are unknown.
 fn moved_labels_follow_the_brightfield(place: &Place) {
     let read = |path: &str| stainfree_image::read_labels(&place.path(path)).unwrap();
     let (nuclei, classes) = ("a/truth/nuclei/f1.tif", "a/truth/classes/f1.tif");
@@ -502,7 +510,10 @@ fn ctrl_c_ends_a_simulation_and_the_same_command_goes_on() {
     let last = stderr.lines().last().unwrap_or_default();
     assert!(
         last.starts_with("error: stopped as asked after ")
-            && last.ends_with(" of 40 fields; they are kept in `sim/.simulating`, and the same command goes on from there"),
+            && last.ends_with(
+                " of 40 fields; they are kept in `sim/.simulating`, and the same \
+                command goes on from there"
+            ),
         "{stderr}"
     );
     assert!(!place.path("sim/plate").exists());

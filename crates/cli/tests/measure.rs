@@ -44,7 +44,8 @@ fn a_row_per_object_with_intensities_of_every_channel() {
             .starts_with("plate,well,site,time,field,label,area,area_um2,")
     );
     assert_eq!(column(&place, "cells.csv", "field")[0], "f0");
-    // A disk of radius 11 (exclusive) of pixels of 0.5 um; the stain is 9000 there and up to 10 of texture.
+    // A disk of radius 11 (exclusive) of pixels of 0.5 um; the stain is 9000 there and up to 10 of
+    // texture.
     let first = |name: &str| column(&place, "cells.csv", name)[0].parse::<f64>().unwrap();
     assert_eq!((first("area"), first("area_um2")), (373.0, 93.25));
     let mean = first("intensity_mean_dapi");
@@ -205,7 +206,8 @@ fn a_prediction_with_cytoplasm_has_cells() {
     let labels = nucleus.map(|&label| u32::from(label));
     write::labels(&place.path("result/nuclei/f0.tif"), &labels, &note).unwrap();
     write::class_mask(&place.path("result/classes/f0.tif"), &classes, &note).unwrap();
-    let table = "name,status,message,background_share,nucleus_share,cytoplasm_share,model\nf0,done,,0,0,0,abc\n";
+    let table = "name,status,message,background_share,nucleus_share,cytoplasm_share,model\n\
+         f0,done,,0,0,0,abc\n";
     std::fs::write(place.path("result/predictions.csv"), table).unwrap();
     place.ok(&[
         "measure",
@@ -278,17 +280,20 @@ fn what_cannot_be_measured_is_said() {
     fails(
         2,
         &["--out", "cells.xlsx"],
-        "error: `cells.xlsx` is no table that can be written; give a name that ends in `.csv` or `.parquet`",
+        "error: `cells.xlsx` is no table that can be written; give a name that ends in `.csv` or \
+         `.parquet`",
     );
     fails(
         1,
         &["--out", "c.csv", "--channels", "dappi"],
-        "error: `images` has no channel `dappi` (channels: `bf`, `dapi`), did you mean `dapi`?; choose with `--channels`",
+        "error: `images` has no channel `dappi` (channels: `bf`, `dapi`), did you mean `dapi`?; \
+         choose with `--channels`",
     );
     fails(
         2,
         &["--out", "c.csv", "--wells", "w.csv"],
-        "error: `images` names no wells, so there is nothing to sum up; leave `--wells` and `--heatmap` out",
+        "error: `images` names no wells, so there is nothing to sum up; leave `--wells` and \
+         `--heatmap` out",
     );
     fails(
         2,
@@ -332,13 +337,19 @@ fn what_cannot_be_measured_is_said() {
     disk_labels(&place.path("other/g0.tif"), 96, 0);
     place.fails(
         1,
-        &["measure", "--labels", "other", "--images", "images", "--out", "d.csv", "--quiet"],
-        "error: no file of `other` has the name of a field of `images` (a file there: `g0`; a field: `f0`); labels are matched by name",
+        &[
+            "measure", "--labels", "other", "--images", "images", "--out", "d.csv", "--quiet",
+        ],
+        "error: no file of `other` has the name of a field of `images` (a file there: `g0`; a \
+         field: `f0`); labels are matched by name",
     );
     place.fails(
         1,
-        &["measure", "other", "--images", "images", "--out", "d.csv", "--quiet"],
-        "error: `other` is no result of `stainfree predict`: it has no folder `nuclei`; give label images with `--labels`",
+        &[
+            "measure", "other", "--images", "images", "--out", "d.csv", "--quiet",
+        ],
+        "error: `other` is no result of `stainfree predict`: it has no folder `nuclei`; give label \
+         images with `--labels`",
     );
     assert!(!place.path("d.csv").exists());
 }
@@ -358,8 +369,10 @@ fn bad_fields_are_counted_and_the_rest_is_measured() {
     let run = place.run(&args);
     assert_eq!(run.code, 3, "{}", run.stderr);
     for sentence in [
-        "warning: `labels/f0_labels.tif` is 64 x 64 but `images/bf/f0.tif` is 96 x 96; both must show the same field\n",
-        "warning: `labels/f1_labels.tif` does not hold labels: it has the value `0.5`, and labels are whole numbers from 0",
+        "warning: `labels/f0_labels.tif` is 64 x 64 but `images/bf/f0.tif` is 96 x 96; both must \
+         show the same field\n",
+        "warning: `labels/f1_labels.tif` does not hold labels: it has the value `0.5`, and labels \
+         are whole numbers from 0",
         "warning: 2 inputs failed, 1 fields measured\n",
     ] {
         assert!(run.stderr.contains(sentence), "{sentence}\n{}", run.stderr);

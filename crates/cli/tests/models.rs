@@ -1,4 +1,5 @@
-//! Trainings, predictions and experiments: what a model is, whatever interrupts or divides the work.
+//! Trainings, predictions and experiments: what a model is, whatever interrupts or divides the
+//! work.
 
 mod common;
 
@@ -58,7 +59,8 @@ fn a_killed_training_resumes_to_the_same_bytes() {
         .spawn()
         .unwrap();
     let checkpoint = place.path("study/runs/killed/checkpoint.safetensors");
-    // Killed at the first checkpoint; should the machine be so fast that all is done, that is fine too.
+    // Killed at the first checkpoint; should the machine be so fast that all is done, that is fine
+    // too.
     while !checkpoint.exists() && child.try_wait().unwrap().is_none() {
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
@@ -107,14 +109,16 @@ fn a_cap_that_cuts_the_margin_of_tiles_is_said_once_with_the_one_that_does_not()
     };
     let run = predict("too little", "60MiB");
     assert_eq!(run.code, 1);
-    let sentence = "warning: field `f0`: 60MiB of memory are too little for its smallest tile; allow `--memory ";
+    let sentence = "warning: field `f0`: 60MiB of memory are too little for its smallest tile; \
+        allow `--memory ";
     assert!(run.stderr.contains(sentence), "{}", run.stderr);
 
     let little = enough(&run.stderr);
     let run = predict("little", &little);
     assert_eq!(run.code, 0, "{}", run.stderr);
     let sentence = format!(
-        "field `f0` of 96 x 704 pixels is computed in tiles to keep to {little}, with a margin of 160 instead of 288 pixels, so classes near the seams may differ; `--memory "
+        "field `f0` of 96 x 704 pixels is computed in tiles to keep to {little}, with a margin of \
+         160 instead of 288 pixels, so classes near the seams may differ; `--memory "
     );
     assert_eq!(run.stderr.matches(&sentence).count(), 1, "{}", run.stderr);
     assert_eq!(run.stderr.matches("margin").count(), 2, "{}", run.stderr);
@@ -171,7 +175,8 @@ fn a_field_of_smaller_pixels_is_read_at_the_models_pixel_size() {
     let stderr = predict("half", "out half", &[]);
     assert!(!stderr.contains("resampled"), "{stderr}");
     let stderr = predict("quarter", "out", &[]);
-    let sentence = "the images have pixels of 0.25 um and the model is for 0.5 um: they are resampled, and the results brought back to their size";
+    let sentence = "the images have pixels of 0.25 um and the model is for 0.5 um: they are \
+        resampled, and the results brought back to their size";
     assert!(stderr.contains(sentence), "{stderr}");
     predict("quarter", "as it is", &["--pixel-um", "0.5"]);
     let (resampled, as_it_is) = (mean_distance("out"), mean_distance("as it is"));
@@ -188,7 +193,14 @@ fn a_field_of_smaller_pixels_is_read_at_the_models_pixel_size() {
     ];
     let run = place.run(&wrong);
     assert_eq!(run.code, 1, "{}", run.stderr);
-    assert!(run.stderr.contains("field `f`: its pixels of 500 um are more than a factor of 8 from the model's 0.5 um; give the right size with `--pixel-um`"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains(
+            "field `f`: its pixels of 500 um are more than a factor of 8 from \
+        the model's 0.5 um; give the right size with `--pixel-um`"
+        ),
+        "{}",
+        run.stderr
+    );
 }
 
 #[test]
@@ -271,7 +283,8 @@ fn an_experiment_is_done_once_by_two_programs_and_goes_on_where_it_stood() {
     .unwrap();
     let found = place.run(&["experiment", "matrix.toml"]);
     assert_eq!(found.code, 3, "{}", found.stderr);
-    let sentence = "run `A, 100 images, seed 1` failed: the run asks for 100 training images and the split leaves";
+    let sentence = "run `A, 100 images, seed 1` failed: the run asks for 100 training images and \
+        the split leaves";
     assert!(found.stderr.contains(sentence), "{}", found.stderr);
 }
 
@@ -310,7 +323,8 @@ fn an_experiment_knows_what_a_person_corrected_and_what_images_show() {
     trained("0 runs");
 }
 
-/// `experiments/quick.toml` with all its runs, but of two steps of a network that is too small to learn.
+/// `experiments/quick.toml` with all its runs, but of two steps of a network that is too small to
+/// learn.
 #[test]
 fn the_quick_study_answers_every_question() {
     let place = Place::new();
@@ -384,8 +398,8 @@ fn a_recipe_is_cross_validated_without_the_test_fields() {
         assert_eq!(tested, usize::from(field != "f2"), "{field}");
     }
     assert_eq!(one["f2"], "");
-    // Both folds of a variant are one condition of five fields, and so is the same with flips averaged, which are
-    // asked for when the models are there.
+    // Both folds of a variant are one condition of five fields, and so is the same with flips
+    // averaged, which are asked for when the models are there.
     let page = page(matrix);
     for row in [
         "| A, variant plain, all images, cross-validated | 1 |",
@@ -499,7 +513,8 @@ fn a_pretrained_model_is_a_start_for_a_training() {
     };
     let run = train("other", &["--encoder", "vgg16", "--width", "0.125"]);
     assert_eq!(run.code, 1);
-    let way_out = "`start`: the model is `mobilenet-v2` of width 0.125 and the training asks for `vgg16` of width 0.125; add `--encoder mobilenet-v2 --width 0.125`";
+    let way_out = "`start`: the model is `mobilenet-v2` of width 0.125 and the training asks for \
+        `vgg16` of width 0.125; add `--encoder mobilenet-v2 --width 0.125`";
     assert!(run.stderr.contains(way_out), "{}", run.stderr);
 
     let run = train("child", &["--encoder", "mobilenet-v2", "--width", "0.125"]);

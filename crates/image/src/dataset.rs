@@ -60,7 +60,8 @@ impl Field {
         })?;
         let place = planes.get(z).ok_or_else(|| ImageError::Misuse {
             what: format!(
-                "channel number {channel} of field `{}` has no plane {z} (it has {}, counted from 0)",
+                "channel number {channel} of field `{}` has no plane {z} (it has {}, counted from \
+                 0)",
                 self.name,
                 planes.len()
             ),

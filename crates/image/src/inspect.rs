@@ -115,7 +115,8 @@ pub fn summarise(dataset: &Dataset) -> Inspection {
 }
 
 impl Inspection {
-    /// The pixel size for a table: one value, the range where fields differ, `unknown` where none is stated.
+    /// The pixel size for a table: one value, the range where fields differ, `unknown` where none
+    /// is stated.
     pub fn pixel_size(&self) -> String {
         match self.pixel_um_range {
             None => "unknown".into(),

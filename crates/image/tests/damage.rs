@@ -126,7 +126,8 @@ fn each_kind_of_bad_file_has_its_sentence() {
     assert_eq!(
         message(error),
         format!(
-            "`{}` is not supported: it is neither TIFF nor PNG (it starts with the bytes `68 65 6c 6c 6f 20 74 68`); \
+            "`{}` is not supported: it is neither TIFF nor PNG (it starts with the bytes `68 65 6c \
+             6c 6f 20 74 68`); \
              save it as TIFF or PNG, or take it out of the folder",
             shown("notes.tif")
         )

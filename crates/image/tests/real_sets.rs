@@ -375,7 +375,8 @@ fn truth_beside_images_is_found_and_is_labels() {
     for file in &truth {
         match MaskContent::of(&read_labels(&file.path).expect("labels")) {
             MaskContent::Labels { objects, .. } => nuclei += objects,
-            // Three or four nuclei numbered from 1 look like classes; the folder as a whole does not.
+            // Three or four nuclei numbered from 1 look like classes; the folder as a whole does
+            // not.
             MaskContent::Classes { values } => nuclei += values.len() - 1,
             other => panic!("{}: {other:?}", file.path.display()),
         }

@@ -1,9 +1,9 @@
 //! Functions of single values that follow a convolution, and their gradients.
 //!
-//! The exponential behind swish: `e^x = 2^n * e^r` with whole `n` and `|r| <= ln(2) / 2`. `e^r` is its
-//! Taylor polynomial of degree 7, whose remainder is below `r^8 / 8! * 2 = 1e-8`, a sixth of f32's
-//! rounding; `2^n` is made from its bits. `ln(2)` is taken away in two parts, the first of which has few
-//! digits, so that `n * ln(2)` loses none.
+//! The exponential behind swish: `e^x = 2^n * e^r` with whole `n` and `|r| <= ln(2) / 2`. `e^r` is
+//! its Taylor polynomial of degree 7, whose remainder is below `r^8 / 8! * 2 = 1e-8`, a sixth of
+//! f32's rounding; `2^n` is made from its bits. `ln(2)` is taken away in two parts, the first of
+//! which has few digits, so that `n * ln(2)` loses none.
 
 use crate::isa::Simd;
 

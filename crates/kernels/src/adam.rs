@@ -189,7 +189,8 @@ mod tests {
                         (1.0 - 0.999f64.powi(t as i32)).sqrt() / (1.0 - 0.9f64.powi(t as i32));
                     w -= 0.1 * correction * m / (v.sqrt() + 1e-7);
                 }
-                // A few roundings of f32 (6e-8 each), and 1 - beta2 in f32 (relative 5e-5 at worst).
+                // A few roundings of f32 (6e-8 each), and 1 - beta2 in f32 (relative 5e-5 at
+                // worst).
                 assert!(
                     weights.iter().all(|&x| (f64::from(x) - w).abs() < 2e-5),
                     "{}: {len}",

@@ -1,7 +1,7 @@
 //! Batch normalisation over images and pixels, with the activation behind it, and its gradients.
 //!
-//! Ioffe & Szegedy (2015). Sums run along a row in f32 and over rows, blocks of an image and images in
-//! f64, in that order.
+//! Ioffe & Szegedy (2015). Sums run along a row in f32 and over rows, blocks of an image and images
+//! in f64, in that order.
 
 use crate::activation::Activation;
 use crate::blocked::{Blocked, LANES};
@@ -184,8 +184,8 @@ pub struct Saved<'a> {
     pub epsilon: f64,
 }
 
-/// Replaces `d` (the gradient at `saved.y`) by the gradient at `saved.x`; returns the gradients of the
-/// trained scale and shift.
+/// Replaces `d` (the gradient at `saved.y`) by the gradient at `saved.x`; returns the gradients of
+/// the trained scale and shift.
 ///
 /// # Panics
 /// If a length does not match.

@@ -11,8 +11,8 @@ pub fn blocks(channels: usize) -> usize {
     channels.div_ceil(LANES)
 }
 
-/// A channel-blocked array of which only some rows are held at a time: row `y` lies at place `y % kept` of
-/// every block. With `kept` = height it is a whole array.
+/// A channel-blocked array of which only some rows are held at a time: row `y` lies at place `y %
+/// kept` of every block. With `kept` = height it is a whole array.
 #[derive(Clone, Copy)]
 pub struct Rows<'a> {
     /// `[image][channel / 16][kept][x][16]`.
@@ -32,8 +32,8 @@ pub struct RowsMut<'a> {
 /// Place of row `y` where `kept` rows are held.
 #[inline(always)]
 pub(crate) fn slot(y: usize, kept: usize) -> usize {
-    // A division costs as much as a whole row of a patch. Arrays that are held as a whole need none, and from the place
-    // of a first row on only the rows where the array begins again do.
+    // A division costs as much as a whole row of a patch. Arrays that are held as a whole need
+    // none, and from the place of a first row on only the rows where the array begins again do.
     if y < kept { y } else { y % kept }
 }
 
@@ -92,8 +92,8 @@ impl Blocked {
         self.pack_rows(workers, &line, to, 0..self.height);
     }
 
-    /// Fills rows `rows` of `to`, which may hold fewer rows than the array has; `line` writes row `y` of a
-    /// channel, counted over all images.
+    /// Fills rows `rows` of `to`, which may hold fewer rows than the array has; `line` writes row
+    /// `y` of a channel, counted over all images.
     ///
     /// # Panics
     /// If a length does not match.

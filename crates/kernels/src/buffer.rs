@@ -33,7 +33,8 @@ impl Buffer {
         }
     }
 
-    /// Large arrays start on a huge page, so that the system can back them with few page-table entries.
+    /// Large arrays start on a huge page, so that the system can back them with few page-table
+    /// entries.
     fn layout(len: usize) -> Layout {
         const LINE: usize = 64;
         let bytes = len.max(1) * size_of::<f32>();
@@ -58,7 +59,8 @@ const HUGE_PAGE: usize = 2 << 20;
 fn ask_for_huge_pages(start: *mut u8, layout: Layout) {
     #[cfg(target_os = "linux")]
     if layout.align() == HUGE_PAGE {
-        // SAFETY: the range was just allocated and is page-aligned; the advice does not change its contents.
+        // SAFETY: the range was just allocated and is page-aligned; the advice does not change its
+        // contents.
         unsafe { libc::madvise(start.cast(), layout.size(), libc::MADV_HUGEPAGE) };
     }
     #[cfg(not(target_os = "linux"))]

@@ -1,13 +1,15 @@
 //! Depthwise convolution: every channel is seen through a small filter of its own.
 //!
-//! 1. Forward: a strip of outputs of one row is kept in registers while the taps pass by. Columns whose
-//!    filter leaves the image take a slower way that adds up in the same order.
-//! 2. Input gradient: with stride 1 a convolution with turned filters. With stride 2 input pixels of each
-//!    parity of row and column see taps of one parity only, so each parity is a convolution again.
-//! 3. Weight gradient: sums along a row in f32, over rows in f64, in slices that depend on the shape alone.
+//! 1. Forward: a strip of outputs of one row is kept in registers while the taps pass by. Columns
+//!    whose filter leaves the image take a slower way that adds up in the same order.
+//! 2. Input gradient: with stride 1 a convolution with turned filters. With stride 2 input pixels
+//!    of each parity of row and column see taps of one parity only, so each parity is a convolution
+//!    again.
+//! 3. Weight gradient: sums along a row in f32, over rows in f64, in slices that depend on the
+//!    shape alone.
 //!
-//! There is little arithmetic (9 or 25 products a value), so memory decides; 16 channels are one vector, and
-//! every number is read from the first-level cache but for the first time.
+//! There is little arithmetic (9 or 25 products a value), so memory decides; 16 channels are one
+//! vector, and every number is read from the first-level cache but for the first time.
 
 use crate::activation::Finish;
 use crate::blocked::{LANES, Rows, RowsMut, blocks, slot};
@@ -19,8 +21,8 @@ use std::ops::Range;
 
 /// A depthwise convolution of one shape: 3x3 or 5x5, stride 1 or 2.
 ///
-/// Output `y` sees the rows from `y * stride - before` on, with zeros outside; height and width shrink by
-/// the stride, rounded up. *Blocked* filters are `[channel / 16][kernel][kernel][16]`.
+/// Output `y` sees the rows from `y * stride - before` on, with zeros outside; height and width
+/// shrink by the stride, rounded up. *Blocked* filters are `[channel / 16][kernel][kernel][16]`.
 #[derive(Clone, Debug)]
 pub struct Depthwise {
     isa: Isa,
@@ -42,10 +44,11 @@ pub struct Window {
     pub before: usize,
 }
 
-/// Pixels a task makes at least, where there are so many: handing out a task costs about as much as 100.
+/// Pixels a task makes at least, where there are so many: handing out a task costs about as much as
+/// 100.
 const TASK: usize = 2048;
-/// Outputs of a strip: 8 sums and a filter's tap fit into the registers of every instruction set but one of
-/// the narrowest.
+/// Outputs of a strip: 8 sums and a filter's tap fit into the registers of every instruction set
+/// but one of the narrowest.
 const STRIP: usize = 8;
 
 impl Depthwise {
@@ -517,7 +520,8 @@ impl Job for Spread<'_, '_> {
                     }
                 }
                 let place = self.first + (y * self.width + x) * LANES;
-                // SAFETY: the place belongs to this task's rows of the output, whose size was checked.
+                // SAFETY: the place belongs to this task's rows of the output, whose size was
+                // checked.
                 unsafe {
                     let target = self.to.at(place);
                     let value = self.end.apply(s, sum, self.block, place, target);

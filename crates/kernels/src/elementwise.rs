@@ -7,7 +7,8 @@ use crate::winograd::Sink;
 use crate::workers::{Shared, Workers};
 use std::ops::Range;
 
-/// Sum of every channel over images and pixels (filled-up channels included): the gradient of a bias.
+/// Sum of every channel over images and pixels (filled-up channels included): the gradient of a
+/// bias.
 ///
 /// Rows are summed in f32, everything above in f64.
 ///
@@ -31,8 +32,8 @@ pub fn channel_sums(isa: Isa, workers: &Workers, shape: &Blocked, x: &[f32]) -> 
     sums.into_iter().map(|s: f64| s as f32).collect()
 }
 
-/// `out = a + b * factor` in the rows `rows`, with a factor for every image; arrays may hold fewer rows than
-/// the images have.
+/// `out = a + b * factor` in the rows `rows`, with a factor for every image; arrays may hold fewer
+/// rows than the images have.
 ///
 /// # Panics
 /// If a length does not match.
@@ -94,7 +95,8 @@ impl Job for AddScaled<'_> {
     }
 }
 
-/// Sends the gradient `d` of a sum to one of its terms, which was multiplied with a factor for every image.
+/// Sends the gradient `d` of a sum to one of its terms, which was multiplied with a factor for
+/// every image.
 ///
 /// # Panics
 /// If a length does not match.
@@ -165,8 +167,8 @@ pub struct Planes<'a> {
     pub corner: [isize; 2],
 }
 
-/// Writes the probabilities of the pixels `rows` x `columns` of `logits`, an array of one image shaped `shape`
-/// that may hold only some rows, to their places in `to`.
+/// Writes the probabilities of the pixels `rows` x `columns` of `logits`, an array of one image
+/// shaped `shape` that may hold only some rows, to their places in `to`.
 ///
 /// # Panics
 /// If a length does not match, there are more than 16 classes, or a pixel has no place.

@@ -1,15 +1,17 @@
-//! Squeeze-and-excitation: every channel times a gate that two small layers make of the means of all channels.
+//! Squeeze-and-excitation: every channel times a gate that two small layers make of the means of
+//! all channels.
 //!
-//! Hu et al. (2018), "Squeeze-and-Excitation Networks", with swish between the layers as in EfficientNet
-//! (Tan & Le 2019). For one image, with `m` the mean of every channel over all pixels:
+//! Hu et al. (2018), "Squeeze-and-Excitation Networks", with swish between the layers as in
+//! EfficientNet (Tan & Le 2019). For one image, with `m` the mean of every channel over all pixels:
 //!
 //! 1. `h = swish(R m + r)`, a few values;
 //! 2. `g = sigmoid(E h + e)`, one gate a channel;
 //! 3. `y = g x`.
 //!
-//! Both matrices are kept as `[squeezed][channel]`, channels filled up to whole blocks: the first layer is a dot
-//! product a row, the second a weighted sum of rows, and so are their gradients the other way round.
-//! Sums over pixels run along a row in f32 and over rows in f64, in order, so means may be gathered band by band.
+//! Both matrices are kept as `[squeezed][channel]`, channels filled up to whole blocks: the first
+//! layer is a dot product a row, the second a weighted sum of rows, and so are their gradients the
+//! other way round. Sums over pixels run along a row in f32 and over rows in f64, in order, so
+//! means may be gathered band by band.
 
 mod lanes;
 
@@ -74,7 +76,8 @@ impl Excite {
         [self.squeezed, self.channels].map(|n| blocks(n) * LANES)
     }
 
-    /// Calls `visit(place, index in [squeezed][channel], index in [channel][squeezed])` for every value of a matrix.
+    /// Calls `visit(place, index in [squeezed][channel], index in [channel][squeezed])` for every
+    /// value of a matrix.
     pub fn places(&self, visit: &mut dyn FnMut(usize, usize, usize)) {
         for s in 0..self.squeezed {
             for c in 0..self.channels {
@@ -123,7 +126,8 @@ impl Excite {
         found
     }
 
-    /// From the gradient `d` at the gated array: the gradients of the layers, while `d` becomes the gradient at `x`.
+    /// From the gradient `d` at the gated array: the gradients of the layers, while `d` becomes the
+    /// gradient at `x`.
     ///
     /// # Panics
     /// If an array has another size.
@@ -239,8 +243,8 @@ fn logistic(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())
 }
 
-/// Adds the sums of every channel over the rows `rows` to `sums`, `[image][channel]` filled up to whole blocks;
-/// `x` may hold fewer rows than the images have.
+/// Adds the sums of every channel over the rows `rows` to `sums`, `[image][channel]` filled up to
+/// whole blocks; `x` may hold fewer rows than the images have.
 ///
 /// # Panics
 /// If a length does not match.

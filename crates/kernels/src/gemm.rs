@@ -1,18 +1,22 @@
 //! The two small matrix products inside Winograd convolution, kept in registers.
 //!
-//! 1. [`gemm`]: `m[t][k] = sum over c of v[t][c] * u[c][k]` for a few tiles `t` and a panel of output
-//!    channels `k`. Both operands are read once, contiguously; one value of `v` is broadcast at a time.
+//! 1. [`gemm`]: `m[t][k] = sum over c of v[t][c] * u[c][k]` for a few tiles `t` and a panel of
+//!    output channels `k`. Both operands are read once, contiguously; one value of `v` is broadcast
+//!    at a time.
 //! 2. [`outer`]: `d[c][k] += sum over tiles t of v[t][c] * z[t][k]`, the weight gradient.
 //!
-//! Where factors are bf16, a word of 4 bytes holds two of them whose products are added: channels `2c` and
-//! `2c + 1` in [`gemm`], two tiles in [`outer`]. Loops then run over words; outputs are f32 either way.
+//! Where factors are bf16, a word of 4 bytes holds two of them whose products are added: channels
+//! `2c` and `2c + 1` in [`gemm`], two tiles in [`outer`]. Loops then run over words; outputs are
+//! f32 either way.
 //!
-//! Every output is one running sum in a fixed order, or the sum of one for every slice of the channels, whatever the
-//! number of rows a kernel handles, so results do not depend on how tiles are divided.
+//! Every output is one running sum in a fixed order, or the sum of one for every slice of the
+//! channels, whatever the number of rows a kernel handles, so results do not depend on how tiles
+//! are divided.
 
 use crate::isa::Simd;
 
-/// `R` tiles times a panel of `NV * 16` outputs: `(v, v_block, c_blocks, u, m, m_block, first)`, see [`gemm`].
+/// `R` tiles times a panel of `NV * 16` outputs: `(v, v_block, c_blocks, u, m, m_block, first)`,
+/// see [`gemm`].
 pub(crate) type GemmKernel = unsafe fn(*const f32, usize, usize, *const f32, *mut f32, usize, bool);
 
 /// `R` rows of `NV * 16` columns: `(v, z, z_block, n, d, d_row, first)`, see [`outer`].
@@ -23,11 +27,12 @@ pub(crate) type OuterKernel =
 /// (256 to 256 channels ran 12 % faster than without).
 const PREFETCH: usize = 1024;
 
-/// `m += v * u` for `R` tiles; with `first`, `m` is replaced instead. What is added is a sum of its own: many channels in
-/// slices of 128 lose half as much to rounding as in one running sum.
+/// `m += v * u` for `R` tiles; with `first`, `m` is replaced instead. What is added is a sum of its
+/// own: many channels in slices of 128 lose half as much to rounding as in one running sum.
 ///
-/// With `w` = [`Simd::factor_words`], `v` is `[c_blocks][..][R][w]` with `v_block` words between channel
-/// blocks, `u` is `[c_blocks * w][NV][16]`, `m` is `[NV][..][R][16]` with `m_block` values between vectors.
+/// With `w` = [`Simd::factor_words`], `v` is `[c_blocks][..][R][w]` with `v_block` words between
+/// channel blocks, `u` is `[c_blocks * w][NV][16]`, `m` is `[NV][..][R][16]` with `m_block` values
+/// between vectors.
 ///
 /// # Safety
 /// All three must be valid for these extents, and `m` must not overlap the others.
@@ -42,7 +47,8 @@ pub(crate) unsafe fn gemm<S: Simd, const R: usize, const NV: usize>(
     m_block: usize,
     first: bool,
 ) {
-    // SAFETY: every address is inside the extents the caller vouches for; prefetches may point anywhere.
+    // SAFETY: every address is inside the extents the caller vouches for; prefetches may point
+    // anywhere.
     unsafe {
         let words = s.factor_words();
         let mut acc = [[s.zero(); NV]; R];
@@ -78,8 +84,8 @@ pub(crate) unsafe fn gemm<S: Simd, const R: usize, const NV: usize>(
     }
 }
 
-/// `d += v^T * z` for `R` rows, summed over `n` words of tiles first and added to `d` once; with `first`, `d` is
-/// replaced instead.
+/// `d += v^T * z` for `R` rows, summed over `n` words of tiles first and added to `d` once; with
+/// `first`, `d` is replaced instead.
 ///
 /// `v` is `[n][16]` of which the first `R` lanes are used, `z` is `[NV][..][n][16]` with `z_block`
 /// values between vectors, `d` is `[R][..][NV][16]` with `d_row` values between rows.

@@ -1,10 +1,12 @@
-//! The instruction sets: the one place that asks the processor, and the 16-lane vectors kernels use.
+//! The instruction sets: the one place that asks the processor, and the 16-lane vectors kernels
+//! use.
 //!
 //! A kernel is written once against `Simd` and compiled once per instruction set: `Isa::run`
 //! calls a `Job` inside a function that has the features switched on. Everything a job calls in its
-//! inner loops is `#[inline(always)]`, so that it is compiled with those features. Closures are not: one
-//! that a library function calls (`array::map`, `LocalKey::with`) may be compiled without them, and then every
-//! instruction in it is a call. A test of the program looks for such calls (`cli/tests/instructions.rs`).
+//! inner loops is `#[inline(always)]`, so that it is compiled with those features. Closures are
+//! not: one that a library function calls (`array::map`, `LocalKey::with`) may be compiled without
+//! them, and then every instruction in it is a call. A test of the program looks for such calls
+//! (`cli/tests/instructions.rs`).
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -20,7 +22,8 @@ pub enum Precision {
     /// Full f32.
     #[default]
     F32,
-    /// Factors rounded to bfloat16 (8 bits of mantissa): twice the rate, where the processor has it.
+    /// Factors rounded to bfloat16 (8 bits of mantissa): twice the rate, where the processor has
+    /// it.
     Bf16,
 }
 
@@ -68,8 +71,8 @@ pub(crate) trait Job {
     fn run<S: Simd>(self, simd: S) -> Self::Output;
 }
 
-/// Arithmetic on vectors of [`Lanes::WIDTH`] f32. Holding a value of the implementing type proves that the
-/// processor has the instructions.
+/// Arithmetic on vectors of [`Lanes::WIDTH`] f32. Holding a value of the implementing type proves
+/// that the processor has the instructions.
 pub(crate) trait Lanes: Copy + Send + Sync {
     /// A vector.
     type V: Copy;
@@ -103,7 +106,8 @@ pub(crate) trait Lanes: Copy + Send + Sync {
     /// # Safety
     /// `to` must be valid for writing [`Lanes::WIDTH`] values.
     unsafe fn store(self, to: *mut f32, x: Self::V);
-    /// Writes a vector of factors of `v` in `m = v * u`, in as many words, or half as many where they are bf16.
+    /// Writes a vector of factors of `v` in `m = v * u`, in as many words, or half as many where
+    /// they are bf16.
     ///
     /// # Safety
     /// `to` must be valid for writing them.
@@ -116,8 +120,9 @@ pub(crate) trait Lanes: Copy + Send + Sync {
 
 /// Vectors of 16 lanes, and what is made of them.
 pub(crate) trait Simd: Lanes {
-    /// The lanes of one register. What keeps dozens of vectors at hand, as Winograd's transforms do, runs register by
-    /// register: 16 lanes in two or four registers each would not fit the processor's.
+    /// The lanes of one register. What keeps dozens of vectors at hand, as Winograd's transforms
+    /// do, runs register by register: 16 lanes in two or four registers each would not fit the
+    /// processor's.
     type Register: Lanes;
     /// Arithmetic on one register.
     fn register(self) -> Self::Register;
@@ -138,8 +143,8 @@ pub(crate) trait Simd: Lanes {
     fn factor_words(self) -> usize {
         16
     }
-    /// Writes rows `c` and `c + 1` (`c` even) of `u`, 16 columns of them, as the kernels read them; `row`
-    /// words lie between rows, or between pairs of rows where they are bf16.
+    /// Writes rows `c` and `c + 1` (`c` even) of `u`, 16 columns of them, as the kernels read them;
+    /// `row` words lie between rows, or between pairs of rows where they are bf16.
     ///
     /// # Safety
     /// `to` and, in f32, `to + row` must be valid for writing 16 words.
@@ -151,8 +156,8 @@ pub(crate) trait Simd: Lanes {
             self.store(to.add(row), odd);
         }
     }
-    /// Adds the products of the factors in every lane: `acc + x * w`, or, where a lane is a pair of bf16,
-    /// `acc + low(x) * low(w) + high(x) * high(w)`.
+    /// Adds the products of the factors in every lane: `acc + x * w`, or, where a lane is a pair of
+    /// bf16, `acc + low(x) * low(w) + high(x) * high(w)`.
     #[inline(always)]
     fn add_products(self, acc: Self::V, x: Self::V, w: Self::V) -> Self::V {
         self.mul_add(x, w, acc)
@@ -164,8 +169,8 @@ pub(crate) trait Simd: Lanes {
     /// Kernel of `d += v^T * z` for `nv` vectors, and the number of rows it handles.
     fn outer_kernel(self, nv: usize) -> (OuterKernel, usize);
 
-    /// Multiplies and adds in registers, `rounds` times in each of the chains it returns the number of
-    /// (see [`crate::peak`]).
+    /// Multiplies and adds in registers, `rounds` times in each of the chains it returns the number
+    /// of (see [`crate::peak`]).
     fn chains(self, rounds: usize) -> usize;
 }
 
@@ -187,11 +192,12 @@ impl Isa {
         found
     }
 
-    /// The best supported set, or the one named by the environment variable `STAINFREE_ISA`, at `precision`.
+    /// The best supported set, or the one named by the environment variable `STAINFREE_ISA`, at
+    /// `precision`.
     ///
     /// # Errors
-    /// A sentence with the choices if the variable names something this processor does not have, or if
-    /// the set has no instructions for the precision.
+    /// A sentence with the choices if the variable names something this processor does not have, or
+    /// if the set has no instructions for the precision.
     pub fn choose(precision: Precision) -> Result<Isa, String> {
         let isa = Self::chosen()?;
         match precision {
@@ -226,8 +232,8 @@ impl Isa {
         }
     }
 
-    /// The set for products over so many channels: with few of them the time goes into transforms, bf16
-    /// gains nothing, and the first and last layers, where errors count most, stay f32.
+    /// The set for products over so many channels: with few of them the time goes into transforms,
+    /// bf16 gains nothing, and the first and last layers, where errors count most, stay f32.
     pub(crate) fn for_channels(self, channels: usize) -> Isa {
         if channels < LEAST_BF16_CHANNELS {
             self.f32()

@@ -1,4 +1,5 @@
-//! Machine-near CPU kernels of the network: convolution, pooling, normalisation and their gradients.
+//! Machine-near CPU kernels of the network: convolution, pooling, normalisation and their
+//! gradients.
 //!
 //! # Layout
 //! Activations are channel-blocked: `[image][channel / 16][y][x][16]`, f32 ([`Blocked`]). Channels
@@ -7,21 +8,22 @@
 //! # Method
 //! A 3x3 convolution is computed by Winograd's F(4x4, 3x3) ([`winograd`]): 36 multiplications give
 //! 16 outputs where the definition needs 144. Input gradient and weight gradient use the same
-//! transforms. 1x1 convolutions ([`pointwise`]) are matrix products on the layout as it is; a strided
-//! convolution of few channels ([`patches`], the first layer) is one on its patches; [`depthwise`]
-//! convolutions keep a strip of outputs in registers. [`excite`] has the gates of squeeze-and-excitation.
+//! transforms. 1x1 convolutions ([`pointwise`]) are matrix products on the layout as it is; a
+//! strided convolution of few channels ([`patches`], the first layer) is one on its patches;
+//! [`depthwise`] convolutions keep a strip of outputs in registers. [`excite`] has the gates of
+//! squeeze-and-excitation.
 //!
 //! # Which instructions
 //! [`Isa`] is the one place that asks the processor. AVX-512, AVX2 + FMA and a portable version are
-//! compiled from the same source; `STAINFREE_ISA` forces one. [`vectorised`] compiles plain loops of other crates
-//! in the same way.
-//! With [`Precision::Bf16`] the factors of the matrix products inside convolutions are rounded to bfloat16
-//! and multiplied in pairs (`vdpbf16ps`), in forward, input gradient and weight gradient alike;
-//! transforms, sums and all other kernels stay f32. AMX is not used.
+//! compiled from the same source; `STAINFREE_ISA` forces one. [`vectorised`] compiles plain loops
+//! of other crates in the same way. With [`Precision::Bf16`] the factors of the matrix products
+//! inside convolutions are rounded to bfloat16 and multiplied in pairs (`vdpbf16ps`), in forward,
+//! input gradient and weight gradient alike; transforms, sums and all other kernels stay f32. AMX
+//! is not used.
 //!
 //! # Threads
-//! Work is split by [`Workers`]; every number is summed in an order that depends on the data's shape
-//! alone, so results are the same bits for any number of threads.
+//! Work is split by [`Workers`]; every number is summed in an order that depends on the data's
+//! shape alone, so results are the same bits for any number of threads.
 
 pub mod activation;
 pub mod adam;

@@ -1,8 +1,8 @@
 //! Plain loops for other crates, compiled once for every instruction set.
 //!
-//! Nothing here is written for a processor: the compiler turns the loops into vector instructions by
-//! itself, and finds wider ones than those that every processor has. No multiplication is fused with an
-//! addition, so the results are the same bits on all of them.
+//! Nothing here is written for a processor: the compiler turns the loops into vector instructions
+//! by itself, and finds wider ones than those that every processor has. No multiplication is fused
+//! with an addition, so the results are the same bits on all of them.
 
 use crate::isa::{Isa, Job, Simd};
 use std::sync::OnceLock;
@@ -11,8 +11,9 @@ use std::sync::OnceLock;
 pub trait Loops {
     /// What it gives.
     type Output;
-    /// Does the work. Implementations, and whatever their inner loops call, are `#[inline(always)]`: what is
-    /// called as a function of its own is compiled for every processor alike.
+    /// Does the work. Implementations, and whatever their inner loops call, are
+    /// `#[inline(always)]`: what is called as a function of its own is compiled for every processor
+    /// alike.
     fn run(self) -> Self::Output;
 }
 

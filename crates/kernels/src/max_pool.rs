@@ -90,9 +90,9 @@ impl Job for Forward<'_> {
     }
 }
 
-/// The gradient that reaches each block's first largest pixel (rows first, as PyTorch does), in place of what `d_x` holds or
-/// added to it, as `merge` says; where `merge.relu` is set the result is then zeroed wherever `x` is not positive, which is the
-/// gradient of the ReLU that made `x`.
+/// The gradient that reaches each block's first largest pixel (rows first, as PyTorch does), in
+/// place of what `d_x` holds or added to it, as `merge` says; where `merge.relu` is set the result
+/// is then zeroed wherever `x` is not positive, which is the gradient of the ReLU that made `x`.
 ///
 /// # Panics
 /// If a size is odd or a length does not match.

@@ -1,8 +1,9 @@
 //! Dense convolution of a few channels with any filter and stride: the first layer of an encoder.
 //!
-//! The patch under a filter becomes a row of `taps x channels` numbers, and the convolution a product of
-//! patches and filters. Patches are made for a run of outputs at a time and stay in cache. With 3 channels,
-//! 27 numbers of a 3x3 patch fill two blocks of 16, where a blocked image would bring 9 x 16, mostly zeros.
+//! The patch under a filter becomes a row of `taps x channels` numbers, and the convolution a
+//! product of patches and filters. Patches are made for a run of outputs at a time and stay in
+//! cache. With 3 channels, 27 numbers of a 3x3 patch fill two blocks of 16, where a blocked image
+//! would bring 9 x 16, mostly zeros.
 //!
 //! There is no input gradient: below the first layer lies the image.
 
@@ -18,8 +19,8 @@ use std::ops::Range;
 
 /// A dense convolution of one shape; factors are always f32.
 ///
-/// Geometry as in [`crate::depthwise::Depthwise`]. *Blocked* filters are `[out panel][tap][in][panel]`,
-/// rows and outputs filled up with zeros to whole blocks.
+/// Geometry as in [`crate::depthwise::Depthwise`]. *Blocked* filters are `[out
+/// panel][tap][in][panel]`, rows and outputs filled up with zeros to whole blocks.
 #[derive(Clone, Debug)]
 pub struct Patches {
     isa: Isa,
@@ -32,7 +33,8 @@ pub struct Patches {
     matrix: Matrix,
 }
 
-/// Outputs whose patches are made at once: two blocks of them and their outputs stay in the first-level cache.
+/// Outputs whose patches are made at once: two blocks of them and their outputs stay in the
+/// first-level cache.
 const RUN: usize = 112;
 /// Numbers of the largest patch, 5x5 of 16 channels.
 const LARGEST: usize = 25 * LANES;
@@ -159,8 +161,8 @@ impl Patches {
 
     /// The patches of some outputs of row `y`, blocked.
     ///
-    /// First the rows under the filter are laid out without the blocks' empty places; there a row of a patch is one
-    /// piece.
+    /// First the rows under the filter are laid out without the blocks' empty places; there a row
+    /// of a patch is one piece.
     fn gather(&self, x: &Rows, image: usize, y: usize, columns: Range<usize>, to: &mut Patched) {
         let Window { kernel, stride, .. } = self.window;
         let (piece, rows) = (kernel * self.inputs, kernel * kernel * self.inputs);
@@ -176,7 +178,8 @@ impl Patches {
         let mut patch = [0.0; LARGEST + COPIED];
         for i in 0..columns.len() {
             for ty in 0..kernel {
-                // More than the piece is copied, so that its length is known; the next one lies over the rest.
+                // More than the piece is copied, so that its length is known; the next one lies
+                // over the rest.
                 let from = &to.lines[ty * line + i * stride * self.inputs..];
                 for at in (0..piece).step_by(COPIED) {
                     patch[ty * piece + at..][..COPIED].copy_from_slice(&from[at..][..COPIED]);
@@ -190,8 +193,8 @@ impl Patches {
         }
     }
 
-    /// Row `y` of an image, counted from the first one that a filter sees, from column `first` on, `[column][in]`; what
-    /// lies outside the image is left as it is.
+    /// Row `y` of an image, counted from the first one that a filter sees, from column `first` on,
+    /// `[column][in]`; what lies outside the image is left as it is.
     fn lay_out(&self, x: &Rows, image: usize, y: usize, first: usize, to: &mut [f32]) {
         let ([height, width], before) = (self.size, self.window.before);
         let Some(row) = y.checked_sub(before).filter(|&row| row < height) else {

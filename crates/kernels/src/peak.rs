@@ -1,8 +1,8 @@
 //! What the processor could do at most: multiply-adds between registers, without any memory.
 //!
 //! A bound for kernels: their share of it says how much waiting is left in them. Each thread runs
-//! several independent chains `x = x * a + b`, so that a new one can start while the others wait for
-//! their result.
+//! several independent chains `x = x * a + b`, so that a new one can start while the others wait
+//! for their result.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -16,8 +16,8 @@ const ONE_MEASUREMENT: Duration = Duration::from_millis(20);
 /// The best of so many counts: what else the machine does can only slow it down.
 const MEASUREMENTS: usize = 7;
 
-/// Most operations in a second at the set's precision, in units of 1e9, on `threads` threads together; a
-/// multiplication and an addition are two. Takes about 0.2 s.
+/// Most operations in a second at the set's precision, in units of 1e9, on `threads` threads
+/// together; a multiplication and an addition are two. Takes about 0.2 s.
 pub fn gflops(isa: Isa, threads: usize) -> f64 {
     let workers = Workers::new(threads);
     let threads = workers.threads();
@@ -61,8 +61,8 @@ impl Job for Chains {
     }
 }
 
-/// `N` chains of 16 lanes each, in as many registers as the instruction set needs for them; products of
-/// pairs where factors are bf16.
+/// `N` chains of 16 lanes each, in as many registers as the instruction set needs for them;
+/// products of pairs where factors are bf16.
 ///
 /// Plain loops: a closure here would be compiled without the instruction set's features.
 #[inline(always)]
@@ -104,7 +104,8 @@ pub(crate) fn chains<S: Simd, const N: usize>(simd: S, rounds: usize) -> usize {
 mod tests {
     use super::*;
 
-    /// Any processor made in this century does 0.2 of these a nanosecond; none does 10 000 on a thread.
+    /// Any processor made in this century does 0.2 of these a nanosecond; none does 10 000 on a
+    /// thread.
     #[test]
     fn every_instruction_set_has_a_plausible_peak() {
         let bf16 = Isa::available()[0].bf16();

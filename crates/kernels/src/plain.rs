@@ -4,7 +4,8 @@
 
 use crate::activation::Activation;
 
-/// Shape of a convolution; output `y` sees the input rows from `y * stride - before` on, zeros outside.
+/// Shape of a convolution; output `y` sees the input rows from `y * stride - before` on, zeros
+/// outside.
 #[derive(Clone, Copy, Debug)]
 pub struct Conv {
     /// Images in the batch.

@@ -1,9 +1,10 @@
 //! 1x1 convolution and its gradients: a matrix product on blocked activations as they lie.
 //!
-//! 1. Forward: runs of pixels times panels of filters; bias and activation while the run is in cache.
+//! 1. Forward: runs of pixels times panels of filters; bias and activation while the run is in
+//!    cache.
 //! 2. Input gradient: the same with the filters' rows and outputs exchanged.
-//! 3. Weight gradient: products of pixels and output gradients, summed over slices of the image that
-//!    depend on the shape alone, slice by slice in order.
+//! 3. Weight gradient: products of pixels and output gradients, summed over slices of the image
+//!    that depend on the shape alone, slice by slice in order.
 
 use crate::activation::Finish;
 use crate::blocked::{LANES, Rows, RowsMut, blocks};
@@ -73,7 +74,8 @@ impl Pointwise {
         self.matrix.turn(self.isa, workers, filters, to);
     }
 
-    /// Filters that do to `x` what `filters` do to `x` times a factor for every channel (filled up to whole blocks).
+    /// Filters that do to `x` what `filters` do to `x` times a factor for every channel (filled up
+    /// to whole blocks).
     ///
     /// # Panics
     /// If an array does not have the size the shape says.

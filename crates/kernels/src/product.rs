@@ -1,8 +1,9 @@
 //! A convolution as one matrix product: pixels x rows of the filters, panel of outputs by panel.
 //!
-//! Blocked activations are already what the small products of `gemm` read: `[channel / 16][pixel][16]`.
-//! Here: how filters lie, the product over a run of pixels, where its results go. Not here: what the
-//! rows of the filters are (channels in `pointwise`, taps and channels in `patches`).
+//! Blocked activations are already what the small products of `gemm` read: `[channel /
+//! 16][pixel][16]`. Here: how filters lie, the product over a run of pixels, where its results go.
+//! Not here: what the rows of the filters are (channels in `pointwise`, taps and channels in
+//! `patches`).
 
 use crate::activation::Finish;
 use crate::blocked::{LANES, blocks, slot};
@@ -13,7 +14,8 @@ use crate::workers::{Shared, Workers};
 use std::cell::RefCell;
 use std::ops::Range;
 
-/// A matrix of filters, `rows` x `outputs`, kept as `[output panel][row][panel]`: what the products read.
+/// A matrix of filters, `rows` x `outputs`, kept as `[output panel][row][panel]`: what the products
+/// read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Matrix {
     rows: usize,
@@ -120,8 +122,8 @@ pub(crate) struct Span {
     pub(crate) len: usize,
 }
 
-/// `rows` of `width` pixels as spans of at most `longest` pixels, where `kept` rows are held of what is read
-/// and of what is written.
+/// `rows` of `width` pixels as spans of at most `longest` pixels, where `kept` rows are held of
+/// what is read and of what is written.
 pub(crate) fn spans(
     width: usize,
     rows: Range<usize>,
@@ -148,8 +150,8 @@ pub(crate) fn spans(
     spans
 }
 
-/// Pixels of a span: what is read and written of them should take half of a second-level cache, but filters
-/// should not be fetched for less than 56 pixels.
+/// Pixels of a span: what is read and written of them should take half of a second-level cache, but
+/// filters should not be fetched for less than 56 pixels.
 pub(crate) fn span_pixels(matrix: &Matrix) -> usize {
     const BYTES: usize = 1 << 19;
     let pixel = (matrix.row_blocks() + matrix.output_blocks()) * LANES * size_of::<f32>();
@@ -191,7 +193,8 @@ impl<'a> End<'a> {
     /// What is stored for `value` of `block` at `place` of the target.
     ///
     /// # Safety
-    /// `target` must be valid for reading 16 values, and a bias and mask must have the sizes they should.
+    /// `target` must be valid for reading 16 values, and a bias and mask must have the sizes they
+    /// should.
     #[inline(always)]
     pub(crate) unsafe fn apply<S: Simd>(
         self,
@@ -289,8 +292,8 @@ impl Job for Product<'_, '_, '_> {
 impl Multiply<'_, '_> {
     /// Makes the product.
     pub(crate) fn run(self, isa: Isa) {
-        // The job inside the closure, not the closure inside the job: a closure is compiled without the
-        // instruction set, and where it is not inlined every instruction in it becomes a call.
+        // The job inside the closure, not the closure inside the job: a closure is compiled without
+        // the instruction set, and where it is not inlined every instruction in it becomes a call.
         PRODUCTS.with_borrow_mut(|products| {
             isa.run(Product {
                 multiply: self,
@@ -314,7 +317,8 @@ impl Multiply<'_, '_> {
             let u = self.filters[p * panel_len..][..panel_len].as_ptr();
             for run in 0..runs {
                 let (first, end) = (run * self.len / runs, (run + 1) * self.len / runs);
-                // SAFETY: the kernel for `end - first` pixels touches those pixels of this panel only.
+                // SAFETY: the kernel for `end - first` pixels touches those pixels of this panel
+                // only.
                 unsafe {
                     let v = self.from.as_ptr().add(first * LANES);
                     let to = m.add(p * panel * m_block + first * LANES);
@@ -342,8 +346,8 @@ impl Multiply<'_, '_> {
     }
 }
 
-/// Pixels in one pass over the gradient of the filters: as many as keep two blocks of outputs and one of rows
-/// in the first-level cache.
+/// Pixels in one pass over the gradient of the filters: as many as keep two blocks of outputs and
+/// one of rows in the first-level cache.
 const PASS: usize = 128;
 
 /// Adds `rows^T * outputs` over a span of pixels to the gradient of some blocks of rows.
@@ -389,8 +393,8 @@ impl Job for Outer<'_> {
                     for row in (0..LANES).step_by(rows) {
                         let output = p * panel * LANES;
                         let to = self.first + self.matrix.place(block * LANES + row, output);
-                        // SAFETY: `x` and `d` were checked, the gradient has a place for every row of a panel,
-                        // and no other task touches these rows.
+                        // SAFETY: `x` and `d` were checked, the gradient has a place for every row
+                        // of a panel, and no other task touches these rows.
                         unsafe {
                             let v = self.x.as_ptr().add(i * self.x_block + start * LANES + row);
                             let z = self.d.as_ptr();

@@ -11,15 +11,18 @@
 //! The input gradient is the same convolution with turned filters and channels swapped. The weight
 //! gradient is `dg = G^T [(A dy A^T) * V] G`, summed over tiles, with the same transforms.
 //!
-//! Where it is faster ([`Tile::fastest`]), a prediction takes F(6x6, 3x3): 64 values for 36 outputs.
+//! Where it is faster ([`Tile::fastest`]), a prediction takes F(6x6, 3x3): 64 values for 36
+//! outputs.
 //!
 //! # Points
-//! The transforms of F(4x4, 3x3) interpolate at 0, +-sqrt(1/2), +-sqrt(2) and infinity. With them one layer's error
-//! against f64 is that of a direct sum in f32 (about 3e-7 for 64 channels, 1e-6 for 512); the textbook
-//! points 0, +-1, +-2 cost the same and double it. F(6x6, 3x3) has four times that error.
+//! The transforms of F(4x4, 3x3) interpolate at 0, +-sqrt(1/2), +-sqrt(2) and infinity. With them
+//! one layer's error against f64 is that of a direct sum in f32 (about 3e-7 for 64 channels, 1e-6
+//! for 512); the textbook points 0, +-1, +-2 cost the same and double it. F(6x6, 3x3) has four
+//! times that error.
 //!
 //! # Order of work
-//! Tiles are handled in groups whose `V` and `M` stay in the second-level cache; `U` streams through.
+//! Tiles are handled in groups whose `V` and `M` stay in the second-level cache; `U` streams
+//! through.
 
 mod blocking;
 mod conv;
@@ -38,7 +41,8 @@ pub enum Tile {
     /// 4x4, of a patch of 6x6.
     #[default]
     Four,
-    /// 6x6, of a patch of 8x8: a fifth fewer products, filters that take 1.8 times the memory, four times the error.
+    /// 6x6, of a patch of 8x8: a fifth fewer products, filters that take 1.8 times the memory, four
+    /// times the error.
     Six,
 }
 

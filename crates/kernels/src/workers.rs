@@ -34,8 +34,9 @@ impl Workers {
         self.threads
     }
 
-    /// Runs `work` on one of the threads. Everything it hands out starts at once; from outside, every call of
-    /// [`Workers::for_each`] waits for a thread to wake up, tens of microseconds each time.
+    /// Runs `work` on one of the threads. Everything it hands out starts at once; from outside,
+    /// every call of [`Workers::for_each`] waits for a thread to wake up, tens of microseconds each
+    /// time.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         if self.threads == 1 {
             work()
@@ -80,7 +81,8 @@ pub(crate) struct Shared<'a> {
     life: PhantomData<&'a mut [f32]>,
 }
 
-// SAFETY: it is a `&mut [f32]` handed to several tasks; `slice` and `at` demand that they keep apart.
+// SAFETY: it is a `&mut [f32]` handed to several tasks; `slice` and `at` demand that they keep
+// apart.
 unsafe impl Send for Shared<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Shared<'_> {}

@@ -1,5 +1,5 @@
-//! Every instruction set and several thread counts against the definitions in f64, at the sizes where
-//! tiles, blocks and images end.
+//! Every instruction set and several thread counts against the definitions in f64, at the sizes
+//! where tiles, blocks and images end.
 
 mod common;
 
@@ -24,9 +24,11 @@ fn upsampled(planar: &[f32], height: usize, width: usize) -> Vec<f32> {
     out
 }
 
-/// F(4x4, 3x3) at these points has the error of a direct f32 sum: at 512 channels of noise without a mean 2.1e-6 from one
-/// running sum, 1.1e-6 from sums of 128 channels. F(6x6, 3x3) has four times that, 4.7e-6, of which 5e-6 are allowed. With bf16 factors (rounded by up to 2^-9) the former has twice that of a direct bf16 sum; on noise without a
-/// mean, as here, 1.1e-2 to 1.2e-2 from many channels, up to 1.9e-2 from a single pixel.
+/// F(4x4, 3x3) at these points has the error of a direct f32 sum: at 512 channels of noise without
+/// a mean 2.1e-6 from one running sum, 1.1e-6 from sums of 128 channels. F(6x6, 3x3) has four times
+/// that, 4.7e-6, of which 5e-6 are allowed. With bf16 factors (rounded by up to 2^-9) the former
+/// has twice that of a direct bf16 sum; on noise without a mean, as here, 1.1e-2 to 1.2e-2 from
+/// many channels, up to 1.9e-2 from a single pixel.
 fn conv_tolerance(isa: Isa, tile: Tile) -> f64 {
     match (isa.precision(), tile) {
         (Precision::F32, Tile::Four) => 2.5e-6,

@@ -1,5 +1,5 @@
-//! 1x1, depthwise and strided convolutions against the definitions in f64, at the sizes where registers,
-//! blocks, spans and images end; and the sum of two arrays.
+//! 1x1, depthwise and strided convolutions against the definitions in f64, at the sizes where
+//! registers, blocks, spans and images end; and the sum of two arrays.
 
 mod common;
 
@@ -78,14 +78,16 @@ impl Direct {
 type Case = (usize, usize, usize, usize, usize, usize, usize, usize, bool);
 
 const CASES: &[Case] = &[
-    // 1x1: one pixel; fewer and more channels than a block; panels of one and two blocks; several spans.
+    // 1x1: one pixel; fewer and more channels than a block; panels of one and two blocks; several
+    // spans.
     (1, 1, 1, 1, 1, 1, 1, 0, false),
     (2, 16, 32, 5, 7, 1, 1, 0, false),
     (1, 17, 33, 3, 29, 1, 1, 0, false),
     (3, 40, 96, 6, 5, 1, 1, 0, false),
     (1, 320, 64, 2, 3, 1, 1, 0, false),
     (1, 24, 144, 70, 61, 1, 1, 0, false),
-    // Depthwise: images smaller than the filter, strips of 8 and what is left of them, both paddings.
+    // Depthwise: images smaller than the filter, strips of 8 and what is left of them, both
+    // paddings.
     (1, 3, 3, 1, 1, 3, 1, 1, true),
     (2, 16, 16, 5, 8, 3, 1, 1, true),
     (1, 33, 33, 7, 19, 3, 1, 1, true),
@@ -149,8 +151,8 @@ struct Results {
     d_weights: Vec<f32>,
 }
 
-/// Everything about one convolution: `finish` of the output, gradients for noise that comes from above, the
-/// input gradient added to noise and cut off where noise is not positive.
+/// Everything about one convolution: `finish` of the output, gradients for noise that comes from
+/// above, the input gradient added to noise and cut off where noise is not positive.
 fn fast(isa: Isa, threads: usize, conv: &plain::Conv, finish: Finish) -> Results {
     let workers = Workers::new(threads);
     let direct = Direct::new(isa, conv);

@@ -1,4 +1,5 @@
-//! Seconds of a training step and a prediction of the paper's network: `step_time SIDE BATCH THREADS [bf16]`.
+//! Seconds of a training step and a prediction of the paper's network: `step_time SIDE BATCH
+//! THREADS [bf16]`.
 
 use stainfree_network::{
     AdamStep, CpuPredictor, CpuTrainer, Encoder, Graph, Isa, Parameters, Precision, UnetSpec,

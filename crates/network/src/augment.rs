@@ -1,8 +1,10 @@
-//! Changes made to a crop so that the network learns what matters and not how one microscope was set.
+//! Changes made to a crop so that the network learns what matters and not how one microscope was
+//! set.
 //!
-//! Geometry is one affine map from the crop's pixels to the field's, so a pixel is interpolated once:
-//! bilinear for planes, nearest for the target. Where the map leaves the field, planes are mirrored and
-//! the target is ignored. With whole-number maps (the eight symmetries alone) every value is copied exactly.
+//! Geometry is one affine map from the crop's pixels to the field's, so a pixel is interpolated
+//! once: bilinear for planes, nearest for the target. Where the map leaves the field, planes are
+//! mirrored and the target is ignored. With whole-number maps (the eight symmetries alone) every
+//! value is copied exactly.
 
 use crate::crops::Prepared;
 use crate::input::{CENTRE, mirror};
@@ -113,7 +115,8 @@ impl Augmentation {
 
     /// Draws one set of changes.
     pub fn draw(&self, random: &mut Random) -> Change {
-        // Every number is drawn whether used or not, so that switching one change off leaves the others be.
+        // Every number is drawn whether used or not, so that switching one change off leaves the
+        // others be.
         let symmetry = random.below(8);
         let warp = random.chance(self.warp_chance);
         let angle = random
@@ -181,8 +184,8 @@ impl Change {
         }
     }
 
-    /// Cuts the window with first corner `corner` (see [`Prepared::choose`]) out of `field`, changed, as
-    /// planes and target of `side` x `side` pixels. `noise` feeds the added noise.
+    /// Cuts the window with first corner `corner` (see [`Prepared::choose`]) out of `field`,
+    /// changed, as planes and target of `side` x `side` pixels. `noise` feeds the added noise.
     pub fn apply(
         &self,
         field: &Prepared,

@@ -1,15 +1,18 @@
 //! The order in which a prediction makes its rows, so that only few of them are held at a time.
 //!
-//! A convolution needs its input one row further than its output, so a network can be run like a pipeline:
-//! as soon as an array has enough rows for a band of the next one, that is made, and rows that nobody will
-//! read again are given up. The large early arrays then pass through the caches, and skips are held only as
-//! long as the path below them takes to answer (about the network's reach), whatever the image's height.
+//! A convolution needs its input one row further than its output, so a network can be run like a
+//! pipeline: as soon as an array has enough rows for a band of the next one, that is made, and rows
+//! that nobody will read again are given up. The large early arrays then pass through the caches,
+//! and skips are held only as long as the path below them takes to answer (about the network's
+//! reach), whatever the image's height.
 //!
-//! Where channels are weighed by their means over the image (squeeze-and-excitation), what reads them waits until all
-//! rows have come: such an array is held as a whole, until the next is, and so are the skips.
+//! Where channels are weighed by their means over the image (squeeze-and-excitation), what reads
+//! them waits until all rows have come: such an array is held as a whole, until the next is, and so
+//! are the skips.
 //!
-//! Bands depend on the image's size alone, not on the threads, so neither do results. They differ from those
-//! of one pass over the whole image in the last bits: Winograd's tiles begin where a band begins.
+//! Bands depend on the image's size alone, not on the threads, so neither do results. They differ
+//! from those of one pass over the whole image in the last bits: Winograd's tiles begin where a
+//! band begins.
 
 use crate::plan::{Input, Plan, Step};
 use stainfree_kernels::winograd::Tile;
@@ -19,10 +22,11 @@ use std::ops::Range;
 const TILE: usize = 4;
 /// Rows that whole tiles of 4x4 and of 6x6 fill.
 const WHOLE_TILES: usize = 12;
-/// Tiles in a band at each halving of the image: enough for all threads to have several groups of them, and for the
-/// filters, which every band reads anew and which come from memory below the second halving. Deep arrays are small, and
-/// a band of them stands for so many rows of the image that the skips above would fill memory meanwhile: 64 tiles at
-/// the fourth halving are 128 rows of a field of 2160 pixels, and bands above it may be as high at no cost.
+/// Tiles in a band at each halving of the image: enough for all threads to have several groups of
+/// them, and for the filters, which every band reads anew and which come from memory below the
+/// second halving. Deep arrays are small, and a band of them stands for so many rows of the image
+/// that the skips above would fill memory meanwhile: 64 tiles at the fourth halving are 128 rows of
+/// a field of 2160 pixels, and bands above it may be as high at no cost.
 const TILES: [usize; 5] = [512, 512, 512, 256, 64];
 
 /// Tiles in a band at `level`; half as many for each halving beyond the table.
@@ -31,8 +35,8 @@ fn tiles(level: usize) -> usize {
     TILES[level.min(last)] >> level.saturating_sub(last)
 }
 
-/// What heights of bands are a multiple of at each halving of the image: rows that whole tiles of all convolutions there
-/// fill.
+/// What heights of bands are a multiple of at each halving of the image: rows that whole tiles of
+/// all convolutions there fill.
 fn steps_of_rows(plan: &Plan) -> Vec<usize> {
     let levels = plan.values.iter().map(|v| v.level).max().unwrap_or(0);
     let mut rows = vec![TILE; levels + 1];
@@ -77,7 +81,8 @@ impl Schedule {
         Self::with_tiles(plan, height, width, tiles)
     }
 
-    /// With bands of at least `tiles(level)` tiles; everything in one piece if that is the whole image.
+    /// With bands of at least `tiles(level)` tiles; everything in one piece if that is the whole
+    /// image.
     pub(crate) fn with_tiles(
         plan: &Plan,
         height: usize,
@@ -91,7 +96,8 @@ impl Schedule {
         };
         let mut state = State::new(plan, height);
         let mut bands = Vec::new();
-        // The deepest work that can be done is done first: what it reads is held no longer than needed.
+        // The deepest work that can be done is done first: what it reads is held no longer than
+        // needed.
         while let Some((maker, rows)) = state.next(&band) {
             state.make(maker, rows.end);
             bands.push(Band { maker, rows });
@@ -156,13 +162,14 @@ impl<'a> State<'a> {
             let (done, ready) = (self.made[to], self.ready(step));
             let size = band(self.plan.values[to].level);
             let finished = ready == self.heights[to];
-            // What halves the image waits for a whole band. What follows them takes whatever has come: waiting again at every
-            // step would delay the end by a band each.
+            // What halves the image waits for a whole band. What follows them takes whatever has
+            // come: waiting again at every step would delay the end by a band each.
             let rows = match &self.plan.steps[step] {
                 halves if halves.halves() && ready < done + size && !finished => 0,
                 Step::MaxPool { .. } | Step::Add { .. } => ready - done,
-                // Where gates have waited for the whole of their input, all of its rows have come at once. Whole tiles, but for the first band and the last: with the first a convolution falls one row behind its
-                // input, and stays there.
+                // Where gates have waited for the whole of their input, all of its rows have come
+                // at once. Whole tiles, but for the first band and the last: with the first a
+                // convolution falls one row behind its input, and stays there.
                 Step::Conv(conv) => {
                     let rows = size.min(ready - done);
                     let ends = done == 0 || (finished && ready <= done + size);
@@ -312,7 +319,8 @@ mod tests {
             let kept = |height| Schedule::new(&plan, height, 2176).kept;
             let (tall, taller) = (kept(4352), kept(8704));
             assert_eq!(tall, taller);
-            // The skip at half resolution is the largest array of all; 2,176 rows of it would be 1088.
+            // The skip at half resolution is the largest array of all; 2,176 rows of it would be
+            // 1088.
             assert!(tall.iter().max().unwrap() < &400, "{tall:?}");
         }
     }

@@ -22,8 +22,9 @@ pub(crate) enum Conv {
     Patches(Patches),
 }
 
-/// Convolutions at the image's resolution and at half of it are always f32: they hold a quarter of the products but
-/// cause 40 % of the differences that bf16 makes to predicted classes (docs/performance.md).
+/// Convolutions at the image's resolution and at half of it are always f32: they hold a quarter of
+/// the products but cause 40 % of the differences that bf16 makes to predicted classes
+/// (docs/performance.md).
 const LEAST_BF16_LEVEL: usize = 2;
 
 fn precision_of(isa: Isa, step: &ConvStep) -> Isa {

@@ -1,7 +1,8 @@
 //! Which fields and which windows of them make up a batch.
 //!
-//! Everything is a function of (seed, step): nothing is remembered from one step to the next. Here: the
-//! choice of fields and places. Not here: turning, scaling and changing what is found there (`augment`).
+//! Everything is a function of (seed, step): nothing is remembered from one step to the next. Here:
+//! the choice of fields and places. Not here: turning, scaling and changing what is found there
+//! (`augment`).
 
 use crate::loss::IGNORED;
 use crate::random::{Purpose, Random};
@@ -14,13 +15,14 @@ use stainfree_image::Image;
 pub enum FieldOrder {
     /// Every crop from a field drawn at random.
     Random,
-    /// As the paper's loader really did: each field once per epoch, the same fields always in the same
-    /// batch, only the order of the batches changes; an incomplete last batch is dropped.
+    /// As the paper's loader really did: each field once per epoch, the same fields always in the
+    /// same batch, only the order of the batches changes; an incomplete last batch is dropped.
     FixedBatches,
 }
 
 impl FieldOrder {
-    /// Steps after which every field has been seen once (on average, for [`FieldOrder::Random`]); at least 1.
+    /// Steps after which every field has been seen once (on average, for [`FieldOrder::Random`]);
+    /// at least 1.
     pub fn steps_per_epoch(self, fields: usize, batch: usize) -> u64 {
         let steps = match self {
             FieldOrder::Random => fields.div_ceil(batch.max(1)),
@@ -117,9 +119,10 @@ impl Prepared {
 
     /// First corner `(y, x)` of a window of `span` x `span` pixels.
     ///
-    /// With probability `foreground` the window shows a pixel of a class drawn evenly from those the field
-    /// has (so a rare class comes as often as a common one), at a random place in the window's inner half;
-    /// otherwise all windows are equally likely. A window larger than the field is centred on it.
+    /// With probability `foreground` the window shows a pixel of a class drawn evenly from those
+    /// the field has (so a rare class comes as often as a common one), at a random place in the
+    /// window's inner half; otherwise all windows are equally likely. A window larger than the
+    /// field is centred on it.
     pub fn choose(&self, span: usize, foreground: f64, random: &mut Random) -> (isize, isize) {
         let aim = random.chance(foreground);
         let present: Vec<&Vec<(u32, u32)>> = self.places.iter().filter(|p| !p.is_empty()).collect();

@@ -20,7 +20,8 @@ pub enum Op {
     Input,
     /// Convolution (cross-correlation) with zero padding.
     Conv {
-        /// Name of the weight, shape `[out, in, kernel, kernel]`, or `[out, 1, kernel, kernel]` if depthwise.
+        /// Name of the weight, shape `[out, in, kernel, kernel]`, or `[out, 1, kernel, kernel]` if
+        /// depthwise.
         weight: String,
         /// Name of the bias, shape `[out]`.
         bias: Option<String>,
@@ -39,17 +40,18 @@ pub enum Op {
     },
     /// A function of every value.
     Activation(Activation),
-    /// Sum of two inputs; in training the second is dropped for some images (stochastic depth, Huang et al.
-    /// 2016) and made up for in the others.
+    /// Sum of two inputs; in training the second is dropped for some images (stochastic depth,
+    /// Huang et al. 2016) and made up for in the others.
     Add {
         /// Probability of dropping it.
         drop: f64,
     },
-    /// Squeeze-and-excitation (Hu et al. 2018): every channel times a gate, the sigmoid of a linear layer on the swish
-    /// of a linear layer on the means of all channels over all pixels of the image.
+    /// Squeeze-and-excitation (Hu et al. 2018): every channel times a gate, the sigmoid of a linear
+    /// layer on the swish of a linear layer on the means of all channels over all pixels of the
+    /// image.
     SqueezeExcite {
-        /// Common beginning of the parameter names: `PREFIX.fc1.weight`, `[squeezed, channels, 1, 1]`, and `.bias`,
-        /// `PREFIX.fc2.weight`, `[channels, squeezed, 1, 1]`, and `.bias`.
+        /// Common beginning of the parameter names: `PREFIX.fc1.weight`, `[squeezed, channels, 1,
+        /// 1]`, and `.bias`, `PREFIX.fc2.weight`, `[channels, squeezed, 1, 1]`, and `.bias`.
         prefix: String,
         /// Values between the two layers.
         squeezed: usize,
@@ -78,7 +80,8 @@ pub struct Node {
 /// What a parameter is for, and how it starts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Init {
-    /// Normal, variance `2 / fan_in` (He et al. 2015): keeps the signal through layers without batch norm.
+    /// Normal, variance `2 / fan_in` (He et al. 2015): keeps the signal through layers without
+    /// batch norm.
     HeNormal,
     /// Uniform in `+-sqrt(6 / fan_in)` (Keras' `he_uniform`).
     HeUniform,
@@ -162,8 +165,8 @@ impl Graph {
         1 << self.nodes.iter().map(|node| node.level).max().unwrap_or(0)
     }
 
-    /// Whether every pixel of the output depends on every pixel of the input, however far away: gates are made of
-    /// means over the image.
+    /// Whether every pixel of the output depends on every pixel of the input, however far away:
+    /// gates are made of means over the image.
     pub fn sees_whole_image(&self) -> bool {
         let whole = |node: &Node| matches!(node.op, Op::SqueezeExcite { .. });
         self.nodes.iter().any(whole)
@@ -215,7 +218,8 @@ impl Graph {
 pub enum GraphError {
     /// The width is not usable.
     #[error(
-        "network width `{0}` is outside 0.0625 to 4; 1 is the paper's, 0.25 a quarter of the channels"
+        "network width `{0}` is outside 0.0625 to 4; 1 is the paper's, 0.25 a quarter of the \
+         channels"
     )]
     Width(f64),
     /// The floor of the channel counts is not usable.
@@ -282,8 +286,8 @@ impl GraphBuilder {
         name
     }
 
-    /// A 3x3 convolution with stride 1 and padding 1 whose parameters are `PREFIX.weight` and, if asked for,
-    /// `PREFIX.bias`.
+    /// A 3x3 convolution with stride 1 and padding 1 whose parameters are `PREFIX.weight` and, if
+    /// asked for, `PREFIX.bias`.
     pub(crate) fn conv(
         &mut self,
         input: NodeId,

@@ -4,8 +4,9 @@ use crate::model::Model;
 use crate::parameters::Parameters;
 use crate::unet::{HEAD, UnetSpec};
 
-/// Gives `into`, the parameters of the network `spec`, all that `model` has learned, statistics included. Of the last
-/// layer those classes are taken that both know by name; the others stay as they are. Returns how many classes that is.
+/// Gives `into`, the parameters of the network `spec`, all that `model` has learned, statistics
+/// included. Of the last layer those classes are taken that both know by name; the others stay as
+/// they are. Returns how many classes that is.
 ///
 /// # Errors
 /// If encoder or width differ. Then nothing was changed.
@@ -59,7 +60,8 @@ fn describe(spec: &UnetSpec) -> String {
 /// A model of another network.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error(
-    "the model is {theirs} and the training asks for {ours}; add `--encoder {encoder} --width {width}`"
+    "the model is {theirs} and the training asks for {ours}; add `--encoder {encoder} --width \
+     {width}`"
 )]
 pub struct InheritError {
     theirs: String,
@@ -143,7 +145,8 @@ mod tests {
         assert_eq!(parameters, before);
         assert_eq!(
             error.to_string(),
-            "the model is `mobilenet-v2` of width 0.125 and the training asks for `vgg16` of width 0.25; add `--encoder mobilenet-v2 --width 0.125`"
+            "the model is `mobilenet-v2` of width 0.125 and the training asks for `vgg16` of width \
+             0.25; add `--encoder mobilenet-v2 --width 0.125`"
         );
     }
 }

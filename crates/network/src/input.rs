@@ -1,10 +1,10 @@
-//! From raw planes to what the encoder reads; recorded in the model, since a model is only as good as
-//! its input is the same.
+//! From raw planes to what the encoder reads; recorded in the model, since a model is only as good
+//! as its input is the same.
 //!
 //! Two steps. [`Normalisation`] brings each plane to a scale of its own, where the range of an
-//! ordinary picture is 0 to 1; it looks at whole fields, never at crops, so a crop in training and the
-//! same pixels in prediction have the same values. [`Preprocessing`] then turns three planes into the
-//! channels, order and scale that the encoder's weights were trained with.
+//! ordinary picture is 0 to 1; it looks at whole fields, never at crops, so a crop in training and
+//! the same pixels in prediction have the same values. [`Preprocessing`] then turns three planes
+//! into the channels, order and scale that the encoder's weights were trained with.
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -14,9 +14,11 @@ use stainfree_image::Image;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Normalisation {
-    /// The paper's: the plane's full range to 8 bit, `round(255 x / full_range)`, no stretch at all.
+    /// The paper's: the plane's full range to 8 bit, `round(255 x / full_range)`, no stretch at
+    /// all.
     Paper,
-    /// `low` percent of the field's pixels lie below 0 and `100 - high` percent above 1; clipped to -0.5 to 1.5.
+    /// `low` percent of the field's pixels lie below 0 and `100 - high` percent above 1; clipped to
+    /// -0.5 to 1.5.
     Percentiles {
         /// Lower percentile, 0 to 100.
         low: f64,
@@ -24,15 +26,16 @@ pub enum Normalisation {
         high: f64,
     },
     /// Local background taken away, then divided by the field's own contrast: uneven illumination,
-    /// exposure and gain drop out. Centred on 0.45 with a standard deviation of 0.225, clipped at 5 of them.
+    /// exposure and gain drop out. Centred on 0.45 with a standard deviation of 0.225, clipped at 5
+    /// of them.
     Local {
         /// Standard deviation of the background's blur in pixels, wider than a cell.
         radius_px: f64,
     },
 }
 
-/// Centre and standard deviation of a normalised plane; those of natural images in ImageNet, so that
-/// pretrained encoders see what they are used to.
+/// Centre and standard deviation of a normalised plane; those of natural images in ImageNet, so
+/// that pretrained encoders see what they are used to.
 pub const CENTRE: f32 = 0.45;
 const SPREAD: f32 = 0.225;
 
@@ -55,8 +58,8 @@ impl Normalisation {
         }
     }
 
-    /// Normalises one plane of raw counts; `full_range` is the largest count its format can hold (255,
-    /// 65535, or 1 for floating point). Values that are not finite count as 0.
+    /// Normalises one plane of raw counts; `full_range` is the largest count its format can hold
+    /// (255, 65535, or 1 for floating point). Values that are not finite count as 0.
     pub fn apply(&self, plane: &Image<f32>, full_range: f32) -> Image<f32> {
         let finite = plane.map(|&x| if x.is_finite() { x } else { 0.0 });
         match *self {
@@ -73,7 +76,8 @@ impl Normalisation {
     }
 }
 
-/// The values below which `percent` of `data` lie, by linear interpolation between ranks (NumPy's default).
+/// The values below which `percent` of `data` lie, by linear interpolation between ranks (NumPy's
+/// default).
 fn percentiles<const N: usize>(data: &[f32], percent: [f64; N]) -> [f32; N] {
     if data.is_empty() {
         return [0.0; N];
@@ -94,8 +98,8 @@ fn percentiles<const N: usize>(data: &[f32], percent: [f64; N]) -> [f32; N] {
 
 fn local(plane: &Image<f32>, radius_px: f64, full_range: f32) -> Image<f32> {
     let background = blur(plane, radius_px);
-    // Divide by the background as well where there is light: shading multiplies. The floor keeps dark
-    // corners from exploding.
+    // Divide by the background as well where there is light: shading multiplies. The floor keeps
+    // dark corners from exploding.
     let mean = background.data().iter().map(|&x| f64::from(x)).sum::<f64>()
         / background.data().len().max(1) as f64;
     let floor = (0.1 * mean as f32).max(1e-6 * full_range);
@@ -128,8 +132,8 @@ fn local(plane: &Image<f32>, radius_px: f64, full_range: f32) -> Image<f32> {
 
 /// Nearly Gaussian blur: three box means in each direction, borders mirrored.
 ///
-/// Source: Wells (1986), "Efficient synthesis of Gaussian filters by cascaded uniform filters"; widths
-/// after Getreuer (2013). Sums in f64, so the running sum does not drift.
+/// Source: Wells (1986), "Efficient synthesis of Gaussian filters by cascaded uniform filters";
+/// widths after Getreuer (2013). Sums in f64, so the running sum does not drift.
 fn blur(image: &Image<f32>, sigma: f64) -> Image<f32> {
     let half = (((12.0 * sigma * sigma / 3.0 + 1.0).sqrt() - 1.0) / 2.0)
         .round()
@@ -196,7 +200,8 @@ pub enum ChannelOrder {
     Bgr,
 }
 
-/// What a source of encoder weights expects of its input; mixing two of them up is silent and costly.
+/// What a source of encoder weights expects of its input; mixing two of them up is silent and
+/// costly.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preprocessing {
@@ -282,7 +287,8 @@ impl InputSpec {
     /// Normalises the planes of one field; as many come out as go in (see [`InputSpec::planes`]).
     ///
     /// # Errors
-    /// A wrong number of planes, planes of different sizes, an empty field, a range that is not positive.
+    /// A wrong number of planes, planes of different sizes, an empty field, a range that is not
+    /// positive.
     pub fn normalise(
         &self,
         planes: &[Image<f32>],
@@ -314,7 +320,8 @@ impl InputSpec {
             .collect())
     }
 
-    /// Writes the three channels of normalised planes (one, or three) into `out`, `[channel][y][x]`.
+    /// Writes the three channels of normalised planes (one, or three) into `out`,
+    /// `[channel][y][x]`.
     ///
     /// # Panics
     /// If `out` does not hold three planes.
@@ -450,7 +457,8 @@ mod tests {
             squares += f64::from((a - CENTRE) / SPREAD).powi(2);
         }
         let n = flat.data().len() as f64;
-        // Mirroring bends the background at the borders by slope times 12 px, 1.5 % where the texture is 5 %.
+        // Mirroring bends the background at the borders by slope times 12 px, 1.5 % where the
+        // texture is 5 %.
         assert!(sum / n < 0.02, "{}", sum / n);
         assert!((squares / n - 1.0).abs() < 0.05, "{}", squares / n);
     }

@@ -1,8 +1,9 @@
 //! The model folder: everything needed to use a trained network, and to know where it came from.
 //!
-//! `model.toml` (this file's [`ModelInfo`]) and `weights.safetensors` (tensors under the graph's names). The
-//! weights are written first and `model.toml` last, each by renaming a finished file, so a folder with a
-//! `model.toml` is complete; its digest ties the two together. Copying the folder is sharing the model.
+//! `model.toml` (this file's [`ModelInfo`]) and `weights.safetensors` (tensors under the graph's
+//! names). The weights are written first and `model.toml` last, each by renaming a finished file,
+//! so a folder with a `model.toml` is complete; its digest ties the two together. Copying the
+//! folder is sharing the model.
 
 use crate::graph::{Graph, GraphError};
 use crate::input::InputSpec;
@@ -37,8 +38,8 @@ pub struct ModelInfo {
     /// Pixel size of the training images in um, where it was known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pixel_um: Option<f64>,
-    /// What it started from: a source of encoder weights ([`crate::weights::SOURCES`]) or `model NAME DIGEST`; none =
-    /// nothing.
+    /// What it started from: a source of encoder weights ([`crate::weights::SOURCES`]) or `model
+    /// NAME DIGEST`; none = nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pretrained: Option<String>,
     /// The network.
@@ -52,8 +53,8 @@ pub struct ModelInfo {
     /// Numbers on held-out fields by name, such as `validation.nucleus.f1`.
     #[serde(default)]
     pub scores: BTreeMap<String, f64>,
-    /// SHA-256 in hexadecimal: `data` (the training set), `config` (the project's file), `weights` (filled in by
-    /// [`Model::save`]).
+    /// SHA-256 in hexadecimal: `data` (the training set), `config` (the project's file), `weights`
+    /// (filled in by [`Model::save`]).
     #[serde(default)]
     pub hashes: BTreeMap<String, String>,
 }
@@ -234,7 +235,8 @@ pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), ModelError> 
     })
 }
 
-/// The tensors as a safetensors file, with notes in its header. The same input gives the same bytes.
+/// The tensors as a safetensors file, with notes in its header. The same input gives the same
+/// bytes.
 pub(crate) fn to_safetensors<'a>(
     tensors: impl Iterator<Item = &'a Tensor>,
     notes: Option<BTreeMap<String, String>>,
@@ -364,7 +366,8 @@ pub enum ModelError {
     },
     /// The weights are not those `model.toml` was written with.
     #[error(
-        "`{path}` is not the file its `model.toml` was written with (other digest); copy the whole model folder again"
+        "`{path}` is not the file its `model.toml` was written with (other digest); copy the whole \
+         model folder again"
     )]
     Mismatch {
         /// The file.

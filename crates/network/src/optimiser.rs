@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Adam as Keras 2.3 computes it: step `lr * sqrt(1 - beta2^t) / (1 - beta1^t) * m / (sqrt(v) + epsilon)`.
+/// Adam as Keras 2.3 computes it: step `lr * sqrt(1 - beta2^t) / (1 - beta1^t) * m / (sqrt(v) +
+/// epsilon)`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Adam {
@@ -48,7 +49,8 @@ pub enum Schedule {
         /// Smallest rate, as a share of the first.
         floor: f64,
     },
-    /// Rises linearly over `warmup_steps`, then falls along half a cosine to `floor` at the last step.
+    /// Rises linearly over `warmup_steps`, then falls along half a cosine to `floor` at the last
+    /// step.
     Cosine {
         /// Steps of the rise.
         warmup_steps: u64,

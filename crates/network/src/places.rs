@@ -1,4 +1,5 @@
-//! Where arrays lie in one piece of memory when it is known beforehand how long each of them is held.
+//! Where arrays lie in one piece of memory when it is known beforehand how long each of them is
+//! held.
 
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -18,9 +19,9 @@ impl Lived {
     }
 }
 
-/// A place for every array, such that no two overlap that are held at the same time, and how many values all
-/// together need. Where an array lies is found greedily, as low as possible, in several orders; the best one is kept
-/// (the best of all cannot be found in reasonable time).
+/// A place for every array, such that no two overlap that are held at the same time, and how many
+/// values all together need. Where an array lies is found greedily, as low as possible, in several
+/// orders; the best one is kept (the best of all cannot be found in reasonable time).
 pub(crate) fn lay_out(arrays: &[Lived]) -> (Vec<Range<usize>>, usize) {
     let size = |index: &usize| arrays[*index].len;
     let start = |index: &usize| arrays[*index].life.start;

@@ -1,5 +1,6 @@
-//! The graph as steps for the CPU executors: convolution, batch norm and activation become one step, and
-//! up-sampling and concatenation disappear into the inputs of the convolution that follows.
+//! The graph as steps for the CPU executors: convolution, batch norm and activation become one
+//! step, and up-sampling and concatenation disappear into the inputs of the convolution that
+//! follows.
 
 use crate::graph::{Activation, Graph, NodeId, Op, SAME_3X3, Window};
 use stainfree_kernels::winograd::Tile;
@@ -98,11 +99,12 @@ impl ConvStep {
     }
 }
 
-/// Below this halving of the image filters come from memory for every few tiles, and those of larger tiles take nearly
-/// twice the bytes.
+/// Below this halving of the image filters come from memory for every few tiles, and those of
+/// larger tiles take nearly twice the bytes.
 const DEEPEST_LARGE_TILES: usize = 3;
 
-/// Up to so many channels Winograd's algorithm, which fills them up to 16, is slower than a product of patches.
+/// Up to so many channels Winograd's algorithm, which fills them up to 16, is slower than a product
+/// of patches.
 const FEW_CHANNELS: usize = 4;
 
 /// Squeeze-and-excitation before a [`ConvStep`].
@@ -137,7 +139,8 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// # Panics
-    /// If the graph joins node kinds in an order the executors do not know; graphs come from this crate.
+    /// If the graph joins node kinds in an order the executors do not know; graphs come from this
+    /// crate.
     pub(crate) fn new(graph: &Graph) -> Plan {
         let mut plan = Plan {
             values: vec![],
@@ -267,7 +270,8 @@ impl Plan {
         plan
     }
 
-    /// The plan of a prediction, whose convolutions are made by the tiles that are fastest on `isa`.
+    /// The plan of a prediction, whose convolutions are made by the tiles that are fastest on
+    /// `isa`.
     pub(crate) fn for_prediction(graph: &Graph, isa: Isa) -> Plan {
         let mut plan = Plan::new(graph);
         let Plan { values, steps, .. } = &mut plan;

@@ -141,7 +141,8 @@ impl CpuPredictor {
         logits
     }
 
-    /// Runs all bands: `line` writes row `y` of an input channel, `emit` gets rows of logits as they come.
+    /// Runs all bands: `line` writes row `y` of an input channel, `emit` gets rows of logits as
+    /// they come.
     fn each_band(
         &mut self,
         schedule: &Schedule,
@@ -150,7 +151,8 @@ impl CpuPredictor {
         emit: &mut (dyn FnMut(&Blocked, Rows, Range<usize>) + Send),
     ) {
         let held = self.held(schedule, height, width);
-        // Tiles at the edge of an image need a little less than those inside; only an image far smaller gives memory back.
+        // Tiles at the edge of an image need a little less than those inside; only an image far
+        // smaller gives memory back.
         let (has, needs) = (self.memory.len(), held.size);
         if has < needs || has > 2 * needs {
             // The old memory is given back before the new is taken.
@@ -407,7 +409,8 @@ mod tests {
                 );
                 let found = predictor.logits_in(&bands, &input, height, width);
                 let error = norm(&mut found.iter().zip(&expected).map(|(a, b)| a - b));
-                // Two sums of f32 in different order, 23 layers deep; a wrong row would be of the order of 1.
+                // Two sums of f32 in different order, 23 layers deep; a wrong row would be of the
+                // order of 1.
                 let relative = error / norm(&mut expected.iter().copied());
                 assert!(
                     relative < 1e-5,
@@ -419,7 +422,8 @@ mod tests {
         }
     }
 
-    /// What the MobileNetV2 encoder with its ImageNet weights makes of an input: blocks 1, 3, 6, 13 and 18.
+    /// What the MobileNetV2 encoder with its ImageNet weights makes of an input: blocks 1, 3, 6, 13
+    /// and 18.
     fn imagenet_features(
         input: &[f32],
         height: usize,

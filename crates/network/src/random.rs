@@ -69,7 +69,8 @@ impl Random {
         self.uniform() < p
     }
 
-    /// Uniform in `0..n`. The bias of the multiplication method, `n / 2^64`, is far below any use here.
+    /// Uniform in `0..n`. The bias of the multiplication method, `n / 2^64`, is far below any use
+    /// here.
     ///
     /// # Panics
     /// If `n` is 0.

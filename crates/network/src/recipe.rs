@@ -17,7 +17,8 @@ pub enum Length {
     Steps(u64),
     /// So many passes over the training fields.
     Epochs(u64),
-    /// So many crops in all, rounded down to whole epochs; the paper's rule is `floor(60000 / fields)` epochs.
+    /// So many crops in all, rounded down to whole epochs; the paper's rule is `floor(60000 /
+    /// fields)` epochs.
     Crops(u64),
 }
 
@@ -33,13 +34,13 @@ pub enum Selection {
     Last,
 }
 
-/// Where the batch-norm statistics used outside training come from. Keras' running averages alone will not
-/// do: with momentum 0.99 they still hold 37 % of their start after 100 steps.
+/// Where the batch-norm statistics used outside training come from. Keras' running averages alone
+/// will not do: with momentum 0.99 they still hold 37 % of their start after 100 steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BatchNormStatistics {
-    /// The running averages, which the first batch begins anew: their start has no share in them. Recipes of earlier
-    /// versions call them `corrected`.
+    /// The running averages, which the first batch begins anew: their start has no share in them.
+    /// Recipes of earlier versions call them `corrected`.
     #[serde(alias = "corrected")]
     Running,
     /// The plain average over so many training batches, measured with the weights as they are.
@@ -67,8 +68,8 @@ pub struct Recipe {
     pub crop: usize,
     /// When training ends.
     pub length: Length,
-    /// Whether fields are brought to one pixel size, where sizes are known: that of most training fields, and in
-    /// prediction the model's. Without it a pixel is a pixel.
+    /// Whether fields are brought to one pixel size, where sizes are known: that of most training
+    /// fields, and in prediction the model's. Without it a pixel is a pixel.
     #[serde(default)]
     pub rescale: bool,
     /// Which fields come when.
@@ -89,10 +90,12 @@ pub struct Recipe {
     pub selection: Selection,
     /// Where the statistics for prediction come from.
     pub batch_norm: BatchNormStatistics,
-    /// Steps over which the weights are averaged before they are scored and kept (a moving average); 0 = as they are.
+    /// Steps over which the weights are averaged before they are scored and kept (a moving
+    /// average); 0 = as they are.
     #[serde(default)]
     pub average_steps: u64,
-    /// Steps that schedule and selection count as an epoch; none = one pass over the training fields.
+    /// Steps that schedule and selection count as an epoch; none = one pass over the training
+    /// fields.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch_steps: Option<u64>,
     /// Steps between validations; 0 = only at the end.
@@ -114,8 +117,9 @@ impl Recipe {
         }
     }
 
-    /// The paper's, as its notebooks ran: 8-bit input, symmetries, the hybrid loss with its accidental betas,
-    /// Adam 1e-4 halved on plateaus of the training loss, batch 4 of 640 x 640, about 15,000 steps.
+    /// The paper's, as its notebooks ran: 8-bit input, symmetries, the hybrid loss with its
+    /// accidental betas, Adam 1e-4 halved on plateaus of the training loss, batch 4 of 640 x 640,
+    /// about 15,000 steps.
     pub fn paper() -> Self {
         Self {
             name: "paper".into(),
@@ -143,8 +147,9 @@ impl Recipe {
         }
     }
 
-    /// The one to use: the encoder that the program carries a start for, locally flattened input, varied crops aimed at the rare classes, cross-entropy plus
-    /// Dice, a larger rate that rises and falls, the checkpoint chosen on validation.
+    /// The one to use: the encoder that the program carries a start for, locally flattened input,
+    /// varied crops aimed at the rare classes, cross-entropy plus Dice, a larger rate that rises
+    /// and falls, the checkpoint chosen on validation.
     pub fn standard() -> Self {
         Self {
             name: "default".into(),
@@ -177,8 +182,9 @@ impl Recipe {
 
     /// The recipe for another encoder, with the crops and batches the paper trained it on.
     ///
-    /// The batch-norm statistics of the default recipe were chosen for MobileNetV2 from weights (`docs/recipe.md`). With
-    /// the others they are measured: their trainings mostly begin from nothing, whose early averages say little.
+    /// The batch-norm statistics of the default recipe were chosen for MobileNetV2 from weights
+    /// (`docs/recipe.md`). With the others they are measured: their trainings mostly begin from
+    /// nothing, whose early averages say little.
     pub fn on(mut self, encoder: Encoder) -> Self {
         if self.name == "default" && encoder != Encoder::MobilenetV2 {
             self.batch_norm = BatchNormStatistics::Measured(16);
@@ -211,7 +217,8 @@ impl Recipe {
         }
     }
 
-    /// Refuses what cannot be trained, for a network of `classes` classes whose sides are multiples of `multiple`.
+    /// Refuses what cannot be trained, for a network of `classes` classes whose sides are multiples
+    /// of `multiple`.
     ///
     /// # Errors
     /// Names the setting, its value and what it must be.

@@ -1,21 +1,22 @@
 //! Fields brought to the pixel size of a model.
 //!
-//! A network knows things by their size in pixels, so a nucleus must be as large in the image it is shown as in
-//! those it learned from. Intensities go through a triangle filter that widens when pixels become larger, so
-//! that nothing aliases; classes take the pixel at the same place. Both agree with PyTorch's `interpolate`
-//! (`bilinear` with `antialias`, and `nearest-exact`), which `testdata/network/make_resample.py` asks.
+//! A network knows things by their size in pixels, so a nucleus must be as large in the image it is
+//! shown as in those it learned from. Intensities go through a triangle filter that widens when
+//! pixels become larger, so that nothing aliases; classes take the pixel at the same place. Both
+//! agree with PyTorch's `interpolate` (`bilinear` with `antialias`, and `nearest-exact`), which
+//! `testdata/network/make_resample.py` asks.
 
 use rayon::prelude::*;
 use stainfree_image::Image;
 
-/// Pixel sizes closer than this share are taken for the same: scale augmentation covers them, and every
-/// resampling costs sharpness.
+/// Pixel sizes closer than this share are taken for the same: scale augmentation covers them, and
+/// every resampling costs sharpness.
 pub const SAME_PIXEL_SIZE: f64 = 0.05;
 /// Factors beyond this are mistakes of units, not microscopes.
 pub const MAX_FACTOR: f64 = 8.0;
 
-/// Height and width of a field of `[height, width]` pixels of `from_um` once its pixels are of `to_um`; none if
-/// the sizes count as the same.
+/// Height and width of a field of `[height, width]` pixels of `from_um` once its pixels are of
+/// `to_um`; none if the sizes count as the same.
 ///
 /// # Errors
 /// [`ResampleError`] if the sizes differ by more than [`MAX_FACTOR`].
@@ -38,7 +39,8 @@ pub fn resampled_size(
 /// Two pixel sizes that cannot both be right.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[error(
-    "its pixels of {from_um} um are more than a factor of {MAX_FACTOR} from the model's {to_um} um; give the right size with `--pixel-um`"
+    "its pixels of {from_um} um are more than a factor of {MAX_FACTOR} from the model's {to_um} \
+     um; give the right size with `--pixel-um`"
 )]
 pub struct ResampleError {
     /// Of the field, um.
@@ -158,8 +160,8 @@ mod tests {
             };
             let found = resample(&image, h, w);
             for (i, (a, b)) in found.data().iter().zip(floats(expected.data())).enumerate() {
-                // PyTorch keeps places along up to 47 pixels in f32, which may be off by 4e-6 pixels; values
-                // change by up to 1000 from one pixel to the next.
+                // PyTorch keeps places along up to 47 pixels in f32, which may be off by 4e-6
+                // pixels; values change by up to 1000 from one pixel to the next.
                 assert!((a - b).abs() < 4e-3, "{name} at {i}: {a} {b}");
             }
             let classes = resample_classes(&mask, h, w);
@@ -182,7 +184,8 @@ mod tests {
             .to_string();
         assert_eq!(
             wrong,
-            "its pixels of 340 um are more than a factor of 8 from the model's 0.62 um; give the right size with `--pixel-um`"
+            "its pixels of 340 um are more than a factor of 8 from the model's 0.62 um; give the \
+             right size with `--pixel-um`"
         );
         assert!(resampled_size([10, 10], f64::NAN, 0.62).is_err());
     }

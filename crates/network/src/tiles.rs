@@ -1,13 +1,15 @@
 //! Whole images of any size through the network, in one piece or in overlapping tiles.
 //!
-//! An image is mirrored up to the network's multiple, half of the surplus on each side, and cut back
-//! afterwards. Under a memory cap it is computed in tiles, each with a margin around the pixels that are kept.
-//! The margin is the network's receptive radius where memory allows: then a kept pixel sees exactly what it
-//! sees in the whole image. Equal up to the last bits of f32 sums, not more: kernels may add in another order
-//! at a tile's edge, and a pixel whose two best classes are a rounding error apart may change its class.
+//! An image is mirrored up to the network's multiple, half of the surplus on each side, and cut
+//! back afterwards. Under a memory cap it is computed in tiles, each with a margin around the
+//! pixels that are kept. The margin is the network's receptive radius where memory allows: then a
+//! kept pixel sees exactly what it sees in the whole image. Equal up to the last bits of f32 sums,
+//! not more: kernels may add in another order at a tile's edge, and a pixel whose two best classes
+//! are a rounding error apart may change its class.
 //!
-//! A network that sees the whole image ([`Graph::sees_whole_image`]) weighs channels by their means over what is computed
-//! at once, and no margin holds those: a tile's pixels are exactly those of a prediction of the tile alone.
+//! A network that sees the whole image ([`Graph::sees_whole_image`]) weighs channels by their means
+//! over what is computed at once, and no margin holds those: a tile's pixels are exactly those of a
+//! prediction of the tile alone.
 
 use crate::graph::{Graph, Op};
 use crate::input::mirror;
@@ -16,8 +18,8 @@ use std::ops::Range;
 
 /// What computes probabilities: the CPU's predictor, or another device's.
 pub trait Predict {
-    /// Writes the probabilities of the tile's kept pixels to their places in `out`, `[class][y][x]` of the
-    /// whole image. The tile's sides are multiples of the network's.
+    /// Writes the probabilities of the tile's kept pixels to their places in `out`, `[class][y][x]`
+    /// of the whole image. The tile's sides are multiples of the network's.
     fn predict(&mut self, tile: &Tile, out: &mut [f32]);
     /// Memory taken for a tile of that size beside the image and its probabilities, in bytes.
     fn memory_bytes(&self, height: usize, width: usize) -> usize;
@@ -98,7 +100,8 @@ pub struct TileOptions {
     pub classes: usize,
     /// The network's reach to each side in pixels ([`receptive_radius`]).
     pub radius: usize,
-    /// Whether tiles differ from the image in one piece whatever their margin ([`Graph::sees_whole_image`]).
+    /// Whether tiles differ from the image in one piece whatever their margin
+    /// ([`Graph::sees_whole_image`]).
     pub sees_whole_image: bool,
     /// Largest memory for the network, in bytes.
     pub memory: Option<usize>,
@@ -131,10 +134,12 @@ impl TileOptions {
     }
 }
 
-/// How far, in input pixels, an output pixel can see to each side, gates of squeeze-and-excitation aside.
+/// How far, in input pixels, an output pixel can see to each side, gates of squeeze-and-excitation
+/// aside.
 ///
-/// The largest sum over paths: a 3x3 convolution at 1/2^k adds 2^k (with stride 2 twice as much), a pool or an up-sampling between 1/2^k and
-/// 1/2^(k+1) adds 2^k (a pixel may stand at either end of its block).
+/// The largest sum over paths: a 3x3 convolution at 1/2^k adds 2^k (with stride 2 twice as much), a
+/// pool or an up-sampling between 1/2^k and 1/2^(k+1) adds 2^k (a pixel may stand at either end of
+/// its block).
 pub fn receptive_radius(graph: &Graph) -> usize {
     let nodes = graph.nodes();
     let mut reach = vec![0usize; nodes.len()];
@@ -163,7 +168,8 @@ pub fn receptive_radius(graph: &Graph) -> usize {
     reach.last().copied().unwrap_or(0)
 }
 
-/// One tile of a line: what is computed, and which part of it is kept; both in pixels of the padded line.
+/// One tile of a line: what is computed, and which part of it is kept; both in pixels of the padded
+/// line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Span {
     computed: Range<usize>,
@@ -195,8 +201,8 @@ fn plan(
         return Ok(None);
     }
     let mut needs = Needs::new(predict, height, width);
-    // A margin below the radius gives up exactness for feasibility; half of it already holds nearly all of the
-    // weight, since the outer reach is seen through the coarsest layers only.
+    // A margin below the radius gives up exactness for feasibility; half of it already holds nearly
+    // all of the weight, since the outer reach is seen through the coarsest layers only.
     let half = options.up(options.radius / 2);
     for margin in [options.up(options.radius), half] {
         let fitting = options
@@ -213,8 +219,8 @@ fn plan(
 
 /// The memory that cuts of one image need.
 ///
-/// Every size of tile that a cut has is asked for, since a smaller tile may take more memory than a larger
-/// one: the predictor's bands are whole rows, and narrow tiles make theirs higher.
+/// Every size of tile that a cut has is asked for, since a smaller tile may take more memory than a
+/// larger one: the predictor's bands are whole rows, and narrow tiles make theirs higher.
 struct Needs<'a> {
     predict: &'a dyn Predict,
     height: usize,
@@ -233,8 +239,8 @@ impl<'a> Needs<'a> {
         }
     }
 
-    /// The most that a tile takes if the image is cut into tiles of `core` kept pixels and `margin` more; `None` as soon as one takes
-    /// more than `cap`. The largest is asked for first.
+    /// The most that a tile takes if the image is cut into tiles of `core` kept pixels and `margin`
+    /// more; `None` as soon as one takes more than `cap`. The largest is asked for first.
     fn bytes(&mut self, core: usize, margin: usize, cap: usize) -> Option<usize> {
         let sides = |length: usize| -> BTreeSet<usize> {
             let spans = spans(length, core, margin);
@@ -279,8 +285,8 @@ pub struct CutMargin {
     pub needed: usize,
 }
 
-/// Whether an image of that size is computed in tiles whose margin is cut; `None` = its pixels see all
-/// there is to see.
+/// Whether an image of that size is computed in tiles whose margin is cut; `None` = its pixels see
+/// all there is to see.
 pub fn cut_margin(
     predict: &dyn Predict,
     options: &TileOptions,
@@ -297,8 +303,8 @@ pub fn cut_margin(
     })
 }
 
-/// The memory in bytes from which on an image of that size is computed in one piece, where it is not and its pixels
-/// would then see more; `None` = no more than [`cut_margin`] says is missing.
+/// The memory in bytes from which on an image of that size is computed in one piece, where it is
+/// not and its pixels would then see more; `None` = no more than [`cut_margin`] says is missing.
 pub fn needed_for_whole(
     predict: &dyn Predict,
     options: &TileOptions,
@@ -422,7 +428,8 @@ pub fn argmax(probabilities: &[f32], classes: usize) -> Vec<u8> {
 pub enum TileError {
     /// The cap is below the smallest tile.
     #[error(
-        "the network needs at least `{needed}` bytes for its smallest tile, allowed are `{cap}`; raise the memory limit"
+        "the network needs at least `{needed}` bytes for its smallest tile, allowed are `{cap}`; \
+         raise the memory limit"
     )]
     Memory {
         /// The cap.
@@ -437,8 +444,8 @@ mod tests {
     use super::*;
     use crate::{Encoder, UnetSpec};
 
-    /// A "network" of known reach: class 1 is the mean over a square of `reach` to each side (zero outside),
-    /// class 0 the first plane itself.
+    /// A "network" of known reach: class 1 is the mean over a square of `reach` to each side (zero
+    /// outside), class 0 the first plane itself.
     struct Mean {
         reach: isize,
         sizes: Vec<(usize, usize)>,
@@ -585,7 +592,8 @@ mod tests {
             reach: 7,
             sizes: vec![],
         });
-        // The least core with its margin is 40 x 40 and takes 12800; four tiles of at most 80 x 80 take half of that.
+        // The least core with its margin is 40 x 40 and takes 12800; four tiles of at most 80 x 80
+        // take half of that.
         let cap = 80 * 80;
         let options = TileOptions {
             multiple: 8,
@@ -647,8 +655,8 @@ mod tests {
     #[test]
     fn the_networks_reach_is_counted_along_its_longest_path() {
         let graph = Graph::unet(&UnetSpec::narrow(Encoder::Vgg16, 0.0625, 2)).unwrap();
-        // Encoder: 2 * 1 + 2 * 2 + 3 * 4 + 3 * 8 + 3 * 16 = 90, pools 1 + 2 + 4 + 8 + 16 = 31, centre 2 * 32,
-        // up-sampling 31, decoder 2 * (16 + 8 + 4 + 2 + 1) = 62, head 1.
+        // Encoder: 2 * 1 + 2 * 2 + 3 * 4 + 3 * 8 + 3 * 16 = 90, pools 1 + 2 + 4 + 8 + 16 = 31,
+        // centre 2 * 32, up-sampling 31, decoder 2 * (16 + 8 + 4 + 2 + 1) = 62, head 1.
         assert_eq!(receptive_radius(&graph), 90 + 31 + 64 + 31 + 62 + 1);
     }
 

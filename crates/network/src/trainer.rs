@@ -1,11 +1,11 @@
 //! Training on the CPU: forward and backward pass over the plan, and Adam.
 //!
-//! Weights, moments and gradients live in the kernels' blocked order; they are brought back to natural
-//! order only when somebody asks for them. Filters are transformed anew in every pass, into memory that
-//! all layers share.
+//! Weights, moments and gradients live in the kernels' blocked order; they are brought back to
+//! natural order only when somebody asks for them. Filters are transformed anew in every pass, into
+//! memory that all layers share.
 //!
-//! Here: the order of the layers, the gradients on their way back, natural order. What one layer holds and
-//! does is in `layer`, where the arrays of a step lie in `memory`.
+//! Here: the order of the layers, the gradients on their way back, natural order. What one layer
+//! holds and does is in `layer`, where the arrays of a step lie in `memory`.
 
 mod excite;
 mod layer;
@@ -238,8 +238,8 @@ impl CpuTrainer {
     /// Gradients of all parameters from that of the last forward pass' logits.
     ///
     /// # Panics
-    /// If `d_logits` has another size than the logits, or there was no forward pass since the last backward pass: values
-    /// give way to gradients.
+    /// If `d_logits` has another size than the logits, or there was no forward pass since the last
+    /// backward pass: values give way to gradients.
     pub fn backward(&mut self, d_logits: &[f32]) {
         assert!(
             std::mem::take(&mut self.has_values),
@@ -379,24 +379,25 @@ impl CpuTrainer {
         });
     }
 
-    /// Weight of a batch's statistics in the running ones; 0.01 at first. With `1 / k` at the k-th of
-    /// several forward passes the running statistics become the plain average over these passes.
+    /// Weight of a batch's statistics in the running ones; 0.01 at first. With `1 / k` at the k-th
+    /// of several forward passes the running statistics become the plain average over these passes.
     pub fn set_batch_norm_momentum(&mut self, momentum: f32) {
         self.momentum = momentum;
     }
 
-    /// From now on, branches of residual blocks that have a rate for it are dropped at random (stochastic depth),
-    /// as a function of `seed` and the number of steps taken; with `None`, as at first, nothing is dropped.
+    /// From now on, branches of residual blocks that have a rate for it are dropped at random
+    /// (stochastic depth), as a function of `seed` and the number of steps taken; with `None`, as
+    /// at first, nothing is dropped.
     pub fn set_stochastic_depth(&mut self, seed: Option<u64>) {
         self.drop_seed = seed;
     }
 
-    /// Measures mean and variance before every batch norm whose name begins with `prefix` on `batches` (each as
-    /// for [`CpuTrainer::forward`]), makes them the running statistics, and changes scale and shift so that the
-    /// network predicts what it did.
+    /// Measures mean and variance before every batch norm whose name begins with `prefix` on
+    /// `batches` (each as for [`CpuTrainer::forward`]), makes them the running statistics, and
+    /// changes scale and shift so that the network predicts what it did.
     ///
-    /// Pretrained files may come with batch norms that were folded into the convolutions: then they hold no
-    /// statistics, and normalising by a batch's would destroy the network.
+    /// Pretrained files may come with batch norms that were folded into the convolutions: then they
+    /// hold no statistics, and normalising by a batch's would destroy the network.
     ///
     /// # Panics
     /// If a batch has another size.

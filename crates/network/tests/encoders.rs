@@ -154,7 +154,8 @@ fn every_encoder_that_sees_so_far_predicts_the_same_tiled_and_whole() {
         let isa = Isa::available()[0];
         let mut predictor = CpuPredictor::new(&graph, &parameters, 2, isa);
         let whole = TileOptions::new(&graph);
-        // Room for the margins and the least core, in an image that is so low that all of it is held, and twice as wide.
+        // Room for the margins and the least core, in an image that is so low that all of it is
+        // held, and twice as wide.
         let side = 2 * whole.radius.next_multiple_of(32) + 32;
         let (height, width) = (100, 2 * side - 5);
         let (input, _) = discs(height, width);
@@ -230,8 +231,8 @@ fn every_encoder_resumes_bit_for_bit() {
     }
 }
 
-/// Gates are made of means over what is computed at once: a tile cannot know those of the whole image. What is
-/// promised is that a tile's pixels are those of a prediction of the tile alone.
+/// Gates are made of means over what is computed at once: a tile cannot know those of the whole
+/// image. What is promised is that a tile's pixels are those of a prediction of the tile alone.
 #[test]
 fn tiles_of_an_encoder_that_sees_the_whole_image_are_predictions_of_their_own() {
     let (height, width, radius) = (64, 224, 32);

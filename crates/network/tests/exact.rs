@@ -1,5 +1,5 @@
-//! Every node kind by its definition in f64: how far the logits are from those sums at full width, where they are
-//! longest, and every gradient against finite differences.
+//! Every node kind by its definition in f64: how far the logits are from those sums at full width,
+//! where they are longest, and every gradient against finite differences.
 
 use stainfree_kernels::activation::Activation;
 use stainfree_kernels::depthwise::Window;
@@ -203,7 +203,7 @@ fn convolve(
                 // The outputs along a side of `n` whose pixel under a tap at `d` exists.
                 let seen = |d: usize, n: usize, made: usize| {
                     let first = before.saturating_sub(d).div_ceil(stride);
-                    first..made.min((n + before - d - 1) / stride + 1)
+                    first..made.min((n + before).saturating_sub(d).div_ceil(stride))
                 };
                 for y in seen(dy, x.height, height) {
                     let row = &from[(y * stride + dy - before) * x.width..][..x.width];
@@ -309,17 +309,19 @@ fn full_width_logits_are_those_of_f64() {
         );
     };
     for isa in Isa::available() {
-        // A convolution's 2e-6 (kernels/tests), 5e-6 with tiles of 6x6, in each of 23 of them; 2e-6 in all is usual, 4e-6.
+        // A convolution's 2e-6 (kernels/tests), 5e-6 with tiles of 6x6, in each of 23 of them; 2e-6
+        // in all is usual, 4e-6.
         check(isa, "f32", 0.0, 5e-5);
-        // bf16 keeps 8 bits: docs/performance.md has what that costs on real images. One as exact as f32 is none.
+        // bf16 keeps 8 bits: docs/performance.md has what that costs on real images. One as exact
+        // as f32 is none.
         if let Some(isa) = isa.bf16() {
             check(isa, "bf16", 1e-4, 3e-2);
         }
     }
 }
 
-/// The derivative of a weighted sum of the logits by single elements of every trainable tensor of a network whose weights
-/// `seed` draws; what is not the finite difference.
+/// The derivative of a weighted sum of the logits by single elements of every trainable tensor of a
+/// network whose weights `seed` draws; what is not the finite difference.
 fn wrong_gradients(encoder: Encoder, seed: u64) -> Vec<String> {
     let spec = UnetSpec {
         least_channels: 4,
@@ -329,8 +331,9 @@ fn wrong_gradients(encoder: Encoder, seed: u64) -> Vec<String> {
     };
     let graph = Graph::unet(&spec).unwrap();
     let parameters = Parameters::initialise(&graph, seed);
-    // Large enough that a batch norm at the deepest level sees several pixels: with nine of them, two instruction sets
-    // differ by 7 % in some gradients of EfficientNet-B4, with sixteen by 3e-4.
+    // Large enough that a batch norm at the deepest level sees several pixels: with nine of them,
+    // two instruction sets differ by 7 % in some gradients of EfficientNet-B4, with sixteen by
+    // 3e-4.
     let side = 128;
     let noise = |i: usize, period: usize| (i * 7919 % period) as f32 / period as f32 - 0.5;
     let input: Vec<f32> = (0..3 * side * side).map(|i| 3.0 * noise(i, 2003)).collect();
@@ -375,8 +378,8 @@ fn wrong_gradients(encoder: Encoder, seed: u64) -> Vec<String> {
                 by,
             };
             let difference = (value(&moved(step)) - value(&moved(-step))) / (2.0 * step);
-            // f32 through fifty layers is off by up to 1.3e-4 here, and by 4e-4 where the sum nearly vanishes (a bias
-            // before a batch norm has no gradient at all).
+            // f32 through fifty layers is off by up to 1.3e-4 here, and by 4e-4 where the sum
+            // nearly vanishes (a bias before a batch norm has no gradient at all).
             let limit = 1e-3 * f64::from(largest) + 1e-3;
             let right = (found - difference).abs() < limit;
             if !right {
@@ -410,8 +413,8 @@ fn wrong_gradients(encoder: Encoder, seed: u64) -> Vec<String> {
 
 #[test]
 fn every_gradient_is_the_finite_difference_of_the_definition() {
-    // Where f32 finds a value on the other side of an edge of a ReLU or a pool, all gradients below differ; with a quarter
-    // of the seeds one does. A wrong gradient is wrong with every seed.
+    // Where f32 finds a value on the other side of an edge of a ReLU or a pool, all gradients below
+    // differ; with a quarter of the seeds one does. A wrong gradient is wrong with every seed.
     for encoder in Encoder::ALL {
         let mut wrong = Vec::new();
         for seed in [6, 7, 8, 9, 10] {

@@ -1,4 +1,5 @@
-//! The CPU's trainer and predictor against PyTorch: same weights, same logits, gradients and Adam steps.
+//! The CPU's trainer and predictor against PyTorch: same weights, same logits, gradients and Adam
+//! steps.
 
 mod common;
 
@@ -101,10 +102,11 @@ fn error(got: &[f32], expected: &[f32]) -> f64 {
     norm(&mut differences) / norm(&mut expected.iter().map(|&b| f64::from(b)))
 }
 
-/// White noise through random weights is the worst case of bf16 factors in Winograd's transforms: each layer adds
-/// 1.2e-2 (against 2.3e-3 of a direct bf16 convolution; both as in NumPy with rounded factors), 20 layers in
-/// random directions 5e-2. On real images, where neighbours are alike, a trained network stays below 1e-2
-/// (docs/performance.md). bf16 that is as exact as f32 is none.
+/// White noise through random weights is the worst case of bf16 factors in Winograd's transforms:
+/// each layer adds 1.2e-2 (against 2.3e-3 of a direct bf16 convolution; both as in NumPy with
+/// rounded factors), 20 layers in random directions 5e-2. On real images, where neighbours are
+/// alike, a trained network stays below 1e-2 (docs/performance.md). bf16 that is as exact as f32 is
+/// none.
 #[test]
 fn bf16_logits_are_torchs_as_far_as_rounding_allows() {
     let Some(isa) = Isa::available()[0].bf16() else {
@@ -170,7 +172,8 @@ fn train_logits_loss_and_every_gradient_are_torchs() {
 
 #[test]
 fn three_adam_steps_with_batch_norm_are_torchs() {
-    // The steps after the first ask for inputs that keep clear of many more edges: only VGG16 has them.
+    // The steps after the first ask for inputs that keep clear of many more edges: only VGG16 has
+    // them.
     for case in cases()
         .into_iter()
         .filter(|case| case.encoder == Encoder::Vgg16)
@@ -183,10 +186,11 @@ fn three_adam_steps_with_batch_norm_are_torchs() {
 
 /// Takes the golden steps; losses and all parameters must be torch's, in every step and to the end.
 ///
-/// The golden inputs keep the ReLUs and poolings of all three steps further from their edges than rounding
-/// reaches (`MARGIN` in the script). Without that, one turned choice would change small gradients by more
-/// than their size, and Adam would take whole steps elsewhere. What is left is that Adam divides gradients
-/// near zero, with their rounding, by their own size: the worst element ends at half of [`TOLERANCE`].
+/// The golden inputs keep the ReLUs and poolings of all three steps further from their edges than
+/// rounding reaches (`MARGIN` in the script). Without that, one turned choice would change small
+/// gradients by more than their size, and Adam would take whole steps elsewhere. What is left is
+/// that Adam divides gradients near zero, with their rounding, by their own size: the worst element
+/// ends at half of [`TOLERANCE`].
 fn three_adam_steps(case: &Case, isa: Isa) {
     let at = format!("{:?} {}", case.shape, isa.name());
     let mut trainer = CpuTrainer::new(&case.graph, &case.parameters, case.shape, 2, isa);

@@ -1,8 +1,10 @@
-//! Time of `measure` by property family: 1,500 nuclei in a field of 2160 x 2160 with five 16-bit channels.
+//! Time of `measure` by property family: 1,500 nuclei in a field of 2160 x 2160 with five 16-bit
+//! channels.
 //!
 //! `cargo bench -p stainfree-objects --bench measure -- [--repeat N]`
 //!
-//! Wall seconds on one thread, the fastest repeat. Columns that a setting adds show in the difference between lines.
+//! Wall seconds on one thread, the fastest repeat. Columns that a setting adds show in the
+//! difference between lines.
 
 use std::time::Instant;
 

@@ -2,8 +2,8 @@
 //!
 //! `cargo bench -p stainfree-objects --bench operations -- [--repeat N]`
 //!
-//! Wall milliseconds on one thread and on all, the fastest repeat. The whole truth beside scikit-image:
-//! `bench/splitting/speed.py`.
+//! Wall milliseconds on one thread and on all, the fastest repeat. The whole truth beside
+//! scikit-image: `bench/splitting/speed.py`.
 
 use stainfree_image::Image;
 use stainfree_objects::threshold::{ground, li, otsu, otsu_log};

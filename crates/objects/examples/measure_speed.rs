@@ -2,8 +2,9 @@
 //!
 //! `cargo run --release -p stainfree-objects --example measure_speed -- REPEAT LABELS IMAGE..`
 //!
-//! Prints a line of JSON: CPU seconds (the fastest repeat; wall seconds where the system does not tell) for the columns of plain labels and for all parts of the cell.
-//! `bench/measure/compare.py` runs it beside scikit-image on the same files.
+//! Prints a line of JSON: CPU seconds (the fastest repeat; wall seconds where the system does not
+//! tell) for the columns of plain labels and for all parts of the cell. `bench/measure/compare.py`
+//! runs it beside scikit-image on the same files.
 
 use std::error::Error;
 use std::path::Path;

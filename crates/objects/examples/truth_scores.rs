@@ -3,9 +3,9 @@
 //! ```text
 //! cargo run --release -p stainfree-objects --example truth_scores [-- DATA [KEY=VALUE ..]]
 //! ```
-//! DATA holds `bbbc038-u2os`, `celldetective` and `aisegcell` (default: `../shared/data`). A `KEY=VALUE`
-//! changes one setting of all rows (JSON value, for example `threshold_factor=0.9`). The tables are
-//! Markdown; `docs/truth.md` explains them.
+//! DATA holds `bbbc038-u2os`, `celldetective` and `aisegcell` (default: `../shared/data`). A
+//! `KEY=VALUE` changes one setting of all rows (JSON value, for example `threshold_factor=0.9`).
+//! The tables are Markdown; `docs/truth.md` explains them.
 
 use stainfree_image::Image;
 use stainfree_objects::{
@@ -49,7 +49,8 @@ fn main() -> Result<(), Failure> {
     ] {
         println!("\n## {name}, {} fields\n", fields.len());
         println!(
-            "| method | group | fields | precision | recall | F1 pooled | F1, fields 1, 3, .. | F1, fields 2, 4, .. | \
+            "| method | group | fields | precision | recall | F1 pooled | F1, fields 1, 3, .. | \
+             F1, fields 2, 4, .. | \
              object F1 at 0.5 / 0.7 | false pixels in objects without a label | s |"
         );
         println!("|---|---|---|---|---|---|---|---|---|---|---|");
@@ -140,7 +141,8 @@ fn score(
         }
         let n = s.fields as f64;
         println!(
-            "| {method} | {group} | {} | {:.4} | {:.4} | {:.4} | {:.4} | {:.4} | {:.3} / {:.3} | {:.2} | {:.2} |",
+            "| {method} | {group} | {} | {:.4} | {:.4} | {:.4} | {:.4} | {:.4} | {:.3} / {:.3} | \
+             {:.2} | {:.2} |",
             s.fields,
             s.both as f64 / (s.both + s.false_positive).max(1) as f64,
             s.both as f64 / (s.both + s.missed).max(1) as f64,

@@ -50,13 +50,12 @@ fn measured(paths: [&str; 2], pixel_um: f64, repeat: usize) -> Result<String, Bo
         }
     }
     let beyond = peak_bytes() as f64 - program as f64 - images as f64;
+    let (threads, [nucleus, cytoplasm, all]) = (rayon::current_num_threads(), best);
+    let bytes = beyond / pixels as f64;
     Ok(format!(
-        r#"{{"threads": {}, "nuclei": {nuclei}, "cpu_seconds": {cpu:.4}, "seconds": {:.4}, "nucleus_s": {:.4}, "cytoplasm_s": {:.4}, "bytes_per_pixel": {:.1}}}"#,
-        rayon::current_num_threads(),
-        best[2],
-        best[0],
-        best[1],
-        beyond / pixels as f64
+        "{{\"threads\": {threads}, \"nuclei\": {nuclei}, \"cpu_seconds\": {cpu:.4}, \
+         \"seconds\": {all:.4}, \"nucleus_s\": {nucleus:.4}, \"cytoplasm_s\": {cytoplasm:.4}, \
+         \"bytes_per_pixel\": {bytes:.1}}}"
     ))
 }
 
@@ -67,7 +66,8 @@ fn truth(
     pixel_um: f64,
 ) -> Result<([f64; 3], usize), ObjectsError> {
     let start = Instant::now();
-    // The cytoplasm first: no whole cells are grown here, so its smoothed stain goes before the nuclei come.
+    // The cytoplasm first: no whole cells are grown here, so its smoothed stain goes before the
+    // nuclei come.
     let cells = segment_cytoplasm(cell, Some(pixel_um), &StainSettings::cytoplasm())?;
     drop(cells.flat);
     let (cells, ignored) = (cells.mask, cells.ignore);

@@ -140,7 +140,8 @@ pub(crate) fn by_blocks<A, B>(values: &[A], side: usize, out: &mut [B], of: impl
     }
 }
 
-/// A grid enlarged linearly: its values stand at the middles of their cells, the rim repeats the last one.
+/// A grid enlarged linearly: its values stand at the middles of their cells, the rim repeats the
+/// last one.
 pub(crate) struct Enlarged<'a> {
     grid: &'a Image<f32>,
     /// For every row the two rows of the grid around it, and how far it lies from the first.

@@ -1,7 +1,7 @@
 //! Connected components of masks and clean-up of label images.
 //!
-//! Labels are numbered in the order in which a raster scan meets the first pixel of each component, as
-//! `skimage.measure.label` and `scipy.ndimage.label` do; `runs` finds them.
+//! Labels are numbered in the order in which a raster scan meets the first pixel of each component,
+//! as `skimage.measure.label` and `scipy.ndimage.label` do; `runs` finds them.
 
 use crate::bits::Bits;
 use crate::runs::{Components, without_small};
@@ -80,7 +80,8 @@ pub fn areas(labels: &Image<u32>) -> Vec<usize> {
     areas
 }
 
-/// Renumbers labels to 1..=n, keeping their order by value (as `skimage.segmentation.relabel_sequential`).
+/// Renumbers labels to 1..=n, keeping their order by value (as
+/// `skimage.segmentation.relabel_sequential`).
 pub fn relabel_consecutive(labels: &Image<u32>) -> Labels {
     let mut values: Vec<u32> = labels.data().to_vec();
     // Neighbouring pixels mostly repeat: dropping repeats first keeps the sort short.

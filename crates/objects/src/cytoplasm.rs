@@ -32,7 +32,8 @@ pub struct CytoplasmTruth {
 /// Cell area of a stained field; start from [`StainSettings::cytoplasm`].
 ///
 /// # Errors
-/// [`ObjectsError`] for an image without pixels, values that are not finite, or settings out of range.
+/// [`ObjectsError`] for an image without pixels, values that are not finite, or settings out of
+/// range.
 pub fn segment_cytoplasm(
     stain: &Image<f32>,
     pixel_um: Option<f64>,
@@ -50,19 +51,21 @@ pub fn segment_cytoplasm(
     })
 }
 
-/// Weight of the distance to the nucleus against the stain where cells are parted. Between stain alone and distance
-/// alone, 2 nucleus radii to a standard deviation of the stain's logarithm gave the best cells on simulated plates.
+/// Weight of the distance to the nucleus against the stain where cells are parted. Between stain
+/// alone and distance alone, 2 nucleus radii to a standard deviation of the stain's logarithm gave
+/// the best cells on simulated plates.
 const DISTANCE_WEIGHT: f64 = 2.0;
 
-/// Blur of the stain before cells are parted, in nucleus radii: mitochondria are no borders between cells.
+/// Blur of the stain before cells are parted, in nucleus radii: mitochondria are no borders between
+/// cells.
 const PARTING_BLUR: f64 = 0.15;
 
 /// Whole cells: each nucleus grows into the cytoplasm that is nearest to it, through the stain.
 ///
-/// `nuclei` are labels, `cytoplasm` the cell area, `flat` the stain that parts neighbours where it is
-/// dim. A seeded watershed of the distance to the nearest nucleus minus the logarithm of the smoothed stain: along
-/// the stain alone, a granular one would part cells at its grains. A cell bears the label of its
-/// nucleus and contains it. Cytoplasm without a nucleus stays 0.
+/// `nuclei` are labels, `cytoplasm` the cell area, `flat` the stain that parts neighbours where it
+/// is dim. A seeded watershed of the distance to the nearest nucleus minus the logarithm of the
+/// smoothed stain: along the stain alone, a granular one would part cells at its grains. A cell
+/// bears the label of its nucleus and contains it. Cytoplasm without a nucleus stays 0.
 ///
 /// # Errors
 /// [`ObjectsError::SizeMismatch`] if the images show different fields.

@@ -77,9 +77,11 @@ pub fn edt_squared(mask: &Image<bool>) -> Image<u32> {
     out
 }
 
-/// Euclidean distance in pixels from each true pixel to the nearest false pixel; see [`edt_squared`].
+/// Euclidean distance in pixels from each true pixel to the nearest false pixel; see
+/// [`edt_squared`].
 ///
-/// Infinite where there is no background. Equal to `scipy.ndimage.distance_transform_edt` rounded to f32.
+/// Infinite where there is no background. Equal to `scipy.ndimage.distance_transform_edt` rounded
+/// to f32.
 pub fn edt(mask: &Image<bool>) -> Image<f32> {
     /// Whole numbers up to here are exact in f32, and so is the rounding of their root.
     const EXACT: u32 = 1 << f32::MANTISSA_DIGITS;
@@ -160,13 +162,16 @@ fn in_blocks(row: &mut [u32], other: &[u32], change: impl Fn(usize, &mut u32, u3
     }
 }
 
-/// Column distances up to which all shifts of a run are tried instead: squares of two still fit i16.
+/// Column distances up to which all shifts of a run are tried instead: squares of two still fit
+/// i16.
 const NEAR: u32 = 127;
 
-/// Squared distances of a run of foreground, `run` of a row, whose column distances are at most `highest`.
+/// Squared distances of a run of foreground, `run` of a row, whose column distances are at most
+/// `highest`.
 ///
-/// A parabola farther away than the column distance cannot be lower, so `highest` shifts are enough, and
-/// so are those up to the nearer of two ends; each is an addition and a minimum of 16-bit numbers.
+/// A parabola farther away than the column distance cannot be lower, so `highest` shifts are
+/// enough, and so are those up to the nearer of two ends; each is an addition and a minimum of
+/// 16-bit numbers.
 struct NearDistances<'a> {
     column: &'a [u32],
     run: std::ops::Range<usize>,

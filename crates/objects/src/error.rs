@@ -15,7 +15,8 @@ pub enum ObjectsError {
     },
     /// NaN or infinite intensities.
     #[error(
-        "the stain has `{count}` values that are not finite; write them as numbers before segmenting"
+        "the stain has `{count}` values that are not finite; write them as numbers before \
+         segmenting"
     )]
     NotFinite {
         /// Number of NaN or infinite values.
@@ -39,7 +40,8 @@ pub enum ObjectsError {
     },
     /// A splitting method without the classes it reads.
     #[error(
-        "splitting `{method}` reads the boundary and split classes of a prediction, and a stain has none; choose another"
+        "splitting `{method}` reads the boundary and split classes of a prediction, and a stain \
+         has none; choose another"
     )]
     NoClasses {
         /// Name of the method.
@@ -57,7 +59,8 @@ pub enum ObjectsError {
     },
     /// Two images that must cover the same pixels do not.
     #[error(
-        "{first} is `{first_height}` x `{first_width}` but {second} is `{second_height}` x `{second_width}`; both must show the same field"
+        "{first} is `{first_height}` x `{first_width}` but {second} is `{second_height}` x \
+         `{second_width}`; both must show the same field"
     )]
     SizeMismatch {
         /// What the first image is.

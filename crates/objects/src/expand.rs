@@ -6,8 +6,8 @@ use stainfree_image::Image;
 
 /// Grows every label by at most `distance` pixels (Euclidean) into the background.
 ///
-/// A background pixel takes the label of the nearest object pixel; objects never overlap. Of equally
-/// near labels the smaller wins, so the result does not depend on the order of work
+/// A background pixel takes the label of the nearest object pixel; objects never overlap. Of
+/// equally near labels the smaller wins, so the result does not depend on the order of work
 /// (`skimage.segmentation.expand_labels` leaves ties open).
 pub fn expand_labels(labels: &Image<u32>, distance: f64) -> Image<u32> {
     let (height, width) = labels.size();
@@ -62,7 +62,8 @@ fn disk_offsets(reach: usize, limit: f64) -> Vec<(isize, isize, usize)> {
 
 /// Pixels of objects with a neighbour of another value: the inner boundary.
 ///
-/// Equal to `skimage.segmentation.find_boundaries(mode="inner")`. The rim of the image is no boundary.
+/// Equal to `skimage.segmentation.find_boundaries(mode="inner")`. The rim of the image is no
+/// boundary.
 pub fn inner_boundaries(labels: &Image<u32>, connectivity: Connectivity) -> Image<bool> {
     let (height, width) = labels.size();
     let values = labels.data();

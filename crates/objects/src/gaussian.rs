@@ -29,7 +29,8 @@ pub(crate) fn mirror(i: isize, len: usize) -> usize {
     (if i < len as isize { i } else { period - 1 - i }) as usize
 }
 
-/// One half of the symmetric kernel: weight at 0, 1, .. radius, normalised to sum 1 over both sides.
+/// One half of the symmetric kernel: weight at 0, 1, .. radius, normalised to sum 1 over both
+/// sides.
 fn half_kernel(sigma: f64) -> Vec<f32> {
     let radius = (TRUNCATE * sigma + 0.5) as usize;
     let weights: Vec<f64> = (0..=radius)
@@ -95,7 +96,8 @@ impl<'a> Blur<'a> {
         self.kernel.len() - 1
     }
 
-    /// Row `y` of the result; `padded` holds `radius` values more on either side, `window` is scratch.
+    /// Row `y` of the result; `padded` holds `radius` values more on either side, `window` is
+    /// scratch.
     fn row(&self, y: usize, window: &mut Vec<&'a [f32]>, padded: &mut [f32], out: &mut [f32]) {
         self.columns(y, window, padded);
         let radius = self.radius();
@@ -130,7 +132,8 @@ impl<'a> Blur<'a> {
     }
 }
 
-/// `out = kernel[0] * v + sum of kernel[i] * (a + b)`, where `taps(i)` are the values `i` before and after.
+/// `out = kernel[0] * v + sum of kernel[i] * (a + b)`, where `taps(i)` are the values `i` before
+/// and after.
 struct Weighted<'a, T> {
     kernel: &'a [f32],
     taps: T,
@@ -163,7 +166,8 @@ impl<'v, T: Fn(usize) -> (&'v [f32], &'v [f32])> Loops for Weighted<'_, T> {
 }
 
 impl<'v, T: Fn(usize) -> (&'v [f32], &'v [f32])> Weighted<'_, T> {
-    /// N values from `x`; taps are added one after the other, so that N does not change the rounding.
+    /// N values from `x`; taps are added one after the other, so that N does not change the
+    /// rounding.
     #[inline(always)]
     fn block<const N: usize>(&mut self, x: usize) {
         let mut sums = [0.0f32; N];

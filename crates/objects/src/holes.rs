@@ -14,7 +14,8 @@ pub fn fill_holes(mask: &Image<bool>) -> Image<bool> {
 /// Fills the holes of at most `max_area` pixels.
 ///
 /// Background is 4-connected, so the foreground is 8-connected: a diagonal ring encloses.
-/// Background that touches the rim is never filled: an object cut by the rim has no known hole there.
+/// Background that touches the rim is never filled: an object cut by the rim has no known hole
+/// there.
 pub fn fill_holes_below(mask: &Image<bool>, max_area: usize) -> Image<bool> {
     with_holes_filled(Bits::from_mask(mask), max_area).to_mask()
 }

@@ -1,13 +1,16 @@
-//! The flat field of a stain: how the light of a channel falls off over the field, from many fields.
+//! The flat field of a stain: how the light of a channel falls off over the field, from many
+//! fields.
 //!
-//! Uneven light multiplies background and signal alike. Cells lie elsewhere in every field, the light
-//! does not: so one smooth surface for the plate and one level for each field are laid under the
-//! logarithms of all fields at once, at their low quantile. It is the background that the surface follows, or the
-//! dim parts of the cells where a plate is full. The surface is a polynomial, so a handful of fields is enough.
+//! Uneven light multiplies background and signal alike. Cells lie elsewhere in every field, the
+//! light does not: so one smooth surface for the plate and one level for each field are laid under
+//! the logarithms of all fields at once, at their low quantile. It is the background that the
+//! surface follows, or the dim parts of the cells where a plate is full. The surface is a
+//! polynomial, so a handful of fields is enough.
 //!
-//! Source: quantile regression (Koenker & Bassett 1978) by iteratively reweighted least squares. The
-//! model, one profile times a level per field, is that of retrospective shading correction (Smith et
-//! al. 2015, "CIDRE"; Peng et al. 2017, "BaSiC"). Not here: dust, and what a camera adds in the dark, which must be given.
+//! Source: quantile regression (Koenker & Bassett 1978) by iteratively reweighted least squares.
+//! The model, one profile times a level per field, is that of retrospective shading correction
+//! (Smith et al. 2015, "CIDRE"; Peng et al. 2017, "BaSiC"). Not here: dust, and what a camera adds
+//! in the dark, which must be given.
 
 use crate::background::block_means;
 use serde::{Deserialize, Serialize};
@@ -49,8 +52,8 @@ pub fn coarse(stain: &Image<f32>) -> Image<f32> {
 impl FlatField {
     /// The flat field of a channel from coarse fields of one size; `None` from fewer than 4.
     ///
-    /// `camera_offset` is what a dark image shows. Left at 0 where it is not, the estimate is too even, but still makes the
-    /// background even.
+    /// `camera_offset` is what a dark image shows. Left at 0 where it is not, the estimate is too
+    /// even, but still makes the background even.
     pub fn estimate(fields: &[Image<f32>], camera_offset: f64) -> Option<Self> {
         let size = fields.first()?.size();
         if fields.len() < LEAST_FIELDS || fields.iter().any(|field| field.size() != size) {
@@ -121,9 +124,10 @@ impl FlatField {
 
     /// `stain` under even light: every pixel above the camera's offset over the light there.
     ///
-    /// Pixels at the camera's ceiling are treated like any other, so they no longer share one value; whoever counts them
-    /// looks at the stain as it was read. (Lifted to one value they would stand out of their surroundings like a step,
-    /// up to twice as high as they are where the light is good.)
+    /// Pixels at the camera's ceiling are treated like any other, so they no longer share one
+    /// value; whoever counts them looks at the stain as it was read. (Lifted to one value they
+    /// would stand out of their surroundings like a step, up to twice as high as they are where the
+    /// light is good.)
     pub fn correct(&self, stain: &Image<f32>) -> Image<f32> {
         let offset = self.camera_offset as f32;
         let mut even = self.image(stain.height(), stain.width());
@@ -337,7 +341,8 @@ mod tests {
         let light = Image::from_fn(64, 64, |_, x| 1.0 - 0.004 * x as f32);
         let fields: Vec<Image<f32>> = (0..4).map(|i| coarse(&field(i, &light))).collect();
         let flat = FlatField::estimate(&fields, 0.0).unwrap();
-        // A ceiling of 1000 cuts what lies on the left; on the right the light is weaker, and a pixel just reaches it.
+        // A ceiling of 1000 cuts what lies on the left; on the right the light is weaker, and a
+        // pixel just reaches it.
         let mut stain = light.map(|&l| (1100.0 * l).min(1000.0));
         *stain.get_mut(3, 60) = 1000.0;
         let even = flat.correct(&stain);

@@ -1,10 +1,11 @@
 //! Which nuclei look mitotic in their stain: bright, and bright within a few micrometres.
 //!
-//! Condensed chromosomes hold the DNA of two nuclei in a plate or clump of 3 to 8 um. Two numbers decide, each against the
-//! field's median nucleus: the brightness of the object's top, and its compactness, which is what a band of
-//! scales (a difference of Gaussians of 1.4 and 4 um) shows of that brightness. The band ends a saturated plateau, a
-//! haze and a threshold that lies too far out with the object that causes them, where sizes and slopes do not: a nucleus
-//! of 13 um that saturates is as bright and as steep as chromosomes, but not as small.
+//! Condensed chromosomes hold the DNA of two nuclei in a plate or clump of 3 to 8 um. Two numbers
+//! decide, each against the field's median nucleus: the brightness of the object's top, and its
+//! compactness, which is what a band of scales (a difference of Gaussians of 1.4 and 4 um) shows of
+//! that brightness. The band ends a saturated plateau, a haze and a threshold that lies too far out
+//! with the object that causes them, where sizes and slopes do not: a nucleus of 13 um that
+//! saturates is as bright and as steep as chromosomes, but not as small.
 //!
 //! Not here: phases of mitosis, pairs of daughter nuclei, what a person decides about a candidate.
 
@@ -18,14 +19,16 @@ use stainfree_image::Image;
 const SMOOTHING_UM: f64 = 0.5;
 /// Windows of the background estimate, um; that of the nuclear stain.
 const BACKGROUND_UM: f64 = 50.0;
-/// The band of scales, um. On simulated plates 1 and 4 do nearly as well, 1 and 3, 0.7 and 3 or 0.5 and 1.5 do worse.
+/// The band of scales, um. On simulated plates 1 and 4 do nearly as well, 1 and 3, 0.7 and 3 or 0.5
+/// and 1.5 do worse.
 const BAND_UM: [f64; 2] = [1.4, 4.0];
 /// Where the top of an object lies: a quantile of its pixels.
 const TOP: f64 = 0.95;
 /// The band counts as at least this share of the top: it may be negative where an object is hollow.
 const LEAST_COMPACTNESS: f32 = 1e-3;
-/// Logistic regression on the nuclei of simulated plates of seeds 101 to 112, clean and `hard`, remade by the example
-/// `mitosis` of the project's crate; other seeds are scored in docs/truth.md. Per octave of brightness, per octave of compactness, constant.
+/// Logistic regression on the nuclei of simulated plates of seeds 101 to 112, clean and `hard`,
+/// remade by the example `mitosis` of the project's crate; other seeds are scored in docs/truth.md.
+/// Per octave of brightness, per octave of compactness, constant.
 const PER_BRIGHTNESS: f64 = 8.76;
 const PER_COMPACTNESS: f64 = 24.38;
 const CONSTANT: f64 = -18.91;
@@ -51,8 +54,8 @@ pub struct MitoticCandidate {
 
 /// Every nucleus of `labels` whose score is at least `least`, in label order.
 ///
-/// `stain` is the nuclear stain, `um_per_pixel` the side of a pixel. A field of fewer than 5 nuclei has no candidates:
-/// there is no median to compare with.
+/// `stain` is the nuclear stain, `um_per_pixel` the side of a pixel. A field of fewer than 5 nuclei
+/// has no candidates: there is no median to compare with.
 ///
 /// # Errors
 /// [`ObjectsError::SizeMismatch`] if the images differ in size.

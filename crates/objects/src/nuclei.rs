@@ -34,11 +34,12 @@ pub struct NucleiTruth {
 
 /// Nuclei of a stained field.
 ///
-/// `stain` is `[height, width]` in any unit; `pixel_um` is the side of a pixel, `None` where unknown.
-/// A field without nuclei is no error: its mask is empty and a verdict says so.
+/// `stain` is `[height, width]` in any unit; `pixel_um` is the side of a pixel, `None` where
+/// unknown. A field without nuclei is no error: its mask is empty and a verdict says so.
 ///
 /// # Errors
-/// [`ObjectsError`] for an image without pixels, values that are not finite, or settings out of range.
+/// [`ObjectsError`] for an image without pixels, values that are not finite, or settings out of
+/// range.
 pub fn segment_nuclei(
     stain: &Image<f32>,
     pixel_um: Option<f64>,
@@ -82,7 +83,8 @@ pub struct CleanUp {
     pub min_area_um2: f64,
     /// The same in pixels, for fields without a pixel size.
     pub min_area_px: usize,
-    /// How touching nuclei are separated; needs a pixel size, without one the components stay whole.
+    /// How touching nuclei are separated; needs a pixel size, without one the components stay
+    /// whole.
     pub splitting: Splitting,
 }
 
@@ -92,9 +94,9 @@ impl Default for CleanUp {
             fill_holes: true,
             min_area_um2: 12.0,
             min_area_px: 30,
-            // Rougher than for stains: predicted outlines wobble. Chosen on the validation fields of
-            // celldetective, object F1 at 0.5 without splitting 0.13, (0.6, 0.3) 0.32, (1, 0.5) 0.34,
-            // (1.5, 0.5) 0.34.
+            // Rougher than for stains: predicted outlines wobble. Chosen on the validation fields
+            // of celldetective, object F1 at 0.5 without splitting 0.13, (0.6, 0.3) 0.32, (1, 0.5)
+            // 0.34, (1.5, 0.5) 0.34.
             splitting: Splitting::Distance(Distance {
                 smoothing_um: 1.0,
                 depth_um: 0.5,

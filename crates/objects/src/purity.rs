@@ -13,7 +13,8 @@ const INSIDE_PX: u32 = 5;
 /// Fewer pixels say nothing about a correlation: a nucleus or two.
 const LEAST_PIXELS: usize = 1000;
 
-/// Share of the objects that are specks: below a fifth of the median area, and not cut by the rim of the image.
+/// Share of the objects that are specks: below a fifth of the median area, and not cut by the rim
+/// of the image.
 ///
 /// `None` without objects.
 pub fn debris_share(labels: &Image<u32>) -> Option<f64> {
@@ -40,11 +41,13 @@ pub fn debris_share(labels: &Image<u32>) -> Option<f64> {
     Some(specks as f64 / whole.len() as f64)
 }
 
-/// How much of the nuclear stain shows in `other`: the correlation of their fine structure inside the nuclei.
+/// How much of the nuclear stain shows in `other`: the correlation of their fine structure inside
+/// the nuclei.
 ///
-/// Chromatin is textured, and no other stain has a reason to follow its texture unless the light of the nuclear dye
-/// leaks; where the two exclude each other the number is below 0. Fine is what lies between Gaussians of 1 and 3
-/// pixels, inside is 5 pixels from the edge. `None` without such pixels.
+/// Chromatin is textured, and no other stain has a reason to follow its texture unless the light of
+/// the nuclear dye leaks; where the two exclude each other the number is below 0. Fine is what lies
+/// between Gaussians of 1 and 3 pixels, inside is 5 pixels from the edge. `None` without such
+/// pixels.
 ///
 /// # Errors
 /// [`ObjectsError::SizeMismatch`] if the images differ in size.

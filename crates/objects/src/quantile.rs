@@ -1,7 +1,7 @@
 //! Ranks of many values without sorting or keeping them.
 //!
-//! A value's bits, turned so that their order is that of the numbers, are counted by their upper half;
-//! then those of the bucket that holds the rank by their lower half. Two passes, exact.
+//! A value's bits, turned so that their order is that of the numbers, are counted by their upper
+//! half; then those of the bucket that holds the rank by their lower half. Two passes, exact.
 
 use crate::terrain::order;
 use rayon::prelude::*;
@@ -19,7 +19,8 @@ fn value(bits: u32) -> f32 {
     })
 }
 
-/// The smallest and the largest of values without NaN; infinities the wrong way round if there are none.
+/// The smallest and the largest of values without NaN; infinities the wrong way round if there are
+/// none.
 pub(crate) fn extremes(values: &[f32]) -> (f32, f32) {
     vectorised(Extremes(values))
 }

@@ -1,7 +1,8 @@
 //! What hangs together in a packed mask, by runs of pixels instead of pixels.
 //!
-//! Runs of neighbouring rows that touch are joined by union-find, so the time goes by runs, of which a
-//! field has a hundredth of its pixels. Components are numbered in raster order of their first pixel.
+//! Runs of neighbouring rows that touch are joined by union-find, so the time goes by runs, of
+//! which a field has a hundredth of its pixels. Components are numbered in raster order of their
+//! first pixel.
 
 use crate::bits::{BAND, Bits, Run};
 use crate::components::{Connectivity, Labels};
@@ -191,8 +192,8 @@ impl Components {
         at_rim
     }
 
-    /// Which of these 8-connected components are a single one of `four`, those of the same mask under
-    /// 4-connectivity; by index, from 0.
+    /// Which of these 8-connected components are a single one of `four`, those of the same mask
+    /// under 4-connectivity; by index, from 0.
     pub(crate) fn joined_by_edges(&self, four: &Components) -> Vec<bool> {
         let mut only = vec![0u32; self.count];
         let mut whole = vec![true; self.count];

@@ -22,7 +22,8 @@ pub struct StainSettings {
     pub background_um: f64,
     /// The threshold method.
     pub threshold: Threshold,
-    /// The threshold is multiplied by this (intensity above background); above 1 means smaller masks.
+    /// The threshold is multiplied by this (intensity above background); above 1 means smaller
+    /// masks.
     pub threshold_factor: f64,
     /// The `object` threshold: share of an object's brightness at which its edge lies.
     pub object_share: f64,
@@ -113,8 +114,8 @@ impl StainSettings {
         Self::default()
     }
 
-    /// The choices for a cytoplasmic stain, granular or even: all that rises above the empty ground, gaps closed,
-    /// larger objects.
+    /// The choices for a cytoplasmic stain, granular or even: all that rises above the empty
+    /// ground, gaps closed, larger objects.
     pub fn cytoplasm() -> Self {
         Self {
             smoothing_um: 0.35,
@@ -187,7 +188,8 @@ impl StainSettings {
     }
 }
 
-/// For `#[serde(deserialize_with = ..)]`: keys left out take the values of [`StainSettings::cytoplasm`].
+/// For `#[serde(deserialize_with = ..)]`: keys left out take the values of
+/// [`StainSettings::cytoplasm`].
 ///
 /// # Errors
 /// Those of the format, with unknown keys refused.

@@ -1,22 +1,24 @@
 //! The shift of a stain against the brightfield, from the images alone, to parts of a pixel.
 //!
 //! The two modalities look nothing alike, and the contrast of a brightfield turns over with its
-//! focus. What they share is where structure lies. So a stain is *predicted* from the brightfield by
-//! the best linear mixture of features that know no direction, once for every shift; the shift at which
-//! the prediction is best is the one looked for. The sign of every feature is free, so inverted
-//! contrast changes nothing, and features without a direction cannot move the optimum to one side.
+//! focus. What they share is where structure lies. So a stain is *predicted* from the brightfield
+//! by the best linear mixture of features that know no direction, once for every shift; the shift
+//! at which the prediction is best is the one looked for. The sign of every feature is free, so
+//! inverted contrast changes nothing, and features without a direction cannot move the optimum to
+//! one side.
 //!
-//! 1. Features of a brightfield plane, all isotropic: bands of differences of Gaussians, local energy of
-//!    three bands, gradient magnitude. Targets of a stain: its logarithm and its gradient magnitude,
-//!    both without slow parts.
+//! 1. Features of a brightfield plane, all isotropic: bands of differences of Gaussians, local
+//!    energy of three bands, gradient magnitude. Targets of a stain: its logarithm and its gradient
+//!    magnitude, both without slow parts.
 //! 2. In tiles: cross-correlation `c(s)` of every feature with every target for whole-pixel shifts
 //!    `s`, covariance `C` of the features, energy `v` of the target.
-//! 3. Sums over tiles and fields give `R2(s) = c(s)' C^-1 c(s) / v`, the share of the target explained.
-//!    Its peak, with a paraboloid through the 3 x 3 values around it, is the shift.
+//! 3. Sums over tiles and fields give `R2(s) = c(s)' C^-1 c(s) / v`, the share of the target
+//!    explained. Its peak, with a paraboloid through the 3 x 3 values around it, is the shift.
 //! 4. Tiles drawn anew with replacement give its uncertainty.
 //!
 //! The score is the multiple correlation of canonical analysis; the peak interpolation is that of
-//! phase correlation. Not here: rotation, scaling, warps; which fields are pooled; moving masks by it.
+//! phase correlation. Not here: rotation, scaling, warps; which fields are pooled; moving masks by
+//! it.
 
 use crate::error::{ObjectsError, same_size};
 use crate::gaussian::{box_mean, gaussian};
@@ -77,8 +79,8 @@ pub struct ShiftEstimate {
     pub dy_px: f64,
     /// See `dy_px`.
     pub dx_px: f64,
-    /// 95 % of the drawings of the bootstrap lie within this distance, in pixels; infinite where the tiles are too
-    /// few to tell.
+    /// 95 % of the drawings of the bootstrap lie within this distance, in pixels; infinite where
+    /// the tiles are too few to tell.
     pub radius95_px: f64,
     /// Share of the stain's fine structure that the brightfield explains at this shift.
     pub explained: f64,
@@ -128,7 +130,8 @@ impl ShiftEvidence {
         }
     }
 
-    /// The same evidence in at most `count` blocks: less memory, and whole wells are drawn instead of tiles.
+    /// The same evidence in at most `count` blocks: less memory, and whole wells are drawn instead
+    /// of tiles.
     pub fn merged(self, count: usize) -> ShiftEvidence {
         let total = self.blocks.len();
         let count = count.clamp(1, total.max(1));
@@ -198,7 +201,8 @@ fn radius95(blocks: &[Sums], place: (f64, f64)) -> f64 {
     distances[DRAWINGS * 95 / 100 - 1]
 }
 
-/// A small counter-based generator (Steele, Lea & Flood 2014, "Fast splittable pseudorandom number generators").
+/// A small counter-based generator (Steele, Lea & Flood 2014, "Fast splittable pseudorandom number
+/// generators").
 struct SplitMix(u64);
 
 impl SplitMix {
@@ -367,7 +371,8 @@ fn tile_of(target: &Image<f32>, y: usize, x: usize) -> Vec<f32> {
     tile
 }
 
-/// The features of a brightfield plane in the window around the tile at `(y, x)`, `WINDOW` x `WINDOW` each.
+/// The features of a brightfield plane in the window around the tile at `(y, x)`, `WINDOW` x
+/// `WINDOW` each.
 fn features_of(plane: &Image<f32>, y: usize, x: usize) -> [Vec<f32>; FEATURES] {
     let (y, x) = (y - LARGEST_SHIFT_PX, x - LARGEST_SHIFT_PX);
     let (top, left) = (y.saturating_sub(MARGIN), x.saturating_sub(MARGIN));
@@ -408,7 +413,8 @@ fn features_of(plane: &Image<f32>, y: usize, x: usize) -> [Vec<f32>; FEATURES] {
     })
 }
 
-/// Scales to the median magnitude and cuts what lies beyond 4 robust standard deviations: dust and debris.
+/// Scales to the median magnitude and cuts what lies beyond 4 robust standard deviations: dust and
+/// debris.
 fn limit_outliers(values: &mut [f32]) {
     let mut sizes: Vec<f32> = values.iter().map(|v| v.abs()).collect();
     let middle = sizes.len() / 2;
@@ -490,7 +496,8 @@ impl Correlator {
                     .collect();
                 transform(&*self.inverse, &mut image);
                 for place in 0..SIDE * SIDE {
-                    // The feature at window offset `o` lies under the tile if the stain is shifted by `reach - o`.
+                    // The feature at window offset `o` lies under the tile if the stain is shifted
+                    // by `reach - o`.
                     let (oy, ox) = (SIDE - 1 - place / SIDE, SIDE - 1 - place % SIDE);
                     let value = image[oy * WINDOW + ox] / (WINDOW * WINDOW) as f32;
                     let at = (t * SIDE * SIDE + place) * n + 2 * p;
@@ -521,8 +528,8 @@ impl Correlator {
     }
 }
 
-/// Transforms a `WINDOW` x `WINDOW` image in place: rows, transpose, rows. Two of them restore the order
-/// of rows and columns; products of two spectra are transposed alike.
+/// Transforms a `WINDOW` x `WINDOW` image in place: rows, transpose, rows. Two of them restore the
+/// order of rows and columns; products of two spectra are transposed alike.
 fn transform(fft: &dyn Fft<f32>, image: &mut Vec<Complex32>) {
     fft.process(image);
     let mut turned = vec![Complex32::default(); image.len()];
@@ -537,8 +544,8 @@ fn transform(fft: &dyn Fft<f32>, image: &mut Vec<Complex32>) {
 
 /// The stain moved back by `shift` = (dy, dx) pixels, so that it lies on the brightfield.
 ///
-/// Value `(y, x)` is that of the stain at `(y + dy, x + dx)`: cubic (Catmull & Rom 1974), cut to the
-/// range of the two pixels on either side, so that no value appears that was not there and a
+/// Value `(y, x)` is that of the stain at `(y + dy, x + dx)`: cubic (Catmull & Rom 1974), cut to
+/// the range of the two pixels on either side, so that no value appears that was not there and a
 /// saturated plateau stays one. Beyond the rim the last pixel repeats; see [`uncovered`].
 pub fn move_back(stain: &Image<f32>, shift: (f64, f64)) -> Image<f32> {
     let (height, width) = stain.size();
@@ -548,8 +555,9 @@ pub fn move_back(stain: &Image<f32>, shift: (f64, f64)) -> Image<f32> {
     Image::from_fn(height, width, |y, x| rows.value(y, |i| across.get(i, x)))
 }
 
-/// Labels or a mask moved back by `shift` = (dy, dx) pixels: value `(y, x)` is that of the pixel nearest to
-/// `(y + dy, x + dx)`, and `T::default()` (background) beyond the rim. Numbers of objects cannot be interpolated.
+/// Labels or a mask moved back by `shift` = (dy, dx) pixels: value `(y, x)` is that of the pixel
+/// nearest to `(y + dy, x + dx)`, and `T::default()` (background) beyond the rim. Numbers of
+/// objects cannot be interpolated.
 pub fn move_back_nearest<T: Copy + Default>(image: &Image<T>, shift: (f64, f64)) -> Image<T> {
     let (height, width) = image.size();
     let (dy, dx) = (shift.0.round() as isize, shift.1.round() as isize);

@@ -30,7 +30,8 @@ const LOG_KNEE: f32 = 30.0;
 /// As the floor of the per-object thresholds it must find dim nuclei instead: 3.
 const FLOOR_KNEE: f32 = 3.0;
 
-/// A local threshold never falls below this share of the global one, so that empty ground stays empty.
+/// A local threshold never falls below this share of the global one, so that empty ground stays
+/// empty.
 const LOCAL_FLOOR: f32 = 0.5;
 
 /// What both stains give.
@@ -160,10 +161,11 @@ fn min_area_px(um_per_pixel: f64, settings: &StainSettings) -> usize {
     (settings.min_area_um2 / (um_per_pixel * um_per_pixel)).ceil() as usize
 }
 
-/// Takes away the light that every pixel spreads around it: `share` of a Gaussian of `sigma` pixels.
+/// Takes away the light that every pixel spreads around it: `share` of a Gaussian of `sigma`
+/// pixels.
 ///
-/// The blur is made on block means, half a sigma wide, so that its cost does not grow with it: they widen it by
-/// a hundredth.
+/// The blur is made on block means, half a sigma wide, so that its cost does not grow with it: they
+/// widen it by a hundredth.
 fn without_haze(mut image: Image<f32>, sigma: f64, share: f64) -> Image<f32> {
     if !(share > 0.0 && sigma > 0.0) {
         return image;
@@ -295,15 +297,17 @@ fn uncertain(mask: &Bits, wider: &Bits, narrower: &Bits, width_px: f64) -> Bits 
 /// Diameter of the objects in an image of unknown pixel size, in pixels.
 ///
 /// Objects may touch, so their width is measured, not the area of what hangs together: on a first,
-/// plain mask (Gaussian of 1 px, Otsu on logarithms) every distinct top of the distance transform is
-/// the half-width of one object. The median, weighted by area so that specks do not count, is turned
-/// into a diameter. An image without objects gives 14 px: the settings then read as one um a pixel.
+/// plain mask (Gaussian of 1 px, Otsu on logarithms) every distinct top of the distance transform
+/// is the half-width of one object. The median, weighted by area so that specks do not count, is
+/// turned into a diameter. An image without objects gives 14 px: the settings then read as one um a
+/// pixel.
 fn typical_diameter_px(stain: &Image<f32>, noise: f32) -> f64 {
     /// Below this half-width a top is noise at any magnification that shows nuclei.
     const SPECK: f32 = 2.5;
     /// Two tops are two objects if the neck between them is narrower by a tenth (in logarithms).
     const NECK: f32 = 0.1;
-    /// Diameter of the disk of the same area over the width of an ellipse half as long again as wide.
+    /// Diameter of the disk of the same area over the width of an ellipse half as long again as
+    /// wide.
     const ROUND: f64 = 1.2;
     const NOTHING_SEEN: f64 = 14.0;
     let window = (stain.height().max(stain.width()) as f64 / 4.0).max(64.0);

@@ -85,15 +85,16 @@ impl Terrain {
         std::array::from_fn(|i| neighbours[i].0 * stride + neighbours[i].1)
     }
 
-    /// The maxima that rise high enough: one list of places for each connected top, in raster order.
+    /// The maxima that rise high enough: one list of places for each connected top, in raster
+    /// order.
     ///
     /// A pixel is on a top where nothing higher can be reached without descending to `lower` of its
     /// value (which must not grow faster than the value). With `lower` = value - h these are the
     /// h-maxima: where the reconstruction of `f - h` under `f` stays at `f - h`.
     ///
-    /// Maxima are visited from the highest down, and each explores what lies above its limit until it
-    /// meets something higher, or ground explored before: from there something at least as high was
-    /// reached. No pixel is explored twice, so the time is linear.
+    /// Maxima are visited from the highest down, and each explores what lies above its limit until
+    /// it meets something higher, or ground explored before: from there something at least as high
+    /// was reached. No pixel is explored twice, so the time is linear.
     pub(crate) fn tops(
         &self,
         lower: impl Fn(f32) -> f32,
@@ -117,7 +118,8 @@ impl Terrain {
         }
         let mut by_height = maxima;
         by_height.sort_unstable_by(|&a, &b| f[b].total_cmp(&f[a]).then(a.cmp(&b)));
-        // Which visit explored a pixel, from 1; what every visit found: its height, whether it stays.
+        // Which visit explored a pixel, from 1; what every visit found: its height, whether it
+        // stays.
         let mut explored = vec![0u32; f.len()];
         let mut visits: Vec<(f32, bool)> = vec![(f32::INFINITY, false)];
         let mut stack = Vec::new();
@@ -247,7 +249,8 @@ impl Terrain {
         self.flooded_from(all.collect(), connectivity)
     }
 
-    /// The same where a part without a seed becomes a zone of its own: every place inside gets a label.
+    /// The same where a part without a seed becomes a zone of its own: every place inside gets a
+    /// label.
     pub(crate) fn zones(
         &self,
         mut seeds: Vec<Vec<usize>>,
@@ -291,7 +294,8 @@ impl Terrain {
         self.flooded_from(labelled.map(place).collect(), connectivity)
     }
 
-    /// Pixels are flooded in the order of their height, ties in the order in which they were reached.
+    /// Pixels are flooded in the order of their height, ties in the order in which they were
+    /// reached.
     fn flooded_from(&self, seeds: Vec<(usize, u32)>, connectivity: Connectivity) -> Image<u32> {
         match connectivity {
             Connectivity::Four => self.flooded_through(seeds, self.offsets::<4>(connectivity)),
@@ -316,7 +320,8 @@ impl Terrain {
         }
         // A pixel without open neighbours has nothing to hand on.
         let has_work = |labels: &[u32], p: usize| {
-            // Which neighbour is open is as good as random: looking at all is faster than branching.
+            // Which neighbour is open is as good as random: looking at all is faster than
+            // branching.
             let open = |any: bool, &o: &isize| any | (labels[p.wrapping_add_signed(o)] == 0);
             offsets.iter().fold(false, open)
         };
@@ -346,8 +351,8 @@ impl Terrain {
     }
 }
 
-/// Which places of a surface are on no slope up: those without a higher neighbour, or from which none can
-/// be reached above `lower`.
+/// Which places of a surface are on no slope up: those without a higher neighbour, or from which
+/// none can be reached above `lower`.
 struct Maxima<'a, L, const N: usize> {
     values: &'a [f32],
     /// The place that the first flag stands for.
@@ -429,8 +434,8 @@ impl Loops for Span<'_> {
 
 /// Places waiting to be flooded: the highest first, among equals the one that came first.
 ///
-/// Places wait unordered in buckets of height; only the highest bucket in use is kept in order. So nearly
-/// every step costs the same, whatever waits, and the order is exact.
+/// Places wait unordered in buckets of height; only the highest bucket in use is kept in order. So
+/// nearly every step costs the same, whatever waits, and the order is exact.
 struct Queue {
     /// Height of the first bucket, and buckets per unit of height.
     top: f32,

@@ -27,7 +27,8 @@ pub enum Word {
     ThresholdOnSlope,
     /// Many specks among the nuclei. Number: share of the objects.
     Debris,
-    /// The nuclear stain shows in this one. Number: correlation of fine structure; see [`crate::bleed_through`].
+    /// The nuclear stain shows in this one. Number: correlation of fine structure; see
+    /// [`crate::bleed_through`].
     BleedThrough,
     /// No pixel size: lengths are relative to the objects. Number: their diameter in pixels.
     Uncalibrated,
@@ -71,8 +72,8 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// How far beyond its limit the number lies: 1 is at the limit, larger is worse. Verdicts of an unusable field
-    /// come before all others.
+    /// How far beyond its limit the number lies: 1 is at the limit, larger is worse. Verdicts of an
+    /// unusable field come before all others.
     pub fn severity(&self) -> f64 {
         let (value, limit) = (self.value.abs().max(1e-9), self.limit.abs().max(1e-9));
         let beyond = match self.word {
@@ -130,7 +131,8 @@ pub struct StainNumbers {
     pub foreground_share: f64,
     /// Median of the mask minus median of the background, over the noise; `None` without a mask.
     pub signal_to_noise: Option<f64>,
-    /// Share of the mask's pixels that sit at the image's largest value; 0 where a few pixels only do.
+    /// Share of the mask's pixels that sit at the image's largest value; 0 where a few pixels only
+    /// do.
     pub saturated_share: f64,
     /// Contrast over slope at the mask's edge, in pixels; `None` without a mask.
     pub edge_width_px: Option<f64>,
@@ -177,7 +179,8 @@ fn smallest_step(image: &Image<f32>) -> f32 {
     if step.is_finite() { step } else { 0.0 }
 }
 
-/// Absolute second differences: of every value to its neighbours on both sides, without the two ends.
+/// Absolute second differences: of every value to its neighbours on both sides, without the two
+/// ends.
 struct SecondDifferences<'a>(&'a [f32], &'a mut [f32]);
 
 impl Loops for SecondDifferences<'_> {
@@ -222,8 +225,9 @@ impl Loops for SmallestStep<'_> {
     }
 }
 
-/// Measures a field. `raw` is the stain as read, `largest` its largest value, `flat` the smoothed image above its background that
-/// was thresholded at `threshold`, `mask` the final mask, `noise` the noise of `raw`.
+/// Measures a field. `raw` is the stain as read, `largest` its largest value, `flat` the smoothed
+/// image above its background that was thresholded at `threshold`, `mask` the final mask, `noise`
+/// the noise of `raw`.
 pub(crate) fn measure(
     raw: &Image<f32>,
     largest: f32,
@@ -319,10 +323,12 @@ impl Loops for CountAbove<'_> {
     }
 }
 
-/// Share of the pixels of `mask` at the camera's ceiling, the largest value of the stain as it was read.
+/// Share of the pixels of `mask` at the camera's ceiling, the largest value of the stain as it was
+/// read.
 ///
-/// For a stain whose light was made even: what was one value is many then, and what [`StainNumbers::saturated_share`]
-/// counts is not there any more. `ceiling` has the size of `mask`; an empty mask has no such pixels.
+/// For a stain whose light was made even: what was one value is many then, and what
+/// [`StainNumbers::saturated_share`] counts is not there any more. `ceiling` has the size of
+/// `mask`; an empty mask has no such pixels.
 pub fn saturated_share(ceiling: &Image<bool>, mask: &Image<bool>) -> f64 {
     let inside = mask.data().iter().filter(|&&m| m).count();
     let pairs = ceiling.data().iter().zip(mask.data());
@@ -336,7 +342,8 @@ fn row_step(n: usize) -> usize {
     (n / PLENTY).clamp(1, 8)
 }
 
-/// Median over the mask's edge pixels of (local height above background) / (local slope), in pixels.
+/// Median over the mask's edge pixels of (local height above background) / (local slope), in
+/// pixels.
 ///
 /// The height is that of the brightest pixel in the 7 x 7 surrounding.
 fn edge_width(flat: &Image<f32>, mask: &Bits, outside: f32) -> Option<f64> {

@@ -1,5 +1,5 @@
-//! Every operation against scikit-image and scipy, on a real 8-bit crop and a synthetic 16-bit field.
-//! `testdata/objects/make_golden.py` makes the numbers.
+//! Every operation against scikit-image and scipy, on a real 8-bit crop and a synthetic 16-bit
+//! field. `testdata/objects/make_golden.py` makes the numbers.
 
 use flate2::read::ZlibDecoder;
 use stainfree_image::Image;

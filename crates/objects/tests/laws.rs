@@ -51,7 +51,8 @@ fn inverse(mask: &Image<bool>) -> Image<bool> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None,
+        ..Default::default() })]
 
     #[test]
     fn repeating_changes_nothing(mask in masks(), r in 0usize..4) {
@@ -75,7 +76,8 @@ proptest! {
     #[test]
     fn turning_the_image_turns_the_result(mask in masks(), r in 0usize..4) {
         prop_assert_eq!(edt_squared(&turned(&mask)), turned(&edt_squared(&mask)));
-        prop_assert_eq!(dilate(&turned(&mask), Footprint::Disk(r)), turned(&dilate(&mask, Footprint::Disk(r))));
+        prop_assert_eq!(dilate(&turned(&mask), Footprint::Disk(r)),
+            turned(&dilate(&mask, Footprint::Disk(r))));
         for c in [Connectivity::Four, Connectivity::Eight] {
             prop_assert_eq!(label(&turned(&mask), c).count, label(&mask, c).count);
         }
@@ -90,7 +92,8 @@ proptest! {
                 for v in 0..mask.height() {
                     for u in 0..mask.width() {
                         if !mask.get(v, u) {
-                            nearest = nearest.min((y.abs_diff(v).pow(2) + x.abs_diff(u).pow(2)) as u32);
+                            nearest = nearest.min(
+                                (y.abs_diff(v).pow(2) + x.abs_diff(u).pow(2)) as u32);
                         }
                     }
                 }
@@ -114,12 +117,14 @@ proptest! {
         let parts = label(&erode(&mask, Footprint::Disk(1)), Connectivity::Four);
         let distance = edt(&mask).map(|&d| -d.min(1e6));
         let plain = watershed(&distance, &parts.image, &mask, Connectivity::Four);
-        let renamed = watershed(&distance, &parts.image.map(|&l| l * 70_000), &mask, Connectivity::Four);
+        let renamed = watershed(&distance, &parts.image.map(|&l| l * 70_000), &mask,
+            Connectivity::Four);
         prop_assert_eq!(plain.map(|&l| l * 70_000), renamed);
     }
 
     #[test]
-    fn repeating_a_clean_up_or_a_reconstruction_changes_nothing(mask in masks(), (image, _) in reliefs(), area in 1usize..9) {
+    fn repeating_a_clean_up_or_a_reconstruction_changes_nothing(mask in masks(),
+        (image, _) in reliefs(), area in 1usize..9) {
         for c in BOTH {
             let clean = remove_small_objects(&mask, area, c);
             prop_assert_eq!(&remove_small_objects(&clean, area, c), &clean);
@@ -142,51 +147,66 @@ proptest! {
     }
 
     #[test]
-    fn turning_turns_every_operation(mask in masks(), (image, _) in reliefs(), r in 0usize..4, h in 0f32..4.0) {
+    fn turning_turns_every_operation(mask in masks(), (image, _) in reliefs(), r in 0usize..4,
+        h in 0f32..4.0) {
         for footprint in [Footprint::Square(r), Footprint::Disk(r)] {
             for operation in [erode, dilate, open, close] {
-                prop_assert_eq!(operation(&turned(&mask), footprint), turned(&operation(&mask, footprint)));
+                prop_assert_eq!(operation(&turned(&mask), footprint),
+                    turned(&operation(&mask, footprint)));
             }
         }
         prop_assert_eq!(fill_holes(&turned(&mask)), turned(&fill_holes(&mask)));
         for c in BOTH {
-            prop_assert_eq!(remove_small_objects(&turned(&mask), r + 2, c), turned(&remove_small_objects(&mask, r + 2, c)));
+            prop_assert_eq!(remove_small_objects(&turned(&mask), r + 2, c),
+                turned(&remove_small_objects(&mask, r + 2, c)));
             prop_assert_eq!(h_maxima(&turned(&image), h, c), turned(&h_maxima(&image, h, c)));
-            prop_assert_eq!(regional_maxima(&turned(&image), c), turned(&regional_maxima(&image, c)));
+            prop_assert_eq!(regional_maxima(&turned(&image), c),
+                turned(&regional_maxima(&image, c)));
             let seed = image.map(|&v| v - h);
-            prop_assert_eq!(reconstruct(&turned(&seed), &turned(&image), c), turned(&reconstruct(&seed, &image, c)));
+            prop_assert_eq!(reconstruct(&turned(&seed), &turned(&image), c),
+                turned(&reconstruct(&seed, &image, c)));
             let labels = label(&mask, c).image;
-            prop_assert_eq!(inner_boundaries(&turned(&labels), c), turned(&inner_boundaries(&labels, c)));
-            prop_assert_eq!(thick_boundaries(&turned(&labels), c), turned(&thick_boundaries(&labels, c)));
-            prop_assert_eq!(expand_labels(&turned(&labels), f64::from(h)), turned(&expand_labels(&labels, f64::from(h))));
+            prop_assert_eq!(inner_boundaries(&turned(&labels), c),
+                turned(&inner_boundaries(&labels, c)));
+            prop_assert_eq!(thick_boundaries(&turned(&labels), c),
+                turned(&thick_boundaries(&labels, c)));
+            prop_assert_eq!(expand_labels(&turned(&labels), f64::from(h)),
+                turned(&expand_labels(&labels, f64::from(h))));
         }
         // Sums of whole numbers up to 20 in another order: a few steps of f32.
         for smooth in [|i: &Image<f32>| gaussian(i, 1.3), |i: &Image<f32>| box_mean(i, 2)] {
             let (a, b) = (smooth(&turned(&image)), turned(&smooth(&image)));
-            let largest = a.data().iter().zip(b.data()).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
+            let largest = a.data().iter().zip(b.data()).fold(0f32, |m,
+                (a, b)| m.max((a - b).abs()));
             prop_assert!(largest < 1e-5, "{}", largest);
         }
     }
 
     #[test]
-    fn moving_moves_every_operation(mask in masks(), (image, _) in reliefs(), by in (0usize..5, 0usize..70), r in 0usize..3) {
-        // Inside an empty frame, so that nothing meets the rim; 70 columns cross a word of packed pixels.
+    fn moving_moves_every_operation(mask in masks(), (image, _) in reliefs(),
+        by in (0usize..5, 0usize..70), r in 0usize..3) {
+        // Inside an empty frame, so that nothing meets the rim; 70 columns cross a word of packed
+        // pixels.
         let frame = |by| framed(&mask, by, false);
         let (still, far) = (frame((3, 3)), frame((3 + by.0, 3 + by.1)));
         let back = |m: &Image<bool>| m.crop(by.0, by.1, mask.height() + 6, mask.width() + 6);
         let here = |m: &Image<bool>| m.crop(0, 0, mask.height() + 6, mask.width() + 6);
         for footprint in [Footprint::Square(r), Footprint::Disk(r)] {
             for operation in [erode, dilate, open, close] {
-                prop_assert_eq!(back(&operation(&far, footprint)), here(&operation(&still, footprint)));
+                prop_assert_eq!(back(&operation(&far, footprint)),
+                    here(&operation(&still, footprint)));
             }
         }
         prop_assert_eq!(back(&fill_holes(&far)), here(&fill_holes(&still)));
         let (distance, moved) = (edt_squared(&still), edt_squared(&far));
         let size = (mask.height() + 6, mask.width() + 6);
-        prop_assert_eq!(moved.crop(by.0, by.1, size.0, size.1), distance.crop(0, 0, size.0, size.1));
-        let (relief, far) = (framed(&image, (3, 3), 0.0), framed(&image, (3 + by.0, 3 + by.1), 0.0));
+        prop_assert_eq!(moved.crop(by.0, by.1, size.0, size.1),
+            distance.crop(0, 0, size.0, size.1));
+        let (relief, far) = (framed(&image, (3, 3), 0.0),
+            framed(&image, (3 + by.0, 3 + by.1), 0.0));
         for c in BOTH {
-            prop_assert_eq!(back_to(&h_maxima(&far, 2.0, c), by, image.size()), back_to(&h_maxima(&relief, 2.0, c), (0, 0), image.size()));
+            prop_assert_eq!(back_to(&h_maxima(&far, 2.0, c), by, image.size()),
+                back_to(&h_maxima(&relief, 2.0, c), (0, 0), image.size()));
         }
     }
 
@@ -197,7 +217,8 @@ proptest! {
             let lowered = image.map(|&v| v - h);
             let rebuilt = reconstruct(&lowered, &image, c);
             let stays = lowered.data().iter().zip(rebuilt.data()).map(|(l, r)| l == r).collect();
-            prop_assert_eq!(h_maxima(&image, h, c), Image::new(image.height(), image.width(), stays));
+            prop_assert_eq!(h_maxima(&image, h, c),
+                Image::new(image.height(), image.width(), stays));
         }
     }
 
@@ -218,7 +239,8 @@ proptest! {
         let (height, width) = (mask.height().min(image.height()), mask.width().min(image.width()));
         let (mask, stain) = (mask.crop(0, 0, height, width), image.crop(0, 0, height, width));
         let classes = stain.map(|&v| (v as u8) % 4);
-        let scene = Scene { stain: Some(&stain), classes: Some(&classes), ..Scene::of_mask(&mask, 1.0) };
+        let scene = Scene { stain: Some(&stain), classes: Some(&classes),
+            ..Scene::of_mask(&mask, 1.0) };
         for method in Splitting::all() {
             let parts = split(&scene, &method).unwrap();
             prop_assert_eq!(parts.image.map(|&l| l != 0), mask.clone(), "{}", method);
@@ -230,7 +252,8 @@ proptest! {
     fn a_split_keeps_every_pixel(mask in masks()) {
         let parts = split(&Scene::of_mask(&mask, 1.0), &Splitting::default()).unwrap();
         prop_assert_eq!(parts.image.map(|&l| l != 0), mask);
-        prop_assert_eq!(parts.image.data().iter().copied().max().unwrap_or(0) as usize, parts.count);
+        prop_assert_eq!(parts.image.data().iter().copied().max().unwrap_or(0) as usize,
+            parts.count);
     }
 }
 
@@ -343,7 +366,8 @@ fn settings_and_names_explain_themselves() {
     let text = "kmeans".parse::<Threshold>().unwrap_err().to_string();
     assert_eq!(
         text,
-        "unknown threshold `kmeans`; choose one of: object, otsu, otsu-log, li, triangle, ground, local-mean, local-gaussian"
+        "unknown threshold `kmeans`; choose one of: object, otsu, otsu-log, li, triangle, ground, \
+         local-mean, local-gaussian"
     );
     for method in Threshold::all() {
         assert_eq!(method.name().parse::<Threshold>().unwrap(), method);

@@ -17,7 +17,8 @@ struct Field {
 }
 
 impl Field {
-    /// Ragged objects of many shapes, off the rim: blobs, a speck, a line, a hole, one in two pieces.
+    /// Ragged objects of many shapes, off the rim: blobs, a speck, a line, a hole, one in two
+    /// pieces.
     fn new() -> Self {
         let objects = Image::from_fn(SIDE.0, SIDE.1, |y, x| {
             let disk = |cy: i32, cx: i32, r: i32| {
@@ -97,7 +98,8 @@ fn plans() -> Vec<MeasurePlan> {
         .into()
 }
 
-/// Compares every column; `expected` gives what each value should have become, `None` if anything goes.
+/// Compares every column; `expected` gives what each value should have become, `None` if anything
+/// goes.
 fn assert_columns(
     plan: &MeasurePlan,
     (before, after): (&Measured, &Measured),

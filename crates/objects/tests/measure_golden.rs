@@ -1,5 +1,5 @@
-//! Every measured number against scikit-image, scipy and numpy, on crops of real fields and on drawn shapes.
-//! `testdata/measure/make_golden.py` makes the numbers.
+//! Every measured number against scikit-image, scipy and numpy, on crops of real fields and on
+//! drawn shapes. `testdata/measure/make_golden.py` makes the numbers.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

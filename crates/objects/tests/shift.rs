@@ -29,7 +29,8 @@ fn disks(cells: &[(f64, f64)], shift: (f64, f64)) -> Image<f32> {
     })
 }
 
-/// A brightfield: phase contrast of the disks (`sign` turns it over), and a stain shifted by `shift`.
+/// A brightfield: phase contrast of the disks (`sign` turns it over), and a stain shifted by
+/// `shift`.
 fn field(seed: u64, sign: f32, shift: (f64, f64)) -> (Image<f32>, Image<f32>) {
     let mut random = Random(seed);
     let cells: Vec<(f64, f64)> = (0..22)

@@ -269,7 +269,8 @@ fn what_does_not_fit_is_refused() {
         .to_string();
     assert_eq!(
         text,
-        "splitting `boundary` reads the boundary and split classes of a prediction, and a stain has none; choose another"
+        "splitting `boundary` reads the boundary and split classes of a prediction, and a stain \
+         has none; choose another"
     );
     let settings = StainSettings {
         splitting: "boundary".parse().unwrap(),
@@ -279,7 +280,8 @@ fn what_does_not_fit_is_refused() {
     let text = "magic".parse::<Splitting>().unwrap_err().to_string();
     assert_eq!(
         text,
-        "unknown splitting `magic`; choose one of: evidence, distance, intensity, concavity, boundary, none"
+        "unknown splitting `magic`; choose one of: evidence, distance, intensity, concavity, \
+         boundary, none"
     );
     let wrong: Splitting =
         serde_json::from_str(r#"{"method": "distance", "depth_um": -1.0}"#).unwrap();

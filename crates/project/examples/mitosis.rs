@@ -4,9 +4,10 @@
 //! cargo run --release -p stainfree-project --example mitosis -- fit FIRST LAST
 //! cargo run --release -p stainfree-project --example mitosis -- score FIRST LAST [KEEP_IN]
 //! ```
-//! For every seed from FIRST to LAST a clean and a `hard` plate of 4 fields is simulated and prepared as a user would.
-//! `fit` prints the weights of a logistic regression for `crates/objects/src/mitosis.rs`; `score` prints precision and
-//! recall at the program's weights. KEEP_IN keeps the studies to be looked at. `docs/truth.md` has the results.
+//! For every seed from FIRST to LAST a clean and a `hard` plate of 4 fields is simulated and
+//! prepared as a user would. `fit` prints the weights of a logistic regression for
+//! `crates/objects/src/mitosis.rs`; `score` prints precision and recall at the program's weights.
+//! KEEP_IN keeps the studies to be looked at. `docs/truth.md` has the results.
 
 mod simulated;
 
@@ -60,7 +61,8 @@ fn fit(seeds: &[u64], root: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Logistic regression by Newton's method; a small ridge keeps it finite where the kinds do not overlap.
+/// Logistic regression by Newton's method; a small ridge keeps it finite where the kinds do not
+/// overlap.
 fn regression(nuclei: &[Nucleus]) -> [f64; 3] {
     const RIDGE: f64 = 1e-2;
     let mut weights = [0.0; 3];
@@ -164,7 +166,8 @@ fn interval(plates: &[Mitotic], value: fn(&Mitotic) -> f64) -> String {
     let mut drawn: Vec<f64> = (0..DRAWINGS)
         .map(|_| {
             value(&sum((0..plates.len()).map(|_| {
-                // Knuth's linear congruential generator; its upper bits are good enough to draw a plate.
+                // Knuth's linear congruential generator; its upper bits are good enough to draw a
+                // plate.
                 state = state
                     .wrapping_mul(6_364_136_223_846_793_005)
                     .wrapping_add(1_442_695_040_888_963_407);

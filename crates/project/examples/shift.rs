@@ -1,14 +1,15 @@
-//! How well the shift of a stain is found: on simulated plates, and on real pairs with a shift added.
+//! How well the shift of a stain is found: on simulated plates, and on real pairs with a shift
+//! added.
 //!
 //! ```text
 //! cargo run --release -p stainfree-project --example shift -- simulated [PLATES]
 //! cargo run --release -p stainfree-project --example shift -- real [DATA]
 //! ```
-//! Simulated: plates of 2 wells x 3 fields of 512 x 512 pixels, every other one `hard`, shifts of 0 to 8
-//! pixels in any direction, 15 to 90 % confluence, one or three planes, focus above or below the cells.
-//! Real: every pair of DATA (default `../shared/data`), as it is and with a shift added; the two answers
-//! must differ by that shift, since the pairs may have one of their own. Stains of other fields must give no answer.
-//! `docs/truth.md` has the results.
+//! Simulated: plates of 2 wells x 3 fields of 512 x 512 pixels, every other one `hard`, shifts of 0
+//! to 8 pixels in any direction, 15 to 90 % confluence, one or three planes, focus above or below
+//! the cells. Real: every pair of DATA (default `../shared/data`), as it is and with a shift added;
+//! the two answers must differ by that shift, since the pairs may have one of their own. Stains of
+//! other fields must give no answer. `docs/truth.md` has the results.
 
 use rayon::prelude::*;
 use stainfree_image::{Field, Image, OpenOptions, open};
@@ -19,7 +20,8 @@ use std::path::{Path, PathBuf};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Uncertainty from which on the program says that it cannot tell; the default of `truth.shift.max_radius_px`.
+/// Uncertainty from which on the program says that it cannot tell; the default of
+/// `truth.shift.max_radius_px`.
 const LIMIT_PX: f64 = 0.5;
 
 fn main() -> Result<(), Failure> {
@@ -74,7 +76,8 @@ impl Tally {
                 .unwrap_or(f64::NAN)
         };
         println!(
-            "{what}: {} within 0.5 px, {} wrong, {} cannot tell; error median {:.2}, 95 % {:.2}, largest {:.2} px",
+            "{what}: {} within 0.5 px, {} wrong, {} cannot tell; error median {:.2}, 95 % {:.2}, \
+             largest {:.2} px",
             self.right,
             self.wrong,
             self.cannot_tell,
@@ -129,7 +132,8 @@ fn simulated(plates: usize) -> Result<(), Failure> {
             })
             .collect::<Result<_, _>>()?;
         print!(
-            "plate {plate:3} {:?} {} planes, confluence {:.2}, focus {:+.1} um, shift {:+.2},{:+.2}:",
+            "plate {plate:3} {:?} {} planes, confluence {:.2}, focus {:+.1} um, shift \
+             {:+.2},{:+.2}:",
             spec.degrade,
             spec.planes,
             spec.confluence,
@@ -211,7 +215,8 @@ fn words(found: Option<ShiftEstimate>) -> String {
     })
 }
 
-/// The pooled estimate with the stains moved by `added`; the rim that the moving invents is cut away.
+/// The pooled estimate with the stains moved by `added`; the rim that the moving invents is cut
+/// away.
 fn estimate(pairs: &[Pair], added: (f64, f64)) -> Result<Option<ShiftEstimate>, Failure> {
     const RIM: usize = 10;
     let inner = |image: &Image<f32>| {
@@ -270,7 +275,8 @@ fn groups(data: &Path) -> Result<BTreeMap<String, Vec<Pair>>, Failure> {
 /// The name of a group and the brightfield planes that a field adds to it.
 type Grouped = (String, Vec<Image<f32>>);
 
-/// Group and brightfield planes of a field: every focus of `sephace` on its own, the rest as `prepare` reads them.
+/// Group and brightfield planes of a field: every focus of `sephace` on its own, the rest as
+/// `prepare` reads them.
 fn planes_of(set: &str, field: &Field, light: usize) -> Result<Vec<Grouped>, Failure> {
     let read = |z: usize| -> Result<Image<f32>, Failure> { Ok(field.read(light, z)?.to_f32()) };
     let depth = field.planes[light].len();

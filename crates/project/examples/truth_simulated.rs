@@ -3,9 +3,10 @@
 //! ```text
 //! cargo run --release -p stainfree-project --example truth_simulated [-- SEED [KEEP_IN]]
 //! ```
-//! Two plates (clean, `hard`) of 2 wells x 2 fields of 1024 x 1024 pixels, 70 % confluent, stains shifted, of SEED (78
-//! if none is given); each is simulated, made a study and prepared as a user would, once with the ignore band and once without.
-//! KEEP_IN keeps the studies to be looked at. `docs/truth.md` has the results.
+//! Two plates (clean, `hard`) of 2 wells x 2 fields of 1024 x 1024 pixels, 70 % confluent, stains
+//! shifted, of SEED (78 if none is given); each is simulated, made a study and prepared as a user
+//! would, once with the ignore band and once without. KEEP_IN keeps the studies to be looked at.
+//! `docs/truth.md` has the results.
 
 mod simulated;
 
@@ -24,7 +25,8 @@ fn main() -> Result<(), Failure> {
     let keep = words.next();
     let root = keep.as_deref().map_or(scratch.path(), Path::new);
     println!(
-        "| plate | nucleus F1 | cytoplasm F1 | ignored | cells of IoU above 0.5 | mitotic: precision, recall | light: correlation, rms error |"
+        "| plate | nucleus F1 | cytoplasm F1 | ignored | cells of IoU above 0.5 | mitotic: \
+         precision, recall | light: correlation, rms error |"
     );
     println!("|---|---|---|---|---|---|---|");
     for degrade in [Degrade::Clean, Degrade::Hard] {

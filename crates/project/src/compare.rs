@@ -80,8 +80,8 @@ pub fn study_pair(study: &Study) -> Result<Pair, ProjectError> {
     })
 }
 
-/// Lists what changed from `pair.prediction` (automatic) to `pair.truth` (corrected), for every field
-/// that was corrected.
+/// Lists what changed from `pair.prediction` (automatic) to `pair.truth` (corrected), for every
+/// field that was corrected.
 ///
 /// # Errors
 /// Folders without a common name, no field that could be compared, or [`ProjectError::Cancelled`].

@@ -1,7 +1,8 @@
 //! `stainfree.toml`: every choice of a study.
 //!
 //! Here: the choices, reading them with errors that name file, line and nearest key, checking that
-//! they fit together. How the file is written out with its comments is in [`template`](crate::template).
+//! they fit together. How the file is written out with its comments is in
+//! [`template`](crate::template).
 
 use std::path::{Path, PathBuf};
 
@@ -65,7 +66,8 @@ pub struct ImagesConfig {
     pub path: PathBuf,
     /// One channel, or three channels that are the planes.
     pub brightfield: Vec<String>,
-    /// z of the brightfield channel, from 1: one or three; empty = all where there are three, else the middle one.
+    /// z of the brightfield channel, from 1: one or three; empty = all where there are three, else
+    /// the middle one.
     pub planes: Vec<usize>,
     /// Pixel size in um; `None` = as the images say.
     pub pixel_um: Option<f64>,
@@ -86,8 +88,8 @@ pub struct TruthConfig {
     pub mask_values: MaskValues,
     /// Folder of nucleus instances, relative to the study.
     pub labels: Option<PathBuf>,
-    /// Folder of nucleus instances corrected by hand, relative to the study; they take the place of the
-    /// automatic ones field by field. It need not exist.
+    /// Folder of nucleus instances corrected by hand, relative to the study; they take the place of
+    /// the automatic ones field by field. It need not exist.
     pub corrected: PathBuf,
     /// Folder of whole-cell masks (0 outside, anything else inside), relative to the study.
     pub cell_masks: Option<PathBuf>,
@@ -204,8 +206,8 @@ pub struct ShiftConfig {
     pub nucleus_px: [f64; 2],
     /// `fixed`: the same of the cytoplasmic stain.
     pub cytoplasm_px: [f64; 2],
-    /// How far label images and masks given as truth lie below and right of the brightfield, whole pixels; they are
-    /// always moved back by it, since nothing in them tells.
+    /// How far label images and masks given as truth lie below and right of the brightfield, whole
+    /// pixels; they are always moved back by it, since nothing in them tells.
     // Left out where it is nothing: truth made before this key existed stays valid.
     #[serde(skip_serializing_if = "is_nothing")]
     pub labels_px: [i32; 2],
@@ -315,8 +317,8 @@ impl Default for SplitConfig {
 pub struct TrainingConfig {
     /// `default`, `paper`, or a recipe file (relative to the study).
     pub recipe: String,
-    /// What to start from: `auto` (encoder weights found on this machine or carried by the program, else none), `none`, the
-    /// name of known weights, a weights file, or a model's folder.
+    /// What to start from: `auto` (encoder weights found on this machine or carried by the program,
+    /// else none), `none`, the name of known weights, a weights file, or a model's folder.
     pub weights: String,
     /// Any choice of the recipe, by its name there.
     pub change: toml::Table,
@@ -375,7 +377,8 @@ impl TruthConfig {
         }
     }
 
-    /// The class names that scheme and sources give; what `classes` holds unless class masks say otherwise.
+    /// The class names that scheme and sources give; what `classes` holds unless class masks say
+    /// otherwise.
     pub fn usual_classes(&self) -> Vec<String> {
         let names: &[&str] = match (self.scheme, self.cytoplasm_from()) {
             (Scheme::B, _) => &["background", "nucleus", "boundary", "split"],
@@ -537,7 +540,9 @@ fn check(config: &Config, text: &str, path: &Path) -> Result<(), ProjectError> {
     if truth.mitosis.find && truth.nucleus.is_none() {
         return fail(
             "find",
-            "mitotic nuclei are found in a nuclear stain; set `truth.nucleus`, or `truth.mitosis.find = false`".to_owned(),
+            "mitotic nuclei are found in a nuclear stain; set `truth.nucleus`, or \
+             `truth.mitosis.find = false`"
+                .to_owned(),
         );
     }
     for (key, score) in [
@@ -555,7 +560,9 @@ fn check(config: &Config, text: &str, path: &Path) -> Result<(), ProjectError> {
     if class_masks && truth.cytoplasm_from() != CytoplasmFrom::Nothing {
         return fail(
             "masks",
-            "class masks in `truth.masks` already say what is cytoplasm; remove the cytoplasm's own source or set `mask_values = \"binary\"`".to_owned(),
+            "class masks in `truth.masks` already say what is cytoplasm; remove the cytoplasm's \
+             own source or set `mask_values = \"binary\"`"
+                .to_owned(),
         );
     }
     if truth.scheme == Scheme::B
@@ -643,7 +650,8 @@ fn check(config: &Config, text: &str, path: &Path) -> Result<(), ProjectError> {
 mod tests {
     use super::*;
 
-    const GOOD: &str = "[images]\npath = \"../plate\"\nbrightfield = [\"TL\"]\n\n[truth]\nnucleus = \"DAPI\"\nclasses = [\"background\", \"nucleus\"]\n";
+    const GOOD: &str = "[images]\npath = \"../plate\"\nbrightfield = [\"TL\"]\n\n[truth]\nnucleus \
+        = \"DAPI\"\nclasses = [\"background\", \"nucleus\"]\n";
 
     fn error(text: &str) -> String {
         parse(text, Path::new("study/stainfree.toml"))
@@ -657,7 +665,8 @@ mod tests {
         let text = error(&GOOD.replace("brightfield", "brigthfield"));
         assert_eq!(
             text,
-            "`study/stainfree.toml`, line 3: unknown key `brigthfield`; did you mean `brightfield`? (known: `path`, `brightfield`, `planes`, `pixel_um`)"
+            "`study/stainfree.toml`, line 3: unknown key `brigthfield`; did you mean \
+             `brightfield`? (known: `path`, `brightfield`, `planes`, `pixel_um`)"
         );
         let text = error(&format!("{GOOD}scheme = \"a\"\n"));
         assert_eq!(

@@ -74,7 +74,8 @@ pub struct Demo {
 /// The two plates share no cell and no well: every well of the unstained plate is unseen.
 ///
 /// # Errors
-/// The folder holds something, or whatever a step cannot do; [`ProjectError::Cancelled`] after a stop.
+/// The folder holds something, or whatever a step cannot do; [`ProjectError::Cancelled`] after a
+/// stop.
 pub fn demo(options: &DemoOptions, job: &Job) -> Result<Demo, ProjectError> {
     let started = Instant::now();
     let out = &options.out;
@@ -253,11 +254,14 @@ fn report_options(
         &stainfree_image::OpenOptions::default(),
     )?;
     let summary = vec![
-        "A virtual microscope made two plates with different cells: a stained one, from which the model learned, and \
-         an unstained one, of which it saw only the brightfield. The scores compare its masks with the exactly known \
+        "A virtual microscope made two plates with different cells: a stained one, from which the \
+         model learned, and \
+         an unstained one, of which it saw only the brightfield. The scores compare its masks with \
+         the exactly known \
          cells of the unstained plate."
             .to_owned(),
-        "Simulated cells are simpler than real ones: these numbers show that the program works, not how well it will \
+        "Simulated cells are simpler than real ones: these numbers show that the program works, \
+         not how well it will \
          do on your plate."
             .to_owned(),
     ];

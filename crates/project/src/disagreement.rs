@@ -1,7 +1,8 @@
 //! Where a model and the truth disagree most: wrong truth is found by looking at ten pictures.
 //!
-//! A model that learnt from thousands of nuclei is rarely sure and wrong; where it is sure and the truth says
-//! otherwise, the truth is worth a look. `evaluate` writes the ranking, `report` shows the first ten.
+//! A model that learnt from thousands of nuclei is rarely sure and wrong; where it is sure and the
+//! truth says otherwise, the truth is worth a look. `evaluate` writes the ranking, `report` shows
+//! the first ten.
 
 use std::path::{Path, PathBuf};
 
@@ -38,7 +39,8 @@ impl Kind {
     }
 }
 
-/// A row of `disagreements.csv`; objects first, then fields, each with the strongest disagreement first.
+/// A row of `disagreements.csv`; objects first, then fields, each with the strongest disagreement
+/// first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Disagreement {
     /// Name of the field.
@@ -53,14 +55,15 @@ pub struct Disagreement {
     pub x_px: Option<f64>,
     /// Area, pixels.
     pub area_px: Option<u64>,
-    /// Object: how sure the model is of the contrary, the mean over its pixels, small objects counting less.
-    /// Field: share of its pixels with another class.
+    /// Object: how sure the model is of the contrary, the mean over its pixels, small objects
+    /// counting less. Field: share of its pixels with another class.
     pub disagreement: f64,
 }
 
 /// Disagreements of one field.
 ///
-/// `probabilities` has one plane a class, `nucleus` the classes that are nuclei. Ignored pixels count nowhere.
+/// `probabilities` has one plane a class, `nucleus` the classes that are nuclei. Ignored pixels
+/// count nowhere.
 pub(crate) fn of_field(
     field: &str,
     truth: &Image<u8>,

@@ -61,8 +61,9 @@ pub(crate) struct Nuclei {
 /// The classes of scheme B, in their order.
 const SCHEME_B: [&str; 4] = ["background", "nucleus", "boundary", "split"];
 
-/// The nuclei among predicted `classes`, cleaned up and parted by shape, or by the predicted lines where `names`
-/// are those of scheme B; `model_um` is the pixel size the model was trained at, for fields that do not know theirs.
+/// The nuclei among predicted `classes`, cleaned up and parted by shape, or by the predicted lines
+/// where `names` are those of scheme B; `model_um` is the pixel size the model was trained at, for
+/// fields that do not know theirs.
 pub(crate) fn nuclei(
     field: &Field,
     classes: &Image<u8>,
@@ -91,7 +92,8 @@ pub(crate) fn nuclei(
 }
 
 impl Engine {
-    /// Loads the model folder. `memory` caps what a field takes, in bytes; `precision` is that of the products.
+    /// Loads the model folder. `memory` caps what a field takes, in bytes; `precision` is that of
+    /// the products.
     pub(crate) fn load(
         folder: &Path,
         threads: usize,
@@ -134,7 +136,8 @@ impl Engine {
         }
     }
 
-    /// Which planes of `dataset` the model reads: as asked, else those of its training, else by name.
+    /// Which planes of `dataset` the model reads: as asked, else those of its training, else by
+    /// name.
     pub(crate) fn brightfield(
         &self,
         dataset: &Dataset,
@@ -163,10 +166,16 @@ impl Engine {
             known.brightfield.clone()
         } else {
             guess_brightfield(&dataset.channels).ok_or_else(|| {
-                let listed: Vec<String> = dataset.channels.iter().map(|name| format!("`{name}`")).collect();
-                let trained = known.map_or("unknown".to_owned(), |known| known.brightfield.join(", "));
+                let listed: Vec<String> = dataset
+                    .channels
+                    .iter()
+                    .map(|name| format!("`{name}`"))
+                    .collect();
+                let trained =
+                    known.map_or("unknown".to_owned(), |known| known.brightfield.join(", "));
                 ProjectError::Failed(format!(
-                    "`{}` has no channel like the model's brightfield `{trained}` (channels: {}); choose with `--brightfield`",
+                    "`{}` has no channel like the model's brightfield `{trained}` (channels: {}); \
+                     choose with `--brightfield`",
                     dataset.root.display(),
                     listed.join(", ")
                 ))
@@ -229,7 +238,8 @@ impl Engine {
         }
     }
 
-    /// Probabilities of planes at the model's pixel size; `shown` is the number of pixels of the field itself.
+    /// Probabilities of planes at the model's pixel size; `shown` is the number of pixels of the
+    /// field itself.
     fn probabilities(
         &mut self,
         field: &Field,
@@ -253,7 +263,10 @@ impl Engine {
             && let Some(needed) = needed_for_whole(&self.predictor, &self.options, height, width)
         {
             self.remark = Remark::New(format!(
-                "field `{}` of {height} x {width} pixels is computed in tiles to keep to {}, and this network weighs channels by their means over a tile, so classes may differ from those of the image in one piece; `--memory {}` or more computes it in one piece",
+                "field `{}` of {height} x {width} pixels is computed in tiles to keep to {}, and \
+                 this network weighs channels by their means over a tile, so classes may differ \
+                 from those of the image in one piece; `--memory {}` or more computes it in one \
+                 piece",
                 field.name,
                 mebibytes(self.memory),
                 mebibytes(needed + beside)
@@ -263,7 +276,9 @@ impl Engine {
             && let Some(cut) = cut_margin(&self.predictor, &self.options, height, width)
         {
             self.remark = Remark::New(format!(
-                "field `{}` of {height} x {width} pixels is computed in tiles to keep to {}, with a margin of {} instead of {} pixels, so classes near the seams may differ; `--memory {}` or more gives the full margin",
+                "field `{}` of {height} x {width} pixels is computed in tiles to keep to {}, with \
+                 a margin of {} instead of {} pixels, so classes near the seams may differ; \
+                 `--memory {}` or more gives the full margin",
                 field.name,
                 mebibytes(self.memory),
                 cut.margin,
@@ -277,7 +292,8 @@ impl Engine {
         let all = predict_image(&mut self.predictor, &input, height, width, &self.options)
             .map_err(|TileError::Memory { needed, .. }| {
                 fail(&format!(
-                    "{} of memory are too little for its smallest tile; allow `--memory {}` or more",
+                    "{} of memory are too little for its smallest tile; allow `--memory {}` or \
+                     more",
                     mebibytes(self.memory),
                     mebibytes(needed + beside)
                 ))

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 #[non_exhaustive]
 pub enum ProjectError {
     /// `stainfree.toml` (or a recipe file) says something that cannot be.
-    #[error("`{}`{}: {message}", path.display(), line.map(|n| format!(", line {n}")).unwrap_or_default())]
+    #[error("`{}`{}: {message}", path.display(), line.map(|n| format!(", line \
+        {n}")).unwrap_or_default())]
     Config {
         /// The file.
         path: PathBuf,
@@ -18,7 +19,8 @@ pub enum ProjectError {
         message: String,
     },
     /// The folder is not a study.
-    #[error("`{}` is not a study: it holds no `stainfree.toml`; make one with `stainfree new`", .0.display())]
+    #[error("`{}` is not a study: it holds no `stainfree.toml`; make one with `stainfree \
+        new`", .0.display())]
     NotAStudy(PathBuf),
     /// The call makes no sense as it was asked.
     #[error("{0}")]

@@ -72,7 +72,9 @@ pub fn evaluate_folders(options: &FolderOptions, job: &Job) -> Result<Evaluated,
     let rule = options.group.as_deref().map(GroupRule::parse).transpose()?;
     if let Some(GroupRule::Key(_) | GroupRule::Well) = &rule {
         return Err(ProjectError::Usage(
-            "the group of a file can only be told from its name; give `--group` a regular expression such as `^([A-Z]\\d+)_`".to_owned(),
+            "the group of a file can only be told from its name; give `--group` a regular \
+             expression such as `^([A-Z]\\d+)_`"
+                .to_owned(),
         ));
     }
     let kinds = options.kinds.as_deref().map(KindTable::read).transpose()?;
@@ -338,7 +340,8 @@ fn read_mask(path: &Path, classes: &[String]) -> Result<Image<u8>, ProjectError>
     match unknown {
         None => Ok(mask),
         Some(value) => Err(ProjectError::Failed(format!(
-            "`{}` holds the value `{value}`, which is none of the {} classes ({}); name more with `--classes`, or use `--objects` for label images",
+            "`{}` holds the value `{value}`, which is none of the {} classes ({}); name more with \
+             `--classes`, or use `--objects` for label images",
             path.display(),
             classes.len(),
             classes.join(", ")

@@ -1,4 +1,5 @@
-//! `fields.csv`: one row a field, with its part of the split, what was found in it and whether it is usable.
+//! `fields.csv`: one row a field, with its part of the split, what was found in it and whether it
+//! is usable.
 
 use std::path::Path;
 
@@ -27,8 +28,8 @@ pub struct FieldRow {
     pub usable: Usable,
     /// Why it is not usable, or what looks odd about it; `; ` between several.
     pub remarks: String,
-    /// Whether its nuclei are the automatic ones or were corrected by hand; empty for a field that was
-    /// left out.
+    /// Whether its nuclei are the automatic ones or were corrected by hand; empty for a field that
+    /// was left out.
     #[serde(default)]
     pub nuclei_from: Option<NucleiBy>,
     /// Rows in pixels.
@@ -69,7 +70,8 @@ pub struct FieldRow {
     /// The same of the cytoplasmic stain.
     #[serde(default)]
     pub cytoplasm_verdicts: String,
-    /// How doubtful the truth is: the worst number over its limit, 0 without a verdict; unusable fields above 1e6.
+    /// How doubtful the truth is: the worst number over its limit, 0 without a verdict; unusable
+    /// fields above 1e6.
     #[serde(default)]
     pub concern: f64,
     /// Contrast of the nuclear stain over its noise.
@@ -183,7 +185,8 @@ pub fn read(path: &Path) -> Result<Vec<FieldRow>, ProjectError> {
         .map(|row| {
             row.map_err(|error| {
                 ProjectError::Failed(format!(
-                    "`{}` is not as `stainfree prepare` writes it ({error}); delete it and prepare again",
+                    "`{}` is not as `stainfree prepare` writes it ({error}); delete it and prepare \
+                     again",
                     path.display()
                 ))
             })

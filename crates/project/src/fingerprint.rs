@@ -30,8 +30,8 @@ impl Fingerprint {
         self.0.update(text);
     }
 
-    /// Name, size and time of `files`, in the order of their paths, each once; where they lie is no part of it, since a shared
-    /// folder has another path on every machine.
+    /// Name, size and time of `files`, in the order of their paths, each once; where they lie is no
+    /// part of it, since a shared folder has another path on every machine.
     pub(crate) fn files(&mut self, mut files: Vec<PathBuf>) -> Result<(), ProjectError> {
         files.sort();
         files.dedup();

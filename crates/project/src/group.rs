@@ -15,7 +15,8 @@ pub enum GroupRule {
     Field,
     /// The value of this key in the field's metadata (JSON sidecar or column of `fields.csv`).
     Key(String),
-    /// The first capture of this expression in the field's name (the whole match without a capture).
+    /// The first capture of this expression in the field's name (the whole match without a
+    /// capture).
     Name(Regex),
 }
 
@@ -27,7 +28,9 @@ impl GroupRule {
     pub fn parse(text: &str) -> Result<Self, ProjectError> {
         match text {
             "" => Err(ProjectError::Usage(
-                "the group rule is empty; use `well`, `field`, `key:NAME` or a regular expression".to_owned(),
+                "the group rule is empty; use `well`, `field`, `key:NAME` or a regular \
+                 expression"
+                    .to_owned(),
             )),
             "well" => Ok(GroupRule::Well),
             "field" => Ok(GroupRule::Field),
@@ -35,9 +38,15 @@ impl GroupRule {
                 Some(key) if !key.is_empty() => Ok(GroupRule::Key(key.to_owned())),
                 _ => Regex::new(text).map(GroupRule::Name).map_err(|error| {
                     let reason = error.to_string();
-                    let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+                    let reason = reason
+                        .lines()
+                        .last()
+                        .unwrap_or_default()
+                        .trim_start_matches("error: ")
+                        .to_owned();
                     ProjectError::Usage(format!(
-                        "group rule `{text}` is no regular expression ({reason}); use `well`, `field`, `key:NAME` or an expression such as `^([^_]+)`"
+                        "group rule `{text}` is no regular expression ({reason}); use `well`, \
+                         `field`, `key:NAME` or an expression such as `^([^_]+)`"
                     ))
                 }),
             },
@@ -93,7 +102,10 @@ impl GroupRule {
             return Ok(name.to_owned());
         };
         let captures = regex.captures(name).ok_or_else(|| {
-            ProjectError::Failed(format!("the group rule `{regex}` does not match the field name `{name}`; use one that matches every name"))
+            ProjectError::Failed(format!(
+                "the group rule `{regex}` does not match the field name \
+                `{name}`; use one that matches every name"
+            ))
         })?;
         let part = captures
             .get(1)
@@ -110,9 +122,10 @@ mod tests {
     #[test]
     fn a_rule_is_read_by_its_form() {
         assert!(matches!(GroupRule::parse("well").unwrap(), GroupRule::Well));
-        assert!(
-            matches!(GroupRule::parse("key:experiment").unwrap(), GroupRule::Key(key) if key == "experiment")
-        );
+        assert!(matches!(
+            GroupRule::parse("key:experiment").unwrap(),
+            GroupRule::Key(key) if key == "experiment"
+        ));
         assert_eq!(
             GroupRule::parse("^([^_]+)_")
                 .unwrap()

@@ -1,8 +1,9 @@
-//! The flat field of each stain: estimated from the fields of a plate, kept, shown, used where it is certain.
+//! The flat field of each stain: estimated from the fields of a plate, kept, shown, used where it
+//! is certain.
 //!
 //! Here: which fields are read, when a flat field is used, what is kept for the next run
-//! (`truth/illumination.json`) and for people (`truth/illumination/NAME.tif`, `truth/illumination.png`).
-//! Not here: the estimate itself ([`stainfree_objects::FlatField`]).
+//! (`truth/illumination.json`) and for people (`truth/illumination/NAME.tif`,
+//! `truth/illumination.png`). Not here: the estimate itself ([`stainfree_objects::FlatField`]).
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -23,8 +23,8 @@ struct Known {
 /// A table of nuclei with their kinds, by field.
 ///
 /// Columns: `field` (the field's name); `label` or `id` (its number in the label image) or `y_px`
-/// and `x_px` (its centroid), or both; `kind` (any word) or `mitotic` (1 or 0). Others are not read,
-/// so the `cells.csv` of `simulate` will do.
+/// and `x_px` (its centroid), or both; `kind` (any word) or `mitotic` (1 or 0). Others are not
+/// read, so the `cells.csv` of `simulate` will do.
 #[derive(Clone, Debug, Default)]
 pub struct KindTable(BTreeMap<String, Vec<Known>>);
 
@@ -109,8 +109,8 @@ impl KindTable {
         self.0.contains_key(field)
     }
 
-    /// Kinds by label, where the label images are those the table was made with; by centroid where it
-    /// has no labels.
+    /// Kinds by label, where the label images are those the table was made with; by centroid where
+    /// it has no labels.
     pub(crate) fn by_label(&self, field: &str, labels: &Image<u32>) -> BTreeMap<u32, String> {
         let rows = self.0.get(field).map_or(&[][..], Vec::as_slice);
         let label = |known: &Known| known.label.or_else(|| label_at(known, labels));

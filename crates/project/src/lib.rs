@@ -1,8 +1,8 @@
 //! A study on disk: its choices, its truth, its split, its models, and the calls that make them.
 //!
 //! One module a subject; each command of the program is one call here: [`new::create`],
-//! [`prepare()`](prepare::prepare). Long calls take a [`Job`], through which they report progress and
-//! are asked to stop; nothing here prints.
+//! [`prepare()`](prepare::prepare). Long calls take a [`Job`], through which they report progress
+//! and are asked to stop; nothing here prints.
 
 #![forbid(unsafe_code)]
 

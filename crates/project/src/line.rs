@@ -1,13 +1,14 @@
-//! Three stages of work at once, item after item: the next one is read while one is computed and the one
-//! before is finished.
+//! Three stages of work at once, item after item: the next one is read while one is computed and
+//! the one before is finished.
 
 use std::sync::mpsc::{channel, sync_channel};
 
-/// Runs every item through `read` (on a thread of its own), `compute` (on this thread) and `finish` (on another
-/// thread); `deliver` takes the results here, in the items' order. At most one item waits before each stage.
+/// Runs every item through `read` (on a thread of its own), `compute` (on this thread) and `finish`
+/// (on another thread); `deliver` takes the results here, in the items' order. At most one item
+/// waits before each stage.
 ///
-/// Ends early when `compute` returns `None`, after finishing what was computed, or with the first error of
-/// `deliver`.
+/// Ends early when `compute` returns `None`, after finishing what was computed, or with the first
+/// error of `deliver`.
 pub(crate) fn three_stages<T, A, B, C, E>(
     items: &[T],
     read: impl Fn(&T) -> A + Send,

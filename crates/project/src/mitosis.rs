@@ -1,8 +1,9 @@
 //! Mitotic nuclei: the list in which a person confirms or rejects what was found.
 //!
-//! `prepare` writes `truth/mitosis.csv` (a row a candidate) and `truth/mitosis.png` (a picture a candidate); a person
-//! writes `yes` or `no` into the column `decision`, and the next `prepare` reads it back. A row may be added by
-//! hand: field, y and x are enough. Not here: the score ([`stainfree_objects::mitotic_candidates`]).
+//! `prepare` writes `truth/mitosis.csv` (a row a candidate) and `truth/mitosis.png` (a picture a
+//! candidate); a person writes `yes` or `no` into the column `decision`, and the next `prepare`
+//! reads it back. A row may be added by hand: field, y and x are enough. Not here: the score
+//! ([`stainfree_objects::mitotic_candidates`]).
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,7 +20,8 @@ use crate::{ProjectError, truth};
 /// Name of the class.
 pub const CLASS: &str = "mitotic";
 
-/// Columns of the picture sheet, candidates on a page, side of a window in pixels and its enlargement.
+/// Columns of the picture sheet, candidates on a page, side of a window in pixels and its
+/// enlargement.
 const COLUMNS: usize = 8;
 const PER_PAGE: usize = 64;
 const WINDOW: usize = 64;
@@ -75,7 +77,8 @@ impl Reviews {
         for row in csv::Reader::from_reader(text.as_slice()).deserialize::<Review>() {
             let row = row.map_err(|error| {
                 ProjectError::Failed(format!(
-                    "`{}` cannot be read ({error}); the column `decision` takes `yes`, `no` or nothing",
+                    "`{}` cannot be read ({error}); the column `decision` takes `yes`, `no` or \
+                     nothing",
                     path.display()
                 ))
             })?;
@@ -314,7 +317,8 @@ mod tests {
             rows.iter().map(|r| (r.label, r.mitotic)).collect()
         };
         assert_eq!(state(&[]), [(Some(7), Some(Decision::Yes))]);
-        // Rejected by place, although the number was another; added by hand; a place without a nucleus is nothing.
+        // Rejected by place, although the number was another; added by hand; a place without a
+        // nucleus is nothing.
         let decided = [
             said(1.0, Decision::No),
             said(12.0, Decision::Yes),

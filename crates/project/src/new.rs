@@ -95,7 +95,11 @@ pub fn create(root: &Path, options: &NewOptions) -> Result<Created, ProjectError
     config.images.pixel_um = options.pixel_um;
     config.images.brightfield = brightfield(&dataset, options, &mut messages)?;
     if options.pixel_um.is_none() && dataset.fields.iter().all(|field| field.pixel_um.is_none()) {
-        messages.push("the images state no pixel size: lengths are in pixels; give it with `--pixel-um` if you know it".to_owned());
+        messages.push(
+            "the images state no pixel size: lengths are in pixels; give it with \
+            `--pixel-um` if you know it"
+                .to_owned(),
+        );
     }
 
     let guessed = truth_given(options)
@@ -227,7 +231,8 @@ fn brightfield(
     }
     let chosen = guess_brightfield(&dataset.channels).ok_or_else(|| {
         ProjectError::Failed(format!(
-            "no channel of `{}` looks like brightfield (channels: {}); name it with `--brightfield`",
+            "no channel of `{}` looks like brightfield (channels: {}); name it with \
+             `--brightfield`",
             dataset.root.display(),
             listed(&dataset.channels)
         ))
@@ -316,7 +321,8 @@ fn truth_given(options: &NewOptions) -> Option<()> {
     any.then_some(())
 }
 
-/// Truth that was not named: files beside the images, then folders that look like truth, then stains.
+/// Truth that was not named: files beside the images, then folders that look like truth, then
+/// stains.
 fn guess_truth(
     dataset: &Dataset,
     options: &NewOptions,
@@ -386,7 +392,8 @@ fn guess_truth(
     guess.nucleus = stain(&NUCLEUS);
     let Some(nucleus) = &guess.nucleus else {
         return Err(ProjectError::Failed(format!(
-            "no channel of `{}` looks like a nuclear stain (channels: {}) and no truth lies beside the images; name it with `--nucleus`, `--masks` or `--labels`",
+            "no channel of `{}` looks like a nuclear stain (channels: {}) and no truth lies beside \
+             the images; name it with `--nucleus`, `--masks` or `--labels`",
             dataset.root.display(),
             listed(&dataset.channels)
         )));
@@ -442,7 +449,8 @@ fn mask_values(
     let largest = if scheme == Scheme::B { 3 } else { 15 };
     if let Some(value) = classes.iter().find(|&&value| value > largest) {
         return Err(ProjectError::Failed(format!(
-            "`{}` holds the value `{value}`, which is no class: it looks like instance labels; use `--labels` instead of `--masks`",
+            "`{}` holds the value `{value}`, which is no class: it looks like instance labels; use \
+             `--labels` instead of `--masks`",
             folder.display()
         )));
     }
@@ -489,7 +497,8 @@ fn report_matches(
         let example =
             |name: Option<&String>| name.map_or("none".to_owned(), |name| format!("`{name}`"));
         return Err(ProjectError::Failed(format!(
-            "no file of `{}` has the name of a field (a file there: {}; a field: {}); truth is matched by name",
+            "no file of `{}` has the name of a field (a file there: {}; a field: {}); truth is \
+             matched by name",
             folder.display(),
             example(files.keys().next()),
             example(dataset.fields.first().map(|field| &field.name))
@@ -578,7 +587,8 @@ mod tests {
         assert_eq!(of(&[0, 1, 2, 255]).unwrap(), MaskValues::Classes);
         assert_eq!(
             of(&[0, 1, 57]).unwrap_err().to_string(),
-            "`m` holds the value `57`, which is no class: it looks like instance labels; use `--labels` instead of `--masks`"
+            "`m` holds the value `57`, which is no class: it looks like instance labels; use \
+             `--labels` instead of `--masks`"
         );
     }
 }

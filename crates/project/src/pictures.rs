@@ -22,7 +22,8 @@ pub(crate) fn overlay(
     )?)
 }
 
-/// One picture of validation windows: brightfield, truth and prediction side by side; `None` without any.
+/// One picture of validation windows: brightfield, truth and prediction side by side; `None`
+/// without any.
 ///
 /// # Errors
 /// Parts of a window differ in size.

@@ -1,8 +1,8 @@
 //! `prepare`: truth, labels and overlays of every field, the split, and `fields.csv`.
 //!
-//! Fields are independent: each is made on one thread, and its row is kept in `truth/rows/NAME.json`
-//! under a key of everything it was made from. So a second run, or one after an interruption, only
-//! makes what is missing or changed.
+//! Fields are independent: each is made on one thread, and its row is kept in
+//! `truth/rows/NAME.json` under a key of everything it was made from. So a second run, or one after
+//! an interruption, only makes what is missing or changed.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -40,7 +40,8 @@ pub struct Prepared {
     pub kept: usize,
     /// Fields that failed: name and sentence.
     pub failed: Vec<(String, String)>,
-    /// The flat field of each stain and plate; empty where it is not looked for or the fields are too few.
+    /// The flat field of each stain and plate; empty where it is not looked for or the fields are
+    /// too few.
     pub lights: Vec<PlateLight>,
     /// The shift of each stain; empty where it is not looked for.
     pub shifts: Vec<ShiftSummary>,
@@ -78,7 +79,8 @@ impl Prepared {
 
 /// Prepares the study: only what is new or changed since the last time.
 ///
-/// A field that cannot be read or has wrong truth is reported, left out and counted; the rest goes on.
+/// A field that cannot be read or has wrong truth is reported, left out and counted; the rest goes
+/// on.
 ///
 /// # Errors
 /// Images or truth folders that cannot be opened, nothing usable at all, a disk that cannot be
@@ -87,8 +89,9 @@ pub fn prepare(study: &Study, job: &Job) -> Result<Prepared, ProjectError> {
     prepare_variant(study, study, job)
 }
 
-/// Prepares a variant of `base`: other planes, other classes, another split of the same images. Where stains are moved and
-/// which nuclei a person called mitotic is as in `base`, so that variants have the same truth.
+/// Prepares a variant of `base`: other planes, other classes, another split of the same images.
+/// Where stains are moved and which nuclei a person called mitotic is as in `base`, so that
+/// variants have the same truth.
 ///
 /// # Errors
 /// As [`prepare`].

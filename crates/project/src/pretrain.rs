@@ -18,7 +18,8 @@ use crate::{Job, ProjectError, train};
 const CLASSES: [&str; 3] = ["background", "nucleus", "cytoplasm"];
 /// Virtual fields that the state to keep is chosen by.
 const VALIDATION_FIELDS: usize = 16;
-/// Memory for normalised fields, bytes. No field comes twice, so there is nothing to gain from more.
+/// Memory for normalised fields, bytes. No field comes twice, so there is nothing to gain from
+/// more.
 const CACHE_BYTES: usize = 64 << 20;
 /// Largest number of brightfield counts: a 16-bit camera.
 const FULL_RANGE: f32 = 65_535.0;
@@ -34,11 +35,12 @@ pub struct PretrainOptions {
     pub training: TrainOptions,
 }
 
-/// Trains on an endless series of virtual plates, every crop from a field of its own, and writes the model `out`.
+/// Trains on an endless series of virtual plates, every crop from a field of its own, and writes
+/// the model `out`.
 ///
 /// # Errors
-/// The model exists, the recipe cannot be followed, a file cannot be written; [`ProjectError::Cancelled`] after a
-/// stop, with everything kept that `resume` needs.
+/// The model exists, the recipe cannot be followed, a file cannot be written;
+/// [`ProjectError::Cancelled`] after a stop, with everything kept that `resume` needs.
 pub fn pretrain(options: &PretrainOptions, job: &Job) -> Result<Trained, ProjectError> {
     let (folder, run) = (&options.out, options.out.join("run"));
     if folder.join("model.toml").exists() && !options.training.resume {
@@ -74,7 +76,8 @@ pub fn pretrain(options: &PretrainOptions, job: &Job) -> Result<Trained, Project
         side: field_side(recipe.crop),
         planes: options.planes,
     };
-    // One field a crop on average; with another seed for validation, since plates must not be shared.
+    // One field a crop on average; with another seed for validation, since plates must not be
+    // shared.
     let crops = recipe.steps(1) as usize * recipe.batch;
     let training = series(recipe.seed, crops.max(1));
     let validation = series(!recipe.seed, VALIDATION_FIELDS);

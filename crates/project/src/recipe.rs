@@ -13,8 +13,8 @@ use crate::template::toml_value;
 /// The table of a study's file that changes its recipe.
 pub const CHANGE: &str = "training.change";
 
-/// The recipe that `training` asks for; a recipe file lies relative to `root`. `config` is the file whose `key` errors
-/// about the changes name.
+/// The recipe that `training` asks for; a recipe file lies relative to `root`. `config` is the file
+/// whose `key` errors about the changes name.
 ///
 /// # Errors
 /// An unknown name, a file that cannot be read, or a change that no recipe knows.
@@ -169,7 +169,8 @@ mod tests {
             load(Path::new("."), &training, Path::new("c"), CHANGE)
                 .unwrap_err()
                 .to_string(),
-            "no recipe is called `papr` and no such file exists (recipes: `default`, `paper`); did you mean `paper`?"
+            "no recipe is called `papr` and no such file exists (recipes: `default`, `paper`); did \
+             you mean `paper`?"
         );
     }
 

@@ -1,4 +1,5 @@
-//! The shift of each stain against the brightfield: found per group and per plate, used where certain.
+//! The shift of each stain against the brightfield: found per group and per plate, used where
+//! certain.
 //!
 //! Here: which fields are pooled, which estimate is used where, what is kept for the next run
 //! (`truth/shifts.json`) and for people (`truth/shifts.csv`). Not here: the estimate itself
@@ -83,7 +84,8 @@ pub struct GroupShift {
     pub stain: Stain,
     /// Where the shift that is used was found.
     pub found_in: FoundIn,
-    /// The shift that is used: the stain lies this far below the brightfield, pixels; 0 where nobody can tell.
+    /// The shift that is used: the stain lies this far below the brightfield, pixels; 0 where
+    /// nobody can tell.
     pub dy_px: f64,
     /// And this far right.
     pub dx_px: f64,
@@ -95,7 +97,8 @@ pub struct GroupShift {
     pub group_dx_px: Option<f64>,
     /// See `group_dy_px`.
     pub group_radius95_px: Option<f64>,
-    /// Share of the stain's fine structure that the brightfield explains at the group's own estimate.
+    /// Share of the stain's fine structure that the brightfield explains at the group's own
+    /// estimate.
     pub group_explained: Option<f64>,
 }
 
@@ -131,8 +134,8 @@ impl Shifts {
         &self.found
     }
 
-    /// Finds the shifts of `study` as its config says, or takes those of last time if nothing has changed; they are kept in
-    /// `keeper`, which is the study or a variant of it.
+    /// Finds the shifts of `study` as its config says, or takes those of last time if nothing has
+    /// changed; they are kept in `keeper`, which is the study or a variant of it.
     pub(crate) fn find(study: &Study, keeper: &Study, job: &Job) -> Result<Self, ProjectError> {
         let config = &study.config().truth.shift;
         let source = &study.source()?;
@@ -365,8 +368,8 @@ impl<'a> Groups<'a> {
 
 /// The estimate to use for a group: its own or the plate's, whichever is certain.
 ///
-/// Where both are certain and agree, the surer one; where they do not, the group's own: wells differ. An uncertain
-/// group takes the plate's only if its own does not contradict it.
+/// Where both are certain and agree, the surer one; where they do not, the group's own: wells
+/// differ. An uncertain group takes the plate's only if its own does not contradict it.
 fn choose(
     own: Option<ShiftEstimate>,
     plate: Option<ShiftEstimate>,
@@ -437,7 +440,8 @@ const SHOWN_SIDE: usize = 200;
 /// Enlargement of it.
 const ENLARGED: usize = 2;
 
-/// `truth/shifts.png`: the nuclei of one field of some groups as the stain lay, and as it was moved back.
+/// `truth/shifts.png`: the nuclei of one field of some groups as the stain lay, and as it was moved
+/// back.
 ///
 /// Called when the truth of all fields is written; fields that cannot be read are left out.
 pub(crate) fn draw(

@@ -156,7 +156,8 @@ pub fn report(study: &Study, options: &ReportOptions, job: &Job) -> Result<PathB
     }
     data.truth.figures = disagreements(study, &source, &options.model, &model.info.classes)?;
     if !data.truth.figures.is_empty() {
-        let line = "The pictures show where model and truth disagree most; look whether the truth is wrong there.";
+        let line = "The pictures show where model and truth disagree most; look whether the truth \
+            is wrong there.";
         data.truth.lines.push(line.to_owned());
     }
     let path = study.root().join("report.html");
@@ -168,7 +169,8 @@ pub fn report(study: &Study, options: &ReportOptions, job: &Job) -> Result<PathB
 const DISAGREEMENTS: usize = 10;
 const AROUND: usize = 160;
 
-/// The strongest disagreements of the parts that were evaluated, each with brightfield, stain, truth and prediction.
+/// The strongest disagreements of the parts that were evaluated, each with brightfield, stain,
+/// truth and prediction.
 fn disagreements(
     study: &Study,
     source: &Source,
@@ -212,7 +214,8 @@ fn disagreements(
         figures.push(Figure {
             title: format!("{}: {}", field.name, row.kind.words()),
             caption: format!(
-                "In the middle, at y {y:.0}, x {x:.0} ({part} field). The model is sure of the contrary by {:.2}.",
+                "In the middle, at y {y:.0}, x {x:.0} ({part} field). The model is sure of the \
+                 contrary by {:.2}.",
                 row.disagreement
             ),
             pictures,

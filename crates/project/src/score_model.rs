@@ -31,7 +31,8 @@ pub struct ModelOptions {
     pub convention: Convention,
     /// Score outlines; those of scheme B always are.
     pub boundaries: bool,
-    /// Table of the kinds of the true nuclei; see [`KindTable`]. Nuclei are found by their centroids.
+    /// Table of the kinds of the true nuclei; see [`KindTable`]. Nuclei are found by their
+    /// centroids.
     pub kinds: Option<PathBuf>,
     /// Average over the four flips.
     pub flips: bool,
@@ -43,13 +44,13 @@ pub struct ModelOptions {
 
 /// Predicts the fields of a part and scores them against the study's truth.
 ///
-/// Predictions go to `runs/NAME/PART/{classes,nuclei}`, the ranking of what truth and model disagree on to
-/// `models/NAME/disagreements.csv` (test) or `disagreements-PART.csv`, the scores to `models/NAME/scores.json` (test)
-/// or `scores-PART.json`.
+/// Predictions go to `runs/NAME/PART/{classes,nuclei}`, the ranking of what truth and model
+/// disagree on to `models/NAME/disagreements.csv` (test) or `disagreements-PART.csv`, the scores to
+/// `models/NAME/scores.json` (test) or `scores-PART.json`.
 ///
 /// # Errors
-/// No such model, no field in that part, classes that differ from the study's, or a disk that cannot
-/// be written to.
+/// No such model, no field in that part, classes that differ from the study's, or a disk that
+/// cannot be written to.
 pub fn evaluate_model(
     study: &Study,
     options: &ModelOptions,

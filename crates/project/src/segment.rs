@@ -88,9 +88,14 @@ pub fn segment(options: &SegmentOptions, job: &Job) -> Result<Segmented, Project
         let nucleus = match &options.channel {
             Some(name) => find_channel(set, name).map_err(ProjectError::Failed)?,
             None => new::guess_nucleus(&set.channels).ok_or_else(|| {
-                let known: Vec<String> = set.channels.iter().map(|name| format!("`{name}`")).collect();
+                let known: Vec<String> = set
+                    .channels
+                    .iter()
+                    .map(|name| format!("`{name}`"))
+                    .collect();
                 ProjectError::Failed(format!(
-                    "no channel of `{}` looks like a nuclear stain (channels: {}); name it with `--channel`",
+                    "no channel of `{}` looks like a nuclear stain (channels: {}); name it with \
+                     `--channel`",
                     set.root.display(),
                     known.join(", ")
                 ))

@@ -61,11 +61,12 @@ pub struct SplitRule<'a> {
 /// fields nearest to the asked share; the rest trains. With three groups or more each part with a
 /// share above 0 has at least one group; with two, the second one is the test; one group trains.
 ///
-/// With a fold the test set is left out of the map, so that nothing is chosen by it, and the groups of the fold take its
-/// place. Folds part the other groups; they hold about as many fields each.
+/// With a fold the test set is left out of the map, so that nothing is chosen by it, and the groups
+/// of the fold take its place. Folds part the other groups; they hold about as many fields each.
 ///
 /// # Errors
-/// Fractions that do not add up to 1, test groups that no field belongs to, and folds that cannot be filled.
+/// Fractions that do not add up to 1, test groups that no field belongs to, and folds that cannot
+/// be filled.
 pub fn split_groups(
     groups: &[String],
     rule: &SplitRule,
@@ -147,7 +148,8 @@ fn cross_validate(
     check_fold([fold, folds])?;
     if open.len() < folds {
         return Err(ProjectError::Failed(format!(
-            "{folds} folds need {folds} groups outside the test set and there are {}; ask for fewer folds",
+            "{folds} folds need {folds} groups outside the test set and there are {}; ask for \
+             fewer folds",
             open.len()
         )));
     }
@@ -189,7 +191,8 @@ pub fn check_fold([fold, folds]: [usize; 2]) -> Result<(), ProjectError> {
         return Ok(());
     }
     Err(ProjectError::Usage(format!(
-        "`fold` is [{fold}, {folds}]; it must be a fold from 1 and how many there are, 2 or more, such as [1, 3]"
+        "`fold` is [{fold}, {folds}]; it must be a fold from 1 and how many there are, 2 or more, \
+         such as [1, 3]"
     )))
 }
 
@@ -207,7 +210,8 @@ pub fn check_fractions(fractions: [f64; 3]) -> Result<(), ProjectError> {
     }
     let [train, validation, test] = fractions;
     Err(ProjectError::Usage(format!(
-        "split `{train},{validation},{test}` must be three shares (train, validation, test) that add up to 1, such as `0.8,0.1,0.1`"
+        "split `{train},{validation},{test}` must be three shares (train, validation, test) that \
+         add up to 1, such as `0.8,0.1,0.1`"
     )))
 }
 
@@ -372,7 +376,8 @@ mod tests {
         .unwrap_err();
         assert_eq!(
             error.to_string(),
-            "no field belongs to the test group `g1` (groups: `g00`, `g01`, `g02`); did you mean `g01`?"
+            "no field belongs to the test group `g1` (groups: `g00`, `g01`, `g02`); did you mean \
+             `g01`?"
         );
     }
 

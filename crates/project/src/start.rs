@@ -1,4 +1,5 @@
-//! Where a training starts: from nothing, from an encoder that knows photographs, or from a trained model.
+//! Where a training starts: from nothing, from an encoder that knows photographs, or from a trained
+//! model.
 
 use std::path::{Path, PathBuf};
 
@@ -23,8 +24,8 @@ pub(crate) struct Start {
     pub(crate) origin: Option<String>,
 }
 
-/// Builds the network and fills it as `wanted` says: `auto`, `none`, a name that [`is_name`] knows, or `path`, a weights
-/// file or a model's folder.
+/// Builds the network and fills it as `wanted` says: `auto`, `none`, a name that [`is_name`] knows,
+/// or `path`, a weights file or a model's folder.
 ///
 /// # Errors
 /// Weights that are not there, or do not fit the network.
@@ -68,7 +69,8 @@ pub(crate) fn start(
             Some(source) => start.take_source(source, job)?,
             None => {
                 return Err(ProjectError::Failed(format!(
-                    "`{name}` is neither a weights file, nor a model's folder, nor the name of known weights ({}, {})",
+                    "`{name}` is neither a weights file, nor a model's folder, nor the name of \
+                     known weights ({}, {})",
                     weights::VIRTUAL_PLATES,
                     Source::names()
                 )));
@@ -108,8 +110,9 @@ impl AtHand {
     }
 }
 
-/// The best start on this machine: the model that has seen virtual plates, where it is of this network and reads images as
-/// the recipe does; else a file in the weights folders, else an encoder that the program carries. All of them are of full width.
+/// The best start on this machine: the model that has seen virtual plates, where it is of this
+/// network and reads images as the recipe does; else a file in the weights folders, else an encoder
+/// that the program carries. All of them are of full width.
 ///
 /// # Errors
 /// The carried model cannot be read.
@@ -166,7 +169,8 @@ impl Start {
                 Ok(())
             }
             None => Err(ProjectError::Failed(format!(
-                "the weights `{0}` are not on this machine; get them with `stainfree weights fetch {0}`, or give a file",
+                "the weights `{0}` are not on this machine; get them with `stainfree weights fetch \
+                 {0}`, or give a file",
                 source.name
             ))),
         }
@@ -227,7 +231,8 @@ impl Start {
         ));
         if model.info.input.normalisation != self.input.normalisation {
             job.progress.note(
-                "that model was trained on images normalised in another way than this recipe does it",
+                "that model was trained on images normalised in another way than this recipe does \
+                 it",
             );
         }
         self.input.preprocessing = model.info.input.preprocessing.clone();
@@ -289,7 +294,8 @@ mod tests {
             pairs.filter(|&(&p, &t)| of(p == 1, t == 1)).count() as f64
         };
         let f1 = 2.0 * count(&|p, t| p && t) / (count(&|p, _| p) + count(&|_, t| t));
-        // Chosen at 0.78 on plates far more varied than this one; a broken factor or channel order gives below 0.4.
+        // Chosen at 0.78 on plates far more varied than this one; a broken factor or channel order
+        // gives below 0.4.
         assert!(f1 > 0.7, "nucleus F1 {f1}");
     }
 }

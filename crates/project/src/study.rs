@@ -242,7 +242,8 @@ impl Brightfield {
         for &(channel, z) in &chosen {
             if field.planes[channel].get(z).is_none_or(Option::is_none) {
                 return Err(ProjectError::Failed(format!(
-                    "field `{}` has no brightfield plane {} (it has {}); choose others or leave the field out",
+                    "field `{}` has no brightfield plane {} (it has {}); choose others or leave \
+                     the field out",
                     field.name,
                     z + 1,
                     depth(channel)
@@ -265,7 +266,8 @@ impl Brightfield {
             {
                 let ((h0, w0), (h, w)) = (first.size(), plane.size());
                 return Err(ProjectError::Failed(format!(
-                    "the brightfield planes of field `{}` differ in size ({h0} x {w0} and {h} x {w}); export them again",
+                    "the brightfield planes of field `{}` differ in size ({h0} x {w0} and {h} x \
+                     {w}); export them again",
                     field.name
                 )));
             }

@@ -25,7 +25,10 @@ pub fn render(config: &Config, recipe: &str) -> String {
     out.set("path", &images.path.to_string_lossy().as_ref());
     out.comment("Brightfield: one channel, or three channels that are its planes.");
     out.set("brightfield", &images.brightfield);
-    out.comment("z of that channel, from 1: one, or three. Default []: all where there are three, else the middle one.");
+    out.comment(
+        "z of that channel, from 1: one, or three. Default []: all where there are three, \
+        else the middle one.",
+    );
     out.set("planes", &images.planes);
     out.comment(
         "Pixel size in um. Default: as the images say, and without it lengths are in pixels.",
@@ -43,7 +46,10 @@ pub fn render(config: &Config, recipe: &str) -> String {
         "or nucleus instances (a folder; 0 is background, every nucleus has its own number).",
     );
     out.option("labels", truth.labels.as_ref(), "\"../labels\"");
-    out.comment("A folder of nucleus instances corrected by hand (copies of truth/nuclei edited in napari, Fiji ..);");
+    out.comment(
+        "A folder of nucleus instances corrected by hand (copies of truth/nuclei edited in \
+        napari, Fiji ..);",
+    );
     out.comment(
         "each takes the place of the automatic nuclei of its field. Default \"truth/corrected\".",
     );
@@ -63,12 +69,21 @@ pub fn render(config: &Config, recipe: &str) -> String {
         "Where the cytoplasm is; at most one of `cytoplasm` (name of the channel of its stain),",
     );
     out.option("cytoplasm", truth.cytoplasm.as_ref(), "\"MitoTracker\"");
-    out.comment("`cell_masks` (a folder of whole-cell masks), `cell_labels` (a folder of whole-cell instances).");
+    out.comment(
+        "`cell_masks` (a folder of whole-cell masks), `cell_labels` (a folder of \
+        whole-cell instances).",
+    );
     out.comment("The nucleus is painted over it.");
     out.option("cell_masks", truth.cell_masks.as_ref(), "\"../cells\"");
     out.option("cell_labels", truth.cell_labels.as_ref(), "\"../cells\"");
-    out.comment("A field without a file in that folder: \"skip\" leaves the field out, \"ignore\" keeps its");
-    out.comment("nuclei and ignores every other pixel, since background and cytoplasm cannot be told apart.");
+    out.comment(
+        "A field without a file in that folder: \"skip\" leaves the field out, \"ignore\" \
+        keeps its",
+    );
+    out.comment(
+        "nuclei and ignores every other pixel, since background and cytoplasm cannot be \
+        told apart.",
+    );
     out.comment("Default \"skip\".");
     out.set(
         "missing_cells",
@@ -79,7 +94,10 @@ pub fn render(config: &Config, recipe: &str) -> String {
     );
     out.comment("Names of the classes, background first.");
     out.set("classes", &truth.classes);
-    out.comment("\"A\": background, nucleus, cytoplasm. \"B\": background, nucleus, boundary, split. Default \"A\".");
+    out.comment(
+        "\"A\": background, nucleus, cytoplasm. \"B\": background, nucleus, boundary, \
+        split. Default \"A\".",
+    );
     out.set(
         "scheme",
         &match truth.scheme {
@@ -89,37 +107,64 @@ pub fn render(config: &Config, recipe: &str) -> String {
     );
     out.comment("Scheme B: width of outline and cut in pixels. Default 3.");
     out.set("line_px", &truth.line_px);
-    out.comment("Scheme B: where the outline lies: \"inside\", \"outside\" or \"across\" the edge. Default \"inside\".");
+    out.comment(
+        "Scheme B: where the outline lies: \"inside\", \"outside\" or \"across\" the edge. \
+        Default \"inside\".",
+    );
     out.set("line_placement", &truth.line_placement);
 
     out.section("truth.illumination");
-    out.comment("Uneven light of each stain. \"auto\": estimated from at least 4 fields of a plate and divided out where the");
+    out.comment(
+        "Uneven light of each stain. \"auto\": estimated from at least 4 fields of a plate \
+        and divided out where the",
+    );
     out.comment(
         "estimate is certain (truth/illumination.png shows it); \"off\". Default \"auto\".",
     );
     out.set("correct", &truth.illumination.correct);
-    out.comment("What a dark image of the camera shows, counts: it is not light. Where it is not known, 0. Default 0.0.");
+    out.comment(
+        "What a dark image of the camera shows, counts: it is not light. Where it is not \
+        known, 0. Default 0.0.",
+    );
     out.set("camera_offset", &truth.illumination.camera_offset);
 
     out.section("truth.shift");
     out.comment(
         "Stains are often shifted against the brightfield, differently in every plate and well.",
     );
-    out.comment("\"auto\": estimated from the images, corrected where the estimate is certain; \"off\"; \"fixed\": as below.");
+    out.comment(
+        "\"auto\": estimated from the images, corrected where the estimate is \
+        certain; \"off\"; \"fixed\": as below.",
+    );
     out.comment("Default \"auto\". `truth/shifts.csv` has the estimates.");
     out.set("correct", &truth.shift.correct);
-    out.comment("Certain: 95 % of the estimate's uncertainty lie within this distance, pixels. Default 0.5.");
+    out.comment(
+        "Certain: 95 % of the estimate's uncertainty lie within this distance, pixels. \
+        Default 0.5.",
+    );
     out.set("max_radius_px", &truth.shift.max_radius_px);
-    out.comment("\"fixed\": how far the stain lies below and right of the brightfield, pixels. Default [0.0, 0.0].");
+    out.comment(
+        "\"fixed\": how far the stain lies below and right of the brightfield, pixels. \
+        Default [0.0, 0.0].",
+    );
     out.set("nucleus_px", &truth.shift.nucleus_px);
     out.set("cytoplasm_px", &truth.shift.cytoplasm_px);
-    out.comment("The same of label images and masks given as truth, whole pixels; they are always moved back by it. Default [0, 0].");
+    out.comment(
+        "The same of label images and masks given as truth, whole pixels; they are always \
+        moved back by it. Default [0, 0].",
+    );
     out.set("labels_px", &truth.shift.labels_px);
 
     out.section("truth.mitosis");
-    out.comment("Whether mitotic nuclei become a class of their own (`prepare --mitosis` switches it on). Default false.");
+    out.comment(
+        "Whether mitotic nuclei become a class of their own (`prepare --mitosis` switches \
+        it on). Default false.",
+    );
     out.set("find", &truth.mitosis.find);
-    out.comment("A nucleus of at least this score is called mitotic, unless truth/mitosis.csv says otherwise. Default 0.5.");
+    out.comment(
+        "A nucleus of at least this score is called mitotic, unless truth/mitosis.csv says \
+        otherwise. Default 0.5.",
+    );
     out.set("min_score", &truth.mitosis.min_score);
     out.comment("Nuclei of at least this score are put on that list. Default 0.1.");
     out.set("review_score", &truth.mitosis.review_score);
@@ -141,21 +186,33 @@ pub fn render(config: &Config, recipe: &str) -> String {
     out.comment(
         "Fields of one group stay together: \"well\" (the field itself where there are no wells),",
     );
-    out.comment("\"field\", \"key:NAME\" (a key of the fields' metadata), or a regular expression whose first");
+    out.comment(
+        "\"field\", \"key:NAME\" (a key of the fields' metadata), or a regular expression \
+        whose first",
+    );
     out.comment("capture in the field's name is the group. Default \"well\".");
     out.set("group", &split.group);
     out.comment("Groups that are the test set, whatever the fractions say. Default [].");
     out.set("test_groups", &split.test_groups);
-    out.comment("Cross-validation: [1, 3] is the first of three folds. Test groups are left out, and a third of the other");
+    out.comment(
+        "Cross-validation: [1, 3] is the first of three folds. Test groups are left out, \
+        and a third of the other",
+    );
     out.comment("groups takes their place. Default: none.");
     out.option("fold", split.fold, "[1, 3]");
 
     let training = &config.training;
     out.section("training");
-    out.comment("\"default\" (robust, works best on real images), \"paper\" (as Bisaria et al. 2020 ran it),");
+    out.comment(
+        "\"default\" (robust, works best on real images), \"paper\" (as Bisaria et al. \
+        2020 ran it),",
+    );
     out.comment("or a file with a recipe. Default \"default\".");
     out.set("recipe", &training.recipe);
-    out.comment("What to start from: \"auto\" (encoder weights found here or carried by the program, else none), \"none\",");
+    out.comment(
+        "What to start from: \"auto\" (encoder weights found here or carried by the \
+        program, else none), \"none\",",
+    );
     out.comment(
         "a name that `stainfree weights` lists, a file, or a model's folder. Default \"auto\".",
     );
@@ -207,7 +264,8 @@ fn meaning(setting: &str) -> Option<&'static str> {
             "Pixels at most this far from the mask's edge may be ignored, pixels; 0 ignores none."
         }
         "ignore_margin" => {
-            "Of those, the ones are ignored that change sides when the threshold moves by this share."
+            "Of those, the ones are ignored that change sides when the threshold moves by this \
+             share."
         }
         "quality" => "From which number on a field is called unusable or doubtful.",
         _ => return None,

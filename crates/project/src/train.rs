@@ -1,8 +1,8 @@
 //! `train`: a model from the study's training fields.
 //!
-//! Here: which fields, which recipe, where files go. `start` is where it begins, `training` what it shares with
-//! `pretrain`. Everything it needs to go on lies in `runs/NAME`; the finished model
-//! is `models/NAME`.
+//! Here: which fields, which recipe, where files go. `start` is where it begins, `training` what it
+//! shares with `pretrain`. Everything it needs to go on lies in `runs/NAME`; the finished model is
+//! `models/NAME`.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -45,7 +45,8 @@ pub struct TrainOptions {
     pub width: Option<f64>,
     /// Arithmetic of the products.
     pub precision: Option<Precision>,
-    /// What to start from: `auto`, `none`, a name of the list of weights, a weights file or a model's folder.
+    /// What to start from: `auto`, `none`, a name of the list of weights, a weights file or a
+    /// model's folder.
     pub weights: Option<String>,
     /// How long.
     pub length: Option<Length>,
@@ -93,8 +94,9 @@ pub struct InputChannels {
 /// Trains a model on the study's training fields and writes `models/NAME`.
 ///
 /// # Errors
-/// The study is not prepared, the model exists, the recipe cannot be followed, a file cannot be read
-/// or written; [`ProjectError::Cancelled`] after a stop, with everything kept that `resume` needs.
+/// The study is not prepared, the model exists, the recipe cannot be followed, a file cannot be
+/// read or written; [`ProjectError::Cancelled`] after a stop, with everything kept that `resume`
+/// needs.
 pub fn train(study: &Study, options: &TrainOptions, job: &Job) -> Result<Trained, ProjectError> {
     check_name(&options.name)?;
     let folder = study.model_path(&options.name);
@@ -181,7 +183,8 @@ fn chosen_recipe(study: &Study, options: &TrainOptions) -> Result<Recipe, Projec
     recipe_of(study.root(), training, &study.config_path(), options)
 }
 
-/// The recipe that `training` asks for, with what the command line says. `root` and `config` as for [`recipe::load`].
+/// The recipe that `training` asks for, with what the command line says. `root` and `config` as for
+/// [`recipe::load`].
 pub(crate) fn recipe_of(
     root: &Path,
     mut training: TrainingConfig,
@@ -214,16 +217,16 @@ pub(crate) fn recipe_of(
 
 /// The recipe for a network of another width.
 ///
-/// Adam's steps add up over a layer's inputs: with fewer of them the rate may be larger by as much (Yang & Hu 2021,
-/// "Tensor Programs IV", maximal update parametrisation).
+/// Adam's steps add up over a layer's inputs: with fewer of them the rate may be larger by as much
+/// (Yang & Hu 2021, "Tensor Programs IV", maximal update parametrisation).
 pub(crate) fn narrowed(mut recipe: Recipe, width: f64) -> Recipe {
     recipe.adam.lr *= recipe.width / width;
     recipe.width = width;
     recipe
 }
 
-/// What the training starts from: the word, and the path that it may be. One of the command line lies where the
-/// user stands, one of the study beside it.
+/// What the training starts from: the word, and the path that it may be. One of the command line
+/// lies where the user stands, one of the study beside it.
 fn wanted_weights<'a>(study: &'a Study, options: &'a TrainOptions) -> (&'a str, PathBuf) {
     match options.weights.as_deref() {
         Some(given) => (given, PathBuf::from(given)),
@@ -292,7 +295,8 @@ impl<'a> StudyFields<'a> {
             .map(|row| {
                 by_name.get(row.name.as_str()).copied().ok_or_else(|| {
                     ProjectError::Failed(format!(
-                        "field `{}` of `fields.csv` is no longer among the images; run `stainfree prepare` again",
+                        "field `{}` of `fields.csv` is no longer among the images; run `stainfree \
+                         prepare` again",
                         row.name
                     ))
                 })
@@ -320,7 +324,8 @@ impl<'a> StudyFields<'a> {
             let found = self.source.brightfield.planes_of(field)?.len();
             if found != expected {
                 return Err(ProjectError::Failed(format!(
-                    "field `{}` has {found} brightfield planes where others have {expected}; set `images.planes`",
+                    "field `{}` has {found} brightfield planes where others have {expected}; set \
+                     `images.planes`",
                     field.name
                 )));
             }
@@ -328,8 +333,8 @@ impl<'a> StudyFields<'a> {
         Ok(expected)
     }
 
-    /// The pixel size that the model is for: the median of the fields', or, where they are left as they are,
-    /// the one they share. None where a size is not known.
+    /// The pixel size that the model is for: the median of the fields', or, where they are left as
+    /// they are, the one they share. None where a size is not known.
     fn pixel_um(&self, rescale: bool) -> Option<f64> {
         let mut sizes = self
             .fields
@@ -349,7 +354,8 @@ fn remark_on_pixel_sizes(training: &StudyFields, validation: &StudyFields, job: 
         let known = fields().filter(|field| field.pixel_um.is_some()).count();
         if known > 0 {
             job.progress.note(&format!(
-                "{} of {} fields have no pixel size, so no field is brought to another; give one size for all with `pixel_um` in `[images]`",
+                "{} of {} fields have no pixel size, so no field is brought to another; give one \
+                 size for all with `pixel_um` in `[images]`",
                 fields().count() - known,
                 fields().count()
             ));

@@ -1,4 +1,5 @@
-//! A training with everything chosen, from its start to its model: what `train` and `pretrain` share.
+//! A training with everything chosen, from its start to its model: what `train` and `pretrain`
+//! share.
 //!
 //! The steps themselves are [`stainfree_network::train`](mod@stainfree_network::train).
 
@@ -43,7 +44,8 @@ pub(crate) struct Training<'a> {
 }
 
 impl Training<'_> {
-    /// Trains. The model is not written yet; its pixel size, hashes and scores are for the caller to fill in.
+    /// Trains. The model is not written yet; its pixel size, hashes and scores are for the caller
+    /// to fill in.
     ///
     /// # Errors
     /// The recipe cannot be followed, a field cannot be read, a file cannot be written;

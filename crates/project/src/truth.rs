@@ -95,7 +95,8 @@ pub(crate) struct FieldTruth {
     pub(crate) cytoplasm_numbers: Option<StainNumbers>,
     pub(crate) debris_share: Option<f64>,
     pub(crate) bleed_through: Option<f64>,
-    /// The candidates for mitosis and what the truth says of them; empty where they are not looked for.
+    /// The candidates for mitosis and what the truth says of them; empty where they are not looked
+    /// for.
     pub(crate) mitosis: Vec<Review>,
     pub(crate) nucleus_threshold: Option<f64>,
     pub(crate) cytoplasm_threshold: Option<f64>,
@@ -147,7 +148,8 @@ struct Corrected {
     stain: Image<f32>,
     /// Pixels of which nothing is known after the move.
     unknown: Option<Image<bool>>,
-    /// Pixels at the camera's ceiling; only where the light was made even, elsewhere the stain itself shows them.
+    /// Pixels at the camera's ceiling; only where the light was made even, elsewhere the stain
+    /// itself shows them.
     ceiling: Option<Image<bool>>,
 }
 
@@ -232,7 +234,8 @@ pub(crate) fn make(
         return match files.corrected.get(&field.name) {
             None => from_class_mask(truth, files, field, size),
             Some(path) => Err(NoTruth::Failed(ProjectError::Failed(format!(
-                "`{}` corrects nuclei, but the truth of this study is class masks; correct the mask of field `{}` itself",
+                "`{}` corrects nuclei, but the truth of this study is class masks; correct the \
+                 mask of field `{}` itself",
                 path.display(),
                 field.name
             )))),
@@ -446,7 +449,8 @@ fn from_class_mask(
                 .all(|&value| value == 0 || value == 255);
         if only_ignored {
             return Err(NoTruth::Failed(ProjectError::Failed(format!(
-                "`{}` holds 0 and 255 only, where 255 means ignored; if 255 is the nucleus, set `truth.mask_values = \"binary\"`",
+                "`{}` holds 0 and 255 only, where 255 means ignored; if 255 is the nucleus, set \
+                 `truth.mask_values = \"binary\"`",
                 path.display()
             ))));
         }
@@ -532,7 +536,8 @@ fn read_stain(
     };
     if field.planes[channel].iter().all(Option::is_none) {
         return Err(ProjectError::Failed(format!(
-            "field `{}` has no image of the channel `{name}` that can be used; `stainfree inspect` on the images says why",
+            "field `{}` has no image of the channel `{name}` that can be used; `stainfree inspect` \
+             on the images says why",
             field.name
         )));
     }

@@ -1,4 +1,5 @@
-//! Writes a sample report from drawn cells: `cargo run -p stainfree-report --example sample OUT.html`.
+//! Writes a sample report from drawn cells: `cargo run -p stainfree-report --example sample
+//! OUT.html`.
 
 use std::error::Error;
 
@@ -33,8 +34,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         title: "Sample study <drawn cells>".into(),
         subtitle: "Model `default` on the test wells of 20 drawn fields".into(),
         summary: vec![
-            "The model finds most nuclei and most of the cytoplasm in brightfield images of wells it \
-             has not seen. Outlines are off by a pixel or two; small nuclei at the rim are sometimes \
+            "The model finds most nuclei and most of the cytoplasm in brightfield images of wells \
+             it \
+             has not seen. Outlines are off by a pixel or two; small nuclei at the rim are \
+             sometimes \
              missed."
                 .into(),
         ],

@@ -412,7 +412,8 @@ pub struct IntervalChart {
 }
 
 impl IntervalChart {
-    /// The drawing. Scores lie between 0 and 1; the axis starts where the lowest of them needs it to.
+    /// The drawing. Scores lie between 0 and 1; the axis starts where the lowest of them needs it
+    /// to.
     pub fn svg(&self) -> Svg {
         let values = self
             .rows

@@ -126,8 +126,8 @@ pub struct Chart {
     pub svg: Svg,
 }
 
-/// A plot that can be put into a page and written as a file. Only this crate's plots make one, so pages may embed
-/// it as it is.
+/// A plot that can be put into a page and written as a file. Only this crate's plots make one, so
+/// pages may embed it as it is.
 #[derive(Clone, Debug, Default)]
 pub struct Svg {
     page: String,

@@ -1,8 +1,10 @@
-//! The drawing of a plot: shapes in the plot's own units, described once and written by two back ends.
+//! The drawing of a plot: shapes in the plot's own units, described once and written by two back
+//! ends.
 //!
-//! Here: the shapes, and both forms of SVG. Inside a page text and lines take their colours from the page
-//! (`currentColor`, CSS variables), so they follow light and dark; a file of its own has plain colours on white.
-//! Pictures are drawn in `raster`. Every text that comes from outside is escaped.
+//! Here: the shapes, and both forms of SVG. Inside a page text and lines take their colours from
+//! the page (`currentColor`, CSS variables), so they follow light and dark; a file of its own has
+//! plain colours on white. Pictures are drawn in `raster`. Every text that comes from outside is
+//! escaped.
 
 use std::fmt::Write;
 
@@ -23,7 +25,8 @@ pub(crate) enum Ink {
     Interval(usize),
 }
 
-/// Colours of series: of pages by variable, of files and pictures as here. They work on white and on near-black.
+/// Colours of series: of pages by variable, of files and pictures as here. They work on white and
+/// on near-black.
 const SERIES: [Rgb; 6] = [
     [0x00, 0x72, 0xb2],
     [0xd5, 0x5e, 0x00],
@@ -177,7 +180,8 @@ impl Drawing {
         let Self { width, height, .. } = self;
         let label = escape(&self.label);
         let mut out = format!(
-            "<svg class=\"plot\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{label}\">"
+            "<svg class=\"plot\" viewBox=\"0 0 {width} {height}\" role=\"img\" \
+             aria-label=\"{label}\">"
         );
         self.write_shapes(&mut out, true);
         out.push_str("</svg>");
@@ -189,7 +193,8 @@ impl Drawing {
         let Self { width, height, .. } = self;
         let label = escape(&self.label);
         let mut out = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{label}\" \
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
+             role=\"img\" aria-label=\"{label}\" \
              font-family=\"sans-serif\" font-size=\"13\"><style>text{{fill:#222}}\
              .grid{{stroke:#ddd;fill:none}}.axis{{stroke:#888;fill:none}}\
              .mark{{stroke:#888;fill:none}}.curve{{fill:none;stroke-width:2}}\

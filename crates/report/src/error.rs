@@ -7,7 +7,8 @@ use thiserror::Error;
 pub enum ReportError {
     /// Two images that show the same field differ in size.
     #[error(
-        "the {what} is {} x {} pixels but the picture below it is {} x {}; both must show the same field",
+        "the {what} is {} x {} pixels but the picture below it is {} x {}; both must show the same \
+         field",
         found.0, found.1, expected.0, expected.1
     )]
     Size {

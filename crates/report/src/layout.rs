@@ -85,8 +85,8 @@ pub fn side_by_side(pictures: &[(&Image<[u8; 3]>, &str)]) -> Image<[u8; 3]> {
     sheet(&titles, &[("", row)])
 }
 
-/// A sheet of training or validation crops: a row per crop (brightfield, truth, prediction), a title
-/// above every column and a caption left of every row.
+/// A sheet of training or validation crops: a row per crop (brightfield, truth, prediction), a
+/// title above every column and a caption left of every row.
 ///
 /// Rows may differ in length and pictures in size: every column is as wide as its widest picture.
 /// Text is set in capitals of a small built-in font.

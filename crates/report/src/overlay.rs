@@ -43,7 +43,8 @@ pub fn overlay_classes(
     }))
 }
 
-/// Draws the outline of every label over `base`, in colours that differ between neighbours in number.
+/// Draws the outline of every label over `base`, in colours that differ between neighbours in
+/// number.
 ///
 /// # Errors
 /// [`ReportError::Size`] if labels and picture differ in size.
@@ -189,7 +190,8 @@ mod tests {
         let error = overlay_classes(&base, &Image::filled(2, 3, 0), &[]).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the class mask is 2 x 3 pixels but the picture below it is 2 x 2; both must show the same field"
+            "the class mask is 2 x 3 pixels but the picture below it is 2 x 2; both must show the \
+             same field"
         );
     }
 }

@@ -1,8 +1,8 @@
 //! The colours of classes and scores: one place, chosen for colour-blind readers.
 //!
 //! Source: Okabe & Ito (2008), "Color Universal Design": eight colours that people with the common
-//! colour deficiencies tell apart. Orange and blue lie furthest from each other and from the grey of
-//! brightfield, so nucleus and cytoplasm have them.
+//! colour deficiencies tell apart. Orange and blue lie furthest from each other and from the grey
+//! of brightfield, so nucleus and cytoplasm have them.
 
 /// An 8-bit sRGB colour.
 pub type Rgb = [u8; 3];
@@ -25,7 +25,8 @@ pub(crate) const FALSE: Rgb = YELLOW;
 /// In truth and prediction.
 pub(crate) const AGREED: Rgb = GREEN;
 
-/// The colour of the class with index `class` called `name` (background is index 0 and is not drawn).
+/// The colour of the class with index `class` called `name` (background is index 0 and is not
+/// drawn).
 pub fn class_color(class: usize, name: &str) -> Rgb {
     match name {
         "nucleus" | "nuclei" => ORANGE,

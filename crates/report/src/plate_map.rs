@@ -1,7 +1,8 @@
 //! Heat maps of plates: one number a well, as SVG and as a picture.
 //!
-//! The drawing is laid out once, as rectangles and texts, and then written in either form. Numbers grow from dark
-//! blue to yellow (viridis, Smith & van der Walt 2015), which keeps its order in grey and for colour-blind readers.
+//! The drawing is laid out once, as rectangles and texts, and then written in either form. Numbers
+//! grow from dark blue to yellow (viridis, Smith & van der Walt 2015), which keeps its order in
+//! grey and for colour-blind readers.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -96,8 +97,10 @@ impl PlateMap {
         let drawing = self.draw()?;
         let (height, width) = (drawing.height, drawing.width);
         let mut out = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
-             font-family=\"sans-serif\" font-size=\"14\"><rect width=\"{width}\" height=\"{height}\" fill=\"{}\"/>",
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
+             width=\"{width}\" height=\"{height}\" \
+             font-family=\"sans-serif\" font-size=\"14\"><rect width=\"{width}\" \
+             height=\"{height}\" fill=\"{}\"/>",
             css(PAPER)
         );
         for shape in &drawing.shapes {
@@ -117,7 +120,8 @@ impl PlateMap {
                     };
                     write!(
                         out,
-                        "<rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" fill=\"{}\">{title}</rect>",
+                        "<rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" \
+                         fill=\"{}\">{title}</rect>",
                         css(*color)
                     )
                 }
@@ -343,7 +347,8 @@ fn row_name(row: usize) -> String {
     }
 }
 
-/// The plate that the wells are from: a small one only where all its wells are there, since 96 and more are usual.
+/// The plate that the wells are from: a small one only where all its wells are there, since 96 and
+/// more are usual.
 fn plate_for(places: &BTreeSet<(usize, usize)>) -> (usize, usize) {
     let rows = places.iter().map(|place| place.0 + 1).max().unwrap_or(0);
     let columns = places.iter().map(|place| place.1 + 1).max().unwrap_or(0);
@@ -367,7 +372,8 @@ fn viridis(share: f64) -> Rgb {
     [mix(0), mix(1), mix(2)]
 }
 
-/// Black or white, whichever has the higher contrast on the colour (WCAG 2, relative luminance above 0.179).
+/// Black or white, whichever has the higher contrast on the colour (WCAG 2, relative luminance
+/// above 0.179).
 fn on(color: Rgb) -> Rgb {
     let [r, g, b] = color.map(|value| (f64::from(value) / 255.0).powf(2.2));
     let luminance = 0.2126 * r + 0.7152 * g + 0.0722 * b;

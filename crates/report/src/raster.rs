@@ -1,7 +1,8 @@
 //! The drawing of a plot as a picture, with smooth edges, dark on white.
 //!
-//! Coverage of a pixel by a line or dot is taken from its distance to the pixel's middle, that of an area from the
-//! stretches it covers on four lines a pixel. Letters are Noto Sans Mono's, drawn beforehand at the size they have here.
+//! Coverage of a pixel by a line or dot is taken from its distance to the pixel's middle, that of
+//! an area from the stretches it covers on four lines a pixel. Letters are Noto Sans Mono's, drawn
+//! beforehand at the size they have here.
 
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
 use stainfree_image::Image;

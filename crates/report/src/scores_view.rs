@@ -1,7 +1,7 @@
 //! Scores as a report shows them: headlines, doubts, tables and a chart, in plain words.
 //!
-//! Here: what is shown and in which order, the tables of pixels and fields. The tables of objects are in `nuclei`,
-//! words and number formats in `words`.
+//! Here: what is shown and in which order, the tables of pixels and fields. The tables of objects
+//! are in `nuclei`, words and number formats in `words`.
 
 mod agreement;
 mod nuclei;
@@ -23,8 +23,8 @@ use words::{
 };
 
 impl ReportData {
-    /// Adds what scores have to say: headline numbers, how far they can be trusted, the score tables
-    /// with an explanation of every number, a chart of the intervals and a row per field.
+    /// Adds what scores have to say: headline numbers, how far they can be trusted, the score
+    /// tables with an explanation of every number, a chart of the intervals and a row per field.
     pub fn add_scores(&mut self, scores: &Scores) {
         for (name, class) in scores.classes.iter().skip(1) {
             self.headlines.push(Headline {
@@ -32,7 +32,8 @@ impl ReportData {
                 value: number(class.f1.pooled),
                 detail: interval_words(&class.f1),
                 explanation: format!(
-                    "How well predicted and true {name} pixels overlap, over all test fields together; 1 is perfect."
+                    "How well predicted and true {name} pixels overlap, over all test fields \
+                     together; 1 is perfect."
                 ),
             });
         }
@@ -100,8 +101,8 @@ impl ReportData {
 }
 
 /// Indices into `scores.fields` of the `n` worst (worst first) and `n` best fields (best first), by
-/// mean F1 over the classes without background, else by object F1. Fields without a defined score are
-/// left out, and no field is in both lists: with few fields, the worst have the first choice.
+/// mean F1 over the classes without background, else by object F1. Fields without a defined score
+/// are left out, and no field is in both lists: with few fields, the worst have the first choice.
 pub fn worst_and_best(scores: &Scores, n: usize) -> (Vec<usize>, Vec<usize>) {
     let mut ranked: Vec<(f64, usize)> = scores
         .fields
@@ -160,7 +161,8 @@ fn trust_lines(scores: &Scores) -> Vec<String> {
         )
     )];
     lines.push(format!(
-        "{}. Each 95 % interval comes from {} resamples of whole {}s, never of single pixels or cells.",
+        "{}. Each 95 % interval comes from {} resamples of whole {}s, never of single pixels or \
+         cells.",
         capital(&scores.intervals.note),
         grouped(scores.intervals.resamples as u64),
         scores.unit

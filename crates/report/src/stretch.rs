@@ -37,7 +37,8 @@ fn stretched(plane: &Image<f32>, shares: (f64, f64)) -> Image<f32> {
     })
 }
 
-/// The two points, from at most about a hundred thousand evenly spread pixels: enough for a display.
+/// The two points, from at most about a hundred thousand evenly spread pixels: enough for a
+/// display.
 fn range(values: &[f32], shares: (f64, f64)) -> (f32, f32) {
     // An odd step does not keep hitting the same columns of an even width.
     let step = (values.len() / 100_000) | 1;

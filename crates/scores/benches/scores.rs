@@ -1,4 +1,5 @@
-//! Speed of the scores on one crowded field of 5,184 touching nuclei: `cargo bench -p stainfree-scores`.
+//! Speed of the scores on one crowded field of 5,184 touching nuclei: `cargo bench -p
+//! stainfree-scores`.
 //!
 //! The prediction is moved, some nuclei are fused with a neighbour and some cut in two,
 //! so that found, missed and false cuts all occur. Each line is the fastest of several runs.
@@ -79,7 +80,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         summarise(&fields, &names, &BootstrapOptions::default())
     })?;
     println!(
-        "{SIDE} x {SIDE} px, {} true and {} predicted nuclei; {} joined pairs, {} found, {} missed; {} false cuts",
+        "{SIDE} x {SIDE} px, {} true and {} predicted nuclei; {} joined pairs, {} found, {} \
+         missed; {} false cuts",
         objects.truth,
         objects.prediction,
         splitting.pairs,

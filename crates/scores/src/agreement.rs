@@ -1,8 +1,8 @@
 //! Agreement of two ways to measure the same thing: counts, areas or intensities of units such as
 //! fields or wells.
 //!
-//! Here: Bland & Altman's limits and Lin's concordance, on slices. x is the truth, y the prediction,
-//! and differences are y - x.
+//! Here: Bland & Altman's limits and Lin's concordance, on slices. x is the truth, y the
+//! prediction, and differences are y - x.
 
 use serde::{Deserialize, Serialize};
 
@@ -85,8 +85,8 @@ fn limits(differences: Vec<f64>) -> Option<BlandAltman> {
     })
 }
 
-/// Lin's concordance correlation coefficient, with variances over n - 1; `None` with fewer than three
-/// units or where x and y are both constant.
+/// Lin's concordance correlation coefficient, with variances over n - 1; `None` with fewer than
+/// three units or where x and y are both constant.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -103,8 +103,8 @@ pub fn concordance(x: &[f64], y: &[f64]) -> Option<f64> {
     (in_x > 0.0 || in_y > 0.0).then(|| 2.0 * covariance(x, y) / (in_x + in_y + apart * apart))
 }
 
-/// Pearson's correlation; it does not see a bias. `None` with fewer than three units or where x or y is
-/// constant.
+/// Pearson's correlation; it does not see a bias. `None` with fewer than three units or where x or
+/// y is constant.
 ///
 /// # Panics
 /// If the lengths differ.

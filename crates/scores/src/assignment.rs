@@ -32,7 +32,8 @@ pub(crate) fn assign(rows: usize, columns: usize, edges: &[Edge]) -> Vec<Option<
     solver.chosen
 }
 
-/// A column reached at a distance; ordered so that the heap yields the nearest first, ties by index.
+/// A column reached at a distance; ordered so that the heap yields the nearest first, ties by
+/// index.
 #[derive(PartialEq)]
 struct Reached {
     distance: f64,

@@ -34,9 +34,9 @@ fn mix(x: u64) -> u64 {
 /// 95 % percentile intervals of several statistics at once.
 ///
 /// `units` are the counts of each unit, `add` sums them into a total that starts as
-/// `Total::default()`, `statistics` gives the values (NaN = undefined). The result has one entry per
-/// statistic: the 2.5 % and 97.5 % points of its defined values, `None` with fewer than two units or
-/// where fewer than half of the resamples define it.
+/// `Total::default()`, `statistics` gives the values (NaN = undefined). The result has one entry
+/// per statistic: the 2.5 % and 97.5 % points of its defined values, `None` with fewer than two
+/// units or where fewer than half of the resamples define it.
 pub(crate) fn intervals<T: Default>(
     units: &[T],
     resamples: usize,

@@ -3,8 +3,8 @@
 //! 1. A contour holds the pixels of a mask with a 4-neighbour outside it. Image rim and ignored
 //!    pixels are not outside: what lies beyond is unknown, and so contour pixels on the rim or
 //!    ignored are left out.
-//! 2. *Tolerant precision* at d px: share of predicted contour pixels with a true one at a Euclidean
-//!    distance of at most d; *recall* the reverse; F1 of both; *NSD* both together.
+//! 2. *Tolerant precision* at d px: share of predicted contour pixels with a true one at a
+//!    Euclidean distance of at most d; *recall* the reverse; F1 of both; *NSD* both together.
 //! 3. Classes that are lines themselves (boundary and split of scheme B) are compared by all their
 //!    pixels, and their *thickness* is area over length of the skeleton.
 //! 4. Matched pairs of nuclei (IoU >= 0.5) also get ASSD, HD95 and boundary IoU.
@@ -84,7 +84,8 @@ pub struct PairSums {
 }
 
 impl BoundaryCounts {
-    /// Share of predicted outline pixels within `d` px of a true one; NaN where nothing is predicted.
+    /// Share of predicted outline pixels within `d` px of a true one; NaN where nothing is
+    /// predicted.
     pub fn precision(&self, d: usize) -> f64 {
         ratio(self.prediction_near[d] as f64, self.prediction as f64)
     }
@@ -258,8 +259,8 @@ pub fn class_contours(
     ))
 }
 
-/// Compares the pixels of a class that is a line (boundary, split) and measures its thickness. Truth
-/// pixels of [`IGNORED`] are ignored.
+/// Compares the pixels of a class that is a line (boundary, split) and measures its thickness.
+/// Truth pixels of [`IGNORED`] are ignored.
 ///
 /// # Errors
 /// [`ScoreError::Size`] if the masks differ in size.
@@ -285,8 +286,8 @@ pub fn class_lines(
 }
 
 impl Matching<'_> {
-    /// Compares the contours of all nuclei, those between touching nuclei included, and measures each
-    /// matched pair. `pixel_um` is the side of a pixel in um, where it is known.
+    /// Compares the contours of all nuclei, those between touching nuclei included, and measures
+    /// each matched pair. `pixel_um` is the side of a pixel in um, where it is known.
     ///
     /// Distances and bands of pairs are those of the whole label images, ignored pixels included.
     pub fn contours(&self, pixel_um: Option<f64>) -> BoundaryCounts {
@@ -426,8 +427,9 @@ impl<'a> Shapes<'a> {
         }
     }
 
-    /// Depth of each pixel of `window` in an object: 1 for its outermost pixels, which a 3 x 3 erosion
-    /// takes, 2 for the next, at most [`BANDS`] + 1; 0 outside. The rim of the image is an edge.
+    /// Depth of each pixel of `window` in an object: 1 for its outermost pixels, which a 3 x 3
+    /// erosion takes, 2 for the next, at most [`BANDS`] + 1; 0 outside. The rim of the image is an
+    /// edge.
     fn depth(&self, object: usize, window: &Extent) -> Vec<u8> {
         let (height, width) = (window.bottom - window.top, window.right - window.left);
         let label = self.labels[object];

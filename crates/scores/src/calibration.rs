@@ -1,7 +1,7 @@
 //! Whether probabilities mean what they say: expected calibration error and Brier score of pixels.
 //!
-//! Counts per bin are sums, so fields are pooled by [`CalibrationCounts::add`] and resampled by well
-//! like everything else. Pixels are not independent: nothing is tested on their number.
+//! Counts per bin are sums, so fields are pooled by [`CalibrationCounts::add`] and resampled by
+//! well like everything else. Pixels are not independent: nothing is tested on their number.
 
 use serde::{Deserialize, Serialize};
 use stainfree_image::Image;
@@ -159,8 +159,8 @@ fn ece(bins: &Bins) -> f64 {
     ratio(gaps, n as f64)
 }
 
-/// Bin (lo, hi] of a probability. Edges are compared in f32, so that a probability of exactly `b / 15`
-/// belongs below its edge.
+/// Bin (lo, hi] of a probability. Edges are compared in f32, so that a probability of exactly `b /
+/// 15` belongs below its edge.
 fn bin_of(probability: f32) -> usize {
     let edge = |bin: usize| bin as f32 / CALIBRATION_BINS as f32;
     let near = (probability * CALIBRATION_BINS as f32) as usize;
@@ -169,8 +169,9 @@ fn bin_of(probability: f32) -> usize {
     bin.unwrap_or(CALIBRATION_BINS - 1)
 }
 
-/// Counts one field. `probabilities` holds one plane per class, background first; `truth` is a class
-/// mask of the same size, in which 255 is left out. Of equal probabilities the lower class is the top.
+/// Counts one field. `probabilities` holds one plane per class, background first; `truth` is a
+/// class mask of the same size, in which 255 is left out. Of equal probabilities the lower class is
+/// the top.
 ///
 /// # Errors
 /// [`ScoreError::Size`], [`ScoreError::UnknownClass`] and [`ScoreError::ClassNumber`].

@@ -5,7 +5,8 @@
 //! A cluster is a connected component of that graph; a component of one nucleus is a single.
 //!
 //! A nearest pair of pixels can always be chosen among contour pixels (those with a 4-neighbour of
-//! another value), so only these look around, and only forward: the other pixel would find the same.
+//! another value), so only these look around, and only forward: the other pixel would find the
+//! same.
 
 use stainfree_image::Image;
 

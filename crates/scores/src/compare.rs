@@ -19,8 +19,8 @@ pub struct Difference {
     pub second: Option<f64>,
     /// Second minus first.
     pub difference: Option<f64>,
-    /// 95 % bootstrap interval of the difference, both models on the same resampled units. The models
-    /// differ where it does not hold 0.
+    /// 95 % bootstrap interval of the difference, both models on the same resampled units. The
+    /// models differ where it does not hold 0.
     pub ci95: Option<[f64; 2]>,
     /// Why something is undefined.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -61,7 +61,8 @@ impl<'a> Cutter<'a> {
         line
     }
 
-    /// Squared distances to `label` into `to[which]`, over `window` with a frame of [`REACH`] pixels.
+    /// Squared distances to `label` into `to[which]`, over `window` with a frame of [`REACH`]
+    /// pixels.
     fn measure(&mut self, label: u32, which: usize, window: &Extent) {
         let (height, width) = self.labels.size();
         let stride = window.right - window.left + 2 * REACH;
@@ -115,7 +116,8 @@ mod tests {
         assert_eq!(drawn(&["11..22"]), ["..##.."]);
         assert_eq!(drawn(&["1......2"]), ["........"], "6 between: 3 and 4 px");
         assert_eq!(drawn(&["1.....2"]), ["...#..."], "5 between: 3 px to both");
-        // Beyond the ends as far as both are within 3 px: sqrt(4) and sqrt(8) differ by less than 1.
+        // Beyond the ends as far as both are within 3 px: sqrt(4) and sqrt(8) differ by less than
+        // 1.
         assert_eq!(
             drawn(&["...", "...", "...", "1.2", "..."]),
             ["...", "###", ".#.", ".#.", ".#."]

@@ -1,9 +1,10 @@
 //! What a person changed in a label image: nuclei split, merged, added, removed, redrawn, reshaped.
 //!
-//! A nucleus before and a nucleus after belong together if more than half of one of them lies in the
-//! other. The connected groups of that relation are the changes: one to one is *unchanged* (the same
-//! pixels) or *reshaped*; one to several *split*; several to one *merged*; several to several
-//! *redrawn* (such as a cut that was moved across the middle of a nucleus); one alone was *removed* or
+//! A nucleus before and a nucleus after belong together if more than half of one of them lies in
+//! the other. The connected groups of that relation are the changes: one to one is *unchanged* (the
+//! same pixels) or *reshaped*; one to several *split*; several to one *merged*; several to several
+//! *redrawn* (such as a cut that was moved across the middle of a nucleus); one alone was *removed*
+//! or
 //! *added*. Numbers of labels mean nothing, so an editor may renumber them.
 
 use serde::{Deserialize, Serialize};
@@ -79,7 +80,8 @@ pub struct Edit {
     pub iou: f64,
 }
 
-/// Lists the changes from `before` to `after`, in the order of the smallest label before, additions last.
+/// Lists the changes from `before` to `after`, in the order of the smallest label before, additions
+/// last.
 ///
 /// # Errors
 /// [`ScoreError::Size`] if the images differ in size.

@@ -7,7 +7,8 @@ use thiserror::Error;
 pub enum ScoreError {
     /// Truth, prediction, probabilities or ignore mask differ in size.
     #[error(
-        "{what} is {} x {} pixels but the truth is {} x {}; both must show the same field at the same size",
+        "{what} is {} x {} pixels but the truth is {} x {}; both must show the same field at the \
+         same size",
         found.0, found.1, truth.0, truth.1
     )]
     Size {
@@ -21,7 +22,8 @@ pub enum ScoreError {
     /// A class mask holds a value that is neither a class nor 255.
     #[error(
         "the {what} holds class `{value}` at (y {y}, x {x}), but there are only {classes} classes \
-         (0 to {}, and 255 for ignored pixels); was a label image or a 0/255 mask given instead of a class mask?",
+         (0 to {}, and 255 for ignored pixels); was a label image or a 0/255 mask given instead of \
+         a class mask?",
         classes.saturating_sub(1)
     )]
     UnknownClass {

@@ -63,14 +63,16 @@ pub(crate) fn extents(image: &Image<u32>, labels: &[u32]) -> Vec<Extent> {
     found
 }
 
-/// Finds the place of a label in a sorted list: by table where labels are small, by search otherwise.
+/// Finds the place of a label in a sorted list: by table where labels are small, by search
+/// otherwise.
 pub(crate) struct Index<'a> {
     labels: &'a [u32],
     table: Vec<u32>,
 }
 
 impl<'a> Index<'a> {
-    /// Labels are mostly numbered through; a table of a few entries a label costs less than searches.
+    /// Labels are mostly numbered through; a table of a few entries a label costs less than
+    /// searches.
     const ENTRIES_PER_LABEL: usize = 16;
 
     pub(crate) fn new(labels: &'a [u32]) -> Self {

@@ -1,8 +1,8 @@
 //! Scores of the nuclei of one kind, such as mitotic ones, where the truth knows the kinds.
 //!
-//! A prediction has no kind, so only what can be said of a truth nucleus is said: whether it was found,
-//! how well it fits, and whether it was told apart from its neighbours. There is no precision by kind.
-//! A cluster or joined pair counts for every kind that it has a nucleus of.
+//! A prediction has no kind, so only what can be said of a truth nucleus is said: whether it was
+//! found, how well it fits, and whether it was told apart from its neighbours. There is no
+//! precision by kind. A cluster or joined pair counts for every kind that it has a nucleus of.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -91,7 +91,8 @@ const NONE: &str = "the truth has none of them";
 const NO_CLUSTER: &str = "none of them is joined to another nucleus";
 
 impl Matching<'_> {
-    /// Counts the truth nuclei by their kind. Nuclei without a kind in `kinds` (by label) enter none.
+    /// Counts the truth nuclei by their kind. Nuclei without a kind in `kinds` (by label) enter
+    /// none.
     pub fn by_kind(&self, kinds: &BTreeMap<u32, String>) -> ByName<KindCounts> {
         let truth = &self.table.overlap.truth;
         let kind_of = |object: usize| {

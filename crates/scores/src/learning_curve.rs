@@ -1,18 +1,21 @@
-//! The learning curve: error (1 - score) by number of training images, and what twice as many would bring.
+//! The learning curve: error (1 - score) by number of training images, and what twice as many would
+//! bring.
 //!
-//! 1. Each [`Shape`] is fitted to the mean errors of the set sizes by least squares, weighted by the number of
-//!    runs; its one parameter that is not linear is searched for, the others follow (variable projection).
-//! 2. Shapes are averaged with Akaike weights, here ratios of likelihood, since all have three parameters. A power
-//!    law without a floor is part of the one with a floor; as a choice of its own, taken wherever it fitted no
-//!    worse, it made intervals hold the true gain in a few of 100 cases instead of 95 (three sizes, two runs each).
-//! 3. For the interval, units of fields are drawn anew for all runs alike, and runs are scattered anew around
-//!    their mean by Student's t, with the scatter that the runs have around the curve. Drawing runs with
-//!    replacement instead would halve the variance of two runs and see none of one. Every resample is fitted anew
-//!    with a shape drawn by its weight.
+//! 1. Each [`Shape`] is fitted to the mean errors of the set sizes by least squares, weighted by
+//!    the number of runs; its one parameter that is not linear is searched for, the others follow
+//!    (variable projection).
+//! 2. Shapes are averaged with Akaike weights, here ratios of likelihood, since all have three
+//!    parameters. A power law without a floor is part of the one with a floor; as a choice of its
+//!    own, taken wherever it fitted no worse, it made intervals hold the true gain in a few of 100
+//!    cases instead of 95 (three sizes, two runs each).
+//! 3. For the interval, units of fields are drawn anew for all runs alike, and runs are scattered
+//!    anew around their mean by Student's t, with the scatter that the runs have around the curve.
+//!    Drawing runs with replacement instead would halve the variance of two runs and see none of
+//!    one. Every resample is fitted anew with a shape drawn by its weight.
 //!
-//! Source: Viering & Loog (2022), "The Shape of Learning Curves: a Review" (power laws fit most often); Golub &
-//! Pereyra (1973) for the projection; Burnham & Anderson (2002), "Model Selection and Multimodel Inference", for
-//! the weights.
+//! Source: Viering & Loog (2022), "The Shape of Learning Curves: a Review" (power laws fit most
+//! often); Golub & Pereyra (1973) for the projection; Burnham & Anderson (2002), "Model Selection
+//! and Multimodel Inference", for the weights.
 
 use serde::{Deserialize, Serialize};
 
@@ -26,8 +29,9 @@ struct Shape {
     name: &'static str,
     /// Falls from 1 at the largest set's number of images; n is in units of that number.
     basis: fn(n: f64, rate: f64) -> f64,
-    /// Rates that are searched, lowest and highest. Slower than the lowest, the curve is a straight line over any
-    /// set that can be had; faster than the highest, it is at its floor from the second size on.
+    /// Rates that are searched, lowest and highest. Slower than the lowest, the curve is a straight
+    /// line over any set that can be had; faster than the highest, it is at its floor from the
+    /// second size on.
     rates: [f64; 2],
 }
 
@@ -50,8 +54,8 @@ const RATES: usize = 24;
 const REFINEMENTS: usize = 12;
 /// Floor, scale and rate.
 const PARAMETERS: usize = 3;
-/// Runs beyond the parameters that a curve needs: with one, the scatter of runs is so badly known that the interval
-/// held the true gain in 76 of 100 cases.
+/// Runs beyond the parameters that a curve needs: with one, the scatter of runs is so badly known
+/// that the interval held the true gain in 76 of 100 cases.
 const LEAST_FREEDOM: usize = 2;
 /// Places at which the curve is drawn, to twice the largest set.
 const DRAWN: usize = 33;
@@ -121,10 +125,10 @@ pub struct LearningCurve {
 
 /// Fits the learning curve of runs that differ in nothing but the number of images and the seed.
 ///
-/// `terms` says which score, as in [`over_repeats`](crate::over_repeats); `worth` is the gain whose chance is
-/// wanted. `None` with fewer than three set sizes, or without two runs more than a shape has
-/// parameters. With one run a set size an interval holds the true gain in some 87 of 100 cases, with several in 92 to 97
-/// (`tests/learning_curve.rs`).
+/// `terms` says which score, as in [`over_repeats`](crate::over_repeats); `worth` is the gain whose
+/// chance is wanted. `None` with fewer than three set sizes, or without two runs more than a shape
+/// has parameters. With one run a set size an interval holds the true gain in some 87 of 100 cases,
+/// with several in 92 to 97 (`tests/learning_curve.rs`).
 ///
 /// # Errors
 /// [`ScoreError::Mismatch`] if the runs were not scored on the same fields.
@@ -344,8 +348,8 @@ impl Sizes {
         fit
     }
 
-    /// Moves the means as other runs would have: normal scatter whose size is itself only known from `freedom`
-    /// runs, which makes it Student's t.
+    /// Moves the means as other runs would have: normal scatter whose size is itself only known
+    /// from `freedom` runs, which makes it Student's t.
     fn scatter_anew(&mut self, scatter: f64, freedom: usize, random: &mut Random) {
         let chi_squared: f64 = (0..freedom).map(|_| random.normal().powi(2)).sum();
         let scatter = scatter * (freedom as f64 / chi_squared).sqrt();

@@ -2,8 +2,8 @@
 //!
 //! Three steps: count each field ([`pixel_counts`], [`paper_scores`], [`match_labels`]), gather the
 //! counts as [`FieldScores`], and [`summarise`] them into [`Scores`], whose JSON is `scores.json`.
-//! Here are no files, no clock and no printing. Undefined values are NaN on counts and `None` with a
-//! reason in results; they never count as 0 or 1.
+//! Here are no files, no clock and no printing. Undefined values are NaN on counts and `None` with
+//! a reason in results; they never count as 0 or 1.
 #![forbid(unsafe_code)]
 
 mod agreement;

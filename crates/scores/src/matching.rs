@@ -55,7 +55,8 @@ impl MatchCounts {
         )
     }
 
-    /// Average precision of the Data Science Bowl 2018, `TP / (TP + FP + FN)`: not the area of COCO.
+    /// Average precision of the Data Science Bowl 2018, `TP / (TP + FP + FN)`: not the area of
+    /// COCO.
     pub fn average_precision(&self) -> f64 {
         ratio(self.tp as f64, (self.tp + self.fp + self.fn_) as f64)
     }

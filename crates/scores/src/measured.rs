@@ -1,9 +1,10 @@
-//! The cost of freeing the stain's channel: counts, areas and intensities as they are measured through predicted
-//! masks, against the same through true ones.
+//! The cost of freeing the stain's channel: counts, areas and intensities as they are measured
+//! through predicted masks, against the same through true ones.
 //!
-//! Here: sums of a field ([`MaskMeasures`]), and their agreement over wells ([`AgreementSummary`]). A well's values come from the sums
-//! of its fields. Intensities are above the ground of their field, the same for both masks: with the ground in them, per cents of a
-//! dim stain would look better than they are.
+//! Here: sums of a field ([`MaskMeasures`]), and their agreement over wells ([`AgreementSummary`]).
+//! A well's values come from the sums of its fields. Intensities are above the ground of their
+//! field, the same for both masks: with the ground in them, per cents of a dim stain would look
+//! better than they are.
 
 use std::collections::BTreeMap;
 
@@ -117,7 +118,8 @@ struct Channel<'a> {
 /// Where fewer pixels of a field are empty, its darkest ones stand for its ground.
 const LEAST_EMPTY: f64 = 0.01;
 
-/// The median over the pixels that are `empty` on both sides; in a field without such ground, its 1 % quantile.
+/// The median over the pixels that are `empty` on both sides; in a field without such ground, its 1
+/// % quantile.
 fn ground(image: &Image<f32>, empty: &dyn Fn(usize) -> bool) -> f64 {
     let all = image.data();
     let mut values: Vec<f32> = (0..all.len())
@@ -138,8 +140,8 @@ fn ground(image: &Image<f32>, empty: &dyn Fn(usize) -> bool) -> f64 {
 
 /// Measures a field through both sides' masks.
 ///
-/// `ignore` marks pixels that neither side measures; a nucleus counts where a pixel of it is left. `channels` are images by name,
-/// `pixel_um` is the side of a pixel in um.
+/// `ignore` marks pixels that neither side measures; a nucleus counts where a pixel of it is left.
+/// `channels` are images by name, `pixel_um` is the side of a pixel in um.
 ///
 /// # Errors
 /// [`ScoreError::Size`] if a mask or channel differs in size from the true nuclei.
@@ -290,7 +292,8 @@ impl AgreementRow {
         let bias = percent.bias.value;
         let direction = if bias < 0.0 { "lower" } else { "higher" };
         format!(
-            "{}{} measured through predicted masks: {:.1} % {direction} on average{sure}; a single {unit} differs by {:+.0} \
+            "{}{} measured through predicted masks: {:.1} % {direction} on average{sure}; a single \
+             {unit} differs by {:+.0} \
              to {:+.0} % (limits of agreement, from {} {unit}s).",
             what[..1].to_uppercase(),
             &what[1..],
@@ -305,8 +308,8 @@ impl AgreementRow {
 /// Fewer units than this say nothing about agreement.
 const FEWEST: usize = 3;
 
-/// Agreement over the groups (called `group_name`) of the measured fields, over fields where there are fewer than three
-/// groups; `None` where nothing was measured.
+/// Agreement over the groups (called `group_name`) of the measured fields, over fields where there
+/// are fewer than three groups; `None` where nothing was measured.
 pub fn measured_agreement(fields: &[FieldScores], group_name: &str) -> Option<AgreementSummary> {
     let measured = || {
         fields
@@ -486,7 +489,8 @@ mod tests {
             (1, 4, 8)
         );
         assert_eq!(found.truth.nucleus_um2, Some(1.0));
-        // Empty on both sides and not ignored are the pixels (0, 3) and (1, 3) with 3 and 13; the lower one is their median.
+        // Empty on both sides and not ignored are the pixels (0, 3) and (1, 3) with 3 and 13; the
+        // lower one is their median.
         let stain = found.truth.channels.get("stain").unwrap();
         assert_eq!(
             stain.nucleus,

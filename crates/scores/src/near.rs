@@ -18,9 +18,9 @@ pub(crate) const FAR: u8 = 100;
 /// Squares of the shifts of a pass.
 const SQUARES: [u8; 2 * REACH + 1] = [9, 4, 1, 0, 1, 4, 9];
 
-/// Turns membership (0 for members, [`FAR`] elsewhere) into squared distances to the nearest member,
-/// values above [`FARTHEST`] meaning "out of reach". `values` has rows of `stride` and a frame of
-/// [`REACH`] pixels, in which the result means nothing.
+/// Turns membership (0 for members, [`FAR`] elsewhere) into squared distances to the nearest
+/// member, values above [`FARTHEST`] meaning "out of reach". `values` has rows of `stride` and a
+/// frame of [`REACH`] pixels, in which the result means nothing.
 pub(crate) fn spread(values: &mut [u8], scratch: &mut Vec<u8>, stride: usize) {
     scratch.clear();
     scratch.resize(values.len(), FAR);
@@ -42,8 +42,8 @@ fn least_of_shifts(into: &mut [u8], from: &[u8], step: usize) {
     }
 }
 
-/// Squared distance of every pixel to the nearest true pixel of `mask`, above [`FARTHEST`] where it is
-/// more than 3 px away.
+/// Squared distance of every pixel to the nearest true pixel of `mask`, above [`FARTHEST`] where it
+/// is more than 3 px away.
 pub(crate) fn squared_distances(mask: &Image<bool>) -> Image<u8> {
     let (height, width) = mask.size();
     let stride = width + 2 * REACH;

@@ -411,13 +411,15 @@ mod tests {
         let error = pixel_counts(&classes(&["..", ".7"]), &classes(&["..", ".."]), 3).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the truth holds class `7` at (y 1, x 1), but there are only 3 classes (0 to 2, and 255 for \
+            "the truth holds class `7` at (y 1, x 1), but there are only 3 classes (0 to 2, and \
+             255 for \
              ignored pixels); was a label image or a 0/255 mask given instead of a class mask?"
         );
         let error = pixel_counts(&classes(&[".."]), &classes(&[".", "."]), 3).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "prediction is 2 x 1 pixels but the truth is 1 x 2; both must show the same field at the same size"
+            "prediction is 2 x 1 pixels but the truth is 1 x 2; both must show the same field at \
+             the same size"
         );
     }
 }

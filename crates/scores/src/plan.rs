@@ -53,8 +53,8 @@ impl PartialEq for Plan {
 }
 
 impl Plan {
-    /// The numbers that `fields` have counts for: F1 and IoU per class, their means with and without
-    /// background, accuracy (argmax only), then the other families.
+    /// The numbers that `fields` have counts for: F1 and IoU per class, their means with and
+    /// without background, accuracy (argmax only), then the other families.
     pub(crate) fn new(fields: &[FieldScores], classes: &[String], convention: Convention) -> Self {
         let mut plan = Self {
             convention,

@@ -1,5 +1,5 @@
-//! Scores of a training that was repeated with other seeds, and the interval that covers both: other fields and
-//! other seeds.
+//! Scores of a training that was repeated with other seeds, and the interval that covers both:
+//! other fields and other seeds.
 
 use std::ops::Range;
 
@@ -14,17 +14,19 @@ pub struct Repeated {
     pub mean: Option<f64>,
     /// Standard deviation over the repeats (n - 1); none with fewer than two.
     pub sd: Option<f64>,
-    /// 95 % bootstrap interval of the mean: units (groups, or fields where there are few groups) and repeats are
-    /// drawn with replacement at the same time.
+    /// 95 % bootstrap interval of the mean: units (groups, or fields where there are few groups)
+    /// and repeats are drawn with replacement at the same time.
     pub ci95: Option<[f64; 2]>,
 }
 
 /// A ratio of sums over fields: what a field adds to its numerator and denominator.
 pub type Terms = [f64; 2];
 
-/// The mean of one or several ratios of sums (such as F1 of each class), over repeats scored on the same fields.
+/// The mean of one or several ratios of sums (such as F1 of each class), over repeats scored on the
+/// same fields.
 ///
-/// `terms` gives a field's share in each ratio; ratios whose denominator is 0 are left out of the mean.
+/// `terms` gives a field's share in each ratio; ratios whose denominator is 0 are left out of the
+/// mean.
 ///
 /// # Errors
 /// [`ScoreError::Mismatch`] if the repeats were not scored on the same fields.
@@ -37,8 +39,8 @@ pub fn over_repeats(
     Ok(table.repeated(options, |draw| table.mean_of_drawn(0..repeats.len(), draw)))
 }
 
-/// The difference `b - a` of two trainings, each repeated and all scored on the same fields: the same fields are
-/// drawn for both, the repeats of each among themselves.
+/// The difference `b - a` of two trainings, each repeated and all scored on the same fields: the
+/// same fields are drawn for both, the repeats of each among themselves.
 ///
 /// [`Repeated::sd`] is left out: repeats of one have no partner in the other.
 ///
@@ -137,8 +139,9 @@ impl Table {
 
     /// Mean over as many repeats of `range` as there are, drawn from it.
     ///
-    /// `n` repeats drawn from themselves scatter by (n - 1) / n of what new ones would; the deviation from their mean is made as
-    /// much larger (Rao & Wu 1988). One repeat says nothing of the scatter.
+    /// `n` repeats drawn from themselves scatter by (n - 1) / n of what new ones would; the
+    /// deviation from their mean is made as much larger (Rao & Wu 1988). One repeat says nothing of
+    /// the scatter.
     fn mean_of_drawn(&self, range: Range<usize>, draw: &Draw) -> Option<f64> {
         let repeat = |k: usize| match *draw {
             Draw::AsItIs => k,
@@ -176,7 +179,8 @@ impl Table {
         }
     }
 
-    /// The 95 % interval of resampled values; none with one unit, or where most resamples are undefined.
+    /// The 95 % interval of resampled values; none with one unit, or where most resamples are
+    /// undefined.
     pub(crate) fn interval(&self, mut drawn: Vec<f64>, resamples: usize) -> Option<[f64; 2]> {
         drawn.sort_unstable_by(f64::total_cmp);
         let enough = self.units.len() > 1 && !drawn.is_empty() && 2 * drawn.len() >= resamples;
@@ -242,7 +246,8 @@ mod tests {
 
     #[test]
     fn two_repeats_scatter_as_new_ones_would() {
-        // Fields are alike, so all scatter is that of the repeats, 0.4 and 0.6: their sd is 0.1 * sqrt(2), that of the mean 0.1.
+        // Fields are alike, so all scatter is that of the repeats, 0.4 and 0.6: their sd is 0.1 *
+        // sqrt(2), that of the mean 0.1.
         let fields =
             |tp: u64| -> Vec<FieldScores> { (0..8).map(|i| field(i, tp, 100 - tp)).collect() };
         let (a, b) = (fields(40), fields(60));
@@ -281,7 +286,8 @@ mod tests {
 
     #[test]
     fn the_interval_covers_fields_and_seeds() {
-        // 64 fields whose precision scatters by 0.1, and 16 seeds that move all of them by up to 0.15.
+        // 64 fields whose precision scatters by 0.1, and 16 seeds that move all of them by up to
+        // 0.15.
         let noise = |i: u64| (i * 2_654_435_761 % 1009) as f64 / 1009.0 - 0.5;
         let fields = |shift: f64| -> Vec<FieldScores> {
             (0..64)

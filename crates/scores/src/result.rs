@@ -201,7 +201,8 @@ pub struct PairNumbers {
     pub lost: u64,
 }
 
-/// Splitting scores over a set of fields, all pooled: a field has too few clusters for rates of its own.
+/// Splitting scores over a set of fields, all pooled: a field has too few clusters for rates of its
+/// own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SplittingSummary {
     /// Truth nuclei.

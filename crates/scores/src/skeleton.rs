@@ -1,20 +1,22 @@
 //! Thinning of a mask to lines of one pixel.
 //!
-//! Method: two passes in turn until nothing changes; each looks at the image as the last one left it
-//! and removes pixels of the outline whose eight neighbours (clockwise from above: p2 .. p9) satisfy
+//! Method: two passes in turn until nothing changes; each looks at the image as the last one left
+//! it and removes pixels of the outline whose eight neighbours (clockwise from above: p2 .. p9)
+//! satisfy
 //! - 3 to 6 neighbours are set, and going round there is exactly one step from unset to set
 //!   (the pixel is neither an end nor a bridge);
 //! - first pass: p2 p4 p6 = 0 and p4 p6 p8 = 0 (lower right outline);
 //!   second pass: p2 p4 p8 = 0 and p2 p6 p8 = 0 (upper left outline).
 //!
-//! This leaves slanted lines two pixels thick, as staircases, which makes a line a quarter too long.
-//! So corners are taken afterwards, one by one in reading order: a pixel with set neighbours on two
-//! sides at a right angle and none on the three opposite goes, because the two touch at a corner.
+//! This leaves slanted lines two pixels thick, as staircases, which makes a line a quarter too
+//! long. So corners are taken afterwards, one by one in reading order: a pixel with set neighbours
+//! on two sides at a right angle and none on the three opposite goes, because the two touch at a
+//! corner.
 //!
-//! Sources: Zhang & Suen (1984), "A fast parallel algorithm for thinning digital patterns"; Lü & Wang
-//! (1986), "A comment on ...": at least 3 neighbours instead of 2, without which slanted lines of two
-//! pixels vanish. scikit-image's `skeletonize` takes staircases within its passes and shortens such
-//! lines; on outlines of real nuclei the lengths agree within 1.5 %.
+//! Sources: Zhang & Suen (1984), "A fast parallel algorithm for thinning digital patterns"; Lü &
+//! Wang (1986), "A comment on ...": at least 3 neighbours instead of 2, without which slanted lines
+//! of two pixels vanish. scikit-image's `skeletonize` takes staircases within its passes and
+//! shortens such lines; on outlines of real nuclei the lengths agree within 1.5 %.
 
 use stainfree_image::Image;
 

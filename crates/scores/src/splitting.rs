@@ -1,11 +1,13 @@
-//! How well touching nuclei are told apart: clusters resolved, cuts missed, made in vain and misplaced.
+//! How well touching nuclei are told apart: clusters resolved, cuts missed, made in vain and
+//! misplaced.
 //!
 //! 1. Truth nuclei that nearly touch are joined; joined nuclei form clusters, the rest are singles
 //!    (`clusters`).
-//! 2. A cluster or single is *resolved* if each member is matched one to one and no other prediction
-//!    lies mainly in it (more than half of the prediction's area). It is counted at IoU 0.5 and 0.7.
-//! 3. A joined pair is *found* (both matched), *missed* (one prediction covers more than half of each)
-//!    or *lost* (anything else, such as a nucleus that was not detected).
+//! 2. A cluster or single is *resolved* if each member is matched one to one and no other
+//!    prediction lies mainly in it (more than half of the prediction's area). It is counted at IoU
+//!    0.5 and 0.7.
+//! 3. A joined pair is *found* (both matched), *missed* (one prediction covers more than half of
+//!    each) or *lost* (anything else, such as a nucleus that was not detected).
 //! 4. A truth nucleus that holds k >= 2 predictions has k - 1 *false cuts*.
 //! 5. The cut line of a found pair is compared with that of its partners (`cut_line`).
 //!
@@ -139,8 +141,8 @@ impl SplittingCounts {
         ratio(self.found as f64, (self.found + self.false_cuts) as f64)
     }
 
-    /// Harmonic mean of [`recall`](Self::recall) and [`precision`](Self::precision); NaN where there
-    /// is neither a pair nor a false cut.
+    /// Harmonic mean of [`recall`](Self::recall) and [`precision`](Self::precision); NaN where
+    /// there is neither a pair nor a false cut.
     pub fn f1(&self) -> f64 {
         ratio(
             2.0 * self.found as f64,
@@ -525,7 +527,8 @@ mod tests {
         assert_eq!((halves.false_cuts, halves.false_rate()), (1, 1.0));
         // 4 is matched (IoU 12/20), but 5 lies in it too.
         assert_eq!(halves.singles, resolved(1, 0, 0));
-        // One pixel of 20 is less than a tenth: no cut; yet a second prediction lies in the nucleus.
+        // One pixel of 20 is less than a tenth: no cut; yet a second prediction lies in the
+        // nucleus.
         let specked = counts(
             &truth,
             &[

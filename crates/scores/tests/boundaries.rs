@@ -1,5 +1,5 @@
-//! Outline scores of real fields against scipy and scikit-image; `testdata/scores/make_boundaries.py`
-//! made pictures and numbers.
+//! Outline scores of real fields against scipy and scikit-image;
+//! `testdata/scores/make_boundaries.py` made pictures and numbers.
 
 use std::path::{Path, PathBuf};
 
@@ -119,8 +119,8 @@ fn lines_of_scheme_b_agree_with_scipy_and_scikit_image() {
         ];
         for (got, rules, skimage) in lengths {
             assert_eq!(got, rules.unwrap_or(0), "{what}");
-            // scikit-image takes staircases within its passes: as measured, outlines differ by at most 1 %
-            // and the short splits, whose ends weigh more, by 9 %.
+            // scikit-image takes staircases within its passes: as measured, outlines differ by at
+            // most 1 % and the short splits, whose ends weigh more, by 9 %.
             let limit = if case.class == 2 { 0.015 } else { 0.1 };
             let skimage = skimage.unwrap_or(0) as f64;
             assert!(

@@ -1,5 +1,5 @@
-//! Learning curves against scipy's bounded least squares (`testdata/scores/make_learning_curve.py`), and whether
-//! their intervals hold what they promise.
+//! Learning curves against scipy's bounded least squares
+//! (`testdata/scores/make_learning_curve.py`), and whether their intervals hold what they promise.
 
 use std::collections::BTreeMap;
 
@@ -140,7 +140,8 @@ fn coverage(
     let last = *sizes.last().unwrap() as f64;
     let gain = truth(2.0 * last) - truth(last);
     let mut state = 7u64;
-    // Sum of twelve uniform numbers: close enough to normal, from a generator that is not the code's own.
+    // Sum of twelve uniform numbers: close enough to normal, from a generator that is not the
+    // code's own.
     let mut normal = || {
         let mut next = || {
             state = state

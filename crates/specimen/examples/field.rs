@@ -1,8 +1,8 @@
 //! Simulates one field, says how long it took, and writes what it looks like.
 //!
-//! `cargo run --release -p stainfree-specimen --example field -- OUT [SIDE [SEED [CONFLUENCE [hard]]]]`
-//! writes `OUT/bf_0.png` .. `bf_2.png`, `nuclear.png`, `cytoplasmic.png` and `classes.png` (8-bit,
-//! stretched from the 0.3rd to the 99.7th percentile).
+//! `cargo run --release -p stainfree-specimen --example field -- OUT [SIDE [SEED [CONFLUENCE
+//! [hard]]]]` writes `OUT/bf_0.png` .. `bf_2.png`, `nuclear.png`, `cytoplasmic.png` and
+//! `classes.png` (8-bit, stretched from the 0.3rd to the 99.7th percentile).
 
 use std::path::Path;
 use std::time::Instant;

@@ -41,7 +41,8 @@ pub enum SpecimenError {
     },
     /// A stop was asked for.
     #[error(
-        "stopped as asked after {done} of {total} fields; they are kept in `{unfinished}`, and the same command goes on from there"
+        "stopped as asked after {done} of {total} fields; they are kept in `{unfinished}`, and the \
+         same command goes on from there"
     )]
     Cancelled {
         /// Fields that are finished.

@@ -306,8 +306,8 @@ fn see_stains(
     (nuclear, cytoplasmic)
 }
 
-/// The relative light of the nuclear and the mitochondrial channel over a field of the plate: what a
-/// flat-field correction should find.
+/// The relative light of the nuclear and the mitochondrial channel over a field of the plate: what
+/// a flat-field correction should find.
 pub fn stain_light(spec: &PlateSpec) -> [Image<f32>; 2] {
     let plate = Key::new(spec.seed).purpose(Purpose::Plate);
     let strength = StainSettings::new(spec.degrade).unevenness;

@@ -5,7 +5,8 @@
 //!
 //! From the specimen to the counts, one module each: `population` (which cells lie where),
 //! `raster` (which pixel is whose), `matter` (phase, absorption, stain), `transfer` and `fft` (the
-//! optics), `camera` (light, noise, counts), `truth`, `plate` with `metadata` and `tiff_file` (files).
+//! optics), `camera` (light, noise, counts), `truth`, `plate` with `metadata` and `tiff_file`
+//! (files).
 
 #![forbid(unsafe_code)]
 

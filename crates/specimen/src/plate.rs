@@ -10,8 +10,9 @@
 //! ```
 //!
 //! With one plane there are no `ZStep` folders. Everything is written to a hidden folder in `OUT`
-//! and moved when complete, so a killed run leaves no half plate. Beside each finished field that folder
-//! holds its rows of `cells.csv`, written last: by them the next run with the same settings goes on.
+//! and moved when complete, so a killed run leaves no half plate. Beside each finished field that
+//! folder holds its rows of `cells.csv`, written last: by them the next run with the same settings
+//! goes on.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -86,9 +87,9 @@ impl PlateNames {
 /// Simulates a plate and writes it to `out/plate` and `out/truth`.
 ///
 /// `progress(done, total)` is called with the number of finished fields, first with those that an
-/// interrupted run of the same `spec` has left. Once `cancel` is set, the call ends after the fields
-/// it is at. The files are the same bytes for the same `spec`, whatever the number of threads and
-/// interruptions. What an interrupted run of another `spec` has left is deleted.
+/// interrupted run of the same `spec` has left. Once `cancel` is set, the call ends after the
+/// fields it is at. The files are the same bytes for the same `spec`, whatever the number of
+/// threads and interruptions. What an interrupted run of another `spec` has left is deleted.
 ///
 /// # Errors
 /// [`SpecimenError::Spec`] for values that cannot be simulated, [`SpecimenError::Exists`] if `out`

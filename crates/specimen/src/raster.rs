@@ -29,7 +29,8 @@ pub(crate) const ROUND: f32 = 0.2;
 /// Roughness of free edges in fractions of a radius (standard deviation): about half a um.
 const RUFFLE: f32 = 0.035;
 
-/// The multiples of `step` in `[centre - reach, centre + reach]`, divided by `step`, within `range`.
+/// The multiples of `step` in `[centre - reach, centre + reach]`, divided by `step`, within
+/// `range`.
 fn grid(
     centre: f32,
     reach: f32,

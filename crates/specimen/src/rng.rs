@@ -1,9 +1,9 @@
 //! Random numbers without a shared state: every number is a hash of what it is for.
 //!
 //! A [`Key`] is made from the seed and the words that say what the numbers are for (purpose, well,
-//! site, row, ..); a [`Stream`] counts from such a key. Any stream can be remade alone, in any order
-//! and on any thread. The mixing function is the finaliser of SplitMix64 (Steele, Lea & Flood 2014,
-//! "Fast splittable pseudorandom number generators").
+//! site, row, ..); a [`Stream`] counts from such a key. Any stream can be remade alone, in any
+//! order and on any thread. The mixing function is the finaliser of SplitMix64 (Steele, Lea & Flood
+//! 2014, "Fast splittable pseudorandom number generators").
 
 /// The odd constant of SplitMix64: the golden ratio in 64 bits, so that counters spread evenly.
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;

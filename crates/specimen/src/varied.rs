@@ -3,13 +3,15 @@
 use crate::rng::{Key, Purpose};
 use crate::spec::{Degrade, Optics, PlateSpec};
 
-/// Objective aperture times pixel size in um: about that of a 20x / 0.75 objective on a camera of 6.5 um pixels.
+/// Objective aperture times pixel size in um: about that of a 20x / 0.75 objective on a camera of
+/// 6.5 um pixels.
 const APERTURE_BY_PIXEL_UM: f32 = 0.24;
 
 impl PlateSpec {
-    /// Plate `index` of an endless varied series: one unstained field of `side` pixels with 1 or 3 planes, of another
-    /// magnification, aperture, focus, colour of light, confluence and cleanliness each time. For training on images
-    /// that no microscope took; the same arguments give the same plate.
+    /// Plate `index` of an endless varied series: one unstained field of `side` pixels with 1 or 3
+    /// planes, of another magnification, aperture, focus, colour of light, confluence and
+    /// cleanliness each time. For training on images that no microscope took; the same arguments
+    /// give the same plate.
     pub fn varied(seed: u64, index: u64, side: usize, planes: usize) -> PlateSpec {
         let key = Key::new(seed).purpose(Purpose::Variety).with(index);
         let mut draw = key.stream();
@@ -17,7 +19,8 @@ impl PlateSpec {
         let objective_na =
             (APERTURE_BY_PIXEL_UM / pixel_um * draw.between(0.7, 1.4)).clamp(0.2, 0.9);
         let condenser_na = objective_na * draw.between(0.1, 0.8);
-        // Never exactly in focus, where cells are invisible; depth of focus goes with the wavelength over NA squared.
+        // Never exactly in focus, where cells are invisible; depth of focus goes with the
+        // wavelength over NA squared.
         let depth_um = (0.55 / (objective_na * objective_na)).clamp(0.7, 6.0);
         let side_of_focus = if draw.chance(0.5) { 1.0 } else { -1.0 };
         let focus_offset_um = side_of_focus * depth_um * draw.between(0.4, 2.5);

@@ -411,7 +411,8 @@ fn what_was_stopped_goes_on_to_the_same_bytes() {
     let unfinished = parts.join(".simulating");
     let kept = |done: usize| {
         format!(
-            "stopped as asked after {done} of 5 fields; they are kept in `{}`, and the same command goes on from there",
+            "stopped as asked after {done} of 5 fields; they are kept in `{}`, and the same \
+             command goes on from there",
             unfinished.display()
         )
     };

@@ -14,16 +14,17 @@ use crate::output;
 
 /// Say what twice as many training images would bring, from a few short runs
 ///
-/// Trains the network for a few steps on all, half, a quarter and an eighth of the training fields, several
-/// times each, and fits the learning curve. Time and memory are printed before it starts. Stopped with Ctrl-C, the
-/// same command goes on where it stood.
+/// Trains the network for a few steps on all, half, a quarter and an eighth of the training fields,
+/// several times each, and fits the learning curve. Time and memory are printed before it starts.
+/// Stopped with Ctrl-C, the same command goes on where it stood.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   stainfree advise study --dry-run
   stainfree advise study --seeds 3 --steps 200
   stainfree advise study --images 4,8,16,32 --json advice.json
 
-The advice is about nucleus F1 on the study's test fields, with an interval over groups of fields and over
+The advice is about nucleus F1 on the study's test fields, with an interval over groups of fields \
+and over
 runs; where runs are too few or scatter too widely it says so. It is an experiment of its own in
 DIR/advice, with results.csv, results.md, report.html and figures/ (docs/experiments.md).")]
 pub(crate) struct Advise {
@@ -35,11 +36,21 @@ pub(crate) struct Advise {
     images: Vec<usize>,
 
     /// Runs of each number of fields; with one, intervals are too short
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 3,
+        value_parser = clap::value_parser!(u64).range(1..=100),
+    )]
     seeds: u64,
 
     /// Optimiser steps of each run
-    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 200,
+        value_parser = clap::value_parser!(u64).range(1..),
+    )]
     steps: u64,
 
     /// Channels of the network, as `train --width`
@@ -83,7 +94,8 @@ impl Advise {
         let lines = estimate(&experiment, &context.job())?;
         let (seconds, memory) = total(&lines);
         let cost = format!(
-            "{} runs of {} steps: about {:.0} min of training on this machine, {:.2} GiB; validation and scoring come on top",
+            "{} runs of {} steps: about {:.0} min of training on this machine, {:.2} GiB; \
+             validation and scoring come on top",
             lines.len(),
             self.steps,
             (seconds / 60.0).ceil(),

@@ -5,7 +5,10 @@ use std::time::Instant;
 
 use anyhow::Result;
 use serde_json::json;
-use stainfree_network::{AdamStep, CpuPredictor, CpuTrainer, Encoder, Graph, Isa, Parameters, Precision, TileOptions, UnetSpec, peak, predict_image};
+use stainfree_network::{
+    AdamStep, CpuPredictor, CpuTrainer, Encoder, Graph, Isa, Parameters, Precision, TileOptions,
+    UnetSpec, peak, predict_image,
+};
 
 use super::devices::{cpu_name, instruction_set};
 use crate::Context;
@@ -44,7 +47,12 @@ pub(crate) struct Bench {
     width: f64,
 
     /// Times each measurement is repeated
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 3,
+        value_parser = clap::value_parser!(u32).range(1..=1000),
+    )]
     repeat: u32,
 
     /// Arithmetic: f32, or bf16 (a processor with AVX-512 BF16)
@@ -77,7 +85,11 @@ impl Bench {
             }
         }
         if !(1..=64).contains(&self.batch) {
-            return Err(UsageError(format!("`--batch {}` is out of range; use 1 to 64", self.batch)).into());
+            return Err(UsageError(format!(
+                "`--batch {}` is out of range; use 1 to 64",
+                self.batch
+            ))
+            .into());
         }
         context.cancel.check()?;
         // Before the runs: they leave the processor hot.
@@ -92,17 +104,31 @@ impl Bench {
             drop(parameters);
             let input = pixels(3 * side * side);
             let whole = TileOptions::new(&graph);
-            let seconds = self.time(context, || drop(predict_image(&mut predictor, &input, side, side, &whole)))?;
+            let seconds = self.time(context, || {
+                drop(predict_image(&mut predictor, &input, side, side, &whole))
+            })?;
             runs.push(self.entry("predict", side, 1, context, &seconds));
         }
         if let Some(side) = train {
             let side = side.next_multiple_of(graph.multiple());
             let parameters = Parameters::initialise(&graph, 1);
-            let mut trainer = CpuTrainer::new(&graph, &parameters, [self.batch, side, side], context.threads, isa);
+            let mut trainer = CpuTrainer::new(
+                &graph,
+                &parameters,
+                [self.batch, side, side],
+                context.threads,
+                isa,
+            );
             let input = pixels(self.batch * 3 * side * side);
             let gradient = pixels(self.batch * graph.classes() * side * side);
             // The rate is tiny, so that the numbers stay finite however often this runs.
-            let step = AdamStep { lr: 1e-8, beta1: 0.9, beta2: 0.999, epsilon: 1e-7, weight_decay: 0.0 };
+            let step = AdamStep {
+                lr: 1e-8,
+                beta1: 0.9,
+                beta2: 0.999,
+                epsilon: 1e-7,
+                weight_decay: 0.0,
+            };
             let seconds = self.time(context, || {
                 trainer.forward(&input);
                 trainer.backward(&gradient);
@@ -115,21 +141,40 @@ impl Bench {
             if peak_bf16.is_none() {
                 peaks["reason"] = json!("this processor has no bf16 instructions");
             }
-            let machine = json!({"cpu": cpu_name(), "isa": instruction_set(), "peak_gflops": peaks});
+            let machine =
+                json!({"cpu": cpu_name(), "isa": instruction_set(), "peak_gflops": peaks});
             output::write_json(target, &json!({"machine": machine, "runs": runs}))?;
         }
         if !output::is_stdout(self.json.as_deref()) {
             let rows: Vec<Vec<String>> = runs
                 .iter()
                 .map(|run| {
-                    let text = |key: &str| run[key].as_str().map_or_else(|| run[key].to_string(), str::to_owned);
-                    let seconds = |key: &str| format!("{:.3}", run["seconds"][key].as_f64().unwrap_or(f64::NAN));
-                    vec![text("what"), text("side"), text("batch"), text("threads"), seconds("median"), seconds("min")]
+                    let text = |key: &str| {
+                        run[key]
+                            .as_str()
+                            .map_or_else(|| run[key].to_string(), str::to_owned)
+                    };
+                    let seconds = |key: &str| {
+                        format!("{:.3}", run["seconds"][key].as_f64().unwrap_or(f64::NAN))
+                    };
+                    vec![
+                        text("what"),
+                        text("side"),
+                        text("batch"),
+                        text("threads"),
+                        seconds("median"),
+                        seconds("min"),
+                    ]
                 })
                 .collect();
-            output::print(&output::table(&["what", "side", "batch", "threads", "median s", "min s"], &rows, 1))?;
+            output::print(&output::table(
+                &["what", "side", "batch", "threads", "median s", "min s"],
+                &rows,
+                1,
+            ))?;
             output::print(&format!(
-                "\npeak of the processor: {} GFLOP/s f32{} on {} threads ({}), multiply-adds between registers",
+                "\npeak of the processor: {} GFLOP/s f32{} on {} threads ({}), multiply-adds \
+                 between registers",
                 rounded(peak),
                 peak_bf16.map_or(String::new(), |peak| format!(", {} bf16", rounded(peak))),
                 context.threads,
@@ -153,9 +198,17 @@ impl Bench {
         Ok(seconds)
     }
 
-    fn entry(&self, what: &str, side: usize, batch: usize, context: &Context, seconds: &[f64]) -> serde_json::Value {
+    fn entry(
+        &self,
+        what: &str,
+        side: usize,
+        batch: usize,
+        context: &Context,
+        seconds: &[f64],
+    ) -> serde_json::Value {
         json!({
-            "what": what, "encoder": self.encoder, "width": self.width, "side": side, "batch": batch,
+            "what": what, "encoder": self.encoder, "width": self.width, "side": side,
+            "batch": batch,
             "precision": self.precision, "threads": context.threads,
             "seconds": {"median": seconds[seconds.len() / 2], "min": seconds[0]},
             "peak_memory_bytes": peak_memory(),
@@ -170,7 +223,9 @@ fn rounded(gflops: f64) -> f64 {
 
 /// Values between -1 and 1 that are the same on every machine.
 fn pixels(count: usize) -> Vec<f32> {
-    (0..count).map(|i| ((i * 2_654_435_761) % 2001) as f32 / 1000.0 - 1.0).collect()
+    (0..count)
+        .map(|i| ((i * 2_654_435_761) % 2001) as f32 / 1000.0 - 1.0)
+        .collect()
 }
 
 /// Most memory this process has held, where the system says so.

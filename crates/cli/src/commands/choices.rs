@@ -11,8 +11,8 @@ pub(super) struct Choices {
     #[arg(long, value_name = "NAME|FILE")]
     recipe: Option<String>,
 
-    /// The network's encoder: mobilenet-v2, vgg16 (the paper's), or efficientnet-b4 (crops of 320 px, batches of
-    /// 8) [default: the recipe's]
+    /// The network's encoder: mobilenet-v2, vgg16 (the paper's), or efficientnet-b4 (crops of 320
+    /// px, batches of 8) [default: the recipe's]
     #[arg(long, value_name = "NAME")]
     encoder: Option<String>,
 
@@ -21,7 +21,8 @@ pub(super) struct Choices {
     #[arg(long, value_name = "X")]
     width: Option<f64>,
 
-    /// What to start from: `auto`, `none`, a name that `weights` lists, a weights file or a model's folder
+    /// What to start from: `auto`, `none`, a name that `weights` lists, a weights file or a model's
+    /// folder
     #[arg(long, value_name = "auto|none|NAME|PATH")]
     weights: Option<String>,
 

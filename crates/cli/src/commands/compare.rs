@@ -14,8 +14,8 @@ use crate::output;
 
 /// List what was corrected by hand: nuclei split, merged, added, removed, redrawn, reshaped
 ///
-/// With a study: truth/corrected against the automatic nuclei of the same fields. Otherwise two folders
-/// of label images, matched by name. Numbers of labels mean nothing.
+/// With a study: truth/corrected against the automatic nuclei of the same fields. Otherwise two
+/// folders of label images, matched by name. Numbers of labels mean nothing.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   stainfree compare study
@@ -50,16 +50,23 @@ impl Compare {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
         let pair = match (&self.dir, &self.labels, &self.corrected) {
             (Some(dir), _, _) => study_pair(&Study::open(dir)?)?,
-            (None, Some(labels), Some(corrected)) => {
-                Pair { truth: corrected.clone(), prediction: labels.clone() }
-            }
+            (None, Some(labels), Some(corrected)) => Pair {
+                truth: corrected.clone(),
+                prediction: labels.clone(),
+            },
             // The parser lets nothing else through.
-            _ => return Err(UsageError("name a study, or `--labels` and `--corrected`".to_owned()).into()),
+            _ => {
+                return Err(
+                    UsageError("name a study, or `--labels` and `--corrected`".to_owned()).into(),
+                );
+            }
         };
         let compared = compare_labels(&pair, &context.job())?;
         context.console.finish();
         for (name, sentence) in &compared.failed {
-            context.console.warn(&format!("`{name}` is not compared: {sentence}"));
+            context
+                .console
+                .warn(&format!("`{name}` is not compared: {sentence}"));
         }
         for message in &compared.messages {
             context.job().progress.note(message);
@@ -79,12 +86,19 @@ impl Compare {
 
 /// A row a field and one for their sum.
 fn table(compared: &Compared) -> String {
-    let header: Vec<&str> = std::iter::once("field").chain(Change::ALL.map(Change::name)).collect();
+    let header: Vec<&str> = std::iter::once("field")
+        .chain(Change::ALL.map(Change::name))
+        .collect();
     let row = |name: &str, count: &dyn Fn(Change) -> usize| -> Vec<String> {
-        std::iter::once(name.to_owned()).chain(Change::ALL.map(|change| count(change).to_string())).collect()
+        std::iter::once(name.to_owned())
+            .chain(Change::ALL.map(|change| count(change).to_string()))
+            .collect()
     };
-    let mut rows: Vec<Vec<String>> =
-        compared.fields.iter().map(|field| row(&field.name, &|change| field.count(change))).collect();
+    let mut rows: Vec<Vec<String>> = compared
+        .fields
+        .iter()
+        .map(|field| row(&field.name, &|change| field.count(change)))
+        .collect();
     rows.push(row("all", &|change| compared.count(change)));
     output::table(&header, &rows, 1)
 }

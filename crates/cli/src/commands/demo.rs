@@ -67,7 +67,9 @@ impl Demo {
         }
         if !output::is_stdout(self.json.as_deref()) {
             output::print(&format!(
-                "\nThe unstained plate, brightfield only, against the exactly known cells:\n\n{}\n\nstudy    {}\nscores   {}\nreport   {}\n{:.0} s in all; open the report in a browser",
+                "\nThe unstained plate, brightfield only, against the exactly known \
+                 cells:\n\n{}\n\nstudy    {}\nscores   {}\nreport   {}\n{:.0} s in all; open the \
+                 report in a browser",
                 scores_table::render(&done.scores, scores_table::Shown::default()),
                 done.study.display(),
                 done.scores_file.display(),

@@ -22,12 +22,23 @@ impl Devices {
         let cpu = cpu_name();
         let isa = instruction_set();
         if let Some(target) = &self.json {
-            let value = serde_json::json!({"devices": [{"name": "cpu", "cpu": cpu, "isa": isa, "threads": context.threads}]});
+            let value = serde_json::json!(
+                {"devices": [{"name": "cpu", "cpu": cpu, "isa": isa, "threads": context.threads}]});
             output::write_json(target, &value)?;
         }
         if !output::is_stdout(self.json.as_deref()) {
-            let row = ["cpu".to_owned(), cpu, isa.to_owned(), context.threads.to_string()].to_vec();
-            output::print(&output::table(&["device", "what", "instructions", "threads"], &[row], 3))?;
+            let row = [
+                "cpu".to_owned(),
+                cpu,
+                isa.to_owned(),
+                context.threads.to_string(),
+            ]
+            .to_vec();
+            output::print(&output::table(
+                &["device", "what", "instructions", "threads"],
+                &[row],
+                3,
+            ))?;
         }
         Ok(Outcome::Done)
     }
@@ -38,7 +49,10 @@ pub(crate) fn cpu_name() -> String {
     std::fs::read_to_string("/proc/cpuinfo")
         .ok()
         .and_then(|text| {
-            text.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(':')).map(|(_, name)| name.trim().to_owned())
+            text.lines()
+                .find(|line| line.starts_with("model name"))
+                .and_then(|line| line.split_once(':'))
+                .map(|(_, name)| name.trim().to_owned())
         })
         .unwrap_or_else(|| std::env::consts::ARCH.to_owned())
 }
@@ -48,7 +62,11 @@ pub(crate) fn instruction_set() -> &'static str {
     #[cfg(target_arch = "x86_64")]
     {
         if is_x86_feature_detected!("avx512f") {
-            return if is_x86_feature_detected!("avx512bf16") { "avx512bf16" } else { "avx512f" };
+            return if is_x86_feature_detected!("avx512bf16") {
+                "avx512bf16"
+            } else {
+                "avx512f"
+            };
         }
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
             return "avx2";

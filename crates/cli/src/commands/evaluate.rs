@@ -19,13 +19,15 @@ use crate::{memory, output, scores_table};
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   stainfree evaluate study --model first --json scores.json
-  stainfree evaluate --truth truth/classes --prediction result/classes --classes background,nucleus,cytoplasm
+  stainfree evaluate --truth truth/classes --prediction result/classes --classes \
+  background,nucleus,cytoplasm
   stainfree evaluate --truth labels/ --prediction result/nuclei --objects --group '^([A-Z][0-9]+)_'
   stainfree evaluate --truth labels/ --prediction result/nuclei --splitting --boundaries
   stainfree evaluate --truth sim/truth/nuclei --prediction result/nuclei --kinds sim/truth/cells.csv
 
 The main score is pooled over all fields; intervals (95 %) resample groups. With a study,
-DIR/models/NAME/scores.json is written as well, and disagreements.csv beside it: nuclei that only the
+DIR/models/NAME/scores.json is written as well, and disagreements.csv beside it: nuclei that only \
+the
 truth or only the model has, the surest first; `report` shows ten of them.")]
 pub(crate) struct Evaluate {
     /// The study whose model is scored
@@ -37,7 +39,12 @@ pub(crate) struct Evaluate {
     model: Option<String>,
 
     /// Which fields of the study: `test`, `validation`, or `train` (to find wrong truth)
-    #[arg(long, value_name = "PART", value_parser = ["test", "validation", "train"], default_value = "test")]
+    #[arg(
+        long,
+        value_name = "PART",
+        value_parser = ["test", "validation", "train"],
+        default_value = "test",
+    )]
     on: String,
 
     /// Cap on memory, such as `2GiB`
@@ -70,8 +77,8 @@ pub(crate) struct Evaluate {
 
     /// Score how touching nuclei are told apart: clusters resolved, cuts missed and made in vain
     ///
-    /// With folders of label images, this includes --objects. With a study, scores.json always holds
-    /// these scores; the flag shows them. docs/scores.md says what each number means.
+    /// With folders of label images, this includes --objects. With a study, scores.json always
+    /// holds these scores; the flag shows them. docs/scores.md says what each number means.
     #[arg(long, conflicts_with = "classes")]
     splitting: bool,
 
@@ -82,11 +89,12 @@ pub(crate) struct Evaluate {
     #[arg(long)]
     boundaries: bool,
 
-    /// Table of the kinds of the true nuclei, such as cells.csv of `simulate`: scores each kind apart
+    /// Table of the kinds of the true nuclei, such as cells.csv of `simulate`: scores each kind
+    /// apart
     ///
-    /// Columns: field; label or id, or the centroid y_px and x_px; kind (a word) or mitotic (1 or 0).
-    /// In a study nuclei are found by their centroid; without the table, a class `mitotic` of its
-    /// truth tells the kinds.
+    /// Columns: field; label or id, or the centroid y_px and x_px; kind (a word) or mitotic (1 or
+    /// 0). In a study nuclei are found by their centroid; without the table, a class `mitotic` of
+    /// its truth tells the kinds.
     #[arg(long, value_name = "FILE", conflicts_with = "classes")]
     kinds: Option<PathBuf>,
 
@@ -109,16 +117,28 @@ pub(crate) struct Evaluate {
 
 impl Evaluate {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
-        let convention = if self.convention == "paper" { Convention::Paper } else { Convention::Argmax };
+        let convention = if self.convention == "paper" {
+            Convention::Paper
+        } else {
+            Convention::Argmax
+        };
         let evaluated = match (&self.dir, &self.truth, &self.prediction) {
             (Some(dir), _, _) => self.model(dir, convention, context)?,
-            (None, Some(truth), Some(prediction)) => self.folders(truth, prediction, convention, context)?,
+            (None, Some(truth), Some(prediction)) => {
+                self.folders(truth, prediction, convention, context)?
+            }
             // The parser lets nothing else through.
-            _ => return Err(UsageError("name a study, or `--truth` and `--prediction`".to_owned()).into()),
+            _ => {
+                return Err(
+                    UsageError("name a study, or `--truth` and `--prediction`".to_owned()).into(),
+                );
+            }
         };
         context.console.finish();
         for (name, sentence) in &evaluated.failed {
-            context.console.warn(&format!("`{name}` is not scored: {sentence}"));
+            context
+                .console
+                .warn(&format!("`{name}` is not scored: {sentence}"));
         }
         for message in &evaluated.messages {
             context.job().progress.note(message);
@@ -133,7 +153,9 @@ impl Evaluate {
     }
 
     fn shown(&self) -> scores_table::Shown {
-        scores_table::Shown { splitting: self.splitting }
+        scores_table::Shown {
+            splitting: self.splitting,
+        }
     }
 
     fn model(&self, dir: &Path, convention: Convention, context: &Context) -> Result<Evaluated> {
@@ -144,16 +166,39 @@ impl Evaluate {
             "train" => Part::Train,
             _ => Part::Test,
         };
-        let options = ModelOptions { model, on, convention, boundaries: self.boundaries, kinds: self.kinds.clone(), flips: self.flips, memory: self.memory, precision: super::precision(&self.precision)? };
+        let options = ModelOptions {
+            model,
+            on,
+            convention,
+            boundaries: self.boundaries,
+            kinds: self.kinds.clone(),
+            flips: self.flips,
+            memory: self.memory,
+            precision: super::precision(&self.precision)?,
+        };
         Ok(evaluate_model(&study, &options, &context.job())?)
     }
 
-    fn folders(&self, truth: &Path, prediction: &Path, convention: Convention, context: &Context) -> Result<Evaluated> {
+    fn folders(
+        &self,
+        truth: &Path,
+        prediction: &Path,
+        convention: Convention,
+        context: &Context,
+    ) -> Result<Evaluated> {
         let objects = self.objects || self.splitting || self.kinds.is_some();
         if self.classes.is_empty() && !objects {
-            return Err(UsageError("say what the folders hold: `--classes background,nucleus,..` for class masks, or `--objects` for labels".to_owned()).into());
+            return Err(UsageError(
+                "say what the folders hold: `--classes background,nucleus,..` \
+                for class masks, or `--objects` for labels"
+                    .to_owned(),
+            )
+            .into());
         }
-        let pair = Pair { truth: truth.to_owned(), prediction: prediction.to_owned() };
+        let pair = Pair {
+            truth: truth.to_owned(),
+            prediction: prediction.to_owned(),
+        };
         let options = FolderOptions {
             classes: (!objects).then(|| (pair.clone(), self.classes.clone())),
             objects: objects.then_some(pair),
@@ -173,6 +218,8 @@ impl Evaluate {
 fn pixel_um(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value.is_finite() && value > 0.0 => Ok(value),
-        _ => Err(format!("`{text}` is not a pixel size; give a number of um above 0, such as `0.65`")),
+        _ => Err(format!(
+            "`{text}` is not a pixel size; give a number of um above 0, such as `0.65`"
+        )),
     }
 }

@@ -12,15 +12,16 @@ use crate::output;
 
 /// Train a matrix of variants on one study and compare them
 ///
-/// Every run is resumable: the same command goes on where it stood, and what is finished is not done
-/// again. Several machines may run it on one shared folder; each run is done once.
+/// Every run is resumable: the same command goes on where it stood, and what is finished is not
+/// done again. Several machines may run it on one shared folder; each run is done once.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   stainfree experiment experiments/quick.toml --dry-run
   stainfree experiment experiments/quick.toml
 
 FILE names a study and lists what varies: scheme, planes, loss, encoder, weights, images, split,
-recipe, seed (see experiments/ and docs/experiments.md). Writes results.csv, results.md, report.html and
+recipe, seed (see experiments/ and docs/experiments.md). Writes results.csv, results.md, \
+report.html and
 figures/ into the folder named after FILE, or --out.")]
 pub(crate) struct Experiment {
     /// The experiment file
@@ -92,7 +93,8 @@ fn dry_run(lines: &[Estimate]) -> String {
         .collect();
     let total: f64 = lines.iter().map(|line| line.seconds).sum();
     format!(
-        "{}\n\n{} runs, about {:.1} hours of training on this machine; validation and scoring come on top",
+        "{}\n\n{} runs, about {:.1} hours of training on this machine; validation and scoring come \
+         on top",
         output::table(&["run", "seed", "steps", "time", "memory"], &rows, 1),
         lines.len(),
         total / 3600.0

@@ -30,7 +30,13 @@ pub(crate) struct Inspect {
 
 impl Inspect {
     pub(crate) fn run(&self, _context: &Context) -> Result<Outcome> {
-        let found = summarise(&open(&self.path, &OpenOptions { pixel_um: self.pixel_um, ..OpenOptions::default() })?);
+        let found = summarise(&open(
+            &self.path,
+            &OpenOptions {
+                pixel_um: self.pixel_um,
+                ..OpenOptions::default()
+            },
+        )?);
         if let Some(target) = &self.json {
             output::write_json(target, &found)?;
         }
@@ -43,13 +49,20 @@ impl Inspect {
                 ("time points", found.times.to_string()),
                 ("planes", found.planes.to_string()),
                 ("channels", found.channels.join(", ")),
-                ("size (height x width)", format!("{} x {}", found.height, found.width)),
+                (
+                    "size (height x width)",
+                    format!("{} x {}", found.height, found.width),
+                ),
                 ("pixel size", found.pixel_size()),
             ]
             .into_iter()
             .map(|(what, value)| vec![what.to_owned(), value])
             .collect();
-            output::print(&output::table(&["", &self.path.display().to_string()], &rows, usize::MAX))?;
+            output::print(&output::table(
+                &["", &self.path.display().to_string()],
+                &rows,
+                usize::MAX,
+            ))?;
             if !found.problems.is_empty() {
                 output::print(&format!("\nmissing or odd ({}):", found.problems.len()))?;
                 for problem in &found.problems {

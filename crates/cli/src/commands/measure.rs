@@ -13,15 +13,18 @@ use crate::output;
 
 /// Measure every object: shape, intensities, neighbours
 ///
-/// Needs label images and the images to measure. Labels are matched to fields by name (suffixes such as _labels
-/// ignored); of a result of `predict`, the nuclei are measured, and the cells too where the model knows cytoplasm.
-/// Names and definitions are those of scikit-image's regionprops where it has them; docs/measure.md has them all.
-/// The table appears whole or not at all. A field that fails is reported and counted, the rest goes on (exit code 3).
+/// Needs label images and the images to measure. Labels are matched to fields by name (suffixes
+/// such as _labels ignored); of a result of `predict`, the nuclei are measured, and the cells too
+/// where the model knows cytoplasm. Names and definitions are those of scikit-image's regionprops
+/// where it has them; docs/measure.md has them all. The table appears whole or not at all. A field
+/// that fails is reported and counted, the rest goes on (exit code 3).
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   stainfree measure result/ --images plate2/ --out cells.csv
-  stainfree measure --labels labels/ --cells labels/cells --images plate/ --out cells.parquet --wells wells.csv
-  stainfree measure --labels labels/ --images plate/ --out cells.csv --heatmap area_um2 --heatmap objects
+  stainfree measure --labels labels/ --cells labels/cells --images plate/ --out cells.parquet \
+  --wells wells.csv
+  stainfree measure --labels labels/ --images plate/ --out cells.csv --heatmap area_um2 --heatmap \
+  objects
 
 Rows: plate, well, site, time, field, label, then the numbers. Columns in pixels have twins in um
 (area_um2, perimeter_um) where the pixel size is known. With several channels, intensity columns end
@@ -29,7 +32,11 @@ in the channel: intensity_mean_DAPI. Columns of the ring around an object, of it
 cytoplasm begin with ring_, cell_ and cytoplasm_.")]
 pub(crate) struct Measure {
     /// Folder that `stainfree predict` has written
-    #[arg(value_name = "RESULT", conflicts_with = "labels", required_unless_present = "labels")]
+    #[arg(
+        value_name = "RESULT",
+        conflicts_with = "labels",
+        required_unless_present = "labels"
+    )]
     result: Option<PathBuf>,
 
     /// Folder of label images, or one file
@@ -40,7 +47,8 @@ pub(crate) struct Measure {
     #[arg(long, value_name = "PATH")]
     images: PathBuf,
 
-    /// Folder of label images of whole cells, or one file; each object belongs to the cell that covers most of it
+    /// Folder of label images of whole cells, or one file; each object belongs to the cell that
+    /// covers most of it
     #[arg(long, value_name = "DIR")]
     cells: Option<PathBuf>,
 
@@ -48,7 +56,8 @@ pub(crate) struct Measure {
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 
-    /// Also write a table with a row per well: number of objects; mean, median and std of each column
+    /// Also write a table with a row per well: number of objects; mean, median and std of each
+    /// column
     #[arg(long, value_name = "FILE")]
     wells: Option<PathBuf>,
 
@@ -76,8 +85,8 @@ pub(crate) struct Measure {
     #[arg(long, value_name = "UM", default_value_t = MeasureSettings::default().neighbours_um)]
     neighbours_um: f64,
 
-    /// What the _net columns subtract: `field` (median of the field outside objects, cells and rings) or
-    /// `ring` (median of the object's ring)
+    /// What the _net columns subtract: `field` (median of the field outside objects, cells and
+    /// rings) or `ring` (median of the object's ring)
     #[arg(long, value_name = "WHERE", value_parser = ["field", "ring"], default_value = "field")]
     background: String,
 
@@ -86,7 +95,12 @@ pub(crate) struct Measure {
     texture: bool,
 
     /// Distance of the pixels that texture compares
-    #[arg(long, value_name = "PX", requires = "texture", default_value_t = TextureSettings::default().distance_px)]
+    #[arg(
+        long,
+        value_name = "PX",
+        requires = "texture",
+        default_value_t = TextureSettings::default().distance_px,
+    )]
     texture_distance: usize,
 
     /// Leave out objects that touch the rim of the image
@@ -110,7 +124,10 @@ fn parse_ring(text: &str) -> Result<RingArg, String> {
     if text == "none" {
         return Ok(RingArg(None));
     }
-    let numbers: Option<Vec<f64>> = text.split(',').map(|number| number.trim().parse().ok()).collect();
+    let numbers: Option<Vec<f64>> = text
+        .split(',')
+        .map(|number| number.trim().parse().ok())
+        .collect();
     match numbers.as_deref() {
         Some(&[gap_um, width_um]) => Ok(RingArg(Some(Ring { gap_um, width_um }))),
         _ => Err("give gap and width in um, such as `1,3`, or `none`".to_owned()),
@@ -120,8 +137,9 @@ fn parse_ring(text: &str) -> Result<RingArg, String> {
 impl Measure {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
         let measured = measure(&self.options()?, &context.job()).map_err(|error| match error {
-            ProjectError::Cancelled => anyhow::Error::from(error)
-                .context("stopped as asked; tables are written whole or not at all, so nothing was kept"),
+            ProjectError::Cancelled => anyhow::Error::from(error).context(
+                "stopped as asked; tables are written whole or not at all, so nothing was kept",
+            ),
             error => error.into(),
         })?;
         context.console.finish();
@@ -132,7 +150,11 @@ impl Measure {
             self.show(&measured)?;
         }
         if !measured.failed.is_empty() {
-            context.console.warn(&format!("{} inputs failed, {} fields measured", measured.failed.len(), measured.fields));
+            context.console.warn(&format!(
+                "{} inputs failed, {} fields measured",
+                measured.failed.len(),
+                measured.fields
+            ));
         }
         Outcome::of(measured.fields, measured.failed.len())
     }
@@ -142,12 +164,22 @@ impl Measure {
             (_, Some(labels)) => Objects::Labels(labels.clone()),
             (Some(result), None) => Objects::Prediction(result.clone()),
             // The parser lets nothing else through.
-            (None, None) => return Err(UsageError("name a result of `predict`, or `--labels`".to_owned()).into()),
+            (None, None) => {
+                return Err(
+                    UsageError("name a result of `predict`, or `--labels`".to_owned()).into(),
+                );
+            }
         };
         if self.background == "ring" && self.ring.0.is_none() {
-            return Err(UsageError("`--background ring` needs a ring; leave `--ring none` out".to_owned()).into());
+            return Err(UsageError(
+                "`--background ring` needs a ring; leave `--ring none` out".to_owned(),
+            )
+            .into());
         }
-        let texture = TextureSettings { distance_px: self.texture_distance, ..TextureSettings::default() };
+        let texture = TextureSettings {
+            distance_px: self.texture_distance,
+            ..TextureSettings::default()
+        };
         Ok(MeasureOptions {
             objects,
             images: self.images.clone(),
@@ -163,7 +195,11 @@ impl Measure {
             settings: MeasureSettings {
                 ring: self.ring.0,
                 neighbours_um: self.neighbours_um,
-                background: if self.background == "ring" { Background::Ring } else { Background::Field },
+                background: if self.background == "ring" {
+                    Background::Ring
+                } else {
+                    Background::Field
+                },
                 texture: self.texture.then_some(texture),
             },
         })

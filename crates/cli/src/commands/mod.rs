@@ -1,7 +1,7 @@
 //! The commands: one file each, and one line each in the registry at the end.
 //!
-//! A command is a `clap` struct with its help texts and a `run` that turns arguments into one library
-//! call and shows the result.
+//! A command is a `clap` struct with its help texts and a `run` that turns arguments into one
+//! library call and shows the result.
 
 use anyhow::Result;
 use stainfree_network::{Isa, Precision};
@@ -11,13 +11,30 @@ use stainfree_project::train::Trained;
 use crate::Context;
 use crate::failure::Outcome;
 
+// Declared here and not in the macro below, where `cargo fmt` would not see them.
+mod advise;
+mod bench;
 mod choices;
+mod compare;
+mod demo;
+mod devices;
+mod evaluate;
+mod experiment;
+mod inspect;
+mod measure;
+mod new;
+mod predict;
+mod prepare;
+mod pretrain;
+mod report;
+mod segment;
+mod simulate;
+mod train;
+mod weights;
 
-/// Makes the modules, the subcommands and the dispatch from one list.
+/// Makes the subcommands and the dispatch from one list.
 macro_rules! commands {
     ($($module:ident :: $args:ident),+ $(,)?) => {
-        $(mod $module;)+
-
         /// What to do.
         #[derive(clap::Subcommand)]
         pub(crate) enum Command {

@@ -34,7 +34,8 @@ pub(crate) struct New {
     #[arg(long, value_name = "NAME[,NAME,NAME]", value_delimiter = ',')]
     brightfield: Vec<String>,
 
-    /// z planes of the brightfield, from 1: one or three [default: all where there are three, else the middle one]
+    /// z planes of the brightfield, from 1: one or three [default: all where there are three, else
+    /// the middle one]
     #[arg(long, value_name = "Z[,Z,Z]", value_delimiter = ',')]
     planes: Vec<usize>,
 
@@ -66,8 +67,9 @@ pub(crate) struct New {
     #[arg(long, value_name = "A|B", value_parser = ["A", "B"], ignore_case = true)]
     scheme: Option<String>,
 
-    /// Fields kept together by the split: `well`, `field`, `key:NAME` (a key of the fields' metadata)
-    /// or a regular expression whose first capture in NAME is the group [default: well, else field]
+    /// Fields kept together by the split: `well`, `field`, `key:NAME` (a key of the fields'
+    /// metadata) or a regular expression whose first capture in NAME is the group [default: well,
+    /// else field]
     #[arg(long, value_name = "RULE")]
     group: Option<String>,
 
@@ -111,7 +113,13 @@ impl New {
             labels: self.labels.clone(),
             cell_masks: self.cell_masks.clone(),
             cell_labels: self.cell_labels.clone(),
-            scheme: self.scheme.as_deref().map(|name| if name.eq_ignore_ascii_case("b") { Scheme::B } else { Scheme::A }),
+            scheme: self.scheme.as_deref().map(|name| {
+                if name.eq_ignore_ascii_case("b") {
+                    Scheme::B
+                } else {
+                    Scheme::A
+                }
+            }),
             group: self.group.clone(),
             fractions,
             test_groups: self.test_groups.clone(),

@@ -38,7 +38,12 @@ pub(crate) struct Predict {
     brightfield: Vec<String>,
 
     /// z planes of the brightfield, from 1 [default: as the model was trained]
-    #[arg(long, value_name = "Z[,Z,Z]", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(
+        long,
+        value_name = "Z[,Z,Z]",
+        value_delimiter = ',',
+        value_parser = clap::value_parser!(u32).range(1..),
+    )]
     planes: Vec<u32>,
 
     /// Pixel size in um, where the images state none or a wrong one
@@ -57,8 +62,8 @@ pub(crate) struct Predict {
     #[arg(long)]
     flips: bool,
 
-    /// Cap on memory, such as `1GiB`; large images are computed in tiles, and a note says where the cap
-    /// leaves too little margin for the same classes [default: 4GiB]
+    /// Cap on memory, such as `1GiB`; large images are computed in tiles, and a note says where the
+    /// cap leaves too little margin for the same classes [default: 4GiB]
     #[arg(long, value_name = "SIZE", value_parser = memory::parse)]
     memory: Option<usize>,
 
@@ -97,7 +102,10 @@ impl Predict {
         ))?;
         if !predicted.failed.is_empty() {
             let total = predicted.failed.len() + predicted.done + predicted.skipped;
-            context.console.warn(&format!("{} of {total} inputs failed", predicted.failed.len()));
+            context.console.warn(&format!(
+                "{} of {total} inputs failed",
+                predicted.failed.len()
+            ));
         }
         Outcome::of(predicted.done + predicted.skipped, predicted.failed.len())
     }

@@ -25,8 +25,10 @@ nucleus), DIR/truth/overlays (PNG, to look at) and DIR/fields.csv with a row for
 shares, counts, verdicts, usable or not and why.
 
 Stains that are shifted against the brightfield are moved onto it where the shift is certain
-(`[truth.shift]` in stainfree.toml); DIR/truth/shifts.csv has the estimates. Uneven light is divided out
-(`[truth.illumination]`); DIR/truth/illumination.png shows it. DIR/truth/contact-sheet.png shows all fields,
+(`[truth.shift]` in stainfree.toml); DIR/truth/shifts.csv has the estimates. Uneven light is \
+divided out
+(`[truth.illumination]`); DIR/truth/illumination.png shows it. DIR/truth/contact-sheet.png shows \
+all fields,
 the most doubtful first.
 
 With --mitosis, DIR/truth/mitosis.csv lists nuclei that may be mitotic (DIR/truth/mitosis.png shows
@@ -38,7 +40,8 @@ pub(crate) struct Prepare {
     /// The study
     dir: PathBuf,
 
-    /// Make mitotic nuclei a class of their own, from now on: sets `truth.mitosis.find` and adds the class
+    /// Make mitotic nuclei a class of their own, from now on: sets `truth.mitosis.find` and adds
+    /// the class
     #[arg(long)]
     mitosis: bool,
 }
@@ -54,7 +57,11 @@ impl Prepare {
         for (_, sentence) in &prepared.failed {
             context.console.warn(sentence);
         }
-        let left_out: Vec<_> = prepared.rows.iter().filter(|row| !row.is_usable()).collect();
+        let left_out: Vec<_> = prepared
+            .rows
+            .iter()
+            .filter(|row| !row.is_usable())
+            .collect();
         output::print(&format!(
             "{} fields: {} train, {} validation, {} test, {} left out ({} made, {} unchanged)",
             prepared.rows.len(),
@@ -68,13 +75,17 @@ impl Prepare {
         let (ignored, pixels) = prepared.ignored_pixels();
         if ignored > 0 {
             output::print(&format!(
-                "{ignored} of {pixels} pixels are ignored ({:.2} %): uncertain edges, and rims that a moved stain does not reach",
+                "{ignored} of {pixels} pixels are ignored ({:.2} %): uncertain edges, and rims \
+                 that a moved stain does not reach",
                 100.0 * ignored as f64 / pixels as f64
             ))?;
         }
         if let Some(count) = prepared.mitotic() {
             let list = self.dir.join("truth").join("mitosis.csv");
-            output::print(&format!("{count} nuclei are mitotic; confirm or reject candidates in `{}`", list.display()))?;
+            output::print(&format!(
+                "{count} nuclei are mitotic; confirm or reject candidates in `{}`",
+                list.display()
+            ))?;
         }
         for light in &prepared.lights {
             output::print(&light_line(light))?;
@@ -83,16 +94,28 @@ impl Prepare {
             output::print(&shift_line(shift))?;
         }
         for row in &left_out {
-            context.console.detail(&format!("left out `{}`: {}", row.name, row.remarks));
+            context
+                .console
+                .detail(&format!("left out `{}`: {}", row.name, row.remarks));
         }
         if prepared.count(Part::Validation) == 0 {
-            context.job().progress.note("no field validates: the checkpoint will be the last one; give more groups or another `split.group`");
+            context.job().progress.note(
+                "no field validates: the checkpoint will be the last one; \
+                give more groups or another `split.group`",
+            );
         }
         if prepared.count(Part::Test) == 0 {
-            context.job().progress.note("no field is kept for the test: `evaluate` will have nothing to score");
+            context
+                .job()
+                .progress
+                .note("no field is kept for the test: `evaluate` will have nothing to score");
         }
         if !prepared.failed.is_empty() {
-            context.console.warn(&format!("{} of {} fields failed", prepared.failed.len(), prepared.rows.len()));
+            context.console.warn(&format!(
+                "{} of {} fields failed",
+                prepared.failed.len(),
+                prepared.rows.len()
+            ));
         }
         Outcome::of(prepared.made + prepared.kept, prepared.failed.len())
     }
@@ -101,13 +124,20 @@ impl Prepare {
 /// What the light of a stain is like, in one line.
 fn light_line(light: &PlateLight) -> String {
     let (stain, plate) = (light.stain.name(), light.plate.as_str());
-    let of = if plate.is_empty() { String::new() } else { format!(" of `{plate}`") };
+    let of = if plate.is_empty() {
+        String::new()
+    } else {
+        format!(" of `{plate}`")
+    };
     let what = match light.used {
         true => "corrected",
         false if !light.is_certain() => "cannot tell, left as it is",
         false => "even enough, left as it is",
     };
-    format!("light of the {stain} stain{of}: varies by {:.1} %, {what}", 100.0 * light.unevenness)
+    format!(
+        "light of the {stain} stain{of}: varies by {:.1} %, {what}",
+        100.0 * light.unevenness
+    )
 }
 
 /// What became of a stain's shift, in one line.
@@ -115,12 +145,19 @@ fn shift_line(shift: &ShiftSummary) -> String {
     let stain = shift.stain.name();
     let unsure = match shift.cannot_tell {
         0 => String::new(),
-        n => format!("; cannot tell in {n} of {} groups, left as it is there", n + shift.corrected),
+        n => format!(
+            "; cannot tell in {n} of {} groups, left as it is there",
+            n + shift.corrected
+        ),
     };
     if shift.corrected == 0 {
         return format!("shift of the {stain} stain: cannot tell, left as it is");
     }
-    let radius = shift.largest_radius_px.map_or(String::new(), |r| format!(" +- {r:.2}"));
+    let radius = shift
+        .largest_radius_px
+        .map_or(String::new(), |r| format!(" +- {r:.2}"));
     let (dy, dx) = shift.median_px;
-    format!("shift of the {stain} stain: {dy:+.2} px down, {dx:+.2} px right{radius}, corrected{unsure}")
+    format!(
+        "shift of the {stain} stain: {dy:+.2} px down, {dx:+.2} px right{radius}, corrected{unsure}"
+    )
 }

@@ -12,14 +12,16 @@ use crate::output;
 
 /// Train a network on virtual plates, as a start for other trainings
 ///
-/// Every crop comes from a simulated field of its own: magnification, aperture, focus, confluence and cleanliness
-/// vary. The result is an ordinary model; train --weights OUT goes on from it. Ctrl-C stops after the current step.
+/// Every crop comes from a simulated field of its own: magnification, aperture, focus, confluence
+/// and cleanliness vary. The result is an ordinary model; train --weights OUT goes on from it.
+/// Ctrl-C stops after the current step.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   stainfree pretrain start --encoder mobilenet-v2 --steps 1000
   stainfree train study --weights start --encoder mobilenet-v2
 
-Writes OUT/model.toml, OUT/weights.safetensors and OUT/log.jsonl; checkpoint and pictures lie in OUT/run.")]
+Writes OUT/model.toml, OUT/weights.safetensors and OUT/log.jsonl; checkpoint and pictures lie in \
+OUT/run.")]
 pub(crate) struct Pretrain {
     /// Folder of the model
     out: PathBuf,

@@ -30,7 +30,14 @@ impl Report {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
         let study = Study::open(&self.dir)?;
         let model = self.model.clone().unwrap_or_else(|| study.only_model());
-        let path = report(&study, &ReportOptions { model, ..ReportOptions::default() }, &context.job())?;
+        let path = report(
+            &study,
+            &ReportOptions {
+                model,
+                ..ReportOptions::default()
+            },
+            &context.job(),
+        )?;
         context.console.finish();
         output::print(&format!("`{}`", path.display()))?;
         Ok(Outcome::Done)

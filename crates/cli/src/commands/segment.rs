@@ -43,27 +43,43 @@ pub(crate) struct Segment {
     pixel_um: Option<f64>,
 
     /// Threshold method [default: as in a new study]
-    #[arg(long, value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(Threshold::all().map(Threshold::name)))]
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_parser = clap::builder::PossibleValuesParser::new(
+            Threshold::all().map(Threshold::name)
+        ),
+    )]
     method: Option<String>,
 
     /// How touching nuclei are separated [default: as in a new study]
-    #[arg(long, value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(splittings()))]
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_parser = clap::builder::PossibleValuesParser::new(splittings()),
+    )]
     splitting: Option<String>,
 }
 
 /// The methods that a stain alone is enough for.
 fn splittings() -> impl Iterator<Item = &'static str> {
-    Splitting::all().filter(|method| !method.needs_classes()).map(|method| method.name())
+    Splitting::all()
+        .filter(|method| !method.needs_classes())
+        .map(|method| method.name())
 }
 
 impl Segment {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
         let mut nuclei = StainSettings::nuclei();
         if let Some(name) = &self.method {
-            nuclei.threshold = name.parse::<Threshold>().map_err(|error| UsageError(error.to_string()))?;
+            nuclei.threshold = name
+                .parse::<Threshold>()
+                .map_err(|error| UsageError(error.to_string()))?;
         }
         if let Some(name) = &self.splitting {
-            nuclei.splitting = name.parse::<Splitting>().map_err(|error| UsageError(error.to_string()))?;
+            nuclei.splitting = name
+                .parse::<Splitting>()
+                .map_err(|error| UsageError(error.to_string()))?;
         }
         let options = SegmentOptions {
             inputs: self.inputs.clone(),
@@ -79,9 +95,18 @@ impl Segment {
         for sentence in &done.failed {
             context.console.warn(sentence);
         }
-        output::print(&format!("{} nuclei in {} fields; labels in `{}`", done.nuclei, done.fields, self.out.display()))?;
+        output::print(&format!(
+            "{} nuclei in {} fields; labels in `{}`",
+            done.nuclei,
+            done.fields,
+            self.out.display()
+        ))?;
         if !done.failed.is_empty() {
-            context.console.warn(&format!("{} of {} inputs failed", done.failed.len(), done.failed.len() + done.fields));
+            context.console.warn(&format!(
+                "{} of {} inputs failed",
+                done.failed.len(),
+                done.failed.len() + done.fields
+            ));
         }
         Outcome::of(done.fields, done.failed.len())
     }

@@ -14,14 +14,15 @@ use crate::output;
 ///
 /// Brightfield by a partially coherent transfer function, a nuclear and a mitochondrial stain
 /// through a widefield microscope; written as an ImageXpress export with its exact truth beside it.
-/// The same arguments give the same bytes. Ctrl-C ends it after the current fields; the same command
-/// then goes on where it stood. A finished plate is never overwritten.
+/// The same arguments give the same bytes. Ctrl-C ends it after the current fields; the same
+/// command then goes on where it stood. A finished plate is never overwritten.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   stainfree simulate plate1 --wells 6 --sites 2
   stainfree simulate plate2 --unstained --seed 2 --side 512
 
-Writes OUT/plate (ImageXpress), OUT/truth/{classes,nuclei,cells}/NAME.tif and OUT/truth/cells.csv.")]
+Writes OUT/plate (ImageXpress), OUT/truth/{classes,nuclei,cells}/NAME.tif and \
+OUT/truth/cells.csv.")]
 pub(crate) struct Simulate {
     /// Folder for plate and truth
     out: PathBuf,
@@ -55,7 +56,12 @@ pub(crate) struct Simulate {
     unstained: bool,
 
     /// Shift of the stains against the brightfield, pixels
-    #[arg(long, value_name = "DY,DX", value_delimiter = ',', allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "DY,DX",
+        value_delimiter = ',',
+        allow_hyphen_values = true
+    )]
     shift: Vec<f64>,
 
     /// `clean` or `hard`: dim, uneven, hazy, dirty
@@ -68,7 +74,13 @@ impl Simulate {
         let shift_px = match self.shift[..] {
             [] => (0.0, 0.0),
             [dy, dx] => (dy, dx),
-            _ => return Err(UsageError(format!("`--shift` takes two numbers such as `1.5,-2`, not {}", self.shift.len())).into()),
+            _ => {
+                return Err(UsageError(format!(
+                    "`--shift` takes two numbers such as `1.5,-2`, not {}",
+                    self.shift.len()
+                ))
+                .into());
+            }
         };
         let spec = PlateSpec {
             wells: self.wells,
@@ -82,14 +94,18 @@ impl Simulate {
             degrade: self.degrade.parse::<Degrade>()?,
             ..PlateSpec::default()
         };
-        spec.validate().map_err(|error| UsageError(error.to_string()))?;
+        spec.validate()
+            .map_err(|error| UsageError(error.to_string()))?;
         let job = context.job();
         let console = &context.console;
         let mut report = |done: usize, total: usize| console.step(done, total, "simulating");
-        job.run(|| write_plate(&spec, &self.out, context.cancel.flag(), &mut report))?.map_err(|error| match error {
-            SpecimenError::Cancelled { .. } => anyhow::Error::from(ProjectError::Cancelled).context(error.to_string()),
-            error => error.into(),
-        })?;
+        job.run(|| write_plate(&spec, &self.out, context.cancel.flag(), &mut report))?
+            .map_err(|error| match error {
+                SpecimenError::Cancelled { .. } => {
+                    anyhow::Error::from(ProjectError::Cancelled).context(error.to_string())
+                }
+                error => error.into(),
+            })?;
         context.console.finish();
         output::print(&format!(
             "{} wells x {} fields of {} x {} pixels in `{}`, exact truth in `{}`",

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use stainfree_network::recipe::Length;
+use stainfree_project::Study;
 use stainfree_project::study::DEFAULT_MODEL;
 use stainfree_project::train::{TrainOptions, train};
-use stainfree_project::Study;
 
 use super::choices::Choices;
 use crate::Context;
@@ -39,7 +39,12 @@ pub(crate) struct Train {
     choices: Choices,
 
     /// Passes over the training fields
-    #[arg(long, value_name = "N", conflicts_with = "steps", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(
+        long,
+        value_name = "N",
+        conflicts_with = "steps",
+        value_parser = clap::value_parser!(u64).range(1..),
+    )]
     epochs: Option<u64>,
 
     /// Cap on memory for images and validation, such as `2GiB`
@@ -61,7 +66,10 @@ impl Train {
             memory: self.memory,
             ..choices
         };
-        output::print(&super::trained(context, train(&study, &options, &context.job()))?)?;
+        output::print(&super::trained(
+            context,
+            train(&study, &options, &context.job()),
+        )?)?;
         Ok(Outcome::Done)
     }
 }

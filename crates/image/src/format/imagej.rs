@@ -47,7 +47,8 @@ impl ImageJ {
             // A plain stack from before hyperstacks states its images only.
             Some(1) => Ok(None),
             _ => Err(format!(
-                "its ImageJ description states {} channels x {} slices x {} frames, but it has {pages} pages",
+                "its ImageJ description states {} channels x {} slices x {} frames, but it has \
+                 {pages} pages",
                 axes.channels, axes.planes, axes.times
             )),
         }

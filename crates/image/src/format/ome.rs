@@ -63,7 +63,8 @@ impl Ome {
                     .into(),
             ),
             Some(Some(axes)) => found.problems.push(format!(
-                "its OME metadata states {} channels x {} planes x {} times, but it has {pages} pages",
+                "its OME metadata states {} channels x {} planes x {} times, but it has {pages} \
+                 pages",
                 axes.channels, axes.planes, axes.times
             )),
             _ => {}
@@ -132,8 +133,10 @@ mod tests {
 
     #[test]
     fn order_units_and_names_are_taken() {
-        let xml = "<?xml version=\"1.0\"?><OME><Image ID=\"Image:0\"><Pixels DimensionOrder=\"XYZCT\" \
-                   SizeX=\"4\" SizeY=\"3\" SizeZ=\"2\" SizeC=\"2\" SizeT=\"1\" PhysicalSizeX=\"0.65\" \
+        let xml = "<?xml version=\"1.0\"?><OME><Image ID=\"Image:0\"><Pixels \
+            DimensionOrder=\"XYZCT\" \
+                   SizeX=\"4\" SizeY=\"3\" SizeZ=\"2\" SizeC=\"2\" SizeT=\"1\" \
+                   PhysicalSizeX=\"0.65\" \
                    PhysicalSizeY=\"650\" PhysicalSizeYUnit=\"nm\"><Channel Name=\"BF\"/>\
                    <Channel Name=\"A &amp; B\"/></Pixels></Image></OME>";
         let ome = Ome::parse(xml, 4).expect("OME-XML");

@@ -24,7 +24,8 @@ impl Pixels {
             ImageError::not_supported(
                 path,
                 format!(
-                    "it is a 32-bit integer image with the value `{value}`, which 32-bit floats do not hold exactly"
+                    "it is a 32-bit integer image with the value `{value}`, which 32-bit floats do \
+                     not hold exactly"
                 ),
                 "export the intensities as 16-bit integers or 32-bit floats",
             )

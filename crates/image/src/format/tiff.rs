@@ -147,7 +147,8 @@ impl<'a> Open<'a> {
         let cap = usize::try_from(MAX_PLANE_PIXELS * 8).unwrap_or(usize::MAX);
         limits.decoding_buffer_size = cap;
         limits.intermediate_buffer_size = cap;
-        // Descriptions of large OME files and strip tables can be long, but no longer than the file.
+        // Descriptions of large OME files and strip tables can be long, but no longer than the
+        // file.
         limits.ifd_value_size = usize::try_from(file_bytes).unwrap_or(usize::MAX);
         let decoder = Decoder::new(BufReader::new(file))
             .map_err(|error| tiff_error(path, error))?
@@ -244,7 +245,8 @@ impl<'a> Open<'a> {
             return Err(ImageError::broken(
                 self.path,
                 format!(
-                    "its description states {images} images, which end at byte {end}, but the file has {} bytes",
+                    "its description states {images} images, which end at byte {end}, but the file \
+                     has {} bytes",
                     self.file_bytes
                 ),
             ));

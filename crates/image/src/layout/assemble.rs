@@ -216,7 +216,9 @@ fn check(
                 && (*h, *w) != (height, width)
             {
                 problems.push(format!(
-                    "field `{}`: `{}` (plane {} of channel `{channel}`) is {h} x {w} and `{}` is {height} x {width}; the first is left out, since all planes of a field must show the same place",
+                    "field `{}`: `{}` (plane {} of channel `{channel}`) is {h} x {w} and `{}` is \
+                     {height} x {width}; the first is left out, since all planes of a field must \
+                     show the same place",
                     draft.name,
                     place.path.display(),
                     z + 1,

@@ -171,7 +171,8 @@ mod tests {
             b"\"HTSInfoFile\", Version 1.0\r\n\"Description\", \"a\x82\x81b, c\"\r\n\
               \"WellsSelection2\", FALSE, TRUE, TRUE\r\n\"XSites\", 2\r\n\"YSites\", 2\r\n\
               \"SiteSelection1\", TRUE, FALSE\r\n\"SiteSelection2\", TRUE, TRUE\r\n\
-              \"NWavelengths\", 3\r\n\"WaveName1\", \"FITC\"\r\n\"WaveName2\", \"FITC\"\r\n\"EndFile\"\r\n\
+              \"NWavelengths\", \
+              3\r\n\"WaveName1\", \"FITC\"\r\n\"WaveName2\", \"FITC\"\r\n\"EndFile\"\r\n\
               \"WaveName3\", \"late\"\r\n",
         )
         .expect("a plate description");

@@ -100,13 +100,20 @@ const DATABASE_DEPTH: usize = 5;
 
 /// Anchored at the end, because plate names may hold anything, well names included.
 static NAME: LazyLock<Regex> = LazyLock::new(|| {
-    let pattern = r"(?i)^(?:(?<plate>.*)_)?(?<well>[A-Z]{1,2}\d{2})(?:_s(?<site>\d+))?(?:_w(?<wave>\d+))?(?:_t(?<time>\d+))?$";
+    let pattern = concat!(
+        r"(?i)^(?:(?<plate>.*)_)?(?<well>[A-Z]{1,2}\d{2})(?:_s(?<site>\d+))?",
+        r"(?:_w(?<wave>\d+))?(?:_t(?<time>\d+))?$"
+    );
     Regex::new(pattern).expect("a valid pattern")
 });
 
 /// The wave has one digit here, as the GUID follows without a separator.
 static DATABASE_NAME: LazyLock<Regex> = LazyLock::new(|| {
-    let pattern = r"(?i)^(?:(?<plate>.*)_)?(?<well>[A-Z]{1,2}\d{2})(?:_s(?<site>\d+))?(?:_w(?<wave>\d))?(?:_t(?<time>\d+))?[0-9A-F]{8}-[0-9A-F]{4}-[0-9A-F]{4}-[0-9A-F]{4}-[0-9A-F]{12}$";
+    let pattern = concat!(
+        r"(?i)^(?:(?<plate>.*)_)?(?<well>[A-Z]{1,2}\d{2})(?:_s(?<site>\d+))?",
+        r"(?:_w(?<wave>\d))?(?:_t(?<time>\d+))?",
+        r"[0-9A-F]{8}-[0-9A-F]{4}-[0-9A-F]{4}-[0-9A-F]{4}-[0-9A-F]{12}$"
+    );
     Regex::new(pattern).expect("a valid pattern")
 });
 

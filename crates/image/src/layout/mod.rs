@@ -279,7 +279,8 @@ fn channels_of(
     }
     notes.add(
         format!(
-            "nothing says whether its {count} pages are channels or planes; they are taken as channels `{prefix}page1` to `{prefix}page{count}`"
+            "nothing says whether its {count} pages are channels or planes; they are taken as \
+             channels `{prefix}page1` to `{prefix}page{count}`"
         ),
         path,
     );

@@ -16,11 +16,12 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), ImageError> {
     file.commit()
 }
 
-/// A file that is written piece by piece: into a temporary file of the same folder, which takes its name at the end.
+/// A file that is written piece by piece: into a temporary file of the same folder, which takes its
+/// name at the end.
 ///
-/// An existing file is replaced; what is no file, such as `/dev/null` or a pipe, is written to instead,
-/// since renaming would put a file in its place. Dropped without [`commit`](Self::commit), or after an error, the old
-/// file, if any, is still there and the temporary one is gone.
+/// An existing file is replaced; what is no file, such as `/dev/null` or a pipe, is written to
+/// instead, since renaming would put a file in its place. Dropped without [`commit`](Self::commit),
+/// or after an error, the old file, if any, is still there and the temporary one is gone.
 pub struct AtomicFile {
     path: PathBuf,
     target: Target,
@@ -49,8 +50,8 @@ impl AtomicFile {
         } else {
             let mut builder = tempfile::Builder::new();
             builder.prefix(".stainfree-").suffix(".part");
-            // The permissions of an ordinary new file, cut down by the user's umask, instead of those of
-            // a private temporary file: results are often shared between accounts.
+            // The permissions of an ordinary new file, cut down by the user's umask, instead of
+            // those of a private temporary file: results are often shared between accounts.
             #[cfg(unix)]
             builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
             // Its own words name the temporary file, which nobody asked for.

@@ -25,8 +25,8 @@ const fn window(kernel: usize, stride: usize) -> Window {
     }
 }
 
-/// The first layer of VGG16, layers of EfficientNet-B4 (the first of each kind and scale) and the largest of MobileNetV2,
-/// with their levels.
+/// The first layer of VGG16, layers of EfficientNet-B4 (the first of each kind and scale) and the
+/// largest of MobileNetV2, with their levels.
 const LAYERS: [(usize, Layer); 21] = [
     (0, F(3, 64, window(3, 1))),
     (0, F(3, 48, window(3, 2))),
@@ -51,7 +51,8 @@ const LAYERS: [(usize, Layer); 21] = [
     (1, P(16, 96)),
 ];
 
-/// A kernel and the arrays it works on; the last layer's gradient is that of the activation behind it.
+/// A kernel and the arrays it works on; the last layer's gradient is that of the activation behind
+/// it.
 enum Kernel {
     Pointwise(Pointwise),
     Depthwise(Depthwise),

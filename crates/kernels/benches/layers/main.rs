@@ -1,11 +1,14 @@
-//! Speed of every layer shape of U-Net/VGG16, and of EfficientNet-B4's (`direct`), beside what the processor could do.
+//! Speed of every layer shape of U-Net/VGG16, and of EfficientNet-B4's (`direct`), beside what the
+//! processor could do.
 //!
-//! `cargo bench -p stainfree-kernels -- [--side PX] [--threads N] [--precision f32|bf16] [--batch N] [--tile 4|6]`
+//! `cargo bench -p stainfree-kernels -- [--side PX] [--threads N] [--precision f32|bf16] [--batch
+//! N] [--tile 4|6]`
 //!
-//! GFLOP/s count the work of a direct convolution (2 x multiply-adds), so Winograd's may lie above the peak.
-//! The roofline: "products" is the share of the time that its own multiplications would take at peak, "memory" the
-//! share that reading its inputs and filters and writing its outputs once would take at the bandwidth of a copy.
-//! What is left of the time goes into transforms, and into products and memory that do not overlap.
+//! GFLOP/s count the work of a direct convolution (2 x multiply-adds), so Winograd's may lie above
+//! the peak. The roofline: "products" is the share of the time that its own multiplications would
+//! take at peak, "memory" the share that reading its inputs and filters and writing its outputs
+//! once would take at the bandwidth of a copy. What is left of the time goes into transforms, and
+//! into products and memory that do not overlap.
 
 mod direct;
 
@@ -19,7 +22,8 @@ use stainfree_kernels::{
 };
 use std::time::Instant;
 
-/// A convolution of the network: `2^level` times smaller than the image, parts (channels, up-sampled), outputs.
+/// A convolution of the network: `2^level` times smaller than the image, parts (channels,
+/// up-sampled), outputs.
 struct Shape {
     level: usize,
     parts: &'static [(usize, bool)],
@@ -34,7 +38,8 @@ const fn shape(level: usize, parts: &'static [(usize, bool)], outputs: usize) ->
     }
 }
 
-/// Every different convolution of U-Net/VGG16 with 3 classes but the first, which is one of `direct`.
+/// Every different convolution of U-Net/VGG16 with 3 classes but the first, which is one of
+/// `direct`.
 const SHAPES: [Shape; 20] = [
     shape(0, &[(64, false)], 64),
     shape(1, &[(64, false)], 128),
@@ -268,7 +273,8 @@ fn convolution(
     }
 }
 
-/// One line of the table; `work` in units of 1e9 operations is that of a direct convolution, and what is really done.
+/// One line of the table; `work` in units of 1e9 operations is that of a direct convolution, and
+/// what is really done.
 fn show(
     title: &str,
     side: usize,

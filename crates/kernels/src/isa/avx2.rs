@@ -157,7 +157,8 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn exp2_whole(self, x: V) -> V {
-        // Not `array::map`: its body is compiled without AVX2, so that every instruction becomes a call.
+        // Not `array::map`: its body is compiled without AVX2, so that every instruction becomes a
+        // call.
         let half = |i: usize| {
             // SAFETY: `self` proves the features.
             unsafe {

@@ -1,4 +1,5 @@
-//! AVX-512F: one register of 16 lanes, 32 of them; with bf16 factors in matrix products, or without.
+//! AVX-512F: one register of 16 lanes, 32 of them; with bf16 factors in matrix products, or
+//! without.
 
 use super::{Job, Lanes, Simd};
 use crate::gemm::{GemmKernel, OuterKernel, gemm, outer};
@@ -214,7 +215,8 @@ static NARROW: [GemmKernel; 28] =
 /// The same with bf16 factors.
 static WIDE_BF16: [GemmKernel; 14] = table!(gemm_bf16_k 2: 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
 /// The same with bf16 factors.
-static NARROW_BF16: [GemmKernel; 28] = table!(gemm_bf16_k 1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28);
+static NARROW_BF16: [GemmKernel; 28] = table!(gemm_bf16_k 1:
+    1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28);
 
 #[target_feature(enable = "avx512f,avx2,fma")]
 unsafe fn gemm_k<const R: usize, const NV: usize>(

@@ -52,7 +52,8 @@ impl Lanes for Portable {
     }
     #[inline(always)]
     unsafe fn load(self, from: *const f32) -> Self::V {
-        // SAFETY: the caller promises 16 readable values; arrays of f32 may lie at any such address.
+        // SAFETY: the caller promises 16 readable values; arrays of f32 may lie at any such
+        // address.
         unsafe { std::ptr::read(from.cast()) }
     }
     #[inline(always)]

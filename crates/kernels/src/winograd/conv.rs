@@ -48,7 +48,8 @@ pub struct Sink<'a> {
     pub data: &'a mut [f32],
     /// Added to what is there, instead of replacing it.
     pub accumulate: bool,
-    /// The result is zero wherever this (shaped like the part) is not positive: the gradient of a ReLU.
+    /// The result is zero wherever this (shaped like the part) is not positive: the gradient of a
+    /// ReLU.
     pub mask: Option<&'a [f32]>,
 }
 
@@ -58,7 +59,8 @@ thread_local! {
 }
 
 impl Conv {
-    /// A convolution of `images` images of `height` x `width` pixels from `parts` to `outputs` channels, by tiles of 4x4.
+    /// A convolution of `images` images of `height` x `width` pixels from `parts` to `outputs`
+    /// channels, by tiles of 4x4.
     ///
     /// # Panics
     /// If an up-sampled part meets an odd height or width.
@@ -168,13 +170,14 @@ impl Conv {
         self.parts.iter().zip(inputs).map(whole).collect()
     }
 
-    /// The output rows `rows` only, of arrays that may hold fewer rows than the image has: the inputs must
-    /// hold the rows these see (one more to each side), and what lies at the place of the new rows is lost.
-    /// Tiles begin at the first of the rows, so a number of rows that is no multiple of 4 wastes work.
+    /// The output rows `rows` only, of arrays that may hold fewer rows than the image has: the
+    /// inputs must hold the rows these see (one more to each side), and what lies at the place of
+    /// the new rows is lost. Tiles begin at the first of the rows, so a number of rows that is no
+    /// multiple of 4 wastes work.
     ///
     /// # Panics
-    /// If an array does not have the size the shape says, or if there are several images and not all rows of
-    /// them are asked for.
+    /// If an array does not have the size the shape says, or if there are several images and not
+    /// all rows of them are asked for.
     pub fn forward_rows(
         &self,
         workers: &Workers,
@@ -344,7 +347,8 @@ struct OutPlane {
 }
 
 impl OutPlane {
-    /// Whether a tile of `side` at `place` is written as it is: nothing but its values, and all of them.
+    /// Whether a tile of `side` at `place` is written as it is: nothing but its values, and all of
+    /// them.
     #[inline(always)]
     fn takes_whole(
         &self,
@@ -383,8 +387,8 @@ unsafe impl Send for BiasAt {}
 // SAFETY: as above.
 unsafe impl Sync for BiasAt {}
 
-/// Words between positions for `vectors` vectors of `words` words each: an odd number of cache lines, so
-/// that the 36 places of a tile do not fall into the same cache set.
+/// Words between positions for `vectors` vectors of `words` words each: an odd number of cache
+/// lines, so that the 36 places of a tile do not fall into the same cache set.
 pub(super) fn position_stride(vectors: usize, words: usize) -> usize {
     ((vectors * words).div_ceil(LANES) | 1) * LANES
 }
@@ -496,8 +500,8 @@ impl Group<'_, '_> {
                         None => r.zero(),
                     };
                     let from = (block * places.len() + i) * LANES + lane;
-                    // SAFETY: the caller filled M; tiles do not overlap, and a tile's block of outputs is made by one
-                    // task.
+                    // SAFETY: the caller filled M; tiles do not overlap, and a tile's block of
+                    // outputs is made by one task.
                     unsafe {
                         let from = self.m.as_ptr().add(from);
                         transform::product_columns::<_, W, T, P>(r, from, m_stride, &mut half);
@@ -521,8 +525,8 @@ impl Group<'_, '_> {
         }
     }
 
-    /// M = V * U at every position, panel by panel and slice by slice of the input channels, in runs of tiles as
-    /// equal as possible.
+    /// M = V * U at every position, panel by panel and slice by slice of the input channels, in
+    /// runs of tiles as equal as possible.
     ///
     /// # Safety
     /// V must be filled, and M have room.
@@ -550,8 +554,9 @@ impl Group<'_, '_> {
                     let u = u[c * block_len..][..taken * block_len].as_ptr();
                     for run in 0..runs {
                         let (first, end) = (run * n / runs, (run + 1) * n / runs);
-                        // SAFETY: V holds `c_blocks x n` and M `panels x panel x n` vectors per position; the
-                        // kernel for `end - first` tiles touches those tiles of this panel only.
+                        // SAFETY: V holds `c_blocks x n` and M `panels x panel x n` vectors per
+                        // position; the kernel for `end - first` tiles touches those tiles of this
+                        // panel only.
                         unsafe {
                             let v_at = position * v_stride + (c * n + first) * words;
                             let v = self.v.as_ptr().add(v_at);
@@ -602,7 +607,8 @@ unsafe fn write_row<S: Lanes, const T: usize>(
     }
 }
 
-/// Writes an output tile's channels from `lane` on, cut at the image's edge, the way its end asks for.
+/// Writes an output tile's channels from `lane` on, cut at the image's edge, the way its end asks
+/// for.
 ///
 /// # Safety
 /// No other task may write the same tile of the same output.

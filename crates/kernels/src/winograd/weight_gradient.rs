@@ -24,8 +24,9 @@ const TILE: usize = 4;
 const PATCH: usize = 6;
 const POSITIONS: usize = PATCH * PATCH;
 
-/// Tiles in one pass over the products: at least so many that adding them to memory is paid for by the
-/// arithmetic, at most so many that a position of Z for two output blocks stays in the first-level cache.
+/// Tiles in one pass over the products: at least so many that adding them to memory is paid for by
+/// the arithmetic, at most so many that a position of Z for two output blocks stays in the
+/// first-level cache.
 const CHUNK_TILES: Range<usize> = 256..512;
 /// Size of V and Z that decides between the two.
 const CHUNK_BYTES: usize = 6 << 20;
@@ -231,8 +232,8 @@ impl<T: Tiles> Job for Transform<'_, T> {
                     for y in 0..PATCH {
                         for x in 0..PATCH {
                             let at = (y * PATCH + x) * self.stride + lane;
-                            // SAFETY: there is a place for every (block, tile) of the chunk, and this task
-                            // alone writes these.
+                            // SAFETY: there is a place for every (block, tile) of the chunk, and
+                            // this task alone writes these.
                             unsafe { r.store(to.add(at), values[y][x]) };
                         }
                     }

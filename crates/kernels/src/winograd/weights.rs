@@ -12,9 +12,9 @@ const SQUARE: usize = LANES * 9 * LANES;
 
 /// How the filters of one convolution are arranged.
 ///
-/// *Blocked* filters are `[out / 16][in][9][16 out]`: the order in which the trainer keeps, transforms
-/// and updates them. `in` counts the channels of each input part, filled up to whole blocks part by
-/// part; filled-up places hold zero and stay zero.
+/// *Blocked* filters are `[out / 16][in][9][16 out]`: the order in which the trainer keeps,
+/// transforms and updates them. `in` counts the channels of each input part, filled up to whole
+/// blocks part by part; filled-up places hold zero and stay zero.
 #[derive(Clone, Debug)]
 pub struct FilterBank {
     isa: Isa,
@@ -26,7 +26,8 @@ pub struct FilterBank {
 }
 
 impl FilterBank {
-    /// Filters from parts with these channel counts to `outputs` channels, transformed for tiles of 4x4.
+    /// Filters from parts with these channel counts to `outputs` channels, transformed for tiles of
+    /// 4x4.
     pub fn new(isa: Isa, parts: &[usize], outputs: usize) -> Self {
         Self {
             isa: isa.for_channels(parts.iter().sum()),
@@ -61,7 +62,8 @@ impl FilterBank {
         self.padded_inputs() * self.padded_outputs() * self.tile.positions()
     }
 
-    /// Words (of 4 bytes) that a set of transformed filters takes: half as many where they are bf16.
+    /// Words (of 4 bytes) that a set of transformed filters takes: half as many where they are
+    /// bf16.
     pub fn transformed_words(&self) -> usize {
         self.transformed_len() / LANES * self.isa.factor_words()
     }
@@ -211,7 +213,8 @@ enum Direction {
     Turned,
 }
 
-/// Transforms 16 input channels x 16 output channels, to `[position][16][16]` (rows are summed over).
+/// Transforms 16 input channels x 16 output channels, to `[position][16][16]` (rows are summed
+/// over).
 struct TransformSquare<'a> {
     from: &'a [f32],
     to: &'a mut [f32],
@@ -257,8 +260,8 @@ impl TileJob for TransformSquare<'_> {
     }
 }
 
-/// Stores a transformed square where the matrix products read it. Each square is one task's, so no two
-/// tasks write the same words.
+/// Stores a transformed square where the matrix products read it. Each square is one task's, so no
+/// two tasks write the same words.
 struct StoreSquare<'a, 'b> {
     square: &'a [f32],
     /// Where its first row lies, and how far rows (pairs of rows in bf16) and positions are apart.
@@ -277,7 +280,8 @@ impl Job for StoreSquare<'_, '_> {
             for c in (0..LANES).step_by(2) {
                 let at =
                     self.first + position * self.position + c * s.factor_words() / LANES * self.row;
-                // SAFETY: rows c and c + 1 are inside the square, and their place inside the filters.
+                // SAFETY: rows c and c + 1 are inside the square, and their place inside the
+                // filters.
                 unsafe {
                     let from = self.square.as_ptr().add((position * LANES + c) * LANES);
                     let (even, odd) = (s.load(from), s.load(from.add(LANES)));

@@ -43,8 +43,8 @@ pub(super) struct Grid {
     pub(super) columns: usize,
     /// Where the first row of tiles begins, in pixels.
     pub(super) first_row: usize,
-    /// End of the input rows that may be read; beyond lie zeros, or rows that are not made yet and reach
-    /// only outputs that are not asked for.
+    /// End of the input rows that may be read; beyond lie zeros, or rows that are not made yet and
+    /// reach only outputs that are not asked for.
     pub(super) seen: usize,
     /// End of the output rows that are written.
     pub(super) made: usize,
@@ -60,7 +60,8 @@ impl Grid {
     }
 }
 
-/// Where the patch around a tile lies in every block of a part: the same for all of them, so it is asked once.
+/// Where the patch around a tile lies in every block of a part: the same for all of them, so it is
+/// asked once.
 pub(super) struct Window<const P: usize> {
     image: usize,
     /// Values from the start of a block to each row, and from there to each column.
@@ -74,7 +75,8 @@ pub(super) struct Window<const P: usize> {
 pub(super) type Edge = [f32; LARGEST_PATCH * LARGEST_PATCH * LANES];
 
 impl<const P: usize> Window<P> {
-    /// The patch around the tile at `[image, y, x]` in blocks like `source`, of which `size` may be read.
+    /// The patch around the tile at `[image, y, x]` in blocks like `source`, of which `size` may be
+    /// read.
     #[inline(always)]
     pub(super) fn new(source: &SourceBlock, size: [usize; 2], [image, y0, x0]: [usize; 3]) -> Self {
         let [height, width] = size;
@@ -100,7 +102,8 @@ impl<const P: usize> Window<P> {
         window
     }
 
-    /// The patch in `source`; where it leaves what may be read, it is copied to `edge`, with zeros outside.
+    /// The patch in `source`; where it leaves what may be read, it is copied to `edge`, with zeros
+    /// outside.
     #[inline(always)]
     pub(super) fn patch(&self, source: &SourceBlock, width: usize, edge: &mut Edge) -> Patch<P> {
         let shift = usize::from(source.upsampled);
@@ -117,7 +120,8 @@ impl<const P: usize> Window<P> {
     }
 }
 
-/// The patch around the tile at `[y0, x0]` of an image of which `[height, width]` may be read, in `edge`.
+/// The patch around the tile at `[y0, x0]` of an image of which `[height, width]` may be read, in
+/// `edge`.
 fn copy_edge<const P: usize>(
     plane: &[f32],
     source: &SourceBlock,

@@ -1,10 +1,12 @@
-//! EfficientNet-B4 without its classifier: inverted residual blocks with squeeze-and-excitation and swish.
+//! EfficientNet-B4 without its classifier: inverted residual blocks with squeeze-and-excitation and
+//! swish.
 //!
 //! Tan & Le (2019), "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", as
-//! segmentation_models 1.0.1 takes it from efficientnet 1.0.0: skips are the *expanded* arrays in the first block of
-//! stages 2, 3, 4 and 6; convolutions of stride 2 are padded as TensorFlow does, one more row and column below and to
-//! the right; batch norm as in Keras. Parameter names are torchvision's (`features.STAGE.BLOCK.block.N`), which
-//! pads evenly and has another epsilon; `weights` says what that changes.
+//! segmentation_models 1.0.1 takes it from efficientnet 1.0.0: skips are the *expanded* arrays in
+//! the first block of stages 2, 3, 4 and 6; convolutions of stride 2 are padded as TensorFlow does,
+//! one more row and column below and to the right; batch norm as in Keras. Parameter names are
+//! torchvision's (`features.STAGE.BLOCK.block.N`), which pads evenly and has another epsilon;
+//! `weights` says what that changes.
 
 use super::Features;
 use crate::graph::{Activation, GraphBuilder, NodeId, Window};
@@ -26,8 +28,8 @@ const ENDS: [usize; 2] = [48, 1792];
 const SKIPS: [usize; 4] = [6, 4, 3, 2];
 /// The channels of a block are squeezed to its input's divided by this.
 const SQUEEZE: usize = 4;
-/// Block `i` of all is dropped with probability `DROP[0] * i / DROP[1]`: efficientnet 1.0.0 divides by the blocks of
-/// B0, so that the last of B4's 32 reaches 0.3875 instead of 0.2.
+/// Block `i` of all is dropped with probability `DROP[0] * i / DROP[1]`: efficientnet 1.0.0 divides
+/// by the blocks of B0, so that the last of B4's 32 reaches 0.3875 instead of 0.2.
 const DROP: [f64; 2] = [0.2, 16.0];
 
 pub(super) fn build(builder: &mut GraphBuilder, input: NodeId, spec: &UnetSpec) -> Features {

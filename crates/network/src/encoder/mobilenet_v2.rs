@@ -1,8 +1,9 @@
-//! MobileNetV2 1.0 without its classifier: inverted residual blocks of 1x1 and depthwise convolutions.
+//! MobileNetV2 1.0 without its classifier: inverted residual blocks of 1x1 and depthwise
+//! convolutions.
 //!
-//! Sandler et al. (2018), "MobileNetV2: Inverted Residuals and Linear Bottlenecks", in torchvision's layout
-//! and names (`features.N`). Skips are `features.1`, 3, 6 and 13, the bottom is `features.18`, as
-//! segmentation_models.pytorch takes them: the last outputs at their scales.
+//! Sandler et al. (2018), "MobileNetV2: Inverted Residuals and Linear Bottlenecks", in
+//! torchvision's layout and names (`features.N`). Skips are `features.1`, 3, 6 and 13, the bottom
+//! is `features.18`, as segmentation_models.pytorch takes them: the last outputs at their scales.
 
 use super::Features;
 use crate::graph::{Activation, GraphBuilder, NodeId, Window};

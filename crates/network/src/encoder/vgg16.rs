@@ -1,7 +1,8 @@
 //! VGG16 without its classifier: 13 convolutions with bias and ReLU, five 2x2 max-pools.
 //!
 //! Parameter names follow torchvision (`features.N`, N counts convolutions, ReLUs and pools).
-//! Skips are taken after the last ReLU of blocks 2 to 5, before the pool, as segmentation_models does.
+//! Skips are taken after the last ReLU of blocks 2 to 5, before the pool, as segmentation_models
+//! does.
 
 use super::Features;
 use crate::graph::{Activation, Bias, GraphBuilder, Init, NodeId};

@@ -1,7 +1,7 @@
 //! Cross-entropy: the mean of `-ln p` of the true class, weighted by class if asked for.
 //!
-//! Works on logits (`ln p = z - ln sum exp z`), so a probability that underflows does no harm. The mean
-//! divides by the sum of the pixels' weights, as PyTorch's `cross_entropy` does.
+//! Works on logits (`ln p = z - ln sum exp z`), so a probability that underflows does no harm. The
+//! mean divides by the sum of the pixels' weights, as PyTorch's `cross_entropy` does.
 
 use super::{Block, BlockGradient, IGNORED, PixelLoss};
 

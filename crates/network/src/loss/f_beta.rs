@@ -1,8 +1,7 @@
 //! 1 - the mean over classes of a soft F-beta score; Dice is beta 1.
 //!
-//! segmentation_models 1.0.1 (`functional.py`, `f_score`): per class, with sums over batch, height and
-//! width together and s = 1e-5,
-//! `F = ((1 + b^2) TP + s) / ((1 + b^2) TP + b^2 FN + FP + s)`.
+//! segmentation_models 1.0.1 (`functional.py`, `f_score`): per class, with sums over batch, height
+//! and width together and s = 1e-5, `F = ((1 + b^2) TP + s) / ((1 + b^2) TP + b^2 FN + FP + s)`.
 //! The denominator equals `b^2 Y + P + s` with Y the true and P the predicted mass.
 
 use super::{Block, BlockGradient, IGNORED, PixelLoss};
@@ -16,8 +15,9 @@ pub(super) struct FBeta {
 }
 
 impl FBeta {
-    /// What the paper's notebooks ran: the vector (0, 1, 0.5) reached the library as beta, not as class
-    /// weights. Precision for the background, F1 for the nucleus, F0.5 for every further class.
+    /// What the paper's notebooks ran: the vector (0, 1, 0.5) reached the library as beta, not as
+    /// class weights. Precision for the background, F1 for the nucleus, F0.5 for every further
+    /// class.
     pub(super) fn paper(classes: usize) -> Self {
         let betas = (0..classes)
             .map(|c| [0.0, 1.0].get(c).copied().unwrap_or(0.5))
@@ -28,7 +28,8 @@ impl FBeta {
         }
     }
 
-    /// Soft Dice with a weight per class; divided by the number of classes, not by the weights' sum.
+    /// Soft Dice with a weight per class; divided by the number of classes, not by the weights'
+    /// sum.
     pub(super) fn dice(weights: Vec<f64>) -> Self {
         Self {
             betas: vec![1.0; weights.len()],

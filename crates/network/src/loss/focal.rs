@@ -1,8 +1,8 @@
 //! Categorical focal loss as segmentation_models 1.0.1 computes it:
 //! `-(1 / (B H W C)) sum alpha (1 - p)^gamma y ln p`, p clipped to [1e-7, 1 - 1e-7].
 //!
-//! Source: Lin et al. (2017), "Focal loss for dense object detection"; the division by the number of
-//! classes is the library's.
+//! Source: Lin et al. (2017), "Focal loss for dense object detection"; the division by the number
+//! of classes is the library's.
 
 use super::{Block, BlockGradient, IGNORED, PixelLoss};
 

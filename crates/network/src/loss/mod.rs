@@ -1,10 +1,10 @@
 //! Losses on logits, with their gradients.
 //!
-//! Two passes over the pixels. The first turns logits into probabilities (kept in the gradient's own
-//! buffer, so no memory is taken) and gathers each loss's sums; in between a loss turns its sums into a
-//! value and a few coefficients; the second makes the gradient. Pixels are cut into fixed blocks whose
-//! sums are added in order, so the result does not depend on the number of threads.
-//! A loss is one file that implements `PixelLoss` and one line in [`LOSSES`].
+//! Two passes over the pixels. The first turns logits into probabilities (kept in the gradient's
+//! own buffer, so no memory is taken) and gathers each loss's sums; in between a loss turns its
+//! sums into a value and a few coefficients; the second makes the gradient. Pixels are cut into
+//! fixed blocks whose sums are added in order, so the result does not depend on the number of
+//! threads. A loss is one file that implements `PixelLoss` and one line in [`LOSSES`].
 
 mod cross_entropy;
 mod f_beta;
@@ -90,7 +90,8 @@ pub struct LossEntry {
 pub const LOSSES: &[LossEntry] = &[
     LossEntry {
         name: "paper",
-        summary: "the paper's hybrid as it really ran: mean F-beta with beta (0, 1, 0.5, 0.5, ..), plus focal",
+        summary: "the paper's hybrid as it really ran: mean F-beta with beta (0, 1, 0.5, 0.5, ..), \
+            plus focal",
         build: |term, classes| {
             no_class_weights(term)?;
             let mut parts: Parts = vec![Box::new(f_beta::FBeta::paper(classes))];
@@ -402,7 +403,8 @@ pub enum LossError {
     },
     /// Class weights that do not fit.
     #[error(
-        "loss `{kind}` has class weights {weights:?}; it needs {classes} numbers, none negative and not all zero"
+        "loss `{kind}` has class weights {weights:?}; it needs {classes} numbers, none negative \
+         and not all zero"
     )]
     ClassWeights {
         /// The loss.

@@ -141,13 +141,15 @@ fn every_loss_keeps_the_contract() {
     for entry in LOSSES {
         for classes in [2, 3, 4] {
             let terms = [term(entry.name, classes)];
-            // More pixels than a block holds would hide nothing here and cost time in the differences.
+            // More pixels than a block holds would hide nothing here and cost time in the
+            // differences.
             let (logits, target) = batch(classes, 9);
             let (value, gradient) = evaluate(&terms, classes, &logits, &target, 2);
             let context = format!("{} with {classes} classes", entry.name);
             assert!(value.is_finite() && value >= 0.0, "{context}: {value}");
 
-            // Central differences: error h^2 times a third derivative below 1, plus value noise 1e-8 / h.
+            // Central differences: error h^2 times a third derivative below 1, plus value noise
+            // 1e-8 / h.
             let h = 5e-3f32;
             let largest = gradient.iter().fold(0.0f32, |m, x| m.max(x.abs()));
             for i in 0..logits.len() {

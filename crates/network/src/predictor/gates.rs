@@ -1,5 +1,5 @@
-//! Squeeze-and-excitation in a prediction: means are gathered as rows come, and the gates go into the filters of the
-//! convolution behind them, which is much less work than multiplying its input.
+//! Squeeze-and-excitation in a prediction: means are gathered as rows come, and the gates go into
+//! the filters of the convolution behind them, which is much less work than multiplying its input.
 
 use crate::parameters::Parameters;
 use crate::plan::ExciteStep;

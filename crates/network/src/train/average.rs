@@ -1,8 +1,10 @@
-//! The moving average of the weights over a training's last steps: what is scored and kept in place of the last step's.
+//! The moving average of the weights over a training's last steps: what is scored and kept in place
+//! of the last step's.
 //!
-//! Steps with a large rate scatter around a good place; their mean lies nearer to it (Polyak & Juditsky 1992; Izmailov
-//! et al. 2018, "Averaging weights leads to wider optima and better generalization"). Batch-norm statistics belong to the
-//! weights they were collected with, so they are measured anew for the average.
+//! Steps with a large rate scatter around a good place; their mean lies nearer to it (Polyak &
+//! Juditsky 1992; Izmailov et al. 2018, "Averaging weights leads to wider optima and better
+//! generalization"). Batch-norm statistics belong to the weights they were collected with, so they
+//! are measured anew for the average.
 
 use crate::parameters::Parameters;
 

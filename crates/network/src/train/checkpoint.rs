@@ -1,9 +1,10 @@
 //! The state of a training on disk, whole at every moment.
 //!
-//! `checkpoint.safetensors` holds parameters, Adam's moments, their average where one is made and, as a note, [`Progress`]; it is written beside
-//! itself and renamed, so a killed program leaves the last whole one. `best.safetensors` holds the parameters
-//! chosen so far and is written before it: should only that one be written, the steps that led to it are made
-//! again, from the older checkpoint, with the same numbers.
+//! `checkpoint.safetensors` holds parameters, Adam's moments, their average where one is made and,
+//! as a note, [`Progress`]; it is written beside itself and renamed, so a killed program leaves the
+//! last whole one. `best.safetensors` holds the parameters chosen so far and is written before it:
+//! should only that one be written, the steps that led to it are made again, from the older
+//! checkpoint, with the same numbers.
 
 use super::TrainError;
 use crate::graph::{Graph, ParameterKind};

@@ -41,8 +41,8 @@ pub trait TrainingData: Send + Sync {
 
 /// Fields, normalised on first use and kept as far as the memory given allows.
 ///
-/// Crops come from random fields, so keeping the first ones read is as good as any cleverer rule; what is kept
-/// changes the time, never the numbers.
+/// Crops come from random fields, so keeping the first ones read is as good as any cleverer rule;
+/// what is kept changes the time, never the numbers.
 pub(super) struct Fields<'a> {
     data: &'a dyn TrainingData,
     input: &'a InputSpec,

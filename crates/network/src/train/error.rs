@@ -33,7 +33,8 @@ pub enum TrainError {
         error: InputError,
     },
     /// Image and truth differ.
-    #[error("field `{field}`: the image is {} x {}, its truth {} x {}", image.0, image.1, target.0, target.1)]
+    #[error("field `{field}`: the image is {} x {}, its truth {} x \
+        {}", image.0, image.1, target.0, target.1)]
     TargetSize {
         /// Its name.
         field: String,
@@ -43,7 +44,8 @@ pub enum TrainError {
         target: (usize, usize),
     },
     /// A class that the network does not have.
-    #[error("field `{field}`: the truth holds class `{class}`, the network has classes 0 to {} and 255 = ignored", classes - 1)]
+    #[error("field `{field}`: the truth holds class `{class}`, the network has classes 0 to {} and \
+        255 = ignored", classes - 1)]
     TargetClass {
         /// Its name.
         field: String,
@@ -73,7 +75,8 @@ pub enum TrainError {
     },
     /// The checkpoint of other choices.
     #[error(
-        "`{path}` is the checkpoint of a training with other choices or fields; train without `--resume` to start anew"
+        "`{path}` is the checkpoint of a training with other choices or fields; train without \
+         `--resume` to start anew"
     )]
     OtherTraining {
         /// The file.
@@ -81,7 +84,8 @@ pub enum TrainError {
     },
     /// NaN or infinity.
     #[error(
-        "training stopped after step {step}: {what}; kept is {kept}; a smaller learning rate may help"
+        "training stopped after step {step}: {what}; kept is {kept}; a smaller learning rate may \
+         help"
     )]
     NotFinite {
         /// Steps done.

@@ -1,7 +1,7 @@
 //! The training loop: batches made ahead, steps, schedule, validation, checkpoints, log.
 //!
-//! A training is a function of its recipe and data: the same bytes come out whatever the number of threads and
-//! however often it was interrupted. What is measured in seconds is only reported.
+//! A training is a function of its recipe and data: the same bytes come out whatever the number of
+//! threads and however often it was interrupted. What is measured in seconds is only reported.
 
 mod average;
 mod checkpoint;
@@ -42,8 +42,8 @@ pub struct TrainJob<'a> {
     pub graph: &'a Graph,
     /// Where it starts: fresh, or with a pretrained encoder.
     pub start: &'a Parameters,
-    /// Whether the encoder's batch norms are folded into its convolutions and must be measured before the first step
-    /// ([`crate::weights::Source::folded`]).
+    /// Whether the encoder's batch norms are folded into its convolutions and must be measured
+    /// before the first step ([`crate::weights::Source::folded`]).
     pub folded_norms: bool,
     /// All choices.
     pub recipe: &'a Recipe,
@@ -51,9 +51,11 @@ pub struct TrainJob<'a> {
     pub input: &'a InputSpec,
     /// Fields to learn from.
     pub training: &'a dyn TrainingData,
-    /// Fields to choose by; may be empty, then the last state is kept where the recipe would choose by them.
+    /// Fields to choose by; may be empty, then the last state is kept where the recipe would choose
+    /// by them.
     pub validation: &'a dyn TrainingData,
-    /// Folder of `log.jsonl`, `checkpoint.safetensors` and `best.safetensors`; made if it does not exist.
+    /// Folder of `log.jsonl`, `checkpoint.safetensors` and `best.safetensors`; made if it does not
+    /// exist.
     pub folder: &'a Path,
     /// Go on from the folder's checkpoint; without one, start anew.
     pub resume: bool,
@@ -65,7 +67,8 @@ pub struct TrainJob<'a> {
     pub cache_bytes: usize,
     /// Cap on the network's memory while validating, bytes; larger fields are computed in tiles.
     pub memory: Option<usize>,
-    /// Least number of steps between checkpoints; more where saving one takes long: 2 % of the time at most.
+    /// Least number of steps between checkpoints; more where saving one takes long: 2 % of the time
+    /// at most.
     pub checkpoint_every: u64,
     /// Validation fields of which pictures are made.
     pub pictures: usize,
@@ -105,8 +108,9 @@ pub struct Outcome {
 /// Trains. `cancel` may be set at any time; the step at hand is finished and saved.
 ///
 /// # Errors
-/// If the recipe cannot be followed, a field cannot be read, a file cannot be written, the checkpoint is of
-/// another training, or the loss is no number any more (the last good checkpoint stays).
+/// If the recipe cannot be followed, a field cannot be read, a file cannot be written, the
+/// checkpoint is of another training, or the loss is no number any more (the last good checkpoint
+/// stays).
 pub fn train(
     job: &TrainJob,
     observer: &mut dyn Observer,
@@ -418,7 +422,8 @@ impl<'a> Run<'a> {
         }
         let seconds = round(self.seconds_before + self.started.elapsed().as_secs_f64());
         self.write_log(json!({
-            "what": "validation", "step": step, "f1": f1, "mean_f1": mean_f1, "best": best, "seconds": seconds,
+            "what": "validation", "step": step, "f1": f1, "mean_f1": mean_f1, "best": best,
+            "seconds": seconds,
         }))?;
         self.observer.validation(
             &ValidationReport {

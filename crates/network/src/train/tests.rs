@@ -1,4 +1,5 @@
-//! Small trainings: what is resumed equals what was never interrupted, and failures keep what was good.
+//! Small trainings: what is resumed equals what was never interrupted, and failures keep what was
+//! good.
 
 use super::*;
 use crate::input::Preprocessing;
@@ -231,7 +232,8 @@ fn the_average_is_what_is_kept_and_steps_go_on_from_the_weights_themselves() {
 fn killed_after_the_checkpoint_the_steps_in_between_are_made_again() {
     let straight = Setup::new(recipe(6));
     straight.train().unwrap();
-    // A checkpoint after step 2, then two more steps (with a better state found and a longer log) that were lost.
+    // A checkpoint after step 2, then two more steps (with a better state found and a longer log)
+    // that were lost.
     let killed = Setup::new(recipe(6));
     train_until(&killed, 2);
     let checkpoint = killed.file("checkpoint.safetensors");
@@ -291,7 +293,8 @@ fn discs_are_learned_and_the_best_state_is_the_one_returned() {
             .any(|r| r.step == outcome.chosen_step && r.mean_f1 == best && r.best)
     );
     assert_eq!((seen.0.len(), seen.1), (6, 6));
-    // Discs twice as bright as their surroundings: far above the 0.3 that calling everything a disc scores.
+    // Discs twice as bright as their surroundings: far above the 0.3 that calling everything a disc
+    // scores.
     assert!(best > 0.8, "{best}");
 }
 

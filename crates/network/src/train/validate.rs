@@ -18,9 +18,10 @@ const MOMENTUM: f32 = 0.01;
 
 /// Weight of the batch of `step`, counted from 1, in batch norm's running statistics.
 ///
-/// With Keras' weight from the first step on, 37 % of the start are left after 100 steps, whatever it was: of a fresh network
-/// (mean 0, variance 1), or of pretrained weights whose layers see other values by then. So the first batch takes the start's
-/// place, and later ones weigh the more the later they come until that would be less than Keras' weight.
+/// With Keras' weight from the first step on, 37 % of the start are left after 100 steps, whatever
+/// it was: of a fresh network (mean 0, variance 1), or of pretrained weights whose layers see other
+/// values by then. So the first batch takes the start's place, and later ones weigh the more the
+/// later they come until that would be less than Keras' weight.
 pub(super) fn momentum(step: u64) -> f32 {
     (2.0 / (step as f32 + 1.0)).max(MOMENTUM)
 }
@@ -64,8 +65,8 @@ pub(super) fn mean_foreground(f1: &[Option<f64>]) -> f64 {
     known.iter().sum::<f64>() / known.len().max(1) as f64
 }
 
-/// The parameters as they are now, or their average, with batch-norm statistics fit for prediction. The trainer is left
-/// as it was, but for batch norm's momentum, which every step sets.
+/// The parameters as they are now, or their average, with batch-norm statistics fit for prediction.
+/// The trainer is left as it was, but for batch norm's momentum, which every step sets.
 pub(super) fn scoring_parameters(
     job: &TrainJob,
     trainer: &mut CpuTrainer,
@@ -96,8 +97,8 @@ pub(super) fn scoring_parameters(
     }
 }
 
-/// Batches on which folded batch norms are measured: together some hundred thousand pixels, and some thousands of
-/// the deepest layers.
+/// Batches on which folded batch norms are measured: together some hundred thousand pixels, and
+/// some thousands of the deepest layers.
 const FOLDED_BATCHES: u64 = 16;
 
 /// Measures the encoder's batch norms on training crops; the network still predicts the same.

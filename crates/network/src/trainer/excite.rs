@@ -1,4 +1,5 @@
-//! Squeeze-and-excitation before a 1x1 convolution: trained arrays, and what a forward pass leaves for the way back.
+//! Squeeze-and-excitation before a 1x1 convolution: trained arrays, and what a forward pass leaves
+//! for the way back.
 
 use super::layer::{Trained, Which};
 use crate::plan::ExciteStep;
@@ -97,7 +98,8 @@ impl ExciteLayer {
         excite::scale(isa, workers, shape, x, gates, &mut self.scaled);
     }
 
-    /// The gradient `d` at what the convolution reads becomes that at `x`; gradients of the layers are kept.
+    /// The gradient `d` at what the convolution reads becomes that at `x`; gradients of the layers
+    /// are kept.
     pub(super) fn backward(
         &mut self,
         workers: &Workers,

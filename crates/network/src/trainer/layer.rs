@@ -1,7 +1,7 @@
 //! The layers of the trainer: what one convolution or batch norm holds, and its part of a pass.
 //!
-//! Here: arrays in the kernels' blocked order and the kernels called on them. Not here: the order of the
-//! layers, who reads which value, and natural order (`trainer`).
+//! Here: arrays in the kernels' blocked order and the kernels called on them. Not here: the order
+//! of the layers, who reads which value, and natural order (`trainer`).
 
 use super::excite::ExciteLayer;
 use crate::conv::{Conv, Scratch};
@@ -103,8 +103,8 @@ impl ConvLayer {
         }
     }
 
-    /// The output of the last forward pass once more, to the same bits, from what the batch norm read then or, without one,
-    /// from the inputs.
+    /// The output of the last forward pass once more, to the same bits, from what the batch norm
+    /// read then or, without one, from the inputs.
     pub(super) fn make_again(
         &self,
         isa: Isa,
@@ -149,8 +149,9 @@ impl ConvLayer {
             .forward_rows(workers, &inputs, filters, finish, out, 0..kept);
     }
 
-    /// Gradients of this layer's parameters, and of its inputs into `sinks`; with none, below lies the image. `d_out` becomes
-    /// the gradient of the bare convolution; `room` is for filters as the kernels read them, and what the kernels need.
+    /// Gradients of this layer's parameters, and of its inputs into `sinks`; with none, below lies
+    /// the image. `d_out` becomes the gradient of the bare convolution; `room` is for filters as
+    /// the kernels read them, and what the kernels need.
     #[allow(clippy::too_many_arguments)]
     pub(super) fn backward(
         &mut self,
@@ -283,7 +284,8 @@ impl NormLayer {
         (self.running_mean, self.running_var) = (mean, var);
     }
 
-    /// Decides from `before`, what the convolution gave, and `statistics` what the layer multiplies with and adds.
+    /// Decides from `before`, what the convolution gave, and `statistics` what the layer multiplies
+    /// with and adds.
     fn measure(
         &mut self,
         isa: Isa,
@@ -348,8 +350,8 @@ impl NormLayer {
         }
     }
 
-    /// Makes the mean and variance of the last `batches` batches the running ones, and changes scale and shift so
-    /// that the layer does what it did.
+    /// Makes the mean and variance of the last `batches` batches the running ones, and changes
+    /// scale and shift so that the layer does what it did.
     pub(super) fn recalibrate(&mut self, batches: usize) {
         let moments = std::mem::take(&mut self.moments);
         for (channel, (mean, var)) in self
@@ -398,8 +400,8 @@ impl AddLayer {
         }
     }
 
-    /// Draws which images drop the second term at `step`; what is kept makes up for it. None are dropped without
-    /// a seed.
+    /// Draws which images drop the second term at `step`; what is kept makes up for it. None are
+    /// dropped without a seed.
     pub(super) fn draw(&mut self, seed: Option<u64>, step: u64) {
         self.factors.fill(1.0);
         let Some(seed) = seed.filter(|_| self.drop > 0.0) else {

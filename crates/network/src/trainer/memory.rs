@@ -1,10 +1,12 @@
-//! Where the arrays of a training step lie: all of them in one piece of memory, each only as long as it is held.
+//! Where the arrays of a training step lie: all of them in one piece of memory, each only as long
+//! as it is held.
 //!
-//! Method: the forward pass, the loss and the backward pass are one row of moments. A value is written by its step and
-//! held until the last step that reads it, on the way there or back; what a batch norm read and the gradients of values likewise.
-//! The step from activations to gradients frees about as much as it needs. A value that costs little to make beside the
-//! convolutions around it is not held between its last reader on the way there and its first on the way back: it is
-//! made again, from the same numbers by the same kernel, so to the same bits.
+//! Method: the forward pass, the loss and the backward pass are one row of moments. A value is
+//! written by its step and held until the last step that reads it, on the way there or back; what a
+//! batch norm read and the gradients of values likewise. The step from activations to gradients
+//! frees about as much as it needs. A value that costs little to make beside the convolutions
+//! around it is not held between its last reader on the way there and its first on the way back: it
+//! is made again, from the same numbers by the same kernel, so to the same bits.
 
 use crate::places::{self, Lived};
 use crate::plan::{ConvStep, Plan, Step, ValueId};
@@ -120,7 +122,8 @@ impl Lives {
     fn new(plan: &Plan, moments: &Moments) -> Self {
         let count = plan.values.len();
         let writers = writers(plan);
-        // When a value is written, last read on the way there, and first and last read on the way back.
+        // When a value is written, last read on the way there, and first and last read on the way
+        // back.
         let written: Vec<usize> = writers
             .iter()
             .map(|writer| writer.map_or(Moments::INPUT, |step| moments.forward(step)))
@@ -208,9 +211,10 @@ fn read_by_backward(plan: &Plan, step: &Step) -> Vec<ValueId> {
     }
 }
 
-/// Whether to make again what `step` writes (none = the input) is cheap beside the convolutions that read it: the input from
-/// the planar one, the first convolution, which reads few channels, and a batch norm behind a dense convolution.
-/// Where convolutions are cheap, as in the mobile encoders, one more pass over memory is not.
+/// Whether to make again what `step` writes (none = the input) is cheap beside the convolutions
+/// that read it: the input from the planar one, the first convolution, which reads few channels,
+/// and a batch norm behind a dense convolution. Where convolutions are cheap, as in the mobile
+/// encoders, one more pass over memory is not.
 fn is_cheap(step: Option<&Step>) -> bool {
     match step {
         None => true,
@@ -245,7 +249,8 @@ mod tests {
         let (plan, shapes) = full_width(Encoder::Vgg16, [4, 640]);
         let memory = StepMemory::new(&plan, &shapes);
         let gib = memory.size as f64 * 4.0 / f64::from(1 << 30);
-        // Every value and what every norm reads, all held at once, are 2.8 GiB, and gradients come to them.
+        // Every value and what every norm reads, all held at once, are 2.8 GiB, and gradients come
+        // to them.
         let whole: usize = shapes.iter().map(Blocked::len).sum();
         assert!(whole as f64 * 4.0 / f64::from(1 << 30) > 2.4);
         assert!(gib < 2.4, "{gib}");

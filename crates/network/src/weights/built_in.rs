@@ -1,4 +1,5 @@
-//! Weights that are part of the program, for whoever has no network (`weights/README.md` has origin and licence).
+//! Weights that are part of the program, for whoever has no network (`weights/README.md` has origin
+//! and licence).
 
 use super::{Imported, SOURCES, Source, WeightsError, safe, select, take_over, wanted};
 use crate::graph::{Graph, ParameterKind};
@@ -7,14 +8,15 @@ use crate::parameters::{Parameters, Tensor};
 use safetensors::{Dtype, SafeTensors};
 use std::path::Path;
 
-/// Name of the model that the program carries: a U-Net on MobileNetV2 that started from ImageNet and has seen virtual
-/// plates only.
+/// Name of the model that the program carries: a U-Net on MobileNetV2 that started from ImageNet
+/// and has seen virtual plates only.
 pub const VIRTUAL_PLATES: &str = "virtual-plates";
 
 const PLATES_INFO: &str = include_str!("../../weights/virtual_plates.toml");
 const PLATES_WEIGHTS: &[u8] = include_bytes!("../../weights/virtual_plates.safetensors");
 
-/// The model [`VIRTUAL_PLATES`]. Its convolutions are kept in 8 bit with a factor per output channel.
+/// The model [`VIRTUAL_PLATES`]. Its convolutions are kept in 8 bit with a factor per output
+/// channel.
 ///
 /// # Errors
 /// If its file does not fit the network that this version builds.
@@ -34,7 +36,8 @@ pub fn virtual_plates() -> Result<Model, ModelError> {
     })
 }
 
-/// Tensors of 8-bit integers with a factor per first index (`NAME.scale`, f32), and of half precision.
+/// Tensors of 8-bit integers with a factor per first index (`NAME.scale`, f32), and of half
+/// precision.
 fn eight_bit(bytes: &[u8]) -> Result<Vec<Tensor>, String> {
     let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
     let mut tensors = Vec::new();
@@ -68,7 +71,8 @@ fn eight_bit(bytes: &[u8]) -> Result<Vec<Tensor>, String> {
     Ok(tensors)
 }
 
-/// What is carried: name of the source, and its tensors in half precision (`weights/README.md` has origin and licence).
+/// What is carried: name of the source, and its tensors in half precision (`weights/README.md` has
+/// origin and licence).
 const CARRIED: [(&str, &[u8]); 1] = [(
     "mobilenet-v2-onnx-zoo",
     include_bytes!("../../weights/mobilenet_v2_f16.safetensors"),
@@ -88,7 +92,8 @@ impl Source {
     }
 }
 
-/// Replaces the encoder's parameters by those of `source` that the program carries; the rest stays as it is.
+/// Replaces the encoder's parameters by those of `source` that the program carries; the rest stays
+/// as it is.
 ///
 /// # Errors
 /// If the program does not carry them, or they do not fit the network. Then nothing was changed.

@@ -1,8 +1,8 @@
-//! The part of HDF5 that Keras' weight files use: superblock 0, groups as symbol tables, little-endian
-//! f32 data stored contiguously or compactly. Attributes are passed over.
+//! The part of HDF5 that Keras' weight files use: superblock 0, groups as symbol tables,
+//! little-endian f32 data stored contiguously or compactly. Attributes are passed over.
 //!
-//! Source: The HDF Group, "HDF5 File Format Specification Version 1.1" (superblock 0, object headers 1,
-//! B-trees 1, data layout messages 1 to 3). Offsets in comments are those of its tables.
+//! Source: The HDF Group, "HDF5 File Format Specification Version 1.1" (superblock 0, object
+//! headers 1, B-trees 1, data layout messages 1 to 3). Offsets in comments are those of its tables.
 
 use super::NamedArray;
 
@@ -17,7 +17,8 @@ pub(super) fn read(bytes: &[u8], wanted: &dyn Fn(&str) -> bool) -> Result<Vec<Na
     let version = file.u8(8)?;
     if version != 0 {
         return Err(format!(
-            "it has HDF5 superblock version {version}, only 0 is read; save it with h5py's `libver=\"earliest\"` or as safetensors"
+            "it has HDF5 superblock version {version}, only 0 is read; save it with h5py's \
+             `libver=\"earliest\"` or as safetensors"
         ));
     }
     if (file.u8(13)?, file.u8(14)?) != (8, 8) {
@@ -163,7 +164,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Object header version 1: version, reserved, messages (2), references (4), size (4), padding (4).
+    /// Object header version 1: version, reserved, messages (2), references (4), size (4), padding
+    /// (4).
     fn header(&self, at: usize) -> Result<Object, String> {
         let file = &self.file;
         if file.u8(at)? != 1 {
@@ -198,7 +200,8 @@ impl Walk<'_> {
     fn message(&self, kind: u64, at: usize, object: &mut Object) -> Result<(), String> {
         let file = &self.file;
         match kind {
-            // Data space: version, rank, flags, then 5 reserved bytes (version 1) or 1 type byte (version 2).
+            // Data space: version, rank, flags, then 5 reserved bytes (version 1) or 1 type byte
+            // (version 2).
             0x01 => {
                 let rank = usize::from(file.u8(at + 1)?);
                 let first = at + if file.u8(at)? == 1 { 8 } else { 4 };
@@ -206,7 +209,8 @@ impl Walk<'_> {
                     (0..rank).map(|i| file.address(first + 8 * i)).collect();
                 object.shape = Some(shape?);
             }
-            // Data type: class in the low four bits (1 = floating point), byte order in bit 0 of the next byte, size.
+            // Data type: class in the low four bits (1 = floating point), byte order in bit 0 of
+            // the next byte, size.
             0x03 => {
                 object.is_f32 = file.u8(at)? & 15 == 1
                     && file.u8(at + 1)? & 1 == 0
@@ -226,8 +230,8 @@ impl Walk<'_> {
             // Version 3: class 0 = compact (size (2), values), 1 = contiguous (address, size).
             (3, 0, _) => object.data = Some((at + 4, file.number(at + 2, 2)? as usize)),
             (3, 1, _) => object.data = Some((file.address(at + 2)?, file.address(at + 10)?)),
-            // Versions 1 and 2: rank, class 1 = contiguous, 5 reserved bytes, address, a 4-byte size per dimension
-            // and the element's.
+            // Versions 1 and 2: rank, class 1 = contiguous, 5 reserved bytes, address, a 4-byte
+            // size per dimension and the element's.
             (1 | 2, rank, 1) => {
                 let mut bytes = 4usize;
                 for i in 0..usize::from(rank) {
@@ -267,7 +271,8 @@ impl Walk<'_> {
                     found.push((name, file.address(entry + 8)?));
                 }
             } else {
-                // Signature, type, level, entries (2), siblings (16), then key (8) and child (8) in turn.
+                // Signature, type, level, entries (2), siblings (16), then key (8) and child (8) in
+                // turn.
                 file.expect(at, b"TREE")?;
                 for i in 0..file.number(at + 6, 2)? as usize {
                     nodes.push(file.address(at + 32 + 16 * i)?);

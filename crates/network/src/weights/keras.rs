@@ -2,10 +2,11 @@
 
 use super::NamedArray;
 
-/// torchvision's name of an array within its features, e.g. `2.0.block.1.0.weight`; `None` for what is no encoder's.
+/// torchvision's name of an array within its features, e.g. `2.0.block.1.0.weight`; `None` for what
+/// is no encoder's.
 ///
-/// Names are `LAYER/LAYER/kernel:0` (or `LAYER/LAYER_W_1:0`, before Keras 2): `block1_conv1` of VGG16, and `stem_conv`,
-/// `block2a_expand_conv`, `block2a_bn` .. of efficientnet 1.0.0.
+/// Names are `LAYER/LAYER/kernel:0` (or `LAYER/LAYER_W_1:0`, before Keras 2): `block1_conv1` of
+/// VGG16, and `stem_conv`, `block2a_expand_conv`, `block2a_bn` .. of efficientnet 1.0.0.
 pub(super) fn canonical(name: &str) -> Option<String> {
     let leaf = name.rsplit('/').next().unwrap_or(name);
     name.split('/').find_map(|layer| {
@@ -47,8 +48,9 @@ pub(super) fn vgg16(layer: &str) -> Option<usize> {
     (1..=count).contains(&conv).then(|| before + 2 * (conv - 1))
 }
 
-/// torchvision's name of a layer of EfficientNet, and whether it is a batch norm. A block is named by its stage and a
-/// letter; in stage 1 nothing is expanded, so its parts are counted from the depthwise convolution on.
+/// torchvision's name of a layer of EfficientNet, and whether it is a batch norm. A block is named
+/// by its stage and a letter; in stage 1 nothing is expanded, so its parts are counted from the
+/// depthwise convolution on.
 fn efficientnet(layer: &str) -> Option<(String, bool)> {
     for (end, stage) in [("stem", 0), ("top", 8)] {
         match layer.strip_prefix(end) {
@@ -81,8 +83,8 @@ fn efficientnet(layer: &str) -> Option<(String, bool)> {
     Some((name, kind.ends_with("bn")))
 }
 
-/// Keras' `[height, width, in, out]`, or `[height, width, channel, 1]` of a depthwise convolution, to
-/// `[out, in, height, width]`.
+/// Keras' `[height, width, in, out]`, or `[height, width, channel, 1]` of a depthwise convolution,
+/// to `[out, in, height, width]`.
 pub(super) fn to_oihw(array: &NamedArray) -> NamedArray {
     let [height, width, inputs, outputs] = array.shape[..] else {
         return array.clone();

@@ -1,9 +1,10 @@
 //! Pretrained encoder weights: where they come from, how they are read, and what they expect.
 //!
-//! Three layouts are read: safetensors, torchvision's `.pth`, Keras' `.h5`. Each published source has its own
-//! channel order and scale of the input ([`Source::preprocessing`]), which is recorded with the model: mixing
-//! them up raises no error and costs accuracy. A file is therefore only taken when it is known which source
-//! it is: by probe values, by its checksum, or because the caller says so.
+//! Three layouts are read: safetensors, torchvision's `.pth`, Keras' `.h5`. Each published source
+//! has its own channel order and scale of the input ([`Source::preprocessing`]), which is recorded
+//! with the model: mixing them up raises no error and costs accuracy. A file is therefore only
+//! taken when it is known which source it is: by probe values, by its checksum, or because the
+//! caller says so.
 
 mod built_in;
 mod hdf5;
@@ -52,14 +53,14 @@ pub struct Imported {
     pub values: usize,
 }
 
-/// Replaces the encoder's parameters by those of `path`; the rest stays as it is. Weights of some sources must be
-/// recalibrated before they are trained ([`Source::folded`]).
+/// Replaces the encoder's parameters by those of `path`; the rest stays as it is. Weights of some
+/// sources must be recalibrated before they are trained ([`Source::folded`]).
 ///
 /// `source` names an entry of [`SOURCES`]; without it the file itself must show which one it is.
 ///
 /// # Errors
-/// If the file cannot be read, is incomplete, does not fit the network, or is of an unknown source. Then
-/// nothing was changed.
+/// If the file cannot be read, is incomplete, does not fit the network, or is of an unknown source.
+/// Then nothing was changed.
 pub fn load_encoder(
     graph: &Graph,
     parameters: &mut Parameters,
@@ -73,8 +74,8 @@ pub fn load_encoder(
     Ok(take_over(parameters, source, found))
 }
 
-/// Changes the scales of batch norms that were trained with another `epsilon` than the graph's, so that they do to
-/// their inputs what they did: `gamma / sqrt(var + epsilon)` stays.
+/// Changes the scales of batch norms that were trained with another `epsilon` than the graph's, so
+/// that they do to their inputs what they did: `gamma / sqrt(var + epsilon)` stays.
 fn adopt_epsilon(graph: &Graph, epsilon: f64, arrays: &mut [NamedArray]) {
     for node in graph.nodes() {
         let Op::BatchNorm {
@@ -159,7 +160,8 @@ fn take_over(
     }
 }
 
-/// The arrays called `wanted` out of `file` (read from `path`), whatever name its layout gives them.
+/// The arrays called `wanted` out of `file` (read from `path`), whatever name its layout gives
+/// them.
 fn select(
     wanted: &[&ParameterInfo],
     path: &Path,
@@ -282,8 +284,9 @@ fn layout(path: &Path) -> Result<Layout, WeightsError> {
 
 /// The graph's name of an array, whatever its file calls it; `None` for what is no encoder's.
 ///
-/// `features.0.weight` (torchvision), `encoder.features.0.weight` (segmentation_models.pytorch), either with a
-/// leading `module.` (data parallel), `0.weight` (the features alone), and Keras' `block1_conv1/..` ([`keras`]).
+/// `features.0.weight` (torchvision), `encoder.features.0.weight` (segmentation_models.pytorch),
+/// either with a leading `module.` (data parallel), `0.weight` (the features alone), and Keras'
+/// `block1_conv1/..` ([`keras`]).
 fn canonical(name: &str) -> Option<String> {
     if is_keras(name) {
         return Some(format!("encoder.features.{}", keras::canonical(name)?));
@@ -301,8 +304,8 @@ fn is_keras(name: &str) -> bool {
     name.contains('/')
 }
 
-/// Folders in which weights are looked for: those of the environment variable `STAINFREE_WEIGHTS` (a list like
-/// `PATH`), then `data_folder/weights`.
+/// Folders in which weights are looked for: those of the environment variable `STAINFREE_WEIGHTS`
+/// (a list like `PATH`), then `data_folder/weights`.
 pub fn search_folders(data_folder: Option<&Path>) -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = std::env::var_os("STAINFREE_WEIGHTS")
         .map(|list| std::env::split_paths(&list).collect())
@@ -311,8 +314,8 @@ pub fn search_folders(data_folder: Option<&Path>) -> Vec<PathBuf> {
     folders
 }
 
-/// The first complete-looking file of an encoder called `encoder` in `folders`, best source first. A folder
-/// may also be the file itself.
+/// The first complete-looking file of an encoder called `encoder` in `folders`, best source first.
+/// A folder may also be the file itself.
 pub fn find(encoder: &str, folders: &[PathBuf]) -> Option<(PathBuf, &'static Source)> {
     SOURCES
         .iter()
@@ -344,7 +347,8 @@ pub enum WeightsError {
     },
     /// Too large to be weights.
     #[error(
-        "`{path}` has {size} bytes, more than any known weights file (4 GiB); give the encoder's weights alone"
+        "`{path}` has {size} bytes, more than any known weights file (4 GiB); give the encoder's \
+         weights alone"
     )]
     TooLarge {
         /// The file.
@@ -368,7 +372,8 @@ pub enum WeightsError {
     },
     /// Some of the encoder is not there.
     #[error(
-        "`{path}` is incomplete: it holds {found} of the {needed} tensors of the encoder, missing are {missing}"
+        "`{path}` is incomplete: it holds {found} of the {needed} tensors of the encoder, missing \
+         are {missing}"
     )]
     Incomplete {
         /// The file.
@@ -382,7 +387,8 @@ pub enum WeightsError {
     },
     /// A tensor of another shape.
     #[error(
-        "`{path}`: tensor `{name}` has shape {found:?}, the encoder needs {expected:?} (weights fit `width` 1 only)"
+        "`{path}`: tensor `{name}` has shape {found:?}, the encoder needs {expected:?} (weights \
+         fit `width` 1 only)"
     )]
     Shape {
         /// The file.
@@ -420,7 +426,8 @@ pub enum WeightsError {
     },
     /// A file whose preprocessing is not known.
     #[error(
-        "`{path}` fits, but it is not known which input its weights expect; name its source (known: {known})"
+        "`{path}` fits, but it is not known which input its weights expect; name its source \
+         (known: {known})"
     )]
     UnknownSource {
         /// The file.

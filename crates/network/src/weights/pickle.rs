@@ -1,8 +1,8 @@
 //! A reader for the pickles inside torch files that never executes anything.
 //!
-//! Python's pickle is a small stack machine. Here its instructions build plain values; a call of a Python
-//! function is kept as "this function with these arguments" ([`Value::Call`]) and means nothing unless the
-//! reader of tensors (`pth`) knows it. Every other instruction is an error.
+//! Python's pickle is a small stack machine. Here its instructions build plain values; a call of a
+//! Python function is kept as "this function with these arguments" ([`Value::Call`]) and means
+//! nothing unless the reader of tensors (`pth`) knows it. Every other instruction is an error.
 //!
 //! Source: CPython's `Lib/pickletools.py`, where each instruction is documented.
 
@@ -10,8 +10,8 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::rc::Rc;
 
-/// A value on the machine's stack. Containers know their depth, so that none grows beyond what can be
-/// dropped and printed without recursion trouble.
+/// A value on the machine's stack. Containers know their depth, so that none grows beyond what can
+/// be dropped and printed without recursion trouble.
 #[derive(Clone, Debug)]
 pub(super) enum Value {
     None,
@@ -381,7 +381,8 @@ mod tests {
 
     #[test]
     fn containers_and_the_memo() {
-        // {"a": (1, -2), "b": [300, None]} with "a" remembered and recalled as the list's last item.
+        // {"a": (1, -2), "b": [300, None]} with "a" remembered and recalled as the list's last
+        // item.
         let bytes = b"\x80\x02}(X\x01\x00\x00\x00aq\x00K\x01J\xfe\xff\xff\xff\x86\
                       X\x01\x00\x00\x00b](M\x2c\x01Nh\x00eu.";
         let Value::Dict(dict) = read(&mut &bytes[..]).unwrap() else {

@@ -1,8 +1,8 @@
 //! Torch's `.pth`: a pickle that describes tensors, and their storages as raw bytes.
 //!
-//! Since torch 1.6 a zip archive (`NAME/data.pkl`, `NAME/data/KEY`); before, and in torchvision's published
-//! VGG16, five pickles in a row, then for each storage its number of elements (8 bytes) and its values.
-//! Source: torch/serialization.py, `_save`, `_legacy_save`.
+//! Since torch 1.6 a zip archive (`NAME/data.pkl`, `NAME/data/KEY`); before, and in torchvision's
+//! published VGG16, five pickles in a row, then for each storage its number of elements (8 bytes)
+//! and its values. Source: torch/serialization.py, `_save`, `_legacy_save`.
 
 use super::NamedArray;
 use super::pickle::{self, Value};

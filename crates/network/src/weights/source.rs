@@ -36,8 +36,8 @@ pub struct Source {
     pub licence: &'static str,
     /// The input it expects.
     pub preprocessing: fn() -> Preprocessing,
-    /// Whether its batch norms are folded into the convolutions: they hold no statistics, which must be measured
-    /// before anything is trained ([`crate::CpuTrainer::recalibrate`]).
+    /// Whether its batch norms are folded into the convolutions: they hold no statistics, which
+    /// must be measured before anything is trained ([`crate::CpuTrainer::recalibrate`]).
     pub folded: bool,
     /// The epsilon of batch norm it was trained with, where that is not the encoder's here.
     pub epsilon: Option<f64>,
@@ -73,7 +73,8 @@ pub const SOURCES: &[Source] = &[
         folded: false,
         epsilon: None,
         mark: VGG_MARK,
-        // Keras index [y, x, in, out] of kernels is [out, in, y, x] here, in rows of 9 per input channel.
+        // Keras index [y, x, in, out] of kernels is [out, in, y, x] here, in rows of 9 per input
+        // channel.
         probes: &[
             ("encoder.features.0.weight", 0, 0.429_470_57),
             ("encoder.features.0.weight", 1, 0.373_467),
@@ -89,12 +90,14 @@ pub const SOURCES: &[Source] = &[
     Source {
         name: "vgg16-torchvision",
         encoder: "vgg16",
-        summary: "torchvision's VGG16, IMAGENET1K_V1; input RGB, 0 to 1, ImageNet mean and deviation",
+        summary: "torchvision's VGG16, IMAGENET1K_V1; input RGB, 0 to 1, ImageNet mean and \
+            deviation",
         file: "vgg16-397923af.pth",
         url: Some("https://download.pytorch.org/models/vgg16-397923af.pth"),
         bytes: 553_433_881,
         digest: Digest::Sha256Start("397923af"),
-        licence: "BSD 3-Clause (torchvision); cite Simonyan and Zisserman, ICLR 2015, arXiv:1409.1556",
+        licence: "BSD 3-Clause (torchvision); cite Simonyan and Zisserman, ICLR 2015, \
+            arXiv:1409.1556",
         preprocessing: Preprocessing::torchvision,
         folded: false,
         epsilon: None,
@@ -104,7 +107,8 @@ pub const SOURCES: &[Source] = &[
     Source {
         name: "vgg16-torchvision-features",
         encoder: "vgg16",
-        summary: "torchvision's VGG16, IMAGENET1K_FEATURES; input RGB, 0 to 1, minus the mean, times 255",
+        summary: "torchvision's VGG16, IMAGENET1K_FEATURES; input RGB, 0 to 1, minus the mean, \
+            times 255",
         file: "vgg16_features-amdegroot-88682ab5.pth",
         url: Some("https://download.pytorch.org/models/vgg16_features-amdegroot-88682ab5.pth"),
         bytes: 553_434_000,
@@ -119,7 +123,8 @@ pub const SOURCES: &[Source] = &[
     Source {
         name: "mobilenet-v2-torchvision",
         encoder: "mobilenet-v2",
-        summary: "torchvision's MobileNetV2, IMAGENET1K_V2; input RGB, 0 to 1, ImageNet mean and deviation",
+        summary: "torchvision's MobileNetV2, IMAGENET1K_V2; input RGB, 0 to 1, ImageNet mean and \
+            deviation",
         file: "mobilenet_v2-7ebf99e0.pth",
         url: Some("https://download.pytorch.org/models/mobilenet_v2-7ebf99e0.pth"),
         bytes: 14_260_000,
@@ -134,7 +139,8 @@ pub const SOURCES: &[Source] = &[
     Source {
         name: "mobilenet-v2-torchvision-v1",
         encoder: "mobilenet-v2",
-        summary: "torchvision's MobileNetV2, IMAGENET1K_V1; input RGB, 0 to 1, ImageNet mean and deviation",
+        summary: "torchvision's MobileNetV2, IMAGENET1K_V1; input RGB, 0 to 1, ImageNet mean and \
+            deviation",
         file: "mobilenet_v2-b0353104.pth",
         url: Some("https://download.pytorch.org/models/mobilenet_v2-b0353104.pth"),
         bytes: 14_260_000,
@@ -149,7 +155,8 @@ pub const SOURCES: &[Source] = &[
     Source {
         name: "mobilenet-v2-onnx-zoo",
         encoder: "mobilenet-v2",
-        summary: "mobilenetv2-7 of the ONNX model zoo, batch norms folded; input RGB, 0 to 1, ImageNet mean and deviation",
+        summary: "mobilenetv2-7 of the ONNX model zoo, batch norms folded; input RGB, 0 to 1, \
+            ImageNet mean and deviation",
         file: "mobilenet_v2_features.safetensors",
         url: None,
         bytes: 9_057_848,
@@ -171,7 +178,8 @@ pub const SOURCES: &[Source] = &[
     Source {
         name: "efficientnet-b4-keras",
         encoder: "efficientnet-b4",
-        summary: "efficientnet 1.0.0's B4 for Keras, AutoAugment, the paper's; input RGB, 0 to 1, ImageNet mean and deviation",
+        summary: "efficientnet 1.0.0's B4 for Keras, AutoAugment, the paper's; input RGB, 0 to 1, \
+            ImageNet mean and deviation",
         file: "efficientnet-b4_weights_tf_dim_ordering_tf_kernels_autoaugment_notop.h5",
         url: Some(
             "https://github.com/Callidior/keras-applications/releases/download/efficientnet/efficientnet-b4_weights_tf_dim_ordering_tf_kernels_autoaugment_notop.h5",
@@ -190,7 +198,8 @@ pub const SOURCES: &[Source] = &[
     Source {
         name: "efficientnet-b4-torchvision",
         encoder: "efficientnet-b4",
-        summary: "torchvision's EfficientNet-B4, IMAGENET1K_V1; input RGB, 0 to 1, ImageNet mean and deviation",
+        summary: "torchvision's EfficientNet-B4, IMAGENET1K_V1; input RGB, 0 to 1, ImageNet mean \
+            and deviation",
         file: "efficientnet_b4_rwightman-23ab8bcd.pth",
         url: Some("https://download.pytorch.org/models/efficientnet_b4_rwightman-23ab8bcd.pth"),
         bytes: 78_100_000,
@@ -204,8 +213,8 @@ pub const SOURCES: &[Source] = &[
     },
 ];
 
-/// Probes may differ by rounding: the values are stated with 7 digits, and one copy of the biases was cut to
-/// 16-bit fixed point (error below 2^-12).
+/// Probes may differ by rounding: the values are stated with 7 digits, and one copy of the biases
+/// was cut to 16-bit fixed point (error below 2^-12).
 const PROBE_TOLERANCE: f32 = 2.5e-4;
 
 impl Source {
@@ -235,7 +244,8 @@ impl Source {
         path: &Path,
         arrays: &[NamedArray],
     ) -> Result<(), WeightsError> {
-        // Narrow networks have other weights altogether; a file for them carries no published values.
+        // Narrow networks have other weights altogether; a file for them carries no published
+        // values.
         if !self.fits(arrays) {
             return Ok(());
         }
@@ -260,7 +270,8 @@ impl Source {
         Ok(())
     }
 
-    /// The source a complete file comes from: its probes fit, or it is named and hashed as published.
+    /// The source a complete file comes from: its probes fit, or it is named and hashed as
+    /// published.
     pub(super) fn identify(
         path: &Path,
         arrays: &[NamedArray],

@@ -79,7 +79,8 @@ impl Golden {
             .sum();
         Distance {
             element: differences.fold(0.0, f64::max),
-            // All samples of a tensor may be zero (dead channels): its own root mean square is a scale, too.
+            // All samples of a tensor may be zero (dead channels): its own root mean square is a
+            // scale, too.
             scale: samples
                 .iter()
                 .fold(probe[0] / (data.len() as f64).sqrt(), |m, x| {
@@ -91,7 +92,8 @@ impl Golden {
         }
     }
 
-    /// What PyTorch's own gradients of `name` lose in f32, where that is known: of an element, and in norm.
+    /// What PyTorch's own gradients of `name` lose in f32, where that is known: of an element, and
+    /// in norm.
     fn rounding(&self, name: &str) -> [f64; 2] {
         let file = safetensors::SafeTensors::deserialize(&self.0).unwrap();
         let tensor = format!("grad_rounding.{name}");
@@ -119,8 +121,9 @@ pub struct Distance {
 }
 
 impl Distance {
-    /// Whether it is within `tolerance` of the tensor's size, or, where rounding alone takes PyTorch further, within
-    /// three times of what that does: kernels that sum in another order are as likely to end on the other side.
+    /// Whether it is within `tolerance` of the tensor's size, or, where rounding alone takes
+    /// PyTorch further, within three times of what that does: kernels that sum in another order are
+    /// as likely to end on the other side.
     pub fn within(&self, tolerance: f64) -> bool {
         let [element, whole] = self.rounding.map(|r| 3.0 * r);
         self.element < (tolerance * self.scale).max(element)

@@ -1,10 +1,11 @@
-//! The bounding box: where it lies, how much of it is filled, whether it ends at the rim of the image.
+//! The bounding box: where it lies, how much of it is filled, whether it ends at the rim of the
+//! image.
 
 use super::{Block, Column, Family, Frame, Part, Scene, Unit};
 
-/// `bbox` and `extent` as in `skimage.measure.regionprops`: `bbox-0`, `bbox-1` are the first row and
-/// column, `bbox-2`, `bbox-3` one beyond the last. `touches_border` is 1 where the box ends at the rim, so
-/// that the object may go on outside.
+/// `bbox` and `extent` as in `skimage.measure.regionprops`: `bbox-0`, `bbox-1` are the first row
+/// and column, `bbox-2`, `bbox-3` one beyond the last. `touches_border` is 1 where the box ends at
+/// the rim, so that the object may go on outside.
 pub(super) struct BoundingBox;
 
 impl Family for BoundingBox {

@@ -1,14 +1,17 @@
-//! The convex hull: its area, solidity, and the longest and shortest distance between parallel tangents.
+//! The convex hull: its area, solidity, and the longest and shortest distance between parallel
+//! tangents.
 //!
-//! As `skimage.morphology.convex_hull_image` defines it: every pixel stands for the middles of its four edges
-//! (a diamond), the hull is their convex hull, and a pixel belongs to the hull where its centre does, border
-//! included. All in integers of half a pixel, so that no centre on an edge is decided by rounding.
+//! As `skimage.morphology.convex_hull_image` defines it: every pixel stands for the middles of its
+//! four edges (a diamond), the hull is their convex hull, and a pixel belongs to the hull where its
+//! centre does, border included. All in integers of half a pixel, so that no centre on an edge is
+//! decided by rounding.
 //!
-//! `feret_diameter_max` is `regionprops`': the longest distance between the middles of edges of the *hull image*.
-//! `feret_diameter_min` is the smallest width of the same points' hull (scikit-image has none).
+//! `feret_diameter_max` is `regionprops`': the longest distance between the middles of edges of the
+//! *hull image*. `feret_diameter_min` is the smallest width of the same points' hull (scikit-image
+//! has none).
 //!
-//! Method: an object's rows have a first and a last pixel; the hull of the diamonds is a chain of at most two
-//! points a row on either side (Andrew 1979), so the cost is that of the rows.
+//! Method: an object's rows have a first and a last pixel; the hull of the diamonds is a chain of
+//! at most two points a row on either side (Andrew 1979), so the cost is that of the rows.
 
 use super::regions::Regions;
 use super::{Block, Column, Family, Part, Scene, Unit};
@@ -38,7 +41,8 @@ impl Family for Hull {
         for i in 0..regions.len() {
             let filled = Outline::of_rows(&extremes(regions, i)).fill();
             let area: i64 = filled.iter().map(|(from, to)| to - from + 1).sum();
-            // The hull image may bulge beyond the hull by half a pixel: its own points are looked at.
+            // The hull image may bulge beyond the hull by half a pixel: its own points are looked
+            // at.
             let around = Outline::of_rows(&filled).points();
             block.row(i).copy_from_slice(&[
                 area as f64,
@@ -78,7 +82,8 @@ struct Outline {
 impl Outline {
     /// The hull of the diamonds of rows that reach from their first to their last pixel.
     fn of_rows(rows: &[(i64, i64)]) -> Self {
-        // Half rows -1, 0, .., 2 n - 1: even ones are rows of pixels, odd ones lie between two rows.
+        // Half rows -1, 0, .., 2 n - 1: even ones are rows of pixels, odd ones lie between two
+        // rows.
         let (mut left, mut right) = (Vec::new(), Vec::new());
         let whole = |y: i64| {
             let row = usize::try_from(y).ok().and_then(|y| rows.get(y));
@@ -143,7 +148,8 @@ fn turn(a: Point, b: Point, c: Point) -> i64 {
     (b.0 - a.0) * (c.1 - a.1) - (b.1 - a.1) * (c.0 - a.0)
 }
 
-/// Adds a point below the others and drops those that would make a dent; `side` is 1 on the left, -1 on the right.
+/// Adds a point below the others and drops those that would make a dent; `side` is 1 on the left,
+/// -1 on the right.
 fn push_convex(chain: &mut Vec<Point>, point: Point, side: i64) {
     while let [.., a, b] = chain[..] {
         // Points on a straight line are dropped as well.
@@ -155,7 +161,8 @@ fn push_convex(chain: &mut Vec<Point>, point: Point, side: i64) {
     chain.push(point);
 }
 
-/// Where the chain crosses row `y`, as the fraction `a / b` of half pixels with `b > 0`; `from` remembers the edge.
+/// Where the chain crosses row `y`, as the fraction `a / b` of half pixels with `b > 0`; `from`
+/// remembers the edge.
 fn edge_at(chain: &[Point], y: i64, from: &mut usize) -> (i64, i64) {
     while chain[*from + 1].0 < y {
         *from += 1;

@@ -3,8 +3,9 @@
 use super::pixels::{QUANTILES, Values};
 use super::{Block, Column, Family, Part, Scene, Unit};
 
-/// `intensity_mean`, `intensity_median`, `intensity_std` (population), `intensity_min` and `intensity_max` as in
-/// `skimage.measure.regionprops`; percentiles as numpy's default; sums; mean and sum above the background.
+/// `intensity_mean`, `intensity_median`, `intensity_std` (population), `intensity_min` and
+/// `intensity_max` as in `skimage.measure.regionprops`; percentiles as numpy's default; sums; mean
+/// and sum above the background.
 pub(super) struct Intensity;
 
 /// Names of the quantiles, in the order in which [`Values`] has them.

@@ -1,11 +1,12 @@
-//! Numbers for every object: shape, neighbours, intensities and texture, of the object and of what is around it.
+//! Numbers for every object: shape, neighbours, intensities and texture, of the object and of what
+//! is around it.
 //!
-//! A property family is one file here and one line in `FAMILIES`; the contract test `tests/measure.rs` then
-//! covers it. Names and definitions are those of `skimage.measure.regionprops` where it has them; docs/measure.md
-//! lists every column.
+//! A property family is one file here and one line in `FAMILIES`; the contract test
+//! `tests/measure.rs` then covers it. Names and definitions are those of
+//! `skimage.measure.regionprops` where it has them; docs/measure.md lists every column.
 //!
-//! Method: one pass over the labels makes runs of pixels, sorted by object (`regions`); everything after works on
-//! the runs or the bounding box of one object, so that it costs time by object.
+//! Method: one pass over the labels makes runs of pixels, sorted by object (`regions`); everything
+//! after works on the runs or the bounding box of one object, so that it costs time by object.
 
 mod area;
 mod background;
@@ -66,7 +67,8 @@ trait Family: Sync {
     fn by_object(&self) -> bool {
         false
     }
-    /// Fills the block, a row for each region of the part (or each object). What is left is undefined.
+    /// Fills the block, a row for each region of the part (or each object). What is left is
+    /// undefined.
     fn measure(&self, scene: &Scene, part: Part, channel: Option<usize>, block: &mut Block);
 }
 
@@ -187,7 +189,8 @@ pub struct Ring {
 /// Where the background of a channel is taken from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Background {
-    /// The median of the field's pixels outside all objects, cells and rings: one level for the field.
+    /// The median of the field's pixels outside all objects, cells and rings: one level for the
+    /// field.
     #[default]
     Field,
     /// The median of the object's ring: one level for the object.
@@ -211,8 +214,8 @@ pub struct MeasureSettings {
 }
 
 impl Default for MeasureSettings {
-    /// A ring that begins 1 um off the nucleus, beyond its blurred edge, and is 3 um wide, so that it stays in the
-    /// cell; neighbours within 10 um, about a nucleus away.
+    /// A ring that begins 1 um off the nucleus, beyond its blurred edge, and is 3 um wide, so that
+    /// it stays in the cell; neighbours within 10 um, about a nucleus away.
     fn default() -> Self {
         Self {
             ring: Some(Ring {
@@ -306,7 +309,8 @@ pub struct MeasurePlan {
 }
 
 impl MeasurePlan {
-    /// The plan for `channels`, with whole cells or without, with twins in um (and rings) or without.
+    /// The plan for `channels`, with whole cells or without, with twins in um (and rings) or
+    /// without.
     ///
     /// # Errors
     /// [`ObjectsError::Setting`] for a setting out of range.
@@ -377,11 +381,12 @@ impl MeasurePlan {
     /// Measures one field.
     ///
     /// # Errors
-    /// [`ObjectsError::SizeMismatch`] if the images differ in size, [`ObjectsError::PixelSize`] for a pixel size that
-    /// is none.
+    /// [`ObjectsError::SizeMismatch`] if the images differ in size, [`ObjectsError::PixelSize`] for
+    /// a pixel size that is none.
     ///
     /// # Panics
-    /// If the images are not those of the plan: another number of channels, cells where none were planned.
+    /// If the images are not those of the plan: another number of channels, cells where none were
+    /// planned.
     pub fn measure(&self, images: &FieldImages) -> Result<Measured, ObjectsError> {
         assert_eq!(images.channels.len(), self.channels, "channels of the plan");
         assert!(self.cells || images.cells.is_none(), "cells without a plan");
@@ -459,7 +464,8 @@ fn with_twins(steps: &[Step], calibrated: bool) -> Vec<Column> {
 pub struct Measured {
     /// The labels of the objects, ascending.
     pub labels: Vec<u32>,
-    /// `[column][object]`, in the order of [`MeasurePlan::columns`]; NaN where a number is undefined.
+    /// `[column][object]`, in the order of [`MeasurePlan::columns`]; NaN where a number is
+    /// undefined.
     pub columns: Vec<Vec<f64>>,
 }
 
@@ -565,8 +571,8 @@ impl<'a> Scene<'a> {
 
     /// The background of region `i` of a part; NaN where it is not known.
     ///
-    /// Every part takes the level of its object, a cell with several objects the mean of theirs: all are seen
-    /// through the same haze.
+    /// Every part takes the level of its object, a cell with several objects the mean of theirs:
+    /// all are seen through the same haze.
     fn background(&self, channel: Option<usize>, part: Part, i: usize) -> f64 {
         match channel.map(|channel| &self.background[channel]) {
             Some(Levels::Field(level)) => *level,

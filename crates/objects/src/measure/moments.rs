@@ -1,8 +1,9 @@
 //! Centre, the circle of the same area, and the ellipse with the same second moments.
 //!
-//! Sums are integers relative to the bounding box, so that they are exact and do not depend on where the object
-//! lies. The tensor and the sign of the angle are those of `skimage.measure.regionprops`: pixels are points (no
-//! 1/12 is added for their extent), the orientation is the angle between the row axis and the major axis, from
+//! Sums are integers relative to the bounding box, so that they are exact and do not depend on
+//! where the object lies. The tensor and the sign of the angle are those of
+//! `skimage.measure.regionprops`: pixels are points (no 1/12 is added for their extent), the
+//! orientation is the angle between the row axis and the major axis, from
 //! -pi/2 to pi/2, counter-clockwise.
 
 use std::f64::consts::{FRAC_PI_4, PI};

@@ -1,7 +1,7 @@
 //! How many other objects are near.
 //!
-//! The distance of two objects is that of their nearest pixels, centre to centre. Objects touch where pixels share
-//! an edge or a corner.
+//! The distance of two objects is that of their nearest pixels, centre to centre. Objects touch
+//! where pixels share an edge or a corner.
 
 use super::regions::{Bounds, Regions, Run};
 use super::{Block, Column, Family, Part, Scene, Unit};

@@ -1,11 +1,13 @@
 //! Length of the outline, and holes.
 //!
-//! - `perimeter` is that of `skimage.measure.perimeter` with neighborhood 4 (Benkrid & Crookes, "Design and FPGA
-//!   Implementation of a Perimeter Estimator"): a line through the centres of the border pixels, each counted by
-//!   how its border neighbours lie. It is shorter than the outline of the pixels' edges.
-//! - `perimeter_crofton` is that of `skimage.measure.perimeter_crofton` with 4 directions: intersections with
-//!   lines of four directions (Rivollier 2010). Less biased for round objects.
-//! - `euler_number`: pieces minus holes, 8-connected, from 2 x 2 windows (Ohser, Nagel & Schladitz 2002).
+//! - `perimeter` is that of `skimage.measure.perimeter` with neighborhood 4 (Benkrid & Crookes,
+//!   "Design and FPGA Implementation of a Perimeter Estimator"): a line through the centres of the
+//!   border pixels, each counted by how its border neighbours lie. It is shorter than the outline
+//!   of the pixels' edges.
+//! - `perimeter_crofton` is that of `skimage.measure.perimeter_crofton` with 4 directions:
+//!   intersections with lines of four directions (Rivollier 2010). Less biased for round objects.
+//! - `euler_number`: pieces minus holes, 8-connected, from 2 x 2 windows (Ohser, Nagel & Schladitz
+//!   2002).
 
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_PI_2, FRAC_PI_4, SQRT_2};
 
@@ -98,7 +100,8 @@ impl Mask {
         f64::from(straight) + f64::from(diagonal) * SQRT_2 + f64::from(mixed) * (1.0 + SQRT_2) / 2.0
     }
 
-    /// How often each 2 x 2 window occurs: bit 0 is its lower right pixel, 1 upper right, 2 lower left, 3 upper left.
+    /// How often each 2 x 2 window occurs: bit 0 is its lower right pixel, 1 upper right, 2 lower
+    /// left, 3 upper left.
     fn windows(&self) -> [u32; 16] {
         let mut counts = [0u32; 16];
         let w = self.width;

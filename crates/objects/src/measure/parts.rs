@@ -1,4 +1,5 @@
-//! The parts of a cell: the object itself (a nucleus), a ring around it, the whole cell, its cytoplasm.
+//! The parts of a cell: the object itself (a nucleus), a ring around it, the whole cell, its
+//! cytoplasm.
 
 use stainfree_image::Image;
 
@@ -129,9 +130,10 @@ const TIE: u32 = u32::MAX;
 
 /// Rings of `width` pixels that begin `gap` pixels off the objects.
 ///
-/// A background pixel whose nearest object pixel is farther than `gap` and at most `gap + width` away (Euclidean,
-/// centre to centre) belongs to that object's ring; one that is equally near to two objects belongs to neither, so
-/// that the rings depend neither on the numbers of the labels nor on the direction of work.
+/// A background pixel whose nearest object pixel is farther than `gap` and at most `gap + width`
+/// away (Euclidean, centre to centre) belongs to that object's ring; one that is equally near to
+/// two objects belongs to neither, so that the rings depend neither on the numbers of the labels
+/// nor on the direction of work.
 pub(super) fn rings(objects: &Regions, gap: f64, width: f64) -> Rings {
     let (height, columns) = objects.size;
     let reach = gap + width;
@@ -160,7 +162,8 @@ pub(super) fn rings(objects: &Regions, gap: f64, width: f64) -> Rings {
 /// The nearest object of each pixel within a radius: first along columns, then along rows.
 struct Nearest {
     radius: usize,
-    /// Distance to the nearest object pixel of the same column, more than `radius` where there is none.
+    /// Distance to the nearest object pixel of the same column, more than `radius` where there is
+    /// none.
     along: Image<u16>,
     /// Its object.
     object: Image<u32>,

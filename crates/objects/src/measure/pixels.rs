@@ -87,7 +87,8 @@ fn gather<T: Copy>(image: &Image<T>, runs: &[Run]) -> Vec<T> {
     values
 }
 
-/// The quantile `q` of ascending values, linear between two of them: numpy's default (Hyndman & Fan 1996, type 7).
+/// The quantile `q` of ascending values, linear between two of them: numpy's default (Hyndman & Fan
+/// 1996, type 7).
 fn quantile<T: Copy>(sorted: &[T], q: f64) -> f64
 where
     f64: From<T>,
@@ -99,8 +100,8 @@ where
     a + (b - a) * (place - low as f64)
 }
 
-/// Sorts 8- and 16-bit integers byte by byte, lowest first (a radix sort): half the time of comparing, since a
-/// nucleus has hundreds of pixels of similar values.
+/// Sorts 8- and 16-bit integers byte by byte, lowest first (a radix sort): half the time of
+/// comparing, since a nucleus has hundreds of pixels of similar values.
 fn sort_integers<T: Copy + Default + Into<u64>>(values: &mut Vec<T>) {
     let byte = |value: T, place: usize| (value.into() >> (8 * place) & 255) as usize;
     let mut sorted = vec![T::default(); values.len()];

@@ -1,4 +1,5 @@
-//! Objects of a label image as runs of pixels, so that everything after costs time by object, not by image.
+//! Objects of a label image as runs of pixels, so that everything after costs time by object, not
+//! by image.
 
 use stainfree_image::Image;
 

@@ -1,9 +1,10 @@
 //! Texture: how often grey levels lie side by side (Haralick, Shanmugam & Dinstein 1973).
 //!
-//! Co-occurrences as `skimage.feature.graycomatrix` counts them, symmetric and normalised, at one distance in four
-//! directions (0, 45, 90, 135 degrees); features as `skimage.feature.graycoprops`, averaged over the directions that
-//! have pairs at all. Only pairs with both pixels in the object count. Grey levels run from the object's darkest
-//! pixel to its brightest, so that the features do not depend on how bright the object is.
+//! Co-occurrences as `skimage.feature.graycomatrix` counts them, symmetric and normalised, at one
+//! distance in four directions (0, 45, 90, 135 degrees); features as `skimage.feature.graycoprops`,
+//! averaged over the directions that have pairs at all. Only pairs with both pixels in the object
+//! count. Grey levels run from the object's darkest pixel to its brightest, so that the features do
+//! not depend on how bright the object is.
 
 use stainfree_image::{Image, Plane};
 
@@ -156,7 +157,8 @@ impl Matrix {
         if pairs == 0 {
             return None;
         }
-        // Each pair counts in both orders: the matrix is symmetric, and both marginals are the same.
+        // Each pair counts in both orders: the matrix is symmetric, and both marginals are the
+        // same.
         let total = f64::from(pairs) * 2.0;
         let n = self.levels;
         let [
@@ -173,7 +175,8 @@ impl Matrix {
                 if count == 0 {
                     continue;
                 }
-                // Off the diagonal (i, j) and (j, i) hold the same; on it the sum has counted the entry twice already.
+                // Off the diagonal (i, j) and (j, i) hold the same; on it the sum has counted the
+                // entry twice already.
                 let twice = if i == j { 1.0 } else { 2.0 };
                 let p = f64::from(count) / total;
                 let (a, b, d) = (i as f64, j as f64, (i - j) as f64);
@@ -187,7 +190,8 @@ impl Matrix {
                 product += twice * p * a * b;
             }
         }
-        // Grey levels are small integers, so that little cancels: two levels have at least 1 / (2 pairs).
+        // Grey levels are small integers, so that little cancels: two levels have at least 1 / (2
+        // pairs).
         let (variance, covariance) = (square - mean * mean, product - mean * mean);
         Some([
             contrast,

@@ -67,7 +67,8 @@ type Point = (f64, f64);
 const EDGE: f64 = std::f64::consts::FRAC_PI_4;
 
 impl Concavity {
-    /// `pieces` (labels, each 4-connected) after all cuts, renumbered; `None` if there is nothing to cut.
+    /// `pieces` (labels, each 4-connected) after all cuts, renumbered; `None` if there is nothing
+    /// to cut.
     pub(super) fn cut_pieces(&self, pieces: &Image<u32>, um_per_pixel: f64) -> Option<Image<u32>> {
         let (height, width) = pieces.size();
         let labels = pieces.data();
@@ -165,7 +166,8 @@ fn distance(a: Point, b: Point) -> f64 {
     (dy * dy + dx * dx).sqrt()
 }
 
-/// A closed sequence with `reach` of its values repeated on either side; `reach` is at most its length.
+/// A closed sequence with `reach` of its values repeated on either side; `reach` is at most its
+/// length.
 fn wrapped<T: Copy>(values: &[T], reach: usize) -> Vec<T> {
     let (before, after) = (&values[values.len() - reach..], &values[..reach]);
     [before, values, after].concat()

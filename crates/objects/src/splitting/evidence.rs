@@ -2,18 +2,18 @@
 //!
 //! 1. Pieces: a watershed of distance and intensity with shallow limits, then cuts between concave
 //!    points of its pieces.
-//! 2. The evidence that two neighbouring pieces are two nuclei, in log odds: the valley of intensity
-//!    along their border, their difference in brightness, the neck, what the hull of the two covers
-//!    beside them, whether the outline is dented at both ends of the border, their size together and the
-//!    size of the smaller one against the typical piece of the field.
-//! 3. How often a border of this field is one between two nuclei, by the evidence of all its borders: lobed
-//!    nuclei far apart give many weak ones, a dense layer many strong ones.
-//! 4. The pair that speaks most for one nucleus is merged, its neighbours are looked at again, until
-//!    every border left speaks for two.
+//! 2. The evidence that two neighbouring pieces are two nuclei, in log odds: the valley of
+//!    intensity along their border, their difference in brightness, the neck, what the hull of the
+//!    two covers beside them, whether the outline is dented at both ends of the border, their size
+//!    together and the size of the smaller one against the typical piece of the field.
+//! 3. How often a border of this field is one between two nuclei, by the evidence of all its
+//!    borders: lobed nuclei far apart give many weak ones, a dense layer many strong ones.
+//! 4. The pair that speaks most for one nucleus is merged, its neighbours are looked at again,
+//!    until every border left speaks for two.
 //!
-//! Nothing is left to one threshold: two nuclei without a neck may have a valley, two without a valley
-//! a neck, and a dark nucleolus in a convex outline is neither. A bent nucleus is dented on its inner side
-//! alone, two that touch on both.
+//! Nothing is left to one threshold: two nuclei without a neck may have a valley, two without a
+//! valley a neck, and a dark nucleolus in a convex outline is neither. A bent nucleus is dented on
+//! its inner side alone, two that touch on both.
 
 use super::concavity::Concavity;
 use super::distance::flood;
@@ -34,9 +34,11 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Evidence {
-    /// Standard deviation of the Gaussian on the distance transform, in um; the stain gets a little less.
+    /// Standard deviation of the Gaussian on the distance transform, in um; the stain gets a little
+    /// less.
     pub smoothing_um: f64,
-    /// How much the evidence for two nuclei must outweigh that for one, in log odds: more cuts less.
+    /// How much the evidence for two nuclei must outweigh that for one, in log odds: more cuts
+    /// less.
     pub caution: f64,
 }
 
@@ -67,8 +69,8 @@ const PIECE_CUTS: Concavity = Concavity {
     across_single: 0.45,
 };
 
-/// Log odds for two nuclei, chosen on every second field of bbbc038-u2os and of aisegcell near the optimum
-/// of a logistic regression and rounded (docs/splitting.md).
+/// Log odds for two nuclei, chosen on every second field of bbbc038-u2os and of aisegcell near the
+/// optimum of a logistic regression and rounded (docs/splitting.md).
 mod weight {
     /// Per unit of `ln(mean along the border / brightness of the dimmer piece)`.
     pub(super) const VALLEY: f64 = -5.0;
@@ -84,7 +86,8 @@ mod weight {
     pub(super) const CONVEXITY: f64 = -60.0;
     /// A nucleus with a nearly convex outline.
     pub(super) const CONVEX: f64 = 0.95;
-    /// Per unit of `depth of the shallower dent at the border's ends / root of the typical area`, beyond [`DENT`].
+    /// Per unit of `depth of the shallower dent at the border's ends / root of the typical area`,
+    /// beyond [`DENT`].
     pub(super) const DENTED: f64 = 7.0;
     /// A dent that speaks for neither.
     pub(super) const DENT: f64 = 0.13;
@@ -100,18 +103,21 @@ mod weight {
     pub(super) const SMALLEST: f64 = -1.5;
 }
 
-/// Before anything is seen of a field, a border is as likely one between two nuclei as not, which weighs as
-/// much as this many of its borders.
+/// Before anything is seen of a field, a border is as likely one between two nuclei as not, which
+/// weighs as much as this many of its borders.
 const PRIOR_BORDERS: f64 = 1.0;
-/// How far the field may raise the log odds: few are so dense that cuts should be made on less evidence.
+/// How far the field may raise the log odds: few are so dense that cuts should be made on less
+/// evidence.
 const MOST_RAISED: f64 = 0.75;
 /// Rounds of the prior; it moves by less than 1e-6 after them.
 const PRIOR_ROUNDS: usize = 100;
 
-/// Equal-area disk of a nucleus over the disk of its half-width: nuclei are half again as long as wide.
+/// Equal-area disk of a nucleus over the disk of its half-width: nuclei are half again as long as
+/// wide.
 const ELONGATION: f64 = 1.5;
 
-/// Rank of the pixel that stands for the brightness of a piece: the median, which noise does not move.
+/// Rank of the pixel that stands for the brightness of a piece: the median, which noise does not
+/// move.
 const BRIGHTNESS_PERCENTILE: f64 = 0.5;
 
 impl Method for Evidence {
@@ -134,7 +140,8 @@ impl Method for Evidence {
         Some(found.pieces?.merged(typical, caution))
     }
 
-    /// The typical area and the prior are those of the whole field, so all pieces are known before any is merged.
+    /// The typical area and the prior are those of the whole field, so all pieces are known before
+    /// any is merged.
     fn split_all(&self, parts: &Parts) -> Vec<Option<Cut>> {
         let found = |i| Found::new(&parts.get(i), self);
         let mut found: Vec<Found> = (0..parts.len()).into_par_iter().map(found).collect();
@@ -146,7 +153,8 @@ impl Method for Evidence {
 }
 
 impl Evidence {
-    /// Weighs every border; returns the typical area in pixels and the caution under the field's own prior.
+    /// Weighs every border; returns the typical area in pixels and the caution under the field's
+    /// own prior.
     fn weigh(&self, all: &mut [Found]) -> (f64, f64) {
         let typical = typical_area(all);
         let pieces = all.par_iter_mut().filter_map(|found| found.pieces.as_mut());
@@ -155,7 +163,8 @@ impl Evidence {
     }
 }
 
-/// By how much the log odds of every border rise from how many borders of the field are between two nuclei.
+/// By how much the log odds of every border rise from how many borders of the field are between two
+/// nuclei.
 ///
 /// The share is the one under which the mean probability of the borders is that share.
 ///
@@ -430,7 +439,8 @@ impl Pieces {
             + weight::SMALLER * (smaller / typical_area).ln().clamp(weight::SMALLEST, 0.0)
     }
 
-    /// Merges until every border left, all of them weighed, speaks for two nuclei; gives the labels.
+    /// Merges until every border left, all of them weighed, speaks for two nuclei; gives the
+    /// labels.
     fn merged(mut self, typical_area: f64, caution: f64) -> Image<u32> {
         let n = self.list.len();
         let mut near: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); n];
@@ -516,7 +526,8 @@ fn runs_of(image: &Image<u32>) -> Cut {
     (0..image.height()).flat_map(in_row).collect()
 }
 
-/// A pair for one nucleus: the evidence as an ordered number, both pieces, and their versions when it was weighed.
+/// A pair for one nucleus: the evidence as an ordered number, both pieces, and their versions when
+/// it was weighed.
 type Candidate = Reverse<(u64, usize, usize, [u32; 2])>;
 
 /// Maps f64 to u64 so that the order of numbers is kept.

@@ -6,7 +6,8 @@ use crate::bits::Run;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Extent {
     top: usize,
-    /// First and last column of every row from `top` on; the wrong way round where a row has no pixels.
+    /// First and last column of every row from `top` on; the wrong way round where a row has no
+    /// pixels.
     rows: Vec<(u32, u32)>,
 }
 
@@ -54,8 +55,9 @@ pub(super) struct Hull(Vec<(i64, i64)>);
 impl Hull {
     /// Of the pixels of `extent`.
     ///
-    /// A pixel counts with the middles of its four edges, as in `skimage.morphology.convex_hull_image`
-    /// with `offset_coordinates`, so the hull of one straight row of n pixels has the area n - 1/2.
+    /// A pixel counts with the middles of its four edges, as in
+    /// `skimage.morphology.convex_hull_image` with `offset_coordinates`, so the hull of one
+    /// straight row of n pixels has the area n - 1/2.
     ///
     /// # Source
     /// Andrew (1979), "Another efficient algorithm for convex hulls in two dimensions".
@@ -89,8 +91,8 @@ impl Hull {
     }
 }
 
-/// The points that can lie on the hull, `(y, x)` doubled, sorted: both ends of every row of pixels, and of
-/// every row of edges above and below them.
+/// The points that can lie on the hull, `(y, x)` doubled, sorted: both ends of every row of pixels,
+/// and of every row of edges above and below them.
 fn corners(extent: &Extent) -> Vec<(i64, i64)> {
     let mut points = Vec::with_capacity(4 * extent.rows.len() + 2);
     let mut add = |y: i64, (from, to): (u32, u32), beyond: i64| {
@@ -165,7 +167,8 @@ mod tests {
         // In no order: rows are put where they belong.
         pixels.rotate_left(5);
         let hull = hull(&pixels);
-        // The upper side of the middle pixel, 2 pixels below the upper sides of the ends and above the lowest side.
+        // The upper side of the middle pixel, 2 pixels below the upper sides of the ends and above
+        // the lowest side.
         assert_eq!(hull.depth((3, 4)), 2.0);
         assert_eq!(hull.depth((5, 4)), 1.0);
         assert_eq!(hull.depth((7, 4)), 0.0);

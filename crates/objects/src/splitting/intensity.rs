@@ -1,9 +1,9 @@
-//! Watershed of distance and intensity together: a neck or a dark valley parts, either weakens the other.
+//! Watershed of distance and intensity together: a neck or a dark valley parts, either weakens the
+//! other.
 //!
-//! The surface is `ln(distance) + weight ln(intensity)`, or what it is the logarithm of, which has the same
-//! order. Logarithms make depths relative: a neck that
-//! is a tenth narrower than the nucleus, or a valley a tenth darker, counts the same at every size and
-//! brightness.
+//! The surface is `ln(distance) + weight ln(intensity)`, or what it is the logarithm of, which has
+//! the same order. Logarithms make depths relative: a neck that is a tenth narrower than the
+//! nucleus, or a valley a tenth darker, counts the same at every size and brightness.
 
 use super::distance::flood;
 use super::{Method, Part, not_negative};
@@ -54,8 +54,8 @@ impl Method for Intensity {
     }
 }
 
-/// `distance * stain ^ weight` inside the mask, 0 outside: the exponential of the surface that is meant,
-/// so that a depth is a ratio.
+/// `distance * stain ^ weight` inside the mask, 0 outside: the exponential of the surface that is
+/// meant, so that a depth is a ratio.
 pub(super) fn joint_surface(
     mask: &Image<bool>,
     distance: &Image<f32>,

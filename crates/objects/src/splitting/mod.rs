@@ -134,7 +134,8 @@ impl FromStr for Splitting {
 pub struct Scene<'a> {
     /// Pixels of nuclei.
     pub mask: &'a Image<bool>,
-    /// The stain above its background, where there is one. Methods that read it do without if need be.
+    /// The stain above its background, where there is one. Methods that read it do without if need
+    /// be.
     pub stain: Option<&'a Image<f32>>,
     /// The classes of a scheme B prediction, where there is one.
     pub classes: Option<&'a Image<u8>>,
@@ -219,8 +220,8 @@ trait Method: Sync {
     /// Checks the choices.
     fn check(&self) -> Result<(), ObjectsError>;
 
-    /// Labels of the pieces of `part`, of any numbers, 0 outside the part and nowhere in it; `None` if
-    /// the part is one piece.
+    /// Labels of the pieces of `part`, of any numbers, 0 outside the part and nowhere in it; `None`
+    /// if the part is one piece.
     fn split_part(&self, part: &Part) -> Option<Image<u32>>;
 
     /// The pieces of all parts, in their order.
@@ -247,7 +248,8 @@ impl Part<'_> {
         um / self.seen.um_per_pixel
     }
 
-    /// The smoothed distance from the background, 0 outside the part; `None` where there is no background.
+    /// The smoothed distance from the background, 0 outside the part; `None` where there is no
+    /// background.
     fn smooth_distance(&self, sigma: f64) -> Option<Image<f32>> {
         // As far as the Gaussian looks, and a pixel of background for the distance.
         let margin = (4.0 * sigma).ceil() as usize + 1;
@@ -289,7 +291,8 @@ impl Part<'_> {
     }
 }
 
-/// Runs of one part in raster order, each with its piece, from 1 in raster order of their first pixel.
+/// Runs of one part in raster order, each with its piece, from 1 in raster order of their first
+/// pixel.
 type Cut = Vec<(u32, Run, u32)>;
 
 /// The parts of a mask, cut out one at a time.
@@ -320,7 +323,8 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// The pieces of part `i` (labels within its frame), each of them connected; `None` if there is one.
+    /// The pieces of part `i` (labels within its frame), each of them connected; `None` if there is
+    /// one.
     fn cut(&self, i: usize, pieces: &Image<u32>) -> Option<Cut> {
         let found = Components::of_values(pieces, Connectivity::Four);
         let frame = self.groups.frame(i);

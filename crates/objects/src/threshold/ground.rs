@@ -15,13 +15,15 @@ const BAND: usize = 1024;
 const BINS: usize = 200;
 /// Standard deviations of the smoothing of the histogram, in bins.
 const SMOOTHING: f64 = 3.0;
-/// How many times its spread above its peak the ground ends: 3 to 4 score alike on simulated plates.
+/// How many times its spread above its peak the ground ends: 3 to 4 score alike on simulated
+/// plates.
 const SPREADS: f32 = 3.5;
 
 /// Peak of the ground plus 3.5 times the spread of the values below that peak.
 ///
-/// The peak is the highest of the smoothed histogram of the lower 60 % of the values; where less than a few
-/// percent of a field are empty, it is that of the dimmest cells. `None` if the values are all equal.
+/// The peak is the highest of the smoothed histogram of the lower 60 % of the values; where less
+/// than a few percent of a field are empty, it is that of the dimmest cells. `None` if the values
+/// are all equal.
 pub fn ground(values: &[f32]) -> Option<f32> {
     let step = (values.len() / SAMPLE).max(1);
     let sample: Vec<f32> = values.iter().step_by(step).copied().collect();

@@ -9,7 +9,8 @@ use crate::quantile::extremes_of_all;
 use rayon::prelude::*;
 use stainfree_kernels::{Loops, vectorised};
 
-/// Values counted at a time, and how many times a task does so at least: each has counters of its own.
+/// Values counted at a time, and how many times a task does so at least: each has counters of its
+/// own.
 const CHUNK: usize = 1 << 16;
 const LEAST_CHUNKS: usize = 16;
 
@@ -35,7 +36,8 @@ pub fn otsu_log(values: &[f32], noise: f32, bins: usize) -> Option<f32> {
     let (low, high) = extremes_of_all(values);
     let cell = |v: f32| (scaled(v).to_bits() >> DROPPED) as usize;
     let (first, last) = (cell(low), cell(high));
-    // Two counters a cell, by turns: the many equal values of the background need not wait for each other.
+    // Two counters a cell, by turns: the many equal values of the background need not wait for each
+    // other.
     let none = || vec![[0u32; 2]; last - first + 1];
     let count = |mut counts: Vec<[u32; 2]>, chunk: &[f32]| {
         let mut cells = [0u32; 256];

@@ -1,12 +1,13 @@
 //! A threshold of its own for every object: a share of its brightness.
 //!
 //! Bright and dim nuclei lie side by side, and blur spreads the bright ones: one threshold for the
-//! field makes bright nuclei too large or drops the dim ones. A blurred edge lies where the intensity
-//! has fallen to about half of the plateau, whatever the plateau is. So:
+//! field makes bright nuclei too large or drops the dim ones. A blurred edge lies where the
+//! intensity has fallen to about half of the plateau, whatever the plateau is. So:
 //!
 //! 1. pixels above a low floor are candidates;
 //! 2. the logarithm of the smoothed stain is flooded from its distinct maxima: one zone an object;
-//! 3. the brightness of a zone is a high percentile of its pixels; the threshold there is a share of it.
+//! 3. the brightness of a zone is a high percentile of its pixels; the threshold there is a share
+//!    of it.
 
 use crate::background::{block_means, by_blocks};
 use crate::bits::{Bits, Run};
@@ -42,7 +43,8 @@ pub(crate) struct ObjectThreshold {
     pub(crate) min_area: usize,
 }
 
-/// The candidates of a field by rows of blocks, each run with the threshold of its object; outside there is none.
+/// The candidates of a field by rows of blocks, each run with the threshold of its object; outside
+/// there is none.
 pub(crate) struct Zones {
     size: (usize, usize),
     /// Of a block, in pixels.
@@ -52,7 +54,8 @@ pub(crate) struct Zones {
 }
 
 impl Zones {
-    /// Pixels of `flat` (the stain above its background) above `factor` times the threshold of their zone.
+    /// Pixels of `flat` (the stain above its background) above `factor` times the threshold of
+    /// their zone.
     pub(crate) fn above(&self, flat: &Image<f32>, factor: f32) -> Bits {
         let (height, width) = self.size;
         Bits::from_rows(height, width, |y, flags| {
@@ -98,14 +101,15 @@ impl Loops for AboveLevels<'_> {
     }
 }
 
-/// The smoothing, in pixels, that zones keep when the field is made coarser: a valley stays visible.
+/// The smoothing, in pixels, that zones keep when the field is made coarser: a valley stays
+/// visible.
 const COARSE_SMOOTHING: f64 = 1.5;
 
 impl ObjectThreshold {
     /// Zones of the objects of `flat`, each with `share` of its brightness, at least `floor`.
     ///
-    /// Zones are found on means of blocks as large as the smoothing allows: it hides what is smaller.
-    /// A block is a candidate if one of its pixels is.
+    /// Zones are found on means of blocks as large as the smoothing allows: it hides what is
+    /// smaller. A block is a candidate if one of its pixels is.
     pub(crate) fn zones(&self, flat: &Image<f32>) -> Zones {
         let side = ((self.smoothing / COARSE_SMOOTHING) as usize).max(1);
         let means = (side > 1).then(|| block_means(flat, side));
@@ -259,7 +263,8 @@ impl Task<'_> {
         let top = y as usize * self.side;
         for y in top..(top + self.side).min(height) {
             let row = &self.flat.row(y)[pixels_of(run, self.side, width)];
-            // Which ones are kept is as good as random: all are written, and the others written over.
+            // Which ones are kept is as good as random: all are written, and the others written
+            // over.
             let (mut n, floor) = (values.len(), self.method.floor);
             values.resize(n + row.len(), 0.0);
             let places = &mut values[..];

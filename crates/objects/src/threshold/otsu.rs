@@ -47,7 +47,8 @@ impl Histogram {
         self.low + (i as f64 + 0.5) * (self.high - self.low) / self.counts.len() as f64
     }
 
-    /// The bin centre that best parts the values into two classes: the largest variance between them.
+    /// The bin centre that best parts the values into two classes: the largest variance between
+    /// them.
     pub(crate) fn otsu(&self) -> f64 {
         let total = self.counts.iter().sum::<u64>() as f64;
         let places = || self.counts.iter().enumerate();

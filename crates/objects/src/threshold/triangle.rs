@@ -2,9 +2,11 @@
 
 use super::otsu::Histogram;
 
-/// The bin centre farthest from the line between the histogram's peak and the end of its longer tail.
+/// The bin centre farthest from the line between the histogram's peak and the end of its longer
+/// tail.
 ///
-/// `None` if all values are equal. Equal to `skimage.filters.threshold_triangle` with `nbins = bins`.
+/// `None` if all values are equal. Equal to `skimage.filters.threshold_triangle` with `nbins =
+/// bins`.
 ///
 /// # Source
 /// Zack, Rogers & Latt (1977), "Automatic measurement of sister chromatid exchange frequency".

@@ -1,4 +1,5 @@
-//! Simulated plates as a user would work with them, for the examples that measure truth against what is really there.
+//! Simulated plates as a user would work with them, for the examples that measure truth against
+//! what is really there.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -41,7 +42,8 @@ pub(crate) fn write(spec: &PlateSpec, folder: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A prepared study of the plate in `folder` with mitotic nuclei, its config changed by `edit` before.
+/// A prepared study of the plate in `folder` with mitotic nuclei, its config changed by `edit`
+/// before.
 pub(crate) fn prepared(
     plate: &Path,
     folder: &Path,
@@ -69,7 +71,8 @@ pub(crate) struct Reviewed {
     pub(crate) mitotic: bool,
 }
 
-/// The review list of a study against the exact truth of its plate, and the number of mitotic nuclei there.
+/// The review list of a study against the exact truth of its plate, and the number of mitotic
+/// nuclei there.
 pub(crate) fn reviewed(study: &Study, plate: &Path) -> Result<(Vec<Reviewed>, usize), Failure> {
     let exact = plate.join("truth");
     let mut mitotic: BTreeSet<(String, u32)> = BTreeSet::new();

@@ -1,7 +1,8 @@
-//! `advise`: what twice as many images would bring, from a few short runs, before anyone stains a second plate.
+//! `advise`: what twice as many images would bring, from a few short runs, before anyone stains a
+//! second plate.
 //!
-//! The runs are an ordinary experiment in `STUDY/advice` with nested sets of training images, so it can be stopped,
-//! goes on where it stood, and writes the same tables and figures.
+//! The runs are an ordinary experiment in `STUDY/advice` with nested sets of training images, so it
+//! can be stopped, goes on where it stood, and writes the same tables and figures.
 
 use std::path::PathBuf;
 
@@ -35,8 +36,8 @@ pub struct AdviseOptions {
 }
 
 impl Default for AdviseOptions {
-    /// Minutes on two cores for a study of small fields. At full width, since a narrower network has no start to begin
-    /// from and learns little in so few steps.
+    /// Minutes on two cores for a study of small fields. At full width, since a narrower network
+    /// has no start to begin from and learns little in so few steps.
     fn default() -> Self {
         Self {
             images: Vec::new(),
@@ -73,8 +74,8 @@ const FEWEST_SIZES: usize = 3;
 /// Writes the experiment file of the advice and reads it back; nothing is trained yet.
 ///
 /// # Errors
-/// The study is not prepared or has too few training fields, sizes that it does not have, or a folder that cannot be
-/// written.
+/// The study is not prepared or has too few training fields, sizes that it does not have, or a
+/// folder that cannot be written.
 pub fn plan(study: &Study, options: &AdviseOptions) -> Result<Experiment, ProjectError> {
     let rows = study.fields()?;
     let training = rows.iter().filter(|row| row.split == Some(Part::Train));
@@ -87,7 +88,8 @@ pub fn plan(study: &Study, options: &AdviseOptions) -> Result<Experiment, Projec
         numbers.join(", ")
     };
     let text = format!(
-        "# Made by `stainfree advise`: few short runs, to see what more training images would bring.\n\
+        "# Made by `stainfree advise`: few short runs, to see what more training images would \
+         bring.\n\
          study = {study}\nout = \".\"\nsteps = {steps}\nwidth = {width:?}\n\n\
          [change]\ncrop = {crop}\nbatch = {batch}\nvalidate_every = {validate}\n\n\
          [[runs]]\nscheme = [\"{scheme:?}\"]\nimages = [{images}]\nseed = [{seeds}]\n",
@@ -128,7 +130,8 @@ fn sizes(given: &[usize], training: usize) -> Result<Vec<usize>, ProjectError> {
     }
     if sizes.len() < FEWEST_SIZES {
         return Err(ProjectError::Failed(format!(
-            "a learning curve needs {FEWEST_SIZES} numbers of images and there are {} (the study has {training} training \
+            "a learning curve needs {FEWEST_SIZES} numbers of images and there are {} (the study \
+             has {training} training \
              fields, and 4 are the least); image more fields, or give `--images`",
             sizes.len()
         )));
@@ -170,7 +173,8 @@ pub fn advise(
         runs: ran.done + ran.found,
         advice,
         caveat: format!(
-            "Runs of {} steps at width {} say how such runs gain from images. A full training stands higher and \
+            "Runs of {} steps at width {} say how such runs gain from images. A full training \
+             stands higher and \
              its gain can differ; the interval does not cover that.",
             options.steps, options.width
         ),

@@ -1,9 +1,10 @@
 //! Who does what, where several machines share a folder.
 //!
-//! A claim is a file `claim.N` that its holder keeps touching. Taking one means creating `claim.N+1`, which the
-//! file system lets only one machine do, and only when the newest claim has not been touched for a while, so
-//! that a machine that dies does not hold its work for ever. A holder that finds a newer claim beside its own
-//! (it slept, or the network did) gives up. Clocks need not agree: ages are measured in the file system's own.
+//! A claim is a file `claim.N` that its holder keeps touching. Taking one means creating
+//! `claim.N+1`, which the file system lets only one machine do, and only when the newest claim has
+//! not been touched for a while, so that a machine that dies does not hold its work for ever. A
+//! holder that finds a newer claim beside its own (it slept, or the network did) gives up. Clocks
+//! need not agree: ages are measured in the file system's own.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -144,7 +145,8 @@ fn signature(beat: u64) -> String {
     )
 }
 
-/// Touches a claim; false if it is no longer there. A beat that fails otherwise is made up for by the next.
+/// Touches a claim; false if it is no longer there. A beat that fails otherwise is made up for by
+/// the next.
 fn touch(path: &Path, beat: u64) -> bool {
     match OpenOptions::new().write(true).truncate(true).open(path) {
         Ok(mut file) => {

@@ -1,4 +1,5 @@
-//! Conditions of an experiment: runs that differ in nothing but seed and fold, with their scores over seeds.
+//! Conditions of an experiment: runs that differ in nothing but seed and fold, with their scores
+//! over seeds.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -39,7 +40,8 @@ impl Condition<'_> {
         self.choice.label()
     }
 
-    /// The paper's convention: mean over images; IoU, F1, nucleus IoU, nucleus F1, averaged over seeds.
+    /// The paper's convention: mean over images; IoU, F1, nucleus IoU, nucleus F1, averaged over
+    /// seeds.
     pub(super) fn paper(&self) -> Option<[f64; 4]> {
         let each: Vec<[f64; 4]> = self
             .runs
@@ -55,13 +57,15 @@ impl Condition<'_> {
         })
     }
 
-    /// What is measured through predicted masks against true ones, of the first seed: its run, or all its folds together.
+    /// What is measured through predicted masks against true ones, of the first seed: its run, or
+    /// all its folds together.
     pub(super) fn agreement(&self) -> Option<Cow<'_, AgreementSummary>> {
         let first = self.runs.first()?.scores.agreement.as_ref()?;
         if self.choice.fold.is_none() {
             return Some(Cow::Borrowed(first));
         }
-        // Folds of few groups measure by field; what a group is called is only known from larger ones.
+        // Folds of few groups measure by field; what a group is called is only known from larger
+        // ones.
         let units = self
             .runs
             .iter()
@@ -139,7 +143,8 @@ fn condition(runs: Vec<&RunResult>) -> Result<Option<Condition<'_>>, ProjectErro
     }))
 }
 
-/// Intervals that resample what the runs' own intervals resample; folds together have more groups than each alone.
+/// Intervals that resample what the runs' own intervals resample; folds together have more groups
+/// than each alone.
 pub(super) fn options_of(runs: &[&RunResult]) -> BootstrapOptions {
     let unit = runs.first().map_or("field", |run| run.scores.unit.as_str());
     let folds = runs.first().is_some_and(|run| run.choice.fold.is_some());

@@ -14,7 +14,8 @@ use super::file::{Choice, Images};
 use super::tables::{Shown, dash};
 use crate::ProjectError;
 
-/// A gain in score that pays for staining, imaging and checking as many fields again: what people would notice.
+/// A gain in score that pays for staining, imaging and checking as many fields again: what people
+/// would notice.
 pub const WORTH: f64 = 0.01;
 /// Chances from which, and down to which, advice is given at all.
 const SURE: f64 = 0.8;
@@ -56,7 +57,8 @@ pub const NUCLEUS_F1: &str = "nucleus F1";
 /// Runs of one curve that were not scored on the same fields.
 pub(super) fn advice(results: &[RunResult]) -> Result<Vec<Advice>, ProjectError> {
     let mut lines: Vec<(String, Vec<&RunResult>)> = Vec::new();
-    // Folds are scored on different fields: no run of one stands beside a run of another. Flips need no curve of their own.
+    // Folds are scored on different fields: no run of one stands beside a run of another. Flips
+    // need no curve of their own.
     let usual = |run: &&RunResult| run.choice.fold.is_none() && !run.choice.flips;
     for result in results.iter().filter(usual) {
         let label = condition(&result.choice);
@@ -106,9 +108,12 @@ fn advice_of(condition: String, runs: &[&RunResult]) -> Result<Advice, ProjectEr
     let unit = &runs[0].scores.unit;
     let sentence = match curves.get(NUCLEUS_F1) {
         Some(curve) => in_words(curve, units, unit) + &of_few_groups(&runs[0].counts),
-        None => "How much more images would bring cannot be told: it takes three numbers of images and five runs, \
+        None => {
+            "How much more images would bring cannot be told: it takes three numbers of images \
+            and five runs, \
                  better two or three seeds of each."
-            .to_owned(),
+                .to_owned()
+        }
     };
     Ok(Advice {
         condition,
@@ -117,14 +122,16 @@ fn advice_of(condition: String, runs: &[&RunResult]) -> Result<Advice, ProjectEr
     })
 }
 
-/// What has to be said where fields stand for groups because there are few of those; fields without groups are their own.
+/// What has to be said where fields stand for groups because there are few of those; fields without
+/// groups are their own.
 fn of_few_groups(fields: &[FieldScores]) -> String {
     let groups: BTreeSet<&String> = fields.iter().filter_map(|f| f.group.as_ref()).collect();
     if groups.is_empty() || groups.len() >= FEW_UNITS || groups.len() == fields.len() {
         return String::new();
     }
     format!(
-        " The test fields are of only {} groups, and fields of one group are alike: it is less sure than these numbers say.",
+        " The test fields are of only {} groups, and fields of one group are alike: it is less \
+         sure than these numbers say.",
         groups.len()
     )
 }
@@ -134,7 +141,8 @@ fn in_words(curve: &LearningCurve, units: usize, unit: &str) -> String {
     let doubling = &curve.doubling;
     let points = |gain: f64| format!("{:.1}", 100.0 * gain);
     let expected = format!(
-        "Doubling the training images from {} to {} is expected to bring {} points of nucleus F1{}.",
+        "Doubling the training images from {} to {} is expected to bring {} points of nucleus \
+         F1{}.",
         doubling.from,
         doubling.to,
         points(doubling.gain),
@@ -150,7 +158,8 @@ fn in_words(curve: &LearningCurve, units: usize, unit: &str) -> String {
     } else if units < FEW_UNITS {
         // Intervals over so few are too short, so that no chance counts as sure.
         format!(
-            "The runs put the chance of a gain of {worth} point or more at {}, but {units} test {unit}s are too few to \
+            "The runs put the chance of a gain of {worth} point or more at {}, but {units} test \
+             {unit}s are too few to \
              rely on it: more test {unit}s come first.",
             percent(chance)
         )
@@ -161,13 +170,15 @@ fn in_words(curve: &LearningCurve, units: usize, unit: &str) -> String {
         )
     } else if chance <= 1.0 - SURE {
         format!(
-            "More images of this kind are hardly worth it: the chance that they bring less than {worth} point is {}. \
+            "More images of this kind are hardly worth it: the chance that they bring less than \
+             {worth} point is {}. \
              Other wells, cell densities or a longer training may still help.",
             percent(1.0 - chance)
         )
     } else {
         format!(
-            "Whether it is worth it cannot be told yet: the chance of a gain of {worth} point or more is {}. \
+            "Whether it is worth it cannot be told yet: the chance of a gain of {worth} point or \
+             more is {}. \
              More seeds, or more test groups, would narrow it down.",
             percent(chance)
         )
@@ -189,12 +200,24 @@ pub(super) fn table(advice: &[Advice]) -> Option<Shown> {
     (!rows.is_empty()).then(|| Shown {
         title: "How many images".to_owned(),
         caption: format!(
-            "A curve fitted to the runs by number of images: power law and exponential, both with a floor, averaged \
-             by how well they fit. The intervals come from drawing test groups anew and scattering runs as they \
-             scatter around the curve. Gains are in points (hundredths); the last column is the chance of at least {:.0}.",
+            "A curve fitted to the runs by number of images: power law and exponential, both with \
+             a floor, averaged \
+             by how well they fit. The intervals come from drawing test groups anew and scattering \
+             runs as they \
+             scatter around the curve. Gains are in points (hundredths); the last column is the \
+             chance of at least {:.0}.",
             100.0 * WORTH
         ),
-        columns: vec!["condition", "score", "measured", "at twice the images", "gain, points", "scatter of runs", "chance it is worth it"],
+        columns: vec![
+            "condition",
+            "score",
+            "measured",
+            "at twice the images",
+            "gain, \
+            points",
+            "scatter of runs",
+            "chance it is worth it",
+        ],
         rows,
     })
 }

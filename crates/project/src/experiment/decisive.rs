@@ -15,7 +15,8 @@ use crate::start::is_name;
 use crate::study::{Source, Study};
 use crate::{Part, ProjectError};
 
-/// What results hold and how they are come by, beyond what the program's version says: they are made anew where it differs.
+/// What results hold and how they are come by, beyond what the program's version says: they are
+/// made anew where it differs.
 const RESULT_FORMAT: &str =
     "5: pixels, kinds and start are part of the hash; shifts are those of the study";
 
@@ -35,7 +36,8 @@ pub(super) struct Decisive<'a> {
 }
 
 impl Decisive<'_> {
-    /// Hash of it: program, choices, recipe, weights, images, truth. Where files lie is no part of it.
+    /// Hash of it: program, choices, recipe, weights, images, truth. Where files lie is no part of
+    /// it.
     ///
     /// # Errors
     /// A file that cannot be read.
@@ -64,7 +66,8 @@ impl Decisive<'_> {
         Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
-    /// The weights file, or the two of a model's folder; known weights are told apart by their name.
+    /// The weights file, or the two of a model's folder; known weights are told apart by their
+    /// name.
     fn weights_files(&self) -> Vec<PathBuf> {
         match Path::new(self.weights) {
             _ if is_name(self.weights) => Vec::new(),
@@ -114,8 +117,8 @@ fn image_files(source: &Source, field: &Field) -> Result<BTreeSet<PathBuf>, Proj
         .collect())
 }
 
-/// Hash of a file's bytes. Files are read once by a program, unless their size or time changes: every run of a matrix asks
-/// for the same ones.
+/// Hash of a file's bytes. Files are read once by a program, unless their size or time changes:
+/// every run of a matrix asks for the same ones.
 fn digest(path: &Path) -> Result<[u8; 32], ProjectError> {
     type Known = BTreeMap<PathBuf, (u64, Option<SystemTime>, [u8; 32])>;
     static KNOWN: Mutex<Known> = Mutex::new(BTreeMap::new());

@@ -164,13 +164,15 @@ fn training_figure(conditions: &[Condition]) -> Chart {
     };
     Chart {
         title: "Training".to_owned(),
-        caption: "Training loss by condition, first seed (the paper's Figure 3); losses of different kinds cannot be compared.".to_owned(),
+        caption: "Training loss by condition, first seed (the paper's Figure 3); losses of \
+            different kinds cannot be compared."
+            .to_owned(),
         svg: chart.svg(),
     }
 }
 
-/// Labels of conditions without the parts that all of them share, which a legend has no room for; one that has nothing else is
-/// called after what it leaves open.
+/// Labels of conditions without the parts that all of them share, which a legend has no room for;
+/// one that has nothing else is called after what it leaves open.
 fn without_common_parts(labels: &[String]) -> Vec<String> {
     let parts = |label: &String| -> Vec<String> { label.split(", ").map(str::to_owned).collect() };
     if let [only] = labels {

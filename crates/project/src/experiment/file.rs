@@ -1,7 +1,7 @@
 //! The experiment file: which runs there are.
 //!
-//! Every `[[runs]]` block is a product of its lists; a key left out takes the study's own choice. Runs that
-//! several blocks ask for are made once.
+//! Every `[[runs]]` block is a product of its lists; a key left out takes the study's own choice.
+//! Runs that several blocks ask for are made once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -22,10 +22,11 @@ use crate::study::Study;
 pub struct ExperimentFile {
     /// The study whose images, truth and groups are used; relative to the file.
     pub study: PathBuf,
-    /// Folder for runs and results, relative to the file; default: the file's name without extension.
+    /// Folder for runs and results, relative to the file; default: the file's name without
+    /// extension.
     pub out: Option<PathBuf>,
-    /// Optimiser steps of every run, whatever its number of images, unless its block says otherwise; default: the recipe's
-    /// own length.
+    /// Optimiser steps of every run, whatever its number of images, unless its block says
+    /// otherwise; default: the recipe's own length.
     pub steps: Option<u64>,
     /// Factor on all channel counts, as `train --width`.
     pub width: Option<f64>,
@@ -38,7 +39,8 @@ pub struct ExperimentFile {
     /// Whether the paper's published numbers stand beside one's own.
     #[serde(default)]
     pub published: bool,
-    /// Whether every run is scored a second time with the four flips of each field averaged, as `evaluate --flips`.
+    /// Whether every run is scored a second time with the four flips of each field averaged, as
+    /// `evaluate --flips`.
     #[serde(default)]
     pub flips: bool,
     /// Table of the kinds of the true nuclei, as `evaluate --kinds`; relative to the file.
@@ -62,11 +64,12 @@ fn three() -> usize {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ScheduleRule {
-    /// A fortieth of the steps for every set size, as the paper's largest set had it: small sets keep their
-    /// learning rate as long as large ones.
+    /// A fortieth of the steps for every set size, as the paper's largest set had it: small sets
+    /// keep their learning rate as long as large ones.
     #[default]
     Steps,
-    /// One pass over the run's images, as in the paper: with 16 images patience is over after 80 steps.
+    /// One pass over the run's images, as in the paper: with 16 images patience is over after 80
+    /// steps.
     Epochs,
 }
 
@@ -84,7 +87,8 @@ pub struct RunsBlock {
     pub loss: Vec<String>,
     /// Encoders.
     pub encoder: Vec<String>,
-    /// What to start from: `auto`, `none`, the name of known weights, a weights file or a model's folder.
+    /// What to start from: `auto`, `none`, the name of known weights, a weights file or a model's
+    /// folder.
     pub weights: Vec<String>,
     /// Numbers of training images, or `all`; smaller sets are part of larger ones.
     pub images: Vec<Images>,
@@ -352,7 +356,8 @@ pub struct Experiment {
     pub path: PathBuf,
     /// What it says.
     pub file: ExperimentFile,
-    /// Every run once, seed by seed, so that the first seed answers every question before the second begins.
+    /// Every run once, seed by seed, so that the first seed answers every question before the
+    /// second begins.
     pub choices: Vec<Choice>,
 }
 
@@ -360,7 +365,8 @@ impl Experiment {
     /// Reads an experiment file.
     ///
     /// # Errors
-    /// The file cannot be read, has an unknown key, asks for no run, or for something that does not exist.
+    /// The file cannot be read, has an unknown key, asks for no run, or for something that does not
+    /// exist.
     pub fn load(path: &Path) -> Result<Self, ProjectError> {
         let text =
             std::fs::read_to_string(path).map_err(|error| ProjectError::read(path, &error))?;

@@ -1,11 +1,13 @@
-//! `experiment`: a matrix of trainings on one study, resumable and shared by any number of machines.
+//! `experiment`: a matrix of trainings on one study, resumable and shared by any number of
+//! machines.
 //!
-//! Here: doing the runs. Which runs there are is in [`mod@file`], what a run changes in `variant`, what it is recognised by in `decisive`, who
-//! does which in `claim`, what comes out in `results`.
+//! Here: doing the runs. Which runs there are is in [`mod@file`], what a run changes in `variant`,
+//! what it is recognised by in `decisive`, who does which in `claim`, what comes out in `results`.
 //!
-//! Everything lies in the experiment's folder: `studies/` (one for each truth and split), `runs/ID/result.json`, and
-//! the results. A run's ID ends in a hash of all that decides its result, so a finished run is recognised, and one
-//! whose choices, program or data changed is made anew.
+//! Everything lies in the experiment's folder: `studies/` (one for each truth and split),
+//! `runs/ID/result.json`, and the results. A run's ID ends in a hash of all that decides its
+//! result, so a finished run is recognised, and one whose choices, program or data changed is made
+//! anew.
 
 pub mod advise;
 mod claim;
@@ -80,7 +82,8 @@ pub struct RunResult {
     /// The same model with flips averaged, where the experiment asks for it.
     #[serde(default)]
     pub with_flips: Option<Scored>,
-    /// Where fields were split one by one: the test fields whose group, by the study's own rule, trained the model.
+    /// Where fields were split one by one: the test fields whose group, by the study's own rule,
+    /// trained the model.
     #[serde(default)]
     pub seen: Option<Vec<String>>,
 }
@@ -134,10 +137,12 @@ pub struct Ran {
 
 /// Does every run that is not done yet, and writes the results.
 ///
-/// A run that fails is reported and the others go on. Runs that other machines are at are waited for at the end.
+/// A run that fails is reported and the others go on. Runs that other machines are at are waited
+/// for at the end.
 ///
 /// # Errors
-/// The study cannot be opened, a folder cannot be written, or [`ProjectError::Cancelled`]; what is finished is kept.
+/// The study cannot be opened, a folder cannot be written, or [`ProjectError::Cancelled`]; what is
+/// finished is kept.
 pub fn run(experiment: &Experiment, out: &Path, job: &Job) -> Result<Ran, ProjectError> {
     let base = Study::open(&experiment.study_path())?;
     let total = experiment.choices.len();
@@ -267,7 +272,8 @@ impl OneRun<'_> {
             (!flips || result.with_flips.is_some()).then_some(result)
         };
         if let Some(result) = found() {
-            // Perhaps of a run that says the same in other words: three planes where there are three.
+            // Perhaps of a run that says the same in other words: three planes where there are
+            // three.
             let choice = self.choice.clone();
             return Ok(Attempt::Found(Box::new(RunResult { choice, ..result })));
         }
@@ -380,7 +386,8 @@ impl OneRun<'_> {
 /// Name of a run's result.
 const RESULT: &str = "result.json";
 
-/// The result of a run in `all` that was finished with this hash; one that cannot be read counts as none.
+/// The result of a run in `all` that was finished with this hash; one that cannot be read counts as
+/// none.
 fn finished(all: &Path, hash: &str) -> Option<RunResult> {
     let ending = format!("-{}", &hash[..8]);
     let entries = std::fs::read_dir(all).ok()?.filter_map(Result::ok);
@@ -433,7 +440,8 @@ impl Work<'_> {
             };
             evaluate_model(self.study, &options, job)
         };
-        // Flips first: the files that a scoring leaves in the model's folder are those of the plain one.
+        // Flips first: the files that a scoring leaves in the model's folder are those of the plain
+        // one.
         let with_flips = self.flips.then(|| score(true)).transpose()?;
         let evaluated = score(false)?;
         Ok(RunResult {

@@ -1,8 +1,9 @@
 //! The paper's published numbers, to stand beside one's own.
 //!
-//! Source: Bisaria, Fan and Ratnayeke (2020), Tables 1 and 2, and the evaluation cells of the authors' notebooks
-//! (nalinratnayeke/CS230-cell-segmentation). Mean over images and classes, background included, a class being
-//! predicted where its probability exceeds 0.5. The loss column is left out: it is that of a single image.
+//! Source: Bisaria, Fan and Ratnayeke (2020), Tables 1 and 2, and the evaluation cells of the
+//! authors' notebooks (nalinratnayeke/CS230-cell-segmentation). Mean over images and classes,
+//! background included, a class being predicted where its probability exceeds 0.5. The loss column
+//! is left out: it is that of a single image.
 
 /// One published row: mean IoU and F1 over classes, IoU and F1 of the nucleus.
 pub(super) struct Row {
@@ -37,7 +38,8 @@ pub(super) const TABLE_2: [Row; 4] = [
     ),
 ];
 
-/// The notebooks' evaluation by number of training images (encoder, images, scores), development set.
+/// The notebooks' evaluation by number of training images (encoder, images, scores), development
+/// set.
 pub(super) const BY_SIZE: [(&str, usize, [f64; 4]); 10] = [
     ("vgg16", 16, [0.74797, 0.83107, 0.7471, 0.85455]),
     ("vgg16", 128, [0.76683, 0.84199, 0.78066, 0.8762]),

@@ -1,5 +1,6 @@
-//! The questions the paper left open, as tables: one choice changed at a time, splitting, tolerant outlines, kinds of
-//! nuclei, leakage between fields of one group, and what freeing the channel costs.
+//! The questions the paper left open, as tables: one choice changed at a time, splitting, tolerant
+//! outlines, kinds of nuclei, leakage between fields of one group, and what freeing the channel
+//! costs.
 
 use std::collections::BTreeSet;
 
@@ -34,7 +35,8 @@ pub(super) fn tables(conditions: &[Condition]) -> Result<Vec<Shown>, ProjectErro
         .collect())
 }
 
-/// What two choices differ in: the key and both values; `None` unless it is exactly one other than images and seed.
+/// What two choices differ in: the key and both values; `None` unless it is exactly one other than
+/// images and seed.
 fn only_change(a: &Choice, b: &Choice) -> Option<(&'static str, String, String)> {
     let own = |text: &Option<String>| text.clone().unwrap_or_else(|| "as the study".to_owned());
     let values = |c: &Choice| {
@@ -99,7 +101,8 @@ fn changes(conditions: &[Condition]) -> Result<Option<Shown>, ProjectError> {
             let options = options_of(&a.runs);
             let mut row = vec![format!("{key}: {from} to {to}"), a.label()];
             for (name, score) in SCORES {
-                // The nuclei of these are others: scheme B's lack their outline, and mitotic ones their own class.
+                // The nuclei of these are others: scheme B's lack their outline, and mitotic ones
+                // their own class.
                 if name == NUCLEUS_F1 && matches!(key, "scheme" | "mitotic") {
                     row.push(dash(None));
                     continue;
@@ -114,14 +117,26 @@ fn changes(conditions: &[Condition]) -> Result<Option<Shown>, ProjectError> {
     }
     Ok(Some(Shown {
         title: "One choice changed at a time".to_owned(),
-        caption: "Second minus first on the test fields of both, in points (hundredths), with 95 % intervals that draw the same \
-                  fields for both. Seeds that both have are compared, where there are such. Where an interval holds 0, which is \
-                  better cannot be told from these runs; with one seed the scatter between trainings is not in it, with two or three it is \
-                  known roughly. Pixels of nuclei are not compared where nucleus means something else: scheme B's lack their outline, and \
+        caption:
+            "Second minus first on the test fields of both, in points (hundredths), with 95 % \
+            intervals that draw the same \
+                  fields for both. Seeds that both have are compared, where there are such. Where \
+                  an interval holds 0, which is \
+                  better cannot be told from these runs; with one seed the scatter between \
+                  trainings is not in it, with two or three it is \
+                  known roughly. Pixels of nuclei are not compared where nucleus means something \
+                  else: scheme B's lack their outline, and \
                   where mitotic nuclei are a class the others lack them."
-            .to_owned(),
+                .to_owned(),
         columns: vec![
-            "change", "of", NUCLEUS_F1, "nuclei as objects, F1 at 0.5", "clusters resolved", "seeds", "fields",
+            "change",
+            "of",
+            NUCLEUS_F1,
+            "nuclei as objects, F1 at 0.5",
+            "clusters \
+             resolved",
+            "seeds",
+            "fields",
         ],
         rows,
     }))
@@ -144,8 +159,8 @@ struct Pair {
 }
 
 impl Pair {
-    /// `None` where they share no field. A field may be usable in one condition only, such as one whose cytoplasm could not be
-    /// found, which scheme B does not need.
+    /// `None` where they share no field. A field may be usable in one condition only, such as one
+    /// whose cytoplasm could not be found, which scheme B does not need.
     fn of(a: Repeats, b: Repeats) -> Option<Self> {
         let both: BTreeSet<u64> =
             a.0.iter()
@@ -196,7 +211,8 @@ fn points(found: &Repeated) -> String {
     )
 }
 
-/// Scheme A with morphology against scheme B's own lines, and everything else, by the splitting measure.
+/// Scheme A with morphology against scheme B's own lines, and everything else, by the splitting
+/// measure.
 fn splitting(conditions: &[Condition]) -> Result<Shown, ProjectError> {
     const CUTS: [OfField; 4] = [
         |field| of_cuts(field, |c| [c.found, c.pairs]),
@@ -219,11 +235,20 @@ fn splitting(conditions: &[Condition]) -> Result<Shown, ProjectError> {
     }
     Ok(Shown {
         title: "Touching nuclei told apart".to_owned(),
-        caption: "Scheme A joins touching nuclei and they are parted by shape afterwards; scheme B predicts the lines between \
-                  them. Clusters are resolved where every member is matched at IoU 0.5 and nothing else lies in them."
-            .to_owned(),
+        caption:
+            "Scheme A joins touching nuclei and they are parted by shape afterwards; scheme B \
+            predicts the lines between \
+                  them. Clusters are resolved where every member is matched at IoU 0.5 and nothing \
+                  else lies in them."
+                .to_owned(),
         columns: vec![
-            "condition", "clusters resolved", "cut recall", "cut precision", "missed cuts", "false cuts per nucleus",
+            "condition",
+            "clusters resolved",
+            "cut recall",
+            "cut precision",
+            "missed cuts",
+            "false \
+             cuts per nucleus",
         ],
         rows,
     })
@@ -279,12 +304,22 @@ fn outlines(conditions: &[Condition]) -> Option<Shown> {
     });
     Some(Shown {
         title: "Outlines within 0 to 3 px".to_owned(),
-        caption: "F1 of outline pixels with a partner on the other side within so many px; means over runs. Boundary and split are \
-                  lines, compared by their pixels, with their thickness (area over length); all others are compared by their contours. \
+        caption: "F1 of outline pixels with a partner on the other side within so many px; means \
+            over runs. Boundary and split are \
+                  lines, compared by their pixels, with their thickness (area over length); all \
+                  others are compared by their contours. \
                   Where only the thickness is wrong, F1 rises steeply with the first pixels."
             .to_owned(),
         columns: vec![
-            "condition", "outline", "F1 at 0 px", "1 px", "2 px", "3 px", "true thickness, px", "predicted thickness, px",
+            "condition",
+            "outline",
+            "F1 at 0 px",
+            "1 px",
+            "2 px",
+            "3 px",
+            "true thickness, \
+             px",
+            "predicted thickness, px",
         ],
         rows: rows.collect(),
     })
@@ -315,19 +350,29 @@ fn kinds(conditions: &[Condition]) -> Result<Option<Shown>, ProjectError> {
     }
     Ok(Some(Shown {
         title: "Mitotic and interphase nuclei".to_owned(),
-        caption: "Share of the true nuclei of a kind that are found at IoU 0.5, and how well those fit; means over seeds with 95 % intervals. \
-                  Kinds come from the truth's class `mitotic`, or from the table that `kinds` names."
-            .to_owned(),
-        columns: vec!["condition", "kind", "true nuclei", "recall", "IoU of those found"],
+        caption:
+            "Share of the true nuclei of a kind that are found at IoU 0.5, and how well those \
+            fit; means over seeds with 95 % intervals. \
+                  Kinds come from the truth's class `mitotic`, or from the table that `kinds` \
+                  names."
+                .to_owned(),
+        columns: vec![
+            "condition",
+            "kind",
+            "true nuclei",
+            "recall",
+            "IoU of those found",
+        ],
         rows,
     }))
 }
 
 /// What fields of a group that was trained on hide.
 ///
-/// A model can only be asked on fields it was not trained on. One split by field is scored here on its test fields in two heaps: those with sister fields in
-/// training, and those of groups it never saw. That is one model under both splits; the model split by group stands beside it,
-/// but it is another, trained on other fields.
+/// A model can only be asked on fields it was not trained on. One split by field is scored here on
+/// its test fields in two heaps: those with sister fields in training, and those of groups it never
+/// saw. That is one model under both splits; the model split by group stands beside it, but it is
+/// another, trained on other fields.
 fn leakage(conditions: &[Condition]) -> Result<Option<Shown>, ProjectError> {
     let mut rows = Vec::new();
     for condition in conditions
@@ -374,12 +419,21 @@ fn leakage(conditions: &[Condition]) -> Result<Option<Shown>, ProjectError> {
     }
     Ok(Some(Shown {
         title: "Leakage: fields of groups that were trained on".to_owned(),
-        caption: "Nucleus F1 of one model that was split by field (first seed), on test fields whose group has other fields in its training set, \
-                  and on those of groups it never saw; beside it the model split by group, which is another. Fields of one \
-                  group share cells, focus and stain, so the first number flatters. With few fields in a heap the difference \
+        caption: "Nucleus F1 of one model that was split by field (first seed), on test fields \
+            whose group has other fields in its training set, \
+                  and on those of groups it never saw; beside it the model split by group, which \
+                  is another. Fields of one \
+                  group share cells, focus and stain, so the first number flatters. With few \
+                  fields in a heap the difference \
                   cannot be told; with all images usually every group was seen."
             .to_owned(),
-        columns: vec!["condition", "group seen in training", "group never seen", "another model, split by group"],
+        columns: vec![
+            "condition",
+            "group seen in training",
+            "group never seen",
+            "another model, \
+            split by group",
+        ],
         rows,
     }))
 }
@@ -388,7 +442,8 @@ fn fields(count: usize) -> String {
     format!("{count} field{}", if count == 1 { "" } else { "s" })
 }
 
-/// Counts, areas and intensities through predicted masks against those from stains, of the first seed.
+/// Counts, areas and intensities through predicted masks against those from stains, of the first
+/// seed.
 fn cost(conditions: &[Condition]) -> Option<Shown> {
     // With flips averaged it is the same network once more.
     let all = conditions
@@ -421,13 +476,22 @@ fn cost(conditions: &[Condition]) -> Option<Shown> {
     });
     Some(Shown {
         title: "The cost of freeing the stain's channel".to_owned(),
-        caption: "What is measured through predicted masks, against the same through masks from the stains: differences in per cent \
-                  of the mean, a value a group (a field, where there are fewer than three groups); first seed, all images. \
-                  95 % of single units lie within the limits of agreement (Bland & Altman); the last column is the bias where cells are sparser \
+        caption: "What is measured through predicted masks, against the same through masks from \
+            the stains: differences in per cent \
+                  of the mean, a value a group (a field, where there are fewer than three groups); \
+                  first seed, all images. \
+                  95 % of single units lie within the limits of agreement (Bland & Altman); the \
+                  last column is the bias where cells are sparser \
                   and denser than in the median unit."
             .to_owned(),
         columns: vec![
-            "condition", "quantity", "bias, %", "limits of agreement, %", "concordance", "bias sparse / dense, %",
+            "condition",
+            "quantity",
+            "bias, %",
+            "limits of agreement, %",
+            "concordance",
+            "bias \
+             sparse / dense, %",
         ],
         rows: rows.collect(),
     })

@@ -1,7 +1,7 @@
 //! What comes out of an experiment: a table of runs, a table of conditions, a page.
 //!
-//! A *condition* is everything but seed and fold; its numbers are means over its seeds, with an interval that covers
-//! other groups of fields and other seeds at once.
+//! A *condition* is everything but seed and fold; its numbers are means over its seeds, with an
+//! interval that covers other groups of fields and other seeds at once.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -42,7 +42,8 @@ pub(super) fn loss_curve(log: &Path) -> Result<Vec<(f64, f64)>, ProjectError> {
     Ok(points.chunks(stretch).map(mean).collect())
 }
 
-/// Writes `results.csv`, `results.md`, `report.html`, and every figure as SVG and PNG in `figures/`; returns their paths.
+/// Writes `results.csv`, `results.md`, `report.html`, and every figure as SVG and PNG in
+/// `figures/`; returns their paths.
 ///
 /// # Errors
 /// A file cannot be written.
@@ -114,7 +115,8 @@ fn title(experiment: &Experiment) -> String {
     })
 }
 
-/// The runs that were trained, each once: the same model with flips averaged is no other, nor is a run under a second name.
+/// The runs that were trained, each once: the same model with flips averaged is no other, nor is a
+/// run under a second name.
 fn trained(results: &[RunResult]) -> Vec<&RunResult> {
     let mut seen = BTreeSet::new();
     let own = results.iter().filter(|run| !run.choice.flips);
@@ -140,7 +142,8 @@ fn summary(results: &[RunResult], conditions: &[Condition], advice: &[Advice]) -
         let fields = &condition.repeats[0];
         let groups: BTreeSet<_> = fields.iter().map(|field| &field.group).collect();
         lines.push(format!(
-            "Cross-validated on {} fields of {} groups, each the test of one fold; the study's own test fields are not looked at.",
+            "Cross-validated on {} fields of {} groups, each the test of one fold; the study's own \
+             test fields are not looked at.",
             fields.len(),
             groups.len()
         ));

@@ -57,13 +57,24 @@ pub(super) fn tables(
 fn pooled_table(conditions: &[Condition]) -> Shown {
     Shown {
         title: "Pooled scores".to_owned(),
-        caption: "Counts summed over the test fields, class of the largest probability. Means over seeds; in brackets \
-                  95 % intervals that resample groups (fields where there are few groups) and seeds; sd is the \
+        caption:
+            "Counts summed over the test fields, class of the largest probability. Means over \
+            seeds; in brackets \
+                  95 % intervals that resample groups (fields where there are few groups) and \
+                  seeds; sd is the \
                   standard deviation between seeds."
-            .to_owned(),
+                .to_owned(),
         columns: vec![
-            "condition", "seeds", "images", "nucleus F1", "nucleus IoU", "mean F1", "mean IoU",
-            "nuclei as objects, F1 at 0.5", "clusters resolved", "count error",
+            "condition",
+            "seeds",
+            "images",
+            "nucleus F1",
+            "nucleus IoU",
+            "mean F1",
+            "mean IoU",
+            "nuclei as objects, F1 at 0.5",
+            "clusters resolved",
+            "count error",
         ],
         rows: conditions
             .iter()
@@ -78,7 +89,9 @@ fn pooled_table(conditions: &[Condition]) -> Shown {
                     with_interval(&c.mean_iou),
                     with_interval(&c.object_f1),
                     with_interval(&c.clusters),
-                    c.count_error.mean.map_or("-".to_owned(), |v| format!("{:+.1} %", 100.0 * v)),
+                    c.count_error
+                        .mean
+                        .map_or("-".to_owned(), |v| format!("{:+.1} %", 100.0 * v)),
                 ]
             })
             .collect(),
@@ -103,8 +116,10 @@ fn paper_table(conditions: &[Condition]) -> Shown {
     };
     Shown {
         title: "In the columns of the paper's Tables 1 and 2".to_owned(),
-        caption: "The paper's convention: a class is predicted where its probability exceeds 0.5; mean over classes, \
-                  background included, then over images. The loss is each run's own, mean over images, so it \
+        caption: "The paper's convention: a class is predicted where its probability exceeds 0.5; \
+            mean over classes, \
+                  background included, then over images. The loss is each run's own, mean over \
+                  images, so it \
                   compares only runs of the same loss."
             .to_owned(),
         columns: PAPER_COLUMNS.to_vec(),
@@ -114,12 +129,13 @@ fn paper_table(conditions: &[Condition]) -> Shown {
 
 fn published_tables() -> Vec<Shown> {
     let numbers = |scores: &[f64; 4]| scores.map(|score| format!("{score:.5}"));
-    let table = |title: &str, rows: &[published::Row]| {
-        Shown {
+    let table = |title: &str, rows: &[published::Row]| Shown {
         title: title.to_owned(),
-        caption: "As published, on the authors' own plates: other cells, other images, so only the order of rows \
+        caption:
+            "As published, on the authors' own plates: other cells, other images, so only the \
+            order of rows \
                   can be compared. Their loss column is that of one image and is left out."
-            .to_owned(),
+                .to_owned(),
         columns: PAPER_COLUMNS.to_vec(),
         rows: rows
             .iter()
@@ -128,7 +144,6 @@ fn published_tables() -> Vec<Shown> {
                 first.into_iter().chain(numbers(&row.scores)).collect()
             })
             .collect(),
-    }
     };
     let by_size = published::BY_SIZE.map(|(encoder, images, scores)| {
         let first = [format!("{encoder}, {images} images"), "-".to_owned()];

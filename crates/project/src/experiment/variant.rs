@@ -35,7 +35,8 @@ pub(super) fn study_name(choice: &Choice) -> String {
     )
 }
 
-/// The study of a choice, as a variant of `base` that lies in `folder`; images and truth stay where they are.
+/// The study of a choice, as a variant of `base` that lies in `folder`; images and truth stay where
+/// they are.
 ///
 /// # Errors
 /// The images cannot be opened, or lack the planes that are asked for.
@@ -107,7 +108,8 @@ fn choose_planes(base: &Study, config: &mut Config, planes: &Planes) -> Result<(
         }
         Planes::Count(count) => {
             return Err(ProjectError::Failed(format!(
-                "the study `{}` has {found} brightfield plane{} and a run asks for {count}; set `planes` to what there is",
+                "the study `{}` has {found} brightfield plane{} and a run asks for {count}; set \
+                 `planes` to what there is",
                 base.root().display(),
                 if found == 1 { "" } else { "s" }
             )));
@@ -205,7 +207,8 @@ pub(super) fn recipe_of(
 /// Images of the paper's largest set.
 const LARGEST_SET: usize = 1500;
 
-/// The training images of a choice: a seeded order of all, cut off, so that smaller sets are part of larger ones.
+/// The training images of a choice: a seeded order of all, cut off, so that smaller sets are part
+/// of larger ones.
 ///
 /// # Errors
 /// There are fewer than the run asks for.
@@ -225,7 +228,8 @@ pub(super) fn images_of(choice: &Choice, rows: &[FieldRow]) -> Result<Vec<String
     if let Images::Count(count) = choice.images {
         if names.len() < count {
             return Err(ProjectError::Failed(format!(
-                "the run asks for {count} training images and the split leaves {}; ask for fewer, or for \"all\"",
+                "the run asks for {count} training images and the split leaves {}; ask for fewer, \
+                 or for \"all\"",
                 names.len()
             )));
         }

@@ -78,7 +78,8 @@ impl Inputs {
                 let nuclei = folder.join("nuclei");
                 if !nuclei.is_dir() {
                     return Err(ProjectError::Failed(format!(
-                        "`{}` is no result of `stainfree predict`: it has no folder `nuclei`; give label images with `--labels`",
+                        "`{}` is no result of `stainfree predict`: it has no folder `nuclei`; give \
+                         label images with `--labels`",
                         folder.display()
                     )));
                 }
@@ -195,7 +196,8 @@ impl Inputs {
         Ok((objects, cells))
     }
 
-    /// The planes of a field's channels, of the size of its labels; a channel that it lacks is `None`.
+    /// The planes of a field's channels, of the size of its labels; a channel that it lacks is
+    /// `None`.
     pub(super) fn read_channel(
         &self,
         work: &Work,
@@ -214,7 +216,8 @@ impl Inputs {
             }
             Some(z) => {
                 return Err(ProjectError::Failed(format!(
-                    "field `{}` has no plane `{z}` of the channel `{}` (planes: 1 to {}); choose with `--plane`",
+                    "field `{}` has no plane `{z}` of the channel `{}` (planes: 1 to {}); choose \
+                     with `--plane`",
                     work.field.name,
                     self.set.channels[channel],
                     planes.len()
@@ -242,7 +245,8 @@ impl Inputs {
         };
         let first = |name: Option<&String>| name.cloned().unwrap_or_default();
         Err(ProjectError::Failed(format!(
-            "no file of `{}` has the name of a field of `{}` (a file there: `{}`; a field: `{}`); labels are matched by name",
+            "no file of `{}` has the name of a field of `{}` (a file there: `{}`; a field: `{}`); \
+             labels are matched by name",
             folder.display(),
             options.images.display(),
             first(self.labels.keys().next()),
@@ -261,7 +265,8 @@ impl Cells {
     }
 }
 
-/// The label images of a folder by the name of their field; a single file belongs to the only field there is.
+/// The label images of a folder by the name of their field; a single file belongs to the only field
+/// there is.
 fn label_files(path: &Path, set: &Dataset) -> Result<BTreeMap<String, PathBuf>, ProjectError> {
     if !path.is_file() {
         return names::truth_files(path);
@@ -280,7 +285,8 @@ fn label_files(path: &Path, set: &Dataset) -> Result<BTreeMap<String, PathBuf>, 
     Ok(BTreeMap::from([(name, path.to_owned())]))
 }
 
-/// The channels named, or all that are images: folders of the labels and of other truth are not measured.
+/// The channels named, or all that are images: folders of the labels and of other truth are not
+/// measured.
 fn channels(
     set: &Dataset,
     wanted: &[String],
@@ -326,7 +332,10 @@ fn channels(
             continue;
         }
         if looks_like_truth(name) && set.channels.len() > 1 {
-            job.progress.note(&format!("`{name}` looks like labels or masks and is not measured; name it in `--channels` if it is an image"));
+            job.progress.note(&format!(
+                "`{name}` looks like labels or masks and is not measured; \
+                name it in `--channels` if it is an image"
+            ));
             continue;
         }
         kept.push(channel);
@@ -356,7 +365,8 @@ fn same_size(
     )))
 }
 
-/// The class called cytoplasm in the masks of `predict`, whose table has a share for each class in their order.
+/// The class called cytoplasm in the masks of `predict`, whose table has a share for each class in
+/// their order.
 fn cytoplasm_class(folder: &Path) -> Option<u8> {
     let mut reader = csv::Reader::from_path(folder.join(PREDICTIONS)).ok()?;
     let heads = reader.headers().ok()?.clone();
@@ -382,7 +392,8 @@ fn models_of(folder: &Path) -> String {
     models.into_iter().collect::<Vec<_>>().join(" ")
 }
 
-/// Cells of a predicted class mask: each nucleus grows through the cytoplasm, step by step, until cells meet.
+/// Cells of a predicted class mask: each nucleus grows through the cytoplasm, step by step, until
+/// cells meet.
 fn cells_of_classes(nuclei: &Image<u32>, classes: &Image<u8>, cytoplasm: u8) -> Image<u32> {
     let pairs = nuclei.data().iter().zip(classes.data());
     let area = pairs

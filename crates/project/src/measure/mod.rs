@@ -1,7 +1,8 @@
-//! `measure`: a table with a row per object from label images and any channels, a row per well, plate heat maps.
+//! `measure`: a table with a row per object from label images and any channels, a row per well,
+//! plate heat maps.
 //!
-//! Fields are read, measured and written some at a time, in order: memory does not grow with the plate. A table
-//! appears whole or not at all.
+//! Fields are read, measured and written some at a time, in order: memory does not grow with the
+//! plate. A table appears whole or not at all.
 
 mod csv;
 mod heat;
@@ -92,9 +93,9 @@ pub struct MeasuredPlate {
 /// Measures all fields that have labels.
 ///
 /// # Errors
-/// The images or labels cannot be opened, a named channel or column does not exist, no label image has the name of a
-/// field, a table exists or cannot be written, or [`ProjectError::Cancelled`] (nothing is kept). Where every field
-/// failed no table is written, and the result has no fields.
+/// The images or labels cannot be opened, a named channel or column does not exist, no label image
+/// has the name of a field, a table exists or cannot be written, or [`ProjectError::Cancelled`]
+/// (nothing is kept). Where every field failed no table is written, and the result has no fields.
 pub fn measure(options: &MeasureOptions, job: &Job) -> Result<MeasuredPlate, ProjectError> {
     let started = Instant::now();
     check(options)?;
@@ -109,7 +110,8 @@ pub fn measure(options: &MeasureOptions, job: &Job) -> Result<MeasuredPlate, Pro
     }
     if !calibrated {
         job.progress.note(
-            "no pixel size is known: lengths and areas are in pixels only, and no rings are measured; give it with `--pixel-um`",
+            "no pixel size is known: lengths and areas are in pixels only, and no rings are \
+             measured; give it with `--pixel-um`",
         );
     }
     let usage = |error: stainfree_objects::ObjectsError| ProjectError::Usage(error.to_string());
@@ -278,7 +280,8 @@ fn background_note(
     let unknown = plan.columns().iter().zip(columns).any(is_unknown);
     (all_known && unknown).then(|| {
         format!(
-            "field `{field}` has no background: nothing lies outside its objects, cells and rings, so the `_net` columns are empty there; a smaller `--ring` may help"
+            "field `{field}` has no background: nothing lies outside its objects, cells and rings, \
+             so the `_net` columns are empty there; a smaller `--ring` may help"
         )
     })
 }
@@ -317,7 +320,8 @@ impl Sink {
         let by_well = options.wells.is_some() || !options.heatmaps.is_empty();
         if by_well && work.iter().all(|work| work.field.well.is_none()) {
             return Err(ProjectError::Usage(format!(
-                "`{}` names no wells, so there is nothing to sum up; leave `--wells` and `--heatmap` out",
+                "`{}` names no wells, so there is nothing to sum up; leave `--wells` and \
+                 `--heatmap` out",
                 options.images.display()
             )));
         }

@@ -1,4 +1,5 @@
-//! Tables as Parquet: typed columns, zstd, what is unknown is null; read by pandas, polars, R and DuckDB.
+//! Tables as Parquet: typed columns, zstd, what is unknown is null; read by pandas, polars, R and
+//! DuckDB.
 
 use std::io::BufWriter;
 use std::sync::Arc;
@@ -13,8 +14,8 @@ use stainfree_image::write::AtomicFile;
 
 use super::table::{Cells, ColumnHead, ColumnType, Finish, Rows};
 
-/// Cells that are gathered before they are written as a row group: large enough to compress well, small beside the
-/// images (at most 8 bytes a cell).
+/// Cells that are gathered before they are written as a row group: large enough to compress well,
+/// small beside the images (at most 8 bytes a cell).
 const GROUP_CELLS: usize = 4 << 20;
 
 pub(super) struct ParquetRows {

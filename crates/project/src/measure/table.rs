@@ -1,4 +1,5 @@
-//! Tables that are written piece by piece: one file per format, and a registry by the end of the file's name.
+//! Tables that are written piece by piece: one file per format, and a registry by the end of the
+//! file's name.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! A row per well: how many objects, and mean, median and standard deviation of what was measured on them.
+//! A row per well: how many objects, and mean, median and standard deviation of what was measured
+//! on them.
 
 use std::sync::Arc;
 
@@ -104,7 +105,8 @@ impl Wells {
         }
     }
 
-    /// Adds a field of `area_mm2` (NaN = unknown); gives the well before it, if this field begins another one.
+    /// Adds a field of `area_mm2` (NaN = unknown); gives the well before it, if this field begins
+    /// another one.
     pub(super) fn add(
         &mut self,
         key: WellKey,

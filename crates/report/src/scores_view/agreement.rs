@@ -17,7 +17,8 @@ pub(super) fn agreement_table(agreement: &AgreementSummary) -> Table {
     Table {
         title: "The cost of freeing the stain's channel".to_owned(),
         caption: format!(
-            "Counts, areas and intensities (above the ground of each field) through predicted masks against those through true ones, \
+            "Counts, areas and intensities (above the ground of each field) through predicted \
+             masks against those through true ones, \
              over {} {unit}s. {}",
             agreement.units,
             sentences.take(2).collect::<Vec<_>>().join(" ")
@@ -44,7 +45,8 @@ pub(super) fn agreement_table(agreement: &AgreementSummary) -> Table {
             Column::number("Pearson's r", "Correlation; it does not see a bias."),
             Column::number(
                 "bias sparse / dense, %",
-                "Mean difference where cells are sparser, and where they are denser, than in the median unit.",
+                "Mean difference where cells are sparser, and where they are denser, than in the \
+                 median unit.",
             ),
         ],
         rows: agreement.quantities.iter().map(agreement_cells).collect(),
@@ -160,7 +162,8 @@ pub(super) fn calibration_table(calibration: &CalibrationSummary) -> Table {
     Table {
         title: "Whether probabilities mean what they say".to_owned(),
         caption: format!(
-            "Of pixels given 0.8 for a class, 80 % should be of it. {} equal bins; pixels are not independent, so the \
+            "Of pixels given 0.8 for a class, 80 % should be of it. {} equal bins; pixels are not \
+             independent, so the \
              intervals resample wells or fields.",
             calibration.bins
         ),
@@ -211,7 +214,8 @@ pub fn reliability_chart(calibration: &CalibrationSummary) -> Chart {
     };
     Chart {
         title: "Reliability of the probabilities".to_owned(),
-        caption: "Pixels by their probability, in equal bins. Below the dotted line the model is too sure of itself."
+        caption: "Pixels by their probability, in equal bins. Below the dotted line the model is \
+            too sure of itself."
             .to_owned(),
         svg: chart.svg(),
     }

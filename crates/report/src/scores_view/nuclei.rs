@@ -83,7 +83,8 @@ pub(super) fn object_table(objects: &ObjectSummary) -> Table {
     Table {
         title: "Nuclei as objects".to_owned(),
         caption: format!(
-            "{} in the truth, {} predicted. Every predicted nucleus is matched to at most one true nucleus.",
+            "{} in the truth, {} predicted. Every predicted nucleus is matched to at most one true \
+             nucleus.",
             objects.truth, objects.prediction
         ),
         columns: vec![
@@ -161,7 +162,8 @@ pub(super) fn cluster_table(splitting: &SplittingSummary) -> Table {
             Column::number("number", "How many the truth holds."),
             Column::number(
                 "resolved",
-                "Share in which every nucleus is matched (IoU 0.5 or more) and no other prediction lies.",
+                "Share in which every nucleus is matched (IoU 0.5 or more) and no other prediction \
+                 lies.",
             ),
             Column::number("95 %", INTERVAL),
             Column::number(
@@ -331,14 +333,17 @@ pub(super) fn outline_table(scores: &Scores) -> Table {
     let mut columns = vec![Column::text("outline")];
     for px in 0..stainfree_scores::TOLERANCES {
         let explanation = format!(
-            "F1 of outline pixels, where a pixel counts as right if the other outline passes within {px} px."
+            "F1 of outline pixels, where a pixel counts as right if the other outline passes \
+             within {px} px."
         );
         columns.push(Column::number(format!("{px} px"), explanation));
         columns.push(Column::number(format!("95 % at {px} px"), INTERVAL));
     }
     Table {
         title: "Outlines within a tolerance".to_owned(),
-        caption: "Contours of classes and nuclei; classes that are lines themselves (boundary, split) by their pixels.".to_owned(),
+        caption: "Contours of classes and nuclei; classes that are lines themselves (boundary, \
+            split) by their pixels."
+            .to_owned(),
         columns,
         rows: scores.boundaries.iter().map(row).collect(),
         folded: false,

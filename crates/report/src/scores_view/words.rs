@@ -8,9 +8,12 @@ pub(super) const F1: &str =
     "Overlap of truth and prediction: 2 TP / (2 TP + FP + FN). 1 is perfect agreement, 0 none.";
 pub(super) const IOU: &str =
     "Intersection over union, TP / (TP + FP + FN): stricter than F1, from the same pixels.";
-pub(super) const POOLED: &str = "From the pixels or objects of all fields counted together: every pixel weighs the same. The main value.";
-pub(super) const MEAN: &str = "Average of the fields' own values: every field weighs the same. Fields where the value is undefined do not enter.";
-pub(super) const INTERVAL: &str = "95 % bootstrap interval of the pooled value: where it would mostly fall if other wells or fields had been imaged.";
+pub(super) const POOLED: &str = "From the pixels or objects of all fields counted together: every \
+    pixel weighs the same. The main value.";
+pub(super) const MEAN: &str = "Average of the fields' own values: every field weighs the same. \
+    Fields where the value is undefined do not enter.";
+pub(super) const INTERVAL: &str = "95 % bootstrap interval of the pooled value: where it would \
+    mostly fall if other wells or fields had been imaged.";
 
 /// Pooled value, interval, mean of fields; the reason of an undefined value as a note.
 pub(super) fn statistic_cells(s: &Statistic) -> [Cell; 3] {

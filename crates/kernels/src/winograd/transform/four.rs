@@ -1,4 +1,5 @@
-//! F(4x4, 3x3): a patch of 6x6 makes 16 outputs of 36 products, and as exact as a direct sum in f32.
+//! F(4x4, 3x3): a patch of 6x6 makes 16 outputs of 36 products, and as exact as a direct sum in
+//! f32.
 //!
 //! With a = sqrt(1/2), b = sqrt(2) rows are in the order 0, a, -a, b, -b, infinity.
 

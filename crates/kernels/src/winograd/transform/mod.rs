@@ -1,7 +1,7 @@
 //! The transforms between tiles and the positions of a patch, a vector of channels at a time.
 //!
-//! A set of points gives one-dimensional matrices: `B^T` on patches, `G` on filters, `A^T` on products (Lavin & Gray
-//! 2016). Both dimensions use the same matrix, columns first.
+//! A set of points gives one-dimensional matrices: `B^T` on patches, `G` on filters, `A^T` on
+//! products (Lavin & Gray 2016). Both dimensions use the same matrix, columns first.
 //!
 //! Loops, not iterators or `map`: closures handed to library functions are compiled without the
 //! instruction set's features, and every vector operation in them becomes a call.
@@ -14,7 +14,8 @@ use crate::isa::{Isa, Job, Lanes, Simd};
 use four::Four;
 use six::Six;
 
-/// Output tiles of `T` x `T` from patches of `P` x `P`, `P = T + 2`, by interpolation at `P - 1` points and infinity.
+/// Output tiles of `T` x `T` from patches of `P` x `P`, `P = T + 2`, by interpolation at `P - 1`
+/// points and infinity.
 pub(super) trait Points<const T: usize, const P: usize>: Copy + Send + Sync {
     /// `B^T d`.
     fn patch_1d<S: Lanes>(s: S, d: [S::V; P]) -> [S::V; P];
@@ -69,8 +70,9 @@ pub(super) struct Patch<const P: usize> {
     pub(super) columns: [usize; P],
 }
 
-/// `B^T d` of a patch, of the channels from `lane` on: half of its transform, whose rows [`Points::patch_1d`] finishes.
-/// It is written to `half`, since a new array would be filled with zeros for every patch.
+/// `B^T d` of a patch, of the channels from `lane` on: half of its transform, whose rows
+/// [`Points::patch_1d`] finishes. It is written to `half`, since a new array would be filled with
+/// zeros for every patch.
 ///
 /// # Safety
 /// The patch must be readable.
@@ -94,8 +96,8 @@ pub(super) unsafe fn patch_columns<S: Lanes, W: Points<T, P>, const T: usize, co
     }
 }
 
-/// `A^T m` of the products of a patch, `stride` values between positions, in `half`: [`Points::product_1d`] finishes its
-/// rows.
+/// `A^T m` of the products of a patch, `stride` values between positions, in `half`:
+/// [`Points::product_1d`] finishes its rows.
 ///
 /// # Safety
 /// The places of all positions must be readable, a vector each.

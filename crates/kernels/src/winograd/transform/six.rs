@@ -1,9 +1,10 @@
-//! F(6x6, 3x3): a patch of 8x8 makes 36 outputs of 64 products, 1.8 each instead of 2.25. Its error is about four times
-//! that of [`super::Four`], still of the order of f32: among symmetric sets of seven points none is better than these.
+//! F(6x6, 3x3): a patch of 8x8 makes 36 outputs of 64 products, 1.8 each instead of 2.25. Its error
+//! is about four times that of [`super::Four`], still of the order of f32: among symmetric sets of
+//! seven points none is better than these.
 //!
-//! Points 0, +-1/2, +-1, +-2 and infinity (rows in this order). The row of `B^T` for a point p holds the coefficients of
-//! `x (x^2 - 1/4) (x^2 - 1) (x^2 - 4)` without the factor `x - p`, that for infinity those of the whole; for 0 the row
-//! and its weight in `G`, -1, are turned in sign.
+//! Points 0, +-1/2, +-1, +-2 and infinity (rows in this order). The row of `B^T` for a point p
+//! holds the coefficients of `x (x^2 - 1/4) (x^2 - 1) (x^2 - 4)` without the factor `x - p`, that
+//! for infinity those of the whole; for 0 the row and its weight in `G`, -1, are turned in sign.
 
 use super::Points;
 use crate::isa::Lanes;
@@ -18,8 +19,8 @@ const G_TWO: f32 = 1.0 / 90.0;
 /// Sum of the squares of the points, and, since their product is 1, of the products of two of them.
 const SUM: f32 = 5.25;
 
-/// Rows of `B^T` for the points `p` and `-p`: even and odd powers of `(x^2 + p x) (x^2 - q^2) (x^2 - r^2)`, with the sum
-/// and the product of the squares of the other points q and r.
+/// Rows of `B^T` for the points `p` and `-p`: even and odd powers of `(x^2 + p x) (x^2 - q^2) (x^2
+/// - r^2)`, with the sum and the product of the squares of the other points q and r.
 #[inline(always)]
 fn patch_pair<S: Lanes>(s: S, d: &[S::V; 8], p: f32, sum: f32, product: f32) -> [S::V; 2] {
     let (sum, product) = (s.splat(-sum), s.splat(product));
