@@ -11,6 +11,7 @@ mod error;
 mod format;
 mod inspect;
 mod layout;
+pub mod marker;
 mod names;
 mod plane;
 mod truth;
