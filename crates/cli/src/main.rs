@@ -93,11 +93,24 @@ fn stop_on_signals(cancel: &Cancel) {
     }
 }
 
+/// A file that grows beyond `ulimit -f` is an error of that write, with a sentence, instead of the
+/// end of the program by a signal.
+fn keep_running_at_size_limits() {
+    #[cfg(unix)]
+    {
+        use signal_hook::consts::signal::SIGXFSZ;
+        let noticed = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        // Without the handler the system ends the program: not worth failing for.
+        let _ = signal_hook::flag::register(SIGXFSZ, noticed);
+    }
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     failure::one_sentence_panics();
     let cancel = Cancel::new();
     stop_on_signals(&cancel);
+    keep_running_at_size_limits();
     let threads = match cli.global.threads {
         Some(n) => n as usize,
         None => std::thread::available_parallelism().map_or(1, |n| n.get()),

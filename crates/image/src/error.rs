@@ -119,6 +119,9 @@ impl ImageError {
             io::ErrorKind::StorageFull
             | io::ErrorKind::QuotaExceeded
             | io::ErrorKind::WriteZero => "free some space on that disk, or write to another one",
+            io::ErrorKind::FileTooLarge => {
+                "raise the limit on the size of files (`ulimit -f`), or write to another disk"
+            }
             io::ErrorKind::IsADirectory => "a folder of that name is in the way; move it",
             io::ErrorKind::NotADirectory => "a file lies where its folder should be; move it",
             _ => "check the disk or network share it lies on",

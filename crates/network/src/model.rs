@@ -15,7 +15,6 @@ use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Version of the layout this program writes; larger ones are refused.
@@ -207,29 +206,9 @@ pub fn sha256(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// Writes `bytes` to a temporary file beside `path`, flushes it to disk and renames it.
+/// Writes `bytes` to `path` whole or not at all.
 pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
-    let write = || {
-        let folder = path
-            .parent()
-            .filter(|p| !p.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
-        let mut file = tempfile::Builder::new()
-            .prefix(".part-")
-            .tempfile_in(folder)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        // Temporary files are private; results are for everyone the folder is for.
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            file.as_file()
-                .set_permissions(std::fs::Permissions::from_mode(0o644))?;
-        }
-        file.persist(path).map_err(|e| e.error)?;
-        Ok(())
-    };
-    write().map_err(|error| ModelError::Write {
+    stainfree_image::write::replace_file(path, bytes).map_err(|error| ModelError::Write {
         path: path.into(),
         error,
     })

@@ -100,6 +100,11 @@ pub(crate) fn describe(error: &io::Error) -> String {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "the disk is full; free some space and run the command again".to_owned()
         }
+        io::ErrorKind::FileTooLarge => {
+            "larger than the limit on the size of files (`ulimit -f`); raise it and run the \
+             command again"
+                .to_owned()
+        }
         io::ErrorKind::NotADirectory => "it is not a folder".to_owned(),
         io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
         _ => error.to_string(),

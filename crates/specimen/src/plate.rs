@@ -14,7 +14,6 @@
 //! folder holds its rows of `cells.csv`, written last: by them the next run with the same settings
 //! goes on.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -370,18 +369,7 @@ fn write_table(path: &Path, rows: &[CellRow]) -> Result<(), SpecimenError> {
     write_atomic(path, &bytes)
 }
 
-/// Writes a file under a temporary name beside it, then renames it.
+/// Writes `bytes` to `path` whole or not at all.
 pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), SpecimenError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        // As an ordinary file: everyone's rights less the umask.
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    let mut file = builder.tempfile_in(folder).map_err(wrote(path))?;
-    file.write_all(bytes).map_err(wrote(path))?;
-    file.persist(path).map_err(|e| wrote(path)(e.error))?;
-    Ok(())
+    stainfree_image::write::replace_file(path, bytes).map_err(wrote(path))
 }

@@ -1,19 +1,30 @@
 //! A file appears under its name whole, or not at all.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::ImageError;
+
+/// Asked for a temporary file this often before a name of its own is taken.
+const ATTEMPTS: usize = 8;
 
 /// Writes `bytes` to `path`, as [`AtomicFile`] does.
 ///
 /// # Errors
 /// [`ImageError::Write`] naming `path`: the folder is missing or read-only, the disk is full.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), ImageError> {
-    let mut file = AtomicFile::create(path)?;
-    file.write_all(bytes)
-        .map_err(|error| ImageError::write(path, error))?;
-    file.commit()
+    replace_file(path, bytes).map_err(|error| ImageError::write(path, error))
+}
+
+/// [`write_atomic`] for crates with errors of their own.
+///
+/// # Errors
+/// What the operating system said.
+pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut target = Target::open(path)?;
+    target.file().write_all(bytes)?;
+    target.commit(path)
 }
 
 /// A file that is written piece by piece: into a temporary file of the same folder, which takes its
@@ -21,15 +32,11 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), ImageError> {
 ///
 /// An existing file is replaced; what is no file, such as `/dev/null` or a pipe, is written to
 /// instead, since renaming would put a file in its place. Dropped without [`commit`](Self::commit),
-/// or after an error, the old file, if any, is still there and the temporary one is gone.
+/// or after an error, the old file, if any, is still there and the temporary one is gone. A program
+/// that is killed leaves its temporary file, `.NAME.part`; whoever writes NAME next uses it up.
 pub struct AtomicFile {
     path: PathBuf,
     target: Target,
-}
-
-enum Target {
-    File(tempfile::NamedTempFile),
-    Device(std::fs::File),
 }
 
 impl AtomicFile {
@@ -38,26 +45,7 @@ impl AtomicFile {
     /// # Errors
     /// [`ImageError::Write`] naming `path`: the folder is missing or read-only.
     pub fn create(path: &Path) -> Result<Self, ImageError> {
-        let folder = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        let fail = |error: std::io::Error| ImageError::write(path, error);
-        let device = std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir());
-        let target = if device {
-            let file = std::fs::File::options().write(true).open(path);
-            Target::Device(file.map_err(fail)?)
-        } else {
-            let mut builder = tempfile::Builder::new();
-            builder.prefix(".stainfree-").suffix(".part");
-            // The permissions of an ordinary new file, cut down by the user's umask, instead of
-            // those of a private temporary file: results are often shared between accounts.
-            #[cfg(unix)]
-            builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-            // Its own words name the temporary file, which nobody asked for.
-            let in_general = |error: std::io::Error| fail(error.kind().into());
-            Target::File(builder.tempfile_in(folder).map_err(in_general)?)
-        };
+        let target = Target::open(path).map_err(|error| ImageError::write(path, error))?;
         Ok(Self {
             path: path.to_owned(),
             target,
@@ -70,31 +58,168 @@ impl AtomicFile {
     /// [`ImageError::Write`]: the disk is full, or a folder bears the name.
     pub fn commit(self) -> Result<(), ImageError> {
         let Self { path, target } = self;
-        let committed = match target {
-            Target::File(file) => file
-                .as_file()
-                .sync_all()
-                .and_then(|()| file.persist(&path).map_err(|error| error.error))
-                .map(drop),
-            Target::Device(mut device) => device.flush(),
-        };
-        committed.map_err(|error| ImageError::write(&path, error))
+        target
+            .commit(&path)
+            .map_err(|error| ImageError::write(&path, error))
     }
 }
 
-impl Write for AtomicFile {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        match &mut self.target {
-            Target::File(file) => file.write(bytes),
-            Target::Device(device) => device.write(bytes),
+enum Target {
+    File(Part),
+    Device(File),
+}
+
+impl Target {
+    fn open(path: &Path) -> io::Result<Self> {
+        let device = std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir());
+        if device {
+            File::options().write(true).open(path).map(Self::Device)
+        } else {
+            Part::beside(path).map(Self::File)
         }
     }
 
-    fn flush(&mut self) -> std::io::Result<()> {
-        match &mut self.target {
-            Target::File(file) => file.flush(),
-            Target::Device(device) => device.flush(),
+    fn file(&mut self) -> &mut File {
+        match self {
+            Self::File(part) => &mut part.file,
+            Self::Device(device) => device,
         }
+    }
+
+    fn commit(self, path: &Path) -> io::Result<()> {
+        match self {
+            Self::File(part) => part.take_name(path),
+            Self::Device(mut device) => device.flush(),
+        }
+    }
+}
+
+/// A temporary file, locked while it is written and deleted unless it takes a name.
+struct Part {
+    file: File,
+    path: PathBuf,
+    named: bool,
+}
+
+impl Part {
+    /// `.NAME.part`, so that what a killed program has left is used up and nothing gathers; where
+    /// that is taken, by another process or by something else, a name that is free.
+    fn beside(path: &Path) -> io::Result<Self> {
+        let folder = folder_of(path);
+        if let Some(name) = path.file_name() {
+            let mut own = std::ffi::OsString::from(".");
+            own.push(name);
+            own.push(".part");
+            let own = folder.join(own);
+            for _ in 0..ATTEMPTS {
+                match Self::locked(&own) {
+                    Ok(Some(part)) => return Ok(part),
+                    Ok(None) => {}
+                    Err(_) => break,
+                }
+            }
+        }
+        Self::with_free_name(folder)
+    }
+
+    /// The file of this name, empty; `None` if its writer gave it away while it was opened.
+    ///
+    /// # Errors
+    /// Another process is writing it, or it cannot be opened or locked.
+    fn locked(path: &Path) -> io::Result<Option<Self>> {
+        let file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
+        file.try_lock()?;
+        // Between opening and locking it may have become somebody's finished file.
+        if !is_at(&file, path) {
+            return Ok(None);
+        }
+        file.set_len(0)?;
+        Ok(Some(Self {
+            file,
+            path: path.to_owned(),
+            named: false,
+        }))
+    }
+
+    fn with_free_name(folder: &Path) -> io::Result<Self> {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".stainfree-").suffix(".part");
+        // The permissions of an ordinary new file, cut down by the user's umask, instead of those
+        // of a private temporary file: results are often shared between accounts.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        // Its own words name the temporary file, which nobody asked for.
+        let made = builder.tempfile_in(folder);
+        let made = made.map_err(|error| io::Error::from(error.kind()))?;
+        let (file, path) = made.keep().map_err(|error| error.error)?;
+        Ok(Self {
+            file,
+            path,
+            named: false,
+        })
+    }
+
+    fn take_name(mut self, path: &Path) -> io::Result<()> {
+        self.file.sync_all()?;
+        std::fs::rename(&self.path, path)?;
+        self.named = true;
+        sync_folder(folder_of(path));
+        Ok(())
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if !self.named {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Whether `path` is the name of this file, and no link to it.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let (Ok(ours), Ok(named)) = (file.metadata(), path.symlink_metadata()) else {
+        return false;
+    };
+    (ours.dev(), ours.ino()) == (named.dev(), named.ino())
+}
+
+/// Elsewhere a file that is open keeps others from being renamed to or from it.
+#[cfg(not(unix))]
+fn is_at(_file: &File, path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|named| named.is_file())
+}
+
+/// Makes a new name last through a loss of power: without it a table might survive that vouches for
+/// files whose names were lost. Not every file system can; then the name is as safe as it gets.
+#[cfg(unix)]
+fn sync_folder(folder: &Path) {
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_folder: &Path) {}
+
+impl Write for AtomicFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.target.file().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.target.file().flush()
     }
 }
 
@@ -113,6 +238,57 @@ mod tests {
             std::fs::read_dir(folder.path()).expect("a folder").count(),
             1
         );
+    }
+
+    #[test]
+    fn what_a_killed_program_left_is_used_up_and_a_living_writer_is_left_alone() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("f.bin");
+        let left = folder.path().join(".f.bin.part");
+        let names = || {
+            let entries = std::fs::read_dir(folder.path()).expect("a folder");
+            entries.filter_map(Result::ok).count()
+        };
+        std::fs::write(&left, b"half of something longer than the new text").expect("written");
+        write_atomic(&path, b"whole").expect("written");
+        assert_eq!(std::fs::read(&path).expect("readable"), b"whole");
+        assert_eq!(names(), 1);
+
+        let mut first = AtomicFile::create(&path).expect("opened");
+        first.write_all(b"first").expect("written");
+        write_atomic(&path, b"second").expect("written");
+        assert_eq!(std::fs::read(&path).expect("readable"), b"second");
+        first.commit().expect("named");
+        assert_eq!(std::fs::read(&path).expect("readable"), b"first");
+        assert_eq!(names(), 1);
+
+        // Something else of that name, which is not ours to delete.
+        std::fs::create_dir(&left).expect("made");
+        write_atomic(&path, b"third").expect("written");
+        assert_eq!(names(), 2);
+        drop(AtomicFile::create(&path).expect("opened"));
+        assert_eq!(names(), 2);
+    }
+
+    #[test]
+    fn many_writers_of_one_file_leave_one_whole_text() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("f.bin");
+        std::thread::scope(|scope| {
+            for number in 0..8u8 {
+                let path = &path;
+                scope.spawn(move || {
+                    for _ in 0..20 {
+                        write_atomic(path, &[number; 5000]).expect("written");
+                    }
+                });
+            }
+        });
+        let found = std::fs::read(&path).expect("readable");
+        assert_eq!(found.len(), 5000);
+        assert!(found.iter().all(|byte| *byte == found[0]));
+        let left = std::fs::read_dir(folder.path()).expect("a folder").count();
+        assert_eq!(left, 1);
     }
 
     #[test]

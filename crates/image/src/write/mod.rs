@@ -12,7 +12,7 @@ use std::path::Path;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder};
 
-pub use atomic::{AtomicFile, write_atomic};
+pub use atomic::{AtomicFile, replace_file, write_atomic};
 pub use tiff::{Compression, Note, class_mask, labels, plane_f32, plane_u16, stack_f32, tiff_u16};
 
 use crate::{Image, ImageError};
