@@ -22,13 +22,18 @@ pub struct Field {
     /// The name that results carry: the file name without extension, or `WELL_sSITE` on plates,
     /// with `_tNNN` in time-lapse. Unique within a data set.
     pub name: String,
+    /// The place that the field shows, the same at all times: on plates `WELL_sSITE`, else the name
+    /// without its time. Fields of one position show the same cells again. Unique within a plate,
+    /// and within a data set of several plates as well.
+    pub position: String,
     /// The plate, where the layout knows plates.
     pub plate: Option<String>,
     /// The well, as printed on the plate (`B02`).
     pub well: Option<String>,
     /// The site within the well, from 1.
     pub site: Option<u32>,
-    /// The time point, from 1, in time-lapse.
+    /// The time point, from 1, in time-lapse: from a layout, a file's axis of time, or names of
+    /// which several differ in nothing but a time (`a_t001`, `a_t002`).
     pub time: Option<u32>,
     /// Rows in pixels, the same for all planes.
     pub height: usize,

@@ -17,6 +17,9 @@ pub struct Inspection {
     pub wells: usize,
     /// Largest number of sites in one well; 0 where the layout knows none.
     pub sites: usize,
+    /// Number of different places; smaller than `fields` in time-lapse, where fields of one place
+    /// show the same cells again.
+    pub positions: usize,
     /// Number of time points; 1 where there is no time-lapse.
     pub times: usize,
     /// Largest number of planes of one channel.
@@ -49,6 +52,10 @@ pub fn summarise(dataset: &Dataset) -> Inspection {
         }
     }
     let times: BTreeSet<_> = fields.iter().filter_map(|field| field.time).collect();
+    let positions: BTreeSet<_> = fields
+        .iter()
+        .map(|field| (&field.plate, &field.position))
+        .collect();
     let planes = fields
         .iter()
         .flat_map(|field| &field.planes)
@@ -103,6 +110,7 @@ pub fn summarise(dataset: &Dataset) -> Inspection {
         fields: fields.len(),
         wells: sites.len(),
         sites: sites.values().map(BTreeSet::len).max().unwrap_or(0),
+        positions: positions.len(),
         times: times.len().max(1),
         planes: planes.unwrap_or(0),
         channels: dataset.channels.clone(),

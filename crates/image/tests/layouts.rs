@@ -5,8 +5,8 @@ mod common;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use common::{first_pixel, htd, put, put_plane};
-use stainfree_image::{Dataset, OpenOptions, layout_names, open};
+use common::{first_pixel, htd, plane, put, put_plane, stack};
+use stainfree_image::{Dataset, Field, OpenOptions, layout_names, open, summarise};
 
 /// Writes an example of a layout into `folder` and says what to open. A new layout needs one here.
 fn example(layout: &str, folder: &Path) -> PathBuf {
@@ -106,6 +106,55 @@ fn plates_name_fields_by_well_site_and_time_and_see_through_copies() {
     let field = &data.fields[0];
     assert_eq!((field.planes[0].len(), field.planes[1].len()), (2, 1));
     assert_eq!(first_pixel(&field.read(0, 1).expect("a plane")), 11_200.0);
+}
+
+#[test]
+fn a_place_has_one_position_at_all_times() {
+    let moments = |data: &Dataset| -> Vec<(String, Option<u32>)> {
+        let moment = |field: &Field| (field.position.clone(), field.time);
+        data.fields.iter().map(moment).collect()
+    };
+    let at = |position: &str, time| (position.to_string(), time);
+    let (_folder, data) = opened("imagexpress");
+    assert_eq!(
+        moments(&data),
+        [
+            at("B02_s1", Some(1)),
+            at("B02_s1", Some(2)),
+            at("B02_s2", Some(1))
+        ]
+    );
+    let (_folder, data) = opened("parallel-folders");
+    assert_eq!(moments(&data), [at("a 1", None), at("a 10", None)]);
+
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let movie = "ImageJ=1.53\nimages=2\nframes=2\n";
+    put(
+        folder.path(),
+        "movie.tif",
+        &stack(&[plane(1), plane(2)], movie),
+    );
+    for (name, number) in [("x_t0", 3), ("x_t1", 4), ("y_t1", 5), ("z", 6)] {
+        put_plane(folder.path(), &format!("{name}.tif"), number, "");
+    }
+    let data = open(folder.path(), &OpenOptions::default()).expect("opens");
+    let names: Vec<_> = data.fields.iter().map(|f| f.name.as_str()).collect();
+    assert_eq!(
+        names,
+        ["movie_t001", "movie_t002", "x_t0", "x_t1", "y_t1", "z"]
+    );
+    assert_eq!(
+        moments(&data),
+        [
+            at("movie", Some(1)),
+            at("movie", Some(2)),
+            at("x", Some(1)),
+            at("x", Some(2)),
+            at("y", Some(2)),
+            at("z", None)
+        ]
+    );
+    assert_eq!(summarise(&data).positions, 4);
 }
 
 #[test]

@@ -32,6 +32,7 @@ fn check(root: &Path, name: &str, expected: Expected<'_>, problems: &[&str]) {
         fields,
         wells,
         sites,
+        positions,
         times,
         planes,
         channels,
@@ -46,6 +47,7 @@ fn check(root: &Path, name: &str, expected: Expected<'_>, problems: &[&str]) {
         &layout, fields, wells, sites, times, planes, &channels, height, width, pixel_um,
     );
     assert_eq!(found, expected, "{name}");
+    assert!(positions <= fields && positions * times >= fields, "{name}");
     // One set was taken at two magnifications.
     let range = match name {
         "aisegcell" => Some([0.34, 0.62]),
@@ -91,7 +93,7 @@ fn pairs_open_as_described() {
             11,
             0,
             0,
-            1,
+            8,
             1,
             &["bf", "cell_mask", "nuc", "nuc_gt", "p65"],
             1024,

@@ -18,6 +18,8 @@ pub(super) struct Slot {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Draft {
     pub(super) name: String,
+    /// The place that the field shows at its time; the name where it is left open.
+    pub(super) position: Option<String>,
     pub(super) plate: Option<String>,
     pub(super) well: Option<String>,
     pub(super) site: Option<u32>,
@@ -61,6 +63,7 @@ pub(super) fn assemble(
     } = found;
     fields.sort_by(|a, b| natural_order(&a.name, &b.name));
     drop_repeated_names(&mut fields, &mut problems);
+    super::series::place(&mut fields);
 
     let mut channels = channel_order;
     for (name, _) in fields.iter().flat_map(|field| &field.channels) {
@@ -230,6 +233,7 @@ fn check(
     }
     Some(Field {
         pixel_um: one_pixel_size(&draft.name, &draft.pixel_um, problems),
+        position: draft.position.unwrap_or_else(|| draft.name.clone()),
         name: draft.name,
         plate: draft.plate,
         well: draft.well,

@@ -127,6 +127,7 @@ pub(super) fn read_files(
             let times = channels_of(path, &info, &pages, alone, &prefix, &mut notes);
             for found in drafts_by_time(&group.name, times) {
                 let draft = drafts.entry(found.name.clone()).or_insert_with(|| Draft {
+                    position: found.position,
                     time: found.time,
                     metadata: facts.metadata.clone(),
                     pixel_um: facts.pixel_um.into_iter().collect(),
@@ -392,6 +393,7 @@ fn by_pattern(
                 .map_or(well.clone(), |site| format!("{well}_s{site}"))
         });
         if let Some(time) = draft.time {
+            draft.position = Some(draft.name.clone());
             draft.name += &format!("_t{time:03}");
         }
         let (draft, list) = members

@@ -42,7 +42,9 @@ impl Layout for Exported {
             if plates.len() > 1 {
                 // Wells repeat from plate to plate, so that the plate's name joins the field's.
                 for field in &mut plate.fields {
-                    field.name = format!("{}_{}", file_name(folder), field.name);
+                    let plate = file_name(folder);
+                    field.name = format!("{plate}_{}", field.name);
+                    field.position = field.position.take().map(|at| format!("{plate}_{at}"));
                 }
                 for problem in &mut plate.problems {
                     *problem = format!("plate `{}`: {problem}", file_name(folder));
@@ -277,6 +279,7 @@ fn read_plate(
                 plate: Some(plate_name(root, plates.get(&key).cloned().flatten())),
                 well: Some(well.clone()),
                 site: Some(*site),
+                position: Some(field_name(well, *site, None)),
                 time: lapse.then_some(*time),
                 ..Draft::named(field_name(well, *site, lapse.then_some(*time)))
             });

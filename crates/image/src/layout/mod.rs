@@ -9,6 +9,7 @@ mod files;
 mod htd;
 mod imagexpress;
 mod parallel;
+mod series;
 mod sidecar;
 
 use std::collections::BTreeMap;
@@ -300,6 +301,7 @@ fn drafts_by_time(name: &str, times: Vec<Vec<(String, Vec<Option<Slot>>)>>) -> V
             } else {
                 name.to_string()
             },
+            position: several.then(|| name.to_string()),
             time: several.then_some(t as u32 + 1),
             channels,
             ..Draft::default()

@@ -69,6 +69,7 @@ impl Layout for ParallelFolders {
                     channels_of(image, &info, &Pages::Planes, &channel, &prefix, &mut notes);
                 for found in drafts_by_time(&field_name(image), times) {
                     let draft = drafts.entry(found.name.clone()).or_insert_with(|| Draft {
+                        position: found.position,
                         time: found.time,
                         ..Draft::named(&found.name)
                     });

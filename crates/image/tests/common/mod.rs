@@ -103,3 +103,44 @@ pub fn htd(times: u32, steps: u32, sites: u32, waves: &[&str]) -> String {
 pub fn first_pixel(plane: &Plane) -> f32 {
     plane.to_f32().get(0, 0)
 }
+
+/// A TIFF of one page per image, of 16 bits, little-endian and uncompressed; the description goes
+/// to the first page.
+pub fn stack(pages: &[Image<u16>], description: &str) -> Vec<u8> {
+    let mut bytes = b"II\x2a\0\0\0\0\0".to_vec();
+    // Where the offset of the next directory belongs.
+    let mut link = 4;
+    for (page, image) in pages.iter().enumerate() {
+        let pixels = bytes.len() as u32;
+        bytes.extend(image.data().iter().flat_map(|value| value.to_le_bytes()));
+        let text = bytes.len() as u32;
+        let said = if page == 0 { description } else { "" };
+        bytes.extend(said.bytes().chain([0, 0, 0, 0]));
+        bytes.resize(bytes.len().next_multiple_of(2), 0);
+        let place = (bytes.len() as u32).to_le_bytes();
+        bytes[link..link + 4].copy_from_slice(&place);
+        let (height, width) = (image.height() as u32, image.width() as u32);
+        let entries = [
+            (256_u16, 4_u16, 1_u32, width),
+            (257, 4, 1, height),
+            (258, 3, 1, 16),
+            (259, 3, 1, 1),
+            (262, 3, 1, 1),
+            (270, 2, said.len() as u32 + 4, text),
+            (273, 4, 1, pixels),
+            (277, 3, 1, 1),
+            (278, 4, 1, height),
+            (279, 4, 1, 2 * height * width),
+        ];
+        bytes.extend((entries.len() as u16).to_le_bytes());
+        for (tag, kind, count, value) in entries {
+            bytes.extend(tag.to_le_bytes());
+            bytes.extend(kind.to_le_bytes());
+            bytes.extend(count.to_le_bytes());
+            bytes.extend(value.to_le_bytes());
+        }
+        link = bytes.len();
+        bytes.extend([0; 4]);
+    }
+    bytes
+}
