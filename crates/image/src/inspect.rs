@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::Dataset;
+use crate::format::NO_SIZE_TAKEN;
 
 /// What was recognised, in numbers.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -98,7 +99,16 @@ pub fn summarise(dataset: &Dataset) -> Inspection {
         ));
     }
     if calibrations.len() == 1 && pixel_um.is_none() {
-        problems.push("no pixel size is stated, so lengths can only be given in pixels".into());
+        // A size in a unit that is not known is stated, and told among the problems.
+        let told = |problem: &String| problem.contains(NO_SIZE_TAKEN);
+        let known = if problems.iter().any(told) {
+            "known"
+        } else {
+            "stated"
+        };
+        problems.push(format!(
+            "no pixel size is {known}, so lengths can only be given in pixels"
+        ));
     }
     let stated = || fields.iter().filter_map(|field| field.pixel_um);
     let pixel_um_range = pixel_um.map(|_| {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::format::read_pixels;
+use crate::format::{Purpose, read_pixels};
 use crate::names::{is_image_name, natural_order, stem, truth_stem};
 use crate::{Image, ImageError};
 
@@ -15,7 +15,7 @@ use crate::{Image, ImageError};
 /// [`ImageError::WrongContent`] for negative or fractional values (an intensity image or
 /// probabilities), and the errors of [`crate::read_plane`].
 pub fn read_labels(path: &Path) -> Result<Image<u32>, ImageError> {
-    read_pixels(path, 0)?
+    read_pixels(path, 0, Purpose::Numbers)?
         .into_integers()
         .map_err(|value| ImageError::WrongContent {
             path: path.to_path_buf(),
@@ -40,7 +40,7 @@ pub fn read_class_mask(path: &Path) -> Result<Image<u8>, ImageError> {
         found: format!("it has the value `{value}`, and classes are whole numbers from 0 to 255"),
         way_out: way_out.into(),
     };
-    let values = read_pixels(path, 0)?
+    let values = read_pixels(path, 0, Purpose::Numbers)?
         .into_integers()
         .map_err(|value| wrong(value, "give class masks, or intensities as images"))?;
     match values.data().iter().find(|&&value| value > 255) {

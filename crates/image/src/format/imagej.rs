@@ -1,11 +1,16 @@
 //! ImageJ's description of a stack: `ImageJ=1.53t` and lines `key=value`, and its binary metadata.
 //!
-//! Keys equal to 1 are left out by the writer. Pages run channel first, then z, then time.
+//! Keys equal to 1 are left out by the writer. Pages run channel first, then z, then time, unless
+//! the key `order` says otherwise.
 
 use std::collections::BTreeMap;
 
-use super::description::{length_um, square};
+use super::description::{Length, both, um_of};
+use super::resolution::{Resolution, is_of_a_microscope, is_possible};
 use super::{Axes, Dimension};
+
+/// How ImageJ's description begins.
+pub(super) const START: &str = "ImageJ=";
 
 /// What the `ImageDescription` of an ImageJ TIFF says.
 pub(super) struct ImageJ {
@@ -15,7 +20,7 @@ pub(super) struct ImageJ {
 impl ImageJ {
     /// `None` if `description` was not written in ImageJ's form.
     pub(super) fn parse(description: &str) -> Option<Self> {
-        let body = description.strip_prefix("ImageJ=")?;
+        let body = description.strip_prefix(START)?;
         let values = body
             .lines()
             .filter_map(|line| line.split_once('='))
@@ -33,17 +38,55 @@ impl ImageJ {
         self.count("images").unwrap_or(1)
     }
 
+    /// The dimensions from the fastest to the slowest: the key `order` (`zct`, `xyzct`), where
+    /// dimensions that it leaves out are the slowest; `Err` is a sentence about another text.
+    fn order(&self) -> Result<[Dimension; 3], String> {
+        let all = [Dimension::C, Dimension::Z, Dimension::T];
+        let Some(text) = self.values.get("order") else {
+            return Ok(all);
+        };
+        let lower = text.to_lowercase();
+        // ImageJ's own menu says `xyczt(default)`.
+        let letters = lower.trim_end_matches("(default)").trim();
+        let letters = letters.strip_prefix("xy").unwrap_or(letters);
+        let mut order = Vec::new();
+        for letter in letters.chars() {
+            let dimension = match letter {
+                'c' => Dimension::C,
+                'z' => Dimension::Z,
+                't' => Dimension::T,
+                _ => return Err(unknown_order(text)),
+            };
+            if order.contains(&dimension) {
+                return Err(unknown_order(text));
+            }
+            order.push(dimension);
+        }
+        let left_out = all.iter().filter(|dimension| !order.contains(dimension));
+        let left_out: Vec<Dimension> = left_out.copied().collect();
+        order.extend(left_out);
+        order.try_into().map_err(|_| unknown_order(text))
+    }
+
     /// The dimensions, if they account for `pages` pages; `Err` is a sentence about the mismatch.
     pub(super) fn axes(&self, pages: usize) -> Result<Option<Axes>, String> {
         let size = |key| self.count(key).unwrap_or(1).max(1);
-        let axes = Axes {
+        let mut axes = Axes {
             channels: size("channels"),
             planes: size("slices"),
             times: size("frames"),
             order: [Dimension::C, Dimension::Z, Dimension::T],
+            placed: None,
         };
         match axes.count() {
-            Some(count) if count == pages => Ok(Some(axes)),
+            Some(count) if count == pages => {
+                let several = [axes.channels, axes.planes, axes.times];
+                // With one dimension there is nothing to order.
+                if several.iter().filter(|&&size| size > 1).count() > 1 {
+                    axes.order = self.order()?;
+                }
+                Ok(Some(axes))
+            }
             // A plain stack from before hyperstacks states its images only.
             Some(1) => Ok(None),
             _ => Err(format!(
@@ -54,22 +97,42 @@ impl ImageJ {
         }
     }
 
-    /// Pixel size in µm from the stated unit and the pixels per unit along x and y (the tags
-    /// XResolution and YResolution); `Err` is a sentence about pixels that are not square.
-    pub(super) fn pixel_um(
-        &self,
-        pixels_per_unit: [Option<f64>; 2],
-    ) -> Result<Option<f64>, String> {
+    /// Pixel size in µm from the stated units and the resolution tags; `Err` is a sentence about
+    /// pixels that are not square, or a unit that is not known.
+    ///
+    /// ImageJ gives the resolution in its own unit, and the tag ResolutionUnit repeats it or says
+    /// nothing. Other programs write ImageJ's description and a resolution in the unit of the tag
+    /// (Micro-Manager: `unit=um`, pixels per cm): where the two differ, the tag counts, unless it
+    /// gives a size that no pixel has.
+    pub(super) fn pixel_um(&self, resolution: &Resolution) -> Result<Option<f64>, String> {
+        let by_tag = resolution.pixel_um()?;
         let Some(unit) = self.values.get("unit") else {
-            return Ok(None);
+            return Ok(by_tag.filter(|&um| is_of_a_microscope(um)));
         };
-        let unit = unit.replace("\\u00B5", "µ").replace("\\u00b5", "µ");
-        let [x, y] = pixels_per_unit.map(|per_unit| length_um(1.0 / per_unit?, &unit));
-        match (x, y) {
-            (Some(x), Some(y)) => square(x, y).map(Some),
-            (x, _) => Ok(x),
+        let y_unit = self.values.get("yunit").unwrap_or(unit);
+        let length = |per_unit: Option<f64>, unit: &str| match per_unit {
+            // An unknown unit matters only where something was measured in it.
+            Some(per_unit) if per_unit > 0.0 && per_unit.is_finite() => {
+                Length::of(1.0 / per_unit, unit)
+            }
+            _ => Length::Unstated,
+        };
+        let [x, y] = resolution.pixels_per_unit;
+        let by_unit = both(length(x, unit), length(y, y_unit));
+        let same = um_of(unit) == resolution.unit_um;
+        match (by_tag, by_unit) {
+            (Some(by_tag), by_unit) if !same && is_possible(by_tag) => match by_unit {
+                Ok(Some(_)) | Err(_) => Ok(Some(by_tag)),
+                // `unit=pixel`: what is stated without a word about it must be believable.
+                Ok(None) => Ok(Some(by_tag).filter(|&um| is_of_a_microscope(um))),
+            },
+            (_, by_unit) => by_unit,
         }
     }
+}
+
+fn unknown_order(text: &str) -> String {
+    format!("its page order `{text}` is not known, so its pages are not sorted")
 }
 
 /// Slice labels from the tag IJMetadata, in page order; empty where there are none.
@@ -135,7 +198,7 @@ pub(super) fn channel_names(labels: &[String], axes: &Axes) -> Vec<String> {
     for c in 0..axes.channels {
         let mut shared: Option<Vec<&str>> = None;
         for (z, t) in (0..axes.times).flat_map(|t| (0..axes.planes).map(move |z| (z, t))) {
-            let Some(label) = labels.get(axes.page(c, z, t)) else {
+            let Some(label) = axes.page(c, z, t).and_then(|page| labels.get(page)) else {
                 return Vec::new();
             };
             let words: Vec<&str> = label.split_whitespace().collect();
@@ -168,18 +231,76 @@ mod tests {
         let info = info.expect("an ImageJ description");
         let axes = info.axes(6).expect("consistent").expect("stated");
         assert_eq!((axes.channels, axes.planes, axes.times), (2, 3, 1));
-        assert_eq!(axes.page(1, 2, 0), 5);
-        assert_eq!(info.pixel_um([Some(4.0); 2]), Ok(Some(0.25)));
+        assert_eq!(axes.page(1, 2, 0), Some(5));
+        assert_eq!(info.pixel_um(&per_unit(4.0, None)), Ok(Some(0.25)));
         assert!(info.axes(5).is_err());
     }
 
     #[test]
     fn unit_pixel_and_zero_resolution_are_no_calibration() {
         let info = ImageJ::parse("ImageJ=1.53t\nunit=pixel\n").expect("an ImageJ description");
-        assert_eq!(info.pixel_um([Some(1.0); 2]), Ok(None));
+        assert_eq!(info.pixel_um(&per_unit(1.0, None)), Ok(None));
         let info = ImageJ::parse("ImageJ=1.53t\nunit=um\n").expect("an ImageJ description");
-        assert_eq!(info.pixel_um([Some(0.0); 2]), Ok(None));
-        assert_eq!(info.pixel_um([None; 2]), Ok(None));
+        assert_eq!(info.pixel_um(&per_unit(0.0, None)), Ok(None));
+        let nothing = Resolution {
+            pixels_per_unit: [None; 2],
+            unit_um: None,
+        };
+        assert_eq!(info.pixel_um(&nothing), Ok(None));
+    }
+
+    #[test]
+    fn the_unit_of_the_tag_counts_where_the_two_differ_and_it_can_be() {
+        let info = |unit: &str| ImageJ::parse(&format!("ImageJ=1.5\nunit={unit}\n")).expect("one");
+        let cm = Some(1e4);
+        for (unit, per_unit_of_tag, um) in [
+            // Micro-Manager: pixels per cm under `unit=um`.
+            ("um", per_unit(1e4, cm), 1.0),
+            // A program that left the tag at its default.
+            ("um", per_unit(2.0, cm), 0.5),
+            ("um", per_unit(2.0, Some(25_400.0)), 0.5),
+            ("cm", per_unit(2e4, cm), 0.5),
+            ("pixel", per_unit(2e4, cm), 0.5),
+            ("inch", per_unit(50_800.0, None), 0.5),
+        ] {
+            let found = info(unit).pixel_um(&per_unit_of_tag).expect("a size");
+            let found = found.expect("a size");
+            assert!((found - um).abs() < 1e-9, "{unit}: {found}");
+        }
+        assert!(info("furlong").pixel_um(&per_unit(2.0, None)).is_err());
+    }
+
+    #[test]
+    fn pages_run_in_the_stated_order() {
+        let axes = |order: &str| {
+            let text =
+                format!("ImageJ=1.53t\nimages=24\nchannels=2\nslices=3\nframes=4\norder={order}\n");
+            ImageJ::parse(&text).expect("one").axes(24)
+        };
+        for (order, page) in [
+            // The page of channel 1, plane 2, time 3.
+            ("czt", 1 + 2 * (2 + 3 * 3)),
+            ("xyczt(default)", 1 + 2 * (2 + 3 * 3)),
+            ("ctz", 1 + 2 * (3 + 4 * 2)),
+            ("zct", 2 + 3 * (1 + 2 * 3)),
+            ("XYZTC", 2 + 3 * (3 + 4)),
+            ("tcz", 3 + 4 * (1 + 2 * 2)),
+            ("tzc", 3 + 4 * (2 + 3)),
+            ("z", 2 + 3 * (1 + 2 * 3)),
+        ] {
+            let axes = axes(order).expect("known").expect("stated");
+            assert_eq!(axes.page(1, 2, 3), Some(page), "{order}");
+        }
+        for order in ["zcq", "zzc", "xy?"] {
+            assert_eq!(axes(order), Err(unknown_order(order)));
+        }
+    }
+
+    fn per_unit(pixels: f64, unit_um: Option<f64>) -> Resolution {
+        Resolution {
+            pixels_per_unit: [Some(pixels); 2],
+            unit_um,
+        }
     }
 
     #[test]
@@ -189,6 +310,7 @@ mod tests {
             planes: 2,
             times: 1,
             order: [Dimension::C, Dimension::Z, Dimension::T],
+            placed: None,
         };
         let names = |labels: [&str; 4]| channel_names(&labels.map(str::to_string), &axes);
         assert_eq!(

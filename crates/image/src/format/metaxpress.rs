@@ -3,7 +3,7 @@
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
-use super::description::{length_um, square};
+use super::description::{Length, both, number};
 
 /// What MetaXpress wrote about one plane.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -49,8 +49,8 @@ impl MetaXpress {
             };
             match id.as_str() {
                 "spatial-calibration-state" => on = value.eq_ignore_ascii_case("on"),
-                "spatial-calibration-x" => x = value.parse::<f64>().ok(),
-                "spatial-calibration-y" => y = value.parse::<f64>().ok(),
+                "spatial-calibration-x" => x = number(&value),
+                "spatial-calibration-y" => y = number(&value),
                 "spatial-calibration-units" => unit = value,
                 "Z Step" => found.z_step = value.trim().parse().ok(),
                 "Z Projection Method" => found.projection = Some(value),
@@ -58,10 +58,9 @@ impl MetaXpress {
                 _ => {}
             }
         }
-        if let (true, Some(x)) = (on, x.and_then(|x| length_um(x, &unit))) {
-            let y = y.and_then(|y| length_um(y, &unit)).unwrap_or(x);
-            match square(x, y) {
-                Ok(size) => found.pixel_um = Some(size),
+        if let (true, Some(x)) = (on, x) {
+            match both(Length::of(x, &unit), Length::of(y.unwrap_or(x), &unit)) {
+                Ok(size) => found.pixel_um = size,
                 Err(problem) => found.problem = Some(problem),
             }
         }

@@ -9,7 +9,9 @@ pub(crate) mod metaxpress;
 mod ome;
 mod pixels;
 mod png;
+mod resolution;
 mod tiff;
+mod uic;
 
 use std::fs::File;
 use std::io::Read;
@@ -45,7 +47,7 @@ pub struct FileInfo {
 }
 
 /// The order of the pages of a file with several dimensions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Axes {
     /// Number of channels.
     pub channels: usize,
@@ -55,6 +57,9 @@ pub struct Axes {
     pub times: usize,
     /// The dimensions from the fastest to the slowest.
     pub order: [Dimension; 3],
+    /// The page of every plane where the file names them one by one instead: channels fastest,
+    /// then planes, then times.
+    pub(crate) placed: Option<Vec<Option<usize>>>,
 }
 
 /// One of the dimensions that pages run through.
@@ -68,9 +73,27 @@ pub enum Dimension {
     T,
 }
 
+impl FileInfo {
+    /// Planes of which nothing else is known.
+    fn of_pages(pages: Vec<(usize, usize)>) -> Self {
+        Self {
+            pages,
+            axes: None,
+            channels: Vec::new(),
+            pixel_um: None,
+            problems: Vec::new(),
+            metaxpress: None,
+        }
+    }
+}
+
 impl Axes {
-    /// The page that holds channel `c`, plane `z`, time `t`, all from 0.
-    pub fn page(&self, c: usize, z: usize, t: usize) -> usize {
+    /// The page that holds channel `c`, plane `z`, time `t`, all from 0; `None` where the file
+    /// has no page for it.
+    pub fn page(&self, c: usize, z: usize, t: usize) -> Option<usize> {
+        if let Some(placed) = &self.placed {
+            return *placed.get(c + self.channels * (z + self.planes * t))?;
+        }
         let (mut page, mut stride) = (0, 1);
         for dimension in self.order {
             let (index, size) = match dimension {
@@ -81,7 +104,7 @@ impl Axes {
             page += index * stride;
             stride *= size;
         }
-        page
+        Some(page)
     }
 
     /// Number of pages, or `None` where the product leaves the machine's range.
@@ -91,6 +114,22 @@ impl Axes {
             .checked_mul(self.times)
     }
 }
+
+/// What the values of an image are wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Intensities of an image.
+    Intensities,
+    /// Numbers of classes or objects.
+    Numbers,
+}
+
+/// How a sentence ends about a pixel size that is stated and not understood.
+pub(crate) const NO_SIZE_TAKEN: &str = "so no pixel size is taken";
+
+/// What is said of an image whose values are the indices of a colour table.
+const COLOUR_TABLE: &str =
+    "it has a colour table; the indices are taken as its values, and not the colours";
 
 /// What kind of file the first bytes say it is.
 enum Kind {
@@ -117,14 +156,18 @@ pub fn read_info(path: &Path) -> Result<FileInfo, ImageError> {
 /// As [`read_info`]; [`ImageError::Misuse`] if there is no such page; [`ImageError::NotSupported`]
 /// for colours, complex numbers and compressions that are not read.
 pub fn read_plane(path: &Path, page: usize) -> Result<Plane, ImageError> {
-    read_pixels(path, page)?.into_plane(path)
+    read_pixels(path, page, Purpose::Intensities)?.into_plane(path)
 }
 
 /// As [`read_plane`], in the type of the file.
-pub(crate) fn read_pixels(path: &Path, page: usize) -> Result<Pixels, ImageError> {
+pub(crate) fn read_pixels(
+    path: &Path,
+    page: usize,
+    purpose: Purpose,
+) -> Result<Pixels, ImageError> {
     match kind(path)? {
         Kind::Tiff => tiff::read(path, page),
-        Kind::Png if page == 0 => png::read(path),
+        Kind::Png if page == 0 => png::read(path, purpose),
         Kind::Png => Err(no_such_page(path, page, 1)),
     }
 }

@@ -1,13 +1,19 @@
-//! OME-XML in the first page of an OME-TIFF: dimensions, channel names, pixel size.
+//! OME-XML in the first page of an OME-TIFF: dimensions, channel names, pixel size, and which page
+//! is which plane.
 //!
-//! Here: files that hold all their planes in order. Not here: sets spread over several files and
-//! `TiffData` elements that shuffle pages, which are reported instead of guessed.
+//! `TiffData` elements say where planes lie; `DimensionOrder` counts only where they leave it open.
+//! What cannot be obeyed is reported instead of guessed. Sets spread over several files are read
+//! file by file.
+
+use std::collections::BTreeSet;
+use std::path::Path;
 
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
-use super::description::{length_um, square};
-use super::{Axes, Dimension};
+use super::description::{Length, both, number};
+use super::{Axes, Dimension, NO_SIZE_TAKEN};
+use crate::names::file_name;
 
 /// What the XML says about the first image of the file.
 #[derive(Default)]
@@ -18,90 +24,428 @@ pub(super) struct Ome {
     pub(super) problems: Vec<String>,
 }
 
+/// One `Image` element.
+#[derive(Default)]
+struct Stated {
+    axes: Option<Axes>,
+    names: Vec<Option<String>>,
+    /// Samples a pixel of the first channel.
+    samples: Option<usize>,
+    pixel_um: Option<f64>,
+    problem: Option<String>,
+    blocks: Vec<Block>,
+}
+
+/// One `TiffData` element: planes that follow one another in a file.
+#[derive(Default)]
+struct Block {
+    page: Option<usize>,
+    first: [usize; 3],
+    count: Option<usize>,
+    file: Option<String>,
+    uuid: Option<String>,
+}
+
+/// All that the XML says that matters here.
+#[derive(Default)]
+struct Document {
+    images: Vec<Stated>,
+    /// The identifier of the file that the XML was written into.
+    uuid: Option<String>,
+    /// The metadata is in another file.
+    elsewhere: Option<String>,
+}
+
 impl Ome {
-    /// `None` if `description` is not OME-XML; `pages` is the number of pages of this file.
-    pub(super) fn parse(description: &str, pages: usize) -> Option<Self> {
+    /// `None` if `description` is not OME-XML; `pages` is the number of pages of the file `path`.
+    pub(super) fn parse(description: &str, pages: usize, path: &Path) -> Option<Self> {
         let start = description.trim_start_matches('\u{feff}').trim_start();
         if !start.starts_with('<') || !description.contains("<OME") && !description.contains(":OME")
         {
             return None;
         }
+        let document = Document::read(description);
         let mut found = Self::default();
-        let (mut images, mut names, mut other_files) = (0, Vec::new(), false);
-        let mut sizes = None;
-        let mut reader = Reader::from_str(description);
+        if let Some(other) = document.elsewhere {
+            found.problems.push(format!(
+                "its OME metadata lies in `{other}`, which is not looked at, so that the file is \
+                 read by itself"
+            ));
+        }
+        let images = document.images.len();
+        let Some(image) = document.images.into_iter().next() else {
+            return Some(found);
+        };
+        found.pixel_um = image.pixel_um;
+        found.problems.extend(image.problem.clone());
+        match image.place(pages, images, path, document.uuid.as_deref()) {
+            Ok(placed) => {
+                found.problems.extend(placed.problems);
+                if let Some(names) = placed.channels.into_iter().collect::<Option<_>>() {
+                    found.channels = names;
+                }
+                found.axes = placed.axes;
+            }
+            Err(problem) => found.problems.push(problem),
+        }
+        if images > 1 {
+            found.problems.push(match found.axes {
+                Some(_) => format!("it holds {images} images, of which the first is read"),
+                None => {
+                    format!("it holds {images} images, of which the metadata of the first is used")
+                }
+            });
+        }
+        Some(found)
+    }
+}
+
+impl Document {
+    fn read(xml: &str) -> Self {
+        let mut found = Self::default();
+        let mut reader = Reader::from_str(xml);
+        // Whether the next text is the identifier of a file.
+        let mut in_uuid = false;
         // Damaged XML ends the reading; what came before it still counts.
         while let Ok(event) = reader.read_event() {
             let element = match event {
                 Event::Eof => break,
                 Event::Start(element) | Event::Empty(element) => element,
+                Event::Text(text) => {
+                    if let (true, Some(block)) = (in_uuid, found.last_block()) {
+                        block.uuid = Some(text.trim().to_string());
+                    }
+                    continue;
+                }
+                Event::End(_) => {
+                    in_uuid = false;
+                    continue;
+                }
                 _ => continue,
             };
+            in_uuid = false;
             match element.local_name().as_ref() {
-                "Image" => images += 1,
-                "Pixels" if images == 1 => {
-                    sizes = Some(pixels_axes(&element));
-                    found.calibrate(&element);
+                "OME" => found.uuid = attribute(&element, "UUID"),
+                "BinaryOnly" => {
+                    found.elsewhere =
+                        attribute(&element, "MetadataFile").or(Some("another".into()));
                 }
-                "Channel" if images == 1 => names.push(attribute(&element, "Name")),
-                "UUID" if attribute(&element, "FileName").is_some() => other_files = true,
-                "BinaryOnly" => other_files = true,
-                _ => {}
+                "Image" => found.images.push(Stated::default()),
+                "UUID" => {
+                    in_uuid = true;
+                    if let Some(block) = found.last_block() {
+                        block.file = attribute(&element, "FileName");
+                    }
+                }
+                name => {
+                    if let Some(image) = found.images.last_mut() {
+                        image.element(name, &element);
+                    }
+                }
             }
         }
-        match sizes {
-            Some(Some(axes)) if axes.count() == Some(pages) => {
-                found.axes = Some(axes);
-                let complete = names.len() == axes.channels;
-                if let (true, Some(names)) = (complete, names.into_iter().collect()) {
-                    found.channels = names;
-                }
-            }
-            // One file of a set over several files; each channel's name is in the XML of all.
-            Some(Some(_)) if other_files => found.problems.push(
-                "its OME metadata spreads the image over several files, which are read one by one"
-                    .into(),
-            ),
-            Some(Some(axes)) => found.problems.push(format!(
-                "its OME metadata states {} channels x {} planes x {} times, but it has {pages} \
-                 pages",
-                axes.channels, axes.planes, axes.times
-            )),
-            _ => {}
-        }
-        if images > 1 {
-            found.problems.push(format!(
-                "it holds {images} images, of which the metadata of the first is used"
-            ));
-        }
-        Some(found)
+        found
     }
 
-    fn calibrate(&mut self, pixels: &BytesStart<'_>) {
-        let size = |axis: &str| {
-            let value = attribute(pixels, &format!("PhysicalSize{axis}"))?
-                .parse()
-                .ok()?;
-            let unit = attribute(pixels, &format!("PhysicalSize{axis}Unit"));
-            length_um(value, unit.as_deref().unwrap_or("µm"))
-        };
-        if let Some(x) = size("X") {
-            match square(x, size("Y").unwrap_or(x)) {
-                Ok(um) => self.pixel_um = Some(um),
-                Err(problem) => self.problems.push(problem),
+    fn last_block(&mut self) -> Option<&mut Block> {
+        self.images.last_mut()?.blocks.last_mut()
+    }
+}
+
+/// The planes of an image that lie in one file.
+struct Placed {
+    axes: Option<Axes>,
+    channels: Vec<Option<String>>,
+    problems: Vec<String>,
+}
+
+impl Stated {
+    fn element(&mut self, name: &str, element: &BytesStart<'_>) {
+        let count = |name: &str| attribute(element, name)?.trim().parse::<usize>().ok();
+        match name {
+            "Pixels" => {
+                self.axes = pixels_axes(element);
+                match pixel_um(element) {
+                    Ok(um) => self.pixel_um = um,
+                    Err(problem) => self.problem = Some(problem),
+                }
             }
+            "Channel" => {
+                if self.names.is_empty() {
+                    self.samples = count("SamplesPerPixel");
+                }
+                self.names.push(attribute(element, "Name"));
+            }
+            "TiffData" => self.blocks.push(Block {
+                page: count("IFD"),
+                first: ["FirstC", "FirstZ", "FirstT"].map(|name| count(name).unwrap_or(0)),
+                count: count("PlaneCount").or_else(|| count("NumPlanes")),
+                ..Block::default()
+            }),
+            _ => {}
         }
     }
+
+    /// Which page of this file holds which plane; `Err` says why the pages cannot be told.
+    fn place(
+        mut self,
+        pages: usize,
+        images: usize,
+        path: &Path,
+        own: Option<&str>,
+    ) -> Result<Placed, String> {
+        let Some(mut axes) = self.axes.take() else {
+            return Ok(Placed {
+                axes: None,
+                channels: Vec::new(),
+                problems: Vec::new(),
+            });
+        };
+        // A page holds all samples of a pixel, which count as channels.
+        if let Some(samples) = self.samples.filter(|&samples| samples > 1)
+            && axes.channels.is_multiple_of(samples)
+        {
+            axes.channels /= samples;
+        }
+        let (channels, planes, times) = (axes.channels, axes.planes, axes.times);
+        let mismatch = || {
+            format!(
+                "its OME metadata states {channels} channels x {planes} planes x {times} times, \
+                 but it has {pages} pages"
+            )
+        };
+        // More planes than a file can have pages, or none, is no description of this one.
+        let total = axes
+            .count()
+            .filter(|total| (1..=super::MAX_PAGES).contains(total));
+        let total = total.ok_or_else(mismatch)?;
+        let mut names = self.names;
+        names.resize(channels, None);
+        let here = here(&self.blocks, path, own)?;
+        let open = self.blocks.iter().all(Block::says_nothing);
+        if open {
+            if images == 1 && total != pages {
+                return Err(mismatch());
+            }
+            if images > 1 {
+                return Err("its OME metadata does not say which pages are which image".into());
+            }
+            return Ok(Placed {
+                axes: Some(axes),
+                channels: names,
+                problems: Vec::new(),
+            });
+        }
+        let mut problems = Vec::new();
+        let placed = placed(&axes, total, &self.blocks, &here, pages)?;
+        let used: BTreeSet<usize> = placed.iter().flatten().copied().collect();
+        let spread = here.contains(&false);
+        let missing = total - placed.iter().flatten().count();
+        if used.is_empty() {
+            return Err("its OME metadata names no page of this file".into());
+        }
+        if spread {
+            problems.push(SPREAD.into());
+        } else if missing > 0 {
+            problems.push(format!(
+                "its OME metadata names no page for {missing} of {total} planes"
+            ));
+        }
+        if images == 1 && used.len() < pages {
+            problems.push(format!(
+                "its OME metadata does not name {} of {pages} pages, which are not read",
+                pages - used.len()
+            ));
+        }
+        axes.placed = Some(placed);
+        let (axes, channels) = if spread {
+            own_part(&axes, &names)
+        } else {
+            (axes, names)
+        };
+        Ok(Placed {
+            axes: Some(axes),
+            channels,
+            problems,
+        })
+    }
+}
+
+/// What is said of one file of a set.
+const SPREAD: &str =
+    "its OME metadata spreads the image over several files, which are read one by one";
+
+impl Block {
+    /// Whether pages simply follow the order of the dimensions.
+    fn says_nothing(&self) -> bool {
+        self.page.unwrap_or(0) == 0
+            && self.first == [0; 3]
+            && self.count.is_none()
+            && self.page.is_none()
+            && self.file.is_none()
+    }
+}
+
+/// Which blocks lie in the file `path`, whose identifier is `own`.
+///
+/// A file that was renamed keeps its old name in its XML: where all blocks name one and the same
+/// file, it is this one.
+fn here(blocks: &[Block], path: &Path, own: Option<&str>) -> Result<Vec<bool>, String> {
+    let named: BTreeSet<(Option<String>, Option<String>)> = blocks
+        .iter()
+        .map(|block| (block.file.as_deref().map(plain_name), block.uuid.clone()))
+        .collect();
+    if named.len() <= 1 {
+        return Ok(vec![true; blocks.len()]);
+    }
+    let name = plain_name(&file_name(path));
+    let is_named = |block: &Block| match &block.file {
+        Some(file) => plain_name(file) == name,
+        None => block.uuid.is_none(),
+    };
+    let is_own = |block: &Block| block.uuid.is_some() && block.uuid.as_deref() == own;
+    let by_name: Vec<bool> = blocks.iter().map(is_named).collect();
+    if by_name.contains(&true) {
+        return Ok(by_name);
+    }
+    let by_uuid: Vec<bool> = blocks.iter().map(is_own).collect();
+    match by_uuid.contains(&true) {
+        true => Ok(by_uuid),
+        false => Err(SPREAD.into()),
+    }
+}
+
+/// The last part of a path of any system, in lower case.
+fn plain_name(file: &str) -> String {
+    let name = file.rsplit(['/', '\\']).next().unwrap_or(file);
+    name.trim().to_lowercase()
+}
+
+/// The page of every plane, channels fastest, as the blocks `here` name them.
+fn placed(
+    axes: &Axes,
+    total: usize,
+    blocks: &[Block],
+    here: &[bool],
+    pages: usize,
+) -> Result<Vec<Option<usize>>, String> {
+    let mut placed = vec![None; total];
+    let mut used = BTreeSet::new();
+    let sizes = [axes.channels, axes.planes, axes.times];
+    for (block, _) in blocks.iter().zip(here).filter(|(_, here)| **here) {
+        let [c, z, t] = block.first;
+        if c >= sizes[0] || z >= sizes[1] || t >= sizes[2] {
+            return Err(format!(
+                "its OME metadata names the plane C {c}, Z {z}, T {t}, which its sizes do not have"
+            ));
+        }
+        // The element's own rule: without a count, one plane where a page is named, else all.
+        let rest = total - axes.page(c, z, t).unwrap_or(0);
+        let count = block
+            .count
+            .unwrap_or(if block.page.is_some() { 1 } else { rest });
+        if count > rest {
+            return Err(format!(
+                "its OME metadata places {count} planes from C {c}, Z {z}, T {t} on, where {rest} \
+                 are left"
+            ));
+        }
+        let mut at = block.first;
+        for k in 0..count {
+            let page = block.page.unwrap_or(0) + k;
+            if page >= pages {
+                return Err(format!(
+                    "its OME metadata names page {page} (from 0), but it has {pages} pages"
+                ));
+            }
+            let place: &mut Option<usize> =
+                &mut placed[at[0] + sizes[0] * (at[1] + sizes[1] * at[2])];
+            if place.is_some_and(|other| other != page) {
+                return Err("its OME metadata names several pages for one plane".into());
+            }
+            if place.is_none() && !used.insert(page) {
+                return Err("its OME metadata names one page for several planes".into());
+            }
+            *place = Some(page);
+            advance(&mut at, &sizes, axes.order);
+        }
+    }
+    Ok(placed)
+}
+
+/// The next plane in the order of the dimensions.
+fn advance(at: &mut [usize; 3], sizes: &[usize; 3], order: [Dimension; 3]) {
+    for dimension in order {
+        let d = match dimension {
+            Dimension::C => 0,
+            Dimension::Z => 1,
+            Dimension::T => 2,
+        };
+        at[d] += 1;
+        if at[d] < sizes[d] {
+            return;
+        }
+        at[d] = 0;
+    }
+}
+
+/// The channels, planes and times of a set that lie in one file, and the names of those channels.
+fn own_part(axes: &Axes, names: &[Option<String>]) -> (Axes, Vec<Option<String>>) {
+    let (mut cs, mut zs, mut ts) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let all = (0..axes.times).flat_map(|t| {
+        (0..axes.planes).flat_map(move |z| (0..axes.channels).map(move |c| (c, z, t)))
+    });
+    for (c, z, t) in all {
+        if axes.page(c, z, t).is_some() {
+            cs.insert(c);
+            zs.insert(z);
+            ts.insert(t);
+        }
+    }
+    let mut placed = Vec::new();
+    for &t in &ts {
+        for &z in &zs {
+            placed.extend(cs.iter().map(|&c| axes.page(c, z, t)));
+        }
+    }
+    let part = Axes {
+        channels: cs.len(),
+        planes: zs.len(),
+        times: ts.len(),
+        order: axes.order,
+        placed: Some(placed),
+    };
+    (part, cs.iter().map(|&c| names[c].clone()).collect())
+}
+
+/// Pixel size in µm; `Err` is a sentence about one that is not understood.
+fn pixel_um(pixels: &BytesStart<'_>) -> Result<Option<f64>, String> {
+    let size = |axis: &str| -> Result<Length, String> {
+        let Some(text) = attribute(pixels, &format!("PhysicalSize{axis}")) else {
+            return Ok(Length::Unstated);
+        };
+        let value = number(&text).ok_or_else(|| {
+            format!(
+                "its pixel size `{}` is no number, {NO_SIZE_TAKEN}",
+                text.trim()
+            )
+        })?;
+        let unit = attribute(pixels, &format!("PhysicalSize{axis}Unit"));
+        Ok(Length::of(value, unit.as_deref().unwrap_or("µm")))
+    };
+    both(size("X")?, size("Y")?)
 }
 
 fn pixels_axes(pixels: &BytesStart<'_>) -> Option<Axes> {
     let size = |axis: &str| {
         attribute(pixels, &format!("Size{axis}"))?
+            .trim()
             .parse::<usize>()
             .ok()
     };
     let text = attribute(pixels, "DimensionOrder")?;
     let order: Vec<Dimension> = text
+        .trim()
         .strip_prefix("XY")?
         .chars()
         .map(|letter| match letter {
@@ -118,6 +462,7 @@ fn pixels_axes(pixels: &BytesStart<'_>) -> Option<Axes> {
         planes: size("Z")?,
         times: size("T")?,
         order,
+        placed: None,
     })
 }
 
@@ -131,20 +476,138 @@ fn attribute(element: &BytesStart<'_>, name: &str) -> Option<String> {
 mod tests {
     use super::*;
 
+    /// An OME-TIFF `a.ome.tif` of 2 channels x 3 planes with these `TiffData` elements.
+    fn parsed(order: &str, blocks: &str, pages: usize) -> Ome {
+        let xml = format!(
+            "<?xml version=\"1.0\"?><OME UUID=\"urn:uuid:1\"><Image ID=\"Image:0\"><Pixels \
+             DimensionOrder=\"{order}\" SizeX=\"4\" SizeY=\"3\" SizeZ=\"3\" SizeC=\"2\" \
+             SizeT=\"1\"><Channel Name=\"BF\"/><Channel Name=\"A &amp; B\"/>{blocks}</Pixels>\
+             </Image></OME>"
+        );
+        Ome::parse(&xml, pages, Path::new("folder/a.ome.tif")).expect("OME-XML")
+    }
+
+    fn pages(ome: &Ome) -> Vec<Option<usize>> {
+        let axes = ome.axes.as_ref().expect("axes");
+        (0..axes.channels)
+            .flat_map(|c| (0..axes.planes).map(move |z| (c, z)))
+            .map(|(c, z)| axes.page(c, z, 0))
+            .collect()
+    }
+
+    const Z_FIRST: [Option<usize>; 6] = [Some(0), Some(1), Some(2), Some(3), Some(4), Some(5)];
+    const C_FIRST: [Option<usize>; 6] = [Some(0), Some(2), Some(4), Some(1), Some(3), Some(5)];
+
     #[test]
     fn order_units_and_names_are_taken() {
         let xml = "<?xml version=\"1.0\"?><OME><Image ID=\"Image:0\"><Pixels \
             DimensionOrder=\"XYZCT\" \
                    SizeX=\"4\" SizeY=\"3\" SizeZ=\"2\" SizeC=\"2\" SizeT=\"1\" \
-                   PhysicalSizeX=\"0.65\" \
+                   PhysicalSizeX=\"0,65\" \
                    PhysicalSizeY=\"650\" PhysicalSizeYUnit=\"nm\"><Channel Name=\"BF\"/>\
                    <Channel Name=\"A &amp; B\"/></Pixels></Image></OME>";
-        let ome = Ome::parse(xml, 4).expect("OME-XML");
+        let ome = Ome::parse(xml, 4, Path::new("a.tif")).expect("OME-XML");
         let axes = ome.axes.expect("consistent sizes");
-        assert_eq!(axes.page(1, 0, 0), 2);
+        assert_eq!(axes.page(1, 0, 0), Some(2));
         assert_eq!(ome.channels, ["BF", "A & B"]);
         assert_eq!(ome.pixel_um, Some(0.65));
         assert!(ome.problems.is_empty());
-        assert_eq!(Ome::parse(xml, 3).expect("OME-XML").problems.len(), 1);
+        let other = Ome::parse(xml, 3, Path::new("a.tif")).expect("OME-XML");
+        assert_eq!(other.problems.len(), 1);
+    }
+
+    #[test]
+    fn without_tiff_data_the_dimension_order_counts() {
+        for blocks in ["", "<TiffData/>"] {
+            assert_eq!(pages(&parsed("XYZCT", blocks, 6)), Z_FIRST);
+            assert_eq!(pages(&parsed("XYCZT", blocks, 6)), C_FIRST);
+        }
+    }
+
+    #[test]
+    fn tiff_data_places_planes_whatever_the_dimension_order() {
+        let each: String = (0..6)
+            .map(|page| {
+                format!(
+                    "<TiffData IFD=\"{page}\" FirstC=\"{}\" FirstZ=\"{}\"/>",
+                    page / 3,
+                    page % 3
+                )
+            })
+            .collect();
+        // Two runs, of which the second comes first in the file.
+        let runs = "<TiffData IFD=\"3\" PlaneCount=\"3\"/>\
+                    <TiffData IFD=\"0\" FirstC=\"1\" PlaneCount=\"3\"/>";
+        for order in ["XYZCT", "XYCZT", "XYTCZ"] {
+            let ome = parsed(order, &each, 6);
+            assert_eq!(pages(&ome), Z_FIRST, "{order}");
+            assert_eq!(ome.channels, ["BF", "A & B"]);
+            assert!(ome.problems.is_empty(), "{:?}", ome.problems);
+        }
+        let turned = [Some(3), Some(4), Some(5), Some(0), Some(1), Some(2)];
+        assert_eq!(pages(&parsed("XYZCT", runs, 6)), turned);
+    }
+
+    #[test]
+    fn planes_without_a_page_and_pages_without_a_plane_are_said() {
+        let some = "<TiffData IFD=\"0\" FirstZ=\"1\"/><TiffData IFD=\"2\" FirstC=\"1\"/>";
+        let ome = parsed("XYZCT", some, 3);
+        assert_eq!(pages(&ome), [None, Some(0), None, Some(2), None, None]);
+        assert_eq!(
+            ome.problems,
+            [
+                "its OME metadata names no page for 4 of 6 planes",
+                "its OME metadata does not name 1 of 3 pages, which are not read"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_obeyed_is_reported_and_not_guessed() {
+        for (blocks, said) in [
+            (
+                "<TiffData IFD=\"6\"/>",
+                "names page 6 (from 0), but it has 6 pages",
+            ),
+            (
+                "<TiffData IFD=\"0\" FirstC=\"2\"/>",
+                "names the plane C 2, Z 0, T 0",
+            ),
+            ("<TiffData IFD=\"0\" PlaneCount=\"7\"/>", "places 7 planes"),
+            (
+                "<TiffData IFD=\"0\"/><TiffData IFD=\"1\"/>",
+                "names several pages for one plane",
+            ),
+            (
+                "<TiffData IFD=\"0\"/><TiffData IFD=\"0\" FirstC=\"1\"/>",
+                "names one page for several planes",
+            ),
+        ] {
+            let ome = parsed("XYZCT", blocks, 6);
+            assert_eq!(ome.axes, None, "{blocks}");
+            assert!(ome.problems[0].contains(said), "{:?}", ome.problems);
+        }
+    }
+
+    #[test]
+    fn of_a_set_the_own_planes_are_taken_and_a_renamed_file_is_no_set() {
+        let file = |name: &str, c: usize| {
+            format!(
+                "<TiffData IFD=\"0\" FirstC=\"{c}\" PlaneCount=\"3\">\
+                 <UUID FileName=\"{name}\">urn:uuid:{c}</UUID></TiffData>"
+            )
+        };
+        let set = file("b.ome.tif", 0) + &file("a.ome.tif", 1);
+        let ome = parsed("XYZCT", &set, 3);
+        assert_eq!(pages(&ome), [Some(0), Some(1), Some(2)]);
+        assert_eq!(ome.channels, ["A & B"]);
+        assert_eq!(ome.problems, [SPREAD]);
+        // The same by its identifier after all files were renamed.
+        let ome = parsed("XYZCT", &(file("x.tif", 0) + &file("y.tif", 1)), 3);
+        assert_eq!(ome.channels, ["A & B"]);
+        let renamed = file("x.tif", 0) + &file("x.tif", 1).replace("urn:uuid:1", "urn:uuid:0");
+        let renamed = renamed.replace("IFD=\"0\" FirstC=\"1\"", "IFD=\"3\" FirstC=\"1\"");
+        let ome = parsed("XYCZT", &renamed.replace("PlaneCount=\"3\"", ""), 6);
+        assert_eq!(ome.axes.expect("placed").page(1, 0, 0), Some(3));
     }
 }

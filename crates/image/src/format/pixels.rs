@@ -14,6 +14,61 @@ pub(crate) enum Pixels {
     F32(Image<f32>),
 }
 
+/// What the samples of a pixel are, where there are several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Colour {
+    /// Red, green and blue.
+    Colours,
+    ColoursAndAlpha,
+    GreyAndAlpha,
+    /// One value, or several of which nothing says what they are.
+    Samples,
+}
+
+/// Grey values of pixels with `samples` interleaved samples.
+///
+/// Samples that differ, and transparency, are errors: which of them is the signal is not ours to
+/// guess.
+pub(super) fn grey<T: Copy + PartialEq + std::fmt::Display>(
+    path: &Path,
+    values: Vec<T>,
+    samples: usize,
+    colour: Colour,
+    opaque: T,
+) -> Result<Vec<T>, ImageError> {
+    if samples == 1 {
+        return Ok(values);
+    }
+    let alpha = matches!(colour, Colour::ColoursAndAlpha | Colour::GreyAndAlpha);
+    let colors = samples - usize::from(alpha);
+    let mut grey = Vec::with_capacity(values.len() / samples);
+    for pixel in values.chunks_exact(samples) {
+        if pixel[1..colors].iter().any(|value| *value != pixel[0]) {
+            let shown: Vec<String> = pixel[..colors].iter().map(T::to_string).collect();
+            let shown = shown.join(", ");
+            return Err(ImageError::not_supported(
+                path,
+                match colour {
+                    Colour::Samples => {
+                        format!("it has {samples} samples a pixel that differ (one is `{shown}`)")
+                    }
+                    _ => format!("it is a colour image (a pixel is `{shown}`)"),
+                },
+                "save each channel as a grey image of its own",
+            ));
+        }
+        if alpha && pixel[colors] != opaque {
+            return Err(ImageError::not_supported(
+                path,
+                format!("it has transparent pixels (alpha `{}`)", pixel[colors]),
+                "save it as a grey image without an alpha channel",
+            ));
+        }
+        grey.push(pixel[0]);
+    }
+    Ok(grey)
+}
+
 /// Largest integer up to which `f32` holds every integer: 2^24.
 const F32_EXACT: u32 = 1 << 24;
 

@@ -1,138 +1,148 @@
-//! PNG: 1 to 16 bits of grey; colour and transparency only where they say nothing.
+//! PNG: 1 to 16 bits of grey, indices of a colour table; colour and transparency only where they
+//! say nothing.
 
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use image::codecs::png::PngDecoder;
-use image::error::LimitErrorKind;
-use image::{ColorType, ImageDecoder, ImageError as PngError, Limits};
+use ::png::{BitDepth, ColorType, Decoder, DecodingError, Limits, Reader, Transformations};
 
-use super::{FileInfo, Pixels, check_size, open};
+use super::pixels::{Colour, grey};
+use super::{COLOUR_TABLE, FileInfo, Pixels, Purpose, check_size, open};
 use crate::{Image, ImageError};
 
 /// Size of the image; a PNG states no pixel size that a microscope would have written.
 pub(super) fn info(path: &Path) -> Result<FileInfo, ImageError> {
-    let decoder = decoder(path)?;
-    let (width, height) = decoder.dimensions();
+    let reader = reader(path)?;
+    let (width, height) = reader.info().size();
+    let table = reader.info().palette.as_deref();
+    let coloured = table.is_some_and(|table| greys(table).is_none());
     Ok(FileInfo {
-        pages: vec![(height as usize, width as usize)],
-        axes: None,
-        channels: Vec::new(),
-        pixel_um: None,
-        problems: Vec::new(),
-        metaxpress: None,
+        problems: coloured.then(|| COLOUR_TABLE.into()).into_iter().collect(),
+        ..FileInfo::of_pages(vec![(height as usize, width as usize)])
     })
 }
 
-pub(super) fn read(path: &Path) -> Result<Pixels, ImageError> {
-    let decoder = decoder(path)?;
-    let (width, height) = decoder.dimensions();
+pub(super) fn read(path: &Path, purpose: Purpose) -> Result<Pixels, ImageError> {
+    let mut reader = reader(path)?;
+    let (width, height) = reader.info().size();
     let (height, width) = (height as usize, width as usize);
-    let color = decoder.color_type();
-    let (bytes_per_sample, samples, alpha) = match color {
-        ColorType::L8 => (1, 1, false),
-        ColorType::La8 => (1, 2, true),
-        ColorType::Rgb8 => (1, 3, false),
-        ColorType::Rgba8 => (1, 4, true),
-        ColorType::L16 => (2, 1, false),
-        ColorType::La16 => (2, 2, true),
-        ColorType::Rgb16 => (2, 3, false),
-        ColorType::Rgba16 => (2, 4, true),
-        other => {
-            return Err(ImageError::not_supported(
-                path,
-                format!("its pixels are of the type `{other:?}`"),
-                "save it as an 8- or 16-bit grey PNG",
-            ));
-        }
+    let (color, depth) = (reader.info().color_type, reader.info().bit_depth);
+    let table = reader.info().palette.as_deref().unwrap_or_default();
+    let shown = match color {
+        ColorType::Indexed => values_of_table(table, depth, purpose),
+        _ => None,
     };
-    // A plane within the cap has at most 2^29 x 8 bytes, which fits `usize` on 64-bit machines.
-    let mut bytes = vec![0_u8; height * width * samples * bytes_per_sample];
-    decoder
-        .read_image(&mut bytes)
+    let (samples, colour) = match color {
+        ColorType::Grayscale | ColorType::Indexed => (1, Colour::Samples),
+        ColorType::GrayscaleAlpha => (2, Colour::GreyAndAlpha),
+        ColorType::Rgb => (3, Colour::Colours),
+        ColorType::Rgba => (4, Colour::ColoursAndAlpha),
+    };
+    let too_large = || png_error(path, DecodingError::LimitsExceeded);
+    let mut bytes = vec![0_u8; reader.output_buffer_size().ok_or_else(too_large)?];
+    reader
+        .next_frame(&mut bytes)
         .map_err(|error| png_error(path, error))?;
-    if bytes_per_sample == 1 {
-        let grey = grey(path, bytes, samples, alpha, u8::MAX)?;
-        Ok(Pixels::U8(Image::new(height, width, grey)))
-    } else {
-        let values: Vec<u16> = bytes
-            .chunks_exact(2)
-            .map(|pair| u16::from_ne_bytes([pair[0], pair[1]]))
+    if depth == BitDepth::Sixteen {
+        let values = bytes.as_chunks::<2>().0;
+        let values = values
+            .iter()
+            .map(|&pair| u16::from_be_bytes(pair))
             .collect();
-        drop(bytes);
-        let grey = grey(path, values, samples, alpha, u16::MAX)?;
-        Ok(Pixels::U16(Image::new(height, width, grey)))
+        let grey = grey(path, values, samples, colour, u16::MAX)?;
+        return Ok(Pixels::U16(Image::new(height, width, grey)));
     }
+    let mut values = match depth as usize {
+        8 => bytes,
+        bits => unpack(&bytes, height, width, bits),
+    };
+    if let Some(shown) = shown {
+        for value in &mut values {
+            // An index without an entry is damage, which decoders show as black.
+            *value = shown.get(usize::from(*value)).copied().unwrap_or(0);
+        }
+    } else if (color, depth) == (ColorType::Grayscale, BitDepth::One) {
+        // Black and white, as every program shows and reads them. Two and four bits stay as they
+        // are stored: stretched to 255, labels would be other numbers.
+        for value in &mut values {
+            *value *= u8::MAX;
+        }
+    }
+    let grey = grey(path, values, samples, colour, u8::MAX)?;
+    Ok(Pixels::U8(Image::new(height, width, grey)))
 }
 
-fn decoder(path: &Path) -> Result<PngDecoder<BufReader<File>>, ImageError> {
-    let file = BufReader::new(open(path)?);
-    let mut limits = Limits::default();
-    // Largest plane times four samples of two bytes.
-    limits.max_alloc = Some(super::MAX_PLANE_PIXELS * 8);
-    let decoder = PngDecoder::with_limits(file, limits).map_err(|error| png_error(path, error))?;
-    let (width, height) = decoder.dimensions();
-    check_size(path, u64::from(height), u64::from(width))?;
-    Ok(decoder)
+/// The grey of every entry of a colour table; `None` if one of them is a colour.
+fn greys(table: &[u8]) -> Option<Vec<u8>> {
+    let entries = table.chunks_exact(3);
+    entries
+        .map(|entry| match entry {
+            [r, g, b] if r == g && g == b => Some(*r),
+            _ => None,
+        })
+        .collect()
 }
 
-/// Grey values of pixels with `samples` interleaved samples, of which the last may be alpha.
+/// The values that stand for the indices of a colour table; `None` where the indices themselves
+/// are the values.
 ///
-/// Colours that differ, and transparency, are errors: which of them is the signal is not ours to
-/// guess.
-pub(super) fn grey<T: Copy + PartialEq + std::fmt::Display>(
-    path: &Path,
-    values: Vec<T>,
-    samples: usize,
-    alpha: bool,
-    opaque: T,
-) -> Result<Vec<T>, ImageError> {
-    if samples == 1 {
-        return Ok(values);
-    }
-    let colors = samples - usize::from(alpha);
-    let mut grey = Vec::with_capacity(values.len() / samples);
-    for pixel in values.chunks_exact(samples) {
-        if pixel[1..colors].iter().any(|value| *value != pixel[0]) {
-            let shown: Vec<String> = pixel[..colors].iter().map(T::to_string).collect();
-            return Err(ImageError::not_supported(
-                path,
-                format!("it is a colour image (a pixel is `{}`)", shown.join(", ")),
-                "save each channel as a grey image of its own",
-            ));
-        }
-        if alpha && pixel[colors] != opaque {
-            return Err(ImageError::not_supported(
-                path,
-                format!("it has transparent pixels (alpha `{}`)", pixel[colors]),
-                "save it as a grey image without an alpha channel",
-            ));
-        }
-        grey.push(pixel[0]);
-    }
-    Ok(grey)
+/// They are, whatever the colours, but for grey tables, which have two origins. A program that
+/// makes files smaller lists the greys of an image that had no table: there the grey is the value.
+/// A table that shows the image in other greys, such as ImageJ's inverted one, is falling, or
+/// stretches label numbers to what an eye can tell apart.
+fn values_of_table(table: &[u8], depth: BitDepth, purpose: Purpose) -> Option<Vec<u8>> {
+    let greys = greys(table)?;
+    let complete = greys.len() == 1 << depth as usize;
+    let falling = greys.len() > 1 && greys.is_sorted_by(|a, b| a > b);
+    let stretched = greys.is_sorted() && greys.last().is_some_and(|&grey| grey >= 128);
+    let display = match purpose {
+        Purpose::Intensities => falling && complete,
+        Purpose::Numbers => falling || stretched,
+    };
+    (!display).then_some(greys)
 }
 
-fn png_error(path: &Path, error: PngError) -> ImageError {
+/// Samples of fewer than eight bits, most significant first, rows starting on whole bytes.
+fn unpack(bytes: &[u8], height: usize, width: usize, bits: usize) -> Vec<u8> {
+    let per_byte = 8 / bits;
+    let mask = u8::MAX >> (8 - bits);
+    let mut values = Vec::with_capacity(height * width);
+    for row in bytes.chunks_exact(width.div_ceil(per_byte)) {
+        for x in 0..width {
+            let shift = 8 - bits * (x % per_byte + 1);
+            values.push(row[x / per_byte] >> shift & mask);
+        }
+    }
+    values
+}
+
+fn reader(path: &Path) -> Result<Reader<BufReader<File>>, ImageError> {
+    let file = BufReader::new(open(path)?);
+    let limits = Limits {
+        // Largest plane times four samples of two bytes.
+        bytes: super::MAX_PLANE_PIXELS as usize * 8,
+    };
+    let mut decoder = Decoder::new_with_limits(file, limits);
+    decoder.set_transformations(Transformations::IDENTITY);
+    let header = decoder.read_header_info();
+    let (width, height) = header.map_err(|error| png_error(path, error))?.size();
+    check_size(path, u64::from(height), u64::from(width))?;
+    decoder.read_info().map_err(|error| png_error(path, error))
+}
+
+fn png_error(path: &Path, error: DecodingError) -> ImageError {
     match error {
-        PngError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+        DecodingError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
             ImageError::broken(path, "the file ends too early")
         }
-        PngError::IoError(error) => ImageError::read(path, error),
-        PngError::Limits(limit) if limit.kind() == LimitErrorKind::InsufficientMemory => {
-            ImageError::TooLarge {
-                path: path.to_path_buf(),
-                what: "decoding it would exceed the memory for one plane".into(),
-                cap: format!("{} pixels", super::MAX_PLANE_PIXELS),
-                way_out: "cut it into smaller fields",
-            }
-        }
-        PngError::Unsupported(error) => ImageError::not_supported(
-            path,
-            one_line(&error.to_string()),
-            "save it as an 8- or 16-bit grey PNG",
-        ),
+        DecodingError::IoError(error) => ImageError::read(path, error),
+        DecodingError::LimitsExceeded => ImageError::TooLarge {
+            path: path.to_path_buf(),
+            what: "decoding it would exceed the memory for one plane".into(),
+            cap: format!("{} pixels", super::MAX_PLANE_PIXELS),
+            way_out: "cut it into smaller fields",
+        },
         error => ImageError::broken(path, one_line(&error.to_string())),
     }
 }

@@ -236,7 +236,11 @@ fn channels_of(
         if names.len() == count {
             return each_page(names);
         }
-        if info.axes.is_none_or(|axes| axes.channels != names.len()) {
+        if info
+            .axes
+            .as_ref()
+            .is_none_or(|axes| axes.channels != names.len())
+        {
             notes.add(
                 format!(
                     "{} channels are named, but the file has {count} pages",
@@ -246,7 +250,7 @@ fn channels_of(
             );
         }
     }
-    if let Some(axes) = info.axes {
+    if let Some(axes) = &info.axes {
         let names: Vec<String> = match pages {
             Pages::Channels(names) if names.len() == axes.channels => names.to_vec(),
             _ if info.channels.len() == axes.channels => info.channels.clone(),
@@ -259,7 +263,7 @@ fn channels_of(
             .map(|t| {
                 let planes = |c| {
                     (0..axes.planes)
-                        .map(|z| slot(axes.page(c, z, t)))
+                        .map(|z| axes.page(c, z, t).and_then(slot))
                         .collect::<Vec<_>>()
                 };
                 names

@@ -1,0 +1,248 @@
+//! TIFF: pages of grey pixels, in strips or tiles, and stacks that ImageJ and MetaMorph wrote under
+//! one page.
+//!
+//! `directory` is the structure of the file, `samples` the pixels of a page, `codec` the
+//! compressions. Here: what a page is, and what the descriptions in the file say. The crate `tiff`,
+//! which writes files (`write`), does not read them: it turns values round by their photometric
+//! interpretation, keeps one description of several, and walks all pages anew for each of them.
+
+mod codec;
+mod directory;
+mod samples;
+
+use std::path::Path;
+
+use directory::{Directory, Order, TiffFile, tag, too_many_pages};
+use samples::{Layout, photometric};
+
+pub(super) use directory::text;
+
+use super::imagej::{self, ImageJ};
+use super::metaxpress::MetaXpress;
+use super::ome::Ome;
+use super::resolution::{Resolution, is_of_a_microscope};
+use super::{Axes, COLOUR_TABLE, Dimension, FileInfo, MAX_PAGES, Pixels, no_such_page, uic};
+use crate::ImageError;
+
+/// Reads all directories of the file, and what the first one says about the meaning of the pages.
+pub(super) fn info(path: &Path) -> Result<FileInfo, ImageError> {
+    let mut file = TiffFile::open(path)?;
+    let index = file.index()?;
+    let first = file.first()?;
+    let descriptions = file.texts(&first, tag::IMAGE_DESCRIPTION);
+    let mut info = FileInfo::of_pages(index.planes.iter().map(|place| place.size).collect());
+    let stack = stack(&mut file, &first, index.planes.len())?;
+    if let Some(stack) = &stack {
+        info.pages = vec![info.pages[0]; stack.images];
+    }
+    if file.number(&first, tag::PHOTOMETRIC)? == Some(photometric::PALETTE)
+        && !descriptions
+            .iter()
+            .any(|text| ImageJ::parse(text).is_some())
+    {
+        // In ImageJ's files the table is how a channel is shown, which nobody takes for its values.
+        info.problems.push(COLOUR_TABLE.into());
+    }
+    let resolution = resolution(&mut file, &first)?;
+    let pages = info.pages.len();
+    let mut sizes: Vec<Result<Option<f64>, String>> = Vec::new();
+    let mut imagej_problem = None;
+    for text in &descriptions {
+        if let Some(ome) = Ome::parse(text, pages, path) {
+            info.axes = ome.axes;
+            info.channels = ome.channels;
+            info.problems.extend(ome.problems);
+            sizes.insert(0, Ok(ome.pixel_um));
+        } else if let Some(metaxpress) = MetaXpress::parse(text) {
+            info.problems.extend(metaxpress.problem.clone());
+            sizes.push(Ok(metaxpress.pixel_um));
+            info.metaxpress = Some(metaxpress);
+        } else if let Some(imagej) = ImageJ::parse(text) {
+            sizes.push(imagej.pixel_um(&resolution));
+            match imagej.axes(pages) {
+                Ok(axes) => {
+                    let labels = slice_labels(&mut file, &first);
+                    if let (None, Some(axes)) = (&info.axes, axes) {
+                        info.channels = imagej::channel_names(&labels, &axes);
+                        info.axes = Some(axes);
+                    }
+                }
+                Err(problem) => imagej_problem = Some(problem),
+            }
+        }
+    }
+    // Micro-Manager writes both descriptions; one that fits is enough.
+    if info.axes.is_none() {
+        info.problems.extend(imagej_problem);
+    }
+    if let (None, Some(Stack { axes, .. })) = (&info.axes, stack) {
+        info.axes = axes;
+    }
+    calibrate(&mut info, sizes, &resolution, &mut file, &first);
+    Ok(info)
+}
+
+/// The pixel size by the first description that has one, else by the tags of single programs, else
+/// by the resolution tags where they hold a size that a microscope has.
+fn calibrate(
+    info: &mut FileInfo,
+    sizes: Vec<Result<Option<f64>, String>>,
+    resolution: &Resolution,
+    file: &mut TiffFile<'_>,
+    first: &Directory,
+) {
+    let described = !sizes.is_empty();
+    let mut problem = None;
+    for size in sizes {
+        match size {
+            Ok(Some(um)) => {
+                info.pixel_um = Some(um);
+                return;
+            }
+            Ok(None) => {}
+            Err(said) => problem = problem.or(Some(said)),
+        }
+    }
+    let nis = file.fraction(first, tag::NIS_PIXEL_UM);
+    let nis = nis.filter(|um| um.is_finite() && *um > 0.0);
+    match metamorph_um(file, first) {
+        Ok(um) => info.pixel_um = um.or(nis),
+        Err(said) => problem = problem.or(Some(said)),
+    }
+    // Harmony states the pixels of the camera there, whatever the objective.
+    if info.pixel_um.is_none() && !described && !first.has(tag::HARMONY) && !first.has(tag::UIC1) {
+        match resolution.pixel_um() {
+            Ok(um) => info.pixel_um = um.filter(|&um| is_of_a_microscope(um)),
+            Err(said) if resolution.is_of_a_microscope() => problem = problem.or(Some(said)),
+            Err(_) => {}
+        }
+    }
+    if info.pixel_um.is_none() {
+        info.problems.extend(problem);
+    }
+}
+
+/// Reads page `page`, counted over the directories that are planes or, in stacks under one page,
+/// over images.
+pub(super) fn read(path: &Path, page: usize) -> Result<Pixels, ImageError> {
+    let mut file = TiffFile::open(path)?;
+    if page == 0 {
+        let first = file.first()?;
+        return Layout::of(&mut file, &first)?.read(&mut file, 0);
+    }
+    let planes = file.planes()?;
+    let first = file.first()?;
+    if let Some(stack) = stack(&mut file, &first, planes)? {
+        if page >= stack.images {
+            return Err(no_such_page(path, page, stack.images));
+        }
+        return Layout::of(&mut file, &first)?.read(&mut file, stack.bytes * page as u64);
+    }
+    match file.plane(page)? {
+        Some(directory) => Layout::of(&mut file, &directory)?.read(&mut file, 0),
+        None => Err(no_such_page(path, page, planes)),
+    }
+}
+
+/// Images that follow the first one at a fixed distance, without directories of their own.
+struct Stack {
+    images: usize,
+    /// Bytes of one image.
+    bytes: u64,
+    /// What the images are, where the tags that count them say so.
+    axes: Option<Axes>,
+}
+
+/// Images under one page, as ImageJ and MetaMorph write them: more than there are directories, and
+/// the first one uncompressed and in one piece.
+fn stack(
+    file: &mut TiffFile<'_>,
+    first: &Directory,
+    directories: usize,
+) -> Result<Option<Stack>, ImageError> {
+    let imagej = file.text_beginning(first, tag::IMAGE_DESCRIPTION, imagej::START);
+    let imagej = imagej.and_then(|text| ImageJ::parse(&text));
+    let metamorph = TiffFile::count_of(first, tag::UIC2);
+    let (images, source) = match imagej {
+        Some(imagej) => (imagej.images(), "description states"),
+        None => (
+            usize::try_from(metamorph).unwrap_or(usize::MAX),
+            "MetaMorph tag counts",
+        ),
+    };
+    if images <= directories.max(1) {
+        return Ok(None);
+    }
+    if images > MAX_PAGES {
+        return Err(too_many_pages(file.path, images));
+    }
+    let Some((start, bytes)) = Layout::of(file, first)?.in_one_piece() else {
+        return Ok(None);
+    };
+    let end = start.saturating_add(bytes.saturating_mul(images as u64));
+    if end > file.bytes {
+        // Several directories are the other way to store a stack; then nothing is missing.
+        if directories > 1 {
+            return Ok(None);
+        }
+        return Err(file.broken(format!(
+            "its {source} {images} images, which end at byte {end}, but the file has {} bytes",
+            file.bytes
+        )));
+    }
+    let axes = (metamorph == images as u64).then(|| metamorph_axes(file, first, images));
+    Ok(Some(Stack {
+        images,
+        bytes,
+        axes,
+    }))
+}
+
+/// The planes of a MetaMorph stack: along z, or over time.
+fn metamorph_axes(file: &mut TiffFile<'_>, first: &Directory, images: usize) -> Axes {
+    let order = file.order;
+    let entries = file.elsewhere(first, tag::UIC2, uic::UIC2_BYTES as u64);
+    let over_time =
+        entries.is_some_and(|bytes| uic::is_over_time(&bytes, |bytes| order.number(bytes) as u32));
+    Axes {
+        channels: 1,
+        planes: if over_time { 1 } else { images },
+        times: if over_time { images } else { 1 },
+        order: [Dimension::C, Dimension::Z, Dimension::T],
+        placed: None,
+    }
+}
+
+/// The calibration of MetaMorph's tag UIC1.
+fn metamorph_um(file: &mut TiffFile<'_>, first: &Directory) -> Result<Option<f64>, String> {
+    let order = file.order;
+    let Some(pairs) = file.elsewhere(first, tag::UIC1, uic::UIC1_BYTES as u64) else {
+        return Ok(None);
+    };
+    uic::pixel_um(
+        &pairs,
+        |bytes| order.number(bytes) as u32,
+        |offset, length| file.read(offset, length).ok(),
+    )
+}
+
+fn resolution(file: &mut TiffFile<'_>, first: &Directory) -> Result<Resolution, ImageError> {
+    let unit = file.number(first, tag::RESOLUTION_UNIT)?;
+    let mut along = |tag| file.fraction(first, tag);
+    Ok(Resolution {
+        pixels_per_unit: [along(tag::X_RESOLUTION), along(tag::Y_RESOLUTION)],
+        unit_um: unit.and_then(Resolution::unit_um),
+    })
+}
+
+/// The labels of the slices in ImageJ's binary metadata.
+fn slice_labels(file: &mut TiffFile<'_>, first: &Directory) -> Vec<String> {
+    let counts = file.numbers(first, tag::IJ_METADATA_BYTE_COUNTS);
+    let counts: Vec<u32> = counts
+        .unwrap_or_default()
+        .iter()
+        .map(|&n| n as u32)
+        .collect();
+    let bytes = file.bytes_of(first, tag::IJ_METADATA).unwrap_or_default();
+    imagej::labels(&counts, &bytes, file.order == Order::Big)
+}
