@@ -89,6 +89,9 @@ pub(crate) fn render(scores: &Scores, shown: Shown) -> String {
         plural(scores.groups),
         scores.intervals.note
     ));
+    if let Some(on) = &scores.on {
+        text.push_str(&format!("\n{}", on.note));
+    }
     text
 }
 

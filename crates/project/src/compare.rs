@@ -87,7 +87,8 @@ pub fn study_pair(study: &Study) -> Result<Pair, ProjectError> {
 /// Folders without a common name, no field that could be compared, or [`ProjectError::Cancelled`].
 pub fn compare_labels(pair: &Pair, job: &Job) -> Result<Compared, ProjectError> {
     let mut messages = Vec::new();
-    let files = pairs(pair, None, &mut messages)?;
+    // Most automatic labels were never corrected.
+    let (files, _) = pairs(pair, None, &mut messages)?;
     let done = AtomicUsize::new(0);
     let found: Vec<Result<FieldEdits, (String, String)>> = job.run(|| {
         files

@@ -235,6 +235,7 @@ fn score_unstained(
             convention: Convention::Argmax,
             group: Some("^([A-Z]+[0-9]+)_".to_owned()),
             only: None,
+            on: Part::Test,
         },
         job,
     )?;

@@ -33,6 +33,63 @@ pub enum ProjectError {
         /// What the system says.
         message: String,
     },
+    /// A field of `fields.csv` has no image any more.
+    #[error(
+        "field `{0}` of `fields.csv` is no longer among the images; run `stainfree prepare` again"
+    )]
+    NotAmongImages(String),
+    /// The record of what a model has met is missing.
+    #[error(
+        "`{}` is missing: without it nobody knows which fields trained the model; copy it from \
+         where the model was trained, or train again", .0.display()
+    )]
+    NoRecord(PathBuf),
+    /// The record of what a model has met cannot be used.
+    #[error(
+        "`{}` is damaged ({why}); copy it from where the model was trained, or train again",
+        path.display()
+    )]
+    DamagedRecord {
+        /// The record.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// Images, truth or split have changed since a training stopped.
+    #[error(
+        "`{}` was trained so far on other data: {what}; undo the change and prepare again, or \
+         start anew with `--restart`", run.display()
+    )]
+    OtherData {
+        /// The run's folder.
+        run: PathBuf,
+        /// What has changed.
+        what: String,
+    },
+    /// A model has met all fields that were to be its test.
+    #[error(
+        "nothing is left to test the model `{model}` on: {why}; keep other fields for the test \
+         and train again, or score it on what it knows with `--on train` or `--on validation`"
+    )]
+    NothingUnseen {
+        /// Name or hash of the model.
+        model: String,
+        /// How many fields it has met, and what they were to it.
+        why: String,
+    },
+    /// A run of an experiment starts from a model that has met its test fields.
+    #[error(
+        "the run `{run}` would be scored on {left_out} of {asked} test fields that its start has \
+         met; start it from a model that has not, or from `none`"
+    )]
+    MetTestFields {
+        /// The run.
+        run: String,
+        /// Test fields that were met.
+        left_out: usize,
+        /// Test fields of the split.
+        asked: usize,
+    },
     /// A file or folder could not be written.
     #[error("`{}` could not be written: {message}", path.display())]
     Write {

@@ -10,12 +10,13 @@ use rayon::prelude::*;
 use stainfree_image::{Image, read_class_mask, read_info, read_labels, read_plane};
 use stainfree_scores::{
     BootstrapOptions, BoundaryCounts, ByName, Convention, FieldScores, Masks, Matching,
-    PaperScores, ScoreError, Scores, calibration, class_contours, class_lines, measured,
+    PaperScores, ScoreError, ScoredOn, Scores, calibration, class_contours, class_lines, measured,
     paper_scores, pixel_counts, summarise,
 };
 
 use crate::kinds::KindTable;
-use crate::{GroupRule, Job, ProjectError, names};
+use crate::provenance::folders::{self, Pairing};
+use crate::{GroupRule, Job, Part, ProjectError, names};
 
 /// Two folders whose files are matched by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +48,9 @@ pub struct FolderOptions {
     pub group: Option<String>,
     /// Only fields whose name is in this list; `None` = all.
     pub only: Option<Vec<String>>,
+    /// What the fields are to the model that predicted them, where it is known: the test is what it
+    /// has not met.
+    pub on: Part,
 }
 
 /// Scores, and what could not be scored.
@@ -62,6 +66,16 @@ pub struct Evaluated {
     pub failed: Vec<(String, String)>,
     /// Anything a reader must know.
     pub messages: Vec<String>,
+}
+
+impl Evaluated {
+    /// Keeps what the scored fields are to the model, and says it where a reader must know.
+    pub(crate) fn call(&mut self, on: ScoredOn) {
+        if on.is_remarkable() {
+            self.messages.push(on.note.clone());
+        }
+        self.scores.on = Some(on);
+    }
 }
 
 /// Scores folders of predictions against folders of truth.
@@ -81,7 +95,7 @@ pub fn evaluate_folders(options: &FolderOptions, job: &Job) -> Result<Evaluated,
     let mut messages = Vec::new();
     let mut jobs: Vec<(String, Files)> = Vec::new();
     if let Some((pair, _)) = &options.classes {
-        for (name, truth, prediction) in pairs(pair, options.only.as_deref(), &mut messages)? {
+        for (name, truth, prediction) in matched(pair, options, &mut messages)? {
             jobs.push((
                 name,
                 Files {
@@ -92,7 +106,7 @@ pub fn evaluate_folders(options: &FolderOptions, job: &Job) -> Result<Evaluated,
         }
     }
     if let Some(pair) = &options.objects {
-        for (name, truth, prediction) in pairs(pair, options.only.as_deref(), &mut messages)? {
+        for (name, truth, prediction) in matched(pair, options, &mut messages)? {
             match jobs.iter_mut().find(|(known, _)| *known == name) {
                 Some((_, files)) => files.objects = Some((truth, prediction)),
                 None => jobs.push((
@@ -105,6 +119,7 @@ pub fn evaluate_folders(options: &FolderOptions, job: &Job) -> Result<Evaluated,
             }
         }
     }
+    let on = keep_unseen(&mut jobs, options.on, rule.as_ref(), job)?;
     if let Some(kinds) = &kinds {
         let without = jobs.iter().filter(|(name, _)| !kinds.has(name)).count();
         if without > 0 {
@@ -147,7 +162,37 @@ pub fn evaluate_folders(options: &FolderOptions, job: &Job) -> Result<Evaluated,
         group_name: "group".to_owned(),
         ..BootstrapOptions::default()
     };
-    sum_up(&fields, classes, &bootstrap, failed, messages)
+    let mut evaluated = sum_up(&fields, classes, &bootstrap, failed, messages)?;
+    if let Some(on) = on {
+        evaluated.call(on);
+    }
+    Ok(evaluated)
+}
+
+/// Takes away the fields that the model which predicted them has met, or, of another part than the
+/// test, those that are not of it; returns what the scores are called.
+fn keep_unseen(
+    jobs: &mut Vec<(String, Files)>,
+    part: Part,
+    rule: Option<&GroupRule>,
+    job: &Job,
+) -> Result<Option<ScoredOn>, ProjectError> {
+    let pairings: Vec<Pairing> = jobs
+        .iter()
+        .filter_map(|(name, files)| {
+            let (classes, nuclei) = (files.classes.as_ref(), files.objects.as_ref());
+            Some(Pairing {
+                name,
+                group: rule.and_then(|rule| rule.group_of_name(name).ok()),
+                prediction: classes.or(nuclei).map(|(_, prediction)| prediction)?,
+                classes: classes.map(|(truth, _)| truth.as_path()),
+                nuclei: nuclei.map(|(truth, _)| truth.as_path()),
+            })
+        })
+        .collect();
+    let (scored, on) = folders::choose(&pairings, part, job)?;
+    jobs.retain(|(name, _)| scored.contains(name));
+    Ok(on)
 }
 
 /// Sums up scored fields; an error if there are none.
@@ -183,11 +228,34 @@ struct Files {
     objects: Option<(PathBuf, PathBuf)>,
 }
 
+/// Name, truth and prediction of a field.
+type PairOfFiles = (String, PathBuf, PathBuf);
+
+/// The files of two folders that belong together, and says which do not.
+fn matched(
+    pair: &Pair,
+    options: &FolderOptions,
+    messages: &mut Vec<String>,
+) -> Result<Vec<PairOfFiles>, ProjectError> {
+    let (files, left_over) = pairs(pair, options.only.as_deref(), messages)?;
+    if let Some(first) = left_over.first() {
+        messages.push(format!(
+            "{} of {} files of `{}` have no truth in `{}` and are not scored (first: `{first}`)",
+            left_over.len(),
+            left_over.len() + files.len(),
+            pair.prediction.display(),
+            pair.truth.display(),
+        ));
+    }
+    Ok(files)
+}
+
+/// The files of two folders that belong together, and the names in the second that the first lacks.
 pub(crate) fn pairs(
     pair: &Pair,
     only: Option<&[String]>,
     messages: &mut Vec<String>,
-) -> Result<Vec<(String, PathBuf, PathBuf)>, ProjectError> {
+) -> Result<(Vec<PairOfFiles>, Vec<String>), ProjectError> {
     let truth = names::truth_files(&pair.truth)?;
     let mut prediction = names::truth_files(&pair.prediction)?;
     let wanted = |name: &String| only.is_none_or(|only| only.contains(name));
@@ -223,7 +291,8 @@ pub(crate) fn pairs(
             missing[0]
         ));
     }
-    Ok(matched)
+    let left_over = prediction.into_keys().filter(wanted).collect();
+    Ok((matched, left_over))
 }
 
 fn score_files(

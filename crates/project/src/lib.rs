@@ -29,6 +29,7 @@ pub mod predict;
 pub mod prepare;
 pub mod pretrain;
 mod progress;
+pub mod provenance;
 pub mod recipe;
 pub mod registration;
 pub mod report;

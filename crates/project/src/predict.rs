@@ -14,6 +14,7 @@ use stainfree_network::resample::SAME_PIXEL_SIZE;
 
 use crate::engine::{DEFAULT_MEMORY, Engine, Nuclei, Pixels, nuclei};
 use crate::line::three_stages;
+use crate::provenance::{Content, Provenance};
 use crate::segment::open_inputs;
 use crate::study::Brightfield;
 use crate::{Job, ProjectError, pictures};
@@ -25,8 +26,9 @@ const SAVE_EVERY: Duration = Duration::from_secs(5);
 /// Columns before the shares of the classes.
 const FIRST: [&str; 3] = ["name", "status", "message"];
 /// Columns after them.
-const LAST: [&str; 8] = [
-    "nuclei", "height", "width", "seconds", "model", "program", "input", "key",
+const LAST: [&str; 10] = [
+    "nuclei", "height", "width", "seconds", "model", "program", "options", "input", "content",
+    "key",
 ];
 
 /// What to predict and how.
@@ -107,6 +109,10 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
         let path = options.out.join(folder);
         std::fs::create_dir_all(&path).map_err(|error| ProjectError::write(&path, &error))?;
     }
+    let record = Provenance::of_model(&options.model, &engine.info.hashes)?;
+    if let Some(record) = &record {
+        record.put_beside(&options.out, &engine.hash)?;
+    }
     let mut table = Table::open(&options.out.join(FILE_NAME), &engine.info.classes);
     let unopened = failed.len();
     let mut predicted = Predicted {
@@ -173,7 +179,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
                 ) => return Err(error),
                 Err(error) => {
                     let sentence = error.to_string();
-                    table.put_failed(task, &sentence, &desk.hash);
+                    table.put_failed(task, &sentence, &desk);
                     predicted.failed.push(sentence);
                 }
             }
@@ -201,12 +207,15 @@ struct Task<'a> {
 /// What the network leaves to be finished.
 struct Computed {
     pixels: Pixels,
+    /// What the image is recognised by.
+    content: Content,
     /// The plane under an overlay, if one is asked for.
     shown: Option<Plane>,
 }
 
 /// A field that is done.
 struct Finished {
+    content: Content,
     classes: Image<u8>,
     nuclei: Nuclei,
 }
@@ -218,6 +227,7 @@ fn compute(
     options: &PredictOptions,
 ) -> Result<Computed, ProjectError> {
     let mut planes = planes?;
+    let content = Content::of_planes(&planes);
     let mut pixels = engine.predict(field, &planes)?;
     if !options.probabilities {
         // They are the largest thing in memory, and the next field is on its way.
@@ -225,7 +235,11 @@ fn compute(
     }
     let middle = planes.len() / 2;
     let shown = options.overlay.then(|| planes.swap_remove(middle));
-    Ok(Computed { pixels, shown })
+    Ok(Computed {
+        pixels,
+        content,
+        shown,
+    })
 }
 
 /// Where predictions are finished and written.
@@ -244,12 +258,16 @@ impl Desk<'_> {
         } = found.pixels;
         let nuclei = nuclei(task.field, &classes, &self.classes, self.model_um)?;
         let out = &self.options.out;
-        write_field(out, task.field, &classes, &nuclei, &self.hash)?;
+        let made = Made {
+            model: &self.hash,
+            content: &found.content,
+        };
+        write_field(out, task.field, &classes, &nuclei, &made)?;
         if self.options.probabilities {
             let path = out
                 .join("probabilities")
                 .join(format!("{}.tif", task.field.name));
-            let note = note(task.field, "probabilities", &self.hash);
+            let note = note(task.field, "probabilities", &made);
             write::stack_f32(&path, &probabilities, &note)?;
         }
         if let Some(plane) = found.shown {
@@ -259,7 +277,11 @@ impl Desk<'_> {
             let picture = pictures::overlay(&plane.to_f32(), &classes, &self.classes)?;
             write::png_rgb(&path, &picture)?;
         }
-        Ok(Finished { classes, nuclei })
+        Ok(Finished {
+            content: found.content,
+            classes,
+            nuclei,
+        })
     }
 }
 
@@ -358,37 +380,55 @@ impl Input {
     }
 }
 
+/// What a prediction was made by and from.
+pub(crate) struct Made<'a> {
+    /// Hash of the model.
+    pub(crate) model: &'a str,
+    /// The image.
+    pub(crate) content: &'a Content,
+}
+
 /// Writes `classes/NAME.tif` and `nuclei/NAME.tif`.
 pub(crate) fn write_field(
     out: &Path,
     field: &Field,
     classes: &Image<u8>,
     nuclei: &Nuclei,
-    hash: &str,
+    made: &Made,
 ) -> Result<(), ProjectError> {
     let name = format!("{}.tif", field.name);
     write::class_mask(
         &out.join("classes").join(&name),
         classes,
-        &note(field, "class mask", hash),
+        &note(field, "class mask", made),
     )?;
     write::labels(
         &out.join("nuclei").join(&name),
         &nuclei.labels,
-        &note(field, "nuclei", hash),
+        &note(field, "nuclei", made),
     )?;
     Ok(())
 }
 
-fn note(field: &Field, what: &str, hash: &str) -> write::Note {
+fn note(field: &Field, what: &str, made: &Made) -> write::Note {
     write::Note {
         text: format!(
-            "stainfree {} prediction: {what} of field {}, model {hash}",
+            "stainfree {} prediction: {what} of field {}, model {}, image {}",
             env!("CARGO_PKG_VERSION"),
-            field.name
+            field.name,
+            made.model,
+            made.content.image.join(" ")
         ),
         pixel_um: field.pixel_um,
     }
+}
+
+/// The options that change a prediction.
+fn words(options: &PredictOptions) -> String {
+    let precision = (options.precision == Precision::Bf16).then_some("bf16");
+    let flips = options.flips.then_some("flips");
+    let words: Vec<&str> = [precision, flips].into_iter().flatten().collect();
+    words.join(" ")
 }
 
 /// `predictions.csv` in memory.
@@ -468,15 +508,18 @@ impl Table {
         row.extend([
             desk.hash.clone(),
             env!("CARGO_PKG_VERSION").to_owned(),
+            words(desk.options),
             input.path.clone(),
+            found.content.image.join(" "),
             input.key.clone(),
         ]);
         self.rows.insert(field.name.clone(), row);
     }
 
-    fn put_failed(&mut self, task: &Task, message: &str, model: &str) {
+    fn put_failed(&mut self, task: &Task, message: &str, desk: &Desk) {
         let (name, input) = (&task.field.name, &task.input);
-        let last = [model, env!("CARGO_PKG_VERSION"), &input.path, &input.key];
+        let (program, options) = (env!("CARGO_PKG_VERSION"), words(desk.options));
+        let last = [&desk.hash, program, &options, &input.path, "", &input.key];
         let mut row = vec![name.clone(), "failed".to_owned(), message.to_owned()];
         row.resize(self.header.len() - last.len(), String::new());
         row.extend(last.map(str::to_owned));

@@ -9,6 +9,7 @@ use stainfree_network::{UnetSpec, weights};
 use stainfree_specimen::{PlateSpec, simulate_field};
 
 use crate::config::TrainingConfig;
+use crate::provenance::of_training;
 use crate::start::start;
 use crate::train::{TrainOptions, Trained, VALIDATION_BYTES};
 use crate::training::{Training, write_model};
@@ -70,6 +71,9 @@ pub fn pretrain(options: &PretrainOptions, job: &Job) -> Result<Trained, Project
         &recipe,
         job,
     )?;
+    let path = Path::new(wanted);
+    let mut record = of_training("", Vec::new(), (wanted, path), start.origin.as_deref())?;
+    record.virtual_plates = Some(recipe.seed);
     let series = |seed, count| VirtualFields {
         seed,
         count,
@@ -95,7 +99,7 @@ pub fn pretrain(options: &PretrainOptions, job: &Job) -> Result<Trained, Project
         validation_bytes: VALIDATION_BYTES,
     }
     .model(job)?;
-    write_model(&mut model, &run, folder)
+    write_model(&mut model, record, &run, folder)
 }
 
 /// The recipe, with lengths in steps: an endless series has no epochs.

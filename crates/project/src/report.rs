@@ -13,7 +13,7 @@ use stainfree_report::{
     error_picture, field_facts, overlay_classes, render, scale_down, side_by_side, stain_picture,
     worst_and_best,
 };
-use stainfree_scores::{FieldRow as ScoredRow, Scores};
+use stainfree_scores::{FieldRow as ScoredRow, Scores, Standing};
 
 use crate::disagreement::{self, Disagreement, Kind};
 use crate::fields::FieldRow;
@@ -86,7 +86,7 @@ pub fn report(study: &Study, options: &ReportOptions, job: &Job) -> Result<PathB
     let source = study.source()?;
     let set = match &options.shown {
         Some(set) => Some(set.clone()),
-        None => test_set(study, &source, &options.model)?,
+        None => test_set(study, &source, &options.model, &model.hash())?,
     };
     let title = options.title.clone().unwrap_or_else(|| folder_name(study));
     let config_path = study.config_path();
@@ -243,6 +243,7 @@ fn test_set(
     study: &Study,
     source: &Source,
     model: &str,
+    hash: &str,
 ) -> Result<Option<ScoredSet>, ProjectError> {
     let path = study.model_path(model).join("scores.json");
     let Ok(text) = std::fs::read(&path) else {
@@ -254,9 +255,13 @@ fn test_set(
             path.display()
         ))
     })?;
+    // Scores that an earlier model of that name left here are not this one's.
+    if scores.on.as_ref().is_some_and(|on| on.model != hash) {
+        return Ok(None);
+    }
     let scored = |field: &&Field| scores.fields.iter().any(|row| row.name == field.name);
     Ok(Some(ScoredSet {
-        title: format!("the test fields of its study ({})", scores.images),
+        title: title_of(&scores),
         fields: source
             .dataset
             .fields
@@ -273,6 +278,25 @@ fn test_set(
             .join("classes"),
         scores,
     }))
+}
+
+/// What scored fields of a study are called.
+fn title_of(scores: &Scores) -> String {
+    let n = scores.images;
+    match scores.on.as_ref().map(|on| on.standing) {
+        Some(Standing::Test) => format!("the test fields of its study ({n})"),
+        Some(Standing::Train) => format!("training fields of its study ({n}), which is no test"),
+        Some(Standing::Validation) => {
+            format!("validation fields of its study ({n}), which is no test")
+        }
+        Some(Standing::Unknown) => {
+            format!("fields of its study ({n}), some of which may have trained it")
+        }
+        None => format!(
+            "fields of its study ({n}), some of which may have trained it: an older version scored \
+             it without a look at that (run `stainfree evaluate` again)"
+        ),
+    }
 }
 
 /// Brightfield picture, truth and prediction of a field.

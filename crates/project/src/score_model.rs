@@ -1,22 +1,27 @@
 //! `evaluate DIR`: a model scored on the fields of its study that it never saw.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use stainfree_image::{Field, Image, read_class_mask, read_labels};
 use stainfree_network::{Loss, Precision};
 use stainfree_objects::IGNORED;
 use stainfree_scores::{
-    BootstrapOptions, ByName, Convention, FieldScores, Masks, Matching, calibration, measured,
-    paper_scores, pixel_counts,
+    BootstrapOptions, ByName, Convention, FieldScores, Masks, Matching, ScoredOn, calibration,
+    measured, paper_scores, pixel_counts,
 };
 
 use crate::config::Scheme;
 use crate::engine::{DEFAULT_MEMORY, Engine, nuclei};
 use crate::evaluate::{ALL_NUCLEI, Evaluated, class_outlines, sum_up};
+use crate::fields::{FieldRow, NucleiBy};
 use crate::kinds::{KindTable, from_classes};
-use crate::predict::write_field;
+use crate::predict::{Made, write_field};
+use crate::provenance::judge::{Candidate, Judged};
+use crate::provenance::predictions::{self, Prediction};
+use crate::provenance::{Content, Provenance, fields_of};
 use crate::study::{Source, Study};
-use crate::train::StudyFields;
+use crate::train::{StudyFields, hash_of_data};
 use crate::truth::read_middle;
 use crate::{GroupRule, Job, Part, ProjectError, disagreement};
 
@@ -93,7 +98,13 @@ pub fn evaluate_model(
             options.on
         )));
     }
+    let (chosen, on) = unseen(study, options, &source, &rows, &part, &engine, job)?;
+    let left_out = |name: &String| !chosen.contains(name);
     let out = study.run_path(&options.model).join(options.on.name());
+    forget(
+        &out,
+        part.fields().iter().filter(|field| left_out(&field.name)),
+    )?;
     for folder in ["classes", "nuclei"] {
         let path = out.join(folder);
         std::fs::create_dir_all(&path).map_err(|error| ProjectError::write(&path, &error))?;
@@ -109,19 +120,29 @@ pub fn evaluate_model(
     let kinds = options.kinds.as_deref().map(KindTable::read).transpose()?;
     let boundaries = options.boundaries || study.config().truth.scheme == Scheme::B;
     let mut scored = Vec::new();
+    let mut predictions = Vec::new();
     let mut disagreements = Vec::new();
     let nucleus = disagreement::nucleus_classes(classes);
-    for (i, field) in part.fields().iter().enumerate() {
+    let fields: Vec<&Field> = part.fields().to_vec();
+    let fields: Vec<&Field> = fields.into_iter().filter(|f| !left_out(&f.name)).collect();
+    for (i, field) in fields.iter().enumerate() {
         job.cancel.check()?;
         let in_field = |error: stainfree_scores::ScoreError| {
             ProjectError::Failed(format!("field `{}`: {error}", field.name))
         };
-        let found = engine.predict(field, &source.brightfield.read(field)?)?;
+        let planes = source.brightfield.read(field)?;
+        let content = Content::of_planes(&planes);
+        let found = engine.predict(field, &planes)?;
         if let Some(remark) = engine.take_remark() {
             job.progress.note(&remark);
         }
         let parted = nuclei(field, &found.classes, classes, engine.info.pixel_um)?;
-        write_field(&out, field, &found.classes, &parted, &engine.hash)?;
+        let made = Made {
+            model: &engine.hash,
+            content: &content,
+        };
+        write_field(&out, field, &found.classes, &parted, &made)?;
+        predictions.push(Prediction::new(&field.name, &engine.hash, &content));
         let truth = read_class_mask(&study.class_mask_path(&field.name))?;
         losses.extend(field_loss(&loss, &found.probabilities, &truth));
         let true_nuclei = read_labels(&study.nuclei_path(&field.name))?;
@@ -171,8 +192,9 @@ pub fn evaluate_model(
                 .map_err(in_field)?,
             ),
         });
-        job.progress.step(i + 1, part.fields().len(), &field.name);
+        job.progress.step(i + 1, fields.len(), &field.name);
     }
+    predictions::write(&out, &predictions)?;
     disagreement::write(
         &disagreement::path(study, &options.model, options.on),
         disagreements,
@@ -183,6 +205,7 @@ pub fn evaluate_model(
         ..BootstrapOptions::default()
     };
     let mut evaluated = sum_up(&scored, classes, &bootstrap, Vec::new(), Vec::new())?;
+    evaluated.call(on);
     evaluated.loss = (!losses.is_empty()).then(|| losses.iter().sum::<f64>() / losses.len() as f64);
     let text = serde_json::to_vec_pretty(&evaluated.scores).map_err(|error| {
         ProjectError::Failed(format!("the scores cannot be written down: {error}"))
@@ -194,6 +217,69 @@ pub fn evaluate_model(
     };
     stainfree_image::write_atomic(&folder.join(name), &text)?;
     Ok(evaluated)
+}
+
+/// The fields of the part that are scored, and what the scores are called.
+fn unseen(
+    study: &Study,
+    options: &ModelOptions,
+    source: &Source,
+    rows: &[FieldRow],
+    part: &StudyFields,
+    engine: &Engine,
+    job: &Job,
+) -> Result<(BTreeSet<String>, ScoredOn), ProjectError> {
+    let names: BTreeSet<&String> = part.fields().iter().map(|field| &field.name).collect();
+    let rows_of_part: Vec<&FieldRow> = rows
+        .iter()
+        .filter(|row| names.contains(&row.name))
+        .collect();
+    let met = fields_of(study, source, &rows_of_part, job)?;
+    let candidates: Vec<Candidate> = rows_of_part
+        .iter()
+        .zip(met)
+        .map(|(row, field)| Candidate {
+            name: field.name,
+            group: Some(field.group),
+            content: field.content,
+            corrected: row.nuclei_from == Some(NucleiBy::Corrected),
+        })
+        .collect();
+    let folder = study.model_path(&options.model);
+    let record = Provenance::of_model(&folder, &engine.info.hashes)?;
+    let out = study.run_path(&options.model).join(options.on.name());
+    if let Some(record) = &record {
+        record.put_beside(&out, &engine.hash)?;
+    }
+    let trained_here = study.run_path(&options.model).join("log.jsonl").is_file();
+    let group = &study.config().split.group;
+    let data = || hash_of_data(study, rows).ok();
+    let judged = Judged {
+        name: &options.model,
+        hash: &engine.hash,
+        record: record.as_ref(),
+        same_groups: trained_here && record.as_ref().is_some_and(|r| r.group == *group),
+        otherwise_known: record.is_none()
+            && data().is_some_and(|data| engine.info.hashes.get("data") == Some(&data)),
+    };
+    let (chosen, on) = judged.choose(options.on, &candidates)?;
+    Ok((chosen.into_iter().collect(), on))
+}
+
+/// Takes away what an earlier scoring predicted of fields that are left out now.
+fn forget<'a>(out: &Path, fields: impl Iterator<Item = &'a &'a Field>) -> Result<(), ProjectError> {
+    for field in fields {
+        for folder in ["classes", "nuclei"] {
+            let path = out.join(folder).join(format!("{}.tif", field.name));
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(ProjectError::write(&path, &error));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The loss of a field as a batch of its own; none where all of it is ignored.

@@ -19,6 +19,7 @@ use stainfree_network::{Encoder, Precision, UnetSpec};
 
 use crate::config::TrainingConfig;
 use crate::fields::FieldRow;
+use crate::provenance::{self, MetField, Provenance, difference, fields_of, of_training};
 use crate::start::start;
 use crate::study::{Source, Study};
 use crate::training::{Training, write_model};
@@ -129,7 +130,20 @@ pub fn train(study: &Study, options: &TrainOptions, job: &Job) -> Result<Trained
     let classes = study.config().truth.classes.clone();
     let network = UnetSpec::new(recipe.encoder, recipe.width, classes.len());
     let (wanted, path) = wanted_weights(study, options);
-    let start = start(wanted, path, &network, &classes, planes, &recipe, job)?;
+    let start = start(
+        wanted,
+        path.clone(),
+        &network,
+        &classes,
+        planes,
+        &recipe,
+        job,
+    )?;
+    let fields = met_fields(study, &source, &rows, options.only.as_deref(), job)?;
+    let group = &study.config().split.group;
+    let record = of_training(group, fields, (wanted, &path), start.origin.as_deref())?;
+    check_record(&run, &record, options.resume, job)?;
+    let data = hash_of_data(study, &rows)?;
     let mut model = Training {
         start,
         network,
@@ -148,7 +162,7 @@ pub fn train(study: &Study, options: &TrainOptions, job: &Job) -> Result<Trained
         .map_err(|error| ProjectError::read(&study.config_path(), &error))?;
     model.info.pixel_um = pixel_um;
     model.info.hashes = BTreeMap::from([
-        ("data".to_owned(), hash_of_data(study, &rows)?),
+        ("data".to_owned(), data),
         (
             "config".to_owned(),
             stainfree_network::model::sha256(&config),
@@ -162,7 +176,55 @@ pub fn train(study: &Study, options: &TrainOptions, job: &Job) -> Result<Trained
     // Plain lists of names and numbers: turning them into text cannot fail.
     let text = toml::to_string(&channels).unwrap_or_default();
     stainfree_image::write_atomic(&folder.join(INPUT_FILE), text.as_bytes())?;
-    write_model(&mut model, &run, &folder)
+    write_model(&mut model, record, &run, &folder)
+}
+
+/// What trains, what chooses and what is kept for the test, as the record of the model has it.
+fn met_fields(
+    study: &Study,
+    source: &Source,
+    rows: &[FieldRow],
+    only: Option<&[String]>,
+    job: &Job,
+) -> Result<Vec<MetField>, ProjectError> {
+    let met = |row: &&FieldRow| match row.split {
+        Some(Part::Train) => only.is_none_or(|only| only.contains(&row.name)),
+        split => split.is_some(),
+    };
+    let rows: Vec<&FieldRow> = rows.iter().filter(met).collect();
+    fields_of(study, source, &rows, job)
+}
+
+/// Keeps the record in the run's folder, so that a training goes on only with what it began with.
+///
+/// # Errors
+/// Images, truth or split are others than those of the checkpoint.
+fn check_record(
+    run: &Path,
+    record: &Provenance,
+    resume: bool,
+    job: &Job,
+) -> Result<(), ProjectError> {
+    let path = run.join(provenance::FILE_NAME);
+    if resume && run.join("checkpoint.safetensors").exists() {
+        match Provenance::read(&path)? {
+            Some(before) => {
+                if let Some(what) = difference(&before, record) {
+                    return Err(ProjectError::OtherData {
+                        run: run.to_owned(),
+                        what,
+                    });
+                }
+            }
+            None => job.progress.note(&format!(
+                "`{}` does not record what it was trained on so far; that nothing has changed \
+                 since is taken for granted",
+                run.display()
+            )),
+        }
+    }
+    std::fs::create_dir_all(run).map_err(|error| ProjectError::write(run, &error))?;
+    record.write(&path)
 }
 
 /// The recipe of the study, changed by the command line.
@@ -249,7 +311,7 @@ fn check_name(name: &str) -> Result<(), ProjectError> {
 }
 
 /// A hash of the truth that the model learned from and was chosen by.
-fn hash_of_data(study: &Study, rows: &[FieldRow]) -> Result<String, ProjectError> {
+pub(crate) fn hash_of_data(study: &Study, rows: &[FieldRow]) -> Result<String, ProjectError> {
     let mut hash = Sha256::new();
     for row in rows
         .iter()
@@ -293,13 +355,10 @@ impl<'a> StudyFields<'a> {
             .iter()
             .filter(|row| row.split == Some(part))
             .map(|row| {
-                by_name.get(row.name.as_str()).copied().ok_or_else(|| {
-                    ProjectError::Failed(format!(
-                        "field `{}` of `fields.csv` is no longer among the images; run `stainfree \
-                         prepare` again",
-                        row.name
-                    ))
-                })
+                by_name
+                    .get(row.name.as_str())
+                    .copied()
+                    .ok_or_else(|| ProjectError::NotAmongImages(row.name.clone()))
             })
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Self {

@@ -15,6 +15,7 @@ use stainfree_network::train::{
 };
 use stainfree_network::{Isa, UnetSpec};
 
+use crate::provenance::{self, Provenance};
 use crate::start::Start;
 use crate::train::Trained;
 use crate::{Job, ProjectError, pictures};
@@ -104,9 +105,11 @@ impl Training<'_> {
     }
 }
 
-/// Writes a model and the log of its `run` into `folder`, which is made if it does not exist.
+/// Writes a model, the record of what it has met and the log of its `run` into `folder`, which is
+/// made if it does not exist.
 pub(crate) fn write_model(
     model: &mut Model,
+    mut record: Provenance,
     run: &Path,
     folder: &Path,
 ) -> Result<Trained, ProjectError> {
@@ -114,6 +117,10 @@ pub(crate) fn write_model(
     let log = run.join("log.jsonl");
     let bytes = std::fs::read(&log).map_err(|error| ProjectError::read(&log, &error))?;
     stainfree_image::write_atomic(&folder.join("log.jsonl"), &bytes)?;
+    record.model = model.hash();
+    record.write(&folder.join(provenance::FILE_NAME))?;
+    let hash = (provenance::HASH_KEY.to_owned(), record.hash());
+    model.info.hashes.extend([hash]);
     // `model.toml` is written last: a folder that has one is complete.
     model.save(folder)?;
     let record = &model.info.training;

@@ -32,7 +32,7 @@ impl ReportData {
                 value: number(class.f1.pooled),
                 detail: interval_words(&class.f1),
                 explanation: format!(
-                    "How well predicted and true {name} pixels overlap, over all test fields \
+                    "How well predicted and true {name} pixels overlap, over all scored fields \
                      together; 1 is perfect."
                 ),
             });
@@ -51,7 +51,7 @@ impl ReportData {
                 label: "Nuclei counted".to_owned(),
                 value: signed_percent(objects.count_error),
                 detail: format!("{} predicted, {} true", objects.prediction, objects.truth),
-                explanation: "Too many (+) or too few (-) nuclei, over all test fields together."
+                explanation: "Too many (+) or too few (-) nuclei, over all scored fields together."
                     .to_owned(),
             });
         }
@@ -149,7 +149,7 @@ fn rank(field: &FieldRow) -> Option<f64> {
 
 fn trust_lines(scores: &Scores) -> Vec<String> {
     let mut lines = vec![format!(
-        "{} in {} were scored; none of them was used for training if the split was kept.",
+        "{} in {} were scored. {}.",
         plural(scores.images, "field"),
         plural(
             scores.groups,
@@ -158,6 +158,10 @@ fn trust_lines(scores: &Scores) -> Vec<String> {
             } else {
                 &scores.unit
             }
+        ),
+        scores.on.as_ref().map_or(
+            "Whether some of them trained the model is not recorded".to_owned(),
+            |on| capital(&on.note)
         )
     )];
     lines.push(format!(

@@ -65,8 +65,8 @@ pub use repeats::{Repeated, Terms, between_repeats, over_repeats};
 pub use result::{
     BoundarySummary, ByName, CalibrationSummary, FieldObjects, FieldPixelwise, FieldRow,
     IntervalNote, KindSummary, ObjectSummary, PairNumbers, PairSummary, PaperPair, PaperSummary,
-    Pixelwise, Pooled, ReliabilityRow, ResolvedRow, Scores, SplittingSummary, Statistic, Thickness,
-    ThresholdRow, ToleranceRow,
+    Pixelwise, Pooled, ReliabilityRow, ResolvedRow, ScoredOn, Scores, SplittingSummary, Standing,
+    Statistic, Thickness, ThresholdRow, ToleranceRow,
 };
 pub use splitting::{Resolved, SplittingCounts};
 pub use summary::summarise;

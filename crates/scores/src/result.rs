@@ -12,6 +12,53 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{AgreementSummary, ClassCounts, Convention, Outline, SplittingCounts};
 
+/// What scored fields are to the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    /// It has met none of them: neither trained nor was it chosen by them.
+    Test,
+    /// Fields of the validation part, which choose the model.
+    Validation,
+    /// Fields of the training part.
+    Train,
+    /// Nobody knows.
+    Unknown,
+}
+
+/// Which fields scores were made on, as seen from the model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScoredOn {
+    /// What the fields are to the model; only scores on `test` say how it does on images it has not
+    /// met.
+    pub standing: Standing,
+    /// Hash of the model; of several, with blanks between them.
+    pub model: String,
+    /// Fields that were to be scored.
+    pub asked: usize,
+    /// Those that were not, since the model had met them or others of their group.
+    pub left_out: Vec<String>,
+    /// Scored test fields whose truth has changed since the model was trained; none where it was
+    /// not recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub truth_changed: Option<usize>,
+    /// Those among them whose nuclei are corrected by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corrected: Option<usize>,
+    /// All of it in words.
+    pub note: String,
+}
+
+impl ScoredOn {
+    /// Whether there is something that a reader must know: scores that are no test, fields that
+    /// were left out, truth that has changed.
+    pub fn is_remarkable(&self) -> bool {
+        self.standing != Standing::Test
+            || !self.left_out.is_empty()
+            || self.truth_changed.is_some_and(|fields| fields > 0)
+    }
+}
+
 /// Values by name, in a stated order; a JSON object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ByName<T>(pub Vec<(String, T)>);
@@ -461,6 +508,9 @@ pub struct FieldObjects {
 /// Scores of a set of fields; its JSON is `scores.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
+    /// What the fields are to the model that made the predictions; none where no model is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on: Option<ScoredOn>,
     /// Number of fields.
     pub images: usize,
     /// Number of groups; a field without a group is its own.

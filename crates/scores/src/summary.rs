@@ -75,6 +75,7 @@ pub fn summarise(
         .collect();
     let of = |family: Family| &statistics[plan.range(family)];
     let mut result = Scores {
+        on: None,
         images: fields.len(),
         groups: units.groups,
         classes: ByName::default(),

@@ -38,7 +38,11 @@ pub(crate) struct Evaluate {
     #[arg(long, value_name = "NAME", requires = "dir")]
     model: Option<String>,
 
-    /// Which fields of the study: `test`, `validation`, or `train` (to find wrong truth)
+    /// Which fields: `test`, `validation`, or `train` (to find wrong truth)
+    ///
+    /// The test is what the model has not met: fields that trained or chose it, or a model it
+    /// started from, are left out and named, also in folders that `predict` has written. Scores of
+    /// the other parts are labelled as such and are no test.
     #[arg(
         long,
         value_name = "PART",
@@ -152,6 +156,14 @@ impl Evaluate {
         Outcome::of(evaluated.scores.images, evaluated.failed.len())
     }
 
+    fn on(&self) -> Part {
+        match self.on.as_str() {
+            "validation" => Part::Validation,
+            "train" => Part::Train,
+            _ => Part::Test,
+        }
+    }
+
     fn shown(&self) -> scores_table::Shown {
         scores_table::Shown {
             splitting: self.splitting,
@@ -161,11 +173,7 @@ impl Evaluate {
     fn model(&self, dir: &Path, convention: Convention, context: &Context) -> Result<Evaluated> {
         let study = Study::open(dir)?;
         let model = self.model.clone().unwrap_or_else(|| study.only_model());
-        let on = match self.on.as_str() {
-            "validation" => Part::Validation,
-            "train" => Part::Train,
-            _ => Part::Test,
-        };
+        let on = self.on();
         let options = ModelOptions {
             model,
             on,
@@ -209,6 +217,7 @@ impl Evaluate {
             convention,
             group: self.group.clone(),
             only: None,
+            on: self.on(),
         };
         Ok(evaluate_folders(&options, &context.job())?)
     }

@@ -32,6 +32,7 @@ use serde::{Deserialize, Serialize};
 use stainfree_network::recipe::Recipe;
 use stainfree_scores::{Convention, FieldScores, Scores};
 
+use crate::evaluate::Evaluated;
 use crate::fields::FieldRow;
 use crate::score_model::{ModelOptions, evaluate_model};
 use crate::start::{at_hand, is_name};
@@ -398,6 +399,19 @@ fn finished(all: &Path, hash: &str) -> Option<RunResult> {
         .find(|result| result.hash == hash)
 }
 
+/// Runs are compared on the same fields: one whose start has met test fields would be scored on
+/// others.
+fn refuse_met(run: &str, evaluated: &Evaluated) -> Result<(), ProjectError> {
+    match &evaluated.scores.on {
+        Some(on) if !on.left_out.is_empty() => Err(ProjectError::MetTestFields {
+            run: run.to_owned(),
+            left_out: on.left_out.len(),
+            asked: on.asked,
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// A run that is ours.
 struct Work<'a> {
     study: &'a Study,
@@ -438,7 +452,12 @@ impl Work<'_> {
                 boundaries: true,
                 kinds: self.kinds.clone(),
             };
-            evaluate_model(self.study, &options, job)
+            let evaluated = evaluate_model(self.study, &options, job)?;
+            for message in &evaluated.messages {
+                job.progress.note(message);
+            }
+            refuse_met(&self.id, &evaluated)?;
+            Ok::<_, ProjectError>(evaluated)
         };
         // Flips first: the files that a scoring leaves in the model's folder are those of the plain
         // one.
