@@ -86,6 +86,20 @@ pub enum ImageError {
         /// What to do about it.
         way_out: String,
     },
+    /// Images were asked for where the program's own output lies.
+    #[error(
+        "`{}` is {what}, which stainfree wrote and which holds no images of a microscope; \
+         {way_out}",
+        path.display()
+    )]
+    OwnOutput {
+        /// The file or folder.
+        path: PathBuf,
+        /// What it is, with its article.
+        what: String,
+        /// What to do about it.
+        way_out: &'static str,
+    },
     /// A channel, plane, page or option that does not fit the images.
     #[error("{what}; {way_out}")]
     Misuse {
@@ -107,6 +121,14 @@ impl ImageError {
             path: path.to_path_buf(),
             source,
             way_out,
+        }
+    }
+
+    pub(crate) fn own_output(path: &Path, what: impl Into<String>) -> Self {
+        Self::OwnOutput {
+            path: path.to_path_buf(),
+            what: what.into(),
+            way_out: "name the images that it was made from",
         }
     }
 

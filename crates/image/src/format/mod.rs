@@ -44,6 +44,8 @@ pub struct FileInfo {
     /// Oddities worth telling the user, each a sentence without the file's name.
     pub problems: Vec<String>,
     pub(crate) metaxpress: Option<metaxpress::MetaXpress>,
+    /// Whether its description says that this program wrote it.
+    pub(crate) ours: bool,
 }
 
 /// The order of the pages of a file with several dimensions.
@@ -83,6 +85,7 @@ impl FileInfo {
             pixel_um: None,
             problems: Vec::new(),
             metaxpress: None,
+            ours: false,
         }
     }
 }

@@ -32,7 +32,9 @@ impl Layout for SingleFile {
 
     fn read(&self, path: &Path, options: &OpenOptions) -> Result<Found, ImageError> {
         // A single file that cannot be read is the user's question, and its error the answer.
-        read_info(path)?;
+        if read_info(path)?.ours {
+            return Err(ImageError::own_output(path, "an image of results or truth"));
+        }
         let root = path.parent().unwrap_or(Path::new(""));
         read_files(root, vec![path.to_path_buf()], options)
     }

@@ -17,6 +17,7 @@ use regex::Regex;
 use super::htd::Htd;
 use super::{Draft, Entries, Found, Layout, Notes, Slot, sidecar};
 use crate::format::FileInfo;
+use crate::marker::Kind;
 use crate::names::{file_name, list_names, natural_order, stem};
 use crate::{ImageError, OpenOptions, PlaneRef};
 
@@ -29,36 +30,33 @@ impl Layout for Exported {
     }
 
     fn recognise(&self, path: &Path) -> Result<bool, ImageError> {
-        Ok(!plates(path)?.is_empty())
+        Ok(!plates(path)?.is_empty() || lacks_only_the_description(path)?)
     }
 
     fn read(&self, path: &Path, _options: &OpenOptions) -> Result<Found, ImageError> {
+        let mut problems = Vec::new();
+        let mut acquisitions = Vec::new();
         let plates = plates(path)?;
-        let mut found = Found::default();
-        for (folder, htd_path) in &plates {
-            let htd = Htd::read(htd_path)?;
-            let files = files_of(folder, &NAME)?;
-            let mut plate = read_plate(folder, files, Some((&htd, htd_path)))?;
-            if plates.len() > 1 {
-                // Wells repeat from plate to plate, so that the plate's name joins the field's.
-                for field in &mut plate.fields {
-                    let plate = file_name(folder);
-                    field.name = format!("{plate}_{}", field.name);
-                    field.position = field.position.take().map(|at| format!("{plate}_{at}"));
-                }
-                for problem in &mut plate.problems {
-                    *problem = format!("plate `{}`: {problem}", file_name(folder));
-                }
-            }
-            found.fields.extend(plate.fields);
-            found.problems.extend(plate.problems);
-            for channel in plate.channel_order {
-                if !found.channel_order.contains(&channel) {
-                    found.channel_order.push(channel);
-                }
-            }
+        for plate in &plates {
+            acquisitions.extend(plate.acquisitions(&mut problems)?);
         }
-        Ok(found)
+        if plates.is_empty() {
+            problems.push(
+                "the plate's description (`.HTD`) is missing, so that the names of its channels \
+                 and what else was imaged are not known; copy it beside the images"
+                    .into(),
+            );
+            let below = Below::of(path, &NAME)?;
+            problems.extend(below.ours_left_out());
+            acquisitions.push(Acquisition {
+                name: file_name(path),
+                folder: path.to_path_buf(),
+                plate: None,
+                htd: None,
+                files: below.files,
+            });
+        }
+        read_acquisitions(acquisitions, problems)
     }
 }
 
@@ -86,24 +84,29 @@ impl Layout for Database {
     }
 
     fn read(&self, path: &Path, _options: &OpenOptions) -> Result<Found, ImageError> {
-        let mut files = files_of(path, &DATABASE_NAME)?;
-        // Projections lie above the step folders; single planes only in step 1. Both are numbered
-        // as in an exported plate, where projections are step 0.
-        let stacked = files.iter().any(|file| file.z.is_some());
-        for file in files.iter_mut().filter(|file| stacked && file.z.is_none()) {
-            file.z = Some(0);
+        let below = Below::of(path, &DATABASE_NAME)?;
+        let mut problems = below.ours_left_out();
+        let mut acquisitions = by_home(path, below.files, None, &mut problems);
+        for files in acquisitions.iter_mut().map(|taken| &mut taken.files) {
+            // Projections lie above the step folders; single planes only in step 1. Both are
+            // numbered as in an exported plate, where projections are step 0.
+            let stacked = files.iter().any(|file| file.z.is_some());
+            for file in files.iter_mut().filter(|file| stacked && file.z.is_none()) {
+                file.z = Some(0);
+            }
         }
-        read_plate(path, files, None)
+        read_acquisitions(acquisitions, problems)
     }
 }
 
 /// `<plate>/<date>/<id>/TimePoint_<t>/ZStep_<z>`.
 const DATABASE_DEPTH: usize = 5;
 
-/// Anchored at the end, because plate names may hold anything, well names included.
+/// Anchored at the end, because plate names may hold anything, well names included. Of several
+/// readings the one with the shortest plate is taken: `p_B02_s12` is site 12, not well `S12`.
 static NAME: LazyLock<Regex> = LazyLock::new(|| {
     let pattern = concat!(
-        r"(?i)^(?:(?<plate>.*)_)?(?<well>[A-Z]{1,2}\d{2})(?:_s(?<site>\d+))?",
+        r"(?i)^(?:(?<plate>.*?)_)??(?<well>[A-Z]{1,2}\d{1,2})(?:_s(?<site>\d+))?",
         r"(?:_w(?<wave>\d+))?(?:_t(?<time>\d+))?$"
     );
     Regex::new(pattern).expect("a valid pattern")
@@ -112,45 +115,354 @@ static NAME: LazyLock<Regex> = LazyLock::new(|| {
 /// The wave has one digit here, as the GUID follows without a separator.
 static DATABASE_NAME: LazyLock<Regex> = LazyLock::new(|| {
     let pattern = concat!(
-        r"(?i)^(?:(?<plate>.*)_)?(?<well>[A-Z]{1,2}\d{2})(?:_s(?<site>\d+))?",
+        r"(?i)^(?:(?<plate>.*?)_)??(?<well>[A-Z]{1,2}\d{1,2})(?:_s(?<site>\d+))?",
         r"(?:_w(?<wave>\d))?(?:_t(?<time>\d+))?",
         r"[0-9A-F]{8}-[0-9A-F]{4}-[0-9A-F]{4}-[0-9A-F]{4}-[0-9A-F]{12}$"
     );
     Regex::new(pattern).expect("a valid pattern")
 });
 
-/// Plates at `path`: the folder of an HTD file, or the folders directly below that have one.
+/// A folder with one or more plate descriptions.
+struct Plate {
+    /// What tells it from other plates that are opened with it.
+    name: String,
+    folder: PathBuf,
+    htds: Vec<PathBuf>,
+}
+
+/// Plates at `path`: the folder of an HTD file, or the folders directly below that have one; those
+/// two levels below if every folder between holds plates.
 ///
 /// The HTD is repeated in every folder of a plate, so that the topmost counts.
-fn plates(path: &Path) -> Result<Vec<(PathBuf, PathBuf)>, ImageError> {
+fn plates(path: &Path) -> Result<Vec<Plate>, ImageError> {
     if !path.is_dir() {
-        let is_htd = path
-            .extension()
-            .is_some_and(|e| e.eq_ignore_ascii_case("htd"));
         let folder = path.parent().unwrap_or(Path::new("."));
-        return Ok(if is_htd {
-            vec![(folder.into(), path.into())]
+        return Ok(if is_htd(path) {
+            vec![Plate {
+                name: file_name(folder),
+                folder: folder.into(),
+                htds: vec![path.into()],
+            }]
         } else {
             Vec::new()
         });
     }
-    let htd_in = |entries: &Entries| {
-        let mut files = entries.others.iter();
-        files
-            .find(|p| p.extension().is_some_and(|e| e.eq_ignore_ascii_case("htd")))
-            .cloned()
-    };
     let root = Entries::of(path)?;
-    if let Some(htd) = htd_in(&root) {
-        return Ok(vec![(path.to_path_buf(), htd)]);
+    let htds = htds_in(&root);
+    if !htds.is_empty() {
+        return Ok(vec![Plate {
+            name: file_name(path),
+            folder: path.to_path_buf(),
+            htds,
+        }]);
     }
-    let mut plates = Vec::new();
-    for folder in root.folders {
-        if let Some(htd) = htd_in(&Entries::of(&folder)?) {
-            plates.push((folder, htd));
+    let mut found = plates_in(&root, "")?;
+    if found.is_empty() {
+        for folder in &root.folders {
+            let inside = plates_in(&Entries::of(folder)?, &format!("{}_", file_name(folder)))?;
+            if inside.is_empty() {
+                return Ok(Vec::new());
+            }
+            found.extend(inside);
         }
     }
-    Ok(plates)
+    Ok(found)
+}
+
+fn plates_in(entries: &Entries, prefix: &str) -> Result<Vec<Plate>, ImageError> {
+    let mut found = Vec::new();
+    for folder in &entries.folders {
+        let htds = htds_in(&Entries::of(folder)?);
+        if !htds.is_empty() {
+            found.push(Plate {
+                name: format!("{prefix}{}", file_name(folder)),
+                folder: folder.clone(),
+                htds,
+            });
+        }
+    }
+    Ok(found)
+}
+
+fn is_htd(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|e| e.eq_ignore_ascii_case("htd"))
+}
+
+fn htds_in(entries: &Entries) -> Vec<PathBuf> {
+    let htds = entries.others.iter().filter(|path| is_htd(path));
+    htds.cloned().collect()
+}
+
+/// Whether `path` has the folders of a plate and images named as its own, but no HTD.
+fn lacks_only_the_description(path: &Path) -> Result<bool, ImageError> {
+    if !path.is_dir() {
+        return Ok(false);
+    }
+    let root = Entries::of(path)?;
+    let mut steps = root.folders.into_iter().filter(|path| is_step(path));
+    if !root.images.is_empty() {
+        return Ok(false);
+    }
+    // Steps of time may hold steps of depth.
+    let Some(mut folder) = steps.next() else {
+        return Ok(false);
+    };
+    loop {
+        let inside = Entries::of(&folder)?;
+        if let Some(image) = inside.images.iter().find(|path| !is_thumb(path)) {
+            return Ok(NAME.is_match(&stem(image)));
+        }
+        match inside.folders.into_iter().find(|path| is_step(path)) {
+            Some(deeper) => folder = deeper,
+            None => return Ok(false),
+        }
+    }
+}
+
+/// The number of a folder `TimePoint_3` or `ZStep_2`.
+fn step_number(folder: &Path, prefix: &str) -> Option<u32> {
+    let name = file_name(folder).to_lowercase();
+    name.strip_prefix(prefix)?.parse().ok()
+}
+
+fn is_step(folder: &Path) -> bool {
+    ["timepoint_", "zstep_"]
+        .iter()
+        .any(|prefix| step_number(folder, prefix).is_some())
+}
+
+/// What was taken in one go: a field's place and time occur once in it.
+struct Acquisition {
+    /// What tells it from others that are opened with it.
+    name: String,
+    folder: PathBuf,
+    /// The plate's name where it is no matter of the folder.
+    plate: Option<String>,
+    htd: Option<PathBuf>,
+    files: Vec<ImageFile>,
+}
+
+impl Plate {
+    /// The images that belong to the plate; those of other folders in it are named.
+    fn acquisitions(&self, problems: &mut Vec<String>) -> Result<Vec<Acquisition>, ImageError> {
+        let Below {
+            files,
+            plates: inner,
+            ours,
+        } = Below::of(&self.folder, &NAME)?;
+        problems.extend(left_out(&ours));
+        let (own, strangers): (Vec<_>, Vec<_>) = files
+            .into_iter()
+            .partition(|file| file.home.as_os_str().is_empty());
+        if own.iter().any(|file| !file.well.is_empty()) {
+            problems.extend(foreign_folders(&strangers));
+            for folder in &inner {
+                problems.push(format!(
+                    "folder `{}` has a description (`.HTD`) of its own and is another plate; left \
+                     out, name it by itself",
+                    file_name(folder)
+                ));
+            }
+            return Ok(self.by_description(own, problems));
+        }
+        if !inner.is_empty() {
+            problems.extend(foreign_folders(&strangers));
+            let mut found = Vec::new();
+            for folder in inner {
+                let htds = htds_in(&Entries::of(&folder)?);
+                let name = file_name(&folder);
+                let plate = Plate { name, folder, htds };
+                found.extend(plate.acquisitions(problems)?);
+            }
+            return Ok(found);
+        }
+        let mut all = own;
+        all.extend(strangers);
+        let htd = self.htds.first();
+        Ok(by_home(&self.folder, all, htd, problems))
+    }
+
+    /// Images of a folder that holds the descriptions of one plate or of several.
+    fn by_description(
+        &self,
+        mut files: Vec<ImageFile>,
+        problems: &mut Vec<String>,
+    ) -> Vec<Acquisition> {
+        let named_like = |file: &ImageFile, htd: &Path| {
+            let plate = file.plate.as_deref().unwrap_or_default();
+            plate.to_lowercase() == stem(htd).to_lowercase()
+        };
+        let mut found = Vec::new();
+        for htd in &self.htds {
+            let (own, others): (Vec<_>, Vec<_>) =
+                files.into_iter().partition(|file| named_like(file, htd));
+            files = others;
+            if !own.is_empty() {
+                found.push(Acquisition {
+                    name: self.name.clone(),
+                    folder: self.folder.clone(),
+                    plate: None,
+                    htd: Some(htd.clone()),
+                    files: own,
+                });
+            }
+        }
+        // Names that say nothing of the description: all belong to the first.
+        if found.is_empty() {
+            found.push(Acquisition {
+                name: self.name.clone(),
+                folder: self.folder.clone(),
+                plate: None,
+                htd: self.htds.first().cloned(),
+                files: std::mem::take(&mut files),
+            });
+        }
+        let used: Vec<String> = found
+            .iter()
+            .filter_map(|taken| Some(file_name(taken.htd.as_deref()?)))
+            .collect();
+        let unused: Vec<String> = self
+            .htds
+            .iter()
+            .map(|htd| file_name(htd))
+            .filter(|htd| !used.contains(htd))
+            .collect();
+        if !unused.is_empty() {
+            problems.push(format!(
+                "no image is named like {}, so {} is used",
+                list_names(&unused),
+                list_names(&used)
+            ));
+        }
+        let strange: Vec<String> = files.iter().map(|file| file_name(&file.path)).collect();
+        if !strange.is_empty() {
+            problems.push(format!(
+                "{}: not named like the plate (`{}`), left out",
+                list_names(&strange),
+                stem(Path::new(&used[0]))
+            ));
+        }
+        if found.len() > 1 {
+            for taken in &mut found {
+                let htd = taken.htd.as_deref().map(stem).unwrap_or_default();
+                taken.name = format!("{}_{htd}", taken.name);
+                taken.plate = Some(htd);
+            }
+        }
+        found
+    }
+}
+
+/// Images that lie in other folders than a plate's own: one acquisition, or one for each folder if
+/// they show the same places.
+fn by_home(
+    root: &Path,
+    files: Vec<ImageFile>,
+    htd: Option<&PathBuf>,
+    problems: &mut Vec<String>,
+) -> Vec<Acquisition> {
+    let one = |name: String, files| Acquisition {
+        name,
+        folder: root.to_path_buf(),
+        plate: None,
+        htd: htd.cloned(),
+        files,
+    };
+    let mut homes: BTreeMap<_, BTreeSet<&Path>> = BTreeMap::new();
+    let named = || files.iter().filter(|file| !file.well.is_empty());
+    for file in named() {
+        let place = (&file.well, file.site, file.wave, file.time, file.z);
+        homes.entry(place).or_default().insert(&file.home);
+    }
+    if homes.values().all(|homes| homes.len() == 1) {
+        return vec![one(file_name(root), files)];
+    }
+    let names: BTreeSet<String> = named()
+        .map(|file| file.home.display().to_string())
+        .collect();
+    let names: Vec<String> = names.into_iter().collect();
+    problems.push(format!(
+        "the same wells and sites lie in {} folders ({}), which are taken as {} acquisitions; \
+         the folder begins the names of their fields",
+        names.len(),
+        list_names(&names),
+        names.len()
+    ));
+    let mut by_folder: BTreeMap<PathBuf, Vec<ImageFile>> = BTreeMap::new();
+    for file in files {
+        by_folder.entry(file.home.clone()).or_default().push(file);
+    }
+    by_folder
+        .into_iter()
+        .map(|(home, files)| {
+            let parts: Vec<String> = home
+                .iter()
+                .map(|part| part.to_string_lossy().into_owned())
+                .collect();
+            one(parts.join("_"), files)
+        })
+        .collect()
+}
+
+/// Reads acquisitions into one data set. With more than one, their names join those of the fields,
+/// since wells repeat.
+fn read_acquisitions(
+    acquisitions: Vec<Acquisition>,
+    problems: Vec<String>,
+) -> Result<Found, ImageError> {
+    let several = acquisitions.len() > 1;
+    let mut found = Found {
+        problems,
+        ..Found::default()
+    };
+    for taken in acquisitions {
+        let name = taken.name.clone();
+        let mut plate = read_plate(taken)?;
+        if several {
+            for field in &mut plate.fields {
+                field.name = format!("{name}_{}", field.name);
+                // A plate that was imaged twice shows the same places again.
+                let of = field.plate.clone().unwrap_or_default();
+                field.position = field.position.take().map(|at| format!("{of}_{at}"));
+            }
+            for problem in &mut plate.problems {
+                *problem = format!("plate `{name}`: {problem}");
+            }
+        }
+        found.fields.extend(plate.fields);
+        found.problems.extend(plate.problems);
+        for channel in plate.channel_order {
+            if !found.channel_order.contains(&channel) {
+                found.channel_order.push(channel);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Folders of images beside a plate's own, with the number of their images.
+fn foreign_folders(files: &[ImageFile]) -> Vec<String> {
+    let mut counts: BTreeMap<&Path, usize> = BTreeMap::new();
+    for file in files {
+        *counts.entry(&file.home).or_default() += 1;
+    }
+    let sentence = |(folder, count): (&Path, usize)| {
+        format!(
+            "folder `{}` holds {count} {} that {} not to the plate, whose own lie beside its \
+             description or in `TimePoint_1`, `ZStep_1`, ..; left out",
+            folder.display(),
+            if count == 1 { "image" } else { "images" },
+            if count == 1 { "belongs" } else { "belong" },
+        )
+    };
+    counts.into_iter().map(sentence).collect()
+}
+
+fn left_out(ours: &[(PathBuf, Kind)]) -> Vec<String> {
+    let mut notes = Notes::default();
+    notes.ours(ours);
+    notes.into_problems()
 }
 
 fn is_thumb(path: &Path) -> bool {
@@ -160,6 +472,9 @@ fn is_thumb(path: &Path) -> bool {
 /// One image file and what its name and folders say.
 struct ImageFile {
     path: PathBuf,
+    /// The folders between the plate's and the file but for `TimePoint` and `ZStep`; empty for what
+    /// lies where a plate's images lie.
+    home: PathBuf,
     plate: Option<String>,
     well: String,
     site: u32,
@@ -168,39 +483,87 @@ struct ImageFile {
     z: Option<u32>,
 }
 
-/// All images below `folder` whose names match, and the rest silently left out when they are
-/// thumbs. Names that do not match are given with an empty well for the caller to report.
-fn files_of(folder: &Path, name: &Regex) -> Result<Vec<ImageFile>, ImageError> {
-    let mut files = Vec::new();
-    let mut folders = vec![(folder.to_path_buf(), None, None, 0)];
-    while let Some((folder, time, z, depth)) = folders.pop() {
-        let inside = Entries::of(&folder)?;
-        for path in inside.images.into_iter().filter(|path| !is_thumb(path)) {
-            let full = stem(&path);
-            let found = name.captures(&full);
-            let text = |group: &str| Some(found.as_ref()?.name(group)?.as_str());
-            let number = |group: &str| text(group).and_then(|digits| digits.parse::<u32>().ok());
-            files.push(ImageFile {
-                plate: text("plate").map(str::to_string),
-                well: text("well").unwrap_or_default().to_uppercase(),
-                site: number("site").unwrap_or(1),
-                wave: number("wave").unwrap_or(1),
-                time: time.or(number("time")).unwrap_or(1),
-                z,
-                path,
-            });
-        }
-        if depth < DATABASE_DEPTH {
+/// What lies below a plate's folder.
+struct Below {
+    /// Images but thumbs, in natural order. A name that does not match has an empty well, for the
+    /// caller to report.
+    files: Vec<ImageFile>,
+    /// Folders that have a plate description of their own.
+    plates: Vec<PathBuf>,
+    ours: Vec<(PathBuf, Kind)>,
+}
+
+impl Below {
+    fn of(folder: &Path, name: &Regex) -> Result<Self, ImageError> {
+        let mut below = Self {
+            files: Vec::new(),
+            plates: Vec::new(),
+            ours: Vec::new(),
+        };
+        let mut folders = vec![(folder.to_path_buf(), PathBuf::new(), None, None, 0)];
+        while let Some((folder, home, time, z, depth)) = folders.pop() {
+            let inside = Entries::of(&folder)?;
+            // A description is copied into every step, but not into folders of other names.
+            if !home.as_os_str().is_empty() && !is_step(&folder) && !htds_in(&inside).is_empty() {
+                below.plates.push(folder);
+                continue;
+            }
+            let images = inside.images.into_iter().filter(|path| !is_thumb(path));
+            below
+                .files
+                .extend(images.map(|path| ImageFile::named(path, &home, name, time, z)));
+            below.ours.extend(inside.ours);
+            if depth == DATABASE_DEPTH {
+                continue;
+            }
             for folder in inside.folders {
-                let name = file_name(&folder).to_lowercase();
-                let after = |prefix: &str| name.strip_prefix(prefix)?.parse::<u32>().ok();
-                let time = after("timepoint_").or(time);
-                folders.push((folder, time, after("zstep_").or(z), depth + 1));
+                let home = match is_step(&folder) {
+                    true => home.clone(),
+                    false => home.join(file_name(&folder)),
+                };
+                let time = step_number(&folder, "timepoint_").or(time);
+                let z = step_number(&folder, "zstep_").or(z);
+                folders.push((folder, home, time, z, depth + 1));
             }
         }
+        below
+            .files
+            .sort_by(|a, b| natural_order(&a.path.to_string_lossy(), &b.path.to_string_lossy()));
+        below.plates.sort();
+        Ok(below)
     }
-    files.sort_by(|a, b| natural_order(&a.path.to_string_lossy(), &b.path.to_string_lossy()));
-    Ok(files)
+
+    fn ours_left_out(&self) -> Vec<String> {
+        left_out(&self.ours)
+    }
+}
+
+impl ImageFile {
+    fn named(path: PathBuf, home: &Path, name: &Regex, time: Option<u32>, z: Option<u32>) -> Self {
+        let full = stem(&path);
+        let found = name.captures(&full);
+        let text = |group: &str| Some(found.as_ref()?.name(group)?.as_str());
+        let number = |group: &str| text(group).and_then(|digits| digits.parse::<u32>().ok());
+        Self {
+            home: home.to_path_buf(),
+            plate: text("plate").map(str::to_string),
+            well: text("well").map(padded).unwrap_or_default(),
+            site: number("site").unwrap_or(1),
+            wave: number("wave").unwrap_or(1),
+            time: time.or(number("time")).unwrap_or(1),
+            z,
+            path,
+        }
+    }
+}
+
+/// The well `b2` as `B02`, as plates print it.
+fn padded(well: &str) -> String {
+    let digits = well
+        .find(|c: char| c.is_ascii_digit())
+        .unwrap_or(well.len());
+    let (row, column) = well.split_at(digits);
+    format!("{}{column:0>2}", row.to_uppercase())
 }
 
 /// One plane of a wave in one `ZStep` folder, with its header.
@@ -210,27 +573,34 @@ struct Step {
     info: FileInfo,
 }
 
-/// Makes fields of the files of one plate.
-fn read_plate(
-    root: &Path,
-    files: Vec<ImageFile>,
-    htd: Option<(&Htd, &Path)>,
-) -> Result<Found, ImageError> {
+/// Makes fields of the files of one acquisition.
+fn read_plate(taken: Acquisition) -> Result<Found, ImageError> {
+    let Acquisition {
+        folder: root,
+        plate: of_files,
+        htd,
+        files,
+        ..
+    } = taken;
+    let described = match &htd {
+        Some(path) => Some((Htd::read(path)?, path.as_path())),
+        None => None,
+    };
+    let htd = described.as_ref().map(|(htd, path)| (htd, *path));
     let mut notes = Notes::default();
-    let table = sidecar::table(root, &mut notes);
+    let table = sidecar::table(&root, &mut notes);
     let mut problems = Vec::new();
     let times: BTreeSet<u32> = files.iter().map(|file| file.time).collect();
     let lapse = times.len() > 1 || htd.is_some_and(|(htd, _)| htd.times > 1);
     let sites_named: BTreeSet<u32> = files.iter().map(|file| file.site).collect();
 
-    type Key = (String, u32, u32);
     let mut waves: BTreeMap<u32, BTreeMap<Key, Vec<Step>>> = BTreeMap::new();
     let mut plates: BTreeMap<Key, Option<String>> = BTreeMap::new();
     let mut wells = BTreeSet::new();
     for file in files {
         if file.well.is_empty() {
             notes.add(
-                "the name is not of the form `PLATE_WELL_sSITE_wWAVE`; left out",
+                "the name is not of the form `PLATE_A01_s1_w1` (plate, well, site, wave); left out",
                 &file.path,
             );
             continue;
@@ -240,7 +610,8 @@ fn read_plate(
             continue;
         };
         let key = (file.well, file.site, file.time);
-        plates.entry(key.clone()).or_insert(file.plate);
+        let of = of_files.clone().or(file.plate);
+        plates.entry(key.clone()).or_insert(of);
         let steps = waves.entry(file.wave).or_default().entry(key).or_default();
         steps.push(Step {
             z: file.z,
@@ -248,6 +619,7 @@ fn read_plate(
             info,
         });
     }
+    drop_doubles(&mut waves, &mut problems, &mut notes);
 
     let name_of = |w: u32, fields: &BTreeMap<Key, Vec<Step>>| match htd {
         Some((htd, _)) => htd.channel_name(w),
@@ -276,7 +648,10 @@ fn read_plate(
         for (key, steps) in fields {
             let (well, site, time) = &key;
             let draft = drafts.entry(key.clone()).or_insert_with(|| Draft {
-                plate: Some(plate_name(root, plates.get(&key).cloned().flatten())),
+                plate: Some(match &of_files {
+                    Some(plate) => plate.clone(),
+                    None => plate_name(&root, plates.get(&key).cloned().flatten()),
+                }),
                 well: Some(well.clone()),
                 site: Some(*site),
                 position: Some(field_name(well, *site, None)),
@@ -307,12 +682,60 @@ fn read_plate(
             }
         }
     }
-    problems.extend(notes.into_problems());
+    let noted = notes.into_problems();
+    if fields.is_empty() {
+        // Why no file could be used comes before what is missing for that reason.
+        problems.splice(0..0, noted);
+    } else {
+        problems.extend(noted);
+    }
     Ok(Found {
         fields,
         channel_order: names.into_values().collect(),
         problems,
     })
+}
+
+/// Well, site and time.
+type Key = (String, u32, u32);
+
+/// Leaves out the fields of which two files show the same plane, unless these are copies of each
+/// other: nothing tells which one was meant.
+fn drop_doubles(
+    waves: &mut BTreeMap<u32, BTreeMap<Key, Vec<Step>>>,
+    problems: &mut Vec<String>,
+    notes: &mut Notes,
+) {
+    let mut dropped: BTreeSet<Key> = BTreeSet::new();
+    for (wave, fields) in waves.iter_mut() {
+        for (key, steps) in fields.iter_mut() {
+            let mut kept: Vec<Step> = Vec::new();
+            for step in steps.drain(..) {
+                match kept.iter().find(|other| other.z == step.z) {
+                    None => kept.push(step),
+                    Some(other) if same_bytes(other, &step) => {
+                        notes.add("a copy of another file of the plate; left out", &step.path);
+                    }
+                    Some(other) => {
+                        problems.push(format!(
+                            "`{}` and `{}` both show wave w{wave} of well {} site {} (time {}), so \
+                             the field is left out; keep one of them",
+                            other.path.display(),
+                            step.path.display(),
+                            key.0,
+                            key.1,
+                            key.2
+                        ));
+                        dropped.insert(key.clone());
+                    }
+                }
+            }
+            *steps = kept;
+        }
+    }
+    for fields in waves.values_mut() {
+        fields.retain(|key, _| !dropped.contains(key));
+    }
 }
 
 fn field_name(well: &str, site: u32, time: Option<u32>) -> String {

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use assemble::{Draft, Found, Slot, assemble};
 
 use crate::format::{FileInfo, read_info};
+use crate::marker::{self, Kind};
 use crate::names::{file_name, is_image_name, list_names, natural_order};
 use crate::{Dataset, ImageError, OpenOptions, PlaneRef};
 
@@ -47,6 +48,22 @@ pub fn layout_names() -> Vec<&'static str> {
 
 pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset, ImageError> {
     std::fs::metadata(path).map_err(|error| ImageError::read(path, error))?;
+    if let Some(kind) = own_part(path) {
+        return Err(ImageError::own_output(
+            path,
+            format!("a part of {}", kind.described()),
+        ));
+    }
+    match recognised(path, options) {
+        Err(ImageError::NoImages { .. }) if own_kind(path).is_some() => {
+            let what = own_kind(path).map_or(String::new(), |kind| kind.described());
+            Err(ImageError::own_output(path, what))
+        }
+        opened => opened,
+    }
+}
+
+fn recognised(path: &Path, options: &OpenOptions) -> Result<Dataset, ImageError> {
     for layout in LAYOUTS {
         if layout.recognise(path)? {
             return assemble(layout.name(), path, layout.read(path, options)?, options);
@@ -112,11 +129,63 @@ fn nothing_here(path: &Path) -> Result<ImageError, ImageError> {
     })
 }
 
+/// What the program wrote `folder` as, if no image of a microscope can lie in it.
+fn own_kind(folder: &Path) -> Option<Kind> {
+    marker::written_by_us(folder).filter(|kind| !kind.holds_images())
+}
+
+/// What `folder` is a part of, if it is one of the folders that the program makes in its results
+/// and studies. A user's folder that happens to bear such a name holds other files.
+fn own_part(folder: &Path) -> Option<Kind> {
+    const PARTS: [&str; 11] = [
+        "automatic",
+        "cells",
+        "classes",
+        "models",
+        "mitosis",
+        "nuclei",
+        "overlays",
+        "probabilities",
+        "registration",
+        "runs",
+        "truth",
+    ];
+    let full = folder.canonicalize().ok()?;
+    let is_part = |folder: &Path| PARTS.contains(&file_name(folder).to_lowercase().as_str());
+    if !is_part(&full) || !holds_only_ours(&full) {
+        return None;
+    }
+    let mut above = full.ancestors().skip(1);
+    above.find_map(|folder| match own_kind(folder) {
+        Some(kind) => Some(Some(kind)),
+        None => (!is_part(folder)).then_some(None),
+    })?
+}
+
+/// Whether the first images of `folder` are the program's own. Its pictures are PNG files, which do
+/// not say so.
+fn holds_only_ours(folder: &Path) -> bool {
+    const LOOKED_AT: usize = 4;
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
+    let mut images: Vec<PathBuf> = paths.filter(|path| is_image_name(path)).collect();
+    images.sort_unstable();
+    let is_png = |path: &Path| {
+        path.extension()
+            .is_some_and(|e| e.eq_ignore_ascii_case("png"))
+    };
+    let mut first = images.iter().take(LOOKED_AT);
+    first.all(|path| is_png(path) || marker::is_our_tiff(path))
+}
+
 /// The entries of one folder, hidden ones left out, in natural order.
 struct Entries {
     images: Vec<PathBuf>,
+    /// Folders that the program did not write.
     folders: Vec<PathBuf>,
     others: Vec<PathBuf>,
+    /// Folders of results, studies and models, which are no part of the images.
+    ours: Vec<(PathBuf, Kind)>,
 }
 
 impl Entries {
@@ -125,6 +194,7 @@ impl Entries {
             images: Vec::new(),
             folders: Vec::new(),
             others: Vec::new(),
+            ours: Vec::new(),
         };
         let listing = std::fs::read_dir(folder).map_err(|error| ImageError::read(folder, error))?;
         for entry in listing {
@@ -134,7 +204,12 @@ impl Entries {
             if file_name(&path).starts_with('.') {
                 continue;
             }
-            let list = if path.is_dir() {
+            let is_folder = path.is_dir();
+            if is_folder && let Some(kind) = own_kind(&path).or_else(|| own_part(&path)) {
+                entries.ours.push((path, kind));
+                continue;
+            }
+            let list = if is_folder {
                 &mut entries.folders
             } else if is_image_name(&path) {
                 &mut entries.images
@@ -150,6 +225,7 @@ impl Entries {
         ] {
             list.sort_by(|a, b| natural_order(&file_name(a), &file_name(b)));
         }
+        entries.ours.sort();
         Ok(entries)
     }
 }
@@ -168,9 +244,25 @@ impl Notes {
             .push(file_name(file));
     }
 
-    /// Reads a header; a file that fails becomes a problem instead.
+    /// Says which folders are left out because the program wrote them.
+    fn ours(&mut self, folders: &[(PathBuf, Kind)]) {
+        for (folder, kind) in folders {
+            let what = kind.described();
+            let sentence = format!("left out, since it is {what} and holds no images");
+            self.add(sentence, folder);
+        }
+    }
+
+    /// Reads a header; a file that fails, or that the program wrote, becomes a problem instead.
     fn info(&mut self, path: &Path) -> Option<FileInfo> {
         match read_info(path) {
+            Ok(info) if info.ours => {
+                self.add(
+                    "left out, since stainfree wrote it and it is no image of a microscope",
+                    path,
+                );
+                None
+            }
             Ok(info) => {
                 for problem in &info.problems {
                     self.add(problem.clone(), path);

@@ -49,6 +49,7 @@ impl Layout for ParallelFolders {
         let mut notes = Notes::default();
         let mut facts = sidecar::table(path, &mut notes);
         add_sidecars(&mut facts, &root.others, &mut notes);
+        notes.ours(&root.ours);
 
         let mut drafts: BTreeMap<String, Draft> = BTreeMap::new();
         let mut channel_order = Vec::new();

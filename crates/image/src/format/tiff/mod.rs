@@ -31,6 +31,9 @@ pub(super) fn info(path: &Path) -> Result<FileInfo, ImageError> {
     let first = file.first()?;
     let descriptions = file.texts(&first, tag::IMAGE_DESCRIPTION);
     let mut info = FileInfo::of_pages(index.planes.iter().map(|place| place.size).collect());
+    info.ours = descriptions
+        .iter()
+        .any(|text| crate::marker::is_our_description(text));
     let stack = stack(&mut file, &first, index.planes.len())?;
     if let Some(stack) = &stack {
         info.pages = vec![info.pages[0]; stack.images];
