@@ -14,6 +14,7 @@ mod layout;
 pub mod marker;
 mod names;
 mod plane;
+pub mod table;
 mod truth;
 pub mod write;
 

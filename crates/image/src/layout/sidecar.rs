@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::Notes;
 use crate::names::truth_stem;
+use crate::table::{Table, number, text_of};
 
 /// Values about one field.
 #[derive(Clone, Debug, Default)]
@@ -35,9 +36,7 @@ impl Facts {
                 return None;
             }
         };
-        // A byte-order mark is what some editors leave in front.
-        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
-        let json: Value = match serde_json::from_slice(text) {
+        let json: Value = match serde_json::from_str(&text_of(&text)) {
             Ok(json) => json,
             Err(error) => {
                 notes.add(
@@ -49,10 +48,21 @@ impl Facts {
         };
         let mut metadata = BTreeMap::new();
         flatten("", &json, &mut metadata);
-        let pixel_um = PIXEL_KEYS.iter().find_map(|key| json.get(key)?.as_f64());
+        let size = PIXEL_KEYS
+            .iter()
+            .find_map(|key| Some((*key, json.get(key).filter(|value| !value.is_null())?)));
+        let pixel_um = size.and_then(|(key, value)| {
+            // Some programs write numbers as texts.
+            let um = value.as_f64().or_else(|| number(value.as_str()?));
+            if um.filter(is_size).is_none() {
+                let text = value.as_str().map_or(value.to_string(), str::to_owned);
+                notes.add(no_size(key, &text), path);
+            }
+            um.filter(is_size)
+        });
         Some(Self {
             metadata,
-            pixel_um: pixel_um.filter(is_size),
+            pixel_um,
             json,
         })
     }
@@ -116,42 +126,25 @@ fn flatten(prefix: &str, value: &Value, out: &mut BTreeMap<String, String>) {
 /// The rows of `fields.csv` in `folder` by field name; empty where there is no such file.
 ///
 /// The first column called `file`, `field`, `name`, `image` or `filename` names the field, with or
-/// without an image extension. Commas, semicolons and tabs separate.
+/// without an image extension.
 pub(super) fn table(folder: &Path, notes: &mut Notes) -> BTreeMap<String, Facts> {
     let path = folder.join("fields.csv");
     let mut rows = BTreeMap::new();
     let Ok(bytes) = std::fs::read(&path) else {
         return rows;
     };
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-    let first_line = bytes
-        .split(|&byte| byte == b'\n')
-        .next()
-        .unwrap_or_default();
-    let count = |wanted: u8| first_line.iter().filter(|&&byte| byte == wanted).count();
-    let delimiter = [b',', b';', b'\t']
-        .into_iter()
-        .rev()
-        .max_by_key(|&d| count(d));
-    let mut reader = csv::ReaderBuilder::new()
-        .delimiter(delimiter.unwrap_or(b','))
-        .flexible(true)
-        .trim(csv::Trim::All)
-        .from_reader(bytes);
-    let headers: Vec<String> = match reader.byte_headers() {
-        Ok(headers) => headers
-            .iter()
-            .map(|h| String::from_utf8_lossy(h).into_owned())
-            .collect(),
+    let table = match Table::parse(&path, &bytes) {
+        Ok(table) => table,
         Err(error) => {
-            notes.add(format!("the table cannot be read: {error}"), &path);
+            notes.by_sentence.entry(error.to_string()).or_default();
             return rows;
         }
     };
     const NAMES: [&str; 5] = ["file", "field", "name", "image", "filename"];
-    let Some(key) = headers
+    let Some(key) = table
+        .columns
         .iter()
-        .position(|h| NAMES.contains(&h.to_lowercase().as_str()))
+        .position(|title| NAMES.contains(&title.to_lowercase().as_str()))
     else {
         notes.add(
             "the table has no column `file`, `field` or `name` and is not used",
@@ -159,33 +152,36 @@ pub(super) fn table(folder: &Path, notes: &mut Notes) -> BTreeMap<String, Facts>
         );
         return rows;
     };
-    for record in reader.byte_records() {
-        let record = match record {
-            Ok(record) => record,
-            Err(error) => {
-                notes.add(format!("a row cannot be read: {error}"), &path);
-                continue;
-            }
-        };
-        let value = |column: usize| {
-            record
-                .get(column)
-                .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
-        };
-        let Some(name) = value(key) else { continue };
+    for row in &table.rows {
+        if let Some(what) = table.surplus(row) {
+            notes.add(format!("a row is not used: {what}"), &path);
+            continue;
+        }
         let mut facts = Facts::default();
-        for (column, header) in headers.iter().enumerate() {
-            if let Some(text) = value(column).filter(|text| !text.is_empty()) {
-                facts.metadata.insert(header.clone(), text);
+        for (column, title) in table.columns.iter().enumerate() {
+            let text = row.cell(column);
+            if !text.is_empty() {
+                facts.metadata.insert(title.clone(), text.to_owned());
             }
         }
-        facts.pixel_um = PIXEL_KEYS
+        let size = PIXEL_KEYS
             .iter()
-            .find_map(|key| facts.metadata.get(*key)?.parse().ok())
-            .filter(is_size);
-        rows.insert(field_key(&name), facts);
+            .find_map(|key| Some((*key, row.cell(table.column(key)?))))
+            .filter(|(_, text)| !text.is_empty());
+        if let Some((key, text)) = size {
+            facts.pixel_um = number(text).filter(is_size);
+            if facts.pixel_um.is_none() {
+                notes.add(format!("line {}: {}", row.line, no_size(key, text)), &path);
+            }
+        }
+        rows.insert(field_key(row.cell(key)), facts);
     }
     rows
+}
+
+/// Says that what stands where a pixel size belongs is none.
+fn no_size(key: &str, text: &str) -> String {
+    format!("`{key}` is `{text}`, which is no pixel size in um; it is not used")
 }
 
 /// A table's name of a field without image extension and truth suffix.
@@ -197,4 +193,60 @@ fn field_key(name: &str) -> String {
         name.into()
     };
     truth_stem(&stem).map_or(stem.clone(), str::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pixel sizes by field and the problems, of a `fields.csv` with this content.
+    fn sizes(content: &[u8]) -> (Vec<(String, Option<f64>)>, Vec<String>) {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("fields.csv"), content).unwrap();
+        let mut notes = Notes::default();
+        let rows = table(folder.path(), &mut notes);
+        let sizes = rows.into_iter().map(|(name, facts)| (name, facts.pixel_um));
+        (sizes.collect(), notes.into_problems())
+    }
+
+    #[test]
+    fn a_decimal_comma_is_taken_and_what_is_no_size_is_named() {
+        let both = vec![("a".to_owned(), Some(0.65)), ("b".to_owned(), Some(0.5))];
+        for text in [
+            "file;Pixel_um\na.tif;0,65\nb.tif;0.5\n",
+            "pixel_um\tfile\r\n0,65\ta.tif\r\n0,5\tb.tif\r\n\t\r\n",
+            "file,pixel_um\ra.tif,\"0,65\"\rb.tif,0.5",
+        ] {
+            assert_eq!(sizes(text.as_bytes()), (both.clone(), vec![]), "{text:?}");
+        }
+        let (rows, problems) = sizes(b"file;pixel_um\na;0,65 um\nb;\nc;-1\n");
+        assert!(rows.iter().all(|(_, um)| um.is_none()));
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        let said = "line 2: `pixel_um` is `0,65 um`, which is no pixel size in um; it is not used";
+        assert!(problems[0].contains(said), "{problems:?}");
+        // Unquoted between commas: not 0 and not 65.
+        let (rows, problems) = sizes(b"file,pixel_um\na,0,65\n");
+        assert!(
+            rows.is_empty() && problems.len() == 1,
+            "{rows:?} {problems:?}"
+        );
+    }
+
+    #[test]
+    fn a_size_given_as_text_in_json_is_taken_or_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        let size = |text: &str| {
+            std::fs::write(&path, format!("{{\"pixel_um\": {text}}}")).unwrap();
+            let mut notes = Notes::default();
+            let facts = Facts::from_json(&path, &mut notes).unwrap();
+            (facts.pixel_um, notes.into_problems().len())
+        };
+        assert_eq!(size("0.65"), (Some(0.65), 0));
+        assert_eq!(size("\"0.65\""), (Some(0.65), 0));
+        assert_eq!(size("\"0,65\""), (Some(0.65), 0));
+        assert_eq!(size("\"about 1\""), (None, 1));
+        assert_eq!(size("[1]"), (None, 1));
+        assert_eq!(size("null"), (None, 0));
+    }
 }
