@@ -1,6 +1,7 @@
 //! The numbers of a network: named tensors in natural order, and how they start.
 
 use crate::graph::{Graph, Init, ParameterKind};
+use crate::random::{Random, mix};
 use std::collections::HashMap;
 
 /// One named array of f32 values, row-major.
@@ -142,28 +143,18 @@ pub enum ParameterError {
     },
 }
 
-/// A stream of random numbers for one parameter: a counter through the SplitMix64 finaliser
-/// (Steele et al. 2014), so that a parameter's start does not depend on the others' sizes.
-struct Stream {
-    key: u64,
-    counter: u64,
-}
+/// A stream of random numbers for one parameter, so that its start does not depend on the others'
+/// sizes.
+struct Stream(Random);
 
 impl Stream {
     fn new(seed: u64, stream: u64) -> Self {
-        Self {
-            key: mix(mix(seed) ^ stream),
-            counter: 0,
-        }
+        Self(Random::of_key(mix(mix(seed) ^ stream)))
     }
 
     /// Uniform in (0, 1).
     fn uniform(&mut self) -> f64 {
-        self.counter += 1;
-        let bits = mix(self
-            .key
-            .wrapping_add(self.counter.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
-        ((bits >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+        ((self.0.bits() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
     }
 
     /// Standard normal (Box-Muller).
@@ -171,12 +162,6 @@ impl Stream {
         let radius = (-2.0 * self.uniform().ln()).sqrt();
         radius * (std::f64::consts::TAU * self.uniform()).cos()
     }
-}
-
-fn mix(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }
 
 fn fresh(init: Init, shape: &[usize], mut random: Stream) -> Vec<f32> {

@@ -31,7 +31,8 @@ pub struct Random {
 
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
-fn mix(mut z: u64) -> u64 {
+/// The finaliser of SplitMix64.
+pub(crate) fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     z ^ (z >> 31)
@@ -45,6 +46,11 @@ impl Random {
             .fold(mix(seed.wrapping_add(GOLDEN)), |key, part| {
                 mix(key.wrapping_add(GOLDEN) ^ mix(part.wrapping_add(GOLDEN)))
             });
+        Self::of_key(key)
+    }
+
+    /// The stream of a key that is mixed already.
+    pub(crate) fn of_key(key: u64) -> Self {
         Self { key, counter: 0 }
     }
 

@@ -251,10 +251,44 @@ pub fn data_folder() -> Option<PathBuf> {
             .filter(|value| !value.is_empty())
             .map(PathBuf::from)
     };
-    variable("XDG_DATA_HOME")
-        .or_else(|| variable("LOCALAPPDATA"))
-        .or_else(|| variable("HOME").map(|home| home.join(".local").join("share")))
-        .map(|folder| folder.join("stainfree"))
+    let system = match (cfg!(windows), cfg!(target_os = "macos")) {
+        (true, _) => System::Windows,
+        (_, true) => System::Mac,
+        _ => System::Unix,
+    };
+    system.data_folder(variable, Path::is_dir)
+}
+
+/// Systems that keep the data of programs in different places.
+#[derive(Clone, Copy)]
+enum System {
+    Windows,
+    Mac,
+    Unix,
+}
+
+impl System {
+    /// The folder for this program's data, by the variables of the environment and the folders that
+    /// are there.
+    fn data_folder(
+        self,
+        variable: impl Fn(&str) -> Option<PathBuf>,
+        is_there: impl Fn(&Path) -> bool,
+    ) -> Option<PathBuf> {
+        if let Some(chosen) = variable("XDG_DATA_HOME") {
+            return Some(chosen.join("stainfree"));
+        }
+        let home = |place: &str| variable("HOME").map(|home| home.join(place).join("stainfree"));
+        let unix = home(".local/share");
+        match self {
+            System::Windows => variable("LOCALAPPDATA").map(|f| f.join("stainfree")).or(unix),
+            // Where earlier versions put downloaded weights they are found again.
+            System::Mac => unix
+                .filter(|folder| is_there(folder))
+                .or_else(|| home("Library/Application Support")),
+            System::Unix => unix,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -263,6 +297,28 @@ mod tests {
     use crate::train::network_input;
     use stainfree_network::{CpuPredictor, Isa, TileOptions, argmax, predict_image};
     use stainfree_specimen::{PlateSpec, simulate_field};
+
+    #[test]
+    fn every_system_has_its_own_place_for_data() {
+        let of = |system: System, set: &[&str], there: bool| {
+            let variable = |name: &str| set.contains(&name).then(|| PathBuf::from("/").join(name));
+            let folder = system.data_folder(variable, |_| there);
+            folder.map(|folder| folder.to_string_lossy().replace('\\', "/"))
+        };
+        let all = ["XDG_DATA_HOME", "LOCALAPPDATA", "HOME"];
+        let place = |text: &str| Some(text.to_owned());
+        for system in [System::Windows, System::Mac, System::Unix] {
+            assert_eq!(of(system, &all, false), place("/XDG_DATA_HOME/stainfree"));
+            assert_eq!(of(system, &[], true), None);
+        }
+        let usual = &all[1..];
+        let unix = place("/HOME/.local/share/stainfree");
+        assert_eq!(of(System::Windows, usual, false), place("/LOCALAPPDATA/stainfree"));
+        assert_eq!(of(System::Unix, usual, false), unix);
+        let mac = place("/HOME/Library/Application Support/stainfree");
+        assert_eq!(of(System::Mac, usual, false), mac);
+        assert_eq!(of(System::Mac, usual, true), unix);
+    }
 
     #[test]
     fn the_carried_model_finds_nuclei_of_a_virtual_plate_it_never_saw() {
