@@ -199,19 +199,10 @@ pub(crate) fn write(path: &Path, mut rows: Vec<Disagreement>) -> Result<(), Proj
 
 /// Reads the ranking; empty where there is none.
 pub(crate) fn read(path: &Path) -> Result<Vec<Disagreement>, ProjectError> {
-    let Ok(text) = std::fs::read(path) else {
+    if !path.exists() {
         return Ok(Vec::new());
-    };
-    let rows = csv::Reader::from_reader(text.as_slice())
-        .into_deserialize()
-        .collect();
-    let rows: Result<Vec<Disagreement>, csv::Error> = rows;
-    rows.map_err(|error| {
-        ProjectError::Failed(format!(
-            "`{}` is damaged ({error}); run `stainfree evaluate` again",
-            path.display()
-        ))
-    })
+    }
+    crate::table::read(path, &["field"], "run `stainfree evaluate` again")
 }
 
 #[cfg(test)]

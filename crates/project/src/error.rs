@@ -18,6 +18,17 @@ pub enum ProjectError {
         /// What is wrong, and the choices.
         message: String,
     },
+    /// A table that people edit says something that cannot be.
+    #[error("`{}`{}: {message}", path.display(), line.map(|n| format!(", line \
+        {n}")).unwrap_or_default())]
+    Table {
+        /// The table.
+        path: PathBuf,
+        /// Line of the file, from 1, where it is known.
+        line: Option<usize>,
+        /// What is wrong, and the way out.
+        message: String,
+    },
     /// The folder is not a study.
     #[error("`{}` is not a study: it holds no `stainfree.toml`; make one with `stainfree \
         new`", .0.display())]

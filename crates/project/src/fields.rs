@@ -179,19 +179,15 @@ pub fn write(path: &Path, rows: &[FieldRow]) -> Result<(), ProjectError> {
 /// # Errors
 /// The file is missing or was changed into something else.
 pub fn read(path: &Path) -> Result<Vec<FieldRow>, ProjectError> {
-    let text = std::fs::read(path).map_err(|error| ProjectError::read(path, &error))?;
-    csv::Reader::from_reader(text.as_slice())
-        .deserialize()
-        .map(|row| {
-            row.map_err(|error| {
-                ProjectError::Failed(format!(
-                    "`{}` is not as `stainfree prepare` writes it ({error}); delete it and prepare \
-                     again",
-                    path.display()
-                ))
-            })
-        })
-        .collect()
+    let texts = [
+        "name",
+        "group",
+        "well",
+        "remarks",
+        "nucleus_verdicts",
+        "cytoplasm_verdicts",
+    ];
+    crate::table::read(path, &texts, "delete it and prepare again")
 }
 
 #[cfg(test)]
@@ -216,6 +212,20 @@ mod tests {
         ];
         write(&path, &rows).unwrap();
         assert_eq!(read(&path).unwrap(), rows);
+        // As Excel saves it where numbers have a decimal comma.
+        let excel = std::fs::read_to_string(&path).unwrap();
+        let excel = excel
+            .replace("\"a, \"\"b\"\"\"", "c")
+            .replace("x; y", "\"x; y\"")
+            .replace(',', ";")
+            .replace("0.325", "0,325")
+            .replace(";yes;", ";YES;")
+            .replace('\n', "\r\n");
+        std::fs::write(&path, format!("\u{FEFF}{excel};;;\r\n")).unwrap();
+        let read_again = read(&path).unwrap();
+        assert_eq!(read_again[0].pixel_um, Some(0.325));
+        assert_eq!((read_again[0].usable, read_again.len()), (Usable::Yes, 2));
+        assert_eq!(read_again[1], rows[1]);
         std::fs::write(&path, "name,group\na,b\n").unwrap();
         assert!(
             read(&path)

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use stainfree_image::Image;
+use stainfree_image::table::{Table, number, yes_or_no};
 
 use crate::ProjectError;
 
@@ -34,20 +35,15 @@ impl KindTable {
     /// # Errors
     /// The file cannot be read, a column is missing, or a cell is not what its column holds.
     pub fn read(path: &Path) -> Result<Self, ProjectError> {
-        let text = std::fs::read(path).map_err(|error| ProjectError::read(path, &error))?;
-        let mut reader = csv::Reader::from_reader(text.as_slice());
-        let fail = |what: String| ProjectError::Failed(format!("`{}` {what}", path.display()));
-        let header = reader
-            .headers()
-            .map_err(|error| fail(format!("is no table: {error}")))?
-            .clone();
-        let column = |name: &str| header.iter().position(|title| title.trim() == name);
-        let missing = |wanted: &str| {
-            let there: Vec<&str> = header.iter().collect();
-            fail(format!(
-                "has no column {wanted} (columns: {})",
-                there.join(", ")
-            ))
+        let read = Table::read(path)?;
+        let column = |name: &str| read.column(name);
+        let missing = |wanted: &str| ProjectError::Table {
+            path: path.to_owned(),
+            line: None,
+            message: format!(
+                "it has no column {wanted} (columns: {})",
+                read.columns.join(", ")
+            ),
         };
         let field = column("field").ok_or_else(|| missing("`field`"))?;
         let label = column("label").or_else(|| column("id"));
@@ -61,21 +57,19 @@ impl KindTable {
             (None, None) => return Err(missing("`kind` or `mitotic`")),
         };
         let mut table = Self::default();
-        for (line, record) in (2..).zip(reader.records()) {
-            let record = record.map_err(|error| fail(format!("is no table: {error}")))?;
-            let cell = |i: usize| record.get(i).unwrap_or_default().trim();
-            let wrong = |i: usize, holds: &str| {
-                fail(format!(
-                    "has `{}` in column `{}` of line {line}, which holds {holds}",
+        for row in &read.rows {
+            let cell = |i: usize| row.cell(i);
+            let wrong = |i: usize, holds: &str| ProjectError::Table {
+                path: path.to_owned(),
+                line: Some(row.line),
+                message: format!(
+                    "`{}` in column `{}` of field `{}`, which holds {holds}",
                     cell(i),
-                    &header[i]
-                ))
+                    read.columns[i],
+                    cell(field)
+                ),
             };
-            let number = |i: usize| {
-                cell(i)
-                    .parse::<f64>()
-                    .map_err(|_| wrong(i, "a coordinate in px"))
-            };
+            let number = |i: usize| number(cell(i)).ok_or_else(|| wrong(i, "a coordinate in px"));
             let label = label
                 .map(|i| cell(i).parse().map_err(|_| wrong(i, "whole numbers")))
                 .transpose()?;
@@ -85,10 +79,10 @@ impl KindTable {
             };
             let kind = match kind {
                 Kind::Word(i) => cell(i).to_owned(),
-                Kind::Mitotic(i) => match cell(i).to_lowercase().as_str() {
-                    "1" | "yes" | "true" => MITOTIC.to_owned(),
-                    "0" | "no" | "false" => INTERPHASE.to_owned(),
-                    _ => return Err(wrong(i, "1 or 0")),
+                Kind::Mitotic(i) => match yes_or_no(cell(i)) {
+                    Some(true) => MITOTIC.to_owned(),
+                    Some(false) => INTERPHASE.to_owned(),
+                    None => return Err(wrong(i, "1 or 0")),
                 },
             };
             // An empty kind says that it is not known.
@@ -214,7 +208,7 @@ mod tests {
     fn a_table_without_the_columns_names_those_it_has() {
         let error = table("name,id\na,1\n").unwrap_err().to_string();
         assert!(
-            error.ends_with("has no column `field` (columns: name, id)"),
+            error.ends_with("it has no column `field` (columns: name, id)"),
             "{error}"
         );
         let error = table("field,id\na,1\n").unwrap_err().to_string();
@@ -226,8 +220,18 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(
-            error.ends_with("has `perhaps` in column `mitotic` of line 2, which holds 1 or 0"),
+            error.ends_with(
+                ", line 2: `perhaps` in column `mitotic` of field `a`, which holds 1 or 0"
+            ),
             "{error}"
+        );
+        let saved =
+            table("\u{FEFF}Mitotic;X_px;y_px;FIELD\r\nYes;2,0;0,2;a\r\n;;;\r\nFALSCH;0;0;a\r\n");
+        let labels = Image::new(1, 3, vec![7, 0, 1]);
+        let kinds = saved.unwrap().by_label("a", &labels);
+        assert_eq!(
+            (kinds[&1].as_str(), kinds[&7].as_str()),
+            (MITOTIC, INTERPHASE)
         );
     }
 

@@ -450,13 +450,12 @@ impl Table {
             .chain(LAST.iter().map(|&name| name.to_owned()))
             .collect();
         let mut rows = BTreeMap::new();
-        if let Ok(mut reader) = csv::Reader::from_path(path)
-            && reader
-                .headers()
-                .is_ok_and(|found| found.iter().eq(header.iter()))
+        if let Ok(table) = stainfree_image::table::Table::read(path)
+            && table.columns == header
         {
-            for row in reader.records().filter_map(Result::ok) {
-                rows.insert(row[0].to_owned(), row.iter().map(str::to_owned).collect());
+            for row in &table.rows {
+                let cells = (0..header.len()).map(|column| row.cell(column).to_owned());
+                rows.insert(row.cell(0).to_owned(), cells.collect());
             }
         }
         Self {

@@ -58,7 +58,8 @@ fn from_file(root: &Path, name: &str) -> Result<Recipe, ProjectError> {
             "no recipe is called `{name}` and no such file exists (recipes: {names}){hint}"
         )));
     }
-    let text = std::fs::read_to_string(&path).map_err(|error| ProjectError::read(&path, &error))?;
+    let text =
+        crate::config::read_text(&path).map_err(|error| ProjectError::read(&path, &error))?;
     from_toml(&text, &path)
 }
 

@@ -26,7 +26,7 @@ impl Study {
     /// The folder is no study, or its `stainfree.toml` has an error.
     pub fn open(root: &Path) -> Result<Self, ProjectError> {
         let path = root.join(config::FILE_NAME);
-        let text = std::fs::read_to_string(&path).map_err(|error| match error.kind() {
+        let text = config::read_text(&path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => {
                 ProjectError::NotAStudy(root.to_owned())
             }
@@ -344,6 +344,25 @@ pub(crate) fn relative_to(target: &Path, folder: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn choices_saved_as_utf16_or_with_other_line_ends_are_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "[images]\npath = \"Zellkörper\"\nbrightfield = [\"BF\"]\n\
+            [truth]\nnucleus = \"DAPI\"\nclasses = [\"background\", \"nucleus\"]\n";
+        let save = |bytes: Vec<u8>| {
+            std::fs::write(folder.path().join(config::FILE_NAME), bytes).unwrap();
+            Study::open(folder.path()).map(|study| study.config)
+        };
+        let plain = save(text.as_bytes().to_vec()).unwrap();
+        let wide = text.encode_utf16().flat_map(u16::to_le_bytes);
+        let wide: Vec<u8> = [0xFF, 0xFE].into_iter().chain(wide).collect();
+        assert_eq!(save(wide).unwrap(), plain);
+        for end in ["\r\n", "\r"] {
+            let text = format!("\u{FEFF}{}", text.replace('\n', end));
+            assert_eq!(save(text.into_bytes()).unwrap(), plain, "{end:?}");
+        }
+    }
 
     #[test]
     fn a_path_is_relative_only_within_one_tree() {

@@ -369,7 +369,7 @@ impl Experiment {
     /// exist.
     pub fn load(path: &Path) -> Result<Self, ProjectError> {
         let text =
-            std::fs::read_to_string(path).map_err(|error| ProjectError::read(path, &error))?;
+            crate::config::read_text(path).map_err(|error| ProjectError::read(path, &error))?;
         let file: ExperimentFile = from_toml(&text, path)?;
         let wrong = |message: String| ProjectError::Config {
             path: path.to_owned(),

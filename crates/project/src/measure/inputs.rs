@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use stainfree_image::table::Table;
 use stainfree_image::{
     Dataset, Field, Image, OpenOptions, Plane, looks_like_truth, read_class_mask, read_info,
     read_labels,
@@ -368,9 +369,9 @@ fn same_size(
 /// The class called cytoplasm in the masks of `predict`, whose table has a share for each class in
 /// their order.
 fn cytoplasm_class(folder: &Path) -> Option<u8> {
-    let mut reader = csv::Reader::from_path(folder.join(PREDICTIONS)).ok()?;
-    let heads = reader.headers().ok()?.clone();
-    let mut classes = heads.iter().filter_map(|head| head.strip_suffix("_share"));
+    let table = Table::read(&folder.join(PREDICTIONS)).ok()?;
+    let heads = table.columns.iter().map(String::as_str);
+    let mut classes = heads.filter_map(|head| head.strip_suffix("_share"));
     classes
         .position(|class| class == "cytoplasm")
         .map(|class| class as u8)
@@ -378,17 +379,13 @@ fn cytoplasm_class(folder: &Path) -> Option<u8> {
 
 /// The different models of the table of `predict`, separated by blanks.
 fn models_of(folder: &Path) -> String {
-    let Ok(mut reader) = csv::Reader::from_path(folder.join(PREDICTIONS)) else {
+    let Ok(table) = Table::read(&folder.join(PREDICTIONS)) else {
         return String::new();
     };
-    let place = reader
-        .headers()
-        .ok()
-        .and_then(|heads| heads.iter().position(|head| head == "model"));
-    let rows = reader.records().filter_map(Result::ok);
-    let models: BTreeSet<String> = rows
-        .filter_map(|row| Some(row.get(place?)?.to_owned()))
-        .collect();
+    let Some(place) = table.column("model") else {
+        return String::new();
+    };
+    let models: BTreeSet<&str> = table.rows.iter().map(|row| row.cell(place)).collect();
     models.into_iter().collect::<Vec<_>>().join(" ")
 }
 
