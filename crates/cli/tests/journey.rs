@@ -277,7 +277,7 @@ fn a_shift_of_the_stains_is_taken_back_and_mitotic_nuclei_are_reviewed() {
     }
     std::fs::write(
         place.path("study/truth/mitosis.csv"),
-        "field,decision\nf,perhaps\n",
+        "field,y_px,x_px,decision\nf,1,2,perhaps\n",
     )
     .unwrap();
     let run = place.run(&["prepare", "study"]);

@@ -133,7 +133,7 @@ fn outlines_and_kinds_are_scored_on_request() {
     assert_eq!(run.code, 1);
     assert!(
         run.stderr
-            .contains("`cells.csv` has no column `field` (columns: name, id)"),
+            .contains("`cells.csv`: it has no column `field` (columns: name, id)"),
         "{}",
         run.stderr
     );
@@ -203,6 +203,15 @@ fn corrected_nuclei_become_the_truth_and_the_changes_are_listed() {
         "{}",
         run.stderr
     );
+    // They were put where earlier versions had them.
+    assert!(
+        run.stderr
+            .contains("2 label images corrected by hand moved from"),
+        "{}",
+        run.stderr
+    );
+    let place_of_it = place.path(&format!("study/human/corrected/{name}.tif"));
+    assert!(place_of_it.is_file() && !corrected.exists());
 
     let run = place.ok(&["prepare", "study"]);
     assert!(
@@ -246,7 +255,7 @@ fn corrected_nuclei_become_the_truth_and_the_changes_are_listed() {
     assert_eq!(changes.lines().count(), 3);
 
     // Without the corrections everything is as before.
-    std::fs::remove_dir_all(place.path("study/truth/corrected")).unwrap();
+    std::fs::remove_dir_all(place.path("study/human/corrected")).unwrap();
     place.ok(&["prepare", "study"]);
     assert_eq!(
         stainfree_image::read_labels(&automatic_path).unwrap(),
@@ -257,4 +266,10 @@ fn corrected_nuclei_become_the_truth_and_the_changes_are_listed() {
             .path(&format!("study/truth/automatic/{name}.tif"))
             .exists()
     );
+    // Since when the field had which nuclei is kept: corrected, and no longer.
+    let since = place.text("study/human/corrected.csv");
+    let rows: Vec<&str> = since.lines().skip(1).collect();
+    assert_eq!(rows.len(), 2, "{since}");
+    assert!(rows.iter().all(|row| row.starts_with(&format!("{name},"))));
+    assert!(rows[1].starts_with(&format!("{name},,")), "{since}");
 }

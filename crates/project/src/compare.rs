@@ -3,7 +3,7 @@
 //! Here: pairing files, listing changes, the table as CSV. What counts as a change is in
 //! [`stainfree_scores::edits`].
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
@@ -12,6 +12,7 @@ use stainfree_image::read_labels;
 use stainfree_scores::{Change, Edit, edits};
 
 use crate::evaluate::{Pair, pairs};
+use crate::human::corrected;
 use crate::study::Study;
 use crate::{Job, ProjectError};
 
@@ -52,32 +53,45 @@ impl Compared {
     }
 }
 
-/// The folders of a study: nuclei before correction, and corrected ones.
+/// Lists what changed in the nuclei of a study, for every field that was corrected.
 ///
 /// # Errors
-/// Nothing was corrected, or `prepare` has not seen it yet.
-pub fn study_pair(study: &Study) -> Result<Pair, ProjectError> {
-    let corrected = study.resolve(&study.config().truth.corrected);
-    let before = study.root().join("truth").join("automatic");
-    if crate::truth::corrected_files(study)?.is_empty() {
+/// Nothing was corrected, `prepare` has not seen it yet, no field could be compared, or
+/// [`ProjectError::Cancelled`].
+pub fn compare_study(study: &Study, job: &Job) -> Result<Compared, ProjectError> {
+    if let Some(line) = corrected::bring_over(study)? {
+        job.progress.note(&line);
+    }
+    let folder = corrected::folder(study);
+    let corrected = corrected::files(study)?;
+    if corrected.is_empty() {
         return Err(ProjectError::Failed(format!(
             "`{}` holds no corrected labels; copy files of `{}` there and edit them",
-            corrected.display(),
+            folder.display(),
             study.root().join("truth").join("nuclei").display()
         )));
     }
-    let has_any = std::fs::read_dir(&before).is_ok_and(|mut entries| entries.next().is_some());
-    if !has_any {
+    let mut messages = Vec::new();
+    let mut files = Vec::new();
+    for (name, path) in corrected {
+        let automatic = study.automatic_path(&name);
+        match automatic.is_file() {
+            true => files.push((name, path, automatic)),
+            false => messages.push(format!(
+                "`{}` is not part of the truth yet; run `stainfree prepare {}`",
+                path.display(),
+                study.root().display()
+            )),
+        }
+    }
+    if files.is_empty() {
         return Err(ProjectError::Failed(format!(
             "the corrections in `{}` are not part of the truth yet; run `stainfree prepare {}`",
-            corrected.display(),
+            folder.display(),
             study.root().display()
         )));
     }
-    Ok(Pair {
-        truth: corrected,
-        prediction: before,
-    })
+    compare_files(&files, messages, job)
 }
 
 /// Lists what changed from `pair.prediction` (automatic) to `pair.truth` (corrected), for every
@@ -89,6 +103,15 @@ pub fn compare_labels(pair: &Pair, job: &Job) -> Result<Compared, ProjectError> 
     let mut messages = Vec::new();
     // Most automatic labels were never corrected.
     let (files, _) = pairs(pair, None, &mut messages)?;
+    compare_files(&files, messages, job)
+}
+
+/// Compares files, each with the name of its field, corrected and automatic.
+fn compare_files(
+    files: &[(String, PathBuf, PathBuf)],
+    messages: Vec<String>,
+    job: &Job,
+) -> Result<Compared, ProjectError> {
     let done = AtomicUsize::new(0);
     let found: Vec<Result<FieldEdits, (String, String)>> = job.run(|| {
         files

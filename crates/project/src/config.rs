@@ -126,7 +126,7 @@ impl Default for TruthConfig {
             masks: None,
             mask_values: MaskValues::Classes,
             labels: None,
-            corrected: PathBuf::from("truth/corrected"),
+            corrected: PathBuf::from(crate::human::corrected::PLACE),
             cell_masks: None,
             cell_labels: None,
             missing_cells: MissingCells::Skip,
@@ -403,6 +403,16 @@ pub fn parse(text: &str, path: &Path) -> Result<Config, ProjectError> {
     let config: Config = from_toml(text, path)?;
     check(&config, text, path)?;
     Ok(config)
+}
+
+/// The text of a file of choices, however an editor saved it: Windows' "Unicode" is UTF-16, old
+/// Macs end lines in CR.
+pub(crate) fn read_text(path: &Path) -> std::io::Result<String> {
+    let text = stainfree_image::table::text_of(&std::fs::read(path)?);
+    Ok(match text.contains('\n') {
+        true => text,
+        false => text.replace('\r', "\n"),
+    })
 }
 
 /// Any TOML as `T`, with errors as [`parse`] gives them.

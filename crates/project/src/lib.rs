@@ -17,6 +17,7 @@ pub mod experiment;
 pub mod fields;
 mod fingerprint;
 mod group;
+pub mod human;
 pub mod illumination;
 pub mod kinds;
 mod line;

@@ -4,7 +4,7 @@
 //! `truth/rows/NAME.json` under a key of everything it was made from. So a second run, or one after
 //! an interruption, only makes what is missing or changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,8 +17,13 @@ use stainfree_objects::{IGNORED, NUCLEUS};
 use crate::config::{CytoplasmFrom, Scheme};
 use crate::fields::{self, FieldRow, NucleiBy, Usable};
 use crate::fingerprint::Fingerprint;
+use crate::human::corrected::{self, Correction};
+use crate::human::excluded::{self, Exclusion};
+use crate::human::fit::{self, Seen};
+use crate::human::mitosis::Said;
+use crate::human::{self, Stamp};
 use crate::illumination::{Lights, PlateLight};
-use crate::mitosis::{self, Decision, Review, Reviews};
+use crate::mitosis::{self, Decision, Decisions, Review};
 use crate::pictures::overlay;
 use crate::registration::{self, ShiftSummary, Shifts};
 use crate::split::{Part, split_groups};
@@ -27,7 +32,7 @@ use crate::truth::{self, NoTruth, StainFixes, TruthFiles};
 use crate::{GroupRule, Job, ProjectError, sheet};
 
 /// Changes whenever the same inputs would give other files; part of every key.
-const FORMAT: u32 = 5;
+const FORMAT: u32 = 6;
 
 /// What `prepare` did.
 #[derive(Clone, Debug)]
@@ -48,12 +53,12 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Nuclei that the truth calls mitotic; `None` where they are not looked for.
+    /// Nuclei of the usable fields that the truth calls mitotic; `None` where they are not looked
+    /// for.
     pub fn mitotic(&self) -> Option<usize> {
-        self.rows
-            .iter()
-            .filter_map(|row| row.mitotic)
-            .reduce(|a, b| a + b)
+        let looked_for = self.rows.iter().any(|row| row.mitotic.is_some());
+        let usable = self.rows.iter().filter(|row| row.is_usable());
+        looked_for.then(|| usable.filter_map(|row| row.mitotic).sum())
     }
 
     /// Pixels of the usable fields that are ignored, and all of their pixels.
@@ -80,7 +85,8 @@ impl Prepared {
 /// Prepares the study: only what is new or changed since the last time.
 ///
 /// A field that cannot be read or has wrong truth is reported, left out and counted; the rest goes
-/// on.
+/// on. What people decided is read from the study's folder `human`; decisions that no longer fit
+/// are reported.
 ///
 /// # Errors
 /// Images or truth folders that cannot be opened, nothing usable at all, a disk that cannot be
@@ -90,8 +96,8 @@ pub fn prepare(study: &Study, job: &Job) -> Result<Prepared, ProjectError> {
 }
 
 /// Prepares a variant of `base`: other planes, other classes, another split of the same images.
-/// Where stains are moved and which nuclei a person called mitotic is as in `base`, so that
-/// variants have the same truth.
+/// Where stains are moved and what people decided is as in `base`, so that variants have the same
+/// truth.
 ///
 /// # Errors
 /// As [`prepare`].
@@ -103,6 +109,11 @@ pub(crate) fn prepare_variant(
     let source = study.source()?;
     for problem in &source.dataset.problems {
         job.progress.note(problem);
+    }
+    // Tables that people fill in are the study's own affair: a variant only reads them.
+    let own = study.root() == base.root();
+    if own && let Some(line) = corrected::bring_over(study)? {
+        job.progress.note(&line);
     }
     let files = TruthFiles::find(study)?;
     for path in files.strangers(&source.dataset.fields) {
@@ -126,7 +137,19 @@ pub(crate) fn prepare_variant(
 
     let lights = Lights::find(study, &source, job)?;
     let shifts = Shifts::find(base, study, job)?;
-    let reviews = Reviews::read(base)?;
+    let mut decisions = Decisions::find(base)?;
+    if own {
+        let image = |name: &str| image_of(study, &source, name);
+        let taken = decisions.take_over(study, &Stamp::now(job.who), image)?;
+        if taken > 0 {
+            job.progress.note(&format!(
+                "{taken} decisions on nuclei taken over into `{}`",
+                human::mitosis::path(study).display()
+            ));
+        }
+    }
+    let excluded = excluded::in_force(base)?;
+    let known = Known::of(study, &files)?;
 
     let total = source.dataset.fields.len();
     let done = AtomicUsize::new(0);
@@ -145,7 +168,7 @@ pub(crate) fn prepare_variant(
                     study,
                     &source,
                     &files,
-                    (&lights, &shifts, &reviews),
+                    (&lights, &shifts, &decisions),
                     &rule,
                     field,
                 ) {
@@ -177,17 +200,36 @@ pub(crate) fn prepare_variant(
         lights: lights.all().to_vec(),
         shifts: ShiftSummary::of(shifts.all()),
     };
+    let mut outcomes: Vec<Outcome> = outcomes.into_iter().flatten().collect();
+    for outcome in &mut outcomes {
+        if let Some(exclusion) = excluded.get(&outcome.row.name) {
+            exclude(&mut outcome.row, exclusion);
+        }
+    }
+    if own {
+        known.record(study, &files, &outcomes, job.who)?;
+        let corrections = corrected::last(study)?;
+        let seen: Vec<Seen> = outcomes.iter().map(Outcome::seen).collect();
+        for note in fit::notes(study, decisions.all(), &excluded, &corrections, &seen) {
+            job.progress.note(&note);
+        }
+    }
     let mut mitoses = Vec::new();
-    for outcome in outcomes.into_iter().flatten() {
+    for outcome in outcomes {
         prepared.made += usize::from(outcome.made && outcome.failed.is_none());
         prepared.kept += usize::from(!outcome.made);
+        if outcome.failed.is_some() {
+            mitoses.extend(decisions.listed(&outcome.row.name));
+        } else if outcome.row.is_usable() {
+            // What is found in a field without a usable stain is noise.
+            mitoses.extend(outcome.mitosis);
+        }
         prepared.failed.extend(
             outcome
                 .failed
                 .map(|sentence| (outcome.row.name.clone(), sentence)),
         );
         prepared.rows.push(outcome.row);
-        mitoses.extend(outcome.mitosis);
     }
     assign_parts(study, &mut prepared.rows)?;
     fields::write(&study.root().join(fields::FILE_NAME), &prepared.rows)?;
@@ -217,8 +259,125 @@ pub(crate) fn prepare_variant(
 struct Outcome {
     row: FieldRow,
     mitosis: Vec<Review>,
+    facts: Facts,
     made: bool,
     failed: Option<String>,
+}
+
+impl Outcome {
+    /// What decisions are compared with.
+    fn seen(&self) -> Seen<'_> {
+        Seen {
+            name: &self.row.name,
+            image: &self.facts.image,
+            misfits: &self.facts.misfits,
+        }
+    }
+}
+
+/// What a field's decisions are compared with; empty where it could not be made.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Facts {
+    /// What its image is recognised by: the nuclear stain, or the brightfield where there is none.
+    image: String,
+    /// What its corrected nuclei are recognised by, where they are.
+    labels: Option<String>,
+    /// Places of decisions on mitosis at which no nucleus is.
+    misfits: Vec<(f64, f64)>,
+}
+
+/// Takes a field out because a person said so; what was found in it stays.
+fn exclude(row: &mut FieldRow, exclusion: &Exclusion) {
+    row.usable = Usable::No;
+    row.remarks = match row.remarks.as_str() {
+        "" => exclusion.remark(),
+        found => format!("{}; {found}", exclusion.remark()),
+    };
+}
+
+/// What was known of corrected nuclei before this run.
+struct Known {
+    last: BTreeMap<String, Correction>,
+    /// Fields whose corrections an earlier version has taken into the truth.
+    earlier: BTreeSet<String>,
+}
+
+impl Known {
+    fn of(study: &Study, files: &TruthFiles) -> Result<Self, ProjectError> {
+        let names = files.corrected().keys();
+        let earlier = names.filter(|name| study.automatic_path(name).is_file());
+        Ok(Self {
+            last: corrected::last(study)?,
+            earlier: earlier.cloned().collect(),
+        })
+    }
+
+    /// Writes down which nuclei were corrected, or are no longer, since the last run.
+    fn record(
+        &self,
+        study: &Study,
+        files: &TruthFiles,
+        outcomes: &[Outcome],
+        who: &str,
+    ) -> Result<(), ProjectError> {
+        let now = Stamp::now(who);
+        let row = |field: &str, labels: &str, image: &str, stamp: &Stamp| Correction {
+            field: field.to_owned(),
+            labels: labels.to_owned(),
+            image: image.to_owned(),
+            who: stamp.who.clone(),
+            when: stamp.when.clone(),
+        };
+        let mut rows = Vec::new();
+        for outcome in outcomes {
+            let name = outcome.row.name.as_str();
+            let last = self.last.get(name);
+            let labels = outcome.facts.labels.as_deref();
+            let file = files.corrected().get(name);
+            let image = &outcome.facts.image;
+            match (labels, last, file) {
+                (Some(labels), Some(last), _) if last.labels == labels => {}
+                // They were part of the truth already: since when, only the file tells.
+                (Some(labels), None, Some(file)) if self.earlier.contains(name) => {
+                    let stamp = corrected::stamp_of_file(file, who);
+                    rows.push(row(name, labels, image, &stamp));
+                }
+                (Some(labels), _, _) => rows.push(row(name, labels, image, &now)),
+                (None, Some(last), None) if !last.labels.is_empty() => {
+                    rows.push(row(name, "", image, &now));
+                }
+                (None, _, _) => {}
+            }
+        }
+        corrected::append(study, &rows)
+    }
+}
+
+/// What the image of a field is recognised by: as the last run found it, since that is what a
+/// person looked at; else as it is now. Empty where it cannot be told.
+fn image_of(study: &Study, source: &Source, name: &str) -> String {
+    let kept = std::fs::read(row_path(study, name)).ok();
+    let kept = kept.and_then(|text| serde_json::from_slice::<Kept>(&text).ok());
+    match kept {
+        Some(kept) if !kept.facts.image.is_empty() => kept.facts.image,
+        _ => content_of(source, name).unwrap_or_default(),
+    }
+}
+
+/// What the image of a field is recognised by now.
+pub(crate) fn content_of(source: &Source, name: &str) -> Option<String> {
+    let field = source.dataset.fields.iter().find(|f| f.name == name)?;
+    let plane = match source.nucleus {
+        Some(channel) => truth::read_middle(field, channel).ok()?,
+        None => source.brightfield.read(field).ok()?.swap_remove(0),
+    };
+    Some(human::content(&plane))
+}
+
+/// `truth/rows/NAME.json`.
+fn row_path(study: &Study, name: &str) -> PathBuf {
+    let rows = study.root().join("truth").join("rows");
+    rows.join(format!("{name}.json"))
 }
 
 /// A field's row and the key of all that it was made from.
@@ -227,6 +386,8 @@ struct Kept {
     key: String,
     row: FieldRow,
     mitosis: Vec<Review>,
+    #[serde(default)]
+    facts: Facts,
 }
 
 /// Makes one field; an error is one that no other field would survive either.
@@ -234,7 +395,7 @@ fn one_field(
     study: &Study,
     source: &Source,
     files: &TruthFiles,
-    (lights, shifts, reviews): (&Lights, &Shifts, &Reviews),
+    (lights, shifts, decisions): (&Lights, &Shifts, &Decisions),
     rule: &GroupRule,
     field: &Field,
 ) -> Result<Outcome, ProjectError> {
@@ -246,30 +407,28 @@ fn one_field(
             ..FieldRow::left_out(&field.name, &group, reason.clone())
         },
         mitosis: Vec::new(),
+        facts: Facts::default(),
         made: true,
         failed: failed.then_some(reason),
     };
     let stains = StainFixes::of(lights, shifts, field);
-    let decided = reviews.decided(&field.name);
-    let key = match key(study, source, files, (&stains, &decided), field) {
+    let said = decisions.of(&field.name);
+    let key = match key(study, source, files, (&stains, &said), field) {
         Ok(key) => key,
         Err(error) => return Ok(left_out(error.to_string(), true)),
     };
-    let row_path = study
-        .root()
-        .join("truth")
-        .join("rows")
-        .join(format!("{}.json", field.name));
+    let row_path = row_path(study, &field.name);
     if let Some(kept) = unchanged(study, field, &row_path, &key) {
         return Ok(Outcome {
             row: FieldRow { group, ..kept.row },
             mitosis: kept.mitosis,
+            facts: kept.facts,
             made: false,
             failed: None,
         });
     }
-    let (row, mitosis) = match make_field(study, source, files, (&stains, &decided), field, &group)
-    {
+    let made = make_field(study, source, files, (&stains, &said), field, &group);
+    let (row, mitosis, facts) = match made {
         Ok(made) => made,
         Err(NoTruth::Left(reason)) => return Ok(left_out(reason, false)),
         // Where one field cannot be written, none can.
@@ -280,7 +439,12 @@ fn one_field(
         }
         Err(NoTruth::Failed(error)) => return Ok(left_out(error.to_string(), true)),
     };
-    let kept = Kept { key, row, mitosis };
+    let kept = Kept {
+        key,
+        row,
+        mitosis,
+        facts,
+    };
     let text = serde_json::to_vec_pretty(&kept).map_err(|error| {
         ProjectError::Failed(format!(
             "the row of field `{}` cannot be kept: {error}",
@@ -291,6 +455,7 @@ fn one_field(
     Ok(Outcome {
         row: kept.row,
         mitosis: kept.mitosis,
+        facts: kept.facts,
         made: true,
         failed: None,
     })
@@ -312,7 +477,7 @@ fn key(
     study: &Study,
     source: &Source,
     files: &TruthFiles,
-    made_by: (&StainFixes, &[Review]),
+    (stains, said): (&StainFixes, &[Said]),
     field: &Field,
 ) -> Result<String, ProjectError> {
     let mut inputs: Vec<PathBuf> = files.of(&field.name).map(Path::to_owned).collect();
@@ -335,7 +500,9 @@ fn key(
     hash.value(&config.images);
     hash.value(&config.truth);
     hash.value(&field.pixel_um);
-    hash.value(&made_by);
+    // Where they lie in their table, and who said them, is no part of it.
+    let said: Vec<_> = said.iter().map(|s| (s.y_px, s.x_px, s.decision)).collect();
+    hash.value(&(stains, said));
     hash.files(inputs)?;
     Ok(hash.finish())
 }
@@ -344,13 +511,13 @@ fn make_field(
     study: &Study,
     source: &Source,
     files: &TruthFiles,
-    (stains, decided): (&StainFixes, &[Review]),
+    (stains, said): (&StainFixes, &[Said]),
     field: &Field,
     group: &str,
-) -> Result<(FieldRow, Vec<Review>), NoTruth> {
+) -> Result<(FieldRow, Vec<Review>, Facts), NoTruth> {
     let brightfield = source.brightfield.read(field)?;
     let size = brightfield[0].size();
-    let truth = truth::make(study, source, files, stains, decided, field, size)?;
+    let truth = truth::make(study, source, files, stains, said, field, size)?;
 
     let note = |what: &str| write::Note {
         text: format!(
@@ -478,7 +645,17 @@ fn make_field(
         cytoplasm_threshold_slope: cytoplasm.and_then(|n| n.threshold_slope).map(rounded),
         bleed_through: truth.bleed_through.map(rounded),
     };
-    Ok((row, truth.mitosis))
+    let facts = Facts {
+        image: truth
+            .image
+            .unwrap_or_else(|| human::content(&brightfield[0])),
+        labels: truth
+            .automatic
+            .is_some()
+            .then(|| human::content_of_labels(&truth.nuclei)),
+        misfits: truth.misfits,
+    };
+    Ok((row, truth.mitosis, facts))
 }
 
 /// Writes the automatic nuclei of a corrected field; takes away those of a field that no longer is.

@@ -77,6 +77,8 @@ pub struct Job<'a> {
     pub cancel: &'a Cancel,
     /// Threads to use; at least 1. The results do not depend on it.
     pub threads: usize,
+    /// Who asks for it, for tables of what people decided.
+    pub who: &'a str,
 }
 
 impl<'a> Job<'a> {
@@ -86,7 +88,13 @@ impl<'a> Job<'a> {
             progress,
             cancel,
             threads: threads.max(1),
+            who: "unknown",
         }
+    }
+
+    /// The same job, asked for by `who`.
+    pub fn by(self, who: &'a str) -> Self {
+        Self { who, ..self }
     }
 
     /// Runs `work` on this job's threads.

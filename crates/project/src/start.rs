@@ -281,7 +281,9 @@ impl System {
         let home = |place: &str| variable("HOME").map(|home| home.join(place).join("stainfree"));
         let unix = home(".local/share");
         match self {
-            System::Windows => variable("LOCALAPPDATA").map(|f| f.join("stainfree")).or(unix),
+            System::Windows => variable("LOCALAPPDATA")
+                .map(|f| f.join("stainfree"))
+                .or(unix),
             // Where earlier versions put downloaded weights they are found again.
             System::Mac => unix
                 .filter(|folder| is_there(folder))
@@ -313,7 +315,10 @@ mod tests {
         }
         let usual = &all[1..];
         let unix = place("/HOME/.local/share/stainfree");
-        assert_eq!(of(System::Windows, usual, false), place("/LOCALAPPDATA/stainfree"));
+        assert_eq!(
+            of(System::Windows, usual, false),
+            place("/LOCALAPPDATA/stainfree")
+        );
         assert_eq!(of(System::Unix, usual, false), unix);
         let mac = place("/HOME/Library/Application Support/stainfree");
         assert_eq!(of(System::Mac, usual, false), mac);

@@ -51,7 +51,7 @@ pub fn render(config: &Config, recipe: &str) -> String {
         napari, Fiji ..);",
     );
     out.comment(
-        "each takes the place of the automatic nuclei of its field. Default \"truth/corrected\".",
+        "each takes the place of the automatic nuclei of its field. Default \"human/corrected\".",
     );
     out.set("corrected", &truth.corrected.to_string_lossy().as_ref());
     out.comment(

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use stainfree_image::{Field, Image, ImageError, Plane};
+use stainfree_image::{Field, Image, Plane};
 use stainfree_objects::{
     Connectivity, FlatField, IGNORED, NUCLEUS, QualityLimits, StainNumbers, Verdict, Word,
     apply_ignore, bleed_through, cells_from_nuclei, debris_share, label, mitotic_candidates,
@@ -16,6 +16,8 @@ use stainfree_objects::{
 };
 
 use crate::config::{CytoplasmFrom, MaskValues, MissingCells, NucleiFrom, Scheme, TruthConfig};
+use crate::human::mitosis::Said;
+use crate::human::{self, corrected};
 use crate::illumination::Lights;
 use crate::mitosis::{Decision, Review, decide};
 use crate::registration::{Shifts, Stain};
@@ -45,10 +47,15 @@ impl TruthFiles {
             _ => BTreeMap::new(),
         };
         Ok(Self {
-            corrected: corrected_files(study)?,
+            corrected: corrected::files(study)?,
             nuclei,
             cells,
         })
+    }
+
+    /// The nuclei corrected by hand, by the name of their field.
+    pub(crate) fn corrected(&self) -> &BTreeMap<String, PathBuf> {
+        &self.corrected
     }
 
     /// Files corrected by hand that belong to none of `fields`.
@@ -65,18 +72,6 @@ impl TruthFiles {
         [&self.corrected, &self.nuclei, &self.cells]
             .into_iter()
             .filter_map(move |files| files.get(name).map(PathBuf::as_path))
-    }
-}
-
-/// The nuclei corrected by hand; none where there is no such folder, or it is still empty.
-pub(crate) fn corrected_files(study: &Study) -> Result<BTreeMap<String, PathBuf>, ProjectError> {
-    let folder = study.resolve(&study.config().truth.corrected);
-    if !folder.is_dir() {
-        return Ok(BTreeMap::new());
-    }
-    match names::truth_files(&folder) {
-        Err(ProjectError::Image(ImageError::NoImages { .. })) => Ok(BTreeMap::new()),
-        files => files,
     }
 }
 
@@ -98,6 +93,10 @@ pub(crate) struct FieldTruth {
     /// The candidates for mitosis and what the truth says of them; empty where they are not looked
     /// for.
     pub(crate) mitosis: Vec<Review>,
+    /// Places of decisions on mitosis at which no nucleus is.
+    pub(crate) misfits: Vec<(f64, f64)>,
+    /// What the nuclear stain is recognised by, where the truth comes from it.
+    pub(crate) image: Option<String>,
     pub(crate) nucleus_threshold: Option<f64>,
     pub(crate) cytoplasm_threshold: Option<f64>,
     /// Remarks on both stains.
@@ -220,7 +219,7 @@ pub(crate) fn make(
     source: &Source,
     files: &TruthFiles,
     fixes: &StainFixes,
-    decided: &[Review],
+    decided: &[Said],
     field: &Field,
     size: (usize, usize),
 ) -> Result<FieldTruth, NoTruth> {
@@ -250,10 +249,12 @@ pub(crate) fn make(
     let mut mitosis = Vec::new();
     let mut nuclear = None;
     let mut nucleus_threshold = None;
+    let mut image = None;
     let (mut mask, mut nuclei, mut count) = match from {
         NucleiFrom::Stain(channel) => {
             let stain = read_stain(field, source.nucleus, channel, size)?;
-            let corrected = Corrected::new(stain, &fixes.nucleus);
+            image = Some(human::content(&stain));
+            let corrected = Corrected::new(stain.to_f32(), &fixes.nucleus);
             let stain = &corrected.stain;
             let mut found = segment_nuclei(stain, field.pixel_um, &truth.nucleus_settings)
                 .map_err(|e| in_field(field, e))?;
@@ -314,7 +315,7 @@ pub(crate) fn make(
         CytoplasmFrom::Nothing => None,
         CytoplasmFrom::Stain(channel) => {
             let stain = read_stain(field, source.cytoplasm, channel, size)?;
-            let corrected = Corrected::new(stain, &fixes.cytoplasm);
+            let corrected = Corrected::new(stain.to_f32(), &fixes.cytoplasm);
             let stain = &corrected.stain;
             let mut found = segment_cytoplasm(stain, field.pixel_um, &truth.cytoplasm_settings)
                 .map_err(|e| in_field(field, e))?;
@@ -361,7 +362,7 @@ pub(crate) fn make(
         Scheme::A => scheme_a(&mask, cytoplasm.as_ref()),
         Scheme::B => scheme_b(&nuclei, truth.line_placement, truth.line_px),
     };
-    let mitosis = decide(
+    let (mitosis, misfits) = decide(
         &field.name,
         &mitosis,
         &nuclei,
@@ -389,6 +390,8 @@ pub(crate) fn make(
         debris_share: debris,
         bleed_through: bleed,
         mitosis,
+        misfits,
+        image,
         nucleus_threshold,
         cytoplasm_threshold,
         verdicts,
@@ -472,6 +475,8 @@ fn from_class_mask(
         debris_share: None,
         bleed_through: None,
         mitosis: Vec::new(),
+        misfits: Vec::new(),
+        image: None,
         nucleus_threshold: None,
         cytoplasm_threshold: None,
         verdicts: Vec::new(),
@@ -527,7 +532,7 @@ fn read_stain(
     channel: Option<usize>,
     name: &str,
     size: (usize, usize),
-) -> Result<Image<f32>, ProjectError> {
+) -> Result<Plane, ProjectError> {
     let Some(channel) = channel else {
         return Err(ProjectError::Failed(format!(
             "field `{}` has no image of the channel `{name}`",
@@ -547,7 +552,7 @@ fn read_stain(
         plane.size(),
         size,
     )?;
-    Ok(plane.to_f32())
+    Ok(plane)
 }
 
 /// The plane of `channel`; the middle one of those present where there are several.

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use stainfree_project::Study;
 use stainfree_project::experiment::advise::{AdviseOptions, Advised, advise, plan, total};
 use stainfree_project::experiment::curve::NUCLEUS_F1;
 use stainfree_project::experiment::estimate::estimate;
@@ -80,7 +79,7 @@ pub(crate) struct Advise {
 
 impl Advise {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
-        let study = Study::open(&self.dir)?;
+        let study = super::open_study(&self.dir, context)?;
         let options = AdviseOptions {
             images: self.images.clone(),
             seeds: self.seeds,

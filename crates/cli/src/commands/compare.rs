@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use stainfree_project::Study;
-use stainfree_project::compare::{Compared, compare_labels, study_pair, write_csv};
+use stainfree_project::compare::{Compared, compare_labels, compare_study, write_csv};
 use stainfree_project::evaluate::Pair;
 use stainfree_scores::Change;
 
@@ -14,14 +14,14 @@ use crate::output;
 
 /// List what was corrected by hand: nuclei split, merged, added, removed, redrawn, reshaped
 ///
-/// With a study: truth/corrected against the automatic nuclei of the same fields. Otherwise two
+/// With a study: human/corrected against the automatic nuclei of the same fields. Otherwise two
 /// folders of label images, matched by name. Numbers of labels mean nothing.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   stainfree compare study
   stainfree compare --labels automatic/ --corrected edited/ --csv changes.csv
 
-To correct the truth of a study: copy DIR/truth/nuclei/NAME.tif to DIR/truth/corrected/, edit the
+To correct the truth of a study: copy DIR/truth/nuclei/NAME.tif to DIR/human/corrected/, edit the
 copy in napari, Fiji or any other tool, and run `stainfree prepare DIR` again: that field then has
 your nuclei. fields.csv says so in its column nuclei_from.")]
 pub(crate) struct Compare {
@@ -48,12 +48,16 @@ pub(crate) struct Compare {
 
 impl Compare {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
-        let pair = match (&self.dir, &self.labels, &self.corrected) {
-            (Some(dir), _, _) => study_pair(&Study::open(dir)?)?,
-            (None, Some(labels), Some(corrected)) => Pair {
-                truth: corrected.clone(),
-                prediction: labels.clone(),
-            },
+        let job = context.job();
+        let compared = match (&self.dir, &self.labels, &self.corrected) {
+            (Some(dir), _, _) => compare_study(&Study::open(dir)?, &job)?,
+            (None, Some(labels), Some(corrected)) => {
+                let pair = Pair {
+                    truth: corrected.clone(),
+                    prediction: labels.clone(),
+                };
+                compare_labels(&pair, &job)?
+            }
             // The parser lets nothing else through.
             _ => {
                 return Err(
@@ -61,7 +65,6 @@ impl Compare {
                 );
             }
         };
-        let compared = compare_labels(&pair, &context.job())?;
         context.console.finish();
         for (name, sentence) in &compared.failed {
             context

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use stainfree_project::Part;
 use stainfree_project::evaluate::{Evaluated, FolderOptions, Pair, evaluate_folders};
 use stainfree_project::score_model::{ModelOptions, evaluate_model};
-use stainfree_project::{Part, Study};
 use stainfree_scores::Convention;
 
 use crate::Context;
@@ -171,7 +171,7 @@ impl Evaluate {
     }
 
     fn model(&self, dir: &Path, convention: Convention, context: &Context) -> Result<Evaluated> {
-        let study = Study::open(dir)?;
+        let study = super::open_study(dir, context)?;
         let model = self.model.clone().unwrap_or_else(|| study.only_model());
         let on = self.on();
         let options = ModelOptions {

@@ -3,10 +3,13 @@
 //! A command is a `clap` struct with its help texts and a `run` that turns arguments into one
 //! library call and shows the result.
 
+use std::path::Path;
+
 use anyhow::Result;
 use stainfree_network::{Isa, Precision};
-use stainfree_project::ProjectError;
+use stainfree_project::human::corrected::bring_over;
 use stainfree_project::train::Trained;
+use stainfree_project::{ProjectError, Study};
 
 use crate::Context;
 use crate::failure::Outcome;
@@ -19,6 +22,7 @@ mod compare;
 mod demo;
 mod devices;
 mod evaluate;
+mod exclude;
 mod experiment;
 mod inspect;
 mod measure;
@@ -62,6 +66,7 @@ commands! {
     predict::Predict,
     evaluate::Evaluate,
     compare::Compare,
+    exclude::Exclude,
     measure::Measure,
     report::Report,
     experiment::Experiment,
@@ -72,6 +77,29 @@ commands! {
     weights::Weights,
     bench::Bench,
     devices::Devices,
+}
+
+/// Opens a study; what earlier versions kept elsewhere is brought to where it belongs, and said.
+fn open_study(dir: &Path, context: &Context) -> Result<Study> {
+    let study = Study::open(dir)?;
+    if let Some(line) = bring_over(&study)? {
+        context.job().progress.note(&line);
+    }
+    Ok(study)
+}
+
+/// Who decides: as given, else as the environment says.
+fn who(given: Option<&String>) -> String {
+    let named = ["STAINFREE_USER", "USER", "LOGNAME", "USERNAME"]
+        .iter()
+        .filter_map(|variable| std::env::var(variable).ok());
+    given
+        .cloned()
+        .into_iter()
+        .chain(named)
+        .map(|name| name.trim().to_owned())
+        .find(|name| !name.is_empty())
+        .unwrap_or_else(|| "unknown".to_owned())
 }
 
 /// `--precision`, checked against this processor.

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use stainfree_project::Part;
 use stainfree_project::illumination::PlateLight;
 use stainfree_project::mitosis;
 use stainfree_project::registration::ShiftSummary;
-use stainfree_project::{Part, Study};
 
+use super::who;
 use crate::Context;
 use crate::failure::Outcome;
 use crate::output;
@@ -32,10 +33,12 @@ all fields,
 the most doubtful first.
 
 With --mitosis, DIR/truth/mitosis.csv lists nuclei that may be mitotic (DIR/truth/mitosis.png shows
-them); `yes` or `no` in its column `decision` is read back by the next prepare.
+them); `yes` or `no` in its column `decision` is taken over into DIR/human/mitosis.csv by the next
+prepare, where it stays.
 
-Nuclei corrected by hand: copies of DIR/truth/nuclei/NAME.tif in DIR/truth/corrected, edited in any
-tool, take the place of the automatic ones; see `stainfree compare`.")]
+Nuclei corrected by hand: copies of DIR/truth/nuclei/NAME.tif in DIR/human/corrected, edited in any
+tool, take the place of the automatic ones; see `stainfree compare`. Fields that are not to be
+used: see `stainfree exclude`. Decisions that no longer fit are reported, and kept.")]
 pub(crate) struct Prepare {
     /// The study
     dir: PathBuf,
@@ -44,15 +47,20 @@ pub(crate) struct Prepare {
     /// the class
     #[arg(long)]
     mitosis: bool,
+
+    /// Who decided what is taken over [default: STAINFREE_USER, else the name of your account]
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
 }
 
 impl Prepare {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
-        let mut study = Study::open(&self.dir)?;
+        let mut study = super::open_study(&self.dir, context)?;
         if self.mitosis {
             study = mitosis::enable(&study)?;
         }
-        let prepared = stainfree_project::prepare::prepare(&study, &context.job())?;
+        let prepared =
+            stainfree_project::prepare::prepare(&study, &context.job().by(&who(self.by.as_ref())))?;
         context.console.finish();
         for (_, sentence) in &prepared.failed {
             context.console.warn(sentence);

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use stainfree_project::Study;
 use stainfree_project::report::{ReportOptions, report};
 
 use crate::Context;
@@ -28,7 +27,7 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
-        let study = Study::open(&self.dir)?;
+        let study = super::open_study(&self.dir, context)?;
         let model = self.model.clone().unwrap_or_else(|| study.only_model());
         let path = report(
             &study,

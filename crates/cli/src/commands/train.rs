@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use stainfree_network::recipe::Length;
-use stainfree_project::Study;
 use stainfree_project::study::DEFAULT_MODEL;
 use stainfree_project::train::{TrainOptions, train};
 
@@ -58,7 +57,7 @@ pub(crate) struct Train {
 
 impl Train {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
-        let study = Study::open(&self.dir)?;
+        let study = super::open_study(&self.dir, context)?;
         let choices = self.choices.options()?;
         let options = TrainOptions {
             name: self.name.clone(),

@@ -34,6 +34,7 @@ use stainfree_scores::{Convention, FieldScores, Scores};
 
 use crate::evaluate::Evaluated;
 use crate::fields::FieldRow;
+use crate::human::corrected::bring_over;
 use crate::score_model::{ModelOptions, evaluate_model};
 use crate::start::{at_hand, is_name};
 use crate::study::Study;
@@ -146,6 +147,9 @@ pub struct Ran {
 /// finished is kept.
 pub fn run(experiment: &Experiment, out: &Path, job: &Job) -> Result<Ran, ProjectError> {
     let base = Study::open(&experiment.study_path())?;
+    if let Some(line) = bring_over(&base)? {
+        job.progress.note(&line);
+    }
     let total = experiment.choices.len();
     let mut results: Vec<Option<RunResult>> = vec![None; total];
     let mut ran = Ran {

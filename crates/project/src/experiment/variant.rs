@@ -71,6 +71,7 @@ pub(super) fn config_of(
     if choice.split != SplitRule::Group {
         config.split.fold = choice.fold;
     }
+    config.truth.corrected = crate::human::corrected::place_in_use(base);
     for place in config.places_mut() {
         let target = absolute(&base.resolve(place))?;
         *place = relative_to(&target, &absolute(folder)?);

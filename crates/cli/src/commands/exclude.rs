@@ -1,0 +1,85 @@
+//! `exclude`: fields that a person takes out of a study.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use stainfree_project::human::Stamp;
+use stainfree_project::human::excluded::{self, in_force};
+
+use super::who;
+use crate::Context;
+use crate::failure::Outcome;
+use crate::output;
+
+/// Take fields out of a study, with the reason; without fields: list those that are out
+///
+/// The next prepare leaves them out of training, validation and test. Their truth stays, and they
+/// can be taken in again.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  stainfree exclude study B02_s1 C05_s3 --because \"out of focus\"
+  stainfree exclude study B02_s1 --undo
+  stainfree exclude study
+
+Adds rows to DIR/human/excluded.csv (field, excluded, reason, image, who, when), which no command
+rewrites; the last row of a field counts. Rows may as well be typed there, in Excel or an editor:
+`field` is enough.")]
+pub(crate) struct Exclude {
+    /// The study
+    dir: PathBuf,
+
+    /// Names of the fields, as in fields.csv
+    #[arg(value_name = "FIELD")]
+    fields: Vec<String>,
+
+    /// Why they are not to be used
+    #[arg(
+        long,
+        value_name = "TEXT",
+        requires = "fields",
+        conflicts_with = "undo"
+    )]
+    because: Option<String>,
+
+    /// Take them in again
+    #[arg(long, requires = "fields")]
+    undo: bool,
+
+    /// Who says so [default: STAINFREE_USER, else the name of your account]
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+}
+
+impl Exclude {
+    pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
+        let study = super::open_study(&self.dir, context)?;
+        if self.fields.is_empty() {
+            let out = in_force(&study)?;
+            for (field, row) in &out {
+                output::print(&format!("`{field}`: {}", row.remark()))?;
+            }
+            if out.is_empty() {
+                output::print("no field is excluded")?;
+            }
+            return Ok(Outcome::Done);
+        }
+        let reason = self.because.as_deref().unwrap_or_default();
+        let stamp = Stamp::now(&who(self.by.as_ref()));
+        excluded::decide(&study, &self.fields, !self.undo, reason, &stamp)?;
+        output::print(&format!(
+            "{} {} in `{}`; run `stainfree prepare {}` for it to count",
+            match self.fields.as_slice() {
+                [field] => format!("`{field}`"),
+                fields => format!("{} fields", fields.len()),
+            },
+            if self.undo {
+                "taken in again"
+            } else {
+                "excluded"
+            },
+            excluded::path(&study).display(),
+            self.dir.display()
+        ))?;
+        Ok(Outcome::Done)
+    }
+}
