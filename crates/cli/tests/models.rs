@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::path::Path;
+
 use common::{Place, TINY, parallel_folders};
 use stainfree_image::{Image, write};
 
@@ -31,12 +33,93 @@ fn a_model_does_not_depend_on_threads_or_on_resuming() {
     );
     // Resuming what is finished changes nothing.
     let before = weights("whole");
-    place.ok(&[
+    let again = place.ok(&[
         &["train", "study", "--name", "whole", "--resume"],
         &TINY[..],
     ]
     .concat());
     assert!(before == weights("whole"));
+    let sentence = "is finished, with 4 steps: nothing is left to do";
+    assert!(again.stderr.contains(sentence), "{}", again.stderr);
+}
+
+#[test]
+fn a_training_given_again_goes_on_and_what_it_cannot_go_on_with_stays() {
+    let place = Place::new();
+    parallel_folders(&place, 4);
+    place.ok(&["new", "study", "--images", "images"]);
+    place.ok(&["prepare", "study"]);
+    let train = |steps: &'static str, more: &[&'static str]| {
+        let mut args = vec!["train", "study"];
+        args.extend(&TINY[..TINY.len() - 1]);
+        args.push(steps);
+        args.extend(more);
+        place.run(&args)
+    };
+    let model = || std::fs::read(place.path("study/models/model/weights.safetensors")).unwrap();
+    assert_eq!(train("3", &[]).code, 0);
+    let first = model();
+
+    // Fewer steps than stand, another recipe, other truth: said, and nothing is touched.
+    let fewer = train("2", &[]);
+    assert_eq!(fewer.code, 1);
+    let sentence = "`study/runs/model` holds 3 steps of this training already, more than the 2";
+    assert!(fewer.stderr.contains(sentence), "{}", fewer.stderr);
+    let seed = train("3", &["--seed", "7"]);
+    assert_eq!(seed.code, 1);
+    assert!(
+        seed.stderr.contains("`seed` was `1`, now `7`"),
+        "{}",
+        seed.stderr
+    );
+    let fields = place.text("study/fields.csv");
+    let trained = fields
+        .lines()
+        .find(|line| line.contains(",train,"))
+        .unwrap();
+    let name = trained.split(',').next().unwrap();
+    let truth = place.path(&format!("study/truth/classes/{name}.tif"));
+    let kept = std::fs::read(&truth).unwrap();
+    let mut mask = stainfree_image::read_class_mask(&truth).unwrap();
+    mask.data_mut()[5] ^= 1;
+    write::class_mask(&truth, &mask, &write::Note::default()).unwrap();
+    let changed = train("5", &[]);
+    assert_eq!(changed.code, 1);
+    let sentence = "`study/runs/model` was trained so far on other data: the truth";
+    assert!(changed.stderr.contains(sentence), "{}", changed.stderr);
+    std::fs::write(&truth, kept).unwrap();
+    assert!(first == model());
+
+    // More steps go on; only `--restart` begins anew, and says what goes.
+    let longer = train("5", &[]);
+    assert_eq!(longer.code, 0, "{}", longer.stderr);
+    assert!(
+        longer.stderr.contains("going on after step 3"),
+        "{}",
+        longer.stderr
+    );
+    assert!(
+        longer.stderr.contains("made for a training of 3"),
+        "{}",
+        longer.stderr
+    );
+    let anew = train("3", &["--restart"]);
+    assert_eq!(anew.code, 0, "{}", anew.stderr);
+    let path = Path::new("study/runs/model/checkpoint.safetensors");
+    let sentence = format!("the 5 steps of `{}` are given up", path.display());
+    assert!(anew.stderr.contains(&sentence), "{}", anew.stderr);
+    assert!(first == model());
+
+    // A model whose training is gone is not trained over.
+    std::fs::remove_dir_all(place.path("study/runs")).unwrap();
+    let gone = train("9", &[]);
+    assert_eq!(gone.code, 1);
+    assert!(
+        gone.stderr.contains("its training cannot go on"),
+        "{}",
+        gone.stderr
+    );
+    assert!(first == model());
 }
 
 #[test]
@@ -486,13 +569,19 @@ fn a_pretrained_model_is_a_start_for_a_training() {
         "3",
     ];
     place.ok(&pretrain);
-    let run = place.run(&pretrain);
-    assert_eq!(run.code, 1);
+    let run = place.ok(&pretrain);
+    let sentence = "`start` is finished, with 3 steps: nothing is left to do";
+    assert!(run.stderr.contains(sentence), "{}", run.stderr);
+    // An endless series goes on, too.
+    let mut longer = pretrain;
+    longer[pretrain.len() - 1] = "4";
+    let run = place.ok(&longer);
     assert!(
-        run.stderr.contains("the model `start` exists"),
+        run.stderr.contains("going on after step 3"),
         "{}",
         run.stderr
     );
+    assert!(run.stdout.contains("4 steps"), "{}", run.stdout);
 
     parallel_folders(&place, 4);
     place.ok(&["new", "study", "--images", "images"]);

@@ -57,9 +57,14 @@ pub fn statistics(isa: Isa, workers: &Workers, shape: &Blocked, x: &[f32]) -> St
     let variance = sums
         .iter()
         .zip(&mean)
-        .map(|(s, m)| (s[1] / n - m * m).max(0.0))
+        .map(|(s, m)| not_negative(s[1] / n - m * m))
         .collect();
     Statistics { mean, variance }
+}
+
+/// What rounding has made less than nothing is nothing; NaN stays (`f64::max` would hide it).
+pub fn not_negative(variance: f64) -> f64 {
+    if variance < 0.0 { 0.0 } else { variance }
 }
 
 /// Sum and sum of squares.

@@ -16,6 +16,9 @@ unsafe impl Sync for Buffer {}
 
 impl Buffer {
     /// `len` zeros.
+    ///
+    /// # Panics
+    /// If so many do not fit the address space.
     pub fn zeros(len: usize) -> Self {
         let layout = Self::layout(len);
         // SAFETY: the layout has a size above zero.
@@ -37,9 +40,16 @@ impl Buffer {
     /// entries.
     fn layout(len: usize) -> Layout {
         const LINE: usize = 64;
-        let bytes = len.max(1) * size_of::<f32>();
-        let align = if bytes >= HUGE_PAGE { HUGE_PAGE } else { LINE };
-        Layout::from_size_align(bytes.next_multiple_of(align), align)
+        // Unchecked, a size beyond the address space would wrap to a small one that is then written
+        // past its end.
+        let bytes = len.max(1).checked_mul(size_of::<f32>());
+        let align = match bytes {
+            Some(bytes) if bytes < HUGE_PAGE => LINE,
+            _ => HUGE_PAGE,
+        };
+        bytes
+            .and_then(|bytes| bytes.checked_next_multiple_of(align))
+            .and_then(|bytes| Layout::from_size_align(bytes, align).ok())
             .expect("buffer fits the address space")
     }
 
@@ -92,5 +102,21 @@ impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [f32] {
         // SAFETY: `len` initialised values, borrowed exclusively.
         unsafe { std::slice::from_raw_parts_mut(self.start, self.len) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_beyond_the_address_space_is_refused_and_does_not_wrap() {
+        // Times four these are 0, 4 and just below 2^64, which rounds up to 0.
+        for len in [1 << 62, (1 << 62) + 1, usize::MAX / 4, usize::MAX] {
+            let refused = std::panic::catch_unwind(|| Buffer::layout(len));
+            assert!(refused.is_err(), "{len}");
+        }
+        assert_eq!(Buffer::layout(0).size(), 64);
+        assert_eq!(Buffer::layout((HUGE_PAGE / 4) + 1).size(), 2 * HUGE_PAGE);
     }
 }

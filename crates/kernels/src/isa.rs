@@ -91,7 +91,8 @@ pub(crate) trait Lanes: Copy + Send + Sync {
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;
     /// Lane by lane `a * b + c` (fused where the processor can).
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
-    /// Lane by lane the larger; `b` if `a` is NaN.
+    /// Lane by lane the larger; `b` if either is NaN, so that what is cut at a number stands
+    /// second.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
     /// `x` where `sign > 0`, else 0.
     fn where_positive(self, sign: Self::V, x: Self::V) -> Self::V;
@@ -127,8 +128,11 @@ pub(crate) trait Simd: Lanes {
     /// Arithmetic on one register.
     fn register(self) -> Self::Register;
 
-    /// Lane by lane the smaller; `b` if `a` is NaN.
+    /// Lane by lane the smaller; `b` if either is NaN, so that what is cut at a number stands
+    /// second.
     fn min(self, a: Self::V, b: Self::V) -> Self::V;
+    /// Lane by lane the larger; NaN if either is.
+    fn larger(self, a: Self::V, b: Self::V) -> Self::V;
     /// Lane by lane 2 to the power of `x`, a whole number from -126 to 127.
     fn exp2_whole(self, x: Self::V) -> Self::V;
     /// Lane by lane `a / b`.

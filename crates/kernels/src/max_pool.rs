@@ -1,4 +1,4 @@
-//! Largest of each 2x2 block, and its gradient.
+//! Largest of each 2x2 block, and its gradient. A block with a NaN gives NaN.
 
 use crate::blocked::{Blocked, LANES, Rows, RowsMut, slot};
 use crate::isa::{Isa, Job, Simd};
@@ -82,9 +82,9 @@ impl Job for Forward<'_> {
             // SAFETY: the four pixels lie in the two rows, `out` is 16 values.
             unsafe {
                 let (top, bottom) = (self.top.as_ptr().add(at), self.bottom.as_ptr().add(at));
-                let above = s.max(s.load(top), s.load(top.add(LANES)));
-                let below = s.max(s.load(bottom), s.load(bottom.add(LANES)));
-                s.store(out.as_mut_ptr(), s.max(above, below));
+                let above = s.larger(s.load(top), s.load(top.add(LANES)));
+                let below = s.larger(s.load(bottom), s.load(bottom.add(LANES)));
+                s.store(out.as_mut_ptr(), s.larger(above, below));
             }
         }
     }
@@ -180,6 +180,34 @@ impl Job for Backward<'_> {
                     }
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_with_a_nan_gives_nan_wherever_it_lies() {
+        let shape = Blocked {
+            images: 1,
+            channels: 16,
+            height: 2,
+            width: 8,
+        };
+        for isa in Isa::available() {
+            // One block of 2 x 2 for each corner; the fifth value of each pixel is the NaN.
+            let mut x = vec![1.0; shape.len()];
+            for block in 0..4 {
+                let (y, column) = (block / 2, 2 * block + block % 2);
+                x[(y * shape.width + column) * LANES + 5] = f32::NAN;
+            }
+            let mut out = vec![0.0; shape.len() / 4];
+            forward(isa, &Workers::new(1), &shape, &x, &mut out);
+            let found: Vec<usize> = (0..out.len()).filter(|&i| out[i].is_nan()).collect();
+            let expected: Vec<usize> = (0..4).map(|block| block * LANES + 5).collect();
+            assert_eq!(found, expected, "{}", isa.name());
         }
     }
 }

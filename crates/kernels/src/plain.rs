@@ -125,7 +125,8 @@ pub fn activation(activation: Activation, x: f64) -> [f64; 2] {
     let g = 1.0 / (1.0 + (-x).exp());
     match activation {
         Activation::None => [x, 1.0],
-        Activation::Relu => [x.max(0.0), f64::from(x > 0.0)],
+        // Not `f64::max`, which is 0 for NaN.
+        Activation::Relu => [if x < 0.0 { 0.0 } else { x }, f64::from(x > 0.0)],
         Activation::Relu6 => [x.clamp(0.0, 6.0), f64::from(x > 0.0 && x < 6.0)],
         Activation::Swish => [x * g, g + x * g * (1.0 - g)],
     }

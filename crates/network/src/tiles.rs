@@ -321,7 +321,7 @@ pub fn needed_for_whole(
 /// `input` is `[3][height][width]`, already normalised and preprocessed; any size from 1 x 1.
 ///
 /// # Errors
-/// If the cap is too small for even the smallest tile.
+/// If the cap is too small for even the smallest tile, or a probability is no number.
 ///
 /// # Panics
 /// If `input` has another length.
@@ -349,6 +349,14 @@ pub fn predict_image(
             sum.iter_mut().zip(back).for_each(|(sum, p)| *sum += p);
         }
         sum.iter_mut().for_each(|p| *p *= 0.25);
+    }
+    // Of a pixel that is no number all classes are none.
+    let pixels = sum[..height * width]
+        .iter()
+        .filter(|p| !p.is_finite())
+        .count();
+    if pixels > 0 {
+        return Err(TileError::NotFinite { pixels });
     }
     Ok(sum)
 }
@@ -436,6 +444,14 @@ pub enum TileError {
         cap: usize,
         /// The least that would do.
         needed: usize,
+    },
+    /// The network's output is no number: its input or its weights are none.
+    #[error(
+        "the network gives no number for {pixels} pixels: its input holds values that are none"
+    )]
+    NotFinite {
+        /// Pixels without a class.
+        pixels: usize,
     },
 }
 

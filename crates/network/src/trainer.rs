@@ -443,6 +443,25 @@ impl CpuTrainer {
         self.tensors(Which::Gradient)
     }
 
+    /// The first array of gradients or running statistics that holds something that is no number:
+    /// what a finite loss may hide.
+    pub fn not_finite(&self) -> Option<String> {
+        let layers: Vec<&ConvLayer> = self.conv_layers().collect();
+        let found = self.workers.map(layers.len(), |index| {
+            let layer = layers[index];
+            let mut trained = layer.weights().chain(layer.small());
+            let gradient = trained
+                .find(|trained| !all_finite(trained.part(Which::Gradient)))
+                .map(|trained| format!("the gradient of `{}`", trained.name));
+            gradient.or_else(|| {
+                let norm = layer.norm.as_ref()?;
+                let finite = all_finite(&norm.running_mean) && all_finite(&norm.running_var);
+                (!finite).then(|| format!("the running statistics of `{}`", norm.prefix()))
+            })
+        });
+        found.into_iter().flatten().next()
+    }
+
     /// What Adam remembers.
     pub fn optimiser_state(&self) -> OptimiserState {
         OptimiserState {
@@ -567,6 +586,14 @@ impl CpuTrainer {
             }
         }
     }
+}
+
+/// Whether all are numbers; without a jump after each, so that many are looked at at once.
+pub(crate) fn all_finite(values: &[f32]) -> bool {
+    let wrong = |found: bool, x: &f32| found | !x.is_finite();
+    values
+        .chunks(4096)
+        .all(|part| !part.iter().fold(false, wrong))
 }
 
 /// Which gradients have arrived at the values on the way back.

@@ -414,17 +414,19 @@ fn wrong_gradients(encoder: Encoder, seed: u64) -> Vec<String> {
 #[test]
 fn every_gradient_is_the_finite_difference_of_the_definition() {
     // Where f32 finds a value on the other side of an edge of a ReLU or a pool, all gradients below
-    // differ; with a quarter of the seeds one does. A wrong gradient is wrong with every seed.
+    // differ; with a quarter of the seeds one does. A wrong gradient is wrong with every seed, one
+    // that is wrong for some inputs with many: most draws must be clean.
     for encoder in Encoder::ALL {
-        let mut wrong = Vec::new();
-        for seed in [6, 7, 8, 9, 10] {
-            let found = wrong_gradients(encoder, seed);
-            if found.is_empty() {
-                wrong.clear();
-                break;
-            }
-            wrong.extend(found);
-        }
-        assert!(wrong.is_empty(), "{}: {wrong:#?}", encoder.name());
+        let draws: Vec<Vec<String>> = [6, 7, 8, 9, 10]
+            .into_iter()
+            .map(|seed| wrong_gradients(encoder, seed))
+            .collect();
+        let clean = draws.iter().filter(|wrong| wrong.is_empty()).count();
+        println!(
+            "{}: {clean} of {} draws are clean",
+            encoder.name(),
+            draws.len()
+        );
+        assert!(clean >= 3, "{}: {draws:#?}", encoder.name());
     }
 }

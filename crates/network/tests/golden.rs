@@ -55,6 +55,13 @@ fn cases() -> Vec<Case> {
     .collect()
 }
 
+/// Every case with every instruction set that this processor has.
+fn on_every_isa(cases: &[Case]) -> Vec<(&Case, Isa)> {
+    let all = Isa::available();
+    let with = |case| all.iter().map(move |&isa| (case, isa));
+    cases.iter().flat_map(with).collect()
+}
+
 /// Largest difference relative to the largest expected value.
 fn distance(got: &[f32], expected: &[f32]) -> f64 {
     assert_eq!(got.len(), expected.len());
@@ -79,10 +86,9 @@ fn loss(classes: usize) -> Loss {
 
 #[test]
 fn eval_logits_are_torchs() {
-    for case in cases() {
+    for (case, isa) in on_every_isa(&cases()) {
         let [images, height, width] = case.shape;
-        let mut predictor =
-            CpuPredictor::new(&case.graph, &case.parameters, 2, Isa::available()[0]);
+        let mut predictor = CpuPredictor::new(&case.graph, &case.parameters, 2, isa);
         let size = case.input.len() / images;
         let logits: Vec<f32> = case
             .input
@@ -90,7 +96,8 @@ fn eval_logits_are_torchs() {
             .flat_map(|image| predictor.logits(image, height, width))
             .collect();
         let error = distance(&logits, &case.golden.f32("eval_logits"));
-        assert!(error < TOLERANCE, "{:?}: {error:e}", case.shape);
+        let isa = isa.name();
+        assert!(error < TOLERANCE, "{:?} {isa}: {error:e}", case.shape);
     }
 }
 
@@ -134,17 +141,12 @@ fn bf16_logits_are_torchs_as_far_as_rounding_allows() {
 
 #[test]
 fn train_logits_loss_and_every_gradient_are_torchs() {
-    for case in cases() {
-        let mut trainer = CpuTrainer::new(
-            &case.graph,
-            &case.parameters,
-            case.shape,
-            2,
-            Isa::available()[0],
-        );
+    for (case, isa) in on_every_isa(&cases()) {
+        let at = format!("{:?} {}", case.shape, isa.name());
+        let mut trainer = CpuTrainer::new(&case.graph, &case.parameters, case.shape, 2, isa);
         let logits = trainer.forward(&case.input).to_vec();
         let error = distance(&logits, &case.golden.f32("train_logits"));
-        assert!(error < TOLERANCE, "{:?}: {error:e}", case.shape);
+        assert!(error < TOLERANCE, "{at}: {error:e}");
         let mut d_logits = vec![0.0; logits.len()];
         let target = case.golden.u8("target");
         let value =
@@ -152,7 +154,7 @@ fn train_logits_loss_and_every_gradient_are_torchs() {
         let expected = case.golden.f64("loss")[0];
         assert!(
             (value - expected).abs() < 1e-5 * expected,
-            "{value} {expected}"
+            "{at}: {value} {expected}"
         );
         trainer.backward(&d_logits);
         let gradients = trainer.gradients();
@@ -166,7 +168,7 @@ fn train_logits_loss_and_every_gradient_are_torchs() {
             .filter(|(_, d)| !d.within(TOLERANCE))
             .map(|(name, d)| format!("{name} {d:?}"))
             .collect();
-        assert!(far.is_empty(), "{:?}: {}", case.shape, far.join("\n"));
+        assert!(far.is_empty(), "{at}: {}", far.join("\n"));
     }
 }
 

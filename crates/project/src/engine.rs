@@ -290,13 +290,14 @@ impl Engine {
             network_input(&self.info.input, &raw, full_range).map_err(|error| fail(&error))?;
         drop(raw);
         let all = predict_image(&mut self.predictor, &input, height, width, &self.options)
-            .map_err(|TileError::Memory { needed, .. }| {
-                fail(&format!(
+            .map_err(|error| match error {
+                TileError::Memory { needed, .. } => fail(&format!(
                     "{} of memory are too little for its smallest tile; allow `--memory {}` or \
                      more",
                     mebibytes(self.memory),
                     mebibytes(needed + beside)
-                ))
+                )),
+                error @ TileError::NotFinite { .. } => fail(&error),
             })?;
         drop(input);
         Ok(planes_of(all, classes, height, width))

@@ -109,6 +109,17 @@ pub enum ProjectError {
         /// What the system says.
         message: String,
     },
+    /// A model that cannot be trained on, since its training is gone.
+    #[error(
+        "the model `{}` exists, and its training cannot go on: there is no `{}`; train under \
+         another name, or give the model up with `--restart`", model.display(), checkpoint.display()
+    )]
+    NoCheckpoint {
+        /// The model's folder.
+        model: PathBuf,
+        /// The file that is missing.
+        checkpoint: PathBuf,
+    },
     /// Anything else that stops a call; the whole sentence.
     #[error("{0}")]
     Failed(String),

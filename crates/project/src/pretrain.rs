@@ -12,7 +12,7 @@ use crate::config::TrainingConfig;
 use crate::provenance::of_training;
 use crate::start::start;
 use crate::train::{TrainOptions, Trained, VALIDATION_BYTES};
-use crate::training::{Training, write_model};
+use crate::training::{Training, finished, refuse_without_checkpoint, write_model};
 use crate::{Job, ProjectError, train};
 
 /// Classes of the virtual plates' truth: scheme A.
@@ -40,16 +40,11 @@ pub struct PretrainOptions {
 /// the model `out`.
 ///
 /// # Errors
-/// The model exists, the recipe cannot be followed, a file cannot be written;
-/// [`ProjectError::Cancelled`] after a stop, with everything kept that `resume` needs.
+/// What stands in the folder is another training, the recipe cannot be followed, a file cannot be
+/// written; [`ProjectError::Cancelled`] after a stop, with everything kept that is needed to go on.
 pub fn pretrain(options: &PretrainOptions, job: &Job) -> Result<Trained, ProjectError> {
     let (folder, run) = (&options.out, options.out.join("run"));
-    if folder.join("model.toml").exists() && !options.training.resume {
-        return Err(ProjectError::Failed(format!(
-            "the model `{}` exists; choose another folder, or delete it first",
-            folder.display()
-        )));
-    }
+    refuse_without_checkpoint(folder, &run, options.training.restart)?;
     let recipe = recipe_of(&options.training)?;
     let classes = CLASSES.map(str::to_owned);
     let network = UnetSpec::new(recipe.encoder, recipe.width, classes.len());
@@ -86,7 +81,7 @@ pub fn pretrain(options: &PretrainOptions, job: &Job) -> Result<Trained, Project
     let training = series(recipe.seed, crops.max(1));
     let validation = series(!recipe.seed, VALIDATION_FIELDS);
     // Pixel sizes are varied: the model is for none in particular.
-    let mut model = Training {
+    let (mut model, fresh) = Training {
         start,
         network,
         classes: classes.to_vec(),
@@ -94,11 +89,14 @@ pub fn pretrain(options: &PretrainOptions, job: &Job) -> Result<Trained, Project
         fields: &training,
         validation: &validation,
         run: &run,
-        resume: options.training.resume,
+        restart: options.training.restart,
         cache_bytes: CACHE_BYTES,
         validation_bytes: VALIDATION_BYTES,
     }
     .model(job)?;
+    if let Some(trained) = finished(&model, fresh, folder, job)? {
+        return Ok(trained);
+    }
     write_model(&mut model, record, &run, folder)
 }
 
@@ -156,5 +154,14 @@ impl TrainingData for VirtualFields {
             full_range: FULL_RANGE,
             target: seen.truth.classes,
         })
+    }
+
+    fn series(&self) -> Option<String> {
+        let Self {
+            seed, side, planes, ..
+        } = self;
+        Some(format!(
+            "virtual plates of seed {seed}, {side} x {side} pixels, {planes} planes"
+        ))
     }
 }

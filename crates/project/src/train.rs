@@ -12,17 +12,20 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use stainfree_image::{Field, Image, read_class_mask};
 use stainfree_network::input::InputSpec;
+use stainfree_network::model::sha256;
 use stainfree_network::recipe::{Length, Recipe};
 use stainfree_network::resample::{SAME_PIXEL_SIZE, resample, resample_classes, resampled_size};
-use stainfree_network::train::{RawField, TrainingData};
+use stainfree_network::train::{FieldContent, RawField, TrainingData};
 use stainfree_network::{Encoder, Precision, UnetSpec};
 
 use crate::config::TrainingConfig;
 use crate::fields::FieldRow;
-use crate::provenance::{self, MetField, Provenance, difference, fields_of, of_training};
+use crate::provenance::{
+    self, Content, MetField, Provenance, content_of, difference, fields_of, of_training,
+};
 use crate::start::start;
 use crate::study::{Source, Study};
-use crate::training::{Training, write_model};
+use crate::training::{Training, finished, refuse_without_checkpoint, write_model};
 use crate::{Job, Part, ProjectError, recipe};
 
 /// File in a model's folder that says which channels it was trained on.
@@ -57,8 +60,8 @@ pub struct TrainOptions {
     pub crop: Option<usize>,
     /// Seed of the training.
     pub seed: Option<u64>,
-    /// Go on where an interrupted training stood.
-    pub resume: bool,
+    /// Begin anew and give up what stands under this name; else a training goes on where it stood.
+    pub restart: bool,
     /// Cap on memory for normalised fields and validation, bytes.
     pub memory: Option<usize>,
     /// This recipe and no other; nothing above and nothing of the study's changes it.
@@ -94,20 +97,18 @@ pub struct InputChannels {
 
 /// Trains a model on the study's training fields and writes `models/NAME`.
 ///
+/// A training that stands under this name goes on, also with more steps; one that is finished is
+/// said to be.
+///
 /// # Errors
-/// The study is not prepared, the model exists, the recipe cannot be followed, a file cannot be
-/// read or written; [`ProjectError::Cancelled`] after a stop, with everything kept that `resume`
-/// needs.
+/// The study is not prepared, what stands under this name is another training, the recipe cannot be
+/// followed, a file cannot be read or written; [`ProjectError::Cancelled`] after a stop, with
+/// everything kept that is needed to go on.
 pub fn train(study: &Study, options: &TrainOptions, job: &Job) -> Result<Trained, ProjectError> {
     check_name(&options.name)?;
     let folder = study.model_path(&options.name);
     let run = study.run_path(&options.name);
-    if folder.join("model.toml").exists() && !options.resume {
-        return Err(ProjectError::Failed(format!(
-            "the model `{}` exists; train under another `--name`, or delete the folder first",
-            folder.display()
-        )));
-    }
+    refuse_without_checkpoint(&folder, &run, options.restart)?;
     let recipe = match &options.exact {
         Some(recipe) => recipe.clone(),
         None => chosen_recipe(study, options)?,
@@ -140,11 +141,13 @@ pub fn train(study: &Study, options: &TrainOptions, job: &Job) -> Result<Trained
         job,
     )?;
     let fields = met_fields(study, &source, &rows, options.only.as_deref(), job)?;
+    let contents = contents_by_name(&fields);
+    training.contents = contents.clone();
+    validation.contents = contents;
     let group = &study.config().split.group;
     let record = of_training(group, fields, (wanted, &path), start.origin.as_deref())?;
-    check_record(&run, &record, options.resume, job)?;
-    let data = hash_of_data(study, &rows)?;
-    let mut model = Training {
+    check_record(&run, &record, !options.restart, job)?;
+    let training = Training {
         start,
         network,
         classes,
@@ -152,21 +155,22 @@ pub fn train(study: &Study, options: &TrainOptions, job: &Job) -> Result<Trained
         fields: &training,
         validation: &validation,
         run: &run,
-        resume: options.resume,
+        restart: options.restart,
         cache_bytes: options.memory.map_or(CACHE_BYTES, |cap| cap / 2),
         validation_bytes: options.memory.map_or(VALIDATION_BYTES, |cap| cap / 2),
-    }
-    .model(job)?;
-
+    };
+    // Before the training, as all that it reads.
+    let data = hash_of_data(study, &rows)?;
     let config = std::fs::read(study.config_path())
         .map_err(|error| ProjectError::read(&study.config_path(), &error))?;
+    let (mut model, fresh) = training.model(job)?;
+    if let Some(trained) = finished(&model, fresh, &folder, job)? {
+        return Ok(trained);
+    }
     model.info.pixel_um = pixel_um;
     model.info.hashes = BTreeMap::from([
         ("data".to_owned(), data),
-        (
-            "config".to_owned(),
-            stainfree_network::model::sha256(&config),
-        ),
+        ("config".to_owned(), sha256(&config)),
     ]);
     std::fs::create_dir_all(&folder).map_err(|error| ProjectError::write(&folder, &error))?;
     let channels = InputChannels {
@@ -336,6 +340,14 @@ pub(crate) struct StudyFields<'a> {
     fields: Vec<&'a Field>,
     /// Every field of a known pixel size is brought to this one, um.
     pixel_um: Option<f64>,
+    /// What fields are recognised by, as far as it is known already.
+    contents: BTreeMap<String, Content>,
+}
+
+/// Contents by the names of their fields.
+fn contents_by_name(fields: &[MetField]) -> BTreeMap<String, Content> {
+    let content = |field: &MetField| (field.name.clone(), field.content.clone());
+    fields.iter().map(content).collect()
 }
 
 impl<'a> StudyFields<'a> {
@@ -366,6 +378,7 @@ impl<'a> StudyFields<'a> {
             source,
             fields,
             pixel_um: None,
+            contents: BTreeMap::new(),
         })
     }
 
@@ -462,6 +475,29 @@ impl TrainingData for StudyFields<'_> {
             }
         }
         Ok(raw)
+    }
+
+    /// As the record of the training has it, and whether and how far the field is resampled.
+    fn content(&self, field: usize) -> Result<FieldContent, Box<dyn Error + Send + Sync>> {
+        let field = self.fields[field];
+        let content = match self.contents.get(&field.name) {
+            Some(known) => known.clone(),
+            None => content_of(self.study, self.source, field)?,
+        };
+        let scale = [field.pixel_um, self.pixel_um].map(|um| um.unwrap_or(0.0));
+        let truth = match content.classes {
+            Some(classes) => classes,
+            // Of a single class: which one, no hash says.
+            None => {
+                let mask = read_class_mask(&self.study.class_mask_path(&field.name))?;
+                sha256(mask.data())
+            }
+        };
+        Ok(FieldContent {
+            name: field.name.clone(),
+            image: sha256(format!("{} {scale:?}", content.image.join(" ")).as_bytes()),
+            truth,
+        })
     }
 }
 

@@ -36,8 +36,8 @@ pub(crate) struct Training<'a> {
     pub(crate) validation: &'a dyn TrainingData,
     /// Folder of checkpoint, log and pictures; made if it does not exist.
     pub(crate) run: &'a Path,
-    /// Go on from the checkpoint.
-    pub(crate) resume: bool,
+    /// Begin anew, and give up what stands.
+    pub(crate) restart: bool,
     /// Memory for normalised fields, bytes.
     pub(crate) cache_bytes: usize,
     /// Memory of the network while validating, bytes.
@@ -45,13 +45,13 @@ pub(crate) struct Training<'a> {
 }
 
 impl Training<'_> {
-    /// Trains. The model is not written yet; its pixel size, hashes and scores are for the caller
-    /// to fill in.
+    /// Trains, and says whether a step was done that did not stand already. The model is not
+    /// written yet; its pixel size, further hashes and scores are for the caller to fill in.
     ///
     /// # Errors
     /// The recipe cannot be followed, a field cannot be read, a file cannot be written;
-    /// [`ProjectError::Cancelled`] after a stop, with everything kept that `resume` needs.
-    pub(crate) fn model(self, job: &Job) -> Result<Model, ProjectError> {
+    /// [`ProjectError::Cancelled`] after a stop, with everything kept that is needed to go on.
+    pub(crate) fn model(self, job: &Job) -> Result<(Model, bool), ProjectError> {
         let isa = Isa::choose(self.recipe.precision).map_err(ProjectError::Failed)?;
         std::fs::create_dir_all(self.run).map_err(|error| ProjectError::write(self.run, &error))?;
         let start = self.start;
@@ -65,7 +65,7 @@ impl Training<'_> {
                 training: self.fields,
                 validation: self.validation,
                 folder: self.run,
-                resume: self.resume,
+                restart: self.restart,
                 threads: job.threads,
                 isa,
                 cache_bytes: self.cache_bytes,
@@ -79,7 +79,8 @@ impl Training<'_> {
         if outcome.ending == Ending::Cancelled {
             return Err(ProjectError::Cancelled);
         }
-        Ok(Model {
+        let fresh = outcome.resumed_at < outcome.steps;
+        let model = Model {
             info: ModelInfo {
                 format: FORMAT,
                 program: format!("stainfree {}", env!("CARGO_PKG_VERSION")),
@@ -101,7 +102,62 @@ impl Training<'_> {
             },
             graph: start.graph,
             parameters: outcome.parameters,
-        })
+        };
+        Ok((model, fresh))
+    }
+}
+
+/// Refuses to train over a model that nothing is left of to go on from.
+pub(crate) fn refuse_without_checkpoint(
+    folder: &Path,
+    run: &Path,
+    restart: bool,
+) -> Result<(), ProjectError> {
+    let checkpoint = run.join("checkpoint.safetensors");
+    if restart || !folder.join("model.toml").exists() || checkpoint.exists() {
+        return Ok(());
+    }
+    Err(ProjectError::NoCheckpoint {
+        model: folder.into(),
+        checkpoint,
+    })
+}
+
+/// The model in `folder`, where the training had nothing left to do and this is what came of it;
+/// says so, with the ways out.
+pub(crate) fn finished(
+    model: &Model,
+    fresh: bool,
+    folder: &Path,
+    job: &Job,
+) -> Result<Option<Trained>, ProjectError> {
+    if fresh || !folder.join("model.toml").exists() {
+        return Ok(None);
+    }
+    // One that cannot be read is written again.
+    let Ok(found) = Model::load(folder) else {
+        return Ok(None);
+    };
+    if found.hash() != model.hash() || found.info.training.steps != model.info.training.steps {
+        return Ok(None);
+    }
+    let record = &found.info.training;
+    job.progress.note(&format!(
+        "`{}` is finished, with {} steps: nothing is left to do; more steps go on from there, \
+         another name keeps it, and `--restart` gives it up and begins anew",
+        folder.display(),
+        record.steps
+    ));
+    Ok(Some(trained(folder, record)))
+}
+
+fn trained(folder: &Path, record: &TrainingRecord) -> Trained {
+    Trained {
+        model: folder.into(),
+        steps: record.steps,
+        chosen_step: record.chosen_step,
+        chosen_value: record.chosen_value,
+        seconds: record.seconds,
     }
 }
 
@@ -123,14 +179,7 @@ pub(crate) fn write_model(
     model.info.hashes.extend([hash]);
     // `model.toml` is written last: a folder that has one is complete.
     model.save(folder)?;
-    let record = &model.info.training;
-    Ok(Trained {
-        model: folder.into(),
-        steps: record.steps,
-        chosen_step: record.chosen_step,
-        chosen_value: record.chosen_value,
-        seconds: record.seconds,
-    })
+    Ok(trained(folder, &model.info.training))
 }
 
 /// Passes the training's reports on, and keeps a picture of every validation.

@@ -42,8 +42,12 @@ pub(super) struct Choices {
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 
-    /// Go on where an interrupted training stood
+    /// Begin anew and give up what stands under this name (it is said what that is)
     #[arg(long)]
+    restart: bool,
+
+    /// Go on where a training stood: what is done anyway
+    #[arg(long, hide = true, conflicts_with = "restart")]
     resume: bool,
 
     /// Arithmetic: f32, or bf16 (faster; a processor with AVX-512 BF16) [default: the recipe's]
@@ -72,7 +76,8 @@ impl Choices {
             batch: self.batch,
             crop: self.crop,
             seed: self.seed,
-            resume: self.resume,
+            // `--resume` asks for what is done without it too.
+            restart: self.restart && !self.resume,
             ..TrainOptions::default()
         })
     }

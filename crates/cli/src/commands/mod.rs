@@ -129,7 +129,7 @@ fn trained(context: &Context, result: Result<Trained, ProjectError>) -> Result<S
         if context.cancel.is_stopped() {
             context
                 .console
-                .warn("stopped; the same command with `--resume` goes on from here");
+                .warn("stopped; the same command goes on from here");
         }
     })?;
     let chosen = trained

@@ -14,7 +14,7 @@ use crate::output;
 ///
 /// Every crop comes from a simulated field of its own: magnification, aperture, focus, confluence
 /// and cleanliness vary. The result is an ordinary model; train --weights OUT goes on from it.
-/// Ctrl-C stops after the current step.
+/// Ctrl-C stops after the current step; the same command goes on there.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   stainfree pretrain start --encoder mobilenet-v2 --steps 1000

@@ -14,8 +14,9 @@ use crate::{memory, output};
 
 /// Train a network on the study's training fields
 ///
-/// The checkpoint is chosen on the validation fields. Ctrl-C stops after the current step; --resume
-/// goes on exactly there, also after the program was killed.
+/// The checkpoint is chosen on the validation fields. Ctrl-C stops after the current step; the same
+/// command goes on exactly there, also after the program was killed, and with more --steps. Where
+/// recipe, images or truth have changed it says what did and stops; --restart begins anew.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   stainfree train study

@@ -156,6 +156,18 @@ impl Simd for Avx2 {
         unsafe { [_mm256_min_ps(a[0], b[0]), _mm256_min_ps(a[1], b[1])] }
     }
     #[inline(always)]
+    fn larger(self, a: V, b: V) -> V {
+        let half = |i: usize| {
+            // SAFETY: `self` proves the features.
+            unsafe {
+                // The maximum is `b` where one of them is NaN; all bits set are a NaN, too.
+                let lost = _mm256_cmp_ps::<_CMP_UNORD_Q>(a[i], a[i]);
+                _mm256_or_ps(_mm256_max_ps(a[i], b[i]), lost)
+            }
+        };
+        [half(0), half(1)]
+    }
+    #[inline(always)]
     fn exp2_whole(self, x: V) -> V {
         // Not `array::map`: its body is compiled without AVX2, so that every instruction becomes a
         // call.

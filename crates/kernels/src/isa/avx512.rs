@@ -115,6 +115,15 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
         unsafe { _mm512_min_ps(a, b) }
     }
     #[inline(always)]
+    fn larger(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves the feature.
+        unsafe {
+            // The maximum is `b` where one of them is NaN.
+            let lost = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a);
+            _mm512_mask_mov_ps(_mm512_max_ps(a, b), lost, a)
+        }
+    }
+    #[inline(always)]
     fn exp2_whole(self, x: __m512) -> __m512 {
         // SAFETY: `self` proves the feature.
         unsafe {

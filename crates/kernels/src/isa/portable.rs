@@ -76,6 +76,10 @@ impl Simd for Portable {
         zip(a, b, |a, b| if a < b { a } else { b })
     }
     #[inline(always)]
+    fn larger(self, a: Self::V, b: Self::V) -> Self::V {
+        zip(a, b, |a, b| if a > b || a.is_nan() { a } else { b })
+    }
+    #[inline(always)]
     fn exp2_whole(self, x: Self::V) -> Self::V {
         x.map(|x| f32::from_bits(((x as i32 + 127) as u32) << 23))
     }

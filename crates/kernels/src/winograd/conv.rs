@@ -579,7 +579,7 @@ fn finish<S: Lanes, const T: usize>(s: S, mut row: [S::V; T], bias: S::V, relu: 
     for value in &mut row {
         *value = s.add(*value, bias);
         if relu {
-            *value = s.max(*value, s.zero());
+            *value = s.max(s.zero(), *value);
         }
     }
     row

@@ -7,12 +7,14 @@
 //! checkpoint, with the same numbers.
 
 use super::TrainError;
+use super::identity::{Identity, Machine};
 use crate::graph::{Graph, ParameterKind};
 use crate::model::{from_safetensors, to_safetensors, write_atomic};
 use crate::optimiser::ScheduleState;
 use crate::parameters::{Parameters, Tensor};
 use crate::trainer::OptimiserState;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The state chosen so far.
@@ -26,8 +28,18 @@ pub(super) struct Best {
 /// Everything but the arrays.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Progress {
-    /// Digest of all choices; another one cannot be continued.
+    /// Digest of all choices, as earlier versions wrote it; empty where `training` says more.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) identity: String,
+    /// What the training is recognised by; none in checkpoints of earlier versions.
+    #[serde(default)]
+    pub(super) training: Option<Identity>,
+    /// Steps that it is made for; 0 in checkpoints of earlier versions.
+    #[serde(default)]
+    pub(super) steps: u64,
+    /// The machines that its steps were computed on, in the order in which they took part.
+    #[serde(default)]
+    pub(super) machines: Vec<Machine>,
     /// Steps done.
     pub(super) step: u64,
     pub(super) schedule: ScheduleState,
@@ -114,14 +126,30 @@ impl Files {
         )?)
     }
 
-    pub(super) fn load(&self, graph: &Graph) -> Result<Saved, TrainError> {
+    /// How far the checkpoint is, without its arrays.
+    pub(super) fn progress(&self) -> Result<Progress, TrainError> {
+        self.progress_of(&self.read(&self.checkpoint)?.1)
+    }
+
+    fn progress_of(&self, notes: &BTreeMap<String, String>) -> Result<Progress, TrainError> {
         let damaged = |what: String| self.damaged(&self.checkpoint, what);
-        let (tensors, notes) = self.read(&self.checkpoint)?;
         let progress = notes
             .get("progress")
             .ok_or_else(|| damaged("its notes are missing".into()))?;
-        let progress: Progress =
-            serde_json::from_str(progress).map_err(|e| damaged(e.to_string()))?;
+        serde_json::from_str(progress).map_err(|e| damaged(e.to_string()))
+    }
+
+    /// The checkpoint, for the network `graph`; `check` may refuse it before its arrays are looked
+    /// at, which are those of another network where the training is another.
+    pub(super) fn load(
+        &self,
+        graph: &Graph,
+        check: impl FnOnce(&Progress) -> Result<(), TrainError>,
+    ) -> Result<Saved, TrainError> {
+        let damaged = |what: String| self.damaged(&self.checkpoint, what);
+        let (tensors, notes) = self.read(&self.checkpoint)?;
+        let progress = self.progress_of(&notes)?;
+        check(&progress)?;
         let part = |kind: &str| -> Vec<Tensor> {
             let own = |t: &Tensor| {
                 Some(Tensor {
@@ -168,10 +196,7 @@ impl Files {
         })
     }
 
-    fn read(
-        &self,
-        path: &Path,
-    ) -> Result<(Vec<Tensor>, std::collections::BTreeMap<String, String>), TrainError> {
+    fn read(&self, path: &Path) -> Result<(Vec<Tensor>, BTreeMap<String, String>), TrainError> {
         let bytes = std::fs::read(path).map_err(|error| TrainError::File {
             path: path.into(),
             error,

@@ -1,11 +1,12 @@
 //! What training reads: fields as the project gives them, batches as the network wants them.
 
-use super::TrainError;
+use super::{FieldContent, TrainError};
 use crate::crops::Prepared;
 use crate::input::InputSpec;
 use crate::loss::IGNORED;
 use crate::random::{Purpose, Random};
 use crate::recipe::Recipe;
+use sha2::{Digest, Sha256};
 use stainfree_image::Image;
 use std::collections::HashMap;
 use std::error::Error;
@@ -37,6 +38,43 @@ pub trait TrainingData: Send + Sync {
     /// # Errors
     /// Whatever keeps the field from being read.
     fn read(&self, field: usize) -> Result<RawField, Box<dyn Error + Send + Sync>>;
+    /// What a field holds, as digests: of its pixels as they are learned from, and of its truth.
+    ///
+    /// # Errors
+    /// As [`TrainingData::read`].
+    fn content(&self, field: usize) -> Result<FieldContent, Box<dyn Error + Send + Sync>> {
+        let raw = self.read(field)?;
+        let mut image = Sha256::new();
+        image.update(raw.full_range.to_le_bytes());
+        for plane in &raw.planes {
+            add_size(&mut image, plane.size());
+            let bytes: Vec<u8> = plane.data().iter().flat_map(|x| x.to_le_bytes()).collect();
+            image.update(&bytes);
+        }
+        let mut truth = Sha256::new();
+        add_size(&mut truth, raw.target.size());
+        truth.update(raw.target.data());
+        Ok(FieldContent {
+            name: self.name(field),
+            image: hexadecimal(image),
+            truth: hexadecimal(truth),
+        })
+    }
+    /// Where fields are computed and not read: what decides them all. Then none of them is looked
+    /// at to recognise the training.
+    fn series(&self) -> Option<String> {
+        None
+    }
+}
+
+fn add_size(hash: &mut Sha256, (height, width): (usize, usize)) {
+    hash.update((height as u64).to_le_bytes());
+    hash.update((width as u64).to_le_bytes());
+}
+
+fn hexadecimal(hash: Sha256) -> String {
+    let digest = hash.finalize();
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Fields, normalised on first use and kept as far as the memory given allows.

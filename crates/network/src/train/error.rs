@@ -66,21 +66,38 @@ pub enum TrainError {
     #[error(transparent)]
     Write(#[from] ModelError),
     /// A damaged checkpoint.
-    #[error("`{path}` cannot be used: {what}; train without `--resume` to start anew")]
+    #[error("`{path}` cannot be used: {what}; begin anew with `--restart`")]
     Checkpoint {
         /// The file.
         path: PathBuf,
         /// What is wrong.
         what: String,
     },
-    /// The checkpoint of other choices.
+    /// The checkpoint of other choices or other data.
     #[error(
-        "`{path}` is the checkpoint of a training with other choices or fields; train without \
-         `--resume` to start anew"
+        "`{folder}` holds {step} steps of a training that differs from this one ({differences}); \
+         train under another name, or give those steps up with `--restart`"
     )]
     OtherTraining {
-        /// The file.
-        path: PathBuf,
+        /// The training's folder.
+        folder: PathBuf,
+        /// Steps that stand.
+        step: u64,
+        /// What differs, in words.
+        differences: String,
+    },
+    /// More steps stand than were asked for.
+    #[error(
+        "`{folder}` holds {step} steps of this training already, more than the {steps} asked for; \
+         ask for more steps, train under another name, or give those steps up with `--restart`"
+    )]
+    TooFewSteps {
+        /// The training's folder.
+        folder: PathBuf,
+        /// Steps that stand.
+        step: u64,
+        /// Steps asked for.
+        steps: u64,
     },
     /// NaN or infinity.
     #[error(
@@ -95,7 +112,7 @@ pub enum TrainError {
         /// The file that was kept.
         kept: String,
     },
-    /// The memory cap is too small for validation.
+    /// A validation field cannot be computed: the memory cap is too small.
     #[error(transparent)]
-    Memory(#[from] TileError),
+    Tiles(#[from] TileError),
 }

@@ -7,6 +7,7 @@ mod average;
 mod checkpoint;
 mod data;
 mod error;
+mod identity;
 mod observer;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ mod validate;
 
 pub use data::{RawField, TrainingData};
 pub use error::TrainError;
+pub use identity::{FieldContent, Machine};
 pub use observer::{Observer, Picture, Silent, StepReport, ValidationReport};
 
 use crate::graph::Graph;
@@ -21,10 +23,12 @@ use crate::input::InputSpec;
 use crate::loss::Loss;
 use crate::parameters::Parameters;
 use crate::recipe::{Recipe, RecipeError, Selection};
-use crate::trainer::{AdamStep, CpuTrainer};
+use crate::tiles::TileError;
+use crate::trainer::{AdamStep, CpuTrainer, all_finite};
 use average::Average;
 use checkpoint::{Best, Files, Progress};
 use data::{Batch, Fields};
+use identity::Identity;
 use serde_json::json;
 use stainfree_kernels::Isa;
 use std::io::{Seek, SeekFrom, Write};
@@ -57,8 +61,9 @@ pub struct TrainJob<'a> {
     /// Folder of `log.jsonl`, `checkpoint.safetensors` and `best.safetensors`; made if it does not
     /// exist.
     pub folder: &'a Path,
-    /// Go on from the folder's checkpoint; without one, start anew.
-    pub resume: bool,
+    /// Begin anew, and give up what the folder holds; else go on from its checkpoint where there is
+    /// one.
+    pub restart: bool,
     /// Threads of the network's arithmetic.
     pub threads: usize,
     /// Instructions to use.
@@ -84,7 +89,7 @@ pub enum Ending {
     Finished,
     /// Validation did not get better for as long as the recipe waits.
     EarlyStop,
-    /// It was asked to stop; `resume` goes on.
+    /// It was asked to stop; the same job again goes on.
     Cancelled,
 }
 
@@ -103,14 +108,18 @@ pub struct Outcome {
     pub seconds: f64,
     /// Why it ended.
     pub ending: Ending,
+    /// Steps that stood before.
+    pub resumed_at: u64,
+    /// The machines that its steps were computed on.
+    pub machines: Vec<Machine>,
 }
 
 /// Trains. `cancel` may be set at any time; the step at hand is finished and saved.
 ///
 /// # Errors
 /// If the recipe cannot be followed, a field cannot be read, a file cannot be written, the
-/// checkpoint is of another training, or the loss is no number any more (the last good checkpoint
-/// stays).
+/// checkpoint is of another training or cannot be read, more steps stand than are asked for, or the
+/// loss is no number any more (the last good checkpoint stays).
 pub fn train(
     job: &TrainJob,
     observer: &mut dyn Observer,
@@ -165,6 +174,10 @@ struct Run<'a> {
     /// When the last checkpoint was written, and how long that took.
     saved: (Instant, Duration),
     steps: u64,
+    /// Whether the steps before were made for another number of steps.
+    longer_or_shorter: bool,
+    /// Steps that stood before.
+    resumed_at: u64,
     steps_per_epoch: u64,
     selection: Selection,
     started: Instant,
@@ -189,19 +202,16 @@ impl<'a> Run<'a> {
             trainer.memory_bytes() as f64 / f64::from(1 << 30),
             side = recipe.crop
         ));
-        let identity = identity(job);
-        let mut progress = Progress {
-            identity: identity.clone(),
-            ..Progress::default()
-        };
+        let steps = recipe.steps(training.len());
+        let identity = Identity::of(job, trainer.workers())?;
+        let machine = Machine::this(job.isa.name());
+        let mut progress = Progress::default();
         let mut average = None;
-        if job.resume && files.checkpoint.exists() {
-            let saved = files.load(job.graph)?;
-            if saved.progress.identity != identity {
-                return Err(TrainError::OtherTraining {
-                    path: files.checkpoint,
-                });
-            }
+        if !job.restart && files.checkpoint.exists() {
+            let saved = files.load(job.graph, |found| {
+                refuse_another(job, found, &identity, steps)
+            })?;
+            remark_on_changes(&saved.progress, &machine, steps, observer);
             trainer.restore(&saved.parameters, &saved.optimiser);
             progress = saved.progress;
             average = saved
@@ -212,6 +222,9 @@ impl<'a> Run<'a> {
             if job.folded_norms {
                 validate::measure_folded_norms(job, &mut trainer, training)?;
                 observer.message("the encoder's batch norms were measured on training crops");
+            }
+            if let Some(lost) = lost(&files) {
+                observer.message(&lost);
             }
             // What an older training left here must not be taken for this one's.
             for path in [&files.checkpoint, &files.best] {
@@ -225,6 +238,12 @@ impl<'a> Run<'a> {
                     _ => {}
                 }
             }
+        }
+        let made_for = std::mem::replace(&mut progress.steps, steps);
+        progress.identity.clear();
+        progress.training = Some(identity);
+        if progress.machines.last() != Some(&machine) && progress.step < steps {
+            progress.machines.push(machine);
         }
         if average.is_none() && recipe.average_steps > 0 {
             average = Some(Average::new(trainer.parameters(), recipe.average_steps));
@@ -240,10 +259,12 @@ impl<'a> Run<'a> {
             observer.message("there are no validation fields: the last state is kept");
             selection = Selection::Last;
         }
-        let fields = training.len();
+        let steps_per_epoch = recipe.epoch(training.len());
         Ok(Self {
-            steps: recipe.steps(fields),
-            steps_per_epoch: recipe.epoch(fields),
+            steps,
+            longer_or_shorter: made_for != 0 && made_for != steps,
+            resumed_at: progress.step,
+            steps_per_epoch,
             loss: Loss::new(&recipe.loss, job.graph.classes()).map_err(RecipeError::from)?,
             seconds_before: progress.seconds,
             started: Instant::now(),
@@ -273,7 +294,15 @@ impl<'a> Run<'a> {
         let mut ending = Ending::Finished;
         // A training stopped by patience and resumed has nothing left to do.
         if self.out_of_patience() {
+            self.observer.message(
+                "validation did not get better for as long as the recipe waits: no step is left \
+                 to do",
+            );
             return self.finish(Ending::EarlyStop);
+        }
+        // Cut short at just the step that stands, which no validation has closed.
+        if self.longer_or_shorter && first == self.steps {
+            self.validate()?;
         }
         while self.progress.step < self.steps {
             if cancel.load(Ordering::Relaxed) {
@@ -342,6 +371,11 @@ impl<'a> Run<'a> {
             return Err(self.not_finite(&format!("the loss is {loss}")));
         }
         self.trainer.backward(&d_logits);
+        // Before Adam takes it in: a finite loss does not show what lies below ignored pixels, or
+        // what a batch norm has divided away.
+        if let Some(what) = self.trainer.not_finite() {
+            return Err(self.not_finite(&format!("{what} is not finite")));
+        }
         self.trainer.adam_step(&AdamStep {
             lr,
             beta1: recipe.adam.beta1,
@@ -375,7 +409,7 @@ impl<'a> Run<'a> {
                 .is_none_or(|best| mean < best.value);
             if self.selection == Selection::TrainingLoss && better {
                 let parameters = self.scoring_parameters()?;
-                self.choose(parameters, mean);
+                self.choose(parameters, mean)?;
             }
         }
         let every = self.job.recipe.validate_every;
@@ -390,12 +424,16 @@ impl<'a> Run<'a> {
         validate::scoring_parameters(self.job, &mut self.trainer, average, self.training)
     }
 
-    fn choose(&mut self, parameters: Parameters, value: f64) {
+    fn choose(&mut self, parameters: Parameters, value: f64) -> Result<(), TrainError> {
+        if !(value.is_finite() && parameters.iter().all(|t| all_finite(&t.data))) {
+            return Err(self.not_finite("what would be kept is not finite"));
+        }
         self.progress.best = Some(Best {
             step: self.progress.step,
             value,
         });
         self.unsaved_best = Some(parameters);
+        Ok(())
     }
 
     fn validate(&mut self) -> Result<(), TrainError> {
@@ -404,8 +442,13 @@ impl<'a> Run<'a> {
         }
         let step = self.progress.step;
         let parameters = self.scoring_parameters()?;
-        let (counts, pictures) =
-            validate::validate(self.job, self.job.graph, &parameters, self.validation)?;
+        let scored = validate::validate(self.job, self.job.graph, &parameters, self.validation);
+        let (counts, pictures) = match scored {
+            Err(TrainError::Tiles(error @ TileError::NotFinite { .. })) => {
+                return Err(self.not_finite(&format!("on a validation field {error}")));
+            }
+            scored => scored?,
+        };
         let f1 = counts.f1();
         let mean_f1 = validate::mean_foreground(&f1);
         let mut best = false;
@@ -417,7 +460,7 @@ impl<'a> Run<'a> {
                 .is_none_or(|best| mean_f1 > best.value);
             self.progress.waited = if best { 0 } else { self.progress.waited + 1 };
             if best {
-                self.choose(parameters, mean_f1);
+                self.choose(parameters, mean_f1)?;
             }
         }
         let seconds = round(self.seconds_before + self.started.elapsed().as_secs_f64());
@@ -457,18 +500,20 @@ impl<'a> Run<'a> {
     /// Best first, then the checkpoint; neither if the parameters are no numbers any more.
     fn save(&mut self) -> Result<(), TrainError> {
         let parameters = self.trainer.parameters();
-        if parameters
+        let optimiser = self.trainer.optimiser_state();
+        let moments = optimiser.first.iter().chain(&optimiser.second);
+        if !parameters
             .iter()
-            .any(|t| t.data.iter().any(|x| !x.is_finite()))
+            .chain(moments)
+            .all(|t| all_finite(&t.data))
         {
-            return Err(self.not_finite("the weights are not finite"));
+            return Err(self.not_finite("the weights or their moments are not finite"));
         }
         let begun = Instant::now();
         self.progress.seconds = self.seconds_before + self.started.elapsed().as_secs_f64();
         self.progress.averaged = self.average.as_ref().map_or(0, |average| average.updates);
         self.save_best()?;
         let average = self.average.as_ref().map(|average| &average.parameters);
-        let optimiser = self.trainer.optimiser_state();
         self.files
             .save(&self.progress, &parameters, &optimiser, average)?;
         self.saved = (Instant::now(), begun.elapsed());
@@ -499,7 +544,10 @@ impl<'a> Run<'a> {
     }
 
     fn finish(mut self, ending: Ending) -> Result<Outcome, TrainError> {
-        self.save()?;
+        // What stands already is not written again.
+        if self.resumed_at == 0 || self.progress.step > self.resumed_at || self.longer_or_shorter {
+            self.save()?;
+        }
         let (parameters, chosen_step, chosen_value) = match self.progress.best.clone() {
             Some(best) => (
                 self.files.load_best(self.job.graph)?,
@@ -515,35 +563,87 @@ impl<'a> Run<'a> {
             chosen_value,
             seconds: self.progress.seconds,
             ending,
+            resumed_at: self.resumed_at,
+            machines: self.progress.machines,
         })
     }
+}
+
+/// Refuses to go on with what another training left.
+fn refuse_another(
+    job: &TrainJob,
+    saved: &Progress,
+    identity: &Identity,
+    steps: u64,
+) -> Result<(), TrainError> {
+    let differences = match &saved.training {
+        Some(before) => before.differences(identity),
+        None if saved.identity == identity::earlier(job) => Vec::new(),
+        None => {
+            vec!["an earlier version of the program began it and did not write down what".into()]
+        }
+    };
+    let folder = job.folder.to_path_buf();
+    let step = saved.step;
+    if !differences.is_empty() {
+        return Err(TrainError::OtherTraining {
+            folder,
+            step,
+            differences: differences.join("; "),
+        });
+    }
+    if steps < step {
+        return Err(TrainError::TooFewSteps {
+            folder,
+            step,
+            steps,
+        });
+    }
+    Ok(())
+}
+
+/// Says what is not as it was, where it does not keep a training from going on.
+fn remark_on_changes(saved: &Progress, machine: &Machine, steps: u64, observer: &mut dyn Observer) {
+    let step = saved.step;
+    if saved.training.is_none() {
+        observer.message(
+            "an earlier version of the program began this training and did not write down which \
+             images and truth it read: whether they are the same cannot be told",
+        );
+    }
+    if saved.steps != 0 && saved.steps != steps {
+        observer.message(&format!(
+            "the first {step} steps were made for a training of {}: its learning rate follows a \
+             course of {steps} from here on, so the result is not that of {steps} steps at once",
+            saved.steps
+        ));
+    }
+    if let Some(before) = saved.machines.last().filter(|before| *before != machine) {
+        observer.message(&format!(
+            "the steps before were computed with {before}, those from here on with {machine}: \
+             the result can differ in its last digits from that of one machine"
+        ));
+    }
+}
+
+/// What beginning anew gives up, in words; none where nothing stands.
+fn lost(files: &Files) -> Option<String> {
+    if !files.checkpoint.exists() {
+        return None;
+    }
+    let path = files.checkpoint.display();
+    Some(match files.progress() {
+        Ok(progress) => format!(
+            "beginning anew: the {} steps of `{path}` are given up",
+            progress.step
+        ),
+        Err(_) => format!("beginning anew: `{path}`, which cannot be read, is given up"),
+    })
 }
 
 /// Three decimals, for numbers that are only looked at.
 fn round(x: f64) -> f64 {
     (x * 1000.0).round() / 1000.0
-}
-
-/// Digest of everything that the numbers of a training depend on, but the pixels themselves.
-fn identity(job: &TrainJob) -> String {
-    let names = |data: &dyn TrainingData| (0..data.len()).map(|i| data.name(i)).collect::<Vec<_>>();
-    let start: Vec<String> = job
-        .start
-        .iter()
-        .map(|t| {
-            crate::model::sha256(
-                &t.data
-                    .iter()
-                    .flat_map(|x| x.to_le_bytes())
-                    .collect::<Vec<_>>(),
-            )
-        })
-        .collect();
-    let all = json!({
-        "recipe": job.recipe, "input": job.input, "classes": job.graph.classes(), "start": start,
-        "training": names(job.training), "validation": names(job.validation),
-    });
-    crate::model::sha256(all.to_string().as_bytes())
 }
 
 /// The log, cut after `length` bytes, and how many it has.

@@ -53,6 +53,12 @@ impl ConvLayer {
         }
     }
 
+    /// Trained arrays that are weights of a convolution.
+    pub(super) fn weights(&self) -> impl Iterator<Item = &Trained> {
+        let excite = self.excite.iter().flat_map(ExciteLayer::matrices);
+        std::iter::once(&self.weight).chain(excite)
+    }
+
     /// Trained arrays with a value for every channel.
     pub(super) fn small(&self) -> impl Iterator<Item = &Trained> {
         let norm = self.norm.iter().flat_map(|n| [&n.gamma, &n.beta]);
@@ -361,7 +367,7 @@ impl NormLayer {
             .enumerate()
         {
             let [sum, squares] = moments[channel].map(|sum| sum / batches as f64);
-            let variance = (squares - sum * sum).max(0.0);
+            let variance = batch_norm::not_negative(squares - sum * sum);
             let (gamma, beta) = (
                 &mut self.gamma.values[channel],
                 &mut self.beta.values[channel],

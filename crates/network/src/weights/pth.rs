@@ -62,6 +62,8 @@ impl Kind {
 
 /// Elements in a tensor; the largest of VGG16's classifier has 103 million.
 const MAX_ELEMENTS: usize = 1 << 28;
+/// Elements in all tensors that are read, which is as much memory as four times VGG16 takes.
+const MAX_TOTAL: usize = 1 << 29;
 
 pub(super) fn read_zip(
     path: &Path,
@@ -160,7 +162,19 @@ fn entries(state: &Value) -> Result<Vec<(&str, &Value)>, String> {
 
 fn views(state: &Value, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<View>, String> {
     let wanted = entries(state)?.into_iter().filter(|(name, _)| wanted(name));
-    wanted.map(|(name, value)| view(name, value)).collect()
+    let views: Vec<View> = wanted
+        .map(|(name, value)| view(name, value))
+        .collect::<Result<_, _>>()?;
+    // Many names may stand for one storage: what a file asks for is not bounded by its size.
+    let total = views
+        .iter()
+        .fold(0usize, |sum, view| sum.saturating_add(view.elements()));
+    if total > MAX_TOTAL {
+        return Err(format!(
+            "its tensors hold {total} values, which are too many (at most {MAX_TOTAL})"
+        ));
+    }
+    Ok(views)
 }
 
 /// Bytes per element of every storage, which the old layout needs to step over them.
@@ -256,10 +270,14 @@ fn view(name: &str, value: &Value) -> Result<View, String> {
 }
 
 impl View {
+    fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+
     /// Reads the tensor's elements out of its storage of `bytes` bytes.
     fn gather(&self, storage: impl Read, bytes: u64) -> Result<NamedArray, String> {
         let short = || format!("tensor `{}` lies outside its storage", self.name);
-        let count: usize = self.shape.iter().product();
+        let count = self.elements();
         let last: usize = self
             .shape
             .iter()
@@ -271,10 +289,12 @@ impl View {
         } else {
             (self.offset + last + 1) * self.kind.bytes()
         };
-        if needed as u64 > bytes {
+        // A stride of 0 would make gigabytes of one value; parameters are saved whole.
+        if needed as u64 > bytes || count * self.kind.bytes() > needed {
             return Err(short());
         }
-        let mut raw = Vec::with_capacity(needed);
+        // Memory grows with what is there, not with what the file says is there.
+        let mut raw = Vec::new();
         storage
             .take(needed as u64)
             .read_to_end(&mut raw)

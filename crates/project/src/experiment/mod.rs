@@ -439,7 +439,7 @@ impl Work<'_> {
             name: self.id.clone(),
             weights: Some(self.weights),
             // Where another attempt left off, on whatever machine.
-            resume: true,
+            restart: false,
             exact: Some(self.recipe),
             only: Some(self.images),
             ..TrainOptions::default()
