@@ -92,6 +92,23 @@ def samples():
     Image.fromarray(np.stack([u8, u8 // 2, u8], -1)).save(HERE / "rgb-colour.png")
 
 
+def stored():
+    """Files whose values other readers turn round, refuse or misread; tifffile gives those stored."""
+    for name, data in (("u8", u8), ("u16", ramp), ("i16", (ramp.astype(np.int32) - 20000).astype(np.int16)), ("f32", f32)):
+        tif(f"miniswhite-{name}.tif", data, photometric="miniswhite")
+    tif("miniswhite-tiles-big-endian.tif", ramp, photometric="miniswhite", tile=(16, 16), compression="zlib",
+        predictor=True, byteorder=">")
+    tifffile.imwrite(HERE / "miniswhite-bool.tif", u8 > 100)
+    colours = np.stack([np.arange(256)[::-1] * 257, np.arange(256) * 13 % 65536, np.arange(256) * 257]).astype(np.uint16)
+    tif("palette-u8.tif", u8, photometric="palette", colormap=colours)
+    tif("packed-12-bits.tif", ramp % 4096, bitspersample=12)
+    tif("packed-10-bits-big-endian.tif", ramp % 1024, bitspersample=10, byteorder=">")
+    for name, data in (("u32", ramp.astype(np.uint32) * 100), ("i16", ramp.astype(np.int16)), ("f64", f32.astype(np.float64))):
+        tif(f"rgb-grey-planar-tiles-{name}.tif", np.repeat(data[None], 3, 0), photometric="rgb",
+            planarconfig="separate", tile=(16, 16), compression="zlib")
+    tif("u16-lzw-pred-planes.tif", np.repeat(ramp[..., None], 3, -1), photometric="rgb", compression="lzw", predictor=True)
+
+
 def digest(plane):
     """Shape, type and SHA-256 of the little-endian pixels, as this program stores them."""
     plane = np.asarray(plane)
@@ -112,7 +129,7 @@ def planes(path):
         data = np.array(image)
         return [data.astype(np.uint8) * 255 if data.dtype == bool else data]
     with tifffile.TiffFile(path) as file:
-        if path.name.startswith("imagej-one-ifd"):
+        if path.name.startswith(("imagej-one-ifd", "gray8-3x2-stack")):
             data = file.asarray()
             return list(data.reshape(-1, *data.shape[-2:]))
         return [page.asarray() for page in file.pages]
@@ -120,10 +137,11 @@ def planes(path):
 
 def main():
     samples()
+    stored()
     golden = {"samples": {}, "real": {}}
-    for path in sorted(HERE.iterdir()):
+    for path in sorted([*HERE.iterdir(), *(HERE / "real").iterdir()]):
         if path.suffix in (".tif", ".png") and "colour" not in path.name:
-            golden["samples"][path.name] = [digest(plane) for plane in planes(path)]
+            golden["samples"][path.relative_to(HERE).as_posix()] = [digest(plane) for plane in planes(path)]
     real = []
     for pattern in ("celldetective/*.tif", "aisegcell/*/*.png", "sephace/*.tif", "isl_neurons/*.tif",
                     "xacgan/*.tif", "bf_mito_hoechst/*.png", "bbbc038-u2os/*/*.png", "plates/imagej/*.tif",
@@ -132,8 +150,6 @@ def main():
         real += sorted(DATA.glob(pattern))
     for path in real:
         pages = planes(path)
-        if path.name == "gray8-3x2-stack.tif":  # two images under one directory
-            pages = list(tifffile.imread(path))
         # One digest over the pages keeps the file small.
         whole = hashlib.sha256("".join(digest(page)["sha256"] for page in pages).encode()).hexdigest()
         golden["real"][path.relative_to(DATA).as_posix()] = [len(pages), *digest(pages[0])["shape"], whole[:16]]

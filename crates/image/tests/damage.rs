@@ -38,13 +38,15 @@ fn read_all(path: &Path) {
 }
 
 fn sample_files() -> Vec<std::path::PathBuf> {
-    let mut files: Vec<_> = fs::read_dir(samples())
-        .expect("samples")
+    let folders = [samples(), samples().join("real"), samples().join("labels")];
+    let mut files: Vec<_> = folders
+        .iter()
+        .flat_map(|folder| fs::read_dir(folder).expect("samples"))
         .map(|entry| entry.expect("an entry").path())
         .filter(|path| path.extension().is_some_and(|e| e == "tif" || e == "png"))
         .collect();
     files.sort();
-    assert!(files.len() > 30);
+    assert!(files.len() > 50);
     files
 }
 

@@ -590,6 +590,42 @@ fn of_two_descriptions_in_one_page_neither_is_lost() {
 }
 
 #[test]
+fn the_positions_of_one_file_are_fields() {
+    let place = Place::new();
+    let path = place.path("a.tif");
+    let image = |page: usize, um: f64| {
+        format!(
+            "<Image><Pixels DimensionOrder=\"XYZCT\" SizeX=\"19\" SizeY=\"21\" SizeC=\"2\" \
+             SizeZ=\"1\" SizeT=\"1\" PhysicalSizeX=\"{um}\"><Channel Name=\"BF\"/>\
+             <Channel Name=\"DAPI\"/><TiffData IFD=\"{page}\" PlaneCount=\"2\"/></Pixels></Image>"
+        )
+    };
+    let text = format!(
+        "<OME>{}{}{}</OME>",
+        image(0, 0.5),
+        image(4, 0.5),
+        image(2, 0.5)
+    );
+    write(&path, false, &six(&[&text]), &[]);
+    let data = open(&path, &OpenOptions::default()).expect("opens");
+    let found: Vec<(&str, f32)> = data
+        .fields
+        .iter()
+        .map(|field| {
+            let plane = field.read(1, 0).expect("a plane");
+            (field.name.as_str(), common::first_pixel(&plane))
+        })
+        .collect();
+    assert_eq!(
+        found,
+        [("a_p1", 1010.0), ("a_p2", 1050.0), ("a_p3", 1030.0)]
+    );
+    assert_eq!(data.channels, ["BF", "DAPI"]);
+    assert_eq!(data.problems, Vec::<String>::new());
+    assert_eq!(data.fields[2].pixel_um, Some(0.5));
+}
+
+#[test]
 fn units_are_known_in_every_encoding_and_others_are_named() {
     let place = Place::new();
     let path = place.path("a.tif");

@@ -46,6 +46,16 @@ pub struct FileInfo {
     pub(crate) metaxpress: Option<metaxpress::MetaXpress>,
     /// Whether its description says that this program wrote it.
     pub(crate) ours: bool,
+    /// Further images of the file, such as the positions of an OME-TIFF, in its pages.
+    pub(crate) further: Vec<ImageInfo>,
+}
+
+/// One of several images in the pages of a file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct ImageInfo {
+    pub(crate) axes: Option<Axes>,
+    pub(crate) channels: Vec<String>,
+    pub(crate) pixel_um: Option<f64>,
 }
 
 /// The order of the pages of a file with several dimensions.
@@ -86,7 +96,22 @@ impl FileInfo {
             problems: Vec::new(),
             metaxpress: None,
             ours: false,
+            further: Vec::new(),
         }
+    }
+
+    /// Each image of the file as if it were the only one; one for most files.
+    pub(crate) fn into_images(mut self) -> Vec<Self> {
+        let further = std::mem::take(&mut self.further);
+        let alone = |image: ImageInfo| Self {
+            axes: image.axes,
+            channels: image.channels,
+            pixel_um: image.pixel_um.or(self.pixel_um),
+            problems: Vec::new(),
+            ..self.clone()
+        };
+        let further: Vec<Self> = further.into_iter().map(alone).collect();
+        [vec![self], further].concat()
     }
 }
 

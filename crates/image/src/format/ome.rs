@@ -12,15 +12,14 @@ use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
 use super::description::{Length, both, number};
-use super::{Axes, Dimension, NO_SIZE_TAKEN};
+use super::{Axes, Dimension, ImageInfo, NO_SIZE_TAKEN};
 use crate::names::file_name;
 
-/// What the XML says about the first image of the file.
+/// What the XML says about the images of the file.
 #[derive(Default)]
 pub(super) struct Ome {
-    pub(super) axes: Option<Axes>,
-    pub(super) channels: Vec<String>,
-    pub(super) pixel_um: Option<f64>,
+    /// The images of which this file holds planes; the first one in any case.
+    pub(super) images: Vec<ImageInfo>,
     pub(super) problems: Vec<String>,
 }
 
@@ -66,37 +65,78 @@ impl Ome {
         }
         let document = Document::read(description);
         let mut found = Self::default();
-        if let Some(other) = document.elsewhere {
+        if let Some(other) = &document.elsewhere {
             found.problems.push(format!(
                 "its OME metadata lies in `{other}`, which is not looked at, so that the file is \
                  read by itself"
             ));
         }
-        let images = document.images.len();
-        let Some(image) = document.images.into_iter().next() else {
-            return Some(found);
-        };
-        found.pixel_um = image.pixel_um;
-        found.problems.extend(image.problem.clone());
-        match image.place(pages, images, path, document.uuid.as_deref()) {
-            Ok(placed) => {
-                found.problems.extend(placed.problems);
-                if let Some(names) = placed.channels.into_iter().collect::<Option<_>>() {
-                    found.channels = names;
-                }
-                found.axes = placed.axes;
+        let several = document.images.len() > 1;
+        let file = match document.file_of_blocks(path) {
+            Ok(file) => file,
+            Err(problem) => {
+                found.problems.push(problem);
+                return Some(found);
             }
-            Err(problem) => found.problems.push(problem),
-        }
-        if images > 1 {
-            found.problems.push(match found.axes {
-                Some(_) => format!("it holds {images} images, of which the first is read"),
-                None => {
-                    format!("it holds {images} images, of which the metadata of the first is used")
+        };
+        let mut used = BTreeSet::new();
+        for image in document.images {
+            let mut info = ImageInfo {
+                pixel_um: image.pixel_um,
+                ..ImageInfo::default()
+            };
+            // Of a set, an image may lie in other files altogether.
+            let here = image.blocks.is_empty() || image.blocks.iter().any(|block| file.has(block));
+            if several && !here {
+                continue;
+            }
+            let mut problems: Vec<String> = image.problem.clone().into_iter().collect();
+            match image.place(pages, several, &file) {
+                Ok(placed) => {
+                    problems.extend(placed.problems);
+                    let names: Option<Vec<String>> = placed.channels.into_iter().collect();
+                    info.channels = names.unwrap_or_default();
+                    info.axes = placed.axes;
                 }
-            });
+                Err(problem) => problems.push(problem),
+            }
+            let placed = info.axes.iter().filter_map(|axes| axes.placed.as_ref());
+            used.extend(placed.flatten().flatten().copied());
+            for problem in problems {
+                if !found.problems.contains(&problem) {
+                    found.problems.push(problem);
+                }
+            }
+            found.images.push(info);
+        }
+        if !used.is_empty() && used.len() < pages {
+            found.problems.push(format!(
+                "its OME metadata does not name {} of {pages} pages, which are not read",
+                pages - used.len()
+            ));
         }
         Some(found)
+    }
+}
+
+/// Which `TiffData` elements mean this file.
+enum Own {
+    /// All: there is one file, whatever its name is by now.
+    All,
+    Named(String),
+    Uuid(String),
+}
+
+impl Own {
+    fn has(&self, block: &Block) -> bool {
+        match self {
+            Self::All => true,
+            Self::Named(name) => match &block.file {
+                Some(file) => plain_name(file) == *name,
+                None => block.uuid.is_none(),
+            },
+            Self::Uuid(own) => block.uuid.as_ref() == Some(own),
+        }
     }
 }
 
@@ -147,6 +187,28 @@ impl Document {
         found
     }
 
+    /// What tells the elements of the file `path` from those of others in a set.
+    ///
+    /// A file that was renamed keeps its old name in its XML: where all elements name one and the
+    /// same file, it is this one.
+    fn file_of_blocks(&self, path: &Path) -> Result<Own, String> {
+        let blocks = || self.images.iter().flat_map(|image| &image.blocks);
+        let named: BTreeSet<(Option<String>, Option<&String>)> = blocks()
+            .map(|block| (block.file.as_deref().map(plain_name), block.uuid.as_ref()))
+            .collect();
+        if named.len() <= 1 {
+            return Ok(Own::All);
+        }
+        let by_name = Own::Named(plain_name(&file_name(path)));
+        if blocks().any(|block| by_name.has(block)) {
+            return Ok(by_name);
+        }
+        let by_uuid = self.uuid.clone().map(Own::Uuid);
+        by_uuid
+            .filter(|own| blocks().any(|block| own.has(block)))
+            .ok_or_else(|| SPREAD.into())
+    }
+
     fn last_block(&mut self) -> Option<&mut Block> {
         self.images.last_mut()?.blocks.last_mut()
     }
@@ -187,13 +249,7 @@ impl Stated {
     }
 
     /// Which page of this file holds which plane; `Err` says why the pages cannot be told.
-    fn place(
-        mut self,
-        pages: usize,
-        images: usize,
-        path: &Path,
-        own: Option<&str>,
-    ) -> Result<Placed, String> {
+    fn place(mut self, pages: usize, several: bool, file: &Own) -> Result<Placed, String> {
         let Some(mut axes) = self.axes.take() else {
             return Ok(Placed {
                 axes: None,
@@ -221,14 +277,12 @@ impl Stated {
         let total = total.ok_or_else(mismatch)?;
         let mut names = self.names;
         names.resize(channels, None);
-        let here = here(&self.blocks, path, own)?;
-        let open = self.blocks.iter().all(Block::says_nothing);
-        if open {
-            if images == 1 && total != pages {
-                return Err(mismatch());
-            }
-            if images > 1 {
+        if self.blocks.iter().all(Block::says_nothing) {
+            if several {
                 return Err("its OME metadata does not say which pages are which image".into());
+            }
+            if total != pages {
+                return Err(mismatch());
             }
             return Ok(Placed {
                 axes: Some(axes),
@@ -236,14 +290,14 @@ impl Stated {
                 problems: Vec::new(),
             });
         }
-        let mut problems = Vec::new();
-        let placed = placed(&axes, total, &self.blocks, &here, pages)?;
-        let used: BTreeSet<usize> = placed.iter().flatten().copied().collect();
-        let spread = here.contains(&false);
+        let own: Vec<&Block> = self.blocks.iter().filter(|block| file.has(block)).collect();
+        let spread = own.len() < self.blocks.len();
+        let placed = placed(&axes, total, &own, pages)?;
         let missing = total - placed.iter().flatten().count();
-        if used.is_empty() {
+        if missing == total {
             return Err("its OME metadata names no page of this file".into());
         }
+        let mut problems = Vec::new();
         if spread {
             problems.push(SPREAD.into());
         } else if missing > 0 {
@@ -251,17 +305,10 @@ impl Stated {
                 "its OME metadata names no page for {missing} of {total} planes"
             ));
         }
-        if images == 1 && used.len() < pages {
-            problems.push(format!(
-                "its OME metadata does not name {} of {pages} pages, which are not read",
-                pages - used.len()
-            ));
-        }
         axes.placed = Some(placed);
-        let (axes, channels) = if spread {
-            own_part(&axes, &names)
-        } else {
-            (axes, names)
+        let (axes, channels) = match spread {
+            true => own_part(&axes, &names),
+            false => (axes, names),
         };
         Ok(Placed {
             axes: Some(axes),
@@ -286,53 +333,23 @@ impl Block {
     }
 }
 
-/// Which blocks lie in the file `path`, whose identifier is `own`.
-///
-/// A file that was renamed keeps its old name in its XML: where all blocks name one and the same
-/// file, it is this one.
-fn here(blocks: &[Block], path: &Path, own: Option<&str>) -> Result<Vec<bool>, String> {
-    let named: BTreeSet<(Option<String>, Option<String>)> = blocks
-        .iter()
-        .map(|block| (block.file.as_deref().map(plain_name), block.uuid.clone()))
-        .collect();
-    if named.len() <= 1 {
-        return Ok(vec![true; blocks.len()]);
-    }
-    let name = plain_name(&file_name(path));
-    let is_named = |block: &Block| match &block.file {
-        Some(file) => plain_name(file) == name,
-        None => block.uuid.is_none(),
-    };
-    let is_own = |block: &Block| block.uuid.is_some() && block.uuid.as_deref() == own;
-    let by_name: Vec<bool> = blocks.iter().map(is_named).collect();
-    if by_name.contains(&true) {
-        return Ok(by_name);
-    }
-    let by_uuid: Vec<bool> = blocks.iter().map(is_own).collect();
-    match by_uuid.contains(&true) {
-        true => Ok(by_uuid),
-        false => Err(SPREAD.into()),
-    }
-}
-
 /// The last part of a path of any system, in lower case.
 fn plain_name(file: &str) -> String {
     let name = file.rsplit(['/', '\\']).next().unwrap_or(file);
     name.trim().to_lowercase()
 }
 
-/// The page of every plane, channels fastest, as the blocks `here` name them.
+/// The page of every plane, channels fastest, as the blocks of this file name them.
 fn placed(
     axes: &Axes,
     total: usize,
-    blocks: &[Block],
-    here: &[bool],
+    blocks: &[&Block],
     pages: usize,
 ) -> Result<Vec<Option<usize>>, String> {
     let mut placed = vec![None; total];
     let mut used = BTreeSet::new();
     let sizes = [axes.channels, axes.planes, axes.times];
-    for (block, _) in blocks.iter().zip(here).filter(|(_, here)| **here) {
+    for block in blocks {
         let [c, z, t] = block.first;
         if c >= sizes[0] || z >= sizes[1] || t >= sizes[2] {
             return Err(format!(
@@ -488,7 +505,7 @@ mod tests {
     }
 
     fn pages(ome: &Ome) -> Vec<Option<usize>> {
-        let axes = ome.axes.as_ref().expect("axes");
+        let axes = ome.images[0].axes.as_ref().expect("axes");
         (0..axes.channels)
             .flat_map(|c| (0..axes.planes).map(move |z| (c, z)))
             .map(|(c, z)| axes.page(c, z, 0))
@@ -507,10 +524,11 @@ mod tests {
                    PhysicalSizeY=\"650\" PhysicalSizeYUnit=\"nm\"><Channel Name=\"BF\"/>\
                    <Channel Name=\"A &amp; B\"/></Pixels></Image></OME>";
         let ome = Ome::parse(xml, 4, Path::new("a.tif")).expect("OME-XML");
-        let axes = ome.axes.expect("consistent sizes");
+        let image = &ome.images[0];
+        let axes = image.axes.as_ref().expect("consistent sizes");
         assert_eq!(axes.page(1, 0, 0), Some(2));
-        assert_eq!(ome.channels, ["BF", "A & B"]);
-        assert_eq!(ome.pixel_um, Some(0.65));
+        assert_eq!(image.channels, ["BF", "A & B"]);
+        assert_eq!(image.pixel_um, Some(0.65));
         assert!(ome.problems.is_empty());
         let other = Ome::parse(xml, 3, Path::new("a.tif")).expect("OME-XML");
         assert_eq!(other.problems.len(), 1);
@@ -541,11 +559,40 @@ mod tests {
         for order in ["XYZCT", "XYCZT", "XYTCZ"] {
             let ome = parsed(order, &each, 6);
             assert_eq!(pages(&ome), Z_FIRST, "{order}");
-            assert_eq!(ome.channels, ["BF", "A & B"]);
+            assert_eq!(ome.images[0].channels, ["BF", "A & B"]);
             assert!(ome.problems.is_empty(), "{:?}", ome.problems);
         }
         let turned = [Some(3), Some(4), Some(5), Some(0), Some(1), Some(2)];
         assert_eq!(pages(&parsed("XYZCT", runs, 6)), turned);
+    }
+
+    #[test]
+    fn every_image_has_its_own_pages() {
+        let image = |name: &str, page: usize| {
+            format!(
+                "<Image><Pixels DimensionOrder=\"XYZCT\" SizeZ=\"2\" SizeC=\"1\" SizeT=\"1\">\
+                 <Channel Name=\"{name}\"/><TiffData IFD=\"{page}\" PlaneCount=\"2\"/></Pixels>\
+                 </Image>"
+            )
+        };
+        let xml = format!("<OME>{}{}</OME>", image("BF", 2), image("GFP", 0));
+        let ome = Ome::parse(&xml, 4, Path::new("a.tif")).expect("OME-XML");
+        let first = |image: &ImageInfo| image.axes.as_ref().and_then(|axes| axes.page(0, 0, 0));
+        let found: Vec<_> = ome
+            .images
+            .iter()
+            .map(|i| (&i.channels[0][..], first(i)))
+            .collect();
+        assert_eq!(found, [("BF", Some(2)), ("GFP", Some(0))]);
+        assert!(ome.problems.is_empty(), "{:?}", ome.problems);
+        // Without a word about pages, they cannot be told apart.
+        let open = xml
+            .replace(" PlaneCount=\"2\"", "")
+            .replace(" IFD=\"2\"", "");
+        let open = open.replace(" IFD=\"0\"", "");
+        let ome = Ome::parse(&open, 4, Path::new("a.tif")).expect("OME-XML");
+        let said = "its OME metadata does not say which pages are which image";
+        assert_eq!(ome.problems, [said]);
     }
 
     #[test]
@@ -584,7 +631,7 @@ mod tests {
             ),
         ] {
             let ome = parsed("XYZCT", blocks, 6);
-            assert_eq!(ome.axes, None, "{blocks}");
+            assert_eq!(ome.images[0].axes, None, "{blocks}");
             assert!(ome.problems[0].contains(said), "{:?}", ome.problems);
         }
     }
@@ -600,14 +647,17 @@ mod tests {
         let set = file("b.ome.tif", 0) + &file("a.ome.tif", 1);
         let ome = parsed("XYZCT", &set, 3);
         assert_eq!(pages(&ome), [Some(0), Some(1), Some(2)]);
-        assert_eq!(ome.channels, ["A & B"]);
+        assert_eq!(ome.images[0].channels, ["A & B"]);
         assert_eq!(ome.problems, [SPREAD]);
         // The same by its identifier after all files were renamed.
         let ome = parsed("XYZCT", &(file("x.tif", 0) + &file("y.tif", 1)), 3);
-        assert_eq!(ome.channels, ["A & B"]);
+        assert_eq!(ome.images[0].channels, ["A & B"]);
         let renamed = file("x.tif", 0) + &file("x.tif", 1).replace("urn:uuid:1", "urn:uuid:0");
         let renamed = renamed.replace("IFD=\"0\" FirstC=\"1\"", "IFD=\"3\" FirstC=\"1\"");
         let ome = parsed("XYCZT", &renamed.replace("PlaneCount=\"3\"", ""), 6);
-        assert_eq!(ome.axes.expect("placed").page(1, 0, 0), Some(3));
+        assert_eq!(
+            ome.images[0].axes.as_ref().expect("placed").page(1, 0, 0),
+            Some(3)
+        );
     }
 }

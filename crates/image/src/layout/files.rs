@@ -13,7 +13,9 @@ use regex::Regex;
 use serde_json::Value;
 
 use super::sidecar::{self, Facts};
-use super::{Draft, Entries, Found, Layout, Notes, Pages, Slot, channels_of, drafts_by_time};
+use super::{
+    Draft, Entries, Found, Layout, Notes, Pages, Slot, channels_of, drafts_by_time, images_of,
+};
 use crate::format::read_info;
 use crate::names::{file_name, natural_order, stem, truth_stem};
 use crate::{ImageError, OpenOptions};
@@ -116,27 +118,29 @@ pub(super) fn read_files(
             let Some(info) = notes.info(path) else {
                 continue;
             };
-            let names = page_names(&facts, channel.as_deref(), info.pages.len());
-            let pages = match &names {
-                PageNames::Channels(names) => Pages::Channels(names),
-                PageNames::Planes => Pages::Planes,
-                PageNames::Unknown => Pages::Unknown,
-            };
-            let prefix = channel
-                .as_ref()
-                .map_or(String::new(), |channel| format!("{channel}_"));
-            let alone = channel.as_deref().unwrap_or(&alone);
-            let times = channels_of(path, &info, &pages, alone, &prefix, &mut notes);
-            for found in drafts_by_time(&group.name, times) {
-                let draft = drafts.entry(found.name.clone()).or_insert_with(|| Draft {
-                    position: found.position,
-                    time: found.time,
-                    metadata: facts.metadata.clone(),
-                    pixel_um: facts.pixel_um.into_iter().collect(),
-                    ..Draft::named(&found.name)
-                });
-                draft.channels.extend(found.channels);
-                draft.pixel_um.extend(info.pixel_um);
+            for (name, info) in images_of(&group.name, info) {
+                let names = page_names(&facts, channel.as_deref(), info.pages.len());
+                let pages = match &names {
+                    PageNames::Channels(names) => Pages::Channels(names),
+                    PageNames::Planes => Pages::Planes,
+                    PageNames::Unknown => Pages::Unknown,
+                };
+                let prefix = channel
+                    .as_ref()
+                    .map_or(String::new(), |channel| format!("{channel}_"));
+                let alone = channel.as_deref().unwrap_or(&alone);
+                let times = channels_of(path, &info, &pages, alone, &prefix, &mut notes);
+                for found in drafts_by_time(&name, times) {
+                    let draft = drafts.entry(found.name.clone()).or_insert_with(|| Draft {
+                        position: found.position,
+                        time: found.time,
+                        metadata: facts.metadata.clone(),
+                        pixel_um: facts.pixel_um.into_iter().collect(),
+                        ..Draft::named(&found.name)
+                    });
+                    draft.channels.extend(found.channels);
+                    draft.pixel_um.extend(info.pixel_um);
+                }
             }
         }
         fields.extend(drafts.into_values());

@@ -385,6 +385,22 @@ fn channels_of(
     each_page(&names)
 }
 
+/// The images of one file with their names: the positions of an OME-TIFF are fields of their own,
+/// `NAME_p1`, `NAME_p2`.
+fn images_of(name: &str, info: FileInfo) -> Vec<(String, FileInfo)> {
+    let images = info.into_images();
+    if images.len() == 1 {
+        return images
+            .into_iter()
+            .map(|info| (name.to_string(), info))
+            .collect();
+    }
+    let numbered = images.into_iter().enumerate();
+    numbered
+        .map(|(k, info)| (format!("{name}_p{}", k + 1), info))
+        .collect()
+}
+
 /// One draft per time point, named with `_tNNN` where there are several.
 fn drafts_by_time(name: &str, times: Vec<Vec<(String, Vec<Option<Slot>>)>>) -> Vec<Draft> {
     let several = times.len() > 1;

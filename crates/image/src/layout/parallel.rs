@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::sidecar::{self, Facts};
-use super::{Draft, Entries, Found, Layout, Notes, Pages, channels_of, drafts_by_time};
+use super::{Draft, Entries, Found, Layout, Notes, Pages, channels_of, drafts_by_time, images_of};
 use crate::names::{file_name, stem, truth_stem};
 use crate::{ImageError, OpenOptions};
 
@@ -64,18 +64,20 @@ impl Layout for ParallelFolders {
                 let Some(info) = notes.info(image) else {
                     continue;
                 };
-                let prefix = format!("{channel}_");
-                // The folder is the channel, so that further pages can only be planes.
-                let times =
-                    channels_of(image, &info, &Pages::Planes, &channel, &prefix, &mut notes);
-                for found in drafts_by_time(&field_name(image), times) {
-                    let draft = drafts.entry(found.name.clone()).or_insert_with(|| Draft {
-                        position: found.position,
-                        time: found.time,
-                        ..Draft::named(&found.name)
-                    });
-                    draft.channels.extend(found.channels);
-                    draft.pixel_um.extend(info.pixel_um);
+                for (name, info) in images_of(&field_name(image), info) {
+                    let prefix = format!("{channel}_");
+                    // The folder is the channel, so that further pages can only be planes.
+                    let times =
+                        channels_of(image, &info, &Pages::Planes, &channel, &prefix, &mut notes);
+                    for found in drafts_by_time(&name, times) {
+                        let draft = drafts.entry(found.name.clone()).or_insert_with(|| Draft {
+                            position: found.position,
+                            time: found.time,
+                            ..Draft::named(&found.name)
+                        });
+                        draft.channels.extend(found.channels);
+                        draft.pixel_um.extend(info.pixel_um);
+                    }
                 }
             }
             channel_order.push(channel);

@@ -52,10 +52,12 @@ pub(super) fn info(path: &Path) -> Result<FileInfo, ImageError> {
     let mut imagej_problem = None;
     for text in &descriptions {
         if let Some(ome) = Ome::parse(text, pages, path) {
-            info.axes = ome.axes;
-            info.channels = ome.channels;
             info.problems.extend(ome.problems);
-            sizes.insert(0, Ok(ome.pixel_um));
+            let mut images = ome.images.into_iter();
+            let first = images.next().unwrap_or_default();
+            (info.axes, info.channels) = (first.axes, first.channels);
+            info.further = images.collect();
+            sizes.insert(0, Ok(first.pixel_um));
         } else if let Some(metaxpress) = MetaXpress::parse(text) {
             info.problems.extend(metaxpress.problem.clone());
             sizes.push(Ok(metaxpress.pixel_um));
