@@ -516,6 +516,18 @@ fn what_is_not_read_is_told_in_words() {
         let text = place.read(false, &[page]).expect_err("refused");
         assert!(text.contains(said), "{text}");
     }
+    // What the header tells is said before the first reading.
+    write(
+        &place.path("a.tif"),
+        false,
+        &[page().short(259, 34925)],
+        &[],
+    );
+    let told = read_info(&place.path("a.tif")).expect("a header").problems;
+    assert!(
+        told[0].starts_with("its pixels are compressed with LZMA"),
+        "{told:?}"
+    );
     // Samples that agree are one grey value.
     assert_eq!(
         place.read(false, &[planar([7, 7])]),
@@ -650,6 +662,7 @@ fn units_are_known_in_every_encoding_and_others_are_named() {
         (latin, 2),
         (b"", 5),
         (b"{\"shape\": [21, 19]}", 5),
+        (b"{\"shape\": [21, 19], \"unit\": \"\\u00b5m\"}", 1),
     ] {
         let text = String::from_utf8_lossy(description);
         assert_eq!(size(description, unit), (Some(0.5), vec![]), "{text}");

@@ -5,8 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::description::{Length, both, um_of};
-use super::resolution::{Resolution, is_of_a_microscope, is_possible};
+use super::resolution::Resolution;
 use super::{Axes, Dimension};
 
 /// How ImageJ's description begins.
@@ -99,34 +98,10 @@ impl ImageJ {
 
     /// Pixel size in µm from the stated units and the resolution tags; `Err` is a sentence about
     /// pixels that are not square, or a unit that is not known.
-    ///
-    /// ImageJ gives the resolution in its own unit, and the tag ResolutionUnit repeats it or says
-    /// nothing. Other programs write ImageJ's description and a resolution in the unit of the tag
-    /// (Micro-Manager: `unit=um`, pixels per cm): where the two differ, the tag counts, unless it
-    /// gives a size that no pixel has.
     pub(super) fn pixel_um(&self, resolution: &Resolution) -> Result<Option<f64>, String> {
-        let by_tag = resolution.pixel_um()?;
-        let Some(unit) = self.values.get("unit") else {
-            return Ok(by_tag.filter(|&um| is_of_a_microscope(um)));
-        };
-        let y_unit = self.values.get("yunit").unwrap_or(unit);
-        let length = |per_unit: Option<f64>, unit: &str| match per_unit {
-            // An unknown unit matters only where something was measured in it.
-            Some(per_unit) if per_unit > 0.0 && per_unit.is_finite() => {
-                Length::of(1.0 / per_unit, unit)
-            }
-            _ => Length::Unstated,
-        };
-        let [x, y] = resolution.pixels_per_unit;
-        let by_unit = both(length(x, unit), length(y, y_unit));
-        let same = um_of(unit) == resolution.unit_um;
-        match (by_tag, by_unit) {
-            (Some(by_tag), by_unit) if !same && is_possible(by_tag) => match by_unit {
-                Ok(Some(_)) | Err(_) => Ok(Some(by_tag)),
-                // `unit=pixel`: what is stated without a word about it must be believable.
-                Ok(None) => Ok(Some(by_tag).filter(|&um| is_of_a_microscope(um))),
-            },
-            (_, by_unit) => by_unit,
+        match self.values.get("unit") {
+            Some(unit) => resolution.in_unit(unit, self.values.get("yunit").unwrap_or(unit)),
+            None => resolution.alone(),
         }
     }
 }

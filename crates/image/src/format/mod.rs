@@ -10,6 +10,7 @@ mod ome;
 mod pixels;
 mod png;
 mod resolution;
+mod shaped;
 mod tiff;
 mod uic;
 

@@ -123,7 +123,8 @@ impl Ome {
 enum Own {
     /// All: there is one file, whatever its name is by now.
     All,
-    Named(String),
+    /// Those of this name; those without one by the identifier.
+    Named(String, Option<String>),
     Uuid(String),
 }
 
@@ -131,9 +132,9 @@ impl Own {
     fn has(&self, block: &Block) -> bool {
         match self {
             Self::All => true,
-            Self::Named(name) => match &block.file {
+            Self::Named(name, own) => match &block.file {
                 Some(file) => plain_name(file) == *name,
-                None => block.uuid.is_none(),
+                None => block.uuid.is_none() || block.uuid == *own,
             },
             Self::Uuid(own) => block.uuid.as_ref() == Some(own),
         }
@@ -199,7 +200,7 @@ impl Document {
         if named.len() <= 1 {
             return Ok(Own::All);
         }
-        let by_name = Own::Named(plain_name(&file_name(path)));
+        let by_name = Own::Named(plain_name(&file_name(path)), self.uuid.clone());
         if blocks().any(|block| by_name.has(block)) {
             return Ok(by_name);
         }

@@ -20,7 +20,8 @@ pub(super) use directory::text;
 use super::imagej::{self, ImageJ};
 use super::metaxpress::MetaXpress;
 use super::ome::Ome;
-use super::resolution::{Resolution, is_of_a_microscope};
+use super::resolution::Resolution;
+use super::shaped::Shaped;
 use super::{Axes, COLOUR_TABLE, Dimension, FileInfo, MAX_PAGES, Pixels, no_such_page, uic};
 use crate::ImageError;
 
@@ -37,6 +38,10 @@ pub(super) fn info(path: &Path) -> Result<FileInfo, ImageError> {
     let stack = stack(&mut file, &first, index.planes.len())?;
     if let Some(stack) = &stack {
         info.pages = vec![info.pages[0]; stack.images];
+    }
+    if let Err(ImageError::NotSupported { what, way_out, .. }) = Layout::of(&mut file, &first) {
+        // Better known now than at the first reading.
+        info.problems.push(format!("{what}; {way_out}"));
     }
     if file.number(&first, tag::PHOTOMETRIC)? == Some(photometric::PALETTE)
         && !descriptions
@@ -74,6 +79,9 @@ pub(super) fn info(path: &Path) -> Result<FileInfo, ImageError> {
                 }
                 Err(problem) => imagej_problem = Some(problem),
             }
+        } else if let Some(shaped) = Shaped::parse(text) {
+            sizes.extend(shaped.pixel_um(&resolution));
+            info.axes = info.axes.or_else(|| shaped.axes(pages));
         }
     }
     // Micro-Manager writes both descriptions; one that fits is enough.
@@ -116,8 +124,8 @@ fn calibrate(
     }
     // Harmony states the pixels of the camera there, whatever the objective.
     if info.pixel_um.is_none() && !described && !first.has(tag::HARMONY) && !first.has(tag::UIC1) {
-        match resolution.pixel_um() {
-            Ok(um) => info.pixel_um = um.filter(|&um| is_of_a_microscope(um)),
+        match resolution.alone() {
+            Ok(um) => info.pixel_um = um,
             Err(said) if resolution.is_of_a_microscope() => problem = problem.or(Some(said)),
             Err(_) => {}
         }
