@@ -120,6 +120,12 @@ pub enum ProjectError {
         /// The file that is missing.
         checkpoint: PathBuf,
     },
+    /// A `prepare` was ended early, so that table and truth do not belong together.
+    #[error(
+        "`{}` is only half prepared, since a `stainfree prepare` was ended early; run it again",
+        .0.display()
+    )]
+    HalfPrepared(PathBuf),
     /// Anything else that stops a call; the whole sentence.
     #[error("{0}")]
     Failed(String),
@@ -162,6 +168,23 @@ impl ProjectError {
         ProjectError::Write {
             path: path.to_owned(),
             message: describe(error),
+        }
+    }
+}
+
+impl ProjectError {
+    /// Whether the disk did not take a file: then it takes no other either.
+    pub fn is_write(&self) -> bool {
+        use stainfree_image::ImageError;
+        use stainfree_network::model::ModelError;
+        use stainfree_network::train::TrainError;
+        match self {
+            Self::Write { .. } | Self::Image(ImageError::Write { .. }) => true,
+            Self::Model(error) | Self::Train(TrainError::Write(error)) => {
+                matches!(error, ModelError::Write { .. })
+            }
+            Self::Train(TrainError::File { .. }) => true,
+            _ => false,
         }
     }
 }

@@ -96,6 +96,8 @@ impl Lights {
             return Ok(Self(kept.lights));
         }
         let lights = estimate(study, source, &plates, job)?;
+        // Killed on the way, going back to the choices of last time must not find its pictures.
+        crate::vouched::remove(&path)?;
         save(study, &lights)?;
         let kept = Kept { key, lights };
         let text = serde_json::to_vec_pretty(&kept).map_err(|error| {

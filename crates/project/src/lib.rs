@@ -45,6 +45,7 @@ pub mod template;
 pub mod train;
 mod training;
 mod truth;
+mod vouched;
 
 pub use config::Config;
 pub use error::ProjectError;

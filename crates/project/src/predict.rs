@@ -1,7 +1,8 @@
 //! `predict`: class masks and nuclei of unstained images.
 //!
 //! What is already done by the same model from the same image is skipped; one bad file is reported
-//! and counted, the rest goes on.
+//! and counted, the rest goes on. A row of the table vouches for the files of its field: it is
+//! taken out before they are rewritten, so that it never stands beside those of another model.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use crate::line::three_stages;
 use crate::provenance::{Content, Provenance};
 use crate::segment::open_inputs;
 use crate::study::Brightfield;
+use crate::vouched::remove;
 use crate::{Job, ProjectError, pictures};
 
 /// Name of the table in the output folder.
@@ -120,9 +122,10 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
         ..Predicted::default()
     };
     let total = work.len();
+    let conditions = conditions(&engine, options);
     let mut todo = Vec::new();
     for (field, brightfield) in work {
-        let input = Input::of(field, &brightfield, options);
+        let input = Input::of(field, &brightfield, &conditions);
         let already = table
             .already(&field.name, &engine.hash, &input)
             .filter(|_| files_exist(field, options));
@@ -139,6 +142,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
         let message = format!("{} (done already)", field.name);
         job.progress.step(predicted.skipped, total, &message);
     }
+    table.forget(&todo)?;
     let desk = Desk {
         options,
         hash: engine.hash.clone(),
@@ -179,6 +183,8 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
                 ) => return Err(error),
                 Err(error) => {
                     let sentence = error.to_string();
+                    // What another model, or an older image, has left is not this one's.
+                    remove_outputs(&options.out, &task.field.name, &OUTPUTS)?;
                     table.put_failed(task, &sentence, &desk);
                     predicted.failed.push(sentence);
                 }
@@ -258,6 +264,11 @@ impl Desk<'_> {
         } = found.pixels;
         let nuclei = nuclei(task.field, &classes, &self.classes, self.model_um)?;
         let out = &self.options.out;
+        // Those of an earlier run would pass for this one's.
+        let asked = [self.options.probabilities, self.options.overlay];
+        let extra = EXTRAS.into_iter().zip(asked);
+        let stale: Vec<_> = extra.filter(|(_, asked)| !asked).map(|(e, _)| e).collect();
+        remove_outputs(out, &task.field.name, &stale)?;
         let made = Made {
             model: &self.hash,
             content: &found.content,
@@ -283,6 +294,17 @@ impl Desk<'_> {
             nuclei,
         })
     }
+}
+
+/// Folders of the outputs of a field and the endings of their files; the last two are asked for.
+const OUTPUTS: [(&str, &str); 4] = [("classes", "tif"), ("nuclei", "tif"), EXTRAS[0], EXTRAS[1]];
+const EXTRAS: [(&str, &str); 2] = [("probabilities", "tif"), ("overlays", "png")];
+
+/// Deletes the outputs of a field in these folders, where there are any.
+fn remove_outputs(out: &Path, name: &str, folders: &[(&str, &str)]) -> Result<(), ProjectError> {
+    folders
+        .iter()
+        .try_for_each(|(folder, ending)| remove(&out.join(folder).join(format!("{name}.{ending}"))))
 }
 
 fn unique_names(work: &[(&Field, Brightfield)], sets: &[Dataset]) -> Result<(), ProjectError> {
@@ -337,25 +359,40 @@ fn files_exist(field: &Field, options: &PredictOptions) -> bool {
                 .is_file())
 }
 
+/// What decides a prediction beside the image and what a model's hash covers. The cap on memory is
+/// a part of it: it decides which tiles an image is computed in.
+fn conditions(engine: &Engine, options: &PredictOptions) -> Sha256 {
+    let model = &engine.info;
+    let mut hash = Sha256::new();
+    hash.update(env!("CARGO_PKG_VERSION"));
+    hash.update([
+        u8::from(options.flips),
+        u8::from(options.precision == Precision::Bf16),
+        u8::from(model.recipe.rescale),
+    ]);
+    hash.update(model.pixel_um.unwrap_or(0.0).to_le_bytes());
+    let memory = options.memory.unwrap_or(DEFAULT_MEMORY);
+    hash.update((memory as u64).to_le_bytes());
+    hash
+}
+
 /// What a field is read from.
 struct Input {
     /// The first file.
     path: String,
-    /// A hash of places, sizes and times of all files: what "the same image" means.
+    /// A hash of the conditions, and of places, sizes and times of all files: what "the same image"
+    /// means.
     key: String,
 }
 
 impl Input {
-    fn of(field: &Field, brightfield: &Brightfield, options: &PredictOptions) -> Self {
+    fn of(field: &Field, brightfield: &Brightfield, conditions: &Sha256) -> Self {
         let planes = brightfield.planes_of(field).unwrap_or_default();
         let places: Vec<&PlaneRef> = planes
             .iter()
             .filter_map(|&(channel, z)| field.planes[channel][z].as_ref())
             .collect();
-        let mut hash = Sha256::new();
-        hash.update(
-            [u8::from(options.flips) | u8::from(options.precision == Precision::Bf16) << 1],
-        );
+        let mut hash = conditions.clone();
         hash.update(field.pixel_um.unwrap_or(0.0).to_le_bytes());
         for place in &places {
             let facts = std::fs::metadata(&place.path).ok();
@@ -436,6 +473,8 @@ struct Table {
     path: PathBuf,
     header: Vec<String>,
     rows: BTreeMap<String, Vec<String>>,
+    /// Whether the file holds rows that are not here, since its columns are others.
+    other: bool,
     saved: Instant,
 }
 
@@ -461,6 +500,7 @@ impl Table {
         Self {
             path: path.to_owned(),
             header,
+            other: rows.is_empty() && path.exists(),
             rows,
             saved: Instant::now(),
         }
@@ -483,6 +523,16 @@ impl Table {
                 .and_then(|count| count.parse().ok())
                 .unwrap_or(0)
         })
+    }
+
+    /// Takes out, on disk too, the rows of fields whose files are about to be rewritten.
+    fn forget(&mut self, tasks: &[Task]) -> Result<(), ProjectError> {
+        let before = self.rows.len();
+        for task in tasks {
+            self.rows.remove(&task.field.name);
+        }
+        let vouches = self.rows.len() < before || self.other && !tasks.is_empty();
+        if vouches { self.save() } else { Ok(()) }
     }
 
     fn put_done(&mut self, task: &Task, found: &Finished, desk: &Desk, seconds: f64) {

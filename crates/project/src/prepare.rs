@@ -1,8 +1,10 @@
 //! `prepare`: truth, labels and overlays of every field, the split, and `fields.csv`.
 //!
 //! Fields are independent: each is made on one thread, and its row is kept in
-//! `truth/rows/NAME.json` under a key of everything it was made from. So a second run, or one after
-//! an interruption, only makes what is missing or changed.
+//! `truth/rows/NAME.json` under a key of everything it was made from, with a hash of every file it
+//! vouches for. So a second run, or one after an interruption, only makes what is missing or
+//! changed. A row is deleted before its files are rewritten and written after them; while any field
+//! is rewritten, `truth/unfinished` says so to everyone who reads `fields.csv`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -29,6 +31,7 @@ use crate::registration::{self, ShiftSummary, Shifts};
 use crate::split::{Part, split_groups};
 use crate::study::{Source, Study};
 use crate::truth::{self, NoTruth, StainFixes, TruthFiles};
+use crate::vouched::{self, Before};
 use crate::{GroupRule, Job, ProjectError, sheet};
 
 /// Changes whenever the same inputs would give other files; part of every key.
@@ -135,6 +138,7 @@ pub(crate) fn prepare_variant(
         std::fs::create_dir_all(&path).map_err(|error| ProjectError::write(&path, &error))?;
     }
 
+    let was_ended_early = study.is_half_prepared();
     let lights = Lights::find(study, &source, job)?;
     let shifts = Shifts::find(base, study, job)?;
     let mut decisions = Decisions::find(base)?;
@@ -171,6 +175,7 @@ pub(crate) fn prepare_variant(
                     (&lights, &shifts, &decisions),
                     &rule,
                     field,
+                    job,
                 ) {
                     Ok(outcome) => outcome,
                     Err(error) => {
@@ -232,14 +237,15 @@ pub(crate) fn prepare_variant(
         prepared.rows.push(outcome.row);
     }
     assign_parts(study, &mut prepared.rows)?;
-    fields::write(&study.root().join(fields::FILE_NAME), &prepared.rows)?;
-    if study.config().truth.mitosis.find {
-        mitosis::write(study, &source, mitoses)?;
-    }
-    if prepared.made > 0 {
+    if prepared.made > 0 || was_ended_early {
         sheet::draw(study, &source, &prepared.rows)?;
         registration::draw(study, &source, &shifts, &prepared.rows)?;
     }
+    if study.config().truth.mitosis.find {
+        mitosis::write(study, &source, mitoses)?;
+    }
+    fields::write(&study.root().join(fields::FILE_NAME), &prepared.rows)?;
+    study.end_rewriting()?;
     if !prepared.rows.iter().any(FieldRow::is_usable) {
         let first = prepared
             .rows
@@ -277,7 +283,7 @@ impl Outcome {
 
 /// What a field's decisions are compared with; empty where it could not be made.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Facts {
+pub(crate) struct Facts {
     /// What its image is recognised by: the nuclear stain, or the brightfield where there is none.
     image: String,
     /// What its corrected nuclei are recognised by, where they are.
@@ -356,9 +362,7 @@ impl Known {
 /// What the image of a field is recognised by: as the last run found it, since that is what a
 /// person looked at; else as it is now. Empty where it cannot be told.
 fn image_of(study: &Study, source: &Source, name: &str) -> String {
-    let kept = std::fs::read(row_path(study, name)).ok();
-    let kept = kept.and_then(|text| serde_json::from_slice::<Kept>(&text).ok());
-    match kept {
+    match vouched::last(study, name) {
         Some(kept) if !kept.facts.image.is_empty() => kept.facts.image,
         _ => content_of(source, name).unwrap_or_default(),
     }
@@ -374,22 +378,6 @@ pub(crate) fn content_of(source: &Source, name: &str) -> Option<String> {
     Some(human::content(&plane))
 }
 
-/// `truth/rows/NAME.json`.
-fn row_path(study: &Study, name: &str) -> PathBuf {
-    let rows = study.root().join("truth").join("rows");
-    rows.join(format!("{name}.json"))
-}
-
-/// A field's row and the key of all that it was made from.
-#[derive(Serialize, Deserialize)]
-struct Kept {
-    key: String,
-    row: FieldRow,
-    mitosis: Vec<Review>,
-    #[serde(default)]
-    facts: Facts,
-}
-
 /// Makes one field; an error is one that no other field would survive either.
 fn one_field(
     study: &Study,
@@ -398,6 +386,7 @@ fn one_field(
     (lights, shifts, decisions): (&Lights, &Shifts, &Decisions),
     rule: &GroupRule,
     field: &Field,
+    job: &Job,
 ) -> Result<Outcome, ProjectError> {
     let group = rule.group(field)?;
     let left_out = |reason: String, failed: bool| Outcome {
@@ -417,15 +406,21 @@ fn one_field(
         Ok(key) => key,
         Err(error) => return Ok(left_out(error.to_string(), true)),
     };
-    let row_path = row_path(study, &field.name);
-    if let Some(kept) = unchanged(study, field, &row_path, &key) {
-        return Ok(Outcome {
-            row: FieldRow { group, ..kept.row },
-            mitosis: kept.mitosis,
-            facts: kept.facts,
-            made: false,
-            failed: None,
-        });
+    match vouched::before(study, &field.name, &key) {
+        Before::Same(kept) => {
+            return Ok(Outcome {
+                row: FieldRow { group, ..kept.row },
+                mitosis: kept.mitosis,
+                facts: kept.facts,
+                made: false,
+                failed: None,
+            });
+        }
+        Before::Other { changed } => {
+            for path in changed {
+                vouched::set_aside(study, &path, job)?;
+            }
+        }
     }
     let made = make_field(study, source, files, (&stains, &said), field, &group);
     let (row, mitosis, facts) = match made {
@@ -439,19 +434,7 @@ fn one_field(
         }
         Err(NoTruth::Failed(error)) => return Ok(left_out(error.to_string(), true)),
     };
-    let kept = Kept {
-        key,
-        row,
-        mitosis,
-        facts,
-    };
-    let text = serde_json::to_vec_pretty(&kept).map_err(|error| {
-        ProjectError::Failed(format!(
-            "the row of field `{}` cannot be kept: {error}",
-            field.name
-        ))
-    })?;
-    stainfree_image::write_atomic(&row_path, &text)?;
+    let kept = vouched::vouch(study, key, row, mitosis, facts)?;
     Ok(Outcome {
         row: kept.row,
         mitosis: kept.mitosis,
@@ -459,17 +442,6 @@ fn one_field(
         made: true,
         failed: None,
     })
-}
-
-/// The row of last time, if nothing it was made from has changed and its files are still there.
-fn unchanged(study: &Study, field: &Field, row_path: &Path, key: &str) -> Option<Kept> {
-    let kept: Kept = serde_json::from_slice(&std::fs::read(row_path).ok()?).ok()?;
-    let outputs = [
-        study.class_mask_path(&field.name),
-        study.nuclei_path(&field.name),
-        study.overlay_path(&field.name),
-    ];
-    (kept.key == key && outputs.iter().all(|path| path.is_file())).then_some(kept)
 }
 
 /// A hash of the choices and of size and time of every file the field's truth depends on.
@@ -527,6 +499,7 @@ fn make_field(
         ),
         pixel_um: field.pixel_um,
     };
+    vouched::begin_rewriting(study, &field.name)?;
     write::class_mask(
         &study.class_mask_path(&field.name),
         &truth.classes,
@@ -537,14 +510,16 @@ fn make_field(
         &truth.nuclei,
         &note("truth: nuclei"),
     )?;
-    keep_automatic(
+    write_or_remove(
         &study.automatic_path(&field.name),
         truth.automatic.as_ref(),
         &note("nuclei before correction"),
     )?;
-    if let Some(cells) = &truth.cells {
-        write::labels(&study.cells_path(&field.name), cells, &note("truth: cells"))?;
-    }
+    write_or_remove(
+        &study.cells_path(&field.name),
+        truth.cells.as_ref(),
+        &note("truth: cells"),
+    )?;
     write::png_rgb(
         &study.overlay_path(&field.name),
         &overlay(
@@ -658,18 +633,15 @@ fn make_field(
     Ok((row, truth.mitosis, facts))
 }
 
-/// Writes the automatic nuclei of a corrected field; takes away those of a field that no longer is.
-fn keep_automatic(
+/// Writes labels, or takes away those of a time when the field had them.
+fn write_or_remove(
     path: &Path,
-    automatic: Option<&stainfree_image::Image<u32>>,
+    labels: Option<&stainfree_image::Image<u32>>,
     note: &write::Note,
 ) -> Result<(), ProjectError> {
-    match automatic {
+    match labels {
         Some(labels) => Ok(write::labels(path, labels, note)?),
-        None if path.exists() => {
-            std::fs::remove_file(path).map_err(|error| ProjectError::write(path, &error))
-        }
-        None => Ok(()),
+        None => vouched::remove(path),
     }
 }
 

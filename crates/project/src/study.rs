@@ -108,6 +108,36 @@ impl Study {
         self.root.join("runs").join(name)
     }
 
+    /// `truth/unfinished`: there while `prepare` rewrites the truth, and after one that was ended
+    /// early, when `fields.csv` and the files beside it do not belong together.
+    fn unfinished_path(&self) -> PathBuf {
+        self.root.join("truth").join("unfinished")
+    }
+
+    /// Whether a `prepare` was ended early.
+    pub(crate) fn is_half_prepared(&self) -> bool {
+        self.unfinished_path().exists()
+    }
+
+    /// Says that the truth is being rewritten.
+    ///
+    /// # Errors
+    /// The study cannot be written to.
+    pub(crate) fn begin_rewriting(&self) -> Result<(), ProjectError> {
+        if self.is_half_prepared() {
+            return Ok(());
+        }
+        Ok(stainfree_image::write_atomic(&self.unfinished_path(), b"")?)
+    }
+
+    /// Says that truth and `fields.csv` belong together again.
+    ///
+    /// # Errors
+    /// The study cannot be written to.
+    pub(crate) fn end_rewriting(&self) -> Result<(), ProjectError> {
+        crate::vouched::remove(&self.unfinished_path())
+    }
+
     /// Names of the study's finished models, sorted.
     pub fn models(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.root.join("models"))
@@ -133,8 +163,11 @@ impl Study {
     /// The rows of `fields.csv`.
     ///
     /// # Errors
-    /// The study is not prepared, or the table is damaged.
+    /// The study is not prepared, or only in part, or the table is damaged.
     pub fn fields(&self) -> Result<Vec<FieldRow>, ProjectError> {
+        if self.is_half_prepared() {
+            return Err(ProjectError::HalfPrepared(self.root.clone()));
+        }
         let path = self.root.join(fields::FILE_NAME);
         if !path.exists() {
             return Err(ProjectError::Failed(format!(

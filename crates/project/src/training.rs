@@ -70,7 +70,7 @@ impl Training<'_> {
                 isa,
                 cache_bytes: self.cache_bytes,
                 memory: Some(self.validation_bytes),
-                checkpoint_every: CHECKPOINT_EVERY,
+                checkpoint_every: checkpoint_every(),
                 pictures: PICTURES,
             },
             &mut Watcher::new(job, self.run, &self.classes),
@@ -180,6 +180,14 @@ pub(crate) fn write_model(
     // `model.toml` is written last: a folder that has one is complete.
     model.save(folder)?;
     Ok(trained(folder, &model.info.training))
+}
+
+/// [`CHECKPOINT_EVERY`], or what the environment variable `STAINFREE_CHECKPOINT_EVERY` says: for
+/// machines that are taken away at any moment, and for tests of that.
+fn checkpoint_every() -> u64 {
+    let wanted = std::env::var("STAINFREE_CHECKPOINT_EVERY").ok();
+    let wanted = wanted.and_then(|text| text.parse().ok());
+    wanted.filter(|&n| n > 0).unwrap_or(CHECKPOINT_EVERY)
 }
 
 /// Passes the training's reports on, and keeps a picture of every validation.

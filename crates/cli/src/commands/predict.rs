@@ -12,7 +12,8 @@ use crate::{memory, output};
 /// Find nuclei and cytoplasm in unstained images
 ///
 /// What the same model has already done from the same image is skipped, so an interrupted run goes
-/// on. A file that fails is reported and counted, the rest goes on (exit code 3).
+/// on; another program version, option or cap on memory is not the same. A file that fails is
+/// reported and counted, and has no results; the rest goes on (exit code 3).
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   stainfree predict study/models/model plate2/ --out result

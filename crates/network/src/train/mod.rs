@@ -73,7 +73,7 @@ pub struct TrainJob<'a> {
     /// Cap on the network's memory while validating, bytes; larger fields are computed in tiles.
     pub memory: Option<usize>,
     /// Least number of steps between checkpoints; more where saving one takes long: 2 % of the time
-    /// at most.
+    /// at most. With 1 every step is kept, whatever it takes.
     pub checkpoint_every: u64,
     /// Validation fields of which pictures are made.
     pub pictures: usize,
@@ -348,7 +348,8 @@ impl<'a> Run<'a> {
     fn checkpoint_is_due(&self) -> bool {
         let every = self.job.checkpoint_every.max(1);
         let (ended, took) = self.saved;
-        self.progress.step.is_multiple_of(every) && ended.elapsed() >= took.div_f64(SAVING)
+        let worth_it = every == 1 || ended.elapsed() >= took.div_f64(SAVING);
+        self.progress.step.is_multiple_of(every) && worth_it
     }
 
     fn step(&mut self, batch: &Batch) -> Result<(f64, f64), TrainError> {

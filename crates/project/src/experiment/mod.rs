@@ -185,7 +185,8 @@ pub fn run(experiment: &Experiment, out: &Path, job: &Job) -> Result<Ran, Projec
                     ran.found += 1;
                     results[index] = Some(*result);
                 }
-                Err(error @ (ProjectError::Cancelled | ProjectError::Write { .. })) => {
+                // Where one run cannot be written, none can.
+                Err(error) if matches!(error, ProjectError::Cancelled) || error.is_write() => {
                     return Err(error);
                 }
                 Err(error) => ran.failed.push((label, error.to_string())),

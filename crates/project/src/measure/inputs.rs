@@ -84,7 +84,9 @@ impl Inputs {
                         folder.display()
                     )));
                 }
-                (names::truth_files(&nuclei)?, models_of(folder))
+                let mut files = names::truth_files(&nuclei)?;
+                let models = keep_vouched(folder, &mut files, job)?;
+                (files, models)
             }
         };
         let cells = match (&options.cells, &options.objects) {
@@ -377,16 +379,73 @@ fn cytoplasm_class(folder: &Path) -> Option<u8> {
         .map(|class| class as u8)
 }
 
-/// The different models of the table of `predict`, separated by blanks.
-fn models_of(folder: &Path) -> String {
-    let Ok(table) = Table::read(&folder.join(PREDICTIONS)) else {
-        return String::new();
-    };
-    let Some(place) = table.column("model") else {
-        return String::new();
-    };
-    let models: BTreeSet<&str> = table.rows.iter().map(|row| row.cell(place)).collect();
-    models.into_iter().collect::<Vec<_>>().join(" ")
+/// Keeps the label images that the table of `predict` vouches for and says which are left out;
+/// gives the models that made them, separated by blanks.
+fn keep_vouched(
+    folder: &Path,
+    files: &mut BTreeMap<String, PathBuf>,
+    job: &Job,
+) -> Result<String, ProjectError> {
+    let by_name = done_by(&folder.join(PREDICTIONS)).ok_or_else(|| {
+        ProjectError::Failed(format!(
+            "`{0}` has no `{PREDICTIONS}` that says which fields are done; run `stainfree predict` \
+             again, or give label images with `--labels {0}/nuclei`",
+            folder.display()
+        ))
+    })?;
+    let unknown: Vec<String> = files
+        .keys()
+        .filter(|name| !by_name.contains_key(*name))
+        .cloned()
+        .collect();
+    if by_name.is_empty() {
+        return Err(ProjectError::Failed(format!(
+            "no field of `{}` is done, as `{PREDICTIONS}` says; run `stainfree predict` again",
+            folder.display()
+        )));
+    }
+    if let Some(first) = unknown.first() {
+        job.progress.note(&format!(
+            "{} of {} label images of `{}` are left out, such as `{first}`: `{PREDICTIONS}` does \
+             not say that they are done, since `predict` failed there or was ended early; run it \
+             again",
+            unknown.len(),
+            files.len(),
+            folder.display()
+        ));
+    }
+    files.retain(|name, _| by_name.contains_key(name));
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for name in files.keys() {
+        *counts.entry(&by_name[name]).or_default() += 1;
+    }
+    if counts.len() > 1 {
+        let each = counts.iter().map(|(model, count)| {
+            let short: String = model.chars().take(8).collect();
+            format!("{count} by `{short}`")
+        });
+        job.progress.note(&format!(
+            "`{}` holds predictions of {} models ({}): their objects are not comparable; predict \
+             all fields with one",
+            folder.display(),
+            counts.len(),
+            each.collect::<Vec<_>>().join(", ")
+        ));
+    }
+    let models: Vec<&str> = counts.into_keys().collect();
+    Ok(models.join(" "))
+}
+
+/// The model that has done each field, of the table of `predict`; `None` where there is no table.
+fn done_by(table: &Path) -> Option<BTreeMap<String, String>> {
+    let table = Table::read(table).ok()?;
+    let column = |name: &str| table.column(name);
+    let (name, status, model) = (column("name")?, column("status")?, column("model")?);
+    let done = table.rows.iter().filter(|row| row.cell(status) == "done");
+    Some(
+        done.map(|row| (row.cell(name).to_owned(), row.cell(model).to_owned()))
+            .collect(),
+    )
 }
 
 /// Cells of a predicted class mask: each nucleus grows through the cytoplasm, step by step, until
