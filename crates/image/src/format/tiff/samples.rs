@@ -389,6 +389,16 @@ fn full(bits: usize) -> u64 {
 /// others follow one another most significant bit first, in files of either order.
 fn packed<T>(bits: usize, value: impl Fn(u64) -> T) -> impl Fn(&[u8], Order, &mut [T]) {
     move |row, order, out| {
+        if bits == 32 {
+            let number = match order {
+                Order::Little => u32::from_le_bytes,
+                Order::Big => u32::from_be_bytes,
+            };
+            for (out, bytes) in out.iter_mut().zip(row.as_chunks::<4>().0) {
+                *out = value(u64::from(number(*bytes)));
+            }
+            return;
+        }
         if bits.is_multiple_of(8) {
             for (out, bytes) in out.iter_mut().zip(row.chunks_exact(bits / 8)) {
                 *out = value(order.number(bytes));
