@@ -205,8 +205,10 @@ fn masks_and_labels_are_told_apart() {
         &[
             "new", "x", "--images", "images", "--labels", "none", "--quiet",
         ],
-        "error: no file of `none` has the name of a field (a file there: `other`; a field: `f0`); \
-         truth is matched by name",
+        "error: no file of `none` has the name of a field (a file there: `other.tif`; a field: \
+         `f0`); truth is matched by name, with or without an ending such as `_labels`, `_masks`, \
+         `_cp_masks`, `-labels`, `_label`, `_seg`, `_gt`, `_instances`: rename the files, or name \
+         another folder",
     );
 }
 

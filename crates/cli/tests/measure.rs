@@ -340,8 +340,10 @@ fn what_cannot_be_measured_is_said() {
         &[
             "measure", "--labels", "other", "--images", "images", "--out", "d.csv", "--quiet",
         ],
-        "error: no file of `other` has the name of a field of `images` (a file there: `g0`; a \
-         field: `f0`); labels are matched by name",
+        "error: no file of `other` has the name of a field (a file there: `g0.tif`; a field: \
+         `f0`); truth is matched by name, with or without an ending such as `_labels`, `_masks`, \
+         `_cp_masks`, `-labels`, `_label`, `_seg`, `_gt`, `_instances`: rename the files, or name \
+         another folder",
     );
     place.fails(
         1,

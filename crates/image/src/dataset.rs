@@ -1,6 +1,6 @@
 //! Fields and the data set they make: where each plane lies, and how it is read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::format::read_plane;
@@ -117,6 +117,13 @@ pub struct Dataset {
 }
 
 impl Dataset {
+    /// The number of different places; smaller than the number of fields in time-lapse.
+    pub fn places(&self) -> usize {
+        let place = |field: &Field| (field.plate.clone(), field.position.clone());
+        let places: BTreeSet<_> = self.fields.iter().map(place).collect();
+        places.len()
+    }
+
     /// The number of the channel called `name`.
     ///
     /// # Errors

@@ -86,6 +86,39 @@ pub enum ImageError {
         /// What to do about it.
         way_out: String,
     },
+    /// Two files are the truth of one field.
+    #[error(
+        "`{}` and `{}` are both the truth of `{field}`{note}; keep one of them",
+        first.display(),
+        second.display()
+    )]
+    TwoTruths {
+        /// One file.
+        first: PathBuf,
+        /// The other one.
+        second: PathBuf,
+        /// The field.
+        field: String,
+        /// What else is to be said of the two; empty or with a blank before it.
+        note: String,
+    },
+    /// No truth file belongs to any field.
+    #[error(
+        "no file of `{}` has the name of a field (a file there: {file}; a field: {field}); truth \
+         is matched by name, with or without an ending such as `{endings}`: rename the files, or \
+         name another folder",
+        path.display()
+    )]
+    Unpaired {
+        /// The folder, or the file.
+        path: PathBuf,
+        /// One of its files, in backticks.
+        file: String,
+        /// One of the fields, in backticks.
+        field: String,
+        /// Endings that are known, between backticks.
+        endings: String,
+    },
     /// Images were asked for where the program's own output lies.
     #[error(
         "`{}` is {what}, which stainfree wrote and which holds no images of a microscope; \

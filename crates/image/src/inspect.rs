@@ -53,10 +53,6 @@ pub fn summarise(dataset: &Dataset) -> Inspection {
         }
     }
     let times: BTreeSet<_> = fields.iter().filter_map(|field| field.time).collect();
-    let positions: BTreeSet<_> = fields
-        .iter()
-        .map(|field| (&field.plate, &field.position))
-        .collect();
     let planes = fields
         .iter()
         .flat_map(|field| &field.planes)
@@ -120,7 +116,7 @@ pub fn summarise(dataset: &Dataset) -> Inspection {
         fields: fields.len(),
         wells: sites.len(),
         sites: sites.values().map(BTreeSet::len).max().unwrap_or(0),
-        positions: positions.len(),
+        positions: dataset.places(),
         times: times.len().max(1),
         planes: planes.unwrap_or(0),
         channels: dataset.channels.clone(),

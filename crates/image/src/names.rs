@@ -3,8 +3,97 @@
 use std::cmp::Ordering;
 use std::path::Path;
 
-/// Suffixes that mark a file as the truth of the image with the same name.
-pub const TRUTH_SUFFIXES: [&str; 5] = ["_labelled", "_labels", "_masks", "_mask", "_seg"];
+use unicode_normalization::UnicodeNormalization;
+
+/// Suffixes that mark a file as the truth of the image with the same name, whether or not that
+/// image is there.
+const SURE_SUFFIXES: [&str; 6] = [
+    "_cp_masks",
+    "_labelled",
+    "_labels",
+    "_masks",
+    "_mask",
+    "_seg",
+];
+
+/// Endings of truth files, for messages; what else is known is in [`truth_names`].
+pub(crate) const TRUTH_ENDINGS: [&str; 8] = [
+    "_labels",
+    "_masks",
+    "_cp_masks",
+    "-labels",
+    "_label",
+    "_seg",
+    "_gt",
+    "_instances",
+];
+
+/// What makers of truth write behind the name of the image, after one of [`GAPS`].
+const ENDINGS: [&str; 31] = [
+    "cp_masks",
+    "cp_mask",
+    "stardist_labels",
+    "instance_labels",
+    "instance_masks",
+    "instance_mask",
+    "instances_ids",
+    "instances",
+    "instance",
+    "label_image",
+    "label_map",
+    "labelmap",
+    "labelled",
+    "labeled",
+    "labels",
+    "label",
+    "lbls",
+    "lbl",
+    "masks",
+    "mask",
+    "segmentation",
+    "segmented",
+    "segm",
+    "seg",
+    "ground_truth",
+    "groundtruth",
+    "gt",
+    "truth",
+    "annotations",
+    "annotation",
+    "object identities",
+];
+
+/// What they write before it.
+const BEGINNINGS: [&str; 17] = [
+    "labels of ",
+    "label of ",
+    "label image of ",
+    "label map of ",
+    "count masks of ",
+    "masks of ",
+    "mask of ",
+    "segmentation of ",
+    "lblimg_",
+    "labels_",
+    "label_",
+    "labels-",
+    "masks_",
+    "mask_",
+    "mask-",
+    "seg_",
+    "gt_",
+];
+
+/// What stands between a name and what was added to it.
+const GAPS: [char; 4] = ['_', '-', '.', ' '];
+
+/// What files of truth say of their kind of object, between the image's name and the ending.
+const OBJECTS: [&str; 6] = ["nuclei", "nucleus", "nuc", "cells", "cell", "cyto"];
+
+/// Endings of image files that stay in the names of what was made from them.
+const EXTENSIONS: [&str; 11] = [
+    ".tif", ".tiff", ".png", ".ome", ".nd2", ".czi", ".lif", ".stk", ".jpg", ".oib", ".vsi",
+];
 
 /// The name of the image that a truth file belongs to: `name` without its truth suffix.
 ///
@@ -17,7 +106,7 @@ pub const TRUTH_SUFFIXES: [&str; 5] = ["_labelled", "_labels", "_masks", "_mask"
 /// assert_eq!(truth_stem("B02_s1"), None);
 /// ```
 pub fn truth_stem(name: &str) -> Option<&str> {
-    TRUTH_SUFFIXES.iter().find_map(|suffix| {
+    SURE_SUFFIXES.iter().find_map(|suffix| {
         let cut = name
             .len()
             .checked_sub(suffix.len())
@@ -25,6 +114,87 @@ pub fn truth_stem(name: &str) -> Option<&str> {
         let tail = name.get(cut..)?;
         tail.eq_ignore_ascii_case(suffix).then(|| &name[..cut])
     })
+}
+
+/// Names of images that the truth called `name` (without extension) may be of, the likeliest first:
+/// `a_cp_masks`, `a-labels`, `a.labels`, `Labels of a.tif` and `a_nuclei_gt` may be of `a`.
+///
+/// Only a name that some image has means anything: `label_free` may be of `free`.
+pub(crate) fn marked_names(name: &str) -> Vec<String> {
+    let after = without_ending(name, &ENDINGS);
+    let before = without_beginning(name);
+    let both = before.and_then(|rest| without_ending(rest, &ENDINGS));
+    let mut found = Vec::new();
+    for base in [after, both, before].into_iter().flatten() {
+        found.extend([base, without_extensions(base)].map(str::to_string));
+    }
+    for base in [after, both, before].into_iter().flatten() {
+        found.extend(without_ending(without_extensions(base), &OBJECTS).map(str::to_string));
+    }
+    found
+}
+
+/// As [`marked_names`], and names of files that nothing marks as truth but where they lie:
+/// `a.tif.tif` and `a_nuclei.tif` in a folder of labels.
+pub(crate) fn truth_names(name: &str) -> Vec<String> {
+    let mut found = marked_names(name);
+    let plain = without_extensions(name);
+    found.push(plain.to_string());
+    found.extend(without_ending(plain, &OBJECTS).map(str::to_string));
+    found.retain(|base| base != name);
+    found
+}
+
+fn without_beginning(name: &str) -> Option<&str> {
+    BEGINNINGS.iter().find_map(|word| {
+        let head = name.get(..word.len())?;
+        head.eq_ignore_ascii_case(word).then(|| &name[word.len()..])
+    })
+}
+
+/// `name` without the first of `words` that it ends with, and without the gap before it.
+fn without_ending<'a>(name: &'a str, words: &[&str]) -> Option<&'a str> {
+    let base = words.iter().find_map(|word| {
+        let cut = name.len().checked_sub(word.len())?;
+        let tail = name.get(cut..)?;
+        let base = &name[..cut];
+        (tail.eq_ignore_ascii_case(word) && base.ends_with(GAPS)).then_some(base)
+    })?;
+    let base = base.trim_end_matches(GAPS);
+    (!base.is_empty()).then_some(base)
+}
+
+fn without_extensions(mut name: &str) -> &str {
+    let end = |name: &str| {
+        EXTENSIONS.iter().find_map(|end| {
+            let cut = name.len().checked_sub(end.len()).filter(|&cut| cut > 0)?;
+            name.get(cut..)?.eq_ignore_ascii_case(end).then_some(cut)
+        })
+    };
+    while let Some(cut) = end(name) {
+        name = &name[..cut];
+    }
+    name
+}
+
+/// `name` with composed letters: the one way of several in which systems store an umlaut. Names are
+/// the same if they are the same in this form.
+///
+/// ```
+/// use stainfree_image::composed;
+/// assert_eq!(composed("a\u{308}"), "\u{e4}");
+/// ```
+pub fn composed(name: &str) -> String {
+    name.nfc().collect()
+}
+
+/// `name` with everything beyond ASCII spelled out, to tell names apart that look the same.
+pub(crate) fn spelled(name: &str) -> String {
+    let spell = |letter: char| match letter.is_ascii() {
+        true => letter.to_string(),
+        false => letter.escape_unicode().to_string(),
+    };
+    name.chars().map(spell).collect()
 }
 
 /// Whether a folder or channel name speaks of truth (`masks`, `nuc_gt`, `labels`) rather than of
@@ -147,6 +317,46 @@ mod tests {
         assert_eq!(truth_stem("a_seg"), Some("a"));
         assert_eq!(truth_stem("_seg"), None);
         assert_eq!(truth_stem("unmasked"), None);
+    }
+
+    #[test]
+    fn names_of_truth_lead_to_the_name_of_the_image() {
+        for name in [
+            "W0_cp_masks",
+            "W0_CP_MASKS",
+            "W0-labels",
+            "W0-mask",
+            "W0.labels",
+            "W0_label",
+            "W0_gt",
+            "W0_segmentation",
+            "W0_instances",
+            "Labels of W0",
+            "labels of W0.tif",
+            "Mask of W0",
+            "LblImg_W0",
+            "mask_W0",
+            "W0.tif",
+            "W0.ome_cp_masks",
+            "W0.nd2 - labels",
+            "W0_nuclei_masks",
+            "W0_Object Identities",
+        ] {
+            let names = truth_names(name);
+            assert!(names.contains(&"W0".to_string()), "{name}: {names:?}");
+        }
+        assert_eq!(truth_names("W0"), [""; 0]);
+        assert_eq!(truth_names("_gt"), [""; 0]);
+        assert!(truth_names("label_free").iter().all(|base| base == "free"));
+        assert_eq!(truth_names("target"), [""; 0]);
+        assert_eq!(truth_names("ä_gt")[0], "ä");
+    }
+
+    #[test]
+    fn forms_of_a_letter_are_one_and_can_be_told_apart() {
+        let (one, two) = ("Zellk\u{f6}rper", "Zellko\u{308}rper");
+        assert_eq!(composed(one), composed(two));
+        assert_eq!(spelled(two), "Zellko\\u{308}rper");
     }
 
     #[test]

@@ -4,18 +4,24 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::format::{Purpose, read_pixels};
-use crate::names::{is_image_name, natural_order, stem, truth_stem};
+use crate::names::{marked_names, natural_order, stem, truth_stem};
+use crate::pairing::{images_in, only_page};
 use crate::{Image, ImageError};
 
 /// Reads instance labels: 0 = background, any other integer one object.
 ///
-/// Unsigned and signed integers and whole-numbered floats are taken, from the first page.
+/// Unsigned and signed integers and whole-numbered floats are taken. The file must have one page;
+/// [`crate::TruthOf`] reads the truth of stacks and movies.
 ///
 /// # Errors
 /// [`ImageError::WrongContent`] for negative or fractional values (an intensity image or
-/// probabilities), and the errors of [`crate::read_plane`].
+/// probabilities) and for several pages, and the errors of [`crate::read_plane`].
 pub fn read_labels(path: &Path) -> Result<Image<u32>, ImageError> {
-    read_pixels(path, 0, Purpose::Numbers)?
+    labels_of(path, only_page(path)?)
+}
+
+pub(crate) fn labels_of(path: &Path, page: usize) -> Result<Image<u32>, ImageError> {
+    read_pixels(path, page, Purpose::Numbers)?
         .into_integers()
         .map_err(|value| ImageError::WrongContent {
             path: path.to_path_buf(),
@@ -25,22 +31,26 @@ pub fn read_labels(path: &Path) -> Result<Image<u32>, ImageError> {
         })
 }
 
-/// Reads a class mask: one class (0 to 255) per pixel, from the first page.
+/// Reads a class mask: one class (0 to 255) per pixel, from a file of one page.
 ///
 /// Which classes are allowed is for the caller to say; see [`MaskContent`] for what a mask seems
 /// to hold.
 ///
 /// # Errors
-/// [`ImageError::WrongContent`] for values above 255, negative or fractional ones, and the errors
-/// of [`crate::read_plane`].
+/// [`ImageError::WrongContent`] for values above 255, negative or fractional ones and for several
+/// pages, and the errors of [`crate::read_plane`].
 pub fn read_class_mask(path: &Path) -> Result<Image<u8>, ImageError> {
+    class_mask_of(path, only_page(path)?)
+}
+
+pub(crate) fn class_mask_of(path: &Path, page: usize) -> Result<Image<u8>, ImageError> {
     let wrong = |value: String, way_out: &str| ImageError::WrongContent {
         path: path.to_path_buf(),
         expected: "a class mask",
         found: format!("it has the value `{value}`, and classes are whole numbers from 0 to 255"),
         way_out: way_out.into(),
     };
-    let values = read_pixels(path, 0, Purpose::Numbers)?
+    let values = read_pixels(path, page, Purpose::Numbers)?
         .into_integers()
         .map_err(|value| wrong(value, "give class masks, or intensities as images"))?;
     match values.data().iter().find(|&&value| value > 255) {
@@ -119,45 +129,48 @@ impl MaskContent {
 /// One truth file of a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TruthFile {
-    /// The name of the field it belongs to: the file name without extension and truth suffix.
+    /// The name of the field it belongs to: the file name without extension and what marks it as
+    /// truth.
     pub name: String,
-    /// The truth suffix that was cut, such as `_labels`; empty without one.
+    /// What was cut from the end, such as `_labels`; empty without such a mark.
     pub suffix: String,
     /// The file.
     pub path: PathBuf,
 }
 
-/// The truth files of a folder, in natural order of their names.
+/// The truth files of a folder whose fields are not known, in natural order of their names.
 ///
-/// Where the folder holds any file with a truth suffix ([`crate::truth_stem`]), only those are
-/// truth and the others are images; otherwise every image file is.
+/// Where a file with a mark of truth (`a_labels`) lies beside one of that name without it, only
+/// files with a mark are truth and the others are images; otherwise every image file is.
+/// [`crate::Pairing`] knows the fields and is surer.
 ///
 /// # Errors
 /// [`ImageError::Read`] if the folder cannot be read, [`ImageError::NoImages`] if it holds none.
 pub fn truth_files(folder: &Path) -> Result<Vec<TruthFile>, ImageError> {
-    let entries = std::fs::read_dir(folder).map_err(|error| ImageError::read(folder, error))?;
-    let mut files = Vec::new();
-    for entry in entries {
-        let path = entry
-            .map_err(|error| ImageError::read(folder, error))?
-            .path();
-        if !is_image_name(&path) || path.is_dir() {
-            continue;
-        }
-        let full = stem(&path);
-        let name = truth_stem(&full).unwrap_or(&full).to_string();
-        let suffix = full[name.len()..].to_string();
-        files.push(TruthFile { name, suffix, path });
-    }
-    if files.iter().any(|file| !file.suffix.is_empty()) {
+    let mut files: Vec<TruthFile> = images_in(folder)?
+        .into_iter()
+        .map(|path| {
+            let full = stem(&path);
+            let cut = truth_stem(&full).map(str::to_string);
+            let name = cut.or_else(|| marked_names(&full).into_iter().next());
+            let name = name.unwrap_or_else(|| full.clone());
+            TruthFile {
+                suffix: full.strip_prefix(&name).unwrap_or(&full).to_string(),
+                name,
+                path,
+            }
+        })
+        .collect();
+    let plain: BTreeSet<String> = files
+        .iter()
+        .filter(|file| file.suffix.is_empty())
+        .map(|file| file.name.clone())
+        .collect();
+    if files
+        .iter()
+        .any(|file| !file.suffix.is_empty() && plain.contains(&file.name))
+    {
         files.retain(|file| !file.suffix.is_empty());
-    }
-    if files.is_empty() {
-        return Err(ImageError::NoImages {
-            path: folder.to_path_buf(),
-            what: "it has no TIFF or PNG file".into(),
-            way_out: "name the folder that holds the masks or labels".into(),
-        });
     }
     files.sort_by(|a, b| natural_order(&a.name, &b.name).then_with(|| a.path.cmp(&b.path)));
     Ok(files)

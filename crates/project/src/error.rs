@@ -126,6 +126,13 @@ pub enum ProjectError {
         .0.display()
     )]
     HalfPrepared(PathBuf),
+    /// A prediction was named as truth.
+    #[error(
+        "`{}` holds what a model predicted, which is no truth: a study on it would say how well \
+         models agree with it; copy labels that a person has checked into a folder of their own",
+        .0.display()
+    )]
+    PredictedTruth(PathBuf),
     /// Anything else that stops a call; the whole sentence.
     #[error("{0}")]
     Failed(String),

@@ -3,11 +3,12 @@
 //! Here: pairing files, counting each field, summing up. What a score means is in
 //! [`stainfree_scores`]; scoring a model on its study is in [`score_model`](crate::score_model).
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
-use stainfree_image::{Image, read_class_mask, read_info, read_labels, read_plane};
+use stainfree_image::{Image, composed, read_class_mask, read_info, read_labels, read_plane};
 use stainfree_scores::{
     BootstrapOptions, BoundaryCounts, ByName, Convention, FieldScores, Masks, Matching,
     PaperScores, ScoreError, ScoredOn, Scores, calibration, class_contours, class_lines, measured,
@@ -257,14 +258,17 @@ pub(crate) fn pairs(
     messages: &mut Vec<String>,
 ) -> Result<(Vec<PairOfFiles>, Vec<String>), ProjectError> {
     let truth = names::truth_files(&pair.truth)?;
-    let mut prediction = names::truth_files(&pair.prediction)?;
+    let mut prediction: BTreeMap<String, (String, PathBuf)> = names::truth_files(&pair.prediction)?
+        .into_iter()
+        .map(|(name, path)| (composed(&name), (name, path)))
+        .collect();
     let wanted = |name: &String| only.is_none_or(|only| only.contains(name));
     let mut matched = Vec::new();
     let mut missing = Vec::new();
     let mut example = None;
     for (name, path) in truth.into_iter().filter(|(name, _)| wanted(name)) {
-        match prediction.remove(&name) {
-            Some(found) => matched.push((name, path, found)),
+        match prediction.remove(&composed(&name)) {
+            Some((_, found)) => matched.push((name, path, found)),
             None => {
                 example.get_or_insert_with(|| path.clone());
                 missing.push(name);
@@ -291,7 +295,8 @@ pub(crate) fn pairs(
             missing[0]
         ));
     }
-    let left_over = prediction.into_keys().filter(wanted).collect();
+    let left_over = prediction.into_values().map(|(name, _)| name);
+    let left_over = left_over.filter(wanted).collect();
     Ok((matched, left_over))
 }
 

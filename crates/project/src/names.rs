@@ -6,9 +6,54 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use stainfree_image::{Dataset, ImageError, Pairing, marker};
+
 use crate::ProjectError;
 
-/// The truth files of a folder by the name of their field.
+/// The truth of a study's fields in a folder or a file. What a model has predicted is refused.
+///
+/// # Errors
+/// As [`Pairing::of`], and [`ProjectError::PredictedTruth`].
+pub(crate) fn truth_of(path: &Path, dataset: &Dataset) -> Result<Pairing, ProjectError> {
+    let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    // `nuclei` and `classes` lie in the folder that bears the marker.
+    let predicted = |folder: &Path| marker::written_by_us(folder) == Some(marker::Kind::Prediction);
+    if real.ancestors().take(2).any(predicted) {
+        return Err(ProjectError::PredictedTruth(path.to_owned()));
+    }
+    Ok(Pairing::of(path, dataset)?)
+}
+
+/// Says which files of `path` belong to no field; `None` if all do.
+pub(crate) fn without_field(path: &Path, pairing: &Pairing) -> Option<String> {
+    let names = pairing.stranger_names();
+    let what = match names.len() {
+        0 => return None,
+        1 => "1 file belongs".to_owned(),
+        n => format!("{n} files belong"),
+    };
+    Some(format!(
+        "`{}`: {what} to no field: {}",
+        path.display(),
+        some_of(&names)
+    ))
+}
+
+/// The first names of a list in backticks, and how many more there are.
+pub(crate) fn some_of<S: AsRef<str>>(names: &[S]) -> String {
+    const SHOWN: usize = 5;
+    let shown: Vec<String> = names
+        .iter()
+        .take(SHOWN)
+        .map(|name| format!("`{}`", name.as_ref()))
+        .collect();
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// The truth files of a folder by the name of their field, where the fields are not known.
 ///
 /// # Errors
 /// The folder cannot be read, holds no image, or holds two files for one name.
@@ -16,12 +61,13 @@ pub fn truth_files(folder: &Path) -> Result<BTreeMap<String, PathBuf>, ProjectEr
     let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();
     for file in stainfree_image::truth_files(folder)? {
         if let Some(first) = files.get(&file.name) {
-            return Err(ProjectError::Failed(format!(
-                "`{}` and `{}` are both the truth of `{}`; keep one of them",
-                first.display(),
-                file.path.display(),
-                file.name
-            )));
+            return Err(ImageError::TwoTruths {
+                first: first.clone(),
+                second: file.path,
+                field: file.name,
+                note: String::new(),
+            }
+            .into());
         }
         files.insert(file.name, file.path);
     }

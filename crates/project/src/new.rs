@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use stainfree_image::{Dataset, OpenOptions};
+use stainfree_image::{Dataset, OpenOptions, Pairing, PlaneAt};
 
 use crate::config::{self, Config, MaskValues, Scheme};
 use crate::study::{Study, find_channel, keep_images_only, relative_to};
@@ -334,11 +334,7 @@ fn guess_truth(
     } else {
         dataset.root.parent().unwrap_or(Path::new(".")).to_owned()
     };
-    let suffixed = stainfree_image::truth_files(&base).is_ok_and(|files| {
-        files.iter().any(|file| {
-            !file.suffix.is_empty() && dataset.fields.iter().any(|field| field.name == file.name)
-        })
-    });
+    let suffixed = Pairing::of(&base, dataset).is_ok_and(|found| !found.files.is_empty());
     let folders: Vec<PathBuf> = dataset
         .channels
         .iter()
@@ -417,15 +413,16 @@ fn guess_truth(
 
 /// The values found in the first truth files that belong to a field.
 fn values_of(folder: &Path, dataset: &Dataset) -> Result<BTreeSet<u32>, ProjectError> {
-    let files = names::truth_files(folder)?;
+    let files = names::truth_of(folder, dataset)?.files;
     let mut values = BTreeSet::new();
-    let matched = dataset
-        .fields
-        .iter()
-        .filter_map(|field| files.get(&field.name));
-    for path in matched.take(LOOKED_AT) {
+    let matched = dataset.fields.iter().filter_map(|field| {
+        // Any plane tells what the values mean; where truth has pages, it has one for each.
+        let depth = field.planes.iter().map(Vec::len).max()?;
+        Some((files.get(&field.name)?, PlaneAt { z: 0, depth }))
+    });
+    for (truth, at) in matched.take(LOOKED_AT) {
         // A file that cannot be read is `prepare`'s to report; the others still tell.
-        if let Ok(image) = stainfree_image::read_labels(path) {
+        if let Ok(image) = truth.labels(at) {
             values.extend(image.data().iter().copied());
         }
     }
@@ -487,30 +484,24 @@ fn report_matches(
     dataset: &Dataset,
     messages: &mut Vec<String>,
 ) -> Result<(), ProjectError> {
-    let files = names::truth_files(folder)?;
-    let matched = dataset
+    let found = names::truth_of(folder, dataset)?;
+    found.refuse_empty(folder, dataset)?;
+    let without: Vec<&str> = dataset
         .fields
         .iter()
-        .filter(|field| files.contains_key(&field.name))
-        .count();
-    if matched == 0 {
-        let example =
-            |name: Option<&String>| name.map_or("none".to_owned(), |name| format!("`{name}`"));
-        return Err(ProjectError::Failed(format!(
-            "no file of `{}` has the name of a field (a file there: {}; a field: {}); truth is \
-             matched by name",
-            folder.display(),
-            example(files.keys().next()),
-            example(dataset.fields.first().map(|field| &field.name))
-        )));
-    }
-    if matched < dataset.fields.len() {
+        .map(|field| field.name.as_str())
+        .filter(|name| !found.files.contains_key(*name))
+        .collect();
+    if !without.is_empty() {
         messages.push(format!(
-            "`{}` has truth for {matched} of {} fields",
+            "`{}` has truth for {} of {} fields; none for {}",
             folder.display(),
-            dataset.fields.len()
+            found.files.len(),
+            dataset.fields.len(),
+            names::some_of(&without)
         ));
     }
+    messages.extend(names::without_field(folder, &found));
     Ok(())
 }
 

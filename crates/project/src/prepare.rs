@@ -118,12 +118,15 @@ pub(crate) fn prepare_variant(
     if own && let Some(line) = corrected::bring_over(study)? {
         job.progress.note(&line);
     }
-    let files = TruthFiles::find(study)?;
+    let files = TruthFiles::find(study, &source.dataset)?;
     for path in files.strangers(&source.dataset.fields) {
         job.progress.note(&format!(
             "`{}` has the name of no field and corrects nothing",
             path.display()
         ));
+    }
+    for sentence in files.unused() {
+        job.progress.note(sentence);
     }
     let rule = GroupRule::parse(&study.config().split.group)?;
     for folder in [

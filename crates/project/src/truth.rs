@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use stainfree_image::{Field, Image, Plane};
+use stainfree_image::{Dataset, Field, Image, Plane, PlaneAt, TruthOf, composed};
 use stainfree_objects::{
     Connectivity, FlatField, IGNORED, NUCLEUS, QualityLimits, StainNumbers, Verdict, Word,
     apply_ignore, bleed_through, cells_from_nuclei, debris_share, label, mitotic_candidates,
@@ -29,27 +29,35 @@ use crate::{ProjectError, names};
 pub(crate) struct TruthFiles {
     /// Nuclei corrected by hand.
     corrected: BTreeMap<String, PathBuf>,
-    nuclei: BTreeMap<String, PathBuf>,
-    cells: BTreeMap<String, PathBuf>,
+    nuclei: BTreeMap<String, TruthOf>,
+    cells: BTreeMap<String, TruthOf>,
+    /// Sentences about files that belong to no field.
+    unused: Vec<String>,
 }
 
 impl TruthFiles {
-    pub(crate) fn find(study: &Study) -> Result<Self, ProjectError> {
+    pub(crate) fn find(study: &Study, dataset: &Dataset) -> Result<Self, ProjectError> {
         let truth = &study.config().truth;
+        let mut unused = Vec::new();
+        let mut files_of = |folder: &Path| -> Result<BTreeMap<String, TruthOf>, ProjectError> {
+            let folder = study.resolve(folder);
+            let found = names::truth_of(&folder, dataset)?;
+            unused.extend(names::without_field(&folder, &found));
+            Ok(found.files)
+        };
         let nuclei = match truth.nuclei_from() {
-            Some(NucleiFrom::Masks(folder) | NucleiFrom::Labels(folder)) => {
-                names::truth_files(&study.resolve(folder))?
-            }
+            Some(NucleiFrom::Masks(folder) | NucleiFrom::Labels(folder)) => files_of(folder)?,
             _ => BTreeMap::new(),
         };
         let cells = match truth.cytoplasm_from() {
-            CytoplasmFrom::Cells(folder) => names::truth_files(&study.resolve(folder))?,
+            CytoplasmFrom::Cells(folder) => files_of(folder)?,
             _ => BTreeMap::new(),
         };
         Ok(Self {
-            corrected: corrected::files(study)?,
+            corrected: corrected_of(study, dataset)?,
             nuclei,
             cells,
+            unused,
         })
     }
 
@@ -67,12 +75,53 @@ impl TruthFiles {
             .collect()
     }
 
+    /// Sentences about other truth files that belong to no field.
+    pub(crate) fn unused(&self) -> &[String] {
+        &self.unused
+    }
+
     /// The truth files of a field.
     pub(crate) fn of<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a Path> {
-        [&self.corrected, &self.nuclei, &self.cells]
+        let given = [&self.nuclei, &self.cells];
+        let given = given.into_iter().filter_map(|files| files.get(name));
+        let given = given.map(|truth| truth.path.as_path());
+        self.corrected
+            .get(name)
+            .map(PathBuf::as_path)
             .into_iter()
-            .filter_map(move |files| files.get(name).map(PathBuf::as_path))
+            .chain(given)
     }
+}
+
+/// The plane of a field that its truth is of: its brightfield, the middle one of three.
+fn plane_at(source: &Source, field: &Field) -> Result<PlaneAt, ProjectError> {
+    let chosen = source.brightfield.planes_of(field)?;
+    let (channel, z) = chosen[chosen.len() / 2];
+    Ok(PlaneAt {
+        z,
+        depth: field.planes[channel].len(),
+    })
+}
+
+/// The nuclei corrected by hand, by the name of their field as it is spelled there.
+fn corrected_of(
+    study: &Study,
+    dataset: &Dataset,
+) -> Result<BTreeMap<String, PathBuf>, ProjectError> {
+    let field_of = |name: &str, path: &Path| {
+        // A field may be called like truth: `a_label` is a name like any other.
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let same = |wanted: &str| {
+            let mut fields = dataset.fields.iter();
+            fields.find(|field| composed(&field.name) == composed(wanted))
+        };
+        let found = same(&stem).or_else(|| same(name));
+        found.map_or(name.to_owned(), |field| field.name.clone())
+    };
+    let files = corrected::files(study)?.into_iter();
+    Ok(files
+        .map(|(name, path)| (field_of(&name, &path), path))
+        .collect())
 }
 
 /// The truth of one field.
@@ -224,6 +273,7 @@ pub(crate) fn make(
     size: (usize, usize),
 ) -> Result<FieldTruth, NoTruth> {
     let truth = &study.config().truth;
+    let at = plane_at(source, field)?;
     let Some(from) = truth.nuclei_from() else {
         return Err(NoTruth::Left("the study names no truth".to_owned()));
     };
@@ -231,7 +281,7 @@ pub(crate) fn make(
         && truth.mask_values == MaskValues::Classes
     {
         return match files.corrected.get(&field.name) {
-            None => from_class_mask(truth, files, field, size),
+            None => from_class_mask(truth, files, field, at, size),
             Some(path) => Err(NoTruth::Failed(ProjectError::Failed(format!(
                 "`{}` corrects nuclei, but the truth of this study is class masks; correct the \
                  mask of field `{}` itself",
@@ -282,7 +332,7 @@ pub(crate) fn make(
             (found.mask, found.labels, found.count)
         }
         NucleiFrom::Masks(folder) => {
-            let mask = read_cells(file_of(&files.nuclei, field, folder)?, size)?;
+            let mask = read_cells(file_of(&files.nuclei, field, folder)?, at, size)?;
             let mask = given.place(mask);
             ignore = given.unknown(size);
             let labels = label(&mask, Connectivity::Eight);
@@ -290,7 +340,7 @@ pub(crate) fn make(
         }
         NucleiFrom::Labels(folder) => {
             let path = file_of(&files.nuclei, field, folder)?;
-            let labels = relabel_consecutive(&given.place(read_instances(path, size)?));
+            let labels = relabel_consecutive(&given.place(read_instances(path, at, size)?));
             ignore = given.unknown(size);
             (labels.image.map(|&l| l != 0), labels.image, labels.count)
         }
@@ -299,7 +349,8 @@ pub(crate) fn make(
     let automatic = match files.corrected.get(&field.name) {
         None => None,
         Some(path) => {
-            let corrected = relabel_consecutive(&read_instances(path, size)?);
+            let corrected =
+                relabel_consecutive(&read_instances(&TruthOf::alone(path.clone()), at, size)?);
             // A person has looked: doubts about stain and threshold no longer count.
             verdicts.clear();
             ignore = None;
@@ -343,7 +394,7 @@ pub(crate) fn make(
         CytoplasmFrom::Cells(folder) => match (files.cells.get(&field.name), truth.missing_cells) {
             (Some(path), _) => {
                 ignore = join(ignore, given.unknown(size));
-                Some(given.place(read_cells(path, size)?))
+                Some(given.place(read_cells(path, at, size)?))
             }
             (None, MissingCells::Skip) => {
                 return Err(NoTruth::Left(format!(
@@ -416,11 +467,13 @@ fn from_class_mask(
     truth: &TruthConfig,
     files: &TruthFiles,
     field: &Field,
+    at: PlaneAt,
     size: (usize, usize),
 ) -> Result<FieldTruth, NoTruth> {
     let folder = truth.masks.as_deref().unwrap_or(Path::new(""));
-    let path = file_of(&files.nuclei, field, folder)?;
-    let values = read_sized(path, size)?;
+    let given_mask = file_of(&files.nuclei, field, folder)?;
+    let path = &given_mask.path;
+    let values = read_sized(given_mask, at, size)?;
     let count = truth.classes.len() as u32;
     if let Some(&value) = values
         .data()
@@ -516,13 +569,12 @@ impl Given {
 }
 
 fn file_of<'a>(
-    files: &'a BTreeMap<String, PathBuf>,
+    files: &'a BTreeMap<String, TruthOf>,
     field: &Field,
     folder: &Path,
-) -> Result<&'a Path, NoTruth> {
+) -> Result<&'a TruthOf, NoTruth> {
     files
         .get(&field.name)
-        .map(PathBuf::as_path)
         .ok_or_else(|| NoTruth::Left(format!("no truth of that name in `{}`", folder.display())))
 }
 
@@ -569,17 +621,25 @@ pub(crate) fn read_middle(field: &Field, channel: usize) -> Result<Plane, Projec
     Ok(field.read(channel, present[(present.len() - 1) / 2])?)
 }
 
-fn read_sized(path: &Path, size: (usize, usize)) -> Result<Image<u32>, ProjectError> {
-    let image = stainfree_image::read_labels(path)?;
-    check_size(&format!("`{}`", path.display()), image.size(), size)?;
+fn read_sized(
+    truth: &TruthOf,
+    at: PlaneAt,
+    size: (usize, usize),
+) -> Result<Image<u32>, ProjectError> {
+    let image = truth.labels(at)?;
+    check_size(&format!("`{}`", truth.path.display()), image.size(), size)?;
     Ok(image)
 }
 
 /// Nucleus instances; a mask in their place is refused.
-fn read_instances(path: &Path, size: (usize, usize)) -> Result<Image<u32>, ProjectError> {
-    let labels = read_sized(path, size)?;
+fn read_instances(
+    truth: &TruthOf,
+    at: PlaneAt,
+    size: (usize, usize),
+) -> Result<Image<u32>, ProjectError> {
+    let labels = read_sized(truth, at, size)?;
     refuse_binary(
-        path,
+        &truth.path,
         &labels,
         "give it as `truth.masks` with `mask_values = \"binary\"` instead of `truth.labels`",
     )?;
@@ -587,8 +647,12 @@ fn read_instances(path: &Path, size: (usize, usize)) -> Result<Image<u32>, Proje
 }
 
 /// Whole-cell masks and instances alike: inside is anything but 0.
-fn read_cells(path: &Path, size: (usize, usize)) -> Result<Image<bool>, ProjectError> {
-    Ok(read_sized(path, size)?.map(|&value| value != 0))
+fn read_cells(
+    truth: &TruthOf,
+    at: PlaneAt,
+    size: (usize, usize),
+) -> Result<Image<bool>, ProjectError> {
+    Ok(read_sized(truth, at, size)?.map(|&value| value != 0))
 }
 
 fn check_size(

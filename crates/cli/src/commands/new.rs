@@ -13,8 +13,9 @@ use crate::output;
 /// Make a study: a folder with a stainfree.toml that holds every choice
 ///
 /// The truth comes from stains (--nucleus, --cytoplasm), from masks (--masks), or from nucleus
-/// instances (--labels); files are matched to fields by name. What is not said is guessed, said
-/// aloud, and written into stainfree.toml, where it can be changed.
+/// instances (--labels); files are matched to fields by name, with or without what programs add to
+/// it (`a_labels`, `a_cp_masks`, `Labels of a`). What is not said is guessed, said aloud, and
+/// written into stainfree.toml, where it can be changed.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   stainfree new study --images plate/

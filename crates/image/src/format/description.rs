@@ -73,7 +73,7 @@ impl Length {
 }
 
 /// One `unit` in µm; `None` for what is no known unit of length.
-pub(super) fn um_of(unit: &str) -> Option<f64> {
+pub(crate) fn um_of(unit: &str) -> Option<f64> {
     let plain = plain(unit);
     let word = plain
         .split(['/', '\u{2215}'])
@@ -93,7 +93,7 @@ pub(super) fn um_of(unit: &str) -> Option<f64> {
     find(word).or_else(|| find(singular()?))
 }
 
-fn is_no_unit(unit: &str) -> bool {
+pub(crate) fn is_no_unit(unit: &str) -> bool {
     NO_UNIT.contains(&plain(unit).as_str())
 }
 

@@ -3,7 +3,7 @@
 //! Here: the choice of the format, the caps, the types of pixels as stored. Not here: what several
 //! files make together (`layout`).
 
-mod description;
+pub(crate) mod description;
 mod imagej;
 pub(crate) mod metaxpress;
 mod ome;

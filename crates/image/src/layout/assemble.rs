@@ -145,18 +145,20 @@ fn keep<T>(items: &mut Vec<T>, keep: &[bool]) {
 }
 
 fn drop_repeated_names(fields: &mut Vec<Draft>, problems: &mut Vec<String>) {
-    let mut seen = HashSet::new();
-    fields.retain(|field| {
-        let fresh = seen.insert(field.name.clone());
-        if !fresh {
-            problems.push(format!(
-                "field `{}` occurs twice ({}); only the first is used",
+    let mut kept: Vec<Draft> = Vec::with_capacity(fields.len());
+    // Sorted by name, so that those of one name are neighbours.
+    for field in fields.drain(..) {
+        match kept.last().filter(|first| first.name == field.name) {
+            Some(first) => problems.push(format!(
+                "field `{}` occurs twice ({} and {}); only the first is used",
                 field.name,
-                list_names(&files_of(field))
-            ));
+                list_names(&files_of(first)),
+                list_names(&files_of(&field))
+            )),
+            None => kept.push(field),
         }
-        fresh
-    });
+    }
+    *fields = kept;
 }
 
 fn files_of(field: &Draft) -> Vec<String> {
@@ -186,9 +188,15 @@ fn check(
             .position(|channel| *channel == name)
             .expect("united above");
         if planes[c].iter().any(Option::is_some) {
+            let file_of = |slots: &[Option<Slot>]| {
+                let slot = slots.iter().flatten().next();
+                slot.map_or(String::new(), |slot| slot.place.path.display().to_string())
+            };
             problems.push(format!(
-                "field `{}` has channel `{name}` twice; only the first is used",
-                draft.name
+                "field `{}` has channel `{name}` twice (`{}` and `{}`); only the first is used",
+                draft.name,
+                file_of(&planes[c]),
+                file_of(&slots)
             ));
         } else {
             planes[c] = slots;

@@ -6,18 +6,20 @@
 //!   Without a JSON the same holds for ends that are channel words ([`is_channel_word`]).
 //! - Any other scheme by a regular expression ([`OpenOptions::pattern`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use regex::Regex;
 use serde_json::Value;
 
-use super::sidecar::{self, Facts};
+use super::imagexpress::named_like_a_plate;
+use super::sidecar::{self, ByField, Facts};
 use super::{
-    Draft, Entries, Found, Layout, Notes, Pages, Slot, channels_of, drafts_by_time, images_of,
+    Draft, Entries, Found, Layout, Notes, Pages, Slot, channels_of, drafts_by_time, foreign,
+    images_of,
 };
 use crate::format::read_info;
-use crate::names::{file_name, natural_order, stem, truth_stem};
+use crate::names::{composed, file_name, marked_names, natural_order, stem, truth_stem};
 use crate::{ImageError, OpenOptions};
 
 pub(super) struct SingleFile;
@@ -34,7 +36,8 @@ impl Layout for SingleFile {
 
     fn read(&self, path: &Path, options: &OpenOptions) -> Result<Found, ImageError> {
         // A single file that cannot be read is the user's question, and its error the answer.
-        if read_info(path)?.ours {
+        let info = read_info(path).map_err(|error| foreign::named_alone(path).unwrap_or(error))?;
+        if info.ours {
             return Err(ImageError::own_output(path, "an image of results or truth"));
         }
         let root = path.parent().unwrap_or(Path::new(""));
@@ -52,7 +55,20 @@ impl Layout for Folder {
     }
 
     fn read(&self, path: &Path, options: &OpenOptions) -> Result<Found, ImageError> {
-        read_files(path, Entries::of(path)?.images, options)
+        let entries = Entries::of(path)?;
+        let beside = foreign::beside(&entries);
+        let looks_like_plate = named_like_a_plate(&entries.images);
+        let mut found = read_files(path, entries.images, options)?;
+        found.problems.extend(beside);
+        if looks_like_plate && options.pattern.is_none() {
+            found.problems.push(
+                "the names are those of an ImageXpress plate, but its description (`.HTD`) is \
+                 missing, so that wells, sites and the names of channels are not known; copy it \
+                 beside the images"
+                    .into(),
+            );
+        }
+        Ok(found)
     }
 }
 
@@ -69,12 +85,9 @@ pub(super) fn read_files(
     mut paths: Vec<PathBuf>,
     options: &OpenOptions,
 ) -> Result<Found, ImageError> {
-    let is_truth = |path: &PathBuf| truth_stem(&stem(path)).is_some();
-    if paths.iter().any(|path| !is_truth(path)) {
-        paths.retain(|path| !is_truth(path));
-    }
     paths.sort_by(|a, b| natural_order(&file_name(a), &file_name(b)));
     let mut notes = Notes::default();
+    leave_truth_out(&mut paths, &mut notes);
     let table = sidecar::table(
         if root.as_os_str().is_empty() {
             Path::new(".")
@@ -152,6 +165,35 @@ pub(super) fn read_files(
     })
 }
 
+/// Leaves out the truth of images that lie in the same folder.
+fn leave_truth_out(paths: &mut Vec<PathBuf>, notes: &mut Notes) {
+    let names: HashSet<String> = paths.iter().map(|path| composed(&stem(path))).collect();
+    let fields: HashSet<&str> = names
+        .iter()
+        .flat_map(|name| shorter_names(name).filter(|(_, end)| is_channel_word(end)))
+        .map(|(field, _)| field)
+        .collect();
+    let has_image = |base: &str| names.contains(base) || fields.contains(base);
+    let is_of_image = |path: &PathBuf| {
+        let bases = marked_names(&composed(&stem(path)));
+        bases.iter().any(|base| has_image(base))
+    };
+    let is_sure = |path: &PathBuf| truth_stem(&stem(path)).is_some();
+    if paths.iter().all(is_sure) {
+        return;
+    }
+    for path in paths
+        .iter()
+        .filter(|path| is_sure(path) && !is_of_image(path))
+    {
+        notes.add(
+            "named as truth, but no image of that name lies beside it; left out",
+            path,
+        );
+    }
+    paths.retain(|path| !is_sure(path) && !is_of_image(path));
+}
+
 /// Which files belong together, by the sidecars that lie beside them and by their names.
 fn group(paths: Vec<PathBuf>) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
@@ -205,7 +247,7 @@ fn group(paths: Vec<PathBuf>) -> Vec<Group> {
             .filter(|(_, end)| is_channel_word(end));
         match cut {
             Some((field, channel)) => by_word
-                .entry((folder, field.to_string()))
+                .entry((folder, composed(field)))
                 .or_default()
                 .push((channel.to_string(), path)),
             None => groups.push(Group {
@@ -344,7 +386,7 @@ fn is_depth(name: &str) -> bool {
 fn by_pattern(
     pattern: &str,
     paths: Vec<PathBuf>,
-    table: &BTreeMap<String, Facts>,
+    table: &ByField,
     mut notes: Notes,
 ) -> Result<Found, ImageError> {
     let misuse = |what: String| ImageError::Misuse {

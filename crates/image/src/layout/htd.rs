@@ -1,10 +1,12 @@
 //! ImageXpress plate descriptions (`.HTD`): lines `"Key", value, value` up to `"EndFile"`.
 //!
-//! The files are not UTF-8: MetaXpress writes the bytes 82 81 for a new line inside a text.
+//! The files are not UTF-8: MetaXpress writes the bytes 82 81 for a new line inside a text. Editors
+//! save them again in UTF-8 or UTF-16, with the line ends of any system.
 
 use std::path::Path;
 
 use crate::ImageError;
+use crate::table::text_of;
 
 /// What the plate description declares.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,7 +31,7 @@ const MOST: u32 = 1024;
 impl Htd {
     pub(super) fn read(path: &Path) -> Result<Self, ImageError> {
         let bytes = std::fs::read(path).map_err(|error| ImageError::read(path, error))?;
-        Self::parse(&bytes).ok_or_else(|| {
+        Self::parse(&as_utf8(bytes)).ok_or_else(|| {
             ImageError::broken(
                 path,
                 "it is no ImageXpress plate description (no `HTSInfoFile`)",
@@ -47,8 +49,7 @@ impl Htd {
         let (mut known, mut chosen_sites, mut grid) = (false, 0, [1, 1]);
         let mut waves: Vec<(u32, String)> = Vec::new();
         let mut wave_count = 1;
-        for line in bytes.split(|&byte| byte == b'\n') {
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
+        for line in bytes.split(|byte| b"\r\n".contains(byte)) {
             let (key, values) = fields(line);
             let first = values.first().map(String::as_str).unwrap_or_default();
             let number = first.parse::<u32>().ok().filter(|&number| number <= MOST);
@@ -118,6 +119,14 @@ impl Htd {
     }
 }
 
+/// The bytes in UTF-8 if an editor has saved them with a mark or in UTF-16; else as they are.
+fn as_utf8(bytes: Vec<u8>) -> Vec<u8> {
+    if bytes.contains(&0) || bytes.starts_with(b"\xef\xbb\xbf") {
+        return text_of(&bytes).into_bytes();
+    }
+    bytes
+}
+
 /// Row 1 and column 2 as `A02`; rows beyond `Z` as `AA`, `AB`, ..
 fn well_name(row: u32, column: u32) -> String {
     let letter = |n: u32| char::from(b'A' + (n % 26) as u8);
@@ -182,6 +191,21 @@ mod tests {
         let names: Vec<String> = (1..=4).map(|w| htd.channel_name(w)).collect();
         assert_eq!(names, ["FITC_w1", "FITC_w2", "w3", "w4"]);
         assert_eq!(Htd::parse(b"PNG"), None);
+    }
+
+    #[test]
+    fn descriptions_that_an_editor_saved_are_read() {
+        let text = "\"HTSInfoFile\", 1\n\"NWavelengths\", 1\n\"WaveName1\", \"\u{b5}\"\n";
+        let utf16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for bytes in [
+            [b"\xef\xbb\xbf", text.as_bytes()].concat(),
+            [b"\xff\xfe".to_vec(), utf16].concat(),
+            text.replace('\n', "\r").into_bytes(),
+            text.replace('\n', "\r\n").into_bytes(),
+        ] {
+            let htd = Htd::parse(&as_utf8(bytes)).expect("a plate description");
+            assert_eq!(htd.channel_name(1), "\u{b5}");
+        }
     }
 
     #[test]

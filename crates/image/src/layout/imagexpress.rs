@@ -465,6 +465,17 @@ fn left_out(ours: &[(PathBuf, Kind)]) -> Vec<String> {
     notes.into_problems()
 }
 
+/// Whether the files of a folder bear well and wave as those of a plate do.
+pub(super) fn named_like_a_plate(images: &[PathBuf]) -> bool {
+    let has_both = |path: &&PathBuf| {
+        let name = stem(path);
+        let found = NAME.captures(&name);
+        found.is_some_and(|found| found.name("wave").is_some())
+    };
+    let named = images.iter().filter(has_both).count();
+    named > 0 && 2 * named >= images.len()
+}
+
 fn is_thumb(path: &Path) -> bool {
     stem(path).to_lowercase().contains("_thumb")
 }

@@ -6,6 +6,7 @@
 
 mod assemble;
 mod files;
+mod foreign;
 mod htd;
 mod imagexpress;
 mod parallel;
@@ -41,6 +42,9 @@ const LAYOUTS: [&dyn Layout; 5] = [
     &files::Folder,
 ];
 
+/// The layout in which a folder is a channel, or truth that looks like one.
+pub(crate) const CHANNELS_ARE_FOLDERS: &str = "parallel-folders";
+
 /// The names of all layouts, in the order in which they are tried.
 pub fn layout_names() -> Vec<&'static str> {
     LAYOUTS.iter().map(|layout| layout.name()).collect()
@@ -64,6 +68,11 @@ pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset, ImageE
 }
 
 fn recognised(path: &Path, options: &OpenOptions) -> Result<Dataset, ImageError> {
+    if path.is_dir()
+        && let Some(error) = foreign::named_alone(path)
+    {
+        return Err(error);
+    }
     for layout in LAYOUTS {
         if layout.recognise(path)? {
             return assemble(layout.name(), path, layout.read(path, options)?, options);
@@ -102,30 +111,27 @@ pub(crate) fn open_files(paths: &[PathBuf], options: &OpenOptions) -> Result<Dat
 /// Why no layout took a folder.
 fn nothing_here(path: &Path) -> Result<ImageError, ImageError> {
     let mut filled = Vec::new();
-    for folder in Entries::of(path)?.folders {
-        if !Entries::of(&folder)?.images.is_empty() {
-            filled.push(file_name(&folder));
+    let entries = Entries::of(path)?;
+    for folder in &entries.folders {
+        if !Entries::of(folder)?.images.is_empty() {
+            filled.push(file_name(folder));
         }
     }
     let (what, way_out) = if filled.is_empty() {
-        (
-            "it has no TIFF or PNG file",
-            "name a plate, a folder of images or an image file",
-        )
+        foreign::instead(&entries)
     } else {
         (
-            "its folders share no file names, so they are no channels of the same fields",
-            "name one of the folders in it",
+            format!(
+                "its folders share no file names, so they are no channels of the same fields ({})",
+                list_names(&filled)
+            ),
+            "name one of the folders in it".into(),
         )
-    };
-    let what = match filled.len() {
-        0 => what.to_string(),
-        _ => format!("{what} ({})", list_names(&filled)),
     };
     Ok(ImageError::NoImages {
         path: path.to_path_buf(),
         what,
-        way_out: way_out.into(),
+        way_out,
     })
 }
 

@@ -4,19 +4,19 @@
 //! the root or of a channel's folder. Folders of truth are channels like the others here; which of
 //! them is an image is for the caller to say (`names::looks_like_truth` helps).
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::sidecar::{self, Facts};
+use super::sidecar::{self, ByField, Facts};
 use super::{Draft, Entries, Found, Layout, Notes, Pages, channels_of, drafts_by_time, images_of};
-use crate::names::{file_name, stem, truth_stem};
+use crate::names::{composed, file_name, marked_names, stem, truth_stem};
 use crate::{ImageError, OpenOptions};
 
 pub(super) struct ParallelFolders;
 
 impl Layout for ParallelFolders {
     fn name(&self) -> &'static str {
-        "parallel-folders"
+        super::CHANNELS_ARE_FOLDERS
     }
 
     fn recognise(&self, path: &Path) -> Result<bool, ImageError> {
@@ -27,17 +27,18 @@ impl Layout for ParallelFolders {
         if !root.images.is_empty() {
             return Ok(false);
         }
+        let mut inside = Vec::new();
+        for folder in &root.folders {
+            inside.push(Entries::of(folder)?.images);
+        }
+        let names = FieldNames::of(&inside);
         let mut seen = HashSet::new();
         let mut filled = 0;
         let mut shared = false;
-        for folder in &root.folders {
-            let names: HashSet<String> = Entries::of(folder)?
-                .images
-                .iter()
-                .map(|path| field_name(path))
-                .collect();
-            filled += usize::from(!names.is_empty());
-            for name in names {
+        for images in &inside {
+            let here: HashSet<String> = images.iter().map(|path| names.key(path)).collect();
+            filled += usize::from(!here.is_empty());
+            for name in here {
                 shared |= !seen.insert(name);
             }
         }
@@ -51,10 +52,16 @@ impl Layout for ParallelFolders {
         add_sidecars(&mut facts, &root.others, &mut notes);
         notes.ours(&root.ours);
 
+        let mut inside = Vec::new();
+        for folder in &root.folders {
+            inside.push(Entries::of(folder)?);
+        }
+        let images: Vec<Vec<PathBuf>> = inside.iter().map(|of| of.images.clone()).collect();
+        let names = FieldNames::of(&images);
         let mut drafts: BTreeMap<String, Draft> = BTreeMap::new();
         let mut channel_order = Vec::new();
-        for folder in &root.folders {
-            let inside = Entries::of(folder)?;
+        for (folder, inside) in root.folders.iter().zip(&inside) {
+            notes.ours(&inside.ours);
             if inside.images.is_empty() {
                 continue;
             }
@@ -64,17 +71,19 @@ impl Layout for ParallelFolders {
                 let Some(info) = notes.info(image) else {
                     continue;
                 };
-                for (name, info) in images_of(&field_name(image), info) {
+                for (name, info) in images_of(&names.of_field(image), info) {
                     let prefix = format!("{channel}_");
                     // The folder is the channel, so that further pages can only be planes.
                     let times =
                         channels_of(image, &info, &Pages::Planes, &channel, &prefix, &mut notes);
                     for found in drafts_by_time(&name, times) {
-                        let draft = drafts.entry(found.name.clone()).or_insert_with(|| Draft {
-                            position: found.position,
-                            time: found.time,
-                            ..Draft::named(&found.name)
-                        });
+                        let draft = drafts
+                            .entry(composed(&found.name))
+                            .or_insert_with(|| Draft {
+                                position: found.position,
+                                time: found.time,
+                                ..Draft::named(&found.name)
+                            });
                         draft.channels.extend(found.channels);
                         draft.pixel_um.extend(info.pixel_um);
                     }
@@ -84,7 +93,8 @@ impl Layout for ParallelFolders {
         }
         let mut fields: Vec<Draft> = drafts.into_values().collect();
         for draft in &mut fields {
-            if let Some(facts) = facts.get(&draft.name) {
+            let position = draft.position.as_deref().unwrap_or_default();
+            if let Some(facts) = facts.get(&draft.name).or_else(|| facts.get(position)) {
                 draft.metadata = facts.metadata.clone();
                 draft.pixel_um.extend(facts.pixel_um);
             }
@@ -97,18 +107,50 @@ impl Layout for ParallelFolders {
     }
 }
 
-fn field_name(path: &Path) -> String {
-    let stem = stem(path);
-    truth_stem(&stem).map_or(stem.clone(), str::to_string)
+/// How files of several folders are named after the same fields.
+struct FieldNames {
+    /// The first spelling of each name, by the name with composed letters.
+    spelled: HashMap<String, String>,
 }
 
-fn add_sidecars(facts: &mut BTreeMap<String, Facts>, others: &[PathBuf], notes: &mut Notes) {
+impl FieldNames {
+    fn of(folders: &[Vec<PathBuf>]) -> Self {
+        let mut spelled = HashMap::new();
+        for path in folders.iter().flatten() {
+            let name = stem(path);
+            spelled.entry(composed(&name)).or_insert(name);
+        }
+        Self { spelled }
+    }
+
+    /// What all files of one field have in common.
+    fn key(&self, path: &Path) -> String {
+        let name = composed(&stem(path));
+        if let Some(sure) = truth_stem(&name) {
+            return sure.to_string();
+        }
+        let bases = marked_names(&name).into_iter();
+        let mut known = bases.filter(|base| self.spelled.contains_key(base));
+        known.next().unwrap_or(name)
+    }
+
+    fn of_field(&self, path: &Path) -> String {
+        let key = self.key(path);
+        let own = stem(path);
+        match truth_stem(&own) {
+            Some(sure) if !self.spelled.contains_key(&key) => sure.to_string(),
+            _ => self.spelled.get(&key).cloned().unwrap_or(own),
+        }
+    }
+}
+
+fn add_sidecars(facts: &mut ByField, others: &[PathBuf], notes: &mut Notes) {
     for path in others
         .iter()
         .filter(|path| path.extension().is_some_and(|e| e == "json"))
     {
         if let Some(found) = Facts::from_json(path, notes) {
-            facts.entry(stem(path)).or_default().add(&found);
+            facts.add(&stem(path), &found);
         }
     }
 }

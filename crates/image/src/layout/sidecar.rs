@@ -6,7 +6,8 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::Notes;
-use crate::names::truth_stem;
+use crate::format::description::{is_no_unit, um_of};
+use crate::names::{composed, truth_stem};
 use crate::table::{Table, number, text_of};
 
 /// Values about one field.
@@ -18,13 +19,86 @@ pub(super) struct Facts {
     pub(super) json: Value,
 }
 
-/// Keys under which a pixel size in µm is accepted; a key without its unit would be a guess.
-const PIXEL_KEYS: [&str; 4] = [
-    "pixel_size_um",
-    "pixel_um",
-    "pixel_size_x_um",
-    "um_per_pixel",
+/// Keys of a pixel size, in small letters and digits only, with one unit of theirs in µm. Those
+/// without a unit need one in their value.
+const PIXEL_KEYS: [(&str, Option<f64>); 18] = [
+    ("pixelsizeum", Some(1.0)),
+    ("pixelum", Some(1.0)),
+    ("pixelsizexum", Some(1.0)),
+    ("umperpixel", Some(1.0)),
+    ("umperpx", Some(1.0)),
+    ("umpixel", Some(1.0)),
+    ("umpx", Some(1.0)),
+    ("pixelsizemicron", Some(1.0)),
+    ("pixelsizemicrons", Some(1.0)),
+    ("micronsperpixel", Some(1.0)),
+    ("physicalsizexum", Some(1.0)),
+    ("pixelsizenm", Some(1e-3)),
+    ("pixelsizexnm", Some(1e-3)),
+    ("nmperpixel", Some(1e-3)),
+    ("pixelsize", None),
+    ("pixelsizex", None),
+    ("pixelwidth", None),
+    ("physicalsizex", None),
 ];
+
+/// The pixel size in µm that `metadata` states; `Err` is a sentence about what cannot be taken.
+fn stated_pixel_um(metadata: &BTreeMap<String, String>) -> Result<Option<f64>, String> {
+    let mut wrong = None;
+    for (wanted, unit_um) in PIXEL_KEYS {
+        let found = metadata.iter().find(|(key, _)| plain_key(key) == wanted);
+        let Some((key, text)) = found else { continue };
+        match length_um(text, unit_um) {
+            Ok(Some(um)) => return Ok(Some(um)),
+            Ok(None) => {}
+            Err(why) => {
+                wrong.get_or_insert(format!("`{key}` is `{text}`, {why}; it is not used"));
+            }
+        }
+    }
+    wrong.map_or(Ok(None), Err)
+}
+
+const NO_SIZE: &str = "which is no pixel size in um";
+
+/// `Pixel size [µm]` as `pixelsizeum`. A dot stays, as it stands between nested keys.
+fn plain_key(key: &str) -> String {
+    key.to_lowercase()
+        .replace(['\u{b5}', '\u{3bc}'], "u")
+        .chars()
+        .filter(|c| c.is_alphanumeric() || *c == '.')
+        .collect()
+}
+
+/// A length such as `0.65`, `0,65` or `650 nm`; `unit_um` counts where it has no unit of its own.
+fn length_um(text: &str, unit_um: Option<f64>) -> Result<Option<f64>, &'static str> {
+    let text = text.trim().trim_matches(['"', '\'']).trim();
+    if is_no_unit(text) || ["nan", "na", "n/a", "-"].contains(&text.to_lowercase().as_str()) {
+        return Ok(None);
+    }
+    let is_number = |c: char| c.is_ascii_digit() || "+-.,".contains(c);
+    let end = text.find(|c| !is_number(c)).unwrap_or(text.len());
+    // `6.5e-1` is a number as well.
+    let (digits, unit) = match text.parse::<f64>() {
+        Ok(_) => (text, ""),
+        Err(_) => text.split_at(end),
+    };
+    let Some(value) = number(digits) else {
+        return Err(NO_SIZE);
+    };
+    let unit_um = match unit.trim().trim_matches(['(', ')', '[', ']']) {
+        "" => unit_um,
+        unit => Some(um_of(unit).ok_or(NO_SIZE)?),
+    };
+    let Some(unit_um) = unit_um else {
+        return Err("without a unit (`0.65 um`, or the key `pixel_size_um`)");
+    };
+    let um = value * unit_um;
+    if !(um.is_finite() && um > 0.0) {
+        return Err(NO_SIZE);
+    }
+    Ok(Some(um))
+}
 
 impl Facts {
     /// Reads a JSON sidecar; one that cannot be used becomes a problem.
@@ -48,17 +122,16 @@ impl Facts {
         };
         let mut metadata = BTreeMap::new();
         flatten("", &json, &mut metadata);
-        let size = PIXEL_KEYS
-            .iter()
-            .find_map(|key| Some((*key, json.get(key).filter(|value| !value.is_null())?)));
-        let pixel_um = size.and_then(|(key, value)| {
-            // Some programs write numbers as texts.
-            let um = value.as_f64().or_else(|| number(value.as_str()?));
-            if um.filter(is_size).is_none() {
-                let text = value.as_str().map_or(value.to_string(), str::to_owned);
-                notes.add(no_size(key, &text), path);
-            }
-            um.filter(is_size)
+        // As written: a list of one number is no number.
+        let texts = json.as_object().into_iter().flatten();
+        let texts = texts.filter(|(_, value)| !value.is_null());
+        let texts = texts.map(|(key, value)| {
+            let text = value.as_str().map_or(value.to_string(), str::to_owned);
+            (key.clone(), text)
+        });
+        let pixel_um = stated_pixel_um(&texts.collect()).unwrap_or_else(|sentence| {
+            notes.add(sentence, path);
+            None
         });
         Some(Self {
             metadata,
@@ -84,10 +157,6 @@ impl Facts {
             .map(|text| text.as_str().map(str::to_string))
             .collect()
     }
-}
-
-fn is_size(um: &f64) -> bool {
-    um.is_finite() && *um > 0.0
 }
 
 /// Nested keys joined by dots; lists of plain values joined by commas, other lists by number.
@@ -123,21 +192,39 @@ fn flatten(prefix: &str, value: &Value, out: &mut BTreeMap<String, String>) {
     }
 }
 
-/// The rows of `fields.csv` in `folder` by field name; empty where there is no such file.
+/// Facts about fields, by name.
+#[derive(Debug, Default)]
+pub(super) struct ByField {
+    /// By the name with composed letters.
+    rows: BTreeMap<String, Facts>,
+}
+
+impl ByField {
+    pub(super) fn get(&self, field: &str) -> Option<&Facts> {
+        self.rows.get(&composed(field))
+    }
+
+    /// Adds what is not known yet.
+    pub(super) fn add(&mut self, field: &str, facts: &Facts) {
+        self.rows.entry(composed(field)).or_default().add(facts);
+    }
+}
+
+/// The rows of `fields.csv` in `folder`; empty where there is no such file.
 ///
 /// The first column called `file`, `field`, `name`, `image` or `filename` names the field, with or
 /// without an image extension.
-pub(super) fn table(folder: &Path, notes: &mut Notes) -> BTreeMap<String, Facts> {
+pub(super) fn table(folder: &Path, notes: &mut Notes) -> ByField {
     let path = folder.join("fields.csv");
-    let mut rows = BTreeMap::new();
+    let mut found = ByField::default();
     let Ok(bytes) = std::fs::read(&path) else {
-        return rows;
+        return found;
     };
     let table = match Table::parse(&path, &bytes) {
         Ok(table) => table,
         Err(error) => {
             notes.by_sentence.entry(error.to_string()).or_default();
-            return rows;
+            return found;
         }
     };
     const NAMES: [&str; 5] = ["file", "field", "name", "image", "filename"];
@@ -150,7 +237,7 @@ pub(super) fn table(folder: &Path, notes: &mut Notes) -> BTreeMap<String, Facts>
             "the table has no column `file`, `field` or `name` and is not used",
             &path,
         );
-        return rows;
+        return found;
     };
     for row in &table.rows {
         if let Some(what) = table.surplus(row) {
@@ -164,27 +251,16 @@ pub(super) fn table(folder: &Path, notes: &mut Notes) -> BTreeMap<String, Facts>
                 facts.metadata.insert(title.clone(), text.to_owned());
             }
         }
-        let size = PIXEL_KEYS
-            .iter()
-            .find_map(|key| Some((*key, row.cell(table.column(key)?))))
-            .filter(|(_, text)| !text.is_empty());
-        if let Some((key, text)) = size {
-            facts.pixel_um = number(text).filter(is_size);
-            if facts.pixel_um.is_none() {
-                notes.add(format!("line {}: {}", row.line, no_size(key, text)), &path);
-            }
-        }
-        rows.insert(field_key(row.cell(key)), facts);
+        facts.pixel_um = stated_pixel_um(&facts.metadata).unwrap_or_else(|sentence| {
+            notes.add(format!("line {}: {sentence}", row.line), &path);
+            None
+        });
+        found.rows.insert(field_key(row.cell(key)), facts);
     }
-    rows
+    found
 }
 
-/// Says that what stands where a pixel size belongs is none.
-fn no_size(key: &str, text: &str) -> String {
-    format!("`{key}` is `{text}`, which is no pixel size in um; it is not used")
-}
-
-/// A table's name of a field without image extension and truth suffix.
+/// A table's name of a field without image extension and truth suffix, with composed letters.
 fn field_key(name: &str) -> String {
     let path = Path::new(name);
     let stem = if crate::names::is_image_name(path) {
@@ -192,7 +268,7 @@ fn field_key(name: &str) -> String {
     } else {
         name.into()
     };
-    truth_stem(&stem).map_or(stem.clone(), str::to_string)
+    composed(truth_stem(&stem).unwrap_or(&stem))
 }
 
 #[cfg(test)]
@@ -205,7 +281,10 @@ mod tests {
         std::fs::write(folder.path().join("fields.csv"), content).unwrap();
         let mut notes = Notes::default();
         let rows = table(folder.path(), &mut notes);
-        let sizes = rows.into_iter().map(|(name, facts)| (name, facts.pixel_um));
+        let sizes = rows
+            .rows
+            .into_iter()
+            .map(|(name, facts)| (name, facts.pixel_um));
         (sizes.collect(), notes.into_problems())
     }
 
@@ -219,10 +298,11 @@ mod tests {
         ] {
             assert_eq!(sizes(text.as_bytes()), (both.clone(), vec![]), "{text:?}");
         }
-        let (rows, problems) = sizes(b"file;pixel_um\na;0,65 um\nb;\nc;-1\n");
+        let (rows, problems) = sizes(b"file;pixel_um\na;0,65 miles\nb;\nc;-1\n");
         assert!(rows.iter().all(|(_, um)| um.is_none()));
         assert_eq!(problems.len(), 2, "{problems:?}");
-        let said = "line 2: `pixel_um` is `0,65 um`, which is no pixel size in um; it is not used";
+        let said =
+            "line 2: `pixel_um` is `0,65 miles`, which is no pixel size in um; it is not used";
         assert!(problems[0].contains(said), "{problems:?}");
         // Unquoted between commas: not 0 and not 65.
         let (rows, problems) = sizes(b"file,pixel_um\na,0,65\n");
@@ -248,5 +328,44 @@ mod tests {
         assert_eq!(size("\"about 1\""), (None, 1));
         assert_eq!(size("[1]"), (None, 1));
         assert_eq!(size("null"), (None, 0));
+    }
+
+    #[test]
+    fn lengths_are_taken_as_people_write_them_or_named() {
+        let um = |text| length_um(text, Some(1.0));
+        for text in [
+            "0.65",
+            "0,65",
+            " 0.65 um",
+            "650 nm",
+            "0,65 \u{b5}m",
+            "6.5e-1",
+        ] {
+            let found = um(text).expect("taken").expect("a size");
+            assert!((found - 0.65).abs() < 1e-12, "{text}: {found}");
+        }
+        assert_eq!(um("n/a"), Ok(None));
+        assert_eq!(um("1.234,5"), Err(NO_SIZE));
+        assert_eq!(um("zwei"), Err(NO_SIZE));
+        assert_eq!(um("0.65 furlongs"), Err(NO_SIZE));
+        assert_eq!(um("-1"), Err(NO_SIZE));
+        assert!(length_um("0.65", None).is_err());
+        assert_eq!(length_um("0.5 um", None), Ok(Some(0.5)));
+    }
+
+    #[test]
+    fn keys_are_known_in_other_spellings() {
+        let of = |key: &str| stated_pixel_um(&BTreeMap::from([(key.into(), "0.5".into())]));
+        for key in [
+            "pixel_size_um",
+            "Pixel size [\u{b5}m]",
+            "pixel_um",
+            "PixelSizeUM",
+        ] {
+            assert_eq!(of(key), Ok(Some(0.5)), "{key}");
+        }
+        assert_eq!(of("pixel_size_nm"), Ok(Some(0.0005)));
+        assert_eq!(of("camera.pixel_size_um"), Ok(None));
+        assert!(of("pixel_size").is_err_and(|said| said.contains("without a unit")));
     }
 }

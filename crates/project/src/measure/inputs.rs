@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use stainfree_image::table::Table;
 use stainfree_image::{
-    Dataset, Field, Image, OpenOptions, Plane, looks_like_truth, read_class_mask, read_info,
-    read_labels,
+    Dataset, Field, Image, OpenOptions, Pairing, Plane, PlaneAt, TruthOf, looks_like_truth,
+    read_class_mask, read_info,
 };
 use stainfree_objects::{Connectivity, watershed};
 
@@ -39,7 +39,7 @@ pub(super) struct Inputs {
     pub(super) set: Dataset,
     /// Channels that are measured, as numbers of the data set.
     pub(super) channels: Vec<usize>,
-    labels: BTreeMap<String, PathBuf>,
+    labels: Pairing,
     cells: Cells,
     /// Hashes of the models that made the labels, where `predict` has noted them.
     pub(super) models: String,
@@ -48,7 +48,7 @@ pub(super) struct Inputs {
 /// Where whole cells come from.
 enum Cells {
     None,
-    Labels(PathBuf, BTreeMap<String, PathBuf>),
+    Labels(PathBuf, Pairing),
     /// Class masks of `predict` in which this class is cytoplasm.
     Classes(PathBuf, u8),
 }
@@ -56,7 +56,9 @@ enum Cells {
 /// A field with its labels.
 pub(super) struct Work<'a> {
     pub(super) field: &'a Field,
-    labels: &'a Path,
+    labels: &'a TruthOf,
+    /// The plane that is measured.
+    at: PlaneAt,
     /// Pixel size of the images, else of the labels.
     pub(super) pixel_um: Option<f64>,
 }
@@ -74,7 +76,7 @@ impl Inputs {
             job.progress.note(problem);
         }
         let (labels, models) = match &options.objects {
-            Objects::Labels(path) => (label_files(path, &set)?, String::new()),
+            Objects::Labels(path) => (Pairing::of(path, &set)?, String::new()),
             Objects::Prediction(folder) => {
                 let nuclei = folder.join("nuclei");
                 if !nuclei.is_dir() {
@@ -84,20 +86,20 @@ impl Inputs {
                         folder.display()
                     )));
                 }
-                let mut files = names::truth_files(&nuclei)?;
-                let models = keep_vouched(folder, &mut files, job)?;
-                (files, models)
+                let mut found = Pairing::of(&nuclei, &set)?;
+                let models = keep_vouched(folder, &mut found.files, job)?;
+                (found, models)
             }
         };
         let cells = match (&options.cells, &options.objects) {
-            (Some(path), _) => Cells::Labels(path.clone(), label_files(path, &set)?),
+            (Some(path), _) => Cells::Labels(path.clone(), Pairing::of(path, &set)?),
             (None, Objects::Prediction(folder)) => cytoplasm_class(folder)
                 .map_or(Cells::None, |class| {
                     Cells::Classes(folder.join("classes"), class)
                 }),
             (None, Objects::Labels(_)) => Cells::None,
         };
-        let channels = channels(&set, &options.channels, &[&labels, cells.files()], job)?;
+        let channels = channels(&set, &options.channels, &[&labels, cells.named().1], job)?;
         let inputs = Self {
             set,
             channels,
@@ -105,7 +107,17 @@ impl Inputs {
             cells,
             models,
         };
-        inputs.check_names(options)?;
+        let folder = match &options.objects {
+            Objects::Labels(path) => path.clone(),
+            Objects::Prediction(folder) => folder.join("nuclei"),
+        };
+        inputs.labels.refuse_empty(&folder, &inputs.set)?;
+        for (path, files) in [(Some(&folder), &inputs.labels), inputs.cells.named()] {
+            let sentence = path.and_then(|path| names::without_field(path, files));
+            if let Some(sentence) = sentence {
+                job.progress.note(&sentence);
+            }
+        }
         Ok(inputs)
     }
 
@@ -121,36 +133,26 @@ impl Inputs {
     }
 
     /// Fields that have labels, well by well; the others are said.
-    pub(super) fn work(&self, job: &Job) -> Vec<Work<'_>> {
+    pub(super) fn work(&self, plane: Option<usize>, job: &Job) -> Vec<Work<'_>> {
         let mut work: Vec<Work> = Vec::new();
         let mut without: Vec<&str> = Vec::new();
         for field in &self.set.fields {
-            match self.labels.get(&field.name) {
+            match self.labels.files.get(&field.name) {
                 Some(labels) => work.push(Work {
                     field,
                     labels,
-                    pixel_um: pixel_um(field, labels),
+                    at: self.plane_at(field, plane),
+                    pixel_um: pixel_um(field, &labels.path),
                 }),
                 None => without.push(&field.name),
             }
         }
-        if let Some(first) = without.first() {
+        if !without.is_empty() {
             job.progress.note(&format!(
-                "{} of {} fields have no labels and are left out, such as `{first}`",
+                "{} of {} fields have no labels and are left out: {}",
                 without.len(),
-                self.set.fields.len()
-            ));
-        }
-        let known: BTreeSet<&String> = self.set.fields.iter().map(|field| &field.name).collect();
-        let unused: Vec<&String> = self
-            .labels
-            .keys()
-            .filter(|name| !known.contains(name))
-            .collect();
-        if let Some(first) = unused.first() {
-            job.progress.note(&format!(
-                "{} label images belong to no field, such as `{first}`",
-                unused.len()
+                self.set.fields.len(),
+                names::some_of(&without)
             ));
         }
         // Summaries take a well at a time; fields without a well stay in the order of their names.
@@ -164,35 +166,54 @@ impl Inputs {
         work
     }
 
+    /// The plane that is measured, in the deepest of the channels.
+    fn plane_at(&self, field: &Field, plane: Option<usize>) -> PlaneAt {
+        let planes = self.channels.iter().map(|&channel| &field.planes[channel]);
+        let Some(deepest) = planes.max_by_key(|planes| planes.len()) else {
+            return PlaneAt::ONLY;
+        };
+        let present: Vec<usize> = (0..deepest.len())
+            .filter(|&z| deepest[z].is_some())
+            .collect();
+        let middle = present.len().saturating_sub(1) / 2;
+        PlaneAt {
+            z: plane.map_or(present.get(middle).copied().unwrap_or(0), |z| {
+                z.saturating_sub(1)
+            }),
+            depth: deepest.len(),
+        }
+    }
+
     /// The labels of a field and its cells, `None` where it has none.
     pub(super) fn read_labels(
         &self,
         work: &Work,
     ) -> Result<(Image<u32>, Option<Image<u32>>), ProjectError> {
-        let objects = read_labels(work.labels)?;
+        let labels = &work.labels.path;
+        let objects = work.labels.labels(work.at)?;
         refuse_binary(
-            work.labels,
+            labels,
             &objects,
             "number the objects first, or make labels with `stainfree segment`",
         )?;
         let cells = match &self.cells {
             Cells::None => None,
             Cells::Labels(folder, files) => {
-                let path = files.get(&work.field.name).ok_or_else(|| {
+                let truth = files.files.get(&work.field.name).ok_or_else(|| {
                     ProjectError::Failed(format!(
                         "field `{}` has no cells in `{}`; add the file, or leave `--cells` out",
                         work.field.name,
                         folder.display()
                     ))
                 })?;
-                let cells = read_labels(path)?;
-                same_size((work.labels, objects.size()), (path, cells.size()))?;
+                let cells = truth.labels(work.at)?;
+                same_size((labels, objects.size()), (&truth.path, cells.size()))?;
                 Some(cells)
             }
             Cells::Classes(folder, class) => {
                 let path = folder.join(format!("{}.tif", work.field.name));
                 let classes = read_class_mask(&path)?;
-                same_size((work.labels, objects.size()), (&path, classes.size()))?;
+                same_size((labels, objects.size()), (&path, classes.size()))?;
                 Some(cells_of_classes(&objects, &classes, *class))
             }
         };
@@ -229,63 +250,23 @@ impl Inputs {
         };
         let place = planes.iter().flatten().next();
         let path = place.map_or(Path::new(""), |place| &place.path);
-        same_size((work.labels, size), (path, read.size()))?;
+        same_size((&work.labels.path, size), (path, read.size()))?;
         Ok(Some(read))
-    }
-
-    fn check_names(&self, options: &MeasureOptions) -> Result<(), ProjectError> {
-        if self
-            .set
-            .fields
-            .iter()
-            .any(|field| self.labels.contains_key(&field.name))
-        {
-            return Ok(());
-        }
-        let folder = match &options.objects {
-            Objects::Labels(path) => path.clone(),
-            Objects::Prediction(folder) => folder.join("nuclei"),
-        };
-        let first = |name: Option<&String>| name.cloned().unwrap_or_default();
-        Err(ProjectError::Failed(format!(
-            "no file of `{}` has the name of a field of `{}` (a file there: `{}`; a field: `{}`); \
-             labels are matched by name",
-            folder.display(),
-            options.images.display(),
-            first(self.labels.keys().next()),
-            first(self.set.fields.first().map(|field| &field.name))
-        )))
     }
 }
 
 impl Cells {
-    fn files(&self) -> &BTreeMap<String, PathBuf> {
-        static NONE: BTreeMap<String, PathBuf> = BTreeMap::new();
+    /// The files of cells, and where they were named.
+    fn named(&self) -> (Option<&PathBuf>, &Pairing) {
+        static NONE: Pairing = Pairing {
+            files: BTreeMap::new(),
+            strangers: Vec::new(),
+        };
         match self {
-            Cells::Labels(_, files) => files,
-            Cells::None | Cells::Classes(..) => &NONE,
+            Cells::Labels(path, files) => (Some(path), files),
+            Cells::None | Cells::Classes(..) => (None, &NONE),
         }
     }
-}
-
-/// The label images of a folder by the name of their field; a single file belongs to the only field
-/// there is.
-fn label_files(path: &Path, set: &Dataset) -> Result<BTreeMap<String, PathBuf>, ProjectError> {
-    if !path.is_file() {
-        return names::truth_files(path);
-    }
-    let stem = path
-        .file_stem()
-        .map(|stem| stem.to_string_lossy().into_owned())
-        .unwrap_or_default();
-    let own = stainfree_image::truth_stem(&stem)
-        .unwrap_or(&stem)
-        .to_owned();
-    let name = match &set.fields[..] {
-        [only] => only.name.clone(),
-        _ => own,
-    };
-    Ok(BTreeMap::from([(name, path.to_owned())]))
 }
 
 /// The channels named, or all that are images: folders of the labels and of other truth are not
@@ -293,7 +274,7 @@ fn label_files(path: &Path, set: &Dataset) -> Result<BTreeMap<String, PathBuf>, 
 fn channels(
     set: &Dataset,
     wanted: &[String],
-    labels: &[&BTreeMap<String, PathBuf>],
+    labels: &[&Pairing],
     job: &Job,
 ) -> Result<Vec<usize>, ProjectError> {
     if !wanted.is_empty() {
@@ -314,8 +295,8 @@ fn channels(
     }
     let files: BTreeSet<PathBuf> = labels
         .iter()
-        .flat_map(|files| files.values())
-        .filter_map(|path| path.canonicalize().ok())
+        .flat_map(|files| files.files.values())
+        .filter_map(|truth| truth.path.canonicalize().ok())
         .collect();
     let is_labels = |channel: usize| {
         let planes = set
@@ -383,7 +364,7 @@ fn cytoplasm_class(folder: &Path) -> Option<u8> {
 /// gives the models that made them, separated by blanks.
 fn keep_vouched(
     folder: &Path,
-    files: &mut BTreeMap<String, PathBuf>,
+    files: &mut BTreeMap<String, TruthOf>,
     job: &Job,
 ) -> Result<String, ProjectError> {
     let by_name = done_by(&folder.join(PREDICTIONS)).ok_or_else(|| {

@@ -100,7 +100,7 @@ pub fn measure(options: &MeasureOptions, job: &Job) -> Result<MeasuredPlate, Pro
     let started = Instant::now();
     check(options)?;
     let inputs = Inputs::open(options, job)?;
-    let work = inputs.work(job);
+    let work = inputs.work(options.plane, job);
     let calibrated = work.iter().any(|work| work.pixel_um.is_some());
     if !calibrated && options.settings.background == Background::Ring {
         return Err(ProjectError::Usage(

@@ -1,0 +1,231 @@
+//! Truth finds its field by name, and its page by plane and frame.
+
+mod common;
+
+use std::path::Path;
+
+use common::{plane, put, put_plane, stack};
+use stainfree_image::{
+    Dataset, ImageError, OpenOptions, Pairing, PlaneAt, open, read_class_mask, read_labels,
+};
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+fn read(path: &Path) -> Dataset {
+    open(path, &OpenOptions::default()).expect("opens")
+}
+
+/// `FIELD -> FILE` of all fields with truth.
+fn matched(pairing: &Pairing) -> Vec<String> {
+    let line = |(field, truth): (&String, &stainfree_image::TruthOf)| {
+        let file = truth.path.file_name().expect("a name").to_string_lossy();
+        format!("{field} -> {file}")
+    };
+    pairing.files.iter().map(line).collect()
+}
+
+#[test]
+fn files_of_all_programs_find_their_field() {
+    let place = folder();
+    for name in ["W0", "W1", "Zellk\u{f6}rper"] {
+        put_plane(place.path(), &format!("img/{name}.tif"), 1, "");
+    }
+    let data = read(&place.path().join("img"));
+    for name in [
+        "W1.tif",
+        "W1_cp_masks.tif",
+        "W1_cp_masks.png",
+        "W1-labels.tif",
+        "W1-mask.tif",
+        "W1.labels.tif",
+        "W1_label.tif",
+        "W1_gt.tif",
+        "W1_segmentation.TIFF",
+        "W1_instances.tif",
+        "Labels of W1.tif",
+        "w1_MASKS.TIF",
+        "W1.ome_cp_masks.tif",
+        "mask_W1.tif",
+        "W1_nuclei.tif",
+    ] {
+        let labels = place.path().join("lab");
+        put(&labels, name, b"");
+        let pairing = Pairing::of(&labels, &data).expect("matches");
+        assert_eq!(matched(&pairing), [format!("W1 -> {name}")]);
+        assert!(pairing.strangers.is_empty());
+        std::fs::remove_dir_all(&labels).expect("removed");
+    }
+    // The letter with its dots apart.
+    put(place.path(), "lab/Zellko\u{308}rper_masks.tif", b"");
+    put(place.path(), "lab/W10_masks.tif", b"");
+    let pairing = Pairing::of(&place.path().join("lab"), &data).expect("matches");
+    assert_eq!(
+        matched(&pairing),
+        ["Zellk\u{f6}rper -> Zellko\u{308}rper_masks.tif"]
+    );
+    assert_eq!(pairing.stranger_names(), ["W10_masks.tif"]);
+}
+
+#[test]
+fn truth_beside_the_images_is_told_from_them() {
+    let place = folder();
+    for name in ["W0", "W1", "set_bf", "set_dapi", "label_free"] {
+        put_plane(place.path(), &format!("{name}.tif"), 1, "");
+    }
+    for name in ["W0_cp_masks", "Labels of W1", "set_dapi_gt"] {
+        put_plane(place.path(), &format!("{name}.tif"), 2, "");
+    }
+    put_plane(place.path(), "W7_masks.tif", 2, "");
+    let data = read(place.path());
+    let names: Vec<_> = data.fields.iter().map(|f| f.name.as_str()).collect();
+    assert_eq!(names, ["W0", "W1", "label_free", "set"]);
+    assert!(
+        data.problems
+            .iter()
+            .any(|line| line.starts_with("`W7_masks.tif`: named as truth")),
+        "{:#?}",
+        data.problems
+    );
+    let pairing = Pairing::of(place.path(), &data).expect("matches");
+    assert_eq!(
+        matched(&pairing),
+        [
+            "W0 -> W0_cp_masks.tif",
+            "W1 -> Labels of W1.tif",
+            "set -> set_dapi_gt.tif"
+        ]
+    );
+    assert_eq!(pairing.stranger_names(), ["W7_masks.tif"]);
+}
+
+#[test]
+fn two_truths_of_one_field_are_both_named() {
+    let place = folder();
+    put_plane(place.path(), "img/a\u{308}.tif", 1, "");
+    let data = read(&place.path().join("img"));
+    let labels = place.path().join("lab");
+    put(&labels, "\u{e4}_gt.tif", b"");
+    put(&labels, "a\u{308}_gt.tif", b"");
+    let error = Pairing::of(&labels, &data).expect_err("two").to_string();
+    assert!(error.contains("both the truth of"), "{error}");
+    assert!(error.contains("`\\u{e4}_gt`"), "{error}");
+    assert!(error.contains("`a\\u{308}_gt`"), "{error}");
+}
+
+#[test]
+fn names_that_fit_nothing_are_answered_with_those_that_would() {
+    let place = folder();
+    put_plane(place.path(), "img/a.tif", 1, "");
+    put(place.path(), "lab/q_cp_masks.tif", b"");
+    let data = read(&place.path().join("img"));
+    let labels = place.path().join("lab");
+    let pairing = Pairing::of(&labels, &data).expect("lists");
+    let error = pairing.refuse_empty(&labels, &data).expect_err("none");
+    let text = error.to_string();
+    for part in ["`q_cp_masks.tif`", "a field: `a`", "`_cp_masks`", "rename"] {
+        assert!(text.contains(part), "{text}");
+    }
+    // The images themselves are no truth of themselves.
+    let images = place.path().join("img");
+    let pairing = Pairing::of(&images, &data).expect("lists");
+    assert!(pairing.refuse_empty(&images, &data).is_err());
+}
+
+#[test]
+fn a_page_of_labels_belongs_to_its_plane_and_frame_or_is_refused() {
+    let place = folder();
+    let pages = |numbers: &[u16], text: &str| {
+        let planes: Vec<_> = numbers.iter().map(|&number| plane(number)).collect();
+        stack(&planes, text)
+    };
+    let slices = "ImageJ=1.53\nimages=3\nslices=3\n";
+    let frames = "ImageJ=1.53\nimages=2\nframes=2\n";
+    let channels = "ImageJ=1.53\nimages=2\nchannels=2\nmode=composite\n";
+    put(place.path(), "img/stack.tif", &pages(&[1, 2, 3], slices));
+    put(place.path(), "img/movie.tif", &pages(&[1, 2], frames));
+    put_plane(place.path(), "img/flat.tif", 1, "");
+    let data = read(&place.path().join("img"));
+    let labels = place.path().join("lab");
+    let first = |field: &str, at: PlaneAt| -> Result<u32, ImageError> {
+        let pairing = Pairing::of(&labels, &data)?;
+        Ok(pairing.files[field].labels(at)?.get(0, 0) / 100)
+    };
+    let z = |z| PlaneAt { z, depth: 3 };
+    // Stacks: with and without a description, and with the other name of the axis.
+    for text in [slices, "", "ImageJ=1.53\nimages=3\nframes=3\n"] {
+        put(&labels, "stack.tif", &pages(&[4, 5, 6], text));
+        assert_eq!(first("stack", z(1)).expect("a page"), 5, "{text}");
+    }
+    put(&labels, "movie.tif", &pages(&[7, 8], frames));
+    assert_eq!(first("movie_t002", PlaneAt::ONLY).expect("a page"), 8);
+    put(&labels, "movie.tif", &pages(&[7, 8], ""));
+    assert_eq!(first("movie_t001", PlaneAt::ONLY).expect("a page"), 7);
+    // One label image for all planes.
+    put(&labels, "stack.tif", &pages(&[9], ""));
+    assert_eq!(first("stack", z(2)).expect("a page"), 9);
+
+    let refused = |field: &str, at: PlaneAt, wanted: &str| {
+        let error = first(field, at).expect_err("refused").to_string();
+        assert!(error.contains(wanted), "{error}");
+    };
+    put(&labels, "stack.tif", &pages(&[4, 5], ""));
+    refused("stack", z(1), "it has 2 pages, and its image has 3 planes");
+    put(&labels, "movie.tif", &pages(&[7, 8, 9], ""));
+    refused("movie_t001", PlaneAt::ONLY, "its image has 2 frames");
+    put(&labels, "movie.tif", &pages(&[7], ""));
+    refused("movie_t001", PlaneAt::ONLY, "it has one page");
+    put(&labels, "flat.tif", &pages(&[7, 8], ""));
+    refused("flat", PlaneAt::ONLY, "its image has one plane");
+    put(&labels, "flat.tif", &pages(&[7, 8], channels));
+    refused("flat", PlaneAt::ONLY, "it has 2 channels");
+    // Without a field there is nothing that a second page could be of.
+    assert!(read_labels(&labels.join("flat.tif")).is_err());
+    assert!(read_class_mask(&labels.join("flat.tif")).is_err());
+}
+
+#[test]
+fn a_movie_of_labels_belongs_to_frames_in_files_too() {
+    let place = folder();
+    for t in [3, 4] {
+        put_plane(place.path(), &format!("img/a_t00{t}.tif"), t, "");
+    }
+    let data = read(&place.path().join("img"));
+    put(
+        place.path(),
+        "lab/a_masks.tif",
+        &stack(&[plane(7), plane(8)], ""),
+    );
+    let pairing = Pairing::of(&place.path().join("lab"), &data).expect("matches");
+    let labels = pairing.files["a_t004"].labels(PlaneAt::ONLY);
+    assert_eq!(labels.expect("a page").get(0, 0) / 100, 8);
+}
+
+#[test]
+fn tables_and_folders_know_both_forms_of_a_letter() {
+    let place = folder();
+    put_plane(place.path(), "bf/\u{e4}.tif", 1, "");
+    put_plane(place.path(), "nuc/a\u{308}.tif", 2, "");
+    put_plane(place.path(), "gt/\u{e4}_cp_masks.tif", 2, "");
+    let table = "name;Pixel size [\u{b5}m]\na\u{308};0,65\n";
+    put(place.path(), "fields.csv", table.as_bytes());
+    let data = read(place.path());
+    assert_eq!(data.fields.len(), 1, "{:#?}", data.problems);
+    assert_eq!(data.channels, ["bf", "gt", "nuc"]);
+    assert_eq!(data.fields[0].pixel_um, Some(0.65));
+    assert_eq!(data.fields[0].name, "\u{e4}");
+    // Without quotes a decimal comma makes two cells of one.
+    put(
+        place.path(),
+        "fields.csv",
+        b"name,pixel_um\n\xc3\xa4,0,65\n",
+    );
+    let data = read(place.path());
+    assert_eq!(data.fields[0].pixel_um, None);
+    assert!(
+        data.problems
+            .iter()
+            .any(|line| line.contains("cells under 2 titles"))
+    );
+}
