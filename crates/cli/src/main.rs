@@ -105,6 +105,26 @@ fn keep_running_at_size_limits() {
     }
 }
 
+/// Runs `work` on a pool of so many threads: its parallel loops stay there, where they would
+/// otherwise take as many as the machine has.
+fn on_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> anyhow::Result<T> {
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        // As much as the first thread of a program usually has.
+        .stack_size(8 << 20)
+        .build()
+        .map_err(|error| {
+            anyhow::anyhow!("the system gives no {threads} threads ({error}); ask for fewer")
+        })?;
+    Ok(pool.install(work))
+}
+
+/// Whether no parallel loop has run outside of a pool, for which a pool of all cores is made.
+fn nothing_took_all_cores() -> bool {
+    let whole_machine = rayon::ThreadPoolBuilder::new().num_threads(1);
+    whole_machine.build_global().is_ok()
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     failure::one_sentence_panics();
@@ -120,8 +140,14 @@ fn main() -> ExitCode {
         cancel,
         threads,
     };
-    let result =
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| cli.command.run(&context)));
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let result = on_threads(threads, || cli.command.run(&context))?;
+        debug_assert!(
+            nothing_took_all_cores(),
+            "a parallel loop ran outside of the threads that were asked for"
+        );
+        result
+    }));
     context.console.finish();
     match result {
         Ok(Ok(outcome)) => outcome.exit_code(),

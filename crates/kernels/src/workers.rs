@@ -34,15 +34,12 @@ impl Workers {
         self.threads
     }
 
-    /// Runs `work` on one of the threads. Everything it hands out starts at once; from outside,
-    /// every call of [`Workers::for_each`] waits for a thread to wake up, tens of microseconds each
-    /// time.
+    /// Runs `work` on one of the threads, also where there is one only: parallel loops inside it
+    /// would take all threads of the machine elsewhere. Everything it hands out starts at once;
+    /// from outside, every call of [`Workers::for_each`] waits for a thread to wake up, tens of
+    /// microseconds each time.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        if self.threads == 1 {
-            work()
-        } else {
-            self.pool.install(work)
-        }
+        self.pool.install(work)
     }
 
     /// Calls `task` with 0..count, in any order, on all threads; returns when all are done.

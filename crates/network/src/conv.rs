@@ -108,6 +108,15 @@ impl Conv {
         }
     }
 
+    /// Bytes that each thread takes for its work at most.
+    pub(crate) fn scratch_bytes(&self) -> usize {
+        match self {
+            Self::Winograd(conv, _) => conv.scratch_bytes(),
+            // Rows, or pixels of one span: less than a second-level cache.
+            Self::Pointwise(_) | Self::Depthwise(_) | Self::Patches(_) => 1 << 20,
+        }
+    }
+
     /// Natural weights into blocked order; filled-up places become zero.
     pub(crate) fn block(&self, weights: &[f32], blocked: &mut [f32]) {
         if let Self::Winograd(_, bank) = self {

@@ -190,6 +190,15 @@ impl Graph {
             .sum()
     }
 
+    /// Gives the batch norm or sum at `index` another constant; nothing for other nodes.
+    pub(crate) fn set_constant(&mut self, index: usize, value: f64) {
+        match &mut self.nodes[index].op {
+            Op::BatchNorm { epsilon, .. } => *epsilon = value,
+            Op::Add { drop } => *drop = value,
+            _ => {}
+        }
+    }
+
     /// Work of the convolutions for one image, in floating-point operations (2 per multiply-add).
     pub fn conv_flops(&self, height: usize, width: usize) -> f64 {
         self.nodes

@@ -107,6 +107,7 @@ mod tests {
             },
             graph,
             parameters,
+            ignored: Vec::new(),
         }
     }
 

@@ -7,6 +7,7 @@ pub mod augment;
 mod bands;
 mod conv;
 pub mod crops;
+pub mod description;
 pub mod encoder;
 pub mod graph;
 pub mod inherit;
@@ -36,7 +37,7 @@ pub use model::{Model, ModelError, ModelInfo, TrainingRecord};
 pub use parameters::{ParameterError, Parameters, Tensor};
 pub use predictor::CpuPredictor;
 pub use recipe::{BatchNormStatistics, Length, Recipe, RecipeError, Selection};
-pub use stainfree_kernels::{Isa, Precision, peak};
+pub use stainfree_kernels::{Isa, Precision, Workers, peak};
 pub use tiles::{TileError, TileOptions, argmax, predict_image};
 pub use train::{
     Ending, Observer, Outcome, Picture, RawField, Silent, StepReport, TrainError, TrainJob,

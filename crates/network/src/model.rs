@@ -1,19 +1,22 @@
 //! The model folder: everything needed to use a trained network, and to know where it came from.
 //!
 //! `model.toml` (this file's [`ModelInfo`]) and `weights.safetensors` (tensors under the graph's
-//! names). The weights are written first and `model.toml` last, each by renaming a finished file,
-//! so a folder with a `model.toml` is complete; its digest ties the two together. Copying the
-//! folder is sharing the model.
+//! names, and the graph itself as a note). The weights are written first and `model.toml` last,
+//! each by renaming a finished file, so a folder with a `model.toml` is complete; its digest ties
+//! the two together. Copying the folder is sharing the model.
 
+use crate::description::{as_stored, describe};
 use crate::graph::{Graph, GraphError};
 use crate::input::InputSpec;
 use crate::parameters::{ParameterError, Parameters, Tensor};
 use crate::recipe::Recipe;
+use crate::train::Machine;
 use crate::unet::UnetSpec;
-use safetensors::tensor::TensorView;
+use safetensors::tensor::View;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -21,12 +24,16 @@ use std::path::{Path, PathBuf};
 pub const FORMAT: u32 = 1;
 const INFO: &str = "model.toml";
 const WEIGHTS: &str = "weights.safetensors";
+/// New weights of a model that is being replaced.
+const NEXT: &str = "weights.next.safetensors";
+/// Note in the weights file that describes the network.
+const GRAPH: &str = "graph";
 /// Larger files are refused before they are read; the widest network has under 2 GB.
 const MAX_WEIGHTS: u64 = 4 << 30;
 
-/// What `model.toml` says.
+/// What `model.toml` says. Keys of later versions are passed over: what they say beside this must
+/// not keep a model from predicting.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct ModelInfo {
     /// Layout version.
     pub format: u32,
@@ -60,7 +67,6 @@ pub struct ModelInfo {
 
 /// What came of a training.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct TrainingRecord {
     /// Steps done.
     pub steps: u64,
@@ -73,6 +79,10 @@ pub struct TrainingRecord {
     pub fields: usize,
     /// Wall time in seconds.
     pub seconds: f64,
+    /// The machines that computed it, in the order in which they took part: on one kind alone it
+    /// comes out the same again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub machines: Vec<Machine>,
 }
 
 /// A model in memory.
@@ -84,6 +94,8 @@ pub struct Model {
     pub graph: Graph,
     /// Its numbers.
     pub parameters: Parameters,
+    /// Keys of its `model.toml` that this version does not know and has passed over.
+    pub ignored: Vec<String>,
 }
 
 impl Model {
@@ -96,11 +108,19 @@ impl Model {
             path: folder.into(),
             error,
         })?;
-        let bytes = to_safetensors(self.parameters.iter(), None);
+        let notes = [(GRAPH.to_string(), describe(&self.graph))].into();
+        let bytes = to_safetensors(self.parameters.iter(), Some(notes));
         self.info.hashes.insert("weights".into(), sha256(&bytes));
         let text = toml::to_string(&self.info).expect("every field can be written as TOML");
-        write_atomic(&folder.join(WEIGHTS), &bytes)?;
-        write_atomic(&folder.join(INFO), text.as_bytes())
+        if !folder.join(INFO).exists() {
+            write_atomic(&folder.join(WEIGHTS), &bytes)?;
+            return write_atomic(&folder.join(INFO), text.as_bytes());
+        }
+        // The one that is there stays whole until `model.toml` names the new weights.
+        settle(folder)?;
+        write_atomic(&folder.join(NEXT), &bytes)?;
+        write_atomic(&folder.join(INFO), text.as_bytes())?;
+        settle(folder)
     }
 
     /// Reads a model folder.
@@ -136,8 +156,7 @@ impl Model {
             }
             None => return Err(damaged("key `format` is missing".into())),
         }
-        let info: ModelInfo =
-            toml::from_str(&text).map_err(|e| damaged(e.message().to_string()))?;
+        let (info, ignored) = read_info(table).map_err(damaged)?;
         let graph = Graph::unet(&info.network).map_err(|error| ModelError::Network {
             path: info_path.clone(),
             error,
@@ -148,7 +167,7 @@ impl Model {
                 "`classes` names {named} classes, `network.classes` is {classes}"
             )));
         }
-        let path = folder.join(WEIGHTS);
+        let path = weights_path(folder, &info);
         let size = std::fs::metadata(&path)
             .map_err(|e| read_error(&path, e))?
             .len();
@@ -159,7 +178,7 @@ impl Model {
             });
         }
         let bytes = std::fs::read(&path).map_err(|e| read_error(&path, e))?;
-        let (tensors, _) = from_safetensors(&bytes).map_err(|what| ModelError::Weights {
+        let (tensors, notes) = from_safetensors(&bytes).map_err(|what| ModelError::Weights {
             path: path.clone(),
             what,
         })?;
@@ -172,10 +191,20 @@ impl Model {
         {
             return Err(ModelError::Mismatch { path });
         }
+        // Models of the first version do not say.
+        let graph = match notes.get(GRAPH) {
+            Some(stored) => as_stored(graph, stored).map_err(|what| ModelError::Graph {
+                path: path.clone(),
+                what,
+                program: info.program.clone(),
+            })?,
+            None => graph,
+        };
         Ok(Self {
             info,
             graph,
             parameters,
+            ignored,
         })
     }
 
@@ -196,6 +225,75 @@ impl Model {
         };
         sha256(&serde_json::to_vec(&identity).expect("every field can be written as JSON"))
     }
+}
+
+/// The weights that `info` was written with: those of a program that was killed while it replaced a
+/// model lie beside the old ones.
+fn weights_path(folder: &Path, info: &ModelInfo) -> PathBuf {
+    let next = folder.join(NEXT);
+    let is_named = |bytes: &Vec<u8>| info.hashes.get("weights") == Some(&sha256(bytes));
+    match std::fs::read(&next).is_ok_and(|bytes| is_named(&bytes)) {
+        true => next,
+        false => folder.join(WEIGHTS),
+    }
+}
+
+/// Puts the weights that `model.toml` names in their place, where they lie beside it.
+fn settle(folder: &Path) -> Result<(), ModelError> {
+    let (next, place) = (folder.join(NEXT), folder.join(WEIGHTS));
+    let named = std::fs::read_to_string(folder.join(INFO))
+        .ok()
+        .and_then(|text| toml::from_str::<ModelInfo>(&text).ok())
+        .is_some_and(|info| weights_path(folder, &info) == next);
+    if !named {
+        return Ok(());
+    }
+    std::fs::rename(&next, &place).map_err(|error| ModelError::Write { path: place, error })
+}
+
+/// What `model.toml` says, and the keys in it that this version does not know.
+///
+/// What decides a prediction (network, input, classes) must be known in full. How a model was
+/// trained need not be: what is unknown there is passed over, with the default recipe's choice in
+/// its place.
+fn read_info(mut table: toml::Table) -> Result<(ModelInfo, Vec<String>), String> {
+    let sentence = |error: toml::de::Error| error.message().to_string();
+    let mut ignored = Vec::new();
+    if let Some(toml::Value::Table(recipe)) = table.get_mut("recipe")
+        && recipe.clone().try_into::<Recipe>().is_err()
+    {
+        let (known, unknown) = known_choices(recipe);
+        *recipe = known;
+        ignored.extend(unknown.into_iter().map(|key| format!("recipe.{key}")));
+    }
+    let info: ModelInfo = table.clone().try_into().map_err(sentence)?;
+    let known = toml::Table::try_from(&info).map_err(|error| error.to_string())?;
+    ignored.extend(
+        table
+            .keys()
+            .filter(|key| !known.contains_key(*key))
+            .cloned(),
+    );
+    Ok((info, ignored))
+}
+
+/// A recipe with those of the choices that this version understands, and the keys of the others.
+fn known_choices(recipe: &toml::Table) -> (toml::Table, Vec<String>) {
+    let understood = |table: &toml::Table| table.clone().try_into::<Recipe>().is_ok();
+    let mut known = toml::Table::try_from(Recipe::standard()).unwrap_or_default();
+    let mut unknown = Vec::new();
+    for (key, value) in recipe {
+        let before = known.insert(key.clone(), value.clone());
+        if understood(&known) {
+            continue;
+        }
+        unknown.push(key.clone());
+        match before {
+            Some(before) => known.insert(key.clone(), before),
+            None => known.remove(key),
+        };
+    }
+    (known, unknown)
 }
 
 /// SHA-256 in lower-case hexadecimal.
@@ -220,22 +318,43 @@ pub(crate) fn to_safetensors<'a>(
     tensors: impl Iterator<Item = &'a Tensor>,
     notes: Option<BTreeMap<String, String>>,
 ) -> Vec<u8> {
-    let tensors: Vec<(&Tensor, Vec<u8>)> = tensors
-        .map(|t| (t, t.data.iter().flat_map(|x| x.to_le_bytes()).collect()))
-        .collect();
-    let views = tensors.iter().map(|(tensor, bytes)| {
-        let view = TensorView::new(Dtype::F32, tensor.shape.clone(), bytes);
-        (
-            tensor.name.as_str(),
-            view.expect("a tensor holds as many values as its shape says"),
-        )
-    });
+    named_safetensors(tensors.map(|tensor| (tensor.name.clone(), tensor)), notes)
+}
+
+/// The same, under names that are given.
+pub(crate) fn named_safetensors<'a>(
+    tensors: impl Iterator<Item = (String, &'a Tensor)>,
+    notes: Option<BTreeMap<String, String>>,
+) -> Vec<u8> {
     // One note only: several would stand in the header in the random order of a hash map.
     let notes = notes.map(|notes| {
         let text = serde_json::to_string(&notes).expect("text can be written as JSON");
         [("stainfree".to_string(), text)].into_iter().collect()
     });
-    safetensors::serialize(views, notes).expect("tensors of f32 can be written")
+    let stored = tensors.map(|(name, tensor)| (name, Stored(tensor)));
+    safetensors::serialize(stored, notes).expect("tensors of f32 can be written")
+}
+
+/// A tensor whose bytes are made when they are written, so that one is in memory twice at a time.
+struct Stored<'a>(&'a Tensor);
+
+impl View for Stored<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.0.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        let bytes = self.0.data.iter().flat_map(|x| x.to_le_bytes());
+        Cow::Owned(bytes.collect())
+    }
+
+    fn data_len(&self) -> usize {
+        size_of::<f32>() * self.0.data.len()
+    }
 }
 
 /// What [`to_safetensors`] wrote; `kind` of the tensors is set by whoever knows the graph.
@@ -327,6 +446,19 @@ pub enum ModelError {
         /// Why.
         error: GraphError,
     },
+    /// The network is computed in another way than when the model was written.
+    #[error(
+        "`{path}` cannot be computed as it was trained: {what}; use `{program}`, which wrote it, \
+         or train again"
+    )]
+    Graph {
+        /// The file that holds the graph.
+        path: PathBuf,
+        /// The first difference.
+        what: String,
+        /// The program that wrote it.
+        program: String,
+    },
     /// The weights file is damaged.
     #[error("`{path}` cannot be used: {what}")]
     Weights {
@@ -389,6 +521,7 @@ mod tests {
                 chosen_value: Some(0.8),
                 fields: 3,
                 seconds: 1.5,
+                machines: vec![Machine::this("portable")],
             },
             scores: [("validation.nucleus.f1".to_string(), 0.8)].into(),
             hashes: [("data".to_string(), "00".to_string())].into(),
@@ -397,6 +530,7 @@ mod tests {
             info,
             graph,
             parameters,
+            ignored: Vec::new(),
         }
     }
 
@@ -449,6 +583,93 @@ mod tests {
     }
 
     #[test]
+    fn a_model_that_is_replaced_is_the_old_or_the_new_one_at_every_moment() {
+        let (_folder, path, old) = saved();
+        let mut new = model();
+        let bias = new.parameters.get_mut("segmentation_head.0.bias");
+        bias.unwrap().data[0] = 1.0;
+        let put = |name: &str, bytes: &[u8]| std::fs::write(path.join(name), bytes).unwrap();
+        let (_other, elsewhere, _) = {
+            let folder = tempfile::tempdir().unwrap();
+            let place = folder.path().join("new");
+            new.save(&place).unwrap();
+            (folder, place, ())
+        };
+        let file = |name: &str| std::fs::read(elsewhere.join(name)).unwrap();
+        // Killed before `model.toml` was written, and after.
+        put(NEXT, &file(WEIGHTS));
+        assert_eq!(Model::load(&path).unwrap().hash(), old.hash());
+        put(INFO, &file(INFO));
+        assert_eq!(Model::load(&path).unwrap().hash(), new.hash());
+        // Whoever writes next brings that to its end.
+        model().save(&path).unwrap();
+        assert_eq!(Model::load(&path).unwrap().hash(), old.hash());
+        assert!(!path.join(NEXT).exists());
+    }
+
+    #[test]
+    fn what_a_later_version_adds_does_not_keep_a_model_from_predicting() {
+        let (_folder, path, saved) = saved();
+        let text = std::fs::read_to_string(path.join(INFO)).unwrap();
+        let later = text
+            .replace("[recipe]\n", "[recipe]\nwarp = 3\n")
+            .replace(
+                "[recipe.schedule",
+                "[recipe.tempo.x]\ny = 1\n\n[recipe.schedule",
+            )
+            .replace("[training]\n", "[training]\nkilowatt_hours = 3.5\n");
+        std::fs::write(path.join(INFO), format!("author = \"x\"\n{later}")).unwrap();
+        let loaded = Model::load(&path).unwrap();
+        assert_eq!(loaded.hash(), saved.hash());
+        let mut ignored = loaded.ignored.clone();
+        ignored.sort();
+        assert_eq!(ignored, ["author", "recipe.tempo", "recipe.warp"]);
+        assert_eq!(loaded.info.recipe, saved.info.recipe);
+        // What decides a prediction must be known.
+        std::fs::write(
+            path.join(INFO),
+            text.replace("[input]\n", "[input]\ngamma = 2\n"),
+        )
+        .unwrap();
+        let error = Model::load(&path).unwrap_err().to_string();
+        assert!(error.contains("gamma"), "{error}");
+    }
+
+    #[test]
+    fn a_model_is_computed_as_it_was_trained_or_says_why_not() {
+        let (_folder, path, mut model) = saved();
+        let described = |text: &str| {
+            let notes = [(GRAPH.to_string(), text.to_string())].into();
+            to_safetensors(model.parameters.iter(), Some(notes))
+        };
+        let own = describe(&model.graph);
+        let stored = own.replacen("epsilon=1e-3", "epsilon=1e-5", 1);
+        assert_ne!(own, stored);
+        let (other, none) = (
+            described(&own.replacen("relu ", "swish ", 1)),
+            to_safetensors(model.parameters.iter(), None),
+        );
+        let stored = (described(&stored), stored);
+        let mut put = |bytes: &[u8]| {
+            model.info.hashes.insert("weights".into(), sha256(bytes));
+            std::fs::write(path.join(INFO), toml::to_string(&model.info).unwrap()).unwrap();
+            std::fs::write(path.join(WEIGHTS), bytes).unwrap();
+        };
+        put(&stored.0);
+        assert_eq!(describe(&Model::load(&path).unwrap().graph), stored.1);
+        put(&other);
+        let error = Model::load(&path).unwrap_err().to_string();
+        assert!(error.contains("the node `swish inputs="), "{error}");
+        assert!(
+            error.contains("use `stainfree 0.1.0`, which wrote it"),
+            "{error}"
+        );
+        // As the first version wrote it.
+        put(&none);
+        assert_eq!(describe(&Model::load(&path).unwrap().graph), own);
+    }
+
+    #[test]
     fn every_kind_of_damage_is_named() {
         let load = |path: &Path| Model::load(path).unwrap_err().to_string();
         let (_folder, path, _) = saved();
@@ -460,7 +681,8 @@ mod tests {
                 .ends_with("has format `9`, this program reads format 1; use a newer version")
         );
         std::fs::write(path.join(INFO), info.replace("pixel_um", "pixel_mm")).unwrap();
-        assert!(load(&path).contains("pixel_mm"));
+        // A key of another version, for all this one knows.
+        assert_eq!(Model::load(&path).unwrap().ignored, ["pixel_mm"]);
         std::fs::write(path.join(INFO), "nonsense").unwrap();
         assert!(load(&path).contains("cannot be used"));
         std::fs::write(path.join(INFO), info.replace("classes = 3", "classes = 4")).unwrap();

@@ -51,12 +51,44 @@ struct Held {
 impl CpuPredictor {
     /// Prepares `parameters` for prediction with `threads` threads.
     pub fn new(graph: &Graph, parameters: &Parameters, threads: usize, isa: Isa) -> Self {
-        let (plan, workers) = (Plan::for_prediction(graph, isa), Workers::new(threads));
+        Self::on(&Workers::new(threads), graph, parameters, isa)
+    }
+
+    /// Bytes that each thread takes for its work at most, beside [`Predict::memory_bytes`], which
+    /// must not depend on the threads: it decides how an image is cut.
+    pub fn scratch_bytes(&self) -> usize {
+        let shape = |value: ValueId| Blocked {
+            images: 1,
+            channels: self.plan.values[value].channels,
+            height: 2,
+            width: 2,
+        };
+        let convolutions = self.plan.steps.iter().filter_map(|step| match step {
+            Step::Conv(step) => Some(Conv::new(self.isa, step, shape).scratch_bytes()),
+            Step::MaxPool { .. } | Step::Add { .. } => None,
+        });
+        convolutions.max().unwrap_or(0)
+    }
+
+    /// The same with another number of threads.
+    pub fn with_threads(self, threads: usize) -> Self {
+        let workers = Workers::new(threads);
+        Self { workers, ..self }
+    }
+
+    /// The threads of its arithmetic.
+    pub fn workers(&self) -> &Workers {
+        &self.workers
+    }
+
+    /// The same, on threads that others use as well.
+    pub fn on(workers: &Workers, graph: &Graph, parameters: &Parameters, isa: Isa) -> Self {
+        let plan = Plan::for_prediction(graph, isa);
         let layers = plan
             .steps
             .iter()
             .map(|step| match step {
-                Step::Conv(step) => Some(Layer::new(isa, &workers, &plan, step, parameters)),
+                Step::Conv(step) => Some(Layer::new(isa, workers, &plan, step, parameters)),
                 Step::MaxPool { .. } | Step::Add { .. } => None,
             })
             .collect();
@@ -71,7 +103,7 @@ impl CpuPredictor {
         }
         Self {
             isa,
-            workers,
+            workers: workers.clone(),
             gated: plan.steps.iter().map(|_| Gated::default()).collect(),
             weighed_by,
             plan,

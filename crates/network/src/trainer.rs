@@ -96,6 +96,20 @@ impl CpuTrainer {
         threads: usize,
         isa: Isa,
     ) -> Self {
+        Self::on(&Workers::new(threads), graph, parameters, shape, isa)
+    }
+
+    /// The same, on threads that others use as well.
+    ///
+    /// # Panics
+    /// As [`CpuTrainer::new`].
+    pub fn on(
+        workers: &Workers,
+        graph: &Graph,
+        parameters: &Parameters,
+        shape: [usize; 3],
+        isa: Isa,
+    ) -> Self {
         let [images, height, width] = shape;
         let multiple = graph.multiple();
         let fits = height.is_multiple_of(multiple) && width.is_multiple_of(multiple);
@@ -118,7 +132,7 @@ impl CpuTrainer {
         let mut trainer = Self {
             graph: graph.clone(),
             isa,
-            workers: Workers::new(threads),
+            workers: workers.clone(),
             layers,
             planar_input: vec![0.0; images * graph.input_channels() * height * width],
             planar_logits: vec![0.0; images * graph.classes() * height * width],
@@ -491,7 +505,8 @@ impl CpuTrainer {
         self.step = state.step;
     }
 
-    /// Bytes held for activations, gradients, weights and moments; known before the first step.
+    /// Bytes held for activations, gradients, weights and moments, and for the work of each thread;
+    /// known before the first step.
     pub fn memory_bytes(&self) -> usize {
         let excites = self.conv_layers().filter_map(|l| l.excite.as_ref());
         let scaled: usize = excites.map(|e| e.scaled().len()).sum();
@@ -503,7 +518,12 @@ impl CpuTrainer {
             .max()
             .unwrap_or(0);
         let planar = self.planar_input.len() + self.planar_logits.len();
-        size_of::<f32>() * (self.arrays.len() + planar + scaled + 4 * weights + 2 * filters)
+        let values = self.arrays.len() + planar + scaled + 4 * weights + 2 * filters;
+        let scratch = self
+            .conv_layers()
+            .map(|layer| layer.conv.scratch_bytes())
+            .max();
+        size_of::<f32>() * values + self.workers.threads() * scratch.unwrap_or(0)
     }
 
     fn conv_layers(&self) -> impl Iterator<Item = &ConvLayer> {

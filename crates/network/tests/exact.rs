@@ -417,16 +417,16 @@ fn every_gradient_is_the_finite_difference_of_the_definition() {
     // differ; with a quarter of the seeds one does. A wrong gradient is wrong with every seed, one
     // that is wrong for some inputs with many: most draws must be clean.
     for encoder in Encoder::ALL {
-        let draws: Vec<Vec<String>> = [6, 7, 8, 9, 10]
-            .into_iter()
-            .map(|seed| wrong_gradients(encoder, seed))
-            .collect();
-        let clean = draws.iter().filter(|wrong| wrong.is_empty()).count();
-        println!(
-            "{}: {clean} of {} draws are clean",
-            encoder.name(),
-            draws.len()
-        );
-        assert!(clean >= 3, "{}: {draws:#?}", encoder.name());
+        let (mut clean, mut wrong) = (0, Vec::new());
+        for seed in [6, 7, 8, 9, 10] {
+            match wrong_gradients(encoder, seed) {
+                found if found.is_empty() => clean += 1,
+                found => wrong.push(found),
+            }
+            if clean == 3 || wrong.len() == 3 {
+                break;
+            }
+        }
+        assert!(clean == 3, "{}: {wrong:#?}", encoder.name());
     }
 }

@@ -7,6 +7,7 @@ use crate::bits::Bits;
 use crate::runs::{Components, without_small};
 use serde::{Deserialize, Serialize};
 use stainfree_image::Image;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Which neighbours belong together.
 ///
@@ -68,16 +69,31 @@ pub fn label_values(labels: &Image<u32>, connectivity: Connectivity) -> Labels {
     Components::of_values(labels, connectivity).painted()
 }
 
-/// Number of pixels of every label; index 0 counts the background.
+/// Number of pixels of every label that occurs, but of the background.
 ///
-/// The length is the largest label + 1.
-pub fn areas(labels: &Image<u32>) -> Vec<usize> {
-    let largest = labels.data().iter().copied().max().unwrap_or(0) as usize;
-    let mut areas = vec![0usize; largest + 1];
-    for &v in labels.data() {
-        areas[v as usize] += 1;
+/// Labels are any numbers up to 2^32 - 1, as other programs number tracks: memory goes by how many
+/// there are, not by the largest.
+pub fn areas(labels: &Image<u32>) -> BTreeMap<u32, usize> {
+    let mut areas = BTreeMap::new();
+    // Run by run: neighbours mostly are of one label, and a search for each would take long.
+    for run in labels.data().chunk_by(|a, b| a == b) {
+        if run[0] != 0 {
+            *areas.entry(run[0]).or_insert(0) += run.len();
+        }
     }
     areas
+}
+
+/// Labels for which `keep` is true, the others background; it is asked once a run of pixels.
+fn kept(labels: &Image<u32>, keep: impl Fn(u32) -> bool) -> Image<u32> {
+    let (mut last, mut answer) = (0, 0);
+    labels.map(|&label| {
+        if label != last {
+            last = label;
+            answer = if label != 0 && keep(label) { label } else { 0 };
+        }
+        answer
+    })
 }
 
 /// Renumbers labels to 1..=n, keeping their order by value (as
@@ -111,13 +127,12 @@ pub fn relabel_consecutive(labels: &Image<u32>) -> Labels {
 
 /// Sets every label for which `keep(label, area)` is false to background; numbers stay as they are.
 pub fn retain(labels: &Image<u32>, mut keep: impl FnMut(u32, usize) -> bool) -> Image<u32> {
-    let areas = areas(labels);
-    let keep: Vec<bool> = areas
-        .iter()
-        .enumerate()
-        .map(|(l, &a)| l > 0 && a > 0 && keep(l as u32, a))
+    let areas = areas(labels).into_iter();
+    let chosen: BTreeSet<u32> = areas
+        .filter(|&(label, area)| keep(label, area))
+        .map(|(label, _)| label)
         .collect();
-    labels.map(|&v| if keep[v as usize] { v } else { 0 })
+    kept(labels, |label| chosen.contains(&label))
 }
 
 /// Removes the labels that touch the rim of the image; numbers stay as they are.
@@ -126,17 +141,16 @@ pub fn retain(labels: &Image<u32>, mut keep: impl FnMut(u32, usize) -> bool) -> 
 /// (`skimage.segmentation.clear_border` with `buffer_size`).
 pub fn remove_border_objects(labels: &Image<u32>, buffer: usize) -> Image<u32> {
     let (height, width) = labels.size();
-    let largest = labels.data().iter().copied().max().unwrap_or(0) as usize;
-    let mut touches = vec![false; largest + 1];
+    let mut touches = BTreeSet::new();
     for y in 0..height {
         let edge_row = y <= buffer || y + buffer + 1 >= height;
         for x in 0..width {
             if edge_row || x <= buffer || x + buffer + 1 >= width {
-                touches[labels.get(y, x) as usize] = true;
+                touches.insert(labels.get(y, x));
             }
         }
     }
-    labels.map(|&v| if touches[v as usize] { 0 } else { v })
+    kept(labels, |label| !touches.contains(&label))
 }
 
 /// Removes components of fewer than `min_area` pixels from a mask.
@@ -149,4 +163,29 @@ pub fn remove_small_objects(
         return mask.clone();
     }
     without_small(Bits::from_mask(mask), min_area, connectivity).to_mask()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_any_numbers_and_memory_goes_by_how_many_there_are() {
+        // A table by label would ask for 34 GB.
+        let huge = u32::MAX;
+        let data = vec![huge, huge, 0, 7, 0, 0, 0, 0, 0, 3_000_000_000, 0, 0];
+        let labels = Image::new(3, 4, data);
+        let found: Vec<(u32, usize)> = areas(&labels).into_iter().collect();
+        assert_eq!(found, [(7, 1), (3_000_000_000, 1), (huge, 2)]);
+        let large = retain(&labels, |_, area| area > 1);
+        assert_eq!(large.data()[..4], [huge, huge, 0, 0]);
+        assert_eq!(large.data()[9], 0);
+        let wide = Image::from_fn(5, 5, |y, x| match (y, x) {
+            (0, 0) => huge,
+            (2, 2) => huge - 1,
+            _ => 0,
+        });
+        let inside = remove_border_objects(&wide, 0);
+        assert_eq!((inside.get(0, 0), inside.get(2, 2)), (0, huge - 1));
+    }
 }

@@ -106,11 +106,7 @@ pub fn cells_from_nuclei(
 
 /// Radius of the disk of the nuclei's median area; 1 without nuclei.
 fn nucleus_radius_px(nuclei: &Image<u32>) -> f64 {
-    let mut sizes: Vec<usize> = areas(nuclei)
-        .into_iter()
-        .skip(1)
-        .filter(|&a| a > 0)
-        .collect();
+    let mut sizes: Vec<usize> = areas(nuclei).into_values().collect();
     sizes.sort_unstable();
     sizes
         .get(sizes.len() / 2)

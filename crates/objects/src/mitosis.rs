@@ -14,6 +14,7 @@ use crate::error::{ObjectsError, same_size};
 use crate::gaussian::gaussian;
 use serde::{Deserialize, Serialize};
 use stainfree_image::Image;
+use std::collections::BTreeMap;
 
 /// Blur before brightness is measured, um: hides texture.
 const SMOOTHING_UM: f64 = 0.5;
@@ -119,35 +120,42 @@ struct Look {
 }
 
 fn looks(flat: &Image<f32>, band: &Image<f32>, labels: &Image<u32>) -> Vec<Look> {
-    let count = labels.data().iter().copied().max().unwrap_or(0) as usize;
-    let mut values: Vec<[Vec<f32>; 2]> = vec![<[Vec<f32>; 2]>::default(); count + 1];
-    let mut places = vec![(0.0f64, 0.0f64); count + 1];
+    // Labels are any numbers: a table by label could be larger than all memory.
+    let mut seen: BTreeMap<u32, Seen> = BTreeMap::new();
     for y in 0..labels.height() {
         for x in 0..labels.width() {
-            let label = labels.get(y, x) as usize;
+            let label = labels.get(y, x);
             if label > 0 {
-                values[label][0].push(flat.get(y, x));
-                values[label][1].push(band.get(y, x));
-                places[label].0 += y as f64;
-                places[label].1 += x as f64;
+                let seen = seen.entry(label).or_default();
+                seen.flat.push(flat.get(y, x));
+                seen.band.push(band.get(y, x));
+                seen.y += y as f64;
+                seen.x += x as f64;
             }
         }
     }
-    let present = values.iter_mut().enumerate();
-    present
-        .filter(|(_, [flat, _])| !flat.is_empty())
-        .map(|(label, [flat, band])| {
-            let n = flat.len() as f64;
-            let top = top(flat).max(f32::MIN_POSITIVE);
+    seen.into_iter()
+        .map(|(label, mut seen)| {
+            let n = seen.flat.len() as f64;
+            let top = top(&mut seen.flat).max(f32::MIN_POSITIVE);
             Look {
-                label: label as u32,
-                y: places[label].0 / n,
-                x: places[label].1 / n,
+                label,
+                y: seen.y / n,
+                x: seen.x / n,
                 top: f64::from(top),
-                share: f64::from((self::top(band) / top).max(LEAST_COMPACTNESS)),
+                share: f64::from((self::top(&mut seen.band) / top).max(LEAST_COMPACTNESS)),
             }
         })
         .collect()
+}
+
+/// The pixels of one object: their values, and the sums of their places.
+#[derive(Default)]
+struct Seen {
+    flat: Vec<f32>,
+    band: Vec<f32>,
+    y: f64,
+    x: f64,
 }
 
 /// The quantile [`TOP`] of `values`, which are not empty; it reorders them.

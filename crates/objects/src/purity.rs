@@ -5,6 +5,7 @@ use crate::distance::{UNREACHED, edt_squared};
 use crate::error::{ObjectsError, same_size};
 use crate::gaussian::gaussian;
 use stainfree_image::Image;
+use std::collections::BTreeSet;
 
 /// An object below this share of the median area is a speck.
 const SPECK: f64 = 0.2;
@@ -20,17 +21,18 @@ const LEAST_PIXELS: usize = 1000;
 pub fn debris_share(labels: &Image<u32>) -> Option<f64> {
     let sizes = areas(labels);
     let (height, width) = labels.size();
-    let mut cut = vec![false; sizes.len()];
+    let mut cut = BTreeSet::new();
     for y in 0..height {
         for x in 0..width {
             if y == 0 || x == 0 || y + 1 == height || x + 1 == width {
-                cut[labels.get(y, x) as usize] = true;
+                cut.insert(labels.get(y, x));
             }
         }
     }
-    let mut whole: Vec<usize> = (1..sizes.len())
-        .filter(|&l| sizes[l] > 0 && !cut[l])
-        .map(|l| sizes[l])
+    let mut whole: Vec<usize> = sizes
+        .into_iter()
+        .filter(|(label, _)| !cut.contains(label))
+        .map(|(_, size)| size)
         .collect();
     whole.sort_unstable();
     let median = *whole.get(whole.len() / 2)? as f64;

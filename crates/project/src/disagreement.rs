@@ -4,6 +4,7 @@
 //! truth says otherwise, the truth is worth a look. `evaluate` writes the ranking, `report` shows
 //! the first ten.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -88,7 +89,7 @@ pub(crate) fn of_field(
         (Kind::OnlyInPrediction, predicted_nuclei, &extra),
     ];
     for (kind, labels, disagreement) in sides {
-        for (label, object) in objects(labels, &kept, disagreement).into_iter().enumerate() {
+        for (label, object) in objects(labels, &kept, disagreement) {
             let weight = (object.pixels as f64 / typical).min(1.0);
             let value = weight * object.sum / (object.pixels.max(1) as f64);
             if value >= LEAST {
@@ -96,7 +97,7 @@ pub(crate) fn of_field(
                 found.push(Disagreement {
                     field: field.to_owned(),
                     kind,
-                    label: Some(label as u32),
+                    label: Some(label),
                     y_px: Some((object.y / n * 10.0).round() / 10.0),
                     x_px: Some((object.x / n * 10.0).round() / 10.0),
                     area_px: Some(object.pixels),
@@ -133,18 +134,17 @@ struct Object {
     sum: f64,
 }
 
-/// The objects by label; index 0 stays empty.
+/// The objects by label, which is any number.
 fn objects(
     labels: &Image<u32>,
     kept: &dyn Fn(usize) -> bool,
     value: &dyn Fn(usize) -> f64,
-) -> Vec<Object> {
-    let count = labels.data().iter().copied().max().unwrap_or(0) as usize;
-    let mut objects = vec![Object::default(); count + 1];
+) -> BTreeMap<u32, Object> {
+    let mut objects: BTreeMap<u32, Object> = BTreeMap::new();
     let width = labels.width();
     for (i, &label) in labels.data().iter().enumerate() {
         if label > 0 && kept(i) {
-            let object = &mut objects[label as usize];
+            let object = objects.entry(label).or_default();
             object.pixels += 1;
             object.y += (i / width) as f64;
             object.x += (i % width) as f64;
@@ -157,9 +157,8 @@ fn objects(
 /// Median area of the labels; 0 without any.
 fn typical_area(labels: &Image<u32>) -> f64 {
     let mut sizes: Vec<u64> = objects(labels, &|_| true, &|_| 0.0)
-        .iter()
+        .values()
         .map(|object| object.pixels)
-        .filter(|&pixels| pixels > 0)
         .collect();
     sizes.sort_unstable();
     sizes.get(sizes.len() / 2).map_or(0.0, |&a| a as f64)

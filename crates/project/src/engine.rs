@@ -8,7 +8,7 @@ use stainfree_network::resample::{ResampleError, resample, resampled_size};
 use stainfree_network::tiles::{
     TileError, TileOptions, cut_margin, needed_for_whole, predict_image,
 };
-use stainfree_network::{CpuPredictor, Isa, Precision};
+use stainfree_network::{CpuPredictor, Isa, Precision, Workers};
 use stainfree_objects::{CleanUp, NUCLEUS, nuclei_from_prediction, nuclei_from_scheme_b};
 
 use crate::new::guess_brightfield;
@@ -20,11 +20,26 @@ use crate::{ProjectError, config, evaluate};
 pub(crate) const DEFAULT_MEMORY: usize = 4 << 30;
 /// What the program takes beside images and network: code, threads, tables.
 const BASE: usize = 64 << 20;
+/// The part of the cap that is for the work of threads: so much, however many there are, since how
+/// a field is cut must not depend on them.
+const SHARE_OF_THREADS: usize = 8;
+
+/// The smallest cap that leaves `bytes` beside the part for threads.
+fn cap_for(bytes: usize) -> usize {
+    (bytes * SHARE_OF_THREADS).div_ceil(SHARE_OF_THREADS - 1)
+}
+
+/// Threads that the network may have under a cap, of those asked for: each takes `scratch` bytes.
+fn affordable(threads: usize, memory: usize, scratch: usize) -> usize {
+    (memory / SHARE_OF_THREADS / scratch.max(1)).clamp(1, threads.max(1))
+}
 
 /// A loaded model: what is known about it, and its predictor, which holds its numbers.
 pub(crate) struct Engine {
     pub(crate) info: ModelInfo,
     pub(crate) hash: String,
+    /// Keys of its `model.toml` that this version has passed over.
+    ignored: Vec<String>,
     channels: Option<InputChannels>,
     predictor: CpuPredictor,
     options: TileOptions,
@@ -108,7 +123,18 @@ impl Engine {
             Err(_) => None,
         };
         let isa = Isa::choose(precision).map_err(ProjectError::Failed)?;
-        let predictor = CpuPredictor::new(&model.graph, &model.parameters, threads, isa);
+        let mut predictor = CpuPredictor::new(&model.graph, &model.parameters, threads, isa);
+        let afforded = affordable(threads, memory, predictor.scratch_bytes());
+        let mut remark = Remark::None;
+        if afforded < threads {
+            remark = Remark::New(format!(
+                "{afforded} of {threads} threads compute, to keep to {} of memory; `--memory {}` \
+                 or more is enough for all",
+                mebibytes(memory),
+                mebibytes(threads * predictor.scratch_bytes() * SHARE_OF_THREADS)
+            ));
+            predictor = predictor.with_threads(afforded);
+        }
         let options = TileOptions {
             flips,
             ..TileOptions::new(&model.graph)
@@ -116,11 +142,12 @@ impl Engine {
         Ok(Self {
             hash: model.hash(),
             info: model.info,
+            ignored: model.ignored,
             channels,
             predictor,
             options,
             memory,
-            remark: Remark::None,
+            remark,
         })
     }
 
@@ -188,12 +215,35 @@ impl Engine {
         })
     }
 
+    /// What a user should know about the model's folder.
+    pub(crate) fn unknown_keys(&self) -> Option<String> {
+        let keys: Vec<String> = self.ignored.iter().map(|key| format!("`{key}`")).collect();
+        (!keys.is_empty()).then(|| {
+            format!(
+                "`model.toml`, written by `{}`, has keys that this version does not know ({}): \
+                 they say how the model was made and change no prediction",
+                self.info.program,
+                keys.join(", ")
+            )
+        })
+    }
+
+    /// The threads of the network.
+    pub(crate) fn workers(&self) -> &Workers {
+        self.predictor.workers()
+    }
+
     /// Predicts a field from its brightfield planes.
     pub(crate) fn predict(
         &mut self,
         field: &Field,
         planes: &[Plane],
     ) -> Result<Pixels, ProjectError> {
+        let workers = self.workers().clone();
+        workers.run(|| self.predict_here(field, planes))
+    }
+
+    fn predict_here(&mut self, field: &Field, planes: &[Plane]) -> Result<Pixels, ProjectError> {
         let fail = |error: &dyn std::fmt::Display| {
             ProjectError::Failed(format!("field `{}`: {error}", field.name))
         };
@@ -252,13 +302,15 @@ impl Engine {
         };
         let (height, width) = raw[0].size();
         let classes = self.predictor.classes();
-        // Raw and normalised planes, the network's input, probabilities twice, classes and labels.
+        // Raw and normalised planes, the network's input, probabilities twice, classes and labels;
+        // the raw planes of the field that is read meanwhile, and masks of the one before.
         let images = 4
             * shown.max(height * width)
-            * (2 * raw.len() + 3 + 2 * classes + 2)
+            * (3 * raw.len() + 3 + 2 * classes + 5)
             * if self.options.flips { 2 } else { 1 };
         let beside = images + BASE;
-        self.options.memory = Some(self.memory.saturating_sub(beside).max(1));
+        let without_threads = self.memory - self.memory / SHARE_OF_THREADS;
+        self.options.memory = Some(without_threads.saturating_sub(beside).max(1));
         if matches!(self.remark, Remark::None)
             && let Some(needed) = needed_for_whole(&self.predictor, &self.options, height, width)
         {
@@ -269,7 +321,7 @@ impl Engine {
                  piece",
                 field.name,
                 mebibytes(self.memory),
-                mebibytes(needed + beside)
+                mebibytes(cap_for(needed + beside))
             ));
         }
         if matches!(self.remark, Remark::None)
@@ -283,7 +335,7 @@ impl Engine {
                 mebibytes(self.memory),
                 cut.margin,
                 cut.full,
-                mebibytes(cut.needed + beside)
+                mebibytes(cap_for(cut.needed + beside))
             ));
         }
         let input =
@@ -295,7 +347,7 @@ impl Engine {
                     "{} of memory are too little for its smallest tile; allow `--memory {}` or \
                      more",
                     mebibytes(self.memory),
-                    mebibytes(needed + beside)
+                    mebibytes(cap_for(needed + beside))
                 )),
                 error @ TileError::NotFinite { .. } => fail(&error),
             })?;

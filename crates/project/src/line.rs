@@ -7,10 +7,13 @@ use std::sync::mpsc::{channel, sync_channel};
 /// (on another thread); `deliver` takes the results here, in the items' order. At most one item
 /// waits before each stage.
 ///
+/// With one thread the stages take turns on this one.
+///
 /// Ends early when `compute` returns `None`, after finishing what was computed, or with the first
 /// error of `deliver`.
 pub(crate) fn three_stages<T, A, B, C, E>(
     items: &[T],
+    threads: usize,
     read: impl Fn(&T) -> A + Send,
     mut compute: impl FnMut(&T, A) -> Option<B>,
     finish: impl Fn(&T, B) -> C + Send,
@@ -22,6 +25,15 @@ where
     B: Send,
     C: Send,
 {
+    if threads == 1 {
+        for item in items {
+            let Some(computed) = compute(item, read(item)) else {
+                break;
+            };
+            deliver(item, finish(item, computed))?;
+        }
+        return Ok(());
+    }
     std::thread::scope(|scope| {
         // Without room in the channels a stage holds one item ready, no more.
         let (to_compute, from_read) = sync_channel(0);
@@ -64,10 +76,23 @@ where
 mod tests {
     use super::*;
 
+    /// What is delivered, which one thread and several must agree on.
     fn run(items: &[i32], stop_at: i32, fail_at: i32) -> (Vec<i32>, Result<(), i32>) {
+        let [alone, together] = [1, 2].map(|threads| run_on(threads, items, stop_at, fail_at));
+        assert_eq!(alone, together);
+        alone
+    }
+
+    fn run_on(
+        threads: usize,
+        items: &[i32],
+        stop_at: i32,
+        fail_at: i32,
+    ) -> (Vec<i32>, Result<(), i32>) {
         let mut delivered = Vec::new();
         let result = three_stages(
             items,
+            threads,
             |&i| i * 10,
             |&i, read| (i != stop_at).then_some(read + 1),
             |_, computed| computed * 2,

@@ -89,6 +89,9 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
         options.flips,
         options.precision,
     )?;
+    if let Some(sentence) = engine.unknown_keys() {
+        job.progress.note(&sentence);
+    }
     let (sets, failed) = open_inputs(&options.inputs, options.pixel_um);
     if let (true, Some(first)) = (sets.is_empty(), failed.first()) {
         return Err(ProjectError::Failed(first.clone()));
@@ -150,8 +153,11 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
         model_um: engine.info.pixel_um,
     };
     let mut cancelled = false;
+    // The finishing stage has a thread of its own and parallel loops: those of the network do them.
+    let workers = engine.workers().clone();
     let ended = three_stages(
         &todo,
+        job.threads,
         |task| task.brightfield.read(task.field),
         |task, planes| {
             cancelled = job.cancel.is_stopped();
@@ -166,7 +172,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
             Some((begun, computed))
         },
         |task, (begun, computed)| {
-            let finished = computed.and_then(|found| desk.finish(task, found));
+            let finished = computed.and_then(|found| workers.run(|| desk.finish(task, found)));
             (begun.elapsed().as_secs_f64(), finished)
         },
         |task, (seconds, result)| {

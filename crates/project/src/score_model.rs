@@ -79,6 +79,9 @@ pub fn evaluate_model(
         options.flips,
         options.precision,
     )?;
+    if let Some(sentence) = engine.unknown_keys() {
+        job.progress.note(&sentence);
+    }
     let classes = &study.config().truth.classes;
     if engine.info.classes != *classes {
         return Err(ProjectError::Failed(format!(

@@ -141,6 +141,7 @@ pub fn train(study: &Study, options: &TrainOptions, job: &Job) -> Result<Trained
         job,
     )?;
     let fields = met_fields(study, &source, &rows, options.only.as_deref(), job)?;
+    remark_on_blank_truth(&fields, job);
     let contents = contents_by_name(&fields);
     training.contents = contents.clone();
     validation.contents = contents;
@@ -342,6 +343,18 @@ pub(crate) struct StudyFields<'a> {
     pixel_um: Option<f64>,
     /// What fields are recognised by, as far as it is known already.
     contents: BTreeMap<String, Content>,
+}
+
+/// Says when there is nothing to tell apart: no truth has two classes.
+fn remark_on_blank_truth(fields: &[MetField], job: &Job) {
+    let training = || fields.iter().filter(|field| field.role == Part::Train);
+    if training().next().is_some() && training().all(|field| field.content.classes.is_none()) {
+        job.progress.note(&format!(
+            "the truth of all {} training fields holds a single class, so the network can learn \
+             nothing: look at the pictures and remarks of `stainfree prepare` first",
+            training().count()
+        ));
+    }
 }
 
 /// Contents by the names of their fields.

@@ -96,12 +96,14 @@ impl Training<'_> {
                     chosen_value: outcome.chosen_value,
                     fields: self.fields.len(),
                     seconds: outcome.seconds,
+                    machines: outcome.machines,
                 },
                 scores: BTreeMap::new(),
                 hashes: BTreeMap::new(),
             },
             graph: start.graph,
             parameters: outcome.parameters,
+            ignored: Vec::new(),
         };
         Ok((model, fresh))
     }

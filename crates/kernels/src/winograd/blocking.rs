@@ -42,6 +42,12 @@ impl Blocking {
         }
     }
 
+    /// Most tiles of a group, whose V and M have `channel_blocks` blocks of channels together.
+    pub(super) fn group(&self, tile: Tile, channel_blocks: usize) -> usize {
+        let tile_bytes = tile.positions() * channel_blocks * LANES * size_of::<f32>();
+        (self.bytes / tile_bytes).clamp(self.tiles.start, self.tiles.end)
+    }
+
     /// How many groups `total` tiles are divided into, and among how many tasks the output panels
     /// of each group are shared; every result is the same for any such division.
     ///
@@ -56,9 +62,7 @@ impl Blocking {
         panels: usize,
         threads: usize,
     ) -> (usize, usize) {
-        let tile_bytes = tile.positions() * channel_blocks * LANES * size_of::<f32>();
-        let tiles = (self.bytes / tile_bytes).clamp(self.tiles.start, self.tiles.end);
-        let groups = total.div_ceil(tiles);
+        let groups = total.div_ceil(self.group(tile, channel_blocks));
         if groups < threads && panels > 1 {
             return (groups, threads.div_ceil(groups).min(panels));
         }

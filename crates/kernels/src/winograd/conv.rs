@@ -93,6 +93,18 @@ impl Conv {
         Self { tile, ..self }
     }
 
+    /// Bytes that a thread takes for its work at most, and keeps for the next layer.
+    pub fn scratch_bytes(&self) -> usize {
+        let inputs: usize = self
+            .parts
+            .iter()
+            .map(|part| part.channels.div_ceil(LANES))
+            .sum();
+        let blocks = inputs + self.outputs.div_ceil(LANES);
+        let tiles = Blocking::on(self.isa, self.tile).group(self.tile, blocks);
+        self.tile.positions() * blocks * LANES * tiles * size_of::<f32>()
+    }
+
     /// The arrangement of its filters.
     pub fn filters(&self) -> FilterBank {
         let channels: Vec<usize> = self.parts.iter().map(|p| p.channels).collect();

@@ -9,7 +9,7 @@
 use super::TrainError;
 use super::identity::{Identity, Machine};
 use crate::graph::{Graph, ParameterKind};
-use crate::model::{from_safetensors, to_safetensors, write_atomic};
+use crate::model::{from_safetensors, named_safetensors, to_safetensors, write_atomic};
 use crate::optimiser::ScheduleState;
 use crate::parameters::{Parameters, Tensor};
 use crate::trainer::OptimiserState;
@@ -95,34 +95,28 @@ impl Files {
         Parameters::new(graph, tensors).map_err(|e| self.damaged(&self.best, e.to_string()))
     }
 
-    pub(super) fn save(
+    pub(super) fn save<'a>(
         &self,
         progress: &Progress,
-        parameters: &Parameters,
-        state: &OptimiserState,
-        average: Option<&Parameters>,
+        parameters: &'a Parameters,
+        state: &'a OptimiserState,
+        average: Option<&'a Parameters>,
     ) -> Result<(), TrainError> {
-        let renamed = |kind: &'static str, tensor: &Tensor| Tensor {
-            name: format!("{kind}/{}", tensor.name),
-            ..tensor.clone()
+        let named = |kind: &'static str| {
+            move |tensor: &'a Tensor| (format!("{kind}/{}", tensor.name), tensor)
         };
-        let tensors: Vec<Tensor> = parameters
+        let average = average.into_iter().flat_map(|p| p.iter());
+        let tensors = parameters
             .iter()
-            .map(|t| renamed("parameter", t))
-            .chain(state.first.iter().map(|t| renamed("first", t)))
-            .chain(state.second.iter().map(|t| renamed("second", t)))
-            .chain(
-                average
-                    .into_iter()
-                    .flat_map(|p| p.iter())
-                    .map(|t| renamed("average", t)),
-            )
-            .collect();
+            .map(named("parameter"))
+            .chain(state.first.iter().map(named("first")))
+            .chain(state.second.iter().map(named("second")))
+            .chain(average.map(named("average")));
         let text = serde_json::to_string(progress).expect("progress can be written as JSON");
         let notes = [("progress".to_string(), text)].into();
         Ok(write_atomic(
             &self.checkpoint,
-            &to_safetensors(tensors.iter(), Some(notes)),
+            &named_safetensors(tensors, Some(notes)),
         )?)
     }
 
@@ -150,43 +144,45 @@ impl Files {
         let (tensors, notes) = self.read(&self.checkpoint)?;
         let progress = self.progress_of(&notes)?;
         check(&progress)?;
-        let part = |kind: &str| -> Vec<Tensor> {
-            let own = |t: &Tensor| {
-                Some(Tensor {
-                    name: t.name.strip_prefix(kind)?.to_string(),
-                    ..t.clone()
-                })
-            };
-            tensors.iter().filter_map(own).collect()
-        };
-        let whole =
+        // By kind and name, moved and not copied: they are several times the weights.
+        let mut kinds: BTreeMap<String, Vec<Tensor>> = BTreeMap::new();
+        for mut tensor in tensors {
+            if let Some((kind, name)) = tensor.name.split_once('/') {
+                let (kind, name) = (kind.to_string(), name.to_string());
+                tensor.name = name;
+                kinds.entry(kind).or_default().push(tensor);
+            }
+        }
+        let mut part = |kind: &str| kinds.remove(kind).unwrap_or_default();
+        let mut whole =
             |kind: &str| Parameters::new(graph, part(kind)).map_err(|e| damaged(e.to_string()));
-        let parameters = whole("parameter/")?;
+        let parameters = whole("parameter")?;
         let average = match progress.averaged {
             0 => None,
-            _ => Some(whole("average/")?),
+            _ => Some(whole("average")?),
         };
-        let moments = |kind: &str| -> Result<Vec<Tensor>, TrainError> {
-            let found = part(kind);
+        let mut moments = |kind: &str| -> Result<Vec<Tensor>, TrainError> {
+            let mut found: BTreeMap<String, Tensor> = part(kind)
+                .into_iter()
+                .map(|t| (t.name.clone(), t))
+                .collect();
             let trainable = graph
                 .parameters()
                 .iter()
                 .filter(|p| p.kind == ParameterKind::Trainable);
             trainable
                 .map(|info| {
-                    let tensor = found
-                        .iter()
-                        .find(|t| t.name == info.name && t.shape == info.shape);
+                    let tensor = found.remove(&info.name);
                     tensor
-                        .cloned()
-                        .ok_or_else(|| damaged(format!("`{kind}{}` is missing", info.name)))
+                        .filter(|tensor| tensor.shape == info.shape)
+                        .ok_or_else(|| damaged(format!("`{kind}/{}` is missing", info.name)))
                 })
                 .collect()
         };
         let optimiser = OptimiserState {
             step: progress.step,
-            first: moments("first/")?,
-            second: moments("second/")?,
+            first: moments("first")?,
+            second: moments("second")?,
         };
         Ok(Saved {
             progress,

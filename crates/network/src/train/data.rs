@@ -8,6 +8,7 @@ use crate::random::{Purpose, Random};
 use crate::recipe::Recipe;
 use sha2::{Digest, Sha256};
 use stainfree_image::Image;
+use stainfree_kernels::Workers;
 use std::collections::HashMap;
 use std::error::Error;
 use std::sync::{Arc, Mutex};
@@ -86,6 +87,7 @@ pub(super) struct Fields<'a> {
     input: &'a InputSpec,
     classes: usize,
     room: usize,
+    workers: Workers,
     kept: Mutex<Kept>,
 }
 
@@ -101,12 +103,14 @@ impl<'a> Fields<'a> {
         input: &'a InputSpec,
         classes: usize,
         room: usize,
+        workers: &Workers,
     ) -> Self {
         Self {
             data,
             input,
             classes,
             room,
+            workers: workers.clone(),
             kept: Mutex::default(),
         }
     }
@@ -128,6 +132,18 @@ impl<'a> Fields<'a> {
         if let Some(found) = lock().fields.get(&field) {
             return Ok(found.clone());
         }
+        let prepared = Arc::new(self.workers.run(|| self.prepare(field))?);
+        let mut kept = lock();
+        if kept.bytes + prepared.bytes() <= self.room
+            && kept.fields.insert(field, prepared.clone()).is_none()
+        {
+            kept.bytes += prepared.bytes();
+        }
+        Ok(prepared)
+    }
+
+    /// Reads and normalises a field.
+    fn prepare(&self, field: usize) -> Result<Prepared, TrainError> {
         let name = || self.data.name(field);
         let raw = self.data.read(field).map_err(|error| TrainError::Read {
             field: name(),
@@ -156,14 +172,7 @@ impl<'a> Fields<'a> {
                 classes: self.classes,
             });
         }
-        let prepared = Arc::new(Prepared::new(planes, raw.target, self.classes));
-        let mut kept = lock();
-        if kept.bytes + prepared.bytes() <= self.room
-            && kept.fields.insert(field, prepared.clone()).is_none()
-        {
-            kept.bytes += prepared.bytes();
-        }
-        Ok(prepared)
+        Ok(Prepared::new(planes, raw.target, self.classes))
     }
 
     /// The batch of one step: a function of the recipe's seed and the step alone.

@@ -6,6 +6,7 @@
 //! said.
 
 use super::{TrainError, TrainJob, TrainingData};
+use crate::description::describe;
 use crate::model::sha256;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -82,7 +83,7 @@ impl Identity {
             recipe,
             input: json!(job.input),
             classes: job.graph.classes(),
-            graph: None,
+            graph: Some(sha256(describe(job.graph).as_bytes())),
             start: sha256(start_digests(job).concat().as_bytes()),
             training: contents(job.training, workers)?,
             validation: contents(job.validation, workers)?,
@@ -142,7 +143,9 @@ fn contents(data: &dyn TrainingData, workers: &Workers) -> Result<Vec<FieldConte
             error,
         })
     };
-    workers.map(data.len(), content).into_iter().collect()
+    // Inside, since reading a field may have parallel loops of its own.
+    let found = workers.run(|| workers.map(data.len(), content));
+    found.into_iter().collect()
 }
 
 /// What earlier versions recognised a training by: everything but the pixels, in one digest.

@@ -1,7 +1,10 @@
 //! The training loop: batches made ahead, steps, schedule, validation, checkpoints, log.
 //!
-//! A training is a function of its recipe and data: the same bytes come out whatever the number of
-//! threads and however often it was interrupted. What is measured in seconds is only reported.
+//! A training is a function of its recipe and data: on one kind of processor the same bytes come
+//! out whatever the number of threads and however often it was interrupted. Another instruction set
+//! adds in another order and another system has other mathematical functions, so there the last
+//! digits differ; a checkpoint knows where its steps were made and says when that changes. What is
+//! measured in seconds is only reported.
 
 mod average;
 mod checkpoint;
@@ -30,11 +33,11 @@ use checkpoint::{Best, Files, Progress};
 use data::{Batch, Fields};
 use identity::Identity;
 use serde_json::json;
-use stainfree_kernels::Isa;
+use stainfree_kernels::{Isa, Workers};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 /// Batches made ahead of the step that needs them.
@@ -64,11 +67,12 @@ pub struct TrainJob<'a> {
     /// Begin anew, and give up what the folder holds; else go on from its checkpoint where there is
     /// one.
     pub restart: bool,
-    /// Threads of the network's arithmetic.
+    /// Threads that compute; with more than one, another reads and crops ahead.
     pub threads: usize,
     /// Instructions to use.
     pub isa: Isa,
-    /// Memory for normalised fields, bytes; more fields than fit are read again when needed.
+    /// Memory for normalised fields of both parts, bytes; more fields than fit are read again when
+    /// needed.
     pub cache_bytes: usize,
     /// Cap on the network's memory while validating, bytes; larger fields are computed in tiles.
     pub memory: Option<usize>,
@@ -135,10 +139,20 @@ pub fn train(
         error,
     })?;
     let (input, classes) = (job.input, job.graph.classes());
-    let training = Fields::new(job.training, input, classes, job.cache_bytes);
-    let validation = Fields::new(job.validation, input, classes, job.cache_bytes / 4);
-    let run = Run::start(job, &training, &validation, observer)?;
+    let workers = Workers::new(job.threads);
+    // A fifth is for validation, whose fields are few and come every time.
+    let [ours, theirs] = [job.cache_bytes / 5 * 4, job.cache_bytes / 5];
+    let training = Fields::new(job.training, input, classes, ours, &workers);
+    let validation = Fields::new(job.validation, input, classes, theirs, &workers);
+    let run = Run::start(job, &workers, &training, &validation, observer)?;
     let (first, last) = (run.progress.step, run.steps);
+    if job.threads == 1 {
+        // A second thread would be one more than was asked for.
+        return run.go(
+            (first..last).map(|step| training.batch(job.recipe, step)),
+            cancel,
+        );
+    }
     std::thread::scope(|scope| {
         let (sender, receiver) = sync_channel(AHEAD);
         let training = &training;
@@ -152,7 +166,7 @@ pub fn train(
                 }
             }
         });
-        run.go(receiver, cancel)
+        run.go(receiver.into_iter(), cancel)
     })
 }
 
@@ -187,6 +201,7 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn start(
         job: &'a TrainJob,
+        workers: &Workers,
         training: &'a Fields,
         validation: &'a Fields,
         observer: &'a mut dyn Observer,
@@ -194,16 +209,19 @@ impl<'a> Run<'a> {
         let recipe = job.recipe;
         let files = Files::new(job.folder);
         let shape = [recipe.batch, recipe.crop, recipe.crop];
-        let mut trainer = CpuTrainer::new(job.graph, job.start, shape, job.threads, job.isa);
+        let mut trainer = CpuTrainer::on(workers, job.graph, job.start, shape, job.isa);
         trainer.set_stochastic_depth(Some(recipe.seed));
+        let gibibytes = |bytes: usize| bytes as f64 / f64::from(1 << 30);
         observer.message(&format!(
-            "a step on {} crops of {side} x {side} pixels takes {:.2} GiB of memory",
+            "a step on {} crops of {side} x {side} pixels takes {:.2} GiB of memory; with images, \
+             validation and checkpoints it is {:.2} GiB at most",
             recipe.batch,
-            trainer.memory_bytes() as f64 / f64::from(1 << 30),
+            gibibytes(trainer.memory_bytes()),
+            gibibytes(most_memory(job, &trainer)),
             side = recipe.crop
         ));
         let steps = recipe.steps(training.len());
-        let identity = Identity::of(job, trainer.workers())?;
+        let identity = Identity::of(job, workers)?;
         let machine = Machine::this(job.isa.name());
         let mut progress = Progress::default();
         let mut average = None;
@@ -285,7 +303,7 @@ impl<'a> Run<'a> {
 
     fn go(
         mut self,
-        batches: Receiver<Result<Batch, TrainError>>,
+        mut batches: impl Iterator<Item = Result<Batch, TrainError>>,
         cancel: &AtomicBool,
     ) -> Result<Outcome, TrainError> {
         let first = self.progress.step;
@@ -310,7 +328,7 @@ impl<'a> Run<'a> {
                 break;
             }
             let begun = Instant::now();
-            let batch = batches.recv().expect("a batch is made for every step")?;
+            let batch = batches.next().expect("a batch is made for every step")?;
             waited += begun.elapsed().as_secs_f64();
             let (loss, lr) = self.step(&batch)?;
             let average = smooth.map_or(loss, |s: f64| s + 0.05 * (loss - s));
@@ -443,7 +461,8 @@ impl<'a> Run<'a> {
         }
         let step = self.progress.step;
         let parameters = self.scoring_parameters()?;
-        let scored = validate::validate(self.job, self.job.graph, &parameters, self.validation);
+        let (graph, workers) = (self.job.graph, self.trainer.workers());
+        let scored = validate::validate(self.job, graph, &parameters, self.validation, workers);
         let (counts, pictures) = match scored {
             Err(TrainError::Tiles(error @ TileError::NotFinite { .. })) => {
                 return Err(self.not_finite(&format!("on a validation field {error}")));
@@ -569,6 +588,30 @@ impl<'a> Run<'a> {
         })
     }
 }
+
+/// The most memory that a training takes, in bytes: what a step takes stays while it validates and
+/// while it writes.
+fn most_memory(job: &TrainJob, trainer: &CpuTrainer) -> usize {
+    let recipe = job.recipe;
+    let weights = job.graph.trainable_count() + job.graph.statistic_count();
+    // Parameters and both moments in natural order, and the file they become; the average and the
+    // state to keep.
+    let copies = if recipe.average_steps > 0 { 9 } else { 7 };
+    let saving = copies * size_of::<f32>() * weights;
+    let pixels = recipe.batch * recipe.crop * recipe.crop;
+    // Three planes and the truth; those that wait, the one at hand and the one being made. The
+    // gradient of the logits is made anew in every step.
+    let batches = (AHEAD + 2) * pixels * (3 * size_of::<f32>() + 1)
+        + pixels * job.graph.classes() * size_of::<f32>();
+    let validation = match job.validation.is_empty() {
+        true => 0,
+        false => job.memory.unwrap_or(0),
+    };
+    trainer.memory_bytes() + batches + job.cache_bytes + saving.max(validation) + BASE
+}
+
+/// What a training takes beside: code, threads, a field while it is read, normalised and scored.
+const BASE: usize = 192 << 20;
 
 /// Refuses to go on with what another training left.
 fn refuse_another(

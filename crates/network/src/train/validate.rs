@@ -12,6 +12,7 @@ use crate::recipe::BatchNormStatistics;
 use crate::tiles::{TileOptions, argmax, predict_image};
 use crate::trainer::CpuTrainer;
 use stainfree_image::Image;
+use stainfree_kernels::Workers;
 
 /// Least weight of a batch in batch norm's running statistics (Keras' momentum 0.99).
 const MOMENTUM: f32 = 0.01;
@@ -121,8 +122,9 @@ pub(super) fn validate(
     graph: &Graph,
     parameters: &Parameters,
     fields: &Fields,
+    workers: &Workers,
 ) -> Result<(Counts, Vec<Picture>), TrainError> {
-    let mut predictor = CpuPredictor::new(graph, parameters, job.threads, job.isa);
+    let mut predictor = CpuPredictor::on(workers, graph, parameters, job.isa);
     let options = TileOptions {
         memory: job.memory,
         ..TileOptions::new(graph)

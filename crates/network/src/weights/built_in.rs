@@ -33,6 +33,7 @@ pub fn virtual_plates() -> Result<Model, ModelError> {
         info,
         graph,
         parameters,
+        ignored: Vec::new(),
     })
 }
 

@@ -4,7 +4,7 @@
 //! seed that is nearest. A nucleus that is all line stays whole.
 
 use super::{Method, Part, not_negative};
-use crate::components::{Connectivity, areas, label};
+use crate::components::{Connectivity, label, retain};
 use crate::error::ObjectsError;
 use crate::scheme::{BOUNDARY, SPLIT};
 use crate::watershed::watershed;
@@ -40,8 +40,7 @@ impl Method for Boundary {
         let inside = flags.map(|(&m, &c)| m && !is_line(c)).collect();
         let insides = label(&Image::new(height, width, inside), Connectivity::Four).image;
         let least = self.min_inside_um2 / (part.seen.um_per_pixel * part.seen.um_per_pixel);
-        let large: Vec<bool> = areas(&insides).iter().map(|&a| a as f64 >= least).collect();
-        let seeds = insides.map(|&l| if l != 0 && large[l as usize] { l } else { 0 });
+        let seeds = retain(&insides, |_, area| area as f64 >= least);
         if seeds.data().iter().all(|&s| s == 0) {
             return None;
         }
