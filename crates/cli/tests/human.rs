@@ -158,6 +158,24 @@ fn excluded_fields_are_left_out_until_they_are_taken_in_again() {
         "{after}"
     );
 
+    // Set to `no` in the table that prepare rewrites.
+    let fields = place.text("study/fields.csv");
+    let of_f2 = row("f2");
+    let edited = fields.replace(&of_f2, &of_f2.replacen(",yes,", ",No,", 1));
+    std::fs::write(place.path("study/fields.csv"), edited).unwrap();
+    let run = place.ok(&["prepare", "study"]);
+    let said = "`usable` of f2 was set to `no` in `fields.csv`: taken over into";
+    assert!(run.stderr.contains(said), "{}", run.stderr);
+    for _ in 0..2 {
+        assert!(row("f2").contains(",no,excluded by "), "{}", row("f2"));
+        place.ok(&["prepare", "study"]);
+    }
+    place.ok(&["exclude", "study", "f2", "--undo"]);
+    for _ in 0..2 {
+        place.ok(&["prepare", "study"]);
+        assert_eq!(row("f2"), of_f2);
+    }
+
     // Typed in Excel, by name alone; a field that is gone is said.
     std::fs::write(&table, "FIELD;reason\r\nf3;scratch; with a hair\r\n").unwrap();
     let run = place.run(&["prepare", "study"]);

@@ -65,7 +65,7 @@ pub fn compare_study(study: &Study, job: &Job) -> Result<Compared, ProjectError>
     let folder = corrected::folder(study);
     let corrected = corrected::files(study)?;
     if corrected.is_empty() {
-        return Err(ProjectError::Failed(format!(
+        return Err(ProjectError::NothingCorrected(format!(
             "`{}` holds no corrected labels; copy files of `{}` there and edit them",
             folder.display(),
             study.root().join("truth").join("nuclei").display()
@@ -85,7 +85,7 @@ pub fn compare_study(study: &Study, job: &Job) -> Result<Compared, ProjectError>
         }
     }
     if files.is_empty() {
-        return Err(ProjectError::Failed(format!(
+        return Err(ProjectError::NothingCorrected(format!(
             "the corrections in `{}` are not part of the truth yet; run `stainfree prepare {}`",
             folder.display(),
             study.root().display()
@@ -164,7 +164,7 @@ fn compare_field(automatic: &Path, corrected: &Path) -> Result<Vec<Edit>, Projec
 /// The file cannot be written.
 pub fn write_csv(path: &Path, fields: &[FieldEdits]) -> Result<(), ProjectError> {
     let failed = |error: csv::Error| {
-        ProjectError::Failed(format!("`{}` cannot be made: {error}", path.display()))
+        ProjectError::NotMade(format!("`{}` cannot be made: {error}", path.display()))
     };
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer
@@ -190,7 +190,7 @@ pub fn write_csv(path: &Path, fields: &[FieldEdits]) -> Result<(), ProjectError>
         }
     }
     let bytes = writer.into_inner().map_err(|error| {
-        ProjectError::Failed(format!("`{}` cannot be made: {error}", path.display()))
+        ProjectError::NotMade(format!("`{}` cannot be made: {error}", path.display()))
     })?;
     Ok(stainfree_image::write_atomic(path, &bytes)?)
 }

@@ -99,7 +99,7 @@ pub(crate) fn nuclei(
         nuclei_from_prediction(&mask, pixel_um, &clean_up)
     };
     let found =
-        found.map_err(|error| ProjectError::Failed(format!("field `{}`: {error}", field.name)))?;
+        found.map_err(|error| ProjectError::Field(format!("field `{}`: {error}", field.name)))?;
     Ok(Nuclei {
         labels: found.image,
         count: found.count,
@@ -173,7 +173,7 @@ impl Engine {
     ) -> Result<Brightfield, ProjectError> {
         let index = |name: &String| {
             find_channel(dataset, name).map_err(|text| {
-                ProjectError::Failed(format!("{text}; choose with `--brightfield`"))
+                ProjectError::Channel(format!("{text}; choose with `--brightfield`"))
             })
         };
         let known = self.channels.as_ref();
@@ -200,7 +200,7 @@ impl Engine {
                     .collect();
                 let trained =
                     known.map_or("unknown".to_owned(), |known| known.brightfield.join(", "));
-                ProjectError::Failed(format!(
+                ProjectError::Channel(format!(
                     "`{}` has no channel like the model's brightfield `{trained}` (channels: {}); \
                      choose with `--brightfield`",
                     dataset.root.display(),
@@ -245,7 +245,7 @@ impl Engine {
 
     fn predict_here(&mut self, field: &Field, planes: &[Plane]) -> Result<Pixels, ProjectError> {
         let fail = |error: &dyn std::fmt::Display| {
-            ProjectError::Failed(format!("field `{}`: {error}", field.name))
+            ProjectError::Field(format!("field `{}`: {error}", field.name))
         };
         // A model of one plane reads the middle one of a stack.
         let planes: Vec<&Plane> = match (self.info.input.planes, planes.len()) {
@@ -298,7 +298,7 @@ impl Engine {
         shown: usize,
     ) -> Result<Vec<Image<f32>>, ProjectError> {
         let fail = |error: &dyn std::fmt::Display| {
-            ProjectError::Failed(format!("field `{}`: {error}", field.name))
+            ProjectError::Field(format!("field `{}`: {error}", field.name))
         };
         let (height, width) = raw[0].size();
         let classes = self.predictor.classes();

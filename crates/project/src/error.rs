@@ -133,6 +133,31 @@ pub enum ProjectError {
         .0.display()
     )]
     PredictedTruth(PathBuf),
+    /// The study has no table of fields yet; the whole sentence, as in those that follow.
+    #[error("{0}")]
+    NotPrepared(String),
+    /// A field lacks what is asked of it, its images do not fit together, or it cannot be
+    /// processed.
+    #[error("{0}")]
+    Field(String),
+    /// A channel that is not there, or cannot be told among those that are.
+    #[error("{0}")]
+    Channel(String),
+    /// Groups that cannot be formed, or cannot be split as asked.
+    #[error("{0}")]
+    Split(String),
+    /// What a training starts from, or its recipe, cannot be had.
+    #[error("{0}")]
+    Start(String),
+    /// No nuclei were corrected by hand, or not since the study was prepared.
+    #[error("{0}")]
+    NothingCorrected(String),
+    /// An output is there already and is not replaced.
+    #[error("{0}")]
+    Exists(String),
+    /// What was found cannot be put into the form in which it is kept.
+    #[error("{0}")]
+    NotMade(String),
     /// Anything else that stops a call; the whole sentence.
     #[error("{0}")]
     Failed(String),

@@ -84,7 +84,7 @@ impl GroupRule {
                     let near = nearest(key, field.metadata.keys().map(String::as_str));
                     let hint =
                         near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-                    ProjectError::Failed(format!(
+                    ProjectError::Split(format!(
                         "field `{}` has no key `{key}` in its metadata (keys: {known}){hint}",
                         field.name
                     ))
@@ -102,7 +102,7 @@ impl GroupRule {
             return Ok(name.to_owned());
         };
         let captures = regex.captures(name).ok_or_else(|| {
-            ProjectError::Failed(format!(
+            ProjectError::Split(format!(
                 "the group rule `{regex}` does not match the field name \
                 `{name}`; use one that matches every name"
             ))

@@ -101,7 +101,7 @@ impl Lights {
         save(study, &lights)?;
         let kept = Kept { key, lights };
         let text = serde_json::to_vec_pretty(&kept).map_err(|error| {
-            ProjectError::Failed(format!("the flat fields cannot be kept: {error}"))
+            ProjectError::NotMade(format!("the flat fields cannot be kept: {error}"))
         })?;
         stainfree_image::write_atomic(&path, &text)?;
         Ok(Self(kept.lights))

@@ -192,7 +192,7 @@ pub(crate) fn refuse_filled(root: &Path, what: &str) -> Result<(), ProjectError>
         Err(error) => return Err(ProjectError::write(root, &error)),
     };
     if filled {
-        return Err(ProjectError::Failed(format!(
+        return Err(ProjectError::Exists(format!(
             "`{}` exists and is not empty; choose a new folder for {what}, or delete this one",
             root.display()
         )));
@@ -223,14 +223,14 @@ fn brightfield(
             .iter()
             .map(|name| {
                 let index = find_channel(dataset, name).map_err(|text| {
-                    ProjectError::Failed(format!("{text}; choose with `--brightfield`"))
+                    ProjectError::Channel(format!("{text}; choose with `--brightfield`"))
                 })?;
                 Ok(dataset.channels[index].clone())
             })
             .collect();
     }
     let chosen = guess_brightfield(&dataset.channels).ok_or_else(|| {
-        ProjectError::Failed(format!(
+        ProjectError::Channel(format!(
             "no channel of `{}` looks like brightfield (channels: {}); name it with \
              `--brightfield`",
             dataset.root.display(),
@@ -387,7 +387,7 @@ fn guess_truth(
     };
     guess.nucleus = stain(&NUCLEUS);
     let Some(nucleus) = &guess.nucleus else {
-        return Err(ProjectError::Failed(format!(
+        return Err(ProjectError::Channel(format!(
             "no channel of `{}` looks like a nuclear stain (channels: {}) and no truth lies beside \
              the images; name it with `--nucleus`, `--masks` or `--labels`",
             dataset.root.display(),

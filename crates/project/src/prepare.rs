@@ -155,7 +155,7 @@ pub(crate) fn prepare_variant(
             ));
         }
     }
-    let excluded = excluded::in_force(base)?;
+    let mut excluded = excluded::in_force(base)?;
     let known = Known::of(study, &files)?;
 
     let total = source.dataset.fields.len();
@@ -209,6 +209,9 @@ pub(crate) fn prepare_variant(
         shifts: ShiftSummary::of(shifts.all()),
     };
     let mut outcomes: Vec<Outcome> = outcomes.into_iter().flatten().collect();
+    if own && take_out_typed(study, &outcomes, &excluded, job)? {
+        excluded = excluded::in_force(study)?;
+    }
     for outcome in &mut outcomes {
         if let Some(exclusion) = excluded.get(&outcome.row.name) {
             exclude(&mut outcome.row, exclusion);
@@ -293,6 +296,39 @@ pub(crate) struct Facts {
     labels: Option<String>,
     /// Places of decisions on mitosis at which no nucleus is.
     misfits: Vec<(f64, f64)>,
+}
+
+/// Takes over what a person set to `no` in `fields.csv`, before that is written anew; whether there
+/// was anything.
+fn take_out_typed(
+    study: &Study,
+    outcomes: &[Outcome],
+    excluded: &BTreeMap<String, Exclusion>,
+    job: &Job,
+) -> Result<bool, ProjectError> {
+    let unchanged = outcomes
+        .iter()
+        .filter(|outcome| !outcome.made && !excluded.contains_key(&outcome.row.name));
+    let typed = excluded::typed(study, unchanged.map(|outcome| &outcome.row));
+    let image = |name: &String| {
+        let outcome = outcomes.iter().find(|outcome| outcome.row.name == *name);
+        outcome.map_or(String::new(), |outcome| outcome.facts.image.clone())
+    };
+    let with_images: Vec<(String, String)> = typed
+        .iter()
+        .map(|name| (name.clone(), image(name)))
+        .collect();
+    excluded::take_over(study, &with_images, &Stamp::now(job.who))?;
+    if !typed.is_empty() {
+        job.progress.note(&format!(
+            "`usable` of {} was set to `no` in `{}`: taken over into `{}`; `stainfree exclude \
+             --undo` takes that back",
+            typed.join(", "),
+            fields::FILE_NAME,
+            excluded::path(study).display()
+        ));
+    }
+    Ok(!typed.is_empty())
 }
 
 /// Takes a field out because a person said so; what was found in it stays.

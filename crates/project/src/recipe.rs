@@ -54,7 +54,7 @@ fn from_file(root: &Path, name: &str) -> Result<Recipe, ProjectError> {
         let names = Recipe::NAMES.map(|name| format!("`{name}`")).join(", ");
         let hint = nearest(name, Recipe::NAMES)
             .map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-        return Err(ProjectError::Failed(format!(
+        return Err(ProjectError::Start(format!(
             "no recipe is called `{name}` and no such file exists (recipes: {names}){hint}"
         )));
     }

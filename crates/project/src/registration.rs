@@ -158,7 +158,7 @@ impl Shifts {
                         let shifts = groups.estimate(study, source, job)?;
                         let kept = Kept { key, shifts };
                         let text = serde_json::to_vec_pretty(&kept).map_err(|error| {
-                            ProjectError::Failed(format!("the shifts cannot be kept: {error}"))
+                            ProjectError::NotMade(format!("the shifts cannot be kept: {error}"))
                         })?;
                         stainfree_image::write_atomic(&path, &text)?;
                         kept.shifts

@@ -147,7 +147,7 @@ fn cross_validate(
 ) -> Result<BTreeMap<String, Part>, ProjectError> {
     check_fold([fold, folds])?;
     if open.len() < folds {
-        return Err(ProjectError::Failed(format!(
+        return Err(ProjectError::Split(format!(
             "{folds} folds need {folds} groups outside the test set and there are {}; ask for \
              fewer folds",
             open.len()
@@ -227,7 +227,7 @@ fn unknown_group(wanted: &str, sizes: &BTreeMap<&str, usize>) -> ProjectError {
     }
     let hint = nearest(wanted, sizes.keys().copied())
         .map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-    ProjectError::Failed(format!(
+    ProjectError::Split(format!(
         "no field belongs to the test group `{wanted}` (groups: {}){hint}",
         known.join(", ")
     ))

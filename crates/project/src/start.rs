@@ -68,7 +68,7 @@ pub(crate) fn start(
         name => match Source::named(name) {
             Some(source) => start.take_source(source, job)?,
             None => {
-                return Err(ProjectError::Failed(format!(
+                return Err(ProjectError::Start(format!(
                     "`{name}` is neither a weights file, nor a model's folder, nor the name of \
                      known weights ({}, {})",
                     weights::VIRTUAL_PLATES,
@@ -168,7 +168,7 @@ impl Start {
                 self.record(&imported, "part of the program", job);
                 Ok(())
             }
-            None => Err(ProjectError::Failed(format!(
+            None => Err(ProjectError::Start(format!(
                 "the weights `{0}` are not on this machine; get them with `stainfree weights fetch \
                  {0}`, or give a file",
                 source.name
@@ -224,7 +224,7 @@ impl Start {
         job: &Job,
     ) -> Result<(), ProjectError> {
         let shared = inherit(model, network, classes, &mut self.parameters)
-            .map_err(|error| ProjectError::Failed(format!("`{label}`: {error}")))?;
+            .map_err(|error| ProjectError::Start(format!("`{label}`: {error}")))?;
         job.progress.note(&format!(
             "the network starts from the model `{label}` ({shared} of {} classes known to it)",
             classes.len()

@@ -170,7 +170,7 @@ impl Study {
         }
         let path = self.root.join(fields::FILE_NAME);
         if !path.exists() {
-            return Err(ProjectError::Failed(format!(
+            return Err(ProjectError::NotPrepared(format!(
                 "`{}` is not prepared: it has no `{}`; run `stainfree prepare {0}` first",
                 self.root.display(),
                 fields::FILE_NAME
@@ -254,7 +254,7 @@ impl Brightfield {
         for &channel in &self.channels {
             let count = depth(channel);
             if count == 0 {
-                return Err(ProjectError::Failed(format!(
+                return Err(ProjectError::Field(format!(
                     "field `{}` has no brightfield plane",
                     field.name
                 )));
@@ -274,7 +274,7 @@ impl Brightfield {
         }
         for &(channel, z) in &chosen {
             if field.planes[channel].get(z).is_none_or(Option::is_none) {
-                return Err(ProjectError::Failed(format!(
+                return Err(ProjectError::Field(format!(
                     "field `{}` has no brightfield plane {} (it has {}); choose others or leave \
                      the field out",
                     field.name,
@@ -298,7 +298,7 @@ impl Brightfield {
                 && first.size() != plane.size()
             {
                 let ((h0, w0), (h, w)) = (first.size(), plane.size());
-                return Err(ProjectError::Failed(format!(
+                return Err(ProjectError::Field(format!(
                     "the brightfield planes of field `{}` differ in size ({h0} x {w0} and {h} x \
                      {w}); export them again",
                     field.name

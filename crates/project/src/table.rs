@@ -12,7 +12,7 @@ use crate::ProjectError;
 /// Writes `rows` with their names as the head.
 pub(crate) fn write<T: Serialize>(path: &Path, rows: &[T]) -> Result<(), ProjectError> {
     let failed = |error: &dyn std::fmt::Display| {
-        ProjectError::Failed(format!("`{}` cannot be made: {error}", path.display()))
+        ProjectError::NotMade(format!("`{}` cannot be made: {error}", path.display()))
     };
     let mut writer = csv::Writer::from_writer(Vec::new());
     for row in rows {

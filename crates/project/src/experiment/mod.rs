@@ -316,7 +316,7 @@ impl OneRun<'_> {
             Err(error) => Err(error),
             Ok(result) => {
                 let text = serde_json::to_vec(&result).map_err(|error| {
-                    ProjectError::Failed(format!("the result cannot be written down: {error}"))
+                    ProjectError::NotMade(format!("the result cannot be written down: {error}"))
                 })?;
                 stainfree_image::write_atomic(&folder.join(RESULT), &text)?;
                 Ok(Attempt::Done(Box::new(result)))

@@ -9,7 +9,7 @@ use crate::ProjectError;
 /// It cannot be put together.
 pub(super) fn csv(results: &[RunResult]) -> Result<Vec<u8>, ProjectError> {
     let fail = |error: &dyn std::fmt::Display| {
-        ProjectError::Failed(format!("`results.csv` cannot be made: {error}"))
+        ProjectError::NotMade(format!("`results.csv` cannot be made: {error}"))
     };
     let mut classes: Vec<&String> = Vec::new();
     for class in results.iter().flat_map(|result| &result.classes) {

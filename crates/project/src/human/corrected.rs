@@ -344,6 +344,36 @@ mod tests {
     }
 
     #[test]
+    fn a_study_without_corrections_or_without_fields_says_which_it_is() {
+        let (_root, study) = study("");
+        let cancel = crate::Cancel::new();
+        let job = crate::Job::new(&crate::Silent, &cancel, 1);
+        let error = crate::compare::compare_study(&study, &job).unwrap_err();
+        assert!(
+            matches!(error, ProjectError::NothingCorrected(_)),
+            "{error}"
+        );
+        put(&study, "human/corrected/a.tif", 1);
+        let error = crate::compare::compare_study(&study, &job).unwrap_err();
+        assert!(
+            matches!(error, ProjectError::NothingCorrected(_)),
+            "{error}"
+        );
+        assert!(
+            error.to_string().contains("are not part of the truth yet"),
+            "{error}"
+        );
+        let error = study.fields().unwrap_err();
+        assert!(matches!(error, ProjectError::NotPrepared(_)), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains("is not prepared: it has no `fields.csv`"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn a_folder_that_the_user_chose_is_left_alone() {
         let (_root, study) = study("corrected = \"../mine\"\n");
         put(&study, "truth/corrected/a.tif", 1);

@@ -10,6 +10,7 @@ use stainfree_image::table::yes_or_no;
 
 use super::{Stamp, ledger};
 use crate::ProjectError;
+use crate::fields::{self, FieldRow};
 use crate::names::nearest;
 use crate::prepare::content_of;
 use crate::study::Study;
@@ -101,6 +102,45 @@ pub fn in_force(study: &Study) -> Result<BTreeMap<String, Exclusion>, ProjectErr
     }
     last.retain(|_, row| row.excluded);
     Ok(last)
+}
+
+/// Fields that a person took out by setting `usable` to `no` in `fields.csv`, which `prepare`
+/// rewrites: `unchanged` are the rows that it would write again just so, and nothing but that cell
+/// differs.
+pub(crate) fn typed<'a>(
+    study: &Study,
+    unchanged: impl Iterator<Item = &'a FieldRow>,
+) -> Vec<String> {
+    // A damaged table says nothing.
+    let written = fields::read(&study.root().join(fields::FILE_NAME)).unwrap_or_default();
+    let set_to_no = |row: &&FieldRow| {
+        let mut same = written.iter().filter(|old| old.name == row.name);
+        row.is_usable()
+            && same.any(|old| {
+                !old.is_usable() && (&old.remarks, old.height) == (&row.remarks, row.height)
+            })
+    };
+    unchanged
+        .filter(set_to_no)
+        .map(|row| row.name.clone())
+        .collect()
+}
+
+/// Adds fields that are out, with their images.
+pub(crate) fn take_over(
+    study: &Study,
+    taken_out: &[(String, String)],
+    stamp: &Stamp,
+) -> Result<(), ProjectError> {
+    let reason = format!("set to `no` in {}", fields::FILE_NAME);
+    let rows: Vec<Vec<String>> = taken_out
+        .iter()
+        .map(|(field, image)| {
+            let cells = [field, "yes", &reason, image, &stamp.who, &stamp.when];
+            cells.map(str::to_owned).to_vec()
+        })
+        .collect();
+    ledger::append(&path(study), &TITLES, &rows)
 }
 
 /// Takes fields out, or in again.

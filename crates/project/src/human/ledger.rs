@@ -38,7 +38,7 @@ pub(super) fn append(
     let missing = titles.iter().filter(|title| table.column(title).is_none());
     columns.extend(missing);
     let failed = |error: &dyn std::fmt::Display| {
-        ProjectError::Failed(format!("`{}` cannot be made: {error}", path.display()))
+        ProjectError::NotMade(format!("`{}` cannot be made: {error}", path.display()))
     };
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(&columns).map_err(|e| failed(&e))?;

@@ -200,7 +200,7 @@ impl Inputs {
             Cells::None => None,
             Cells::Labels(folder, files) => {
                 let truth = files.files.get(&work.field.name).ok_or_else(|| {
-                    ProjectError::Failed(format!(
+                    ProjectError::Field(format!(
                         "field `{}` has no cells in `{}`; add the file, or leave `--cells` out",
                         work.field.name,
                         folder.display()
@@ -239,7 +239,7 @@ impl Inputs {
                 work.field.read(channel, z - 1)?
             }
             Some(z) => {
-                return Err(ProjectError::Failed(format!(
+                return Err(ProjectError::Field(format!(
                     "field `{}` has no plane `{z}` of the channel `{}` (planes: 1 to {}); choose \
                      with `--plane`",
                     work.field.name,
@@ -280,7 +280,7 @@ fn channels(
     if !wanted.is_empty() {
         let find = |name: &String| {
             find_channel(set, name).map_err(|sentence| {
-                ProjectError::Failed(format!("{sentence}; choose with `--channels`"))
+                ProjectError::Channel(format!("{sentence}; choose with `--channels`"))
             })
         };
         let found: Result<Vec<usize>, ProjectError> = wanted.iter().map(find).collect();
@@ -338,7 +338,7 @@ fn same_size(
     if size == other {
         return Ok(());
     }
-    Err(ProjectError::Failed(format!(
+    Err(ProjectError::Field(format!(
         "`{}` is {} x {} but `{}` is {} x {}; both must show the same field",
         first.display(),
         size.0,

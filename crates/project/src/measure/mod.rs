@@ -232,7 +232,7 @@ fn one_field(
         pixel_um: work.pixel_um,
     };
     let in_field = |error: stainfree_objects::ObjectsError| {
-        ProjectError::Failed(format!("field `{}`: {error}", work.field.name))
+        ProjectError::Field(format!("field `{}`: {error}", work.field.name))
     };
     let mut found = plan.measure(&images).map_err(in_field)?;
     let by_field = options.settings.background == Background::Field;
@@ -446,7 +446,7 @@ fn check(options: &MeasureOptions) -> Result<(), ProjectError> {
     for path in tables {
         TableFile::check(path)?;
         if path.is_file() && !options.overwrite {
-            return Err(ProjectError::Failed(format!(
+            return Err(ProjectError::Exists(format!(
                 "`{}` exists; give another name, or `--overwrite`",
                 path.display()
             )));
