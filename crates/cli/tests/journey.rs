@@ -163,9 +163,17 @@ fn from_stains_to_a_report() {
     );
     // A network of four steps finds nothing: every whole nucleus of the truth is contradicted.
     assert!(ranking.contains(",only-in-truth,"), "{ranking}");
+    // Where the model contradicts the truth of test fields is shown on request only.
+    let contradicted = "only the truth has this nucleus";
+    place.ok(&["report", "study"]);
+    assert!(!place.text("study/report.html").contains(contradicted));
+    place.ok(&["report", "study", "--disagreements", "test"]);
+    let page = place.text("study/report.html");
+    assert!(page.contains(contradicted) && page.contains("Test fields are among them"));
+    place.ok(&["evaluate", "study", "--on", "train"]);
     place.ok(&["report", "study"]);
     let page = place.text("study/report.html");
-    assert!(page.contains("only the truth has this nucleus"));
+    assert!(page.contains(contradicted) && !page.contains("Test fields are among them"));
     assert!(page.contains("nuclear stain") && !page.contains("src=\"http"));
 }
 

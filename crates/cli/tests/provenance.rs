@@ -54,6 +54,8 @@ fn a_new_split_does_not_turn_training_fields_into_a_test() {
     let run = place.ok(&["evaluate", "study"]);
     let line = "scored on 1 field that the model has not met";
     assert!(run.stdout.ends_with(&format!("{line}\n")), "{}", run.stdout);
+    // No well is known, so none is named.
+    assert!(!run.stdout.contains("well"), "{}", run.stdout);
 
     // A test of one field that trained and one that did not: the latter alone is scored.
     let (seen, unseen) = (&train[0], &test[0]);
@@ -236,6 +238,110 @@ fn a_training_does_not_go_on_with_other_truth() {
          `{name}`)"
     );
     assert!(run.stderr.contains(&sentence), "{}", run.stderr);
+}
+
+#[test]
+fn fields_that_join_a_study_move_no_other() {
+    let place = Place::new();
+    parallel_folders(&place, 5);
+    place.ok(&["new", "study", "--images", "images"]);
+    place.ok(&["prepare", "study"]);
+    let parts = || ["train", "validation", "test"].map(|part| fields_of(&place, part));
+    let before = parts();
+    let keep_them = |what: &str| {
+        let after = parts();
+        for (before, after) in before.iter().zip(&after) {
+            assert!(before.iter().all(|name| after.contains(name)), "{what}");
+        }
+    };
+    parallel_folders(&place, 30);
+    place.ok(&["prepare", "study"]);
+    keep_them("with a record");
+    // A study that an older version prepared has only its table.
+    std::fs::remove_file(place.path("study/split.json")).unwrap();
+    for folder in ["bf", "dapi"] {
+        for i in 5..30 {
+            std::fs::remove_file(place.path(&format!("images/{folder}/f{i}.tif"))).unwrap();
+        }
+    }
+    place.ok(&["new", "older", "--images", "images"]);
+    place.ok(&["prepare", "older"]);
+    std::fs::copy(
+        place.path("older/fields.csv"),
+        place.path("study/fields.csv"),
+    )
+    .unwrap();
+    parallel_folders(&place, 30);
+    place.ok(&["prepare", "study"]);
+    keep_them("of an older version");
+    // Another seed is an explicit wish.
+    change(&place, "seed = 0", "seed = 5");
+    let run = place.ok(&["prepare", "study"]);
+    assert_ne!(parts()[2], before[2]);
+    assert!(
+        run.stderr.contains("that trained or validated"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn frames_of_one_position_share_a_part() {
+    let place = Place::new();
+    for folder in ["images/bf", "images/dapi"] {
+        std::fs::create_dir_all(place.path(folder)).unwrap();
+    }
+    for movie in ["a", "b", "c", "d"] {
+        for time in 1..=3 {
+            let name = format!("{movie}_t00{time}.tif");
+            let shift = movie.len() + time;
+            common::disks(&place.path(&format!("images/bf/{name}")), 96, 2000, shift);
+            common::disks(&place.path(&format!("images/dapi/{name}")), 96, 9000, shift);
+        }
+    }
+    place.ok(&["new", "study", "--images", "images"]);
+    place.ok(&["prepare", "study"]);
+    let [train, validation, test] =
+        ["train", "validation", "test"].map(|part| fields_of(&place, part));
+    assert_eq!((train.len(), validation.len(), test.len()), (6, 3, 3));
+    for part in [train, validation, test] {
+        let movies: std::collections::BTreeSet<&str> = part.iter().map(|n| &n[..1]).collect();
+        assert_eq!(3 * movies.len(), part.len(), "{part:?}");
+    }
+    // On request every field is on its own.
+    change(&place, "group = \"well\"", "group = \"field\"");
+    let run = place.ok(&["prepare", "study"]);
+    assert_eq!(fields_of(&place, "test").len(), 1);
+    let flatters = "1 of 1 test fields are of a well or position of which others train or validate";
+    assert!(run.stderr.contains(flatters), "{}", run.stderr);
+}
+
+#[test]
+fn truth_without_any_nucleus_is_said_before_and_after_a_training() {
+    let place = Place::new();
+    std::fs::create_dir_all(place.path("bf")).unwrap();
+    std::fs::create_dir_all(place.path("labels")).unwrap();
+    for i in 0..4 {
+        common::disks(&place.path(&format!("bf/f{i}.tif")), 96, 2000, i);
+    }
+    let empty = Image::filled(96, 96, 0u32);
+    for name in ["f0", "f1", "f2", "f3", "stranger"] {
+        let path = place.path(&format!("labels/{name}.tif"));
+        write::labels(&path, &empty, &write::Note::default()).unwrap();
+    }
+    let run = place.ok(&["new", "study", "--images", "bf", "--labels", "labels"]);
+    let unused = "1 file belongs to no field: `stranger`";
+    assert!(run.stderr.contains(unused), "{}", run.stderr);
+    let run = place.ok(&["prepare", "study"]);
+    assert!(run.stderr.contains(unused), "{}", run.stderr);
+    let nothing = "the truth of none of 4 usable fields has a nucleus";
+    assert!(run.stderr.contains(nothing), "{}", run.stderr);
+    let run = place.ok(&[&["train", "study"], &TINY[..]].concat());
+    let nothing = "the truth of none of 2 training fields has a nucleus";
+    assert!(run.stderr.contains(nothing), "{}", run.stderr);
+    let run = place.ok(&["evaluate", "study"]);
+    let nothing = "the truth of none of 1 scored fields has a nucleus";
+    assert!(run.stderr.contains(nothing), "{}", run.stderr);
 }
 
 #[test]

@@ -212,6 +212,12 @@ pub fn is_our_tiff(path: &Path) -> bool {
     tiff_description(path).is_some_and(|text| is_our_description(&text))
 }
 
+/// What this program noted in a TIFF that it wrote; `None` for any other file.
+pub fn note_of(path: &Path) -> Option<String> {
+    let text = tiff_description(path)?;
+    said_by_us(&text).map(str::to_owned)
+}
+
 /// The note that follows the program's name in a description: `0.1.0 prediction: nuclei of ..`.
 fn said_by_us(description: &str) -> Option<&str> {
     description

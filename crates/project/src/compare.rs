@@ -14,7 +14,7 @@ use stainfree_scores::{Change, Edit, edits};
 use crate::evaluate::{Pair, pairs};
 use crate::human::corrected;
 use crate::study::Study;
-use crate::{Job, ProjectError};
+use crate::{Job, Part, ProjectError};
 
 /// The changes of one field.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -91,7 +91,33 @@ pub fn compare_study(study: &Study, job: &Job) -> Result<Compared, ProjectError>
             study.root().display()
         )));
     }
-    compare_files(&files, messages, job)
+    let mut compared = compare_files(&files, messages, job)?;
+    compared
+        .messages
+        .extend(test_fields(study, &compared.fields));
+    Ok(compared)
+}
+
+/// Says how many corrected fields are kept for the test: scores of models are made on another truth
+/// then than the one they were trained beside.
+fn test_fields(study: &Study, corrected: &[FieldEdits]) -> Option<String> {
+    let rows = study.fields().ok()?;
+    let is_test = |name: &String| {
+        let mut rows = rows.iter();
+        rows.any(|row| row.name == *name && row.split == Some(Part::Test))
+    };
+    let test: Vec<&String> = corrected
+        .iter()
+        .map(|field| &field.name)
+        .filter(|name| is_test(name))
+        .collect();
+    let first = test.first()?;
+    Some(format!(
+        "{} of {} corrected fields are kept for the test (first: `{first}`); `evaluate` says of \
+         how many the truth has changed after a training",
+        test.len(),
+        corrected.len()
+    ))
 }
 
 /// Lists what changed from `pair.prediction` (automatic) to `pair.truth` (corrected), for every

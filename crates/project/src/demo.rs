@@ -270,6 +270,7 @@ fn report_options(
         model: DEFAULT_MODEL.to_owned(),
         title: Some("Demo: a simulated plate".to_owned()),
         summary,
+        disagreements: Vec::new(),
         shown: Some(ScoredSet {
             title: format!(
                 "the unstained plate ({} fields it never saw, exact truth)",

@@ -66,6 +66,17 @@ pub enum ProjectError {
         /// What is wrong.
         why: String,
     },
+    /// The record of a study's split cannot be used.
+    #[error(
+        "`{}` is damaged ({why}); copy it from a backup, or delete it and prepare again, which may \
+         give groups other parts", path.display()
+    )]
+    DamagedSplit {
+        /// The record.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
     /// Images, truth or split have changed since a training stopped.
     #[error(
         "`{}` was trained so far on other data: {what}; undo the change and prepare again, or \

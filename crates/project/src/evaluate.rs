@@ -214,6 +214,8 @@ pub(crate) fn sum_up(
             "no field could be scored: {first}"
         )));
     }
+    let mut messages = messages;
+    messages.extend(nothing_to_find(fields, classes));
     Ok(Evaluated {
         scores: summarise(fields, classes, bootstrap)?,
         counts: fields.to_vec(),
@@ -221,6 +223,34 @@ pub(crate) fn sum_up(
         failed,
         messages,
     })
+}
+
+/// Sentences on what no field has in its truth.
+fn nothing_to_find(fields: &[FieldScores], classes: &[String]) -> Vec<String> {
+    let n = fields.len();
+    let mut sentences = Vec::new();
+    let objects: Vec<u64> = fields
+        .iter()
+        .filter_map(|field| Some(field.objects.as_ref()?.truth))
+        .collect();
+    if !objects.is_empty() && objects.iter().sum::<u64>() == 0 {
+        sentences.push(format!(
+            "the truth of none of {n} scored fields has a nucleus: scores of nuclei say at most \
+             that some were invented"
+        ));
+    }
+    for (class, name) in classes.iter().enumerate().skip(1) {
+        let counts = fields
+            .iter()
+            .filter_map(|field| field.pixels.as_ref()?.classes.get(class));
+        let counts: Vec<u64> = counts.map(|counts| counts.tp + counts.fn_).collect();
+        if !counts.is_empty() && counts.iter().sum::<u64>() == 0 {
+            sentences.push(format!(
+                "the truth of none of {n} scored fields has a pixel of the class `{name}`"
+            ));
+        }
+    }
+    sentences
 }
 
 /// The files of one field: truth and prediction.

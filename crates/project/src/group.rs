@@ -1,15 +1,19 @@
-//! Which group a field belongs to: its well, itself, a key of its metadata, or a part of its name.
+//! Which group a field belongs to: its well or position, itself, a key of its metadata, or a part
+//! of its name.
+
+use std::collections::BTreeSet;
 
 use regex::Regex;
 use stainfree_image::Field;
 
 use crate::ProjectError;
+use crate::fields::FieldRow;
 use crate::names::nearest;
 
 /// How groups are found; fields of one group never lie in different parts of the split.
 #[derive(Clone, Debug)]
 pub enum GroupRule {
-    /// The well (with its plate), or the field itself where there are no wells.
+    /// The well (with its plate), or the position where there are no wells: all times of one place.
     Well,
     /// Every field is its own group, as in the paper.
     Field,
@@ -63,7 +67,7 @@ impl GroupRule {
             GroupRule::Well => Ok(match (&field.plate, &field.well) {
                 (Some(plate), Some(well)) => format!("{plate}/{well}"),
                 (None, Some(well)) => well.clone(),
-                _ => field.name.clone(),
+                _ => field.position.clone(),
             }),
             GroupRule::Key(key) => field
                 .metadata
@@ -93,6 +97,28 @@ impl GroupRule {
         }
     }
 
+    /// What a group of these fields is called: `well` only where all of them have one.
+    pub fn unit<'a>(&'a self, rows: impl Iterator<Item = &'a FieldRow> + Clone) -> &'a str {
+        match self {
+            GroupRule::Field => "field",
+            GroupRule::Key(key) => key,
+            GroupRule::Name(_) => "group",
+            GroupRule::Well => {
+                let groups: BTreeSet<&str> = rows.clone().map(|row| row.group.as_str()).collect();
+                let (all, wells) = (
+                    rows.clone().count(),
+                    rows.filter(|row| row.well.is_some()).count(),
+                );
+                match wells {
+                    0 if groups.len() == all => "field",
+                    0 => "position",
+                    _ if wells == all => "well",
+                    _ => "group",
+                }
+            }
+        }
+    }
+
     /// The group of a field of which only the name is known; wells and keys fall back to the name.
     ///
     /// # Errors
@@ -118,6 +144,24 @@ impl GroupRule {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn groups_are_called_what_they_are() {
+        let row = |group: &str, well: Option<&str>| FieldRow {
+            well: well.map(str::to_owned),
+            ..FieldRow::left_out(group, group, String::new())
+        };
+        let unit = |rule: &str, rows: &[FieldRow]| {
+            GroupRule::parse(rule).unwrap().unit(rows.iter()).to_owned()
+        };
+        let wells = [row("B02", Some("B02")), row("B02", Some("B02"))];
+        assert_eq!(unit("well", &wells), "well");
+        assert_eq!(unit("field", &wells), "field");
+        assert_eq!(unit("well", &[row("a", None), row("b", None)]), "field");
+        assert_eq!(unit("well", &[row("a", None), row("a", None)]), "position");
+        assert_eq!(unit("well", &[row("a", None), wells[0].clone()]), "group");
+        assert_eq!(unit("key:experiment", &wells), "experiment");
+    }
 
     #[test]
     fn a_rule_is_read_by_its_form() {

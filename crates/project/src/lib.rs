@@ -38,6 +38,7 @@ pub mod score_model;
 pub mod segment;
 mod sheet;
 pub mod split;
+pub mod split_record;
 pub mod start;
 pub mod study;
 mod table;

@@ -14,9 +14,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use stainfree_image::{Field, ImageError, write};
-use stainfree_objects::{IGNORED, NUCLEUS};
+use stainfree_objects::IGNORED;
 
 use crate::config::{CytoplasmFrom, Scheme};
+use crate::disagreement::nucleus_classes;
 use crate::fields::{self, FieldRow, NucleiBy, Usable};
 use crate::fingerprint::Fingerprint;
 use crate::human::corrected::{self, Correction};
@@ -28,11 +29,11 @@ use crate::illumination::{Lights, PlateLight};
 use crate::mitosis::{self, Decision, Decisions, Review};
 use crate::pictures::overlay;
 use crate::registration::{self, ShiftSummary, Shifts};
-use crate::split::{Part, split_groups};
+use crate::split::{Part, split_further};
 use crate::study::{Source, Study};
 use crate::truth::{self, NoTruth, StainFixes, TruthFiles};
 use crate::vouched::{self, Before};
-use crate::{GroupRule, Job, ProjectError, sheet};
+use crate::{GroupRule, Job, ProjectError, sheet, split_record};
 
 /// Changes whenever the same inputs would give other files; part of every key.
 const FORMAT: u32 = 6;
@@ -242,7 +243,10 @@ pub(crate) fn prepare_variant(
         );
         prepared.rows.push(outcome.row);
     }
-    assign_parts(study, &mut prepared.rows)?;
+    assign_parts(study, base, &mut prepared.rows, job)?;
+    if study.root() == base.root() {
+        remark_on_shared_places(&source.dataset.fields, &prepared.rows, job)?;
+    }
     if prepared.made > 0 || was_ended_early {
         sheet::draw(study, &source, &prepared.rows)?;
         registration::draw(study, &source, &shifts, &prepared.rows)?;
@@ -252,6 +256,7 @@ pub(crate) fn prepare_variant(
     }
     fields::write(&study.root().join(fields::FILE_NAME), &prepared.rows)?;
     study.end_rewriting()?;
+    remark_on_empty(&prepared.rows, job);
     if !prepared.rows.iter().any(FieldRow::is_usable) {
         let first = prepared
             .rows
@@ -572,6 +577,8 @@ fn make_field(
     for &class in truth.classes.data() {
         counts[class as usize] += 1;
     }
+    let nucleus_classes = nucleus_classes(&study.config().truth.classes);
+    let nucleus_pixels: usize = nucleus_classes.iter().map(|&class| counts[class]).sum();
     let pixels = truth.classes.data().len();
     let kept = (pixels - counts[IGNORED as usize]).max(1) as f64;
     let config = &study.config().truth;
@@ -589,7 +596,7 @@ fn make_field(
     if counts[IGNORED as usize] == pixels {
         usable = false;
         remarks.push("every pixel is ignored".to_owned());
-    } else if counts[NUCLEUS as usize] == 0 && truth.verdicts.is_empty() {
+    } else if nucleus_pixels == 0 && truth.verdicts.is_empty() {
         remarks.push("no nucleus in the truth".to_owned());
     }
     if config.cytoplasm_from() == CytoplasmFrom::Nothing && has_cytoplasm && counts[2] == 0 {
@@ -625,7 +632,7 @@ fn make_field(
         width: size.1,
         pixel_um: field.pixel_um,
         nuclei: truth.count,
-        nucleus_share: rounded(counts[NUCLEUS as usize] as f64 / kept),
+        nucleus_share: rounded(nucleus_pixels as f64 / kept),
         cytoplasm_share: has_cytoplasm.then(|| rounded(counts[2] as f64 / kept)),
         ignored_share: rounded(counts[IGNORED as usize] as f64 / pixels.max(1) as f64),
         nucleus_threshold: truth.nucleus_threshold.map(rounded),
@@ -689,25 +696,108 @@ fn rounded(value: f64) -> f64 {
     (value * 1e6).round() / 1e6
 }
 
-/// Gives every usable field its part of the split.
-fn assign_parts(study: &Study, rows: &mut [FieldRow]) -> Result<(), ProjectError> {
+/// Says that the truth has no nucleus, in any field or in those of a part.
+fn remark_on_empty(rows: &[FieldRow], job: &Job) {
+    let nuclei = |part: Option<Part>| {
+        let of_part = rows
+            .iter()
+            .filter(|row| row.split.is_some() && part.is_none_or(|p| row.split == Some(p)));
+        let counts: Vec<usize> = of_part.map(|row| row.nuclei).collect();
+        (counts.len(), counts.iter().sum::<usize>())
+    };
+    if let (fields @ 1.., 0) = nuclei(None) {
+        job.progress.note(&format!(
+            "the truth of none of {fields} usable fields has a nucleus: there is nothing to learn; \
+             look at the overlays, the stain and its threshold"
+        ));
+        return;
+    }
+    for part in [Part::Train, Part::Validation, Part::Test] {
+        if let (fields @ 1.., 0) = nuclei(Some(part)) {
+            job.progress.note(&format!(
+                "the truth of none of the {fields} {part} fields has a nucleus; another seed of \
+                 the split gives other fields"
+            ));
+        }
+    }
+}
+
+/// Says how many test fields are of a well or position of which others train, where the rule of the
+/// split does not keep those together.
+fn remark_on_shared_places(
+    fields: &[Field],
+    rows: &[FieldRow],
+    job: &Job,
+) -> Result<(), ProjectError> {
+    let mut places: BTreeMap<&str, String> = BTreeMap::new();
+    for field in fields {
+        places.insert(&field.name, GroupRule::Well.group(field)?);
+    }
+    let of = |part: Part| rows.iter().filter(move |row| row.split == Some(part));
+    let met: BTreeSet<&String> = of(Part::Train)
+        .chain(of(Part::Validation))
+        .filter_map(|row| places.get(row.name.as_str()))
+        .collect();
+    let place = |row: &&FieldRow| {
+        let place = places.get(row.name.as_str());
+        place.is_some_and(|place| met.contains(place))
+    };
+    let shared: Vec<&FieldRow> = of(Part::Test).filter(place).collect();
+    if let Some(first) = shared.first() {
+        job.progress.note(&format!(
+            "{} of {} test fields are of a well or position of which others train or validate, \
+             such as `{}`: scores on them flatter a model; `group = \"well\"` in `[split]` keeps \
+             wells and positions together",
+            shared.len(),
+            of(Part::Test).count(),
+            first.name
+        ));
+    }
+    Ok(())
+}
+
+/// Gives every usable field its part of the split: the one that its group has already, as long as
+/// `[split]` says the same.
+fn assign_parts(
+    study: &Study,
+    base: &Study,
+    rows: &mut [FieldRow],
+    job: &Job,
+) -> Result<(), ProjectError> {
     let split = &study.config().split;
     let groups: Vec<String> = rows
         .iter()
         .filter(|row| row.is_usable())
         .map(|row| row.group.clone())
         .collect();
+    let kept = split_record::kept(study, base)?;
     let parts: BTreeMap<String, Part> = if groups.is_empty() {
         BTreeMap::new()
     } else {
-        split_groups(&groups, &split.rule())?
+        split_further(&groups, &split.rule(), &kept)?
     };
-    for row in rows {
+    for row in rows.iter_mut() {
         row.split = if row.is_usable() {
             parts.get(&row.group).copied()
         } else {
             None
         };
+    }
+    if study.root() != base.root() {
+        return Ok(());
+    }
+    let moved = split_record::moved_to_test(&study.root().join(fields::FILE_NAME), rows);
+    if moved > 0 {
+        job.progress.note(&format!(
+            "{moved} field{} that trained or validated {} kept for the test now; models that have \
+             met them are not scored on them",
+            if moved == 1 { "" } else { "s" },
+            if moved == 1 { "is" } else { "are" },
+        ));
+    }
+    // A fold is a passing state of the study: its parts are not those of the groups.
+    if split.fold.is_none() {
+        split_record::write(study, kept, &parts)?;
     }
     Ok(())
 }

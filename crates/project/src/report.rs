@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use stainfree_image::{Field, Image, read_class_mask};
 use stainfree_network::model::Model;
+use stainfree_objects::NUCLEUS;
 use stainfree_report::{
     Chart, Column, Fact, FieldCard, Figure, LineChart, Picture, ReportData, Rgb, Scale, Series,
     Swatch, Table, TruthQuality, brightfield_picture, class_color, class_colors, error_legend,
@@ -17,6 +18,7 @@ use stainfree_scores::{FieldRow as ScoredRow, Scores, Standing};
 
 use crate::disagreement::{self, Disagreement, Kind};
 use crate::fields::FieldRow;
+use crate::score_model::unit;
 use crate::study::{Brightfield, Source, Study};
 use crate::training::duration;
 use crate::{Job, Part, ProjectError, truth};
@@ -41,6 +43,9 @@ pub struct ReportOptions {
     pub shown: Option<ScoredSet>,
     /// Sentences for the top of the page.
     pub summary: Vec<String>,
+    /// Parts whose disagreements are shown; empty = training and validation. To correct test fields
+    /// where model and truth disagree flatters the model.
+    pub disagreements: Vec<Part>,
 }
 
 /// Fields that were predicted and scored, with where everything lies.
@@ -100,7 +105,7 @@ pub fn report(study: &Study, options: &ReportOptions, job: &Job) -> Result<PathB
             ),
         },
         summary: options.summary.clone(),
-        facts: facts(study, &rows, &model),
+        facts: facts(study, &rows, &model, &unit(study, &rows)?),
         legend: legend(&model.info.classes),
         charts: curves(
             &folder.join("log.jsonl"),
@@ -154,11 +159,25 @@ pub fn report(study: &Study, options: &ReportOptions, job: &Job) -> Result<PathB
             }
         }
     }
-    data.truth.figures = disagreements(study, &source, &options.model, &model.info.classes)?;
-    if !data.truth.figures.is_empty() {
+    let parts = match &options.disagreements[..] {
+        [] => &[Part::Train, Part::Validation],
+        given => given,
+    };
+    data.truth.figures = disagreements(study, &source, &options.model, &model.info.classes, parts)?;
+    if data.truth.figures.is_empty() {
+        let line = "`stainfree evaluate --on train` and `--on validation` find where model and \
+            truth disagree.";
+        data.truth.lines.push(line.to_owned());
+    } else {
         let line = "The pictures show where model and truth disagree most; look whether the truth \
             is wrong there.";
         data.truth.lines.push(line.to_owned());
+        if parts.contains(&Part::Test) {
+            let line = "Test fields are among them. Who corrects those where the model disagrees, \
+                and only there, brings the truth nearer to the model: its scores rise and mean \
+                less.";
+            data.truth.lines.push(line.to_owned());
+        }
     }
     let path = study.root().join("report.html");
     stainfree_image::write_atomic(&path, render(&data)?.as_bytes())?;
@@ -176,9 +195,10 @@ fn disagreements(
     source: &Source,
     model: &str,
     classes: &[String],
+    parts: &[Part],
 ) -> Result<Vec<Figure>, ProjectError> {
     let mut rows: Vec<(Part, Disagreement)> = Vec::new();
-    for part in [Part::Test, Part::Validation, Part::Train] {
+    for &part in parts {
         let found = disagreement::read(&disagreement::path(study, model, part))?;
         let objects = found.into_iter().filter(|row| row.kind != Kind::Field);
         rows.extend(objects.take(DISAGREEMENTS).map(|row| (part, row)));
@@ -328,7 +348,12 @@ impl Draw<'_> {
             "prediction",
         ));
         pictures.push(Picture::new(
-            small(&error_picture(&grey, &truth, &prediction, 1)?),
+            small(&error_picture(
+                &grey,
+                &as_nuclei(&truth, self.classes),
+                &as_nuclei(&prediction, self.classes),
+                NUCLEUS,
+            )?),
             "nuclei: found, missed, in vain",
         ));
         Ok(pictures)
@@ -368,6 +393,15 @@ impl Draw<'_> {
     }
 }
 
+/// A class mask in which every class of nuclei is the nucleus.
+fn as_nuclei(mask: &Image<u8>, classes: &[String]) -> Image<u8> {
+    let nuclei = disagreement::nucleus_classes(classes);
+    mask.map(|&class| match nuclei.contains(&usize::from(class)) {
+        true => NUCLEUS,
+        false => class,
+    })
+}
+
 fn small(picture: &Image<[u8; 3]>) -> Image<[u8; 3]> {
     scale_down(picture, PICTURE_SIDE)
 }
@@ -386,7 +420,7 @@ fn legend(classes: &[String]) -> Vec<Swatch> {
         .collect()
 }
 
-fn facts(study: &Study, rows: &[FieldRow], model: &Model) -> Vec<Fact> {
+fn facts(study: &Study, rows: &[FieldRow], model: &Model, unit: &str) -> Vec<Fact> {
     let count = |part: Part| rows.iter().filter(|row| row.split == Some(part)).count();
     let (info, config) = (&model.info, study.config());
     let start = info
@@ -405,10 +439,7 @@ fn facts(study: &Study, rows: &[FieldRow], model: &Model) -> Vec<Fact> {
                 count(Part::Test)
             ),
         ),
-        Fact::new(
-            "Split",
-            format!("by {}, seed {}", config.split.group, config.split.seed),
-        ),
+        Fact::new("Split", format!("by {unit}, seed {}", config.split.seed)),
         Fact::new(
             "Pixel size",
             info.pixel_um

@@ -204,7 +204,7 @@ pub fn evaluate_model(
     )?;
     let bootstrap = BootstrapOptions {
         convention: options.convention,
-        group_name: group_name(study),
+        group_name: unit(study, &rows)?,
         ..BootstrapOptions::default()
     };
     let mut evaluated = sum_up(&scored, classes, &bootstrap, Vec::new(), Vec::new())?;
@@ -319,11 +319,8 @@ fn stains(source: &Source, field: &Field) -> Result<Vec<(String, Image<f32>)>, P
 }
 
 /// What a group of the study's split is called.
-fn group_name(study: &Study) -> String {
-    match GroupRule::parse(&study.config().split.group) {
-        Ok(GroupRule::Key(key)) => key,
-        Ok(GroupRule::Well) => "well".to_owned(),
-        Ok(GroupRule::Field) => "field".to_owned(),
-        _ => "group".to_owned(),
-    }
+pub(crate) fn unit(study: &Study, rows: &[FieldRow]) -> Result<String, ProjectError> {
+    let rule = GroupRule::parse(&study.config().split.group)?;
+    let usable = rows.iter().filter(|row| row.is_usable());
+    Ok(rule.unit(usable).to_owned())
 }

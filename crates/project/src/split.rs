@@ -71,6 +71,19 @@ pub fn split_groups(
     groups: &[String],
     rule: &SplitRule,
 ) -> Result<BTreeMap<String, Part>, ProjectError> {
+    split_further(groups, rule, &BTreeMap::new())
+}
+
+/// As [`split_groups`] where some groups have their part already: they keep it, and the others fill
+/// up what is missing to the shares. So groups that join a study later move no other group.
+///
+/// # Errors
+/// As [`split_groups`].
+pub fn split_further(
+    groups: &[String],
+    rule: &SplitRule,
+    kept: &BTreeMap<String, Part>,
+) -> Result<BTreeMap<String, Part>, ProjectError> {
     check_fractions(rule.fractions)?;
     let mut sizes: BTreeMap<&str, usize> = BTreeMap::new();
     for group in groups {
@@ -81,23 +94,38 @@ pub fn split_groups(
             return Err(unknown_group(wanted, &sizes));
         }
     }
+    let by_share = rule.test_groups.is_empty();
     let mut parts: BTreeMap<String, Part> = BTreeMap::new();
-    let mut order: Vec<&str> = sizes
-        .keys()
-        .copied()
-        .filter(|&g| !rule.test_groups.iter().any(|t| t == g))
-        .collect();
-    order.sort_by_key(|group| rank(rule.seed, group));
     for group in rule.test_groups {
         parts.insert(group.clone(), Part::Test);
     }
+    for (group, &part) in kept {
+        // Where the test groups are named, they are the whole test.
+        if sizes.contains_key(group.as_str()) && (by_share || part != Part::Test) {
+            parts.entry(group.clone()).or_insert(part);
+        }
+    }
+    let mut all: Vec<&str> = sizes.keys().copied().collect();
+    all.sort_by_key(|group| rank(rule.seed, group));
+    let order: Vec<&str> = all
+        .iter()
+        .copied()
+        .filter(|&group| !parts.contains_key(group))
+        .collect();
 
-    let open: f64 = order.iter().map(|group| sizes[group] as f64).sum();
+    let named = |group: &str| rule.test_groups.iter().any(|test| test == group);
+    let open: f64 = all
+        .iter()
+        .filter(|group| !named(group))
+        .map(|group| sizes[group] as f64)
+        .sum();
     let mut waiting = order.as_slice();
     // Gives `part` groups until another one would no longer bring it nearer to its share, always
     // leaving `reserve` groups for the parts that follow.
     let mut fill = |part: Part, share: f64, reserve: usize| {
-        let (target, mut taken) = (open * share, 0.0);
+        let has = parts.iter().filter(|(_, known)| **known == part);
+        let has: f64 = has.map(|(group, _)| sizes[group.as_str()] as f64).sum();
+        let (target, mut taken) = (open * share, has);
         while let [group, rest @ ..] = waiting {
             let nearer = (target - taken - sizes[group] as f64).abs() < (target - taken).abs();
             if share <= 0.0 || waiting.len() <= reserve || (taken > 0.0 && !nearer) {
@@ -108,29 +136,30 @@ pub fn split_groups(
             waiting = rest;
         }
     };
+    let lacks = |part: Part| !kept.values().any(|known| *known == part);
     let [train, validation, test] = rule.fractions;
     if let Some(fold) = rule.fold {
-        if rule.test_groups.is_empty() {
-            fill(Part::Test, test, fold[1]);
+        if by_share {
+            fill(Part::Test, test, if kept.is_empty() { fold[1] } else { 0 });
         }
-        let open = waiting.to_vec();
-        parts.clear();
+        let open: Vec<&str> = all
+            .into_iter()
+            .filter(|&group| parts.get(group) != Some(&Part::Test))
+            .collect();
         return cross_validate(&open, &sizes, fold, validation / (train + validation));
     }
-    if rule.test_groups.is_empty() {
-        fill(
-            Part::Test,
-            test,
-            if order.len() > 2 && validation > 0.0 {
-                2
-            } else {
-                1
-            },
-        );
-        fill(Part::Validation, validation, 1);
+    let for_training = usize::from(lacks(Part::Train));
+    if by_share {
+        let validates = all.len() > 2 && validation > 0.0 && lacks(Part::Validation);
+        fill(Part::Test, test, for_training + usize::from(validates));
+        fill(Part::Validation, validation, for_training);
     } else {
         // The test is given; what is left is shared between the other two in their proportion.
-        fill(Part::Validation, validation / (train + validation), 1);
+        fill(
+            Part::Validation,
+            validation / (train + validation),
+            for_training,
+        );
     }
     for group in waiting {
         parts.insert((*group).to_owned(), Part::Train);
@@ -379,6 +408,46 @@ mod tests {
             "no field belongs to the test group `g1` (groups: `g00`, `g01`, `g02`); did you mean \
              `g01`?"
         );
+    }
+
+    #[test]
+    fn groups_that_join_later_move_no_other() {
+        let few: Vec<String> = groups(40, 2);
+        for n in 1..40 {
+            let before = split_groups(&few[..2 * n], &RULE).unwrap();
+            let after = split_further(&few, &RULE, &before).unwrap();
+            assert_eq!(after.len(), 40);
+            for (group, part) in &before {
+                assert_eq!(after[group], *part, "{group} of {n}");
+            }
+            let [test, validation] = [Part::Test, Part::Validation].map(|p| count(&after, p));
+            assert!((3..=5).contains(&test), "{test} test groups from {n}");
+            assert!((3..=5).contains(&validation), "{validation} from {n}");
+        }
+        // By hash alone they do move: some that trained would be tested.
+        let before = split_groups(&few[..60], &RULE).unwrap();
+        let anew = split_groups(&few, &RULE).unwrap();
+        let moved = before
+            .iter()
+            .filter(|(group, part)| **part == Part::Train && anew[*group] == Part::Test);
+        assert!(moved.count() > 0);
+    }
+
+    #[test]
+    fn folds_leave_out_the_test_set_that_is_kept() {
+        let all = groups(20, 1);
+        let before = split_groups(&all[..10], &RULE).unwrap();
+        let kept = split_further(&all, &RULE, &before).unwrap();
+        for fold in 1..=3 {
+            let rule = SplitRule {
+                fold: Some([fold, 3]),
+                ..RULE
+            };
+            let parts = split_further(&all, &rule, &kept).unwrap();
+            for (group, part) in &kept {
+                assert_eq!(parts.contains_key(group), *part != Part::Test, "{group}");
+            }
+        }
     }
 
     #[test]

@@ -181,10 +181,11 @@ pub fn render(config: &Config, recipe: &str) -> String {
     out.comment("Shares of the fields that train, validate (choose the checkpoint) and test.");
     out.comment("Default [0.8, 0.1, 0.1].");
     out.set("fractions", &split.fractions);
+    out.comment("Groups keep their part when others join (split.json); a change here splits anew.");
     out.comment("Another seed gives another split. Default 0.");
     out.set("seed", &split.seed);
     out.comment(
-        "Fields of one group stay together: \"well\" (the field itself where there are no wells),",
+        "Fields of one group stay together: \"well\" (all times of a place where none is known),",
     );
     out.comment(
         "\"field\", \"key:NAME\" (a key of the fields' metadata), or a regular expression \

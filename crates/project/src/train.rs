@@ -4,7 +4,7 @@
 //! shares with `pretrain`. Everything it needs to go on lies in `runs/NAME`; the finished model is
 //! `models/NAME`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
@@ -120,6 +120,7 @@ pub fn train(study: &Study, options: &TrainOptions, job: &Job) -> Result<Trained
         training.fields.retain(|field| only.contains(&field.name));
     }
     let mut validation = StudyFields::of(study, &source, &rows, Part::Validation)?;
+    remark_on_empty_truth(&rows, &training, job);
     let planes = training.planes()?;
     let pixel_um = training.pixel_um(recipe.rescale);
     if recipe.rescale {
@@ -429,6 +430,19 @@ impl<'a> StudyFields<'a> {
         sizes.sort_by(f64::total_cmp);
         let (first, last) = (*sizes.first()?, *sizes.last()?);
         (rescale || last - first < 1e-6 * first).then(|| sizes[sizes.len() / 2])
+    }
+}
+
+/// Says, before hours are spent, that there is no nucleus to learn from.
+fn remark_on_empty_truth(rows: &[FieldRow], training: &StudyFields, job: &Job) {
+    let trains: BTreeSet<&String> = training.fields.iter().map(|field| &field.name).collect();
+    let nuclei = rows.iter().filter(|row| trains.contains(&row.name));
+    if !trains.is_empty() && nuclei.map(|row| row.nuclei).sum::<usize>() == 0 {
+        job.progress.note(&format!(
+            "the truth of none of {} training fields has a nucleus: a network trained on them \
+             finds none",
+            trains.len()
+        ));
     }
 }
 

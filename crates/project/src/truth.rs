@@ -16,6 +16,7 @@ use stainfree_objects::{
 };
 
 use crate::config::{CytoplasmFrom, MaskValues, MissingCells, NucleiFrom, Scheme, TruthConfig};
+use crate::disagreement::nucleus_classes;
 use crate::human::mitosis::Said;
 use crate::human::{self, corrected};
 use crate::illumination::Lights;
@@ -516,12 +517,12 @@ fn from_class_mask(
     if let Some(unknown) = given.unknown(size) {
         apply_ignore(&mut classes, &unknown).map_err(|e| in_field(field, e))?;
     }
-    let nuclei = label(&classes.map(|&class| class == NUCLEUS), Connectivity::Eight);
+    let (nuclei, nuclei_count) = nuclei_of(&classes, &truth.classes);
     Ok(FieldTruth {
         classes,
-        nuclei: nuclei.image,
+        nuclei,
         automatic: None,
-        count: nuclei.count,
+        count: nuclei_count,
         cells: None,
         nucleus_numbers: None,
         cytoplasm_numbers: None,
@@ -534,6 +535,24 @@ fn from_class_mask(
         cytoplasm_threshold: None,
         verdicts: Vec::new(),
     })
+}
+
+/// The nuclei of a class mask and their number: what hangs together in a class of nuclei, mitotic
+/// ones included, as among predicted nuclei.
+fn nuclei_of(classes: &Image<u8>, names: &[String]) -> (Image<u32>, usize) {
+    let mut nuclei = Image::filled(classes.height(), classes.width(), 0u32);
+    let mut count = 0;
+    for number in nucleus_classes(names) {
+        let of_class = classes.map(|&class| usize::from(class) == number);
+        let parts = label(&of_class, Connectivity::Eight);
+        for (nucleus, &part) in nuclei.data_mut().iter_mut().zip(parts.image.data()) {
+            if part != 0 {
+                *nucleus = count as u32 + part;
+            }
+        }
+        count += parts.count;
+    }
+    (nuclei, count)
 }
 
 /// Label images and masks that are given as truth, which may lie off the brightfield.
@@ -704,4 +723,21 @@ fn join(a: Option<Image<bool>>, b: Option<Image<bool>>) -> Option<Image<bool>> {
 
 fn in_field(field: &Field, error: stainfree_objects::ObjectsError) -> ProjectError {
     ProjectError::Failed(format!("field `{}`: {error}", field.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mitotic_nuclei_of_a_class_mask_are_nuclei() {
+        let mask = Image::new(1, 9, vec![1, 1, 0, 3, 3, 1, 2, 0, 3]);
+        let names = ["background", "nucleus", "cytoplasm", "mitotic"].map(str::to_owned);
+        let (nuclei, count) = nuclei_of(&mask, &names);
+        assert_eq!(nuclei.data(), [1, 1, 0, 3, 3, 2, 0, 0, 4]);
+        assert_eq!(count, 4);
+        // Without such a class, 3 is whatever its name says.
+        let others = ["background", "nucleus", "cytoplasm", "dirt"].map(str::to_owned);
+        assert_eq!(nuclei_of(&mask, &others).1, 2);
+    }
 }

@@ -117,9 +117,10 @@ impl Units {
             };
             by_group.entry(key).or_default().push(i);
         }
-        let named = fields.iter().any(|field| field.group.is_some());
-        let groups = by_group.len();
         let name = &options.group_name;
+        let own = name == "field";
+        let named = !own && fields.iter().any(|field| field.group.is_some());
+        let groups = by_group.len();
         let by_field = match options.unit {
             UnitRule::Field => true,
             UnitRule::Group => !named,
@@ -128,6 +129,7 @@ impl Units {
         let plural = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
         let mut note = if by_field {
             let why = match options.unit {
+                _ if own => "each is a group of its own".to_owned(),
                 _ if !named => format!("no {name} is known"),
                 UnitRule::Field => "as asked".to_owned(),
                 _ => format!(

@@ -181,7 +181,8 @@ pub(crate) fn sum<'a>(
 }
 
 pub(crate) fn defined(value: f64) -> Option<f64> {
-    (!value.is_nan()).then_some(value)
+    // The sum of nothing is -0, which is no number to show.
+    (!value.is_nan()).then_some(value + 0.0)
 }
 
 fn paper_summary(fields: &[FieldScores], classes: &[String]) -> Option<PaperSummary> {

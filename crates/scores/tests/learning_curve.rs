@@ -128,58 +128,138 @@ fn too_few_sizes_or_runs_have_no_curve() {
     assert!(!none(&sizes, &scores));
 }
 
-/// How often the interval of the gain holds the true one, over data sets drawn from a known curve.
-fn coverage(
-    sizes: &[usize],
+/// How the scores of runs scatter around the true curve.
+#[derive(Clone, Copy, Debug)]
+enum Scatter {
+    /// Every run has images of its own.
+    Independent,
+    /// The smaller sets of a seed are part of its larger ones, and the largest is all there is, the
+    /// same for every seed, as in an experiment and in `advise`. Half of the variance is that of
+    /// the images, half that of the training.
+    Nested,
+}
+
+/// A set of runs with its images in nested order.
+struct Design<'a> {
+    sizes: &'a [usize],
     seeds: usize,
-    truth: fn(f64) -> f64,
-    sets: u64,
-    resamples: usize,
-) -> f64 {
-    let images: Vec<usize> = sizes.iter().flat_map(|&n| vec![n; seeds]).collect();
-    let last = *sizes.last().unwrap() as f64;
-    let gain = truth(2.0 * last) - truth(last);
-    let mut state = 7u64;
-    // Sum of twelve uniform numbers: close enough to normal, from a generator that is not the
-    // code's own.
-    let mut normal = || {
-        let mut next = || {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            (state >> 40) as f64 / (1u64 << 24) as f64
-        };
-        (0..12).map(|_| next()).sum::<f64>() - 6.0
-    };
-    let mut held = 0;
-    for _ in 0..sets {
-        let scores: Vec<f64> = images
-            .iter()
-            .map(|&n| truth(n as f64) + 0.01 * normal())
+    scatter: Scatter,
+}
+
+/// Standard deviation of single runs around the curve.
+const SCATTER: f64 = 0.01;
+
+impl Design<'_> {
+    /// Deviations of the runs, size by size, in standard deviations.
+    fn deviations(&self, normal: &mut impl FnMut() -> f64) -> Vec<f64> {
+        let all = *self.sizes.last().unwrap();
+        let images: Vec<f64> = (0..all).map(|_| normal()).collect();
+        let orders: Vec<Vec<usize>> = (0..self.seeds)
+            .map(|_| {
+                let mut keyed: Vec<(f64, usize)> = (0..all).map(|i| (normal(), i)).collect();
+                keyed.sort_by(|a, b| a.0.total_cmp(&b.0));
+                keyed.into_iter().map(|(_, i)| i).collect()
+            })
             .collect();
-        // Fields differ from each other alike in all runs, as hard and easy fields do.
-        let offsets: Vec<f64> = (0..10).map(|_| 0.03 * normal()).collect();
-        let centre = offsets.iter().sum::<f64>() / 10.0;
-        let offsets: Vec<f64> = offsets.iter().map(|o| o - centre).collect();
-        let found = fitted(&images, &scores, &offsets, resamples).unwrap();
-        let [low, high] = found.doubling.ci95.unwrap();
-        held += u64::from((low - 1e-4..=high + 1e-4).contains(&gain));
+        let mut deviations = Vec::new();
+        for &size in self.sizes {
+            for order in &orders {
+                let of_training = normal();
+                let sum: f64 = order[..size].iter().map(|&i| images[i]).sum();
+                let of_images = sum / (size as f64).sqrt();
+                deviations.push(match self.scatter {
+                    Scatter::Independent => of_training,
+                    Scatter::Nested => (of_training + of_images) / 2f64.sqrt(),
+                });
+            }
+        }
+        deviations
     }
-    held as f64 / sets as f64
+
+    /// How often the interval of the gain holds the true one, over data sets drawn from a known
+    /// curve.
+    fn coverage(&self, truth: fn(f64) -> f64, sets: u64, resamples: usize) -> f64 {
+        let images: Vec<usize> = self
+            .sizes
+            .iter()
+            .flat_map(|&n| vec![n; self.seeds])
+            .collect();
+        let last = *self.sizes.last().unwrap() as f64;
+        let gain = truth(2.0 * last) - truth(last);
+        let mut state = 7u64;
+        // Sum of twelve uniform numbers: close enough to normal, from a generator that is not the
+        // code's own.
+        let mut normal = || {
+            let mut next = || {
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                (state >> 40) as f64 / (1u64 << 24) as f64
+            };
+            (0..12).map(|_| next()).sum::<f64>() - 6.0
+        };
+        let mut held = 0;
+        for _ in 0..sets {
+            let deviations = self.deviations(&mut normal);
+            let scores: Vec<f64> = images
+                .iter()
+                .zip(deviations)
+                .map(|(&n, deviation)| truth(n as f64) + SCATTER * deviation)
+                .collect();
+            // Fields differ from each other alike in all runs, as hard and easy fields do.
+            let offsets: Vec<f64> = (0..10).map(|_| 0.03 * normal()).collect();
+            let centre = offsets.iter().sum::<f64>() / 10.0;
+            let offsets: Vec<f64> = offsets.iter().map(|o| o - centre).collect();
+            let found = fitted(&images, &scores, &offsets, resamples).unwrap();
+            let [low, high] = found.doubling.ci95.unwrap();
+            held += u64::from((low - 1e-4..=high + 1e-4).contains(&gain));
+        }
+        held as f64 / sets as f64
+    }
+}
+
+/// Sizes and seeds of the coverage tests, with the least share that is let pass. 400 sets of 400
+/// resamples gave 0.95, 0.92, 0.94 and 0.82 with independent sets, 0.96, 0.94, 0.93 and 0.81 with
+/// nested ones; a share of 0.93 of 120 scatters by 0.023, one of 0.82 by 0.035, and two of these
+/// are let pass.
+const DESIGNS: [(&[usize], usize, f64); 4] = [
+    (&[2, 4, 8], 2, 0.9),
+    (&[2, 4, 8, 16], 2, 0.87),
+    (&[2, 4, 8, 16, 32], 3, 0.88),
+    (&[2, 4, 8, 16, 32], 1, 0.74),
+];
+
+fn curve(n: f64) -> f64 {
+    1.0 - 0.12 - 0.35 * n.powf(-0.7)
 }
 
 #[test]
 fn the_interval_of_the_gain_holds_the_true_one() {
-    let curve = |n: f64| 1.0 - 0.12 - 0.35 * n.powf(-0.7);
-    // 400 sets of 400 resamples gave 0.96, 0.92, 0.96, and 0.87 with one run a size.
-    for (sizes, seeds, least) in [
-        (&[2, 4, 8][..], 2, 0.9),
-        (&[2, 4, 8, 16][..], 2, 0.86),
-        (&[2, 4, 8, 16, 32][..], 3, 0.9),
-        (&[2, 4, 8, 16, 32][..], 1, 0.8),
-    ] {
-        // A share of 0.92 of 120 scatters by 0.025.
-        let share = coverage(sizes, seeds, curve, 120, 120);
-        assert!(share >= least, "{sizes:?} x {seeds}: {share}");
+    for scatter in [Scatter::Independent, Scatter::Nested] {
+        for (sizes, seeds, least) in DESIGNS {
+            let design = Design {
+                sizes,
+                seeds,
+                scatter,
+            };
+            let share = design.coverage(curve, 120, 120);
+            assert!(share >= least, "{scatter:?}, {sizes:?} x {seeds}: {share}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "a minute: the figures that the documentation of `learning_curve` names"]
+fn coverage_of_the_interval_of_the_gain() {
+    for scatter in [Scatter::Independent, Scatter::Nested] {
+        for (sizes, seeds, _) in DESIGNS {
+            let design = Design {
+                sizes,
+                seeds,
+                scatter,
+            };
+            let share = design.coverage(curve, 400, 400);
+            println!("{scatter:?}, {sizes:?} x {seeds}: {share}");
+        }
     }
 }

@@ -55,6 +55,39 @@ fn pooled_and_mean_over_images_are_different_numbers() {
 }
 
 #[test]
+fn a_prediction_of_nothing_true_scores_zero_without_a_sign() {
+    let scores = summarise(
+        &[field("a", None, 0, 4)],
+        &classes(),
+        &BootstrapOptions::default(),
+    )
+    .unwrap();
+    let text = serde_json::to_string(&scores).unwrap();
+    assert!(!text.contains("-0.0"), "{text}");
+    let objects = scores.fields[0].objects.unwrap();
+    assert_eq!((objects.truth, objects.prediction), (0, 1));
+    assert_eq!(objects.pq, Some(0.0));
+}
+
+#[test]
+fn fields_that_are_their_own_groups_are_called_fields() {
+    let options = BootstrapOptions {
+        group_name: "field".to_owned(),
+        ..BootstrapOptions::default()
+    };
+    for n in [3, 12] {
+        let fields: Vec<FieldScores> = (0..n)
+            .map(|i| field(&format!("f{i}"), Some(&format!("f{i}")), 6, 5))
+            .collect();
+        let scores = summarise(&fields, &classes(), &options).unwrap();
+        assert_eq!(scores.unit, "field");
+        let note = &scores.intervals.note;
+        let start = format!("intervals resample {n} fields: each is a group of its own");
+        assert!(note.starts_with(&start), "{note}");
+    }
+}
+
+#[test]
 fn fields_carry_the_counts_that_others_pool() {
     let fields = [field("a", None, 8, 2), field("b", None, 4, 4)];
     let scores = summarise(&fields, &classes(), &BootstrapOptions::default()).unwrap();

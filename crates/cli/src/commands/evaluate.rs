@@ -28,7 +28,9 @@ use crate::{memory, output, scores_table};
 The main score is pooled over all fields; intervals (95 %) resample groups. With a study,
 DIR/models/NAME/scores.json is written as well, and disagreements.csv beside it: nuclei that only \
 the
-truth or only the model has, the surest first; `report` shows ten of them.")]
+truth or only the model has, the surest first (of other parts: scores-PART.json and
+disagreements-PART.csv). `report` shows ten of the training and validation fields, once they are
+scored with --on.")]
 pub(crate) struct Evaluate {
     /// The study whose model is scored
     #[arg(conflicts_with_all = ["truth", "prediction"], required_unless_present = "truth")]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use stainfree_project::Part;
 use stainfree_project::report::{ReportOptions, report};
 
 use crate::Context;
@@ -11,8 +12,9 @@ use crate::output;
 
 /// Write one self-contained page: pictures, curves, scores, worst and best fields, config
 #[derive(clap::Args)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
   stainfree report study
+  stainfree report study --disagreements test
 
 Writes DIR/report.html, which needs no network and no other file. Run evaluate first: the page
 shows the scores that it wrote.")]
@@ -23,6 +25,19 @@ pub(crate) struct Report {
     /// Name of the model [default: the study's only one, or `model`]
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
+
+    /// Parts whose disagreements of model and truth are shown: `train`, `validation`, `test`
+    ///
+    /// `evaluate --on PART` finds them. Test fields are shown on request only: who corrects them
+    /// just where the model disagrees flatters the model.
+    #[arg(
+        long,
+        value_name = "PART,..",
+        value_delimiter = ',',
+        value_parser = ["train", "validation", "test"],
+        default_values = ["train", "validation"],
+    )]
+    disagreements: Vec<String>,
 }
 
 impl Report {
@@ -33,6 +48,11 @@ impl Report {
             &study,
             &ReportOptions {
                 model,
+                disagreements: self
+                    .disagreements
+                    .iter()
+                    .map(|part| part_of(part))
+                    .collect(),
                 ..ReportOptions::default()
             },
             &context.job(),
@@ -40,5 +60,13 @@ impl Report {
         context.console.finish();
         output::print(&format!("`{}`", path.display()))?;
         Ok(Outcome::Done)
+    }
+}
+
+fn part_of(word: &str) -> Part {
+    match word {
+        "train" => Part::Train,
+        "validation" => Part::Validation,
+        _ => Part::Test,
     }
 }
