@@ -24,6 +24,11 @@ doc:
 test:
     cargo test --release
 
+# a thousand kills at random moments of every command (`cargo test` does fifty); minutes
+kills n="1000" seed="1":
+    STAINFREE_KILLS={{n}} STAINFREE_KILLS_SEED={{seed}} \
+        cargo test --release -p stainfree --test kills -- --nocapture a_kill_at_any_moment
+
 # every access to memory of the kernels' tests (needs valgrind; AVX2 at most)
 memcheck:
     .ci/memcheck

@@ -184,10 +184,15 @@ pub fn create(root: &Path, options: &NewOptions) -> Result<Created, ProjectError
     })
 }
 
-/// Refuses a folder that holds something; `what` wants to be there.
+/// Refuses a folder that holds something; `what` wants to be there. What a killed program leaves
+/// before its first file is whole is nothing.
 pub(crate) fn refuse_filled(root: &Path, what: &str) -> Result<(), ProjectError> {
+    let counts = |entry: std::fs::DirEntry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        !(name.starts_with('.') && name.ends_with(".part"))
+    };
     let filled = match std::fs::read_dir(root) {
-        Ok(mut entries) => entries.next().is_some(),
+        Ok(entries) => entries.filter_map(Result::ok).any(counts),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
         Err(error) => return Err(ProjectError::write(root, &error)),
     };
