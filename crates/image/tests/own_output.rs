@@ -247,6 +247,24 @@ fn a_plate_that_was_imaged_twice_is_two_acquisitions_of_the_same_places() {
 }
 
 #[test]
+fn masks_called_like_the_images_are_no_acquisition() {
+    let place = folder();
+    let name = "p_B02_s1_w11E78EB12-BD0D-4D94-A6AD-3FF28BB1B105.tif";
+    put_plane(place.path(), &format!("images/{name}"), 1, "");
+    put_plane(place.path(), &format!("masks/{name}"), 2, "");
+    let data = read(place.path());
+    assert_eq!(names(&data), ["B02_s1"], "{:#?}", data.problems);
+    assert_eq!(
+        first_pixel(&data.fields[0].read(0, 0).expect("a plane")),
+        100.0
+    );
+    says(
+        &data,
+        "folder `masks` holds 1 image that belongs not to the plate",
+    );
+}
+
+#[test]
 fn two_descriptions_in_one_folder_are_two_plates() {
     let place = folder();
     for (name, number) in [("one", 1), ("two", 2)] {

@@ -18,7 +18,7 @@ use super::htd::Htd;
 use super::{Draft, Entries, Found, Layout, Notes, Slot, sidecar};
 use crate::format::FileInfo;
 use crate::marker::Kind;
-use crate::names::{file_name, list_names, natural_order, stem};
+use crate::names::{file_name, list_names, looks_like_truth, natural_order, stem};
 use crate::{ImageError, OpenOptions, PlaneRef};
 
 pub(super) struct Exported;
@@ -368,6 +368,18 @@ fn by_home(
         plate: None,
         htd: htd.cloned(),
         files,
+    };
+    // Masks are often called like their images.
+    let is_truth = |file: &ImageFile| {
+        let mut folders = file.home.iter();
+        folders.any(|folder| looks_like_truth(&folder.to_string_lossy()))
+    };
+    let (truth, images): (Vec<_>, Vec<_>) = files.into_iter().partition(is_truth);
+    let files = if images.is_empty() {
+        truth
+    } else {
+        problems.extend(foreign_folders(&truth));
+        images
     };
     let mut homes: BTreeMap<_, BTreeSet<&Path>> = BTreeMap::new();
     let named = || files.iter().filter(|file| !file.well.is_empty());
