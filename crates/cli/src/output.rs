@@ -4,6 +4,10 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::Result;
+use stainfree_project::{ProjectError, guard};
+
+/// Keys by which the JSON of scores is told.
+pub(crate) const SCORES: [&str; 3] = ["images", "groups", "classes"];
 
 /// Prints a result on standard output.
 ///
@@ -16,6 +20,20 @@ pub(crate) fn print(text: &str) -> Result<()> {
         stdout.write_all(b"\n")?;
     }
     stdout.flush()?;
+    Ok(())
+}
+
+/// Refuses a target of [`write_json`] that holds anything else than the JSON of the same command,
+/// which has these keys. To be asked before any work is done.
+///
+/// # Errors
+/// The file is somebody's own.
+pub(crate) fn check_json(target: Option<&Path>, keys: &[&str]) -> Result<()> {
+    if let Some(target) = target.filter(|target| *target != Path::new("-")) {
+        let expected = "JSON that this command has written";
+        guard::check_file(target, expected, |path| guard::is_json(path, keys))
+            .map_err(ProjectError::from)?;
+    }
     Ok(())
 }
 

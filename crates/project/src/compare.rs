@@ -14,7 +14,7 @@ use stainfree_scores::{Change, Edit, edits};
 use crate::evaluate::{Pair, pairs};
 use crate::human::corrected;
 use crate::study::Study;
-use crate::{Job, Part, ProjectError};
+use crate::{Job, Part, ProjectError, guard};
 
 /// The changes of one field.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -59,6 +59,7 @@ impl Compared {
 /// Nothing was corrected, `prepare` has not seen it yet, no field could be compared, or
 /// [`ProjectError::Cancelled`].
 pub fn compare_study(study: &Study, job: &Job) -> Result<Compared, ProjectError> {
+    study.truth_must_be_still("compare")?;
     if let Some(line) = corrected::bring_over(study)? {
         job.progress.note(&line);
     }
@@ -183,6 +184,28 @@ fn compare_field(automatic: &Path, corrected: &Path) -> Result<Vec<Edit>, Projec
         .map_err(|error| ProjectError::Failed(format!("`{}`: {error}", corrected.display())))
 }
 
+/// Columns of the table of changes.
+const COLUMNS: [&str; 9] = [
+    "field",
+    "change",
+    "automatic",
+    "corrected",
+    "y_px",
+    "x_px",
+    "area_automatic_px",
+    "area_corrected_px",
+    "iou",
+];
+
+/// Refuses a place for the table of [`write_csv`] where another file lies.
+///
+/// # Errors
+/// The file is no table of changes.
+pub fn check_csv(path: &Path) -> Result<(), ProjectError> {
+    let is_ours = |path: &Path| guard::is_table(path, &COLUMNS[..4]);
+    Ok(guard::check_file(path, "table of `compare`", is_ours)?)
+}
+
 /// Writes every change but `unchanged` as a row: field, change, labels before and after (blanks
 /// between several), centroid in px, areas in px, IoU.
 ///
@@ -193,19 +216,7 @@ pub fn write_csv(path: &Path, fields: &[FieldEdits]) -> Result<(), ProjectError>
         ProjectError::NotMade(format!("`{}` cannot be made: {error}", path.display()))
     };
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer
-        .write_record([
-            "field",
-            "change",
-            "automatic",
-            "corrected",
-            "y_px",
-            "x_px",
-            "area_automatic_px",
-            "area_corrected_px",
-            "iou",
-        ])
-        .map_err(failed)?;
+    writer.write_record(COLUMNS).map_err(failed)?;
     for field in fields {
         for edit in &field.edits {
             if edit.change != Change::Unchanged {

@@ -3,15 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use stainfree_image::marker::{self, Kind, Marker};
 use stainfree_network::recipe::Length;
 use stainfree_network::{Encoder, Precision};
 use stainfree_scores::{Convention, Scores};
-use stainfree_specimen::{PlateSpec, SpecimenError, write_plate};
+use stainfree_specimen::{PlateSpec, SpecimenError};
 
 use crate::evaluate::{FolderOptions, Pair, evaluate_folders};
 use crate::predict::{PredictOptions, predict};
 use crate::report::{ReportOptions, ScoredSet, report};
 use crate::score_model::{ModelOptions, evaluate_model};
+use crate::simulate::simulate;
 use crate::study::{DEFAULT_MODEL, Study};
 use crate::train::{TrainOptions, train};
 use crate::{Job, NewOptions, Part, ProjectError, new, prepare};
@@ -79,7 +81,15 @@ pub struct Demo {
 pub fn demo(options: &DemoOptions, job: &Job) -> Result<Demo, ProjectError> {
     let started = Instant::now();
     let out = &options.out;
-    new::refuse_filled(out, "the demo")?;
+    new::refuse_filled(out, &Kind::Demo, "the demo")?;
+    marker::write(out, &Marker::new("demo", Kind::Demo))?;
+    let lease = new::sole_maker(out, &Kind::Demo, "the demo", "demo")?;
+    lease.during(job, |job| demo_ours(options, started, job))
+}
+
+/// [`demo`] in a folder that nobody else has.
+fn demo_ours(options: &DemoOptions, started: Instant, job: &Job) -> Result<Demo, ProjectError> {
+    let out = &options.out;
     let (stained, unstained) = (out.join("stained"), out.join("unstained"));
     let headline = |number: usize, what: &str| job.progress.note(&format!("[{number}/7] {what}"));
 
@@ -94,7 +104,7 @@ pub fn demo(options: &DemoOptions, job: &Job) -> Result<Demo, ProjectError> {
         seed: options.seed,
         ..PlateSpec::default()
     };
-    simulate(&spec, &stained, job)?;
+    plate(&spec, &stained, job)?;
     let other = PlateSpec {
         wells: 4,
         sites: 1,
@@ -102,7 +112,7 @@ pub fn demo(options: &DemoOptions, job: &Job) -> Result<Demo, ProjectError> {
         unstained: true,
         ..spec
     };
-    simulate(&other, &unstained, job)?;
+    plate(&other, &unstained, job)?;
 
     headline(2, "new: a study from the stained plate");
     let root = out.join("study");
@@ -200,16 +210,11 @@ pub fn demo(options: &DemoOptions, job: &Job) -> Result<Demo, ProjectError> {
     })
 }
 
-fn simulate(spec: &PlateSpec, out: &Path, job: &Job) -> Result<(), ProjectError> {
+fn plate(spec: &PlateSpec, out: &Path, job: &Job) -> Result<(), ProjectError> {
     job.cancel.check()?;
-    job.run(|| {
-        write_plate(spec, out, job.cancel.flag(), &mut |done, total| {
-            job.progress.step(done, total, "simulating")
-        })
-    })?
-    .map_err(|error| match error {
-        SpecimenError::Cancelled { .. } => ProjectError::Cancelled,
-        error => error.into(),
+    simulate(spec, out, job).map_err(|error| match error {
+        ProjectError::Specimen(SpecimenError::Cancelled { .. }) => ProjectError::Cancelled,
+        error => error,
     })?;
     job.cancel.check()
 }

@@ -169,6 +169,26 @@ pub enum ProjectError {
     /// What was found cannot be put into the form in which it is kept.
     #[error("{0}")]
     NotMade(String),
+    /// What was to be written would replace something that is not the command's own.
+    #[error(transparent)]
+    Refused(#[from] crate::guard::Refusal),
+    /// Another process owns the folder, or what is wanted of it.
+    #[error("`{}` is in use by {holder}; {way_out}", folder.display())]
+    Held {
+        /// The folder.
+        folder: PathBuf,
+        /// The command and process that has it.
+        holder: String,
+        /// What to do about it.
+        way_out: String,
+    },
+    /// The folder was ours until another process took it over.
+    #[error(
+        "`{}` was taken over by another process, since this one had not been heard of for a while; \
+         let that one go on, or stop it and run the command again",
+        .0.display()
+    )]
+    TakenOver(PathBuf),
     /// Anything else that stops a call; the whole sentence.
     #[error("{0}")]
     Failed(String),

@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use stainfree_image::marker::{self, Kind, Marker};
 use stainfree_image::{Dataset, OpenOptions, Pairing, PlaneAt};
 
 use crate::config::{self, Config, MaskValues, Scheme};
+use crate::lease::{Lease, Thing};
 use crate::study::{Study, find_channel, keep_images_only, relative_to};
-use crate::{GroupRule, ProjectError, names, recipe, template};
+use crate::{Cancel, GroupRule, ProjectError, lease, names, recipe, template};
 
 /// Truth files looked at to learn what their values mean; `prepare` checks every one.
 const LOOKED_AT: usize = 8;
@@ -62,7 +64,7 @@ pub struct Created {
 /// The folder holds something, the images cannot be opened, a named channel or truth does not
 /// exist, or no brightfield or truth can be guessed.
 pub fn create(root: &Path, options: &NewOptions) -> Result<Created, ProjectError> {
-    refuse_filled(root, "the study")?;
+    refuse_filled(root, &Kind::Study, "the study")?;
     let mut dataset = stainfree_image::open(
         &options.images,
         &OpenOptions {
@@ -176,7 +178,8 @@ pub fn create(root: &Path, options: &NewOptions) -> Result<Created, ProjectError
     let text = template::render(&config, &recipe::listing(&config.training.recipe)?);
     let path = root.join(config::FILE_NAME);
     config::parse(&text, &path)?;
-    std::fs::create_dir_all(root).map_err(|error| ProjectError::write(root, &error))?;
+    marker::write(root, &Marker::new("new", Kind::Study))?;
+    let _lease = sole_maker(root, &Kind::Study, "the study", "new")?;
     stainfree_image::write_atomic(&path, text.as_bytes())?;
     Ok(Created {
         study: Study::open(root)?,
@@ -184,25 +187,44 @@ pub fn create(root: &Path, options: &NewOptions) -> Result<Created, ProjectError
     })
 }
 
-/// Refuses a folder that holds something; `what` wants to be there. What a killed program leaves
-/// before its first file is whole is nothing.
-pub(crate) fn refuse_filled(root: &Path, what: &str) -> Result<(), ProjectError> {
-    let counts = |entry: std::fs::DirEntry| {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        !(name.starts_with('.') && name.ends_with(".part"))
-    };
-    let filled = match std::fs::read_dir(root) {
-        Ok(entries) => entries.filter_map(Result::ok).any(counts),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+/// Refuses a folder that holds something; `what` wants to be there. The marker alone, and what a
+/// killed program leaves before its first file is whole, are nothing.
+pub(crate) fn refuse_filled(root: &Path, kind: &Kind, what: &str) -> Result<(), ProjectError> {
+    let entries = match std::fs::read_dir(root) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(ProjectError::write(root, &error)),
     };
-    if filled {
+    let begun = marker::read(root).is_some_and(|marker| marker.kind == *kind);
+    let counts = |entry: std::fs::DirEntry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_marker = begun && name == marker::FILE_NAME;
+        !is_marker && !lease::is_lease(&name) && !stainfree_image::write::is_unfinished(&name)
+    };
+    if entries.filter_map(Result::ok).any(counts) {
         return Err(ProjectError::Exists(format!(
             "`{}` exists and is not empty; choose a new folder for {what}, or delete this one",
             root.display()
         )));
     }
     Ok(())
+}
+
+/// The lease of whoever makes something new in `root`, which nobody has filled in the meantime.
+pub(crate) fn sole_maker(
+    root: &Path,
+    kind: &Kind,
+    what: &str,
+    command: &str,
+) -> Result<Lease, ProjectError> {
+    let thing = Thing {
+        folder: root,
+        name: "making",
+        command,
+    };
+    let lease = thing.own("choose another folder", &Cancel::new())?;
+    refuse_filled(root, kind, what)?;
+    Ok(lease)
 }
 
 /// `path` from the root of the file system, symbolic links resolved as far as it exists.

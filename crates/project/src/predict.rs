@@ -9,14 +9,17 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
+use stainfree_image::marker::{self, Kind, Marker};
+use stainfree_image::table::{Row, Table};
 use stainfree_image::{Dataset, Field, Image, ImageError, Plane, PlaneRef, write};
 use stainfree_network::Precision;
 use stainfree_network::resample::SAME_PIXEL_SIZE;
 
 use crate::engine::{DEFAULT_MEMORY, Engine, Nuclei, Pixels, nuclei};
+use crate::guard::{Inputs, ResultFolder};
 use crate::line::three_stages;
 use crate::provenance::{Content, Provenance};
-use crate::segment::open_inputs;
+use crate::segment::{my_turn, open_inputs, share_fields, unique_names};
 use crate::study::Brightfield;
 use crate::vouched::remove;
 use crate::{Job, ProjectError, pictures};
@@ -27,6 +30,8 @@ pub const FILE_NAME: &str = "predictions.csv";
 const SAVE_EVERY: Duration = Duration::from_secs(5);
 /// Columns before the shares of the classes.
 const FIRST: [&str; 3] = ["name", "status", "message"];
+/// How columns of shares end.
+const SHARE: &str = "_share";
 /// Columns after them.
 const LAST: [&str; 10] = [
     "nuclei", "height", "width", "seconds", "model", "program", "options", "input", "content",
@@ -104,13 +109,30 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
         let brightfield = engine.brightfield(set, &options.brightfield, &options.planes)?;
         work.extend(set.fields.iter().map(|field| (field, brightfield.clone())));
     }
-    unique_names(&work, &sets)?;
+    unique_names(work.iter().map(|(field, _)| *field), &sets)?;
     remark_on_pixel_size(&engine, &work, job);
 
-    let mut folders = vec!["classes", "nuclei"];
-    folders.extend(options.probabilities.then_some("probabilities"));
-    folders.extend(options.overlay.then_some("overlays"));
-    for folder in folders {
+    let conditions = conditions(&engine, options);
+    let header = header(&engine.info.classes);
+    let path = options.out.join(FILE_NAME);
+    let work: Vec<Task> = work
+        .into_iter()
+        .map(|(field, brightfield)| Task {
+            input: Input::of(field, &brightfield, &conditions),
+            field,
+            brightfield,
+        })
+        .collect();
+    let rows = read_rows(&path, &header)?;
+    let todo = |rows: &Rows, task: &Task| {
+        let done = already(rows, &header, task, &engine.hash);
+        done.filter(|_| files_exist(task.field, options))
+    };
+    let to_write = work.iter().filter(|task| todo(&rows, task).is_none());
+    check_folder(to_write, &sets, options)?;
+    let marker = Marker::new("predict", Kind::Prediction).with_model(&engine.hash);
+    marker::write(&options.out, &marker)?;
+    for (folder, _) in outputs(options) {
         let path = options.out.join(folder);
         std::fs::create_dir_all(&path).map_err(|error| ProjectError::write(&path, &error))?;
     }
@@ -118,34 +140,56 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     if let Some(record) = &record {
         record.put_beside(&options.out, &engine.hash)?;
     }
-    let mut table = Table::open(&options.out.join(FILE_NAME), &engine.info.classes);
-    let unopened = failed.len();
+    // Others may fill the same folder: what they have done until now is done.
+    let turn = my_turn(&options.out, "predict")?;
+    let rows = read_rows(&path, &header)?;
     let mut predicted = Predicted {
         failed,
         ..Predicted::default()
     };
     let total = work.len();
-    let conditions = conditions(&engine, options);
-    let mut todo = Vec::new();
-    for (field, brightfield) in work {
-        let input = Input::of(field, &brightfield, &conditions);
-        let already = table
-            .already(&field.name, &engine.hash, &input)
-            .filter(|_| files_exist(field, options));
-        let Some(nuclei) = already else {
-            todo.push(Task {
-                field,
-                brightfield,
-                input,
-            });
+    let mut tasks = Vec::new();
+    for task in work {
+        let Some(nuclei) = todo(&rows, &task) else {
+            tasks.push(task);
             continue;
         };
         predicted.skipped += 1;
         predicted.nuclei += nuclei;
-        let message = format!("{} (done already)", field.name);
+        let message = format!("{} (done already)", task.field.name);
         job.progress.step(predicted.skipped, total, &message);
     }
-    table.forget(&todo)?;
+    let names = tasks.iter().map(|task| task.field.name.clone()).collect();
+    let lease = share_fields(&options.out, "predict", names, job)?;
+    forget(&path, &header, rows, &tasks)?;
+    drop(turn);
+    lease.during(job, |job| {
+        let table = OwnRows::new(path, header.clone());
+        predict_ours(
+            &mut engine,
+            &tasks,
+            total,
+            &mut predicted,
+            table,
+            options,
+            job,
+        )
+    })?;
+    predicted.seconds = started.elapsed().as_secs_f64();
+    Ok(predicted)
+}
+
+/// Predicts fields that nobody else is at.
+fn predict_ours(
+    engine: &mut Engine,
+    todo: &[Task],
+    total: usize,
+    predicted: &mut Predicted,
+    mut table: OwnRows,
+    options: &PredictOptions,
+    job: &Job,
+) -> Result<(), ProjectError> {
+    let unopened = predicted.failed.len();
     let desk = Desk {
         options,
         hash: engine.hash.clone(),
@@ -156,7 +200,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     // The finishing stage has a thread of its own and parallel loops: those of the network do them.
     let workers = engine.workers().clone();
     let ended = three_stages(
-        &todo,
+        todo,
         job.threads,
         |task| task.brightfield.read(task.field),
         |task, planes| {
@@ -165,7 +209,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
                 return None;
             }
             let begun = Instant::now();
-            let computed = compute(&mut engine, task.field, planes, options);
+            let computed = compute(engine, task.field, planes, options);
             if let Some(remark) = engine.take_remark() {
                 job.progress.note(&remark);
             }
@@ -205,8 +249,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     if cancelled {
         return Err(ProjectError::Cancelled);
     }
-    predicted.seconds = started.elapsed().as_secs_f64();
-    Ok(predicted)
+    Ok(())
 }
 
 /// A field that is to be predicted.
@@ -313,16 +356,43 @@ fn remove_outputs(out: &Path, name: &str, folders: &[(&str, &str)]) -> Result<()
         .try_for_each(|(folder, ending)| remove(&out.join(folder).join(format!("{name}.{ending}"))))
 }
 
-fn unique_names(work: &[(&Field, Brightfield)], sets: &[Dataset]) -> Result<(), ProjectError> {
-    let mut seen = std::collections::BTreeSet::new();
-    match work.iter().find(|(field, _)| !seen.insert(&field.name)) {
-        None => Ok(()),
-        Some((field, _)) => Err(ProjectError::Usage(format!(
-            "{} inputs have a field called `{}`; predict them into different folders",
-            sets.len(),
-            field.name
-        ))),
-    }
+/// The folders that are filled, and how the files in them end.
+fn outputs(options: &PredictOptions) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let asked = [true, true, options.probabilities, options.overlay];
+    let outputs = OUTPUTS.into_iter().zip(asked);
+    outputs
+        .filter(|(_, asked)| *asked)
+        .map(|(output, _)| output)
+}
+
+fn files_of(field: &Field, options: &PredictOptions) -> impl Iterator<Item = PathBuf> {
+    outputs(options).map(|(folder, ending)| {
+        let name = format!("{}.{ending}", field.name);
+        options.out.join(folder).join(name)
+    })
+}
+
+/// Refuses to write over an image, or over what this program did not write, or to delete it:
+/// outputs that are not asked for are taken away.
+fn check_folder<'a>(
+    todo: impl Iterator<Item = &'a Task<'a>>,
+    sets: &[Dataset],
+    options: &PredictOptions,
+) -> Result<(), ProjectError> {
+    let file = |task: &Task, (folder, ending): (&str, &str)| {
+        let name = format!("{}.{ending}", task.field.name);
+        options.out.join(folder).join(name)
+    };
+    let mut files: Vec<PathBuf> = todo
+        .flat_map(|task| OUTPUTS.map(|output| file(task, output)))
+        .collect();
+    files.push(options.out.join(FILE_NAME));
+    let folder = ResultFolder {
+        path: &options.out,
+        kind: &Kind::Prediction,
+        way_out: "choose a folder of its own for the results with `--out`",
+    };
+    Ok(folder.check(&Inputs::of(sets), files.iter().map(PathBuf::as_path))?)
 }
 
 fn remark_on_pixel_size(engine: &Engine, work: &[(&Field, Brightfield)], job: &Job) {
@@ -347,22 +417,7 @@ fn remark_on_pixel_size(engine: &Engine, work: &[(&Field, Brightfield)], job: &J
 }
 
 fn files_exist(field: &Field, options: &PredictOptions) -> bool {
-    let tif = |folder: &str| {
-        options
-            .out
-            .join(folder)
-            .join(format!("{}.tif", field.name))
-            .is_file()
-    };
-    tif("classes")
-        && tif("nuclei")
-        && (!options.probabilities || tif("probabilities"))
-        && (!options.overlay
-            || options
-                .out
-                .join("overlays")
-                .join(format!("{}.png", field.name))
-                .is_file())
+    files_of(field, options).all(|path| path.is_file())
 }
 
 /// What decides a prediction beside the image and what a model's hash covers. The cap on memory is
@@ -474,71 +529,84 @@ fn words(options: &PredictOptions) -> String {
     words.join(" ")
 }
 
-/// `predictions.csv` in memory.
-struct Table {
+/// Rows of `predictions.csv` by field.
+type Rows = BTreeMap<String, Vec<String>>;
+
+/// The columns of `predictions.csv`.
+fn header(classes: &[String]) -> Vec<String> {
+    let shares = classes.iter().map(|class| format!("{class}{SHARE}"));
+    let owned = |name: &&str| (*name).to_owned();
+    let first = FIRST.iter().map(owned);
+    first.chain(shares).chain(LAST.iter().map(owned)).collect()
+}
+
+/// The rows of earlier runs, whose columns may be those of another version.
+///
+/// # Errors
+/// They are of a model with other classes.
+fn read_rows(path: &Path, header: &[String]) -> Result<Rows, ProjectError> {
+    let Ok(table) = Table::read(path) else {
+        return Ok(Rows::new());
+    };
+    let found = &table.columns;
+    fn shares(names: &[String]) -> impl Iterator<Item = &str> {
+        names.iter().filter_map(|name| name.strip_suffix(SHARE))
+    }
+    let is_ours = found.first().is_some_and(|name| name == FIRST[0]);
+    if is_ours && !shares(found).eq(shares(header)) {
+        return Err(ProjectError::Exists(format!(
+            "`{}` is of a model with other classes ({}); choose another folder with `--out`",
+            path.display(),
+            shares(found).collect::<Vec<_>>().join(", ")
+        )));
+    }
+    let places: Vec<Option<usize>> = header
+        .iter()
+        .map(|name| found.iter().position(|found| found == name))
+        .collect();
+    let cells = |row: &Row| -> Vec<String> {
+        let cell = |place: &Option<usize>| place.map_or("", |i| row.cell(i)).to_owned();
+        places.iter().map(cell).collect()
+    };
+    let rows = table.rows.iter().filter(|_| is_ours).map(cells);
+    Ok(rows.map(|row| (row[0].clone(), row)).collect())
+}
+
+/// Nuclei of a field that the same model has done from the same input.
+fn already(rows: &Rows, header: &[String], task: &Task, model: &str) -> Option<usize> {
+    let row = rows.get(&task.field.name)?;
+    let cell = |column: &str| {
+        let place = header.iter().position(|name| name == column);
+        place.map(|i| row[i].as_str())
+    };
+    let same = cell("status") == Some("done")
+        && cell("model") == Some(model)
+        // Rows of older versions do not say which image it was.
+        && cell("content").is_some_and(|content| !content.is_empty())
+        && cell("key") == Some(task.input.key.as_str());
+    same.then(|| {
+        cell("nuclei")
+            .and_then(|count| count.parse().ok())
+            .unwrap_or(0)
+    })
+}
+
+/// The rows of this run, which join those of others in `predictions.csv`.
+struct OwnRows {
     path: PathBuf,
     header: Vec<String>,
-    rows: BTreeMap<String, Vec<String>>,
-    /// Whether the file holds rows that are not here, since its columns are others.
-    other: bool,
+    rows: Rows,
     saved: Instant,
 }
 
-impl Table {
-    /// The table of an earlier run if its columns are the same, else an empty one.
-    fn open(path: &Path, classes: &[String]) -> Self {
-        let shares = classes.iter().map(|class| format!("{class}_share"));
-        let header: Vec<String> = FIRST
-            .iter()
-            .map(|&name| name.to_owned())
-            .chain(shares)
-            .chain(LAST.iter().map(|&name| name.to_owned()))
-            .collect();
-        let mut rows = BTreeMap::new();
-        if let Ok(table) = stainfree_image::table::Table::read(path)
-            && table.columns == header
-        {
-            for row in &table.rows {
-                let cells = (0..header.len()).map(|column| row.cell(column).to_owned());
-                rows.insert(row.cell(0).to_owned(), cells.collect());
-            }
-        }
+impl OwnRows {
+    fn new(path: PathBuf, header: Vec<String>) -> Self {
         Self {
-            path: path.to_owned(),
+            path,
             header,
-            other: rows.is_empty() && path.exists(),
-            rows,
+            rows: Rows::new(),
             saved: Instant::now(),
         }
-    }
-
-    /// Nuclei of a field that the same model has done from the same input.
-    fn already(&self, name: &str, model: &str, input: &Input) -> Option<usize> {
-        let row = self.rows.get(name)?;
-        let cell = |column: &str| {
-            self.header
-                .iter()
-                .position(|name| name == column)
-                .map(|i| row[i].as_str())
-        };
-        let same = cell("status") == Some("done")
-            && cell("model") == Some(model)
-            && cell("key") == Some(input.key.as_str());
-        same.then(|| {
-            cell("nuclei")
-                .and_then(|count| count.parse().ok())
-                .unwrap_or(0)
-        })
-    }
-
-    /// Takes out, on disk too, the rows of fields whose files are about to be rewritten.
-    fn forget(&mut self, tasks: &[Task]) -> Result<(), ProjectError> {
-        let before = self.rows.len();
-        for task in tasks {
-            self.rows.remove(&task.field.name);
-        }
-        let vouches = self.rows.len() < before || self.other && !tasks.is_empty();
-        if vouches { self.save() } else { Ok(()) }
     }
 
     fn put_done(&mut self, task: &Task, found: &Finished, desk: &Desk, seconds: f64) {
@@ -589,21 +657,45 @@ impl Table {
         }
     }
 
+    /// Puts the rows into the file, on a turn: others may have put theirs there since.
     fn save(&mut self) -> Result<(), ProjectError> {
-        let mut text = csv::Writer::from_writer(Vec::new());
-        let written = text.write_record(&self.header).and_then(|()| {
-            self.rows
-                .values()
-                .try_for_each(|row| text.write_record(row))
-        });
-        let bytes = written
-            .map_err(|error| error.to_string())
-            .and_then(|()| text.into_inner().map_err(|error| error.to_string()));
-        let bytes = bytes.map_err(|error| {
-            ProjectError::Failed(format!("`{}` cannot be made: {error}", self.path.display()))
-        })?;
-        stainfree_image::write_atomic(&self.path, &bytes)?;
+        let out = self.path.parent().unwrap_or(Path::new("."));
+        let _turn = my_turn(out, "predict")?;
+        let mut rows = read_rows(&self.path, &self.header)?;
+        rows.extend(self.rows.clone());
+        write_rows(&self.path, &self.header, &rows)?;
         self.saved = Instant::now();
         Ok(())
     }
+}
+
+/// Takes out, on one's turn, the rows of fields whose files are about to be rewritten.
+fn forget(
+    path: &Path,
+    header: &[String],
+    mut rows: Rows,
+    tasks: &[Task],
+) -> Result<(), ProjectError> {
+    let before = rows.len();
+    for task in tasks {
+        rows.remove(&task.field.name);
+    }
+    if rows.len() < before {
+        write_rows(path, header, &rows)?;
+    }
+    Ok(())
+}
+
+fn write_rows(path: &Path, header: &[String], rows: &Rows) -> Result<(), ProjectError> {
+    let mut text = csv::Writer::from_writer(Vec::new());
+    let written = text
+        .write_record(header)
+        .and_then(|()| rows.values().try_for_each(|row| text.write_record(row)));
+    let bytes = written
+        .map_err(|error| error.to_string())
+        .and_then(|()| text.into_inner().map_err(|error| error.to_string()));
+    let bytes = bytes.map_err(|error| {
+        ProjectError::NotMade(format!("`{}` cannot be made: {error}", path.display()))
+    })?;
+    Ok(stainfree_image::write_atomic(path, &bytes)?)
 }

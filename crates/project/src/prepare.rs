@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use stainfree_image::marker::{self, Kind, Marker};
 use stainfree_image::{Field, ImageError, write};
 use stainfree_objects::IGNORED;
 
@@ -20,6 +21,7 @@ use crate::config::{CytoplasmFrom, Scheme};
 use crate::disagreement::nucleus_classes;
 use crate::fields::{self, FieldRow, NucleiBy, Usable};
 use crate::fingerprint::Fingerprint;
+use crate::guard::Inputs;
 use crate::human::corrected::{self, Correction};
 use crate::human::excluded::{self, Exclusion};
 use crate::human::fit::{self, Seen};
@@ -96,7 +98,10 @@ impl Prepared {
 /// Images or truth folders that cannot be opened, nothing usable at all, a disk that cannot be
 /// written to, or [`ProjectError::Cancelled`].
 pub fn prepare(study: &Study, job: &Job) -> Result<Prepared, ProjectError> {
-    prepare_variant(study, study, job)
+    let way_out = "wait until it ends, then prepare again";
+    let lease = study.truth_for("prepare").own(way_out, job.cancel)?;
+    study.no_training_may_run()?;
+    lease.during(job, |job| prepare_variant(study, study, job))
 }
 
 /// Prepares a variant of `base`: other planes, other classes, another split of the same images.
@@ -130,6 +135,10 @@ pub(crate) fn prepare_variant(
         job.progress.note(sentence);
     }
     let rule = GroupRule::parse(&study.config().split.group)?;
+    spare_inputs(study, &source, &files)?;
+    if marker::read(study.root()).is_none() {
+        marker::write(study.root(), &Marker::new("prepare", Kind::Study))?;
+    }
     for folder in [
         "classes",
         "nuclei",
@@ -271,6 +280,34 @@ pub(crate) fn prepare_variant(
         )));
     }
     Ok(prepared)
+}
+
+/// Refuses to write truth over the images or the truth that it is made of.
+fn spare_inputs(study: &Study, source: &Source, files: &TruthFiles) -> Result<(), ProjectError> {
+    let mut inputs = Inputs::of(std::slice::from_ref(&source.dataset));
+    let names = || {
+        source
+            .dataset
+            .fields
+            .iter()
+            .map(|field| field.name.as_str())
+    };
+    names()
+        .flat_map(|name| files.of(name))
+        .for_each(|path| inputs.add(path));
+    let way_out = "name images and truth outside of the study's `truth` in `stainfree.toml`";
+    for name in names() {
+        for output in [
+            study.class_mask_path(name),
+            study.nuclei_path(name),
+            study.cells_path(name),
+            study.automatic_path(name),
+            study.overlay_path(name),
+        ] {
+            inputs.spare(&output, way_out)?;
+        }
+    }
+    Ok(())
 }
 
 struct Outcome {

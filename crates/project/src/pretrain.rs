@@ -11,8 +11,11 @@ use stainfree_specimen::{PlateSpec, simulate_field};
 use crate::config::TrainingConfig;
 use crate::provenance::of_training;
 use crate::start::start;
+use crate::study::training_of;
 use crate::train::{TrainOptions, Trained, VALIDATION_BYTES};
-use crate::training::{Training, finished, refuse_without_checkpoint, write_model};
+use crate::training::{
+    Training, check_folder, finished, mark, refuse_without_checkpoint, write_model,
+};
 use crate::{Job, ProjectError, train};
 
 /// Classes of the virtual plates' truth: scheme A.
@@ -43,6 +46,15 @@ pub struct PretrainOptions {
 /// What stands in the folder is another training, the recipe cannot be followed, a file cannot be
 /// written; [`ProjectError::Cancelled`] after a stop, with everything kept that is needed to go on.
 pub fn pretrain(options: &PretrainOptions, job: &Job) -> Result<Trained, ProjectError> {
+    check_folder(&options.out, "choose another folder for the model")?;
+    mark(&options.out, "pretrain")?;
+    let way_out = "wait until it ends, or choose another folder";
+    let lease = training_of(&options.out, "pretrain").own(way_out, job.cancel)?;
+    lease.during(job, |job| pretrain_ours(options, job))
+}
+
+/// [`pretrain`] in a folder that nobody else has.
+fn pretrain_ours(options: &PretrainOptions, job: &Job) -> Result<Trained, ProjectError> {
     let (folder, run) = (&options.out, options.out.join("run"));
     refuse_without_checkpoint(folder, &run, options.training.restart)?;
     let recipe = recipe_of(&options.training)?;

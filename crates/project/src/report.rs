@@ -18,6 +18,7 @@ use stainfree_scores::{FieldRow as ScoredRow, Scores, Standing};
 
 use crate::disagreement::{self, Disagreement, Kind};
 use crate::fields::FieldRow;
+use crate::guard::{self, Inputs};
 use crate::score_model::unit;
 use crate::study::{Brightfield, Source, Study};
 use crate::training::duration;
@@ -85,6 +86,7 @@ fn folder_name(study: &Study) -> String {
 /// # Errors
 /// No such model, a field that cannot be read, or a page that cannot be written.
 pub fn report(study: &Study, options: &ReportOptions, job: &Job) -> Result<PathBuf, ProjectError> {
+    study.truth_must_be_still("report")?;
     let folder = study.model_path(&options.model);
     let model = Model::load(&folder)?;
     let rows = study.fields()?;
@@ -118,6 +120,7 @@ pub fn report(study: &Study, options: &ReportOptions, job: &Job) -> Result<PathB
         provenance: provenance(&model),
         ..ReportData::default()
     };
+    spare_others(study, &source, set.as_ref())?;
     if let Some(set) = &set {
         data.add_scores(&set.scores);
         let draw = Draw {
@@ -138,10 +141,7 @@ pub fn report(study: &Study, options: &ReportOptions, job: &Job) -> Result<PathB
                 .iter()
                 .map(|picture| (&picture.image, picture.caption.as_str()))
                 .collect();
-            let file = study
-                .root()
-                .join(PICTURES)
-                .join(format!("{}.png", field.name));
+            let file = picture_file(study, field);
             make_folder(&file)?;
             stainfree_image::write::png_rgb(&file, &side_by_side(&panels))?;
             data.figures.push(Figure {
@@ -182,6 +182,38 @@ pub fn report(study: &Study, options: &ReportOptions, job: &Job) -> Result<PathB
     let path = study.root().join("report.html");
     stainfree_image::write_atomic(&path, render(&data)?.as_bytes())?;
     Ok(path)
+}
+
+/// Refuses to write the page or its pictures over an image, or over what is not a report's.
+fn spare_others(
+    study: &Study,
+    source: &Source,
+    set: Option<&ScoredSet>,
+) -> Result<(), ProjectError> {
+    let page = study.root().join("report.html");
+    let was_ours = page.is_file();
+    guard::check_file(&page, "report of this program", guard::is_our_page)?;
+    let mut inputs = Inputs::of(std::slice::from_ref(&source.dataset));
+    let fields = set.map_or(&[][..], |set| &set.fields);
+    for plane in fields
+        .iter()
+        .flat_map(|field| field.planes.iter().flatten().flatten())
+    {
+        inputs.add(&plane.path);
+    }
+    for field in fields.iter().take(FIGURES) {
+        let file = picture_file(study, field);
+        inputs.spare(&file, "keep images in a folder of another name")?;
+        // Pictures of older versions do not say whose they are; a report beside them does.
+        let is_ours = |path: &Path| was_ours || guard::is_our_png(path);
+        guard::check_file(&file, "picture of a report", is_ours)?;
+    }
+    Ok(())
+}
+
+fn picture_file(study: &Study, field: &Field) -> PathBuf {
+    let name = format!("{}.png", field.name);
+    study.root().join(PICTURES).join(name)
 }
 
 /// Disagreements that are shown, and the side of what is shown around them, pixels.

@@ -61,6 +61,7 @@ pub fn evaluate_model(
     options: &ModelOptions,
     job: &Job,
 ) -> Result<Evaluated, ProjectError> {
+    study.truth_must_be_still("evaluate")?;
     let folder = study.model_path(&options.model);
     if !folder.is_dir() {
         return Err(ProjectError::Failed(format!(

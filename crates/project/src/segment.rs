@@ -1,13 +1,18 @@
 //! `segment`: labels from stains by the classical method alone, without a study.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
+use stainfree_image::marker::{self, Kind, Marker};
 use stainfree_image::{Dataset, Field, ImageError, OpenOptions, write};
 use stainfree_objects::{StainSettings, cells_from_nuclei, segment_cytoplasm, segment_nuclei};
 
+use crate::guard::{Inputs, ResultFolder};
+use crate::lease::{GRACE, Lease, Thing};
 use crate::study::{find_channel, keep_images_only};
 use crate::{Job, ProjectError, new};
 
@@ -109,6 +114,23 @@ pub fn segment(options: &SegmentOptions, job: &Job) -> Result<Segmented, Project
             .map_err(ProjectError::Failed)?;
         work.extend(set.fields.iter().map(|field| (field, nucleus, cytoplasm)));
     }
+    unique_names(work.iter().map(|(field, ..)| *field), &sets)?;
+    check_folder(&work, &sets, options)?;
+    marker::write(&options.out, &Marker::new("segment", Kind::Segmentation))?;
+    let names = work.iter().map(|(field, ..)| field.name.clone()).collect();
+    let turn = my_turn(&options.out, "segment")?;
+    let lease = share_fields(&options.out, "segment", names, job)?;
+    drop(turn);
+    lease.during(job, |job| segment_ours(&work, failed, options, job))
+}
+
+/// [`segment`] of fields that nobody else is at.
+fn segment_ours(
+    work: &[(&Field, usize, Option<usize>)],
+    failed: Vec<String>,
+    options: &SegmentOptions,
+    job: &Job,
+) -> Result<Segmented, ProjectError> {
     let cells_folder = options.out.join("cells");
     let folder = if options.cytoplasm.is_some() {
         &cells_folder
@@ -161,6 +183,98 @@ pub fn segment(options: &SegmentOptions, job: &Job) -> Result<Segmented, Project
         }
     }
     Ok(segmented)
+}
+
+/// Held for moments: by whoever looks who does which field of a result, or changes its table.
+pub(crate) fn my_turn(out: &Path, command: &str) -> Result<Lease, ProjectError> {
+    Thing {
+        folder: out,
+        name: "turn",
+        command,
+    }
+    .wait()
+}
+
+/// Takes fields of a result, of which others may do other fields. To be called on one's turn.
+pub(crate) fn share_fields(
+    out: &Path,
+    command: &str,
+    names: Vec<String>,
+    job: &Job,
+) -> Result<Lease, ProjectError> {
+    let thing = fields_of(out, command);
+    let wanted: BTreeSet<&String> = names.iter().collect();
+    let begun = Instant::now();
+    loop {
+        let conflict = thing.holders().into_iter().find_map(|holder| {
+            let mut both = holder.parts.iter().filter(|name| wanted.contains(name));
+            let first = both.next()?.clone();
+            let count = 1 + both.count();
+            Some((holder, first, count))
+        });
+        let Some((holder, first, count)) = conflict else {
+            return thing.share(names, job.cancel);
+        };
+        // One that was killed may take a moment to be gone.
+        if begun.elapsed() < GRACE {
+            std::thread::sleep(Duration::from_millis(20));
+            continue;
+        }
+        let way_out = format!(
+            "it does {count} of the same fields, such as `{first}`: wait until it ends, or choose \
+             another folder with `--out`"
+        );
+        return Err(thing.held_by(&holder, &way_out));
+    }
+}
+
+/// The fields of a result that are being done.
+pub(crate) fn fields_of<'a>(out: &'a Path, command: &'a str) -> Thing<'a> {
+    Thing {
+        folder: out,
+        name: "fields",
+        command,
+    }
+}
+
+/// Refuses two fields that would be written under one name.
+pub(crate) fn unique_names<'a>(
+    mut fields: impl Iterator<Item = &'a Field>,
+    sets: &[Dataset],
+) -> Result<(), ProjectError> {
+    let mut seen = BTreeSet::new();
+    match fields.find(|field| !seen.insert(&field.name)) {
+        None => Ok(()),
+        Some(field) => Err(ProjectError::Usage(format!(
+            "{} inputs have a field called `{}`; give them different folders with `--out`",
+            sets.len(),
+            field.name
+        ))),
+    }
+}
+
+/// Refuses to write over an image, or over what this program did not write.
+fn check_folder(
+    work: &[(&Field, usize, Option<usize>)],
+    sets: &[Dataset],
+    options: &SegmentOptions,
+) -> Result<(), ProjectError> {
+    let cells = options.cytoplasm.is_some();
+    let outputs: Vec<PathBuf> = work
+        .iter()
+        .flat_map(|(field, ..)| {
+            let name = format!("{}.tif", field.name);
+            let nuclei = options.out.join(&name);
+            let cells = cells.then(|| options.out.join("cells").join(&name));
+            std::iter::once(nuclei).chain(cells)
+        })
+        .collect();
+    let folder = ResultFolder {
+        path: &options.out,
+        kind: &Kind::Segmentation,
+        way_out: "choose a folder of its own for the labels with `--out`",
+    };
+    Ok(folder.check(&Inputs::of(sets), outputs.iter().map(PathBuf::as_path))?)
 }
 
 fn one_field(

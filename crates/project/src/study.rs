@@ -7,6 +7,7 @@ use stainfree_image::{Dataset, Field, OpenOptions, Plane};
 use crate::ProjectError;
 use crate::config::{self, Config};
 use crate::fields::{self, FieldRow};
+use crate::lease::Thing;
 use crate::names::nearest;
 
 /// Name of a model where none is given.
@@ -143,6 +144,33 @@ impl Study {
         crate::vouched::remove(&self.unfinished_path())
     }
 
+    /// The truth and its table, which one `prepare` makes at a time.
+    pub(crate) fn truth_for<'a>(&'a self, command: &'a str) -> Thing<'a> {
+        Thing {
+            folder: &self.root,
+            name: "truth",
+            command,
+        }
+    }
+
+    /// Refuses to read truth that is being made.
+    pub(crate) fn truth_must_be_still(&self, command: &str) -> Result<(), ProjectError> {
+        self.truth_for(command)
+            .must_be_free("wait until it ends, then run this again")
+    }
+
+    /// Refuses to change truth from which a model is being trained.
+    pub(crate) fn no_training_may_run(&self) -> Result<(), ProjectError> {
+        let entries = std::fs::read_dir(self.root.join("runs"))
+            .into_iter()
+            .flatten();
+        for run in entries.filter_map(Result::ok) {
+            training_of(&run.path(), "prepare")
+                .must_be_free("it reads the truth; wait until it ends, or stop it")?;
+        }
+        Ok(())
+    }
+
     /// Names of the study's finished models, sorted.
     pub fn models(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.root.join("models"))
@@ -223,6 +251,15 @@ impl Study {
             cytoplasm: stain("truth.cytoplasm", &self.config.truth.cytoplasm)?,
             dataset,
         })
+    }
+}
+
+/// The training in the folder `run`.
+pub(crate) fn training_of<'a>(run: &'a Path, command: &'a str) -> Thing<'a> {
+    Thing {
+        folder: run,
+        name: "training",
+        command,
     }
 }
 

@@ -24,8 +24,10 @@ use crate::provenance::{
     self, Content, MetField, Provenance, content_of, difference, fields_of, of_training,
 };
 use crate::start::start;
-use crate::study::{Source, Study};
-use crate::training::{Training, finished, refuse_without_checkpoint, write_model};
+use crate::study::{Source, Study, training_of};
+use crate::training::{
+    Training, check_folder, finished, mark, refuse_without_checkpoint, write_model,
+};
 use crate::{Job, Part, ProjectError, recipe};
 
 /// File in a model's folder that says which channels it was trained on.
@@ -106,9 +108,21 @@ pub struct InputChannels {
 /// everything kept that is needed to go on.
 pub fn train(study: &Study, options: &TrainOptions, job: &Job) -> Result<Trained, ProjectError> {
     check_name(&options.name)?;
+    study.truth_must_be_still("train")?;
+    let run = study.run_path(&options.name);
+    let way_out = "wait until it ends, or train under another `--name`";
+    let lease = training_of(&run, "train").own(way_out, job.cancel)?;
+    // `prepare` may have begun in between; it then waits for this answer.
+    study.truth_must_be_still("train")?;
+    lease.during(job, |job| train_ours(study, options, job))
+}
+
+/// [`train`] of a name that nobody else trains.
+fn train_ours(study: &Study, options: &TrainOptions, job: &Job) -> Result<Trained, ProjectError> {
     let folder = study.model_path(&options.name);
     let run = study.run_path(&options.name);
     refuse_without_checkpoint(&folder, &run, options.restart)?;
+    check_folder(&folder, "train under another `--name`")?;
     let recipe = match &options.exact {
         Some(recipe) => recipe.clone(),
         None => chosen_recipe(study, options)?,
@@ -174,7 +188,7 @@ pub fn train(study: &Study, options: &TrainOptions, job: &Job) -> Result<Trained
         ("data".to_owned(), data),
         ("config".to_owned(), sha256(&config)),
     ]);
-    std::fs::create_dir_all(&folder).map_err(|error| ProjectError::write(&folder, &error))?;
+    mark(&folder, "train")?;
     let channels = InputChannels {
         brightfield: study.config().images.brightfield.clone(),
         planes: study.config().images.planes.clone(),

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use stainfree_image::marker::{self, Kind, Marker};
 use stainfree_image::write;
 use stainfree_network::model::{FORMAT, Model, ModelInfo, TrainingRecord};
 use stainfree_network::recipe::Recipe;
@@ -15,6 +16,7 @@ use stainfree_network::train::{
 };
 use stainfree_network::{Isa, UnetSpec};
 
+use crate::guard::{Inputs, Refusal, ResultFolder};
 use crate::provenance::{self, Provenance};
 use crate::start::Start;
 use crate::train::Trained;
@@ -163,15 +165,55 @@ fn trained(folder: &Path, record: &TrainingRecord) -> Trained {
     }
 }
 
-/// Writes a model, the record of what it has met and the log of its `run` into `folder`, which is
-/// made if it does not exist.
+/// What a training leaves in its model's folder before the model is whole, also in older versions.
+const UNFINISHED: [&str; 5] = [
+    "input.toml",
+    "log.jsonl",
+    provenance::FILE_NAME,
+    "run",
+    "weights.safetensors",
+];
+
+/// Refuses a folder for a model in which something else lies.
+pub(crate) fn check_folder(folder: &Path, way_out: &str) -> Result<(), ProjectError> {
+    let place = ResultFolder {
+        path: folder,
+        kind: &Kind::Model,
+        way_out,
+    };
+    place.check(&Inputs::default(), std::iter::empty())?;
+    if marker::written_by_us(folder).is_some() {
+        return Ok(());
+    }
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    let names = entries.filter_map(Result::ok).map(|e| e.file_name());
+    let mut names = names.map(|name| name.to_string_lossy().into_owned());
+    let foreign =
+        names.find(|name| !UNFINISHED.contains(&name.as_str()) && !write::is_unfinished(name));
+    match foreign {
+        None => Ok(()),
+        Some(name) => Err(Refusal::OtherFolder {
+            folder: folder.to_owned(),
+            found: format!("no model's folder: it holds `{name}`"),
+            way_out: way_out.to_owned(),
+        }
+        .into()),
+    }
+}
+
+/// Marks the folder of a model that `command` makes.
+pub(crate) fn mark(folder: &Path, command: &str) -> Result<(), ProjectError> {
+    Ok(marker::write(folder, &Marker::new(command, Kind::Model))?)
+}
+
+/// Writes a model, the record of what it has met and the log of its `run` into `folder`, which
+/// [`mark`] has made.
 pub(crate) fn write_model(
     model: &mut Model,
     mut record: Provenance,
     run: &Path,
     folder: &Path,
 ) -> Result<Trained, ProjectError> {
-    std::fs::create_dir_all(folder).map_err(|error| ProjectError::write(folder, &error))?;
     let log = run.join("log.jsonl");
     let bytes = std::fs::read(&log).map_err(|error| ProjectError::read(&log, &error))?;
     stainfree_image::write_atomic(&folder.join("log.jsonl"), &bytes)?;

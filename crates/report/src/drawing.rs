@@ -10,6 +10,9 @@ use std::fmt::Write;
 
 use crate::palette::{Rgb, css};
 
+/// How the styles of every drawn SVG file begin: by this a file is known to be one of them.
+pub const SVG_NOTE: &str = "<style>text{fill:#222}.grid{stroke:#ddd;fill:none}";
+
 /// What a shape is for; decides its colour, thickness and dashes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Ink {
@@ -195,8 +198,7 @@ impl Drawing {
         let mut out = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
              role=\"img\" aria-label=\"{label}\" \
-             font-family=\"sans-serif\" font-size=\"13\"><style>text{{fill:#222}}\
-             .grid{{stroke:#ddd;fill:none}}.axis{{stroke:#888;fill:none}}\
+             font-family=\"sans-serif\" font-size=\"13\">{SVG_NOTE}.axis{{stroke:#888;fill:none}}\
              .mark{{stroke:#888;fill:none}}.curve{{fill:none;stroke-width:2}}\
              .interval{{fill:none;stroke-width:2.5}}</style>\
              <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>"

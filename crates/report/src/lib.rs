@@ -26,6 +26,7 @@ pub use data::{
     Cell, Chart, Column, Fact, FieldCard, Figure, Headline, Picture, ReportData, Svg, Swatch,
     Table, TruthQuality,
 };
+pub use drawing::SVG_NOTE;
 pub use error::ReportError;
 pub use html::render;
 pub use layout::{contact_sheet, enlarge, scale_down, sheet, side_by_side};

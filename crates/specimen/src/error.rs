@@ -31,6 +31,9 @@ pub enum SpecimenError {
         /// The cause reported by the system.
         source: std::io::Error,
     },
+    /// The marker of the plate could not be written.
+    #[error(transparent)]
+    Marker(#[from] stainfree_image::ImageError),
     /// An image could not be encoded as TIFF.
     #[error("`{path}` could not be encoded as TIFF: {source}")]
     Encode {

@@ -7,6 +7,7 @@
 //!           TimePoint_1/ZStep_2/sim1_B02_s1_w1.TIF       nominal brightfield plane
 //! OUT/truth/{classes,nuclei,cells}/B02_s1.tif
 //! OUT/truth/cells.csv
+//! OUT/made-by-stainfree.json                           (and in OUT/truth)
 //! ```
 //!
 //! With one plane there are no `ZStep` folders. Everything is written to a hidden folder in `OUT`
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
+use stainfree_image::marker::{self, Kind, Marker};
 
 use crate::error::SpecimenError;
 use crate::field::{SimulatedField, simulate_field};
@@ -107,7 +109,18 @@ pub fn write_plate(
             return Err(SpecimenError::Exists { path: path.clone() });
         }
     }
+    if marker::written_by_us(out).is_some_and(|kind| kind != Kind::Plate) {
+        return Err(SpecimenError::Exists {
+            path: out.to_path_buf(),
+        });
+    }
     let unfinished = out.join(UNFINISHED);
+    let is_filled = std::fs::read_dir(&unfinished).is_ok_and(|mut all| all.next().is_some());
+    if is_filled && !unfinished.join(SETTINGS).is_file() {
+        // Not a plate that was begun here.
+        return Err(SpecimenError::Exists { path: unfinished });
+    }
+    mark(out, Kind::Plate)?;
     keep_only(spec, &unfinished)?;
     let names = PlateNames::new(spec);
     let folders = Folders::create(spec, &names, &unfinished)?;
@@ -148,6 +161,7 @@ pub fn write_plate(
     }
     let rows = rows.into_iter().flatten().flatten().collect::<Vec<_>>();
     write_table(&folders.truth.join("cells.csv"), &rows)?;
+    mark(&folders.truth, Kind::Truth)?;
 
     std::fs::rename(&folders.truth, &truth).map_err(wrote(&truth))?;
     std::fs::rename(unfinished.join("plate"), &plate).map_err(wrote(&plate))?;
@@ -174,6 +188,11 @@ fn keep_only(spec: &PlateSpec, unfinished: &Path) -> Result<(), SpecimenError> {
     }
     std::fs::create_dir_all(unfinished).map_err(wrote(unfinished))?;
     write_atomic(&path, settings.as_bytes())
+}
+
+/// Says what `folder` is, for whoever looks for images there.
+fn mark(folder: &Path, kind: Kind) -> Result<(), SpecimenError> {
+    Ok(marker::write(folder, &Marker::new("simulate", kind))?)
 }
 
 /// Turns an input-output error into one that names `path`.

@@ -79,6 +79,7 @@ pub(crate) struct Advise {
 
 impl Advise {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
+        output::check_json(self.json.as_deref(), &["study", "advice", "caveat"])?;
         let study = super::open_study(&self.dir, context)?;
         let options = AdviseOptions {
             images: self.images.clone(),

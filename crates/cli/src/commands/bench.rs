@@ -71,6 +71,7 @@ const MAX_SIDE: usize = 8192;
 
 impl Bench {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
+        output::check_json(self.json.as_deref(), &["machine", "runs"])?;
         let encoder = Encoder::parse(&self.encoder)
             .ok_or_else(|| UsageError(format!("no encoder is called `{}`", self.encoder)))?;
         let graph = Graph::unet(&UnetSpec::new(encoder, self.width, 3))?;

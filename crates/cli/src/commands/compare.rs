@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use stainfree_project::Study;
-use stainfree_project::compare::{Compared, compare_labels, compare_study, write_csv};
+use stainfree_project::compare::{Compared, check_csv, compare_labels, compare_study, write_csv};
 use stainfree_project::evaluate::Pair;
 use stainfree_scores::Change;
 
@@ -48,6 +48,10 @@ pub(crate) struct Compare {
 
 impl Compare {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
+        output::check_json(self.json.as_deref(), &["name", "edits"])?;
+        if let Some(path) = &self.csv {
+            check_csv(path)?;
+        }
         let job = context.job();
         let compared = match (&self.dir, &self.labels, &self.corrected) {
             (Some(dir), _, _) => compare_study(&Study::open(dir)?, &job)?,

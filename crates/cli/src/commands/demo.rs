@@ -51,6 +51,7 @@ pub(crate) struct Demo {
 
 impl Demo {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
+        output::check_json(self.json.as_deref(), &output::SCORES)?;
         let usual = DemoOptions::new(self.out.clone());
         let options = DemoOptions {
             side: self.side.unwrap_or(usual.side),

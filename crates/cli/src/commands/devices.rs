@@ -19,6 +19,7 @@ pub(crate) struct Devices {
 
 impl Devices {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
+        output::check_json(self.json.as_deref(), &["devices"])?;
         let cpu = cpu_name();
         let isa = instruction_set();
         if let Some(target) = &self.json {

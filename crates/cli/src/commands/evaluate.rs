@@ -123,6 +123,7 @@ pub(crate) struct Evaluate {
 
 impl Evaluate {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
+        output::check_json(self.json.as_deref(), &output::SCORES)?;
         let convention = if self.convention == "paper" {
             Convention::Paper
         } else {

@@ -30,6 +30,7 @@ pub(crate) struct Inspect {
 
 impl Inspect {
     pub(crate) fn run(&self, _context: &Context) -> Result<Outcome> {
+        output::check_json(self.json.as_deref(), &["layout", "fields", "channels"])?;
         let found = summarise(&open(
             &self.path,
             &OpenOptions {

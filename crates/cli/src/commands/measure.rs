@@ -107,7 +107,7 @@ pub(crate) struct Measure {
     #[arg(long)]
     skip_border: bool,
 
-    /// Replace tables that exist
+    /// Replace tables of `measure` that exist
     #[arg(long)]
     overwrite: bool,
 
@@ -136,6 +136,7 @@ fn parse_ring(text: &str) -> Result<RingArg, String> {
 
 impl Measure {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
+        output::check_json(self.json.as_deref(), &["program", "objects", "columns"])?;
         let measured = measure(&self.options()?, &context.job()).map_err(|error| match error {
             ProjectError::Cancelled => anyhow::Error::from(error).context(
                 "stopped as asked; tables are written whole or not at all, so nothing was kept",

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use stainfree_project::{Progress as _, ProjectError};
-use stainfree_specimen::{Degrade, PlateSpec, SpecimenError, write_plate};
+use stainfree_project::ProjectError;
+use stainfree_project::simulate::simulate;
+use stainfree_specimen::{Degrade, PlateSpec, SpecimenError};
 
 use crate::Context;
 use crate::failure::{Outcome, UsageError};
@@ -96,16 +97,12 @@ impl Simulate {
         };
         spec.validate()
             .map_err(|error| UsageError(error.to_string()))?;
-        let job = context.job();
-        let console = &context.console;
-        let mut report = |done: usize, total: usize| console.step(done, total, "simulating");
-        job.run(|| write_plate(&spec, &self.out, context.cancel.flag(), &mut report))?
-            .map_err(|error| match error {
-                SpecimenError::Cancelled { .. } => {
-                    anyhow::Error::from(ProjectError::Cancelled).context(error.to_string())
-                }
-                error => error.into(),
-            })?;
+        simulate(&spec, &self.out, &context.job()).map_err(|error| match error {
+            ProjectError::Specimen(error @ SpecimenError::Cancelled { .. }) => {
+                anyhow::Error::from(ProjectError::Cancelled).context(error.to_string())
+            }
+            error => error.into(),
+        })?;
         context.console.finish();
         output::print(&format!(
             "{} wells x {} fields of {} x {} pixels in `{}`, exact truth in `{}`",

@@ -73,6 +73,7 @@ impl Weights {
     }
 
     fn list(&self) -> Result<Outcome> {
+        output::check_json(self.json.as_deref(), &["name", "encoder", "licence"])?;
         let folders = search_folders(data_folder().as_deref());
         let place =
             |source: &Source| found(source, &folders).map(|path| path.display().to_string());

@@ -9,6 +9,11 @@ use crate::ImageError;
 /// Asked for a temporary file this often before a name of its own is taken.
 const ATTEMPTS: usize = 8;
 
+/// Whether a file of this name is one that was never finished, left by a program that was killed.
+pub fn is_unfinished(name: &str) -> bool {
+    name.starts_with('.') && name.ends_with(".part")
+}
+
 /// Writes `bytes` to `path`, as [`AtomicFile`] does.
 ///
 /// # Errors

@@ -4,7 +4,7 @@
 //! The runs are an ordinary experiment in `STUDY/advice` with nested sets of training images, so it
 //! can be stopped, goes on where it stood, and writes the same tables and figures.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -12,9 +12,9 @@ use super::curve::Advice;
 use super::estimate::Estimate;
 use super::file::Experiment;
 use super::variant::absolute;
-use super::{Ran, run};
+use super::{Ran, own_folder, run};
 use crate::study::{Study, relative_to};
-use crate::{Job, Part, ProjectError};
+use crate::{Job, Part, ProjectError, guard};
 
 /// How short the runs are, and how many.
 #[derive(Clone, Debug)]
@@ -68,6 +68,9 @@ pub struct Advised {
     pub caveat: String,
 }
 
+/// How the experiment file begins.
+const FIRST_LINE: &str = "# Made by `stainfree advise`";
+
 /// Numbers of images that a curve needs.
 const FEWEST_SIZES: usize = 3;
 
@@ -81,15 +84,17 @@ pub fn plan(study: &Study, options: &AdviseOptions) -> Result<Experiment, Projec
     let training = rows.iter().filter(|row| row.split == Some(Part::Train));
     let images = sizes(&options.images, training.count())?;
     let out = out(study, options);
-    std::fs::create_dir_all(&out).map_err(|error| ProjectError::write(&out, &error))?;
+    let path = out.join("advice.toml");
+    let is_ours = |path: &Path| guard::begins_with(path, FIRST_LINE);
+    guard::check_file(&path, "file of `stainfree advise`", is_ours)?;
+    own_folder(&out, "advise")?;
     let home = relative_to(&absolute(study.root())?, &absolute(&out)?);
     let list = |numbers: &mut dyn Iterator<Item = String>| {
         let numbers: Vec<String> = numbers.collect();
         numbers.join(", ")
     };
     let text = format!(
-        "# Made by `stainfree advise`: few short runs, to see what more training images would \
-         bring.\n\
+        "{FIRST_LINE}: few short runs, to see what more training images would bring.\n\
          study = {study}\nout = \".\"\nsteps = {steps}\nwidth = {width:?}\n\n\
          [change]\ncrop = {crop}\nbatch = {batch}\nvalidate_every = {validate}\n\n\
          [[runs]]\nscheme = [\"{scheme:?}\"]\nimages = [{images}]\nseed = [{seeds}]\n",
@@ -104,7 +109,6 @@ pub fn plan(study: &Study, options: &AdviseOptions) -> Result<Experiment, Projec
         images = list(&mut images.iter().map(usize::to_string)),
         seeds = list(&mut (1..=options.seeds).map(|seed| seed.to_string())),
     );
-    let path = out.join("advice.toml");
     stainfree_image::write_atomic(&path, text.as_bytes())?;
     Experiment::load(&path)
 }

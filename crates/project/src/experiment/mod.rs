@@ -2,7 +2,8 @@
 //! machines.
 //!
 //! Here: doing the runs. Which runs there are is in [`mod@file`], what a run changes in `variant`,
-//! what it is recognised by in `decisive`, who does which in `claim`, what comes out in `results`.
+//! what it is recognised by in `decisive`, who does which in the crate's `lease`, what comes out in
+//! `results`.
 //!
 //! Everything lies in the experiment's folder: `studies/` (one for each truth and split),
 //! `runs/ID/result.json`, and the results. A run's ID ends in a hash of all that decides its
@@ -10,7 +11,6 @@
 //! anew.
 
 pub mod advise;
-mod claim;
 mod conditions;
 pub mod curve;
 mod decisive;
@@ -29,18 +29,20 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use stainfree_image::marker::{self, Kind, Marker};
 use stainfree_network::recipe::Recipe;
 use stainfree_scores::{Convention, FieldScores, Scores};
 
 use crate::evaluate::Evaluated;
 use crate::fields::FieldRow;
+use crate::guard::{Inputs, ResultFolder};
 use crate::human::corrected::bring_over;
+use crate::lease::{self, Terms, Thing};
 use crate::score_model::{ModelOptions, evaluate_model};
 use crate::start::{at_hand, is_name};
 use crate::study::Study;
 use crate::train::{TrainOptions, train};
 use crate::{GroupRule, Job, Part, ProjectError, prepare};
-use claim::{Claim, Lease};
 use curve::Advice;
 use decisive::Decisive;
 use file::SplitRule;
@@ -147,6 +149,7 @@ pub struct Ran {
 /// finished is kept.
 pub fn run(experiment: &Experiment, out: &Path, job: &Job) -> Result<Ran, ProjectError> {
     let base = Study::open(&experiment.study_path())?;
+    own_folder(out, "experiment")?;
     if let Some(line) = bring_over(&base)? {
         job.progress.note(&line);
     }
@@ -220,6 +223,32 @@ pub fn run(experiment: &Experiment, out: &Path, job: &Job) -> Result<Ran, Projec
     Ok(ran)
 }
 
+/// What an experiment makes in its folder.
+const OUTPUTS: [&str; 6] = [
+    "runs",
+    "studies",
+    "results.csv",
+    "results.md",
+    "report.html",
+    "figures",
+];
+
+/// Takes `out` for the experiment's folder, unless something of another origin is there that it
+/// would write over.
+pub(crate) fn own_folder(out: &Path, command: &str) -> Result<(), ProjectError> {
+    let outputs = OUTPUTS.map(|name| out.join(name));
+    let folder = ResultFolder {
+        path: out,
+        kind: &Kind::Experiment,
+        way_out: "choose another folder with `--out`",
+    };
+    folder.check(&Inputs::default(), outputs.iter().map(PathBuf::as_path))?;
+    if marker::read(out).is_none() {
+        marker::write(out, &Marker::new(command, Kind::Experiment))?;
+    }
+    Ok(())
+}
+
 fn runs(count: usize) -> String {
     format!("{count} run{}", if count == 1 { "" } else { "s" })
 }
@@ -280,10 +309,16 @@ impl OneRun<'_> {
         if let Some(result) = found() {
             // Perhaps of a run that says the same in other words: three planes where there are
             // three.
+            lease::sweep(&folder);
             let choice = self.choice.clone();
             return Ok(Attempt::Found(Box::new(RunResult { choice, ..result })));
         }
-        let Some(claim) = Claim::take(&folder, Lease::default(), job.cancel)? else {
+        let thing = Thing {
+            folder: &folder,
+            name: "run",
+            command: "experiment",
+        };
+        let Ok(lease) = thing.take(Terms::default(), job.cancel)? else {
             return Ok(Attempt::Busy);
         };
         // Somebody may have finished it between the look and the claim.
@@ -291,10 +326,6 @@ impl OneRun<'_> {
             return Ok(Attempt::Found(Box::new(result)));
         }
         job.progress.note(headline);
-        let ours = Job {
-            cancel: claim.cancel(),
-            ..*job
-        };
         let seen = match self.choice.split {
             SplitRule::Group | SplitRule::Cross => None,
             SplitRule::Field => Some(self.seen_in_training(&study, &rows, &images)?),
@@ -310,9 +341,9 @@ impl OneRun<'_> {
             images,
             flips,
         };
-        match work.train_and_score(self.choice, &ours) {
-            // The claim was lost: whoever took it goes on.
-            Err(ProjectError::Cancelled) if !job.cancel.is_stopped() => Ok(Attempt::Busy),
+        match lease.during(job, |job| work.train_and_score(self.choice, job)) {
+            // Whoever has it goes on.
+            Err(ProjectError::TakenOver(_) | ProjectError::Held { .. }) => Ok(Attempt::Busy),
             Err(error) => Err(error),
             Ok(result) => {
                 let text = serde_json::to_vec(&result).map_err(|error| {
@@ -348,18 +379,19 @@ impl OneRun<'_> {
             .out
             .join("studies")
             .join(variant::study_name(self.choice));
-        let Some(claim) = Claim::take(&folder.join("preparing"), Lease::default(), job.cancel)?
-        else {
+        let thing = Thing {
+            folder: &folder,
+            name: "truth",
+            command: "experiment",
+        };
+        let Ok(lease) = thing.take(Terms::default(), job.cancel)? else {
             return Ok(None);
         };
         let study = variant::study_of(self.base, self.choice, &folder)?;
-        let ours = Job {
-            cancel: claim.cancel(),
-            ..*job
-        };
-        let prepared = match prepare::prepare_variant(&study, self.base, &ours) {
-            // The claim was lost: whoever took it goes on.
-            Err(ProjectError::Cancelled) if !job.cancel.is_stopped() => return Ok(None),
+        let prepare = |job: &Job| prepare::prepare_variant(&study, self.base, job);
+        let prepared = match lease.during(job, prepare) {
+            // Whoever has it goes on.
+            Err(ProjectError::TakenOver(_)) => return Ok(None),
             prepared => prepared?,
         };
         if let (0, Some((name, sentence))) = (prepared.count(Part::Test), prepared.failed.first()) {

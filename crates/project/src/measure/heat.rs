@@ -10,6 +10,9 @@ use super::table::ColumnHead;
 use super::wells::{WellKey, WellRow};
 use crate::{ProjectError, names};
 
+/// Plates and times of which there is a map each.
+pub(super) type Plates<'a> = BTreeSet<(&'a Option<String>, Option<u32>)>;
+
 /// A column to be shown, and its values so far.
 pub(super) struct HeatMap {
     /// As it was asked for.
@@ -56,13 +59,14 @@ impl HeatMap {
 
     /// Writes a map for each plate and time, named after the table `out`, and gives the files.
     pub(super) fn write(&self, out: &Path) -> Result<Vec<PathBuf>, ProjectError> {
-        let plates: BTreeSet<_> = self
+        let plates: Plates = self
             .values
             .iter()
             .map(|(key, _)| (&key.plate, key.time))
             .collect();
         let mut written = Vec::new();
         for &(plate, time) in &plates {
+            let [svg, png] = self.pair(out, &plates, (plate, time));
             let wells = self
                 .values
                 .iter()
@@ -84,27 +88,42 @@ impl HeatMap {
                     .map(|(key, value)| (key.well.clone(), *value))
                     .collect(),
             };
-            let plate_end = plate
-                .as_deref()
-                .filter(|_| plates.iter().any(|(other, _)| *other != plate));
-            let time_end = time.map(|time| format!("t{time:03}"));
-            let ends = [Some(self.name.as_str()), plate_end, time_end.as_deref()];
-            let end = ends
-                .into_iter()
-                .flatten()
-                .map(file_name)
-                .collect::<Vec<_>>()
-                .join("_");
-            let stem = out
-                .file_stem()
-                .map(|stem| stem.to_string_lossy().into_owned())
-                .unwrap_or_default();
-            let file = |kind: &str| out.with_file_name(format!("{stem}_{end}.{kind}"));
-            write::write_atomic(&file("svg"), map.svg()?.as_bytes())?;
-            write::png_rgb(&file("png"), &map.picture()?)?;
-            written.extend([file("svg"), file("png")]);
+            write::write_atomic(&svg, map.svg()?.as_bytes())?;
+            write::png_rgb(&png, &map.picture()?)?;
+            written.extend([svg, png]);
         }
         Ok(written)
+    }
+
+    /// The files of these plates and times.
+    pub(super) fn files(&self, out: &Path, plates: &Plates) -> Vec<PathBuf> {
+        let pairs = plates.iter().map(|&one| self.pair(out, plates, one));
+        pairs.flatten().collect()
+    }
+
+    /// SVG and PNG of one of the plates and times.
+    fn pair(
+        &self,
+        out: &Path,
+        plates: &Plates,
+        (plate, time): (&Option<String>, Option<u32>),
+    ) -> [PathBuf; 2] {
+        let plate_end = plate
+            .as_deref()
+            .filter(|_| plates.iter().any(|(other, _)| *other != plate));
+        let time_end = time.map(|time| format!("t{time:03}"));
+        let ends = [Some(self.name.as_str()), plate_end, time_end.as_deref()];
+        let end = ends
+            .into_iter()
+            .flatten()
+            .map(file_name)
+            .collect::<Vec<_>>()
+            .join("_");
+        let stem = out
+            .file_stem()
+            .map(|stem| stem.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        ["svg", "png"].map(|kind| out.with_file_name(format!("{stem}_{end}.{kind}")))
     }
 }
 

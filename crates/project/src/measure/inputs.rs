@@ -14,7 +14,7 @@ use super::MeasureOptions;
 use crate::predict::FILE_NAME as PREDICTIONS;
 use crate::study::{find_channel, keep_images_only};
 use crate::truth::{read_middle, refuse_binary};
-use crate::{Job, ProjectError, names};
+use crate::{Job, ProjectError, guard, names};
 
 /// Where the labels of the objects come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,6 +123,20 @@ impl Inputs {
 
     pub(super) fn has_cells(&self) -> bool {
         !matches!(self.cells, Cells::None)
+    }
+
+    /// Every file that may be read.
+    pub(super) fn files(&self) -> guard::Inputs {
+        let mut files = guard::Inputs::of(std::slice::from_ref(&self.set));
+        let (_, cells) = self.cells.named();
+        let truth = self.labels.files.values().chain(cells.files.values());
+        truth.for_each(|truth| files.add(&truth.path));
+        if let Cells::Classes(folder, _) = &self.cells {
+            for name in self.labels.files.keys() {
+                files.add(&folder.join(format!("{name}.tif")));
+            }
+        }
+        files
     }
 
     pub(super) fn channel_names(&self) -> Vec<String> {

@@ -18,17 +18,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use rayon::prelude::*;
+use sha2::{Digest, Sha256};
 use stainfree_image::Plane;
 use stainfree_objects::measure::{
     Background, Column, FieldImages, Kind, MeasurePlan, MeasureSettings,
 };
 
-use crate::{Job, ProjectError};
+use crate::lease::{Lease, Thing};
+use crate::segment::fields_of;
+use crate::{Cancel, Job, ProjectError, guard};
 use heat::HeatMap;
 pub use inputs::Objects;
 use inputs::{Inputs, Work};
 use table::{Cells, ColumnHead, ColumnType, TableFile};
-use wells::{WellKey, WellRow, Wells};
+use wells::{FIRST as WELL_FIRST, WellKey, WellRow, Wells};
 
 /// Columns before the measured ones.
 const FIRST: [(&str, ColumnType); 6] = [
@@ -99,6 +102,48 @@ pub struct MeasuredPlate {
 pub fn measure(options: &MeasureOptions, job: &Job) -> Result<MeasuredPlate, ProjectError> {
     let started = Instant::now();
     check(options)?;
+    match table_of(&options.out)? {
+        Some(lease) => lease.during(job, |job| measure_ours(options, started, job)),
+        // Its folder is not there, which is said when the table is begun.
+        None => measure_ours(options, started, job),
+    }
+}
+
+/// The lease of a table, by its name: others may be written beside it.
+fn table_of(out: &Path) -> Result<Option<Lease>, ProjectError> {
+    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        return Ok(None);
+    }
+    let name: String = Sha256::digest(out.file_name().unwrap_or_default().as_encoded_bytes())
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let thing = Thing {
+        folder,
+        name: &format!("table-{name}"),
+        command: "measure",
+    };
+    let way_out = "wait until it ends, or give the table another name";
+    thing.own(way_out, &Cancel::new()).map(Some)
+}
+
+/// [`measure`] into a table that nobody else writes.
+fn measure_ours(
+    options: &MeasureOptions,
+    started: Instant,
+    job: &Job,
+) -> Result<MeasuredPlate, ProjectError> {
+    if let Objects::Prediction(folder) = &options.objects
+        && let Some(holder) = fields_of(folder, "measure").holders().first()
+    {
+        job.progress.note(&format!(
+            "`{}` is being filled by {holder}: fields that are not done yet are left out",
+            folder.display()
+        ));
+    }
     let inputs = Inputs::open(options, job)?;
     let work = inputs.work(options.plane, job);
     let calibrated = work.iter().any(|work| work.pixel_um.is_some());
@@ -331,7 +376,8 @@ impl Sink {
             .heatmaps
             .iter()
             .map(|name| HeatMap::of(name, well_heads));
-        let heatmaps = maps.collect::<Result<_, _>>()?;
+        let heatmaps = maps.collect::<Result<Vec<_>, _>>()?;
+        spare_others(&heatmaps, options, inputs, work)?;
         let facts = [
             (
                 "program",
@@ -423,6 +469,36 @@ impl Sink {
     }
 }
 
+/// Refuses to write over what is read, and heat maps over what is none.
+fn spare_others(
+    heatmaps: &[HeatMap],
+    options: &MeasureOptions,
+    inputs: &Inputs,
+    work: &[Work],
+) -> Result<(), ProjectError> {
+    let in_wells = work.iter().filter(|work| work.field.well.is_some());
+    let plates = in_wells.map(|work| (&work.field.plate, work.field.time));
+    let plates = plates.collect();
+    let maps: Vec<PathBuf> = heatmaps
+        .iter()
+        .flat_map(|map| map.files(&options.out, &plates))
+        .collect();
+    let tables = std::iter::once(&options.out).chain(&options.wells);
+    let outputs: Vec<&Path> = tables.chain(&maps).map(PathBuf::as_path).collect();
+    let read = inputs.files();
+    for output in &outputs {
+        read.spare(output, "give another name")?;
+    }
+    guard::check_different(&outputs)?;
+    // Maps of older versions do not say whose they are; the table beside them does.
+    let replaces = options.overwrite && options.out.is_file();
+    for map in &maps {
+        let is_ours = |path: &Path| replaces || guard::is_our_picture(path);
+        guard::check_file(map, "heat map of this program", is_ours)?;
+    }
+    Ok(())
+}
+
 fn kind(column: &Column) -> ColumnType {
     match column.kind {
         Kind::Integer => ColumnType::Integer,
@@ -437,14 +513,18 @@ fn check(options: &MeasureOptions) -> Result<(), ProjectError> {
         .flatten()
         .map(PathBuf::as_path)
         .collect();
-    if options.wells.as_ref() == Some(&options.out) {
+    if guard::check_different(&tables).is_err() {
         return Err(ProjectError::Usage(format!(
             "`--out` and `--wells` are both `{}`; give the table of wells a name of its own",
             options.out.display()
         )));
     }
-    for path in tables {
+    let heads = [FIRST, WELL_FIRST].map(|first| first.map(|(name, _)| name));
+    for (path, heads) in tables.into_iter().zip(heads) {
         TableFile::check(path)?;
+        guard::check_file(path, "table of `measure`", |path| {
+            table::is_ours(path, &heads)
+        })?;
         if path.is_file() && !options.overwrite {
             return Err(ProjectError::Exists(format!(
                 "`{}` exists; give another name, or `--overwrite`",

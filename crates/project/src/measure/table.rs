@@ -9,7 +9,7 @@ use stainfree_image::write::AtomicFile;
 use super::csv::CsvRows;
 #[cfg(feature = "parquet")]
 use super::parquet::ParquetRows;
-use crate::ProjectError;
+use crate::{ProjectError, guard};
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +126,17 @@ impl TableFile {
             Finish::Encode(error) => cannot(&self.path, &error),
             Finish::Commit(error) => error.into(),
         })
+    }
+}
+
+/// Whether the file is a table that this program wrote, with these columns first.
+pub(super) fn is_ours(path: &Path, first: &[&str]) -> bool {
+    let is_parquet = path
+        .extension()
+        .is_some_and(|end| end.eq_ignore_ascii_case("parquet"));
+    match is_parquet {
+        true => guard::ends_with_note(path, "stainfree "),
+        false => guard::is_table(path, first),
     }
 }
 

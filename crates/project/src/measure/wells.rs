@@ -16,7 +16,7 @@ pub(super) struct WellKey {
 }
 
 /// Columns before those of the measured numbers.
-const FIRST: [(&str, ColumnType); 6] = [
+pub(super) const FIRST: [(&str, ColumnType); 6] = [
     ("plate", ColumnType::Text),
     ("well", ColumnType::Text),
     ("time", ColumnType::Integer),
