@@ -61,17 +61,63 @@ impl Normalisation {
     /// Normalises one plane of raw counts; `full_range` is the largest count its format can hold
     /// (255, 65535, or 1 for floating point). Values that are not finite count as 0.
     pub fn apply(&self, plane: &Image<f32>, full_range: f32) -> Image<f32> {
+        self.apply_besides(plane, full_range, None)
+    }
+
+    /// [`Normalisation::apply`] to a plane of which some pixels are `blank`: they show nothing of
+    /// the specimen, take no part in any statistic and get the mean of all others.
+    ///
+    /// # Panics
+    /// If `blank` is of another size.
+    pub fn apply_besides(
+        &self,
+        plane: &Image<f32>,
+        full_range: f32,
+        blank: Option<&Image<bool>>,
+    ) -> Image<f32> {
+        let Some(blank) = blank else {
+            return self.apply_to_all(plane, full_range);
+        };
+        assert_eq!(plane.size(), blank.size(), "a mask of the plane");
+        let seen = |image: &Image<f32>| -> Vec<f32> {
+            let pairs = image.data().iter().zip(blank.data());
+            pairs
+                .filter(|&(_, &blank)| !blank)
+                .map(|(&v, _)| v)
+                .collect()
+        };
+        let finite = plane.map(|&x| if x.is_finite() { x } else { 0.0 });
+        let mut normalised = match *self {
+            Normalisation::Paper => self.apply_to_all(plane, full_range),
+            Normalisation::Percentiles { low, high } => stretched(
+                &finite,
+                percentiles(&seen(&finite), [low, high]),
+                full_range,
+            ),
+            Normalisation::Local { radius_px } => {
+                local(&finite, Some(blank), radius_px, full_range)
+            }
+        };
+        let seen = seen(&normalised);
+        let sum: f64 = seen.iter().map(|&v| f64::from(v)).sum();
+        let mean = (sum / seen.len().max(1) as f64) as f32;
+        let pairs = normalised.data_mut().iter_mut().zip(blank.data());
+        pairs
+            .filter(|(_, blank)| **blank)
+            .for_each(|(v, _)| *v = mean);
+        normalised
+    }
+
+    fn apply_to_all(&self, plane: &Image<f32>, full_range: f32) -> Image<f32> {
         let finite = plane.map(|&x| if x.is_finite() { x } else { 0.0 });
         match *self {
             Normalisation::Paper => {
                 finite.map(|&x| (x * (255.0 / full_range)).round().clamp(0.0, 255.0) / 255.0)
             }
             Normalisation::Percentiles { low, high } => {
-                let [low, high] = percentiles(finite.data(), [low, high]);
-                let range = (high - low).max(1e-6 * full_range);
-                finite.map(|&x| ((x - low) / range).clamp(-0.5, 1.5))
+                stretched(&finite, percentiles(finite.data(), [low, high]), full_range)
             }
-            Normalisation::Local { radius_px } => local(&finite, radius_px, full_range),
+            Normalisation::Local { radius_px } => local(&finite, None, radius_px, full_range),
         }
     }
 }
@@ -96,12 +142,44 @@ fn percentiles<const N: usize>(data: &[f32], percent: [f64; N]) -> [f32; N] {
     })
 }
 
-fn local(plane: &Image<f32>, radius_px: f64, full_range: f32) -> Image<f32> {
-    let background = blur(plane, radius_px);
+fn stretched(plane: &Image<f32>, [low, high]: [f32; 2], full_range: f32) -> Image<f32> {
+    let range = (high - low).max(1e-6 * full_range);
+    plane.map(|&x| ((x - low) / range).clamp(-0.5, 1.5))
+}
+
+/// The mean around each pixel of those that are not blank; 0 where there is none.
+fn blur_besides(plane: &Image<f32>, blank: &Image<bool>, radius_px: f64) -> Image<f32> {
+    let weight = blank.map(|&blank| if blank { 0.0 } else { 1.0 });
+    let mut sum = plane.clone();
+    let pairs = sum.data_mut().iter_mut().zip(weight.data());
+    pairs.for_each(|(v, w)| *v *= w);
+    let (mut sum, weight) = (blur(&sum, radius_px), blur(&weight, radius_px));
+    let pairs = sum.data_mut().iter_mut().zip(weight.data());
+    // Far inside a blank region only the rounding of the running sum is left.
+    pairs.for_each(|(v, &w)| *v = if w > 1e-4 { *v / w } else { 0.0 });
+    sum
+}
+
+fn local(
+    plane: &Image<f32>,
+    blank: Option<&Image<bool>>,
+    radius_px: f64,
+    full_range: f32,
+) -> Image<f32> {
+    let is_seen = |i: usize| blank.is_none_or(|blank| !blank.data()[i]);
+    let background = match blank {
+        None => blur(plane, radius_px),
+        Some(blank) => blur_besides(plane, blank, radius_px),
+    };
+    let seen = (0..plane.data().len()).filter(|&i| is_seen(i)).count();
     // Divide by the background as well where there is light: shading multiplies. The floor keeps
     // dark corners from exploding.
-    let mean = background.data().iter().map(|&x| f64::from(x)).sum::<f64>()
-        / background.data().len().max(1) as f64;
+    let around = background.data().iter().enumerate();
+    let sum: f64 = around
+        .filter(|&(i, _)| is_seen(i))
+        .map(|(_, &x)| f64::from(x))
+        .sum();
+    let mean = sum / seen.max(1) as f64;
     let floor = (0.1 * mean as f32).max(1e-6 * full_range);
     let data: Vec<f32> = plane
         .data()
@@ -110,13 +188,17 @@ fn local(plane: &Image<f32>, radius_px: f64, full_range: f32) -> Image<f32> {
         .map(|(x, b)| (x - b) / b.max(floor))
         .collect();
     // One pixel in a thousand (dust, dead pixels) must not set the contrast.
-    let magnitudes: Vec<f32> = data.iter().map(|x| x.abs()).collect();
+    let places = data.iter().enumerate();
+    let magnitudes: Vec<f32> = places
+        .filter(|&(i, _)| is_seen(i))
+        .map(|(_, x)| x.abs())
+        .collect();
     let [limit] = percentiles(&magnitudes, [99.9]);
-    let squares: f64 = data
+    let squares: f64 = magnitudes
         .iter()
-        .map(|x| f64::from(x.abs().min(limit)).powi(2))
+        .map(|x| f64::from(x.min(limit)).powi(2))
         .sum();
-    let deviation = (squares / data.len().max(1) as f64).sqrt() as f32;
+    let deviation = (squares / seen.max(1) as f64).sqrt() as f32;
     let scale = if deviation > 1e-7 {
         1.0 / deviation
     } else {
@@ -294,6 +376,20 @@ impl InputSpec {
         planes: &[Image<f32>],
         full_range: f32,
     ) -> Result<Vec<Image<f32>>, InputError> {
+        self.normalise_besides(planes, full_range, None)
+    }
+
+    /// [`InputSpec::normalise`] where some pixels are `blank`, see
+    /// [`Normalisation::apply_besides`].
+    ///
+    /// # Errors
+    /// As [`InputSpec::normalise`]; a mask of another size, or one that leaves no pixel.
+    pub fn normalise_besides(
+        &self,
+        planes: &[Image<f32>],
+        full_range: f32,
+        blank: Option<&Image<bool>>,
+    ) -> Result<Vec<Image<f32>>, InputError> {
         self.normalisation.check()?;
         if !matches!(self.planes, 1 | 3) || planes.len() != self.planes {
             return Err(InputError::Planes {
@@ -314,9 +410,20 @@ impl InputSpec {
         if !(full_range.is_finite() && full_range > 0.0) {
             return Err(InputError::FullRange(full_range));
         }
+        if let Some(blank) = blank {
+            if blank.size() != size {
+                return Err(InputError::Sizes {
+                    first: size,
+                    other: blank.size(),
+                });
+            }
+            if !blank.data().contains(&false) {
+                return Err(InputError::Blank);
+            }
+        }
         Ok(planes
             .iter()
-            .map(|plane| self.normalisation.apply(plane, full_range))
+            .map(|plane| self.normalisation.apply_besides(plane, full_range, blank))
             .collect())
     }
 
@@ -371,6 +478,12 @@ pub enum InputError {
     /// No pixel at all.
     #[error("the field has no pixel")]
     Empty,
+    /// No pixel shows anything.
+    #[error(
+        "no pixel shows anything: all hold one value or no number; look at the file, or leave it \
+         out"
+    )]
+    Blank,
     /// The largest possible count is not positive.
     #[error("full range `{0}` is not a positive number")]
     FullRange(f32),

@@ -5,7 +5,7 @@ use crate::distance::edt;
 use crate::error::{ObjectsError, same_size};
 use crate::gaussian::gaussian;
 use crate::settings::StainSettings;
-use crate::stain::segment;
+use crate::stain::{Segmented, segment, segment_besides};
 use crate::verdict::{StainNumbers, Verdict};
 use crate::watershed::watershed;
 use stainfree_image::Image;
@@ -32,23 +32,42 @@ pub struct CytoplasmTruth {
 /// Cell area of a stained field; start from [`StainSettings::cytoplasm`].
 ///
 /// # Errors
-/// [`ObjectsError`] for an image without pixels, values that are not finite, or settings out of
+/// [`ObjectsError`] for an image without pixels or without any finite value, or settings out of
 /// range.
 pub fn segment_cytoplasm(
     stain: &Image<f32>,
     pixel_um: Option<f64>,
     settings: &StainSettings,
 ) -> Result<CytoplasmTruth, ObjectsError> {
-    let found = segment(stain, pixel_um, settings)?;
-    Ok(CytoplasmTruth {
-        mask: found.mask.to_mask(),
-        ignore: found.ignore.to_mask(),
-        flat: found.flat,
-        threshold: found.threshold,
-        um_per_pixel: found.um_per_pixel,
-        numbers: found.numbers,
-        quality: found.quality,
-    })
+    segment(stain, pixel_um, settings).map(CytoplasmTruth::from)
+}
+
+/// [`segment_cytoplasm`] of a stain whose blank pixels are known ([`crate::blank_pixels`] of the
+/// stain as it was read) and filled ([`crate::fill_blank`]).
+///
+/// # Errors
+/// As [`segment_cytoplasm`].
+pub fn segment_cytoplasm_besides(
+    stain: &Image<f32>,
+    blank: Option<&Image<bool>>,
+    pixel_um: Option<f64>,
+    settings: &StainSettings,
+) -> Result<CytoplasmTruth, ObjectsError> {
+    segment_besides(stain, blank, pixel_um, settings).map(CytoplasmTruth::from)
+}
+
+impl From<Segmented> for CytoplasmTruth {
+    fn from(found: Segmented) -> Self {
+        Self {
+            mask: found.mask.to_mask(),
+            ignore: found.ignore.to_mask(),
+            flat: found.flat,
+            threshold: found.threshold,
+            um_per_pixel: found.um_per_pixel,
+            numbers: found.numbers,
+            quality: found.quality,
+        }
+    }
 }
 
 /// Weight of the distance to the nucleus against the stain where cells are parted. Between stain

@@ -22,6 +22,12 @@ pub enum ObjectsError {
         /// Number of NaN or infinite values.
         count: usize,
     },
+    /// No value at all that is a number.
+    #[error("none of the `{count}` values of the stain is a number; there is nothing to segment")]
+    NothingFinite {
+        /// Number of NaN or infinite values.
+        count: usize,
+    },
     /// A pixel size that is no size.
     #[error("pixel size `{value}` um is not a positive number; give it in um or leave it out")]
     PixelSize {

@@ -9,7 +9,9 @@
 
 mod background;
 mod bits;
+mod blank;
 mod components;
+mod content;
 mod cytoplasm;
 mod distance;
 mod error;
@@ -36,11 +38,15 @@ mod verdict;
 mod watershed;
 
 pub use background::{background, block_means, subtract_background};
+pub use blank::{blank_in_brightfield, blank_pixels, blank_regions, blank_share, fill_blank};
 pub use components::{
     Connectivity, Labels, areas, label, label_values, relabel_consecutive, remove_border_objects,
     remove_small_objects, retain,
 };
-pub use cytoplasm::{CytoplasmTruth, cells_from_nuclei, segment_cytoplasm};
+pub use content::{NotLabels, NumberShapes, not_labels, shared_numbers, smoothed_share};
+pub use cytoplasm::{
+    CytoplasmTruth, cells_from_nuclei, segment_cytoplasm, segment_cytoplasm_besides,
+};
 pub use distance::{UNREACHED, edt, edt_squared};
 pub use error::ObjectsError;
 pub use expand::{expand_labels, inner_boundaries, thick_boundaries};
@@ -51,6 +57,7 @@ pub use mitosis::{MitoticCandidate, mitotic_candidates};
 pub use morphology::{Footprint, close, dilate, erode, open};
 pub use nuclei::{
     CleanUp, NucleiTruth, nuclei_from_prediction, nuclei_from_scheme_b, segment_nuclei,
+    segment_nuclei_besides,
 };
 pub use purity::{bleed_through, debris_share};
 pub use reconstruct::{h_maxima, reconstruct, regional_maxima};

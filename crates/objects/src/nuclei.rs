@@ -6,7 +6,7 @@ use crate::holes::fill_holes;
 use crate::scheme::{BOUNDARY, NUCLEUS, SPLIT};
 use crate::settings::StainSettings;
 use crate::splitting::{Boundary, Distance, Scene, Seen, Splitting, pieces_of, split};
-use crate::stain::segment;
+use crate::stain::{Segmented, segment, segment_besides};
 use crate::verdict::{StainNumbers, Verdict};
 use serde::{Deserialize, Serialize};
 use stainfree_image::Image;
@@ -36,16 +36,37 @@ pub struct NucleiTruth {
 ///
 /// `stain` is `[height, width]` in any unit; `pixel_um` is the side of a pixel, `None` where
 /// unknown. A field without nuclei is no error: its mask is empty and a verdict says so.
+/// Pixels that show nothing ([`crate::blank_pixels`]) are ignored and take part in no statistic.
 ///
 /// # Errors
-/// [`ObjectsError`] for an image without pixels, values that are not finite, or settings out of
+/// [`ObjectsError`] for an image without pixels or without any finite value, or settings out of
 /// range.
 pub fn segment_nuclei(
     stain: &Image<f32>,
     pixel_um: Option<f64>,
     settings: &StainSettings,
 ) -> Result<NucleiTruth, ObjectsError> {
-    let found = segment(stain, pixel_um, settings)?;
+    Ok(parted(segment(stain, pixel_um, settings)?, settings))
+}
+
+/// [`segment_nuclei`] of a stain whose blank pixels are known ([`crate::blank_pixels`] of the stain
+/// as it was read) and filled ([`crate::fill_blank`]).
+///
+/// # Errors
+/// As [`segment_nuclei`].
+pub fn segment_nuclei_besides(
+    stain: &Image<f32>,
+    blank: Option<&Image<bool>>,
+    pixel_um: Option<f64>,
+    settings: &StainSettings,
+) -> Result<NucleiTruth, ObjectsError> {
+    Ok(parted(
+        segment_besides(stain, blank, pixel_um, settings)?,
+        settings,
+    ))
+}
+
+fn parted(found: Segmented, settings: &StainSettings) -> NucleiTruth {
     let seen = Seen {
         stain: Some(&found.flat),
         classes: None,
@@ -53,7 +74,7 @@ pub fn segment_nuclei(
     };
     let pieces = pieces_of(&found.mask, seen, &settings.splitting);
     let labels = pieces.painted(emptied(found.flat));
-    Ok(NucleiTruth {
+    NucleiTruth {
         mask: found.mask.to_mask(),
         labels: labels.image,
         count: labels.count,
@@ -62,7 +83,7 @@ pub fn segment_nuclei(
         um_per_pixel: found.um_per_pixel,
         numbers: found.numbers,
         quality: found.quality,
-    })
+    }
 }
 
 /// An image of zeros in the memory that the stain had.

@@ -20,6 +20,7 @@
 //! phase correlation. Not here: rotation, scaling, warps; which fields are pooled; moving masks by
 //! it.
 
+use crate::blank::{blank_pixels, fill_blank};
 use crate::error::{ObjectsError, same_size};
 use crate::gaussian::{box_mean, gaussian};
 use crate::verdict::noise_level;
@@ -106,6 +107,13 @@ pub fn shift_evidence(
     if height < WINDOW || width < WINDOW || brightfield.is_empty() {
         return Ok(ShiftEvidence { blocks: Vec::new() });
     }
+    // A rim is structure that both images share, wherever the stain lies.
+    let filled = |image: &Image<f32>| blank_pixels(image).map(|blank| fill_blank(image, &blank));
+    let own = filled(stain);
+    let stain = own.as_ref().unwrap_or(stain);
+    let own: Vec<Option<Image<f32>>> = brightfield.iter().map(filled).collect();
+    let pairs = brightfield.iter().zip(&own);
+    let brightfield: Vec<&Image<f32>> = pairs.map(|(b, own)| own.as_ref().unwrap_or(b)).collect();
     let targets = targets_of(stain);
     let correlator = Correlator::new();
     let blocks = liveliest_tiles(&targets[0])

@@ -2,6 +2,7 @@
 
 use crate::background::{Enlarged, block_means, subtract_background};
 use crate::bits::Bits;
+use crate::blank::{blank_pixels, blank_regions, fill_blank};
 use crate::components::{Connectivity, label};
 use crate::distance::edt;
 use crate::error::ObjectsError;
@@ -15,7 +16,9 @@ use crate::threshold::{
     ObjectThreshold, Threshold, Zones, ground, li, local_gaussian, local_mean, otsu, otsu_log,
     triangle,
 };
-use crate::verdict::{StainNumbers, Verdict, Word, judge, measure, noise_level};
+use crate::verdict::{
+    StainNumbers, Stained, Verdict, Word, judge, measure, noise_level, noise_level_besides,
+};
 use rayon::prelude::*;
 use stainfree_image::Image;
 use stainfree_kernels::{Loops, vectorised};
@@ -34,6 +37,11 @@ const FLOOR_KNEE: f32 = 3.0;
 /// empty.
 const LOCAL_FLOOR: f32 = 0.5;
 
+/// Where no pixel size is known, objects wider than this share of the field say none ..
+const WIDEST_SHARE: f64 = 0.5;
+/// .. if the field is of so many pixels at least.
+const LEAST_SIDE: usize = 64;
+
 /// What both stains give.
 pub(crate) struct Segmented {
     pub(crate) mask: Bits,
@@ -45,9 +53,31 @@ pub(crate) struct Segmented {
     pub(crate) quality: Vec<Verdict>,
 }
 
-/// Segments a stain; `settings` decide everything, see [`StainSettings`].
+/// Segments a stain in which blank pixels are yet to be found; see [`segment_besides`].
 pub(crate) fn segment(
     stain: &Image<f32>,
+    pixel_um: Option<f64>,
+    settings: &StainSettings,
+) -> Result<Segmented, ObjectsError> {
+    let Some(blank) = blank_pixels(stain) else {
+        return segment_besides(stain, None, pixel_um, settings);
+    };
+    let count = stain.data().iter().filter(|v| !v.is_finite()).count();
+    if count == stain.data().len() && count > 0 {
+        return Err(ObjectsError::NothingFinite { count });
+    }
+    if !blank.data().contains(&false) {
+        // One value all over: a field without any nucleus.
+        return segment_besides(&stain.map(|_| 0.0), None, pixel_um, settings);
+    }
+    segment_besides(&fill_blank(stain, &blank), Some(&blank), pixel_um, settings)
+}
+
+/// Segments a stain; `settings` decide everything, see [`StainSettings`]. Pixels that are `blank`
+/// have been filled; they belong to no object, take no part in any statistic and are ignored.
+pub(crate) fn segment_besides(
+    stain: &Image<f32>,
+    blank: Option<&Image<bool>>,
     pixel_um: Option<f64>,
     settings: &StainSettings,
 ) -> Result<Segmented, ObjectsError> {
@@ -60,17 +90,25 @@ pub(crate) fn segment(
     if let Some(value) = pixel_um.filter(|v| !(*v > 0.0 && v.is_finite())) {
         return Err(ObjectsError::PixelSize { value });
     }
-    let noise = noise_level(stain);
+    let blank_bits = blank
+        .and_then(blank_regions)
+        .map(|blank| Bits::from_mask(&blank));
+    let noise = match blank {
+        None => noise_level(stain),
+        Some(blank) => noise_level_besides(stain, blank),
+    };
     let mut quality = Vec::new();
     let um_per_pixel = match pixel_um {
         Some(um) => um,
         None => {
-            let diameter = typical_diameter_px(stain, noise);
+            let diameter = typical_diameter_px(stain, blank, noise);
             quality.push(Verdict {
                 word: Word::Uncalibrated,
                 value: diameter,
                 limit: settings.typical_diameter_um,
-                unusable: false,
+                // Uneven light, or a single cell: either way no measure of the pixels.
+                unusable: diameter > WIDEST_SHARE * height.min(width) as f64
+                    && height.min(width) >= LEAST_SIDE,
                 reason: format!(
                     "no pixel size: objects of {diameter:.1} px are taken to be {} um across",
                     settings.typical_diameter_um
@@ -85,8 +123,20 @@ pub(crate) fn segment(
     if settings.background_um > 0.0 {
         flat = subtract_background(flat, px(settings.background_um));
     }
-    let (threshold, level) = threshold_levels(&flat, noise, um_per_pixel, settings);
-    let clean = |factor: f32| cleaned(level.above(&flat, factor), um_per_pixel, settings);
+    let (threshold, level) = threshold_levels(&flat, blank, noise, um_per_pixel, settings);
+    let clean = |factor: f32| {
+        let above = level.above(&flat, factor);
+        let seen = match &blank_bits {
+            None => above,
+            Some(blank) => Bits::combined([&above, blank], |[m, blank]| m & !blank),
+        };
+        let mask = cleaned(seen, um_per_pixel, settings);
+        match &blank_bits {
+            // Closed gaps and filled holes may reach over.
+            Some(blank) => Bits::combined([&mask, blank], |[m, blank]| m & !blank),
+            None => mask,
+        }
+    };
     let (mask, ignore) = if settings.ignore_width_px > 0.0 && settings.ignore_margin > 0.0 {
         let margin = settings.ignore_margin as f32;
         let others = || rayon::join(|| clean(1.0 - margin), || clean(1.0 + margin));
@@ -97,7 +147,18 @@ pub(crate) fn segment(
         (clean(1.0), Bits::empty(height, width))
     };
     drop(level);
-    let numbers = measure(stain, largest, &flat, &mask, threshold, noise);
+    let ignore = match &blank_bits {
+        None => ignore,
+        Some(blank) => Bits::combined([&ignore, blank], |[i, blank]| i | blank),
+    };
+    let scene = Stained {
+        raw: stain,
+        largest,
+        noise,
+        flat: &flat,
+        blank: blank_bits.as_ref(),
+    };
+    let numbers = measure(&scene, &mask, threshold);
     quality.extend(judge(&numbers, um_per_pixel, &settings.quality));
     Ok(Segmented {
         mask,
@@ -238,11 +299,13 @@ impl Loops for Above<'_> {
 /// The global threshold (for local methods: their floor), and the level to cut at.
 fn threshold_levels(
     flat: &Image<f32>,
+    blank: Option<&Image<bool>>,
     noise: f32,
     um_per_pixel: f64,
     settings: &StainSettings,
 ) -> (f32, Level) {
-    let values = flat.data();
+    let seen = blank.map(|blank| seen_values(flat, blank));
+    let values = seen.as_deref().unwrap_or(flat.data());
     let factor = settings.threshold_factor as f32;
     // A constant field has no threshold: nothing lies above its own value.
     let constant = values.first().copied().unwrap_or(0.0);
@@ -284,6 +347,15 @@ fn threshold_levels(
     (global, level)
 }
 
+/// The values of the pixels that are not blank.
+fn seen_values(image: &Image<f32>, blank: &Image<bool>) -> Vec<f32> {
+    let pairs = image.data().iter().zip(blank.data());
+    pairs
+        .filter(|&(_, &blank)| !blank)
+        .map(|(&v, _)| v)
+        .collect()
+}
+
 /// Pixels near the mask's edge that a lower threshold adds or a higher one takes away.
 fn uncertain(mask: &Bits, wider: &Bits, narrower: &Bits, width_px: f64) -> Bits {
     // Inside, the edge is near where something outside is; outside, where the mask is.
@@ -301,7 +373,7 @@ fn uncertain(mask: &Bits, wider: &Bits, narrower: &Bits, width_px: f64) -> Bits 
 /// is the half-width of one object. The median, weighted by area so that specks do not count, is
 /// turned into a diameter. An image without objects gives 14 px: the settings then read as one um a
 /// pixel.
-fn typical_diameter_px(stain: &Image<f32>, noise: f32) -> f64 {
+fn typical_diameter_px(stain: &Image<f32>, blank: Option<&Image<bool>>, noise: f32) -> f64 {
     /// Below this half-width a top is noise at any magnification that shows nuclei.
     const SPECK: f32 = 2.5;
     /// Two tops are two objects if the neck between them is narrower by a tenth (in logarithms).
@@ -312,7 +384,9 @@ fn typical_diameter_px(stain: &Image<f32>, noise: f32) -> f64 {
     const NOTHING_SEEN: f64 = 14.0;
     let window = (stain.height().max(stain.width()) as f64 / 4.0).max(64.0);
     let flat = subtract_background(gaussian(stain, 1.0), window);
-    let Some(t) = otsu_log(flat.data(), noise * LOG_KNEE, BINS) else {
+    let seen = blank.map(|blank| seen_values(&flat, blank));
+    let values = seen.as_deref().unwrap_or(flat.data());
+    let Some(t) = otsu_log(values, noise * LOG_KNEE, BINS) else {
         return NOTHING_SEEN;
     };
     let widths = gaussian(&edt(&flat.map(|&v| v > t)), 1.0);

@@ -165,6 +165,37 @@ pub fn noise_level(image: &Image<f32>) -> f32 {
         .max(f32::MIN_POSITIVE)
 }
 
+/// [`noise_level`] of the pixels that are not `blank`.
+pub(crate) fn noise_level_besides(image: &Image<f32>, blank: &Image<bool>) -> f32 {
+    let (mut differences, mut least) = (Vec::new(), f32::INFINITY);
+    for y in 0..image.height() {
+        let (row, blank) = (image.row(y), blank.row(y));
+        for (v, b) in row.windows(3).zip(blank.windows(3)) {
+            if b.contains(&true) {
+                continue;
+            }
+            differences.push((v[0] - 2.0 * v[1] + v[2]).abs());
+            let step = (v[0] - v[1]).abs();
+            if step > 0.0 && step < least {
+                least = step;
+            }
+        }
+    }
+    let middle = differences.len() / 2;
+    let median = match differences.is_empty() {
+        true => 0.0,
+        false => *differences.select_nth_unstable_by(middle, f32::total_cmp).1,
+    };
+    let floor = if least.is_finite() {
+        least / 12f32.sqrt()
+    } else {
+        0.0
+    };
+    (median / (0.6745 * 6f32.sqrt()))
+        .max(floor)
+        .max(f32::MIN_POSITIVE)
+}
+
 /// The smallest difference between neighbouring values that occurs: the grey level of the camera.
 fn smallest_step(image: &Image<f32>) -> f32 {
     let in_row = |i: usize| -> f32 {
@@ -225,30 +256,47 @@ impl Loops for SmallestStep<'_> {
     }
 }
 
-/// Measures a field. `raw` is the stain as read, `largest` its largest value, `flat` the smoothed
-/// image above its background that was thresholded at `threshold`, `mask` the final mask, `noise`
-/// the noise of `raw`.
-pub(crate) fn measure(
-    raw: &Image<f32>,
-    largest: f32,
-    flat: &Image<f32>,
-    mask: &Bits,
-    threshold: f32,
-    noise: f32,
-) -> StainNumbers {
-    let n = flat.data().len().max(1) as f64;
+/// A stain that was segmented.
+pub(crate) struct Stained<'a> {
+    /// As it was read.
+    pub(crate) raw: &'a Image<f32>,
+    /// Its largest value.
+    pub(crate) largest: f32,
+    /// Its noise.
+    pub(crate) noise: f32,
+    /// Smoothed and above its background.
+    pub(crate) flat: &'a Image<f32>,
+    /// Pixels that show nothing.
+    pub(crate) blank: Option<&'a Bits>,
+}
+
+/// Measures a field that was thresholded at `threshold`; `mask` is the final mask, without any
+/// blank pixel.
+pub(crate) fn measure(stain: &Stained, mask: &Bits, threshold: f32) -> StainNumbers {
+    let Stained {
+        raw,
+        largest,
+        noise,
+        flat,
+        blank,
+    } = *stain;
+    let unseen = blank.map_or(0, Bits::count);
+    let n = (flat.data().len() - unseen).max(1) as f64;
     let area = mask.count();
+    // What is not background.
+    let covered = blank.map(|blank| Bits::combined([mask, blank], |[m, blank]| m | blank));
+    let covered = covered.as_ref().unwrap_or(mask);
     let step = row_step(area);
     let inside = Values::new(flat.height().div_ceil(step), |i, take| {
         let row = flat.row(step * i);
         let runs = mask.runs_of(step * i);
         runs.for_each(|run| take(&row[run.columns()]));
     });
-    let step = row_step(flat.data().len() - area);
+    let step = row_step(flat.data().len() - covered.count());
     let outside = Values::new(flat.height().div_ceil(step), |i, take| {
         let row = flat.row(step * i);
         let mut from = 0;
-        for run in mask.runs_of(step * i) {
+        for run in covered.runs_of(step * i) {
             take(&row[from..run.from as usize]);
             from = run.to as usize;
         }
@@ -271,11 +319,24 @@ pub(crate) fn measure(
     let at_top: usize = (0..raw.height()).into_par_iter().map(at_top).sum();
     let thresholds = [threshold * 0.9, threshold, threshold * 1.1];
     let above = |values: &[f32]| vectorised(CountAbove { values, thresholds });
-    let [lower, base, higher] = flat
-        .data()
-        .par_chunks(band)
-        .map(above)
-        .reduce(|| [0; 3], |a, b| [a[0] + b[0], a[1] + b[1], a[2] + b[2]]);
+    let [lower, base, higher] = match blank {
+        None => flat
+            .data()
+            .par_chunks(band)
+            .map(above)
+            .reduce(|| [0; 3], |a, b| [a[0] + b[0], a[1] + b[1], a[2] + b[2]]),
+        Some(blank) => {
+            let mut counts = [0; 3];
+            let seen = blank.inverse();
+            for y in 0..flat.height() {
+                for run in seen.runs_of(y) {
+                    let more = above(&flat.row(y)[run.columns()]);
+                    counts.iter_mut().zip(more).for_each(|(n, m)| *n += m);
+                }
+            }
+            counts
+        }
+    };
     StainNumbers {
         foreground_share: area as f64 / n,
         signal_to_noise: inside.map(|i| f64::from((i - outside) / noise)),
@@ -397,6 +458,10 @@ fn brightest(image: &Image<f32>, rows: Range<usize>, columns: Range<usize>) -> f
     top.into_iter().fold(f32::NEG_INFINITY, higher)
 }
 
+/// Edges wider than a nucleus' radius are those of uneven light. On the real fields of the measured
+/// sets they are at most 6 um wide.
+const NO_EDGE_UM: f64 = 10.0;
+
 /// The verdicts that the numbers of a field deserve.
 pub(crate) fn judge(
     numbers: &StainNumbers,
@@ -437,7 +502,14 @@ pub(crate) fn judge(
         .filter(|&v| v > limits.max_edge_width_um)
     {
         let reason = format!("edges are {v:.1} um wide");
-        add(Word::OutOfFocus, v, limits.max_edge_width_um, false, reason);
+        let shapeless = v > NO_EDGE_UM;
+        add(
+            Word::OutOfFocus,
+            v,
+            limits.max_edge_width_um,
+            shapeless,
+            reason,
+        );
     }
     if let Some(v) = numbers
         .threshold_slope

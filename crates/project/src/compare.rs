@@ -178,7 +178,7 @@ fn compare_files(
 fn compare_field(automatic: &Path, corrected: &Path) -> Result<Vec<Edit>, ProjectError> {
     let (before, after) = (read_labels(automatic)?, read_labels(corrected)?);
     for (path, labels) in [(automatic, &before), (corrected, &after)] {
-        crate::truth::refuse_binary(path, labels, "give every nucleus a number of its own")?;
+        crate::truth::check_instances(path, labels, "give every nucleus a number of its own")?;
     }
     edits(&before, &after)
         .map_err(|error| ProjectError::Failed(format!("`{}`: {error}", corrected.display())))

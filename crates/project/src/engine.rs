@@ -4,16 +4,19 @@ use std::path::Path;
 
 use stainfree_image::{Dataset, Field, Image, Plane};
 use stainfree_network::model::{Model, ModelInfo};
-use stainfree_network::resample::{ResampleError, resample, resampled_size};
+use stainfree_network::resample::{ResampleError, SAME_PIXEL_SIZE, resample, resampled_size};
 use stainfree_network::tiles::{
     TileError, TileOptions, cut_margin, needed_for_whole, predict_image,
 };
 use stainfree_network::{CpuPredictor, Isa, Precision, Workers};
-use stainfree_objects::{CleanUp, NUCLEUS, nuclei_from_prediction, nuclei_from_scheme_b};
+use stainfree_objects::{
+    BACKGROUND, CleanUp, IGNORED, NUCLEUS, blank_regions, blank_share, nuclei_from_prediction,
+    nuclei_from_scheme_b,
+};
 
 use crate::new::guess_brightfield;
 use crate::study::{Brightfield, find_channel};
-use crate::train::{INPUT_FILE, InputChannels, network_input};
+use crate::train::{INPUT_FILE, InputChannels, network_input, resample_blank, without_blanks};
 use crate::{ProjectError, config, evaluate};
 
 /// Cap on memory unless told otherwise: results must not depend on the machine, so it is a number.
@@ -61,8 +64,10 @@ enum Remark {
 pub(crate) struct Pixels {
     /// One plane a class.
     pub(crate) probabilities: Vec<Image<f32>>,
-    /// Class of the largest probability.
+    /// Class of the largest probability; ignored where the image shows nothing.
     pub(crate) classes: Image<u8>,
+    /// Share of the pixels that show nothing.
+    pub(crate) blank_share: f64,
 }
 
 /// Nucleus instances of a predicted field.
@@ -104,6 +109,77 @@ pub(crate) fn nuclei(
         labels: found.image,
         count: found.count,
     })
+}
+
+/// Pixels of light microscopes, um: a camera's pixel over the magnification.
+const POSSIBLE_UM: std::ops::RangeInclusive<f64> = 0.02..=20.0;
+
+/// A sentence where a pixel size cannot be that of a light microscope.
+pub(crate) fn odd_pixel_size<'a>(fields: impl IntoIterator<Item = &'a Field>) -> Option<String> {
+    let odd = |field: &'a Field| Some((field, field.pixel_um?));
+    let mut sizes = fields.into_iter().filter_map(odd);
+    let (field, um) = sizes.find(|(_, um)| !POSSIBLE_UM.contains(um))?;
+    Some(format!(
+        "field `{}` has pixels of {} um, which no light microscope has: a mistake of units? give \
+         the right size with `--pixel-um`",
+        field.name,
+        rounded_um(um)
+    ))
+}
+
+/// A pixel size without the digits that come from dividing.
+fn rounded_um(um: f64) -> f64 {
+    let digits = 10f64.powi(6 - um.abs().max(f64::MIN_POSITIVE).log10().ceil() as i32);
+    (um * digits).round() / digits
+}
+
+/// What is to be said of the pixel sizes of `fields` and of the model that reads them.
+pub(crate) fn remarks_on_pixel_sizes(info: &ModelInfo, fields: &[&Field]) -> Vec<String> {
+    let unknown = fields
+        .iter()
+        .filter(|field| field.pixel_um.is_none())
+        .count();
+    let first = fields.iter().find_map(|field| field.pixel_um);
+    let mut said: Vec<String> = odd_pixel_size(fields.iter().copied()).into_iter().collect();
+    let Some(trained) = info.pixel_um else {
+        said.push(match first {
+            Some(um) => format!(
+                "the model knows no pixel size, so images are read as they are (pixels of {} um): \
+                 things must be as large in pixels as those it learned from",
+                rounded_um(um)
+            ),
+            None => "neither the model nor the images state a pixel size: things must be as \
+                     large in pixels as those the model learned from"
+                .to_owned(),
+        });
+        return said;
+    };
+    if unknown > 0 {
+        said.push(format!(
+            "{unknown} of {} fields have no pixel size and are taken to have the model's, {} um; \
+             if that is wrong, so are the results: give the size with `--pixel-um`",
+            fields.len(),
+            rounded_um(trained)
+        ));
+    }
+    let is_other = |um: &f64| (um / trained - 1.0).abs() > SAME_PIXEL_SIZE;
+    if let Some(found) = fields
+        .iter()
+        .filter_map(|field| field.pixel_um)
+        .find(is_other)
+    {
+        let follows = if info.recipe.rescale {
+            "they are resampled, and the results brought back to their size"
+        } else {
+            "its recipe leaves them as they are (`rescale = false`): expect worse results"
+        };
+        said.push(format!(
+            "the images have pixels of {} um and the model is for {} um: {follows}",
+            rounded_um(found),
+            rounded_um(trained)
+        ));
+    }
+    said
 }
 
 impl Engine {
@@ -253,26 +329,43 @@ impl Engine {
             _ => planes.iter().collect(),
         };
         let full_range = planes[0].full_range().unwrap_or(1.0);
-        let mut raw: Vec<Image<f32>> = planes.iter().map(|plane| plane.to_f32()).collect();
+        let raw: Vec<Image<f32>> = planes.iter().map(|plane| plane.to_f32()).collect();
+        let (mut raw, blank) = without_blanks(raw);
+        if blank
+            .as_ref()
+            .is_some_and(|blank| !blank.data().contains(&false))
+        {
+            return Err(ProjectError::NothingSeen {
+                field: field.name.clone(),
+            });
+        }
         let (height, width) = raw[0].size();
         let other = self
             .other_size(field, [height, width])
             .map_err(|error| fail(&error))?;
+        let mut blank_there = blank.clone();
         if let Some([height, width]) = other {
             for plane in &mut raw {
                 *plane = resample(plane, height, width);
             }
+            blank_there = blank_there.map(|blank| resample_blank(&blank, height, width));
         }
-        let mut probabilities = self.probabilities(field, raw, full_range, height * width)?;
+        let shown = height * width;
+        let mut probabilities = self.probabilities(field, raw, blank_there, full_range, shown)?;
         if other.is_some() {
             for plane in &mut probabilities {
                 *plane = resample(plane, height, width);
             }
         }
-        let classes = evaluate::largest(&probabilities);
+        let mut classes = evaluate::largest(&probabilities);
+        let regions = blank.as_ref().and_then(blank_regions);
+        if let Some(regions) = &regions {
+            leave_open(&mut classes, &mut probabilities, regions);
+        }
         Ok(Pixels {
             probabilities,
             classes,
+            blank_share: blank_share(regions.as_ref()),
         })
     }
 
@@ -294,6 +387,7 @@ impl Engine {
         &mut self,
         field: &Field,
         raw: Vec<Image<f32>>,
+        blank: Option<Image<bool>>,
         full_range: f32,
         shown: usize,
     ) -> Result<Vec<Image<f32>>, ProjectError> {
@@ -338,8 +432,8 @@ impl Engine {
                 mebibytes(cap_for(cut.needed + beside))
             ));
         }
-        let input =
-            network_input(&self.info.input, &raw, full_range).map_err(|error| fail(&error))?;
+        let input = network_input(&self.info.input, &raw, full_range, blank.as_ref())
+            .map_err(|error| fail(&error))?;
         drop(raw);
         let all = predict_image(&mut self.predictor, &input, height, width, &self.options)
             .map_err(|error| match error {
@@ -353,6 +447,19 @@ impl Engine {
             })?;
         drop(input);
         Ok(planes_of(all, classes, height, width))
+    }
+}
+
+/// Where nothing was seen, nothing is said: the class is ignored, and none but the background is
+/// probable.
+fn leave_open(classes: &mut Image<u8>, probabilities: &mut [Image<f32>], regions: &Image<bool>) {
+    let open = |i: &usize| regions.data()[*i];
+    for i in (0..regions.data().len()).filter(open) {
+        classes.data_mut()[i] = IGNORED;
+        for (class, plane) in probabilities.iter_mut().enumerate() {
+            let is_background = class == usize::from(BACKGROUND);
+            plane.data_mut()[i] = if is_background { 1.0 } else { 0.0 };
+        }
     }
 }
 

@@ -189,6 +189,25 @@ pub enum ProjectError {
         .0.display()
     )]
     TakenOver(PathBuf),
+    /// What was given as instance labels is something else.
+    #[error("`{}` holds {found}; {way_out}", path.display())]
+    NotLabels {
+        /// The file.
+        path: PathBuf,
+        /// What it holds.
+        found: String,
+        /// What to do.
+        way_out: String,
+    },
+    /// No pixel of a field shows anything of the specimen.
+    #[error(
+        "field `{field}` shows nothing: every pixel holds one value or no number; look at the \
+         image, or leave it out"
+    )]
+    NothingSeen {
+        /// Name of the field.
+        field: String,
+    },
     /// Anything else that stops a call; the whole sentence.
     #[error("{0}")]
     Failed(String),

@@ -455,7 +455,7 @@ fn read_mask(path: &Path, classes: &[String]) -> Result<Image<u8>, ProjectError>
 
 fn read_instances(path: &Path) -> Result<Image<u32>, ProjectError> {
     let labels = read_labels(path)?;
-    crate::truth::refuse_binary(path, &labels, "use `--classes` for masks")?;
+    crate::truth::check_instances(path, &labels, "use `--classes` for masks")?;
     Ok(labels)
 }
 

@@ -46,6 +46,10 @@ pub struct FieldRow {
     pub cytoplasm_share: Option<f64>,
     /// Share of all pixels that is ignored.
     pub ignored_share: f64,
+    /// Share of all pixels at which brightfield or stain show nothing (regions of one value or
+    /// without numbers, such as the rim of a stitched image); they are among the ignored ones.
+    #[serde(default)]
+    pub blank_share: f64,
     /// Threshold on the nuclear stain, in its units above the background.
     pub nucleus_threshold: Option<f64>,
     /// Threshold on the cytoplasmic stain, in its units above the background.
@@ -135,6 +139,7 @@ impl FieldRow {
             nucleus_share: 0.0,
             cytoplasm_share: None,
             ignored_share: 0.0,
+            blank_share: 0.0,
             nucleus_threshold: None,
             cytoplasm_threshold: None,
             nucleus_dy_px: None,

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use stainfree_image::{Field, Image, write};
-use stainfree_objects::{FlatField, coarse};
+use stainfree_objects::{FlatField, blank_pixels, coarse, fill_blank};
 use stainfree_report::{brightfield_picture, scale_down, sheet};
 
 use crate::config::IlluminationChoice;
@@ -22,7 +22,7 @@ use crate::study::{Source, Study};
 use crate::{Job, ProjectError, truth};
 
 /// Changes whenever the same images would give another flat field.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Fields that are read of a plate: more make the estimate no better.
 const MOST_FIELDS: usize = 64;
 /// Used only if the estimates from the even and from the odd fields correlate at least so much.
@@ -182,7 +182,10 @@ fn estimate(
                         let count = done.fetch_add(1, Ordering::SeqCst) + 1;
                         let what = format!("light of the {} stain", stain.name());
                         job.progress.step(count, fields.len(), &what);
-                        Some((plane.size(), coarse(&plane)))
+                        let blank = blank_pixels(&plane);
+                        let filled = blank.map(|blank| fill_blank(&plane, &blank));
+                        let plane = filled.as_ref().unwrap_or(&plane);
+                        Some((plane.size(), coarse(plane)))
                     })
                     .collect()
             })?;

@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use stainfree_image::marker::{self, Kind, Marker};
-use stainfree_image::{Dataset, OpenOptions, Pairing, PlaneAt};
+use stainfree_image::{Dataset, OpenOptions, Pairing, PlaneAt, TruthOf};
+use stainfree_objects::{NumberShapes, smoothed_share};
 
 use crate::config::{self, Config, MaskValues, Scheme};
 use crate::lease::{Lease, Thing};
 use crate::study::{Study, find_channel, keep_images_only, relative_to};
+use crate::truth::check_instances;
 use crate::{Cancel, GroupRule, ProjectError, lease, names, recipe, template};
 
 /// Truth files looked at to learn what their values mean; `prepare` checks every one.
@@ -122,8 +124,29 @@ pub fn create(root: &Path, options: &NewOptions) -> Result<Created, ProjectError
     truth.scheme = options.scheme.unwrap_or(Scheme::A);
     truth.classes = truth.usual_classes();
     if let Some(folder) = &given.masks {
-        let values = values_of(folder, &dataset)?;
+        let Seen {
+            values,
+            shapes,
+            smoothed,
+        } = seen_in(folder, &dataset)?;
+        if let Some(path) = smoothed {
+            return Err(ProjectError::NotLabels {
+                path,
+                found:
+                    "a mask with smoothed edges: values between that of the background and that \
+                        of the foreground"
+                        .to_owned(),
+                way_out: "save masks with two values (such as all above 127 as 255)".to_owned(),
+            });
+        }
         truth.mask_values = mask_values(folder, &values, truth.scheme)?;
+        if shapes.are_instances() {
+            messages.push(format!(
+                "masks: every number of `{}` is one piece, as of instances; if they are, give the \
+                 folder as `--labels` instead of `--masks`",
+                folder.display()
+            ));
+        }
         if truth.mask_values == MaskValues::Binary {
             messages.push(format!(
                 "masks: `{}` holds 0 and 255 only, read as background and nucleus",
@@ -141,6 +164,9 @@ pub fn create(root: &Path, options: &NewOptions) -> Result<Created, ProjectError
             );
             messages.push(format!("masks: classes {}", listed(&truth.classes)));
         }
+    }
+    if let Some(folder) = &given.labels {
+        refuse_what_is_no_label(folder, &dataset)?;
     }
     for folder in [&given.labels, &given.cell_labels, &given.cell_masks]
         .into_iter()
@@ -379,9 +405,16 @@ fn guess_truth(
         folders.iter().find(|path| !about_cells(path)).cloned()
     };
     if let Some(folder) = nuclei {
-        if looks_like_labels(&values_of(&folder, dataset)?) {
+        let seen = seen_in(&folder, dataset)?;
+        if seen.looks_like_labels() {
+            let by_shape = if looks_like_labels(&seen.values) {
+                ""
+            } else {
+                ", since each number is one piece and none lies inside another; if the numbers \
+                 are classes, give the folder as `--masks`"
+            };
             messages.push(format!(
-                "truth: guessed nucleus instances in `{}`",
+                "truth: guessed nucleus instances in `{}`{by_shape}",
                 folder.display()
             ));
             guess.labels = Some(folder);
@@ -438,22 +471,61 @@ fn guess_truth(
     Ok(guess)
 }
 
-/// The values found in the first truth files that belong to a field.
-fn values_of(folder: &Path, dataset: &Dataset) -> Result<BTreeSet<u32>, ProjectError> {
+/// The truth of the first fields that have one, and which plane tells what its values mean.
+fn first_truth(folder: &Path, dataset: &Dataset) -> Result<Vec<(TruthOf, PlaneAt)>, ProjectError> {
     let files = names::truth_of(folder, dataset)?.files;
-    let mut values = BTreeSet::new();
     let matched = dataset.fields.iter().filter_map(|field| {
         // Any plane tells what the values mean; where truth has pages, it has one for each.
         let depth = field.planes.iter().map(Vec::len).max()?;
-        Some((files.get(&field.name)?, PlaneAt { z: 0, depth }))
+        Some((files.get(&field.name)?.clone(), PlaneAt { z: 0, depth }))
     });
-    for (truth, at) in matched.take(LOOKED_AT) {
+    Ok(matched.take(LOOKED_AT).collect())
+}
+
+/// Refuses a folder whose first files hold no labels.
+fn refuse_what_is_no_label(folder: &Path, dataset: &Dataset) -> Result<(), ProjectError> {
+    for (truth, at) in first_truth(folder, dataset)? {
+        // A file that cannot be read is `prepare`'s to report.
+        if let Ok(labels) = truth.labels(at) {
+            check_instances(&truth.path, &labels, "give masks as `--masks`")?;
+        }
+    }
+    Ok(())
+}
+
+/// What the first truth files that belong to a field hold.
+struct Seen {
+    values: BTreeSet<u32>,
+    shapes: NumberShapes,
+    /// The first mask whose edges were smoothed.
+    smoothed: Option<PathBuf>,
+}
+
+impl Seen {
+    fn looks_like_labels(&self) -> bool {
+        looks_like_labels(&self.values) || self.shapes.are_instances()
+    }
+}
+
+fn seen_in(folder: &Path, dataset: &Dataset) -> Result<Seen, ProjectError> {
+    let mut values = BTreeSet::new();
+    let mut shapes = NumberShapes::default();
+    let mut smoothed = None;
+    for (truth, at) in first_truth(folder, dataset)? {
         // A file that cannot be read is `prepare`'s to report; the others still tell.
         if let Ok(image) = truth.labels(at) {
             values.extend(image.data().iter().copied());
+            shapes = shapes.and(NumberShapes::of(&image));
+            if smoothed.is_none() && smoothed_share(&image) > 0.0 {
+                smoothed = Some(truth.path.clone());
+            }
         }
     }
-    Ok(values)
+    Ok(Seen {
+        values,
+        shapes,
+        smoothed,
+    })
 }
 
 fn looks_like_labels(values: &BTreeSet<u32>) -> bool {

@@ -13,9 +13,8 @@ use stainfree_image::marker::{self, Kind, Marker};
 use stainfree_image::table::{Row, Table};
 use stainfree_image::{Dataset, Field, Image, ImageError, Plane, PlaneRef, write};
 use stainfree_network::Precision;
-use stainfree_network::resample::SAME_PIXEL_SIZE;
 
-use crate::engine::{DEFAULT_MEMORY, Engine, Nuclei, Pixels, nuclei};
+use crate::engine::{DEFAULT_MEMORY, Engine, Nuclei, Pixels, nuclei, remarks_on_pixel_sizes};
 use crate::guard::{Inputs, ResultFolder};
 use crate::line::three_stages;
 use crate::provenance::{Content, Provenance};
@@ -32,9 +31,20 @@ const SAVE_EVERY: Duration = Duration::from_secs(5);
 const FIRST: [&str; 3] = ["name", "status", "message"];
 /// How columns of shares end.
 const SHARE: &str = "_share";
+/// Column of the share of pixels that show nothing.
+const IGNORED_SHARE: &str = "ignored_share";
 /// Columns after them.
-const LAST: [&str; 10] = [
-    "nuclei", "height", "width", "seconds", "model", "program", "options", "input", "content",
+const LAST: [&str; 11] = [
+    IGNORED_SHARE,
+    "nuclei",
+    "height",
+    "width",
+    "seconds",
+    "model",
+    "program",
+    "options",
+    "input",
+    "content",
     "key",
 ];
 
@@ -74,6 +84,8 @@ pub struct Predicted {
     pub skipped: usize,
     /// Nuclei in all fields.
     pub nuclei: usize,
+    /// Fields with pixels that show nothing: name, and their share.
+    pub ignored: Vec<(String, f64)>,
     /// What failed, a sentence each.
     pub failed: Vec<String>,
     /// Wall time in seconds.
@@ -110,7 +122,10 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
         work.extend(set.fields.iter().map(|field| (field, brightfield.clone())));
     }
     unique_names(work.iter().map(|(field, _)| *field), &sets)?;
-    remark_on_pixel_size(&engine, &work, job);
+    let fields: Vec<&Field> = work.iter().map(|(field, _)| *field).collect();
+    for sentence in remarks_on_pixel_sizes(&engine.info, &fields) {
+        job.progress.note(&sentence);
+    }
 
     let conditions = conditions(&engine, options);
     let header = header(&engine.info.classes);
@@ -224,6 +239,10 @@ fn predict_ours(
                 Ok(found) => {
                     predicted.done += 1;
                     predicted.nuclei += found.nuclei.count;
+                    if found.blank_share > 0.0 {
+                        let name = task.field.name.clone();
+                        predicted.ignored.push((name, found.blank_share));
+                    }
                     table.put_done(task, &found, &desk, seconds);
                 }
                 // Where one field cannot be written, none can.
@@ -249,6 +268,7 @@ fn predict_ours(
     if cancelled {
         return Err(ProjectError::Cancelled);
     }
+    remark_on_ignored(&predicted, job);
     Ok(())
 }
 
@@ -272,6 +292,7 @@ struct Computed {
 struct Finished {
     content: Content,
     classes: Image<u8>,
+    blank_share: f64,
     nuclei: Nuclei,
 }
 
@@ -310,6 +331,7 @@ impl Desk<'_> {
         let Pixels {
             probabilities,
             classes,
+            blank_share,
         } = found.pixels;
         let nuclei = nuclei(task.field, &classes, &self.classes, self.model_um)?;
         let out = &self.options.out;
@@ -340,6 +362,7 @@ impl Desk<'_> {
         Ok(Finished {
             content: found.content,
             classes,
+            blank_share,
             nuclei,
         })
     }
@@ -395,23 +418,17 @@ fn check_folder<'a>(
     Ok(folder.check(&Inputs::of(sets), files.iter().map(PathBuf::as_path))?)
 }
 
-fn remark_on_pixel_size(engine: &Engine, work: &[(&Field, Brightfield)], job: &Job) {
-    let Some(trained) = engine.info.pixel_um else {
-        return;
-    };
-    let other = work.iter().find_map(|(field, _)| {
-        field
-            .pixel_um
-            .filter(|um| (um / trained - 1.0).abs() > SAME_PIXEL_SIZE)
-    });
-    if let Some(found) = other {
-        let follows = if engine.info.recipe.rescale {
-            "they are resampled, and the results brought back to their size"
-        } else {
-            "its recipe leaves them as they are (`rescale = false`): expect worse results"
-        };
+/// Says which fields were seen in part only.
+fn remark_on_ignored(predicted: &Predicted, job: &Job) {
+    let most = predicted.ignored.iter().max_by(|a, b| a.1.total_cmp(&b.1));
+    if let Some((name, share)) = most {
         job.progress.note(&format!(
-            "the images have pixels of {found} um and the model is for {trained} um: {follows}"
+            "{} of {} fields hold pixels that show nothing, {:.1} % of `{name}`: regions of one \
+             value or without numbers, such as the rim of a stitched image; they are ignored \
+             (255 in `classes`), see `ignored_share` in `{FILE_NAME}`",
+            predicted.ignored.len(),
+            predicted.done,
+            100.0 * share
         ));
     }
 }
@@ -611,11 +628,14 @@ impl OwnRows {
 
     fn put_done(&mut self, task: &Task, found: &Finished, desk: &Desk, seconds: f64) {
         let Task { field, input, .. } = task;
-        let pixels = found.classes.data().len().max(1) as f64;
         let mut counts = vec![0usize; desk.classes.len()];
         for &class in found.classes.data() {
-            counts[usize::from(class)] += 1;
+            // What shows nothing is of no class.
+            if let Some(count) = counts.get_mut(usize::from(class)) {
+                *count += 1;
+            }
         }
+        let pixels = counts.iter().sum::<usize>().max(1) as f64;
         let shares = counts
             .iter()
             .map(|&count| format!("{:.6}", count as f64 / pixels));
@@ -623,6 +643,7 @@ impl OwnRows {
         row.extend(shares);
         let (height, width) = found.classes.size();
         row.extend([
+            format!("{:.6}", found.blank_share),
             found.nuclei.count.to_string(),
             height.to_string(),
             width.to_string(),

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use stainfree_image::marker::{self, Kind, Marker};
 use stainfree_image::{Field, ImageError, write};
-use stainfree_objects::IGNORED;
+use stainfree_objects::{IGNORED, blank_in_brightfield, blank_regions, blank_share};
 
 use crate::config::{CytoplasmFrom, Scheme};
 use crate::disagreement::nucleus_classes;
@@ -33,12 +33,13 @@ use crate::pictures::overlay;
 use crate::registration::{self, ShiftSummary, Shifts};
 use crate::split::{Part, split_further};
 use crate::study::{Source, Study};
+use crate::train::intensities;
 use crate::truth::{self, NoTruth, StainFixes, TruthFiles};
 use crate::vouched::{self, Before};
 use crate::{GroupRule, Job, ProjectError, sheet, split_record};
 
 /// Changes whenever the same inputs would give other files; part of every key.
-const FORMAT: u32 = 6;
+const FORMAT: u32 = 7;
 
 /// What `prepare` did.
 #[derive(Clone, Debug)]
@@ -534,12 +535,10 @@ fn key(
     field: &Field,
 ) -> Result<String, ProjectError> {
     let mut inputs: Vec<PathBuf> = files.of(&field.name).map(Path::to_owned).collect();
-    let (channel, z) = source.brightfield.planes_of(field)?[0];
-    inputs.extend(
-        field.planes[channel][z]
-            .iter()
-            .map(|plane| plane.path.clone()),
-    );
+    for (channel, z) in source.brightfield.planes_of(field)? {
+        let plane = field.planes[channel][z].iter();
+        inputs.extend(plane.map(|plane| plane.path.clone()));
+    }
     for channel in [source.nucleus, source.cytoplasm].into_iter().flatten() {
         inputs.extend(
             field.planes[channel]
@@ -570,7 +569,24 @@ fn make_field(
 ) -> Result<(FieldRow, Vec<Review>, Facts), NoTruth> {
     let brightfield = source.brightfield.read(field)?;
     let size = brightfield[0].size();
-    let truth = truth::make(study, source, files, stains, said, field, size)?;
+    let mut truth = truth::make(study, source, files, stains, said, field, size)?;
+    let blank = blank_in_brightfield(&intensities(&brightfield))
+        .as_ref()
+        .and_then(blank_regions);
+    if let Some(blank) = &blank {
+        if !blank.data().contains(&false) {
+            return Err(NoTruth::Failed(ProjectError::NothingSeen {
+                field: field.name.clone(),
+            }));
+        }
+        // What the brightfield does not show can neither be learned nor scored.
+        let pairs = truth.classes.data_mut().iter_mut().zip(blank.data());
+        pairs
+            .filter(|(_, blank)| **blank)
+            .for_each(|(class, _)| *class = IGNORED);
+    }
+    let of_stains = truth.blank.as_ref().and_then(blank_regions);
+    let blank = blank_share(truth::join(blank, of_stains).as_ref());
 
     let note = |what: &str| write::Note {
         text: format!(
@@ -639,6 +655,13 @@ fn make_field(
     if config.cytoplasm_from() == CytoplasmFrom::Nothing && has_cytoplasm && counts[2] == 0 {
         remarks.push("no cytoplasm in the truth".to_owned());
     }
+    remarks.extend(truth.remarks.iter().cloned());
+    if blank > 0.0 {
+        remarks.push(format!(
+            "{:.1} % of the pixels show nothing and are ignored",
+            100.0 * blank
+        ));
+    }
     let verdicts_on = |stain: &str| -> String {
         let of_stain = truth.verdicts.iter().filter(|(of, _)| *of == stain);
         let words: Vec<String> = of_stain
@@ -672,6 +695,7 @@ fn make_field(
         nucleus_share: rounded(nucleus_pixels as f64 / kept),
         cytoplasm_share: has_cytoplasm.then(|| rounded(counts[2] as f64 / kept)),
         ignored_share: rounded(counts[IGNORED as usize] as f64 / pixels.max(1) as f64),
+        blank_share: rounded(blank),
         nucleus_threshold: truth.nucleus_threshold.map(rounded),
         cytoplasm_threshold: truth.cytoplasm_threshold.map(rounded),
         nucleus_dy_px: stains.nucleus.shift.map(|s| rounded(s.dy_px)),

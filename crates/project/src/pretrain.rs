@@ -164,6 +164,7 @@ impl TrainingData for VirtualFields {
                 .map(|plane| plane.map(|&count| f32::from(count)))
                 .collect(),
             full_range: FULL_RANGE,
+            blank: None,
             target: seen.truth.classes,
         })
     }

@@ -12,7 +12,7 @@ use stainfree_scores::{
 };
 
 use crate::config::Scheme;
-use crate::engine::{DEFAULT_MEMORY, Engine, nuclei};
+use crate::engine::{DEFAULT_MEMORY, Engine, nuclei, remarks_on_pixel_sizes};
 use crate::evaluate::{ALL_NUCLEI, Evaluated, class_outlines, sum_up};
 use crate::fields::{FieldRow, NucleiBy};
 use crate::kinds::{KindTable, from_classes};
@@ -104,6 +104,9 @@ pub fn evaluate_model(
     }
     let (chosen, on) = unseen(study, options, &source, &rows, &part, &engine, job)?;
     let left_out = |name: &String| !chosen.contains(name);
+    for sentence in remarks_on_pixel_sizes(&engine.info, part.fields()) {
+        job.progress.note(&sentence);
+    }
     let out = study.run_path(&options.model).join(options.on.name());
     forget(
         &out,

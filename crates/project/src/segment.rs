@@ -9,8 +9,12 @@ use std::time::{Duration, Instant};
 use rayon::prelude::*;
 use stainfree_image::marker::{self, Kind, Marker};
 use stainfree_image::{Dataset, Field, ImageError, OpenOptions, write};
-use stainfree_objects::{StainSettings, cells_from_nuclei, segment_cytoplasm, segment_nuclei};
+use stainfree_objects::{
+    StainSettings, Verdict, Word, blank_pixels, blank_regions, blank_share, cells_from_nuclei,
+    segment_cytoplasm, segment_nuclei,
+};
 
+use crate::engine::odd_pixel_size;
 use crate::guard::{Inputs, ResultFolder};
 use crate::lease::{GRACE, Lease, Thing};
 use crate::study::{find_channel, keep_images_only};
@@ -141,7 +145,7 @@ fn segment_ours(
 
     let done = AtomicUsize::new(0);
     let fatal: Mutex<Option<ProjectError>> = Mutex::new(None);
-    let results: Vec<Result<usize, String>> = job.run(|| {
+    let results: Vec<Result<Found, String>> = job.run(|| {
         work.par_iter()
             .map(|&(field, nucleus, cytoplasm)| {
                 if job.cancel.is_stopped() || fatal.lock().is_ok_and(|error| error.is_some()) {
@@ -173,14 +177,20 @@ fn segment_ours(
         failed,
         ..Segmented::default()
     };
-    for result in results {
+    let mut found = Vec::new();
+    for (result, (field, ..)) in results.into_iter().zip(work) {
         match result {
-            Ok(nuclei) => {
+            Ok(of_field) => {
                 segmented.fields += 1;
-                segmented.nuclei += nuclei;
+                segmented.nuclei += of_field.nuclei;
+                found.push((field.name.as_str(), of_field));
             }
             Err(sentence) => segmented.failed.push(sentence),
         }
+    }
+    let odd = odd_pixel_size(work.iter().map(|(field, ..)| *field));
+    for sentence in remarks(&found).iter().chain(&odd) {
+        job.progress.note(sentence);
     }
     Ok(segmented)
 }
@@ -277,17 +287,79 @@ fn check_folder(
     Ok(folder.check(&Inputs::of(sets), outputs.iter().map(PathBuf::as_path))?)
 }
 
+/// What was found in a field.
+struct Found {
+    nuclei: usize,
+    /// Why its labels were left empty.
+    unusable: Option<Verdict>,
+    /// What else is worth knowing.
+    uncalibrated: Option<Verdict>,
+    blank_share: f64,
+}
+
+/// One sentence for each thing that is odd, with the first field that shows it.
+fn remarks(found: &[(&str, Found)]) -> Vec<String> {
+    let say = |of: &dyn Fn(&Found) -> Option<String>, what: &str, then: &str| {
+        let odd: Vec<(&str, String)> = found
+            .iter()
+            .filter_map(|(name, found)| of(found).map(|reason| (*name, reason)))
+            .collect();
+        let (name, reason) = odd.first()?;
+        let (odd, all) = (odd.len(), found.len());
+        Some(format!(
+            "{odd} of {all} fields {what} (`{name}`: {reason}); {then}"
+        ))
+    };
+    let verdict = |verdict: &Option<Verdict>| {
+        let verdict = verdict.as_ref()?;
+        Some(format!("{}, {}", verdict.word, verdict.reason))
+    };
+    let sentences = [
+        say(
+            &|found| verdict(&found.unusable),
+            "show no stain that could be segmented",
+            "their labels are empty",
+        ),
+        say(
+            &|found| verdict(&found.uncalibrated),
+            "have no pixel size",
+            "all lengths follow from that; give it with `--pixel-um`",
+        ),
+        say(
+            &|found| {
+                let share = 100.0 * found.blank_share;
+                (share > 0.0).then(|| format!("{share:.1} % of its pixels"))
+            },
+            "hold pixels that show nothing, such as the rim of a stitched image",
+            "they take no part",
+        ),
+    ];
+    sentences.into_iter().flatten().collect()
+}
+
 fn one_field(
     field: &Field,
     nucleus: usize,
     cytoplasm: Option<usize>,
     options: &SegmentOptions,
-) -> Result<usize, ProjectError> {
+) -> Result<Found, ProjectError> {
     let in_field = |error: stainfree_objects::ObjectsError| {
         ProjectError::Failed(format!("field `{}`: {error}", field.name))
     };
     let stain = crate::truth::read_middle(field, nucleus)?.to_f32();
-    let found = segment_nuclei(&stain, field.pixel_um, &options.nuclei).map_err(in_field)?;
+    let mut found = segment_nuclei(&stain, field.pixel_um, &options.nuclei).map_err(in_field)?;
+    let blank = blank_pixels(&stain).as_ref().and_then(blank_regions);
+    let unusable = found
+        .quality
+        .iter()
+        .find(|verdict| verdict.unusable)
+        .cloned();
+    if unusable.is_some() {
+        // What a threshold finds in noise or uneven light are no nuclei; `prepare` leaves such
+        // fields out.
+        found.labels = found.labels.map(|_| 0);
+        found.count = 0;
+    }
     let note = |what: &str| write::Note {
         text: format!(
             "stainfree {} classical {what} of field {}",
@@ -308,5 +380,14 @@ fn one_field(
             &note("cells"),
         )?;
     }
-    Ok(found.count)
+    let uncalibrated = found
+        .quality
+        .into_iter()
+        .find(|v| v.word == Word::Uncalibrated);
+    Ok(Found {
+        nuclei: found.count,
+        uncalibrated: uncalibrated.filter(|_| unusable.is_none()),
+        unusable,
+        blank_share: blank_share(blank.as_ref()),
+    })
 }

@@ -337,7 +337,7 @@ mod tests {
         };
         let field = simulate_field(&spec, 0, 0).unwrap();
         let planes = [field.brightfield[0].map(|&count| f32::from(count))];
-        let input = network_input(&model.info.input, &planes, 65_535.0).unwrap();
+        let input = network_input(&model.info.input, &planes, 65_535.0, None).unwrap();
         let mut predictor =
             CpuPredictor::new(&model.graph, &model.parameters, 2, Isa::available()[0]);
         let logits = predict_image(

@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use stainfree_image::{Field, Image, read_class_mask};
+use stainfree_image::{Field, Image, Plane, read_class_mask};
 use stainfree_network::input::InputSpec;
 use stainfree_network::model::sha256;
 use stainfree_network::recipe::{Length, Recipe};
 use stainfree_network::resample::{SAME_PIXEL_SIZE, resample, resample_classes, resampled_size};
 use stainfree_network::train::{FieldContent, RawField, TrainingData};
 use stainfree_network::{Encoder, Precision, UnetSpec};
+use stainfree_objects::{IGNORED, blank_in_brightfield, blank_regions, fill_blank};
 
 use crate::config::TrainingConfig;
 use crate::fields::FieldRow;
@@ -501,17 +502,27 @@ impl TrainingData for StudyFields<'_> {
     fn read(&self, field: usize) -> Result<RawField, Box<dyn Error + Send + Sync>> {
         let field = self.fields[field];
         let planes = self.source.brightfield.read(field)?;
+        let (full_range, planes) = (planes[0].full_range().unwrap_or(1.0), intensities(&planes));
+        let (planes, blank) = without_blanks(planes);
         let mut raw = RawField {
-            full_range: planes[0].full_range().unwrap_or(1.0),
-            planes: planes.iter().map(|plane| plane.to_f32()).collect(),
+            full_range,
+            planes,
+            blank,
             target: read_class_mask(&self.study.class_mask_path(&field.name))?,
         };
+        if let Some(regions) = raw.blank.as_ref().and_then(blank_regions) {
+            let pairs = raw.target.data_mut().iter_mut().zip(regions.data());
+            pairs
+                .filter(|(_, blank)| **blank)
+                .for_each(|(class, _)| *class = IGNORED);
+        }
         if let (Some(from), Some(to)) = (field.pixel_um, self.pixel_um) {
             let (height, width) = raw.planes[0].size();
             if let Some([height, width]) = resampled_size([height, width], from, to)? {
                 for plane in &mut raw.planes {
                     *plane = resample(plane, height, width);
                 }
+                raw.blank = raw.blank.map(|blank| resample_blank(&blank, height, width));
                 raw.target = resample_classes(&raw.target, height, width);
             }
         }
@@ -542,14 +553,39 @@ impl TrainingData for StudyFields<'_> {
     }
 }
 
-/// An image's planes as the network's input, `[3][height][width]`.
+/// Planes as numbers.
+pub(crate) fn intensities(planes: &[Plane]) -> Vec<Image<f32>> {
+    planes.iter().map(Plane::to_f32).collect()
+}
+
+/// The planes with pixels that show nothing filled, and those pixels, of all planes together.
+pub(crate) fn without_blanks(planes: Vec<Image<f32>>) -> (Vec<Image<f32>>, Option<Image<bool>>) {
+    let Some(blank) = blank_in_brightfield(&planes) else {
+        return (planes, None);
+    };
+    let filled = planes
+        .iter()
+        .map(|plane| fill_blank(plane, &blank))
+        .collect();
+    (filled, Some(blank))
+}
+
+/// Blank pixels at another pixel size: whatever a blank pixel has a part in.
+pub(crate) fn resample_blank(blank: &Image<bool>, height: usize, width: usize) -> Image<bool> {
+    let share = blank.map(|&blank| if blank { 1.0 } else { 0.0 });
+    resample(&share, height, width).map(|&share| share > 1e-3)
+}
+
+/// An image's planes as the network's input, `[3][height][width]`; see
+/// [`InputSpec::normalise_besides`].
 pub(crate) fn network_input(
     input: &InputSpec,
     planes: &[Image<f32>],
     full_range: f32,
+    blank: Option<&Image<bool>>,
 ) -> Result<Vec<f32>, ProjectError> {
     let normalised = input
-        .normalise(planes, full_range)
+        .normalise_besides(planes, full_range, blank)
         .map_err(|error| ProjectError::Failed(error.to_string()))?;
     let (height, width) = normalised[0].size();
     let mut out = vec![0.0; 3 * height * width];

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use stainfree_image::{Dataset, Field, Image, Plane, PlaneAt, TruthOf, composed};
 use stainfree_objects::{
-    Connectivity, FlatField, IGNORED, NUCLEUS, QualityLimits, StainNumbers, Verdict, Word,
-    apply_ignore, bleed_through, cells_from_nuclei, debris_share, label, mitotic_candidates,
-    move_back, move_back_nearest, relabel_consecutive, saturated_share, scheme_a, scheme_b,
-    segment_cytoplasm, segment_nuclei, uncovered,
+    Connectivity, FlatField, IGNORED, NUCLEUS, NotLabels, QualityLimits, StainNumbers, Verdict,
+    Word, apply_ignore, blank_pixels, bleed_through, cells_from_nuclei, debris_share, fill_blank,
+    label, mitotic_candidates, move_back, move_back_nearest, not_labels, relabel_consecutive,
+    saturated_share, scheme_a, scheme_b, segment_cytoplasm_besides, segment_nuclei_besides,
+    shared_numbers, smoothed_share, uncovered,
 };
 
 use crate::config::{CytoplasmFrom, MaskValues, MissingCells, NucleiFrom, Scheme, TruthConfig};
@@ -149,6 +150,10 @@ pub(crate) struct FieldTruth {
     pub(crate) image: Option<String>,
     pub(crate) nucleus_threshold: Option<f64>,
     pub(crate) cytoplasm_threshold: Option<f64>,
+    /// Pixels at which a stain shows nothing; they are ignored.
+    pub(crate) blank: Option<Image<bool>>,
+    /// What is odd about the files that were given.
+    pub(crate) remarks: Vec<String>,
     /// Remarks on both stains.
     pub(crate) verdicts: Vec<(&'static str, Verdict)>,
 }
@@ -197,6 +202,8 @@ struct Corrected {
     stain: Image<f32>,
     /// Pixels of which nothing is known after the move.
     unknown: Option<Image<bool>>,
+    /// Pixels that show nothing; they have been filled.
+    blank: Option<Image<bool>>,
     /// Pixels at the camera's ceiling; only where the light was made even, elsewhere the stain
     /// itself shows them.
     ceiling: Option<Image<bool>>,
@@ -204,6 +211,10 @@ struct Corrected {
 
 impl Corrected {
     fn new(mut stain: Image<f32>, fix: &Fix) -> Self {
+        let blank = blank_pixels(&stain);
+        if let Some(blank) = &blank {
+            stain = fill_blank(&stain, blank);
+        }
         let mut ceiling = None;
         if let Some(light) = &fix.light {
             let values = stain.data().iter().copied();
@@ -215,6 +226,7 @@ impl Corrected {
             return Self {
                 stain,
                 unknown: None,
+                blank,
                 ceiling,
             };
         };
@@ -223,6 +235,7 @@ impl Corrected {
             unknown: Some(uncovered(stain.height(), stain.width(), shift)),
             stain: move_back(&stain, shift),
             ceiling: ceiling.map(|ceiling| move_back_nearest(&ceiling, shift)),
+            blank: blank.map(|blank| move_back_nearest(&blank, shift)),
         }
     }
 
@@ -297,6 +310,8 @@ pub(crate) fn make(
     let mut ignore: Option<Image<bool>>;
     let (mut nucleus_numbers, mut cytoplasm_numbers) = (None, None);
     let (mut debris, mut bleed) = (None, None);
+    let mut blank = None;
+    let mut remarks = Vec::new();
     let mut mitosis = Vec::new();
     let mut nuclear = None;
     let mut nucleus_threshold = None;
@@ -307,8 +322,13 @@ pub(crate) fn make(
             image = Some(human::content(&stain));
             let corrected = Corrected::new(stain.to_f32(), &fixes.nucleus);
             let stain = &corrected.stain;
-            let mut found = segment_nuclei(stain, field.pixel_um, &truth.nucleus_settings)
-                .map_err(|e| in_field(field, e))?;
+            let mut found = segment_nuclei_besides(
+                stain,
+                corrected.blank.as_ref(),
+                field.pixel_um,
+                &truth.nucleus_settings,
+            )
+            .map_err(|e| in_field(field, e))?;
             let limits = &truth.nucleus_settings.quality;
             let (numbers, quality) = (&mut found.numbers, &mut found.quality);
             corrected.recount_saturation(&found.mask, limits, numbers, quality);
@@ -329,6 +349,7 @@ pub(crate) fn make(
                     .map_err(|e| in_field(field, e))?;
             }
             ignore = join(Some(found.ignore), corrected.unknown);
+            blank = corrected.blank;
             nuclear = Some(corrected.stain);
             (found.mask, found.labels, found.count)
         }
@@ -341,7 +362,10 @@ pub(crate) fn make(
         }
         NucleiFrom::Labels(folder) => {
             let path = file_of(&files.nuclei, field, folder)?;
-            let labels = relabel_consecutive(&given.place(read_instances(path, at, size)?));
+            let stored = read_instances(path, at, size)?;
+            refuse_without_background(&path.path, &stored)?;
+            remarks.extend(shared_numbers_note(&path.path, &stored));
+            let labels = relabel_consecutive(&given.place(stored));
             ignore = given.unknown(size);
             (labels.image.map(|&l| l != 0), labels.image, labels.count)
         }
@@ -350,8 +374,9 @@ pub(crate) fn make(
     let automatic = match files.corrected.get(&field.name) {
         None => None,
         Some(path) => {
-            let corrected =
-                relabel_consecutive(&read_instances(&TruthOf::alone(path.clone()), at, size)?);
+            let stored = read_instances(&TruthOf::alone(path.clone()), at, size)?;
+            remarks.extend(shared_numbers_note(path, &stored));
+            let corrected = relabel_consecutive(&stored);
             // A person has looked: doubts about stain and threshold no longer count.
             verdicts.clear();
             ignore = None;
@@ -369,8 +394,13 @@ pub(crate) fn make(
             let stain = read_stain(field, source.cytoplasm, channel, size)?;
             let corrected = Corrected::new(stain.to_f32(), &fixes.cytoplasm);
             let stain = &corrected.stain;
-            let mut found = segment_cytoplasm(stain, field.pixel_um, &truth.cytoplasm_settings)
-                .map_err(|e| in_field(field, e))?;
+            let mut found = segment_cytoplasm_besides(
+                stain,
+                corrected.blank.as_ref(),
+                field.pixel_um,
+                &truth.cytoplasm_settings,
+            )
+            .map_err(|e| in_field(field, e))?;
             let limits = &truth.cytoplasm_settings.quality;
             let (numbers, quality) = (&mut found.numbers, &mut found.quality);
             corrected.recount_saturation(&found.mask, limits, numbers, quality);
@@ -390,6 +420,7 @@ pub(crate) fn make(
             let grown = cells_from_nuclei(&nuclei, &found.mask, &found.flat);
             cells = Some(grown.map_err(|e| in_field(field, e))?);
             ignore = join(ignore, join(Some(found.ignore), corrected.unknown));
+            blank = join(blank, corrected.blank);
             Some(found.mask)
         }
         CytoplasmFrom::Cells(folder) => match (files.cells.get(&field.name), truth.missing_cells) {
@@ -446,6 +477,8 @@ pub(crate) fn make(
         image,
         nucleus_threshold,
         cytoplasm_threshold,
+        blank,
+        remarks,
         verdicts,
     })
 }
@@ -487,7 +520,10 @@ fn from_class_mask(
             .enumerate()
             .map(|(i, name)| format!("{i} {name}"))
             .collect();
-        let hint = if value > 15 {
+        let hint = if smoothed_share(&values) > 0.0 {
+            "; the edges of the mask are smoothed: save it with two values (such as all above 127 \
+             as 255)"
+        } else if value > 15 {
             "; if these are instance labels, set `truth.labels` instead of `truth.masks`"
         } else {
             "; correct the mask or `truth.classes`"
@@ -533,6 +569,8 @@ fn from_class_mask(
         image: None,
         nucleus_threshold: None,
         cytoplasm_threshold: None,
+        blank: None,
+        remarks: Vec::new(),
         verdicts: Vec::new(),
     })
 }
@@ -640,6 +678,20 @@ pub(crate) fn read_middle(field: &Field, channel: usize) -> Result<Plane, Projec
     Ok(field.read(channel, present[(present.len() - 1) / 2])?)
 }
 
+/// A nucleus everywhere is none: labels of several objects leave pixels of value 0.
+fn refuse_without_background(path: &Path, labels: &Image<u32>) -> Result<(), ProjectError> {
+    let values = labels.data();
+    let several = values.iter().any(|value| Some(value) != values.first());
+    if !several || values.contains(&0) {
+        return Ok(());
+    }
+    Err(ProjectError::NotLabels {
+        path: path.to_owned(),
+        found: "no pixel of value 0: every pixel would belong to a nucleus".to_owned(),
+        way_out: "save the background as 0".to_owned(),
+    })
+}
+
 fn read_sized(
     truth: &TruthOf,
     at: PlaneAt,
@@ -657,7 +709,7 @@ fn read_instances(
     size: (usize, usize),
 ) -> Result<Image<u32>, ProjectError> {
     let labels = read_sized(truth, at, size)?;
-    refuse_binary(
+    check_instances(
         &truth.path,
         &labels,
         "give it as `truth.masks` with `mask_values = \"binary\"` instead of `truth.labels`",
@@ -665,13 +717,18 @@ fn read_instances(
     Ok(labels)
 }
 
-/// Whole-cell masks and instances alike: inside is anything but 0.
+/// Whole-cell masks and instances alike: inside is anything but 0. Edges of many values would make
+/// everything larger.
 fn read_cells(
     truth: &TruthOf,
     at: PlaneAt,
     size: (usize, usize),
 ) -> Result<Image<bool>, ProjectError> {
-    Ok(read_sized(truth, at, size)?.map(|&value| value != 0))
+    let values = read_sized(truth, at, size)?;
+    if smoothed_share(&values) > 0.0 {
+        check_instances(&truth.path, &values, "")?;
+    }
+    Ok(values.map(|&value| value != 0))
 }
 
 fn check_size(
@@ -688,8 +745,9 @@ fn check_size(
     )))
 }
 
-/// A label image in which everything bears the number 255 is a mask, unless it is one object.
-pub(crate) fn refuse_binary(
+/// Refuses what is no label image: a mask of 0 and 255, an image, numbers that were interpolated,
+/// classes. One object alone may bear any number.
+pub(crate) fn check_instances(
     path: &Path,
     labels: &Image<u32>,
     way_out: &str,
@@ -700,16 +758,50 @@ pub(crate) fn refuse_binary(
         .all(|&value| value == 0 || value == 255)
         && labels.data().contains(&255);
     if binary && label(&labels.map(|&value| value != 0), Connectivity::Eight).count > 1 {
-        return Err(ProjectError::Failed(format!(
-            "`{}` holds 0 and 255 only: a mask, not instance labels; {way_out}",
-            path.display()
-        )));
+        return Err(ProjectError::NotLabels {
+            path: path.to_owned(),
+            found: "0 and 255 only: a mask, not instance labels".to_owned(),
+            way_out: way_out.to_owned(),
+        });
     }
-    Ok(())
+    let Some(found) = not_labels(labels) else {
+        return Ok(());
+    };
+    let way_out = match found {
+        NotLabels::Intensities { .. } => "give label images as labels, and this file as an image",
+        NotLabels::Mixed { .. } => {
+            "resize labels with `nearest` instead of interpolating, and save smoothed masks with \
+             two values (such as all above 127 as 255)"
+        }
+        NotLabels::Mask { .. } => way_out,
+    };
+    Err(ProjectError::NotLabels {
+        path: path.to_owned(),
+        found: found.to_string(),
+        way_out: way_out.to_owned(),
+    })
+}
+
+/// A sentence where numbers belong to several objects that lie far apart.
+pub(crate) fn shared_numbers_note(path: &Path, labels: &Image<u32>) -> Option<String> {
+    let shared = shared_numbers(labels);
+    let first = shared.first()?;
+    let largest = labels.data().iter().max().copied().unwrap_or(0);
+    let cause = if largest <= 255 {
+        "; were more than 255 objects saved in 8 bits? save them in 16"
+    } else {
+        "; give every object a number of its own"
+    };
+    Some(format!(
+        "`{}`: {} numbers (such as {first}) belong to pieces far apart and count as one object \
+         each{cause}",
+        path.display(),
+        shared.len()
+    ))
 }
 
 /// Pixels of either mask.
-fn join(a: Option<Image<bool>>, b: Option<Image<bool>>) -> Option<Image<bool>> {
+pub(crate) fn join(a: Option<Image<bool>>, b: Option<Image<bool>>) -> Option<Image<bool>> {
     match (a, b) {
         (Some(mut a), Some(b)) => {
             for (a, &b) in a.data_mut().iter_mut().zip(b.data()) {

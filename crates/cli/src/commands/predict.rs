@@ -21,7 +21,8 @@ use crate::{memory, output};
 
 Writes OUT/classes/NAME.tif (class of each pixel), OUT/nuclei/NAME.tif (labels) and
 OUT/predictions.csv. Images whose pixel size is known and differs from the model's are resampled
-for the network; results have the size of the image.")]
+for the network; results have the size of the image. Pixels that show nothing (a rim or gap of one
+value, no numbers) are 255 in the classes; their share is the column ignored_share.")]
 pub(crate) struct Predict {
     /// Model folder
     model: PathBuf,

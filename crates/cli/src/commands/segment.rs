@@ -13,7 +13,8 @@ use crate::output;
 /// Segment nuclei in stain images, without a network
 ///
 /// Smoothing, background, threshold, hole filling and size limits, then separation of touching
-/// nuclei; the same method that `prepare` uses. A file that fails is reported, the rest goes on.
+/// nuclei; the same method that `prepare` uses. A field without a stain worth the name gets empty
+/// labels and a remark. A file that fails is reported, the rest goes on.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   stainfree segment stains/ --out labels

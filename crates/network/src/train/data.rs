@@ -20,6 +20,9 @@ pub struct RawField {
     pub planes: Vec<Image<f32>>,
     /// Largest count the planes' format can hold (255, 65535, or 1 for floating point).
     pub full_range: f32,
+    /// Pixels that show nothing of the specimen and take no part in the normalisation; `None`
+    /// where all show something.
+    pub blank: Option<Image<bool>>,
     /// Class of every pixel, [`IGNORED`] where it neither trains nor scores.
     pub target: Image<u8>,
 }
@@ -151,7 +154,7 @@ impl<'a> Fields<'a> {
         })?;
         let planes = self
             .input
-            .normalise(&raw.planes, raw.full_range)
+            .normalise_besides(&raw.planes, raw.full_range, raw.blank.as_ref())
             .map_err(|error| TrainError::Input {
                 field: name(),
                 error,

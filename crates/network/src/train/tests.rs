@@ -51,6 +51,7 @@ impl TrainingData for Discs {
         Ok(RawField {
             planes: vec![plane],
             full_range: 255.0,
+            blank: None,
             target,
         })
     }

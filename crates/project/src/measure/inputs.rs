@@ -13,7 +13,7 @@ use stainfree_objects::{Connectivity, watershed};
 use super::MeasureOptions;
 use crate::predict::FILE_NAME as PREDICTIONS;
 use crate::study::{find_channel, keep_images_only};
-use crate::truth::{read_middle, refuse_binary};
+use crate::truth::{check_instances, read_middle};
 use crate::{Job, ProjectError, guard, names};
 
 /// Where the labels of the objects come from.
@@ -56,7 +56,7 @@ enum Cells {
 /// A field with its labels.
 pub(super) struct Work<'a> {
     pub(super) field: &'a Field,
-    labels: &'a TruthOf,
+    pub(super) labels: &'a TruthOf,
     /// The plane that is measured.
     at: PlaneAt,
     /// Pixel size of the images, else of the labels.
@@ -205,7 +205,7 @@ impl Inputs {
     ) -> Result<(Image<u32>, Option<Image<u32>>), ProjectError> {
         let labels = &work.labels.path;
         let objects = work.labels.labels(work.at)?;
-        refuse_binary(
+        check_instances(
             labels,
             &objects,
             "number the objects first, or make labels with `stainfree segment`",

@@ -26,6 +26,7 @@ use stainfree_objects::measure::{
 
 use crate::lease::{Lease, Thing};
 use crate::segment::fields_of;
+use crate::truth::shared_numbers_note;
 use crate::{Cancel, Job, ProjectError, guard};
 use heat::HeatMap;
 pub use inputs::Objects;
@@ -283,6 +284,7 @@ fn one_field(
     let by_field = options.settings.background == Background::Field;
     let notes =
         background_note(plan, &found.columns, &work.field.name, &planes).filter(|_| by_field);
+    let shared = shared_numbers_note(&work.labels.path, &objects);
     if options.skip_border {
         let place = plan
             .columns()
@@ -306,7 +308,7 @@ fn one_field(
         columns: found.columns,
         size,
         missing,
-        notes: notes.into_iter().collect(),
+        notes: notes.into_iter().chain(shared).collect(),
     })
 }
 

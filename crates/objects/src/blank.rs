@@ -1,0 +1,541 @@
+//! Pixels that show nothing of the specimen: the rims and gaps of stitched, registered and
+//! letterboxed images, missing tiles, dead lines of a camera, values that are no numbers.
+//!
+//! Such pixels say nothing of the background, the noise or the contrast of a field, and a few
+//! columns of them spoil all three. So they are found first, and every statistic leaves them out.
+//!
+//! What is told from what: empty ground whose values were clipped at 0, overexposed light and
+//! saturated nuclei hold large areas of one value too, and are part of the picture. A blank region
+//!
+//! 1. is exactly constant and hangs together by edges,
+//! 2. ends in straight lines, upright or slanted, where the picture's own areas end raggedly or
+//!    round,
+//! 3. ends at once: two pixels beyond its edge the picture has its ordinary values, where the edge
+//!    of clipped light lies on a slope,
+//! 4. lies at the border, or is a rectangle, or a long line.
+//!
+//! docs/truth.md has the counts of false alarms on real images.
+
+use crate::bits::Bits;
+use crate::components::Connectivity;
+use crate::runs::{Components, without_small};
+use stainfree_image::Image;
+
+/// Regions without so many pixels side by side are part of the picture.
+const LEAST_LENGTH: usize = 16;
+/// A rectangle inside the field has at least so many pixels ..
+const LEAST_AREA: usize = 256;
+/// .. and sides of at least so many; a line inside is at least [`LEAST_LINE`] long.
+const LEAST_SIDE: usize = 8;
+const LEAST_LINE: usize = 64;
+/// Shortest piece of an outline that counts as straight.
+const STRAIGHT: usize = 12;
+/// Share of the outline that must be straight: where a tenth of the neighbours happen to have the
+/// region's value, two thirds of it are.
+const STRAIGHT_SHARE: f64 = 0.6;
+/// A slanted line in pixels lies within half a pixel of its ideal; the arc of a cell does not.
+const LARGEST_DEVIATION: f64 = 0.6;
+/// The step at the edge over that further out, at least.
+const STEP: f32 = 0.5;
+/// Blank regions share few values; more are the flat areas of a lossy compression.
+const MOST_VALUES: usize = 3;
+/// A picture in which more neighbours than this share their value was drawn, not taken.
+const DRAWN: f64 = 0.9;
+
+/// The pixels of `plane` that show nothing; `None` where all show something.
+///
+/// All are blank where the field is constant.
+pub fn blank_pixels(plane: &Image<f32>) -> Option<Image<bool>> {
+    let mut blank = plane.map(|v| !v.is_finite());
+    let mut any = blank.data().contains(&true);
+    if has_long_run(plane) {
+        for region in regions(plane) {
+            any = true;
+            region.paint(&mut blank);
+        }
+    }
+    any.then_some(blank)
+}
+
+/// The pixels that are blank in any of the planes of a brightfield, and those that no transmitted
+/// light reaches: hot and saturated specks.
+pub fn blank_in_brightfield<'a>(
+    planes: impl IntoIterator<Item = &'a Image<f32>>,
+) -> Option<Image<bool>> {
+    let of_plane = |plane: &Image<f32>| {
+        let blank = blank_pixels(plane);
+        let specks = specks(plane, blank.as_ref());
+        joined(blank, specks)
+    };
+    planes.into_iter().map(of_plane).fold(None, joined)
+}
+
+/// A speck lies so many times further out than the central 99 % of the pixels are wide. Dust,
+/// bubbles and crystals of the measured brightfields reach 4.
+const FAR_OUT: f32 = 10.0;
+/// Share of the pixels that specks have at most: more is the picture.
+const SPECKS: f64 = 0.002;
+
+/// Few pixels of values far beyond all others, with their neighbours.
+fn specks(plane: &Image<f32>, blank: Option<&Image<bool>>) -> Option<Image<bool>> {
+    let is_seen = |i: usize| blank.is_none_or(|blank| !blank.data()[i]);
+    let places = plane.data().iter().enumerate();
+    let mut seen: Vec<f32> = places
+        .filter(|&(i, _)| is_seen(i))
+        .map(|(_, &v)| v)
+        .collect();
+    let rank = seen.len() / 200;
+    if rank == 0 {
+        return None;
+    }
+    let last = seen.len() - 1;
+    let low = *seen.select_nth_unstable_by(rank, f32::total_cmp).1;
+    let high = *seen.select_nth_unstable_by(last - rank, f32::total_cmp).1;
+    let reach = FAR_OUT * (high - low);
+    let far = |v: f32| v > high + reach || v < low - reach;
+    let count = seen.iter().filter(|&&v| far(v)).count();
+    if reach <= 0.0 || count == 0 || count as f64 > SPECKS * seen.len() as f64 {
+        return None;
+    }
+    let (height, width) = plane.size();
+    let mut specks = Image::filled(height, width, false);
+    for (i, &v) in plane.data().iter().enumerate() {
+        if is_seen(i) && far(v) {
+            let (y, x) = (i / width, i % width);
+            for y in y.saturating_sub(1)..(y + 2).min(height) {
+                for x in x.saturating_sub(1)..(x + 2).min(width) {
+                    *specks.get_mut(y, x) = true;
+                }
+            }
+        }
+    }
+    Some(specks)
+}
+
+/// Pixels of either mask.
+fn joined(a: Option<Image<bool>>, b: Option<Image<bool>>) -> Option<Image<bool>> {
+    match (a, b) {
+        (Some(mut a), Some(b)) => {
+            let pairs = a.data_mut().iter_mut().zip(b.data());
+            pairs.for_each(|(a, &b)| *a |= b);
+            Some(a)
+        }
+        (a, b) => a.or(b),
+    }
+}
+
+/// The blank pixels without lone ones: a dead pixel that was filled from around it is as good as
+/// seen. `None` where nothing is left.
+pub fn blank_regions(blank: &Image<bool>) -> Option<Image<bool>> {
+    let kept = without_small(Bits::from_mask(blank), LEAST_LENGTH, Connectivity::Eight);
+    (kept.count() > 0).then(|| kept.to_mask())
+}
+
+/// Share of the pixels that are blank.
+pub fn blank_share(blank: Option<&Image<bool>>) -> f64 {
+    blank.map_or(0.0, |blank| {
+        let count = blank.data().iter().filter(|&&b| b).count();
+        count as f64 / blank.data().len().max(1) as f64
+    })
+}
+
+/// `image` with its blank pixels filled from around them, smoothly, so that filters may cross their
+/// edge. Where all are blank they become 0.
+///
+/// Means of the pixels that are known are halved in size until none is missing, and handed back
+/// down ("pull-push"; Gortler et al. 1996, "The Lumigraph").
+pub fn fill_blank(image: &Image<f32>, blank: &Image<bool>) -> Image<f32> {
+    if !blank.data().contains(&false) {
+        return image.map(|_| 0.0);
+    }
+    let mut out = image.clone();
+    for (v, &b) in out.data_mut().iter_mut().zip(blank.data()) {
+        if b {
+            *v = 0.0;
+        }
+    }
+    fill(&mut out, blank);
+    out
+}
+
+fn fill(image: &mut Image<f32>, blank: &Image<bool>) {
+    if !blank.data().contains(&true) {
+        return;
+    }
+    let (height, width) = image.size();
+    let half = |n: usize| n.div_ceil(2);
+    let known =
+        |y: usize, x: usize| (y < height && x < width && !blank.get(y, x)).then_some((y, x));
+    let below = |y: usize, x: usize| {
+        let places = [(0, 0), (0, 1), (1, 0), (1, 1)];
+        places
+            .into_iter()
+            .filter_map(move |(i, j)| known(2 * y + i, 2 * x + j))
+    };
+    let mut smaller = Image::from_fn(half(height), half(width), |y, x| {
+        let (mut sum, mut count) = (0.0f32, 0);
+        for (y, x) in below(y, x) {
+            sum += image.get(y, x);
+            count += 1;
+        }
+        sum / count.max(1) as f32
+    });
+    let missing = Image::from_fn(half(height), half(width), |y, x| {
+        below(y, x).next().is_none()
+    });
+    fill(&mut smaller, &missing);
+    // Between the four nearest of the smaller image, so that no step is left at its blocks.
+    let between = |i: usize, n: usize| {
+        let nearest = i / 2;
+        let other = if i.is_multiple_of(2) {
+            nearest.saturating_sub(1)
+        } else {
+            nearest + 1
+        };
+        (nearest, other.min(n - 1))
+    };
+    let size = smaller.size();
+    for y in 0..height {
+        let (y0, y1) = between(y, size.0);
+        for x in 0..width {
+            if blank.get(y, x) {
+                let (x0, x1) = between(x, size.1);
+                let at = |y, x| smaller.get(y, x);
+                let near = 0.75 * at(y0, x0) + 0.25 * at(y0, x1);
+                let far = 0.75 * at(y1, x0) + 0.25 * at(y1, x1);
+                *image.get_mut(y, x) = 0.75 * near + 0.25 * far;
+            }
+        }
+    }
+}
+
+/// Whether equal values stand in a row or a column anywhere, as many as a region needs.
+fn has_long_run(plane: &Image<f32>) -> bool {
+    let mut columns = vec![1usize; plane.width()];
+    for y in 0..plane.height() {
+        let row = plane.row(y);
+        let mut length = 1;
+        for x in 1..row.len() {
+            length = if row[x] == row[x - 1] { length + 1 } else { 1 };
+            if length >= LEAST_LENGTH {
+                return true;
+            }
+        }
+        if y > 0 {
+            for ((n, a), b) in columns.iter_mut().zip(row).zip(plane.row(y - 1)) {
+                *n = if a == b { *n + 1 } else { 1 };
+                if *n >= LEAST_LENGTH {
+                    return true;
+                }
+            }
+        }
+    }
+    // A field smaller than any region may still be of one value.
+    plane.data().len() > 1 && plane.data().iter().all(|v| *v == plane.data()[0])
+}
+
+/// The rows and columns that a region takes.
+#[derive(Clone, Copy)]
+struct Place {
+    top: usize,
+    bottom: usize,
+    left: usize,
+    right: usize,
+}
+
+/// One side of a pixel at the edge of a region.
+#[derive(Clone, Copy)]
+struct Edge {
+    y: usize,
+    x: usize,
+    /// Towards the picture.
+    outward: (isize, isize),
+}
+
+impl Edge {
+    /// The place `steps` pixels beyond the edge.
+    fn beyond(self, steps: isize, (height, width): (usize, usize)) -> Option<(usize, usize)> {
+        let y = self.y.checked_add_signed(steps * self.outward.0)?;
+        let x = self.x.checked_add_signed(steps * self.outward.1)?;
+        (y < height && x < width).then_some((y, x))
+    }
+}
+
+/// A region of one value and what is measured of it.
+struct Region {
+    label: u32,
+    place: Place,
+    value: f32,
+    area: usize,
+    /// Whether its edge is a mixture of both sides, as after a rotation.
+    mixed_edge: bool,
+    pixels: std::rc::Rc<Image<u32>>,
+}
+
+impl Region {
+    fn paint(&self, blank: &mut Image<bool>) {
+        let (height, width) = blank.size();
+        let Place {
+            top,
+            bottom,
+            left,
+            right,
+        } = self.place;
+        for y in top..=bottom {
+            for x in left..=right {
+                if self.pixels.get(y, x) != self.label {
+                    continue;
+                }
+                *blank.get_mut(y, x) = true;
+                if self.mixed_edge {
+                    for y in y.saturating_sub(1)..(y + 2).min(height) {
+                        for x in x.saturating_sub(1)..(x + 2).min(width) {
+                            *blank.get_mut(y, x) = true;
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The blank regions of finite value.
+fn regions(plane: &Image<f32>) -> Vec<Region> {
+    // 0 stands for what is no number; +0 and -0 are one value.
+    let bits = |&v: &f32| {
+        if v.is_finite() {
+            (v + 0.0).to_bits() + 1
+        } else {
+            0
+        }
+    };
+    let values = plane.map(bits);
+    let found = Components::of_values(&values, Connectivity::Four);
+    let areas = found.areas();
+    let mut places = vec![None::<Place>; areas.len()];
+    for (y, run, label) in found.iter() {
+        if areas[label as usize] < LEAST_LENGTH.min(plane.data().len()) {
+            continue;
+        }
+        let (left, right) = (run.from as usize, run.to as usize - 1);
+        let place = places[label as usize].get_or_insert(Place {
+            top: y,
+            bottom: y,
+            left,
+            right,
+        });
+        place.bottom = y;
+        place.left = place.left.min(left);
+        place.right = place.right.max(right);
+    }
+    let pixels = std::rc::Rc::new(found.painted().image);
+    let judge = |(label, place): (usize, &Option<Place>)| {
+        let place = (*place)?;
+        let value = (place.left..=place.right)
+            .find(|&x| pixels.get(place.top, x) == label as u32)
+            .map(|x| plane.get(place.top, x))?;
+        let region = Region {
+            label: label as u32,
+            place,
+            value,
+            area: areas[label],
+            mixed_edge: false,
+            pixels: pixels.clone(),
+        };
+        judged(region, plane)
+    };
+    let mut regions: Vec<Region> = places.iter().enumerate().filter_map(judge).collect();
+    let mut known: Vec<f32> = regions.iter().map(|region| region.value).collect();
+    known.sort_unstable_by(f32::total_cmp);
+    known.dedup();
+    if known.len() > MOST_VALUES {
+        let finite = || plane.data().iter().copied().filter(|v| v.is_finite());
+        let least = finite().fold(f32::INFINITY, f32::min);
+        let largest = finite().fold(f32::NEG_INFINITY, f32::max);
+        regions.retain(|region| region.value == least || region.value == largest);
+    }
+    if !regions.is_empty() && is_drawn(plane, &regions) {
+        regions.clear();
+    }
+    regions
+}
+
+/// Whether the rest of the picture is constant by pieces too.
+fn is_drawn(plane: &Image<f32>, regions: &[Region]) -> bool {
+    let mut blank = plane.map(|v| !v.is_finite());
+    regions.iter().for_each(|region| region.paint(&mut blank));
+    let (mut equal, mut pairs) = (0u64, 0u64);
+    for y in 0..plane.height() {
+        let (row, blank) = (plane.row(y), blank.row(y));
+        for x in 1..row.len() {
+            if !blank[x] && !blank[x - 1] {
+                pairs += 1;
+                equal += u64::from(row[x] == row[x - 1]);
+            }
+        }
+    }
+    equal as f64 > DRAWN * pairs as f64
+}
+
+/// The region if it is blank.
+fn judged(mut region: Region, plane: &Image<f32>) -> Option<Region> {
+    let size = plane.size();
+    let Place {
+        top,
+        bottom,
+        left,
+        right,
+    } = region.place;
+    let (tall, wide) = (bottom - top + 1, right - left + 1);
+    if region.area == plane.data().len() {
+        return Some(region);
+    }
+    if tall.max(wide) < LEAST_LENGTH {
+        return None;
+    }
+    let edges = edges_of(&region, plane);
+    if edges.is_empty() {
+        // Only what is no number lies around it.
+        return Some(region);
+    }
+    let at_border = at_border(&region, size) >= LEAST_LENGTH;
+    let upright = upright(&edges);
+    let share = |straight: &[Edge]| straight.len() as f64 / edges.len() as f64;
+    let straight = if share(&upright) >= STRAIGHT_SHARE {
+        let large = region.area >= LEAST_AREA && tall.min(wide) >= LEAST_SIDE;
+        (at_border || large || tall.max(wide) >= LEAST_LINE).then_some(upright)?
+    } else {
+        // A ragged outline is as long as it likes.
+        let plausible = at_border && edges.len() <= 20 * (size.0 + size.1);
+        let slanted = plausible.then(|| slanted(&edges, &region.place))?;
+        (share(&slanted) >= STRAIGHT_SHARE).then_some(slanted)?
+    };
+    let step = |distance: isize| {
+        let places = straight
+            .iter()
+            .filter_map(|edge| edge.beyond(distance, size));
+        let mut steps: Vec<f32> = places
+            .map(|(y, x)| (plane.get(y, x) - region.value).abs())
+            .filter(|step| step.is_finite())
+            .collect();
+        let middle = steps.len() / 2;
+        (!steps.is_empty()).then(|| *steps.select_nth_unstable_by(middle, f32::total_cmp).1)
+    };
+    let (first, near, far) = (step(1), step(2), step(8));
+    if let (Some(near), Some(far)) = (near, far)
+        && near < STEP * far
+    {
+        return None;
+    }
+    region.mixed_edge = first
+        .zip(near)
+        .is_some_and(|(first, near)| first < 0.8 * near);
+    Some(region)
+}
+
+/// The sides of the region's pixels at which the picture begins.
+fn edges_of(region: &Region, plane: &Image<f32>) -> Vec<Edge> {
+    let Place {
+        top,
+        bottom,
+        left,
+        right,
+    } = region.place;
+    let mut edges = Vec::new();
+    for y in top..=bottom {
+        for x in left..=right {
+            if region.pixels.get(y, x) != region.label {
+                continue;
+            }
+            for outward in [(-1, 0), (1, 0), (0, -1), (0, 1)] {
+                let edge = Edge { y, x, outward };
+                let beyond = edge.beyond(1, plane.size());
+                if beyond.is_some_and(|(y, x)| {
+                    // A region without a number has no label.
+                    region.pixels.get(y, x) != region.label && region.pixels.get(y, x) != 0
+                }) {
+                    edges.push(edge);
+                }
+            }
+        }
+    }
+    edges
+}
+
+/// Most pixels that the region has on one border of the field.
+fn at_border(region: &Region, (height, width): (usize, usize)) -> usize {
+    let mine = |y: usize, x: usize| usize::from(region.pixels.get(y, x) == region.label);
+    let row = |y: usize| (0..width).map(|x| mine(y, x)).sum::<usize>();
+    let column = |x: usize| (0..height).map(|y| mine(y, x)).sum::<usize>();
+    let rows = row(0).max(row(height - 1));
+    rows.max(column(0)).max(column(width - 1))
+}
+
+/// The edges that stand in line with others, upright or level, with few gaps.
+fn upright(edges: &[Edge]) -> Vec<Edge> {
+    const LONGEST_GAP: usize = 4;
+    const LEAST_DENSITY: f64 = 0.6;
+    let mut straight = Vec::new();
+    for outward in [(-1, 0), (1, 0), (0, -1), (0, 1)] {
+        let mut line: Vec<Edge> = edges
+            .iter()
+            .copied()
+            .filter(|edge| edge.outward == outward)
+            .collect();
+        let place = |edge: &Edge| match outward.0 {
+            0 => (edge.x, edge.y),
+            _ => (edge.y, edge.x),
+        };
+        line.sort_unstable_by_key(place);
+        let near = |a: &Edge, b: &Edge| {
+            let (a, b) = (place(a), place(b));
+            a.0 == b.0 && b.1 - a.1 <= LONGEST_GAP
+        };
+        for piece in line.chunk_by(near) {
+            let span = place(&piece[piece.len() - 1]).1 - place(&piece[0]).1 + 1;
+            if piece.len() >= STRAIGHT && piece.len() as f64 >= LEAST_DENSITY * span as f64 {
+                straight.extend_from_slice(piece);
+            }
+        }
+    }
+    straight
+}
+
+/// The edges around which the outline is a straight line of any direction.
+fn slanted(edges: &[Edge], place: &Place) -> Vec<Edge> {
+    let reach = STRAIGHT;
+    let (height, width) = (place.bottom - place.top + 1, place.right - place.left + 1);
+    let mut outline = Image::filled(height, width, false);
+    for edge in edges {
+        *outline.get_mut(edge.y - place.top, edge.x - place.left) = true;
+    }
+    let is_straight = |y: usize, x: usize| {
+        let (mut n, mut sums, mut squares) = (0.0f64, [0.0f64; 2], [0.0f64; 3]);
+        for v in y.saturating_sub(reach)..(y + reach + 1).min(height) {
+            let columns = x.saturating_sub(reach)..(x + reach + 1).min(width);
+            for u in columns.filter(|&u| outline.get(v, u)) {
+                let (dy, dx) = (v as f64 - y as f64, u as f64 - x as f64);
+                n += 1.0;
+                sums = [sums[0] + dy, sums[1] + dx];
+                squares = [
+                    squares[0] + dy * dy,
+                    squares[1] + dy * dx,
+                    squares[2] + dx * dx,
+                ];
+            }
+        }
+        let mean = sums.map(|sum| sum / n);
+        let yy = squares[0] / n - mean[0] * mean[0];
+        let yx = squares[1] / n - mean[0] * mean[1];
+        let xx = squares[2] / n - mean[1] * mean[1];
+        // The smaller eigenvalue: the variance across the line.
+        let across = (yy + xx) / 2.0 - ((yy - xx) / 2.0).hypot(yx);
+        n >= reach as f64 && n <= 3.2 * reach as f64 && across.max(0.0).sqrt() <= LARGEST_DEVIATION
+    };
+    let mut known: std::collections::HashMap<(usize, usize), bool> = Default::default();
+    let keep = |edge: &&Edge| {
+        let at = (edge.y - place.top, edge.x - place.left);
+        *known.entry(at).or_insert_with(|| is_straight(at.0, at.1))
+    };
+    edges.iter().filter(keep).copied().collect()
+}
