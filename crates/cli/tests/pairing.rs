@@ -112,6 +112,12 @@ fn labels_of_a_stack_are_measured_on_their_own_plane() {
             pixel_um: Some(0.5),
         };
         write::stack_f32(path, &planes, &note).unwrap();
+        // The writer is for probabilities, and calls its pages channels.
+        let mut bytes = std::fs::read(path).unwrap();
+        let (channels, slices) = (b"channels=3", b"slices=3\n\n");
+        let at = bytes.windows(10).position(|part| part == channels).unwrap();
+        bytes[at..at + 10].copy_from_slice(slices);
+        std::fs::write(path, bytes).unwrap();
     };
     stack(&place.path("img/a.tif"), &|z, _, _| 100.0 * z as f32);
     stack(&place.path("lab/a.tif"), &|z, y, x| {
