@@ -330,7 +330,7 @@ fn truth_without_any_nucleus_is_said_before_and_after_a_training() {
         write::labels(&path, &empty, &write::Note::default()).unwrap();
     }
     let run = place.ok(&["new", "study", "--images", "bf", "--labels", "labels"]);
-    let unused = "1 file belongs to no field: `stranger`";
+    let unused = "1 file belongs to no field: `stranger.tif`";
     assert!(run.stderr.contains(unused), "{}", run.stderr);
     let run = place.ok(&["prepare", "study"]);
     assert!(run.stderr.contains(unused), "{}", run.stderr);
