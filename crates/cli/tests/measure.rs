@@ -322,10 +322,23 @@ fn what_cannot_be_measured_is_said() {
     fails(
         1,
         &["--out", "c.csv"],
-        "error: `c.csv` exists; give another name, or `--overwrite`",
+        "error: `c.csv` is there and is no table of `measure`; give another name, or move it away \
+         first",
+    );
+    fails(
+        1,
+        &["--out", "c.csv", "--overwrite"],
+        "error: `c.csv` is there and is no table of `measure`; give another name, or move it away \
+         first",
     );
     assert_eq!(place.text("c.csv"), "precious");
-    place.ok(&[&MEASURE[..], &["--out", "c.csv", "--overwrite"]].concat());
+    place.ok(&[&MEASURE[..], &["--out", "e.csv"]].concat());
+    fails(
+        1,
+        &["--out", "e.csv"],
+        "error: `e.csv` exists; give another name, or `--overwrite`",
+    );
+    place.ok(&[&MEASURE[..], &["--out", "e.csv", "--overwrite"]].concat());
     assert_eq!(
         place
             .run(&[&MEASURE[..], &["--out", "d.csv", "--ring", "1"]].concat())

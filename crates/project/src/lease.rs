@@ -428,7 +428,7 @@ impl Thing<'_> {
             Arc::new(AtomicBool::new(false)),
             Arc::new(AtomicBool::new(false)),
         );
-        let cancel = Cancel::new();
+        let cancel = user.part();
         let (folder, name) = (self.folder.to_owned(), self.name.to_owned());
         let beating = {
             let (stop, lost) = (Arc::clone(&stop), Arc::clone(&lost));

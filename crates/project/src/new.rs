@@ -204,6 +204,7 @@ pub fn create(root: &Path, options: &NewOptions) -> Result<Created, ProjectError
     let text = template::render(&config, &recipe::listing(&config.training.recipe)?);
     let path = root.join(config::FILE_NAME);
     config::parse(&text, &path)?;
+    std::fs::create_dir_all(root).map_err(|error| ProjectError::write(root, &error))?;
     marker::write(root, &Marker::new("new", Kind::Study))?;
     let _lease = sole_maker(root, &Kind::Study, "the study", "new")?;
     stainfree_image::write_atomic(&path, text.as_bytes())?;

@@ -146,6 +146,8 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     let to_write = work.iter().filter(|task| todo(&rows, task).is_none());
     check_folder(to_write, &sets, options)?;
     let marker = Marker::new("predict", Kind::Prediction).with_model(&engine.hash);
+    std::fs::create_dir_all(&options.out)
+        .map_err(|error| ProjectError::write(&options.out, &error))?;
     marker::write(&options.out, &marker)?;
     for (folder, _) in outputs(options) {
         let path = options.out.join(folder);

@@ -27,7 +27,11 @@ impl Progress for Silent {
 
 /// A flag that asks every call holding a clone of it to stop after its current unit of work.
 #[derive(Clone, Debug, Default)]
-pub struct Cancel(Arc<AtomicBool>);
+pub struct Cancel {
+    own: Arc<AtomicBool>,
+    /// Flags of the calls that this one is a part of, which stop it at once.
+    above: Vec<Arc<AtomicBool>>,
+}
 
 impl Cancel {
     /// A flag that is not set.
@@ -35,14 +39,24 @@ impl Cancel {
         Self::default()
     }
 
+    /// A flag of a part of the work: set by itself, or with this one.
+    pub(crate) fn part(&self) -> Self {
+        let mut above = self.above.clone();
+        above.push(Arc::clone(&self.own));
+        Self {
+            own: Arc::default(),
+            above,
+        }
+    }
+
     /// Asks for a stop.
     pub fn stop(&self) {
-        self.0.store(true, Ordering::SeqCst);
+        self.own.store(true, Ordering::SeqCst);
     }
 
     /// Whether a stop was asked for.
     pub fn is_stopped(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        self.own.load(Ordering::SeqCst) || self.above.iter().any(|flag| flag.load(Ordering::SeqCst))
     }
 
     /// `Err(Cancelled)` once a stop was asked for.
@@ -59,12 +73,12 @@ impl Cancel {
 
     /// The flag itself, for a signal handler to raise.
     pub fn shared(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.0)
+        Arc::clone(&self.own)
     }
 
     /// The bare flag, for calls that take one.
     pub fn flag(&self) -> &AtomicBool {
-        &self.0
+        &self.own
     }
 }
 

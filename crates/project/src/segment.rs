@@ -120,6 +120,8 @@ pub fn segment(options: &SegmentOptions, job: &Job) -> Result<Segmented, Project
     }
     unique_names(work.iter().map(|(field, ..)| *field), &sets)?;
     check_folder(&work, &sets, options)?;
+    std::fs::create_dir_all(&options.out)
+        .map_err(|error| ProjectError::write(&options.out, &error))?;
     marker::write(&options.out, &Marker::new("segment", Kind::Segmentation))?;
     let names = work.iter().map(|(field, ..)| field.name.clone()).collect();
     let turn = my_turn(&options.out, "segment")?;

@@ -335,7 +335,8 @@ fn a_written_plate_is_read_back() {
     // A second plate does not overwrite the first, and nothing unfinished is left.
     let again = write_plate(&spec, &out, &GO_ON, &mut |_, _| {}).unwrap_err();
     assert!(matches!(again, SpecimenError::Exists { .. }), "{again}");
-    assert_eq!(std::fs::read_dir(&out).unwrap().count(), 2);
+    // The plate, its truth, and the marker.
+    assert_eq!(std::fs::read_dir(&out).unwrap().count(), 3);
 }
 
 #[test]
@@ -349,6 +350,12 @@ fn a_single_plane_plate_has_no_steps_and_what_was_killed_starts_clean() {
         unstained: true,
         ..small()
     };
+    // What nobody knows is not deleted.
+    let refused = write_plate(&spec, out.path(), &GO_ON, &mut |_, _| {}).unwrap_err();
+    assert!(matches!(refused, SpecimenError::Exists { .. }), "{refused}");
+    assert!(left_over.is_file());
+    // A plate of other choices that was begun and killed is.
+    std::fs::write(out.path().join(".simulating/settings.txt"), "another plate").unwrap();
     let summary = write_plate(&spec, out.path(), &GO_ON, &mut |_, _| {}).unwrap();
     let time = summary.plate.join("TimePoint_1");
     let names: Vec<_> = std::fs::read_dir(&time)
@@ -420,7 +427,7 @@ fn what_was_stopped_goes_on_to_the_same_bytes() {
     assert_eq!(result.unwrap_err().to_string(), kept(2));
     assert_eq!(seen, [(0, 5), (1, 5), (2, 5)]);
     let names: Vec<_> = std::fs::read_dir(&parts).unwrap().collect();
-    assert_eq!(names.len(), 1, "a half plate is not shown as a plate");
+    assert_eq!(names.len(), 2, "a half plate is not shown as a plate");
     // What is finished is not made again: its time stays.
     let first = unfinished.join("truth/classes/B02_s1.tif");
     let made = || std::fs::metadata(&first).unwrap().modified().unwrap();

@@ -103,7 +103,7 @@ pub struct MeasuredPlate {
 pub fn measure(options: &MeasureOptions, job: &Job) -> Result<MeasuredPlate, ProjectError> {
     let started = Instant::now();
     check(options)?;
-    match table_of(&options.out)? {
+    match table_of(&options.out, job.cancel)? {
         Some(lease) => lease.during(job, |job| measure_ours(options, started, job)),
         // Its folder is not there, which is said when the table is begun.
         None => measure_ours(options, started, job),
@@ -111,7 +111,7 @@ pub fn measure(options: &MeasureOptions, job: &Job) -> Result<MeasuredPlate, Pro
 }
 
 /// The lease of a table, by its name: others may be written beside it.
-fn table_of(out: &Path) -> Result<Option<Lease>, ProjectError> {
+fn table_of(out: &Path, cancel: &Cancel) -> Result<Option<Lease>, ProjectError> {
     let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     if !folder.is_dir() {
@@ -128,7 +128,7 @@ fn table_of(out: &Path) -> Result<Option<Lease>, ProjectError> {
         command: "measure",
     };
     let way_out = "wait until it ends, or give the table another name";
-    thing.own(way_out, &Cancel::new()).map(Some)
+    thing.own(way_out, cancel).map(Some)
 }
 
 /// [`measure`] into a table that nobody else writes.
