@@ -70,8 +70,8 @@ pub fn blank_in_brightfield<'a>(
     planes.into_iter().map(of_plane).fold(None, joined)
 }
 
-/// A speck lies so many times further out than the central 99 % of the pixels are wide. Dust,
-/// bubbles and crystals of the measured brightfields reach 4.
+/// A speck lies so many times further out than the central 99 % of the pixels are wide: well
+/// beyond dust and bubbles, which are part of the picture.
 const FAR_OUT: f32 = 10.0;
 /// Share of the pixels that specks have at most: more is the picture.
 const SPECKS: f64 = 0.002;

@@ -202,9 +202,8 @@ mod tests {
     /// A study with one field whose files are bytes.
     fn study() -> (tempfile::TempDir, Study, FieldRow) {
         let folder = tempfile::tempdir().unwrap();
-        let mut config = crate::config::Config::default();
-        config.images.path = "images".into();
-        let config = crate::template::render(&config, "");
+        let config = "[images]\npath = \"images\"\nbrightfield = [\"BF\"]\n\
+                      [truth]\nnucleus = \"DAPI\"\nclasses = [\"background\", \"nucleus\"]\n";
         std::fs::write(folder.path().join(FILE_NAME), config).unwrap();
         let study = Study::open(folder.path()).unwrap();
         for inner in ["classes", "nuclei", "overlays", "rows"] {
