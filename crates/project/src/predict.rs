@@ -270,7 +270,7 @@ fn predict_ours(
     if cancelled {
         return Err(ProjectError::Cancelled);
     }
-    remark_on_ignored(&predicted, job);
+    remark_on_ignored(predicted, job);
     Ok(())
 }
 
