@@ -200,11 +200,12 @@ impl ResultFolder<'_> {
             inputs.spare(output, self.way_out)?;
         }
         inputs.spare_folder(self.path, self.way_out)?;
+        // What is there is looked at before whose the folder is: another process that fills it at
+        // the same time has marked it before it made anything in it.
+        let there: Vec<&Path> = outputs.filter(|output| output.exists()).collect();
         let ours = self.check_kind()?;
-        for output in outputs {
-            self.check_file(output, ours)?;
-        }
-        Ok(())
+        let mut there = there.into_iter();
+        there.try_for_each(|output| self.check_file(output, ours))
     }
 
     /// Whether the folder is of this kind already.
@@ -398,4 +399,40 @@ fn first_bytes(path: &Path) -> Vec<u8> {
 
 fn beginning(path: &Path) -> String {
     String::from_utf8_lossy(&first_bytes(path)).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stainfree_image::marker::Marker;
+
+    #[test]
+    fn a_folder_that_another_process_begins_meanwhile_is_no_strangers() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("matrix");
+        let inside = folder.join("studies");
+        let result = ResultFolder {
+            path: &folder,
+            kind: &Kind::Experiment,
+            way_out: "choose another",
+        };
+        // The other process comes when the outputs are looked at for the second time.
+        let looks = std::cell::Cell::new(0);
+        let meanwhile = std::iter::once(inside.as_path()).inspect(|_| {
+            looks.set(looks.get() + 1);
+            if looks.get() == 2 {
+                marker::write(&folder, &Marker::new("experiment", Kind::Experiment)).unwrap();
+                std::fs::create_dir(&inside).unwrap();
+            }
+        });
+        assert_eq!(result.check(&Inputs::default(), meanwhile), Ok(()));
+        assert_eq!(looks.get(), 2);
+        // What is there without a marker is a stranger's.
+        std::fs::remove_file(folder.join(marker::FILE_NAME)).unwrap();
+        let refused = result.check(&Inputs::default(), std::iter::once(inside.as_path()));
+        assert!(
+            matches!(refused, Err(Refusal::NotOurs { .. })),
+            "{refused:?}"
+        );
+    }
 }
