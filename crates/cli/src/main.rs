@@ -11,36 +11,52 @@ mod console;
 #[cfg(feature = "download")]
 mod download;
 mod failure;
+mod here;
 mod memory;
+mod next;
 mod output;
 mod scores_table;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches, Parser};
 use stainfree_project::Cancel;
 
 use console::Console;
 
+/// What the program is called.
+const NAME: &str = "stainfree";
+
 /// Nuclei and cytoplasm in unstained cells, on an ordinary PC.
 ///
 /// Stain one plate, image it together with brightfield, and train; from then on brightfield is
-/// enough. The usual order: inspect, new, prepare, train, predict, evaluate, measure, report.
-/// `stainfree demo` does all of it on a simulated plate.
+/// enough. `stainfree demo` does all of it on a simulated plate. `stainfree` alone says what lies in
+/// the current folder, and what to do next.
 #[derive(Parser)]
 #[command(
-    name = "stainfree",
+    name = NAME,
     version,
-    max_term_width = 100,
-    subcommand_required = true,
-    arg_required_else_help = true
+    max_term_width = 100
 )]
 struct Cli {
+    /// Without one: what lies in this folder, and what to do next.
     #[command(subcommand)]
-    command: commands::Command,
+    command: Option<commands::Command>,
 
     #[command(flatten)]
     global: GlobalArgs,
+}
+
+/// The program as the parser knows it: arguments, help pages, completions and manual pages follow.
+fn program() -> clap::Command {
+    commands::in_groups(Cli::command())
+}
+
+/// The arguments; the parser itself ends the program where they are wrong or ask for help.
+fn arguments() -> Cli {
+    let mut program = program();
+    let matches = program.get_matches_mut();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut program).exit())
 }
 
 /// Flags that every command takes.
@@ -126,7 +142,7 @@ fn nothing_took_all_cores() -> bool {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = arguments();
     failure::one_sentence_panics();
     let cancel = Cancel::new();
     stop_on_signals(&cancel);
@@ -141,7 +157,10 @@ fn main() -> ExitCode {
         threads,
     };
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        let result = on_threads(threads, || cli.command.run(&context))?;
+        let result = on_threads(threads, || match &cli.command {
+            Some(command) => command.run(&context),
+            None => here::look(&context),
+        })?;
         debug_assert!(
             nothing_took_all_cores(),
             "a parallel loop ran outside of the threads that were asked for"

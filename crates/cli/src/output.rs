@@ -1,10 +1,13 @@
 //! Results: tables and JSON on standard output or into a file.
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use stainfree_project::{ProjectError, guard};
+
+/// What is written as `-`.
+const STDOUT: &str = "-";
 
 /// Keys by which the JSON of scores is told.
 pub(crate) const SCORES: [&str; 3] = ["images", "groups", "classes"];
@@ -23,36 +26,59 @@ pub(crate) fn print(text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a target of [`write_json`] that holds anything else than the JSON of the same command,
-/// which has these keys. To be asked before any work is done.
-///
-/// # Errors
-/// The file is somebody's own.
-pub(crate) fn check_json(target: Option<&Path>, keys: &[&str]) -> Result<()> {
-    if let Some(target) = target.filter(|target| *target != Path::new("-")) {
-        let expected = "JSON that this command has written";
-        guard::check_file(target, expected, |path| guard::is_json(path, keys))
-            .map_err(ProjectError::from)?;
-    }
-    Ok(())
+/// `--json`, which every command with a result takes.
+#[derive(clap::Args)]
+pub(crate) struct Json {
+    /// Write the result as JSON to FILE; `-` is standard output
+    #[arg(long = "json", value_name = "FILE")]
+    target: Option<PathBuf>,
 }
 
-/// Writes `value` as JSON to `target`; `-` is standard output.
-///
-/// # Errors
-/// The file cannot be written.
-pub(crate) fn write_json(target: &Path, value: &impl serde::Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(value)?;
-    if target == Path::new("-") {
-        return print(&text);
+impl Json {
+    /// Refuses a target that holds anything else than the JSON of the same command, which has these
+    /// keys. To be asked before any work is done.
+    ///
+    /// # Errors
+    /// The file is somebody's own.
+    pub(crate) fn check(&self, keys: &[&str]) -> Result<()> {
+        if let Some(target) = self
+            .target
+            .as_deref()
+            .filter(|target| *target != Path::new(STDOUT))
+        {
+            let expected = "JSON that this command has written";
+            guard::check_file(target, expected, |path| guard::is_json(path, keys))
+                .map_err(ProjectError::from)?;
+        }
+        Ok(())
     }
-    stainfree_image::write_atomic(target, format!("{text}\n").as_bytes())?;
-    Ok(())
-}
 
-/// Whether standard output is taken by JSON, so that no table may be printed there.
-pub(crate) fn is_stdout(target: Option<&Path>) -> bool {
-    target == Some(Path::new("-"))
+    /// Writes `value` where it was asked for.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(crate) fn write(&self, value: &impl serde::Serialize) -> Result<()> {
+        let Some(target) = self.target.as_deref() else {
+            return Ok(());
+        };
+        let text = serde_json::to_string_pretty(value)?;
+        if target == Path::new(STDOUT) {
+            return print(&text);
+        }
+        stainfree_image::write_atomic(target, format!("{text}\n").as_bytes())?;
+        Ok(())
+    }
+
+    /// Prints a result for people, unless standard output is taken by JSON.
+    ///
+    /// # Errors
+    /// As [`print`].
+    pub(crate) fn print(&self, text: &str) -> Result<()> {
+        match self.target.as_deref() {
+            Some(target) if target == Path::new(STDOUT) => Ok(()),
+            _ => print(text),
+        }
+    }
 }
 
 /// A table with a header; columns from `right` on are aligned to the right.

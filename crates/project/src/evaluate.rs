@@ -87,8 +87,8 @@ pub fn evaluate_folders(options: &FolderOptions, job: &Job) -> Result<Evaluated,
     let rule = options.group.as_deref().map(GroupRule::parse).transpose()?;
     if let Some(GroupRule::Key(_) | GroupRule::Well) = &rule {
         return Err(ProjectError::Usage(
-            "the group of a file can only be told from its name; give `--group` a regular \
-             expression such as `^([A-Z]\\d+)_`"
+            "the group of a file can only be told from its name; give `--group` an \
+             expression such as `re:^([A-Z]\\d+)_`"
                 .to_owned(),
         ));
     }

@@ -25,36 +25,45 @@ pub enum GroupRule {
 }
 
 impl GroupRule {
-    /// Reads `well`, `field`, `key:NAME` or a regular expression.
+    /// Reads `well`, `field`, `key:NAME` or `re:PATTERN`. What is none of them is taken for a
+    /// pattern, as earlier versions wrote it; [`GroupRule::is_bare`] tells it.
     ///
     /// # Errors
     /// An empty text or an expression that cannot be compiled.
     pub fn parse(text: &str) -> Result<Self, ProjectError> {
         match text {
             "" => Err(ProjectError::Usage(
-                "the group rule is empty; use `well`, `field`, `key:NAME` or a regular \
-                 expression"
+                "the group rule is empty; use `well`, `field`, `key:NAME` or `re:PATTERN`"
                     .to_owned(),
             )),
             "well" => Ok(GroupRule::Well),
             "field" => Ok(GroupRule::Field),
             _ => match text.strip_prefix("key:") {
                 Some(key) if !key.is_empty() => Ok(GroupRule::Key(key.to_owned())),
-                _ => Regex::new(text).map(GroupRule::Name).map_err(|error| {
-                    let reason = error.to_string();
-                    let reason = reason
-                        .lines()
-                        .last()
-                        .unwrap_or_default()
-                        .trim_start_matches("error: ")
-                        .to_owned();
-                    ProjectError::Usage(format!(
-                        "group rule `{text}` is no regular expression ({reason}); use `well`, \
-                         `field`, `key:NAME` or an expression such as `^([^_]+)`"
-                    ))
-                }),
+                _ => Regex::new(text.strip_prefix("re:").unwrap_or(text))
+                    .map(GroupRule::Name)
+                    .map_err(|error| {
+                        let reason = error.to_string();
+                        let reason = reason
+                            .lines()
+                            .last()
+                            .unwrap_or_default()
+                            .trim_start_matches("error: ")
+                            .to_owned();
+                        ProjectError::Usage(format!(
+                            "group rule `{text}` is no regular expression ({reason}); use `well`, \
+                         `field`, `key:NAME` or an expression such as `re:^([^_]+)`"
+                        ))
+                    }),
             },
         }
+    }
+
+    /// Whether `text` is a pattern without `re:` before it.
+    pub fn is_bare(text: &str) -> bool {
+        !matches!(text, "" | "well" | "field")
+            && !text.starts_with("key:")
+            && !text.starts_with("re:")
     }
 
     /// The group of `field`.

@@ -16,7 +16,7 @@ pub mod evaluate;
 pub mod experiment;
 pub mod fields;
 mod fingerprint;
-mod group;
+pub mod group;
 pub mod guard;
 pub mod human;
 pub mod illumination;

@@ -193,6 +193,32 @@ impl Study {
         }
     }
 
+    /// Whether a study lies in `folder`.
+    pub fn is_at(folder: &Path) -> bool {
+        folder.join(crate::config::FILE_NAME).is_file()
+    }
+
+    /// The folder of the model that is meant by `name`, or by the study alone where it has one
+    /// model, or one that is called [`DEFAULT_MODEL`].
+    ///
+    /// # Errors
+    /// There is no such model, or several and none has that name.
+    pub fn trained_model(&self, name: Option<&str>) -> Result<PathBuf, ProjectError> {
+        let models = self.models();
+        let name = name.map_or_else(|| self.only_model(), str::to_owned);
+        if models.contains(&name) {
+            return Ok(self.model_path(&name));
+        }
+        let study = self.root.display();
+        Err(ProjectError::Usage(match models.as_slice() {
+            [] => format!("`{study}` has no model yet; run `stainfree train` on it first"),
+            _ => format!(
+                "`{study}` has no model `{name}`; choose one of its models with `--model` ({})",
+                crate::names::some_of(&models)
+            ),
+        }))
+    }
+
     /// The rows of `fields.csv`.
     ///
     /// # Errors

@@ -188,7 +188,7 @@ pub fn render(config: &Config, recipe: &str) -> String {
         "Fields of one group stay together: \"well\" (all times of a place where none is known),",
     );
     out.comment(
-        "\"field\", \"key:NAME\" (a key of the fields' metadata), or a regular expression \
+        "\"field\", \"key:NAME\" (a key of the fields' metadata), or \"re:PATTERN\", an expression \
         whose first",
     );
     out.comment("capture in the field's name is the group. Default \"well\".");

@@ -9,7 +9,7 @@ use stainfree_project::experiment::estimate::estimate;
 
 use crate::Context;
 use crate::failure::Outcome;
-use crate::output;
+use crate::output::{self, Json};
 
 /// Say what twice as many training images would bring, from a few short runs
 ///
@@ -69,17 +69,16 @@ pub(crate) struct Advise {
     dry_run: bool,
 
     /// Folder for runs and results [default: DIR/advice]
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
 
-    /// Write the advice as JSON to FILE; `-` is standard output
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    json: Json,
 }
 
 impl Advise {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
-        output::check_json(self.json.as_deref(), &["study", "advice", "caveat"])?;
+        self.json.check(&["study", "advice", "caveat"])?;
         let study = super::open_study(&self.dir, context)?;
         let options = AdviseOptions {
             images: self.images.clone(),
@@ -125,14 +124,10 @@ impl Advise {
                 .console
                 .warn(&format!("run `{label}` failed: {sentence}"));
         }
-        if let Some(target) = &self.json {
-            output::write_json(target, &advised)?;
-        }
-        if !output::is_stdout(self.json.as_deref()) {
-            output::print(&shown(&advised))?;
-            for file in &ran.files {
-                output::print(&format!("  {}", file.display()))?;
-            }
+        self.json.write(&advised)?;
+        self.json.print(&shown(&advised))?;
+        for file in &ran.files {
+            self.json.print(&format!("  {}", file.display()))?;
         }
         Outcome::of(ran.done + ran.found, ran.failed.len())
     }

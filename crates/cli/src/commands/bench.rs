@@ -13,7 +13,7 @@ use stainfree_network::{
 use super::devices::{cpu_name, instruction_set};
 use crate::Context;
 use crate::failure::{Outcome, UsageError};
-use crate::output;
+use crate::output::{self, Json};
 
 /// Measure how fast this machine predicts and trains
 ///
@@ -59,9 +59,8 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "NAME", value_parser = ["f32", "bf16"], default_value = "f32")]
     precision: String,
 
-    /// Write the measurements as JSON to FILE; `-` is standard output
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    json: Json,
 }
 
 /// Side of what is measured where nothing is said: small enough for any machine.
@@ -71,7 +70,7 @@ const MAX_SIDE: usize = 8192;
 
 impl Bench {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
-        output::check_json(self.json.as_deref(), &["machine", "runs"])?;
+        self.json.check(&["machine", "runs"])?;
         let encoder = Encoder::parse(&self.encoder)
             .ok_or_else(|| UsageError(format!("no encoder is called `{}`", self.encoder)))?;
         let graph = Graph::unet(&UnetSpec::new(encoder, self.width, 3))?;
@@ -137,51 +136,46 @@ impl Bench {
             })?;
             runs.push(self.entry("train", side, self.batch, context, &seconds));
         }
-        if let Some(target) = &self.json {
-            let mut peaks = json!({"f32": rounded(peak), "bf16": peak_bf16.map(rounded)});
-            if peak_bf16.is_none() {
-                peaks["reason"] = json!("this processor has no bf16 instructions");
-            }
-            let machine =
-                json!({"cpu": cpu_name(), "isa": instruction_set(), "peak_gflops": peaks});
-            output::write_json(target, &json!({"machine": machine, "runs": runs}))?;
+        let mut peaks = json!({"f32": rounded(peak), "bf16": peak_bf16.map(rounded)});
+        if peak_bf16.is_none() {
+            peaks["reason"] = json!("this processor has no bf16 instructions");
         }
-        if !output::is_stdout(self.json.as_deref()) {
-            let rows: Vec<Vec<String>> = runs
-                .iter()
-                .map(|run| {
-                    let text = |key: &str| {
-                        run[key]
-                            .as_str()
-                            .map_or_else(|| run[key].to_string(), str::to_owned)
-                    };
-                    let seconds = |key: &str| {
-                        format!("{:.3}", run["seconds"][key].as_f64().unwrap_or(f64::NAN))
-                    };
-                    vec![
-                        text("what"),
-                        text("side"),
-                        text("batch"),
-                        text("threads"),
-                        seconds("median"),
-                        seconds("min"),
-                    ]
-                })
-                .collect();
-            output::print(&output::table(
-                &["what", "side", "batch", "threads", "median s", "min s"],
-                &rows,
-                1,
-            ))?;
-            output::print(&format!(
-                "\npeak of the processor: {} GFLOP/s f32{} on {} threads ({}), multiply-adds \
+        let machine = json!({"cpu": cpu_name(), "isa": instruction_set(), "peak_gflops": peaks});
+        self.json
+            .write(&json!({"machine": machine, "runs": runs}))?;
+        let rows: Vec<Vec<String>> = runs
+            .iter()
+            .map(|run| {
+                let text = |key: &str| {
+                    run[key]
+                        .as_str()
+                        .map_or_else(|| run[key].to_string(), str::to_owned)
+                };
+                let seconds =
+                    |key: &str| format!("{:.3}", run["seconds"][key].as_f64().unwrap_or(f64::NAN));
+                vec![
+                    text("what"),
+                    text("side"),
+                    text("batch"),
+                    text("threads"),
+                    seconds("median"),
+                    seconds("min"),
+                ]
+            })
+            .collect();
+        self.json.print(&output::table(
+            &["what", "side", "batch", "threads", "median s", "min s"],
+            &rows,
+            1,
+        ))?;
+        self.json.print(&format!(
+            "\npeak of the processor: {} GFLOP/s f32{} on {} threads ({}), multiply-adds \
                  between registers",
-                rounded(peak),
-                peak_bf16.map_or(String::new(), |peak| format!(", {} bf16", rounded(peak))),
-                context.threads,
-                isa.name()
-            ))?;
-        }
+            rounded(peak),
+            peak_bf16.map_or(String::new(), |peak| format!(", {} bf16", rounded(peak))),
+            context.threads,
+            isa.name()
+        ))?;
         Ok(Outcome::Done)
     }
 

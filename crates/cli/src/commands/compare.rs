@@ -10,7 +10,8 @@ use stainfree_scores::Change;
 
 use crate::Context;
 use crate::failure::{Outcome, UsageError};
-use crate::output;
+use crate::next;
+use crate::output::{self, Json};
 
 /// List what was corrected by hand: nuclei split, merged, added, removed, redrawn, reshaped
 ///
@@ -19,7 +20,7 @@ use crate::output;
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   stainfree compare study
-  stainfree compare --labels automatic/ --corrected edited/ --csv changes.csv
+  stainfree compare --labels automatic/ --corrected edited/ --out changes.csv
 
 To correct the truth of a study: copy DIR/truth/nuclei/NAME.tif to DIR/human/corrected/, edit the
 copy in napari, Fiji or any other tool, and run `stainfree prepare DIR` again: that field then has
@@ -38,17 +39,16 @@ pub(crate) struct Compare {
     corrected: Option<PathBuf>,
 
     /// Write every change as a row: field, change, labels, place, areas, IoU
-    #[arg(long, value_name = "FILE")]
+    #[arg(short = 'o', long = "out", visible_alias = "csv", value_name = "FILE")]
     csv: Option<PathBuf>,
 
-    /// Write all changes as JSON to FILE; `-` is standard output
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    json: Json,
 }
 
 impl Compare {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
-        output::check_json(self.json.as_deref(), &["name", "edits"])?;
+        self.json.check(&["name", "edits"])?;
         if let Some(path) = &self.csv {
             check_csv(path)?;
         }
@@ -81,13 +81,16 @@ impl Compare {
         if let Some(path) = &self.csv {
             write_csv(path, &compared.fields)?;
         }
-        if let Some(target) = &self.json {
-            output::write_json(target, &compared.fields)?;
+        self.json.write(&compared.fields)?;
+        self.json.print(&table(&compared))?;
+        let outcome = Outcome::of(compared.fields.len(), compared.failed.len())?;
+        if let Some(dir) = &self.dir {
+            context.next(
+                &format!("stainfree prepare {}", next::word(dir)),
+                "for the corrections to count",
+            );
         }
-        if !output::is_stdout(self.json.as_deref()) {
-            output::print(&table(&compared))?;
-        }
-        Outcome::of(compared.fields.len(), compared.failed.len())
+        Ok(outcome)
     }
 }
 

@@ -7,7 +7,8 @@ use stainfree_project::demo::{DemoOptions, demo};
 
 use crate::Context;
 use crate::failure::Outcome;
-use crate::{output, scores_table};
+use crate::output::{self, Json};
+use crate::scores_table;
 
 /// Do the whole job on a simulated plate: minutes on two cores, no data needed
 ///
@@ -21,7 +22,7 @@ Leaves in OUT: stained/ and unstained/ (plates with exact truth), study/, result
 scores.json and report.html.")]
 pub(crate) struct Demo {
     /// Folder for everything; must not hold anything yet
-    #[arg(long, value_name = "DIR", default_value = "stainfree-demo")]
+    #[arg(short, long, value_name = "DIR", default_value = "stainfree-demo")]
     out: PathBuf,
 
     /// Height and width of the simulated fields in pixels
@@ -44,14 +45,13 @@ pub(crate) struct Demo {
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
 
-    /// Write the scores as JSON to FILE as well; `-` is standard output
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    json: Json,
 }
 
 impl Demo {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
-        output::check_json(self.json.as_deref(), &output::SCORES)?;
+        self.json.check(&output::SCORES)?;
         let usual = DemoOptions::new(self.out.clone());
         let options = DemoOptions {
             side: self.side.unwrap_or(usual.side),
@@ -63,21 +63,18 @@ impl Demo {
         };
         let done = demo(&options, &context.job())?;
         context.console.finish();
-        if let Some(target) = &self.json {
-            output::write_json(target, &done.scores)?;
-        }
-        if !output::is_stdout(self.json.as_deref()) {
-            output::print(&format!(
-                "\nThe unstained plate, brightfield only, against the exactly known \
+        self.json.write(&done.scores)?;
+        self.json.print(&format!(
+            "\nThe unstained plate, brightfield only, against the exactly known \
                  cells:\n\n{}\n\nstudy    {}\nscores   {}\nreport   {}\n{:.0} s in all; open the \
                  report in a browser",
-                scores_table::render(&done.scores, scores_table::Shown::default()),
-                done.study.display(),
-                done.scores_file.display(),
-                done.report.display(),
-                done.seconds
-            ))?;
-        }
+            scores_table::render(&done.scores, scores_table::Shown::default()),
+            done.study.display(),
+            done.scores_file.display(),
+            done.report.display(),
+            done.seconds
+        ))?;
+        context.next("stainfree inspect PLATE", "the same with your own plate");
         Ok(Outcome::Done)
     }
 }

@@ -6,41 +6,36 @@ use anyhow::Result;
 
 use crate::Context;
 use crate::failure::Outcome;
-use crate::output;
+use crate::output::{self, Json};
 
 /// Show what can compute on this machine
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  stainfree devices")]
 pub(crate) struct Devices {
-    /// Write it as JSON to FILE; `-` is standard output
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    json: Json,
 }
 
 impl Devices {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
-        output::check_json(self.json.as_deref(), &["devices"])?;
+        self.json.check(&["devices"])?;
         let cpu = cpu_name();
         let isa = instruction_set();
-        if let Some(target) = &self.json {
-            let value = serde_json::json!(
+        let value = serde_json::json!(
                 {"devices": [{"name": "cpu", "cpu": cpu, "isa": isa, "threads": context.threads}]});
-            output::write_json(target, &value)?;
-        }
-        if !output::is_stdout(self.json.as_deref()) {
-            let row = [
-                "cpu".to_owned(),
-                cpu,
-                isa.to_owned(),
-                context.threads.to_string(),
-            ]
-            .to_vec();
-            output::print(&output::table(
-                &["device", "what", "instructions", "threads"],
-                &[row],
-                3,
-            ))?;
-        }
+        self.json.write(&value)?;
+        let row = [
+            "cpu".to_owned(),
+            cpu,
+            isa.to_owned(),
+            context.threads.to_string(),
+        ]
+        .to_vec();
+        self.json.print(&output::table(
+            &["device", "what", "instructions", "threads"],
+            &[row],
+            3,
+        ))?;
         Ok(Outcome::Done)
     }
 }

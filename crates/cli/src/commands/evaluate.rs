@@ -10,7 +10,8 @@ use stainfree_scores::Convention;
 
 use crate::Context;
 use crate::failure::{Outcome, UsageError};
-use crate::{memory, output, scores_table};
+use crate::output::{self, Json};
+use crate::{memory, next, scores_table};
 
 /// Score predictions against the truth, with intervals
 ///
@@ -21,7 +22,8 @@ use crate::{memory, output, scores_table};
   stainfree evaluate study --model first --json scores.json
   stainfree evaluate --truth truth/classes --prediction result/classes --classes \
   background,nucleus,cytoplasm
-  stainfree evaluate --truth labels/ --prediction result/nuclei --objects --group '^([A-Z][0-9]+)_'
+  stainfree evaluate --truth labels/ --prediction result/nuclei --objects \
+  --group 're:^([A-Z][0-9]+)_'
   stainfree evaluate --truth labels/ --prediction result/nuclei --splitting --boundaries
   stainfree evaluate --truth sim/truth/nuclei --prediction result/nuclei --kinds sim/truth/cells.csv
 
@@ -112,18 +114,18 @@ pub(crate) struct Evaluate {
     #[arg(long, value_name = "NAME", value_parser = ["argmax", "paper"], default_value = "argmax")]
     convention: String,
 
-    /// Regular expression whose first capture in NAME is the group that intervals resample
-    #[arg(long, value_name = "REGEX")]
+    /// `re:PATTERN`: a regular expression whose first capture in the name is the group that
+    /// intervals resample
+    #[arg(long, value_name = "RULE")]
     group: Option<String>,
 
-    /// Write the scores as JSON to FILE; `-` is standard output
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    json: Json,
 }
 
 impl Evaluate {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
-        output::check_json(self.json.as_deref(), &output::SCORES)?;
+        self.json.check(&output::SCORES)?;
         let convention = if self.convention == "paper" {
             Convention::Paper
         } else {
@@ -150,13 +152,17 @@ impl Evaluate {
         for message in &evaluated.messages {
             context.job().progress.note(message);
         }
-        if let Some(target) = &self.json {
-            output::write_json(target, &evaluated.scores)?;
+        self.json.write(&evaluated.scores)?;
+        self.json
+            .print(&scores_table::render(&evaluated.scores, self.shown()))?;
+        let outcome = Outcome::of(evaluated.scores.images, evaluated.failed.len())?;
+        if let Some(dir) = &self.dir {
+            context.next(
+                &format!("stainfree report {}", next::word(dir)),
+                "pictures, curves and scores on one page",
+            );
         }
-        if !output::is_stdout(self.json.as_deref()) {
-            output::print(&scores_table::render(&evaluated.scores, self.shown()))?;
-        }
-        Outcome::of(evaluated.scores.images, evaluated.failed.len())
+        Ok(outcome)
     }
 
     fn on(&self) -> Part {
@@ -218,7 +224,7 @@ impl Evaluate {
             kinds: self.kinds.clone(),
             pixel_um: self.pixel_um,
             convention,
-            group: self.group.clone(),
+            group: super::group_rule(self.group.as_ref(), context),
             only: None,
             on: self.on(),
         };

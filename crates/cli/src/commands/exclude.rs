@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use stainfree_project::Study;
 use stainfree_project::human::Stamp;
 use stainfree_project::human::excluded::{self, in_force};
 
 use super::who;
 use crate::Context;
 use crate::failure::Outcome;
-use crate::output;
+use crate::next;
+use crate::output::Json;
 
 /// Take fields out of a study, with the reason; without fields: list those that are out
 ///
@@ -48,26 +50,31 @@ pub(crate) struct Exclude {
     /// Who says so [default: STAINFREE_USER, else the name of your account]
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
+
+    #[command(flatten)]
+    json: Json,
 }
 
 impl Exclude {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
+        self.json.check(&["program", "excluded"])?;
         let study = super::open_study(&self.dir, context)?;
         if self.fields.is_empty() {
-            let out = in_force(&study)?;
-            for (field, row) in &out {
-                output::print(&format!("`{field}`: {}", row.remark()))?;
+            for (field, row) in &in_force(&study)? {
+                self.json.print(&format!("`{field}`: {}", row.remark()))?;
             }
-            if out.is_empty() {
-                output::print("no field is excluded")?;
+            if in_force(&study)?.is_empty() {
+                self.json.print("no field is excluded")?;
             }
+            self.write(&study)?;
             return Ok(Outcome::Done);
         }
         let reason = self.because.as_deref().unwrap_or_default();
         let stamp = Stamp::now(&who(self.by.as_ref()));
         excluded::decide(&study, &self.fields, !self.undo, reason, &stamp)?;
-        output::print(&format!(
-            "{} {} in `{}`; run `stainfree prepare {}` for it to count",
+        self.write(&study)?;
+        self.json.print(&format!(
+            "{} {} in `{}`",
             match self.fields.as_slice() {
                 [field] => format!("`{field}`"),
                 fields => format!("{} fields", fields.len()),
@@ -78,8 +85,22 @@ impl Exclude {
                 "excluded"
             },
             excluded::path(&study).display(),
-            self.dir.display()
         ))?;
+        context.next(
+            &format!("stainfree prepare {}", next::word(&self.dir)),
+            "for it to count",
+        );
         Ok(Outcome::Done)
+    }
+
+    /// The fields that are out, as JSON.
+    fn write(&self, study: &Study) -> Result<()> {
+        let excluded: Vec<serde_json::Value> = in_force(study)?
+            .iter()
+            .map(|(field, row)| serde_json::json!({"field": field, "remark": row.remark()}))
+            .collect();
+        let program = env!("CARGO_PKG_VERSION");
+        self.json
+            .write(&serde_json::json!({"program": program, "excluded": excluded}))
     }
 }

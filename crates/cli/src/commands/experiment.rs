@@ -8,7 +8,7 @@ use stainfree_project::experiment::{Experiment as Matrix, run};
 
 use crate::Context;
 use crate::failure::Outcome;
-use crate::output;
+use crate::output::{self, Json};
 
 /// Train a matrix of variants on one study and compare them
 ///
@@ -32,17 +32,22 @@ pub(crate) struct Experiment {
     dry_run: bool,
 
     /// Folder for runs and results [default: FILE without its extension]
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
+
+    #[command(flatten)]
+    json: Json,
 }
 
 impl Experiment {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
+        self.json.check(&["program", "runs"])?;
         let matrix = Matrix::load(&self.file)?;
         if self.dry_run {
             let lines = estimate(&matrix, &context.job())?;
             context.console.finish();
-            output::print(&dry_run(&lines))?;
+            self.json.write(&estimates(&lines))?;
+            self.json.print(&dry_run(&lines))?;
             return Ok(Outcome::Done);
         }
         let out = self.out.clone().unwrap_or_else(|| matrix.out());
@@ -64,7 +69,13 @@ impl Experiment {
                 .console
                 .warn(&format!("run `{label}` failed: {sentence}"));
         }
-        output::print(&format!(
+        self.json.write(&serde_json::json!({
+            "program": env!("CARGO_PKG_VERSION"),
+            "out": out,
+            "runs": {"done": ran.done, "found": ran.found, "failed": ran.failed},
+            "files": ran.files,
+        }))?;
+        self.json.print(&format!(
             "{} run{} trained here, {} found finished, {} failed",
             ran.done,
             if ran.done == 1 { "" } else { "s" },
@@ -72,12 +83,30 @@ impl Experiment {
             ran.failed.len()
         ))?;
         for file in ran.files {
-            output::print(&format!("  {}", file.display()))?;
+            self.json.print(&format!("  {}", file.display()))?;
         }
         Outcome::of(ran.done + ran.found, ran.failed.len())
     }
 }
 
+/// What the runs are expected to take, for another program.
+fn estimates(lines: &[Estimate]) -> serde_json::Value {
+    let runs: Vec<serde_json::Value> = lines
+        .iter()
+        .map(|line| {
+            serde_json::json!({
+                "run": line.choice.label(),
+                "seed": line.choice.seed,
+                "steps": line.steps,
+                "seconds": line.seconds,
+                "memory_bytes": line.memory,
+            })
+        })
+        .collect();
+    serde_json::json!({"program": env!("CARGO_PKG_VERSION"), "runs": runs})
+}
+
+/// The same as a table.
 fn dry_run(lines: &[Estimate]) -> String {
     let rows: Vec<Vec<String>> = lines
         .iter()

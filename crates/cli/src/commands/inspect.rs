@@ -7,7 +7,8 @@ use stainfree_image::{OpenOptions, open, summarise};
 
 use crate::Context;
 use crate::failure::Outcome;
-use crate::output;
+use crate::next;
+use crate::output::{self, Json};
 
 /// Show what a folder, plate or image file holds
 ///
@@ -19,9 +20,8 @@ pub(crate) struct Inspect {
     /// Plate, folder or image file
     path: PathBuf,
 
-    /// Write what was found as JSON to FILE; `-` is standard output
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    json: Json,
 
     /// Pixel size in um, where the files state none or a wrong one
     #[arg(long, value_name = "UM")]
@@ -29,8 +29,8 @@ pub(crate) struct Inspect {
 }
 
 impl Inspect {
-    pub(crate) fn run(&self, _context: &Context) -> Result<Outcome> {
-        output::check_json(self.json.as_deref(), &["layout", "fields", "channels"])?;
+    pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
+        self.json.check(&["layout", "fields", "channels"])?;
         let found = summarise(&open(
             &self.path,
             &OpenOptions {
@@ -38,38 +38,41 @@ impl Inspect {
                 ..OpenOptions::default()
             },
         )?);
-        if let Some(target) = &self.json {
-            output::write_json(target, &found)?;
-        }
-        if !output::is_stdout(self.json.as_deref()) {
-            let rows: Vec<Vec<String>> = [
-                ("layout", found.layout.clone()),
-                ("fields", found.fields.to_string()),
-                ("wells", found.wells.to_string()),
-                ("sites per well", found.sites.to_string()),
-                ("time points", found.times.to_string()),
-                ("planes", found.planes.to_string()),
-                ("channels", found.channels.join(", ")),
-                (
-                    "size (height x width)",
-                    format!("{} x {}", found.height, found.width),
-                ),
-                ("pixel size", found.pixel_size()),
-            ]
-            .into_iter()
-            .map(|(what, value)| vec![what.to_owned(), value])
-            .collect();
-            output::print(&output::table(
-                &["", &self.path.display().to_string()],
-                &rows,
-                usize::MAX,
-            ))?;
-            if !found.problems.is_empty() {
-                output::print(&format!("\nmissing or odd ({}):", found.problems.len()))?;
-                for problem in &found.problems {
-                    output::print(&format!("  - {problem}"))?;
-                }
+        self.json.write(&found)?;
+        let rows: Vec<Vec<String>> = [
+            ("layout", found.layout.clone()),
+            ("fields", found.fields.to_string()),
+            ("wells", found.wells.to_string()),
+            ("sites per well", found.sites.to_string()),
+            ("time points", found.times.to_string()),
+            ("planes", found.planes.to_string()),
+            ("channels", found.channels.join(", ")),
+            (
+                "size (height x width)",
+                format!("{} x {}", found.height, found.width),
+            ),
+            ("pixel size", found.pixel_size()),
+        ]
+        .into_iter()
+        .map(|(what, value)| vec![what.to_owned(), value])
+        .collect();
+        self.json.print(&output::table(
+            &["", &self.path.display().to_string()],
+            &rows,
+            usize::MAX,
+        ))?;
+        if !found.problems.is_empty() {
+            self.json
+                .print(&format!("\nmissing or odd ({}):", found.problems.len()))?;
+            for problem in &found.problems {
+                self.json.print(&format!("  - {problem}"))?;
             }
+        }
+        if found.fields > 0 {
+            context.next(
+                &format!("stainfree new {} --out study", next::word(&self.path)),
+                "where they are stained; `stainfree predict MODEL PATH` where not",
+            );
         }
         Ok(Outcome::Done)
     }

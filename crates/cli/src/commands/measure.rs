@@ -9,7 +9,7 @@ use stainfree_project::measure::{MeasureOptions, MeasuredPlate, Objects, measure
 
 use crate::Context;
 use crate::failure::{Outcome, UsageError};
-use crate::output;
+use crate::output::{self, Json};
 
 /// Measure every object: shape, intensities, neighbours
 ///
@@ -53,7 +53,7 @@ pub(crate) struct Measure {
     cells: Option<PathBuf>,
 
     /// Table to write: .csv, or .parquet
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
 
     /// Also write a table with a row per well: number of objects; mean, median and std of each
@@ -70,7 +70,12 @@ pub(crate) struct Measure {
     channels: Vec<String>,
 
     /// z plane to measure, from 1 [default: the middle one]
-    #[arg(long, value_name = "Z", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(
+        long,
+        visible_alias = "planes",
+        value_name = "Z",
+        value_parser = clap::value_parser!(u32).range(1..),
+    )]
     plane: Option<u32>,
 
     /// Pixel size in um, where the images state none or a wrong one
@@ -111,9 +116,8 @@ pub(crate) struct Measure {
     #[arg(long)]
     overwrite: bool,
 
-    /// Write what was done as JSON to FILE; `-` is standard output
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    json: Json,
 }
 
 /// `--ring`: a ring, or none.
@@ -136,7 +140,7 @@ fn parse_ring(text: &str) -> Result<RingArg, String> {
 
 impl Measure {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
-        output::check_json(self.json.as_deref(), &["program", "objects", "columns"])?;
+        self.json.check(&["program", "objects", "columns"])?;
         let measured = measure(&self.options()?, &context.job()).map_err(|error| match error {
             ProjectError::Cancelled => anyhow::Error::from(error).context(
                 "stopped as asked; tables are written whole or not at all, so nothing was kept",
@@ -207,28 +211,24 @@ impl Measure {
     }
 
     fn show(&self, measured: &MeasuredPlate) -> Result<()> {
-        if let Some(target) = &self.json {
-            let facts = serde_json::json!({
-                "program": env!("CARGO_PKG_VERSION"),
-                "objects": measured.objects,
-                "fields": measured.fields,
-                "wells": measured.wells,
-                "columns": measured.columns,
-                "files": measured.files,
-                "failed": measured.failed,
-            });
-            output::write_json(target, &facts)?;
-        }
-        if !output::is_stdout(self.json.as_deref()) {
-            output::print(&format!(
-                "{} objects in {} fields, {} columns, {:.1} s; table in `{}`",
-                measured.objects,
-                measured.fields,
-                measured.columns.len(),
-                measured.seconds,
-                self.out.display()
-            ))?;
-        }
+        let facts = serde_json::json!({
+            "program": env!("CARGO_PKG_VERSION"),
+            "objects": measured.objects,
+            "fields": measured.fields,
+            "wells": measured.wells,
+            "columns": measured.columns,
+            "files": measured.files,
+            "failed": measured.failed,
+        });
+        self.json.write(&facts)?;
+        self.json.print(&format!(
+            "{} objects in {} fields, {} columns, {:.1} s; table in `{}`",
+            measured.objects,
+            measured.fields,
+            measured.columns.len(),
+            measured.seconds,
+            self.out.display()
+        ))?;
         Ok(())
     }
 }

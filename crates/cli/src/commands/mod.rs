@@ -6,25 +6,31 @@
 use std::path::Path;
 
 use anyhow::Result;
+use clap::builder::Styles;
 use stainfree_network::{Isa, Precision};
+use stainfree_project::group::GroupRule;
 use stainfree_project::human::corrected::bring_over;
 use stainfree_project::train::Trained;
 use stainfree_project::{ProjectError, Study};
 
 use crate::Context;
 use crate::failure::Outcome;
+use crate::output::Json;
 
 // Declared here and not in the macro below, where `cargo fmt` would not see them.
 mod advise;
 mod bench;
 mod choices;
 mod compare;
+mod completions;
 mod demo;
 mod devices;
 mod evaluate;
 mod exclude;
 mod experiment;
+mod folder;
 mod inspect;
+mod man;
 mod measure;
 mod new;
 mod predict;
@@ -36,47 +42,83 @@ mod simulate;
 mod train;
 mod weights;
 
-/// Makes the subcommands and the dispatch from one list.
+/// Makes the subcommands, their groups on the help page, and the dispatch from one list.
 macro_rules! commands {
-    ($($module:ident :: $args:ident),+ $(,)?) => {
+    ($($heading:literal { $($module:ident :: $args:ident),+ $(,)? })+) => {
         /// What to do.
         #[derive(clap::Subcommand)]
         pub(crate) enum Command {
-            $(#[allow(missing_docs)] $args($module::$args),)+
+            $($(#[allow(missing_docs)] $args($module::$args),)+)+
         }
 
         impl Command {
             /// Runs the command.
             pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
                 match self {
-                    $(Command::$args(args) => args.run(context),)+
+                    $($(Command::$args(args) => args.run(context),)+)+
                 }
             }
         }
+
+        /// The headings of the help page, and the commands below each.
+        const GROUPS: &[(&str, &[&str])] = &[
+            $(($heading, &[$(stringify!($module)),+])),+
+        ];
     };
 }
 
-// In the order of the help page: the journey first.
+// In the order of the help page.
 commands! {
-    inspect::Inspect,
-    new::New,
-    prepare::Prepare,
-    train::Train,
-    pretrain::Pretrain,
-    predict::Predict,
-    evaluate::Evaluate,
-    compare::Compare,
-    exclude::Exclude,
-    measure::Measure,
-    report::Report,
-    experiment::Experiment,
-    advise::Advise,
-    demo::Demo,
-    segment::Segment,
-    simulate::Simulate,
-    weights::Weights,
-    bench::Bench,
-    devices::Devices,
+    "From a stained plate to cells, in this order" {
+        inspect::Inspect,
+        new::New,
+        prepare::Prepare,
+        train::Train,
+        predict::Predict,
+        evaluate::Evaluate,
+        measure::Measure,
+        report::Report,
+    }
+    "More" {
+        demo::Demo,
+        segment::Segment,
+        compare::Compare,
+        exclude::Exclude,
+        advise::Advise,
+        experiment::Experiment,
+        weights::Weights,
+    }
+    "For experts" {
+        pretrain::Pretrain,
+        simulate::Simulate,
+        bench::Bench,
+        devices::Devices,
+        completions::Completions,
+        man::Man,
+    }
+}
+
+/// `program` with a help page that lists the commands in groups, which the parser cannot do itself.
+pub(crate) fn in_groups(program: clap::Command) -> clap::Command {
+    let (header, literal) = (Styles::styled(), Styles::styled());
+    let (header, literal) = (header.get_header(), literal.get_literal());
+    let mut list = String::new();
+    for (heading, names) in GROUPS {
+        list += &format!("{header}{heading}:{header:#}\n");
+        for name in *names {
+            let about = program
+                .find_subcommand(name)
+                .and_then(clap::Command::get_about)
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            list += &format!("  {literal}{name:<12}{literal:#} {about}\n");
+        }
+        list.push('\n');
+    }
+    program.help_template(format!(
+        "{{before-help}}{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{list}\
+         {header}Options:{header:#}\n{{options}}{{after-help}}"
+    ))
 }
 
 /// Opens a study; what earlier versions kept elsewhere is brought to where it belongs, and said.
@@ -113,6 +155,19 @@ fn precision(name: &str) -> Result<Precision> {
     }
 }
 
+/// `--group` as it is written today: a pattern has `re:` before it, which earlier versions had not.
+fn group_rule(given: Option<&String>, context: &Context) -> Option<String> {
+    let rule = given?;
+    if !GroupRule::is_bare(rule) {
+        return Some(rule.clone());
+    }
+    context.job().progress.note(&format!(
+        "`--group {rule}` is taken for the pattern `re:{rule}`; write it so, since a later version \
+         takes a bare word for a mistake"
+    ));
+    Some(format!("re:{rule}"))
+}
+
 /// Refuses a `--width` that is no number.
 fn finite_width(width: Option<f64>) -> Result<()> {
     if width.is_some_and(|width| !width.is_finite()) {
@@ -122,8 +177,11 @@ fn finite_width(width: Option<f64>) -> Result<()> {
     Ok(())
 }
 
-/// A finished training in a line; one that was stopped says how to go on.
-fn trained(context: &Context, result: Result<Trained, ProjectError>) -> Result<String> {
+/// Keys by which the JSON of a training is told.
+const TRAINED: [&str; 3] = ["program", "model", "chosen_step"];
+
+/// Says what a finished training left; one that was stopped says how to go on.
+fn trained(context: &Context, result: Result<Trained, ProjectError>, json: &Json) -> Result<()> {
     context.console.finish();
     let trained = result.inspect_err(|_| {
         if context.cancel.is_stopped() {
@@ -135,7 +193,15 @@ fn trained(context: &Context, result: Result<Trained, ProjectError>) -> Result<S
     let chosen = trained
         .chosen_value
         .map_or(String::new(), |value| format!(", chosen at {value:.4}"));
-    Ok(format!(
+    json.write(&serde_json::json!({
+        "program": env!("CARGO_PKG_VERSION"),
+        "model": trained.model,
+        "steps": trained.steps,
+        "chosen_step": trained.chosen_step,
+        "chosen_value": trained.chosen_value,
+        "seconds": trained.seconds,
+    }))?;
+    json.print(&format!(
         "model `{}`: {} steps in {:.0} s, kept step {}{chosen}",
         trained.model.display(),
         trained.steps,

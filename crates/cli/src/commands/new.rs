@@ -1,6 +1,6 @@
 //! `new`: a study with every choice visible.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use stainfree_project::config::Scheme;
@@ -8,7 +8,8 @@ use stainfree_project::{NewOptions, new};
 
 use crate::Context;
 use crate::failure::{Outcome, UsageError};
-use crate::output;
+use crate::next;
+use crate::output::Json;
 
 /// Make a study: a folder with a stainfree.toml that holds every choice
 ///
@@ -18,18 +19,23 @@ use crate::output;
 /// written into stainfree.toml, where it can be changed.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  stainfree new study --images plate/
-  stainfree new study --images plate/ --brightfield TL --nucleus Hoechst --cytoplasm Mito
-  stainfree new study --images images/ --labels labels/ --group key:experiment
+  stainfree new plate/ --out study
+  stainfree new plate/ --out study --brightfield TL --nucleus Hoechst --cytoplasm Mito
+  stainfree new images/ --out study --labels labels/ --group key:experiment
 
-Writes DIR/stainfree.toml; the images stay where they are.")]
+Writes DIR/stainfree.toml; the images stay where they are. `new DIR --images PATH` is the same as
+`new PATH --out DIR`.")]
 pub(crate) struct New {
-    /// Folder of the new study; must not hold anything yet
-    dir: PathBuf,
+    /// Plate, folder or file with the images; with --images, the folder of the new study
+    path: PathBuf,
 
-    /// Plate, folder or file with the images
-    #[arg(long, value_name = "PATH")]
-    images: PathBuf,
+    /// Folder of the new study; must not hold anything yet
+    #[arg(short, long, value_name = "DIR", required_unless_present = "images")]
+    out: Option<PathBuf>,
+
+    /// Plate, folder or file with the images, where the study stands in first place
+    #[arg(long, value_name = "PATH", conflicts_with = "out")]
+    images: Option<PathBuf>,
 
     /// Brightfield channel, or three channels that are its planes
     #[arg(long, value_name = "NAME[,NAME,NAME]", value_delimiter = ',')]
@@ -69,8 +75,8 @@ pub(crate) struct New {
     scheme: Option<String>,
 
     /// Fields kept together by the split: `well`, `field`, `key:NAME` (a key of the fields'
-    /// metadata) or a regular expression whose first capture in NAME is the group [default: well,
-    /// else field]
+    /// metadata) or `re:PATTERN` (a regular expression whose first capture in the field's name is
+    /// the group) [default: well, else field]
     #[arg(long, value_name = "RULE")]
     group: Option<String>,
 
@@ -89,10 +95,15 @@ pub(crate) struct New {
     /// Seed of split and training
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+
+    #[command(flatten)]
+    json: Json,
 }
 
 impl New {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
+        self.json.check(&["program", "study", "config"])?;
+        let (dir, images) = self.places();
         let fractions = match self.split[..] {
             [] => None,
             [train, validation, test] => Some([train, validation, test]),
@@ -105,7 +116,7 @@ impl New {
             }
         };
         let options = NewOptions {
-            images: self.images.clone(),
+            images: images.to_owned(),
             brightfield: self.brightfield.clone(),
             planes: self.planes.clone(),
             nucleus: self.nucleus.clone(),
@@ -121,21 +132,39 @@ impl New {
                     Scheme::A
                 }
             }),
-            group: self.group.clone(),
+            group: super::group_rule(self.group.as_ref(), context),
             fractions,
             test_groups: self.test_groups.clone(),
             pixel_um: self.pixel_um,
             seed: self.seed,
         };
-        let created = new::create(&self.dir, &options)?;
+        let created = new::create(dir, &options)?;
         for message in &created.messages {
             context.job().progress.note(message);
         }
-        output::print(&format!(
-            "made `{}`; look it over, then run `stainfree prepare {}`",
-            created.study.config_path().display(),
-            self.dir.display()
-        ))?;
+        let config = created.study.config_path();
+        self.json.write(&serde_json::json!({
+            "program": env!("CARGO_PKG_VERSION"),
+            "study": dir,
+            "config": config,
+            "messages": created.messages,
+        }))?;
+        self.json
+            .print(&format!("made `{}`; look it over", config.display()))?;
+        context.next(
+            &format!("stainfree prepare {}", next::word(dir)),
+            "truth for every field, and pictures of it",
+        );
         Ok(Outcome::Done)
+    }
+
+    /// The study's folder and the images, whichever way round they were given.
+    fn places(&self) -> (&Path, &Path) {
+        match (&self.images, &self.out) {
+            (Some(images), _) => (&self.path, images),
+            (None, Some(dir)) => (dir, &self.path),
+            // The parser lets nothing else through.
+            (None, None) => (&self.path, &self.path),
+        }
     }
 }

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use stainfree_project::Study;
 use stainfree_project::predict::{PredictOptions, predict};
 
 use crate::Context;
-use crate::failure::Outcome;
-use crate::{memory, output};
+use crate::failure::{Outcome, UsageError};
+use crate::output::Json;
+use crate::{memory, next};
 
 /// Find nuclei and cytoplasm in unstained images
 ///
@@ -16,7 +18,7 @@ use crate::{memory, output};
 /// reported and counted, and has no results; the rest goes on (exit code 3).
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  stainfree predict study/models/model plate2/ --out result
+  stainfree predict study plate2/ --out result
   stainfree predict model/ image1.tif image2.tif --out result --overlay
 
 Writes OUT/classes/NAME.tif (class of each pixel), OUT/nuclei/NAME.tif (labels) and
@@ -24,15 +26,20 @@ OUT/predictions.csv. Images whose pixel size is known and differs from the model
 for the network; results have the size of the image. Pixels that show nothing (a rim or gap of one
 value, no numbers) are 255 in the classes; their share is the column ignored_share.")]
 pub(crate) struct Predict {
-    /// Model folder
+    /// Model folder, or a study: its only model, or the one that `--model` names
+    #[arg(value_name = "MODEL")]
     model: PathBuf,
 
     /// Plates, folders or files
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
 
+    /// Name of the model, where a study is given [default: the study's only one, or `model`]
+    #[arg(long = "model", value_name = "NAME")]
+    name: Option<String>,
+
     /// Folder for the results
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
 
     /// Brightfield channel, or three that are the planes [default: as the model was trained]
@@ -72,12 +79,16 @@ pub(crate) struct Predict {
     /// Arithmetic: f32, or bf16 (faster; a processor with AVX-512 BF16)
     #[arg(long, value_name = "NAME", value_parser = ["f32", "bf16"], default_value = "f32")]
     precision: String,
+
+    #[command(flatten)]
+    json: Json,
 }
 
 impl Predict {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
+        self.json.check(&["program", "out", "nuclei"])?;
         let options = PredictOptions {
-            model: self.model.clone(),
+            model: self.model(context)?,
             inputs: self.inputs.clone(),
             out: self.out.clone(),
             brightfield: self.brightfield.clone(),
@@ -94,7 +105,17 @@ impl Predict {
         for sentence in &predicted.failed {
             context.console.warn(sentence);
         }
-        output::print(&format!(
+        self.json.write(&serde_json::json!({
+            "program": env!("CARGO_PKG_VERSION"),
+            "out": self.out,
+            "model": options.model,
+            "done": predicted.done,
+            "skipped": predicted.skipped,
+            "nuclei": predicted.nuclei,
+            "failed": predicted.failed,
+            "seconds": predicted.seconds,
+        }))?;
+        self.json.print(&format!(
             "{} fields done in {:.1} s, {} done before, {} nuclei; results in `{}`",
             predicted.done,
             predicted.seconds,
@@ -109,6 +130,30 @@ impl Predict {
                 predicted.failed.len()
             ));
         }
-        Outcome::of(predicted.done + predicted.skipped, predicted.failed.len())
+        let outcome = Outcome::of(predicted.done + predicted.skipped, predicted.failed.len())?;
+        if let [images] = self.inputs.as_slice() {
+            let (out, images) = (next::word(&self.out), next::word(images));
+            context.next(
+                &format!("stainfree measure {out} --images {images} --out cells.csv"),
+                "a row for every nucleus",
+            );
+        }
+        Ok(outcome)
+    }
+
+    /// The model's folder: as given, or the study's.
+    fn model(&self, context: &Context) -> Result<PathBuf> {
+        if !Study::is_at(&self.model) {
+            return match &self.name {
+                None => Ok(self.model.clone()),
+                Some(_) => Err(UsageError(format!(
+                    "`--model` names a model of a study, and `{}` is none; leave it out",
+                    self.model.display()
+                ))
+                .into()),
+            };
+        }
+        let study = super::open_study(&self.model, context)?;
+        Ok(study.trained_model(self.name.as_deref())?)
     }
 }

@@ -6,12 +6,14 @@ use anyhow::Result;
 use stainfree_project::Part;
 use stainfree_project::illumination::PlateLight;
 use stainfree_project::mitosis;
+use stainfree_project::prepare::{Prepared, prepare};
 use stainfree_project::registration::ShiftSummary;
 
 use super::who;
 use crate::Context;
 use crate::failure::Outcome;
-use crate::output;
+use crate::next;
+use crate::output::Json;
 
 /// Make the truth of every field: class masks, nucleus labels, overlays, split
 ///
@@ -51,16 +53,19 @@ pub(crate) struct Prepare {
     /// Who decided what is taken over [default: STAINFREE_USER, else the name of your account]
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
+
+    #[command(flatten)]
+    json: Json,
 }
 
 impl Prepare {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
+        self.json.check(&["program", "train", "left_out"])?;
         let mut study = super::open_study(&self.dir, context)?;
         if self.mitosis {
             study = mitosis::enable(&study)?;
         }
-        let prepared =
-            stainfree_project::prepare::prepare(&study, &context.job().by(&who(self.by.as_ref())))?;
+        let prepared = prepare(&study, &context.job().by(&who(self.by.as_ref())))?;
         context.console.finish();
         for (_, sentence) in &prepared.failed {
             context.console.warn(sentence);
@@ -70,7 +75,7 @@ impl Prepare {
             .iter()
             .filter(|row| !row.is_usable())
             .collect();
-        output::print(&format!(
+        self.json.print(&format!(
             "{} fields: {} train, {} validation, {} test, {} left out ({} made, {} unchanged)",
             prepared.rows.len(),
             prepared.count(Part::Train),
@@ -82,24 +87,25 @@ impl Prepare {
         ))?;
         let (ignored, pixels) = prepared.ignored_pixels();
         if ignored > 0 {
-            output::print(&format!(
+            self.json.print(&format!(
                 "{ignored} of {pixels} pixels are ignored ({:.2} %): uncertain edges, and rims \
                  that a moved stain does not reach",
                 100.0 * ignored as f64 / pixels as f64
             ))?;
         }
+        self.json.write(&summary(&prepared))?;
         if let Some(count) = prepared.mitotic() {
             let list = self.dir.join("truth").join("mitosis.csv");
-            output::print(&format!(
+            self.json.print(&format!(
                 "{count} nuclei are mitotic; confirm or reject candidates in `{}`",
                 list.display()
             ))?;
         }
         for light in &prepared.lights {
-            output::print(&light_line(light))?;
+            self.json.print(&light_line(light))?;
         }
         for shift in &prepared.shifts {
-            output::print(&shift_line(shift))?;
+            self.json.print(&shift_line(shift))?;
         }
         for row in &left_out {
             context
@@ -125,8 +131,40 @@ impl Prepare {
                 prepared.rows.len()
             ));
         }
-        Outcome::of(prepared.made + prepared.kept, prepared.failed.len())
+        let outcome = Outcome::of(prepared.made + prepared.kept, prepared.failed.len())?;
+        let sheet = self.dir.join("truth").join("contact-sheet.png");
+        context.next(
+            &format!("stainfree train {}", next::word(&self.dir)),
+            &format!("once `{}` looks right", sheet.display()),
+        );
+        Ok(outcome)
     }
+}
+
+/// What was prepared, for another program.
+fn summary(prepared: &Prepared) -> serde_json::Value {
+    let left_out: Vec<serde_json::Value> = prepared
+        .rows
+        .iter()
+        .filter(|row| !row.is_usable())
+        .map(|row| serde_json::json!({"field": row.name, "remarks": row.remarks}))
+        .collect();
+    let failed: Vec<&String> = prepared.failed.iter().map(|(_, why)| why).collect();
+    let (ignored, pixels) = prepared.ignored_pixels();
+    serde_json::json!({
+        "program": env!("CARGO_PKG_VERSION"),
+        "fields": prepared.rows.len(),
+        "train": prepared.count(Part::Train),
+        "validation": prepared.count(Part::Validation),
+        "test": prepared.count(Part::Test),
+        "left_out": left_out,
+        "made": prepared.made,
+        "kept": prepared.kept,
+        "ignored_pixels": ignored,
+        "pixels": pixels,
+        "mitotic": prepared.mitotic(),
+        "failed": failed,
+    })
 }
 
 /// What the light of a stain is like, in one line.

@@ -1,14 +1,14 @@
 //! `pretrain`: a start for other trainings, from virtual plates.
 
-use std::path::PathBuf;
-
 use anyhow::Result;
 use stainfree_project::pretrain::{PretrainOptions, pretrain};
 
 use super::choices::Choices;
+use super::folder::Folder;
 use crate::Context;
 use crate::failure::Outcome;
-use crate::output;
+use crate::next;
+use crate::output::Json;
 
 /// Train a network on virtual plates, as a start for other trainings
 ///
@@ -24,7 +24,8 @@ Writes OUT/model.toml, OUT/weights.safetensors and OUT/log.jsonl; checkpoint and
 OUT/run.")]
 pub(crate) struct Pretrain {
     /// Folder of the model
-    out: PathBuf,
+    #[command(flatten)]
+    folder: Folder,
 
     #[command(flatten)]
     choices: Choices,
@@ -32,17 +33,26 @@ pub(crate) struct Pretrain {
     /// Brightfield planes: 1 or 3
     #[arg(long, value_name = "N", default_value = "1", value_parser = ["1", "3"])]
     planes: String,
+
+    #[command(flatten)]
+    json: Json,
 }
 
 impl Pretrain {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
+        self.json.check(&super::TRAINED)?;
+        let out = self.folder.get()?;
         let options = PretrainOptions {
-            out: self.out.clone(),
+            out: out.to_owned(),
             planes: if self.planes == "3" { 3 } else { 1 },
             training: self.choices.options()?,
         };
-        let trained = super::trained(context, pretrain(&options, &context.job()))?;
-        output::print(&trained)?;
+        let result = pretrain(&options, &context.job());
+        super::trained(context, result, &self.json)?;
+        context.next(
+            &format!("stainfree train STUDY --weights {}", next::word(out)),
+            "a training that goes on from it",
+        );
         Ok(Outcome::Done)
     }
 }

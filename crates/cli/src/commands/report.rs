@@ -8,7 +8,8 @@ use stainfree_project::report::{ReportOptions, report};
 
 use crate::Context;
 use crate::failure::Outcome;
-use crate::output;
+use crate::next;
+use crate::output::Json;
 
 /// Write one self-contained page: pictures, curves, scores, worst and best fields, config
 #[derive(clap::Args)]
@@ -38,10 +39,14 @@ pub(crate) struct Report {
         default_values = ["train", "validation"],
     )]
     disagreements: Vec<String>,
+
+    #[command(flatten)]
+    json: Json,
 }
 
 impl Report {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
+        self.json.check(&["program", "report"])?;
         let study = super::open_study(&self.dir, context)?;
         let model = self.model.clone().unwrap_or_else(|| study.only_model());
         let path = report(
@@ -58,7 +63,19 @@ impl Report {
             &context.job(),
         )?;
         context.console.finish();
-        output::print(&format!("`{}`", path.display()))?;
+        self.json.write(&serde_json::json!({
+            "program": env!("CARGO_PKG_VERSION"),
+            "report": path,
+        }))?;
+        self.json
+            .print(&format!("`{}`; open it in a browser", path.display()))?;
+        context.next(
+            &format!(
+                "stainfree predict {} PLATE --out result",
+                next::word(&self.dir)
+            ),
+            "the same for a plate without stains",
+        );
         Ok(Outcome::Done)
     }
 }

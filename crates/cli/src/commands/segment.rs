@@ -8,7 +8,8 @@ use stainfree_project::segment::{SegmentOptions, segment};
 
 use crate::Context;
 use crate::failure::{Outcome, UsageError};
-use crate::output;
+use crate::next;
+use crate::output::Json;
 
 /// Segment nuclei in stain images, without a network
 ///
@@ -18,7 +19,7 @@ use crate::output;
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   stainfree segment stains/ --out labels
-  stainfree segment plate/ --channel Hoechst --cytoplasm Mito --out labels
+  stainfree segment plate/ --nucleus Hoechst --cytoplasm Mito --out labels
 
 Writes OUT/NAME.tif: 0 is background, every nucleus has its own number. With --cytoplasm also
 OUT/cells/NAME.tif, where a cell bears the number of its nucleus.")]
@@ -28,11 +29,11 @@ pub(crate) struct Segment {
     inputs: Vec<PathBuf>,
 
     /// Folder for the labels
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
 
     /// Channel of the nuclear stain [default: the only one, or the one that looks like it]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long = "nucleus", visible_alias = "channel", value_name = "NAME")]
     channel: Option<String>,
 
     /// Channel of the cytoplasmic stain
@@ -45,7 +46,8 @@ pub(crate) struct Segment {
 
     /// Threshold method [default: as in a new study]
     #[arg(
-        long,
+        long = "threshold",
+        visible_alias = "method",
         value_name = "NAME",
         value_parser = clap::builder::PossibleValuesParser::new(
             Threshold::all().map(Threshold::name)
@@ -60,6 +62,9 @@ pub(crate) struct Segment {
         value_parser = clap::builder::PossibleValuesParser::new(splittings()),
     )]
     splitting: Option<String>,
+
+    #[command(flatten)]
+    json: Json,
 }
 
 /// The methods that a stain alone is enough for.
@@ -71,6 +76,7 @@ fn splittings() -> impl Iterator<Item = &'static str> {
 
 impl Segment {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
+        self.json.check(&["program", "out", "nuclei"])?;
         let mut nuclei = StainSettings::nuclei();
         if let Some(name) = &self.method {
             nuclei.threshold = name
@@ -96,7 +102,14 @@ impl Segment {
         for sentence in &done.failed {
             context.console.warn(sentence);
         }
-        output::print(&format!(
+        self.json.write(&serde_json::json!({
+            "program": env!("CARGO_PKG_VERSION"),
+            "out": self.out,
+            "fields": done.fields,
+            "nuclei": done.nuclei,
+            "failed": done.failed,
+        }))?;
+        self.json.print(&format!(
             "{} nuclei in {} fields; labels in `{}`",
             done.nuclei,
             done.fields,
@@ -109,6 +122,14 @@ impl Segment {
                 done.failed.len() + done.fields
             ));
         }
-        Outcome::of(done.fields, done.failed.len())
+        let outcome = Outcome::of(done.fields, done.failed.len())?;
+        if let [images] = self.inputs.as_slice() {
+            let (out, images) = (next::word(&self.out), next::word(images));
+            context.next(
+                &format!("stainfree measure --labels {out} --images {images} --out cells.csv"),
+                "a row for every nucleus",
+            );
+        }
+        Ok(outcome)
     }
 }

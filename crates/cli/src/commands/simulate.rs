@@ -1,15 +1,15 @@
 //! `simulate`: the virtual microscope.
 
-use std::path::PathBuf;
-
 use anyhow::Result;
 use stainfree_project::ProjectError;
 use stainfree_project::simulate::simulate;
 use stainfree_specimen::{Degrade, PlateSpec, SpecimenError};
 
+use super::folder::Folder;
 use crate::Context;
 use crate::failure::{Outcome, UsageError};
-use crate::output;
+use crate::next;
+use crate::output::Json;
 
 /// Simulate a plate with exactly known cells
 ///
@@ -26,7 +26,8 @@ Writes OUT/plate (ImageXpress), OUT/truth/{classes,nuclei,cells}/NAME.tif and \
 OUT/truth/cells.csv.")]
 pub(crate) struct Simulate {
     /// Folder for plate and truth
-    out: PathBuf,
+    #[command(flatten)]
+    folder: Folder,
 
     /// Number of wells
     #[arg(long, value_name = "N", default_value_t = PlateSpec::default().wells)]
@@ -68,10 +69,15 @@ pub(crate) struct Simulate {
     /// `clean` or `hard`: dim, uneven, hazy, dirty
     #[arg(long, value_name = "NAME", value_parser = ["clean", "hard"], default_value = "clean")]
     degrade: String,
+
+    #[command(flatten)]
+    json: Json,
 }
 
 impl Simulate {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
+        self.json.check(&["program", "plate", "truth"])?;
+        let out = self.folder.get()?;
         let shift_px = match self.shift[..] {
             [] => (0.0, 0.0),
             [dy, dx] => (dy, dx),
@@ -97,22 +103,33 @@ impl Simulate {
         };
         spec.validate()
             .map_err(|error| UsageError(error.to_string()))?;
-        simulate(&spec, &self.out, &context.job()).map_err(|error| match error {
+        simulate(&spec, out, &context.job()).map_err(|error| match error {
             ProjectError::Specimen(error @ SpecimenError::Cancelled { .. }) => {
                 anyhow::Error::from(ProjectError::Cancelled).context(error.to_string())
             }
             error => error.into(),
         })?;
         context.console.finish();
-        output::print(&format!(
+        let (plate, truth) = (out.join("plate"), out.join("truth"));
+        self.json.write(&serde_json::json!({
+            "program": env!("CARGO_PKG_VERSION"),
+            "plate": plate,
+            "truth": truth,
+            "wells": spec.wells,
+            "sites": spec.sites,
+            "side": spec.side,
+        }))?;
+        self.json.print(&format!(
             "{} wells x {} fields of {} x {} pixels in `{}`, exact truth in `{}`",
             spec.wells,
             spec.sites,
             spec.side,
             spec.side,
-            self.out.join("plate").display(),
-            self.out.join("truth").display()
+            plate.display(),
+            truth.display()
         ))?;
+        let (plate, what) = (next::word(&plate), "what the program sees in it");
+        context.next(&format!("stainfree inspect {plate}"), what);
         Ok(Outcome::Done)
     }
 }

@@ -10,7 +10,8 @@ use stainfree_project::train::{TrainOptions, train};
 use super::choices::Choices;
 use crate::Context;
 use crate::failure::Outcome;
-use crate::{memory, output};
+use crate::output::Json;
+use crate::{memory, next};
 
 /// Train a network on the study's training fields
 ///
@@ -54,10 +55,14 @@ pub(crate) struct Train {
     /// What computes: cpu
     #[arg(long, value_name = "NAME", value_parser = ["cpu"], default_value = "cpu")]
     device: String,
+
+    #[command(flatten)]
+    json: Json,
 }
 
 impl Train {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
+        self.json.check(&super::TRAINED)?;
         let study = super::open_study(&self.dir, context)?;
         let choices = self.choices.options()?;
         let options = TrainOptions {
@@ -66,10 +71,17 @@ impl Train {
             memory: self.memory,
             ..choices
         };
-        output::print(&super::trained(
-            context,
-            train(&study, &options, &context.job()),
-        )?)?;
+        let result = train(&study, &options, &context.job());
+        super::trained(context, result, &self.json)?;
+        let study = next::word(&self.dir);
+        let model = match self.name.as_str() {
+            DEFAULT_MODEL => String::new(),
+            name => format!(" --model {}", next::word(name)),
+        };
+        context.next(
+            &format!("stainfree evaluate {study}{model}"),
+            "how good it is on fields that it has not seen",
+        );
         Ok(Outcome::Done)
     }
 }

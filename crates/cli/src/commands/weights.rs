@@ -9,7 +9,7 @@ use stainfree_project::start::data_folder;
 
 use crate::Context;
 use crate::failure::{Outcome, UsageError};
-use crate::output;
+use crate::output::{self, Json};
 
 /// Show known encoder weights, get a file of them, or check one
 ///
@@ -29,9 +29,8 @@ pub(crate) struct Weights {
     #[command(subcommand)]
     action: Option<Action>,
 
-    /// Write the list as JSON to FILE; `-` is standard output
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    json: Json,
 }
 
 #[derive(clap::Subcommand)]
@@ -73,52 +72,48 @@ impl Weights {
     }
 
     fn list(&self) -> Result<Outcome> {
-        output::check_json(self.json.as_deref(), &["name", "encoder", "licence"])?;
+        self.json.check(&["name", "encoder", "licence"])?;
         let folders = search_folders(data_folder().as_deref());
         let place =
             |source: &Source| found(source, &folders).map(|path| path.display().to_string());
-        if let Some(target) = &self.json {
-            let mut list: Vec<serde_json::Value> = SOURCES
-                .iter()
-                .map(|source| {
-                    serde_json::json!({
-                        "name": source.name, "encoder": source.encoder, "summary": source.summary,
-                        "file": source.file,
-                        "url": source.url, "bytes": source.bytes, "licence": source.licence,
-                        "found": place(source), "built_in": source.is_built_in(),
-                    })
+        let mut list: Vec<serde_json::Value> = SOURCES
+            .iter()
+            .map(|source| {
+                serde_json::json!({
+                    "name": source.name, "encoder": source.encoder, "summary": source.summary,
+                    "file": source.file,
+                    "url": source.url, "bytes": source.bytes, "licence": source.licence,
+                    "found": place(source), "built_in": source.is_built_in(),
                 })
-                .collect();
-            list.push(serde_json::json!({
-                "name": VIRTUAL_PLATES, "encoder": "mobilenet-v2", "summary": PLATES_SUMMARY,
-                "file": null, "url": null,
-                "bytes": null, "licence": "Apache-2.0", "found": null, "built_in": true,
-            }));
-            output::write_json(target, &list)?;
-        }
-        if !output::is_stdout(self.json.as_deref()) {
-            for source in SOURCES {
-                output::print(&format!(
-                    "{}  ({}, {:.0} MB)\n  {}\n  {}\n  {}\n",
-                    source.name,
-                    source.encoder,
-                    source.bytes as f64 / 1e6,
-                    source.summary,
-                    place(source)
-                        .map_or_else(|| elsewhere(source), |path| format!("found: {path}")),
-                    source.licence
-                ))?;
-            }
-            output::print(&format!(
-                "{VIRTUAL_PLATES}  (mobilenet-v2)\n  {PLATES_SUMMARY}\n  part of the program\n  \
-                 Apache-2.0\n"
+            })
+            .collect();
+        list.push(serde_json::json!({
+            "name": VIRTUAL_PLATES, "encoder": "mobilenet-v2", "summary": PLATES_SUMMARY,
+            "file": null, "url": null,
+            "bytes": null, "licence": "Apache-2.0", "found": null, "built_in": true,
+        }));
+        self.json.write(&list)?;
+        for source in SOURCES {
+            self.json.print(&format!(
+                "{}  ({}, {:.0} MB)\n  {}\n  {}\n  {}\n",
+                source.name,
+                source.encoder,
+                source.bytes as f64 / 1e6,
+                source.summary,
+                place(source).map_or_else(|| elsewhere(source), |path| format!("found: {path}")),
+                source.licence
             ))?;
-            let listed: Vec<String> = folders
-                .iter()
-                .map(|folder| format!("`{}`", folder.display()))
-                .collect();
-            output::print(&format!("looked in: {}", listed.join(", ")))?;
         }
+        self.json.print(&format!(
+            "{VIRTUAL_PLATES}  (mobilenet-v2)\n  {PLATES_SUMMARY}\n  part of the program\n  \
+                 Apache-2.0\n"
+        ))?;
+        let listed: Vec<String> = folders
+            .iter()
+            .map(|folder| format!("`{}`", folder.display()))
+            .collect();
+        self.json
+            .print(&format!("looked in: {}", listed.join(", ")))?;
         Ok(Outcome::Done)
     }
 }
