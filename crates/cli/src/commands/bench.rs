@@ -38,8 +38,8 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "N", default_value_t = 1)]
     batch: usize,
 
-    /// The network's encoder: vgg16, mobilenet-v2 or efficientnet-b4
-    #[arg(long, value_name = "NAME", default_value = "vgg16")]
+    /// The network's encoder
+    #[arg(long, value_name = "NAME", value_parser = super::encoders(), default_value = "vgg16")]
     encoder: String,
 
     /// Factor on all channel counts

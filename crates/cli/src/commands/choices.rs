@@ -11,9 +11,9 @@ pub(super) struct Choices {
     #[arg(long, value_name = "NAME|FILE")]
     recipe: Option<String>,
 
-    /// The network's encoder: mobilenet-v2, vgg16 (the paper's), or efficientnet-b4 (crops of 320
-    /// px, batches of 8) [default: the recipe's]
-    #[arg(long, value_name = "NAME")]
+    /// The network's encoder; vgg16 is the paper's, efficientnet-b4 takes crops of 320 px in batches
+    /// of 8 [default: the recipe's]
+    #[arg(long, value_name = "NAME", value_parser = super::encoders())]
     encoder: Option<String>,
 
     /// Factor on all channel counts; what the program carries to start from is of width 1 only. The

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use clap::builder::Styles;
-use stainfree_network::{Isa, Precision};
+use stainfree_network::{Encoder, Isa, Precision};
 use stainfree_project::group::GroupRule;
 use stainfree_project::human::corrected::bring_over;
 use stainfree_project::train::Trained;
@@ -128,6 +128,11 @@ fn open_study(dir: &Path, context: &Context) -> Result<Study> {
         context.job().progress.note(&line);
     }
     Ok(study)
+}
+
+/// The encoders, as values that the parser lists and checks.
+fn encoders() -> clap::builder::PossibleValuesParser {
+    clap::builder::PossibleValuesParser::new(Encoder::ALL.map(Encoder::name))
 }
 
 /// Who decides: as given, else as the environment says.

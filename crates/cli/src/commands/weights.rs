@@ -50,7 +50,12 @@ enum Action {
         /// The file: .safetensors, .pth or .h5
         file: PathBuf,
         /// The encoder it is for
-        #[arg(long, value_name = "NAME", default_value = "vgg16")]
+        #[arg(
+            long,
+            value_name = "NAME",
+            value_parser = super::encoders(),
+            default_value = "vgg16",
+        )]
         encoder: String,
         /// The source it is said to come from, a name of the list
         #[arg(long, value_name = "NAME")]

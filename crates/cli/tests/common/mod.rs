@@ -51,10 +51,19 @@ impl Place {
 
     /// The same with more environment variables.
     pub(crate) fn run_with(&self, variables: &[(&str, &str)], args: &[&str]) -> Run {
+        self.start("", variables, args)
+    }
+
+    /// Runs in a folder below this one.
+    pub(crate) fn run_in(&self, folder: &str, args: &[&str]) -> Run {
+        self.start(folder, &[], args)
+    }
+
+    fn start(&self, folder: &str, variables: &[(&str, &str)], args: &[&str]) -> Run {
         let output = Command::new(env!("CARGO_BIN_EXE_stainfree"))
             .args(args)
             .args(["--threads", "2"])
-            .current_dir(self.0.path())
+            .current_dir(self.path(folder))
             .env_remove("STAINFREE_WEIGHTS")
             .env("XDG_DATA_HOME", self.0.path())
             .env("NO_COLOR", "1")

@@ -1,0 +1,54 @@
+//! The next command to type, which every step of the journey ends with.
+
+use std::path::Path;
+
+use crate::Context;
+
+impl Context {
+    /// Says which command comes next, and what it brings.
+    pub(crate) fn next(&self, command: &str, why: &str) {
+        self.job()
+            .progress
+            .note(&format!("next: {command}    # {why}"));
+    }
+}
+
+/// `path` as a word of a shell's command line.
+pub(crate) fn word(path: impl AsRef<Path>) -> String {
+    let text = path.as_ref().display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/\\:._-+=@%,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) && (cfg!(windows) || !text.contains('\\')) {
+        return text;
+    }
+    if cfg!(windows) {
+        format!("\"{text}\"")
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::word;
+
+    #[test]
+    fn a_shell_takes_any_path_as_one_word() {
+        for path in [
+            "plate/B02_s1.tif",
+            "my plate",
+            "it's",
+            "a\\b",
+            "ü",
+            "",
+            "$HOME",
+            "a;b",
+        ] {
+            let echo = format!("printf %s {}", word(path));
+            let said = std::process::Command::new("sh")
+                .args(["-c", &echo])
+                .output();
+            assert_eq!(String::from_utf8_lossy(&said.unwrap().stdout), path);
+        }
+        assert_eq!(word("plate/B02_s1.tif"), "plate/B02_s1.tif");
+    }
+}
