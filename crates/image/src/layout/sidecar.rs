@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::Notes;
 use crate::format::description::{is_no_unit, um_of};
-use crate::names::{composed, truth_stem};
-use crate::table::{Table, number, text_of};
+use crate::names::{composed, is_image_name, stem, truth_stem};
+use crate::table::{Row, Table, number, text_of};
 
 /// Values about one field.
 #[derive(Clone, Debug, Default)]
@@ -239,7 +239,10 @@ pub(super) fn table(folder: &Path, notes: &mut Notes) -> ByField {
         );
         return found;
     };
-    for row in &table.rows {
+    // Rows of truth (`a_labels.tif`) only tell about fields that have no row of their own.
+    let of_truth = |row: &Row| truth_stem(&plain_name(row.cell(key))).is_some();
+    let (truth, own): (Vec<&Row>, Vec<&Row>) = table.rows.iter().partition(|row| of_truth(row));
+    for row in truth.into_iter().chain(own) {
         if let Some(what) = table.surplus(row) {
             notes.add(format!("a row is not used: {what}"), &path);
             continue;
@@ -262,13 +265,18 @@ pub(super) fn table(folder: &Path, notes: &mut Notes) -> ByField {
 
 /// A table's name of a field without image extension and truth suffix, with composed letters.
 fn field_key(name: &str) -> String {
+    let plain = plain_name(name);
+    composed(truth_stem(&plain).unwrap_or(&plain))
+}
+
+/// A table's name of a file without image extension.
+fn plain_name(name: &str) -> String {
     let path = Path::new(name);
-    let stem = if crate::names::is_image_name(path) {
-        crate::names::stem(path)
+    if is_image_name(path) {
+        stem(path)
     } else {
         name.into()
-    };
-    composed(truth_stem(&stem).unwrap_or(&stem))
+    }
 }
 
 #[cfg(test)]
@@ -310,6 +318,13 @@ mod tests {
             rows.is_empty() && problems.len() == 1,
             "{rows:?} {problems:?}"
         );
+    }
+
+    #[test]
+    fn a_row_of_truth_does_not_take_the_place_of_the_images_row() {
+        let expected = vec![("a".to_owned(), Some(0.65)), ("b".to_owned(), Some(0.5))];
+        let text = b"file,pixel_um\na.tif,0.65\na_labels.tif,9\nb_mask.png,0.5\n";
+        assert_eq!(sizes(text), (expected, vec![]));
     }
 
     #[test]
