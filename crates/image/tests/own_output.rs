@@ -306,8 +306,14 @@ fn a_plate_without_its_description_is_read_and_told() {
         let name = format!("TimePoint_{t}/p_B02_s1_w{wave}.tif");
         put_plane(place.path(), &name, 10 * t + wave, "");
     }
+    // What lies beside a plate's images belongs to it no more than with a description.
+    put_plane(place.path(), "Analysis/p_B02_s1_w1.tif", 99, "");
+    put_plane(place.path(), "Analysis/p_B03_s1_w1.tif", 99, "");
     let data = read(place.path());
     assert_eq!(names(&data), ["B02_s1_t001", "B02_s1_t002"]);
     assert_eq!(data.channels, ["w1", "w2"]);
+    let first = first_pixel(&data.fields[0].read(0, 0).expect("a plane"));
+    assert_eq!(first, 1_100.0);
     says(&data, "description (`.HTD`) is missing");
+    says(&data, "folder `Analysis` holds 2 images");
 }

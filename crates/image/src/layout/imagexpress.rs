@@ -36,25 +36,21 @@ impl Layout for Exported {
     fn read(&self, path: &Path, _options: &OpenOptions) -> Result<Found, ImageError> {
         let mut problems = Vec::new();
         let mut acquisitions = Vec::new();
-        let plates = plates(path)?;
-        for plate in &plates {
-            acquisitions.extend(plate.acquisitions(&mut problems)?);
-        }
+        let mut plates = plates(path)?;
         if plates.is_empty() {
             problems.push(
                 "the plate's description (`.HTD`) is missing, so that the names of its channels \
                  and what else was imaged are not known; copy it beside the images"
                     .into(),
             );
-            let below = Below::of(path, &NAME)?;
-            problems.extend(below.ours_left_out());
-            acquisitions.push(Acquisition {
+            plates.push(Plate {
                 name: file_name(path),
                 folder: path.to_path_buf(),
-                plate: None,
-                htd: None,
-                files: below.files,
+                htds: Vec::new(),
             });
+        }
+        for plate in &plates {
+            acquisitions.extend(plate.acquisitions(&mut problems)?);
         }
         read_acquisitions(acquisitions, problems)
     }
@@ -122,7 +118,7 @@ static DATABASE_NAME: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(pattern).expect("a valid pattern")
 });
 
-/// A folder with one or more plate descriptions.
+/// A folder with one or more plate descriptions, or with images of a plate that lacks its own.
 struct Plate {
     /// What tells it from other plates that are opened with it.
     name: String,
