@@ -14,6 +14,7 @@ use ::tiff::decoder::Decoder;
 use ::tiff::tags::Tag;
 use serde::{Deserialize, Serialize};
 
+use crate::names::is_image_name;
 use crate::{ImageError, write_atomic};
 
 /// Name of the marker.
@@ -25,7 +26,7 @@ const PROGRAM: &str = "stainfree";
 /// First columns of the table that `predict` leaves.
 const PREDICTIONS: &str = "name,status,message,";
 
-/// Files of a folder that are looked at, so that a folder of thousands is told in no time.
+/// Most files of a folder that are opened: listing thousands is quick, opening them is not.
 const LOOKED_AT: usize = 4;
 
 /// What a folder that the program wrote is.
@@ -193,12 +194,12 @@ pub fn written_by_us(folder: &Path) -> Option<Kind> {
         return Some(Kind::Experiment);
     }
     // `segment` leaves labels only, and a prediction that was killed has no table yet.
-    if first_says(folder, "classical") {
+    if first_say(folder, "classical") {
         return Some(Kind::Segmentation);
     }
     ["nuclei", "classes"]
         .iter()
-        .any(|inner| first_says(&folder.join(inner), "prediction: "))
+        .any(|inner| first_say(&folder.join(inner), "prediction: "))
         .then_some(Kind::Prediction)
 }
 
@@ -241,13 +242,15 @@ fn is_experiment(folder: &Path) -> bool {
     holds("runs", "result.json") || holds("studies", "stainfree.toml")
 }
 
-/// Whether one of the first TIFFs of `folder` has a note of ours with this word.
-fn first_says(folder: &Path, word: &str) -> bool {
-    let is_tiff = |path: &Path| path.extension().is_some_and(|end| end == "tif");
-    first_entries(folder, is_tiff).iter().any(|path| {
+/// Whether all of the first images of `folder` have a note of ours with this word: one label file
+/// among images of the user's does not make the folder ours.
+fn first_say(folder: &Path, word: &str) -> bool {
+    let says = |path: &PathBuf| {
         let text = tiff_description(path).unwrap_or_default();
         said_by_us(&text).is_some_and(|note| note.contains(word))
-    })
+    };
+    let first = first_entries(folder, is_image_name);
+    !first.is_empty() && first.iter().all(says)
 }
 
 /// The first few entries that are `wanted`, by name.
@@ -343,9 +346,16 @@ mod tests {
             "stainfree 0.1.0 prediction: nuclei of field a, model 1",
         );
         save(&at("u/a.tif"), "made by hand");
+        // Images of the user's, with one of our label files among them.
+        for inner in ["m", "m/nuclei"] {
+            let ours = format!("{inner}/a.tif");
+            save(&at(&ours), "stainfree 0.1.0 classical or prediction: nuclei of field a");
+            save(&at(&format!("{inner}/b.TIFF")), "made by hand");
+        }
         assert_eq!(written_by_us(&at("s")), Some(Kind::Segmentation));
         assert_eq!(written_by_us(&at("p")), Some(Kind::Prediction));
         assert_eq!(written_by_us(&at("u")), None);
+        assert_eq!(written_by_us(&at("m")), None);
         assert!(is_our_tiff(&at("s/a.tif")) && !is_our_tiff(&at("u/a.tif")));
     }
 }
