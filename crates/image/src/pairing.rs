@@ -207,6 +207,15 @@ fn page_of(path: &Path, info: &FileInfo, frame: Frame, at: PlaneAt) -> Result<us
             way_out: way_out.into(),
         })
     };
+    if !info.further.is_empty() {
+        return refuse(
+            format!(
+                "it has {} images, such as positions, and which of them is the truth is not said",
+                1 + info.further.len()
+            ),
+            "save the truth of each image as a file of its own",
+        );
+    }
     if channels > 1 {
         return refuse(
             format!("it has {channels} channels, and which of them is the truth is not said"),

@@ -5,7 +5,7 @@ mod common;
 
 use std::path::Path;
 
-use common::{first_pixel, htd, plane, put, put_plane};
+use common::{first_pixel, htd, plane, put, put_plane, stack};
 use stainfree_image::marker::{self, Kind, Marker};
 use stainfree_image::{Dataset, OpenOptions, open, write};
 
@@ -316,4 +316,9 @@ fn a_plate_without_its_description_is_read_and_told() {
     assert_eq!(first, 1_100.0);
     says(&data, "description (`.HTD`) is missing");
     says(&data, "folder `Analysis` holds 2 images");
+    // A name that says one plane, and pages that say several.
+    let stack = stack(&[plane(1), plane(2)], "");
+    put(place.path(), "TimePoint_1/p_B03_s1_w1.tif", &stack);
+    let said = "`p_B03_s1_w1.tif`: it has several pages, of which the first is used";
+    says(&read(place.path()), said);
 }

@@ -15,8 +15,8 @@ use serde_json::Value;
 use super::imagexpress::named_like_a_plate;
 use super::sidecar::{self, ByField, Facts};
 use super::{
-    Draft, Entries, Found, Layout, Notes, Pages, Slot, channels_of, drafts_by_time, foreign,
-    images_of,
+    Draft, Entries, Found, Layout, Notes, Pages, SEVERAL_PAGES, Slot, channels_of, drafts_by_time,
+    foreign, images_of,
 };
 use crate::format::read_info;
 use crate::names::{composed, file_name, marked_names, natural_order, stem, truth_stem};
@@ -426,7 +426,7 @@ fn by_pattern(
             continue;
         };
         if info.pages.len() > 1 {
-            notes.add("it has several pages, of which the first is used", &path);
+            notes.add(SEVERAL_PAGES, &path);
         }
         let mut draft = Draft {
             well: text("well"),

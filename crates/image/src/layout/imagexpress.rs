@@ -15,7 +15,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::htd::Htd;
-use super::{Draft, Entries, Found, Layout, Notes, Slot, sidecar};
+use super::{Draft, Entries, Found, Layout, Notes, SEVERAL_PAGES, Slot, sidecar};
 use crate::format::FileInfo;
 use crate::marker::Kind;
 use crate::names::{file_name, list_names, looks_like_truth, natural_order, stem};
@@ -628,6 +628,9 @@ fn read_plate(taken: Acquisition) -> Result<Found, ImageError> {
         let Some(info) = notes.info(&file.path) else {
             continue;
         };
+        if info.pages.len() > 1 {
+            notes.add(SEVERAL_PAGES, &file.path);
+        }
         let key = (file.well, file.site, file.time);
         let of = of_files.clone().or(file.plate);
         plates.entry(key.clone()).or_insert(of);

@@ -293,6 +293,9 @@ impl Notes {
     }
 }
 
+/// What is said of a file that its name makes a single plane.
+const SEVERAL_PAGES: &str = "it has several pages, of which the first is used";
+
 /// What the pages of a file are, where the file itself does not say.
 enum Pages<'a> {
     Unknown,
