@@ -349,7 +349,10 @@ mod tests {
         // Images of the user's, with one of our label files among them.
         for inner in ["m", "m/nuclei"] {
             let ours = format!("{inner}/a.tif");
-            save(&at(&ours), "stainfree 0.1.0 classical or prediction: nuclei of field a");
+            save(
+                &at(&ours),
+                "stainfree 0.1.0 classical or prediction: nuclei of field a",
+            );
             save(&at(&format!("{inner}/b.TIFF")), "made by hand");
         }
         assert_eq!(written_by_us(&at("s")), Some(Kind::Segmentation));

@@ -1,11 +1,13 @@
 //! What lies beside the images: a JSON file per field, a table `fields.csv` for all of them.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use serde_json::Value;
 
 use super::Notes;
+use crate::ImageError;
 use crate::format::description::{is_no_unit, um_of};
 use crate::names::{composed, is_image_name, stem, truth_stem};
 use crate::table::{Row, Table, number, text_of};
@@ -210,17 +212,20 @@ impl ByField {
     }
 }
 
-/// The rows of `fields.csv` in `folder`; empty where there is no such file.
+/// The rows of `fields.csv` in `folder`; empty where there is no such file, or one that cannot be
+/// used, which is told.
 ///
 /// The first column called `file`, `field`, `name`, `image` or `filename` names the field, with or
 /// without an image extension.
 pub(super) fn table(folder: &Path, notes: &mut Notes) -> ByField {
     let path = folder.join("fields.csv");
     let mut found = ByField::default();
-    let Ok(bytes) = std::fs::read(&path) else {
-        return found;
+    let read = match std::fs::read(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return found,
+        Err(error) => Err(ImageError::read(&path, error)),
+        Ok(bytes) => Table::parse(&path, &bytes),
     };
-    let table = match Table::parse(&path, &bytes) {
+    let table = match read {
         Ok(table) => table,
         Err(error) => {
             notes.by_sentence.entry(error.to_string()).or_default();
@@ -318,6 +323,17 @@ mod tests {
             rows.is_empty() && problems.len() == 1,
             "{rows:?} {problems:?}"
         );
+    }
+
+    #[test]
+    fn a_table_that_cannot_be_read_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut notes = Notes::default();
+        // What is no file cannot be read, whoever runs the test.
+        std::fs::create_dir(folder.path().join("fields.csv")).unwrap();
+        assert!(table(folder.path(), &mut notes).rows.is_empty());
+        let problems = notes.into_problems();
+        assert!(problems[0].starts_with("cannot read `"), "{problems:?}");
     }
 
     #[test]
