@@ -18,7 +18,9 @@ use super::htd::Htd;
 use super::{Draft, Entries, Found, Layout, Notes, SEVERAL_PAGES, Slot, sidecar};
 use crate::format::FileInfo;
 use crate::marker::Kind;
-use crate::names::{file_name, list_names, looks_like_truth, natural_order, stem};
+use crate::names::{
+    file_name, folder_name, folder_of, list_names, looks_like_truth, natural_order, stem,
+};
 use crate::{ImageError, OpenOptions, PlaneRef};
 
 pub(super) struct Exported;
@@ -44,7 +46,7 @@ impl Layout for Exported {
                     .into(),
             );
             plates.push(Plate {
-                name: file_name(path),
+                name: folder_name(path),
                 folder: path.to_path_buf(),
                 htds: Vec::new(),
             });
@@ -132,10 +134,10 @@ struct Plate {
 /// The HTD is repeated in every folder of a plate, so that the topmost counts.
 fn plates(path: &Path) -> Result<Vec<Plate>, ImageError> {
     if !path.is_dir() {
-        let folder = path.parent().unwrap_or(Path::new("."));
+        let folder = folder_of(path);
         return Ok(if is_htd(path) {
             vec![Plate {
-                name: file_name(folder),
+                name: folder_name(folder),
                 folder: folder.into(),
                 htds: vec![path.into()],
             }]
@@ -147,7 +149,7 @@ fn plates(path: &Path) -> Result<Vec<Plate>, ImageError> {
     let htds = htds_in(&root);
     if !htds.is_empty() {
         return Ok(vec![Plate {
-            name: file_name(path),
+            name: folder_name(path),
             folder: path.to_path_buf(),
             htds,
         }]);
@@ -384,7 +386,7 @@ fn by_home(
         homes.entry(place).or_default().insert(&file.home);
     }
     if homes.values().all(|homes| homes.len() == 1) {
-        return vec![one(file_name(root), files)];
+        return vec![one(folder_name(root), files)];
     }
     let names: BTreeSet<String> = named()
         .map(|file| file.home.display().to_string())
@@ -770,7 +772,7 @@ fn field_name(well: &str, site: u32, time: Option<u32>) -> String {
 /// The folder of an exported plate names it, with its number; a folder that does not start with
 /// the plate's own name was renamed by its owner, who did not mean another plate.
 fn plate_name(root: &Path, in_files: Option<String>) -> String {
-    let folder = file_name(root);
+    let folder = folder_name(root);
     match in_files.filter(|plate| !plate.is_empty()) {
         Some(plate) if !folder.starts_with(&plate) => plate,
         Some(plate) if folder.is_empty() => plate,

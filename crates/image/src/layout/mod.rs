@@ -20,7 +20,7 @@ use assemble::{Draft, Found, Slot, assemble};
 
 use crate::format::{FileInfo, read_info};
 use crate::marker::{self, Kind};
-use crate::names::{file_name, is_image_name, list_names, natural_order};
+use crate::names::{file_name, folder_of, is_image_name, list_names, natural_order};
 use crate::{Dataset, ImageError, OpenOptions, PlaneRef};
 
 /// One way in which images lie in a folder.
@@ -82,10 +82,7 @@ fn recognised(path: &Path, options: &OpenOptions) -> Result<Dataset, ImageError>
 }
 
 pub(crate) fn open_files(paths: &[PathBuf], options: &OpenOptions) -> Result<Dataset, ImageError> {
-    let root = paths
-        .first()
-        .and_then(|path| path.parent())
-        .unwrap_or(Path::new(""));
+    let root = paths.first().map_or(Path::new("."), |path| folder_of(path));
     if let [path] = paths {
         return open(path, options);
     }

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::ImageError;
+use crate::names::folder_of;
 
 /// Asked for a temporary file this often before a name of its own is taken.
 const ATTEMPTS: usize = 8;
@@ -182,13 +183,6 @@ impl Drop for Part {
         if !self.named {
             let _ = std::fs::remove_file(&self.path);
         }
-    }
-}
-
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
     }
 }
 
