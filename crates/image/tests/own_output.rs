@@ -247,6 +247,18 @@ fn a_plate_that_was_imaged_twice_is_two_acquisitions_of_the_same_places() {
 }
 
 #[test]
+fn images_in_the_root_of_a_database_are_told_by_its_name() {
+    let place = folder();
+    let root = place.path().join("screen");
+    let name = "p_B02_s1_w11E78EB12-BD0D-4D94-A6AD-3FF28BB1B105.tif";
+    put_plane(&root, name, 1, "");
+    put_plane(&root, &format!("2024-01-01/7/{name}"), 2, "");
+    let data = read(&root);
+    assert_eq!(names(&data), ["2024-01-01_7_B02_s1", "screen_B02_s1"]);
+    says(&data, "lie in 2 folders (`2024-01-01/7`, `screen`)");
+}
+
+#[test]
 fn masks_called_like_the_images_are_no_acquisition() {
     let place = folder();
     let name = "p_B02_s1_w11E78EB12-BD0D-4D94-A6AD-3FF28BB1B105.tif";

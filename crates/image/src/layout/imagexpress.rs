@@ -389,7 +389,10 @@ fn by_home(
         return vec![one(folder_name(root), files)];
     }
     let names: BTreeSet<String> = named()
-        .map(|file| file.home.display().to_string())
+        .map(|file| match file.home.as_os_str().is_empty() {
+            true => folder_name(root),
+            false => file.home.display().to_string(),
+        })
         .collect();
     let names: Vec<String> = names.into_iter().collect();
     problems.push(format!(
@@ -410,7 +413,11 @@ fn by_home(
                 .iter()
                 .map(|part| part.to_string_lossy().into_owned())
                 .collect();
-            one(parts.join("_"), files)
+            let name = match parts.is_empty() {
+                true => folder_name(root),
+                false => parts.join("_"),
+            };
+            one(name, files)
         })
         .collect()
 }

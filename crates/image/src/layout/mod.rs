@@ -237,6 +237,16 @@ impl Entries {
 #[derive(Default)]
 struct Notes {
     by_sentence: BTreeMap<String, Vec<String>>,
+    /// By the fault, where sentences about rows of a table differ in the row.
+    rows: BTreeMap<String, FaultyRows>,
+}
+
+/// Rows of a table with the same fault.
+struct FaultyRows {
+    file: String,
+    /// About the first of them.
+    sentence: String,
+    more: usize,
 }
 
 impl Notes {
@@ -245,6 +255,17 @@ impl Notes {
             .entry(sentence.into())
             .or_default()
             .push(file_name(file));
+    }
+
+    /// Of all rows of a table with this `fault`, tells the first and how many more there are.
+    fn add_row(&mut self, fault: impl Into<String>, sentence: String, file: &Path) {
+        let rows = self.rows.entry(fault.into());
+        rows.and_modify(|rows| rows.more += 1)
+            .or_insert(FaultyRows {
+                file: file_name(file),
+                sentence,
+                more: 0,
+            });
     }
 
     /// Says which folders are left out because the program wrote them.
@@ -280,13 +301,22 @@ impl Notes {
     }
 
     fn into_problems(self) -> Vec<String> {
-        self.by_sentence
+        let of_rows = |rows: FaultyRows| {
+            let more = match rows.more {
+                0 => String::new(),
+                1 => " (and 1 more row)".into(),
+                more => format!(" (and {more} more rows)"),
+            };
+            format!("`{}`: {}{more}", rows.file, rows.sentence)
+        };
+        let told = self
+            .by_sentence
             .into_iter()
             .map(|(sentence, files)| match files.len() {
                 0 => sentence,
                 _ => format!("{}: {sentence}", list_names(&files)),
-            })
-            .collect()
+            });
+        told.chain(self.rows.into_values().map(of_rows)).collect()
     }
 }
 

@@ -44,8 +44,30 @@ const PIXEL_KEYS: [(&str, Option<f64>); 18] = [
     ("physicalsizex", None),
 ];
 
-/// The pixel size in µm that `metadata` states; `Err` is a sentence about what cannot be taken.
-fn stated_pixel_um(metadata: &BTreeMap<String, String>) -> Result<Option<f64>, String> {
+/// A value that is no pixel size.
+#[derive(Debug, PartialEq)]
+struct Unused {
+    key: String,
+    text: String,
+    why: &'static str,
+}
+
+impl Unused {
+    /// What all such values of one column have in common.
+    fn fault(&self) -> String {
+        format!("{}, {}", self.key, self.why)
+    }
+}
+
+impl std::fmt::Display for Unused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { key, text, why } = self;
+        write!(f, "`{key}` is `{text}`, {why}; it is not used")
+    }
+}
+
+/// The pixel size in µm that `metadata` states; `Err` is what cannot be taken.
+fn stated_pixel_um(metadata: &BTreeMap<String, String>) -> Result<Option<f64>, Unused> {
     let mut wrong = None;
     for (wanted, unit_um) in PIXEL_KEYS {
         let found = metadata.iter().find(|(key, _)| plain_key(key) == wanted);
@@ -54,7 +76,11 @@ fn stated_pixel_um(metadata: &BTreeMap<String, String>) -> Result<Option<f64>, S
             Ok(Some(um)) => return Ok(Some(um)),
             Ok(None) => {}
             Err(why) => {
-                wrong.get_or_insert(format!("`{key}` is `{text}`, {why}; it is not used"));
+                wrong.get_or_insert(Unused {
+                    key: key.clone(),
+                    text: text.clone(),
+                    why,
+                });
             }
         }
     }
@@ -131,8 +157,8 @@ impl Facts {
             let text = value.as_str().map_or(value.to_string(), str::to_owned);
             (key.clone(), text)
         });
-        let pixel_um = stated_pixel_um(&texts.collect()).unwrap_or_else(|sentence| {
-            notes.add(sentence, path);
+        let pixel_um = stated_pixel_um(&texts.collect()).unwrap_or_else(|unused| {
+            notes.add(unused.to_string(), path);
             None
         });
         Some(Self {
@@ -249,7 +275,8 @@ pub(super) fn table(folder: &Path, notes: &mut Notes) -> ByField {
     let (truth, own): (Vec<&Row>, Vec<&Row>) = table.rows.iter().partition(|row| of_truth(row));
     for row in truth.into_iter().chain(own) {
         if let Some(what) = table.surplus(row) {
-            notes.add(format!("a row is not used: {what}"), &path);
+            let sentence = format!("a row is not used: {what}");
+            notes.add_row("cells without a title", sentence, &path);
             continue;
         }
         let mut facts = Facts::default();
@@ -259,8 +286,9 @@ pub(super) fn table(folder: &Path, notes: &mut Notes) -> ByField {
                 facts.metadata.insert(title.clone(), text.to_owned());
             }
         }
-        facts.pixel_um = stated_pixel_um(&facts.metadata).unwrap_or_else(|sentence| {
-            notes.add(format!("line {}: {sentence}", row.line), &path);
+        facts.pixel_um = stated_pixel_um(&facts.metadata).unwrap_or_else(|unused| {
+            let sentence = format!("line {}: {unused}", row.line);
+            notes.add_row(unused.fault(), sentence, &path);
             None
         });
         found.rows.insert(field_key(row.cell(key)), facts);
@@ -313,7 +341,7 @@ mod tests {
         }
         let (rows, problems) = sizes(b"file;pixel_um\na;0,65 miles\nb;\nc;-1\n");
         assert!(rows.iter().all(|(_, um)| um.is_none()));
-        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert_eq!(problems.len(), 1, "{problems:?}");
         let said =
             "line 2: `pixel_um` is `0,65 miles`, which is no pixel size in um; it is not used";
         assert!(problems[0].contains(said), "{problems:?}");
@@ -323,6 +351,24 @@ mod tests {
             rows.is_empty() && problems.len() == 1,
             "{rows:?} {problems:?}"
         );
+    }
+
+    #[test]
+    fn a_thousand_rows_with_one_fault_make_one_line() {
+        let mut text = "file,pixel_size\n".to_owned();
+        for row in 0..1000 {
+            text += &format!("f{row},0.{row}5\n");
+        }
+        let (rows, problems) = sizes(text.as_bytes());
+        assert_eq!((rows.len(), problems.len()), (1000, 1), "{problems:?}");
+        assert_eq!(
+            problems[0],
+            "`fields.csv`: line 2: `pixel_size` is `0.05`, without a unit (`0.65 um`, or the key \
+             `pixel_size_um`); it is not used (and 999 more rows)"
+        );
+        let (_, problems) = sizes(b"file,um\na,0,65\nb,0,65\nc,1\n");
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].contains("line 2 has 3 cells") && problems[0].ends_with("1 more row)"));
     }
 
     #[test]
@@ -397,6 +443,6 @@ mod tests {
         }
         assert_eq!(of("pixel_size_nm"), Ok(Some(0.0005)));
         assert_eq!(of("camera.pixel_size_um"), Ok(None));
-        assert!(of("pixel_size").is_err_and(|said| said.contains("without a unit")));
+        assert!(of("pixel_size").is_err_and(|unused| unused.why.contains("without a unit")));
     }
 }
