@@ -224,6 +224,41 @@ fn an_inverted_lookup_table_changes_no_value_of_any_type() {
 }
 
 #[test]
+fn labels_in_floats_are_exact_or_refused() {
+    let place = Place::new();
+    let labels = |bits: u16, values: [f64; 2]| {
+        let bytes = |value: f64| match bits {
+            32 => (value as f32).to_le_bytes().to_vec(),
+            _ => value.to_le_bytes().to_vec(),
+        };
+        let bytes = values.into_iter().flat_map(bytes).collect();
+        let path = place.path("a.tif");
+        write(
+            &path,
+            false,
+            &[Page::grey(1, 2, bits, bytes).short(339, 3)],
+            &[],
+        );
+        read_labels(&path)
+            .map(|labels| labels.into_data())
+            .map_err(|error| error.to_string())
+    };
+    // The first integer that a float of 32 bits does not hold, and the largest label.
+    assert_eq!(labels(64, [16_777_217.0, 0.0]), Ok(vec![16_777_217, 0]));
+    assert_eq!(labels(64, [4_294_967_295.0, 7.0]), Ok(vec![u32::MAX, 7]));
+    for (bits, value) in [
+        (64, 16_777_216.5),
+        (64, 4_294_967_296.0),
+        (32, 33_554_432.0),
+    ] {
+        let text = labels(bits, [value, 0.0]).expect_err("no label");
+        let said = format!("it has the value `{value}`, and labels are whole numbers from 0");
+        assert!(text.contains(&said), "{text}");
+    }
+    assert!(labels(64, [f64::NAN, 0.0]).is_err() && labels(64, [-1.0, 0.0]).is_err());
+}
+
+#[test]
 fn planes_of_one_channel_after_another_are_read_in_tiles_that_leave_the_image() {
     let place = Place::new();
     for kind in &KINDS {
