@@ -175,11 +175,11 @@ fn other_folders_in_a_plate_do_not_belong_to_it() {
     );
     says(
         &data,
-        "folder `Analysis` holds 2 images that belong not to the plate",
+        "folder `Analysis` holds 2 images that do not belong to the plate",
     );
     says(
         &data,
-        "folder `Masks` holds 1 image that belongs not to the plate",
+        "folder `Masks` holds 1 image that does not belong to the plate",
     );
     says(
         &data,
@@ -272,7 +272,7 @@ fn masks_called_like_the_images_are_no_acquisition() {
     );
     says(
         &data,
-        "folder `masks` holds 1 image that belongs not to the plate",
+        "folder `masks` holds 1 image that does not belong to the plate",
     );
 }
 

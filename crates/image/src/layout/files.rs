@@ -377,7 +377,7 @@ fn by_pattern(
     let regex = Regex::new(pattern).map_err(|error| {
         misuse(format!(
             "the pattern `{pattern}` is no regular expression ({})",
-            first_line(&error.to_string())
+            last_line(&error.to_string())
         ))
     })?;
     let has = |group: &str| regex.capture_names().flatten().any(|name| name == group);
@@ -465,6 +465,7 @@ fn by_pattern(
     })
 }
 
-fn first_line(text: &str) -> String {
+/// The last line of a message: the fault, after a drawing of the pattern with a mark under it.
+fn last_line(text: &str) -> String {
     text.lines().last().unwrap_or_default().trim().to_string()
 }

@@ -466,11 +466,11 @@ fn foreign_folders(files: &[ImageFile]) -> Vec<String> {
     }
     let sentence = |(folder, count): (&Path, usize)| {
         format!(
-            "folder `{}` holds {count} {} that {} not to the plate, whose own lie beside its \
+            "folder `{}` holds {count} {} that {} not belong to the plate, whose own lie beside its \
              description or in `TimePoint_1`, `ZStep_1`, ..; left out",
             folder.display(),
             if count == 1 { "image" } else { "images" },
-            if count == 1 { "belongs" } else { "belong" },
+            if count == 1 { "does" } else { "do" },
         )
     };
     counts.into_iter().map(sentence).collect()

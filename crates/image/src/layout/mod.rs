@@ -165,8 +165,8 @@ fn own_part(folder: &Path) -> Option<Kind> {
     })?
 }
 
-/// Whether the first images of `folder` are the program's own. Its pictures are PNG files, which do
-/// not say so.
+/// Whether the first images of `folder` are the program's own. A PNG passes for one of its pictures,
+/// as those of older versions do not say so.
 fn holds_only_ours(folder: &Path) -> bool {
     const LOOKED_AT: usize = 4;
     let entries = std::fs::read_dir(folder).into_iter().flatten();
