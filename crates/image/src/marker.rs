@@ -253,8 +253,8 @@ fn first_say(folder: &Path, word: &str) -> bool {
     !first.is_empty() && first.iter().all(says)
 }
 
-/// The first few entries that are `wanted`, by name.
-fn first_entries(folder: &Path, wanted: impl Fn(&Path) -> bool) -> Vec<PathBuf> {
+/// The first few entries of `folder` that are `wanted`, by name; none where it cannot be listed.
+pub(crate) fn first_entries(folder: &Path, wanted: impl Fn(&Path) -> bool) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten();
     let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
     let mut paths: Vec<PathBuf> = paths.filter(|path| wanted(path)).collect();

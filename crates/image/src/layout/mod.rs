@@ -168,17 +168,14 @@ fn own_part(folder: &Path) -> Option<Kind> {
 /// Whether the first images of `folder` are the program's own. A PNG passes for one of its pictures,
 /// as those of older versions do not say so.
 fn holds_only_ours(folder: &Path) -> bool {
-    const LOOKED_AT: usize = 4;
-    let entries = std::fs::read_dir(folder).into_iter().flatten();
-    let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
-    let mut images: Vec<PathBuf> = paths.filter(|path| is_image_name(path)).collect();
-    images.sort_unstable();
+    let first = marker::first_entries(folder, is_image_name);
     let is_png = |path: &Path| {
         path.extension()
             .is_some_and(|e| e.eq_ignore_ascii_case("png"))
     };
-    let mut first = images.iter().take(LOOKED_AT);
-    first.all(|path| is_png(path) || marker::is_our_tiff(path))
+    first
+        .iter()
+        .all(|path| is_png(path) || marker::is_our_tiff(path))
 }
 
 /// The entries of one folder, hidden ones left out, in natural order.
