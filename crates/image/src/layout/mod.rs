@@ -58,13 +58,13 @@ pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset, ImageE
             format!("a part of {}", kind.described()),
         ));
     }
-    match recognised(path, options) {
-        Err(ImageError::NoImages { .. }) if own_kind(path).is_some() => {
-            let what = own_kind(path).map_or(String::new(), |kind| kind.described());
-            Err(ImageError::own_output(path, what))
+    recognised(path, options).map_err(|error| {
+        let is_empty = matches!(error, ImageError::NoImages { .. });
+        match is_empty.then(|| own_kind(path)).flatten() {
+            Some(kind) => ImageError::own_output(path, kind.described()),
+            None => error,
         }
-        opened => opened,
-    }
+    })
 }
 
 fn recognised(path: &Path, options: &OpenOptions) -> Result<Dataset, ImageError> {
