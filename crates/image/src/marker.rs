@@ -7,13 +7,12 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use ::tiff::decoder::Decoder;
-use ::tiff::tags::Tag;
 use serde::{Deserialize, Serialize};
 
+use crate::format::descriptions;
 use crate::names::is_image_name;
 use crate::{ImageError, write_atomic};
 
@@ -210,13 +209,16 @@ pub fn is_our_description(description: &str) -> bool {
 
 /// Whether `path` is a TIFF that this program wrote.
 pub fn is_our_tiff(path: &Path) -> bool {
-    tiff_description(path).is_some_and(|text| is_our_description(&text))
+    note_of(path).is_some()
 }
 
 /// What this program noted in a TIFF that it wrote; `None` for any other file.
 pub fn note_of(path: &Path) -> Option<String> {
-    let text = tiff_description(path)?;
-    said_by_us(&text).map(str::to_owned)
+    let texts = descriptions(path);
+    texts
+        .iter()
+        .find_map(|text| said_by_us(text))
+        .map(str::to_owned)
 }
 
 /// The note that follows the program's name in a description: `0.1.0 prediction: nuclei of ..`.
@@ -245,10 +247,7 @@ fn is_experiment(folder: &Path) -> bool {
 /// Whether all of the first images of `folder` have a note of ours with this word: one label file
 /// among images of the user's does not make the folder ours.
 fn first_say(folder: &Path, word: &str) -> bool {
-    let says = |path: &PathBuf| {
-        let text = tiff_description(path).unwrap_or_default();
-        said_by_us(&text).is_some_and(|note| note.contains(word))
-    };
+    let says = |path: &PathBuf| note_of(path).is_some_and(|note| note.contains(word));
     let first = first_entries(folder, is_image_name);
     !first.is_empty() && first.iter().all(says)
 }
@@ -261,12 +260,6 @@ pub(crate) fn first_entries(folder: &Path, wanted: impl Fn(&Path) -> bool) -> Ve
     paths.sort_unstable();
     paths.truncate(LOOKED_AT);
     paths
-}
-
-/// The description of the first page, without reading pixels.
-fn tiff_description(path: &Path) -> Option<String> {
-    let mut decoder = Decoder::new(BufReader::new(File::open(path).ok()?)).ok()?;
-    decoder.get_tag_ascii_string(Tag::ImageDescription).ok()
 }
 
 #[cfg(test)]

@@ -179,6 +179,15 @@ pub fn read_info(path: &Path) -> Result<FileInfo, ImageError> {
     }
 }
 
+/// The descriptions of the first page of a TIFF, without its pixels; none of any other file, nor of
+/// one that cannot be read.
+pub(crate) fn descriptions(path: &Path) -> Vec<String> {
+    match kind(path) {
+        Ok(Kind::Tiff) => tiff::descriptions(path).unwrap_or_default(),
+        _ => Vec::new(),
+    }
+}
+
 /// Reads plane `page` (from 0) of an image file.
 ///
 /// # Errors
