@@ -462,24 +462,15 @@ fn pixels_axes(pixels: &BytesStart<'_>) -> Option<Axes> {
             .ok()
     };
     let text = attribute(pixels, "DimensionOrder")?;
-    let order: Vec<Dimension> = text
-        .trim()
-        .strip_prefix("XY")?
-        .chars()
-        .map(|letter| match letter {
-            'C' => Some(Dimension::C),
-            'Z' => Some(Dimension::Z),
-            'T' => Some(Dimension::T),
-            _ => None,
-        })
-        .collect::<Option<_>>()?;
-    let order: [Dimension; 3] = order.try_into().ok()?;
-    let distinct = order[0] != order[1] && order[1] != order[2] && order[0] != order[2];
-    distinct.then_some(Axes {
+    let letters = text.trim().strip_prefix("XY")?;
+    if letters.len() != Dimension::ALL.len() {
+        return None;
+    }
+    Some(Axes {
         channels: size("C")?,
         planes: size("Z")?,
         times: size("T")?,
-        order,
+        order: Dimension::order(letters.chars())?,
         placed: None,
     })
 }

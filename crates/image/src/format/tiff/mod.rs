@@ -228,7 +228,7 @@ fn metamorph_axes(file: &mut TiffFile<'_>, first: &Directory, images: usize) -> 
         channels: 1,
         planes: if over_time { 1 } else { images },
         times: if over_time { images } else { 1 },
-        order: [Dimension::C, Dimension::Z, Dimension::T],
+        order: Dimension::ALL,
         placed: None,
     }
 }
