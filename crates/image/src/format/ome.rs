@@ -11,7 +11,7 @@ use std::path::Path;
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
-use super::description::{Length, both, number};
+use super::description::{Length, attribute, both, number};
 use super::{Axes, Dimension, ImageInfo, NO_SIZE_TAKEN};
 use crate::names::file_name;
 
@@ -473,12 +473,6 @@ fn pixels_axes(pixels: &BytesStart<'_>) -> Option<Axes> {
         order: Dimension::order(letters.chars())?,
         placed: None,
     })
-}
-
-fn attribute(element: &BytesStart<'_>, name: &str) -> Option<String> {
-    let raw = element.try_get_attribute(name).ok()??;
-    let text = raw.value.into_owned();
-    Some(quick_xml::escape::unescape(&text).map_or(text.clone(), |t| t.into_owned()))
 }
 
 #[cfg(test)]
