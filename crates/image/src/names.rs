@@ -308,7 +308,13 @@ pub(crate) fn is_image_name(path: &Path) -> bool {
 }
 
 /// Up to five names in backticks, then how many more there are.
-pub(crate) fn list_names<S: AsRef<str>>(names: &[S]) -> String {
+///
+/// ```
+/// use stainfree_image::list_names;
+/// assert_eq!(list_names(&["a", "b"]), "`a`, `b`");
+/// assert_eq!(list_names(&["a"; 7]), "`a`, `a`, `a`, `a`, `a` and 2 more");
+/// ```
+pub fn list_names<S: AsRef<str>>(names: &[S]) -> String {
     const SHOWN: usize = 5;
     let shown: Vec<String> = names
         .iter()
