@@ -539,6 +539,6 @@ fn ctrl_c_ends_a_simulation_and_the_same_command_goes_on() {
     place.fails(
         1,
         &args,
-        "error: `sim/plate` already exists; name another output folder or remove this one",
+        "error: `sim/plate` already exists; name another output folder or move it away",
     );
 }

@@ -25,7 +25,7 @@ pub use error::ImageError;
 pub use format::{Axes, Dimension, FileInfo, MAX_PAGES, MAX_PLANE_PIXELS, read_info, read_plane};
 pub use inspect::{Inspection, summarise};
 pub use layout::layout_names;
-pub use names::{composed, looks_like_truth, natural_order, truth_stem};
+pub use names::{composed, list_names, looks_like_truth, natural_order, truth_stem};
 pub use pairing::{Pairing, PlaneAt, TruthOf};
 pub use plane::Plane;
 pub use truth::{MAX_CLASSES, MaskContent, TruthFile, read_class_mask, read_labels, truth_files};

@@ -7,13 +7,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use ::tiff::decoder::Decoder;
-use ::tiff::tags::Tag;
 use serde::{Deserialize, Serialize};
 
+use crate::format::descriptions;
+use crate::names::is_image_name;
 use crate::{ImageError, write_atomic};
 
 /// Name of the marker.
@@ -25,7 +25,7 @@ const PROGRAM: &str = "stainfree";
 /// First columns of the table that `predict` leaves.
 const PREDICTIONS: &str = "name,status,message,";
 
-/// Files of a folder that are looked at, so that a folder of thousands is told in no time.
+/// Most files of a folder that are opened: listing thousands is quick, opening them is not.
 const LOOKED_AT: usize = 4;
 
 /// What a folder that the program wrote is.
@@ -193,12 +193,12 @@ pub fn written_by_us(folder: &Path) -> Option<Kind> {
         return Some(Kind::Experiment);
     }
     // `segment` leaves labels only, and a prediction that was killed has no table yet.
-    if first_says(folder, "classical") {
+    if first_say(folder, "classical") {
         return Some(Kind::Segmentation);
     }
     ["nuclei", "classes"]
         .iter()
-        .any(|inner| first_says(&folder.join(inner), "prediction: "))
+        .any(|inner| first_say(&folder.join(inner), "prediction: "))
         .then_some(Kind::Prediction)
 }
 
@@ -209,13 +209,16 @@ pub fn is_our_description(description: &str) -> bool {
 
 /// Whether `path` is a TIFF that this program wrote.
 pub fn is_our_tiff(path: &Path) -> bool {
-    tiff_description(path).is_some_and(|text| is_our_description(&text))
+    note_of(path).is_some()
 }
 
 /// What this program noted in a TIFF that it wrote; `None` for any other file.
 pub fn note_of(path: &Path) -> Option<String> {
-    let text = tiff_description(path)?;
-    said_by_us(&text).map(str::to_owned)
+    let texts = descriptions(path);
+    texts
+        .iter()
+        .find_map(|text| said_by_us(text))
+        .map(str::to_owned)
 }
 
 /// The note that follows the program's name in a description: `0.1.0 prediction: nuclei of ..`.
@@ -241,29 +244,22 @@ fn is_experiment(folder: &Path) -> bool {
     holds("runs", "result.json") || holds("studies", "stainfree.toml")
 }
 
-/// Whether one of the first TIFFs of `folder` has a note of ours with this word.
-fn first_says(folder: &Path, word: &str) -> bool {
-    let is_tiff = |path: &Path| path.extension().is_some_and(|end| end == "tif");
-    first_entries(folder, is_tiff).iter().any(|path| {
-        let text = tiff_description(path).unwrap_or_default();
-        said_by_us(&text).is_some_and(|note| note.contains(word))
-    })
+/// Whether all of the first images of `folder` have a note of ours with this word: one label file
+/// among images of the user's does not make the folder ours.
+fn first_say(folder: &Path, word: &str) -> bool {
+    let says = |path: &PathBuf| note_of(path).is_some_and(|note| note.contains(word));
+    let first = first_entries(folder, is_image_name);
+    !first.is_empty() && first.iter().all(says)
 }
 
-/// The first few entries that are `wanted`, by name.
-fn first_entries(folder: &Path, wanted: impl Fn(&Path) -> bool) -> Vec<PathBuf> {
+/// The first few entries of `folder` that are `wanted`, by name; none where it cannot be listed.
+pub(crate) fn first_entries(folder: &Path, wanted: impl Fn(&Path) -> bool) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten();
     let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
     let mut paths: Vec<PathBuf> = paths.filter(|path| wanted(path)).collect();
     paths.sort_unstable();
     paths.truncate(LOOKED_AT);
     paths
-}
-
-/// The description of the first page, without reading pixels.
-fn tiff_description(path: &Path) -> Option<String> {
-    let mut decoder = Decoder::new(BufReader::new(File::open(path).ok()?)).ok()?;
-    decoder.get_tag_ascii_string(Tag::ImageDescription).ok()
 }
 
 #[cfg(test)]
@@ -343,9 +339,19 @@ mod tests {
             "stainfree 0.1.0 prediction: nuclei of field a, model 1",
         );
         save(&at("u/a.tif"), "made by hand");
+        // Images of the user's, with one of our label files among them.
+        for inner in ["m", "m/nuclei"] {
+            let ours = format!("{inner}/a.tif");
+            save(
+                &at(&ours),
+                "stainfree 0.1.0 classical or prediction: nuclei of field a",
+            );
+            save(&at(&format!("{inner}/b.TIFF")), "made by hand");
+        }
         assert_eq!(written_by_us(&at("s")), Some(Kind::Segmentation));
         assert_eq!(written_by_us(&at("p")), Some(Kind::Prediction));
         assert_eq!(written_by_us(&at("u")), None);
+        assert_eq!(written_by_us(&at("m")), None);
         assert!(is_our_tiff(&at("s/a.tif")) && !is_our_tiff(&at("u/a.tif")));
     }
 }

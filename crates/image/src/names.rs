@@ -269,6 +269,30 @@ pub(crate) fn stem(path: &Path) -> String {
     }
 }
 
+/// A folder that can be opened: `.` for the empty path, which is the parent of a bare name.
+pub(crate) fn or_here(folder: &Path) -> &Path {
+    if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    }
+}
+
+/// The folder that `path` lies in; of the root, the root.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    or_here(path.parent().unwrap_or(path))
+}
+
+/// The name of a folder, also where `.` or `..` stands for it; empty for the root.
+pub(crate) fn folder_name(folder: &Path) -> String {
+    let name = file_name(folder);
+    if !name.is_empty() {
+        return name;
+    }
+    let full = or_here(folder).canonicalize();
+    full.map_or(String::new(), |full| file_name(&full))
+}
+
 /// The last part of a path as text.
 pub(crate) fn file_name(path: &Path) -> String {
     path.file_name()
@@ -284,7 +308,13 @@ pub(crate) fn is_image_name(path: &Path) -> bool {
 }
 
 /// Up to five names in backticks, then how many more there are.
-pub(crate) fn list_names<S: AsRef<str>>(names: &[S]) -> String {
+///
+/// ```
+/// use stainfree_image::list_names;
+/// assert_eq!(list_names(&["a", "b"]), "`a`, `b`");
+/// assert_eq!(list_names(&["a"; 7]), "`a`, `a`, `a`, `a`, `a` and 2 more");
+/// ```
+pub fn list_names<S: AsRef<str>>(names: &[S]) -> String {
     const SHOWN: usize = 5;
     let shown: Vec<String> = names
         .iter()

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use crate::format::{FileInfo, read_info};
 use crate::names::{
-    TRUTH_ENDINGS, composed, file_name, is_image_name, natural_order, spelled, stem, truth_names,
+    TRUTH_ENDINGS, composed, file_name, folder_of, is_image_name, natural_order, spelled, stem,
+    truth_names,
 };
 use crate::truth::{class_mask_of, labels_of};
 use crate::{Dataset, Field, Image, ImageError};
@@ -207,6 +208,15 @@ fn page_of(path: &Path, info: &FileInfo, frame: Frame, at: PlaneAt) -> Result<us
             way_out: way_out.into(),
         })
     };
+    if !info.further.is_empty() {
+        return refuse(
+            format!(
+                "it has {} images, such as positions, and which of them is the truth is not said",
+                1 + info.further.len()
+            ),
+            "save the truth of each image as a file of its own",
+        );
+    }
     if channels > 1 {
         return refuse(
             format!("it has {channels} channels, and which of them is the truth is not said"),
@@ -398,11 +408,7 @@ fn images_of(folder: &Path, dataset: &Dataset) -> HashSet<String> {
     let planes = fields.flat_map(|field| field.planes.iter().flatten().flatten());
     planes
         .filter(|plane| {
-            let parent = plane.path.parent().unwrap_or(Path::new(""));
-            let parent = match parent.as_os_str().is_empty() {
-                true => Path::new("."),
-                false => parent,
-            };
+            let parent = folder_of(&plane.path);
             *is_here
                 .entry(parent)
                 .or_insert_with(|| parent.canonicalize().is_ok_and(|real| real == folder))

@@ -72,7 +72,7 @@ pub enum MaskContent {
         /// The value of the foreground.
         foreground: u32,
     },
-    /// At most [`MAX_CLASSES`] different values, none above [`MAX_CLASSES`] but 255 (ignored).
+    /// Only values below [`MAX_CLASSES`], and 255 (ignored).
     Classes {
         /// The values that occur, ascending.
         values: Vec<u32>,
@@ -86,7 +86,8 @@ pub enum MaskContent {
     },
 }
 
-/// Most classes a mask is believed to have; more different values mean instance labels.
+/// Most classes a mask is believed to have, numbered from 0; any other number but 255 is the
+/// label of an object.
 ///
 /// The schemes here have four; eight leaves room for foreign masks. A label image of a few objects
 /// (fewer than eight) cannot be told from a class mask by its values alone, so that callers judge

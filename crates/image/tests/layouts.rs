@@ -211,6 +211,24 @@ fn a_pattern_and_given_names_override_what_is_found() {
 }
 
 #[test]
+fn truth_in_the_folder_of_a_channel_does_not_become_the_channel() {
+    for name in ["a-labels", "Labels of a", "a_masks"] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        put_plane(folder.path(), &format!("bf/{name}.tif"), 9, "");
+        put_plane(folder.path(), "bf/a.tif", 1, "");
+        put_plane(folder.path(), "nuc/a.tif", 2, "");
+        // Of nothing in its folder: truth as a channel of its own.
+        put_plane(folder.path(), "gt/a_masks.tif", 3, "");
+        let data = open(folder.path(), &OpenOptions::default()).expect("opens");
+        assert_eq!(data.channels, ["bf", "gt", "nuc"]);
+        let first = |channel| first_pixel(&data.fields[0].read(channel, 0).expect("a plane"));
+        assert_eq!([0, 1, 2].map(first), [100.0, 300.0, 200.0], "{name}");
+        let said = format!("`{name}.tif`: named as the truth of an image beside it; left out");
+        assert_eq!(data.problems, [said]);
+    }
+}
+
+#[test]
 fn planes_of_another_size_are_left_out_and_named() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     for channel in ["bf", "nuc", "cyto"] {

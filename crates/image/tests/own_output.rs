@@ -5,7 +5,7 @@ mod common;
 
 use std::path::Path;
 
-use common::{first_pixel, htd, plane, put, put_plane};
+use common::{first_pixel, htd, plane, put, put_plane, stack};
 use stainfree_image::marker::{self, Kind, Marker};
 use stainfree_image::{Dataset, OpenOptions, open, write};
 
@@ -175,11 +175,11 @@ fn other_folders_in_a_plate_do_not_belong_to_it() {
     );
     says(
         &data,
-        "folder `Analysis` holds 2 images that belong not to the plate",
+        "folder `Analysis` holds 2 images that do not belong to the plate",
     );
     says(
         &data,
-        "folder `Masks` holds 1 image that belongs not to the plate",
+        "folder `Masks` holds 1 image that does not belong to the plate",
     );
     says(
         &data,
@@ -247,6 +247,18 @@ fn a_plate_that_was_imaged_twice_is_two_acquisitions_of_the_same_places() {
 }
 
 #[test]
+fn images_in_the_root_of_a_database_are_told_by_its_name() {
+    let place = folder();
+    let root = place.path().join("screen");
+    let name = "p_B02_s1_w11E78EB12-BD0D-4D94-A6AD-3FF28BB1B105.tif";
+    put_plane(&root, name, 1, "");
+    put_plane(&root, &format!("2024-01-01/7/{name}"), 2, "");
+    let data = read(&root);
+    assert_eq!(names(&data), ["2024-01-01_7_B02_s1", "screen_B02_s1"]);
+    says(&data, "lie in 2 folders (`2024-01-01/7`, `screen`)");
+}
+
+#[test]
 fn masks_called_like_the_images_are_no_acquisition() {
     let place = folder();
     let name = "p_B02_s1_w11E78EB12-BD0D-4D94-A6AD-3FF28BB1B105.tif";
@@ -260,7 +272,7 @@ fn masks_called_like_the_images_are_no_acquisition() {
     );
     says(
         &data,
-        "folder `masks` holds 1 image that belongs not to the plate",
+        "folder `masks` holds 1 image that does not belong to the plate",
     );
 }
 
@@ -306,8 +318,19 @@ fn a_plate_without_its_description_is_read_and_told() {
         let name = format!("TimePoint_{t}/p_B02_s1_w{wave}.tif");
         put_plane(place.path(), &name, 10 * t + wave, "");
     }
+    // What lies beside a plate's images belongs to it no more than with a description.
+    put_plane(place.path(), "Analysis/p_B02_s1_w1.tif", 99, "");
+    put_plane(place.path(), "Analysis/p_B03_s1_w1.tif", 99, "");
     let data = read(place.path());
     assert_eq!(names(&data), ["B02_s1_t001", "B02_s1_t002"]);
     assert_eq!(data.channels, ["w1", "w2"]);
+    let first = first_pixel(&data.fields[0].read(0, 0).expect("a plane"));
+    assert_eq!(first, 1_100.0);
     says(&data, "description (`.HTD`) is missing");
+    says(&data, "folder `Analysis` holds 2 images");
+    // A name that says one plane, and pages that say several.
+    let stack = stack(&[plane(1), plane(2)], "");
+    put(place.path(), "TimePoint_1/p_B03_s1_w1.tif", &stack);
+    let said = "`p_B03_s1_w1.tif`: it has several pages, of which the first is used";
+    says(&read(place.path()), said);
 }

@@ -180,6 +180,15 @@ fn a_page_of_labels_belongs_to_its_plane_and_frame_or_is_refused() {
     refused("flat", PlaneAt::ONLY, "its image has one plane");
     put(&labels, "flat.tif", &pages(&[7, 8], channels));
     refused("flat", PlaneAt::ONLY, "it has 2 channels");
+    let image = |page: usize| {
+        format!(
+            "<Image><Pixels DimensionOrder=\"XYZCT\" SizeZ=\"1\" SizeC=\"1\" SizeT=\"1\">\
+             <TiffData IFD=\"{page}\"/></Pixels></Image>"
+        )
+    };
+    let positions = format!("<OME>{}{}</OME>", image(0), image(1));
+    put(&labels, "flat.tif", &pages(&[7, 8], &positions));
+    refused("flat", PlaneAt::ONLY, "it has 2 images, such as positions");
     // Without a field there is nothing that a second page could be of.
     assert!(read_labels(&labels.join("flat.tif")).is_err());
     assert!(read_class_mask(&labels.join("flat.tif")).is_err());

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use stainfree_image::{Dataset, ImageError, Pairing, marker};
+use stainfree_image::{Dataset, ImageError, Pairing, list_names, marker};
 
 use crate::ProjectError;
 
@@ -35,22 +35,8 @@ pub(crate) fn without_field(path: &Path, pairing: &Pairing) -> Option<String> {
     Some(format!(
         "`{}`: {what} to no field: {}",
         path.display(),
-        some_of(&names)
+        list_names(&names)
     ))
-}
-
-/// The first names of a list in backticks, and how many more there are.
-pub(crate) fn some_of<S: AsRef<str>>(names: &[S]) -> String {
-    const SHOWN: usize = 5;
-    let shown: Vec<String> = names
-        .iter()
-        .take(SHOWN)
-        .map(|name| format!("`{}`", name.as_ref()))
-        .collect();
-    match names.len().saturating_sub(SHOWN) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
 }
 
 /// The truth files of a folder by the name of their field, where the fields are not known.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use stainfree_image::marker::{self, Kind, Marker};
-use stainfree_image::{Dataset, OpenOptions, Pairing, PlaneAt, TruthOf};
+use stainfree_image::{Dataset, OpenOptions, Pairing, PlaneAt, TruthOf, list_names};
 use stainfree_objects::{NumberShapes, smoothed_share};
 
 use crate::config::{self, Config, MaskValues, Scheme};
@@ -598,7 +598,7 @@ fn report_matches(
             folder.display(),
             found.files.len(),
             dataset.fields.len(),
-            names::some_of(&without)
+            list_names(&without)
         ));
     }
     messages.extend(names::without_field(folder, &found));

@@ -16,7 +16,7 @@ pub enum SpecimenError {
         way_out: &'static str,
     },
     /// The output folder already holds a simulated plate.
-    #[error("`{path}` already exists; name another output folder or remove this one")]
+    #[error("`{path}` already exists; name another output folder or move it away")]
     Exists {
         /// The folder or file in the way.
         path: PathBuf,

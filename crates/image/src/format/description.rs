@@ -1,5 +1,7 @@
 //! Units and small pieces that the descriptions inside image files have in common.
 
+use quick_xml::events::BytesStart;
+
 use super::NO_SIZE_TAKEN;
 
 /// One µm in the units of length that programs write, lower case, with `u` for the micro sign.
@@ -155,6 +157,13 @@ pub(super) fn number(text: &str) -> Option<f64> {
         _ => text.to_string(),
     };
     decimal.parse().ok()
+}
+
+/// An attribute of an XML element, its escapes resolved where they can be.
+pub(super) fn attribute(element: &BytesStart<'_>, name: &str) -> Option<String> {
+    let raw = element.try_get_attribute(name).ok()??;
+    let text = raw.value.into_owned();
+    Some(quick_xml::escape::unescape(&text).map_or(text.clone(), |t| t.into_owned()))
 }
 
 /// The pixel size where both directions agree to one part in a thousand; otherwise a sentence.

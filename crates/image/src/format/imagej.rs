@@ -40,31 +40,14 @@ impl ImageJ {
     /// The dimensions from the fastest to the slowest: the key `order` (`zct`, `xyzct`), where
     /// dimensions that it leaves out are the slowest; `Err` is a sentence about another text.
     fn order(&self) -> Result<[Dimension; 3], String> {
-        let all = [Dimension::C, Dimension::Z, Dimension::T];
         let Some(text) = self.values.get("order") else {
-            return Ok(all);
+            return Ok(Dimension::ALL);
         };
-        let lower = text.to_lowercase();
+        let upper = text.to_uppercase();
         // ImageJ's own menu says `xyczt(default)`.
-        let letters = lower.trim_end_matches("(default)").trim();
-        let letters = letters.strip_prefix("xy").unwrap_or(letters);
-        let mut order = Vec::new();
-        for letter in letters.chars() {
-            let dimension = match letter {
-                'c' => Dimension::C,
-                'z' => Dimension::Z,
-                't' => Dimension::T,
-                _ => return Err(unknown_order(text)),
-            };
-            if order.contains(&dimension) {
-                return Err(unknown_order(text));
-            }
-            order.push(dimension);
-        }
-        let left_out = all.iter().filter(|dimension| !order.contains(dimension));
-        let left_out: Vec<Dimension> = left_out.copied().collect();
-        order.extend(left_out);
-        order.try_into().map_err(|_| unknown_order(text))
+        let letters = upper.trim_end_matches("(DEFAULT)").trim();
+        let letters = letters.strip_prefix("XY").unwrap_or(letters);
+        Dimension::order(letters.chars()).ok_or_else(|| unknown_order(text))
     }
 
     /// The dimensions, if they account for `pages` pages; `Err` is a sentence about the mismatch.
@@ -74,7 +57,7 @@ impl ImageJ {
             channels: size("channels"),
             planes: size("slices"),
             times: size("frames"),
-            order: [Dimension::C, Dimension::Z, Dimension::T],
+            order: Dimension::ALL,
             placed: None,
         };
         match axes.count() {

@@ -3,7 +3,7 @@
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
-use super::description::{Length, both, number};
+use super::description::{Length, attribute, both, number};
 
 /// What MetaXpress wrote about one plane.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -39,12 +39,8 @@ impl MetaXpress {
             if !matches!(element.name().as_ref(), "prop" | "custom-prop") {
                 continue;
             }
-            let attribute = |name: &str| {
-                let raw = element.try_get_attribute(name).ok()??;
-                let text = raw.value.into_owned();
-                Some(quick_xml::escape::unescape(&text).map_or(text.clone(), |t| t.into_owned()))
-            };
-            let (Some(id), Some(value)) = (attribute("id"), attribute("value")) else {
+            let (Some(id), Some(value)) = (attribute(&element, "id"), attribute(&element, "value"))
+            else {
                 continue;
             };
             match id.as_str() {

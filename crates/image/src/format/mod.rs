@@ -86,6 +86,32 @@ pub enum Dimension {
     T,
 }
 
+impl Dimension {
+    const ALL: [Self; 3] = [Self::C, Self::Z, Self::T];
+
+    /// The dimensions from the fastest to the slowest, by their capital letters; those that are left
+    /// out are the slowest. `None` for another letter, or one that is there twice.
+    fn order(letters: impl IntoIterator<Item = char>) -> Option<[Self; 3]> {
+        let mut order = Vec::new();
+        for letter in letters {
+            let dimension = match letter {
+                'C' => Self::C,
+                'Z' => Self::Z,
+                'T' => Self::T,
+                _ => return None,
+            };
+            if order.contains(&dimension) {
+                return None;
+            }
+            order.push(dimension);
+        }
+        let left_out = Self::ALL.into_iter().filter(|d| !order.contains(d));
+        let left_out: Vec<Self> = left_out.collect();
+        order.extend(left_out);
+        order.try_into().ok()
+    }
+}
+
 impl FileInfo {
     /// Planes of which nothing else is known.
     fn of_pages(pages: Vec<(usize, usize)>) -> Self {
@@ -176,6 +202,15 @@ pub fn read_info(path: &Path) -> Result<FileInfo, ImageError> {
     match kind(path)? {
         Kind::Tiff => tiff::info(path),
         Kind::Png => png::info(path),
+    }
+}
+
+/// The descriptions of the first page of a TIFF, without its pixels; none of any other file, nor of
+/// one that cannot be read.
+pub(crate) fn descriptions(path: &Path) -> Vec<String> {
+    match kind(path) {
+        Ok(Kind::Tiff) => tiff::descriptions(path).unwrap_or_default(),
+        _ => Vec::new(),
     }
 }
 

@@ -11,7 +11,7 @@ use std::path::Path;
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
-use super::description::{Length, both, number};
+use super::description::{Length, attribute, both, number};
 use super::{Axes, Dimension, ImageInfo, NO_SIZE_TAKEN};
 use crate::names::file_name;
 
@@ -462,32 +462,17 @@ fn pixels_axes(pixels: &BytesStart<'_>) -> Option<Axes> {
             .ok()
     };
     let text = attribute(pixels, "DimensionOrder")?;
-    let order: Vec<Dimension> = text
-        .trim()
-        .strip_prefix("XY")?
-        .chars()
-        .map(|letter| match letter {
-            'C' => Some(Dimension::C),
-            'Z' => Some(Dimension::Z),
-            'T' => Some(Dimension::T),
-            _ => None,
-        })
-        .collect::<Option<_>>()?;
-    let order: [Dimension; 3] = order.try_into().ok()?;
-    let distinct = order[0] != order[1] && order[1] != order[2] && order[0] != order[2];
-    distinct.then_some(Axes {
+    let letters = text.trim().strip_prefix("XY")?;
+    if letters.len() != Dimension::ALL.len() {
+        return None;
+    }
+    Some(Axes {
         channels: size("C")?,
         planes: size("Z")?,
         times: size("T")?,
-        order,
+        order: Dimension::order(letters.chars())?,
         placed: None,
     })
-}
-
-fn attribute(element: &BytesStart<'_>, name: &str) -> Option<String> {
-    let raw = element.try_get_attribute(name).ok()??;
-    let text = raw.value.into_owned();
-    Some(quick_xml::escape::unescape(&text).map_or(text.clone(), |t| t.into_owned()))
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use crate::{Image, ImageError, Plane};
 
-/// One grey plane in the type it was stored in, narrow integers and floats widened without loss.
+/// One grey plane with the very values that the file stores: narrow integers and floats are widened,
+/// 64-bit integers have been found to fit.
 #[derive(Debug)]
 pub(crate) enum Pixels {
     U8(Image<u8>),
@@ -12,6 +13,7 @@ pub(crate) enum Pixels {
     U32(Image<u32>),
     I32(Image<i32>),
     F32(Image<f32>),
+    F64(Image<f64>),
 }
 
 /// What the samples of a pixel are, where there are several.
@@ -73,7 +75,8 @@ pub(super) fn grey<T: Copy + PartialEq + std::fmt::Display>(
 const F32_EXACT: u32 = 1 << 24;
 
 impl Pixels {
-    /// The plane, if its values fit one of the three types of [`Plane`] exactly.
+    /// The plane, if its values fit one of the three types of [`Plane`] exactly; 64-bit floats are
+    /// rounded to 32 bits, whose 24 digits are beyond any camera's.
     pub(crate) fn into_plane(self, path: &Path) -> Result<Plane, ImageError> {
         let too_wide = |value: String| {
             ImageError::not_supported(
@@ -89,6 +92,7 @@ impl Pixels {
             Self::U8(image) => Plane::U8(image),
             Self::U16(image) => Plane::U16(image),
             Self::F32(image) => Plane::F32(image),
+            Self::F64(image) => Plane::F32(image.map(|&value| value as f32)),
             Self::U32(image) => match image.data().iter().max() {
                 Some(&max) if max > F32_EXACT => return Err(too_wide(max.to_string())),
                 _ => Plane::F32(image.map(|&value| value as f32)),
@@ -115,15 +119,21 @@ impl Pixels {
                 Some(value) => Err(value.to_string()),
                 None => Ok(image.map(|&value| value.unsigned_abs())),
             },
-            Self::F32(image) => {
-                let integer = |value: &&f32| {
-                    !(value.fract() == 0.0 && **value >= 0.0 && **value <= F32_EXACT as f32)
-                };
-                match image.data().iter().find(integer) {
-                    Some(value) => Err(value.to_string()),
-                    None => Ok(image.map(|&value| value as u32)),
-                }
-            }
+            // Above, a float may stand for several integers.
+            Self::F32(image) => match image.data().iter().find(|v| !is_whole(**v, F32_EXACT)) {
+                Some(value) => Err(value.to_string()),
+                None => Ok(image.map(|&value| value as u32)),
+            },
+            Self::F64(image) => match image.data().iter().find(|v| !is_whole(**v, u32::MAX)) {
+                Some(value) => Err(value.to_string()),
+                None => Ok(image.map(|&value| value as u32)),
+            },
         }
     }
+}
+
+/// Whether a value is a whole number from 0 to `most`.
+fn is_whole(value: impl Into<f64>, most: u32) -> bool {
+    let value = value.into();
+    value.fract() == 0.0 && (0.0..=f64::from(most)).contains(&value)
 }

@@ -31,33 +31,18 @@ impl Shaped {
         if shape.len() != letters.len() + 2 {
             return None;
         }
-        let mut axes = Axes {
-            channels: 1,
-            planes: 1,
-            times: 1,
-            order: [Dimension::C, Dimension::Z, Dimension::T],
+        let size = |letter: char| match letters.find(letter) {
+            Some(at) => usize::try_from(shape[at].as_u64()?).ok(),
+            None => Some(1),
+        };
+        let axes = Axes {
+            channels: size('C')?,
+            planes: size('Z')?,
+            times: size('T')?,
+            // The last axis of an array is the fastest.
+            order: Dimension::order(letters.chars().rev())?,
             placed: None,
         };
-        let mut order = Vec::new();
-        // The last axis of an array is the fastest.
-        for (letter, size) in letters.bytes().zip(shape).rev() {
-            let size = usize::try_from(size.as_u64()?).ok()?;
-            let (dimension, place) = match letter {
-                b'C' => (Dimension::C, &mut axes.channels),
-                b'Z' => (Dimension::Z, &mut axes.planes),
-                b'T' => (Dimension::T, &mut axes.times),
-                _ => return None,
-            };
-            if order.contains(&dimension) {
-                return None;
-            }
-            *place = size;
-            order.push(dimension);
-        }
-        let left_out = axes.order.into_iter().filter(|d| !order.contains(d));
-        let left_out: Vec<Dimension> = left_out.collect();
-        order.extend(left_out);
-        axes.order = order.try_into().ok()?;
         (axes.count() == Some(pages)).then_some(axes)
     }
 

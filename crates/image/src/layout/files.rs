@@ -15,11 +15,13 @@ use serde_json::Value;
 use super::imagexpress::named_like_a_plate;
 use super::sidecar::{self, ByField, Facts};
 use super::{
-    Draft, Entries, Found, Layout, Notes, Pages, Slot, channels_of, drafts_by_time, foreign,
-    images_of,
+    Draft, Entries, Found, Layout, Notes, Pages, SEVERAL_PAGES, Slot, channels_of, drafts_by_time,
+    foreign, images_of,
 };
 use crate::format::read_info;
-use crate::names::{composed, file_name, marked_names, natural_order, stem, truth_stem};
+use crate::names::{
+    composed, file_name, folder_name, folder_of, marked_names, natural_order, stem, truth_stem,
+};
 use crate::{ImageError, OpenOptions};
 
 pub(super) struct SingleFile;
@@ -40,8 +42,7 @@ impl Layout for SingleFile {
         if info.ours {
             return Err(ImageError::own_output(path, "an image of results or truth"));
         }
-        let root = path.parent().unwrap_or(Path::new(""));
-        read_files(root, vec![path.to_path_buf()], options)
+        read_files(folder_of(path), vec![path.to_path_buf()], options)
     }
 }
 
@@ -88,32 +89,12 @@ pub(super) fn read_files(
     paths.sort_by(|a, b| natural_order(&file_name(a), &file_name(b)));
     let mut notes = Notes::default();
     leave_truth_out(&mut paths, &mut notes);
-    let table = sidecar::table(
-        if root.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            root
-        },
-        &mut notes,
-    );
+    let table = sidecar::table(root, &mut notes);
     if let Some(pattern) = &options.pattern {
         return by_pattern(pattern, paths, &table, notes);
     }
 
-    let alone = Some(file_name(root)).filter(|name| !name.is_empty());
-    let alone = alone.or_else(|| {
-        // `.` and an empty parent have no name of their own until they are resolved.
-        let folder = if root.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            root
-        };
-        folder
-            .canonicalize()
-            .ok()
-            .map(|path| file_name(&path))
-            .filter(|name| !name.is_empty())
-    });
+    let alone = Some(folder_name(root)).filter(|name| !name.is_empty());
     let alone = alone.unwrap_or_else(|| "image".into());
     let mut fields = Vec::new();
     for group in group(paths) {
@@ -241,7 +222,7 @@ fn group(paths: Vec<PathBuf>) -> Vec<Group> {
     let mut by_word: BTreeMap<(PathBuf, String), Vec<(String, PathBuf)>> = BTreeMap::new();
     for path in rest {
         let name = stem(&path);
-        let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
+        let folder = folder_of(&path).to_path_buf();
         let cut = shorter_names(&name)
             .next()
             .filter(|(_, end)| is_channel_word(end));
@@ -396,7 +377,7 @@ fn by_pattern(
     let regex = Regex::new(pattern).map_err(|error| {
         misuse(format!(
             "the pattern `{pattern}` is no regular expression ({})",
-            first_line(&error.to_string())
+            last_line(&error.to_string())
         ))
     })?;
     let has = |group: &str| regex.capture_names().flatten().any(|name| name == group);
@@ -426,7 +407,7 @@ fn by_pattern(
             continue;
         };
         if info.pages.len() > 1 {
-            notes.add("it has several pages, of which the first is used", &path);
+            notes.add(SEVERAL_PAGES, &path);
         }
         let mut draft = Draft {
             well: text("well"),
@@ -484,6 +465,7 @@ fn by_pattern(
     })
 }
 
-fn first_line(text: &str) -> String {
+/// The last line of a message: the fault, after a drawing of the pattern with a mark under it.
+fn last_line(text: &str) -> String {
     text.lines().last().unwrap_or_default().trim().to_string()
 }

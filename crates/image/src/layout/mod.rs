@@ -20,7 +20,7 @@ use assemble::{Draft, Found, Slot, assemble};
 
 use crate::format::{FileInfo, read_info};
 use crate::marker::{self, Kind};
-use crate::names::{file_name, is_image_name, list_names, natural_order};
+use crate::names::{file_name, folder_of, is_image_name, list_names, natural_order};
 use crate::{Dataset, ImageError, OpenOptions, PlaneRef};
 
 /// One way in which images lie in a folder.
@@ -58,13 +58,13 @@ pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset, ImageE
             format!("a part of {}", kind.described()),
         ));
     }
-    match recognised(path, options) {
-        Err(ImageError::NoImages { .. }) if own_kind(path).is_some() => {
-            let what = own_kind(path).map_or(String::new(), |kind| kind.described());
-            Err(ImageError::own_output(path, what))
+    recognised(path, options).map_err(|error| {
+        let is_empty = matches!(error, ImageError::NoImages { .. });
+        match is_empty.then(|| own_kind(path)).flatten() {
+            Some(kind) => ImageError::own_output(path, kind.described()),
+            None => error,
         }
-        opened => opened,
-    }
+    })
 }
 
 fn recognised(path: &Path, options: &OpenOptions) -> Result<Dataset, ImageError> {
@@ -82,10 +82,7 @@ fn recognised(path: &Path, options: &OpenOptions) -> Result<Dataset, ImageError>
 }
 
 pub(crate) fn open_files(paths: &[PathBuf], options: &OpenOptions) -> Result<Dataset, ImageError> {
-    let root = paths
-        .first()
-        .and_then(|path| path.parent())
-        .unwrap_or(Path::new(""));
+    let root = paths.first().map_or(Path::new("."), |path| folder_of(path));
     if let [path] = paths {
         return open(path, options);
     }
@@ -168,20 +165,17 @@ fn own_part(folder: &Path) -> Option<Kind> {
     })?
 }
 
-/// Whether the first images of `folder` are the program's own. Its pictures are PNG files, which do
-/// not say so.
+/// Whether the first images of `folder` are the program's own. A PNG passes for one of its pictures,
+/// as those of older versions do not say so.
 fn holds_only_ours(folder: &Path) -> bool {
-    const LOOKED_AT: usize = 4;
-    let entries = std::fs::read_dir(folder).into_iter().flatten();
-    let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
-    let mut images: Vec<PathBuf> = paths.filter(|path| is_image_name(path)).collect();
-    images.sort_unstable();
+    let first = marker::first_entries(folder, is_image_name);
     let is_png = |path: &Path| {
         path.extension()
             .is_some_and(|e| e.eq_ignore_ascii_case("png"))
     };
-    let mut first = images.iter().take(LOOKED_AT);
-    first.all(|path| is_png(path) || marker::is_our_tiff(path))
+    first
+        .iter()
+        .all(|path| is_png(path) || marker::is_our_tiff(path))
 }
 
 /// The entries of one folder, hidden ones left out, in natural order.
@@ -240,6 +234,16 @@ impl Entries {
 #[derive(Default)]
 struct Notes {
     by_sentence: BTreeMap<String, Vec<String>>,
+    /// By the fault, where sentences about rows of a table differ in the row.
+    rows: BTreeMap<String, FaultyRows>,
+}
+
+/// Rows of a table with the same fault.
+struct FaultyRows {
+    file: String,
+    /// About the first of them.
+    sentence: String,
+    more: usize,
 }
 
 impl Notes {
@@ -248,6 +252,17 @@ impl Notes {
             .entry(sentence.into())
             .or_default()
             .push(file_name(file));
+    }
+
+    /// Of all rows of a table with this `fault`, tells the first and how many more there are.
+    fn add_row(&mut self, fault: impl Into<String>, sentence: String, file: &Path) {
+        let rows = self.rows.entry(fault.into());
+        rows.and_modify(|rows| rows.more += 1)
+            .or_insert(FaultyRows {
+                file: file_name(file),
+                sentence,
+                more: 0,
+            });
     }
 
     /// Says which folders are left out because the program wrote them.
@@ -283,15 +298,27 @@ impl Notes {
     }
 
     fn into_problems(self) -> Vec<String> {
-        self.by_sentence
+        let of_rows = |rows: FaultyRows| {
+            let more = match rows.more {
+                0 => String::new(),
+                1 => " (and 1 more row)".into(),
+                more => format!(" (and {more} more rows)"),
+            };
+            format!("`{}`: {}{more}", rows.file, rows.sentence)
+        };
+        let told = self
+            .by_sentence
             .into_iter()
             .map(|(sentence, files)| match files.len() {
                 0 => sentence,
                 _ => format!("{}: {sentence}", list_names(&files)),
-            })
-            .collect()
+            });
+        told.chain(self.rows.into_values().map(of_rows)).collect()
     }
 }
+
+/// What is said of a file that its name makes a single plane.
+const SEVERAL_PAGES: &str = "it has several pages, of which the first is used";
 
 /// What the pages of a file are, where the file itself does not say.
 enum Pages<'a> {

@@ -58,6 +58,9 @@ impl Layout for ParallelFolders {
         }
         let images: Vec<Vec<PathBuf>> = inside.iter().map(|of| of.images.clone()).collect();
         let names = FieldNames::of(&images);
+        for folder in &mut inside {
+            names.leave_truth_out(&mut folder.images, &mut notes);
+        }
         let mut drafts: BTreeMap<String, Draft> = BTreeMap::new();
         let mut channel_order = Vec::new();
         for (folder, inside) in root.folders.iter().zip(&inside) {
@@ -132,6 +135,24 @@ impl FieldNames {
         let bases = marked_names(&name).into_iter();
         let mut known = bases.filter(|base| self.spelled.contains_key(base));
         known.next().unwrap_or(name)
+    }
+
+    /// Leaves out the truth of images that lie in the same folder: its name leads to the same field,
+    /// and may come first.
+    fn leave_truth_out(&self, images: &mut Vec<PathBuf>, notes: &mut Notes) {
+        let is_plain = |path: &Path| self.key(path) == composed(&stem(path));
+        let plain: HashSet<String> = images
+            .iter()
+            .filter(|path| is_plain(path))
+            .map(|path| self.key(path))
+            .collect();
+        images.retain(|path| {
+            let is_image = is_plain(path) || !plain.contains(&self.key(path));
+            if !is_image {
+                notes.add("named as the truth of an image beside it; left out", path);
+            }
+            is_image
+        });
     }
 
     fn of_field(&self, path: &Path) -> String {

@@ -1,14 +1,16 @@
 //! What lies beside the images: a JSON file per field, a table `fields.csv` for all of them.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use serde_json::Value;
 
 use super::Notes;
+use crate::ImageError;
 use crate::format::description::{is_no_unit, um_of};
-use crate::names::{composed, truth_stem};
-use crate::table::{Table, number, text_of};
+use crate::names::{composed, is_image_name, stem, truth_stem};
+use crate::table::{Row, Table, number, text_of};
 
 /// Values about one field.
 #[derive(Clone, Debug, Default)]
@@ -42,8 +44,30 @@ const PIXEL_KEYS: [(&str, Option<f64>); 18] = [
     ("physicalsizex", None),
 ];
 
-/// The pixel size in µm that `metadata` states; `Err` is a sentence about what cannot be taken.
-fn stated_pixel_um(metadata: &BTreeMap<String, String>) -> Result<Option<f64>, String> {
+/// A value that is no pixel size.
+#[derive(Debug, PartialEq)]
+struct Unused {
+    key: String,
+    text: String,
+    why: &'static str,
+}
+
+impl Unused {
+    /// What all such values of one column have in common.
+    fn fault(&self) -> String {
+        format!("{}, {}", self.key, self.why)
+    }
+}
+
+impl std::fmt::Display for Unused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { key, text, why } = self;
+        write!(f, "`{key}` is `{text}`, {why}; it is not used")
+    }
+}
+
+/// The pixel size in µm that `metadata` states; `Err` is what cannot be taken.
+fn stated_pixel_um(metadata: &BTreeMap<String, String>) -> Result<Option<f64>, Unused> {
     let mut wrong = None;
     for (wanted, unit_um) in PIXEL_KEYS {
         let found = metadata.iter().find(|(key, _)| plain_key(key) == wanted);
@@ -52,7 +76,11 @@ fn stated_pixel_um(metadata: &BTreeMap<String, String>) -> Result<Option<f64>, S
             Ok(Some(um)) => return Ok(Some(um)),
             Ok(None) => {}
             Err(why) => {
-                wrong.get_or_insert(format!("`{key}` is `{text}`, {why}; it is not used"));
+                wrong.get_or_insert(Unused {
+                    key: key.clone(),
+                    text: text.clone(),
+                    why,
+                });
             }
         }
     }
@@ -129,8 +157,8 @@ impl Facts {
             let text = value.as_str().map_or(value.to_string(), str::to_owned);
             (key.clone(), text)
         });
-        let pixel_um = stated_pixel_um(&texts.collect()).unwrap_or_else(|sentence| {
-            notes.add(sentence, path);
+        let pixel_um = stated_pixel_um(&texts.collect()).unwrap_or_else(|unused| {
+            notes.add(unused.to_string(), path);
             None
         });
         Some(Self {
@@ -210,17 +238,20 @@ impl ByField {
     }
 }
 
-/// The rows of `fields.csv` in `folder`; empty where there is no such file.
+/// The rows of `fields.csv` in `folder`; empty where there is no such file, or one that cannot be
+/// used, which is told.
 ///
 /// The first column called `file`, `field`, `name`, `image` or `filename` names the field, with or
 /// without an image extension.
 pub(super) fn table(folder: &Path, notes: &mut Notes) -> ByField {
     let path = folder.join("fields.csv");
     let mut found = ByField::default();
-    let Ok(bytes) = std::fs::read(&path) else {
-        return found;
+    let read = match std::fs::read(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return found,
+        Err(error) => Err(ImageError::read(&path, error)),
+        Ok(bytes) => Table::parse(&path, &bytes),
     };
-    let table = match Table::parse(&path, &bytes) {
+    let table = match read {
         Ok(table) => table,
         Err(error) => {
             notes.by_sentence.entry(error.to_string()).or_default();
@@ -239,9 +270,13 @@ pub(super) fn table(folder: &Path, notes: &mut Notes) -> ByField {
         );
         return found;
     };
-    for row in &table.rows {
+    // Rows of truth (`a_labels.tif`) only tell about fields that have no row of their own.
+    let of_truth = |row: &Row| truth_stem(&plain_name(row.cell(key))).is_some();
+    let (truth, own): (Vec<&Row>, Vec<&Row>) = table.rows.iter().partition(|row| of_truth(row));
+    for row in truth.into_iter().chain(own) {
         if let Some(what) = table.surplus(row) {
-            notes.add(format!("a row is not used: {what}"), &path);
+            let sentence = format!("a row is not used: {what}");
+            notes.add_row("cells without a title", sentence, &path);
             continue;
         }
         let mut facts = Facts::default();
@@ -251,8 +286,9 @@ pub(super) fn table(folder: &Path, notes: &mut Notes) -> ByField {
                 facts.metadata.insert(title.clone(), text.to_owned());
             }
         }
-        facts.pixel_um = stated_pixel_um(&facts.metadata).unwrap_or_else(|sentence| {
-            notes.add(format!("line {}: {sentence}", row.line), &path);
+        facts.pixel_um = stated_pixel_um(&facts.metadata).unwrap_or_else(|unused| {
+            let sentence = format!("line {}: {unused}", row.line);
+            notes.add_row(unused.fault(), sentence, &path);
             None
         });
         found.rows.insert(field_key(row.cell(key)), facts);
@@ -262,13 +298,18 @@ pub(super) fn table(folder: &Path, notes: &mut Notes) -> ByField {
 
 /// A table's name of a field without image extension and truth suffix, with composed letters.
 fn field_key(name: &str) -> String {
+    let plain = plain_name(name);
+    composed(truth_stem(&plain).unwrap_or(&plain))
+}
+
+/// A table's name of a file without image extension.
+fn plain_name(name: &str) -> String {
     let path = Path::new(name);
-    let stem = if crate::names::is_image_name(path) {
-        crate::names::stem(path)
+    if is_image_name(path) {
+        stem(path)
     } else {
         name.into()
-    };
-    composed(truth_stem(&stem).unwrap_or(&stem))
+    }
 }
 
 #[cfg(test)]
@@ -300,7 +341,7 @@ mod tests {
         }
         let (rows, problems) = sizes(b"file;pixel_um\na;0,65 miles\nb;\nc;-1\n");
         assert!(rows.iter().all(|(_, um)| um.is_none()));
-        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert_eq!(problems.len(), 1, "{problems:?}");
         let said =
             "line 2: `pixel_um` is `0,65 miles`, which is no pixel size in um; it is not used";
         assert!(problems[0].contains(said), "{problems:?}");
@@ -310,6 +351,42 @@ mod tests {
             rows.is_empty() && problems.len() == 1,
             "{rows:?} {problems:?}"
         );
+    }
+
+    #[test]
+    fn a_thousand_rows_with_one_fault_make_one_line() {
+        let mut text = "file,pixel_size\n".to_owned();
+        for row in 0..1000 {
+            text += &format!("f{row},0.{row}5\n");
+        }
+        let (rows, problems) = sizes(text.as_bytes());
+        assert_eq!((rows.len(), problems.len()), (1000, 1), "{problems:?}");
+        assert_eq!(
+            problems[0],
+            "`fields.csv`: line 2: `pixel_size` is `0.05`, without a unit (`0.65 um`, or the key \
+             `pixel_size_um`); it is not used (and 999 more rows)"
+        );
+        let (_, problems) = sizes(b"file,um\na,0,65\nb,0,65\nc,1\n");
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].contains("line 2 has 3 cells") && problems[0].ends_with("1 more row)"));
+    }
+
+    #[test]
+    fn a_table_that_cannot_be_read_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut notes = Notes::default();
+        // What is no file cannot be read, whoever runs the test.
+        std::fs::create_dir(folder.path().join("fields.csv")).unwrap();
+        assert!(table(folder.path(), &mut notes).rows.is_empty());
+        let problems = notes.into_problems();
+        assert!(problems[0].starts_with("cannot read `"), "{problems:?}");
+    }
+
+    #[test]
+    fn a_row_of_truth_does_not_take_the_place_of_the_images_row() {
+        let expected = vec![("a".to_owned(), Some(0.65)), ("b".to_owned(), Some(0.5))];
+        let text = b"file,pixel_um\na.tif,0.65\na_labels.tif,9\nb_mask.png,0.5\n";
+        assert_eq!(sizes(text), (expected, vec![]));
     }
 
     #[test]
@@ -366,6 +443,6 @@ mod tests {
         }
         assert_eq!(of("pixel_size_nm"), Ok(Some(0.0005)));
         assert_eq!(of("camera.pixel_size_um"), Ok(None));
-        assert!(of("pixel_size").is_err_and(|said| said.contains("without a unit")));
+        assert!(of("pixel_size").is_err_and(|unused| unused.why.contains("without a unit")));
     }
 }

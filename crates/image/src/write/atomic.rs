@@ -1,13 +1,18 @@
 //! A file appears under its name whole, or not at all.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::ImageError;
+use crate::names::folder_of;
 
-/// Asked for a temporary file this often before a name of its own is taken.
+/// How often `.NAME.part` is opened, where each time its writer gave it away in between, before a
+/// free name is taken.
 const ATTEMPTS: usize = 8;
+
+/// Keeps other processes from writing to the file at the same time.
+type Lock = fn(&File) -> Result<(), TryLockError>;
 
 /// Whether a file of this name is one that was never finished, left by a program that was killed.
 pub fn is_unfinished(name: &str) -> bool {
@@ -80,7 +85,7 @@ impl Target {
         if device {
             File::options().write(true).open(path).map(Self::Device)
         } else {
-            Part::beside(path).map(Self::File)
+            Part::beside(path, File::try_lock).map(Self::File)
         }
     }
 
@@ -109,7 +114,7 @@ struct Part {
 impl Part {
     /// `.NAME.part`, so that what a killed program has left is used up and nothing gathers; where
     /// that is taken, by another process or by something else, a name that is free.
-    fn beside(path: &Path) -> io::Result<Self> {
+    fn beside(path: &Path, lock: Lock) -> io::Result<Self> {
         let folder = folder_of(path);
         if let Some(name) = path.file_name() {
             let mut own = std::ffi::OsString::from(".");
@@ -117,7 +122,7 @@ impl Part {
             own.push(".part");
             let own = folder.join(own);
             for _ in 0..ATTEMPTS {
-                match Self::locked(&own) {
+                match Self::locked(&own, lock) {
                     Ok(Some(part)) => return Ok(part),
                     Ok(None) => {}
                     Err(_) => break,
@@ -130,24 +135,41 @@ impl Part {
     /// The file of this name, empty; `None` if its writer gave it away while it was opened.
     ///
     /// # Errors
-    /// Another process is writing it, or it cannot be opened or locked.
-    fn locked(path: &Path) -> io::Result<Option<Self>> {
-        let file = File::options()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)?;
-        file.try_lock()?;
+    /// Another process is writing it, or it cannot be opened or locked; then nothing new is left.
+    fn locked(path: &Path, lock: Lock) -> io::Result<Option<Self>> {
+        let made = File::options().write(true).create_new(true).open(path);
+        let is_new = made.is_ok();
+        let file = match made {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                match File::options().write(true).open(path) {
+                    // Its writer gave it away just now.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                    opened => opened?,
+                }
+            }
+            made => made?,
+        };
+        match lock(&file) {
+            // Not every file system can lock.
+            Err(TryLockError::Error(error)) => {
+                if is_new {
+                    let _ = std::fs::remove_file(path);
+                }
+                return Err(error);
+            }
+            locked => locked?,
+        }
         // Between opening and locking it may have become somebody's finished file.
         if !is_at(&file, path) {
             return Ok(None);
         }
-        file.set_len(0)?;
-        Ok(Some(Self {
+        let part = Self {
             file,
             path: path.to_owned(),
             named: false,
-        }))
+        };
+        part.file.set_len(0)?;
+        Ok(Some(part))
     }
 
     fn with_free_name(folder: &Path) -> io::Result<Self> {
@@ -182,13 +204,6 @@ impl Drop for Part {
         if !self.named {
             let _ = std::fs::remove_file(&self.path);
         }
-    }
-}
-
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
     }
 }
 
@@ -272,6 +287,26 @@ mod tests {
         write_atomic(&path, b"third").expect("written");
         assert_eq!(names(), 2);
         drop(AtomicFile::create(&path).expect("opened"));
+        assert_eq!(names(), 2);
+    }
+
+    #[test]
+    fn where_files_cannot_be_locked_nothing_is_left_beside_the_file() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("f.bin");
+        let names = || {
+            let entries = std::fs::read_dir(folder.path()).expect("a folder");
+            entries.filter_map(Result::ok).count()
+        };
+        let no_lock: Lock = |_| Err(TryLockError::Error(io::ErrorKind::Unsupported.into()));
+        let mut part = Part::beside(&path, no_lock).expect("a free name");
+        part.file.write_all(b"whole").expect("written");
+        part.take_name(&path).expect("named");
+        assert_eq!(std::fs::read(&path).expect("readable"), b"whole");
+        assert_eq!(names(), 1);
+        // What lies there already may be another's.
+        std::fs::write(folder.path().join(".f.bin.part"), b"half").expect("written");
+        drop(Part::beside(&path, no_lock).expect("a free name"));
         assert_eq!(names(), 2);
     }
 

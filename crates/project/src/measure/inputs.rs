@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use stainfree_image::table::Table;
 use stainfree_image::{
-    Dataset, Field, Image, OpenOptions, Pairing, Plane, PlaneAt, TruthOf, looks_like_truth,
-    read_class_mask, read_info,
+    Dataset, Field, Image, OpenOptions, Pairing, Plane, PlaneAt, TruthOf, list_names,
+    looks_like_truth, read_class_mask, read_info,
 };
 use stainfree_objects::{Connectivity, watershed};
 
@@ -166,7 +166,7 @@ impl Inputs {
                 "{} of {} fields have no labels and are left out: {}",
                 without.len(),
                 self.set.fields.len(),
-                names::some_of(&without)
+                list_names(&without)
             ));
         }
         // Summaries take a well at a time; fields without a well stay in the order of their names.

@@ -95,6 +95,13 @@ pub(super) fn info(path: &Path) -> Result<FileInfo, ImageError> {
     Ok(info)
 }
 
+/// The descriptions of the first page, however many pages there are.
+pub(super) fn descriptions(path: &Path) -> Result<Vec<String>, ImageError> {
+    let mut file = TiffFile::open(path)?;
+    let first = file.first()?;
+    Ok(file.texts(&first, tag::IMAGE_DESCRIPTION))
+}
+
 /// The pixel size by the first description that has one, else by the tags of single programs, else
 /// by the resolution tags where they hold a size that a microscope has.
 fn calibrate(
@@ -221,7 +228,7 @@ fn metamorph_axes(file: &mut TiffFile<'_>, first: &Directory, images: usize) -> 
         channels: 1,
         planes: if over_time { 1 } else { images },
         times: if over_time { images } else { 1 },
-        order: [Dimension::C, Dimension::Z, Dimension::T],
+        order: Dimension::ALL,
         placed: None,
     }
 }

@@ -321,7 +321,7 @@ impl Layout {
                 pixels!(F32, 1.0, packed(bits, float))
             }
             (Kind::Float, _) => {
-                pixels!(F32, 1.0, packed(bits, |value| f64::from_bits(value) as f32))
+                pixels!(F64, 1.0, packed(bits, f64::from_bits))
             }
             (Kind::Unsigned, _) => {
                 let values = self.values(file, shift, packed(bits, |value| value))?;
