@@ -4,13 +4,15 @@
 //! and counted, the rest goes on. A row of the table vouches for the files of its field: it is
 //! taken out before they are rewritten, so that it never stands beside those of another model.
 
+pub(crate) mod table;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use stainfree_image::marker::{self, Kind, Marker};
-use stainfree_image::table::{Row, Table};
+use stainfree_image::table::Row;
 use stainfree_image::{Dataset, Field, Image, ImageError, Plane, PlaneRef, write};
 use stainfree_network::Precision;
 
@@ -22,17 +24,13 @@ use crate::segment::{my_turn, open_inputs, share_fields, unique_names};
 use crate::study::Brightfield;
 use crate::vouched::remove;
 use crate::{Job, ProjectError, pictures};
+pub use table::FILE_NAME;
+use table::{IGNORED_SHARE, SHARE};
 
-/// Name of the table in the output folder.
-pub const FILE_NAME: &str = "predictions.csv";
 /// The table is written this often, so that a killed run loses little.
 const SAVE_EVERY: Duration = Duration::from_secs(5);
 /// Columns before the shares of the classes.
 const FIRST: [&str; 3] = ["name", "status", "message"];
-/// How columns of shares end.
-const SHARE: &str = "_share";
-/// Column of the share of pixels that show nothing.
-const IGNORED_SHARE: &str = "ignored_share";
 /// Columns after them.
 const LAST: [&str; 11] = [
     IGNORED_SHARE,
@@ -371,7 +369,8 @@ impl Desk<'_> {
 }
 
 /// Folders of the outputs of a field and the endings of their files; the last two are asked for.
-const OUTPUTS: [(&str, &str); 4] = [("classes", "tif"), ("nuclei", "tif"), EXTRAS[0], EXTRAS[1]];
+const OUTPUTS: [(&str, &str); 4] =
+    [("classes", "tif"), ("nuclei", "tif"), EXTRAS[0], EXTRAS[1]];
 const EXTRAS: [(&str, &str); 2] = [("probabilities", "tif"), ("overlays", "png")];
 
 /// Deletes the outputs of a field in these folders, where there are any.
@@ -562,21 +561,18 @@ fn header(classes: &[String]) -> Vec<String> {
 /// The rows of earlier runs, whose columns may be those of another version.
 ///
 /// # Errors
-/// They are of a model with other classes.
+/// They cannot be read, or are of a model with other classes.
 fn read_rows(path: &Path, header: &[String]) -> Result<Rows, ProjectError> {
-    let Ok(table) = Table::read(path) else {
+    let Some(table) = table::read(path)? else {
         return Ok(Rows::new());
     };
     let found = &table.columns;
-    fn shares(names: &[String]) -> impl Iterator<Item = &str> {
-        names.iter().filter_map(|name| name.strip_suffix(SHARE))
-    }
     let is_ours = found.first().is_some_and(|name| name == FIRST[0]);
-    if is_ours && !shares(found).eq(shares(header)) {
+    if is_ours && !table::classes(found).eq(table::classes(header)) {
         return Err(ProjectError::Exists(format!(
             "`{}` is of a model with other classes ({}); choose another folder with `--out`",
             path.display(),
-            shares(found).collect::<Vec<_>>().join(", ")
+            table::classes(found).collect::<Vec<_>>().join(", ")
         )));
     }
     let places: Vec<Option<usize>> = header
@@ -721,4 +717,46 @@ fn write_rows(path: &Path, header: &[String], rows: &Rows) -> Result<(), Project
         ProjectError::NotMade(format!("`{}` cannot be made: {error}", path.display()))
     })?;
     Ok(stainfree_image::write_atomic(path, &bytes)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A table of predictions, read for a model with these classes.
+    fn rows(text: &str, classes: &[&str]) -> Result<Rows, ProjectError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE_NAME);
+        std::fs::write(&path, text).unwrap();
+        let classes: Vec<String> = classes.iter().map(|&class| class.to_owned()).collect();
+        read_rows(&path, &header(&classes))
+    }
+
+    #[test]
+    fn a_table_without_the_share_of_ignored_pixels_goes_on() {
+        let older = "name,status,message,background_share,nucleus_share,nuclei,model\n\
+                     a,done,,0.5,0.5,3,12\n";
+        let found = rows(older, &["background", "nucleus"]).unwrap();
+        let header = header(&["background".to_owned(), "nucleus".to_owned()]);
+        let place = |name: &str| header.iter().position(|column| column == name).unwrap();
+        let row = &found["a"];
+        assert_eq!((&*row[place("nuclei")], &*row[place("model")]), ("3", "12"));
+        assert_eq!(row[place(IGNORED_SHARE)], "");
+        let error = rows(older, &["background", "cell"]).unwrap_err();
+        let said = error.to_string();
+        assert!(
+            said.contains("other classes (background, nucleus)"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn a_table_that_cannot_be_read_is_not_taken_for_an_empty_one() {
+        let surplus = "name,status,message,background_share\na,done,,0,5,7\n";
+        let error = rows(surplus, &["background"]).unwrap_err().to_string();
+        assert!(error.contains("line 2 has 6 cells"), "{error}");
+        let none = tempfile::tempdir().unwrap();
+        let missing = read_rows(&none.path().join(FILE_NAME), &header(&[])).unwrap();
+        assert!(missing.is_empty());
+    }
 }

@@ -298,8 +298,10 @@ fn test_set(
     hash: &str,
 ) -> Result<Option<ScoredSet>, ProjectError> {
     let path = study.model_path(model).join("scores.json");
-    let Ok(text) = std::fs::read(&path) else {
-        return Ok(None);
+    let text = match std::fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(ProjectError::read(&path, &error)),
     };
     let scores: Scores = serde_json::from_slice(&text).map_err(|error| {
         ProjectError::Failed(format!(

@@ -43,7 +43,7 @@ pub(crate) fn choose(
     let mut models: BTreeMap<String, Vec<(&Pairing, Source)>> = BTreeMap::new();
     let mut scored = BTreeSet::new();
     for pairing in pairings {
-        match tables.source(pairing.prediction, pairing.name) {
+        match tables.source(pairing.prediction, pairing.name)? {
             Some(source) => models
                 .entry(source.model.clone())
                 .or_default()
