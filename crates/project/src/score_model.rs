@@ -17,7 +17,7 @@ use crate::evaluate::{ALL_NUCLEI, Evaluated, class_outlines, sum_up};
 use crate::fields::{FieldRow, NucleiBy};
 use crate::kinds::{KindTable, from_classes};
 use crate::predict::{Made, write_field};
-use crate::provenance::judge::{Candidate, Judged};
+use crate::provenance::judge::{Candidate, Given, Judged};
 use crate::provenance::predictions::{self, Prediction};
 use crate::provenance::{Content, Provenance, fields_of};
 use crate::study::{Source, Study};
@@ -249,6 +249,10 @@ fn unseen(
             name: field.name,
             group: Some(field.group),
             content: field.content,
+            given: Given {
+                classes: true,
+                nuclei: true,
+            },
             corrected: row.nuclei_from == Some(NucleiBy::Corrected),
         })
         .collect();
