@@ -369,12 +369,16 @@ impl Desk<'_> {
 }
 
 /// Folders of the outputs of a field and the endings of their files; the last two are asked for.
-const OUTPUTS: [(&str, &str); 4] =
+pub(crate) const OUTPUTS: [(&str, &str); 4] =
     [("classes", "tif"), ("nuclei", "tif"), EXTRAS[0], EXTRAS[1]];
 const EXTRAS: [(&str, &str); 2] = [("probabilities", "tif"), ("overlays", "png")];
 
 /// Deletes the outputs of a field in these folders, where there are any.
-fn remove_outputs(out: &Path, name: &str, folders: &[(&str, &str)]) -> Result<(), ProjectError> {
+pub(crate) fn remove_outputs(
+    out: &Path,
+    name: &str,
+    folders: &[(&str, &str)],
+) -> Result<(), ProjectError> {
     folders
         .iter()
         .try_for_each(|(folder, ending)| remove(&out.join(folder).join(format!("{name}.{ending}"))))
