@@ -377,9 +377,10 @@ pub(crate) fn make(
             let stored = read_instances(&TruthOf::alone(path.clone()), at, size)?;
             remarks.extend(shared_numbers_note(path, &stored));
             let corrected = relabel_consecutive(&stored);
-            // A person has looked: doubts about stain and threshold no longer count.
+            // A person has looked: doubts about stain and threshold no longer count, and where the
+            // stain shows nothing the nuclei are known all the same.
             verdicts.clear();
-            ignore = None;
+            (ignore, blank) = (None, None);
             (mask, count) = (corrected.image.map(|&l| l != 0), corrected.count);
             Some(std::mem::replace(&mut nuclei, corrected.image))
         }
