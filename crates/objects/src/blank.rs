@@ -33,8 +33,12 @@ const STRAIGHT: usize = 12;
 /// Share of the outline that must be straight: where a tenth of the neighbours happen to have the
 /// region's value, two thirds of it are.
 const STRAIGHT_SHARE: f64 = 0.6;
-/// A slanted line in pixels lies within half a pixel of its ideal; the arc of a cell does not.
+/// A slanted line in pixels lies within half a pixel of its ideal; the arc of a small cell does not.
 const LARGEST_DEVIATION: f64 = 0.6;
+/// The slanted lines of an outline have so many directions at most, as those of a rotated field ..
+const DIRECTIONS: usize = 2;
+/// .. each within so many degrees, by pixels of a line: those along the arc of a large cell are many.
+const SAME_DIRECTION: usize = 3;
 /// The step at the edge over that further out, at least.
 const STEP: f32 = 0.5;
 /// Blank regions share few values; more are the flat areas of a lossy compression.
@@ -501,41 +505,79 @@ fn upright(edges: &[Edge]) -> Vec<Edge> {
     straight
 }
 
-/// The edges around which the outline is a straight line of any direction.
+/// The edges around which the outline is a straight line, in the few directions that most have.
 fn slanted(edges: &[Edge], place: &Place) -> Vec<Edge> {
-    let reach = STRAIGHT;
     let (height, width) = (place.bottom - place.top + 1, place.right - place.left + 1);
     let mut outline = Image::filled(height, width, false);
     for edge in edges {
         *outline.get_mut(edge.y - place.top, edge.x - place.left) = true;
     }
-    let is_straight = |y: usize, x: usize| {
-        let (mut n, mut sums, mut squares) = (0.0f64, [0.0f64; 2], [0.0f64; 3]);
-        for v in y.saturating_sub(reach)..(y + reach + 1).min(height) {
-            let columns = x.saturating_sub(reach)..(x + reach + 1).min(width);
-            for u in columns.filter(|&u| outline.get(v, u)) {
-                let (dy, dx) = (v as f64 - y as f64, u as f64 - x as f64);
-                n += 1.0;
-                sums = [sums[0] + dy, sums[1] + dx];
-                squares = [
-                    squares[0] + dy * dy,
-                    squares[1] + dy * dx,
-                    squares[2] + dx * dx,
-                ];
-            }
+    let mut known: std::collections::HashMap<(usize, usize), Option<usize>> = Default::default();
+    let with_direction = |edge: &Edge| {
+        let (y, x) = (edge.y - place.top, edge.x - place.left);
+        let found = known
+            .entry((y, x))
+            .or_insert_with(|| direction(&outline, y, x));
+        Some((*edge, (*found)?))
+    };
+    let mut left: Vec<(Edge, usize)> = edges.iter().filter_map(with_direction).collect();
+    let mut straight = Vec::new();
+    for _ in 0..DIRECTIONS {
+        let of_most = most_frequent(left.iter().map(|&(_, degrees)| degrees));
+        let (these, others) = left
+            .into_iter()
+            .partition(|&(_, degrees)| between(degrees, of_most) <= SAME_DIRECTION);
+        let these: Vec<(Edge, usize)> = these;
+        straight.extend(these.into_iter().map(|(edge, _)| edge));
+        left = others;
+    }
+    straight
+}
+
+/// Degrees between two directions of lines, which come back after 180.
+fn between(one: usize, other: usize) -> usize {
+    let apart = one.abs_diff(other);
+    apart.min(180 - apart)
+}
+
+/// The direction around which most of `degrees` lie.
+fn most_frequent(degrees: impl Iterator<Item = usize>) -> usize {
+    let mut counts = [0usize; 180];
+    degrees.for_each(|degrees| counts[degrees] += 1);
+    let around = |middle: &usize| -> usize {
+        let near = (0..180).filter(|&other| between(other, *middle) <= SAME_DIRECTION);
+        near.map(|other| counts[other]).sum()
+    };
+    (0..180).max_by_key(around).unwrap_or(0)
+}
+
+/// The direction of the outline around a pixel, in degrees from 0 to 179, if it is a straight line
+/// there.
+fn direction(outline: &Image<bool>, y: usize, x: usize) -> Option<usize> {
+    let reach = STRAIGHT;
+    let (height, width) = outline.size();
+    let (mut n, mut sums, mut squares) = (0.0f64, [0.0f64; 2], [0.0f64; 3]);
+    for v in y.saturating_sub(reach)..(y + reach + 1).min(height) {
+        let columns = x.saturating_sub(reach)..(x + reach + 1).min(width);
+        for u in columns.filter(|&u| outline.get(v, u)) {
+            let (dy, dx) = (v as f64 - y as f64, u as f64 - x as f64);
+            n += 1.0;
+            sums = [sums[0] + dy, sums[1] + dx];
+            squares = [
+                squares[0] + dy * dy,
+                squares[1] + dy * dx,
+                squares[2] + dx * dx,
+            ];
         }
-        let mean = sums.map(|sum| sum / n);
-        let yy = squares[0] / n - mean[0] * mean[0];
-        let yx = squares[1] / n - mean[0] * mean[1];
-        let xx = squares[2] / n - mean[1] * mean[1];
-        // The smaller eigenvalue: the variance across the line.
-        let across = (yy + xx) / 2.0 - ((yy - xx) / 2.0).hypot(yx);
-        n >= reach as f64 && n <= 3.2 * reach as f64 && across.max(0.0).sqrt() <= LARGEST_DEVIATION
-    };
-    let mut known: std::collections::HashMap<(usize, usize), bool> = Default::default();
-    let keep = |edge: &&Edge| {
-        let at = (edge.y - place.top, edge.x - place.left);
-        *known.entry(at).or_insert_with(|| is_straight(at.0, at.1))
-    };
-    edges.iter().filter(keep).copied().collect()
+    }
+    let mean = sums.map(|sum| sum / n);
+    let yy = squares[0] / n - mean[0] * mean[0];
+    let yx = squares[1] / n - mean[0] * mean[1];
+    let xx = squares[2] / n - mean[1] * mean[1];
+    // The smaller eigenvalue: the variance across the line.
+    let across = (yy + xx) / 2.0 - ((yy - xx) / 2.0).hypot(yx);
+    let is_straight =
+        n >= reach as f64 && n <= 3.2 * reach as f64 && across.max(0.0).sqrt() <= LARGEST_DEVIATION;
+    let degrees = (2.0 * yx).atan2(xx - yy).to_degrees() / 2.0;
+    is_straight.then(|| (degrees.rem_euclid(180.0) as usize) % 180)
 }
