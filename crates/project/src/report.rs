@@ -143,7 +143,7 @@ pub fn report(study: &Study, options: &ReportOptions, job: &Job) -> Result<PathB
                 .collect();
             let file = picture_file(study, field);
             make_folder(&file)?;
-            stainfree_image::write::png_rgb(&file, &side_by_side(&panels))?;
+            stainfree_image::write::png_rgb(&file, &side_by_side(&panels, &error_legend()))?;
             data.figures.push(Figure {
                 title: field.name.clone(),
                 caption: "The model saw only the brightfield.".to_owned(),
@@ -388,7 +388,7 @@ impl Draw<'_> {
                 &as_nuclei(&prediction, self.classes),
                 NUCLEUS,
             )?),
-            "nuclei: found, missed, in vain",
+            "nuclei: found, missed, false",
         ));
         Ok(pictures)
     }
