@@ -18,7 +18,7 @@
 
 use crate::bits::Bits;
 use crate::components::Connectivity;
-use crate::runs::{Components, without_small};
+use crate::runs::{Components, Frame, without_small};
 use stainfree_image::Image;
 
 /// Regions without so many pixels side by side are part of the picture.
@@ -238,15 +238,6 @@ fn has_long_run(plane: &Image<f32>) -> bool {
     plane.data().len() > 1 && plane.data().iter().all(|v| *v == plane.data()[0])
 }
 
-/// The rows and columns that a region takes.
-#[derive(Clone, Copy)]
-struct Place {
-    top: usize,
-    bottom: usize,
-    left: usize,
-    right: usize,
-}
-
 /// One side of a pixel at the edge of a region.
 #[derive(Clone, Copy)]
 struct Edge {
@@ -268,7 +259,7 @@ impl Edge {
 /// A region of one value and what is measured of it.
 struct Region {
     label: u32,
-    place: Place,
+    frame: Frame,
     value: f32,
     area: usize,
     /// Whether its edge is a mixture of both sides, as after a rotation.
@@ -279,14 +270,8 @@ struct Region {
 impl Region {
     fn paint(&self, blank: &mut Image<bool>) {
         let (height, width) = blank.size();
-        let Place {
-            top,
-            bottom,
-            left,
-            right,
-        } = self.place;
-        for y in top..=bottom {
-            for x in left..=right {
+        for y in self.frame.rows() {
+            for x in self.frame.columns() {
                 if self.pixels.get(y, x) != self.label {
                     continue;
                 }
@@ -315,40 +300,26 @@ fn regions(plane: &Image<f32>) -> Vec<Region> {
     };
     let values = plane.map(bits);
     let found = Components::of_values(&values, Connectivity::Four);
+    let groups = found.groups();
     let areas = found.areas();
-    let mut places = vec![None::<Place>; areas.len()];
-    for (y, run, label) in found.iter() {
-        if areas[label as usize] < LEAST_LENGTH.min(plane.data().len()) {
-            continue;
-        }
-        let (left, right) = (run.from as usize, run.to as usize - 1);
-        let place = places[label as usize].get_or_insert(Place {
-            top: y,
-            bottom: y,
-            left,
-            right,
-        });
-        place.bottom = y;
-        place.left = place.left.min(left);
-        place.right = place.right.max(right);
-    }
     let pixels = std::rc::Rc::new(found.painted().image);
-    let judge = |(label, place): (usize, &Option<Place>)| {
-        let place = (*place)?;
-        let value = (place.left..=place.right)
-            .find(|&x| pixels.get(place.top, x) == label as u32)
-            .map(|x| plane.get(place.top, x))?;
+    let judge = |i: usize| {
+        let label = i + 1;
+        if areas[label] < LEAST_LENGTH.min(plane.data().len()) {
+            return None;
+        }
+        let (y, run) = *groups.runs(i).first()?;
         let region = Region {
             label: label as u32,
-            place,
-            value,
+            frame: groups.frame(i),
+            value: plane.get(y as usize, run.from as usize),
             area: areas[label],
             mixed_edge: false,
             pixels: pixels.clone(),
         };
         judged(region, plane)
     };
-    let mut regions: Vec<Region> = places.iter().enumerate().filter_map(judge).collect();
+    let mut regions: Vec<Region> = (0..groups.len()).filter_map(judge).collect();
     let mut known: Vec<f32> = regions.iter().map(|region| region.value).collect();
     known.sort_unstable_by(f32::total_cmp);
     known.dedup();
@@ -384,13 +355,7 @@ fn is_drawn(plane: &Image<f32>, regions: &[Region]) -> bool {
 /// The region if it is blank.
 fn judged(mut region: Region, plane: &Image<f32>) -> Option<Region> {
     let size = plane.size();
-    let Place {
-        top,
-        bottom,
-        left,
-        right,
-    } = region.place;
-    let (tall, wide) = (bottom - top + 1, right - left + 1);
+    let (tall, wide) = region.frame.size();
     if region.area == plane.data().len() {
         return Some(region);
     }
@@ -411,7 +376,7 @@ fn judged(mut region: Region, plane: &Image<f32>) -> Option<Region> {
     } else {
         // A ragged outline is as long as it likes.
         let plausible = at_border && edges.len() <= 20 * (size.0 + size.1);
-        let slanted = plausible.then(|| slanted(&edges, &region.place))?;
+        let slanted = plausible.then(|| slanted(&edges, region.frame))?;
         (share(&slanted) >= STRAIGHT_SHARE).then_some(slanted)?
     };
     let step = |distance: isize| {
@@ -439,15 +404,9 @@ fn judged(mut region: Region, plane: &Image<f32>) -> Option<Region> {
 
 /// The sides of the region's pixels at which the picture begins.
 fn edges_of(region: &Region, plane: &Image<f32>) -> Vec<Edge> {
-    let Place {
-        top,
-        bottom,
-        left,
-        right,
-    } = region.place;
     let mut edges = Vec::new();
-    for y in top..=bottom {
-        for x in left..=right {
+    for y in region.frame.rows() {
+        for x in region.frame.columns() {
             if region.pixels.get(y, x) != region.label {
                 continue;
             }
@@ -506,15 +465,15 @@ fn upright(edges: &[Edge]) -> Vec<Edge> {
 }
 
 /// The edges around which the outline is a straight line, in the few directions that most have.
-fn slanted(edges: &[Edge], place: &Place) -> Vec<Edge> {
-    let (height, width) = (place.bottom - place.top + 1, place.right - place.left + 1);
+fn slanted(edges: &[Edge], frame: Frame) -> Vec<Edge> {
+    let (height, width) = frame.size();
     let mut outline = Image::filled(height, width, false);
     for edge in edges {
-        *outline.get_mut(edge.y - place.top, edge.x - place.left) = true;
+        *outline.get_mut(edge.y - frame.top, edge.x - frame.left) = true;
     }
     let mut known: std::collections::HashMap<(usize, usize), Option<usize>> = Default::default();
     let with_direction = |edge: &Edge| {
-        let (y, x) = (edge.y - place.top, edge.x - place.left);
+        let (y, x) = (edge.y - frame.top, edge.x - frame.left);
         let found = known
             .entry((y, x))
             .or_insert_with(|| direction(&outline, y, x));
