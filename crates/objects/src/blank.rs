@@ -116,8 +116,8 @@ fn specks(plane: &Image<f32>, blank: Option<&Image<bool>>) -> Option<Image<bool>
     Some(specks)
 }
 
-/// Pixels of either mask.
-fn joined(a: Option<Image<bool>>, b: Option<Image<bool>>) -> Option<Image<bool>> {
+/// Pixels of either mask, which are of one size.
+pub fn joined(a: Option<Image<bool>>, b: Option<Image<bool>>) -> Option<Image<bool>> {
     match (a, b) {
         (Some(mut a), Some(b)) => {
             let pairs = a.data_mut().iter_mut().zip(b.data());
