@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 use stainfree_image::marker::{self, Kind, Marker};
 use stainfree_image::table::Row;
-use stainfree_image::{Dataset, Field, Image, ImageError, Plane, PlaneRef, write};
+use stainfree_image::{Dataset, Field, Image, Plane, PlaneRef, write};
 use stainfree_network::Precision;
 
 use crate::engine::{DEFAULT_MEMORY, Engine, Nuclei, Pixels, nuclei, remarks_on_pixel_sizes};
@@ -246,10 +246,7 @@ fn predict_ours(
                     table.put_done(task, &found, &desk, seconds);
                 }
                 // Where one field cannot be written, none can.
-                Err(
-                    error @ (ProjectError::Image(ImageError::Write { .. })
-                    | ProjectError::Write { .. }),
-                ) => return Err(error),
+                Err(error) if error.is_write() => return Err(error),
                 Err(error) => {
                     let sentence = error.to_string();
                     // What another model, or an older image, has left is not this one's.
