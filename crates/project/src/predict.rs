@@ -342,19 +342,15 @@ impl Desk<'_> {
             content: &found.content,
         };
         write_field(out, task.field, &classes, &nuclei, &made)?;
+        let [probabilities_file, overlay_file] =
+            EXTRAS.map(|kind| output(out, kind, &task.field.name));
         if self.options.probabilities {
-            let path = out
-                .join("probabilities")
-                .join(format!("{}.tif", task.field.name));
             let note = note(task.field, "probabilities", &made);
-            write::stack_f32(&path, &probabilities, &note)?;
+            write::stack_f32(&probabilities_file, &probabilities, &note)?;
         }
         if let Some(plane) = found.shown {
-            let path = out
-                .join("overlays")
-                .join(format!("{}.png", task.field.name));
             let picture = pictures::overlay(&plane.to_f32(), &classes, &self.classes)?;
-            write::png_rgb(&path, &picture)?;
+            write::png_rgb(&overlay_file, &picture)?;
         }
         Ok(Finished {
             content: found.content,
@@ -366,35 +362,33 @@ impl Desk<'_> {
 }
 
 /// Folders of the outputs of a field and the endings of their files; the last two are asked for.
-pub(crate) const OUTPUTS: [(&str, &str); 4] =
-    [("classes", "tif"), ("nuclei", "tif"), EXTRAS[0], EXTRAS[1]];
-const EXTRAS: [(&str, &str); 2] = [("probabilities", "tif"), ("overlays", "png")];
+pub(crate) const OUTPUTS: [Output; 4] = [CLASSES, NUCLEI, EXTRAS[0], EXTRAS[1]];
+const CLASSES: Output = ("classes", "tif");
+const NUCLEI: Output = ("nuclei", "tif");
+const EXTRAS: [Output; 2] = [("probabilities", "tif"), ("overlays", "png")];
 
-/// Deletes the outputs of a field in these folders, where there are any.
-pub(crate) fn remove_outputs(
-    out: &Path,
-    name: &str,
-    folders: &[(&str, &str)],
-) -> Result<(), ProjectError> {
-    folders
-        .iter()
-        .try_for_each(|(folder, ending)| remove(&out.join(folder).join(format!("{name}.{ending}"))))
+/// A kind of output: its folder, and how the files in it end.
+type Output = (&'static str, &'static str);
+
+/// The file of this kind of a field.
+fn output(out: &Path, (folder, ending): Output, name: &str) -> PathBuf {
+    out.join(folder).join(format!("{name}.{ending}"))
 }
 
-/// The folders that are filled, and how the files in them end.
-fn outputs(options: &PredictOptions) -> impl Iterator<Item = (&'static str, &'static str)> {
+/// Deletes the outputs of a field in these folders, where there are any.
+pub(crate) fn remove_outputs(out: &Path, name: &str, kinds: &[Output]) -> Result<(), ProjectError> {
+    kinds
+        .iter()
+        .try_for_each(|&kind| remove(&output(out, kind, name)))
+}
+
+/// What is written.
+fn outputs(options: &PredictOptions) -> impl Iterator<Item = Output> {
     let asked = [true, true, options.probabilities, options.overlay];
     let outputs = OUTPUTS.into_iter().zip(asked);
     outputs
         .filter(|(_, asked)| *asked)
         .map(|(output, _)| output)
-}
-
-fn files_of(field: &Field, options: &PredictOptions) -> impl Iterator<Item = PathBuf> {
-    outputs(options).map(|(folder, ending)| {
-        let name = format!("{}.{ending}", field.name);
-        options.out.join(folder).join(name)
-    })
 }
 
 /// Refuses to write over an image, or over what this program did not write, or to delete it:
@@ -404,12 +398,8 @@ fn check_folder<'a>(
     sets: &[Dataset],
     options: &PredictOptions,
 ) -> Result<(), ProjectError> {
-    let file = |task: &Task, (folder, ending): (&str, &str)| {
-        let name = format!("{}.{ending}", task.field.name);
-        options.out.join(folder).join(name)
-    };
     let mut files: Vec<PathBuf> = todo
-        .flat_map(|task| OUTPUTS.map(|output| file(task, output)))
+        .flat_map(|task| OUTPUTS.map(|kind| output(&options.out, kind, &task.field.name)))
         .collect();
     files.push(options.out.join(FILE_NAME));
     let folder = ResultFolder {
@@ -436,7 +426,8 @@ fn remark_on_ignored(predicted: &Predicted, job: &Job) {
 }
 
 fn files_exist(field: &Field, options: &PredictOptions) -> bool {
-    files_of(field, options).all(|path| path.is_file())
+    let mut files = outputs(options).map(|kind| output(&options.out, kind, &field.name));
+    files.all(|path| path.is_file())
 }
 
 /// What decides a prediction beside the image and what a model's hash covers. The cap on memory is
@@ -513,14 +504,13 @@ pub(crate) fn write_field(
     nuclei: &Nuclei,
     made: &Made,
 ) -> Result<(), ProjectError> {
-    let name = format!("{}.tif", field.name);
     write::class_mask(
-        &out.join("classes").join(&name),
+        &output(out, CLASSES, &field.name),
         classes,
         &note(field, "class mask", made),
     )?;
     write::labels(
-        &out.join("nuclei").join(&name),
+        &output(out, NUCLEI, &field.name),
         &nuclei.labels,
         &note(field, "nuclei", made),
     )?;
