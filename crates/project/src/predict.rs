@@ -6,13 +6,11 @@
 
 pub(crate) mod table;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 use stainfree_image::marker::{self, Kind, Marker};
-use stainfree_image::table::Row;
 use stainfree_image::{Dataset, Field, Image, Plane, PlaneRef, write};
 use stainfree_network::Precision;
 
@@ -25,26 +23,7 @@ use crate::study::Brightfield;
 use crate::vouched::remove;
 use crate::{Job, ProjectError, pictures};
 pub use table::FILE_NAME;
-use table::{IGNORED_SHARE, SHARE};
-
-/// The table is written this often, so that a killed run loses little.
-const SAVE_EVERY: Duration = Duration::from_secs(5);
-/// Columns before the shares of the classes.
-const FIRST: [&str; 3] = ["name", "status", "message"];
-/// Columns after them.
-const LAST: [&str; 11] = [
-    IGNORED_SHARE,
-    "nuclei",
-    "height",
-    "width",
-    "seconds",
-    "model",
-    "program",
-    "options",
-    "input",
-    "content",
-    "key",
-];
+use table::{OwnRows, Rows, read_rows};
 
 /// What to predict and how.
 #[derive(Clone, Debug, Default)]
@@ -126,7 +105,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     }
 
     let conditions = conditions(&engine, options);
-    let header = header(&engine.info.classes);
+    let header = table::header(&engine.info.classes);
     let path = options.out.join(FILE_NAME);
     let work: Vec<Task> = work
         .into_iter()
@@ -176,7 +155,8 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     }
     let names = tasks.iter().map(|task| task.field.name.clone()).collect();
     let lease = share_fields(&options.out, "predict", names, job)?;
-    forget(&path, &header, rows, &tasks)?;
+    let ours = tasks.iter().map(|task| task.field.name.as_str());
+    table::forget(&path, &header, rows, ours)?;
     drop(turn);
     lease.during(job, |job| {
         let table = OwnRows::new(path, header.clone());
@@ -538,46 +518,6 @@ fn words(options: &PredictOptions) -> String {
     words.join(" ")
 }
 
-/// Rows of `predictions.csv` by field.
-type Rows = BTreeMap<String, Vec<String>>;
-
-/// The columns of `predictions.csv`.
-fn header(classes: &[String]) -> Vec<String> {
-    let shares = classes.iter().map(|class| format!("{class}{SHARE}"));
-    let owned = |name: &&str| (*name).to_owned();
-    let first = FIRST.iter().map(owned);
-    first.chain(shares).chain(LAST.iter().map(owned)).collect()
-}
-
-/// The rows of earlier runs, whose columns may be those of another version.
-///
-/// # Errors
-/// They cannot be read, or are of a model with other classes.
-fn read_rows(path: &Path, header: &[String]) -> Result<Rows, ProjectError> {
-    let Some(table) = table::read(path)? else {
-        return Ok(Rows::new());
-    };
-    let found = &table.columns;
-    let is_ours = found.first().is_some_and(|name| name == FIRST[0]);
-    if is_ours && !table::classes(found).eq(table::classes(header)) {
-        return Err(ProjectError::Exists(format!(
-            "`{}` is of a model with other classes ({}); choose another folder with `--out`",
-            path.display(),
-            table::classes(found).collect::<Vec<_>>().join(", ")
-        )));
-    }
-    let places: Vec<Option<usize>> = header
-        .iter()
-        .map(|name| found.iter().position(|found| found == name))
-        .collect();
-    let cells = |row: &Row| -> Vec<String> {
-        let cell = |place: &Option<usize>| place.map_or("", |i| row.cell(i)).to_owned();
-        places.iter().map(cell).collect()
-    };
-    let rows = table.rows.iter().filter(|_| is_ours).map(cells);
-    Ok(rows.map(|row| (row[0].clone(), row)).collect())
-}
-
 /// Nuclei of a field that the same model has done from the same input.
 fn already(rows: &Rows, header: &[String], task: &Task, model: &str) -> Option<usize> {
     let row = rows.get(&task.field.name)?;
@@ -597,24 +537,7 @@ fn already(rows: &Rows, header: &[String], task: &Task, model: &str) -> Option<u
     })
 }
 
-/// The rows of this run, which join those of others in `predictions.csv`.
-struct OwnRows {
-    path: PathBuf,
-    header: Vec<String>,
-    rows: Rows,
-    saved: Instant,
-}
-
 impl OwnRows {
-    fn new(path: PathBuf, header: Vec<String>) -> Self {
-        Self {
-            path,
-            header,
-            rows: Rows::new(),
-            saved: Instant::now(),
-        }
-    }
-
     fn put_done(&mut self, task: &Task, found: &Finished, desk: &Desk, seconds: f64) {
         let Task { field, input, .. } = task;
         let mut counts = vec![0usize; desk.classes.len()];
@@ -646,7 +569,7 @@ impl OwnRows {
             found.content.image.join(" "),
             input.key.clone(),
         ]);
-        self.rows.insert(field.name.clone(), row);
+        self.put(row);
     }
 
     fn put_failed(&mut self, task: &Task, message: &str, desk: &Desk) {
@@ -654,100 +577,8 @@ impl OwnRows {
         let (program, options) = (env!("CARGO_PKG_VERSION"), words(desk.options));
         let last = [&desk.hash, program, &options, &input.path, "", &input.key];
         let mut row = vec![name.clone(), "failed".to_owned(), message.to_owned()];
-        row.resize(self.header.len() - last.len(), String::new());
+        row.resize(self.columns() - last.len(), String::new());
         row.extend(last.map(str::to_owned));
-        self.rows.insert(name.clone(), row);
-    }
-
-    fn save_now_and_then(&mut self) -> Result<(), ProjectError> {
-        if self.saved.elapsed() >= SAVE_EVERY {
-            self.save()
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Puts the rows into the file, on a turn: others may have put theirs there since.
-    fn save(&mut self) -> Result<(), ProjectError> {
-        let out = self.path.parent().unwrap_or(Path::new("."));
-        let _turn = my_turn(out, "predict")?;
-        let mut rows = read_rows(&self.path, &self.header)?;
-        rows.extend(self.rows.clone());
-        write_rows(&self.path, &self.header, &rows)?;
-        self.saved = Instant::now();
-        Ok(())
-    }
-}
-
-/// Takes out, on one's turn, the rows of fields whose files are about to be rewritten.
-fn forget(
-    path: &Path,
-    header: &[String],
-    mut rows: Rows,
-    tasks: &[Task],
-) -> Result<(), ProjectError> {
-    let before = rows.len();
-    for task in tasks {
-        rows.remove(&task.field.name);
-    }
-    if rows.len() < before {
-        write_rows(path, header, &rows)?;
-    }
-    Ok(())
-}
-
-fn write_rows(path: &Path, header: &[String], rows: &Rows) -> Result<(), ProjectError> {
-    let mut text = csv::Writer::from_writer(Vec::new());
-    let written = text
-        .write_record(header)
-        .and_then(|()| rows.values().try_for_each(|row| text.write_record(row)));
-    let bytes = written
-        .map_err(|error| error.to_string())
-        .and_then(|()| text.into_inner().map_err(|error| error.to_string()));
-    let bytes = bytes.map_err(|error| {
-        ProjectError::NotMade(format!("`{}` cannot be made: {error}", path.display()))
-    })?;
-    Ok(stainfree_image::write_atomic(path, &bytes)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A table of predictions, read for a model with these classes.
-    fn rows(text: &str, classes: &[&str]) -> Result<Rows, ProjectError> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(FILE_NAME);
-        std::fs::write(&path, text).unwrap();
-        let classes: Vec<String> = classes.iter().map(|&class| class.to_owned()).collect();
-        read_rows(&path, &header(&classes))
-    }
-
-    #[test]
-    fn a_table_without_the_share_of_ignored_pixels_goes_on() {
-        let older = "name,status,message,background_share,nucleus_share,nuclei,model\n\
-                     a,done,,0.5,0.5,3,12\n";
-        let found = rows(older, &["background", "nucleus"]).unwrap();
-        let header = header(&["background".to_owned(), "nucleus".to_owned()]);
-        let place = |name: &str| header.iter().position(|column| column == name).unwrap();
-        let row = &found["a"];
-        assert_eq!((&*row[place("nuclei")], &*row[place("model")]), ("3", "12"));
-        assert_eq!(row[place(IGNORED_SHARE)], "");
-        let error = rows(older, &["background", "cell"]).unwrap_err();
-        let said = error.to_string();
-        assert!(
-            said.contains("other classes (background, nucleus)"),
-            "{said}"
-        );
-    }
-
-    #[test]
-    fn a_table_that_cannot_be_read_is_not_taken_for_an_empty_one() {
-        let surplus = "name,status,message,background_share\na,done,,0,5,7\n";
-        let error = rows(surplus, &["background"]).unwrap_err().to_string();
-        assert!(error.contains("line 2 has 6 cells"), "{error}");
-        let none = tempfile::tempdir().unwrap();
-        let missing = read_rows(&none.path().join(FILE_NAME), &header(&[])).unwrap();
-        assert!(missing.is_empty());
+        self.put(row);
     }
 }
