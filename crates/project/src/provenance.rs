@@ -26,7 +26,7 @@ use crate::fields::FieldRow;
 use crate::study::{Source, Study};
 use crate::{Job, Part, ProjectError};
 pub use content::Content;
-pub(crate) use content::content_of;
+pub(crate) use content::{content_of, hash_of};
 
 /// The record in a model's folder.
 pub const FILE_NAME: &str = "provenance.json";

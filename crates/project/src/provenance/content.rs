@@ -85,7 +85,9 @@ fn nuclei_hash(labels: &Image<u32>) -> Option<String> {
     (numbers.len() > 1).then(|| hash_of("nuclei", labels.size(), &numbered, |label| label))
 }
 
-fn hash_of<T: Copy>(
+/// A hash of an image's size and of the bits of its values, in row-major order, in hexadecimal
+/// digits; `what` parts kinds of images that may hold the same bits.
+pub(crate) fn hash_of<T: Copy>(
     what: &str,
     (height, width): (usize, usize),
     data: &[T],
