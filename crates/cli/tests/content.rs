@@ -73,17 +73,34 @@ fn a_rim_is_ignored_in_truth_and_prediction_and_said() {
     rimmed(&place, "images/dapi/f2.tif", "images/dapi/f2.tif", 12, 0.0);
     place.ok(&["new", "study", "--images", "images"]);
     place.ok(&["prepare", "study"]);
-    let table = place.text("study/fields.csv");
-    let head: Vec<&str> = table.lines().next().unwrap().split(',').collect();
-    let column = head.iter().position(|name| *name == "blank_share").unwrap();
-    let shares: Vec<&str> = table
-        .lines()
-        .skip(1)
-        .map(|line| line.split(',').nth(column).unwrap())
-        .collect();
-    assert_eq!(shares, ["0.0", "0.25", "0.125", "0.0"]);
-    let truth = read_class_mask(&place.path("study/truth/classes/f1.tif")).unwrap();
-    assert!((0..96).all(|y| (0..24).all(|x| truth.get(y, x) == 255)));
+    let shares = || -> Vec<String> {
+        let table = place.text("study/fields.csv");
+        let mut lines = table.lines();
+        let mut head = lines.next().unwrap().split(',');
+        let column = head.position(|name| name == "blank_share").unwrap();
+        let cell = |line: &str| line.split(',').nth(column).unwrap().to_owned();
+        lines.map(cell).collect()
+    };
+    assert_eq!(shares(), ["0.0", "0.25", "0.125", "0.0"]);
+    let truth = |name: &str| {
+        read_class_mask(&place.path(&format!("study/truth/classes/{name}.tif"))).unwrap()
+    };
+    let first = truth("f1");
+    assert!((0..96).all(|y| (0..24).all(|x| first.get(y, x) == 255)));
+
+    // Where a person has drawn the nuclei, a stain that shows nothing hides none of them.
+    std::fs::create_dir_all(place.path("study/human/corrected")).unwrap();
+    for name in ["f1", "f2"] {
+        let drawn = place.path(&format!("study/human/corrected/{name}.tif"));
+        disk_labels(&drawn, 96, if name == "f1" { 1 } else { 2 });
+    }
+    place.ok(&["prepare", "study"]);
+    assert_eq!(shares(), ["0.0", "0.25", "0.0", "0.0"]);
+    assert!(!truth("f2").data().contains(&255));
+    assert!(
+        (0..24).all(|x| truth("f1").get(0, x) == 255),
+        "no light there"
+    );
 
     place.ok(&[&["train", "study"], &TINY[..]].concat());
     rimmed(&place, "images/bf/f0.tif", "rim.tif", 6, 65_535.0);

@@ -148,6 +148,8 @@ fn copies_of_training_images_are_recognised_in_other_studies_and_folders() {
     assert_eq!(scores["fields"][0]["name"], *test[0]);
     assert_eq!(scores["on"]["standing"], "test");
     assert!(run.stderr.contains("5 of 6 are left out"), "{}", run.stderr);
+    // The labels that trained beside these masks are not given, and so have not changed.
+    assert_eq!(scores["on"]["truth_changed"], 0);
     let scores = json(&evaluate(&["--on", "train"]).stdout);
     assert_eq!(scores["images"], 4);
     assert_eq!(scores["on"]["standing"], "train");
@@ -197,15 +199,31 @@ fn a_model_of_an_older_version_is_judged_by_its_study_or_called_unknown() {
     let run = place.ok(&["evaluate", "study"]);
     let known = "but split and truth are those of its training";
     assert!(run.stdout.contains(known), "{}", run.stdout);
+    // One that started from another model knows what that had met, whatever the study says.
+    let unknown = "this model does not record what it trained on";
+    let alone = place.text("study/models/model/model.toml");
+    let heir = format!("pretrained = \"model other 12\"\n{alone}");
+    std::fs::write(folder.join("model.toml"), heir).unwrap();
+    let run = place.ok(&["evaluate", "study"]);
+    assert!(run.stdout.contains(unknown), "{}", run.stdout);
+    std::fs::write(folder.join("model.toml"), alone).unwrap();
     change(&place, "seed = 0", "seed = 3");
     place.ok(&["prepare", "study"]);
     let run = place.ok(&["evaluate", "study"]);
-    let unknown = "this model does not record what it trained on";
     assert!(run.stdout.contains(unknown), "{}", run.stdout);
     assert!(run.stderr.contains(unknown), "{}", run.stderr);
     place.ok(&["report", "study"]);
     let page = place.text("study/report.html");
     assert!(page.contains("some of which may have trained it"));
+
+    // A scoring that ends early leaves no row beside files that it has rewritten.
+    let table = place.path("study/runs/model/test/predictions.csv");
+    assert!(table.is_file());
+    for name in fields_of(&place, "test") {
+        std::fs::write(place.path(&format!("study/truth/nuclei/{name}.tif")), "").unwrap();
+    }
+    assert_eq!(place.run(&["evaluate", "study"]).code, 1);
+    assert!(!table.exists());
 }
 
 #[test]

@@ -7,21 +7,17 @@
 //! A line for every image with such pixels; at the end the count, and for each kind of rim how many
 //! of the images without any were given back with exactly that rim.
 
+mod pictures;
+
 use stainfree_image::{Image, OpenOptions, open};
 use stainfree_objects::{blank_pixels, blank_share};
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
-use std::path::{Path, PathBuf};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut files = Vec::new();
-    for folder in std::env::args().skip(1) {
-        collect(Path::new(&folder), &mut files)?;
-    }
-    files.sort();
     let (mut images, mut found, mut seen) = (0, 0, BTreeSet::new());
     let mut rims: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
-    for file in files {
+    for file in pictures::of_arguments()? {
         let Ok(set) = open(&file, &OpenOptions::default()) else {
             continue;
         };
@@ -59,19 +55,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{found} of {images} images have blank pixels");
     for (kind, (right, all)) in rims {
         println!("{kind}: {right} of {all}");
-    }
-    Ok(())
-}
-
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> {
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase());
-        if path.is_dir() {
-            collect(&path, files)?;
-        } else if ending.is_some_and(|e| ["tif", "tiff", "png"].contains(&e.as_str())) {
-            files.push(path);
-        }
     }
     Ok(())
 }

@@ -5,18 +5,14 @@
 //! ```
 //! A line for every file; at the end the counts.
 
+mod pictures;
+
 use stainfree_objects::{NumberShapes, not_labels, shared_numbers, smoothed_share};
 use std::error::Error;
-use std::path::{Path, PathBuf};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut files = Vec::new();
-    for folder in std::env::args().skip(1) {
-        collect(Path::new(&folder), &mut files)?;
-    }
-    files.sort();
     let (mut read, mut refused, mut shared, mut smoothed) = (0, 0, 0, 0);
-    for file in files {
+    for file in pictures::of_arguments()? {
         let Ok(labels) = stainfree_image::read_labels(&file) else {
             continue;
         };
@@ -38,18 +34,5 @@ fn main() -> Result<(), Box<dyn Error>> {
         );
     }
     println!("{read} read, {refused} no labels, {shared} with shared numbers, {smoothed} smoothed");
-    Ok(())
-}
-
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> {
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase());
-        if path.is_dir() {
-            collect(&path, files)?;
-        } else if ending.is_some_and(|e| ["tif", "tiff", "png"].contains(&e.as_str())) {
-            files.push(path);
-        }
-    }
     Ok(())
 }

@@ -18,7 +18,7 @@
 
 use crate::bits::Bits;
 use crate::components::Connectivity;
-use crate::runs::{Components, without_small};
+use crate::runs::{Components, Frame, without_small};
 use stainfree_image::Image;
 
 /// Regions without so many pixels side by side are part of the picture.
@@ -33,8 +33,12 @@ const STRAIGHT: usize = 12;
 /// Share of the outline that must be straight: where a tenth of the neighbours happen to have the
 /// region's value, two thirds of it are.
 const STRAIGHT_SHARE: f64 = 0.6;
-/// A slanted line in pixels lies within half a pixel of its ideal; the arc of a cell does not.
+/// A slanted line in pixels lies within half a pixel of its ideal; the arc of a small cell does not.
 const LARGEST_DEVIATION: f64 = 0.6;
+/// The slanted lines of an outline have so many directions at most, as those of a rotated field ..
+const DIRECTIONS: usize = 2;
+/// .. each within so many degrees, by pixels of a line: those along the arc of a large cell are many.
+const SAME_DIRECTION: usize = 3;
 /// The step at the edge over that further out, at least.
 const STEP: f32 = 0.5;
 /// Blank regions share few values; more are the flat areas of a lossy compression.
@@ -112,8 +116,8 @@ fn specks(plane: &Image<f32>, blank: Option<&Image<bool>>) -> Option<Image<bool>
     Some(specks)
 }
 
-/// Pixels of either mask.
-fn joined(a: Option<Image<bool>>, b: Option<Image<bool>>) -> Option<Image<bool>> {
+/// Pixels of either mask, which are of one size.
+pub fn joined(a: Option<Image<bool>>, b: Option<Image<bool>>) -> Option<Image<bool>> {
     match (a, b) {
         (Some(mut a), Some(b)) => {
             let pairs = a.data_mut().iter_mut().zip(b.data());
@@ -234,15 +238,6 @@ fn has_long_run(plane: &Image<f32>) -> bool {
     plane.data().len() > 1 && plane.data().iter().all(|v| *v == plane.data()[0])
 }
 
-/// The rows and columns that a region takes.
-#[derive(Clone, Copy)]
-struct Place {
-    top: usize,
-    bottom: usize,
-    left: usize,
-    right: usize,
-}
-
 /// One side of a pixel at the edge of a region.
 #[derive(Clone, Copy)]
 struct Edge {
@@ -264,7 +259,7 @@ impl Edge {
 /// A region of one value and what is measured of it.
 struct Region {
     label: u32,
-    place: Place,
+    frame: Frame,
     value: f32,
     area: usize,
     /// Whether its edge is a mixture of both sides, as after a rotation.
@@ -275,14 +270,8 @@ struct Region {
 impl Region {
     fn paint(&self, blank: &mut Image<bool>) {
         let (height, width) = blank.size();
-        let Place {
-            top,
-            bottom,
-            left,
-            right,
-        } = self.place;
-        for y in top..=bottom {
-            for x in left..=right {
+        for y in self.frame.rows() {
+            for x in self.frame.columns() {
                 if self.pixels.get(y, x) != self.label {
                     continue;
                 }
@@ -311,40 +300,26 @@ fn regions(plane: &Image<f32>) -> Vec<Region> {
     };
     let values = plane.map(bits);
     let found = Components::of_values(&values, Connectivity::Four);
+    let groups = found.groups();
     let areas = found.areas();
-    let mut places = vec![None::<Place>; areas.len()];
-    for (y, run, label) in found.iter() {
-        if areas[label as usize] < LEAST_LENGTH.min(plane.data().len()) {
-            continue;
-        }
-        let (left, right) = (run.from as usize, run.to as usize - 1);
-        let place = places[label as usize].get_or_insert(Place {
-            top: y,
-            bottom: y,
-            left,
-            right,
-        });
-        place.bottom = y;
-        place.left = place.left.min(left);
-        place.right = place.right.max(right);
-    }
     let pixels = std::rc::Rc::new(found.painted().image);
-    let judge = |(label, place): (usize, &Option<Place>)| {
-        let place = (*place)?;
-        let value = (place.left..=place.right)
-            .find(|&x| pixels.get(place.top, x) == label as u32)
-            .map(|x| plane.get(place.top, x))?;
+    let judge = |i: usize| {
+        let label = i + 1;
+        if areas[label] < LEAST_LENGTH.min(plane.data().len()) {
+            return None;
+        }
+        let (y, run) = *groups.runs(i).first()?;
         let region = Region {
             label: label as u32,
-            place,
-            value,
+            frame: groups.frame(i),
+            value: plane.get(y as usize, run.from as usize),
             area: areas[label],
             mixed_edge: false,
             pixels: pixels.clone(),
         };
         judged(region, plane)
     };
-    let mut regions: Vec<Region> = places.iter().enumerate().filter_map(judge).collect();
+    let mut regions: Vec<Region> = (0..groups.len()).filter_map(judge).collect();
     let mut known: Vec<f32> = regions.iter().map(|region| region.value).collect();
     known.sort_unstable_by(f32::total_cmp);
     known.dedup();
@@ -380,13 +355,7 @@ fn is_drawn(plane: &Image<f32>, regions: &[Region]) -> bool {
 /// The region if it is blank.
 fn judged(mut region: Region, plane: &Image<f32>) -> Option<Region> {
     let size = plane.size();
-    let Place {
-        top,
-        bottom,
-        left,
-        right,
-    } = region.place;
-    let (tall, wide) = (bottom - top + 1, right - left + 1);
+    let (tall, wide) = region.frame.size();
     if region.area == plane.data().len() {
         return Some(region);
     }
@@ -407,7 +376,7 @@ fn judged(mut region: Region, plane: &Image<f32>) -> Option<Region> {
     } else {
         // A ragged outline is as long as it likes.
         let plausible = at_border && edges.len() <= 20 * (size.0 + size.1);
-        let slanted = plausible.then(|| slanted(&edges, &region.place))?;
+        let slanted = plausible.then(|| slanted(&edges, region.frame))?;
         (share(&slanted) >= STRAIGHT_SHARE).then_some(slanted)?
     };
     let step = |distance: isize| {
@@ -435,15 +404,9 @@ fn judged(mut region: Region, plane: &Image<f32>) -> Option<Region> {
 
 /// The sides of the region's pixels at which the picture begins.
 fn edges_of(region: &Region, plane: &Image<f32>) -> Vec<Edge> {
-    let Place {
-        top,
-        bottom,
-        left,
-        right,
-    } = region.place;
     let mut edges = Vec::new();
-    for y in top..=bottom {
-        for x in left..=right {
+    for y in region.frame.rows() {
+        for x in region.frame.columns() {
             if region.pixels.get(y, x) != region.label {
                 continue;
             }
@@ -501,41 +464,79 @@ fn upright(edges: &[Edge]) -> Vec<Edge> {
     straight
 }
 
-/// The edges around which the outline is a straight line of any direction.
-fn slanted(edges: &[Edge], place: &Place) -> Vec<Edge> {
-    let reach = STRAIGHT;
-    let (height, width) = (place.bottom - place.top + 1, place.right - place.left + 1);
+/// The edges around which the outline is a straight line, in the few directions that most have.
+fn slanted(edges: &[Edge], frame: Frame) -> Vec<Edge> {
+    let (height, width) = frame.size();
     let mut outline = Image::filled(height, width, false);
     for edge in edges {
-        *outline.get_mut(edge.y - place.top, edge.x - place.left) = true;
+        *outline.get_mut(edge.y - frame.top, edge.x - frame.left) = true;
     }
-    let is_straight = |y: usize, x: usize| {
-        let (mut n, mut sums, mut squares) = (0.0f64, [0.0f64; 2], [0.0f64; 3]);
-        for v in y.saturating_sub(reach)..(y + reach + 1).min(height) {
-            let columns = x.saturating_sub(reach)..(x + reach + 1).min(width);
-            for u in columns.filter(|&u| outline.get(v, u)) {
-                let (dy, dx) = (v as f64 - y as f64, u as f64 - x as f64);
-                n += 1.0;
-                sums = [sums[0] + dy, sums[1] + dx];
-                squares = [
-                    squares[0] + dy * dy,
-                    squares[1] + dy * dx,
-                    squares[2] + dx * dx,
-                ];
-            }
+    let mut known: std::collections::HashMap<(usize, usize), Option<usize>> = Default::default();
+    let with_direction = |edge: &Edge| {
+        let (y, x) = (edge.y - frame.top, edge.x - frame.left);
+        let found = known
+            .entry((y, x))
+            .or_insert_with(|| direction(&outline, y, x));
+        Some((*edge, (*found)?))
+    };
+    let mut left: Vec<(Edge, usize)> = edges.iter().filter_map(with_direction).collect();
+    let mut straight = Vec::new();
+    for _ in 0..DIRECTIONS {
+        let of_most = most_frequent(left.iter().map(|&(_, degrees)| degrees));
+        let (these, others) = left
+            .into_iter()
+            .partition(|&(_, degrees)| between(degrees, of_most) <= SAME_DIRECTION);
+        let these: Vec<(Edge, usize)> = these;
+        straight.extend(these.into_iter().map(|(edge, _)| edge));
+        left = others;
+    }
+    straight
+}
+
+/// Degrees between two directions of lines, which come back after 180.
+fn between(one: usize, other: usize) -> usize {
+    let apart = one.abs_diff(other);
+    apart.min(180 - apart)
+}
+
+/// The direction around which most of `degrees` lie.
+fn most_frequent(degrees: impl Iterator<Item = usize>) -> usize {
+    let mut counts = [0usize; 180];
+    degrees.for_each(|degrees| counts[degrees] += 1);
+    let around = |middle: &usize| -> usize {
+        let near = (0..180).filter(|&other| between(other, *middle) <= SAME_DIRECTION);
+        near.map(|other| counts[other]).sum()
+    };
+    (0..180).max_by_key(around).unwrap_or(0)
+}
+
+/// The direction of the outline around a pixel, in degrees from 0 to 179, if it is a straight line
+/// there.
+fn direction(outline: &Image<bool>, y: usize, x: usize) -> Option<usize> {
+    let reach = STRAIGHT;
+    let (height, width) = outline.size();
+    let (mut n, mut sums, mut squares) = (0.0f64, [0.0f64; 2], [0.0f64; 3]);
+    for v in y.saturating_sub(reach)..(y + reach + 1).min(height) {
+        let columns = x.saturating_sub(reach)..(x + reach + 1).min(width);
+        for u in columns.filter(|&u| outline.get(v, u)) {
+            let (dy, dx) = (v as f64 - y as f64, u as f64 - x as f64);
+            n += 1.0;
+            sums = [sums[0] + dy, sums[1] + dx];
+            squares = [
+                squares[0] + dy * dy,
+                squares[1] + dy * dx,
+                squares[2] + dx * dx,
+            ];
         }
-        let mean = sums.map(|sum| sum / n);
-        let yy = squares[0] / n - mean[0] * mean[0];
-        let yx = squares[1] / n - mean[0] * mean[1];
-        let xx = squares[2] / n - mean[1] * mean[1];
-        // The smaller eigenvalue: the variance across the line.
-        let across = (yy + xx) / 2.0 - ((yy - xx) / 2.0).hypot(yx);
-        n >= reach as f64 && n <= 3.2 * reach as f64 && across.max(0.0).sqrt() <= LARGEST_DEVIATION
-    };
-    let mut known: std::collections::HashMap<(usize, usize), bool> = Default::default();
-    let keep = |edge: &&Edge| {
-        let at = (edge.y - place.top, edge.x - place.left);
-        *known.entry(at).or_insert_with(|| is_straight(at.0, at.1))
-    };
-    edges.iter().filter(keep).copied().collect()
+    }
+    let mean = sums.map(|sum| sum / n);
+    let yy = squares[0] / n - mean[0] * mean[0];
+    let yx = squares[1] / n - mean[0] * mean[1];
+    let xx = squares[2] / n - mean[1] * mean[1];
+    // The smaller eigenvalue: the variance across the line.
+    let across = (yy + xx) / 2.0 - ((yy - xx) / 2.0).hypot(yx);
+    let is_straight =
+        n >= reach as f64 && n <= 3.2 * reach as f64 && across.max(0.0).sqrt() <= LARGEST_DEVIATION;
+    let degrees = (2.0 * yx).atan2(xx - yy).to_degrees() / 2.0;
+    is_straight.then(|| (degrees.rem_euclid(180.0) as usize) % 180)
 }

@@ -74,6 +74,8 @@ const HARDLY: f64 = 0.01;
 const MOST_CLASSES: usize = 3;
 /// A gap of so many diameters parts two objects, not two pieces of one.
 const FAR: f64 = 2.0;
+/// A piece below this share of the largest of its number is a stray dab, not an object.
+const DAB: f64 = 0.1;
 
 /// What is known of one piece of equal number.
 #[derive(Clone, Copy)]
@@ -197,6 +199,9 @@ fn by_number(pieces: &[Piece]) -> BTreeMap<u32, Vec<Piece>> {
 
 /// Whether two of the pieces lie further apart than pieces of one object do.
 fn are_far_apart(pieces: &[Piece]) -> bool {
+    let largest = pieces.iter().map(|piece| piece.area).max().unwrap_or(0);
+    let is_object = |piece: &&Piece| piece.area as f64 >= DAB * largest as f64;
+    let pieces: Vec<&Piece> = pieces.iter().filter(is_object).collect();
     let far = |a: &Piece, b: &Piece| a.gap(b) > FAR * a.diameter().max(b.diameter());
     pieces
         .iter()
@@ -268,7 +273,7 @@ impl NumberShapes {
 }
 
 /// Share of the foreground of a mask that lies between 0 and its most frequent value, in slivers:
-/// edges that were smoothed. 0 for a mask of few values.
+/// edges that were smoothed. 0 for a mask of few values, and for one whose other values are strays.
 pub fn smoothed_share(mask: &Image<u32>) -> f64 {
     let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
     let mut foreground = 0usize;
@@ -277,7 +282,8 @@ pub fn smoothed_share(mask: &Image<u32>) -> f64 {
         foreground += 1;
     }
     let most = counts.values().max().copied().unwrap_or(0);
-    if counts.len() <= 8 || not_labels(mask).is_none() {
+    let few = counts.len() <= 8;
+    if few || matches!(not_labels(mask), None | Some(NotLabels::Mask { .. })) {
         return 0.0;
     }
     (foreground - most) as f64 / foreground as f64

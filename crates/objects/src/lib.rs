@@ -38,7 +38,9 @@ mod verdict;
 mod watershed;
 
 pub use background::{background, block_means, subtract_background};
-pub use blank::{blank_in_brightfield, blank_pixels, blank_regions, blank_share, fill_blank};
+pub use blank::{
+    blank_in_brightfield, blank_pixels, blank_regions, blank_share, fill_blank, joined,
+};
 pub use components::{
     Connectivity, Labels, areas, label, label_values, relabel_consecutive, remove_border_objects,
     remove_small_objects, retain,

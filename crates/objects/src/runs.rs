@@ -35,6 +35,14 @@ impl Frame {
         (self.bottom - self.top, self.right - self.left)
     }
 
+    pub(crate) fn rows(self) -> std::ops::Range<usize> {
+        self.top..self.bottom
+    }
+
+    pub(crate) fn columns(self) -> std::ops::Range<usize> {
+        self.left..self.right
+    }
+
     /// The same frame counted from the corner of `outer`.
     pub(crate) fn relative_to(self, outer: Self) -> Self {
         Self {

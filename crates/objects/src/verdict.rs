@@ -147,7 +147,6 @@ pub struct StainNumbers {
 pub fn noise_level(image: &Image<f32>) -> f32 {
     // Every fourth row is plenty for a median.
     let rows = image.height().div_ceil(4);
-    let floor = smallest_step(image) / 12f32.sqrt();
     let differences = Values::new(rows, |i, take| {
         let row = image.row(4 * i);
         let mut differences = [0f32; 256];
@@ -159,9 +158,14 @@ pub fn noise_level(image: &Image<f32>) -> f32 {
         }
     });
     let median = differences.ranked(differences.len() / 2).unwrap_or(0.0);
+    noise_of(median, smallest_step(image))
+}
+
+/// The noise by the median absolute second difference, where values lie `step` apart.
+fn noise_of(median: f32, step: f32) -> f32 {
     // sd of (a - 2b + c) is sqrt(6) sd; the median absolute value of a normal is 0.6745 sd.
     (median / (0.6745 * 6f32.sqrt()))
-        .max(floor)
+        .max(step / 12f32.sqrt())
         .max(f32::MIN_POSITIVE)
 }
 
@@ -186,14 +190,7 @@ pub(crate) fn noise_level_besides(image: &Image<f32>, blank: &Image<bool>) -> f3
         true => 0.0,
         false => *differences.select_nth_unstable_by(middle, f32::total_cmp).1,
     };
-    let floor = if least.is_finite() {
-        least / 12f32.sqrt()
-    } else {
-        0.0
-    };
-    (median / (0.6745 * 6f32.sqrt()))
-        .max(floor)
-        .max(f32::MIN_POSITIVE)
+    noise_of(median, if least.is_finite() { least } else { 0.0 })
 }
 
 /// The smallest difference between neighbouring values that occurs: the grey level of the camera.

@@ -63,6 +63,33 @@ fn a_picture_has_no_blank_pixels() {
 }
 
 #[test]
+fn a_saturated_nucleus_at_the_border_is_no_rim_however_large() {
+    let plain = stain(240, 320);
+    for radius in [20.0, 42.0, 60.0, 100.0, 150.0, 220.0] {
+        for (cy, cx) in [(0.0, 160.0), (20.0, 300.0), (110.0, 0.0), (10.0, 10.0)] {
+            let inside = |y: usize, x: usize| (y as f32 - cy).hypot(x as f32 - cx) < radius;
+            let cell = with(&plain, 4095.0, inside);
+            assert_eq!(blank_pixels(&cell), None, "radius {radius} at {cy}, {cx}");
+        }
+    }
+}
+
+#[test]
+fn a_rotated_field_has_a_rim_at_every_angle() {
+    let plain = stain(240, 320);
+    for degrees in [3.0f32, 11.0, 27.0, 45.0] {
+        let (sin, cos) = degrees.to_radians().sin_cos();
+        let outside = |y: usize, x: usize| {
+            let (dy, dx) = (y as f32 - 119.5, x as f32 - 159.5);
+            let (v, u) = (cos * dy - sin * dx, sin * dy + cos * dx);
+            v.abs() > 90.0 || u.abs() > 110.0
+        };
+        let wrong = errors(&with(&plain, 0.0, outside), outside);
+        assert_eq!(wrong, Some(0), "{degrees}");
+    }
+}
+
+#[test]
 fn rims_gaps_and_missing_tiles_are_found_whatever_their_value() {
     let plain = stain(192, 240);
     // A rim of the very value of the ground is found in most pictures only, and spoils little.

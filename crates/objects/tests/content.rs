@@ -72,6 +72,34 @@ fn interpolated_labels_and_smoothed_masks_are_told() {
 }
 
 #[test]
+fn strays_do_not_make_a_mask_smoothed() {
+    let mut mask = disks(72, 72).map(|&l| if l > 0 { 255 } else { 0 });
+    for i in 0..12 {
+        *mask.get_mut(6 * i, 0) = 7 + i as u32;
+    }
+    assert!(matches!(not_labels(&mask), Some(NotLabels::Mask { .. })));
+    assert_eq!(smoothed_share(&mask), 0.0);
+}
+
+#[test]
+fn a_stray_dab_makes_no_second_object() {
+    let dabbed = |side: usize| {
+        let dab =
+            move |y: usize, x: usize| (60..60 + side).contains(&y) && (60..60 + side).contains(&x);
+        let disk = |y: usize, x: usize| (y as f64 - 12.0).hypot(x as f64 - 12.0) < 8.0;
+        Image::from_fn(72, 72, move |y, x| u32::from(disk(y, x) || dab(y, x)))
+    };
+    // Of 197 pixels: a dab of 16, and a piece of 25.
+    assert_eq!(not_labels(&dabbed(4)), None);
+    assert_eq!(shared_numbers(&dabbed(4)), Vec::<u32>::new());
+    assert!(matches!(
+        not_labels(&dabbed(5)),
+        Some(NotLabels::Mask { .. })
+    ));
+    assert_eq!(shared_numbers(&dabbed(5)), [1]);
+}
+
+#[test]
 fn a_mask_is_told_from_labels() {
     let mask = disks(72, 72).map(|&l| u32::from(l > 0));
     let found = not_labels(&mask);

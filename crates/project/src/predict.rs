@@ -4,14 +4,14 @@
 //! and counted, the rest goes on. A row of the table vouches for the files of its field: it is
 //! taken out before they are rewritten, so that it never stands beside those of another model.
 
-use std::collections::BTreeMap;
+pub(crate) mod table;
+
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 use stainfree_image::marker::{self, Kind, Marker};
-use stainfree_image::table::{Row, Table};
-use stainfree_image::{Dataset, Field, Image, ImageError, Plane, PlaneRef, write};
+use stainfree_image::{Dataset, Field, Image, Plane, PlaneRef, write};
 use stainfree_network::Precision;
 
 use crate::engine::{DEFAULT_MEMORY, Engine, Nuclei, Pixels, nuclei, remarks_on_pixel_sizes};
@@ -22,31 +22,8 @@ use crate::segment::{my_turn, open_inputs, share_fields, unique_names};
 use crate::study::Brightfield;
 use crate::vouched::remove;
 use crate::{Job, ProjectError, pictures};
-
-/// Name of the table in the output folder.
-pub const FILE_NAME: &str = "predictions.csv";
-/// The table is written this often, so that a killed run loses little.
-const SAVE_EVERY: Duration = Duration::from_secs(5);
-/// Columns before the shares of the classes.
-const FIRST: [&str; 3] = ["name", "status", "message"];
-/// How columns of shares end.
-const SHARE: &str = "_share";
-/// Column of the share of pixels that show nothing.
-const IGNORED_SHARE: &str = "ignored_share";
-/// Columns after them.
-const LAST: [&str; 11] = [
-    IGNORED_SHARE,
-    "nuclei",
-    "height",
-    "width",
-    "seconds",
-    "model",
-    "program",
-    "options",
-    "input",
-    "content",
-    "key",
-];
+pub use table::FILE_NAME;
+use table::{OwnRows, Rows, read_rows};
 
 /// What to predict and how.
 #[derive(Clone, Debug, Default)]
@@ -128,7 +105,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     }
 
     let conditions = conditions(&engine, options);
-    let header = header(&engine.info.classes);
+    let header = table::header(&engine.info.classes);
     let path = options.out.join(FILE_NAME);
     let work: Vec<Task> = work
         .into_iter()
@@ -178,7 +155,8 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     }
     let names = tasks.iter().map(|task| task.field.name.clone()).collect();
     let lease = share_fields(&options.out, "predict", names, job)?;
-    forget(&path, &header, rows, &tasks)?;
+    let ours = tasks.iter().map(|task| task.field.name.as_str());
+    table::forget(&path, &header, rows, ours)?;
     drop(turn);
     lease.during(job, |job| {
         let table = OwnRows::new(path, header.clone());
@@ -248,10 +226,7 @@ fn predict_ours(
                     table.put_done(task, &found, &desk, seconds);
                 }
                 // Where one field cannot be written, none can.
-                Err(
-                    error @ (ProjectError::Image(ImageError::Write { .. })
-                    | ProjectError::Write { .. }),
-                ) => return Err(error),
+                Err(error) if error.is_write() => return Err(error),
                 Err(error) => {
                     let sentence = error.to_string();
                     // What another model, or an older image, has left is not this one's.
@@ -347,19 +322,15 @@ impl Desk<'_> {
             content: &found.content,
         };
         write_field(out, task.field, &classes, &nuclei, &made)?;
+        let [probabilities_file, overlay_file] =
+            EXTRAS.map(|kind| output(out, kind, &task.field.name));
         if self.options.probabilities {
-            let path = out
-                .join("probabilities")
-                .join(format!("{}.tif", task.field.name));
             let note = note(task.field, "probabilities", &made);
-            write::stack_f32(&path, &probabilities, &note)?;
+            write::stack_f32(&probabilities_file, &probabilities, &note)?;
         }
         if let Some(plane) = found.shown {
-            let path = out
-                .join("overlays")
-                .join(format!("{}.png", task.field.name));
             let picture = pictures::overlay(&plane.to_f32(), &classes, &self.classes)?;
-            write::png_rgb(&path, &picture)?;
+            write::png_rgb(&overlay_file, &picture)?;
         }
         Ok(Finished {
             content: found.content,
@@ -371,30 +342,33 @@ impl Desk<'_> {
 }
 
 /// Folders of the outputs of a field and the endings of their files; the last two are asked for.
-const OUTPUTS: [(&str, &str); 4] = [("classes", "tif"), ("nuclei", "tif"), EXTRAS[0], EXTRAS[1]];
-const EXTRAS: [(&str, &str); 2] = [("probabilities", "tif"), ("overlays", "png")];
+pub(crate) const OUTPUTS: [Output; 4] = [CLASSES, NUCLEI, EXTRAS[0], EXTRAS[1]];
+const CLASSES: Output = ("classes", "tif");
+const NUCLEI: Output = ("nuclei", "tif");
+const EXTRAS: [Output; 2] = [("probabilities", "tif"), ("overlays", "png")];
 
-/// Deletes the outputs of a field in these folders, where there are any.
-fn remove_outputs(out: &Path, name: &str, folders: &[(&str, &str)]) -> Result<(), ProjectError> {
-    folders
-        .iter()
-        .try_for_each(|(folder, ending)| remove(&out.join(folder).join(format!("{name}.{ending}"))))
+/// A kind of output: its folder, and how the files in it end.
+type Output = (&'static str, &'static str);
+
+/// The file of this kind of a field.
+fn output(out: &Path, (folder, ending): Output, name: &str) -> PathBuf {
+    out.join(folder).join(format!("{name}.{ending}"))
 }
 
-/// The folders that are filled, and how the files in them end.
-fn outputs(options: &PredictOptions) -> impl Iterator<Item = (&'static str, &'static str)> {
+/// Deletes the outputs of a field in these folders, where there are any.
+pub(crate) fn remove_outputs(out: &Path, name: &str, kinds: &[Output]) -> Result<(), ProjectError> {
+    kinds
+        .iter()
+        .try_for_each(|&kind| remove(&output(out, kind, name)))
+}
+
+/// What is written.
+fn outputs(options: &PredictOptions) -> impl Iterator<Item = Output> {
     let asked = [true, true, options.probabilities, options.overlay];
     let outputs = OUTPUTS.into_iter().zip(asked);
     outputs
         .filter(|(_, asked)| *asked)
         .map(|(output, _)| output)
-}
-
-fn files_of(field: &Field, options: &PredictOptions) -> impl Iterator<Item = PathBuf> {
-    outputs(options).map(|(folder, ending)| {
-        let name = format!("{}.{ending}", field.name);
-        options.out.join(folder).join(name)
-    })
 }
 
 /// Refuses to write over an image, or over what this program did not write, or to delete it:
@@ -404,12 +378,8 @@ fn check_folder<'a>(
     sets: &[Dataset],
     options: &PredictOptions,
 ) -> Result<(), ProjectError> {
-    let file = |task: &Task, (folder, ending): (&str, &str)| {
-        let name = format!("{}.{ending}", task.field.name);
-        options.out.join(folder).join(name)
-    };
     let mut files: Vec<PathBuf> = todo
-        .flat_map(|task| OUTPUTS.map(|output| file(task, output)))
+        .flat_map(|task| OUTPUTS.map(|kind| output(&options.out, kind, &task.field.name)))
         .collect();
     files.push(options.out.join(FILE_NAME));
     let folder = ResultFolder {
@@ -436,7 +406,8 @@ fn remark_on_ignored(predicted: &Predicted, job: &Job) {
 }
 
 fn files_exist(field: &Field, options: &PredictOptions) -> bool {
-    files_of(field, options).all(|path| path.is_file())
+    let mut files = outputs(options).map(|kind| output(&options.out, kind, &field.name));
+    files.all(|path| path.is_file())
 }
 
 /// What decides a prediction beside the image and what a model's hash covers. The cap on memory is
@@ -513,14 +484,13 @@ pub(crate) fn write_field(
     nuclei: &Nuclei,
     made: &Made,
 ) -> Result<(), ProjectError> {
-    let name = format!("{}.tif", field.name);
     write::class_mask(
-        &out.join("classes").join(&name),
+        &output(out, CLASSES, &field.name),
         classes,
         &note(field, "class mask", made),
     )?;
     write::labels(
-        &out.join("nuclei").join(&name),
+        &output(out, NUCLEI, &field.name),
         &nuclei.labels,
         &note(field, "nuclei", made),
     )?;
@@ -548,49 +518,6 @@ fn words(options: &PredictOptions) -> String {
     words.join(" ")
 }
 
-/// Rows of `predictions.csv` by field.
-type Rows = BTreeMap<String, Vec<String>>;
-
-/// The columns of `predictions.csv`.
-fn header(classes: &[String]) -> Vec<String> {
-    let shares = classes.iter().map(|class| format!("{class}{SHARE}"));
-    let owned = |name: &&str| (*name).to_owned();
-    let first = FIRST.iter().map(owned);
-    first.chain(shares).chain(LAST.iter().map(owned)).collect()
-}
-
-/// The rows of earlier runs, whose columns may be those of another version.
-///
-/// # Errors
-/// They are of a model with other classes.
-fn read_rows(path: &Path, header: &[String]) -> Result<Rows, ProjectError> {
-    let Ok(table) = Table::read(path) else {
-        return Ok(Rows::new());
-    };
-    let found = &table.columns;
-    fn shares(names: &[String]) -> impl Iterator<Item = &str> {
-        names.iter().filter_map(|name| name.strip_suffix(SHARE))
-    }
-    let is_ours = found.first().is_some_and(|name| name == FIRST[0]);
-    if is_ours && !shares(found).eq(shares(header)) {
-        return Err(ProjectError::Exists(format!(
-            "`{}` is of a model with other classes ({}); choose another folder with `--out`",
-            path.display(),
-            shares(found).collect::<Vec<_>>().join(", ")
-        )));
-    }
-    let places: Vec<Option<usize>> = header
-        .iter()
-        .map(|name| found.iter().position(|found| found == name))
-        .collect();
-    let cells = |row: &Row| -> Vec<String> {
-        let cell = |place: &Option<usize>| place.map_or("", |i| row.cell(i)).to_owned();
-        places.iter().map(cell).collect()
-    };
-    let rows = table.rows.iter().filter(|_| is_ours).map(cells);
-    Ok(rows.map(|row| (row[0].clone(), row)).collect())
-}
-
 /// Nuclei of a field that the same model has done from the same input.
 fn already(rows: &Rows, header: &[String], task: &Task, model: &str) -> Option<usize> {
     let row = rows.get(&task.field.name)?;
@@ -610,24 +537,7 @@ fn already(rows: &Rows, header: &[String], task: &Task, model: &str) -> Option<u
     })
 }
 
-/// The rows of this run, which join those of others in `predictions.csv`.
-struct OwnRows {
-    path: PathBuf,
-    header: Vec<String>,
-    rows: Rows,
-    saved: Instant,
-}
-
 impl OwnRows {
-    fn new(path: PathBuf, header: Vec<String>) -> Self {
-        Self {
-            path,
-            header,
-            rows: Rows::new(),
-            saved: Instant::now(),
-        }
-    }
-
     fn put_done(&mut self, task: &Task, found: &Finished, desk: &Desk, seconds: f64) {
         let Task { field, input, .. } = task;
         let mut counts = vec![0usize; desk.classes.len()];
@@ -659,7 +569,7 @@ impl OwnRows {
             found.content.image.join(" "),
             input.key.clone(),
         ]);
-        self.rows.insert(field.name.clone(), row);
+        self.put(row);
     }
 
     fn put_failed(&mut self, task: &Task, message: &str, desk: &Desk) {
@@ -667,58 +577,8 @@ impl OwnRows {
         let (program, options) = (env!("CARGO_PKG_VERSION"), words(desk.options));
         let last = [&desk.hash, program, &options, &input.path, "", &input.key];
         let mut row = vec![name.clone(), "failed".to_owned(), message.to_owned()];
-        row.resize(self.header.len() - last.len(), String::new());
+        row.resize(self.columns() - last.len(), String::new());
         row.extend(last.map(str::to_owned));
-        self.rows.insert(name.clone(), row);
+        self.put(row);
     }
-
-    fn save_now_and_then(&mut self) -> Result<(), ProjectError> {
-        if self.saved.elapsed() >= SAVE_EVERY {
-            self.save()
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Puts the rows into the file, on a turn: others may have put theirs there since.
-    fn save(&mut self) -> Result<(), ProjectError> {
-        let out = self.path.parent().unwrap_or(Path::new("."));
-        let _turn = my_turn(out, "predict")?;
-        let mut rows = read_rows(&self.path, &self.header)?;
-        rows.extend(self.rows.clone());
-        write_rows(&self.path, &self.header, &rows)?;
-        self.saved = Instant::now();
-        Ok(())
-    }
-}
-
-/// Takes out, on one's turn, the rows of fields whose files are about to be rewritten.
-fn forget(
-    path: &Path,
-    header: &[String],
-    mut rows: Rows,
-    tasks: &[Task],
-) -> Result<(), ProjectError> {
-    let before = rows.len();
-    for task in tasks {
-        rows.remove(&task.field.name);
-    }
-    if rows.len() < before {
-        write_rows(path, header, &rows)?;
-    }
-    Ok(())
-}
-
-fn write_rows(path: &Path, header: &[String], rows: &Rows) -> Result<(), ProjectError> {
-    let mut text = csv::Writer::from_writer(Vec::new());
-    let written = text
-        .write_record(header)
-        .and_then(|()| rows.values().try_for_each(|row| text.write_record(row)));
-    let bytes = written
-        .map_err(|error| error.to_string())
-        .and_then(|()| text.into_inner().map_err(|error| error.to_string()));
-    let bytes = bytes.map_err(|error| {
-        ProjectError::NotMade(format!("`{}` cannot be made: {error}", path.display()))
-    })?;
-    Ok(stainfree_image::write_atomic(path, &bytes)?)
 }

@@ -586,7 +586,7 @@ fn make_field(
             .for_each(|(class, _)| *class = IGNORED);
     }
     let of_stains = truth.blank.as_ref().and_then(blank_regions);
-    let blank = blank_share(truth::join(blank, of_stains).as_ref());
+    let blank = blank_share(truth::joined(blank, of_stains).as_ref());
 
     let note = |what: &str| write::Note {
         text: format!(

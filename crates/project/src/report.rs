@@ -143,7 +143,7 @@ pub fn report(study: &Study, options: &ReportOptions, job: &Job) -> Result<PathB
                 .collect();
             let file = picture_file(study, field);
             make_folder(&file)?;
-            stainfree_image::write::png_rgb(&file, &side_by_side(&panels))?;
+            stainfree_image::write::png_rgb(&file, &side_by_side(&panels, &error_legend()))?;
             data.figures.push(Figure {
                 title: field.name.clone(),
                 caption: "The model saw only the brightfield.".to_owned(),
@@ -298,8 +298,10 @@ fn test_set(
     hash: &str,
 ) -> Result<Option<ScoredSet>, ProjectError> {
     let path = study.model_path(model).join("scores.json");
-    let Ok(text) = std::fs::read(&path) else {
-        return Ok(None);
+    let text = match std::fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(ProjectError::read(&path, &error)),
     };
     let scores: Scores = serde_json::from_slice(&text).map_err(|error| {
         ProjectError::Failed(format!(
@@ -386,7 +388,7 @@ impl Draw<'_> {
                 &as_nuclei(&prediction, self.classes),
                 NUCLEUS,
             )?),
-            "nuclei: found, missed, in vain",
+            "nuclei: found, missed, false",
         ));
         Ok(pictures)
     }

@@ -1,7 +1,7 @@
 //! `evaluate DIR`: a model scored on the fields of its study that it never saw.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use stainfree_image::{Field, Image, read_class_mask, read_labels};
 use stainfree_network::{Loss, Precision};
@@ -16,13 +16,15 @@ use crate::engine::{DEFAULT_MEMORY, Engine, nuclei, remarks_on_pixel_sizes};
 use crate::evaluate::{ALL_NUCLEI, Evaluated, class_outlines, sum_up};
 use crate::fields::{FieldRow, NucleiBy};
 use crate::kinds::{KindTable, from_classes};
-use crate::predict::{Made, write_field};
-use crate::provenance::judge::{Candidate, Judged};
+use crate::predict::{FILE_NAME, Made, OUTPUTS, remove_outputs, write_field};
+use crate::provenance::judge::{Candidate, Given, Judged};
 use crate::provenance::predictions::{self, Prediction};
 use crate::provenance::{Content, Provenance, fields_of};
+use crate::start::is_from_model;
 use crate::study::{Source, Study};
 use crate::train::{StudyFields, hash_of_data};
 use crate::truth::read_middle;
+use crate::vouched::remove;
 use crate::{GroupRule, Job, Part, ProjectError, disagreement};
 
 /// Which model, on which part, how counted.
@@ -108,10 +110,10 @@ pub fn evaluate_model(
         job.progress.note(&sentence);
     }
     let out = study.run_path(&options.model).join(options.on.name());
-    forget(
-        &out,
-        part.fields().iter().filter(|field| left_out(&field.name)),
-    )?;
+    // Its rows vouch for files that are about to be rewritten.
+    remove(&out.join(FILE_NAME))?;
+    let mut unscored = part.fields().iter().filter(|field| left_out(&field.name));
+    unscored.try_for_each(|field| remove_outputs(&out, &field.name, &OUTPUTS))?;
     for folder in ["classes", "nuclei"] {
         let path = out.join(folder);
         std::fs::create_dir_all(&path).map_err(|error| ProjectError::write(&path, &error))?;
@@ -249,6 +251,10 @@ fn unseen(
             name: field.name,
             group: Some(field.group),
             content: field.content,
+            given: Given {
+                classes: true,
+                nuclei: true,
+            },
             corrected: row.nuclei_from == Some(NucleiBy::Corrected),
         })
         .collect();
@@ -261,32 +267,19 @@ fn unseen(
     let trained_here = study.run_path(&options.model).join("log.jsonl").is_file();
     let group = &study.config().split.group;
     let data = || hash_of_data(study, rows).ok();
+    // What another model had met before this one started from it, the study cannot know.
+    let heir = engine.info.pretrained.as_deref().is_some_and(is_from_model);
     let judged = Judged {
         name: &options.model,
         hash: &engine.hash,
         record: record.as_ref(),
         same_groups: trained_here && record.as_ref().is_some_and(|r| r.group == *group),
         otherwise_known: record.is_none()
+            && !heir
             && data().is_some_and(|data| engine.info.hashes.get("data") == Some(&data)),
     };
     let (chosen, on) = judged.choose(options.on, &candidates)?;
     Ok((chosen.into_iter().collect(), on))
-}
-
-/// Takes away what an earlier scoring predicted of fields that are left out now.
-fn forget<'a>(out: &Path, fields: impl Iterator<Item = &'a &'a Field>) -> Result<(), ProjectError> {
-    for field in fields {
-        for folder in ["classes", "nuclei"] {
-            let path = out.join(folder).join(format!("{}.tif", field.name));
-            match std::fs::remove_file(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(ProjectError::write(&path, &error));
-                }
-                _ => {}
-            }
-        }
-    }
-    Ok(())
 }
 
 /// The loss of a field as a batch of its own; none where all of it is ignored.

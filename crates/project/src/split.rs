@@ -99,12 +99,19 @@ pub fn split_further(
     for group in rule.test_groups {
         parts.insert(group.clone(), Part::Test);
     }
-    for (group, &part) in kept {
+    // Groups that are not there at the moment neither train nor test.
+    let here = kept
+        .iter()
+        .filter(|(group, _)| sizes.contains_key(group.as_str()));
+    let here: Vec<(&String, Part)> = here.map(|(group, &part)| (group, part)).collect();
+    for &(group, part) in &here {
         // Where the test groups are named, they are the whole test.
-        if sizes.contains_key(group.as_str()) && (by_share || part != Part::Test) {
+        if by_share || part != Part::Test {
             parts.entry(group.clone()).or_insert(part);
         }
     }
+    let [lacks_training, lacks_validation] =
+        [Part::Train, Part::Validation].map(|part| !parts.values().any(|known| *known == part));
     let mut all: Vec<&str> = sizes.keys().copied().collect();
     all.sort_by_key(|group| rank(rule.seed, group));
     let order: Vec<&str> = all
@@ -136,11 +143,10 @@ pub fn split_further(
             waiting = rest;
         }
     };
-    let lacks = |part: Part| !kept.values().any(|known| *known == part);
     let [train, validation, test] = rule.fractions;
     if let Some(fold) = rule.fold {
         if by_share {
-            fill(Part::Test, test, if kept.is_empty() { fold[1] } else { 0 });
+            fill(Part::Test, test, if here.is_empty() { fold[1] } else { 0 });
         }
         let open: Vec<&str> = all
             .into_iter()
@@ -148,9 +154,9 @@ pub fn split_further(
             .collect();
         return cross_validate(&open, &sizes, fold, validation / (train + validation));
     }
-    let for_training = usize::from(lacks(Part::Train));
+    let for_training = usize::from(lacks_training);
     if by_share {
-        let validates = all.len() > 2 && validation > 0.0 && lacks(Part::Validation);
+        let validates = all.len() > 2 && validation > 0.0 && lacks_validation;
         fill(Part::Test, test, for_training + usize::from(validates));
         fill(Part::Validation, validation, for_training);
     } else {
@@ -435,6 +441,35 @@ mod tests {
             moved.count()
         };
         assert!((0..20).map(moved).sum::<usize>() > 0);
+    }
+
+    #[test]
+    fn groups_that_are_gone_neither_train_nor_test() {
+        let gone = groups(12, 1);
+        let kept = split_groups(&gone, &RULE).unwrap();
+        for n in 1..6 {
+            let new: Vec<String> = (0..n).map(|i| format!("new{i}")).collect();
+            let parts = split_further(&new, &RULE, &kept).unwrap();
+            assert_eq!(parts, split_groups(&new, &RULE).unwrap(), "{n} groups");
+            assert!(count(&parts, Part::Train) > 0, "{parts:?}");
+        }
+        // Those that are here keep their part beside them.
+        let tested = kept
+            .iter()
+            .find(|(_, part)| **part == Part::Test)
+            .unwrap()
+            .0;
+        let here = [tested.clone(), "new0".to_owned(), "new1".to_owned()];
+        let parts = split_further(&here, &RULE, &kept).unwrap();
+        assert_eq!(parts[tested], Part::Test);
+        assert_eq!(count(&parts, Part::Train), 1, "{parts:?}");
+        let fold = SplitRule {
+            fold: Some([1, 3]),
+            ..RULE
+        };
+        let new: Vec<String> = (0..4).map(|i| format!("new{i}")).collect();
+        let parts = split_further(&new, &fold, &kept).unwrap();
+        assert_eq!(parts, split_groups(&new, &fold).unwrap());
     }
 
     #[test]

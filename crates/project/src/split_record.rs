@@ -41,14 +41,14 @@ fn rule_of(study: &Study) -> SplitConfig {
 /// those of its `base`, where it is split by the same rule.
 ///
 /// # Errors
-/// The record is damaged.
+/// The record is damaged, or, without one, the table of fields.
 pub(crate) fn kept(study: &Study, base: &Study) -> Result<BTreeMap<String, Part>, ProjectError> {
     let rule = rule_of(study);
     let path = path(base);
     let text = match std::fs::read(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(of_older_version(base, &rule));
+            return of_older_version(base, &rule);
         }
         Err(error) => return Err(ProjectError::read(&path, &error)),
     };
@@ -66,18 +66,28 @@ pub(crate) fn kept(study: &Study, base: &Study) -> Result<BTreeMap<String, Part>
 
 /// The parts in the table of a study without a record, where they are those that `rule` gives to
 /// the groups of that table: otherwise another rule had made them.
-fn of_older_version(study: &Study, rule: &SplitConfig) -> BTreeMap<String, Part> {
-    let rows = fields::read(&study.root().join(fields::FILE_NAME)).unwrap_or_default();
+///
+/// # Errors
+/// The table cannot be read: taken for an empty one, groups would be split anew.
+fn of_older_version(
+    study: &Study,
+    rule: &SplitConfig,
+) -> Result<BTreeMap<String, Part>, ProjectError> {
+    let table = study.root().join(fields::FILE_NAME);
+    let rows = match table.try_exists() {
+        Ok(false) => Vec::new(),
+        _ => fields::read(&table)?,
+    };
     let usable: Vec<&FieldRow> = rows.iter().filter(|row| row.split.is_some()).collect();
     let groups: Vec<String> = usable.iter().map(|row| row.group.clone()).collect();
     let parts: BTreeMap<String, Part> = usable
         .iter()
         .filter_map(|row| Some((row.group.clone(), row.split?)))
         .collect();
-    match split_groups(&groups, &rule.rule()) {
+    Ok(match split_groups(&groups, &rule.rule()) {
         Ok(expected) if expected == parts => parts,
         _ => BTreeMap::new(),
-    }
+    })
 }
 
 /// Keeps `parts`, with those of groups that are not there at the moment.

@@ -136,6 +136,14 @@ pub(crate) fn at_hand(recipe: &Recipe) -> Result<AtHand, ProjectError> {
     Ok(weights::built_in(encoder).map_or(AtHand::Nothing, AtHand::Carried))
 }
 
+/// How what a training started from is called where that is a model of the user's.
+const A_MODEL: &str = "model ";
+
+/// Whether a training that started from `origin` did so from a model of the user's.
+pub(crate) fn is_from_model(origin: &str) -> bool {
+    origin.starts_with(A_MODEL)
+}
+
 /// Whether `word` names weights, so that it is no path.
 pub(crate) fn is_name(word: &str) -> bool {
     matches!(word, "auto" | "none" | weights::VIRTUAL_PLATES) || Source::named(word).is_some()
@@ -210,7 +218,7 @@ impl Start {
         let name = folder.file_name().unwrap_or(folder.as_os_str());
         let hash = model.info.hashes.get("weights");
         let digest = hash.map_or("", |hash| &hash[..hash.len().min(12)]);
-        let origin = format!("model {} {digest}", name.to_string_lossy());
+        let origin = format!("{A_MODEL}{} {digest}", name.to_string_lossy());
         self.origin = Some(origin.trim_end().to_owned());
         Ok(())
     }

@@ -17,7 +17,7 @@ use stainfree_network::recipe::{Length, Recipe};
 use stainfree_network::resample::{SAME_PIXEL_SIZE, resample, resample_classes, resampled_size};
 use stainfree_network::train::{FieldContent, RawField, TrainingData};
 use stainfree_network::{Encoder, Precision, UnetSpec};
-use stainfree_objects::{IGNORED, blank_in_brightfield, blank_regions, fill_blank};
+use stainfree_objects::{apply_ignore, blank_in_brightfield, blank_regions, fill_blank};
 
 use crate::config::TrainingConfig;
 use crate::fields::FieldRow;
@@ -511,10 +511,7 @@ impl TrainingData for StudyFields<'_> {
             target: read_class_mask(&self.study.class_mask_path(&field.name))?,
         };
         if let Some(regions) = raw.blank.as_ref().and_then(blank_regions) {
-            let pairs = raw.target.data_mut().iter_mut().zip(regions.data());
-            pairs
-                .filter(|(_, blank)| **blank)
-                .for_each(|(class, _)| *class = IGNORED);
+            apply_ignore(&mut raw.target, &regions)?;
         }
         if let (Some(from), Some(to)) = (field.pixel_um, self.pixel_um) {
             let (height, width) = raw.planes[0].size();

@@ -16,6 +16,8 @@ use stainfree_objects::{
     shared_numbers, smoothed_share, uncovered,
 };
 
+pub(crate) use stainfree_objects::joined;
+
 use crate::config::{CytoplasmFrom, MaskValues, MissingCells, NucleiFrom, Scheme, TruthConfig};
 use crate::disagreement::nucleus_classes;
 use crate::human::mitosis::Said;
@@ -348,7 +350,7 @@ pub(crate) fn make(
                 mitosis = mitotic_candidates(stain, &found.labels, found.um_per_pixel, least)
                     .map_err(|e| in_field(field, e))?;
             }
-            ignore = join(Some(found.ignore), corrected.unknown);
+            ignore = joined(Some(found.ignore), corrected.unknown);
             blank = corrected.blank;
             nuclear = Some(corrected.stain);
             (found.mask, found.labels, found.count)
@@ -377,9 +379,10 @@ pub(crate) fn make(
             let stored = read_instances(&TruthOf::alone(path.clone()), at, size)?;
             remarks.extend(shared_numbers_note(path, &stored));
             let corrected = relabel_consecutive(&stored);
-            // A person has looked: doubts about stain and threshold no longer count.
+            // A person has looked: doubts about stain and threshold no longer count, and where the
+            // stain shows nothing the nuclei are known all the same.
             verdicts.clear();
-            ignore = None;
+            (ignore, blank) = (None, None);
             (mask, count) = (corrected.image.map(|&l| l != 0), corrected.count);
             Some(std::mem::replace(&mut nuclei, corrected.image))
         }
@@ -419,13 +422,13 @@ pub(crate) fn make(
             }
             let grown = cells_from_nuclei(&nuclei, &found.mask, &found.flat);
             cells = Some(grown.map_err(|e| in_field(field, e))?);
-            ignore = join(ignore, join(Some(found.ignore), corrected.unknown));
-            blank = join(blank, corrected.blank);
+            ignore = joined(ignore, joined(Some(found.ignore), corrected.unknown));
+            blank = joined(blank, corrected.blank);
             Some(found.mask)
         }
         CytoplasmFrom::Cells(folder) => match (files.cells.get(&field.name), truth.missing_cells) {
             (Some(path), _) => {
-                ignore = join(ignore, given.unknown(size));
+                ignore = joined(ignore, given.unknown(size));
                 Some(given.place(read_cells(path, at, size)?))
             }
             (None, MissingCells::Skip) => {
@@ -798,19 +801,6 @@ pub(crate) fn shared_numbers_note(path: &Path, labels: &Image<u32>) -> Option<St
         path.display(),
         shared.len()
     ))
-}
-
-/// Pixels of either mask.
-pub(crate) fn join(a: Option<Image<bool>>, b: Option<Image<bool>>) -> Option<Image<bool>> {
-    match (a, b) {
-        (Some(mut a), Some(b)) => {
-            for (a, &b) in a.data_mut().iter_mut().zip(b.data()) {
-                *a |= b;
-            }
-            Some(a)
-        }
-        (a, b) => a.or(b),
-    }
 }
 
 fn in_field(field: &Field, error: stainfree_objects::ObjectsError) -> ProjectError {

@@ -279,7 +279,7 @@ impl Field {
             ),
             Picture::new(
                 error_picture(&below, &self.truth, &self.prediction, 1)?,
-                "nuclei: found, missed, found in vain",
+                "nuclei: found, missed, false",
             ),
         ])
     }

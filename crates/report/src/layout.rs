@@ -78,11 +78,38 @@ pub fn enlarge(picture: &Image<[u8; 3]>, factor: usize) -> Image<[u8; 3]> {
     )
 }
 
-/// Pictures in a row with their captions above, top edges aligned.
-pub fn side_by_side(pictures: &[(&Image<[u8; 3]>, &str)]) -> Image<[u8; 3]> {
+/// Pictures in a row with their captions above, top edges aligned; below them on the right what the
+/// colours of `legend` mean, where there are any.
+pub fn side_by_side(
+    pictures: &[(&Image<[u8; 3]>, &str)],
+    legend: &[(Rgb, &str)],
+) -> Image<[u8; 3]> {
     let titles: Vec<&str> = pictures.iter().map(|(_, caption)| *caption).collect();
     let row: Vec<&Image<[u8; 3]>> = pictures.iter().map(|(picture, _)| *picture).collect();
-    sheet(&titles, &[("", row)])
+    let page = sheet(&titles, &[("", row)]);
+    match legend {
+        [] => page,
+        legend => with_legend(&page, legend),
+    }
+}
+
+/// The page with a line more, in which a swatch of every colour stands before its name.
+fn with_legend(page: &Image<[u8; 3]>, legend: &[(Rgb, &str)]) -> Image<[u8; 3]> {
+    const SWATCH: usize = font::HEIGHT;
+    let entry = |(_, name): &(Rgb, &str)| SWATCH + GAP + font::width(name) + 2 * GAP;
+    let line = legend.iter().map(entry).sum::<usize>();
+    let width = page.width().max(line + GAP);
+    let height = page.height() + font::HEIGHT + GAP;
+    let mut out = Image::filled(height, width, PAPER);
+    paste(&mut out, page, 0, 0);
+    let (y, mut x) = (page.height(), width - line);
+    for named in legend {
+        let (color, name) = *named;
+        paste(&mut out, &Image::filled(SWATCH, SWATCH, color), y, x);
+        font::draw(&mut out, y, x + SWATCH + GAP, name, INK);
+        x += entry(named);
+    }
+    out
 }
 
 /// A sheet of training or validation crops: a row per crop (brightfield, truth, prediction), a
@@ -203,6 +230,26 @@ mod tests {
         assert_eq!(count([255, 0, 0]), 300);
         assert_eq!(count([0, 0, 255]), 2 * 240);
         assert!(count(INK) > 20);
+    }
+
+    #[test]
+    fn a_legend_stands_below_the_pictures_with_its_colours() {
+        let picture = Image::filled(20, 200, [0; 3]);
+        let plain = side_by_side(&[(&picture, "errors")], &[]);
+        let colors = [([1, 2, 3], "FOUND"), ([4, 5, 6], "FALSE")];
+        let drawn = side_by_side(&[(&picture, "errors")], &colors);
+        assert_eq!(drawn.width(), plain.width());
+        assert_eq!(drawn.height(), plain.height() + font::HEIGHT + GAP);
+        let below = drawn.crop(plain.height(), 0, font::HEIGHT, drawn.width());
+        for (color, _) in colors {
+            let count = below.data().iter().filter(|&&p| p == color).count();
+            assert_eq!(count, font::HEIGHT * font::HEIGHT);
+        }
+        assert!(below.data().iter().filter(|&&p| p == INK).count() > 100);
+        // A page narrower than its legend grows.
+        let narrow = side_by_side(&[(&Image::filled(4, 4, [0; 3]), "")], &colors);
+        let count = narrow.data().iter().filter(|&&p| p == [4, 5, 6]).count();
+        assert_eq!(count, font::HEIGHT * font::HEIGHT);
     }
 
     #[test]

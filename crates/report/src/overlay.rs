@@ -77,7 +77,8 @@ pub fn class_picture(classes: &Image<u8>, colors: &[Rgb]) -> Image<[u8; 3]> {
 }
 
 /// Where truth and prediction of one class agree (green), where it was missed (purple) and where it
-/// was found in vain (yellow), over a darkened `base`. Truth pixels of 255 are left alone.
+/// was found though nothing is there (yellow), over a darkened `base`. Truth pixels of 255 are left
+/// alone.
 ///
 /// # Errors
 /// [`ReportError::Size`] if a mask and the picture differ in size.
@@ -104,11 +105,7 @@ pub fn error_picture(
 
 /// Colours and names of [`error_picture`].
 pub fn error_legend() -> [(Rgb, &'static str); 3] {
-    [
-        (AGREED, "found"),
-        (MISSED, "missed"),
-        (FALSE, "found in vain"),
-    ]
+    [(AGREED, "found"), (MISSED, "missed"), (FALSE, "false")]
 }
 
 fn check(

@@ -1,4 +1,4 @@
-//! How well touching nuclei are told apart: clusters resolved, cuts missed, made in vain and
+//! How well touching nuclei are told apart: clusters resolved, cuts that are missed, false or
 //! misplaced.
 //!
 //! 1. Truth nuclei that nearly touch are joined; joined nuclei form clusters, the rest are singles

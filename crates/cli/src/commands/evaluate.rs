@@ -83,7 +83,7 @@ pub(crate) struct Evaluate {
     #[arg(long, conflicts_with = "classes")]
     objects: bool,
 
-    /// Score how touching nuclei are told apart: clusters resolved, cuts missed and made in vain
+    /// Score how touching nuclei are told apart: clusters resolved, cuts missed and false cuts
     ///
     /// With folders of label images, this includes --objects. With a study, scores.json always
     /// holds these scores; the flag shows them. docs/scores.md says what each number means.

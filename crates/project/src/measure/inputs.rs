@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use stainfree_image::table::Table;
 use stainfree_image::{
     Dataset, Field, Image, OpenOptions, Pairing, Plane, PlaneAt, TruthOf, list_names,
     looks_like_truth, read_class_mask, read_info,
@@ -11,7 +10,7 @@ use stainfree_image::{
 use stainfree_objects::{Connectivity, watershed};
 
 use super::MeasureOptions;
-use crate::predict::FILE_NAME as PREDICTIONS;
+use crate::predict::table::{self, FILE_NAME as PREDICTIONS};
 use crate::study::{find_channel, keep_images_only};
 use crate::truth::{check_instances, read_middle};
 use crate::{Job, ProjectError, guard, names};
@@ -93,7 +92,7 @@ impl Inputs {
         };
         let cells = match (&options.cells, &options.objects) {
             (Some(path), _) => Cells::Labels(path.clone(), Pairing::of(path, &set)?),
-            (None, Objects::Prediction(folder)) => cytoplasm_class(folder)
+            (None, Objects::Prediction(folder)) => cytoplasm_class(folder)?
                 .map_or(Cells::None, |class| {
                     Cells::Classes(folder.join("classes"), class)
                 }),
@@ -365,13 +364,15 @@ fn same_size(
 
 /// The class called cytoplasm in the masks of `predict`, whose table has a share for each class in
 /// their order.
-fn cytoplasm_class(folder: &Path) -> Option<u8> {
-    let table = Table::read(&folder.join(PREDICTIONS)).ok()?;
-    let heads = table.columns.iter().map(String::as_str);
-    let mut classes = heads.filter_map(|head| head.strip_suffix("_share"));
-    classes
-        .position(|class| class == "cytoplasm")
-        .map(|class| class as u8)
+///
+/// # Errors
+/// The table cannot be read.
+fn cytoplasm_class(folder: &Path) -> Result<Option<u8>, ProjectError> {
+    let Some(table) = table::read(&folder.join(PREDICTIONS))? else {
+        return Ok(None);
+    };
+    let place = table::classes(&table.columns).position(|class| class == "cytoplasm");
+    Ok(place.map(|class| class as u8))
 }
 
 /// Keeps the label images that the table of `predict` vouches for and says which are left out;
@@ -381,7 +382,7 @@ fn keep_vouched(
     files: &mut BTreeMap<String, TruthOf>,
     job: &Job,
 ) -> Result<String, ProjectError> {
-    let by_name = done_by(&folder.join(PREDICTIONS)).ok_or_else(|| {
+    let by_name = done_by(&folder.join(PREDICTIONS))?.ok_or_else(|| {
         ProjectError::Failed(format!(
             "`{0}` has no `{PREDICTIONS}` that says which fields are done; run `stainfree predict` \
              again, or give label images with `--labels {0}/nuclei`",
@@ -432,15 +433,12 @@ fn keep_vouched(
 }
 
 /// The model that has done each field, of the table of `predict`; `None` where there is no table.
-fn done_by(table: &Path) -> Option<BTreeMap<String, String>> {
-    let table = Table::read(table).ok()?;
-    let column = |name: &str| table.column(name);
-    let (name, status, model) = (column("name")?, column("status")?, column("model")?);
-    let done = table.rows.iter().filter(|row| row.cell(status) == "done");
-    Some(
-        done.map(|row| (row.cell(name).to_owned(), row.cell(model).to_owned()))
-            .collect(),
-    )
+///
+/// # Errors
+/// The table cannot be read.
+fn done_by(path: &Path) -> Result<Option<BTreeMap<String, String>>, ProjectError> {
+    let done = table::read(path)?.as_ref().and_then(table::done);
+    Ok(done.map(|done| done.into_iter().map(|row| (row.name, row.model)).collect()))
 }
 
 /// Cells of a predicted class mask: each nucleus grows through the cytoplasm, step by step, until
@@ -453,4 +451,34 @@ fn cells_of_classes(nuclei: &Image<u32>, classes: &Image<u8>, cytoplasm: u8) -> 
     let area = Image::new(nuclei.height(), nuclei.width(), area);
     let flat = Image::filled(nuclei.height(), nuclei.width(), 0.0);
     watershed(&flat, nuclei, &area, Connectivity::Four)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_that_cannot_be_read_is_no_missing_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(PREDICTIONS);
+        assert_eq!(done_by(&path).unwrap(), None);
+        let write = |row: &str| {
+            let table =
+                format!("name,status,nucleus_share,ignored_share,cytoplasm_share,model\n{row}");
+            std::fs::write(&path, table).unwrap();
+        };
+        write("a,Done,0,0,0,12\nb,failed,0,0,0,12\n");
+        let done = BTreeMap::from([("a".to_owned(), "12".to_owned())]);
+        assert_eq!(done_by(&path).unwrap(), Some(done));
+        // What shows nothing is no class, wherever its share stands.
+        assert_eq!(cytoplasm_class(folder.path()).unwrap(), Some(1));
+        write("a,done,0,5,0,0,0,12\n");
+        for error in [
+            done_by(&path).unwrap_err(),
+            cytoplasm_class(folder.path()).unwrap_err(),
+        ] {
+            let error = error.to_string();
+            assert!(error.contains("line 2 has 8 cells"), "{error}");
+        }
+    }
 }

@@ -13,8 +13,16 @@ pub(crate) struct Candidate {
     /// Its group, where one is known.
     pub(crate) group: Option<String>,
     pub(crate) content: Content,
+    pub(crate) given: Given,
     /// Its nuclei are corrected by hand.
     pub(crate) corrected: bool,
+}
+
+/// Which truth a field is scored with: of the other nobody knows whether it has changed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Given {
+    pub(crate) classes: bool,
+    pub(crate) nuclei: bool,
 }
 
 /// A model and what is known of its training.
@@ -209,12 +217,15 @@ impl Met<'_> {
     }
 }
 
-/// Whether the truth of a field that was kept for the test is another than at the training.
+/// Whether the truth of a field that was kept for the test is another than at the training, as far
+/// as it is given.
 fn truth_changed(field: &Candidate, index: &Index) -> bool {
-    let truth = |content: &Content| (content.classes.clone(), content.nuclei.clone());
-    index
-        .kept(&field.content)
-        .is_some_and(|kept| truth(&kept.content) != truth(&field.content))
+    let (now, given) = (&field.content, field.given);
+    index.kept(now).is_some_and(|kept| {
+        let before = &kept.content;
+        (given.classes && before.classes != now.classes)
+            || (given.nuclei && before.nuclei != now.nuclei)
+    })
 }
 
 fn fields_of(count: usize) -> String {
@@ -248,6 +259,10 @@ mod tests {
             name: format!("{name} renamed"),
             group: group.map(str::to_owned),
             content: content(name),
+            given: Given {
+                classes: true,
+                nuclei: true,
+            },
             corrected: false,
         }
     }
@@ -371,5 +386,27 @@ mod tests {
             "{}",
             on.note
         );
+    }
+
+    #[test]
+    fn a_truth_that_is_not_given_has_not_changed() {
+        let mut kept = met("c", "C", Part::Test);
+        kept.content.classes = Some("mask".to_owned());
+        let record = Provenance::new("well", vec![kept]);
+        let with = |classes: Option<&str>, nuclei: Option<&str>| {
+            let owned = |hash: Option<&str>| hash.map(str::to_owned);
+            let mut field = candidate("c", None);
+            field.given = Given {
+                classes: classes.is_some(),
+                nuclei: nuclei.is_some(),
+            };
+            (field.content.classes, field.content.nuclei) = (owned(classes), owned(nuclei));
+            let (_, on) = judged(Some(&record)).choose(Part::Test, &[field]).unwrap();
+            on.truth_changed
+        };
+        assert_eq!(with(Some("mask"), None), Some(0), "class masks alone");
+        assert_eq!(with(None, Some("truth of c")), Some(0), "labels alone");
+        assert_eq!(with(Some("other"), None), Some(1));
+        assert_eq!(with(None, Some("other")), Some(1));
     }
 }

@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use stainfree_image::marker;
-use stainfree_image::table::{Row, Table};
 
 use super::{Content, Provenance, beside};
 use crate::ProjectError;
-use crate::predict::FILE_NAME;
+use crate::predict::table::{self, Done, FILE_NAME};
 
 /// A row of `predictions.csv`, as far as it says where a prediction comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -46,7 +45,7 @@ pub(crate) fn write(out: &Path, rows: &[Prediction]) -> Result<(), ProjectError>
 
 /// The tables of some folders of predictions.
 #[derive(Default)]
-pub(crate) struct Tables(BTreeMap<PathBuf, BTreeMap<String, Prediction>>);
+pub(crate) struct Tables(BTreeMap<PathBuf, BTreeMap<String, Done>>);
 
 /// A prediction whose model is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,28 +71,45 @@ impl Source {
 impl Tables {
     /// Where the prediction `file` of the field `name` comes from: as the file itself says, else
     /// the table beside it; `None` for one that this program did not make.
-    pub(crate) fn source(&mut self, file: &Path, name: &str) -> Option<Source> {
-        let file = std::path::absolute(file).ok()?;
+    ///
+    /// # Errors
+    /// There is a table, and it cannot be read.
+    pub(crate) fn source(
+        &mut self,
+        file: &Path,
+        name: &str,
+    ) -> Result<Option<Source>, ProjectError> {
+        let absolute = std::path::absolute(file);
+        let file = absolute.map_err(|error| ProjectError::read(file, &error))?;
         // `RESULT/nuclei/NAME.tif`: the table lies one folder above.
-        let folder = file.parent()?.parent()?.to_owned();
-        let (model, image) = noted(&marker::note_of(&file).unwrap_or_default())
-            .or_else(|| self.of_table(&folder, name))?;
-        Some(Source {
+        let Some(folder) = file.parent().and_then(Path::parent) else {
+            return Ok(None);
+        };
+        let made = match noted(&marker::note_of(&file).unwrap_or_default()) {
+            Some(made) => Some(made),
+            None => self.of_table(folder, name)?,
+        };
+        Ok(made.map(|(model, image)| Source {
             model,
             content: Content {
                 image: image.split_whitespace().map(str::to_owned).collect(),
                 ..Content::default()
             },
-            folder,
-        })
+            folder: folder.to_owned(),
+        }))
     }
 
     /// Model and image of a field by the table of its folder.
-    fn of_table(&mut self, folder: &Path, name: &str) -> Option<(String, String)> {
-        let rows = self.0.entry(folder.to_owned());
-        let rows = rows.or_insert_with(|| read(folder));
-        rows.get(name)
-            .map(|row| (row.model.clone(), row.content.clone()))
+    fn of_table(
+        &mut self,
+        folder: &Path,
+        name: &str,
+    ) -> Result<Option<(String, String)>, ProjectError> {
+        if !self.0.contains_key(folder) {
+            self.0.insert(folder.to_owned(), read(folder)?);
+        }
+        let row = self.0.get(folder).and_then(|rows| rows.get(name));
+        Ok(row.map(|row| (row.model.clone(), row.content.clone())))
     }
 }
 
@@ -106,34 +122,14 @@ fn noted(note: &str) -> Option<(String, String)> {
         .then(|| (model.trim().to_owned(), image.trim().to_owned()))
 }
 
-/// The rows of a table by field, whatever program saved it in between; none where it is no table of
-/// predictions.
-fn read(folder: &Path) -> BTreeMap<String, Prediction> {
-    let Ok(table) = Table::read(&folder.join(FILE_NAME)) else {
-        return BTreeMap::new();
-    };
-    let column = |name| table.column(name);
-    let columns = (column("name"), column("status"), column("model"));
-    let (Some(name), Some(status), Some(model)) = columns else {
-        return BTreeMap::new();
-    };
-    let cell = |row: &Row, title: &str| {
-        let found = table.column(title).map(|column| row.cell(column));
-        found.unwrap_or_default().to_owned()
-    };
-    let rows = table.rows.iter();
-    rows.filter(|row| row.cell(status).eq_ignore_ascii_case("done"))
-        .map(|row| {
-            let prediction = Prediction {
-                name: row.cell(name).to_owned(),
-                status: "done".to_owned(),
-                model: row.cell(model).to_owned(),
-                program: cell(row, "program"),
-                content: cell(row, "content"),
-            };
-            (prediction.name.clone(), prediction)
-        })
-        .collect()
+/// The fields that the table of a folder says are done; none where it is no table of predictions.
+fn read(folder: &Path) -> Result<BTreeMap<String, Done>, ProjectError> {
+    let table = table::read(&folder.join(FILE_NAME))?;
+    let done = table.as_ref().and_then(table::done).unwrap_or_default();
+    Ok(done
+        .into_iter()
+        .map(|row| (row.name.clone(), row))
+        .collect())
 }
 
 #[cfg(test)]
@@ -163,20 +159,28 @@ mod tests {
         write(folder.path(), &[row]).unwrap();
         let mut tables = Tables::default();
         let file = |name: &str| folder.path().join("nuclei").join(name);
-        let source = tables.source(&file("a.tif"), "a").unwrap();
+        let source = tables.source(&file("a.tif"), "a").unwrap().unwrap();
         assert_eq!((&source.content, source.model.len()), (&content, 64));
         assert_eq!(source.record().unwrap(), None);
         let record = Provenance::new("well", Vec::new());
         record.put_beside(folder.path(), &source.model).unwrap();
         assert_eq!(source.record().unwrap(), Some(record));
-        assert_eq!(tables.source(&file("b.tif"), "b"), None);
-        assert_eq!(tables.source(Path::new("/a.tif"), "a"), None);
+        assert_eq!(tables.source(&file("b.tif"), "b").unwrap(), None);
+        assert_eq!(tables.source(Path::new("/a.tif"), "a").unwrap(), None);
         // A table of an older version names no content,
         // and one that Excel saved has semicolons.
         let text = "name;status;model;program\r\nold;done;12;0.1.0\r\nbad;failed;12;0.1.0\r\n";
         std::fs::write(folder.path().join(FILE_NAME), text).unwrap();
         let mut tables = Tables::default();
-        assert_eq!(tables.source(&file("x"), "old").unwrap().model, "12");
-        assert_eq!(tables.source(&file("x"), "bad"), None);
+        let old = tables.source(&file("x"), "old").unwrap();
+        assert_eq!(old.unwrap().model, "12");
+        assert_eq!(tables.source(&file("x"), "bad").unwrap(), None);
+        // Nobody knows whose predictions those of a damaged one are.
+        std::fs::write(
+            folder.path().join(FILE_NAME),
+            "name,status,model\na,done,1,2\n",
+        )
+        .unwrap();
+        assert!(Tables::default().source(&file("x"), "a").is_err());
     }
 }
