@@ -127,7 +127,7 @@ impl New {
             pixel_um: self.pixel_um,
             seed: self.seed,
         };
-        let created = new::create(&self.dir, &options)?;
+        let created = new::create(&self.dir, &options, context.job().cancel)?;
         for message in &created.messages {
             context.job().progress.note(message);
         }

@@ -55,7 +55,7 @@ pub(crate) fn prepared(
         images: plate.join("plate"),
         ..NewOptions::default()
     };
-    new::create(folder, &options)?;
+    new::create(folder, &options, &cancel)?;
     let path = folder.join("stainfree.toml");
     std::fs::write(&path, edit(std::fs::read_to_string(&path)?))?;
     let study = mitosis::enable(&Study::open(folder)?)?;
