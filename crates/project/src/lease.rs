@@ -1,13 +1,18 @@
 //! One owner of a thing at a time, on one machine or on several that share a folder.
 //!
-//! A lease is a hidden file `.stainfree-lease.THING.N` that its holder keeps touching. Taking one
-//! means creating it with the next number, which the file system lets only one process do, and only
-//! when the holder of the last one is dead. On the same machine that is known at once: its process
-//! is gone, or its number belongs to another one by now. On another machine it is assumed when the
-//! file was not touched for a while. A holder that finds a newer lease beside its own (it slept, or
-//! the network did) gives up. Clocks need not agree: ages are measured in the file system's own.
+//! A lease is a hidden file `.stainfree-lease.THING.N` that its holder keeps touching. Whoever finds
+//! no living holder creates one with a number above those that are there, which the file system lets
+//! only one process do, and then asks all the others once more: of two that come at once, at least
+//! one sees the other and withdraws. On the same machine it is known at once whether a holder lives:
+//! its process is gone, or its number belongs to another one by now. On another machine it is taken
+//! for dead when the file was not touched for a while. A holder that finds a newer lease beside its
+//! own, or no longer its own (it slept, or the network did), gives up. Clocks need not agree: ages
+//! are measured in the file system's own.
 //!
-//! A lease leaves nothing behind, and asking who holds one needs no right to write.
+//! A lease that ends takes its file with it, so that numbers are used again; what tells a file from
+//! a later one of its number is what it says. A killed holder's file lies there until somebody takes
+//! anything in that folder. Asking who holds one works without the right to write; with it, a
+//! temporary file tells the file system's time.
 
 use std::fs::OpenOptions;
 use std::io::{Seek, SeekFrom, Write};
@@ -66,6 +71,8 @@ pub(crate) struct Holder {
     space: String,
     /// When the process began, in the system's own count.
     begun: String,
+    /// Which of the leases of its process this is.
+    ticket: u64,
     /// What of the thing it holds, where several may hold parts of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) parts: Vec<String>,
@@ -74,6 +81,7 @@ pub(crate) struct Holder {
 impl Holder {
     /// This process.
     fn ours(command: &str, parts: Vec<String>) -> Self {
+        static TICKETS: AtomicU64 = AtomicU64::new(1);
         let read = |path: &str| {
             std::fs::read_to_string(path)
                 .unwrap_or_default()
@@ -93,6 +101,7 @@ impl Holder {
                 State::Runs { begun } => begun,
                 State::Gone | State::Unknown => String::new(),
             },
+            ticket: TICKETS.fetch_add(1, Ordering::Relaxed),
             parts,
         }
     }
@@ -166,7 +175,7 @@ fn state_of(process: u32) -> State {
 
 /// A thing that is ours until this is dropped.
 pub(crate) struct Lease {
-    path: PathBuf,
+    file: File,
     stop: Arc<AtomicBool>,
     lost: Arc<AtomicBool>,
     beating: Option<JoinHandle<()>>,
@@ -196,31 +205,55 @@ impl Thing<'_> {
     ) -> Result<Result<Lease, Box<Holder>>, ProjectError> {
         std::fs::create_dir_all(self.folder)
             .map_err(|error| ProjectError::write(self.folder, &error))?;
-        let found = self.numbers()?;
-        for &number in &found {
+        match self.ask(self.numbers()?, terms)? {
+            Asked::Held(holder) => Ok(Err(holder)),
+            Asked::Free(dead) => self.claim(&dead, terms, cancel),
+        }
+    }
+
+    /// Asks the leases of these numbers whether one of them is held.
+    fn ask(&self, numbers: Vec<u64>, terms: Terms) -> Result<Asked, ProjectError> {
+        for &number in &numbers {
             if let Some(holder) = self.live(number, terms)? {
-                return Ok(Err(Box::new(holder)));
+                return Ok(Asked::Held(Box::new(holder)));
             }
         }
+        Ok(Asked::Free(numbers))
+    }
+
+    /// Creates a lease above those `found`, and holds it unless somebody is there after all.
+    fn claim(
+        &self,
+        found: &[u64],
+        terms: Terms,
+        cancel: &Cancel,
+    ) -> Result<Result<Lease, Box<Holder>>, ProjectError> {
         let number = found.iter().max().map_or(0, |n| n + 1);
-        let holder = Holder::ours(self.command, Vec::new());
         let path = self.path(number);
-        if !self.create(&path, &holder)? {
+        let Some(file) = self.create(path.clone(), Holder::ours(self.command, Vec::new()))? else {
             return Ok(Err(Box::new(read(&path).unwrap_or_default())));
-        }
-        // Whoever came in between, from another list of numbers, is asked too.
-        for other in self.numbers()?.into_iter().filter(|n| *n != number) {
-            if found.contains(&other) {
-                continue;
+        };
+        // All of them, those asked before as well: a number that was free in between is that of
+        // another one by now. Whoever comes later sees ours.
+        let others = self.numbers().and_then(|mut numbers| {
+            numbers.retain(|other| *other != number);
+            self.ask(numbers, terms)
+        });
+        match others {
+            Ok(Asked::Free(dead)) => {
+                // Whoever held it before is gone; its files would only add up.
+                self.clear(&dead);
+                Ok(Ok(self.hold(file, Some(number), terms, cancel)))
             }
-            if let Some(holder) = self.live(other, terms)? {
-                let _ = std::fs::remove_file(&path);
-                return Ok(Err(Box::new(holder)));
+            Ok(Asked::Held(holder)) => {
+                file.remove();
+                Ok(Err(holder))
+            }
+            Err(error) => {
+                file.remove();
+                Err(error)
             }
         }
-        // Whoever held it before is gone; its files would only add up.
-        self.clear(&found);
-        Ok(Ok(self.hold(path, Some(number), terms, cancel)))
     }
 
     /// Takes it, or refuses in a sentence that ends with the way out.
@@ -241,16 +274,17 @@ impl Thing<'_> {
         }
     }
 
-    /// Waits until it is free: for what is only held for moments.
+    /// Waits until it is free: for what is only held for moments. What is free is had after a stop
+    /// as well.
     ///
     /// # Errors
-    /// The folder cannot be read or written.
-    pub(crate) fn wait(&self) -> Result<Lease, ProjectError> {
+    /// The folder cannot be read or written; [`ProjectError::Cancelled`] after a stop.
+    pub(crate) fn wait(&self, cancel: &Cancel) -> Result<Lease, ProjectError> {
         loop {
-            if let Ok(lease) = self.take(Terms::default(), &Cancel::new())? {
+            if let Ok(lease) = self.take(Terms::default(), cancel)? {
                 return Ok(lease);
             }
-            std::thread::sleep(PAUSE);
+            self.pause(cancel)?;
         }
     }
 
@@ -271,15 +305,15 @@ impl Thing<'_> {
         self.clear(&dead);
         let path = self.path(numbers.iter().max().map_or(0, |n| n + 1));
         let holder = Holder::ours(self.command, parts);
-        if !self.create(&path, &holder)? {
+        let Some(file) = self.create(path.clone(), holder)? else {
             let why = std::io::ErrorKind::AlreadyExists.into();
             return Err(ProjectError::write(&path, &why));
-        }
-        Ok(self.hold(path, None, terms, cancel))
+        };
+        Ok(self.hold(file, None, terms, cancel))
     }
 
-    /// Who holds it, or parts of it, now. Nothing is written, and a folder that cannot be read has
-    /// no holder.
+    /// Who holds it, or parts of it, now. No right to write is needed, and a folder that cannot be
+    /// read has no holder.
     pub(crate) fn holders(&self) -> Vec<Holder> {
         let numbers = self.numbers().unwrap_or_default();
         let live = |number| self.live(number, Terms::default()).ok().flatten();
@@ -375,11 +409,11 @@ impl Thing<'_> {
             .is_ok_and(|age| age > terms.expires))
     }
 
-    /// Creates the file of a lease with all that it says, so that nobody ever sees half of it;
-    /// false if there is one already.
-    fn create(&self, path: &Path, holder: &Holder) -> Result<bool, ProjectError> {
-        // Names and numbers: turning them into text cannot fail.
-        let text = serde_json::to_string(holder).unwrap_or_default() + "\n";
+    /// Creates the file of a lease with all that it says, so that nobody ever sees half of it
+    /// where the file system has second names; `None` if there is one already.
+    fn create(&self, path: PathBuf, holder: Holder) -> Result<Option<File>, ProjectError> {
+        let file = File { path, holder };
+        let text = file.text();
         let failed = |error: &std::io::Error| ProjectError::write(self.folder, error);
         let exists = |error: &std::io::Error| error.kind() == std::io::ErrorKind::AlreadyExists;
         let part = self.part();
@@ -387,30 +421,24 @@ impl Thing<'_> {
             let _ = std::fs::remove_file(&part);
             return Err(failed(&error));
         }
-        let linked = std::fs::hard_link(&part, path);
+        let linked = std::fs::hard_link(&part, &file.path);
         let _ = std::fs::remove_file(&part);
         match linked {
-            Ok(()) => return Ok(true),
-            Err(error) if exists(&error) => return Ok(false),
+            Ok(()) => return Ok(Some(file)),
+            Err(error) if exists(&error) => return Ok(None),
             // A file system without second names.
             Err(_) => {}
         }
-        match OpenOptions::new().write(true).create_new(true).open(path) {
-            Ok(mut file) => {
-                file.write_all(text.as_bytes())
-                    .map_err(|error| failed(&error))?;
-                Ok(true)
-            }
-            Err(error) if exists(&error) => Ok(false),
+        match file.write_new(|new| new.write_all(text.as_bytes())) {
+            Ok(()) => Ok(Some(file)),
+            Err(error) if exists(&error) => Ok(None),
             Err(error) => Err(failed(&error)),
         }
     }
 
     /// A temporary file, which [`sweep`] takes away should this process be killed.
     fn part(&self) -> PathBuf {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let name = format!("{}{process}-{count}.part", self.begin());
+        let name = format!("{}{}.part", self.begin(), own_count());
         self.folder.join(name)
     }
 
@@ -422,8 +450,8 @@ impl Thing<'_> {
         sweep(self.folder);
     }
 
-    /// Keeps the lease at `path` alive; `number` where a newer one means that it was lost.
-    fn hold(&self, path: PathBuf, number: Option<u64>, terms: Terms, user: &Cancel) -> Lease {
+    /// Keeps the lease alive; `number` where a newer one means that it was lost.
+    fn hold(&self, file: File, number: Option<u64>, terms: Terms, user: &Cancel) -> Lease {
         let (stop, lost) = (
             Arc::new(AtomicBool::new(false)),
             Arc::new(AtomicBool::new(false)),
@@ -432,7 +460,7 @@ impl Thing<'_> {
         let (folder, name) = (self.folder.to_owned(), self.name.to_owned());
         let beating = {
             let (stop, lost) = (Arc::clone(&stop), Arc::clone(&lost));
-            let (path, cancel, user) = (path.clone(), cancel.clone(), user.clone());
+            let (file, cancel, user) = (file.clone(), cancel.clone(), user.clone());
             std::thread::spawn(move || {
                 let thing = Thing {
                     folder: &folder,
@@ -441,26 +469,34 @@ impl Thing<'_> {
                 };
                 let tick = terms.beat.min(Duration::from_millis(100));
                 let mut since = Instant::now();
+                let mut suspected = false;
                 while !stop.load(Ordering::SeqCst) {
                     std::thread::park_timeout(tick);
                     if user.is_stopped() {
                         cancel.stop();
                     }
-                    if since.elapsed() < terms.beat {
+                    let pause = if suspected {
+                        terms.beat.min(GRACE)
+                    } else {
+                        terms.beat
+                    };
+                    if since.elapsed() < pause {
                         continue;
                     }
                     since = Instant::now();
                     let numbers = thing.numbers().unwrap_or_default();
                     let newer = number.is_some_and(|own| numbers.iter().any(|n| *n > own));
-                    if newer || !touch(&path) {
+                    // Whoever asked at the same moment withdraws at once; one that stays has it.
+                    if (newer && suspected) || !file.touch() {
                         lost.store(true, Ordering::SeqCst);
                         cancel.stop();
                     }
+                    suspected = newer;
                 }
             })
         };
         Lease {
-            path,
+            file,
             stop,
             lost,
             beating: Some(beating),
@@ -490,7 +526,8 @@ impl Lease {
         };
         match work(&ours) {
             Err(ProjectError::Cancelled) if self.is_lost() && !job.cancel.is_stopped() => {
-                let folder = self.path.parent().unwrap_or(&self.path);
+                let path = &self.file.path;
+                let folder = path.parent().unwrap_or(path);
                 Err(ProjectError::TakenOver(folder.to_owned()))
             }
             result => result,
@@ -505,7 +542,77 @@ impl Drop for Lease {
             beating.thread().unpark();
             let _ = beating.join();
         }
-        let _ = std::fs::remove_file(&self.path);
+        self.file.remove();
+    }
+}
+
+/// What asking who holds a thing gives.
+enum Asked {
+    /// Somebody has it.
+    Held(Box<Holder>),
+    /// Nobody has; the leases that are there are of the dead.
+    Free(Vec<u64>),
+}
+
+/// The file of a lease of ours, and what it says.
+#[derive(Clone, Debug)]
+struct File {
+    path: PathBuf,
+    holder: Holder,
+}
+
+impl File {
+    fn text(&self) -> String {
+        // Names and numbers: turning them into text cannot fail.
+        serde_json::to_string(&self.holder).unwrap_or_default() + "\n"
+    }
+
+    /// Creates the file and lets `write` fill it; what it leaves half filled is taken away, since
+    /// nobody could tell whose it is.
+    fn write_new(
+        &self,
+        write: impl FnOnce(&mut std::fs::File) -> std::io::Result<()>,
+    ) -> std::io::Result<()> {
+        let mut options = OpenOptions::new();
+        let mut new = options.write(true).create_new(true).open(&self.path)?;
+        let written = write(&mut new);
+        if written.is_err() {
+            drop(new);
+            let _ = std::fs::remove_file(&self.path);
+        }
+        written
+    }
+
+    /// Whether the file is that of another lease by now, or gone.
+    fn is_anothers(&self) -> bool {
+        match std::fs::read(&self.path) {
+            Ok(text) => text != self.text().as_bytes(),
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+        }
+    }
+
+    /// Touches it without changing it at any moment: its last byte is written again. False if it
+    /// is no longer ours; a beat that fails otherwise is made up for by the next.
+    fn touch(&self) -> bool {
+        if self.is_anothers() {
+            return false;
+        }
+        match OpenOptions::new().write(true).open(&self.path) {
+            Ok(mut file) => {
+                let _ = file
+                    .seek(SeekFrom::End(-1))
+                    .and_then(|_| file.write_all(b"\n"));
+                true
+            }
+            Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+        }
+    }
+
+    /// Removes it, unless it is that of another lease by now.
+    fn remove(&self) {
+        if !self.is_anothers() {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -518,7 +625,7 @@ pub(crate) fn sweep(folder: &Path) {
         if !is_lease(&name) {
             continue;
         }
-        let is_dead = match name.strip_suffix(".part") {
+        match name.strip_suffix(".part") {
             // `.stainfree-lease.THING.PROCESS-COUNT.part`
             Some(rest) => {
                 let process = rest
@@ -526,14 +633,39 @@ pub(crate) fn sweep(folder: &Path) {
                     .next()
                     .and_then(|own| own.split('-').next());
                 let process = process.and_then(|number| number.parse().ok());
-                matches!(process.map(state_of), Some(State::Gone))
+                if matches!(process.map(state_of), Some(State::Gone)) {
+                    let _ = std::fs::remove_file(entry.path());
+                }
             }
-            None => read(&entry.path()).is_some_and(|holder| holder.is_alive() == Some(false)),
-        };
-        if is_dead {
-            let _ = std::fs::remove_file(entry.path());
+            None if is_of_the_dead(&entry.path()) => remove_of_the_dead(&entry.path()),
+            None => {}
         }
     }
+}
+
+fn is_of_the_dead(path: &Path) -> bool {
+    read(path).is_some_and(|holder| holder.is_alive() == Some(false))
+}
+
+/// Removes a lease of the dead of a thing that we do not hold: a living one may have its number by
+/// now, and gets its file back.
+fn remove_of_the_dead(path: &Path) {
+    let aside = path.with_extension(format!("{}.part", own_count()));
+    if std::fs::rename(path, &aside).is_err() {
+        return;
+    }
+    if !is_of_the_dead(&aside) && std::fs::hard_link(&aside, path).is_err() {
+        let _ = std::fs::rename(&aside, path);
+        return;
+    }
+    let _ = std::fs::remove_file(&aside);
+}
+
+/// `PROCESS-COUNT`, a name that no other file of ours has.
+fn own_count() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    format!("{process}-{count}")
 }
 
 /// What a lease says; one that cannot be read says nothing, `None` if it is not there.
@@ -542,20 +674,6 @@ fn read(path: &Path) -> Option<Holder> {
         Ok(text) => Some(serde_json::from_slice(&text).unwrap_or_default()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(_) => Some(Holder::default()),
-    }
-}
-
-/// Touches a lease without changing it at any moment: its last byte is written again. False if it
-/// is no longer there; a beat that fails otherwise is made up for by the next.
-fn touch(path: &Path) -> bool {
-    match OpenOptions::new().write(true).open(path) {
-        Ok(mut file) => {
-            let _ = file
-                .seek(SeekFrom::End(-1))
-                .and_then(|_| file.write_all(b"\n"));
-            true
-        }
-        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
     }
 }
 
@@ -622,7 +740,7 @@ mod tests {
             for _ in 0..8 {
                 scope.spawn(|| {
                     for _ in 0..5 {
-                        let lease = thing(folder.path()).wait().unwrap();
+                        let lease = thing(folder.path()).wait(&Cancel::new()).unwrap();
                         assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
                         inside.fetch_sub(1, Ordering::SeqCst);
                         drop(lease);
@@ -631,6 +749,107 @@ mod tests {
             }
         });
         assert_eq!(files(folder.path()), 0);
+    }
+
+    /// A holder that is dead, as far as this machine can tell.
+    #[cfg(target_os = "linux")]
+    fn dead() -> Holder {
+        Holder {
+            begun: "1".to_owned(),
+            ..Holder::ours("train", Vec::new())
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_number_that_was_free_in_between_gives_no_second_holder() {
+        let folder = tempfile::tempdir().unwrap();
+        let slow = thing(folder.path());
+        put(folder.path(), 0, &dead());
+        let Asked::Free(found) = slow.ask(slow.numbers().unwrap(), QUICK).unwrap() else {
+            panic!("its holder is dead");
+        };
+        assert_eq!(found, [0]);
+        // Meanwhile one took it and gave it back, and the next one has number 0.
+        drop(take(folder.path()).unwrap());
+        let quick = take(folder.path()).unwrap();
+        assert_eq!(slow.numbers().unwrap(), [0]);
+        let claimed = slow.claim(&found, QUICK, &Cancel::new()).unwrap();
+        let holder = claimed.err().expect("it is held");
+        assert_eq!(*holder, quick.file.holder);
+        assert_eq!(slow.numbers().unwrap(), [0], "the living lease stays");
+        // The same where both claim after both have looked: one at most has it.
+        drop(quick);
+        put(folder.path(), 0, &dead());
+        let first = slow.claim(&[0], QUICK, &Cancel::new()).unwrap();
+        let second = slow.claim(&[0, 1], QUICK, &Cancel::new()).unwrap();
+        assert!(first.is_ok() && second.is_err());
+        assert_eq!(slow.numbers().unwrap(), [1]);
+        drop(first);
+        assert_eq!(files(folder.path()), 0);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_sweep_gives_a_living_lease_back_that_came_after_the_look() {
+        let folder = tempfile::tempdir().unwrap();
+        let living = take(folder.path()).unwrap();
+        remove_of_the_dead(&thing(folder.path()).path(0));
+        assert!(living.file.touch(), "it was taken away");
+        assert_eq!(files(folder.path()), 1);
+        put(folder.path(), 1, &dead());
+        remove_of_the_dead(&thing(folder.path()).path(1));
+        assert_eq!(files(folder.path()), 1);
+    }
+
+    #[test]
+    fn whoever_slept_until_its_number_is_anothers_gives_up_and_leaves_that_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let slept = take(folder.path()).unwrap();
+        let other = Holder::ours("train", Vec::new());
+        put(folder.path(), 0, &other);
+        assert!(!slept.file.touch());
+        let begun = Instant::now();
+        while !slept.is_lost() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "never gave up");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        drop(slept);
+        let left = read(&thing(folder.path()).path(0));
+        assert_eq!(left, Some(other), "it took another's lease away");
+    }
+
+    #[test]
+    fn a_lease_that_could_not_be_written_whole_is_taken_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = File {
+            path: thing(folder.path()).path(0),
+            holder: Holder::ours("train", Vec::new()),
+        };
+        let full = file.write_new(|new| {
+            new.write_all(b"{\"command\"")?;
+            Err(std::io::ErrorKind::StorageFull.into())
+        });
+        assert_eq!(full.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
+        assert_eq!(files(folder.path()), 0);
+        // Another's is not.
+        put(folder.path(), 0, &Holder::ours("train", Vec::new()));
+        let there = file.write_new(|_| Ok(())).unwrap_err();
+        assert_eq!(there.kind(), std::io::ErrorKind::AlreadyExists);
+        assert_eq!(files(folder.path()), 1);
+    }
+
+    #[test]
+    fn waiting_for_what_another_has_can_be_stopped() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = take(folder.path()).unwrap();
+        let cancel = Cancel::new();
+        cancel.stop();
+        let stopped = thing(folder.path()).wait(&cancel).err().unwrap();
+        assert!(matches!(stopped, ProjectError::Cancelled), "{stopped}");
+        // What is free is had, so that what is finished can be written down.
+        drop(held);
+        assert!(thing(folder.path()).wait(&cancel).is_ok());
     }
 
     #[cfg(target_os = "linux")]
@@ -758,10 +977,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let user = Cancel::new();
         let lease = thing(folder.path()).take(QUICK, &user).unwrap().unwrap();
-        assert!(!lease.cancel.is_stopped());
+        // The bare flag: the lease has to raise it, since it knows nothing of the user's.
+        let is_raised = || lease.cancel.flag().load(Ordering::SeqCst);
+        assert!(!is_raised() && !lease.cancel.is_stopped());
         user.stop();
+        assert!(lease.cancel.is_stopped(), "at once");
         let begun = Instant::now();
-        while !lease.cancel.is_stopped() {
+        while !is_raised() {
             assert!(begun.elapsed() < Duration::from_secs(20), "never stopped");
             std::thread::sleep(Duration::from_millis(5));
         }

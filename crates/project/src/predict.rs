@@ -158,7 +158,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
         record.put_beside(&options.out, &engine.hash)?;
     }
     // Others may fill the same folder: what they have done until now is done.
-    let turn = my_turn(&options.out, "predict")?;
+    let turn = my_turn(&options.out, "predict", job.cancel)?;
     let rows = read_rows(&path, &header)?;
     let mut predicted = Predicted {
         failed,
@@ -683,7 +683,8 @@ impl OwnRows {
     /// Puts the rows into the file, on a turn: others may have put theirs there since.
     fn save(&mut self) -> Result<(), ProjectError> {
         let out = self.path.parent().unwrap_or(Path::new("."));
-        let _turn = my_turn(out, "predict")?;
+        // After a stop as well: what is finished is kept.
+        let _turn = my_turn(out, "predict", &crate::Cancel::new())?;
         let mut rows = read_rows(&self.path, &self.header)?;
         rows.extend(self.rows.clone());
         write_rows(&self.path, &self.header, &rows)?;

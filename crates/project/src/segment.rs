@@ -18,7 +18,7 @@ use crate::engine::odd_pixel_size;
 use crate::guard::{Inputs, ResultFolder};
 use crate::lease::{GRACE, Lease, Thing};
 use crate::study::{find_channel, keep_images_only};
-use crate::{Job, ProjectError, new};
+use crate::{Cancel, Job, ProjectError, new};
 
 /// What to segment and how.
 #[derive(Clone, Debug)]
@@ -124,7 +124,7 @@ pub fn segment(options: &SegmentOptions, job: &Job) -> Result<Segmented, Project
         .map_err(|error| ProjectError::write(&options.out, &error))?;
     marker::write(&options.out, &Marker::new("segment", Kind::Segmentation))?;
     let names = work.iter().map(|(field, ..)| field.name.clone()).collect();
-    let turn = my_turn(&options.out, "segment")?;
+    let turn = my_turn(&options.out, "segment", job.cancel)?;
     let lease = share_fields(&options.out, "segment", names, job)?;
     drop(turn);
     lease.during(job, |job| segment_ours(&work, failed, options, job))
@@ -198,13 +198,13 @@ fn segment_ours(
 }
 
 /// Held for moments: by whoever looks who does which field of a result, or changes its table.
-pub(crate) fn my_turn(out: &Path, command: &str) -> Result<Lease, ProjectError> {
+pub(crate) fn my_turn(out: &Path, command: &str, cancel: &Cancel) -> Result<Lease, ProjectError> {
     Thing {
         folder: out,
         name: "turn",
         command,
     }
-    .wait()
+    .wait(cancel)
 }
 
 /// Takes fields of a result, of which others may do other fields. To be called on one's turn.
@@ -229,6 +229,7 @@ pub(crate) fn share_fields(
         };
         // One that was killed may take a moment to be gone.
         if begun.elapsed() < GRACE {
+            job.cancel.check()?;
             std::thread::sleep(Duration::from_millis(20));
             continue;
         }
