@@ -155,7 +155,9 @@ fn a_folder_of_labels_has_of_a_field_what_the_last_run_made_of_it() {
         let files = contents(&place.path("out")).into_keys();
         let names = files.map(|path| path.strip_prefix(place.path("out")).unwrap().to_owned());
         let names = names.map(|path| path.to_string_lossy().replace('\\', "/"));
-        names.filter(|name| name.ends_with(".tif")).collect::<Vec<_>>()
+        names
+            .filter(|name| name.ends_with(".tif"))
+            .collect::<Vec<_>>()
     };
     place.ok(&both);
     assert_eq!(labels(), ["a.tif", "b.tif", "cells/a.tif", "cells/b.tif"]);
@@ -398,13 +400,19 @@ fn what_another_process_has_is_refused_and_what_a_dead_one_had_is_free() {
     put_lease(&run, "training", us, &[]);
     refused(&place, &train, "is in use by `train` (process ");
     // The truth must stay as it is while a model is trained from it; another model may be.
-    refused(&place, &["prepare", "study"], "runs/second` is in use by");
+    for args in [
+        &["prepare", "study"][..],
+        &["prepare", "study", "--mitosis"],
+    ] {
+        refused(&place, args, "runs/second` is in use by");
+    }
     place.ok(&[&["train", "study", "--name", "third"], &TINY[..]].concat());
     std::fs::remove_dir_all(&run).unwrap();
     put_lease(&place.path("study"), "truth", us, &[]);
     for args in [
         &train[..],
         &["prepare", "study"],
+        &["prepare", "study", "--mitosis"],
         &["evaluate", "study", "--model", "model"],
         &["report", "study", "--model", "model"],
     ] {

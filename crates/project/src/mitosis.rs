@@ -20,13 +20,14 @@ use crate::config::{FILE_NAME, parse};
 use crate::human::Stamp;
 use crate::human::mitosis::{Cells, Said, append, read};
 use crate::study::{Source, Study};
-use crate::{ProjectError, truth};
+use crate::{ProjectError, sheet, truth};
 
 /// Name of the class.
 pub const CLASS: &str = "mitotic";
 
-/// Columns of the picture sheet, candidates on a page, side of a window in pixels and its
+/// Name and columns of the picture sheet, candidates on a page, side of a window in pixels and its
 /// enlargement.
+const SHEET: &str = "mitosis";
 const COLUMNS: usize = 8;
 const PER_PAGE: usize = 64;
 const WINDOW: usize = 64;
@@ -207,6 +208,25 @@ impl Decisions {
     }
 }
 
+/// Takes over what was typed into the list since its decisions were found, and says it in `rows`,
+/// with which the list is about to be written anew; how many decisions that were.
+pub(crate) fn take_over_late(
+    study: &Study,
+    stamp: &Stamp,
+    image: impl Fn(&str) -> String,
+    rows: &mut [Review],
+) -> Result<usize, ProjectError> {
+    let mut decisions = Decisions::find(study)?;
+    let typed = decisions.said[decisions.said.len() - decisions.typed..].to_vec();
+    for row in rows {
+        let place = shown_as(row);
+        if let Some(said) = typed.iter().rev().find(|said| said.same_place(&place)) {
+            row.decision = said.decision;
+        }
+    }
+    decisions.take_over(study, stamp, image)
+}
+
 /// A row of the list as it is written.
 fn review(cells: &Cells, row: &stainfree_image::table::Row) -> Review {
     let numeric = |title: &str| number(cells.cell(row, title));
@@ -336,7 +356,7 @@ pub(crate) fn write(
     let said: Vec<Shown> = reviews.iter().filter_map(Shown::of).collect();
     crate::table::write(&shown_path(study), &said)?;
     let Some(channel) = source.nucleus else {
-        return Ok(());
+        return sheet::remove_pages(study, SHEET, 0);
     };
     let fields: BTreeMap<&str, &Field> = source
         .dataset
@@ -356,9 +376,10 @@ pub(crate) fn write(
             .zip(&captions)
             .filter_map(|(window, caption)| Some((window.as_ref()?, caption.as_str())))
             .collect();
-        write::png_rgb(&sheet_path(study, page), &contact_sheet(&pictures, COLUMNS))?;
+        let path = sheet::page_path(study, SHEET, page);
+        write::png_rgb(&path, &contact_sheet(&pictures, COLUMNS))?;
     }
-    Ok(())
+    sheet::remove_pages(study, SHEET, reviews.len().div_ceil(PER_PAGE))
 }
 
 /// The picture of each row's nucleus, where its field has one. Fields are seen one at a time: what
@@ -413,14 +434,6 @@ fn window(picture: &Image<[u8; 3]>, y: f64, x: f64) -> Image<[u8; 3]> {
 
 fn list_path(study: &Study) -> PathBuf {
     study.root().join("truth").join("mitosis.csv")
-}
-
-fn sheet_path(study: &Study, page: usize) -> PathBuf {
-    let name = match page {
-        0 => "mitosis.png".to_owned(),
-        page => format!("mitosis-{}.png", page + 1),
-    };
-    study.root().join("truth").join(name)
 }
 
 /// The titles of an empty list.
@@ -482,14 +495,15 @@ fn shown_as(row: &Review) -> Said {
     }
 }
 
-/// Switches the class on in the study's `stainfree.toml`, leaving every other line as it is.
+/// The study with the class switched on, and its `stainfree.toml` then, with every other line as it
+/// is; `None` where it is on. Nothing is written.
 ///
 /// # Errors
-/// The file cannot be read or written, or the study's sources do not allow the class.
-pub fn enable(study: &Study) -> Result<Study, ProjectError> {
+/// The file cannot be read, or the study's sources do not allow the class.
+pub(crate) fn enabled(study: &Study) -> Result<Option<(Study, String)>, ProjectError> {
     let config = study.config();
     if config.truth.mitosis.find {
-        return Ok(study.clone());
+        return Ok(None);
     }
     let path = study.root().join(FILE_NAME);
     let text =
@@ -524,9 +538,8 @@ pub fn enable(study: &Study) -> Result<Study, ProjectError> {
         ]),
     }
     let changed = lines.join("\n") + "\n";
-    parse(&changed, &path)?;
-    stainfree_image::write_atomic(&path, changed.as_bytes())?;
-    Study::open(study.root())
+    let wanted = study.with_config(parse(&changed, &path)?);
+    Ok(Some((wanted, changed)))
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use crate::fields::{self, FieldRow, NucleiBy, Usable};
 use crate::fingerprint::Fingerprint;
 use crate::guard::Inputs;
 use crate::human::corrected::{self, Correction};
-use crate::human::excluded::{self, Exclusion};
+use crate::human::excluded::{self, Exclusion, Written};
 use crate::human::fit::{self, Seen};
 use crate::human::mitosis::Said;
 use crate::human::{self, Stamp};
@@ -99,10 +99,68 @@ impl Prepared {
 /// Images or truth folders that cannot be opened, nothing usable at all, a disk that cannot be
 /// written to, or [`ProjectError::Cancelled`].
 pub fn prepare(study: &Study, job: &Job) -> Result<Prepared, ProjectError> {
+    alone(study, job, |job| prepare_variant(study, study, job))
+}
+
+/// [`prepare`] with mitotic nuclei as a class of their own, from now on: `stainfree.toml` says so
+/// once nothing stands in the way of preparing. Gives the study as it is then.
+///
+/// # Errors
+/// As [`prepare`]; and the study's sources do not allow the class.
+pub fn prepare_with_mitosis(study: &Study, job: &Job) -> Result<(Study, Prepared), ProjectError> {
+    alone(study, job, |job| {
+        let Some((wanted, text)) = mitosis::enabled(study)? else {
+            return Ok((study.clone(), prepare_variant(study, study, job)?));
+        };
+        let given = Given::find(&wanted, &wanted, job)?;
+        stainfree_image::write_atomic(&study.config_path(), text.as_bytes())?;
+        let prepared = make(&wanted, &wanted, given, job)?;
+        Ok((wanted, prepared))
+    })
+}
+
+/// Work on a truth that nobody else makes and that no training reads.
+fn alone<T>(
+    study: &Study,
+    job: &Job,
+    work: impl FnOnce(&Job) -> Result<T, ProjectError>,
+) -> Result<T, ProjectError> {
     let way_out = "wait until it ends, then prepare again";
     let lease = study.truth_for("prepare").own(way_out, job.cancel)?;
     study.no_training_may_run()?;
-    lease.during(job, |job| prepare_variant(study, study, job))
+    lease.during(job, work)
+}
+
+/// What truth is made of, found and looked over before anything is written.
+struct Given {
+    source: Source,
+    files: TruthFiles,
+    rule: GroupRule,
+    decisions: Decisions,
+    /// Fields that a person took out.
+    excluded: BTreeMap<String, Exclusion>,
+    /// What the last run wrote into `fields.csv`.
+    written: Written,
+}
+
+impl Given {
+    /// As [`prepare_variant`].
+    fn find(study: &Study, base: &Study, job: &Job) -> Result<Self, ProjectError> {
+        let source = study.source()?;
+        for problem in &source.dataset.problems {
+            job.progress.note(problem);
+        }
+        let files = TruthFiles::find(study, &source.dataset)?;
+        spare_inputs(study, &source, &files)?;
+        Ok(Self {
+            files,
+            rule: GroupRule::parse(&study.config().split.group)?,
+            decisions: Decisions::find(base)?,
+            excluded: excluded::in_force(base)?,
+            written: Written::find(study),
+            source,
+        })
+    }
 }
 
 /// Prepares a variant of `base`: other planes, other classes, another split of the same images.
@@ -116,16 +174,25 @@ pub(crate) fn prepare_variant(
     base: &Study,
     job: &Job,
 ) -> Result<Prepared, ProjectError> {
-    let source = study.source()?;
-    for problem in &source.dataset.problems {
-        job.progress.note(problem);
-    }
+    make(study, base, Given::find(study, base, job)?, job)
+}
+
+/// Makes the truth of what is given.
+fn make(study: &Study, base: &Study, given: Given, job: &Job) -> Result<Prepared, ProjectError> {
+    let Given {
+        source,
+        mut files,
+        rule,
+        mut decisions,
+        mut excluded,
+        written,
+    } = given;
     // Tables that people fill in are the study's own affair: a variant only reads them.
     let own = study.root() == base.root();
     if own && let Some(line) = corrected::bring_over(study)? {
         job.progress.note(&line);
+        files = TruthFiles::find(study, &source.dataset)?;
     }
-    let files = TruthFiles::find(study, &source.dataset)?;
     for path in files.strangers(&source.dataset.fields) {
         job.progress.note(&format!(
             "`{}` has the name of no field and corrects nothing",
@@ -135,8 +202,6 @@ pub(crate) fn prepare_variant(
     for sentence in files.unused() {
         job.progress.note(sentence);
     }
-    let rule = GroupRule::parse(&study.config().split.group)?;
-    spare_inputs(study, &source, &files)?;
     if marker::read(study.root()).is_none() {
         marker::write(study.root(), &Marker::new("prepare", Kind::Study))?;
     }
@@ -155,18 +220,18 @@ pub(crate) fn prepare_variant(
     let was_ended_early = study.is_half_prepared();
     let lights = Lights::find(study, &source, job)?;
     let shifts = Shifts::find(base, study, job)?;
-    let mut decisions = Decisions::find(base)?;
     if own {
         let image = |name: &str| image_of(study, &source, name);
         let taken = decisions.take_over(study, &Stamp::now(job.who), image)?;
         if taken > 0 {
             job.progress.note(&format!(
-                "{taken} decisions on nuclei taken over into `{}`",
+                "{taken} decision{} on nuclei taken over into `{}`",
+                if taken == 1 { "" } else { "s" },
                 human::mitosis::path(study).display()
             ));
         }
+        take_out_typed(study, &written, &mut excluded, job)?;
     }
-    let mut excluded = excluded::in_force(base)?;
     let known = Known::of(study, &files)?;
 
     let total = source.dataset.fields.len();
@@ -220,8 +285,9 @@ pub(crate) fn prepare_variant(
         shifts: ShiftSummary::of(shifts.all()),
     };
     let mut outcomes: Vec<Outcome> = outcomes.into_iter().flatten().collect();
-    if own && take_out_typed(study, &outcomes, &excluded, job)? {
-        excluded = excluded::in_force(study)?;
+    if own {
+        // What was typed while this ran.
+        take_out_typed(study, &written, &mut excluded, job)?;
     }
     for outcome in &mut outcomes {
         if let Some(exclusion) = excluded.get(&outcome.row.name) {
@@ -262,6 +328,9 @@ pub(crate) fn prepare_variant(
         registration::draw(study, &source, &shifts, &prepared.rows)?;
     }
     if study.config().truth.mitosis.find {
+        if own {
+            take_over_typed(study, &source, &mut mitoses, job)?;
+        }
         mitosis::write(study, &source, mitoses)?;
     }
     fields::write(&study.root().join(fields::FILE_NAME), &prepared.rows)?;
@@ -341,37 +410,60 @@ pub(crate) struct Facts {
     misfits: Vec<(f64, f64)>,
 }
 
-/// Takes over what a person set to `no` in `fields.csv`, before that is written anew; whether there
-/// was anything.
+impl Facts {
+    /// What the field's image is recognised by.
+    pub(crate) fn image(&self) -> &str {
+        &self.image
+    }
+}
+
+/// Takes over what a person set to `no` in `fields.csv`, before that is written anew.
 fn take_out_typed(
     study: &Study,
-    outcomes: &[Outcome],
-    excluded: &BTreeMap<String, Exclusion>,
+    written: &Written,
+    excluded: &mut BTreeMap<String, Exclusion>,
     job: &Job,
-) -> Result<bool, ProjectError> {
-    let unchanged = outcomes
-        .iter()
-        .filter(|outcome| !outcome.made && !excluded.contains_key(&outcome.row.name));
-    let typed = excluded::typed(study, unchanged.map(|outcome| &outcome.row));
-    let image = |name: &String| {
-        let outcome = outcomes.iter().find(|outcome| outcome.row.name == *name);
-        outcome.map_or(String::new(), |outcome| outcome.facts.image.clone())
-    };
-    let with_images: Vec<(String, String)> = typed
-        .iter()
-        .map(|name| (name.clone(), image(name)))
-        .collect();
-    excluded::take_over(study, &with_images, &Stamp::now(job.who))?;
-    if !typed.is_empty() {
+) -> Result<(), ProjectError> {
+    let typed = written.set_to_no(study, excluded);
+    if typed.is_empty() {
+        return Ok(());
+    }
+    excluded::take_over(study, &typed, &Stamp::now(job.who))?;
+    *excluded = excluded::in_force(study)?;
+    let names: Vec<&str> = typed.iter().map(|(name, _)| name.as_str()).collect();
+    job.progress.note(&format!(
+        "`usable` of {} was set to `no` in `{}`: taken over into `{}`; `stainfree exclude --undo` \
+         takes that back",
+        names.join(", "),
+        fields::FILE_NAME,
+        excluded::path(study).display()
+    ));
+    Ok(())
+}
+
+/// Takes over what a person typed into the list of candidates while this ran, before that is
+/// written anew with `rows`.
+fn take_over_typed(
+    study: &Study,
+    source: &Source,
+    rows: &mut [Review],
+    job: &Job,
+) -> Result<(), ProjectError> {
+    let image = |name: &str| image_of(study, source, name);
+    let taken = mitosis::take_over_late(study, &Stamp::now(job.who), image, rows)?;
+    if taken > 0 {
+        let (s, was) = if taken == 1 {
+            ("", "was")
+        } else {
+            ("s", "were")
+        };
         job.progress.note(&format!(
-            "`usable` of {} was set to `no` in `{}`: taken over into `{}`; `stainfree exclude \
-             --undo` takes that back",
-            typed.join(", "),
-            fields::FILE_NAME,
-            excluded::path(study).display()
+            "{taken} decision{s} on nuclei {was} typed while this ran and taken over into `{}`; \
+             prepare again to have the truth follow",
+            human::mitosis::path(study).display()
         ));
     }
-    Ok(!typed.is_empty())
+    Ok(())
 }
 
 /// Takes a field out because a person said so; what was found in it stays.
@@ -867,4 +959,157 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Once;
+
+    use stainfree_image::Image;
+
+    use super::*;
+    use crate::{Cancel, NewOptions, Progress, Silent, new};
+
+    /// Does something when the first field is made.
+    struct Meanwhile<F>(Once, F);
+
+    impl<F: Fn() + Sync> Progress for Meanwhile<F> {
+        fn step(&self, _done: usize, _total: usize, _message: &str) {
+            self.0.call_once(&self.1);
+        }
+        fn note(&self, _message: &str) {}
+    }
+
+    /// Bright disks on a grid of 32 px, the first of them around (16, 16).
+    fn disks(path: &Path, level: u16) {
+        let image = Image::from_fn(96, 96, |y, x| {
+            let (dy, dx) = (y as f64 % 32.0 - 16.0, x as f64 % 32.0 - 16.0);
+            let inside = dy.hypot(dx) < 11.0;
+            ((y * 7 + x * 13) % 11) as u16 + if inside { level } else { level / 10 }
+        });
+        let note = write::Note {
+            text: String::new(),
+            pixel_um: Some(0.5),
+        };
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        write::plane_u16(path, &image, &note).unwrap();
+    }
+
+    /// A prepared study of four fields in which mitotic nuclei are looked for.
+    fn study() -> (tempfile::TempDir, Study) {
+        let place = tempfile::tempdir().unwrap();
+        let images = place.path().join("images");
+        for i in 0..4 {
+            disks(&images.join(format!("bf/f{i}.tif")), 2000);
+            disks(&images.join(format!("dapi/f{i}.tif")), 9000 + i);
+        }
+        let options = NewOptions {
+            images,
+            ..NewOptions::default()
+        };
+        let cancel = Cancel::new();
+        let made = new::create(&place.path().join("study"), &options, &cancel).unwrap();
+        let job = Job::new(&Silent, &cancel, 2);
+        let (study, _) = prepare_with_mitosis(&made.study, &job).unwrap();
+        (place, study)
+    }
+
+    fn prepare_and(study: &Study, meanwhile: impl Fn() + Sync) -> Prepared {
+        let (progress, cancel) = (Meanwhile(Once::new(), meanwhile), Cancel::new());
+        prepare(study, &Job::new(&progress, &cancel, 2).by("Ada")).unwrap()
+    }
+
+    /// Sets `usable` of a field to `no` in `fields.csv`.
+    fn set_to_no(study: &Study, name: &str) {
+        let path = study.root().join(fields::FILE_NAME);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let edited = text.lines().map(|line| match line.split_once(',') {
+            Some((field, _)) if field == name => line.replacen(",yes,", ",no,", 1) + "\n",
+            _ => line.to_owned() + "\n",
+        });
+        let edited: String = edited.collect();
+        assert_ne!(edited, text);
+        std::fs::write(path, edited).unwrap();
+    }
+
+    fn remarks(prepared: &Prepared, name: &str) -> String {
+        let row = prepared.rows.iter().find(|row| row.name == name).unwrap();
+        assert_eq!(row.is_usable(), row.split.is_some());
+        row.remarks.clone()
+    }
+
+    #[test]
+    fn a_field_that_a_person_took_out_stays_out_when_it_is_made_anew() {
+        let (place, study) = study();
+        set_to_no(&study, "f1");
+        disks(&place.path().join("images/dapi/f1.tif"), 8000);
+        let prepared = prepare_and(&study, || set_to_no(&study, "f2"));
+        assert!(prepared.made > 0);
+        for name in ["f1", "f2"] {
+            let remarks = remarks(&prepared, name);
+            assert!(
+                remarks.starts_with("excluded by Ada: set to `no` in fields.csv"),
+                "{name}: {remarks}"
+            );
+        }
+        let excluded = excluded::read(&study).unwrap();
+        let names: Vec<&str> = excluded.iter().map(|row| row.field.as_str()).collect();
+        assert_eq!(names, ["f1", "f2"]);
+        // The image that the person looked at, not the one that is there now.
+        let now = content_of(&study.source().unwrap(), "f1").unwrap();
+        assert!(!excluded[0].image.is_empty() && excluded[0].image != now);
+        prepare_and(&study, || ());
+        assert_eq!(excluded::read(&study).unwrap(), excluded);
+    }
+
+    #[test]
+    fn what_is_typed_into_the_list_meanwhile_is_taken_over() {
+        let (_place, study) = study();
+        let list = study.root().join("truth/mitosis.csv");
+        let text = || std::fs::read_to_string(&list).unwrap();
+        let said = || human::mitosis::read(&study).unwrap();
+        prepare_and(&study, || {
+            let added = text() + "f0,,16,16,,,,,yes\n";
+            std::fs::write(&list, added).unwrap();
+        });
+        assert_eq!(said().len(), 1, "{}", text());
+        assert_eq!(said()[0].decision, Some(Decision::Yes));
+        prepare_and(&study, || ());
+        assert!(text().contains("yes,yes\n"), "{}", text());
+        // A row of the list, changed meanwhile: it says so at once.
+        prepare_and(&study, || {
+            std::fs::write(&list, text().replace("yes,yes\n", "yes,no\n")).unwrap();
+        });
+        assert!(text().contains("yes,no\n"), "{}", text());
+        for _ in 0..2 {
+            assert_eq!(said().len(), 2);
+            prepare_and(&study, || ());
+            assert!(text().contains("no,no\n"), "{}", text());
+        }
+    }
+
+    #[test]
+    fn pages_of_an_earlier_run_are_removed() {
+        let (place, study) = study();
+        let truth = study.root().join("truth");
+        let page = Image::new(1, 1, vec![[0; 3]]);
+        let stale = [
+            "mitosis-2.png",
+            "mitosis-12.png",
+            "contact-sheet-2.png",
+            "shifts.png",
+        ];
+        for name in stale.iter().chain(&["mitosis-mine.png"]) {
+            write::png_rgb(&truth.join(name), &page).unwrap();
+        }
+        std::fs::write(truth.join("mitosis-3.png"), "a drawing").unwrap();
+        disks(&place.path().join("images/dapi/f1.tif"), 8000);
+        prepare_and(&study, || ());
+        for name in stale {
+            assert!(!truth.join(name).exists(), "{name}");
+        }
+        for name in ["mitosis-mine.png", "mitosis-3.png", "contact-sheet.png"] {
+            assert!(truth.join(name).exists(), "{name}");
+        }
+    }
 }

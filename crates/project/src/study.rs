@@ -39,6 +39,14 @@ impl Study {
         })
     }
 
+    /// The same study with other choices; its file stays as it is.
+    pub(crate) fn with_config(&self, config: Config) -> Self {
+        Self {
+            root: self.root.clone(),
+            config,
+        }
+    }
+
     /// The study's folder.
     pub fn root(&self) -> &Path {
         &self.root
