@@ -8,13 +8,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use stainfree_image::marker::{self, Kind, Marker};
-use stainfree_image::{Field, ImageError, write};
+use stainfree_image::{Field, write};
 use stainfree_objects::{IGNORED, blank_in_brightfield, blank_regions, blank_share};
 
 use crate::config::{CytoplasmFrom, Scheme};
@@ -236,44 +235,18 @@ fn make(study: &Study, base: &Study, given: Given, job: &Job) -> Result<Prepared
 
     let total = source.dataset.fields.len();
     let done = AtomicUsize::new(0);
-    let fatal: Mutex<Option<ProjectError>> = Mutex::new(None);
-    let halted = || job.cancel.is_stopped() || lock(&fatal).is_some();
-    let outcomes: Vec<Option<Outcome>> = job.run(|| {
-        source
-            .dataset
-            .fields
-            .par_iter()
-            .map(|field| {
-                if halted() {
-                    return None;
-                }
-                let outcome = match one_field(
-                    study,
-                    &source,
-                    &files,
-                    (&lights, &shifts, &decisions),
-                    &rule,
-                    field,
-                    job,
-                ) {
-                    Ok(outcome) => outcome,
-                    Err(error) => {
-                        lock(&fatal).get_or_insert(error);
-                        return None;
-                    }
-                };
-                job.progress
-                    .step(done.fetch_add(1, Ordering::SeqCst) + 1, total, &field.name);
-                Some(outcome)
-            })
-            .collect()
-    })?;
-    if let Some(error) = fatal
-        .into_inner()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
-    {
-        return Err(error);
-    }
+    let make_one = |field| {
+        job.cancel.check()?;
+        let fixes = (&lights, &shifts, &decisions);
+        let outcome = one_field(study, &source, &files, fixes, &rule, field, job)?;
+        let done = done.fetch_add(1, Ordering::SeqCst) + 1;
+        job.progress.step(done, total, &outcome.row.name);
+        Ok(outcome)
+    };
+    let fields = &source.dataset.fields;
+    let outcomes: Result<Vec<Outcome>, ProjectError> =
+        job.run(|| fields.par_iter().map(make_one).collect())?;
+    let mut outcomes = outcomes?;
     job.cancel.check()?;
 
     let mut prepared = Prepared {
@@ -284,7 +257,6 @@ fn make(study: &Study, base: &Study, given: Given, job: &Job) -> Result<Prepared
         lights: lights.all().to_vec(),
         shifts: ShiftSummary::of(shifts.all()),
     };
-    let mut outcomes: Vec<Outcome> = outcomes.into_iter().flatten().collect();
     if own {
         // What was typed while this ran.
         take_out_typed(study, &written, &mut excluded, job)?;
@@ -601,11 +573,7 @@ fn one_field(
         Ok(made) => made,
         Err(NoTruth::Left(reason)) => return Ok(left_out(reason, false)),
         // Where one field cannot be written, none can.
-        Err(NoTruth::Failed(
-            error @ (ProjectError::Image(ImageError::Write { .. }) | ProjectError::Write { .. }),
-        )) => {
-            return Err(error);
-        }
+        Err(NoTruth::Failed(error)) if error.is_write() => return Err(error),
         Err(NoTruth::Failed(error)) => return Ok(left_out(error.to_string(), true)),
     };
     let kept = vouched::vouch(study, key, row, mitosis, facts)?;
@@ -953,12 +921,6 @@ fn assign_parts(
         split_record::write(study, kept, &parts)?;
     }
     Ok(())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 #[cfg(test)]

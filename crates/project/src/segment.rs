@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -147,41 +146,25 @@ fn segment_ours(
     std::fs::create_dir_all(folder).map_err(|error| ProjectError::write(folder, &error))?;
 
     let done = AtomicUsize::new(0);
-    let fatal: Mutex<Option<ProjectError>> = Mutex::new(None);
-    let results: Vec<Result<Found, String>> = job.run(|| {
-        work.par_iter()
-            .map(|&(field, nucleus, cytoplasm)| {
-                if job.cancel.is_stopped() || fatal.lock().is_ok_and(|error| error.is_some()) {
-                    return Err(String::new());
-                }
-                let result = match one_field(field, nucleus, cytoplasm, options) {
-                    Err(error) if !error.is_write() => {
-                        // Labels of an earlier run are not this one's.
-                        remove_labels(options, &field.name).and(Err(error))
-                    }
-                    result => result,
-                };
-                job.progress.step(
-                    done.fetch_add(1, Ordering::SeqCst) + 1,
-                    work.len(),
-                    &field.name,
-                );
-                result.map_err(|error| {
-                    let sentence = error.to_string();
-                    // Where one field cannot be written, none can.
-                    if error.is_write()
-                        && let Ok(mut first) = fatal.lock()
-                    {
-                        first.get_or_insert(error);
-                    }
-                    sentence
-                })
-            })
-            .collect()
-    })?;
-    if let Ok(Some(error)) = fatal.into_inner() {
-        return Err(error);
-    }
+    let segment_one = |&(field, nucleus, cytoplasm): &(&Field, usize, Option<usize>)| {
+        job.cancel.check()?;
+        let result = match one_field(field, nucleus, cytoplasm, options) {
+            // Where one field cannot be written, none can.
+            Err(error) if error.is_write() => return Err(error),
+            Err(error) => {
+                // Labels of an earlier run are not this one's.
+                remove_labels(options, &field.name)?;
+                Err(error.to_string())
+            }
+            Ok(found) => Ok(found),
+        };
+        let done = done.fetch_add(1, Ordering::SeqCst) + 1;
+        job.progress.step(done, work.len(), &field.name);
+        Ok(result)
+    };
+    let results: Result<Vec<Result<Found, String>>, ProjectError> =
+        job.run(|| work.par_iter().map(segment_one).collect())?;
+    let results = results?;
     job.cancel.check()?;
     let mut segmented = Segmented {
         failed,
