@@ -450,10 +450,11 @@ pub(crate) fn draw(
     shifts: &Shifts,
     rows: &[FieldRow],
 ) -> Result<(), ProjectError> {
+    let fields = source.by_name();
     let mut groups: Vec<&str> = Vec::new();
     let mut drawn: Vec<(String, [Image<[u8; 3]>; 2])> = Vec::new();
     for row in rows.iter().filter(|row| row.is_usable()) {
-        let Some(field) = source.dataset.fields.iter().find(|f| f.name == row.name) else {
+        let Some(field) = fields.get(row.name.as_str()) else {
             continue;
         };
         let Some(shift) = shifts.of(field, Stain::Nucleus) else {

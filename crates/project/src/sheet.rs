@@ -29,10 +29,11 @@ pub(crate) fn draw(study: &Study, source: &Source, rows: &[FieldRow]) -> Result<
             .total_cmp(&a.concern)
             .then_with(|| a.name.cmp(&b.name))
     });
+    let fields = source.by_name();
     for (page, rows) in order.chunks(PER_PAGE).take(MOST_PAGES).enumerate() {
         let mut shown: Vec<(Image<[u8; 3]>, String)> = Vec::new();
         for row in rows {
-            let Some(field) = source.dataset.fields.iter().find(|f| f.name == row.name) else {
+            let Some(field) = fields.get(row.name.as_str()) else {
                 continue;
             };
             let light = source.brightfield.read(field)?;

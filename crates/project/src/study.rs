@@ -1,5 +1,6 @@
 //! A study on disk: its folder, its choices, its images.
 
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use stainfree_image::{Dataset, Field, OpenOptions, Plane};
@@ -282,6 +283,14 @@ pub struct Source {
     pub nucleus: Option<usize>,
     /// Index of the cytoplasmic stain's channel.
     pub cytoplasm: Option<usize>,
+}
+
+impl Source {
+    /// The fields by their names.
+    pub fn by_name(&self) -> BTreeMap<&str, &Field> {
+        let fields = self.dataset.fields.iter();
+        fields.map(|field| (field.name.as_str(), field)).collect()
+    }
 }
 
 /// Which planes of a field are its brightfield.

@@ -1,9 +1,9 @@
 //! The picture sheets of the list of candidates.
 
 use std::borrow::Borrow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use stainfree_image::{Field, Image, write};
+use stainfree_image::{Image, write};
 use stainfree_report::{contact_sheet, enlarge, stain_picture};
 
 use super::{Decision, Review};
@@ -26,12 +26,7 @@ pub(super) fn draw(study: &Study, source: &Source, reviews: &[Review]) -> Result
     let Some(channel) = source.nucleus else {
         return sheet::remove_pages(study, SHEET, 0);
     };
-    let fields: BTreeMap<&str, &Field> = source
-        .dataset
-        .fields
-        .iter()
-        .map(|field| (field.name.as_str(), field))
-        .collect();
+    let fields = source.by_name();
     for (page, rows) in reviews.chunks(PER_PAGE).enumerate() {
         let windows = windows(rows, |name| {
             // A field that cannot be read has no pictures; its rows stay.
