@@ -251,14 +251,14 @@ impl Undisturbed {
         }
     }
 
-    /// What nobody reads: an unfinished file whose name nothing wrote again, the claim of a program
+    /// What nobody reads: an unfinished file whose name nothing wrote again, the lease of a program
     /// that is no more on work that it had finished, and what only the other one makes (the record
-    /// of the other model, a picture of the other shift).
+    /// of the other model).
     fn is_left_over(&self, index: usize, file: &str, bytes: &[u8]) -> bool {
         let of_others = self.other[..=index].iter().flatten();
         let mut same = of_others.filter_map(|tree| tree.get(file));
         let from_other = same.any(|other| other == bytes);
-        let unread = is_temporary(file) || is_claim(file) || from_other;
+        let unread = is_temporary(file) || is_lease(file) || from_other;
         unread && !self.after[index].contains_key(file)
     }
 
@@ -331,13 +331,13 @@ fn grows(file: &str) -> bool {
         "matrix.toml",
         "provenance.json",
     ];
-    growing.contains(&name) || is_claim(file) || file.contains("/pictures/")
+    growing.contains(&name) || is_lease(file) || file.contains("/pictures/")
 }
 
 /// Who is at something.
-fn is_claim(file: &str) -> bool {
+fn is_lease(file: &str) -> bool {
     let name = file.rsplit('/').next().unwrap_or(file);
-    name.starts_with("claim.") || name.starts_with(".stainfree-lease.")
+    name.starts_with(".stainfree-lease.")
 }
 
 #[track_caller]
@@ -369,22 +369,6 @@ fn change_config(work: &Path) {
     }
     assert_ne!(changed, text);
     std::fs::write(path, changed).unwrap();
-}
-
-/// A claim of a program that is no more is free after minutes; here they have passed.
-fn age_claims(work: &Path) {
-    let long_ago = std::time::SystemTime::now() - Duration::from_secs(3600);
-    for path in tree::files(work) {
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        if name.starts_with("claim.") {
-            let file = std::fs::File::options().append(true).open(&path);
-            file.unwrap().set_modified(long_ago).unwrap();
-        }
-    }
 }
 
 fn wanted_kills() -> usize {
@@ -465,7 +449,6 @@ fn disturb_step(
                 );
             }
         }
-        age_claims(work);
         if let (Other::Config, Ok(kept)) = (step.other, kept) {
             std::fs::write(&config, kept).unwrap();
         }
@@ -485,7 +468,6 @@ fn a_limit_on_the_size_of_files_ends_every_command_with_a_sentence() {
         let ended = disturb::finish(disturb::wrap(limited, &command(&work, step.args)));
         expect_sentence(step, &ended, &["limit", "too large"]);
         undisturbed.expect_old_or_new(index, &undisturbed.before(index), &work, "limited");
-        age_claims(&work);
         let ended = run(&work, step.args);
         undisturbed.expect_finished(index, &ended, &work, "after a limit");
     }
@@ -530,7 +512,6 @@ fn a_full_disk_destroys_nothing_and_is_said() {
                 cp -a \"$STATE/.\" \"$WORK/\" && cd \"$WORK\" || exit 91
                 \"$@\" >\"$OUT/stdout\" 2>\"$OUT/stderr\"; echo $? >\"$OUT/code\"
                 mkdir \"$OUT/between\" && cp -a \"$WORK/.\" \"$OUT/between/\"
-                find . -name 'claim.*' -exec touch -d '1 hour ago' {} +
                 mount -o remount,size=256m \"$WORK\" || exit 92
                 \"$@\"; code=$?
                 mkdir \"$OUT/after\" && cp -a \"$WORK/.\" \"$OUT/after/\"

@@ -133,7 +133,49 @@ fn two_inputs_of_one_name_are_not_segmented_into_one_file() {
         make_folder(&place, folder);
         disks(&place.path(&format!("{folder}/a.tif")), 96, 9000, 3);
     }
-    refused(&place, &["segment", "one", "two", "--out", "out"], "`a`");
+    refused(
+        &place,
+        &["segment", "one", "two", "--out", "out"],
+        "`one` and `two` both have a field called `a`; run the command for each",
+    );
+}
+
+#[test]
+fn a_folder_of_labels_has_of_a_field_what_the_last_run_made_of_it() {
+    let place = Place::new();
+    for folder in ["plate/dapi", "plate/mito"] {
+        make_folder(&place, folder);
+        for name in ["a", "b"] {
+            disks(&place.path(&format!("{folder}/{name}.tif")), 96, 9000, 3);
+        }
+    }
+    let nuclei = ["segment", "plate", "--channel", "dapi", "--out", "out"];
+    let both = [&nuclei[..], &["--cytoplasm", "mito"]].concat();
+    let labels = || {
+        let files = contents(&place.path("out")).into_keys();
+        let names = files.map(|path| path.strip_prefix(place.path("out")).unwrap().to_owned());
+        let names = names.map(|path| path.to_string_lossy().replace('\\', "/"));
+        names
+            .filter(|name| name.ends_with(".tif"))
+            .collect::<Vec<_>>()
+    };
+    place.ok(&both);
+    assert_eq!(labels(), ["a.tif", "b.tif", "cells/a.tif", "cells/b.tif"]);
+    // A person's own are neither removed nor left beside other nuclei.
+    let cells = place.path("out/cells/a.tif");
+    let ours = std::fs::read(&cells).unwrap();
+    disk_labels(&cells, 96, 3);
+    refused(&place, &nuclei, "cells/a.tif");
+    std::fs::write(&cells, ours).unwrap();
+    place.ok(&nuclei);
+    assert_eq!(labels(), ["a.tif", "b.tif"]);
+    // A field that fails has none.
+    place.ok(&both);
+    let stain = place.path("plate/mito/a.tif");
+    let whole = std::fs::read(&stain).unwrap();
+    std::fs::write(&stain, &whole[..200]).unwrap();
+    assert_eq!(place.run(&both).code, 3);
+    assert_eq!(labels(), ["b.tif", "cells/b.tif"]);
 }
 
 /// A study with a model, and its images in `images/bf` and `images/dapi`.
@@ -358,13 +400,19 @@ fn what_another_process_has_is_refused_and_what_a_dead_one_had_is_free() {
     put_lease(&run, "training", us, &[]);
     refused(&place, &train, "is in use by `train` (process ");
     // The truth must stay as it is while a model is trained from it; another model may be.
-    refused(&place, &["prepare", "study"], "runs/second` is in use by");
+    for args in [
+        &["prepare", "study"][..],
+        &["prepare", "study", "--mitosis"],
+    ] {
+        refused(&place, args, "runs/second` is in use by");
+    }
     place.ok(&[&["train", "study", "--name", "third"], &TINY[..]].concat());
     std::fs::remove_dir_all(&run).unwrap();
     put_lease(&place.path("study"), "truth", us, &[]);
     for args in [
         &train[..],
         &["prepare", "study"],
+        &["prepare", "study", "--mitosis"],
         &["evaluate", "study", "--model", "model"],
         &["report", "study", "--model", "model"],
     ] {

@@ -82,8 +82,8 @@ pub fn demo(options: &DemoOptions, job: &Job) -> Result<Demo, ProjectError> {
     let started = Instant::now();
     let out = &options.out;
     new::refuse_filled(out, &Kind::Demo, "the demo")?;
+    let lease = new::sole_maker(out, &Kind::Demo, ("the demo", "demo"), job.cancel)?;
     marker::write(out, &Marker::new("demo", Kind::Demo))?;
-    let lease = new::sole_maker(out, &Kind::Demo, "the demo", "demo")?;
     lease.during(job, |job| demo_ours(options, started, job))
 }
 
@@ -123,6 +123,7 @@ fn demo_ours(options: &DemoOptions, started: Instant, job: &Job) -> Result<Demo,
             seed: Some(options.seed),
             ..NewOptions::default()
         },
+        job.cancel,
     )?;
     for message in &created.messages {
         job.progress.note(message);
@@ -292,4 +293,52 @@ fn report_options(
             prediction: result.join("classes"),
         }),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Cancel, Progress};
+
+    /// Asks for a stop as soon as anything begins.
+    struct StopsAtOnce<'a>(&'a Cancel);
+
+    impl Progress for StopsAtOnce<'_> {
+        fn step(&self, _done: usize, _total: usize, _message: &str) {}
+        fn note(&self, _message: &str) {
+            self.0.stop();
+        }
+    }
+
+    fn small(out: PathBuf) -> DemoOptions {
+        DemoOptions {
+            side: 96,
+            wells: 3,
+            steps: 1,
+            width: 0.0625,
+            crop: 32,
+            batch: 1,
+            ..DemoOptions::new(out)
+        }
+    }
+
+    #[test]
+    fn a_stop_ends_the_demo_whether_it_works_or_waits() {
+        let place = tempfile::tempdir().unwrap();
+        let out = place.path().join("demo");
+        let cancel = Cancel::new();
+        let progress = StopsAtOnce(&cancel);
+        let job = Job::new(&progress, &cancel, 1);
+        let stopped = demo(&small(out.clone()), &job).unwrap_err();
+        assert!(matches!(stopped, ProjectError::Cancelled), "{stopped}");
+        assert!(!out.join("study").exists(), "it went on");
+        // Another demo has the folder: whoever stops does not want to hear of it.
+        std::fs::remove_dir_all(&out).unwrap();
+        let other = Cancel::new();
+        let whole = ("the demo", "demo");
+        let _held = new::sole_maker(&out, &Kind::Demo, whole, &other).unwrap();
+        let stopped = demo(&small(out.clone()), &job).unwrap_err();
+        assert!(matches!(stopped, ProjectError::Cancelled), "{stopped}");
+        assert_eq!(marker::read(&out), None, "whoever is refused marks nothing");
+    }
 }

@@ -64,8 +64,8 @@ pub struct Created {
 ///
 /// # Errors
 /// The folder holds something, the images cannot be opened, a named channel or truth does not
-/// exist, or no brightfield or truth can be guessed.
-pub fn create(root: &Path, options: &NewOptions) -> Result<Created, ProjectError> {
+/// exist, or no brightfield or truth can be guessed; [`ProjectError::Cancelled`] after a stop.
+pub fn create(root: &Path, options: &NewOptions, cancel: &Cancel) -> Result<Created, ProjectError> {
     refuse_filled(root, &Kind::Study, "the study")?;
     let mut dataset = stainfree_image::open(
         &options.images,
@@ -204,9 +204,9 @@ pub fn create(root: &Path, options: &NewOptions) -> Result<Created, ProjectError
     let text = template::render(&config, &recipe::listing(&config.training.recipe)?);
     let path = root.join(config::FILE_NAME);
     config::parse(&text, &path)?;
-    std::fs::create_dir_all(root).map_err(|error| ProjectError::write(root, &error))?;
+    cancel.check()?;
+    let _lease = sole_maker(root, &Kind::Study, ("the study", "new"), cancel)?;
     marker::write(root, &Marker::new("new", Kind::Study))?;
-    let _lease = sole_maker(root, &Kind::Study, "the study", "new")?;
     stainfree_image::write_atomic(&path, text.as_bytes())?;
     Ok(Created {
         study: Study::open(root)?,
@@ -237,19 +237,20 @@ pub(crate) fn refuse_filled(root: &Path, kind: &Kind, what: &str) -> Result<(), 
     Ok(())
 }
 
-/// The lease of whoever makes something new in `root`, which nobody has filled in the meantime.
+/// The lease of whoever makes something new in `root`, which nobody has filled in the meantime:
+/// `command` makes `what`. `cancel` stops the waiting, and the work under the lease.
 pub(crate) fn sole_maker(
     root: &Path,
     kind: &Kind,
-    what: &str,
-    command: &str,
+    (what, command): (&str, &str),
+    cancel: &Cancel,
 ) -> Result<Lease, ProjectError> {
     let thing = Thing {
         folder: root,
         name: "making",
         command,
     };
-    let lease = thing.own("choose another folder", &Cancel::new())?;
+    let lease = thing.own("choose another folder", cancel)?;
     refuse_filled(root, kind, what)?;
     Ok(lease)
 }

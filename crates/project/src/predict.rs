@@ -135,7 +135,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
         record.put_beside(&options.out, &engine.hash)?;
     }
     // Others may fill the same folder: what they have done until now is done.
-    let turn = my_turn(&options.out, "predict")?;
+    let turn = my_turn(&options.out, "predict", job.cancel)?;
     let rows = read_rows(&path, &header)?;
     let mut predicted = Predicted {
         failed,

@@ -47,9 +47,9 @@ pub struct PretrainOptions {
 /// written; [`ProjectError::Cancelled`] after a stop, with everything kept that is needed to go on.
 pub fn pretrain(options: &PretrainOptions, job: &Job) -> Result<Trained, ProjectError> {
     check_folder(&options.out, "choose another folder for the model")?;
-    mark(&options.out, "pretrain")?;
     let way_out = "wait until it ends, or choose another folder";
     let lease = training_of(&options.out, "pretrain").own(way_out, job.cancel)?;
+    mark(&options.out, "pretrain")?;
     lease.during(job, |job| pretrain_ours(options, job))
 }
 

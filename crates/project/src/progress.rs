@@ -71,12 +71,13 @@ impl Cancel {
         }
     }
 
-    /// The flag itself, for a signal handler to raise.
+    /// The flag of this call itself, for a signal handler to raise.
     pub fn shared(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.own)
     }
 
-    /// The bare flag, for calls that take one.
+    /// The bare flag of this call, for calls that take one. It is not raised by a stop of the calls
+    /// that this one is a part of: under a lease, that one does it within a moment.
     pub fn flag(&self) -> &AtomicBool {
         &self.own
     }

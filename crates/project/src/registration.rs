@@ -450,10 +450,11 @@ pub(crate) fn draw(
     shifts: &Shifts,
     rows: &[FieldRow],
 ) -> Result<(), ProjectError> {
+    let fields = source.by_name();
     let mut groups: Vec<&str> = Vec::new();
     let mut drawn: Vec<(String, [Image<[u8; 3]>; 2])> = Vec::new();
     for row in rows.iter().filter(|row| row.is_usable()) {
-        let Some(field) = source.dataset.fields.iter().find(|f| f.name == row.name) else {
+        let Some(field) = fields.get(row.name.as_str()) else {
             continue;
         };
         let Some(shift) = shifts.of(field, Stain::Nucleus) else {
@@ -499,14 +500,15 @@ pub(crate) fn draw(
         let title = format!("{} {:+.1}, {:+.1} px", field.name, shift.dy_px, shift.dx_px);
         drawn.push((title, [window(&before)?, window(&nuclei)?]));
     }
+    let path = study.root().join("truth").join("shifts.png");
     if drawn.is_empty() {
-        return Ok(());
+        // That of an earlier run shows what is no longer so.
+        return crate::vouched::remove(&path);
     }
     let rows: Vec<(&str, Vec<&Image<[u8; 3]>>)> = drawn
         .iter()
         .map(|(title, pair)| (title.as_str(), pair.iter().collect()))
         .collect();
-    let path = study.root().join("truth").join("shifts.png");
     Ok(stainfree_image::write::png_rgb(
         &path,
         &sheet(&["as the stain lay", "moved back"], &rows),

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 use stainfree_image::marker::{self, Kind, Marker};
-use stainfree_image::{Dataset, Field, ImageError, OpenOptions, write};
+use stainfree_image::{Dataset, Field, OpenOptions, write};
 use stainfree_objects::{
     StainSettings, Verdict, Word, blank_pixels, blank_regions, blank_share, cells_from_nuclei,
     segment_cytoplasm, segment_nuclei,
@@ -18,7 +17,7 @@ use crate::engine::odd_pixel_size;
 use crate::guard::{Inputs, ResultFolder};
 use crate::lease::{GRACE, Lease, Thing};
 use crate::study::{find_channel, keep_images_only};
-use crate::{Job, ProjectError, new};
+use crate::{Cancel, Job, ProjectError, new, vouched};
 
 /// What to segment and how.
 #[derive(Clone, Debug)]
@@ -76,6 +75,9 @@ pub(crate) fn open_inputs(
 
 /// Labels of nuclei (and cells) of every field of the inputs.
 ///
+/// Afterwards the folder has of each of these fields what this run made of it: nothing where it
+/// failed, and no cells where none were asked for.
+///
 /// # Errors
 /// No input can be opened, a named channel does not exist, the folder cannot be written, or
 /// [`ProjectError::Cancelled`].
@@ -120,12 +122,10 @@ pub fn segment(options: &SegmentOptions, job: &Job) -> Result<Segmented, Project
     }
     unique_names(work.iter().map(|(field, ..)| *field), &sets)?;
     check_folder(&work, &sets, options)?;
-    std::fs::create_dir_all(&options.out)
-        .map_err(|error| ProjectError::write(&options.out, &error))?;
-    marker::write(&options.out, &Marker::new("segment", Kind::Segmentation))?;
     let names = work.iter().map(|(field, ..)| field.name.clone()).collect();
-    let turn = my_turn(&options.out, "segment")?;
+    let turn = my_turn(&options.out, "segment", job.cancel)?;
     let lease = share_fields(&options.out, "segment", names, job)?;
+    marker::write(&options.out, &Marker::new("segment", Kind::Segmentation))?;
     drop(turn);
     lease.during(job, |job| segment_ours(&work, failed, options, job))
 }
@@ -146,34 +146,25 @@ fn segment_ours(
     std::fs::create_dir_all(folder).map_err(|error| ProjectError::write(folder, &error))?;
 
     let done = AtomicUsize::new(0);
-    let fatal: Mutex<Option<ProjectError>> = Mutex::new(None);
-    let results: Vec<Result<Found, String>> = job.run(|| {
-        work.par_iter()
-            .map(|&(field, nucleus, cytoplasm)| {
-                if job.cancel.is_stopped() || fatal.lock().is_ok_and(|error| error.is_some()) {
-                    return Err(String::new());
-                }
-                let result = one_field(field, nucleus, cytoplasm, options);
-                job.progress.step(
-                    done.fetch_add(1, Ordering::SeqCst) + 1,
-                    work.len(),
-                    &field.name,
-                );
-                result.map_err(|error| {
-                    let sentence = error.to_string();
-                    if matches!(error, ProjectError::Image(ImageError::Write { .. }))
-                        && let Ok(mut first) = fatal.lock()
-                    {
-                        first.get_or_insert(error);
-                    }
-                    sentence
-                })
-            })
-            .collect()
-    })?;
-    if let Ok(Some(error)) = fatal.into_inner() {
-        return Err(error);
-    }
+    let segment_one = |&(field, nucleus, cytoplasm): &(&Field, usize, Option<usize>)| {
+        job.cancel.check()?;
+        let result = match one_field(field, nucleus, cytoplasm, options) {
+            // Where one field cannot be written, none can.
+            Err(error) if error.is_write() => return Err(error),
+            Err(error) => {
+                // Labels of an earlier run are not this one's.
+                remove_labels(options, &field.name)?;
+                Err(error.to_string())
+            }
+            Ok(found) => Ok(found),
+        };
+        let done = done.fetch_add(1, Ordering::SeqCst) + 1;
+        job.progress.step(done, work.len(), &field.name);
+        Ok(result)
+    };
+    let results: Result<Vec<Result<Found, String>>, ProjectError> =
+        job.run(|| work.par_iter().map(segment_one).collect())?;
+    let results = results?;
     job.cancel.check()?;
     let mut segmented = Segmented {
         failed,
@@ -198,13 +189,13 @@ fn segment_ours(
 }
 
 /// Held for moments: by whoever looks who does which field of a result, or changes its table.
-pub(crate) fn my_turn(out: &Path, command: &str) -> Result<Lease, ProjectError> {
+pub(crate) fn my_turn(out: &Path, command: &str, cancel: &Cancel) -> Result<Lease, ProjectError> {
     Thing {
         folder: out,
         name: "turn",
         command,
     }
-    .wait()
+    .wait(cancel)
 }
 
 /// Takes fields of a result, of which others may do other fields. To be called on one's turn.
@@ -229,6 +220,7 @@ pub(crate) fn share_fields(
         };
         // One that was killed may take a moment to be gone.
         if begun.elapsed() < GRACE {
+            job.cancel.check()?;
             std::thread::sleep(Duration::from_millis(20));
             continue;
         }
@@ -255,13 +247,41 @@ pub(crate) fn unique_names<'a>(
     sets: &[Dataset],
 ) -> Result<(), ProjectError> {
     let mut seen = BTreeSet::new();
-    match fields.find(|field| !seen.insert(&field.name)) {
-        None => Ok(()),
-        Some(field) => Err(ProjectError::Usage(format!(
-            "{} inputs have a field called `{}`; give them different folders with `--out`",
-            sets.len(),
-            field.name
-        ))),
+    let Some(Field { name, .. }) = fields.find(|field| !seen.insert(&field.name)) else {
+        return Ok(());
+    };
+    let has = |set: &&Dataset| set.fields.iter().any(|field| field.name == *name);
+    let roots: Vec<&Path> = sets
+        .iter()
+        .filter(has)
+        .map(|set| set.root.as_path())
+        .collect();
+    Err(ProjectError::Usage(same_name(name, &roots)))
+}
+
+/// The sentence about a field that several inputs, or one twice, have.
+fn same_name(name: &str, roots: &[&Path]) -> String {
+    let mut different: Vec<String> = Vec::new();
+    for root in roots {
+        let root = format!("`{}`", root.display());
+        if !different.contains(&root) {
+            different.push(root);
+        }
+    }
+    match &different[..] {
+        [] | [_] => format!(
+            "field `{name}` of {} is among the inputs more than once; name it once",
+            different.concat()
+        ),
+        [first, second] => format!(
+            "{first} and {second} both have a field called `{name}`; run the command for each, \
+             with a folder of its own as `--out`"
+        ),
+        [first, second, ..] => format!(
+            "{first}, {second} and {} more have a field called `{name}`; run the command for \
+             each, with a folder of its own as `--out`",
+            different.len() - 2
+        ),
     }
 }
 
@@ -271,15 +291,10 @@ fn check_folder(
     sets: &[Dataset],
     options: &SegmentOptions,
 ) -> Result<(), ProjectError> {
-    let cells = options.cytoplasm.is_some();
+    // Cells as well where none are asked for: those of an earlier run are removed.
     let outputs: Vec<PathBuf> = work
         .iter()
-        .flat_map(|(field, ..)| {
-            let name = format!("{}.tif", field.name);
-            let nuclei = options.out.join(&name);
-            let cells = cells.then(|| options.out.join("cells").join(&name));
-            std::iter::once(nuclei).chain(cells)
-        })
+        .flat_map(|(field, ..)| [nuclei_path, cells_path].map(|path| path(options, &field.name)))
         .collect();
     let folder = ResultFolder {
         path: &options.out,
@@ -287,6 +302,20 @@ fn check_folder(
         way_out: "choose a folder of its own for the labels with `--out`",
     };
     Ok(folder.check(&Inputs::of(sets), outputs.iter().map(PathBuf::as_path))?)
+}
+
+fn nuclei_path(options: &SegmentOptions, name: &str) -> PathBuf {
+    options.out.join(format!("{name}.tif"))
+}
+
+fn cells_path(options: &SegmentOptions, name: &str) -> PathBuf {
+    options.out.join("cells").join(format!("{name}.tif"))
+}
+
+/// Takes away what an earlier run made of a field.
+fn remove_labels(options: &SegmentOptions, name: &str) -> Result<(), ProjectError> {
+    vouched::remove(&cells_path(options, name))?;
+    vouched::remove(&nuclei_path(options, name))
 }
 
 /// What was found in a field.
@@ -370,17 +399,21 @@ fn one_field(
         ),
         pixel_um: field.pixel_um,
     };
-    let name = format!("{}.tif", field.name);
-    write::labels(&options.out.join(&name), &found.labels, &note("nuclei"))?;
-    if let Some(channel) = cytoplasm {
-        let stain = crate::truth::read_middle(field, channel)?.to_f32();
-        let area = segment_cytoplasm(&stain, field.pixel_um, &options.cells).map_err(in_field)?;
-        let cells = cells_from_nuclei(&found.labels, &area.mask, &area.flat).map_err(in_field)?;
-        write::labels(
-            &options.out.join("cells").join(&name),
-            &cells,
-            &note("cells"),
-        )?;
+    let cells = match cytoplasm {
+        Some(channel) => {
+            let stain = crate::truth::read_middle(field, channel)?.to_f32();
+            let area =
+                segment_cytoplasm(&stain, field.pixel_um, &options.cells).map_err(in_field)?;
+            Some(cells_from_nuclei(&found.labels, &area.mask, &area.flat).map_err(in_field)?)
+        }
+        None => None,
+    };
+    // Whenever the program is killed, no cells lie beside nuclei that they do not belong to.
+    vouched::remove(&cells_path(options, &field.name))?;
+    let nuclei = nuclei_path(options, &field.name);
+    write::labels(&nuclei, &found.labels, &note("nuclei"))?;
+    if let Some(cells) = cells {
+        write::labels(&cells_path(options, &field.name), &cells, &note("cells"))?;
     }
     let uncalibrated = found
         .quality
@@ -392,4 +425,30 @@ fn one_field(
         unusable,
         blank_share: blank_share(blank.as_ref()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inputs_that_share_the_name_of_a_field_are_named() {
+        let said = |roots: &[&str]| {
+            let roots: Vec<&Path> = roots.iter().map(Path::new).collect();
+            same_name("a", &roots)
+        };
+        assert_eq!(
+            said(&["one", "one"]),
+            "field `a` of `one` is among the inputs more than once; name it once"
+        );
+        assert_eq!(
+            said(&["one", "two"]),
+            "`one` and `two` both have a field called `a`; run the command for each, with a \
+             folder of its own as `--out`"
+        );
+        assert!(
+            said(&["one", "two", "one", "three"])
+                .starts_with("`one`, `two` and 1 more have a field called `a`; ")
+        );
+    }
 }

@@ -33,6 +33,12 @@ impl Part {
             Part::Test => "test",
         }
     }
+
+    /// The part of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        let mut all = [Part::Train, Part::Validation, Part::Test].into_iter();
+        all.find(|part| part.name() == name)
+    }
 }
 
 impl fmt::Display for Part {

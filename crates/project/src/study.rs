@@ -1,5 +1,6 @@
 //! A study on disk: its folder, its choices, its images.
 
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use stainfree_image::{Dataset, Field, OpenOptions, Plane};
@@ -37,6 +38,14 @@ impl Study {
             root: root.to_owned(),
             config: config::parse(&text, &path)?,
         })
+    }
+
+    /// The same study with other choices; its file stays as it is.
+    pub(crate) fn with_config(&self, config: Config) -> Self {
+        Self {
+            root: self.root.clone(),
+            config,
+        }
     }
 
     /// The study's folder.
@@ -300,6 +309,14 @@ pub struct Source {
     pub nucleus: Option<usize>,
     /// Index of the cytoplasmic stain's channel.
     pub cytoplasm: Option<usize>,
+}
+
+impl Source {
+    /// The fields by their names.
+    pub fn by_name(&self) -> BTreeMap<&str, &Field> {
+        let fields = self.dataset.fields.iter();
+        fields.map(|field| (field.name.as_str(), field)).collect()
+    }
 }
 
 /// Which planes of a field are its brightfield.

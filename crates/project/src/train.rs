@@ -386,12 +386,7 @@ impl<'a> StudyFields<'a> {
         rows: &[FieldRow],
         part: Part,
     ) -> Result<Self, ProjectError> {
-        let by_name: BTreeMap<&str, &Field> = source
-            .dataset
-            .fields
-            .iter()
-            .map(|field| (field.name.as_str(), field))
-            .collect();
+        let by_name = source.by_name();
         let fields = rows
             .iter()
             .filter(|row| row.split == Some(part))

@@ -20,7 +20,7 @@ use crate::guard::{Inputs, Refusal, ResultFolder};
 use crate::provenance::{self, Provenance};
 use crate::start::Start;
 use crate::train::Trained;
-use crate::{Job, ProjectError, pictures};
+use crate::{Job, ProjectError, lease, pictures};
 
 /// Least number of steps between checkpoints; saving one takes about as long as a step.
 const CHECKPOINT_EVERY: u64 = 25;
@@ -188,8 +188,10 @@ pub(crate) fn check_folder(folder: &Path, way_out: &str) -> Result<(), ProjectEr
     let entries = std::fs::read_dir(folder).into_iter().flatten();
     let names = entries.filter_map(Result::ok).map(|e| e.file_name());
     let mut names = names.map(|name| name.to_string_lossy().into_owned());
-    let foreign =
-        names.find(|name| !UNFINISHED.contains(&name.as_str()) && !write::is_unfinished(name));
+    let begun = |name: &String| {
+        UNFINISHED.contains(&name.as_str()) || write::is_unfinished(name) || lease::is_lease(name)
+    };
+    let foreign = names.find(|name| !begun(name));
     match foreign {
         None => Ok(()),
         Some(name) => Err(Refusal::OtherFolder {

@@ -166,11 +166,8 @@ impl Evaluate {
     }
 
     fn on(&self) -> Part {
-        match self.on.as_str() {
-            "validation" => Part::Validation,
-            "train" => Part::Train,
-            _ => Part::Test,
-        }
+        // No other word gets here.
+        Part::named(&self.on).unwrap_or(Part::Test)
     }
 
     fn shown(&self) -> scores_table::Shown {

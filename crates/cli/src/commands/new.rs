@@ -138,7 +138,7 @@ impl New {
             pixel_um: self.pixel_um,
             seed: self.seed,
         };
-        let created = new::create(dir, &options)?;
+        let created = new::create(dir, &options, context.job().cancel)?;
         for message in &created.messages {
             context.job().progress.note(message);
         }

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use stainfree_project::Part;
 use stainfree_project::illumination::PlateLight;
-use stainfree_project::mitosis;
-use stainfree_project::prepare::{Prepared, prepare};
+use stainfree_project::prepare::{Prepared, prepare, prepare_with_mitosis};
 use stainfree_project::registration::ShiftSummary;
 
 use super::who;
@@ -61,11 +60,13 @@ pub(crate) struct Prepare {
 impl Prepare {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
         self.json.check(&["program", "train", "left_out"])?;
-        let mut study = super::open_study(&self.dir, context)?;
-        if self.mitosis {
-            study = mitosis::enable(&study)?;
-        }
-        let prepared = prepare(&study, &context.job().by(&who(self.by.as_ref())))?;
+        let study = super::open_study(&self.dir, context)?;
+        let who = who(self.by.as_ref());
+        let job = context.job().by(&who);
+        let prepared = match self.mitosis {
+            true => prepare_with_mitosis(&study, &job)?.1,
+            false => prepare(&study, &job)?,
+        };
         context.console.finish();
         for (_, sentence) in &prepared.failed {
             context.console.warn(sentence);

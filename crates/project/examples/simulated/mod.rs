@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use stainfree_image::read_labels;
-use stainfree_project::mitosis::{self, Decision, Review};
-use stainfree_project::prepare::prepare;
+use stainfree_project::mitosis::{Decision, Review};
+use stainfree_project::prepare::prepare_with_mitosis;
 use stainfree_project::{Cancel, Job, NewOptions, Silent, Study, new};
 use stainfree_specimen::{Degrade, PlateSpec, write_plate};
 
@@ -55,11 +55,10 @@ pub(crate) fn prepared(
         images: plate.join("plate"),
         ..NewOptions::default()
     };
-    new::create(folder, &options)?;
+    new::create(folder, &options, &cancel)?;
     let path = folder.join("stainfree.toml");
     std::fs::write(&path, edit(std::fs::read_to_string(&path)?))?;
-    let study = mitosis::enable(&Study::open(folder)?)?;
-    prepare(&study, &job)?;
+    let (study, _) = prepare_with_mitosis(&Study::open(folder)?, &job)?;
     Ok(study)
 }
 

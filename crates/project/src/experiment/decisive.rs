@@ -81,9 +81,7 @@ impl Decisive<'_> {
     /// Images and truth of the fields in use.
     fn add_fields(&self, hash: &mut Sha256) -> Result<(), ProjectError> {
         let source = self.study.source()?;
-        let fields = source.dataset.fields.iter();
-        let by_name: BTreeMap<&str, &Field> =
-            fields.map(|field| (field.name.as_str(), field)).collect();
+        let by_name = source.by_name();
         for row in self.rows.iter().filter(|row| row.split.is_some()) {
             add_text(hash, &row.name);
             add_text(hash, row.split.map_or("", Part::name));

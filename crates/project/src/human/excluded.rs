@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use stainfree_image::table::yes_or_no;
 
 use super::{Stamp, ledger};
-use crate::ProjectError;
 use crate::fields::{self, FieldRow};
 use crate::names::nearest;
 use crate::prepare::content_of;
 use crate::study::Study;
+use crate::{ProjectError, vouched};
 
 /// Name of the table.
 pub const FILE_NAME: &str = "excluded.csv";
@@ -104,26 +104,54 @@ pub fn in_force(study: &Study) -> Result<BTreeMap<String, Exclusion>, ProjectErr
     Ok(last)
 }
 
-/// Fields that a person took out by setting `usable` to `no` in `fields.csv`, which `prepare`
-/// rewrites: `unchanged` are the rows that it would write again just so, and nothing but that cell
-/// differs.
-pub(crate) fn typed<'a>(
-    study: &Study,
-    unchanged: impl Iterator<Item = &'a FieldRow>,
-) -> Vec<String> {
-    // A damaged table says nothing.
-    let written = fields::read(&study.root().join(fields::FILE_NAME)).unwrap_or_default();
-    let set_to_no = |row: &&FieldRow| {
-        let mut same = written.iter().filter(|old| old.name == row.name);
-        row.is_usable()
-            && same.any(|old| {
-                !old.is_usable() && (&old.remarks, old.height) == (&row.remarks, row.height)
-            })
-    };
-    unchanged
-        .filter(set_to_no)
-        .map(|row| row.name.clone())
-        .collect()
+/// The usable fields as the last `prepare` wrote them into `fields.csv`, to tell what a person
+/// typed there since: to be found before any of them is made anew.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Written(BTreeMap<String, AsWritten>);
+
+/// What is compared of a row, and what the image was that it is of.
+#[derive(Clone, Debug)]
+struct AsWritten {
+    remarks: String,
+    height: usize,
+    image: String,
+}
+
+/// The rows of `fields.csv`; a damaged table says nothing.
+fn table(study: &Study) -> Vec<FieldRow> {
+    fields::read(&study.root().join(fields::FILE_NAME)).unwrap_or_default()
+}
+
+impl Written {
+    /// Of the fields that are in the table.
+    pub(crate) fn find(study: &Study) -> Self {
+        let usable = |row: FieldRow| {
+            let kept = vouched::last(study, &row.name)?;
+            let as_written = AsWritten {
+                remarks: kept.row.remarks.clone(),
+                height: kept.row.height,
+                image: kept.facts.image().to_owned(),
+            };
+            kept.row.is_usable().then_some((row.name, as_written))
+        };
+        Self(table(study).into_iter().filter_map(usable).collect())
+    }
+
+    /// Fields that a person took out by setting `usable` to `no`, each with its image: nothing but
+    /// that cell differs, and `excluded` does not have them yet.
+    pub(crate) fn set_to_no(
+        &self,
+        study: &Study,
+        excluded: &BTreeMap<String, Exclusion>,
+    ) -> Vec<(String, String)> {
+        let set_to_no = |row: FieldRow| {
+            let written = self.0.get(&row.name)?;
+            let same = (&row.remarks, row.height) == (&written.remarks, written.height);
+            let typed = same && !row.is_usable() && !excluded.contains_key(&row.name);
+            typed.then(|| (row.name, written.image.clone()))
+        };
+        table(study).into_iter().filter_map(set_to_no).collect()
+    }
 }
 
 /// Adds fields that are out, with their images.

@@ -160,7 +160,8 @@ impl OwnRows {
     /// Puts the rows into the file, on a turn: others may have put theirs there since.
     pub(super) fn save(&mut self) -> Result<(), ProjectError> {
         let out = self.path.parent().unwrap_or(Path::new("."));
-        let _turn = my_turn(out, "predict")?;
+        // After a stop as well: what is finished is kept.
+        let _turn = my_turn(out, "predict", &crate::Cancel::new())?;
         let mut rows = read_rows(&self.path, &self.header)?;
         rows.extend(self.rows.clone());
         write_rows(&self.path, &self.header, &rows)?;

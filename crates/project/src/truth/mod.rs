@@ -1,132 +1,39 @@
 //! The truth of one field: class mask and nucleus labels from stains, masks or labels.
 //!
-//! Here: reading the field's sources, checking that they are what they should be, putting them
-//! together. Not here: which fields, what is written where ([`prepare`](mod@crate::prepare)).
+//! Here: reading the field's sources (`given`), checking that they are what they should be, putting
+//! them together. Not here: which fields, what is written where ([`prepare`](mod@crate::prepare)).
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+mod files;
+mod fixes;
+mod given;
 
-use serde::Serialize;
-use stainfree_image::{Dataset, Field, Image, Plane, PlaneAt, TruthOf, composed};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use stainfree_image::{Field, Image, PlaneAt, TruthOf};
 use stainfree_objects::{
-    Connectivity, FlatField, IGNORED, NUCLEUS, NotLabels, QualityLimits, StainNumbers, Verdict,
-    Word, apply_ignore, blank_pixels, bleed_through, cells_from_nuclei, debris_share, fill_blank,
-    label, mitotic_candidates, move_back, move_back_nearest, not_labels, relabel_consecutive,
-    saturated_share, scheme_a, scheme_b, segment_cytoplasm_besides, segment_nuclei_besides,
-    shared_numbers, smoothed_share, uncovered,
+    Connectivity, IGNORED, NUCLEUS, StainNumbers, Verdict, apply_ignore, bleed_through,
+    cells_from_nuclei, debris_share, label, mitotic_candidates, relabel_consecutive, scheme_a,
+    scheme_b, segment_cytoplasm_besides, segment_nuclei_besides, smoothed_share,
 };
 
 pub(crate) use stainfree_objects::joined;
 
+pub(crate) use self::files::TruthFiles;
+use self::files::plane_at;
+use self::fixes::Corrected;
+pub(crate) use self::fixes::StainFixes;
+use self::given::{
+    Given, file_of, read_cells, read_instances, read_sized, read_stain, refuse_without_background,
+};
+pub(crate) use self::given::{check_instances, read_middle, shared_numbers_note};
+use crate::ProjectError;
 use crate::config::{CytoplasmFrom, MaskValues, MissingCells, NucleiFrom, Scheme, TruthConfig};
 use crate::disagreement::nucleus_classes;
+use crate::human;
 use crate::human::mitosis::Said;
-use crate::human::{self, corrected};
-use crate::illumination::Lights;
 use crate::mitosis::{Decision, Review, decide};
-use crate::registration::{Shifts, Stain};
 use crate::study::{Source, Study};
-use crate::{ProjectError, names};
-
-/// Files that hold truth, by the name of their field.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct TruthFiles {
-    /// Nuclei corrected by hand.
-    corrected: BTreeMap<String, PathBuf>,
-    nuclei: BTreeMap<String, TruthOf>,
-    cells: BTreeMap<String, TruthOf>,
-    /// Sentences about files that belong to no field.
-    unused: Vec<String>,
-}
-
-impl TruthFiles {
-    pub(crate) fn find(study: &Study, dataset: &Dataset) -> Result<Self, ProjectError> {
-        let truth = &study.config().truth;
-        let mut unused = Vec::new();
-        let mut files_of = |folder: &Path| -> Result<BTreeMap<String, TruthOf>, ProjectError> {
-            let folder = study.resolve(folder);
-            let found = names::truth_of(&folder, dataset)?;
-            unused.extend(names::without_field(&folder, &found));
-            Ok(found.files)
-        };
-        let nuclei = match truth.nuclei_from() {
-            Some(NucleiFrom::Masks(folder) | NucleiFrom::Labels(folder)) => files_of(folder)?,
-            _ => BTreeMap::new(),
-        };
-        let cells = match truth.cytoplasm_from() {
-            CytoplasmFrom::Cells(folder) => files_of(folder)?,
-            _ => BTreeMap::new(),
-        };
-        Ok(Self {
-            corrected: corrected_of(study, dataset)?,
-            nuclei,
-            cells,
-            unused,
-        })
-    }
-
-    /// The nuclei corrected by hand, by the name of their field.
-    pub(crate) fn corrected(&self) -> &BTreeMap<String, PathBuf> {
-        &self.corrected
-    }
-
-    /// Files corrected by hand that belong to none of `fields`.
-    pub(crate) fn strangers(&self, fields: &[Field]) -> Vec<&Path> {
-        self.corrected
-            .iter()
-            .filter(|(name, _)| fields.iter().all(|field| field.name != **name))
-            .map(|(_, path)| path.as_path())
-            .collect()
-    }
-
-    /// Sentences about other truth files that belong to no field.
-    pub(crate) fn unused(&self) -> &[String] {
-        &self.unused
-    }
-
-    /// The truth files of a field.
-    pub(crate) fn of<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a Path> {
-        let given = [&self.nuclei, &self.cells];
-        let given = given.into_iter().filter_map(|files| files.get(name));
-        let given = given.map(|truth| truth.path.as_path());
-        self.corrected
-            .get(name)
-            .map(PathBuf::as_path)
-            .into_iter()
-            .chain(given)
-    }
-}
-
-/// The plane of a field that its truth is of: its brightfield, the middle one of three.
-fn plane_at(source: &Source, field: &Field) -> Result<PlaneAt, ProjectError> {
-    let chosen = source.brightfield.planes_of(field)?;
-    let (channel, z) = chosen[chosen.len() / 2];
-    Ok(PlaneAt {
-        z,
-        depth: field.planes[channel].len(),
-    })
-}
-
-/// The nuclei corrected by hand, by the name of their field as it is spelled there.
-fn corrected_of(
-    study: &Study,
-    dataset: &Dataset,
-) -> Result<BTreeMap<String, PathBuf>, ProjectError> {
-    let field_of = |name: &str, path: &Path| {
-        // A field may be called like truth: `a_label` is a name like any other.
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        let same = |wanted: &str| {
-            let mut fields = dataset.fields.iter();
-            fields.find(|field| composed(&field.name) == composed(wanted))
-        };
-        let found = same(&stem).or_else(|| same(name));
-        found.map_or(name.to_owned(), |field| field.name.clone())
-    };
-    let files = corrected::files(study)?.into_iter();
-    Ok(files
-        .map(|(name, path)| (field_of(&name, &path), path))
-        .collect())
-}
 
 /// The truth of one field.
 #[derive(Clone, Debug)]
@@ -158,104 +65,6 @@ pub(crate) struct FieldTruth {
     pub(crate) remarks: Vec<String>,
     /// Remarks on both stains.
     pub(crate) verdicts: Vec<(&'static str, Verdict)>,
-}
-
-/// A stain's shift against the brightfield that is to be corrected.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub(crate) struct Move {
-    pub(crate) dy_px: f64,
-    pub(crate) dx_px: f64,
-    pub(crate) radius95_px: Option<f64>,
-}
-
-/// What is corrected in a stain before it is segmented.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub(crate) struct Fix {
-    pub(crate) light: Option<FlatField>,
-    pub(crate) shift: Option<Move>,
-}
-
-/// What is corrected in the stains of a field before they are segmented.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub(crate) struct StainFixes {
-    pub(crate) nucleus: Fix,
-    pub(crate) cytoplasm: Fix,
-}
-
-impl StainFixes {
-    pub(crate) fn of(lights: &Lights, shifts: &Shifts, field: &Field) -> Self {
-        let of = |stain| Fix {
-            light: lights.of(field, stain).cloned(),
-            shift: shifts.of(field, stain).map(|shift| Move {
-                dy_px: shift.dy_px,
-                dx_px: shift.dx_px,
-                radius95_px: shift.radius95_px,
-            }),
-        };
-        Self {
-            nucleus: of(Stain::Nucleus),
-            cytoplasm: of(Stain::Cytoplasm),
-        }
-    }
-}
-
-/// A stain that lies on the brightfield, under even light.
-struct Corrected {
-    stain: Image<f32>,
-    /// Pixels of which nothing is known after the move.
-    unknown: Option<Image<bool>>,
-    /// Pixels that show nothing; they have been filled.
-    blank: Option<Image<bool>>,
-    /// Pixels at the camera's ceiling; only where the light was made even, elsewhere the stain
-    /// itself shows them.
-    ceiling: Option<Image<bool>>,
-}
-
-impl Corrected {
-    fn new(mut stain: Image<f32>, fix: &Fix) -> Self {
-        let blank = blank_pixels(&stain);
-        if let Some(blank) = &blank {
-            stain = fill_blank(&stain, blank);
-        }
-        let mut ceiling = None;
-        if let Some(light) = &fix.light {
-            let values = stain.data().iter().copied();
-            let largest = values.fold(f32::NEG_INFINITY, f32::max);
-            ceiling = Some(stain.map(|&v| v == largest));
-            stain = light.correct(&stain);
-        }
-        let Some(Move { dy_px, dx_px, .. }) = fix.shift else {
-            return Self {
-                stain,
-                unknown: None,
-                blank,
-                ceiling,
-            };
-        };
-        let shift = (dy_px, dx_px);
-        Self {
-            unknown: Some(uncovered(stain.height(), stain.width(), shift)),
-            stain: move_back(&stain, shift),
-            ceiling: ceiling.map(|ceiling| move_back_nearest(&ceiling, shift)),
-            blank: blank.map(|blank| move_back_nearest(&blank, shift)),
-        }
-    }
-
-    /// Counts saturated pixels of `mask` where the stain does not show them itself any more.
-    fn recount_saturation(
-        &self,
-        mask: &Image<bool>,
-        limits: &QualityLimits,
-        numbers: &mut StainNumbers,
-        quality: &mut Vec<Verdict>,
-    ) {
-        let Some(ceiling) = &self.ceiling else {
-            return;
-        };
-        numbers.saturated_share = saturated_share(ceiling, mask);
-        quality.retain(|verdict| verdict.word != Word::Saturated);
-        quality.extend(Verdict::of_saturation(numbers.saturated_share, limits));
-    }
 }
 
 /// Why a field has no truth.
@@ -594,213 +403,6 @@ fn nuclei_of(classes: &Image<u8>, names: &[String]) -> (Image<u32>, usize) {
         count += parts.count;
     }
     (nuclei, count)
-}
-
-/// Label images and masks that are given as truth, which may lie off the brightfield.
-struct Given {
-    /// How far below and right of it, pixels.
-    shift: [i32; 2],
-}
-
-impl Given {
-    fn of(truth: &TruthConfig) -> Self {
-        Self {
-            shift: truth.shift.labels_px,
-        }
-    }
-
-    fn shift(&self) -> (f64, f64) {
-        let [dy, dx] = self.shift.map(f64::from);
-        (dy, dx)
-    }
-
-    /// The image on the brightfield.
-    fn place<T: Copy + Default>(&self, image: Image<T>) -> Image<T> {
-        match self.shift {
-            [0, 0] => image,
-            _ => move_back_nearest(&image, self.shift()),
-        }
-    }
-
-    /// Pixels of which nothing is known once it lies there.
-    fn unknown(&self, (height, width): (usize, usize)) -> Option<Image<bool>> {
-        (self.shift != [0, 0]).then(|| uncovered(height, width, self.shift()))
-    }
-}
-
-fn file_of<'a>(
-    files: &'a BTreeMap<String, TruthOf>,
-    field: &Field,
-    folder: &Path,
-) -> Result<&'a TruthOf, NoTruth> {
-    files
-        .get(&field.name)
-        .ok_or_else(|| NoTruth::Left(format!("no truth of that name in `{}`", folder.display())))
-}
-
-/// A stain of the field, of the size of its brightfield.
-fn read_stain(
-    field: &Field,
-    channel: Option<usize>,
-    name: &str,
-    size: (usize, usize),
-) -> Result<Plane, ProjectError> {
-    let Some(channel) = channel else {
-        return Err(ProjectError::Failed(format!(
-            "field `{}` has no image of the channel `{name}`",
-            field.name
-        )));
-    };
-    if field.planes[channel].iter().all(Option::is_none) {
-        return Err(ProjectError::Failed(format!(
-            "field `{}` has no image of the channel `{name}` that can be used; `stainfree inspect` \
-             on the images says why",
-            field.name
-        )));
-    }
-    let plane = read_middle(field, channel)?;
-    check_size(
-        &format!("the channel `{name}` of field `{}`", field.name),
-        plane.size(),
-        size,
-    )?;
-    Ok(plane)
-}
-
-/// The plane of `channel`; the middle one of those present where there are several.
-pub(crate) fn read_middle(field: &Field, channel: usize) -> Result<Plane, ProjectError> {
-    let planes = field.planes.get(channel).map_or(&[][..], Vec::as_slice);
-    let present: Vec<usize> = (0..planes.len()).filter(|&z| planes[z].is_some()).collect();
-    if present.is_empty() {
-        return Err(ProjectError::Failed(format!(
-            "field `{}` has no image of channel {}",
-            field.name,
-            channel + 1
-        )));
-    }
-    Ok(field.read(channel, present[(present.len() - 1) / 2])?)
-}
-
-/// A nucleus everywhere is none: labels of several objects leave pixels of value 0.
-fn refuse_without_background(path: &Path, labels: &Image<u32>) -> Result<(), ProjectError> {
-    let values = labels.data();
-    let several = values.iter().any(|value| Some(value) != values.first());
-    if !several || values.contains(&0) {
-        return Ok(());
-    }
-    Err(ProjectError::NotLabels {
-        path: path.to_owned(),
-        found: "no pixel of value 0: every pixel would belong to a nucleus".to_owned(),
-        way_out: "save the background as 0".to_owned(),
-    })
-}
-
-fn read_sized(
-    truth: &TruthOf,
-    at: PlaneAt,
-    size: (usize, usize),
-) -> Result<Image<u32>, ProjectError> {
-    let image = truth.labels(at)?;
-    check_size(&format!("`{}`", truth.path.display()), image.size(), size)?;
-    Ok(image)
-}
-
-/// Nucleus instances; a mask in their place is refused.
-fn read_instances(
-    truth: &TruthOf,
-    at: PlaneAt,
-    size: (usize, usize),
-) -> Result<Image<u32>, ProjectError> {
-    let labels = read_sized(truth, at, size)?;
-    check_instances(
-        &truth.path,
-        &labels,
-        "give it as `truth.masks` with `mask_values = \"binary\"` instead of `truth.labels`",
-    )?;
-    Ok(labels)
-}
-
-/// Whole-cell masks and instances alike: inside is anything but 0. Edges of many values would make
-/// everything larger.
-fn read_cells(
-    truth: &TruthOf,
-    at: PlaneAt,
-    size: (usize, usize),
-) -> Result<Image<bool>, ProjectError> {
-    let values = read_sized(truth, at, size)?;
-    if smoothed_share(&values) > 0.0 {
-        check_instances(&truth.path, &values, "")?;
-    }
-    Ok(values.map(|&value| value != 0))
-}
-
-fn check_size(
-    what: &str,
-    found: (usize, usize),
-    expected: (usize, usize),
-) -> Result<(), ProjectError> {
-    if found == expected {
-        return Ok(());
-    }
-    Err(ProjectError::Failed(format!(
-        "{what} is {} x {} but the brightfield is {} x {}; both must show the same field",
-        found.0, found.1, expected.0, expected.1
-    )))
-}
-
-/// Refuses what is no label image: a mask of 0 and 255, an image, numbers that were interpolated,
-/// classes. One object alone may bear any number.
-pub(crate) fn check_instances(
-    path: &Path,
-    labels: &Image<u32>,
-    way_out: &str,
-) -> Result<(), ProjectError> {
-    let binary = labels
-        .data()
-        .iter()
-        .all(|&value| value == 0 || value == 255)
-        && labels.data().contains(&255);
-    if binary && label(&labels.map(|&value| value != 0), Connectivity::Eight).count > 1 {
-        return Err(ProjectError::NotLabels {
-            path: path.to_owned(),
-            found: "0 and 255 only: a mask, not instance labels".to_owned(),
-            way_out: way_out.to_owned(),
-        });
-    }
-    let Some(found) = not_labels(labels) else {
-        return Ok(());
-    };
-    let way_out = match found {
-        NotLabels::Intensities { .. } => "give label images as labels, and this file as an image",
-        NotLabels::Mixed { .. } => {
-            "resize labels with `nearest` instead of interpolating, and save smoothed masks with \
-             two values (such as all above 127 as 255)"
-        }
-        NotLabels::Mask { .. } => way_out,
-    };
-    Err(ProjectError::NotLabels {
-        path: path.to_owned(),
-        found: found.to_string(),
-        way_out: way_out.to_owned(),
-    })
-}
-
-/// A sentence where numbers belong to several objects that lie far apart.
-pub(crate) fn shared_numbers_note(path: &Path, labels: &Image<u32>) -> Option<String> {
-    let shared = shared_numbers(labels);
-    let first = shared.first()?;
-    let largest = labels.data().iter().max().copied().unwrap_or(0);
-    let cause = if largest <= 255 {
-        "; were more than 255 objects saved in 8 bits? save them in 16"
-    } else {
-        "; give every object a number of its own"
-    };
-    Some(format!(
-        "`{}`: {} numbers (such as {first}) belong to pieces far apart and count as one object \
-         each{cause}",
-        path.display(),
-        shared.len()
-    ))
 }
 
 fn in_field(field: &Field, error: stainfree_objects::ObjectsError) -> ProjectError {

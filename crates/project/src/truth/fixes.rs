@@ -1,0 +1,109 @@
+//! What is corrected in a stain before it is segmented.
+
+use serde::Serialize;
+use stainfree_image::{Field, Image};
+use stainfree_objects::{
+    FlatField, QualityLimits, StainNumbers, Verdict, Word, blank_pixels, fill_blank, move_back,
+    move_back_nearest, saturated_share, uncovered,
+};
+
+use crate::illumination::Lights;
+use crate::registration::{Shifts, Stain};
+
+/// A stain's shift against the brightfield that is to be corrected.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Move {
+    pub(crate) dy_px: f64,
+    pub(crate) dx_px: f64,
+    pub(crate) radius95_px: Option<f64>,
+}
+
+/// What is corrected in a stain before it is segmented.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct Fix {
+    pub(crate) light: Option<FlatField>,
+    pub(crate) shift: Option<Move>,
+}
+
+/// What is corrected in the stains of a field before they are segmented.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct StainFixes {
+    pub(crate) nucleus: Fix,
+    pub(crate) cytoplasm: Fix,
+}
+
+impl StainFixes {
+    pub(crate) fn of(lights: &Lights, shifts: &Shifts, field: &Field) -> Self {
+        let of = |stain| Fix {
+            light: lights.of(field, stain).cloned(),
+            shift: shifts.of(field, stain).map(|shift| Move {
+                dy_px: shift.dy_px,
+                dx_px: shift.dx_px,
+                radius95_px: shift.radius95_px,
+            }),
+        };
+        Self {
+            nucleus: of(Stain::Nucleus),
+            cytoplasm: of(Stain::Cytoplasm),
+        }
+    }
+}
+
+/// A stain that lies on the brightfield, under even light.
+pub(super) struct Corrected {
+    pub(super) stain: Image<f32>,
+    /// Pixels of which nothing is known after the move.
+    pub(super) unknown: Option<Image<bool>>,
+    /// Pixels that show nothing; they have been filled.
+    pub(super) blank: Option<Image<bool>>,
+    /// Pixels at the camera's ceiling; only where the light was made even, elsewhere the stain
+    /// itself shows them.
+    ceiling: Option<Image<bool>>,
+}
+
+impl Corrected {
+    pub(super) fn new(mut stain: Image<f32>, fix: &Fix) -> Self {
+        let blank = blank_pixels(&stain);
+        if let Some(blank) = &blank {
+            stain = fill_blank(&stain, blank);
+        }
+        let mut ceiling = None;
+        if let Some(light) = &fix.light {
+            let values = stain.data().iter().copied();
+            let largest = values.fold(f32::NEG_INFINITY, f32::max);
+            ceiling = Some(stain.map(|&v| v == largest));
+            stain = light.correct(&stain);
+        }
+        let Some(Move { dy_px, dx_px, .. }) = fix.shift else {
+            return Self {
+                stain,
+                unknown: None,
+                blank,
+                ceiling,
+            };
+        };
+        let shift = (dy_px, dx_px);
+        Self {
+            unknown: Some(uncovered(stain.height(), stain.width(), shift)),
+            stain: move_back(&stain, shift),
+            ceiling: ceiling.map(|ceiling| move_back_nearest(&ceiling, shift)),
+            blank: blank.map(|blank| move_back_nearest(&blank, shift)),
+        }
+    }
+
+    /// Counts saturated pixels of `mask` where the stain does not show them itself any more.
+    pub(super) fn recount_saturation(
+        &self,
+        mask: &Image<bool>,
+        limits: &QualityLimits,
+        numbers: &mut StainNumbers,
+        quality: &mut Vec<Verdict>,
+    ) {
+        let Some(ceiling) = &self.ceiling else {
+            return;
+        };
+        numbers.saturated_share = saturated_share(ceiling, mask);
+        quality.retain(|verdict| verdict.word != Word::Saturated);
+        quality.extend(Verdict::of_saturation(numbers.saturated_share, limits));
+    }
+}
