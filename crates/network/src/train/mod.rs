@@ -245,17 +245,7 @@ impl<'a> Run<'a> {
                 observer.message(&lost);
             }
             // What an older training left here must not be taken for this one's.
-            for path in [&files.checkpoint, &files.best] {
-                match std::fs::remove_file(path) {
-                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                        return Err(TrainError::File {
-                            path: path.clone(),
-                            error,
-                        });
-                    }
-                    _ => {}
-                }
-            }
+            files.clear()?;
         }
         let made_for = std::mem::replace(&mut progress.steps, steps);
         progress.identity.clear();
@@ -541,9 +531,9 @@ impl<'a> Run<'a> {
     }
 
     fn save_best(&mut self) -> Result<(), TrainError> {
-        match self.unsaved_best.take() {
-            Some(best) => self.files.save_best(&best),
-            None => Ok(()),
+        match (self.unsaved_best.take(), &self.progress.best) {
+            (Some(parameters), Some(best)) => self.files.save_best(best, &parameters),
+            _ => Ok(()),
         }
     }
 
@@ -569,11 +559,10 @@ impl<'a> Run<'a> {
             self.save()?;
         }
         let (parameters, chosen_step, chosen_value) = match self.progress.best.clone() {
-            Some(best) => (
-                self.files.load_best(self.job.graph)?,
-                best.step,
-                Some(best.value),
-            ),
+            Some(known) => {
+                let (parameters, best) = self.files.load_best(self.job.graph, known)?;
+                (parameters, best.step, Some(best.value))
+            }
             None => (self.scoring_parameters()?, self.progress.step, None),
         };
         Ok(Outcome {
