@@ -11,6 +11,7 @@ mod checkpoint;
 mod data;
 mod error;
 mod identity;
+mod memory;
 mod observer;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ use average::Average;
 use checkpoint::{Best, Files, Progress};
 use data::{Batch, Fields};
 use identity::Identity;
+use memory::most_memory;
 use serde_json::json;
 use stainfree_kernels::{Isa, Workers};
 use std::io::{Seek, SeekFrom, Write};
@@ -577,30 +579,6 @@ impl<'a> Run<'a> {
         })
     }
 }
-
-/// The most memory that a training takes, in bytes: what a step takes stays while it validates and
-/// while it writes.
-fn most_memory(job: &TrainJob, trainer: &CpuTrainer) -> usize {
-    let recipe = job.recipe;
-    let weights = job.graph.trainable_count() + job.graph.statistic_count();
-    // Parameters and both moments in natural order, and the file they become; the average and the
-    // state to keep.
-    let copies = if recipe.average_steps > 0 { 9 } else { 7 };
-    let saving = copies * size_of::<f32>() * weights;
-    let pixels = recipe.batch * recipe.crop * recipe.crop;
-    // Three planes and the truth; those that wait, the one at hand and the one being made. The
-    // gradient of the logits is made anew in every step.
-    let batches = (AHEAD + 2) * pixels * (3 * size_of::<f32>() + 1)
-        + pixels * job.graph.classes() * size_of::<f32>();
-    let validation = match job.validation.is_empty() {
-        true => 0,
-        false => job.memory.unwrap_or(0),
-    };
-    trainer.memory_bytes() + batches + job.cache_bytes + saving.max(validation) + BASE
-}
-
-/// What a training takes beside: code, threads, a field while it is read, normalised and scored.
-const BASE: usize = 192 << 20;
 
 /// Refuses to go on with what another training left.
 fn refuse_another(
