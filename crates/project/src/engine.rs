@@ -16,8 +16,8 @@ use stainfree_objects::{
 
 use crate::new::guess_brightfield;
 use crate::study::{Brightfield, find_channel};
-use crate::train::{INPUT_FILE, InputChannels, network_input, resample_blank, without_blanks};
-use crate::{ProjectError, config, evaluate};
+use crate::train::{InputChannels, network_input, resample_blank, without_blanks};
+use crate::{ProjectError, beside_model, evaluate};
 
 /// Cap on memory unless told otherwise: results must not depend on the machine, so it is a number.
 pub(crate) const DEFAULT_MEMORY: usize = 4 << 30;
@@ -193,11 +193,7 @@ impl Engine {
         precision: Precision,
     ) -> Result<Self, ProjectError> {
         let model = Model::load(folder)?;
-        let path = folder.join(INPUT_FILE);
-        let channels = match std::fs::read_to_string(&path) {
-            Ok(text) => Some(config::from_toml(&text, &path)?),
-            Err(_) => None,
-        };
+        let channels = beside_model::input_channels(folder, &model.info.hashes)?;
         let isa = Isa::choose(precision).map_err(ProjectError::Failed)?;
         let mut predictor = CpuPredictor::new(&model.graph, &model.parameters, threads, isa);
         let afforded = affordable(threads, memory, predictor.scratch_bytes());

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod beside_model;
 pub mod compare;
 pub mod config;
 pub mod demo;

@@ -19,6 +19,7 @@ use stainfree_network::train::{FieldContent, RawField, TrainingData};
 use stainfree_network::{Encoder, Precision, UnetSpec};
 use stainfree_objects::{IGNORED, blank_in_brightfield, blank_regions, fill_blank};
 
+use crate::beside_model::INPUT;
 use crate::config::TrainingConfig;
 use crate::fields::FieldRow;
 use crate::provenance::{
@@ -196,7 +197,8 @@ fn train_ours(study: &Study, options: &TrainOptions, job: &Job) -> Result<Traine
     };
     // Plain lists of names and numbers: turning them into text cannot fail.
     let text = toml::to_string(&channels).unwrap_or_default();
-    stainfree_image::write_atomic(&folder.join(INPUT_FILE), text.as_bytes())?;
+    let hash = INPUT.put(&folder, text.as_bytes())?;
+    model.info.hashes.extend([hash]);
     write_model(&mut model, record, &run, &folder)
 }
 
