@@ -16,7 +16,7 @@ use stainfree_objects::{
 
 use crate::new::guess_brightfield;
 use crate::study::{Brightfield, find_channel};
-use crate::train::{InputChannels, network_input, resample_blank, without_blanks};
+use crate::train::{InputChannels, full_range, network_input, resample_blank, without_blanks};
 use crate::{ProjectError, beside_model, evaluate};
 
 /// Cap on memory unless told otherwise: results must not depend on the machine, so it is a number.
@@ -324,7 +324,7 @@ impl Engine {
             (1, 3) => vec![&planes[1]],
             _ => planes.iter().collect(),
         };
-        let full_range = planes[0].full_range().unwrap_or(1.0);
+        let full_range = full_range(planes[0]);
         let raw: Vec<Image<f32>> = planes.iter().map(|plane| plane.to_f32()).collect();
         let (mut raw, blank) = without_blanks(raw);
         if blank

@@ -23,7 +23,8 @@ use crate::beside_model::INPUT;
 use crate::config::TrainingConfig;
 use crate::fields::FieldRow;
 use crate::provenance::{
-    self, Content, MetField, Provenance, content_of, difference, fields_of, of_training,
+    self, Content, MetField, Provenance, content_of, difference, fields_of, full_range_of,
+    of_training,
 };
 use crate::start::start;
 use crate::study::{Source, Study, training_of};
@@ -504,7 +505,7 @@ impl TrainingData for StudyFields<'_> {
     fn read(&self, field: usize) -> Result<RawField, Box<dyn Error + Send + Sync>> {
         let field = self.fields[field];
         let planes = self.source.brightfield.read(field)?;
-        let (full_range, planes) = (planes[0].full_range().unwrap_or(1.0), intensities(&planes));
+        let (full_range, planes) = (full_range(&planes[0]), intensities(&planes));
         let (planes, blank) = without_blanks(planes);
         let mut raw = RawField {
             full_range,
@@ -531,7 +532,8 @@ impl TrainingData for StudyFields<'_> {
         Ok(raw)
     }
 
-    /// As the record of the training has it, and whether and how far the field is resampled.
+    /// As the record of the training has it, and whether and how far the field is resampled. The
+    /// record goes by values alone; what the network is given also depends on their format's range.
     fn content(&self, field: usize) -> Result<FieldContent, Box<dyn Error + Send + Sync>> {
         let field = self.fields[field];
         let content = match self.contents.get(&field.name) {
@@ -551,8 +553,14 @@ impl TrainingData for StudyFields<'_> {
             name: field.name.clone(),
             image: sha256(format!("{} {scale:?}", content.image.join(" ")).as_bytes()),
             truth,
+            full_range: Some(full_range_of(self.source, field)?),
         })
     }
+}
+
+/// Largest count that the plane's format can hold; 1 for floating point.
+pub(crate) fn full_range(plane: &Plane) -> f32 {
+    plane.full_range().unwrap_or(1.0)
 }
 
 /// Planes as numbers.

@@ -19,6 +19,8 @@ struct Discs {
     corrected: Option<usize>,
     /// A field that cannot be read.
     broken: Option<usize>,
+    /// Largest count of their format.
+    full_range: f32,
 }
 
 impl TrainingData for Discs {
@@ -50,7 +52,7 @@ impl TrainingData for Discs {
         });
         Ok(RawField {
             planes: vec![plane],
-            full_range: 255.0,
+            full_range: self.full_range,
             blank: None,
             target,
         })
@@ -102,6 +104,7 @@ impl Setup {
             fields,
             corrected: None,
             broken: None,
+            full_range: 255.0,
         });
         Self {
             graph,
@@ -534,6 +537,14 @@ fn other_choices_do_not_continue_a_checkpoint_but_a_fresh_start_replaces_it() {
     assert!(
         matches!(&error, TrainError::OtherTraining { differences, .. }
             if differences == "training fields of other truth: `field3`"),
+        "{error}"
+    );
+    setup.training.corrected = None;
+    setup.training.full_range = 65_535.0;
+    let error = setup.train().unwrap_err();
+    assert!(
+        matches!(&error, TrainError::OtherTraining { differences, .. }
+            if differences.starts_with("training fields whose format holds values up to 65535")),
         "{error}"
     );
     assert_eq!(setup.file("checkpoint.safetensors"), checkpoint);
