@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
-use stainfree_image::{Dataset, Field, Image, Plane};
+use stainfree_image::{Dataset, Field, Image, Plane, rounded_um};
 use stainfree_network::model::{Model, ModelInfo};
-use stainfree_network::resample::{ResampleError, SAME_PIXEL_SIZE, resample, resampled_size};
+use stainfree_network::resample::{
+    MAX_FACTOR, ResampleError, SAME_PIXEL_SIZE, resample, resampled_size,
+};
 use stainfree_network::tiles::{
     TileError, TileOptions, cut_margin, needed_for_whole, predict_image,
 };
@@ -47,17 +49,33 @@ pub(crate) struct Engine {
     predictor: CpuPredictor,
     options: TileOptions,
     memory: usize,
-    remark: Remark,
+    remarks: Remarks,
 }
 
-/// What the user should know about how fields are computed; said once.
-enum Remark {
-    /// Nothing so far.
-    None,
-    /// A sentence.
-    New(String),
-    /// It has been taken.
-    Said,
+/// What the user should know about how fields are computed, each said once.
+#[derive(Default)]
+struct Remarks {
+    /// Sentences that nobody has taken yet.
+    new: Vec<String>,
+    /// Whether one of them, now or before, was about tiles: they are much the same for all fields.
+    tiles: bool,
+}
+
+impl Remarks {
+    fn add(&mut self, sentence: String) {
+        self.new.push(sentence);
+    }
+
+    /// Adds what `sentence` says of tiles, unless something was said of them before.
+    fn add_on_tiles(&mut self, sentence: impl FnOnce() -> Option<String>) {
+        let new = if self.tiles { None } else { sentence() };
+        self.tiles |= new.is_some();
+        self.new.extend(new);
+    }
+
+    fn take(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.new)
+    }
 }
 
 /// What the network says about a field.
@@ -127,12 +145,6 @@ pub(crate) fn odd_pixel_size<'a>(fields: impl IntoIterator<Item = &'a Field>) ->
     ))
 }
 
-/// A pixel size without the digits that come from dividing.
-fn rounded_um(um: f64) -> f64 {
-    let digits = 10f64.powi(6 - um.abs().max(f64::MIN_POSITIVE).log10().ceil() as i32);
-    (um * digits).round() / digits
-}
-
 /// What is to be said of the pixel sizes of `fields` and of the model that reads them.
 pub(crate) fn remarks_on_pixel_sizes(info: &ModelInfo, fields: &[&Field]) -> Vec<String> {
     let unknown = fields
@@ -162,21 +174,49 @@ pub(crate) fn remarks_on_pixel_sizes(info: &ModelInfo, fields: &[&Field]) -> Vec
             rounded_um(trained)
         ));
     }
-    let is_other = |um: &f64| (um / trained - 1.0).abs() > SAME_PIXEL_SIZE;
-    if let Some(found) = fields
-        .iter()
-        .filter_map(|field| field.pixel_um)
-        .find(is_other)
-    {
-        let follows = if info.recipe.rescale {
-            "they are resampled, and the results brought back to their size"
-        } else {
-            "its recipe leaves them as they are (`rescale = false`): expect worse results"
+    let named = || {
+        fields
+            .iter()
+            .filter_map(|f| Some((f.name.as_str(), f.pixel_um?)))
+    };
+    said.extend(remarks_on_other_sizes(
+        named(),
+        trained,
+        info.recipe.rescale,
+    ));
+    said
+}
+
+/// What is to be said of fields, by name and pixel size, that have another one than the model.
+fn remarks_on_other_sizes<'a>(
+    fields: impl Iterator<Item = (&'a str, f64)>,
+    trained: f64,
+    rescale: bool,
+) -> Vec<String> {
+    let is_other = |(_, um): &(&str, f64)| (um / trained - 1.0).abs() > SAME_PIXEL_SIZE;
+    // So far apart that a field is refused, where it would have to be resampled.
+    let is_refused =
+        |&(_, um): &(&str, f64)| rescale && resampled_size([1, 1], um, trained).is_err();
+    let (refused, read): (Vec<_>, Vec<_>) = fields.filter(is_other).partition(is_refused);
+    let model = rounded_um(trained);
+    let mut said = Vec::new();
+    if let Some(&(_, um)) = read.first() {
+        let follows = match rescale {
+            true => "they are resampled, and the results brought back to their size",
+            false => "its recipe leaves them as they are (`rescale = false`): expect worse results",
         };
         said.push(format!(
-            "the images have pixels of {} um and the model is for {} um: {follows}",
-            rounded_um(found),
-            rounded_um(trained)
+            "the images have pixels of {} um and the model is for {model} um: {follows}",
+            rounded_um(um)
+        ));
+    }
+    if let Some(&(name, um)) = refused.first() {
+        said.push(format!(
+            "{} of the fields (first: `{name}`, pixels of {} um) are more than a factor of \
+             {MAX_FACTOR} from the model's {model} um, too far to be resampled: they are not \
+             predicted; give the right size with `--pixel-um`",
+            refused.len(),
+            rounded_um(um)
         ));
     }
     said
@@ -197,9 +237,9 @@ impl Engine {
         let isa = Isa::choose(precision).map_err(ProjectError::Failed)?;
         let mut predictor = CpuPredictor::new(&model.graph, &model.parameters, threads, isa);
         let afforded = affordable(threads, memory, predictor.scratch_bytes());
-        let mut remark = Remark::None;
+        let mut remarks = Remarks::default();
         if afforded < threads {
-            remark = Remark::New(format!(
+            remarks.add(format!(
                 "{afforded} of {threads} threads compute, to keep to {} of memory; `--memory {}` \
                  or more is enough for all",
                 mebibytes(memory),
@@ -219,20 +259,13 @@ impl Engine {
             predictor,
             options,
             memory,
-            remark,
+            remarks,
         })
     }
 
-    /// A sentence on the fields predicted so far that the user should read; given once.
-    pub(crate) fn take_remark(&mut self) -> Option<String> {
-        match std::mem::replace(&mut self.remark, Remark::Said) {
-            Remark::New(sentence) => Some(sentence),
-            Remark::None => {
-                self.remark = Remark::None;
-                None
-            }
-            Remark::Said => None,
-        }
+    /// Sentences on the fields predicted so far that the user should read; each is given once.
+    pub(crate) fn take_remarks(&mut self) -> Vec<String> {
+        self.remarks.take()
     }
 
     /// Which planes of `dataset` the model reads: as asked, else those of its training, else by
@@ -377,6 +410,39 @@ impl Engine {
         }
     }
 
+    /// What tiles change in a field of this size, beside whose network `beside` bytes are taken.
+    fn remark_on_tiles(
+        &self,
+        field: &Field,
+        [height, width]: [usize; 2],
+        beside: usize,
+    ) -> Option<String> {
+        let cap = |needed: usize| mebibytes(cap_for(needed + beside));
+        let (predictor, options) = (&self.predictor, &self.options);
+        let how = if let Some(needed) = needed_for_whole(predictor, options, height, width) {
+            format!(
+                ", and this network weighs channels by their means over a tile, so classes may \
+                 differ from those of the image in one piece; `--memory {}` or more computes it in \
+                 one piece",
+                cap(needed)
+            )
+        } else {
+            let cut = cut_margin(predictor, options, height, width)?;
+            format!(
+                ", with a margin of {} instead of {} pixels, so classes near the seams may differ; \
+                 `--memory {}` or more gives the full margin",
+                cut.margin,
+                cut.full,
+                cap(cut.needed)
+            )
+        };
+        Some(format!(
+            "field `{}` of {height} x {width} pixels is computed in tiles to keep to {}{how}",
+            field.name,
+            mebibytes(self.memory)
+        ))
+    }
+
     /// Probabilities of planes at the model's pixel size; `shown` is the number of pixels of the
     /// field itself.
     fn probabilities(
@@ -401,33 +467,9 @@ impl Engine {
         let beside = images + BASE;
         let without_threads = self.memory - self.memory / SHARE_OF_THREADS;
         self.options.memory = Some(without_threads.saturating_sub(beside).max(1));
-        if matches!(self.remark, Remark::None)
-            && let Some(needed) = needed_for_whole(&self.predictor, &self.options, height, width)
-        {
-            self.remark = Remark::New(format!(
-                "field `{}` of {height} x {width} pixels is computed in tiles to keep to {}, and \
-                 this network weighs channels by their means over a tile, so classes may differ \
-                 from those of the image in one piece; `--memory {}` or more computes it in one \
-                 piece",
-                field.name,
-                mebibytes(self.memory),
-                mebibytes(cap_for(needed + beside))
-            ));
-        }
-        if matches!(self.remark, Remark::None)
-            && let Some(cut) = cut_margin(&self.predictor, &self.options, height, width)
-        {
-            self.remark = Remark::New(format!(
-                "field `{}` of {height} x {width} pixels is computed in tiles to keep to {}, with \
-                 a margin of {} instead of {} pixels, so classes near the seams may differ; \
-                 `--memory {}` or more gives the full margin",
-                field.name,
-                mebibytes(self.memory),
-                cut.margin,
-                cut.full,
-                mebibytes(cap_for(cut.needed + beside))
-            ));
-        }
+        let mut remarks = std::mem::take(&mut self.remarks);
+        remarks.add_on_tiles(|| self.remark_on_tiles(field, [height, width], beside));
+        self.remarks = remarks;
         let input = network_input(&self.info.input, &raw, full_range, blank.as_ref())
             .map_err(|error| fail(&error))?;
         drop(raw);
@@ -474,4 +516,46 @@ fn planes_of(mut all: Vec<f32>, classes: usize, height: usize, width: usize) -> 
 /// As `--memory` takes it, rounded up.
 fn mebibytes(bytes: usize) -> String {
     format!("{}MiB", bytes.div_ceil(1 << 20))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_too_far_from_the_model_are_not_said_to_be_resampled() {
+        let said = |fields: &[(&str, f64)], rescale| {
+            remarks_on_other_sizes(fields.iter().copied(), 0.6499999999999999, rescale)
+        };
+        let same = ("same", 0.65);
+        assert!(said(&[same], true).is_empty());
+        let near = said(&[same, ("a", 0.3249999999999)], true);
+        let resampled = "the images have pixels of 0.325 um and the model is for 0.65 um: they are \
+            resampled, and the results brought back to their size";
+        assert_eq!(near, [resampled]);
+        let far = said(&[("far", 650.0), same, ("far2", 0.01)], true);
+        let refused = "2 of the fields (first: `far`, pixels of 650 um) are more than a factor of 8 \
+            from the model's 0.65 um, too far to be resampled: they are not predicted; give the \
+            right size with `--pixel-um`";
+        assert_eq!(far, [refused]);
+        let both = said(&[("far", 650.0), ("far2", 0.01), ("a", 0.325)], true);
+        assert_eq!(both, [resampled, refused]);
+        // Read as they are, none is refused.
+        let [plain] = &said(&[("far", 650.0)], false)[..] else {
+            panic!("one sentence");
+        };
+        assert!(plain.contains("pixels of 650 um") && plain.contains("rescale = false"));
+    }
+
+    #[test]
+    fn a_remark_on_threads_keeps_none_on_tiles_from_being_said() {
+        let mut remarks = Remarks::default();
+        remarks.add("threads".into());
+        remarks.add_on_tiles(|| None);
+        remarks.add_on_tiles(|| Some("tiles".into()));
+        assert_eq!(remarks.take(), ["threads", "tiles"]);
+        // Another field says the same of tiles.
+        remarks.add_on_tiles(|| Some("tiles again".into()));
+        assert!(remarks.take().is_empty());
+    }
 }

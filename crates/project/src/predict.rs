@@ -227,7 +227,7 @@ fn predict_ours(
             }
             let begun = Instant::now();
             let computed = compute(engine, task.field, planes, options);
-            if let Some(remark) = engine.take_remark() {
+            for remark in engine.take_remarks() {
                 job.progress.note(&remark);
             }
             Some((begun, computed))

@@ -140,7 +140,7 @@ pub fn evaluate_model(
         let planes = source.brightfield.read(field)?;
         let content = Content::of_planes(&planes);
         let found = engine.predict(field, &planes)?;
-        if let Some(remark) = engine.take_remark() {
+        for remark in engine.take_remarks() {
             job.progress.note(&remark);
         }
         let parted = nuclei(field, &found.classes, classes, engine.info.pixel_um)?;

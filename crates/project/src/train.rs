@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use stainfree_image::{Field, Image, Plane, read_class_mask};
+use stainfree_image::{Field, Image, Plane, read_class_mask, rounded_um};
 use stainfree_network::input::InputSpec;
 use stainfree_network::model::sha256;
 use stainfree_network::recipe::{Length, Recipe};
@@ -487,7 +487,8 @@ fn remark_on_pixel_sizes(training: &StudyFields, validation: &StudyFields, job: 
     let count = fields().filter(other).count();
     if count > 0 {
         job.progress.note(&format!(
-            "the network is for pixels of {model} um: {count} of {} fields are resampled",
+            "the network is for pixels of {} um: {count} of {} fields are resampled",
+            rounded_um(model),
             fields().count()
         ));
     }
