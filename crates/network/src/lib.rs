@@ -22,6 +22,7 @@ pub mod predictor;
 pub mod random;
 pub mod recipe;
 pub mod resample;
+mod tensor_file;
 pub mod tiles;
 pub mod train;
 pub mod trainer;

@@ -10,9 +10,10 @@
 use super::TrainError;
 use super::identity::{Identity, Machine};
 use crate::graph::{Graph, ParameterKind};
-use crate::model::{from_safetensors, named_safetensors, to_safetensors, write_atomic};
+use crate::model::write_atomic;
 use crate::optimiser::ScheduleState;
 use crate::parameters::{Parameters, Tensor};
+use crate::tensor_file::{from_safetensors, named_safetensors, to_safetensors};
 use crate::trainer::OptimiserState;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -4,10 +4,10 @@
 use super::*;
 use crate::input::Preprocessing;
 use crate::loss::{IGNORED, LossTerm};
-use crate::model::{from_safetensors, to_safetensors};
 use crate::optimiser::{Adam, Schedule};
 use crate::random::{Purpose, Random};
 use crate::recipe::{BatchNormStatistics, Length};
+use crate::tensor_file::{from_safetensors, to_safetensors};
 use crate::{Encoder, UnetSpec};
 use stainfree_image::Image;
 use std::error::Error;
