@@ -13,6 +13,7 @@ pub mod graph;
 pub mod inherit;
 pub mod input;
 pub mod loss;
+mod machine;
 pub mod model;
 pub mod optimiser;
 pub mod parameters;

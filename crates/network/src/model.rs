@@ -8,10 +8,10 @@
 use crate::description::{as_stored, describe};
 use crate::graph::{Graph, GraphError};
 use crate::input::InputSpec;
+use crate::machine::Machine;
 use crate::parameters::{ParameterError, Parameters};
 use crate::recipe::Recipe;
 use crate::tensor_file::{from_safetensors, to_safetensors};
-use crate::train::Machine;
 use crate::unet::UnetSpec;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

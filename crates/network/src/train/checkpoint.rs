@@ -8,8 +8,9 @@
 //! so are they, and the checkpoint's own best is still there.
 
 use super::TrainError;
-use super::identity::{Identity, Machine};
+use super::identity::Identity;
 use crate::graph::{Graph, ParameterKind};
+use crate::machine::Machine;
 use crate::model::write_atomic;
 use crate::optimiser::ScheduleState;
 use crate::parameters::{Parameters, Tensor};

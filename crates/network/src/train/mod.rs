@@ -19,7 +19,8 @@ mod validate;
 
 pub use data::{RawField, TrainingData};
 pub use error::TrainError;
-pub use identity::{FieldContent, Machine};
+pub use crate::machine::Machine;
+pub use identity::FieldContent;
 pub use observer::{Observer, Picture, Silent, StepReport, ValidationReport};
 
 use crate::graph::Graph;
