@@ -5,11 +5,15 @@
 //! each by renaming a finished file, so a folder with a `model.toml` is complete; its digest ties
 //! the two together. Copying the folder is sharing the model.
 
+mod error;
+
+pub use error::ModelError;
+
 use crate::description::{as_stored, describe};
-use crate::graph::{Graph, GraphError};
+use crate::graph::Graph;
 use crate::input::InputSpec;
 use crate::machine::Machine;
-use crate::parameters::{ParameterError, Parameters};
+use crate::parameters::Parameters;
 use crate::recipe::Recipe;
 use crate::tensor_file::{from_safetensors, to_safetensors};
 use crate::unet::UnetSpec;
@@ -153,7 +157,7 @@ impl Model {
         Self::settle(folder)?;
         write_atomic(&folder.join(NEXT), &bytes)?;
         write_atomic(&folder.join(INFO), text.as_bytes())?;
-        Self::settle(folder)
+        take_place(folder)
     }
 
     /// Puts the weights that `model.toml` names in their place, where a program that was killed
@@ -162,11 +166,10 @@ impl Model {
     /// # Errors
     /// If they cannot be renamed.
     pub fn settle(folder: &Path) -> Result<(), ModelError> {
-        let (next, place) = (folder.join(NEXT), folder.join(WEIGHTS));
-        if !is_named(&next, named_hash(folder, "weights").as_ref()) {
-            return Ok(());
+        match is_named(&folder.join(NEXT), named_hash(folder, "weights").as_ref()) {
+            true => take_place(folder),
+            false => Ok(()),
         }
-        std::fs::rename(&next, &place).map_err(|error| ModelError::Write { path: place, error })
     }
 
     /// Reads a model folder.
@@ -259,6 +262,13 @@ fn weights_path(folder: &Path, info: &ModelInfo) -> PathBuf {
         true => next,
         false => folder.join(WEIGHTS),
     }
+}
+
+/// New weights take the place of the old ones.
+fn take_place(folder: &Path) -> Result<(), ModelError> {
+    let place = folder.join(WEIGHTS);
+    std::fs::rename(folder.join(NEXT), &place)
+        .map_err(|error| ModelError::Write { path: place, error })
 }
 
 /// Whether there is a file of this hash at `path`.
@@ -363,97 +373,6 @@ pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), ModelError> 
         path: path.into(),
         error,
     })
-}
-
-/// A model folder that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ModelError {
-    /// Not a model folder.
-    #[error("`{folder}` is no model folder: it has no `model.toml`")]
-    NoModel {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// Reading failed.
-    #[error("`{path}` cannot be read: {error}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        error: std::io::Error,
-    },
-    /// Writing failed.
-    #[error("`{path}` cannot be written: {error}")]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        error: std::io::Error,
-    },
-    /// Written by a newer program.
-    #[error(
-        "`{path}` has format `{format}`, this program reads format {FORMAT}; use a newer version"
-    )]
-    Format {
-        /// The file.
-        path: PathBuf,
-        /// Its format.
-        format: i64,
-    },
-    /// `model.toml` is damaged.
-    #[error("`{path}` cannot be used: {what}")]
-    Info {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        what: String,
-    },
-    /// A network that cannot be built.
-    #[error("`{path}`: {error}")]
-    Network {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        error: GraphError,
-    },
-    /// The network is computed in another way than when the model was written.
-    #[error(
-        "`{path}` cannot be computed as it was trained: {what}; use `{program}`, which wrote it, \
-         or train again"
-    )]
-    Graph {
-        /// The file that holds the graph.
-        path: PathBuf,
-        /// The first difference.
-        what: String,
-        /// The program that wrote it.
-        program: String,
-    },
-    /// The weights file is damaged.
-    #[error("`{path}` cannot be used: {what}")]
-    Weights {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        what: String,
-    },
-    /// A tensor does not fit the network.
-    #[error("`{path}` does not fit its `model.toml`: {error}")]
-    Tensor {
-        /// The file.
-        path: PathBuf,
-        /// The tensor.
-        error: ParameterError,
-    },
-    /// The weights are not those `model.toml` was written with.
-    #[error(
-        "`{path}` is not the file its `model.toml` was written with (other digest); copy the whole \
-         model folder again"
-    )]
-    Mismatch {
-        /// The file.
-        path: PathBuf,
-    },
 }
 
 #[cfg(test)]
