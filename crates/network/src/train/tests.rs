@@ -2,14 +2,16 @@
 //! good.
 
 use super::*;
-use crate::input::Preprocessing;
+use crate::graph::Graph;
+use crate::input::{InputSpec, Preprocessing};
 use crate::loss::{IGNORED, LossTerm};
 use crate::optimiser::{Adam, Schedule};
 use crate::random::{Purpose, Random};
-use crate::recipe::{BatchNormStatistics, Length};
+use crate::recipe::{BatchNormStatistics, Length, Recipe};
 use crate::tensor_file::{from_safetensors, to_safetensors};
 use crate::{Encoder, UnetSpec};
 use stainfree_image::Image;
+use stainfree_kernels::Isa;
 use std::error::Error;
 
 /// Bright discs on noise; class 1 inside, a frame of ignored pixels.
