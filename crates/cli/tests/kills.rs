@@ -326,6 +326,7 @@ fn grows(file: &str) -> bool {
         "log.jsonl",
         "checkpoint.safetensors",
         "best.safetensors",
+        "best.next.safetensors",
         "unfinished",
         // Those of the experiment's own studies before the model is there.
         "matrix.toml",

@@ -227,6 +227,46 @@ fn a_model_of_an_older_version_is_judged_by_its_study_or_called_unknown() {
 }
 
 #[test]
+fn files_of_two_models_are_not_taken_for_one() {
+    let Trained { place, .. } = trained(6);
+    let folder = place.path("study/models/model");
+    let commands: [&[&str]; 3] = [
+        &["evaluate", "study"],
+        &["predict", "study/models/model", "images/bf", "--out", "out"],
+        &[
+            "train",
+            "study",
+            "--name",
+            "heir",
+            "--weights",
+            "study/models/model",
+        ],
+    ];
+    let refused = |file: &str, commands: &[&[&str]]| {
+        for &command in commands {
+            let tiny: &[&str] = if command[0] == "train" { &TINY } else { &[] };
+            let run = place.run(&[command, tiny].concat());
+            assert_eq!(run.code, 1, "{command:?} {}", run.stdout);
+            let sentence = format!("so model and `{file}` do not belong together");
+            assert!(run.stderr.contains(&sentence), "{command:?} {}", run.stderr);
+        }
+    };
+    // As a copy of half a folder leaves it.
+    for (file, asked) in [
+        ("provenance.json", &commands[..]),
+        ("input.toml", &commands[..2]),
+    ] {
+        let whole = place.text(&format!("study/models/model/{file}"));
+        std::fs::write(folder.join(file), format!("{whole}\n")).unwrap();
+        refused(file, asked);
+        // The training's command, given again, makes the model whole.
+        place.ok(&[&["train", "study"], &TINY[..]].concat());
+        assert_eq!(place.text(&format!("study/models/model/{file}")), whole);
+    }
+    place.ok(&["evaluate", "study"]);
+}
+
+#[test]
 fn a_training_does_not_go_on_with_other_truth() {
     let place = Place::new();
     parallel_folders(&place, 6);

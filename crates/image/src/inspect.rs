@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::Dataset;
 use crate::format::NO_SIZE_TAKEN;
+use crate::rounded_um;
 
 /// What was recognised, in numbers.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -69,10 +70,10 @@ pub fn summarise(dataset: &Dataset) -> Inspection {
             .collect();
         problems.push(format!("fields differ in size: {}", listed.join(", ")));
     }
-    // Sizes in femtometres are exact integers for counting and far below any calibration's error.
-    let as_key = |um: f64| (um * 1e9).round() as i64;
+    // As they are shown, in the order of their bits: those that read the same count as the same.
+    let as_key = |um: f64| rounded_um(um).to_bits();
     let calibrations = most_frequent(fields.iter().map(|field| field.pixel_um.map(as_key)));
-    let of_key = |key: i64| {
+    let of_key = |key: u64| {
         fields
             .iter()
             .filter_map(|field| field.pixel_um)
@@ -85,7 +86,7 @@ pub fn summarise(dataset: &Dataset) -> Inspection {
         let listed: Vec<String> = calibrations
             .iter()
             .map(|(key, count)| match key.and_then(of_key) {
-                Some(um) => format!("{count} with {um} um"),
+                Some(um) => format!("{count} with {} um", rounded_um(um)),
                 None => format!("{count} without"),
             })
             .collect();
@@ -132,7 +133,7 @@ impl Inspection {
     /// The pixel size for a table: one value, the range where fields differ, `unknown` where none
     /// is stated.
     pub fn pixel_size(&self) -> String {
-        match self.pixel_um_range {
+        match self.pixel_um_range.map(|range| range.map(rounded_um)) {
             None => "unknown".into(),
             Some([smallest, largest]) if smallest == largest => format!("{smallest} um"),
             Some([smallest, largest]) => format!("{smallest} to {largest} um"),

@@ -131,8 +131,11 @@ pub(crate) trait Simd: Lanes {
     /// Lane by lane the smaller; `b` if either is NaN, so that what is cut at a number stands
     /// second.
     fn min(self, a: Self::V, b: Self::V) -> Self::V;
-    /// Lane by lane the larger; NaN if either is.
-    fn larger(self, a: Self::V, b: Self::V) -> Self::V;
+    /// Lane by lane the largest of four; NaN if any of them is.
+    ///
+    /// One comparison tells whether either of two is NaN, so four values take two of them beside
+    /// the three maxima; kept at each maximum, it would take three.
+    fn max_or_nan(self, values: [Self::V; 4]) -> Self::V;
     /// Lane by lane 2 to the power of `x`, a whole number from -126 to 127.
     fn exp2_whole(self, x: Self::V) -> Self::V;
     /// Lane by lane `a / b`.

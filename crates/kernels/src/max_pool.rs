@@ -82,9 +82,13 @@ impl Job for Forward<'_> {
             // SAFETY: the four pixels lie in the two rows, `out` is 16 values.
             unsafe {
                 let (top, bottom) = (self.top.as_ptr().add(at), self.bottom.as_ptr().add(at));
-                let above = s.larger(s.load(top), s.load(top.add(LANES)));
-                let below = s.larger(s.load(bottom), s.load(bottom.add(LANES)));
-                s.store(out.as_mut_ptr(), s.larger(above, below));
+                let pixels = [
+                    s.load(top),
+                    s.load(top.add(LANES)),
+                    s.load(bottom),
+                    s.load(bottom.add(LANES)),
+                ];
+                s.store(out.as_mut_ptr(), s.max_or_nan(pixels));
             }
         }
     }
@@ -208,6 +212,51 @@ mod tests {
             let found: Vec<usize> = (0..out.len()).filter(|&i| out[i].is_nan()).collect();
             let expected: Vec<usize> = (0..4).map(|block| block * LANES + 5).collect();
             assert_eq!(found, expected, "{}", isa.name());
+        }
+    }
+
+    #[test]
+    fn any_four_numbers_give_their_largest_and_any_nan_gives_nan() {
+        let values = [
+            f32::NAN,
+            -f32::NAN,
+            f32::NEG_INFINITY,
+            f32::INFINITY,
+            -1.5,
+            0.0,
+            2.5,
+        ];
+        // Every choice of four, a channel each: one block of 2 x 2 pixels for 16 of them.
+        let count = values.len().pow(4);
+        let shape = Blocked {
+            images: 1,
+            channels: count.next_multiple_of(LANES),
+            height: 2,
+            width: 2,
+        };
+        let chosen = |choice: usize, pixel: u32| values[choice / 7usize.pow(pixel) % 7];
+        let mut x = vec![0.0; shape.len()];
+        for choice in 0..count {
+            let (block, lane) = (choice / LANES, choice % LANES);
+            for pixel in 0..4 {
+                let place = (block * 4 + pixel as usize) * LANES + lane;
+                x[place] = chosen(choice, pixel);
+            }
+        }
+        for isa in Isa::available() {
+            let mut out = vec![0.0; shape.len() / 4];
+            forward(isa, &Workers::new(1), &shape, &x, &mut out);
+            for (choice, &found) in out.iter().enumerate().take(count) {
+                let four = [0, 1, 2, 3].map(|pixel| chosen(choice, pixel));
+                let has_nan = four.iter().any(|v| v.is_nan());
+                let largest = four.into_iter().fold(f32::NEG_INFINITY, f32::max);
+                let right = if has_nan {
+                    found.is_nan()
+                } else {
+                    found == largest
+                };
+                assert!(right, "{}: {four:?} gave {found}", isa.name());
+            }
         }
     }
 }

@@ -5,24 +5,27 @@
 //! each by renaming a finished file, so a folder with a `model.toml` is complete; its digest ties
 //! the two together. Copying the folder is sharing the model.
 
+mod error;
+
+pub use error::ModelError;
+
 use crate::description::{as_stored, describe};
-use crate::graph::{Graph, GraphError};
+use crate::graph::Graph;
 use crate::input::InputSpec;
-use crate::parameters::{ParameterError, Parameters, Tensor};
+use crate::machine::Machine;
+use crate::parameters::Parameters;
 use crate::recipe::Recipe;
-use crate::train::Machine;
+use crate::tensor_file::{from_safetensors, to_safetensors};
 use crate::unet::UnetSpec;
-use safetensors::tensor::View;
-use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Version of the layout this program writes; larger ones are refused.
 pub const FORMAT: u32 = 1;
-const INFO: &str = "model.toml";
+/// The file that makes a folder a model's.
+pub const INFO: &str = "model.toml";
 const WEIGHTS: &str = "weights.safetensors";
 /// New weights of a model that is being replaced.
 const NEXT: &str = "weights.next.safetensors";
@@ -60,9 +63,43 @@ pub struct ModelInfo {
     #[serde(default)]
     pub scores: BTreeMap<String, f64>,
     /// SHA-256 in hexadecimal: `data` (the training set), `config` (the project's file), `weights`
-    /// (filled in by [`Model::save`]).
+    /// (filled in by [`Model::save`]), and what further files of the folder the project has.
     #[serde(default)]
     pub hashes: BTreeMap<String, String>,
+}
+
+impl ModelInfo {
+    /// What the `model.toml` of a model's folder says, and the keys in it that this version does
+    /// not know and passes over. Its weights are not looked at.
+    ///
+    /// # Errors
+    /// There is no such file, it cannot be read, is damaged or of a newer version, or has a choice
+    /// that this version does not know and that decides predictions.
+    pub fn of_folder(folder: &Path) -> Result<(Self, Vec<String>), ModelError> {
+        let path = folder.join(INFO);
+        if !path.exists() {
+            return Err(ModelError::NoModel {
+                folder: folder.into(),
+            });
+        }
+        let text = std::fs::read_to_string(&path).map_err(|error| ModelError::Read {
+            path: path.clone(),
+            error,
+        })?;
+        let damaged = |what: String| ModelError::Info {
+            path: path.clone(),
+            what,
+        };
+        // The version first: a newer layout may have keys that are unknown here.
+        let table: toml::Table =
+            toml::from_str(&text).map_err(|e| damaged(e.message().to_string()))?;
+        match table.get("format").and_then(toml::Value::as_integer) {
+            Some(n) if n == i64::from(FORMAT) => {}
+            Some(format) => return Err(ModelError::Format { path, format }),
+            None => return Err(damaged("key `format` is missing".into())),
+        }
+        read_info(table).map_err(damaged)
+    }
 }
 
 /// What came of a training.
@@ -117,10 +154,22 @@ impl Model {
             return write_atomic(&folder.join(INFO), text.as_bytes());
         }
         // The one that is there stays whole until `model.toml` names the new weights.
-        settle(folder)?;
+        Self::settle(folder)?;
         write_atomic(&folder.join(NEXT), &bytes)?;
         write_atomic(&folder.join(INFO), text.as_bytes())?;
-        settle(folder)
+        take_place(folder)
+    }
+
+    /// Puts the weights that `model.toml` names in their place, where a program that was killed
+    /// left them beside it.
+    ///
+    /// # Errors
+    /// If they cannot be renamed.
+    pub fn settle(folder: &Path) -> Result<(), ModelError> {
+        match is_named(&folder.join(NEXT), named_hash(folder, "weights").as_ref()) {
+            true => take_place(folder),
+            false => Ok(()),
+        }
     }
 
     /// Reads a model folder.
@@ -129,43 +178,21 @@ impl Model {
     /// Names the file, and the tensor or key, that is missing, damaged or does not fit.
     pub fn load(folder: &Path) -> Result<Self, ModelError> {
         let info_path = folder.join(INFO);
-        if !info_path.exists() {
-            return Err(ModelError::NoModel {
-                folder: folder.into(),
-            });
-        }
         let read_error = |path: &Path, error| ModelError::Read {
             path: path.into(),
             error,
         };
-        let text = std::fs::read_to_string(&info_path).map_err(|e| read_error(&info_path, e))?;
-        let damaged = |what: String| ModelError::Info {
-            path: info_path.clone(),
-            what,
-        };
-        // The version first: a newer layout may have keys that are unknown here.
-        let table: toml::Table =
-            toml::from_str(&text).map_err(|e| damaged(e.message().to_string()))?;
-        match table.get("format").and_then(toml::Value::as_integer) {
-            Some(n) if n == i64::from(FORMAT) => {}
-            Some(n) => {
-                return Err(ModelError::Format {
-                    path: info_path,
-                    format: n,
-                });
-            }
-            None => return Err(damaged("key `format` is missing".into())),
-        }
-        let (info, ignored) = read_info(table).map_err(damaged)?;
+        let (info, ignored) = ModelInfo::of_folder(folder)?;
         let graph = Graph::unet(&info.network).map_err(|error| ModelError::Network {
             path: info_path.clone(),
             error,
         })?;
         if info.classes.len() != info.network.classes {
             let (named, classes) = (info.classes.len(), info.network.classes);
-            return Err(damaged(format!(
-                "`classes` names {named} classes, `network.classes` is {classes}"
-            )));
+            return Err(ModelError::Info {
+                path: info_path,
+                what: format!("`classes` names {named} classes, `network.classes` is {classes}"),
+            });
         }
         let path = weights_path(folder, &info);
         let size = std::fs::metadata(&path)
@@ -231,31 +258,42 @@ impl Model {
 /// model lie beside the old ones.
 fn weights_path(folder: &Path, info: &ModelInfo) -> PathBuf {
     let next = folder.join(NEXT);
-    let is_named = |bytes: &Vec<u8>| info.hashes.get("weights") == Some(&sha256(bytes));
-    match std::fs::read(&next).is_ok_and(|bytes| is_named(&bytes)) {
+    match is_named(&next, info.hashes.get("weights")) {
         true => next,
         false => folder.join(WEIGHTS),
     }
 }
 
-/// Puts the weights that `model.toml` names in their place, where they lie beside it.
-fn settle(folder: &Path) -> Result<(), ModelError> {
-    let (next, place) = (folder.join(NEXT), folder.join(WEIGHTS));
-    let named = std::fs::read_to_string(folder.join(INFO))
-        .ok()
-        .and_then(|text| toml::from_str::<ModelInfo>(&text).ok())
-        .is_some_and(|info| weights_path(folder, &info) == next);
-    if !named {
-        return Ok(());
-    }
-    std::fs::rename(&next, &place).map_err(|error| ModelError::Write { path: place, error })
+/// New weights take the place of the old ones.
+fn take_place(folder: &Path) -> Result<(), ModelError> {
+    let place = folder.join(WEIGHTS);
+    std::fs::rename(folder.join(NEXT), &place)
+        .map_err(|error| ModelError::Write { path: place, error })
 }
+
+/// Whether there is a file of this hash at `path`.
+fn is_named(path: &Path, hash: Option<&String>) -> bool {
+    std::fs::read(path).is_ok_and(|bytes| hash == Some(&sha256(&bytes)))
+}
+
+/// The hash called `key` in the `model.toml` of `folder`, whatever else that says: also of a
+/// version that this program cannot read.
+pub fn named_hash(folder: &Path, key: &str) -> Option<String> {
+    let text = std::fs::read_to_string(folder.join(INFO)).ok()?;
+    let table: toml::Table = toml::from_str(&text).ok()?;
+    let hash = table.get("hashes")?.get(key)?;
+    hash.as_str().map(str::to_owned)
+}
+
+/// Choices of a recipe that a prediction follows, and their values where a recipe does not name
+/// them; all others only say how the model was made.
+const FOLLOWED: [(&str, bool); 1] = [("rescale", false)];
 
 /// What `model.toml` says, and the keys in it that this version does not know.
 ///
-/// What decides a prediction (network, input, classes) must be known in full. How a model was
-/// trained need not be: what is unknown there is passed over, with the default recipe's choice in
-/// its place.
+/// What decides a prediction (network, input, classes, pixel size, [`FOLLOWED`]) must be known in
+/// full. How a model was trained need not be: what is unknown there is passed over, with the
+/// default recipe's choice in its place.
 fn read_info(mut table: toml::Table) -> Result<(ModelInfo, Vec<String>), String> {
     let sentence = |error: toml::de::Error| error.message().to_string();
     let mut ignored = Vec::new();
@@ -263,10 +301,20 @@ fn read_info(mut table: toml::Table) -> Result<(ModelInfo, Vec<String>), String>
         && recipe.clone().try_into::<Recipe>().is_err()
     {
         let (known, unknown) = known_choices(recipe);
+        if let Some(key) = unknown.iter().find(|key| is_followed(key)) {
+            let value = recipe[key].clone();
+            return Err(unknown_choice(key, &value, table.get("program")));
+        }
         *recipe = known;
         ignored.extend(unknown.into_iter().map(|key| format!("recipe.{key}")));
     }
     let info: ModelInfo = table.clone().try_into().map_err(sentence)?;
+    if let Some(um) = info.pixel_um.filter(|um| !(um.is_finite() && *um > 0.0)) {
+        return Err(format!(
+            "`pixel_um` is `{um}`, which is no size; set it to that of the training images in um, \
+             or take the line away"
+        ));
+    }
     let known = toml::Table::try_from(&info).map_err(|error| error.to_string())?;
     ignored.extend(
         table
@@ -277,10 +325,25 @@ fn read_info(mut table: toml::Table) -> Result<(ModelInfo, Vec<String>), String>
     Ok((info, ignored))
 }
 
+fn is_followed(key: &str) -> bool {
+    FOLLOWED.iter().any(|(followed, _)| *followed == key)
+}
+
+fn unknown_choice(key: &str, value: &toml::Value, program: Option<&toml::Value>) -> String {
+    let program = program.and_then(toml::Value::as_str);
+    format!(
+        "`recipe.{key}` is `{value}`, which this version does not know, and predictions depend on \
+         it; use `{}`, which wrote it, or set it to `true` or `false`",
+        program.unwrap_or("the program")
+    )
+}
+
 /// A recipe with those of the choices that this version understands, and the keys of the others.
 fn known_choices(recipe: &toml::Table) -> (toml::Table, Vec<String>) {
     let understood = |table: &toml::Table| table.clone().try_into::<Recipe>().is_ok();
     let mut known = toml::Table::try_from(Recipe::standard()).unwrap_or_default();
+    // What is not named must mean what it means in a recipe that is understood as it stands.
+    known.extend(FOLLOWED.map(|(key, value)| (key.to_owned(), value.into())));
     let mut unknown = Vec::new();
     for (key, value) in recipe {
         let before = known.insert(key.clone(), value.clone());
@@ -310,180 +373,6 @@ pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), ModelError> 
         path: path.into(),
         error,
     })
-}
-
-/// The tensors as a safetensors file, with notes in its header. The same input gives the same
-/// bytes.
-pub(crate) fn to_safetensors<'a>(
-    tensors: impl Iterator<Item = &'a Tensor>,
-    notes: Option<BTreeMap<String, String>>,
-) -> Vec<u8> {
-    named_safetensors(tensors.map(|tensor| (tensor.name.clone(), tensor)), notes)
-}
-
-/// The same, under names that are given.
-pub(crate) fn named_safetensors<'a>(
-    tensors: impl Iterator<Item = (String, &'a Tensor)>,
-    notes: Option<BTreeMap<String, String>>,
-) -> Vec<u8> {
-    // One note only: several would stand in the header in the random order of a hash map.
-    let notes = notes.map(|notes| {
-        let text = serde_json::to_string(&notes).expect("text can be written as JSON");
-        [("stainfree".to_string(), text)].into_iter().collect()
-    });
-    let stored = tensors.map(|(name, tensor)| (name, Stored(tensor)));
-    safetensors::serialize(stored, notes).expect("tensors of f32 can be written")
-}
-
-/// A tensor whose bytes are made when they are written, so that one is in memory twice at a time.
-struct Stored<'a>(&'a Tensor);
-
-impl View for Stored<'_> {
-    fn dtype(&self) -> Dtype {
-        Dtype::F32
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.0.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        let bytes = self.0.data.iter().flat_map(|x| x.to_le_bytes());
-        Cow::Owned(bytes.collect())
-    }
-
-    fn data_len(&self) -> usize {
-        size_of::<f32>() * self.0.data.len()
-    }
-}
-
-/// What [`to_safetensors`] wrote; `kind` of the tensors is set by whoever knows the graph.
-pub(crate) fn from_safetensors(
-    bytes: &[u8],
-) -> Result<(Vec<Tensor>, BTreeMap<String, String>), String> {
-    let sound = |e: safetensors::SafeTensorError| format!("not a sound safetensors file ({e})");
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(sound)?;
-    let notes = header
-        .metadata()
-        .as_ref()
-        .and_then(|notes| notes.get("stainfree"));
-    let notes = notes.map_or(Ok(BTreeMap::new()), |text| {
-        serde_json::from_str(text).map_err(|e| format!("its notes are damaged ({e})"))
-    })?;
-    let file = SafeTensors::deserialize(bytes).map_err(sound)?;
-    let mut tensors = Vec::new();
-    for (name, view) in file.iter() {
-        if view.dtype() != Dtype::F32 {
-            return Err(format!(
-                "tensor `{name}` is of type {:?}, not f32",
-                view.dtype()
-            ));
-        }
-        let data = view
-            .data()
-            .chunks_exact(4)
-            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-            .collect();
-        let kind = crate::graph::ParameterKind::Trainable;
-        tensors.push(Tensor {
-            name: name.to_string(),
-            shape: view.shape().to_vec(),
-            kind,
-            data,
-        });
-    }
-    Ok((tensors, notes))
-}
-
-/// A model folder that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ModelError {
-    /// Not a model folder.
-    #[error("`{folder}` is no model folder: it has no `model.toml`")]
-    NoModel {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// Reading failed.
-    #[error("`{path}` cannot be read: {error}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        error: std::io::Error,
-    },
-    /// Writing failed.
-    #[error("`{path}` cannot be written: {error}")]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        error: std::io::Error,
-    },
-    /// Written by a newer program.
-    #[error(
-        "`{path}` has format `{format}`, this program reads format {FORMAT}; use a newer version"
-    )]
-    Format {
-        /// The file.
-        path: PathBuf,
-        /// Its format.
-        format: i64,
-    },
-    /// `model.toml` is damaged.
-    #[error("`{path}` cannot be used: {what}")]
-    Info {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        what: String,
-    },
-    /// A network that cannot be built.
-    #[error("`{path}`: {error}")]
-    Network {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        error: GraphError,
-    },
-    /// The network is computed in another way than when the model was written.
-    #[error(
-        "`{path}` cannot be computed as it was trained: {what}; use `{program}`, which wrote it, \
-         or train again"
-    )]
-    Graph {
-        /// The file that holds the graph.
-        path: PathBuf,
-        /// The first difference.
-        what: String,
-        /// The program that wrote it.
-        program: String,
-    },
-    /// The weights file is damaged.
-    #[error("`{path}` cannot be used: {what}")]
-    Weights {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        what: String,
-    },
-    /// A tensor does not fit the network.
-    #[error("`{path}` does not fit its `model.toml`: {error}")]
-    Tensor {
-        /// The file.
-        path: PathBuf,
-        /// The tensor.
-        error: ParameterError,
-    },
-    /// The weights are not those `model.toml` was written with.
-    #[error(
-        "`{path}` is not the file its `model.toml` was written with (other digest); copy the whole \
-         model folder again"
-    )]
-    Mismatch {
-        /// The file.
-        path: PathBuf,
-    },
 }
 
 #[cfg(test)]
@@ -601,7 +490,12 @@ mod tests {
         assert_eq!(Model::load(&path).unwrap().hash(), old.hash());
         put(INFO, &file(INFO));
         assert_eq!(Model::load(&path).unwrap().hash(), new.hash());
-        // Whoever writes next brings that to its end.
+        // Whoever writes next brings that to its end, also where a later version was killed.
+        let text = String::from_utf8(file(INFO)).unwrap();
+        put(INFO, text.replace("format = 1", "format = 2").as_bytes());
+        Model::settle(&path).unwrap();
+        put(INFO, text.as_bytes());
+        assert_eq!(std::fs::read(path.join(WEIGHTS)).unwrap(), file(WEIGHTS));
         model().save(&path).unwrap();
         assert_eq!(Model::load(&path).unwrap().hash(), old.hash());
         assert!(!path.join(NEXT).exists());
@@ -633,6 +527,39 @@ mod tests {
         .unwrap();
         let error = Model::load(&path).unwrap_err().to_string();
         assert!(error.contains("gamma"), "{error}");
+    }
+
+    #[test]
+    fn a_choice_that_predictions_follow_is_known_or_the_model_is_refused() {
+        let (_folder, path, _) = saved();
+        let text = std::fs::read_to_string(path.join(INFO)).unwrap();
+        let load = |changed: &str| {
+            std::fs::write(path.join(INFO), changed).unwrap();
+            Model::load(&path)
+        };
+        let named = text.replace("rescale = true\n", "rescale = \"x-only\"\n");
+        assert_ne!(named, text);
+        let error = load(&named).unwrap_err().to_string();
+        assert!(
+            error.contains("model.toml` cannot be used: `recipe.rescale` is `\"x-only\"`"),
+            "{error}"
+        );
+        assert!(
+            error.contains("use `stainfree 0.1.0`, which wrote it"),
+            "{error}"
+        );
+        // Beside a key of another version it means what it means without.
+        let unnamed = text.replace("rescale = true\n", "");
+        assert!(!load(&unnamed).unwrap().info.recipe.rescale);
+        let later = unnamed.replace("[recipe]\n", "[recipe]\nwarp = 3\n");
+        let loaded = load(&later).unwrap();
+        assert_eq!(loaded.ignored, ["recipe.warp"]);
+        assert!(!loaded.info.recipe.rescale);
+        for size in ["0.0", "-0.31", "nan"] {
+            let wrong = text.replace("pixel_um = 0.31", &format!("pixel_um = {size}"));
+            let error = load(&wrong).unwrap_err().to_string();
+            assert!(error.contains("which is no size"), "{error}");
+        }
     }
 
     #[test]

@@ -48,6 +48,25 @@ struct Held {
     size: usize,
 }
 
+/// [`CpuPredictor::scratch_bytes`] of a predictor that is not made yet.
+pub(crate) fn prediction_scratch(graph: &Graph, isa: Isa) -> usize {
+    scratch_of(&Plan::for_prediction(graph, isa), isa)
+}
+
+fn scratch_of(plan: &Plan, isa: Isa) -> usize {
+    let shape = |value: ValueId| Blocked {
+        images: 1,
+        channels: plan.values[value].channels,
+        height: 2,
+        width: 2,
+    };
+    let convolutions = plan.steps.iter().filter_map(|step| match step {
+        Step::Conv(step) => Some(Conv::new(isa, step, shape).scratch_bytes()),
+        Step::MaxPool { .. } | Step::Add { .. } => None,
+    });
+    convolutions.max().unwrap_or(0)
+}
+
 impl CpuPredictor {
     /// Prepares `parameters` for prediction with `threads` threads.
     pub fn new(graph: &Graph, parameters: &Parameters, threads: usize, isa: Isa) -> Self {
@@ -57,17 +76,7 @@ impl CpuPredictor {
     /// Bytes that each thread takes for its work at most, beside [`Predict::memory_bytes`], which
     /// must not depend on the threads: it decides how an image is cut.
     pub fn scratch_bytes(&self) -> usize {
-        let shape = |value: ValueId| Blocked {
-            images: 1,
-            channels: self.plan.values[value].channels,
-            height: 2,
-            width: 2,
-        };
-        let convolutions = self.plan.steps.iter().filter_map(|step| match step {
-            Step::Conv(step) => Some(Conv::new(self.isa, step, shape).scratch_bytes()),
-            Step::MaxPool { .. } | Step::Add { .. } => None,
-        });
-        convolutions.max().unwrap_or(0)
+        scratch_of(&self.plan, self.isa)
     }
 
     /// The same with another number of threads.

@@ -7,7 +7,7 @@
 //! `testdata/network/make_resample.py` asks.
 
 use rayon::prelude::*;
-use stainfree_image::Image;
+use stainfree_image::{Image, rounded_um};
 
 /// Pixel sizes closer than this share are taken for the same: scale augmentation covers them, and
 /// every resampling costs sharpness.
@@ -39,8 +39,10 @@ pub fn resampled_size(
 /// Two pixel sizes that cannot both be right.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[error(
-    "its pixels of {from_um} um are more than a factor of {MAX_FACTOR} from the model's {to_um} \
-     um; give the right size with `--pixel-um`"
+    "its pixels of {} um are more than a factor of {MAX_FACTOR} from the model's {} um; give the \
+     right size with `--pixel-um`",
+    rounded_um(*from_um),
+    rounded_um(*to_um)
 )]
 pub struct ResampleError {
     /// Of the field, um.

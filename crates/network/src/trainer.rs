@@ -510,7 +510,12 @@ impl CpuTrainer {
     pub fn memory_bytes(&self) -> usize {
         let excites = self.conv_layers().filter_map(|l| l.excite.as_ref());
         let scaled: usize = excites.map(|e| e.scaled().len()).sum();
-        let weights: usize = self.graph.trainable_count();
+        // With the channels that they are filled up with.
+        let weights: usize = self
+            .conv_layers()
+            .flat_map(|layer| layer.weights().chain(layer.small()))
+            .map(|trained| trained.part(Which::Values).len())
+            .sum();
         // The largest transformed filters are held twice: for use, and as products of the gradient.
         let filters = self
             .conv_layers()

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use stainfree_image::{Dataset, Field, Image, Plane};
 use stainfree_network::model::{Model, ModelInfo};
-use stainfree_network::resample::{ResampleError, SAME_PIXEL_SIZE, resample, resampled_size};
+use stainfree_network::resample::{ResampleError, resample, resampled_size};
 use stainfree_network::tiles::{
     TileError, TileOptions, cut_margin, needed_for_whole, predict_image,
 };
@@ -16,25 +16,25 @@ use stainfree_objects::{
 
 use crate::new::guess_brightfield;
 use crate::study::{Brightfield, find_channel};
-use crate::train::{INPUT_FILE, InputChannels, network_input, resample_blank, without_blanks};
-use crate::{ProjectError, config, evaluate};
+use crate::train::{InputChannels, full_range, network_input, resample_blank, without_blanks};
+use crate::{ProjectError, beside_model, evaluate};
 
 /// Cap on memory unless told otherwise: results must not depend on the machine, so it is a number.
 pub(crate) const DEFAULT_MEMORY: usize = 4 << 30;
 /// What the program takes beside images and network: code, threads, tables.
 const BASE: usize = 64 << 20;
-/// The part of the cap that is for the work of threads: so much, however many there are, since how
-/// a field is cut must not depend on them.
-const SHARE_OF_THREADS: usize = 8;
+/// One part in so many of the cap is for the work of threads, however many there are, since how a
+/// field is cut must not depend on them.
+const PARTS_ONE_FOR_THREADS: usize = 8;
 
 /// The smallest cap that leaves `bytes` beside the part for threads.
 fn cap_for(bytes: usize) -> usize {
-    (bytes * SHARE_OF_THREADS).div_ceil(SHARE_OF_THREADS - 1)
+    (bytes * PARTS_ONE_FOR_THREADS).div_ceil(PARTS_ONE_FOR_THREADS - 1)
 }
 
 /// Threads that the network may have under a cap, of those asked for: each takes `scratch` bytes.
 fn affordable(threads: usize, memory: usize, scratch: usize) -> usize {
-    (memory / SHARE_OF_THREADS / scratch.max(1)).clamp(1, threads.max(1))
+    (memory / PARTS_ONE_FOR_THREADS / scratch.max(1)).clamp(1, threads.max(1))
 }
 
 /// A loaded model: what is known about it, and its predictor, which holds its numbers.
@@ -47,17 +47,33 @@ pub(crate) struct Engine {
     predictor: CpuPredictor,
     options: TileOptions,
     memory: usize,
-    remark: Remark,
+    remarks: Remarks,
 }
 
-/// What the user should know about how fields are computed; said once.
-enum Remark {
-    /// Nothing so far.
-    None,
-    /// A sentence.
-    New(String),
-    /// It has been taken.
-    Said,
+/// What the user should know about how fields are computed, each said once.
+#[derive(Default)]
+struct Remarks {
+    /// Sentences that nobody has taken yet.
+    new: Vec<String>,
+    /// Whether one of them, now or before, was about tiles: they are much the same for all fields.
+    tiles: bool,
+}
+
+impl Remarks {
+    fn add(&mut self, sentence: String) {
+        self.new.push(sentence);
+    }
+
+    /// Adds what `sentence` says of tiles, unless something was said of them before.
+    fn add_on_tiles(&mut self, sentence: impl FnOnce() -> Option<String>) {
+        let new = if self.tiles { None } else { sentence() };
+        self.tiles |= new.is_some();
+        self.new.extend(new);
+    }
+
+    fn take(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.new)
+    }
 }
 
 /// What the network says about a field.
@@ -111,77 +127,6 @@ pub(crate) fn nuclei(
     })
 }
 
-/// Pixels of light microscopes, um: a camera's pixel over the magnification.
-const POSSIBLE_UM: std::ops::RangeInclusive<f64> = 0.02..=20.0;
-
-/// A sentence where a pixel size cannot be that of a light microscope.
-pub(crate) fn odd_pixel_size<'a>(fields: impl IntoIterator<Item = &'a Field>) -> Option<String> {
-    let odd = |field: &'a Field| Some((field, field.pixel_um?));
-    let mut sizes = fields.into_iter().filter_map(odd);
-    let (field, um) = sizes.find(|(_, um)| !POSSIBLE_UM.contains(um))?;
-    Some(format!(
-        "field `{}` has pixels of {} um, which no light microscope has: a mistake of units? give \
-         the right size with `--pixel-um`",
-        field.name,
-        rounded_um(um)
-    ))
-}
-
-/// A pixel size without the digits that come from dividing.
-fn rounded_um(um: f64) -> f64 {
-    let digits = 10f64.powi(6 - um.abs().max(f64::MIN_POSITIVE).log10().ceil() as i32);
-    (um * digits).round() / digits
-}
-
-/// What is to be said of the pixel sizes of `fields` and of the model that reads them.
-pub(crate) fn remarks_on_pixel_sizes(info: &ModelInfo, fields: &[&Field]) -> Vec<String> {
-    let unknown = fields
-        .iter()
-        .filter(|field| field.pixel_um.is_none())
-        .count();
-    let first = fields.iter().find_map(|field| field.pixel_um);
-    let mut said: Vec<String> = odd_pixel_size(fields.iter().copied()).into_iter().collect();
-    let Some(trained) = info.pixel_um else {
-        said.push(match first {
-            Some(um) => format!(
-                "the model knows no pixel size, so images are read as they are (pixels of {} um): \
-                 things must be as large in pixels as those it learned from",
-                rounded_um(um)
-            ),
-            None => "neither the model nor the images state a pixel size: things must be as \
-                     large in pixels as those the model learned from"
-                .to_owned(),
-        });
-        return said;
-    };
-    if unknown > 0 {
-        said.push(format!(
-            "{unknown} of {} fields have no pixel size and are taken to have the model's, {} um; \
-             if that is wrong, so are the results: give the size with `--pixel-um`",
-            fields.len(),
-            rounded_um(trained)
-        ));
-    }
-    let is_other = |um: &f64| (um / trained - 1.0).abs() > SAME_PIXEL_SIZE;
-    if let Some(found) = fields
-        .iter()
-        .filter_map(|field| field.pixel_um)
-        .find(is_other)
-    {
-        let follows = if info.recipe.rescale {
-            "they are resampled, and the results brought back to their size"
-        } else {
-            "its recipe leaves them as they are (`rescale = false`): expect worse results"
-        };
-        said.push(format!(
-            "the images have pixels of {} um and the model is for {} um: {follows}",
-            rounded_um(found),
-            rounded_um(trained)
-        ));
-    }
-    said
-}
-
 impl Engine {
     /// Loads the model folder. `memory` caps what a field takes, in bytes; `precision` is that of
     /// the products.
@@ -193,21 +138,17 @@ impl Engine {
         precision: Precision,
     ) -> Result<Self, ProjectError> {
         let model = Model::load(folder)?;
-        let path = folder.join(INPUT_FILE);
-        let channels = match std::fs::read_to_string(&path) {
-            Ok(text) => Some(config::from_toml(&text, &path)?),
-            Err(_) => None,
-        };
+        let channels = beside_model::input_channels(folder, &model.info.hashes)?;
         let isa = Isa::choose(precision).map_err(ProjectError::Failed)?;
         let mut predictor = CpuPredictor::new(&model.graph, &model.parameters, threads, isa);
         let afforded = affordable(threads, memory, predictor.scratch_bytes());
-        let mut remark = Remark::None;
+        let mut remarks = Remarks::default();
         if afforded < threads {
-            remark = Remark::New(format!(
+            remarks.add(format!(
                 "{afforded} of {threads} threads compute, to keep to {} of memory; `--memory {}` \
                  or more is enough for all",
                 mebibytes(memory),
-                mebibytes(threads * predictor.scratch_bytes() * SHARE_OF_THREADS)
+                mebibytes(threads * predictor.scratch_bytes() * PARTS_ONE_FOR_THREADS)
             ));
             predictor = predictor.with_threads(afforded);
         }
@@ -223,20 +164,13 @@ impl Engine {
             predictor,
             options,
             memory,
-            remark,
+            remarks,
         })
     }
 
-    /// A sentence on the fields predicted so far that the user should read; given once.
-    pub(crate) fn take_remark(&mut self) -> Option<String> {
-        match std::mem::replace(&mut self.remark, Remark::Said) {
-            Remark::New(sentence) => Some(sentence),
-            Remark::None => {
-                self.remark = Remark::None;
-                None
-            }
-            Remark::Said => None,
-        }
+    /// Sentences on the fields predicted so far that the user should read; each is given once.
+    pub(crate) fn take_remarks(&mut self) -> Vec<String> {
+        self.remarks.take()
     }
 
     /// Which planes of `dataset` the model reads: as asked, else those of its training, else by
@@ -328,7 +262,7 @@ impl Engine {
             (1, 3) => vec![&planes[1]],
             _ => planes.iter().collect(),
         };
-        let full_range = planes[0].full_range().unwrap_or(1.0);
+        let full_range = full_range(planes[0]);
         let raw: Vec<Image<f32>> = planes.iter().map(|plane| plane.to_f32()).collect();
         let (mut raw, blank) = without_blanks(raw);
         if blank
@@ -381,6 +315,39 @@ impl Engine {
         }
     }
 
+    /// What tiles change in a field of this size, beside whose network `beside` bytes are taken.
+    fn remark_on_tiles(
+        &self,
+        field: &Field,
+        [height, width]: [usize; 2],
+        beside: usize,
+    ) -> Option<String> {
+        let cap = |needed: usize| mebibytes(cap_for(needed + beside));
+        let (predictor, options) = (&self.predictor, &self.options);
+        let how = if let Some(needed) = needed_for_whole(predictor, options, height, width) {
+            format!(
+                ", and this network weighs channels by their means over a tile, so classes may \
+                 differ from those of the image in one piece; `--memory {}` or more computes it in \
+                 one piece",
+                cap(needed)
+            )
+        } else {
+            let cut = cut_margin(predictor, options, height, width)?;
+            format!(
+                ", with a margin of {} instead of {} pixels, so classes near the seams may differ; \
+                 `--memory {}` or more gives the full margin",
+                cut.margin,
+                cut.full,
+                cap(cut.needed)
+            )
+        };
+        Some(format!(
+            "field `{}` of {height} x {width} pixels is computed in tiles to keep to {}{how}",
+            field.name,
+            mebibytes(self.memory)
+        ))
+    }
+
     /// Probabilities of planes at the model's pixel size; `shown` is the number of pixels of the
     /// field itself.
     fn probabilities(
@@ -403,35 +370,11 @@ impl Engine {
             * (3 * raw.len() + 3 + 2 * classes + 5)
             * if self.options.flips { 2 } else { 1 };
         let beside = images + BASE;
-        let without_threads = self.memory - self.memory / SHARE_OF_THREADS;
+        let without_threads = self.memory - self.memory / PARTS_ONE_FOR_THREADS;
         self.options.memory = Some(without_threads.saturating_sub(beside).max(1));
-        if matches!(self.remark, Remark::None)
-            && let Some(needed) = needed_for_whole(&self.predictor, &self.options, height, width)
-        {
-            self.remark = Remark::New(format!(
-                "field `{}` of {height} x {width} pixels is computed in tiles to keep to {}, and \
-                 this network weighs channels by their means over a tile, so classes may differ \
-                 from those of the image in one piece; `--memory {}` or more computes it in one \
-                 piece",
-                field.name,
-                mebibytes(self.memory),
-                mebibytes(cap_for(needed + beside))
-            ));
-        }
-        if matches!(self.remark, Remark::None)
-            && let Some(cut) = cut_margin(&self.predictor, &self.options, height, width)
-        {
-            self.remark = Remark::New(format!(
-                "field `{}` of {height} x {width} pixels is computed in tiles to keep to {}, with \
-                 a margin of {} instead of {} pixels, so classes near the seams may differ; \
-                 `--memory {}` or more gives the full margin",
-                field.name,
-                mebibytes(self.memory),
-                cut.margin,
-                cut.full,
-                mebibytes(cap_for(cut.needed + beside))
-            ));
-        }
+        let mut remarks = std::mem::take(&mut self.remarks);
+        remarks.add_on_tiles(|| self.remark_on_tiles(field, [height, width], beside));
+        self.remarks = remarks;
         let input = network_input(&self.info.input, &raw, full_range, blank.as_ref())
             .map_err(|error| fail(&error))?;
         drop(raw);
@@ -478,4 +421,21 @@ fn planes_of(mut all: Vec<f32>, classes: usize, height: usize, width: usize) -> 
 /// As `--memory` takes it, rounded up.
 fn mebibytes(bytes: usize) -> String {
     format!("{}MiB", bytes.div_ceil(1 << 20))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_remark_on_threads_keeps_none_on_tiles_from_being_said() {
+        let mut remarks = Remarks::default();
+        remarks.add("threads".into());
+        remarks.add_on_tiles(|| None);
+        remarks.add_on_tiles(|| Some("tiles".into()));
+        assert_eq!(remarks.take(), ["threads", "tiles"]);
+        // Another field says the same of tiles.
+        remarks.add_on_tiles(|| Some("tiles again".into()));
+        assert!(remarks.take().is_empty());
+    }
 }

@@ -55,6 +55,18 @@ pub enum ProjectError {
          where the model was trained, or train again", .0.display()
     )]
     NoRecord(PathBuf),
+    /// A file of a model's folder belongs to another model.
+    #[error(
+        "`{}` is not the file that the `model.toml` beside it was written with, so model and \
+         `{file}` do not belong together (the folder was copied in part, or a file was changed); \
+         copy the whole folder again, or train again", folder.join(file).display()
+    )]
+    OtherModels {
+        /// The model's folder.
+        folder: PathBuf,
+        /// The file's name.
+        file: &'static str,
+    },
     /// The record of what a model has met cannot be used.
     #[error(
         "`{}` is damaged ({why}); copy it from where the model was trained, or train again",

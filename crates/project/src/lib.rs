@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod beside_model;
 pub mod compare;
 pub mod config;
 pub mod demo;
@@ -28,6 +29,7 @@ pub mod mitosis;
 pub mod names;
 pub mod new;
 mod pictures;
+mod pixel_size;
 pub mod predict;
 pub mod prepare;
 pub mod pretrain;

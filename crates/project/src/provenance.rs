@@ -20,13 +20,15 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use stainfree_image::Field;
+use stainfree_network::model::ModelInfo;
 use stainfree_network::weights;
 
+use crate::beside_model::RECORD;
 use crate::fields::FieldRow;
 use crate::study::{Source, Study};
 use crate::{Job, Part, ProjectError};
 pub use content::Content;
-pub(crate) use content::{content_of, hash_of};
+pub(crate) use content::{content_of, full_range_of, hash_of};
 
 /// The record in a model's folder.
 pub const FILE_NAME: &str = "provenance.json";
@@ -121,15 +123,23 @@ impl Provenance {
     /// The record in a model's folder; `None` where an older version has written the model.
     ///
     /// # Errors
-    /// The record is damaged, of a newer version, or missing though the model says it has one.
+    /// The record is damaged, of a newer version, missing though the model says it has one, or not
+    /// the one that the model was written with.
     pub fn of_model(
         folder: &Path,
         hashes: &BTreeMap<String, String>,
     ) -> Result<Option<Self>, ProjectError> {
         let path = folder.join(FILE_NAME);
-        match Self::read(&path)? {
-            None if hashes.contains_key(HASH_KEY) => Err(ProjectError::NoRecord(path)),
-            found => Ok(found),
+        let Some(hash) = hashes.get(HASH_KEY) else {
+            // Of whatever model it is, it is not this one's.
+            return match path.exists() {
+                true => Err(RECORD.of_another(folder)),
+                false => Ok(None),
+            };
+        };
+        match RECORD.find(folder, hash)? {
+            None => Err(ProjectError::NoRecord(path)),
+            Some(bytes) => Self::of_bytes(&path, &bytes).map(Some),
         }
     }
 
@@ -138,19 +148,22 @@ impl Provenance {
     /// # Errors
     /// It is damaged, or of a newer version.
     pub fn read(path: &Path) -> Result<Option<Self>, ProjectError> {
-        let text = match std::fs::read(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(ProjectError::read(path, &error)),
-        };
+        match std::fs::read(path) {
+            Ok(bytes) => Self::of_bytes(path, &bytes).map(Some),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(ProjectError::read(path, &error)),
+        }
+    }
+
+    fn of_bytes(path: &Path, bytes: &[u8]) -> Result<Self, ProjectError> {
         let damaged = |why: String| ProjectError::DamagedRecord {
             path: path.to_owned(),
             why,
         };
         let found: Self =
-            serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+            serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
         match found.format {
-            FORMAT => Ok(Some(found)),
+            FORMAT => Ok(found),
             other => Err(damaged(format!(
                 "its format is `{other}`, and this program reads `{FORMAT}`"
             ))),
@@ -165,16 +178,12 @@ impl Provenance {
         Ok(stainfree_image::write_atomic(path, &self.bytes())?)
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    /// The record as it is written.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         // Plain names and hashes: turning them into text cannot fail.
         let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
         bytes.push(b'\n');
         bytes
-    }
-
-    /// A hash of the record, which `model.toml` keeps.
-    pub(crate) fn hash(&self) -> String {
-        stainfree_network::model::sha256(&self.bytes())
     }
 
     /// Puts a copy beside predictions of the model of this hash: `OUT/provenance/HASH.json`.
@@ -328,7 +337,7 @@ pub(crate) fn fields_of(
 /// asked for by the word `wanted` or as `path`; `origin` is what was made of it.
 ///
 /// # Errors
-/// The record of the model it starts from is damaged.
+/// The record of the model it starts from is damaged, missing, or that of another model.
 pub(crate) fn of_training(
     group: &str,
     fields: Vec<MetField>,
@@ -340,7 +349,8 @@ pub(crate) fn of_training(
         return Ok(record);
     };
     if !crate::start::is_name(wanted) && path.is_dir() {
-        let ancestor = Provenance::read(&path.join(FILE_NAME))?;
+        let (info, _) = ModelInfo::of_folder(path)?;
+        let ancestor = Provenance::of_model(path, &info.hashes)?;
         record.inherit(origin, ancestor);
         return Ok(record);
     }
@@ -490,6 +500,45 @@ mod tests {
         let hashes = BTreeMap::from([(HASH_KEY.to_owned(), "12".to_owned())]);
         let error = Provenance::of_model(folder.path(), &hashes).unwrap_err();
         assert!(matches!(error, ProjectError::NoRecord(_)), "{error}");
+        assert_eq!(
+            Provenance::of_model(folder.path(), &BTreeMap::new()).unwrap(),
+            None
+        );
+    }
+
+    #[test]
+    fn a_record_of_another_model_is_refused_and_one_that_waits_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let record = |name: &str| Provenance::new("well", vec![met(name, Part::Train, 3)]);
+        let old = BTreeMap::from([RECORD.put(folder, &record("old").bytes()).unwrap()]);
+        std::fs::write(folder.join("model.toml"), "format = 1\n").unwrap();
+        assert_eq!(
+            Provenance::of_model(folder, &old).unwrap(),
+            Some(record("old"))
+        );
+        // Killed while it is replaced: before `model.toml` names the new record, and after.
+        let new = BTreeMap::from([RECORD.put(folder, &record("new").bytes()).unwrap()]);
+        assert_eq!(
+            Provenance::of_model(folder, &old).unwrap(),
+            Some(record("old"))
+        );
+        assert_eq!(
+            Provenance::of_model(folder, &new).unwrap(),
+            Some(record("new"))
+        );
+        let text = format!("[hashes]\n{HASH_KEY} = \"{}\"\n", new[HASH_KEY]);
+        std::fs::write(folder.join("model.toml"), text).unwrap();
+        crate::beside_model::settle(folder).unwrap();
+        let read = |path: &Path| Provenance::read(path).unwrap();
+        assert_eq!(read(&folder.join(FILE_NAME)), Some(record("new")));
+        assert!(!folder.join("provenance.next.json").exists());
+        // A model and a record of two trainings, also where the model names none.
+        for hashes in [old, BTreeMap::new()] {
+            let error = Provenance::of_model(folder, &hashes).unwrap_err();
+            assert!(matches!(error, ProjectError::OtherModels { .. }), "{error}");
+            assert!(error.to_string().contains("do not belong together"));
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use stainfree_image::{Field, Image, read_class_mask};
+use stainfree_image::{Field, Image, read_class_mask, rounded_um};
 use stainfree_network::model::Model;
 use stainfree_objects::NUCLEUS;
 use stainfree_report::{
@@ -477,7 +477,7 @@ fn facts(study: &Study, rows: &[FieldRow], model: &Model, unit: &str) -> Vec<Fac
         Fact::new(
             "Pixel size",
             info.pixel_um
-                .map_or("unknown".to_owned(), |um| format!("{um} um")),
+                .map_or("unknown".to_owned(), |um| format!("{} um", rounded_um(um))),
         ),
         Fact::new(
             "Brightfield",

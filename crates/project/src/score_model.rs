@@ -12,10 +12,11 @@ use stainfree_scores::{
 };
 
 use crate::config::Scheme;
-use crate::engine::{DEFAULT_MEMORY, Engine, nuclei, remarks_on_pixel_sizes};
+use crate::engine::{DEFAULT_MEMORY, Engine, nuclei};
 use crate::evaluate::{ALL_NUCLEI, Evaluated, class_outlines, sum_up};
 use crate::fields::{FieldRow, NucleiBy};
 use crate::kinds::{KindTable, from_classes};
+use crate::pixel_size::remarks_on_pixel_sizes;
 use crate::predict::{FILE_NAME, Made, OUTPUTS, remove_outputs, write_field};
 use crate::provenance::judge::{Candidate, Given, Judged};
 use crate::provenance::predictions::{self, Prediction};
@@ -142,7 +143,7 @@ pub fn evaluate_model(
         let planes = source.brightfield.read(field)?;
         let content = Content::of_planes(&planes);
         let found = engine.predict(field, &planes)?;
-        if let Some(remark) = engine.take_remark() {
+        for remark in engine.take_remarks() {
             job.progress.note(&remark);
         }
         let parted = nuclei(field, &found.classes, classes, engine.info.pixel_um)?;

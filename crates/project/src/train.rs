@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use stainfree_image::{Field, Image, Plane, read_class_mask};
+use stainfree_image::{Field, Image, Plane, read_class_mask, rounded_um};
 use stainfree_network::input::InputSpec;
 use stainfree_network::model::sha256;
 use stainfree_network::recipe::{Length, Recipe};
@@ -19,10 +19,12 @@ use stainfree_network::train::{FieldContent, RawField, TrainingData};
 use stainfree_network::{Encoder, Precision, UnetSpec};
 use stainfree_objects::{apply_ignore, blank_in_brightfield, blank_regions, fill_blank};
 
+use crate::beside_model::INPUT;
 use crate::config::TrainingConfig;
 use crate::fields::FieldRow;
 use crate::provenance::{
-    self, Content, MetField, Provenance, content_of, difference, fields_of, of_training,
+    self, Content, MetField, Provenance, content_of, difference, fields_of, full_range_of,
+    of_training,
 };
 use crate::start::start;
 use crate::study::{Source, Study, training_of};
@@ -196,7 +198,8 @@ fn train_ours(study: &Study, options: &TrainOptions, job: &Job) -> Result<Traine
     };
     // Plain lists of names and numbers: turning them into text cannot fail.
     let text = toml::to_string(&channels).unwrap_or_default();
-    stainfree_image::write_atomic(&folder.join(INPUT_FILE), text.as_bytes())?;
+    let hash = INPUT.put(&folder, text.as_bytes())?;
+    model.info.hashes.extend([hash]);
     write_model(&mut model, record, &run, &folder)
 }
 
@@ -479,7 +482,8 @@ fn remark_on_pixel_sizes(training: &StudyFields, validation: &StudyFields, job: 
     let count = fields().filter(other).count();
     if count > 0 {
         job.progress.note(&format!(
-            "the network is for pixels of {model} um: {count} of {} fields are resampled",
+            "the network is for pixels of {} um: {count} of {} fields are resampled",
+            rounded_um(model),
             fields().count()
         ));
     }
@@ -497,7 +501,7 @@ impl TrainingData for StudyFields<'_> {
     fn read(&self, field: usize) -> Result<RawField, Box<dyn Error + Send + Sync>> {
         let field = self.fields[field];
         let planes = self.source.brightfield.read(field)?;
-        let (full_range, planes) = (planes[0].full_range().unwrap_or(1.0), intensities(&planes));
+        let (full_range, planes) = (full_range(&planes[0]), intensities(&planes));
         let (planes, blank) = without_blanks(planes);
         let mut raw = RawField {
             full_range,
@@ -521,7 +525,8 @@ impl TrainingData for StudyFields<'_> {
         Ok(raw)
     }
 
-    /// As the record of the training has it, and whether and how far the field is resampled.
+    /// As the record of the training has it, and whether and how far the field is resampled. The
+    /// record goes by values alone; what the network is given also depends on their format's range.
     fn content(&self, field: usize) -> Result<FieldContent, Box<dyn Error + Send + Sync>> {
         let field = self.fields[field];
         let content = match self.contents.get(&field.name) {
@@ -541,8 +546,14 @@ impl TrainingData for StudyFields<'_> {
             name: field.name.clone(),
             image: sha256(format!("{} {scale:?}", content.image.join(" ")).as_bytes()),
             truth,
+            full_range: Some(full_range_of(self.source, field)?),
         })
     }
+}
+
+/// Largest count that the plane's format can hold; 1 for floating point.
+pub(crate) fn full_range(plane: &Plane) -> f32 {
+    plane.full_range().unwrap_or(1.0)
 }
 
 /// Planes as numbers.

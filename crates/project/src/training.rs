@@ -16,6 +16,7 @@ use stainfree_network::train::{
 };
 use stainfree_network::{Isa, UnetSpec};
 
+use crate::beside_model;
 use crate::guard::{Inputs, Refusal, ResultFolder};
 use crate::provenance::{self, Provenance};
 use crate::start::Start;
@@ -142,9 +143,16 @@ pub(crate) fn finished(
     let Ok(found) = Model::load(folder) else {
         return Ok(None);
     };
-    if found.hash() != model.hash() || found.info.training.steps != model.info.training.steps {
+    let hashes = &found.info.hashes;
+    if found.hash() != model.hash()
+        || found.info.training.steps != model.info.training.steps
+        || Provenance::of_model(folder, hashes).is_err()
+        || beside_model::input_channels(folder, hashes).is_err()
+    {
         return Ok(None);
     }
+    // A program that was killed at the very end has left that to this one.
+    beside_model::settle(folder)?;
     let record = &found.info.training;
     job.progress.note(&format!(
         "`{}` is finished, with {} steps: nothing is left to do; more steps go on from there, \
@@ -220,11 +228,11 @@ pub(crate) fn write_model(
     let bytes = std::fs::read(&log).map_err(|error| ProjectError::read(&log, &error))?;
     stainfree_image::write_atomic(&folder.join("log.jsonl"), &bytes)?;
     record.model = model.hash();
-    record.write(&folder.join(provenance::FILE_NAME))?;
-    let hash = (provenance::HASH_KEY.to_owned(), record.hash());
+    let hash = beside_model::RECORD.put(folder, &record.bytes())?;
     model.info.hashes.extend([hash]);
     // `model.toml` is written last: a folder that has one is complete.
     model.save(folder)?;
+    beside_model::settle(folder)?;
     Ok(trained(folder, &model.info.training))
 }
 

@@ -3,6 +3,7 @@
 use quick_xml::events::BytesStart;
 
 use super::NO_SIZE_TAKEN;
+use crate::rounded_um;
 
 /// One µm in the units of length that programs write, lower case, with `u` for the micro sign.
 const UNITS: [(&[&str], f64); 13] = [
@@ -172,7 +173,9 @@ pub(super) fn square(x_um: f64, y_um: f64) -> Result<f64, String> {
         Ok(x_um)
     } else {
         Err(format!(
-            "its pixels are not square ({y_um} x {x_um} um), {NO_SIZE_TAKEN}"
+            "its pixels are not square ({} x {} um), {NO_SIZE_TAKEN}",
+            rounded_um(y_um),
+            rounded_um(x_um)
         ))
     }
 }

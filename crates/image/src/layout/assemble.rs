@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use crate::names::{list_names, natural_order};
-use crate::{Dataset, Field, ImageError, OpenOptions, PlaneRef};
+use crate::{Dataset, Field, ImageError, OpenOptions, PlaneRef, rounded_um};
 
 /// A plane with the size that its header states.
 #[derive(Clone, Debug)]
@@ -281,7 +281,9 @@ fn one_pixel_size(name: &str, stated: &[f64], problems: &mut Vec<String>) -> Opt
     match stated.iter().find(|um| (*um - first).abs() > 1e-3 * first) {
         Some(other) => {
             problems.push(format!(
-                "field `{name}` states the pixel sizes {first} um and {other} um, so none is taken"
+                "field `{name}` states the pixel sizes {} um and {} um, so none is taken",
+                rounded_um(first),
+                rounded_um(*other)
             ));
             None
         }

@@ -156,13 +156,15 @@ impl Simd for Avx2 {
         unsafe { [_mm256_min_ps(a[0], b[0]), _mm256_min_ps(a[1], b[1])] }
     }
     #[inline(always)]
-    fn larger(self, a: V, b: V) -> V {
+    fn max_or_nan(self, [a, b, c, d]: [V; 4]) -> V {
         let half = |i: usize| {
             // SAFETY: `self` proves the features.
             unsafe {
-                // The maximum is `b` where one of them is NaN; all bits set are a NaN, too.
-                let lost = _mm256_cmp_ps::<_CMP_UNORD_Q>(a[i], a[i]);
-                _mm256_or_ps(_mm256_max_ps(a[i], b[i]), lost)
+                // A maximum is its second value where either is NaN; all bits set are a NaN, too.
+                let first = _mm256_cmp_ps::<_CMP_UNORD_Q>(a[i], b[i]);
+                let second = _mm256_cmp_ps::<_CMP_UNORD_Q>(c[i], d[i]);
+                let (above, below) = (_mm256_max_ps(a[i], b[i]), _mm256_max_ps(c[i], d[i]));
+                _mm256_or_ps(_mm256_max_ps(above, below), _mm256_or_ps(first, second))
             }
         };
         [half(0), half(1)]

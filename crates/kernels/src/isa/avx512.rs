@@ -115,12 +115,15 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
         unsafe { _mm512_min_ps(a, b) }
     }
     #[inline(always)]
-    fn larger(self, a: __m512, b: __m512) -> __m512 {
+    fn max_or_nan(self, [a, b, c, d]: [__m512; 4]) -> __m512 {
         // SAFETY: `self` proves the feature.
         unsafe {
-            // The maximum is `b` where one of them is NaN.
-            let lost = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a);
-            _mm512_mask_mov_ps(_mm512_max_ps(a, b), lost, a)
+            // A maximum is its second value where either is NaN, so it is taken only where all four
+            // are numbers.
+            let ordered = _mm512_cmp_ps_mask::<_CMP_ORD_Q>(a, b);
+            let ordered = _mm512_mask_cmp_ps_mask::<_CMP_ORD_Q>(ordered, c, d);
+            let (above, below) = (_mm512_max_ps(a, b), _mm512_max_ps(c, d));
+            _mm512_mask_max_ps(_mm512_set1_ps(f32::NAN), ordered, above, below)
         }
     }
     #[inline(always)]

@@ -76,8 +76,9 @@ impl Simd for Portable {
         zip(a, b, |a, b| if a < b { a } else { b })
     }
     #[inline(always)]
-    fn larger(self, a: Self::V, b: Self::V) -> Self::V {
-        zip(a, b, |a, b| if a > b || a.is_nan() { a } else { b })
+    fn max_or_nan(self, [a, b, c, d]: [Self::V; 4]) -> Self::V {
+        let larger = |a: f32, b: f32| if a > b || a.is_nan() { a } else { b };
+        zip(zip(a, b, larger), zip(c, d, larger), larger)
     }
     #[inline(always)]
     fn exp2_whole(self, x: Self::V) -> Self::V {

@@ -2,20 +2,26 @@
 //!
 //! `checkpoint.safetensors` holds parameters, Adam's moments, their average where one is made and,
 //! as a note, [`Progress`]; it is written beside itself and renamed, so a killed program leaves the
-//! last whole one. `best.safetensors` holds the parameters chosen so far and is written before it:
-//! should only that one be written, the steps that led to it are made again, from the older
-//! checkpoint, with the same numbers.
+//! last whole one. `best.safetensors` holds the parameters chosen so far and, as a note, the step
+//! and value that they were chosen by ([`Best`]). New ones wait as `best.next.safetensors` until a
+//! checkpoint knows of them: should only they be written, the steps that led to them are lost and
+//! so are they, and the checkpoint's own best is still there.
 
 use super::TrainError;
-use super::identity::{Identity, Machine};
+use super::identity::Identity;
 use crate::graph::{Graph, ParameterKind};
-use crate::model::{from_safetensors, named_safetensors, to_safetensors, write_atomic};
+use crate::machine::Machine;
+use crate::model::write_atomic;
 use crate::optimiser::ScheduleState;
 use crate::parameters::{Parameters, Tensor};
+use crate::tensor_file::{from_safetensors, named_safetensors, to_safetensors};
 use crate::trainer::OptimiserState;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+/// Note in the file of the best state.
+const BEST: &str = "best";
 
 /// The state chosen so far.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,6 +77,8 @@ pub(super) struct Saved {
 pub(super) struct Files {
     pub(super) checkpoint: PathBuf,
     pub(super) best: PathBuf,
+    /// A best state that no checkpoint knows yet.
+    next: PathBuf,
     pub(super) log: PathBuf,
 }
 
@@ -79,20 +87,84 @@ impl Files {
         Self {
             checkpoint: folder.join("checkpoint.safetensors"),
             best: folder.join("best.safetensors"),
+            next: folder.join("best.next.safetensors"),
             log: folder.join("log.jsonl"),
         }
     }
 
-    pub(super) fn save_best(&self, parameters: &Parameters) -> Result<(), TrainError> {
+    /// Writes the parameters chosen at `best`, to wait for the checkpoint that knows of them, or to
+    /// stand alone where there is none.
+    pub(super) fn save_best(&self, best: &Best, parameters: &Parameters) -> Result<(), TrainError> {
+        let text = serde_json::to_string(best).expect("numbers can be written as JSON");
+        let notes = [(BEST.to_string(), text)].into();
+        let path = match self.checkpoint.exists() {
+            true => &self.next,
+            false => &self.best,
+        };
         Ok(write_atomic(
-            &self.best,
-            &to_safetensors(parameters.iter(), None),
+            path,
+            &to_safetensors(parameters.iter(), Some(notes)),
         )?)
     }
 
-    pub(super) fn load_best(&self, graph: &Graph) -> Result<Parameters, TrainError> {
-        let (tensors, _) = self.read(&self.best)?;
-        Parameters::new(graph, tensors).map_err(|e| self.damaged(&self.best, e.to_string()))
+    /// Puts a best state that waits in its place, or takes it away.
+    fn settle_best(&self, is_known: bool) -> Result<(), TrainError> {
+        let done = match is_known {
+            true => std::fs::rename(&self.next, &self.best),
+            false => std::fs::remove_file(&self.next),
+        };
+        done.or_else(|error| self.unless_missing(&self.next, error))
+    }
+
+    /// Whether the best state that waits is the checkpoint's; else it comes of steps that are lost.
+    fn is_known(&self, progress: &Progress) -> bool {
+        // A file that cannot be read is none that was finished.
+        let notes = self.read(&self.next).ok().map(|(_, notes)| notes);
+        let best = notes.and_then(|notes| self.best_of(&self.next, &notes).ok()?);
+        best.is_some() && best == progress.best
+    }
+
+    /// The best state, and the step and value that it was chosen by: those that the file states, or
+    /// `known` by the checkpoint where an earlier version wrote the file.
+    pub(super) fn load_best(
+        &self,
+        graph: &Graph,
+        known: Best,
+    ) -> Result<(Parameters, Best), TrainError> {
+        let (tensors, notes) = self.read(&self.best)?;
+        let best = self.best_of(&self.best, &notes)?.unwrap_or(known);
+        let parameters = Parameters::new(graph, tensors);
+        let parameters = parameters.map_err(|e| self.damaged(&self.best, e.to_string()))?;
+        Ok((parameters, best))
+    }
+
+    fn best_of(
+        &self,
+        path: &Path,
+        notes: &BTreeMap<String, String>,
+    ) -> Result<Option<Best>, TrainError> {
+        let best = notes.get(BEST).map(|text| serde_json::from_str(text));
+        best.transpose()
+            .map_err(|e| self.damaged(path, e.to_string()))
+    }
+
+    fn unless_missing(&self, path: &Path, error: std::io::Error) -> Result<(), TrainError> {
+        match error.kind() {
+            std::io::ErrorKind::NotFound => Ok(()),
+            _ => Err(TrainError::File {
+                path: path.into(),
+                error,
+            }),
+        }
+    }
+
+    /// Deletes what another training left.
+    pub(super) fn clear(&self) -> Result<(), TrainError> {
+        // The checkpoint first: without it nothing else is taken for anything.
+        for path in [&self.checkpoint, &self.best, &self.next] {
+            std::fs::remove_file(path).or_else(|error| self.unless_missing(path, error))?;
+        }
+        Ok(())
     }
 
     pub(super) fn save<'a>(
@@ -114,10 +186,9 @@ impl Files {
             .chain(average.map(named("average")));
         let text = serde_json::to_string(progress).expect("progress can be written as JSON");
         let notes = [("progress".to_string(), text)].into();
-        Ok(write_atomic(
-            &self.checkpoint,
-            &named_safetensors(tensors, Some(notes)),
-        )?)
+        write_atomic(&self.checkpoint, &named_safetensors(tensors, Some(notes)))?;
+        // Written for this checkpoint.
+        self.settle_best(true)
     }
 
     /// How far the checkpoint is, without its arrays.
@@ -144,6 +215,9 @@ impl Files {
         let (tensors, notes) = self.read(&self.checkpoint)?;
         let progress = self.progress_of(&notes)?;
         check(&progress)?;
+        if self.next.exists() {
+            self.settle_best(self.is_known(&progress))?;
+        }
         // By kind and name, moved and not copied: they are several times the weights.
         let mut kinds: BTreeMap<String, Vec<Tensor>> = BTreeMap::new();
         for mut tensor in tensors {

@@ -49,7 +49,6 @@ pub trait TrainingData: Send + Sync {
     fn content(&self, field: usize) -> Result<FieldContent, Box<dyn Error + Send + Sync>> {
         let raw = self.read(field)?;
         let mut image = Sha256::new();
-        image.update(raw.full_range.to_le_bytes());
         for plane in &raw.planes {
             add_size(&mut image, plane.size());
             let bytes: Vec<u8> = plane.data().iter().flat_map(|x| x.to_le_bytes()).collect();
@@ -62,12 +61,24 @@ pub trait TrainingData: Send + Sync {
             name: self.name(field),
             image: hexadecimal(image),
             truth: hexadecimal(truth),
+            full_range: Some(raw.full_range),
         })
     }
-    /// Where fields are computed and not read: what decides them all. Then none of them is looked
-    /// at to recognise the training.
-    fn series(&self) -> Option<String> {
-        None
+    /// What all fields hold, by which a training is recognised. Where they are computed and not
+    /// read, what decides them all says it in one.
+    ///
+    /// # Errors
+    /// [`TrainError::Read`] for the first field that cannot be read.
+    fn contents(&self, workers: &Workers) -> Result<Vec<FieldContent>, TrainError> {
+        let content = |field| {
+            self.content(field).map_err(|error| TrainError::Read {
+                field: self.name(field),
+                error,
+            })
+        };
+        // Inside, since reading a field may have parallel loops of its own.
+        let found = workers.run(|| workers.map(self.len(), content));
+        found.into_iter().collect()
     }
 }
 

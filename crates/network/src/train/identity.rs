@@ -14,7 +14,7 @@ use stainfree_kernels::Workers;
 use std::collections::BTreeMap;
 
 /// One field as it was learned from: what two trainings must share to be one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FieldContent {
     /// Name of the field.
     pub name: String,
@@ -22,39 +22,10 @@ pub struct FieldContent {
     pub image: String,
     /// SHA-256 of its truth.
     pub truth: String,
-}
-
-/// Where steps were computed. Another machine computes the same with other last bits.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Machine {
-    /// Instruction set of the kernels.
-    pub instructions: String,
-    /// System and processor family, whose mathematical functions differ.
-    pub platform: String,
-    /// Version of the program.
-    pub program: String,
-}
-
-impl std::fmt::Display for Machine {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            instructions,
-            platform,
-            program,
-        } = self;
-        write!(f, "{instructions} on {platform}, {program}")
-    }
-}
-
-impl Machine {
-    /// This machine and program, with the instructions in use.
-    pub fn this(instructions: &str) -> Self {
-        Self {
-            instructions: instructions.into(),
-            platform: format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH),
-            program: format!("stainfree {}", env!("CARGO_PKG_VERSION")),
-        }
-    }
+    /// Largest count that its format can hold, which normalisations go by; none in checkpoints of
+    /// earlier versions, and where fields are computed and not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub full_range: Option<f32>,
 }
 
 /// All that must be the same in two parts of one training.
@@ -73,6 +44,18 @@ pub(super) struct Identity {
     pub(super) validation: Vec<FieldContent>,
 }
 
+impl FieldContent {
+    /// The one content of fields that follow from `series`, in words.
+    pub fn of_series(series: String) -> Self {
+        Self {
+            image: sha256(series.as_bytes()),
+            truth: String::new(),
+            full_range: None,
+            name: series,
+        }
+    }
+}
+
 impl Identity {
     pub(super) fn of(job: &TrainJob, workers: &Workers) -> Result<Self, TrainError> {
         let mut recipe = json!(job.recipe);
@@ -85,8 +68,8 @@ impl Identity {
             classes: job.graph.classes(),
             graph: Some(sha256(describe(job.graph).as_bytes())),
             start: sha256(start_digests(job).concat().as_bytes()),
-            training: contents(job.training, workers)?,
-            validation: contents(job.validation, workers)?,
+            training: job.training.contents(workers)?,
+            validation: job.validation.contents(workers)?,
         })
     }
 
@@ -126,26 +109,6 @@ fn start_digests(job: &TrainJob) -> Vec<String> {
             sha256(&bytes)
         })
         .collect()
-}
-
-/// What the fields of one part hold, in their order.
-fn contents(data: &dyn TrainingData, workers: &Workers) -> Result<Vec<FieldContent>, TrainError> {
-    if let Some(series) = data.series() {
-        return Ok(vec![FieldContent {
-            image: sha256(series.as_bytes()),
-            truth: String::new(),
-            name: series,
-        }]);
-    }
-    let content = |field| {
-        data.content(field).map_err(|error| TrainError::Read {
-            field: data.name(field),
-            error,
-        })
-    };
-    // Inside, since reading a field may have parallel loops of its own.
-    let found = workers.run(|| workers.map(data.len(), content));
-    found.into_iter().collect()
 }
 
 /// What earlier versions recognised a training by: everything but the pixels, in one digest.
@@ -232,10 +195,33 @@ fn field_differences(part: &str, was: &[FieldContent], is: &[FieldContent]) -> V
             found.push(format!("{part} fields {what}: {}", listed(&fields)));
         }
     }
-    if found.is_empty() && was != is {
+    found.extend(range_differences(part, &before, is));
+    let names = |list: &[FieldContent]| list.iter().map(|f| f.name.clone()).collect::<Vec<_>>();
+    if found.is_empty() && names(was) != names(is) {
         found.push(format!("the {part} fields come in another order"));
     }
     found
+}
+
+/// Which fields have the same pixels in a format of another range; where an earlier version did not
+/// write it down, none is known to.
+fn range_differences(
+    part: &str,
+    before: &BTreeMap<String, FieldContent>,
+    now: &[FieldContent],
+) -> Option<String> {
+    let changed = |field: &FieldContent| {
+        let old = before.get(&field.name)?;
+        let ranges = [old.full_range?, field.full_range?];
+        (ranges[0] != ranges[1]).then(|| (field.name.clone(), ranges))
+    };
+    let (fields, ranges): (Vec<String>, Vec<[f32; 2]>) = now.iter().filter_map(changed).unzip();
+    let [was, is] = ranges.first()?;
+    Some(format!(
+        "{part} fields whose format holds values up to {is} and held values up to {was}, so that \
+         the network is given other numbers: {}",
+        listed(&fields)
+    ))
 }
 
 /// The first few names, and how many more there are.
@@ -254,7 +240,12 @@ mod tests {
 
     fn field(name: &str, image: &str, truth: &str) -> FieldContent {
         let [name, image, truth] = [name, image, truth].map(String::from);
-        FieldContent { name, image, truth }
+        FieldContent {
+            name,
+            image,
+            truth,
+            full_range: Some(255.0),
+        }
     }
 
     #[test]
@@ -294,5 +285,18 @@ mod tests {
         let words = field_differences("training", &was, &turned);
         assert_eq!(words, ["the training fields come in another order"]);
         assert!(field_differences("training", &was, &was).is_empty());
+    }
+
+    #[test]
+    fn the_same_pixels_in_a_wider_format_are_other_inputs() {
+        let was = [field("a", "1", "1"), field("b", "2", "2")];
+        let mut is = was.clone();
+        is[1].full_range = Some(65_535.0);
+        let expected = "training fields whose format holds values up to 65535 and held values up \
+            to 255, so that the network is given other numbers: `b`";
+        assert_eq!(field_differences("training", &was, &is), [expected]);
+        // An earlier version did not say.
+        is[1].full_range = None;
+        assert!(field_differences("training", &is, &was).is_empty());
     }
 }

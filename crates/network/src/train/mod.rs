@@ -11,31 +11,36 @@ mod checkpoint;
 mod data;
 mod error;
 mod identity;
+mod job;
+mod log;
+mod memory;
 mod observer;
+mod resume;
 #[cfg(test)]
 mod tests;
 mod validate;
 
+pub use crate::machine::Machine;
 pub use data::{RawField, TrainingData};
 pub use error::TrainError;
-pub use identity::{FieldContent, Machine};
+pub use identity::FieldContent;
+pub use job::{Ending, Outcome, TrainJob};
 pub use observer::{Observer, Picture, Silent, StepReport, ValidationReport};
 
-use crate::graph::Graph;
-use crate::input::InputSpec;
 use crate::loss::Loss;
 use crate::parameters::Parameters;
-use crate::recipe::{Recipe, RecipeError, Selection};
+use crate::recipe::{RecipeError, Selection};
 use crate::tiles::TileError;
 use crate::trainer::{AdamStep, CpuTrainer, all_finite};
 use average::Average;
 use checkpoint::{Best, Files, Progress};
 use data::{Batch, Fields};
 use identity::Identity;
+use log::{Log, round};
+use memory::most_memory;
+use resume::{lost, refuse_another, remark_on_changes};
 use serde_json::json;
-use stainfree_kernels::{Isa, Workers};
-use std::io::{Seek, SeekFrom, Write};
-use std::path::Path;
+use stainfree_kernels::Workers;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
@@ -43,80 +48,8 @@ use std::time::{Duration, Instant};
 /// Batches made ahead of the step that needs them.
 const AHEAD: usize = 2;
 
-/// A training to be done.
-pub struct TrainJob<'a> {
-    /// The network.
-    pub graph: &'a Graph,
-    /// Where it starts: fresh, or with a pretrained encoder.
-    pub start: &'a Parameters,
-    /// Whether the encoder's batch norms are folded into its convolutions and must be measured
-    /// before the first step ([`crate::weights::Source::folded`]).
-    pub folded_norms: bool,
-    /// All choices.
-    pub recipe: &'a Recipe,
-    /// What happens to images before the network reads them.
-    pub input: &'a InputSpec,
-    /// Fields to learn from.
-    pub training: &'a dyn TrainingData,
-    /// Fields to choose by; may be empty, then the last state is kept where the recipe would choose
-    /// by them.
-    pub validation: &'a dyn TrainingData,
-    /// Folder of `log.jsonl`, `checkpoint.safetensors` and `best.safetensors`; made if it does not
-    /// exist.
-    pub folder: &'a Path,
-    /// Begin anew, and give up what the folder holds; else go on from its checkpoint where there is
-    /// one.
-    pub restart: bool,
-    /// Threads that compute; with more than one, another reads and crops ahead.
-    pub threads: usize,
-    /// Instructions to use.
-    pub isa: Isa,
-    /// Memory for normalised fields of both parts, bytes; more fields than fit are read again when
-    /// needed.
-    pub cache_bytes: usize,
-    /// Cap on the network's memory while validating, bytes; larger fields are computed in tiles.
-    pub memory: Option<usize>,
-    /// Least number of steps between checkpoints; more where saving one takes long: 2 % of the time
-    /// at most. With 1 every step is kept, whatever it takes.
-    pub checkpoint_every: u64,
-    /// Validation fields of which pictures are made.
-    pub pictures: usize,
-}
-
 /// Largest share of the time that checkpoints take.
 const SAVING: f64 = 0.02;
-
-/// Why a training ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// All steps were done.
-    Finished,
-    /// Validation did not get better for as long as the recipe waits.
-    EarlyStop,
-    /// It was asked to stop; the same job again goes on.
-    Cancelled,
-}
-
-/// What came of a training.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    /// The chosen parameters, with statistics fit for prediction.
-    pub parameters: Parameters,
-    /// Steps done.
-    pub steps: u64,
-    /// The step they belong to.
-    pub chosen_step: u64,
-    /// What they were chosen by: mean F1 or training loss; none for the last state.
-    pub chosen_value: Option<f64>,
-    /// Wall time in seconds, over all runs.
-    pub seconds: f64,
-    /// Why it ended.
-    pub ending: Ending,
-    /// Steps that stood before.
-    pub resumed_at: u64,
-    /// The machines that its steps were computed on.
-    pub machines: Vec<Machine>,
-}
 
 /// Trains. `cancel` may be set at any time; the step at hand is finished and saved.
 ///
@@ -177,7 +110,7 @@ struct Run<'a> {
     validation: &'a Fields<'a>,
     observer: &'a mut dyn Observer,
     files: Files,
-    log: std::fs::File,
+    log: Log,
     trainer: CpuTrainer,
     loss: Loss,
     progress: Progress,
@@ -245,17 +178,7 @@ impl<'a> Run<'a> {
                 observer.message(&lost);
             }
             // What an older training left here must not be taken for this one's.
-            for path in [&files.checkpoint, &files.best] {
-                match std::fs::remove_file(path) {
-                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                        return Err(TrainError::File {
-                            path: path.clone(),
-                            error,
-                        });
-                    }
-                    _ => {}
-                }
-            }
+            files.clear()?;
         }
         let made_for = std::mem::replace(&mut progress.steps, steps);
         progress.identity.clear();
@@ -266,11 +189,7 @@ impl<'a> Run<'a> {
         if average.is_none() && recipe.average_steps > 0 {
             average = Some(Average::new(trainer.parameters(), recipe.average_steps));
         }
-        let opened = open_log(&files.log, progress.log_bytes);
-        let (log, log_bytes) = opened.map_err(|error| TrainError::File {
-            path: files.log.clone(),
-            error,
-        })?;
+        let (log, log_bytes) = Log::open(&files.log, progress.log_bytes)?;
         progress.log_bytes = log_bytes;
         let mut selection = recipe.selection;
         if selection == Selection::Validation && validation.len() == 0 {
@@ -506,15 +425,8 @@ impl<'a> Run<'a> {
     }
 
     fn write_log(&mut self, line: serde_json::Value) -> Result<(), TrainError> {
-        let text = format!("{line}\n");
-        self.progress.log_bytes += text.len() as u64;
-        let path = &self.files.log;
-        self.log
-            .write_all(text.as_bytes())
-            .map_err(|error| TrainError::File {
-                path: path.clone(),
-                error,
-            })
+        self.progress.log_bytes += self.log.write(&line)?;
+        Ok(())
     }
 
     /// Best first, then the checkpoint; neither if the parameters are no numbers any more.
@@ -541,9 +453,9 @@ impl<'a> Run<'a> {
     }
 
     fn save_best(&mut self) -> Result<(), TrainError> {
-        match self.unsaved_best.take() {
-            Some(best) => self.files.save_best(&best),
-            None => Ok(()),
+        match (self.unsaved_best.take(), &self.progress.best) {
+            (Some(parameters), Some(best)) => self.files.save_best(best, &parameters),
+            _ => Ok(()),
         }
     }
 
@@ -569,11 +481,10 @@ impl<'a> Run<'a> {
             self.save()?;
         }
         let (parameters, chosen_step, chosen_value) = match self.progress.best.clone() {
-            Some(best) => (
-                self.files.load_best(self.job.graph)?,
-                best.step,
-                Some(best.value),
-            ),
+            Some(known) => {
+                let (parameters, best) = self.files.load_best(self.job.graph, known)?;
+                (parameters, best.step, Some(best.value))
+            }
             None => (self.scoring_parameters()?, self.progress.step, None),
         };
         Ok(Outcome {
@@ -587,119 +498,4 @@ impl<'a> Run<'a> {
             machines: self.progress.machines,
         })
     }
-}
-
-/// The most memory that a training takes, in bytes: what a step takes stays while it validates and
-/// while it writes.
-fn most_memory(job: &TrainJob, trainer: &CpuTrainer) -> usize {
-    let recipe = job.recipe;
-    let weights = job.graph.trainable_count() + job.graph.statistic_count();
-    // Parameters and both moments in natural order, and the file they become; the average and the
-    // state to keep.
-    let copies = if recipe.average_steps > 0 { 9 } else { 7 };
-    let saving = copies * size_of::<f32>() * weights;
-    let pixels = recipe.batch * recipe.crop * recipe.crop;
-    // Three planes and the truth; those that wait, the one at hand and the one being made. The
-    // gradient of the logits is made anew in every step.
-    let batches = (AHEAD + 2) * pixels * (3 * size_of::<f32>() + 1)
-        + pixels * job.graph.classes() * size_of::<f32>();
-    let validation = match job.validation.is_empty() {
-        true => 0,
-        false => job.memory.unwrap_or(0),
-    };
-    trainer.memory_bytes() + batches + job.cache_bytes + saving.max(validation) + BASE
-}
-
-/// What a training takes beside: code, threads, a field while it is read, normalised and scored.
-const BASE: usize = 192 << 20;
-
-/// Refuses to go on with what another training left.
-fn refuse_another(
-    job: &TrainJob,
-    saved: &Progress,
-    identity: &Identity,
-    steps: u64,
-) -> Result<(), TrainError> {
-    let differences = match &saved.training {
-        Some(before) => before.differences(identity),
-        None if saved.identity == identity::earlier(job) => Vec::new(),
-        None => {
-            vec!["an earlier version of the program began it and did not write down what".into()]
-        }
-    };
-    let folder = job.folder.to_path_buf();
-    let step = saved.step;
-    if !differences.is_empty() {
-        return Err(TrainError::OtherTraining {
-            folder,
-            step,
-            differences: differences.join("; "),
-        });
-    }
-    if steps < step {
-        return Err(TrainError::TooFewSteps {
-            folder,
-            step,
-            steps,
-        });
-    }
-    Ok(())
-}
-
-/// Says what is not as it was, where it does not keep a training from going on.
-fn remark_on_changes(saved: &Progress, machine: &Machine, steps: u64, observer: &mut dyn Observer) {
-    let step = saved.step;
-    if saved.training.is_none() {
-        observer.message(
-            "an earlier version of the program began this training and did not write down which \
-             images and truth it read: whether they are the same cannot be told",
-        );
-    }
-    if saved.steps != 0 && saved.steps != steps {
-        observer.message(&format!(
-            "the first {step} steps were made for a training of {}: its learning rate follows a \
-             course of {steps} from here on, so the result is not that of {steps} steps at once",
-            saved.steps
-        ));
-    }
-    if let Some(before) = saved.machines.last().filter(|before| *before != machine) {
-        observer.message(&format!(
-            "the steps before were computed with {before}, those from here on with {machine}: \
-             the result can differ in its last digits from that of one machine"
-        ));
-    }
-}
-
-/// What beginning anew gives up, in words; none where nothing stands.
-fn lost(files: &Files) -> Option<String> {
-    if !files.checkpoint.exists() {
-        return None;
-    }
-    let path = files.checkpoint.display();
-    Some(match files.progress() {
-        Ok(progress) => format!(
-            "beginning anew: the {} steps of `{path}` are given up",
-            progress.step
-        ),
-        Err(_) => format!("beginning anew: `{path}`, which cannot be read, is given up"),
-    })
-}
-
-/// Three decimals, for numbers that are only looked at.
-fn round(x: f64) -> f64 {
-    (x * 1000.0).round() / 1000.0
-}
-
-/// The log, cut after `length` bytes, and how many it has.
-fn open_log(path: &Path, length: u64) -> std::io::Result<(std::fs::File, u64)> {
-    let mut log = std::fs::OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)?;
-    // A log that lost its end is not filled up with zeros.
-    let length = length.min(log.metadata()?.len());
-    log.set_len(length)?;
-    log.seek(SeekFrom::End(0))?;
-    Ok((log, length))
 }

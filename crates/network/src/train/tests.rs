@@ -2,14 +2,16 @@
 //! good.
 
 use super::*;
-use crate::input::Preprocessing;
+use crate::graph::Graph;
+use crate::input::{InputSpec, Preprocessing};
 use crate::loss::{IGNORED, LossTerm};
-use crate::model::{from_safetensors, to_safetensors};
 use crate::optimiser::{Adam, Schedule};
 use crate::random::{Purpose, Random};
-use crate::recipe::{BatchNormStatistics, Length};
+use crate::recipe::{BatchNormStatistics, Length, Recipe};
+use crate::tensor_file::{from_safetensors, to_safetensors};
 use crate::{Encoder, UnetSpec};
 use stainfree_image::Image;
+use stainfree_kernels::Isa;
 use std::error::Error;
 
 /// Bright discs on noise; class 1 inside, a frame of ignored pixels.
@@ -19,6 +21,8 @@ struct Discs {
     corrected: Option<usize>,
     /// A field that cannot be read.
     broken: Option<usize>,
+    /// Largest count of their format.
+    full_range: f32,
 }
 
 impl TrainingData for Discs {
@@ -50,7 +54,7 @@ impl TrainingData for Discs {
         });
         Ok(RawField {
             planes: vec![plane],
-            full_range: 255.0,
+            full_range: self.full_range,
             blank: None,
             target,
         })
@@ -102,6 +106,7 @@ impl Setup {
             fields,
             corrected: None,
             broken: None,
+            full_range: 255.0,
         });
         Self {
             graph,
@@ -253,6 +258,89 @@ fn killed_after_the_checkpoint_the_steps_in_between_are_made_again() {
         killed.file("best.safetensors"),
         straight.file("best.safetensors")
     );
+}
+
+#[test]
+fn a_best_state_of_lost_steps_is_lost_with_them() {
+    let files_of = |setup: &Setup| Files::new(setup.folder.path());
+    // What stands after 20 steps, and the state chosen in them.
+    let setup = Setup::new(recipe(40));
+    train_until(&setup, 2);
+    let (first, checkpoint) = (
+        setup.file("best.safetensors"),
+        setup.file("checkpoint.safetensors"),
+    );
+    train_until(&setup, 20);
+    let later = setup.file("best.safetensors");
+    assert_ne!(first, later, "a better state was found");
+    let saved = files_of(&setup).load(&setup.graph, |_| Ok(())).unwrap();
+    let chosen = saved.progress.best.unwrap();
+    let put = |name: &str, bytes: &[u8]| {
+        std::fs::write(setup.folder.path().join(name), bytes).unwrap();
+    };
+    // Killed before the checkpoint that knows of it, and after.
+    let after = setup.file("checkpoint.safetensors");
+    for (stands, expected) in [(&checkpoint, &first), (&after, &later)] {
+        put("checkpoint.safetensors", stands);
+        put("best.safetensors", &first);
+        put("best.next.safetensors", &later);
+        files_of(&setup).load(&setup.graph, |_| Ok(())).unwrap();
+        assert!(setup.file("best.safetensors") == *expected);
+        assert!(!setup.folder.path().join("best.next.safetensors").exists());
+    }
+    // Step and value are those of the file, whatever a checkpoint takes them for.
+    let other = Best {
+        step: 1,
+        value: 0.0,
+    };
+    let (_, best) = files_of(&setup)
+        .load_best(&setup.graph, other.clone())
+        .unwrap();
+    assert_eq!(best, chosen);
+    // As earlier versions wrote it.
+    let (tensors, _) = from_safetensors(&later).unwrap();
+    put("best.safetensors", &to_safetensors(tensors.iter(), None));
+    let (_, best) = files_of(&setup)
+        .load_best(&setup.graph, other.clone())
+        .unwrap();
+    assert_eq!(best, other);
+}
+
+#[test]
+fn steps_that_are_made_otherwise_do_not_end_in_the_state_of_lost_ones() {
+    // Killed between the best state of step 2 and its checkpoint; made again, no step is better
+    // than the first: the learning rate has come to nothing.
+    let mut setup = Setup::new(Recipe {
+        validate_every: 1,
+        ..recipe(6)
+    });
+    let job = TrainJob {
+        checkpoint_every: 1,
+        ..setup.job()
+    };
+    let cancel = AtomicBool::new(false);
+    let mut stop = StopAt {
+        step: 1,
+        cancel: &cancel,
+    };
+    train(&job, &mut stop, &cancel).unwrap();
+    let files = Files::new(setup.folder.path());
+    let mut saved = files.load(&setup.graph, |_| Ok(())).unwrap();
+    let first = setup.file("best.safetensors");
+    saved.progress.best.as_mut().unwrap().value = 2.0;
+    files
+        .save(&saved.progress, &saved.parameters, &saved.optimiser, None)
+        .unwrap();
+    let lost = Best {
+        step: 2,
+        value: 3.0,
+    };
+    files.save_best(&lost, &setup.start).unwrap();
+    setup.recipe.length = Length::Steps(3);
+    let outcome = setup.train().unwrap();
+    assert_eq!(outcome.chosen_step, 1);
+    assert_ne!(outcome.parameters, setup.start);
+    assert!(setup.file("best.safetensors") == first);
 }
 
 #[test]
@@ -451,6 +539,14 @@ fn other_choices_do_not_continue_a_checkpoint_but_a_fresh_start_replaces_it() {
     assert!(
         matches!(&error, TrainError::OtherTraining { differences, .. }
             if differences == "training fields of other truth: `field3`"),
+        "{error}"
+    );
+    setup.training.corrected = None;
+    setup.training.full_range = 65_535.0;
+    let error = setup.train().unwrap_err();
+    assert!(
+        matches!(&error, TrainError::OtherTraining { differences, .. }
+            if differences.starts_with("training fields whose format holds values up to 65535")),
         "{error}"
     );
     assert_eq!(setup.file("checkpoint.safetensors"), checkpoint);

@@ -100,7 +100,7 @@ pub(super) fn scoring_parameters(
 
 /// Batches on which folded batch norms are measured: together some hundred thousand pixels, and
 /// some thousands of the deepest layers.
-const FOLDED_BATCHES: u64 = 16;
+pub(super) const FOLDED_BATCHES: u64 = 16;
 
 /// Measures the encoder's batch norms on training crops; the network still predicts the same.
 pub(super) fn measure_folded_norms(

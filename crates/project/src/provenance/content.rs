@@ -14,6 +14,7 @@ use stainfree_objects::IGNORED;
 
 use crate::ProjectError;
 use crate::study::{Source, Study};
+use crate::train::full_range;
 
 /// Bytes of a content's hash that are kept: chance matches stay out of reach.
 const HASH_BYTES: usize = 16;
@@ -120,7 +121,7 @@ pub(crate) fn content_of(
 ) -> Result<Content, ProjectError> {
     let mut image = Vec::new();
     for (channel, z) in source.brightfield.planes_of(field)? {
-        image.extend(remembered(field, channel, z)?);
+        image.extend(remembered(field, channel, z)?.hash);
     }
     let content = Content {
         image,
@@ -131,11 +132,30 @@ pub(crate) fn content_of(
     Ok(content.with_truth(Some(&classes), Some(&nuclei)))
 }
 
-/// The hash of a plane. A file is read once by a program, unless its size or time changes: every
+/// Largest count that the format of a field's brightfield can hold, as a training goes by it.
+///
+/// # Errors
+/// Its brightfield cannot be read.
+pub(crate) fn full_range_of(source: &Source, field: &Field) -> Result<f32, ProjectError> {
+    let planes = source.brightfield.planes_of(field)?;
+    let first = planes
+        .first()
+        .map(|&(channel, z)| remembered(field, channel, z));
+    Ok(first.transpose()?.map_or(1.0, |facts| facts.full_range))
+}
+
+/// What is remembered of a plane.
+#[derive(Clone)]
+struct PlaneFacts {
+    hash: Option<String>,
+    full_range: f32,
+}
+
+/// The facts of a plane. A file is read once by a program, unless its size or time changes: every
 /// run of an experiment asks for the same ones.
-fn remembered(field: &Field, channel: usize, z: usize) -> Result<Option<String>, ProjectError> {
+fn remembered(field: &Field, channel: usize, z: usize) -> Result<PlaneFacts, ProjectError> {
     type Place = (PathBuf, usize, u64, Option<SystemTime>);
-    static REMEMBERED: Mutex<BTreeMap<Place, Option<String>>> = Mutex::new(BTreeMap::new());
+    static REMEMBERED: Mutex<BTreeMap<Place, PlaneFacts>> = Mutex::new(BTreeMap::new());
     let known = || REMEMBERED.lock().unwrap_or_else(PoisonError::into_inner);
     let place = field.planes[channel][z].as_ref();
     let facts = place.and_then(|place| Some((place, std::fs::metadata(&place.path).ok()?)));
@@ -143,11 +163,15 @@ fn remembered(field: &Field, channel: usize, z: usize) -> Result<Option<String>,
     if let Some(found) = key.as_ref().and_then(|key| known().get(key).cloned()) {
         return Ok(found);
     }
-    let hash = plane_hash(&field.read(channel, z)?);
+    let plane = field.read(channel, z)?;
+    let facts = PlaneFacts {
+        hash: plane_hash(&plane),
+        full_range: full_range(&plane),
+    };
     if let Some(key) = key {
-        known().insert(key, hash.clone());
+        known().insert(key, facts.clone());
     }
-    Ok(hash)
+    Ok(facts)
 }
 
 #[cfg(test)]
