@@ -223,7 +223,7 @@ impl Study {
             [] => format!("`{study}` has no model yet; run `stainfree train` on it first"),
             _ => format!(
                 "`{study}` has no model `{name}`; choose one of its models with `--model` ({})",
-                crate::names::some_of(&models)
+                stainfree_image::list_names(&models)
             ),
         }))
     }

@@ -1,6 +1,5 @@
 //! `bench`: speed here.
 
-use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Result;

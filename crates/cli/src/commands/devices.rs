@@ -1,7 +1,5 @@
 //! `devices`: what can compute here.
 
-use std::path::PathBuf;
-
 use anyhow::Result;
 
 use crate::Context;

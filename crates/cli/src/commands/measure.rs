@@ -9,7 +9,7 @@ use stainfree_project::measure::{MeasureOptions, MeasuredPlate, Objects, measure
 
 use crate::Context;
 use crate::failure::{Outcome, UsageError};
-use crate::output::{self, Json};
+use crate::output::Json;
 
 /// Measure every object: shape, intensities, neighbours
 ///
