@@ -89,8 +89,8 @@ pub enum Dimension {
 impl Dimension {
     const ALL: [Self; 3] = [Self::C, Self::Z, Self::T];
 
-    /// The dimensions from the fastest to the slowest, by their capital letters; those that are left
-    /// out are the slowest. `None` for another letter, or one that is there twice.
+    /// The dimensions from the fastest to the slowest, by their capital letters; those left out are
+    /// the slowest. `None` for another letter, or one that is there twice.
     fn order(letters: impl IntoIterator<Item = char>) -> Option<[Self; 3]> {
         let mut order = Vec::new();
         for letter in letters {

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use crate::{Image, ImageError, Plane};
 
-/// One grey plane with the very values that the file stores: narrow integers and floats are widened,
-/// 64-bit integers have been found to fit.
+/// One grey plane with the very values that the file stores: narrow integers and floats are
+/// widened, 64-bit integers have been found to fit.
 #[derive(Debug)]
 pub(crate) enum Pixels {
     U8(Image<u8>),
