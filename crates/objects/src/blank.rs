@@ -33,11 +33,13 @@ const STRAIGHT: usize = 12;
 /// Share of the outline that must be straight: where a tenth of the neighbours happen to have the
 /// region's value, two thirds of it are.
 const STRAIGHT_SHARE: f64 = 0.6;
-/// A slanted line in pixels lies within half a pixel of its ideal; the arc of a small cell does not.
+/// A slanted line in pixels lies within half a pixel of its ideal; the arc of a small cell does
+/// not.
 const LARGEST_DEVIATION: f64 = 0.6;
 /// The slanted lines of an outline have so many directions at most, as those of a rotated field ..
 const DIRECTIONS: usize = 2;
-/// .. each within so many degrees, by pixels of a line: those along the arc of a large cell are many.
+/// .. each within so many degrees, since pixels are coarse: along the arc of a large cell there are
+/// many.
 const SAME_DIRECTION: usize = 3;
 /// The step at the edge over that further out, at least.
 const STEP: f32 = 0.5;

@@ -1,8 +1,8 @@
 //! What a model has met: the record by which no field that trained or chose it is scored as test.
 //!
 //! Here: the one record format, and looking up in it; the modules have what a field is recognised
-//! by, and the judgement. A model's folder holds [`FILE_NAME`]; a folder of predictions holds a copy
-//! for each model in [`FOLDER`], so that scores can be judged without the model at hand.
+//! by, and the judgement. A model's folder holds [`FILE_NAME`]; a folder of predictions holds a
+//! copy for each model in [`FOLDER`], so that scores can be judged without the model at hand.
 //! ARCHITECTURE.md lists who writes and who checks.
 //!
 //! A field is recognised by its content: the values of its brightfield planes and of its truth. So
