@@ -64,6 +64,7 @@ fn arguments() -> Cli {
 struct GlobalArgs {
     /// Threads to use [default: all cores]; results do not depend on it
     #[arg(
+        short = 'j',
         long,
         global = true,
         value_name = "N",
