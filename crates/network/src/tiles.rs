@@ -447,7 +447,8 @@ pub enum TileError {
     },
     /// The network's output is no number: its input or its weights are none.
     #[error(
-        "the network gives no number for {pixels} pixels: its input holds values that are none"
+        "the network's result is not a number at {pixels} pixels: the image or the model's weights \
+         hold NaN or infinite values"
     )]
     NotFinite {
         /// Pixels without a class.

@@ -15,7 +15,11 @@ pub(super) fn refuse_another(
         Some(before) => before.differences(identity),
         None if saved.identity == earlier(job) => Vec::new(),
         None => {
-            vec!["an earlier version of the program began it and did not write down what".into()]
+            vec![
+                "an earlier version of the program began it, with other choices or fields than \
+                  these, and did not write down which"
+                    .into(),
+            ]
         }
     };
     let folder = job.folder.to_path_buf();
@@ -53,8 +57,9 @@ pub(super) fn remark_on_changes(
     }
     if saved.steps != 0 && saved.steps != steps {
         observer.message(&format!(
-            "the first {step} steps were made for a training of {}: its learning rate follows a \
-             course of {steps} from here on, so the result is not that of {steps} steps at once",
+            "the learning rate of the first {step} steps was planned for {} steps and is planned \
+             for {steps} from here on, so the result is not that of a training of {steps} steps \
+             from the start",
             saved.steps
         ));
     }
