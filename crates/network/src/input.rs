@@ -9,6 +9,7 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use stainfree_image::Image;
+use std::borrow::Cow;
 
 /// How raw intensities become comparable between fields.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,51 +76,43 @@ impl Normalisation {
         full_range: f32,
         blank: Option<&Image<bool>>,
     ) -> Image<f32> {
-        let Some(blank) = blank else {
-            return self.apply_to_all(plane, full_range);
-        };
-        assert_eq!(plane.size(), blank.size(), "a mask of the plane");
-        let seen = |image: &Image<f32>| -> Vec<f32> {
-            let pairs = image.data().iter().zip(blank.data());
-            pairs
-                .filter(|&(_, &blank)| !blank)
-                .map(|(&v, _)| v)
-                .collect()
-        };
+        if let Some(blank) = blank {
+            assert_eq!(plane.size(), blank.size(), "a mask of the plane");
+        }
         let finite = plane.map(|&x| if x.is_finite() { x } else { 0.0 });
         let mut normalised = match *self {
-            Normalisation::Paper => self.apply_to_all(plane, full_range),
-            Normalisation::Percentiles { low, high } => stretched(
-                &finite,
-                percentiles(&seen(&finite), [low, high]),
-                full_range,
-            ),
-            Normalisation::Local { radius_px } => {
-                local(&finite, Some(blank), radius_px, full_range)
-            }
-        };
-        let seen = seen(&normalised);
-        let sum: f64 = seen.iter().map(|&v| f64::from(v)).sum();
-        let mean = (sum / seen.len().max(1) as f64) as f32;
-        let pairs = normalised.data_mut().iter_mut().zip(blank.data());
-        pairs
-            .filter(|(_, blank)| **blank)
-            .for_each(|(v, _)| *v = mean);
-        normalised
-    }
-
-    fn apply_to_all(&self, plane: &Image<f32>, full_range: f32) -> Image<f32> {
-        let finite = plane.map(|&x| if x.is_finite() { x } else { 0.0 });
-        match *self {
             Normalisation::Paper => {
                 finite.map(|&x| (x * (255.0 / full_range)).round().clamp(0.0, 255.0) / 255.0)
             }
             Normalisation::Percentiles { low, high } => {
-                stretched(&finite, percentiles(finite.data(), [low, high]), full_range)
+                let limits = percentiles(&seen(&finite, blank), [low, high]);
+                stretched(&finite, limits, full_range)
             }
-            Normalisation::Local { radius_px } => local(&finite, None, radius_px, full_range),
+            Normalisation::Local { radius_px } => local(&finite, blank, radius_px, full_range),
+        };
+        if let Some(blank) = blank {
+            let seen = seen(&normalised, Some(blank));
+            let sum: f64 = seen.iter().map(|&v| f64::from(v)).sum();
+            let mean = (sum / seen.len().max(1) as f64) as f32;
+            let pairs = normalised.data_mut().iter_mut().zip(blank.data());
+            pairs
+                .filter(|(_, blank)| **blank)
+                .for_each(|(v, _)| *v = mean);
         }
+        normalised
     }
+}
+
+/// The values of the pixels that are not blank.
+fn seen<'a>(image: &'a Image<f32>, blank: Option<&Image<bool>>) -> Cow<'a, [f32]> {
+    let Some(blank) = blank else {
+        return image.data().into();
+    };
+    let pairs = image.data().iter().zip(blank.data());
+    pairs
+        .filter(|&(_, &blank)| !blank)
+        .map(|(&v, _)| v)
+        .collect()
 }
 
 /// The values below which `percent` of `data` lie, by linear interpolation between ranks (NumPy's
