@@ -4,8 +4,8 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use stainfree_network::recipe::{Length, Recipe};
-use stainfree_network::train::{RawField, TrainingData};
-use stainfree_network::{UnetSpec, weights};
+use stainfree_network::train::{FieldContent, RawField, TrainError, TrainingData};
+use stainfree_network::{UnetSpec, Workers, weights};
 use stainfree_specimen::{PlateSpec, simulate_field};
 
 use crate::config::TrainingConfig;
@@ -169,12 +169,12 @@ impl TrainingData for VirtualFields {
         })
     }
 
-    fn series(&self) -> Option<String> {
+    fn contents(&self, _: &Workers) -> Result<Vec<FieldContent>, TrainError> {
         let Self {
             seed, side, planes, ..
         } = self;
-        Some(format!(
-            "virtual plates of seed {seed}, {side} x {side} pixels, {planes} planes"
-        ))
+        let series =
+            format!("virtual plates of seed {seed}, {side} x {side} pixels, {planes} planes");
+        Ok(vec![FieldContent::of_series(series)])
     }
 }

@@ -64,10 +64,21 @@ pub trait TrainingData: Send + Sync {
             full_range: Some(raw.full_range),
         })
     }
-    /// Where fields are computed and not read: what decides them all. Then none of them is looked
-    /// at to recognise the training.
-    fn series(&self) -> Option<String> {
-        None
+    /// What all fields hold, by which a training is recognised. Where they are computed and not
+    /// read, what decides them all says it in one.
+    ///
+    /// # Errors
+    /// [`TrainError::Read`] for the first field that cannot be read.
+    fn contents(&self, workers: &Workers) -> Result<Vec<FieldContent>, TrainError> {
+        let content = |field| {
+            self.content(field).map_err(|error| TrainError::Read {
+                field: self.name(field),
+                error,
+            })
+        };
+        // Inside, since reading a field may have parallel loops of its own.
+        let found = workers.run(|| workers.map(self.len(), content));
+        found.into_iter().collect()
     }
 }
 

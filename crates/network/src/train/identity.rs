@@ -44,6 +44,18 @@ pub(super) struct Identity {
     pub(super) validation: Vec<FieldContent>,
 }
 
+impl FieldContent {
+    /// The one content of fields that follow from `series`, in words.
+    pub fn of_series(series: String) -> Self {
+        Self {
+            image: sha256(series.as_bytes()),
+            truth: String::new(),
+            full_range: None,
+            name: series,
+        }
+    }
+}
+
 impl Identity {
     pub(super) fn of(job: &TrainJob, workers: &Workers) -> Result<Self, TrainError> {
         let mut recipe = json!(job.recipe);
@@ -56,8 +68,8 @@ impl Identity {
             classes: job.graph.classes(),
             graph: Some(sha256(describe(job.graph).as_bytes())),
             start: sha256(start_digests(job).concat().as_bytes()),
-            training: contents(job.training, workers)?,
-            validation: contents(job.validation, workers)?,
+            training: job.training.contents(workers)?,
+            validation: job.validation.contents(workers)?,
         })
     }
 
@@ -97,27 +109,6 @@ fn start_digests(job: &TrainJob) -> Vec<String> {
             sha256(&bytes)
         })
         .collect()
-}
-
-/// What the fields of one part hold, in their order.
-fn contents(data: &dyn TrainingData, workers: &Workers) -> Result<Vec<FieldContent>, TrainError> {
-    if let Some(series) = data.series() {
-        return Ok(vec![FieldContent {
-            image: sha256(series.as_bytes()),
-            truth: String::new(),
-            full_range: None,
-            name: series,
-        }]);
-    }
-    let content = |field| {
-        data.content(field).map_err(|error| TrainError::Read {
-            field: data.name(field),
-            error,
-        })
-    };
-    // Inside, since reading a field may have parallel loops of its own.
-    let found = workers.run(|| workers.map(data.len(), content));
-    found.into_iter().collect()
 }
 
 /// What earlier versions recognised a training by: everything but the pixels, in one digest.
