@@ -25,18 +25,18 @@ use crate::{ProjectError, beside_model, evaluate};
 pub(crate) const DEFAULT_MEMORY: usize = 4 << 30;
 /// What the program takes beside images and network: code, threads, tables.
 const BASE: usize = 64 << 20;
-/// The part of the cap that is for the work of threads: so much, however many there are, since how
-/// a field is cut must not depend on them.
-const SHARE_OF_THREADS: usize = 8;
+/// One part in so many of the cap is for the work of threads, however many there are, since how a
+/// field is cut must not depend on them.
+const PARTS_ONE_FOR_THREADS: usize = 8;
 
 /// The smallest cap that leaves `bytes` beside the part for threads.
 fn cap_for(bytes: usize) -> usize {
-    (bytes * SHARE_OF_THREADS).div_ceil(SHARE_OF_THREADS - 1)
+    (bytes * PARTS_ONE_FOR_THREADS).div_ceil(PARTS_ONE_FOR_THREADS - 1)
 }
 
 /// Threads that the network may have under a cap, of those asked for: each takes `scratch` bytes.
 fn affordable(threads: usize, memory: usize, scratch: usize) -> usize {
-    (memory / SHARE_OF_THREADS / scratch.max(1)).clamp(1, threads.max(1))
+    (memory / PARTS_ONE_FOR_THREADS / scratch.max(1)).clamp(1, threads.max(1))
 }
 
 /// A loaded model: what is known about it, and its predictor, which holds its numbers.
@@ -243,7 +243,7 @@ impl Engine {
                 "{afforded} of {threads} threads compute, to keep to {} of memory; `--memory {}` \
                  or more is enough for all",
                 mebibytes(memory),
-                mebibytes(threads * predictor.scratch_bytes() * SHARE_OF_THREADS)
+                mebibytes(threads * predictor.scratch_bytes() * PARTS_ONE_FOR_THREADS)
             ));
             predictor = predictor.with_threads(afforded);
         }
@@ -465,7 +465,7 @@ impl Engine {
             * (3 * raw.len() + 3 + 2 * classes + 5)
             * if self.options.flips { 2 } else { 1 };
         let beside = images + BASE;
-        let without_threads = self.memory - self.memory / SHARE_OF_THREADS;
+        let without_threads = self.memory - self.memory / PARTS_ONE_FOR_THREADS;
         self.options.memory = Some(without_threads.saturating_sub(beside).max(1));
         let mut remarks = std::mem::take(&mut self.remarks);
         remarks.add_on_tiles(|| self.remark_on_tiles(field, [height, width], beside));
