@@ -57,9 +57,9 @@ pub enum ProjectError {
     NoRecord(PathBuf),
     /// A file of a model's folder belongs to another model.
     #[error(
-        "`{}` is not the file that the `model.toml` beside it was written with, so model and `{file}` \
-         do not belong together (the folder was copied in part, or a file was changed); copy the \
-         whole folder again, or train again", folder.join(file).display()
+        "`{}` is not the file that the `model.toml` beside it was written with, so model and \
+         `{file}` do not belong together (the folder was copied in part, or a file was changed); \
+         copy the whole folder again, or train again", folder.join(file).display()
     )]
     OtherModels {
         /// The model's folder.

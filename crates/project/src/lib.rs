@@ -29,6 +29,7 @@ pub mod mitosis;
 pub mod names;
 pub mod new;
 mod pictures;
+mod pixel_size;
 pub mod predict;
 pub mod prepare;
 pub mod pretrain;

@@ -14,9 +14,10 @@ use stainfree_image::table::{Row, Table};
 use stainfree_image::{Dataset, Field, Image, ImageError, Plane, PlaneRef, write};
 use stainfree_network::Precision;
 
-use crate::engine::{DEFAULT_MEMORY, Engine, Nuclei, Pixels, nuclei, remarks_on_pixel_sizes};
+use crate::engine::{DEFAULT_MEMORY, Engine, Nuclei, Pixels, nuclei};
 use crate::guard::{Inputs, ResultFolder};
 use crate::line::three_stages;
+use crate::pixel_size::remarks_on_pixel_sizes;
 use crate::provenance::{Content, Provenance};
 use crate::segment::{my_turn, open_inputs, share_fields, unique_names};
 use crate::study::Brightfield;

@@ -12,10 +12,11 @@ use stainfree_scores::{
 };
 
 use crate::config::Scheme;
-use crate::engine::{DEFAULT_MEMORY, Engine, nuclei, remarks_on_pixel_sizes};
+use crate::engine::{DEFAULT_MEMORY, Engine, nuclei};
 use crate::evaluate::{ALL_NUCLEI, Evaluated, class_outlines, sum_up};
 use crate::fields::{FieldRow, NucleiBy};
 use crate::kinds::{KindTable, from_classes};
+use crate::pixel_size::remarks_on_pixel_sizes;
 use crate::predict::{Made, write_field};
 use crate::provenance::judge::{Candidate, Judged};
 use crate::provenance::predictions::{self, Prediction};

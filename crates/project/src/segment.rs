@@ -14,9 +14,9 @@ use stainfree_objects::{
     segment_cytoplasm, segment_nuclei,
 };
 
-use crate::engine::odd_pixel_size;
 use crate::guard::{Inputs, ResultFolder};
 use crate::lease::{GRACE, Lease, Thing};
+use crate::pixel_size::odd_pixel_size;
 use crate::study::{find_channel, keep_images_only};
 use crate::{Job, ProjectError, new};
 
