@@ -15,8 +15,11 @@ pub(super) fn refuse_another(
         Some(before) => before.differences(identity),
         None if saved.identity == earlier(job) => Vec::new(),
         None => {
-            vec!["an earlier version of the program began it, with other choices or fields than these, and \
-             did not write down which".into()]
+            vec![
+                "an earlier version of the program began it, with other choices or fields than \
+                  these, and did not write down which"
+                    .into(),
+            ]
         }
     };
     let folder = job.folder.to_path_buf();
