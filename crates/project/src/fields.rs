@@ -195,6 +195,17 @@ pub fn read(path: &Path) -> Result<Vec<FieldRow>, ProjectError> {
     crate::table::read(path, &texts, "delete it and prepare again")
 }
 
+/// The same where the table may not be there yet: then there are no rows.
+///
+/// # Errors
+/// It is there and damaged: what a person typed into it would be lost if it counted as empty.
+pub(crate) fn read_if_there(path: &Path) -> Result<Vec<FieldRow>, ProjectError> {
+    match path.try_exists() {
+        Ok(false) => Ok(Vec::new()),
+        _ => read(path),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -118,9 +118,8 @@ pub(crate) fn write(
 
 /// Fields that trained or validated before and are kept for the test now: the table before, and the
 /// rows after.
-pub(crate) fn moved_to_test(table: &Path, rows: &[FieldRow]) -> usize {
-    let before: BTreeMap<String, Part> = fields::read(table)
-        .unwrap_or_default()
+pub(crate) fn moved_to_test(table: &Path, rows: &[FieldRow]) -> Result<usize, ProjectError> {
+    let before: BTreeMap<String, Part> = fields::read_if_there(table)?
         .into_iter()
         .filter_map(|row| Some((row.name, row.split?)))
         .collect();
@@ -128,5 +127,5 @@ pub(crate) fn moved_to_test(table: &Path, rows: &[FieldRow]) -> usize {
         let before = before.get(&row.name);
         row.split == Some(Part::Test) && before.is_some_and(|part| *part != Part::Test)
     };
-    rows.iter().filter(moved).count()
+    Ok(rows.iter().filter(moved).count())
 }

@@ -59,9 +59,10 @@ pub(crate) fn last(study: &Study, name: &str) -> Option<Kept> {
 /// Looks at the row and the files of the field `name`.
 pub(crate) fn before(study: &Study, name: &str, key: &str) -> Before {
     let Some(kept) = last(study, name) else {
-        return Before::Other {
-            changed: Vec::new(),
-        };
+        // Without a row nothing is vouched for; beside a damaged one, what was changed since counts
+        // as somebody's.
+        let changed = changed_after(study, name);
+        return Before::Other { changed };
     };
     let Some(files) = &kept.files else {
         let changed = changed_after(study, name);

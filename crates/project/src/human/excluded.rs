@@ -117,14 +117,17 @@ struct AsWritten {
     image: String,
 }
 
-/// The rows of `fields.csv`; a damaged table says nothing.
-fn table(study: &Study) -> Vec<FieldRow> {
-    fields::read(&study.root().join(fields::FILE_NAME)).unwrap_or_default()
+/// The rows of `fields.csv`, where it is there.
+fn table(study: &Study) -> Result<Vec<FieldRow>, ProjectError> {
+    fields::read_if_there(&study.root().join(fields::FILE_NAME))
 }
 
 impl Written {
     /// Of the fields that are in the table.
-    pub(crate) fn find(study: &Study) -> Self {
+    ///
+    /// # Errors
+    /// The table is damaged.
+    pub(crate) fn find(study: &Study) -> Result<Self, ProjectError> {
         let usable = |row: FieldRow| {
             let kept = vouched::last(study, &row.name)?;
             let as_written = AsWritten {
@@ -134,23 +137,26 @@ impl Written {
             };
             kept.row.is_usable().then_some((row.name, as_written))
         };
-        Self(table(study).into_iter().filter_map(usable).collect())
+        Ok(Self(table(study)?.into_iter().filter_map(usable).collect()))
     }
 
     /// Fields that a person took out by setting `usable` to `no`, each with its image: nothing but
     /// that cell differs, and `excluded` does not have them yet.
+    ///
+    /// # Errors
+    /// The table is damaged.
     pub(crate) fn set_to_no(
         &self,
         study: &Study,
         excluded: &BTreeMap<String, Exclusion>,
-    ) -> Vec<(String, String)> {
+    ) -> Result<Vec<(String, String)>, ProjectError> {
         let set_to_no = |row: FieldRow| {
             let written = self.0.get(&row.name)?;
             let same = (&row.remarks, row.height) == (&written.remarks, written.height);
             let typed = same && !row.is_usable() && !excluded.contains_key(&row.name);
             typed.then(|| (row.name, written.image.clone()))
         };
-        table(study).into_iter().filter_map(set_to_no).collect()
+        Ok(table(study)?.into_iter().filter_map(set_to_no).collect())
     }
 }
 

@@ -150,7 +150,7 @@ impl Given {
             rule: GroupRule::parse(&study.config().split.group)?,
             decisions: Decisions::find(base)?,
             excluded: excluded::in_force(base)?,
-            written: Written::find(study),
+            written: Written::find(study)?,
             source,
         })
     }
@@ -353,7 +353,7 @@ fn take_out_typed(
     excluded: &mut BTreeMap<String, Exclusion>,
     job: &Job,
 ) -> Result<(), ProjectError> {
-    let typed = written.set_to_no(study, excluded);
+    let typed = written.set_to_no(study, excluded)?;
     if typed.is_empty() {
         return Ok(());
     }
@@ -453,7 +453,7 @@ fn assign_parts(
     if study.root() != base.root() {
         return Ok(());
     }
-    let moved = split_record::moved_to_test(&study.root().join(fields::FILE_NAME), rows);
+    let moved = split_record::moved_to_test(&study.root().join(fields::FILE_NAME), rows)?;
     if moved > 0 {
         job.progress.note(&format!(
             "{moved} field{} that trained or validated {} kept for the test now; models that have \
@@ -546,6 +546,21 @@ mod tests {
         let row = prepared.rows.iter().find(|row| row.name == name).unwrap();
         assert_eq!(row.is_usable(), row.split.is_some());
         row.remarks.clone()
+    }
+
+    #[test]
+    fn a_damaged_table_of_fields_is_not_written_over() {
+        let (_place, study) = study();
+        let path = study.root().join(fields::FILE_NAME);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let damaged = text.replacen(",yes,", ",perhaps not,", 1);
+        assert_ne!(damaged, text);
+        std::fs::write(&path, &damaged).unwrap();
+        let cancel = Cancel::new();
+        let error = prepare(&study, &Job::new(&Silent, &cancel, 2)).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("delete it and prepare again"), "{error}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), damaged);
     }
 
     #[test]
