@@ -166,9 +166,9 @@ fn views(state: &Value, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<View>, Stri
         .map(|(name, value)| view(name, value))
         .collect::<Result<_, _>>()?;
     // Many names may stand for one storage: what a file asks for is not bounded by its size.
-    let total = views
-        .iter()
-        .fold(0usize, |sum, view| sum.saturating_add(view.elements()));
+    let total = views.iter().fold(0usize, |sum, view| {
+        sum.saturating_add(view.extent().map_or(usize::MAX, |(count, _)| count))
+    });
     if total > MAX_TOTAL {
         return Err(format!(
             "its tensors hold {total} values, which are too many (at most {MAX_TOTAL})"
@@ -270,25 +270,27 @@ fn view(name: &str, value: &Value) -> Result<View, String> {
 }
 
 impl View {
-    fn elements(&self) -> usize {
-        self.shape.iter().product()
+    /// Its elements, and the bytes of its storage up to the last of them; `None` where either is
+    /// beyond any memory.
+    fn extent(&self) -> Option<(usize, usize)> {
+        let mut sides = self.shape.iter();
+        let count = sides.try_fold(1usize, |product, &n| product.checked_mul(n))?;
+        if count == 0 {
+            return Some((0, 0));
+        }
+        let mut pairs = self.shape.iter().zip(&self.stride);
+        let end = pairs.try_fold(self.offset, |sum, (n, stride)| {
+            sum.checked_add((n - 1).checked_mul(*stride)?)
+        })?;
+        let needed = end.checked_add(1)?.checked_mul(self.kind.bytes())?;
+        count.checked_mul(self.kind.bytes())?;
+        Some((count, needed))
     }
 
     /// Reads the tensor's elements out of its storage of `bytes` bytes.
     fn gather(&self, storage: impl Read, bytes: u64) -> Result<NamedArray, String> {
         let short = || format!("tensor `{}` lies outside its storage", self.name);
-        let count = self.elements();
-        let last: usize = self
-            .shape
-            .iter()
-            .zip(&self.stride)
-            .map(|(n, s)| n.saturating_sub(1) * s)
-            .sum();
-        let needed = if count == 0 {
-            0
-        } else {
-            (self.offset + last + 1) * self.kind.bytes()
-        };
+        let (count, needed) = self.extent().ok_or_else(short)?;
         // A stride of 0 would make gigabytes of one value; parameters are saved whole.
         if needed as u64 > bytes || count * self.kind.bytes() > needed {
             return Err(short());
@@ -329,5 +331,45 @@ impl View {
             shape: self.shape.clone(),
             data,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Kind, View};
+
+    fn view(offset: usize, shape: &[usize], stride: &[usize]) -> View {
+        View {
+            name: "weight".into(),
+            storage: "0".into(),
+            kind: Kind::F32,
+            offset,
+            shape: shape.to_vec(),
+            stride: stride.to_vec(),
+        }
+    }
+
+    #[test]
+    fn what_a_crafted_file_claims_takes_no_memory_and_wraps_nothing_round() {
+        let stored: Vec<u8> = (0..6).flat_map(|n| (n as f32).to_le_bytes()).collect();
+        let gather = |view: View| view.gather(stored.as_slice(), stored.len() as u64);
+        // A transposed matrix is read through its strides.
+        let read = gather(view(0, &[3, 2], &[1, 3])).unwrap();
+        assert_eq!(read.data, [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
+        assert!(gather(view(9, &[0, 4], &[4, 1])).unwrap().data.is_empty());
+        let half = 1usize << (usize::BITS / 2);
+        for (offset, shape, stride) in [
+            (0, vec![1 << 40], vec![0]),
+            (0, vec![1 << 40], vec![1]),
+            // Products and sums that wrap round to something small.
+            (0, vec![half, half], vec![0, 0]),
+            (0, vec![2, half, half], vec![1, 1, 1]),
+            (0, vec![3], vec![usize::MAX / 2]),
+            (usize::MAX, vec![2], vec![1]),
+            (usize::MAX / 2, vec![2], vec![1]),
+        ] {
+            let error = gather(view(offset, &shape, &stride)).unwrap_err();
+            assert!(error.contains("outside its storage"), "{shape:?}: {error}");
+        }
     }
 }
