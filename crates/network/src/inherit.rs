@@ -102,7 +102,6 @@ mod tests {
                 },
                 recipe: Recipe::standard(),
                 training: TrainingRecord::default(),
-                scores: BTreeMap::new(),
                 hashes: BTreeMap::new(),
             },
             graph,

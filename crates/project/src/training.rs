@@ -101,7 +101,6 @@ impl Training<'_> {
                     seconds: outcome.seconds,
                     machines: outcome.machines,
                 },
-                scores: BTreeMap::new(),
                 hashes: BTreeMap::new(),
             },
             graph: start.graph,
