@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use stainfree_image::{Dataset, ImageError, Pairing, list_names, marker};
+use strsim::levenshtein;
 
 use crate::ProjectError;
 
@@ -60,28 +61,12 @@ pub fn truth_files(folder: &Path) -> Result<BTreeMap<String, PathBuf>, ProjectEr
     Ok(files)
 }
 
-/// Number of single-character edits that turn `a` into `b` (Levenshtein 1966).
-pub fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, &y) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
 /// The choice most like `wanted`, or `None` where none is near (more than half of it differs).
 pub fn nearest<'a>(wanted: &str, choices: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted_lower = wanted.to_lowercase();
     choices
         .into_iter()
-        .map(|choice| (edit_distance(&wanted_lower, &choice.to_lowercase()), choice))
+        .map(|choice| (levenshtein(&wanted_lower, &choice.to_lowercase()), choice))
         .min()
         .filter(|(distance, choice)| {
             2 * distance <= wanted.chars().count().max(choice.chars().count())
@@ -108,7 +93,6 @@ mod tests {
 
     #[test]
     fn the_nearest_choice_is_offered_only_when_it_is_near() {
-        assert_eq!(edit_distance("kitten", "sitting"), 3);
         assert_eq!(
             nearest("brigthfield", ["planes", "brightfield"]),
             Some("brightfield")

@@ -1,5 +1,7 @@
 //! Pictures as PNG bytes and as `data:` addresses for pages without files.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use image::ImageEncoder;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use stainfree_image::Image;
@@ -44,43 +46,13 @@ pub fn encode_png(picture: &Image<[u8; 3]>) -> Result<Vec<u8>, ReportError> {
 pub(crate) fn data_uri(picture: &Image<[u8; 3]>) -> Result<String, ReportError> {
     Ok(format!(
         "data:image/png;base64,{}",
-        base64(&encode_png(picture)?)
+        STANDARD.encode(encode_png(picture)?)
     ))
-}
-
-/// Base64 with padding (RFC 4648, section 4).
-pub(crate) fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let byte = |i: usize| u32::from(group.get(i).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for i in 0..4 {
-            if i <= group.len() {
-                text.push(char::from(LETTERS[(bits >> (18 - 6 * i) & 63) as usize]));
-            } else {
-                text.push('=');
-            }
-        }
-    }
-    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base64_of_the_rfc_examples() {
-        let examples = ["", "f", "fo", "foo", "foob", "fooba", "foobar"];
-        let expected = [
-            "", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy",
-        ];
-        for (text, expected) in examples.iter().zip(expected) {
-            assert_eq!(base64(text.as_bytes()), expected);
-        }
-        assert_eq!(base64(&[0xfb, 0xff, 0xfe]), "+//+");
-    }
 
     #[test]
     fn a_png_reads_back_with_the_same_pixels() {

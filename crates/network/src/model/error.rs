@@ -9,7 +9,10 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// Not a model folder.
-    #[error("`{folder}` is no model folder: it has no `model.toml`")]
+    #[error(
+        "`{folder}` is no model folder: it has no `model.toml`; name a folder such as \
+         `study/models/model`"
+    )]
     NoModel {
         /// The folder.
         folder: PathBuf,

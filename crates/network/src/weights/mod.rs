@@ -9,7 +9,6 @@
 mod built_in;
 mod hdf5;
 mod keras;
-mod md5;
 mod pickle;
 mod pth;
 mod safe;

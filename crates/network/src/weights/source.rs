@@ -1,7 +1,8 @@
 //! The published weights this program knows, with the input each expects.
 
-use super::{NamedArray, WeightsError, md5};
+use super::{NamedArray, WeightsError};
 use crate::input::Preprocessing;
+use md5::Md5;
 use sha2::{Digest as _, Sha256};
 use std::io::Read;
 use std::path::Path;
@@ -300,6 +301,11 @@ impl Source {
     }
 }
 
+/// Lower-case digits of a checksum.
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl Digest {
     /// Compares the file's checksum with this one.
     ///
@@ -308,22 +314,14 @@ impl Digest {
     pub fn check(self, path: &Path) -> Result<(), WeightsError> {
         let (kind, expected, found) = match self {
             Digest::Md5(expected) => {
-                let mut hasher = md5::Md5::default();
+                let mut hasher = Md5::new();
                 feed(path, |bytes| hasher.update(bytes))?;
-                ("md5", expected, hasher.finish())
+                ("md5", expected, hexadecimal(&hasher.finalize()))
             }
             Digest::Sha256Start(expected) => {
                 let mut hasher = Sha256::new();
                 feed(path, |bytes| hasher.update(bytes))?;
-                (
-                    "sha256",
-                    expected,
-                    hasher
-                        .finalize()
-                        .iter()
-                        .map(|b| format!("{b:02x}"))
-                        .collect(),
-                )
+                ("sha256", expected, hexadecimal(&hasher.finalize()))
             }
         };
         if found.starts_with(expected) {
