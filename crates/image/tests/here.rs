@@ -1,5 +1,5 @@
-//! Paths of one name alone, and `.`, as people type them inside of a folder. A single test, since all
-//! of a process stand in one folder.
+//! Paths of one name alone, and `.`, as people type them inside of a folder. A single test, since
+//! all of a process stand in one folder.
 
 mod common;
 

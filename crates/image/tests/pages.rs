@@ -1,5 +1,5 @@
-//! Which page of a file is which plane: stacks under one page, orders of pages, several descriptions,
-//! positions, and the sizes of pixels that go with them.
+//! Which page of a file is which plane: stacks under one page, orders of pages, several
+//! descriptions, positions, and the sizes of pixels that go with them.
 
 mod common;
 

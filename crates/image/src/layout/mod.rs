@@ -165,8 +165,8 @@ fn own_part(folder: &Path) -> Option<Kind> {
     })?
 }
 
-/// Whether the first images of `folder` are the program's own. A PNG passes for one of its pictures,
-/// as those of older versions do not say so.
+/// Whether the first images of `folder` are the program's own. A PNG passes for one of its
+/// pictures, as those of older versions do not say so.
 fn holds_only_ours(folder: &Path) -> bool {
     let first = marker::first_entries(folder, is_image_name);
     let is_png = |path: &Path| {

@@ -137,8 +137,8 @@ impl FieldNames {
         known.next().unwrap_or(name)
     }
 
-    /// Leaves out the truth of images that lie in the same folder: its name leads to the same field,
-    /// and may come first.
+    /// Leaves out the truth of images that lie in the same folder: its name leads to the same
+    /// field, and may come first.
     fn leave_truth_out(&self, images: &mut Vec<PathBuf>, notes: &mut Notes) {
         let is_plain = |path: &Path| self.key(path) == composed(&stem(path));
         let plain: HashSet<String> = images

@@ -421,8 +421,8 @@ fn foreign_folders(files: &[ImageFile]) -> Vec<String> {
     }
     let sentence = |(folder, count): (&Path, usize)| {
         format!(
-            "folder `{}` holds {count} {} that {} not belong to the plate, whose own lie beside its \
-             description or in `TimePoint_1`, `ZStep_1`, ..; left out",
+            "folder `{}` holds {count} {} that {} not belong to the plate, whose own lie beside \
+             its description or in `TimePoint_1`, `ZStep_1`, ..; left out",
             folder.display(),
             if count == 1 { "image" } else { "images" },
             if count == 1 { "does" } else { "do" },
