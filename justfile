@@ -33,6 +33,12 @@ kills n="1000" seed="1":
 memcheck:
     .ci/memcheck
 
+# one file that needs no libraries, for any Linux of this kind of processor; it says where it lies
+static:
+    RUSTFLAGS="-C target-feature=+crt-static" \
+        cargo build --release -p stainfree --target {{arch()}}-unknown-linux-gnu
+    @echo "target/{{arch()}}-unknown-linux-gnu/release/stainfree"
+
 # the main job on a simulated plate
 demo:
     cargo run --release -- demo
