@@ -30,8 +30,8 @@ const NAME: &str = "stainfree";
 /// Nuclei and cytoplasm in unstained cells, on an ordinary PC.
 ///
 /// Stain one plate, image it together with brightfield, and train; from then on brightfield is
-/// enough. `stainfree demo` does all of it on a simulated plate. `stainfree` alone says what lies in
-/// the current folder, and what to do next.
+/// enough. `stainfree demo` does all of it on a simulated plate. `stainfree` alone says what lies
+/// in the current folder, and what to do next.
 #[derive(Parser)]
 #[command(
     name = NAME,

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::Context;
+use crate::failure::Outcome;
 
 impl Context {
     /// Says which command comes next, and what it brings.
@@ -10,6 +11,13 @@ impl Context {
         self.job()
             .progress
             .note(&format!("next: {command}    # {why}"));
+    }
+
+    /// The same where nothing failed: else the last thing said is what did.
+    pub(crate) fn next_after(&self, outcome: Outcome, command: &str, why: &str) {
+        if outcome == Outcome::Done {
+            self.next(command, why);
+        }
     }
 }
 

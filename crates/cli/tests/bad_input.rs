@@ -116,7 +116,8 @@ fn what_is_no_study_or_no_model_is_said() {
     place.fails(
         1,
         &["predict", "empty", "a.tif", "--out", "out"],
-        "error: `empty` is no model folder: it has no `model.toml`",
+        "error: `empty` is no model folder: it has no `model.toml`; name a folder such as \
+         `study/models/model`",
     );
     parallel_folders(&place, 3);
     place.ok(&["new", "study", "--images", "images"]);

@@ -99,7 +99,9 @@ fn a_training_given_again_goes_on_and_what_it_cannot_go_on_with_stays() {
         longer.stderr
     );
     assert!(
-        longer.stderr.contains("made for a training of 3"),
+        longer
+            .stderr
+            .contains("planned for 3 steps and is planned for 5"),
         "{}",
         longer.stderr
     );

@@ -11,8 +11,8 @@ pub(super) struct Choices {
     #[arg(long, value_name = "NAME|FILE")]
     recipe: Option<String>,
 
-    /// The network's encoder; vgg16 is the paper's, efficientnet-b4 takes crops of 320 px in batches
-    /// of 8 [default: the recipe's]
+    /// The network's encoder; vgg16 is the paper's, efficientnet-b4 takes crops of 320 px in
+    /// batches of 8 [default: the recipe's]
     #[arg(long, value_name = "NAME", value_parser = super::encoders())]
     encoder: Option<String>,
 

@@ -85,7 +85,8 @@ impl Compare {
         self.json.print(&table(&compared))?;
         let outcome = Outcome::of(compared.fields.len(), compared.failed.len())?;
         if let Some(dir) = &self.dir {
-            context.next(
+            context.next_after(
+                outcome,
                 &format!("stainfree prepare {}", next::word(dir)),
                 "for the corrections to count",
             );

@@ -157,7 +157,8 @@ impl Evaluate {
             .print(&scores_table::render(&evaluated.scores, self.shown()))?;
         let outcome = Outcome::of(evaluated.scores.images, evaluated.failed.len())?;
         if let Some(dir) = &self.dir {
-            context.next(
+            context.next_after(
+                outcome,
                 &format!("stainfree report {}", next::word(dir)),
                 "pictures, curves and scores on one page",
             );

@@ -39,6 +39,7 @@ impl Man {
         for (name, _) in &pages {
             check(&dir.join(name))?;
         }
+        std::fs::create_dir_all(dir).map_err(|error| ProjectError::write(dir, &error))?;
         for (name, page) in &pages {
             write_atomic(&dir.join(name), page)?;
         }

@@ -133,7 +133,8 @@ impl Predict {
         let outcome = Outcome::of(predicted.done + predicted.skipped, predicted.failed.len())?;
         if let [images] = self.inputs.as_slice() {
             let (out, images) = (next::word(&self.out), next::word(images));
-            context.next(
+            context.next_after(
+                outcome,
                 &format!("stainfree measure {out} --images {images} --out cells.csv"),
                 "a row for every nucleus",
             );

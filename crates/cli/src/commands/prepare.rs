@@ -134,7 +134,8 @@ impl Prepare {
         }
         let outcome = Outcome::of(prepared.made + prepared.kept, prepared.failed.len())?;
         let sheet = self.dir.join("truth").join("contact-sheet.png");
-        context.next(
+        context.next_after(
+            outcome,
             &format!("stainfree train {}", next::word(&self.dir)),
             &format!("once `{}` looks right", sheet.display()),
         );

@@ -125,7 +125,8 @@ impl Segment {
         let outcome = Outcome::of(done.fields, done.failed.len())?;
         if let [images] = self.inputs.as_slice() {
             let (out, images) = (next::word(&self.out), next::word(images));
-            context.next(
+            context.next_after(
+                outcome,
                 &format!("stainfree measure --labels {out} --images {images} --out cells.csv"),
                 "a row for every nucleus",
             );
