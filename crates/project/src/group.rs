@@ -186,6 +186,21 @@ mod tests {
                 .unwrap(),
             "220524DS30"
         );
+        let named = |rule: &str, name: &str| {
+            let rule = GroupRule::parse(rule).unwrap();
+            rule.group_of_name(name).unwrap()
+        };
+        assert_eq!(named("re:^([^_]+)_", "220524DS30_p0011"), "220524DS30");
+        // Words that are rules of their own are patterns behind `re:`.
+        assert_eq!(named("re:well", "a_well_3"), "well");
+        for (rule, bare) in [
+            ("well", false),
+            ("key:a", false),
+            ("re:well", false),
+            ("^a", true),
+        ] {
+            assert_eq!(GroupRule::is_bare(rule), bare, "{rule}");
+        }
         assert_eq!(
             GroupRule::parse("^[A-Z]")
                 .unwrap()
