@@ -8,8 +8,8 @@
 //! saturated nuclei hold large areas of one value too, and are part of the picture. A blank region
 //!
 //! 1. is exactly constant and hangs together by edges,
-//! 2. ends in straight lines, upright or slanted, where the picture's own areas end raggedly or
-//!    round,
+//! 2. ends in straight lines, upright or slanted, or lies around one round field of view, where the
+//!    picture's own areas end raggedly or are round themselves,
 //! 3. ends at once: two pixels beyond its edge the picture has its ordinary values, where the edge
 //!    of clipped light lies on a slope,
 //! 4. lies at the border, or is a rectangle, or a long line.
@@ -41,6 +41,11 @@ const DIRECTIONS: usize = 2;
 /// .. each within so many degrees, since pixels are coarse: along the arc of a large cell there are
 /// many.
 const SAME_DIRECTION: usize = 3;
+/// A round field of view has a radius of at least so much of the field's shorter side: a nucleus on
+/// clipped ground is smaller.
+const LEAST_VIEW: f64 = 0.4;
+/// Pixels on a circle lie within so much of it.
+const ON_CIRCLE: f64 = 1.0;
 /// The step at the edge over that further out, at least.
 const STEP: f32 = 0.5;
 /// Blank regions share few values; more are the flat areas of a lossy compression.
@@ -379,7 +384,13 @@ fn judged(mut region: Region, plane: &Image<f32>) -> Option<Region> {
         // A ragged outline is as long as it likes.
         let plausible = at_border && edges.len() <= 20 * (size.0 + size.1);
         let slanted = plausible.then(|| slanted(&edges, region.frame))?;
-        (share(&slanted) >= STRAIGHT_SHARE).then_some(slanted)?
+        match share(&slanted) >= STRAIGHT_SHARE {
+            true => slanted,
+            false => {
+                let around = around_view(&edges, size);
+                (share(&around) >= STRAIGHT_SHARE).then_some(around)?
+            }
+        }
     };
     let step = |distance: isize| {
         let places = straight
@@ -493,6 +504,46 @@ fn slanted(edges: &[Edge], frame: Frame) -> Vec<Edge> {
         left = others;
     }
     straight
+}
+
+/// The edges that lie on one large circle around the picture, as those of the corners that a round
+/// field of view leaves; none where there is no such circle.
+fn around_view(edges: &[Edge], (height, width): (usize, usize)) -> Vec<Edge> {
+    let Some((cy, cx, radius)) = circle(edges) else {
+        return Vec::new();
+    };
+    if radius < LEAST_VIEW * height.min(width) as f64 {
+        return Vec::new();
+    }
+    let is_on = |edge: &Edge| {
+        let (dy, dx) = (cy - edge.y as f64, cx - edge.x as f64);
+        // The picture lies inside of it.
+        let inward = dy * edge.outward.0 as f64 + dx * edge.outward.1 as f64 > 0.0;
+        inward && (dy.hypot(dx) - radius).abs() <= ON_CIRCLE
+    };
+    edges.iter().copied().filter(is_on).collect()
+}
+
+/// Centre and radius of the circle nearest to the edges: least squares of `y^2 + x^2 + a y + b x +
+/// c` (Kasa 1976).
+fn circle(edges: &[Edge]) -> Option<(f64, f64, f64)> {
+    let n = edges.len() as f64;
+    let mean = |value: &dyn Fn(&Edge) -> f64| edges.iter().map(value).sum::<f64>() / n;
+    let (my, mx) = (mean(&|e| e.y as f64), mean(&|e| e.x as f64));
+    let moment =
+        |py: i32, px: i32| mean(&|e| (e.y as f64 - my).powi(py) * (e.x as f64 - mx).powi(px));
+    let (yy, xx, yx) = (moment(2, 0), moment(0, 2), moment(1, 1));
+    let right = (
+        (moment(3, 0) + moment(1, 2)) / 2.0,
+        (moment(0, 3) + moment(2, 1)) / 2.0,
+    );
+    let determinant = yy * xx - yx * yx;
+    if !(determinant > f64::EPSILON * (yy + xx) * (yy + xx)) {
+        return None;
+    }
+    let dy = (right.0 * xx - right.1 * yx) / determinant;
+    let dx = (right.1 * yy - right.0 * yx) / determinant;
+    Some((my + dy, mx + dx, (dy * dy + dx * dx + yy + xx).sqrt()))
 }
 
 /// Degrees between two directions of lines, which come back after 180.

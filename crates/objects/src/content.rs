@@ -74,7 +74,8 @@ const HARDLY: f64 = 0.01;
 const MOST_CLASSES: usize = 3;
 /// A gap of so many diameters parts two objects, not two pieces of one.
 const FAR: f64 = 2.0;
-/// A piece below this share of the largest of its number is a stray dab, not an object.
+/// A piece below this share of the middle one of its number, the larger of two, is a stray dab and
+/// no object. Not of the largest: beside a clump all single nuclei of a mask would be dabs.
 const DAB: f64 = 0.1;
 
 /// What is known of one piece of equal number.
@@ -199,8 +200,10 @@ fn by_number(pieces: &[Piece]) -> BTreeMap<u32, Vec<Piece>> {
 
 /// Whether two of the pieces lie further apart than pieces of one object do.
 fn are_far_apart(pieces: &[Piece]) -> bool {
-    let largest = pieces.iter().map(|piece| piece.area).max().unwrap_or(0);
-    let is_object = |piece: &&Piece| piece.area as f64 >= DAB * largest as f64;
+    let mut areas: Vec<_> = pieces.iter().map(|piece| piece.area).collect();
+    areas.sort_unstable();
+    let usual = areas.get(areas.len() / 2).copied().unwrap_or(0);
+    let is_object = |piece: &&Piece| piece.area as f64 >= DAB * usual as f64;
     let pieces: Vec<&Piece> = pieces.iter().filter(is_object).collect();
     let far = |a: &Piece, b: &Piece| a.gap(b) > FAR * a.diameter().max(b.diameter());
     pieces

@@ -82,6 +82,20 @@ fn strays_do_not_make_a_mask_smoothed() {
 }
 
 #[test]
+fn a_mask_with_a_clump_is_a_mask() {
+    let disk = |y: usize, x: usize, cy: f64, cx: f64, radius: f64| {
+        (y as f64 - cy).hypot(x as f64 - cx) < radius
+    };
+    let mask = Image::from_fn(160, 200, |y, x| {
+        let clump = disk(y, x, 40.0, 40.0, 32.0);
+        let singles = [(130.0, 30.0), (130.0, 100.0), (30.0, 150.0), (120.0, 170.0)];
+        u32::from(clump || singles.iter().any(|&(cy, cx)| disk(y, x, cy, cx, 7.0)))
+    });
+    assert!(matches!(not_labels(&mask), Some(NotLabels::Mask { .. })));
+    assert_eq!(shared_numbers(&mask), [1]);
+}
+
+#[test]
 fn a_stray_dab_makes_no_second_object() {
     let dabbed = |side: usize| {
         let dab =
