@@ -117,11 +117,13 @@ impl Files {
     }
 
     /// Whether the best state that waits is the checkpoint's; else it comes of steps that are lost.
-    fn is_known(&self, progress: &Progress) -> bool {
-        // A file that cannot be read is none that was finished.
-        let notes = self.read(&self.next).ok().map(|(_, notes)| notes);
-        let best = notes.and_then(|notes| self.best_of(&self.next, &notes).ok()?);
-        best.is_some() && best == progress.best
+    ///
+    /// # Errors
+    /// It cannot be read: it may be the only copy, so that it is not taken for a lost one.
+    fn is_known(&self, progress: &Progress) -> Result<bool, TrainError> {
+        let (_, notes) = self.read(&self.next)?;
+        let best = self.best_of(&self.next, &notes)?;
+        Ok(best.is_some() && best == progress.best)
     }
 
     /// The best state, and the step and value that it was chosen by: those that the file states, or
@@ -216,7 +218,7 @@ impl Files {
         let progress = self.progress_of(&notes)?;
         check(&progress)?;
         if self.next.exists() {
-            self.settle_best(self.is_known(&progress))?;
+            self.settle_best(self.is_known(&progress)?)?;
         }
         // By kind and name, moved and not copied: they are several times the weights.
         let mut kinds: BTreeMap<String, Vec<Tensor>> = BTreeMap::new();

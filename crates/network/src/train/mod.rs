@@ -462,8 +462,11 @@ impl<'a> Run<'a> {
     fn not_finite(&mut self, what: &str) -> TrainError {
         let what = what.to_string();
         let step = self.progress.step;
-        // What cannot be written any more is not worth a second error.
-        let _ = self.save_best();
+        // Beside a checkpoint it would be of steps that are lost. What cannot be written any more
+        // is not worth a second error.
+        if !self.files.checkpoint.exists() {
+            let _ = self.save_best();
+        }
         let kept = [&self.files.checkpoint, &self.files.best]
             .into_iter()
             .find(|path| path.exists())
