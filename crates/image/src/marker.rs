@@ -252,11 +252,18 @@ fn first_say(folder: &Path, word: &str) -> bool {
     !first.is_empty() && first.iter().all(says)
 }
 
-/// The first few entries of `folder` that are `wanted`, by name; none where it cannot be listed.
+/// The first few entries of `folder` that are `wanted`, by name, hidden ones left out; none where
+/// it cannot be listed.
 pub(crate) fn first_entries(folder: &Path, wanted: impl Fn(&Path) -> bool) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten();
     let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
-    let mut paths: Vec<PathBuf> = paths.filter(|path| wanted(path)).collect();
+    let is_hidden = |path: &Path| {
+        let name = path.file_name().unwrap_or_default();
+        name.to_string_lossy().starts_with('.')
+    };
+    let mut paths: Vec<PathBuf> = paths
+        .filter(|path| !is_hidden(path) && wanted(path))
+        .collect();
     paths.sort_unstable();
     paths.truncate(LOOKED_AT);
     paths

@@ -208,7 +208,8 @@ fn page_of(path: &Path, info: &FileInfo, frame: Frame, at: PlaneAt) -> Result<us
             way_out: way_out.into(),
         })
     };
-    if !info.further.is_empty() {
+    // A description copied from elsewhere may tell of images that a single page cannot hold.
+    if pages > 1 && !info.further.is_empty() {
         return refuse(
             format!(
                 "it has {} images, such as positions, and which of them is the truth is not said",

@@ -124,12 +124,29 @@ fn noted(note: &str) -> Option<(String, String)> {
 
 /// The fields that the table of a folder says are done; none where it is no table of predictions.
 fn read(folder: &Path) -> Result<BTreeMap<String, Done>, ProjectError> {
-    let table = table::read(&folder.join(FILE_NAME))?;
+    let path = folder.join(FILE_NAME);
+    let table = match table::read(&path) {
+        // Another program's table of that name says nothing of ours.
+        Err(_) if !is_ours(&path) => None,
+        read => read?,
+    };
     let done = table.as_ref().and_then(table::done).unwrap_or_default();
     Ok(done
         .into_iter()
         .map(|row| (row.name.clone(), row))
         .collect())
+}
+
+/// Whether a table that cannot be read has the head of ours.
+fn is_ours(path: &Path) -> bool {
+    let bytes = std::fs::read(path).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes).to_lowercase();
+    let head = text.lines().next().unwrap_or_default();
+    // What cannot be looked at may be ours.
+    bytes.is_empty()
+        || ["name", "status", "model"]
+            .iter()
+            .all(|title| head.contains(title))
 }
 
 #[cfg(test)]
@@ -182,5 +199,8 @@ mod tests {
         )
         .unwrap();
         assert!(Tables::default().source(&file("x"), "a").is_err());
+        let of_another = "image,score\na,1\nb,2,surplus\n";
+        std::fs::write(folder.path().join(FILE_NAME), of_another).unwrap();
+        assert_eq!(Tables::default().source(&file("x"), "a").unwrap(), None);
     }
 }
