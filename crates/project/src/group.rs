@@ -66,6 +66,14 @@ impl GroupRule {
             && !text.starts_with("re:")
     }
 
+    /// `text` as rules are written today, by which two of them are compared.
+    pub fn canonical(text: &str) -> String {
+        match Self::is_bare(text) {
+            true => format!("re:{text}"),
+            false => text.to_owned(),
+        }
+    }
+
     /// The group of `field`.
     ///
     /// # Errors
@@ -200,6 +208,8 @@ mod tests {
             ("^a", true),
         ] {
             assert_eq!(GroupRule::is_bare(rule), bare, "{rule}");
+            let canonical = if bare { "re:^a" } else { rule };
+            assert_eq!(GroupRule::canonical(rule), canonical);
         }
         assert_eq!(
             GroupRule::parse("^[A-Z]")

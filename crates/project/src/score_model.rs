@@ -266,7 +266,8 @@ fn unseen(
         record.put_beside(&out, &engine.hash)?;
     }
     let trained_here = study.run_path(&options.model).join("log.jsonl").is_file();
-    let group = &study.config().split.group;
+    let group = GroupRule::canonical(&study.config().split.group);
+    let same_rule = |r: &Provenance| GroupRule::canonical(&r.group) == group;
     let data = || hash_of_data(study, rows).ok();
     // What another model had met before this one started from it, the study cannot know.
     let heir = engine.info.pretrained.as_deref().is_some_and(is_from_model);
@@ -274,7 +275,7 @@ fn unseen(
         name: &options.model,
         hash: &engine.hash,
         record: record.as_ref(),
-        same_groups: trained_here && record.as_ref().is_some_and(|r| r.group == *group),
+        same_groups: trained_here && record.as_ref().is_some_and(same_rule),
         otherwise_known: record.is_none()
             && !heir
             && data().is_some_and(|data| engine.info.hashes.get("data") == Some(&data)),

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::GroupRule;
 use crate::ProjectError;
 use crate::config::SplitConfig;
 use crate::fields::{self, FieldRow};
@@ -31,9 +32,11 @@ fn path(study: &Study) -> PathBuf {
 
 /// What of `[split]` decides the part of a group.
 fn rule_of(study: &Study) -> SplitConfig {
+    let split = study.config().split.clone();
     SplitConfig {
         fold: None,
-        ..study.config().split.clone()
+        group: GroupRule::canonical(&split.group),
+        ..split
     }
 }
 
@@ -57,7 +60,11 @@ pub(crate) fn kept(study: &Study, base: &Study) -> Result<BTreeMap<String, Part>
             path,
             why: error.to_string(),
         })?;
-    Ok(if record.rule == rule {
+    let before = SplitConfig {
+        group: GroupRule::canonical(&record.rule.group),
+        ..record.rule
+    };
+    Ok(if before == rule {
         record.groups
     } else {
         BTreeMap::new()

@@ -115,10 +115,14 @@ pub(super) fn remove_of_the_dead(path: &Path) {
     if std::fs::rename(path, &aside).is_err() {
         return;
     }
-    if !is_of_the_dead(&aside) && std::fs::hard_link(&aside, path).is_err() {
+    if !is_of_the_dead(&aside)
+        && let Err(error) = std::fs::hard_link(&aside, path)
+        && error.kind() != std::io::ErrorKind::AlreadyExists
+    {
         let _ = std::fs::rename(&aside, path);
         return;
     }
+    // Where a third has the number by now, the holder of this file finds that out and gives up.
     let _ = std::fs::remove_file(&aside);
 }
 

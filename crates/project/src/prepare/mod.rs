@@ -10,7 +10,7 @@ mod field;
 mod known;
 mod remarks;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
@@ -299,6 +299,9 @@ fn make(study: &Study, base: &Study, given: Given, job: &Job) -> Result<Prepared
         }
         mitosis::write(study, &source, mitoses)?;
     }
+    if own {
+        take_out_late(study, &written, &mut excluded, &mut prepared.rows, job)?;
+    }
     fields::write(&study.root().join(fields::FILE_NAME), &prepared.rows)?;
     study.end_rewriting()?;
     remark_on_empty(&prepared.rows, job);
@@ -359,6 +362,18 @@ fn take_out_typed(
     }
     excluded::take_over(study, &typed, &Stamp::now(job.who))?;
     *excluded = excluded::in_force(study)?;
+    // The table says so at once: after an early end the same `no` would be taken for typed again,
+    // even where the person has undone it since.
+    let path = study.root().join(fields::FILE_NAME);
+    let mut rows = fields::read_if_there(&path)?;
+    for row in &mut rows {
+        if let Some(exclusion) = excluded.get(&row.name)
+            && typed.iter().any(|(name, _)| *name == row.name)
+        {
+            exclude(row, exclusion);
+        }
+    }
+    fields::write(&path, &rows)?;
     let names: Vec<&str> = typed.iter().map(|(name, _)| name.as_str()).collect();
     job.progress.note(&format!(
         "`usable` of {} was set to `no` in `{}`: taken over into `{}`; `stainfree exclude --undo` \
@@ -367,6 +382,28 @@ fn take_out_typed(
         fields::FILE_NAME,
         excluded::path(study).display()
     ));
+    Ok(())
+}
+
+/// The same for what was typed at the last moment, while pictures were drawn: the parts of the
+/// other groups stay as they were given.
+fn take_out_late(
+    study: &Study,
+    written: &Written,
+    excluded: &mut BTreeMap<String, Exclusion>,
+    rows: &mut [FieldRow],
+    job: &Job,
+) -> Result<(), ProjectError> {
+    let before: BTreeSet<String> = excluded.keys().cloned().collect();
+    take_out_typed(study, written, excluded, job)?;
+    for row in rows {
+        if let Some(exclusion) = excluded.get(&row.name)
+            && !before.contains(&row.name)
+        {
+            exclude(row, exclusion);
+            row.split = None;
+        }
+    }
     Ok(())
 }
 
@@ -561,6 +598,35 @@ mod tests {
         let error = error.to_string();
         assert!(error.contains("delete it and prepare again"), "{error}");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), damaged);
+    }
+
+    #[test]
+    fn what_is_undone_after_a_stopped_run_stays_undone() {
+        /// Stops when the first decision is taken over.
+        struct StopAtNote<'a>(&'a Cancel);
+        impl Progress for StopAtNote<'_> {
+            fn step(&self, _done: usize, _total: usize, _message: &str) {}
+            fn note(&self, message: &str) {
+                if message.contains("was set to `no`") {
+                    self.0.stop();
+                }
+            }
+        }
+        let (_place, study) = study();
+        set_to_no(&study, "f1");
+        let cancel = Cancel::new();
+        let stopped = prepare(
+            &study,
+            &Job::new(&StopAtNote(&cancel), &cancel, 2).by("Ada"),
+        );
+        assert!(matches!(stopped, Err(ProjectError::Cancelled)));
+        assert!(excluded::in_force(&study).unwrap().contains_key("f1"));
+        let stamp = Stamp::now("Ada");
+        excluded::decide(&study, &["f1".to_owned()], false, "", &stamp).unwrap();
+        let prepared = prepare_and(&study, || ());
+        let row = prepared.rows.iter().find(|row| row.name == "f1").unwrap();
+        assert!(row.is_usable(), "{}", row.remarks);
+        assert!(excluded::in_force(&study).unwrap().is_empty());
     }
 
     #[test]
