@@ -4,11 +4,12 @@ use std::path::Path;
 
 use anyhow::Result;
 use stainfree_image::marker::{self, Kind};
-use stainfree_image::{Inspection, OpenOptions, open, summarise};
+use stainfree_image::{ImageError, Inspection, OpenOptions, open, summarise};
 use stainfree_project::{ProjectError, Study};
 
 use crate::Context;
 use crate::failure::Outcome;
+use crate::next;
 use crate::output;
 
 /// Says what lies here and which command comes next.
@@ -38,7 +39,10 @@ pub(crate) fn look(context: &Context) -> Result<Outcome> {
         Some(kind) => output::print(&format!("this folder is {}", kind.described()))?,
         None => match open(here, &OpenOptions::default()).map(|found| summarise(&found)) {
             Ok(found) if found.fields > 0 => images(&found, context)?,
-            _ => nothing(context)?,
+            Ok(_) | Err(ImageError::NoImages { .. }) => nothing(context)?,
+            Err(error) => {
+                output::print(&format!("what lies here cannot be opened: {error}"))?;
+            }
         },
     }
     Ok(Outcome::Done)
@@ -70,12 +74,15 @@ fn study(study: &Study, context: &Context) -> Result<Outcome> {
                     .collect::<Vec<_>>()
                     .join(", ")
             ))?;
+            let only = study.only_model();
+            let named = (!models.contains(&only)).then(|| models[0].as_str());
+            let model = next::model(named);
             context.next(
-                "stainfree evaluate .",
+                &format!("stainfree evaluate .{model}"),
                 "how good it is; then `stainfree report .`",
             );
             context.next(
-                "stainfree predict . PLATE --out result",
+                &format!("stainfree predict . PLATE --out result{model}"),
                 "nuclei and cytoplasm of a plate without stains",
             );
         }

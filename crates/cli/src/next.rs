@@ -21,6 +21,11 @@ impl Context {
     }
 }
 
+/// ` --model NAME`, where a model is named.
+pub(crate) fn model(name: Option<&str>) -> String {
+    name.map_or(String::new(), |name| format!(" --model {}", word(name)))
+}
+
 /// `path` as a word of a shell's command line.
 pub(crate) fn word(path: impl AsRef<Path>) -> String {
     let text = path.as_ref().display().to_string();

@@ -102,7 +102,16 @@ impl Advise {
         );
         if self.dry_run {
             context.console.finish();
-            output::print(&cost)?;
+            self.json.write(&serde_json::json!({
+                "study": self.dir,
+                "advice": null,
+                "caveat": "not run",
+                "runs": lines.len(),
+                "steps": self.steps,
+                "seconds": seconds,
+                "memory_bytes": memory,
+            }))?;
+            self.json.print(&cost)?;
             return Ok(Outcome::Done);
         }
         context.job().progress.note(&cost);

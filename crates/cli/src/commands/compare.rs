@@ -10,7 +10,6 @@ use stainfree_scores::Change;
 
 use crate::Context;
 use crate::failure::{Outcome, UsageError};
-use crate::next;
 use crate::output::{self, Json};
 
 /// List what was corrected by hand: nuclei split, merged, added, removed, redrawn, reshaped
@@ -83,15 +82,7 @@ impl Compare {
         }
         self.json.write(&compared.fields)?;
         self.json.print(&table(&compared))?;
-        let outcome = Outcome::of(compared.fields.len(), compared.failed.len())?;
-        if let Some(dir) = &self.dir {
-            context.next_after(
-                outcome,
-                &format!("stainfree prepare {}", next::word(dir)),
-                "for the corrections to count",
-            );
-        }
-        Ok(outcome)
+        Outcome::of(compared.fields.len(), compared.failed.len())
     }
 }
 

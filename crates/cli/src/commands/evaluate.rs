@@ -159,7 +159,11 @@ impl Evaluate {
         if let Some(dir) = &self.dir {
             context.next_after(
                 outcome,
-                &format!("stainfree report {}", next::word(dir)),
+                &format!(
+                    "stainfree report {}{}",
+                    next::word(dir),
+                    next::model(self.model.as_deref())
+                ),
                 "pictures, curves and scores on one page",
             );
         }

@@ -71,8 +71,9 @@ impl Report {
             .print(&format!("`{}`; open it in a browser", path.display()))?;
         context.next(
             &format!(
-                "stainfree predict {} PLATE --out result",
-                next::word(&self.dir)
+                "stainfree predict {} PLATE --out result{}",
+                next::word(&self.dir),
+                next::model(self.model.as_deref())
             ),
             "the same for a plate without stains",
         );

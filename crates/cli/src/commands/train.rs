@@ -74,10 +74,8 @@ impl Train {
         let result = train(&study, &options, &context.job());
         super::trained(context, result, &self.json)?;
         let study = next::word(&self.dir);
-        let model = match self.name.as_str() {
-            DEFAULT_MODEL => String::new(),
-            name => format!(" --model {}", next::word(name)),
-        };
+        let named = Some(self.name.as_str()).filter(|name| *name != DEFAULT_MODEL);
+        let model = next::model(named);
         context.next(
             &format!("stainfree evaluate {study}{model}"),
             "how good it is on fields that it has not seen",

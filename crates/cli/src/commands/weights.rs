@@ -17,14 +17,17 @@ use crate::output::{self, Json};
 /// program; the other files are large: this command says where they are to be had, gets them, and
 /// says where they are looked for.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:
   stainfree weights
   stainfree weights fetch vgg16-keras
   stainfree weights check vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5
 
 Weights are looked for in the folders of the environment variable STAINFREE_WEIGHTS, then in the
 user's data folder, which is also where fetch puts them; train uses what it finds there
-(--weights auto).")]
+(--weights auto)."
+)]
 pub(crate) struct Weights {
     #[command(subcommand)]
     action: Option<Action>,
