@@ -72,7 +72,7 @@ impl Json {
     /// Prints a result for people, unless standard output is taken by JSON.
     ///
     /// # Errors
-    /// As [`print`].
+    /// As [`print()`].
     pub(crate) fn print(&self, text: &str) -> Result<()> {
         match self.target.as_deref() {
             Some(target) if target == Path::new(STDOUT) => Ok(()),

@@ -278,7 +278,7 @@ pub struct SplitConfig {
     pub fractions: [f64; 3],
     /// Seed of the split.
     pub seed: u64,
-    /// `well`, `field`, `key:NAME` or a regular expression; see [`GroupRule`].
+    /// `well`, `field`, `key:NAME` or `re:PATTERN`; see [`GroupRule`](crate::GroupRule).
     pub group: String,
     /// Groups that are the test set; empty = by the fractions.
     pub test_groups: Vec<String>,
