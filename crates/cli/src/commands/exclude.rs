@@ -60,10 +60,11 @@ impl Exclude {
         self.json.check(&["program", "excluded"])?;
         let study = super::open_study(&self.dir, context)?;
         if self.fields.is_empty() {
-            for (field, row) in &in_force(&study)? {
+            let out = in_force(&study)?;
+            for (field, row) in &out {
                 self.json.print(&format!("`{field}`: {}", row.remark()))?;
             }
-            if in_force(&study)?.is_empty() {
+            if out.is_empty() {
                 self.json.print("no field is excluded")?;
             }
             self.write(&study)?;

@@ -9,8 +9,9 @@
 mod field;
 mod known;
 mod remarks;
+mod typed;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
@@ -20,14 +21,15 @@ pub(crate) use self::field::Facts;
 use self::field::{Outcome, one_field};
 use self::known::Known;
 use self::remarks::{remark_on_empty, remark_on_shared_places};
-use crate::fields::{self, FieldRow, Usable};
+use self::typed::{exclude, take_out_late, take_out_typed, take_over_typed};
+use crate::fields::{self, FieldRow};
 use crate::guard::Inputs;
 use crate::human::corrected;
 use crate::human::excluded::{self, Exclusion, Written};
 use crate::human::fit::{self, Seen};
 use crate::human::{self, Stamp};
 use crate::illumination::{Lights, PlateLight};
-use crate::mitosis::{self, Decisions, Review};
+use crate::mitosis::{self, Decisions};
 use crate::registration::{self, ShiftSummary, Shifts};
 use crate::split::{Part, split_further};
 use crate::study::{Source, Study};
@@ -349,98 +351,6 @@ fn spare_inputs(study: &Study, source: &Source, files: &TruthFiles) -> Result<()
     Ok(())
 }
 
-/// Takes over what a person set to `no` in `fields.csv`, before that is written anew.
-fn take_out_typed(
-    study: &Study,
-    written: &Written,
-    excluded: &mut BTreeMap<String, Exclusion>,
-    job: &Job,
-) -> Result<(), ProjectError> {
-    let typed = written.set_to_no(study, excluded)?;
-    if typed.is_empty() {
-        return Ok(());
-    }
-    excluded::take_over(study, &typed, &Stamp::now(job.who))?;
-    *excluded = excluded::in_force(study)?;
-    // The table says so at once: after an early end the same `no` would be taken for typed again,
-    // even where the person has undone it since.
-    let path = study.root().join(fields::FILE_NAME);
-    let mut rows = fields::read_if_there(&path)?;
-    for row in &mut rows {
-        if let Some(exclusion) = excluded.get(&row.name)
-            && typed.iter().any(|(name, _)| *name == row.name)
-        {
-            exclude(row, exclusion);
-        }
-    }
-    fields::write(&path, &rows)?;
-    let names: Vec<&str> = typed.iter().map(|(name, _)| name.as_str()).collect();
-    job.progress.note(&format!(
-        "`usable` of {} was set to `no` in `{}`: taken over into `{}`; `stainfree exclude --undo` \
-         takes that back",
-        names.join(", "),
-        fields::FILE_NAME,
-        excluded::path(study).display()
-    ));
-    Ok(())
-}
-
-/// The same for what was typed at the last moment, while pictures were drawn: the parts of the
-/// other groups stay as they were given.
-fn take_out_late(
-    study: &Study,
-    written: &Written,
-    excluded: &mut BTreeMap<String, Exclusion>,
-    rows: &mut [FieldRow],
-    job: &Job,
-) -> Result<(), ProjectError> {
-    let before: BTreeSet<String> = excluded.keys().cloned().collect();
-    take_out_typed(study, written, excluded, job)?;
-    for row in rows {
-        if let Some(exclusion) = excluded.get(&row.name)
-            && !before.contains(&row.name)
-        {
-            exclude(row, exclusion);
-            row.split = None;
-        }
-    }
-    Ok(())
-}
-
-/// Takes over what a person typed into the list of candidates while this ran, before that is
-/// written anew with `rows`.
-fn take_over_typed(
-    study: &Study,
-    source: &Source,
-    rows: &mut [Review],
-    job: &Job,
-) -> Result<(), ProjectError> {
-    let image = |name: &str| image_of(study, source, name);
-    let taken = mitosis::take_over_late(study, &Stamp::now(job.who), image, rows)?;
-    if taken > 0 {
-        let (s, was) = if taken == 1 {
-            ("", "was")
-        } else {
-            ("s", "were")
-        };
-        job.progress.note(&format!(
-            "{taken} decision{s} on nuclei {was} typed while this ran and taken over into `{}`; \
-             prepare again to have the truth follow",
-            human::mitosis::path(study).display()
-        ));
-    }
-    Ok(())
-}
-
-/// Takes a field out because a person said so; what was found in it stays.
-fn exclude(row: &mut FieldRow, exclusion: &Exclusion) {
-    row.usable = Usable::No;
-    row.remarks = match row.remarks.as_str() {
-        "" => exclusion.remark(),
-        found => format!("{}; {found}", exclusion.remark()),
-    };
-}
-
 /// What the image of a field is recognised by: as the last run found it, since that is what a
 /// person looked at; else as it is now. Empty where it cannot be told.
 fn image_of(study: &Study, source: &Source, name: &str) -> String {
@@ -507,200 +417,4 @@ fn assign_parts(
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-    use std::sync::Once;
-
-    use stainfree_image::{Image, write};
-
-    use super::*;
-    use crate::mitosis::Decision;
-    use crate::{Cancel, NewOptions, Progress, Silent, new};
-
-    /// Does something when the first field is made.
-    struct Meanwhile<F>(Once, F);
-
-    impl<F: Fn() + Sync> Progress for Meanwhile<F> {
-        fn step(&self, _done: usize, _total: usize, _message: &str) {
-            self.0.call_once(&self.1);
-        }
-        fn note(&self, _message: &str) {}
-    }
-
-    /// Bright disks on a grid of 32 px, the first of them around (16, 16).
-    fn disks(path: &Path, level: u16) {
-        let image = Image::from_fn(96, 96, |y, x| {
-            let (dy, dx) = (y as f64 % 32.0 - 16.0, x as f64 % 32.0 - 16.0);
-            let inside = dy.hypot(dx) < 11.0;
-            ((y * 7 + x * 13) % 11) as u16 + if inside { level } else { level / 10 }
-        });
-        let note = write::Note {
-            text: String::new(),
-            pixel_um: Some(0.5),
-        };
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        write::plane_u16(path, &image, &note).unwrap();
-    }
-
-    /// A prepared study of four fields in which mitotic nuclei are looked for.
-    fn study() -> (tempfile::TempDir, Study) {
-        let place = tempfile::tempdir().unwrap();
-        let images = place.path().join("images");
-        for i in 0..4 {
-            disks(&images.join(format!("bf/f{i}.tif")), 2000);
-            disks(&images.join(format!("dapi/f{i}.tif")), 9000 + i);
-        }
-        let options = NewOptions {
-            images,
-            ..NewOptions::default()
-        };
-        let cancel = Cancel::new();
-        let made = new::create(&place.path().join("study"), &options, &cancel).unwrap();
-        let job = Job::new(&Silent, &cancel, 2);
-        let (study, _) = prepare_with_mitosis(&made.study, &job).unwrap();
-        (place, study)
-    }
-
-    fn prepare_and(study: &Study, meanwhile: impl Fn() + Sync) -> Prepared {
-        let (progress, cancel) = (Meanwhile(Once::new(), meanwhile), Cancel::new());
-        prepare(study, &Job::new(&progress, &cancel, 2).by("Ada")).unwrap()
-    }
-
-    /// Sets `usable` of a field to `no` in `fields.csv`.
-    fn set_to_no(study: &Study, name: &str) {
-        let path = study.root().join(fields::FILE_NAME);
-        let text = std::fs::read_to_string(&path).unwrap();
-        let edited = text.lines().map(|line| match line.split_once(',') {
-            Some((field, _)) if field == name => line.replacen(",yes,", ",no,", 1) + "\n",
-            _ => line.to_owned() + "\n",
-        });
-        let edited: String = edited.collect();
-        assert_ne!(edited, text);
-        std::fs::write(path, edited).unwrap();
-    }
-
-    fn remarks(prepared: &Prepared, name: &str) -> String {
-        let row = prepared.rows.iter().find(|row| row.name == name).unwrap();
-        assert_eq!(row.is_usable(), row.split.is_some());
-        row.remarks.clone()
-    }
-
-    #[test]
-    fn a_damaged_table_of_fields_is_not_written_over() {
-        let (_place, study) = study();
-        let path = study.root().join(fields::FILE_NAME);
-        let text = std::fs::read_to_string(&path).unwrap();
-        let damaged = text.replacen(",yes,", ",perhaps not,", 1);
-        assert_ne!(damaged, text);
-        std::fs::write(&path, &damaged).unwrap();
-        let cancel = Cancel::new();
-        let error = prepare(&study, &Job::new(&Silent, &cancel, 2)).unwrap_err();
-        let error = error.to_string();
-        assert!(error.contains("delete it and prepare again"), "{error}");
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), damaged);
-    }
-
-    #[test]
-    fn what_is_undone_after_a_stopped_run_stays_undone() {
-        /// Stops when the first decision is taken over.
-        struct StopAtNote<'a>(&'a Cancel);
-        impl Progress for StopAtNote<'_> {
-            fn step(&self, _done: usize, _total: usize, _message: &str) {}
-            fn note(&self, message: &str) {
-                if message.contains("was set to `no`") {
-                    self.0.stop();
-                }
-            }
-        }
-        let (_place, study) = study();
-        set_to_no(&study, "f1");
-        let cancel = Cancel::new();
-        let stopped = prepare(
-            &study,
-            &Job::new(&StopAtNote(&cancel), &cancel, 2).by("Ada"),
-        );
-        assert!(matches!(stopped, Err(ProjectError::Cancelled)));
-        assert!(excluded::in_force(&study).unwrap().contains_key("f1"));
-        let stamp = Stamp::now("Ada");
-        excluded::decide(&study, &["f1".to_owned()], false, "", &stamp).unwrap();
-        let prepared = prepare_and(&study, || ());
-        let row = prepared.rows.iter().find(|row| row.name == "f1").unwrap();
-        assert!(row.is_usable(), "{}", row.remarks);
-        assert!(excluded::in_force(&study).unwrap().is_empty());
-    }
-
-    #[test]
-    fn a_field_that_a_person_took_out_stays_out_when_it_is_made_anew() {
-        let (place, study) = study();
-        set_to_no(&study, "f1");
-        disks(&place.path().join("images/dapi/f1.tif"), 8000);
-        let prepared = prepare_and(&study, || set_to_no(&study, "f2"));
-        assert!(prepared.made > 0);
-        for name in ["f1", "f2"] {
-            let remarks = remarks(&prepared, name);
-            assert!(
-                remarks.starts_with("excluded by Ada: set to `no` in fields.csv"),
-                "{name}: {remarks}"
-            );
-        }
-        let excluded = excluded::read(&study).unwrap();
-        let names: Vec<&str> = excluded.iter().map(|row| row.field.as_str()).collect();
-        assert_eq!(names, ["f1", "f2"]);
-        // The image that the person looked at, not the one that is there now.
-        let now = content_of(&study.source().unwrap(), "f1").unwrap();
-        assert!(!excluded[0].image.is_empty() && excluded[0].image != now);
-        prepare_and(&study, || ());
-        assert_eq!(excluded::read(&study).unwrap(), excluded);
-    }
-
-    #[test]
-    fn what_is_typed_into_the_list_meanwhile_is_taken_over() {
-        let (_place, study) = study();
-        let list = study.root().join("truth/mitosis.csv");
-        let text = || std::fs::read_to_string(&list).unwrap();
-        let said = || human::mitosis::read(&study).unwrap();
-        prepare_and(&study, || {
-            let added = text() + "f0,,16,16,,,,,yes\n";
-            std::fs::write(&list, added).unwrap();
-        });
-        assert_eq!(said().len(), 1, "{}", text());
-        assert_eq!(said()[0].decision, Some(Decision::Yes));
-        prepare_and(&study, || ());
-        assert!(text().contains("yes,yes\n"), "{}", text());
-        // A row of the list, changed meanwhile: it says so at once.
-        prepare_and(&study, || {
-            std::fs::write(&list, text().replace("yes,yes\n", "yes,no\n")).unwrap();
-        });
-        assert!(text().contains("yes,no\n"), "{}", text());
-        for _ in 0..2 {
-            assert_eq!(said().len(), 2);
-            prepare_and(&study, || ());
-            assert!(text().contains("no,no\n"), "{}", text());
-        }
-    }
-
-    #[test]
-    fn pages_of_an_earlier_run_are_removed() {
-        let (place, study) = study();
-        let truth = study.root().join("truth");
-        let page = Image::new(1, 1, vec![[0; 3]]);
-        let stale = [
-            "mitosis-2.png",
-            "mitosis-12.png",
-            "contact-sheet-2.png",
-            "shifts.png",
-        ];
-        for name in stale.iter().chain(&["mitosis-mine.png"]) {
-            write::png_rgb(&truth.join(name), &page).unwrap();
-        }
-        std::fs::write(truth.join("mitosis-3.png"), "a drawing").unwrap();
-        disks(&place.path().join("images/dapi/f1.tif"), 8000);
-        prepare_and(&study, || ());
-        for name in stale {
-            assert!(!truth.join(name).exists(), "{name}");
-        }
-        for name in ["mitosis-mine.png", "mitosis-3.png", "contact-sheet.png"] {
-            assert!(truth.join(name).exists(), "{name}");
-        }
-    }
-}
+mod tests;
