@@ -4,7 +4,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use stainfree_project::{ProjectError, guard};
+use stainfree_project::ProjectError;
+use stainfree_project::study::guard;
 
 /// What is written as `-`.
 const STDOUT: &str = "-";

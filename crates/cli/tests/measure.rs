@@ -447,7 +447,7 @@ fn a_field_without_a_channel_has_empty_cells_and_is_told() {
 
 #[test]
 fn a_stop_keeps_nothing() {
-    use stainfree_project::measure::{MeasureOptions, Objects, measure};
+    use stainfree_project::measuring::{MeasureOptions, Objects, measure};
     use stainfree_project::{Cancel, Job, Progress, ProjectError};
     /// Stops after the first field.
     struct StopAtOnce(Cancel);

@@ -9,14 +9,15 @@ use stainfree_network::{Encoder, Precision};
 use stainfree_scores::{Convention, Scores};
 use stainfree_specimen::{PlateSpec, SpecimenError};
 
-use crate::evaluate::{FolderOptions, Pair, evaluate_folders};
-use crate::predict::{PredictOptions, predict};
+use crate::evaluation::evaluate::{FolderOptions, Pair, evaluate_folders};
+use crate::evaluation::score_model::{ModelOptions, evaluate_model};
+use crate::prediction::predict::{PredictOptions, predict};
 use crate::report::{ReportOptions, ScoredSet, report};
-use crate::score_model::{ModelOptions, evaluate_model};
 use crate::simulate::simulate;
 use crate::study::{DEFAULT_MODEL, Study};
-use crate::train::{TrainOptions, train};
-use crate::{Job, NewOptions, Part, ProjectError, new, prepare};
+use crate::training::train::{TrainOptions, train};
+use crate::truth::prepare;
+use crate::{Job, NewOptions, Part, ProjectError, new};
 
 /// How large the demo is.
 #[derive(Clone, Debug, PartialEq)]

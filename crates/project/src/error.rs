@@ -183,7 +183,7 @@ pub enum ProjectError {
     NotMade(String),
     /// What was to be written would replace something that is not the command's own.
     #[error(transparent)]
-    Refused(#[from] crate::guard::Refusal),
+    Refused(#[from] crate::study::guard::Refusal),
     /// Another process owns the folder, or what is wanted of it.
     #[error("`{}` is in use by {holder}; {way_out}", folder.display())]
     Held {

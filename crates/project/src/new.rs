@@ -7,11 +7,15 @@ use stainfree_image::marker::{self, Kind, Marker};
 use stainfree_image::{Dataset, OpenOptions, Pairing, PlaneAt, TruthOf, list_names};
 use stainfree_objects::{NumberShapes, smoothed_share};
 
-use crate::config::{self, Config, MaskValues, Scheme};
-use crate::lease::{Lease, Thing};
+use crate::study::config::{self, Config, MaskValues, Scheme};
+use crate::study::lease;
+use crate::study::lease::{Lease, Thing};
+use crate::study::names;
+use crate::study::recipe;
+use crate::study::template;
 use crate::study::{Study, find_channel, keep_images_only, relative_to};
-use crate::truth::check_instances;
-use crate::{Cancel, GroupRule, ProjectError, lease, names, recipe, template};
+use crate::truth::given::check_instances;
+use crate::{Cancel, GroupRule, ProjectError};
 
 /// Truth files looked at to learn what their values mean; `prepare` checks every one.
 const LOOKED_AT: usize = 8;
@@ -186,7 +190,7 @@ pub fn create(root: &Path, options: &NewOptions, cancel: &Cancel) -> Result<Crea
         config.split.group = group.clone();
     }
     if let Some(fractions) = options.fractions {
-        crate::split::check_fractions(fractions)?;
+        crate::study::split::check_fractions(fractions)?;
         config.split.fractions = fractions;
     }
     config.split.test_groups = options.test_groups.clone();
@@ -617,7 +621,7 @@ fn check_groups(dataset: &Dataset, config: &Config) -> Result<(), ProjectError> 
         .iter()
         .map(|field| rule.group(field))
         .collect::<Result<Vec<_>, _>>()?;
-    crate::split::split_groups(&groups, &config.split.rule()).map(|_| ())
+    crate::study::split::split_groups(&groups, &config.split.rule()).map(|_| ())
 }
 
 fn listed(names: &[String]) -> String {

@@ -16,13 +16,14 @@ use stainfree_report::{
 };
 use stainfree_scores::{FieldRow as ScoredRow, Scores, Standing};
 
-use crate::disagreement::{self, Disagreement, Kind};
-use crate::fields::FieldRow;
-use crate::guard::{self, Inputs};
-use crate::score_model::unit;
+use crate::evaluation::disagreement::{self, Disagreement, Kind};
+use crate::evaluation::score_model::unit;
+use crate::study::fields::FieldRow;
+use crate::study::guard::{self, Inputs};
 use crate::study::{Brightfield, Source, Study};
-use crate::training::duration;
-use crate::{Job, Part, ProjectError, truth};
+use crate::training::shared::duration;
+use crate::truth::given::read_middle;
+use crate::{Job, Part, ProjectError};
 
 /// Pictures are at most this large: enough to see cells, small enough for a page.
 const PICTURE_SIDE: usize = 640;
@@ -253,7 +254,7 @@ fn disagreements(
         let window = |picture: &Image<[u8; 3]>| around(picture, y, x);
         let mut pictures = vec![Picture::new(window(&grey), "brightfield")];
         if let Some(channel) = source.nucleus {
-            let stain = truth::read_middle(field, channel)?.to_f32();
+            let stain = read_middle(field, channel)?.to_f32();
             pictures.push(Picture::new(
                 window(&stain_picture(&stain, STAIN)),
                 "nuclear stain",
@@ -367,7 +368,7 @@ impl Draw<'_> {
         let colours = class_colors(self.classes);
         let mut pictures = vec![Picture::new(small(&grey), "brightfield")];
         if let Some(channel) = self.set.nucleus {
-            let stain = truth::read_middle(field, channel)?.to_f32();
+            let stain = read_middle(field, channel)?.to_f32();
             pictures.push(Picture::new(
                 small(&stain_picture(&stain, STAIN)),
                 "nuclear stain",
@@ -634,11 +635,13 @@ fn truth_quality(study: &Study, rows: &[FieldRow]) -> TruthQuality {
         .sum();
     let config = &study.config().truth;
     let made = match config.nuclei_from() {
-        Some(crate::config::NucleiFrom::Stain(channel)) => {
+        Some(crate::study::config::NucleiFrom::Stain(channel)) => {
             format!("The truth was made from the stain `{channel}`.")
         }
-        Some(crate::config::NucleiFrom::Masks(_)) => "The truth was given as masks.".to_owned(),
-        Some(crate::config::NucleiFrom::Labels(_)) => {
+        Some(crate::study::config::NucleiFrom::Masks(_)) => {
+            "The truth was given as masks.".to_owned()
+        }
+        Some(crate::study::config::NucleiFrom::Labels(_)) => {
             "The truth was given as nucleus instances.".to_owned()
         }
         None => String::new(),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use stainfree_specimen::{PlateSpec, PlateSummary, write_plate};
 
-use crate::lease::Thing;
+use crate::study::lease::Thing;
 use crate::{Job, ProjectError};
 
 /// Simulates a plate and writes it into `out`; see [`write_plate`].

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use stainfree_project::experiment::advise::{AdviseOptions, Advised, advise, plan, total};
-use stainfree_project::experiment::curve::NUCLEUS_F1;
-use stainfree_project::experiment::estimate::estimate;
+use stainfree_project::evaluation::experiment::advise::{
+    AdviseOptions, Advised, advise, plan, total,
+};
+use stainfree_project::evaluation::experiment::curve::NUCLEUS_F1;
+use stainfree_project::evaluation::experiment::estimate::estimate;
 
 use crate::Context;
 use crate::failure::Outcome;

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use stainfree_network::recipe::Length;
-use stainfree_project::train::TrainOptions;
+use stainfree_project::training::train::TrainOptions;
 
 /// What changes a recipe on the command line.
 #[derive(clap::Args)]

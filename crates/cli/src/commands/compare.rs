@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use stainfree_project::Study;
-use stainfree_project::compare::{Compared, check_csv, compare_labels, compare_study, write_csv};
-use stainfree_project::evaluate::Pair;
+use stainfree_project::evaluation::compare::{
+    Compared, check_csv, compare_labels, compare_study, write_csv,
+};
+use stainfree_project::evaluation::evaluate::Pair;
 use stainfree_scores::Change;
 
 use crate::Context;

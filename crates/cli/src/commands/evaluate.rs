@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use stainfree_project::Part;
-use stainfree_project::evaluate::{Evaluated, FolderOptions, Pair, evaluate_folders};
-use stainfree_project::score_model::{ModelOptions, evaluate_model};
+use stainfree_project::evaluation::evaluate::{Evaluated, FolderOptions, Pair, evaluate_folders};
+use stainfree_project::evaluation::score_model::{ModelOptions, evaluate_model};
 use stainfree_scores::Convention;
 
 use crate::Context;

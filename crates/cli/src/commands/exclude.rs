@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use stainfree_project::Study;
-use stainfree_project::human::Stamp;
-use stainfree_project::human::excluded::{self, in_force};
+use stainfree_project::study::human::Stamp;
+use stainfree_project::study::human::excluded::{self, in_force};
 
 use super::who;
 use crate::Context;

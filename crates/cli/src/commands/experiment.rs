@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use stainfree_project::experiment::estimate::{Estimate, estimate};
-use stainfree_project::experiment::{Experiment as Matrix, run};
+use stainfree_project::evaluation::experiment::estimate::{Estimate, estimate};
+use stainfree_project::evaluation::experiment::{Experiment as Matrix, run};
 
 use crate::Context;
 use crate::failure::Outcome;

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap_mangen::Man as Page;
 use stainfree_image::write_atomic;
-use stainfree_project::{ProjectError, guard};
+use stainfree_project::ProjectError;
+use stainfree_project::study::guard;
 
 use crate::Context;
 use crate::failure::Outcome;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use stainfree_objects::measure::{Background, MeasureSettings, Ring, TextureSettings};
 use stainfree_project::ProjectError;
-use stainfree_project::measure::{MeasureOptions, MeasuredPlate, Objects, measure};
+use stainfree_project::measuring::{MeasureOptions, MeasuredPlate, Objects, measure};
 
 use crate::Context;
 use crate::failure::{Outcome, UsageError};

@@ -8,9 +8,9 @@ use std::path::Path;
 use anyhow::Result;
 use clap::builder::Styles;
 use stainfree_network::{Encoder, Isa, Precision};
-use stainfree_project::group::GroupRule;
-use stainfree_project::human::corrected::bring_over;
-use stainfree_project::train::Trained;
+use stainfree_project::study::group::GroupRule;
+use stainfree_project::study::human::corrected::bring_over;
+use stainfree_project::training::train::Trained;
 use stainfree_project::{ProjectError, Study};
 
 use crate::Context;

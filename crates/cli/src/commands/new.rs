@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use stainfree_project::config::Scheme;
+use stainfree_project::study::config::Scheme;
 use stainfree_project::{NewOptions, new};
 
 use crate::Context;

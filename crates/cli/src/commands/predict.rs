@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use stainfree_project::Study;
-use stainfree_project::predict::{PredictOptions, predict};
+use stainfree_project::prediction::predict::{PredictOptions, predict};
 
 use crate::Context;
 use crate::failure::{Outcome, UsageError};

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use stainfree_project::Part;
-use stainfree_project::illumination::PlateLight;
-use stainfree_project::prepare::{Prepared, prepare, prepare_with_mitosis};
-use stainfree_project::registration::ShiftSummary;
+use stainfree_project::truth::light::PlateLight;
+use stainfree_project::truth::prepare::{Prepared, prepare, prepare_with_mitosis};
+use stainfree_project::truth::shift::ShiftSummary;
 
 use super::who;
 use crate::Context;

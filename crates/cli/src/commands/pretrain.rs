@@ -1,7 +1,7 @@
 //! `pretrain`: a start for other trainings, from virtual plates.
 
 use anyhow::Result;
-use stainfree_project::pretrain::{PretrainOptions, pretrain};
+use stainfree_project::training::pretrain::{PretrainOptions, pretrain};
 
 use super::choices::Choices;
 use super::folder::Folder;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use stainfree_objects::{Splitting, StainSettings, Threshold};
-use stainfree_project::segment::{SegmentOptions, segment};
+use stainfree_project::prediction::segment::{SegmentOptions, segment};
 
 use crate::Context;
 use crate::failure::{Outcome, UsageError};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use stainfree_network::recipe::Length;
 use stainfree_project::study::DEFAULT_MODEL;
-use stainfree_project::train::{TrainOptions, train};
+use stainfree_project::training::train::{TrainOptions, train};
 
 use super::choices::Choices;
 use crate::Context;

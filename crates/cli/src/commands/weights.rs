@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use stainfree_network::weights::{SOURCES, Source, VIRTUAL_PLATES, load_encoder, search_folders};
 use stainfree_network::{Encoder, Graph, Parameters, UnetSpec};
-use stainfree_project::start::data_folder;
+use stainfree_project::training::start::data_folder;
 
 use crate::Context;
 use crate::failure::{Outcome, UsageError};

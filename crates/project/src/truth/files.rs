@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use stainfree_image::{Dataset, Field, PlaneAt, TruthOf, composed};
 
-use crate::config::{CytoplasmFrom, NucleiFrom};
-use crate::human::corrected;
+use crate::ProjectError;
+use crate::study::config::{CytoplasmFrom, NucleiFrom};
+use crate::study::human::corrected;
+use crate::study::names;
 use crate::study::{Source, Study};
-use crate::{ProjectError, names};
 
 /// Files that hold truth, by the name of their field.
 #[derive(Clone, Debug, Default)]

@@ -7,8 +7,8 @@ use stainfree_objects::{
     move_back_nearest, saturated_share, uncovered,
 };
 
-use crate::illumination::Lights;
-use crate::registration::{Shifts, Stain};
+use crate::truth::light::Lights;
+use crate::truth::shift::{Shifts, Stain};
 
 /// A stain's shift against the brightfield that is to be corrected.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

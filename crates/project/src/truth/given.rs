@@ -9,9 +9,9 @@ use stainfree_objects::{
     uncovered,
 };
 
-use super::NoTruth;
+use super::make::NoTruth;
 use crate::ProjectError;
-use crate::config::TruthConfig;
+use crate::study::config::TruthConfig;
 
 /// Label images and masks that are given as truth, which may lie off the brightfield.
 pub(super) struct Given {

@@ -1,0 +1,326 @@
+//! `evaluate DIR`: a model scored on the fields of its study that it never saw.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use stainfree_image::{Field, Image, read_class_mask, read_labels};
+use stainfree_network::{Loss, Precision};
+use stainfree_objects::IGNORED;
+use stainfree_scores::{
+    BootstrapOptions, ByName, Convention, FieldScores, Masks, Matching, ScoredOn, calibration,
+    measured, paper_scores, pixel_counts,
+};
+
+use crate::evaluation::disagreement;
+use crate::evaluation::evaluate::{ALL_NUCLEI, Evaluated, class_outlines, sum_up};
+use crate::prediction::engine::{DEFAULT_MEMORY, Engine, nuclei};
+use crate::prediction::pixel_size::remarks_on_pixel_sizes;
+use crate::prediction::predict::{FILE_NAME, Made, OUTPUTS, remove_outputs, write_field};
+use crate::study::config::Scheme;
+use crate::study::fields::{FieldRow, NucleiBy};
+use crate::study::provenance::judge::{Candidate, Given, Judged};
+use crate::study::provenance::predictions::{self, Prediction};
+use crate::study::provenance::{Content, Provenance, fields_of};
+use crate::study::vouched::remove;
+use crate::study::{Source, Study};
+use crate::training::start::is_from_model;
+use crate::training::train::{StudyFields, hash_of_data};
+use crate::truth::given::read_middle;
+use crate::truth::kinds::{KindTable, from_classes};
+use crate::{GroupRule, Job, Part, ProjectError};
+
+/// Which model, on which part, how counted.
+#[derive(Clone, Debug)]
+pub struct ModelOptions {
+    /// Name of the model.
+    pub model: String,
+    /// Part of the split.
+    pub on: Part,
+    /// How pixel scores are counted.
+    pub convention: Convention,
+    /// Score outlines; those of scheme B always are.
+    pub boundaries: bool,
+    /// Table of the kinds of the true nuclei; see [`KindTable`]. Nuclei are found by their
+    /// centroids.
+    pub kinds: Option<PathBuf>,
+    /// Average over the four flips.
+    pub flips: bool,
+    /// Cap on memory in bytes.
+    pub memory: Option<usize>,
+    /// Arithmetic of the network's products.
+    pub precision: Precision,
+}
+
+/// Predicts the fields of a part and scores them against the study's truth.
+///
+/// Predictions go to `runs/NAME/PART/{classes,nuclei}`, the ranking of what truth and model
+/// disagree on to `models/NAME/disagreements.csv` (test) or `disagreements-PART.csv`, the scores to
+/// `models/NAME/scores.json` (test) or `scores-PART.json`.
+///
+/// # Errors
+/// No such model, no field in that part, classes that differ from the study's, or a disk that
+/// cannot be written to.
+pub fn evaluate_model(
+    study: &Study,
+    options: &ModelOptions,
+    job: &Job,
+) -> Result<Evaluated, ProjectError> {
+    study.truth_must_be_still("evaluate")?;
+    let folder = study.model_path(&options.model);
+    if !folder.is_dir() {
+        return Err(ProjectError::Failed(format!(
+            "the study has no model `{}`{}",
+            options.model,
+            match study.models().as_slice() {
+                [] => format!("; run `stainfree train {}` first", study.root().display()),
+                names => format!(" (models: {})", names.join(", ")),
+            }
+        )));
+    }
+    let mut engine = Engine::load(
+        &folder,
+        job.threads,
+        options.memory.unwrap_or(DEFAULT_MEMORY),
+        options.flips,
+        options.precision,
+    )?;
+    if let Some(sentence) = engine.unknown_keys() {
+        job.progress.note(&sentence);
+    }
+    let classes = &study.config().truth.classes;
+    if engine.info.classes != *classes {
+        return Err(ProjectError::Failed(format!(
+            "the model `{}` knows the classes {} and the study has {}; train it again",
+            options.model,
+            engine.info.classes.join(", "),
+            classes.join(", ")
+        )));
+    }
+    let source = study.source()?;
+    let rows = study.fields()?;
+    let part = StudyFields::of(study, &source, &rows, options.on)?;
+    if part.fields().is_empty() {
+        return Err(ProjectError::Failed(format!(
+            "no field of `{}` is in the {} part; change `[split]` and prepare again",
+            study.root().display(),
+            options.on
+        )));
+    }
+    let (chosen, on) = unseen(study, options, &source, &rows, &part, &engine, job)?;
+    let left_out = |name: &String| !chosen.contains(name);
+    for sentence in remarks_on_pixel_sizes(&engine.info, part.fields()) {
+        job.progress.note(&sentence);
+    }
+    let out = study.run_path(&options.model).join(options.on.name());
+    // Its rows vouch for files that are about to be rewritten.
+    remove(&out.join(FILE_NAME))?;
+    let mut unscored = part.fields().iter().filter(|field| left_out(&field.name));
+    unscored.try_for_each(|field| remove_outputs(&out, &field.name, &OUTPUTS))?;
+    for folder in ["classes", "nuclei"] {
+        let path = out.join(folder);
+        std::fs::create_dir_all(&path).map_err(|error| ProjectError::write(&path, &error))?;
+    }
+    let group_of = |name: &str| {
+        rows.iter()
+            .find(|row| row.name == name)
+            .map(|row| row.group.clone())
+    };
+    let loss = Loss::new(&engine.info.recipe.loss, classes.len())
+        .map_err(|error| ProjectError::Failed(format!("the model `{}`: {error}", options.model)))?;
+    let mut losses = Vec::new();
+    let kinds = options.kinds.as_deref().map(KindTable::read).transpose()?;
+    let boundaries = options.boundaries || study.config().truth.scheme == Scheme::B;
+    let mut scored = Vec::new();
+    let mut predictions = Vec::new();
+    let mut disagreements = Vec::new();
+    let nucleus = disagreement::nucleus_classes(classes);
+    let fields: Vec<&Field> = part.fields().to_vec();
+    let fields: Vec<&Field> = fields.into_iter().filter(|f| !left_out(&f.name)).collect();
+    for (i, field) in fields.iter().enumerate() {
+        job.cancel.check()?;
+        let in_field = |error: stainfree_scores::ScoreError| {
+            ProjectError::Failed(format!("field `{}`: {error}", field.name))
+        };
+        let planes = source.brightfield.read(field)?;
+        let content = Content::of_planes(&planes);
+        let found = engine.predict(field, &planes)?;
+        for remark in engine.take_remarks() {
+            job.progress.note(&remark);
+        }
+        let parted = nuclei(field, &found.classes, classes, engine.info.pixel_um)?;
+        let made = Made {
+            model: &engine.hash,
+            content: &content,
+        };
+        write_field(&out, field, &found.classes, &parted, &made)?;
+        predictions.push(Prediction::new(&field.name, &engine.hash, &content));
+        let truth = read_class_mask(&study.class_mask_path(&field.name))?;
+        losses.extend(field_loss(&loss, &found.probabilities, &truth));
+        let true_nuclei = read_labels(&study.nuclei_path(&field.name))?;
+        let ignore = truth
+            .data()
+            .contains(&IGNORED)
+            .then(|| truth.map(|&class| class == IGNORED));
+        let matching =
+            Matching::new(&true_nuclei, &parted.labels, ignore.as_ref()).map_err(in_field)?;
+        let mut outlines = ByName::default();
+        if boundaries {
+            outlines = class_outlines(&truth, &found.classes, classes).map_err(in_field)?;
+            let nuclei = matching.contours(field.pixel_um);
+            outlines.0.push((ALL_NUCLEI.to_owned(), nuclei));
+        }
+        let kinds = match &kinds {
+            Some(table) => table.by_place(&field.name, &true_nuclei),
+            None => from_classes(&true_nuclei, &truth, classes),
+        };
+        disagreements.extend(disagreement::of_field(
+            &field.name,
+            &truth,
+            &true_nuclei,
+            &found.classes,
+            &parted.labels,
+            &found.probabilities,
+            &nucleus,
+        ));
+        scored.push(FieldScores {
+            name: field.name.clone(),
+            group: group_of(&field.name),
+            pixels: Some(pixel_counts(&truth, &found.classes, classes.len()).map_err(in_field)?),
+            paper: Some(paper_scores(&found.probabilities, &truth).map_err(in_field)?),
+            objects: Some(matching.objects()),
+            splitting: Some(matching.splitting(field.pixel_um)),
+            boundaries: outlines,
+            kinds: matching.by_kind(&kinds),
+            calibration: Some(calibration(&found.probabilities, &truth).map_err(in_field)?),
+            measured: Some(
+                measured(
+                    masks(&true_nuclei, &truth, classes),
+                    masks(&parted.labels, &found.classes, classes),
+                    ignore.as_ref(),
+                    &stains(&source, field)?,
+                    field.pixel_um,
+                )
+                .map_err(in_field)?,
+            ),
+        });
+        job.progress.step(i + 1, fields.len(), &field.name);
+    }
+    predictions::write(&out, &predictions)?;
+    disagreement::write(
+        &disagreement::path(study, &options.model, options.on),
+        disagreements,
+    )?;
+    let bootstrap = BootstrapOptions {
+        convention: options.convention,
+        group_name: unit(study, &rows)?,
+        ..BootstrapOptions::default()
+    };
+    let mut evaluated = sum_up(&scored, classes, &bootstrap, Vec::new(), Vec::new())?;
+    evaluated.call(on);
+    evaluated.loss = (!losses.is_empty()).then(|| losses.iter().sum::<f64>() / losses.len() as f64);
+    let text = serde_json::to_vec_pretty(&evaluated.scores).map_err(|error| {
+        ProjectError::Failed(format!("the scores cannot be written down: {error}"))
+    })?;
+    let name = if options.on == Part::Test {
+        "scores.json".to_owned()
+    } else {
+        format!("scores-{}.json", options.on)
+    };
+    stainfree_image::write_atomic(&folder.join(name), &text)?;
+    Ok(evaluated)
+}
+
+/// The fields of the part that are scored, and what the scores are called.
+fn unseen(
+    study: &Study,
+    options: &ModelOptions,
+    source: &Source,
+    rows: &[FieldRow],
+    part: &StudyFields,
+    engine: &Engine,
+    job: &Job,
+) -> Result<(BTreeSet<String>, ScoredOn), ProjectError> {
+    let names: BTreeSet<&String> = part.fields().iter().map(|field| &field.name).collect();
+    let rows_of_part: Vec<&FieldRow> = rows
+        .iter()
+        .filter(|row| names.contains(&row.name))
+        .collect();
+    let met = fields_of(study, source, &rows_of_part, job)?;
+    let candidates: Vec<Candidate> = rows_of_part
+        .iter()
+        .zip(met)
+        .map(|(row, field)| Candidate {
+            name: field.name,
+            group: Some(field.group),
+            content: field.content,
+            given: Given {
+                classes: true,
+                nuclei: true,
+            },
+            corrected: row.nuclei_from == Some(NucleiBy::Corrected),
+        })
+        .collect();
+    let folder = study.model_path(&options.model);
+    let record = Provenance::of_model(&folder, &engine.info.hashes)?;
+    let out = study.run_path(&options.model).join(options.on.name());
+    if let Some(record) = &record {
+        record.put_beside(&out, &engine.hash)?;
+    }
+    let trained_here = study.run_path(&options.model).join("log.jsonl").is_file();
+    let group = GroupRule::canonical(&study.config().split.group);
+    let same_rule = |r: &Provenance| GroupRule::canonical(&r.group) == group;
+    let data = || hash_of_data(study, rows).ok();
+    // What another model had met before this one started from it, the study cannot know.
+    let heir = engine.info.pretrained.as_deref().is_some_and(is_from_model);
+    let judged = Judged {
+        name: &options.model,
+        hash: &engine.hash,
+        record: record.as_ref(),
+        same_groups: trained_here && record.as_ref().is_some_and(same_rule),
+        otherwise_known: record.is_none()
+            && !heir
+            && data().is_some_and(|data| engine.info.hashes.get("data") == Some(&data)),
+    };
+    let (chosen, on) = judged.choose(options.on, &candidates)?;
+    Ok((chosen.into_iter().collect(), on))
+}
+
+/// The loss of a field as a batch of its own; none where all of it is ignored.
+fn field_loss(loss: &Loss, probabilities: &[Image<f32>], truth: &Image<u8>) -> Option<f64> {
+    // The softmax of the logarithms of probabilities is the probabilities.
+    let logits: Vec<f32> = probabilities
+        .iter()
+        .flat_map(|plane| plane.data().iter().map(|p| p.max(f32::MIN_POSITIVE).ln()))
+        .collect();
+    let mut gradient = vec![0.0; logits.len()];
+    let value = loss.evaluate(&logits, truth.data(), 1, &mut gradient);
+    value.is_finite().then_some(value)
+}
+
+/// Nuclei and cytoplasm of one side.
+fn masks<'a>(nuclei: &'a Image<u32>, mask: &'a Image<u8>, classes: &[String]) -> Masks<'a> {
+    let class = classes.iter().position(|name| name == "cytoplasm");
+    Masks {
+        nuclei,
+        cytoplasm: class.map(|class| (mask, class as u8)),
+    }
+}
+
+/// The stains of a field as they were imaged, by the names of their channels.
+fn stains(source: &Source, field: &Field) -> Result<Vec<(String, Image<f32>)>, ProjectError> {
+    let channels = [source.nucleus, source.cytoplasm].into_iter().flatten();
+    channels
+        .map(|channel| {
+            let name = source.dataset.channels.get(channel).cloned();
+            let name = name.unwrap_or_else(|| channel.to_string());
+            Ok((name, read_middle(field, channel)?.to_f32()))
+        })
+        .collect()
+}
+
+/// What a group of the study's split is called.
+pub(crate) fn unit(study: &Study, rows: &[FieldRow]) -> Result<String, ProjectError> {
+    let rule = GroupRule::parse(&study.config().split.group)?;
+    let usable = rows.iter().filter(|row| row.is_usable());
+    Ok(rule.unit(usable).to_owned())
+}

@@ -1,0 +1,544 @@
+//! `measure`: a table with a row per object from label images and any channels, a row per well,
+//! plate heat maps.
+//!
+//! Fields are read, measured and written some at a time, in order: memory does not grow with the
+//! plate. A table appears whole or not at all.
+
+mod csv;
+mod heat;
+mod inputs;
+#[cfg(feature = "parquet")]
+mod parquet;
+mod table;
+mod wells;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+use stainfree_image::Plane;
+use stainfree_objects::measure::{
+    Background, Column, FieldImages, Kind, MeasurePlan, MeasureSettings,
+};
+
+use crate::prediction::segment::fields_of;
+use crate::study::guard;
+use crate::study::lease::{Lease, Thing};
+use crate::truth::given::shared_numbers_note;
+use crate::{Cancel, Job, ProjectError};
+use heat::HeatMap;
+pub use inputs::Objects;
+use inputs::{Inputs, Work};
+use table::{Cells, ColumnHead, ColumnType, TableFile};
+use wells::{FIRST as WELL_FIRST, WellKey, WellRow, Wells};
+
+/// Columns before the measured ones.
+const FIRST: [(&str, ColumnType); 6] = [
+    ("plate", ColumnType::Text),
+    ("well", ColumnType::Text),
+    ("site", ColumnType::Integer),
+    ("time", ColumnType::Integer),
+    ("field", ColumnType::Text),
+    ("label", ColumnType::Integer),
+];
+/// The column by which objects at the rim are told.
+const TOUCHES_BORDER: &str = "touches_border";
+
+/// What to measure, and where it goes.
+#[derive(Clone, Debug)]
+pub struct MeasureOptions {
+    /// Labels of the objects.
+    pub objects: Objects,
+    /// Plate, folder or file with the intensities.
+    pub images: PathBuf,
+    /// Labels of whole cells, a folder or a file.
+    pub cells: Option<PathBuf>,
+    /// The table, a row per object; its ending says the format.
+    pub out: PathBuf,
+    /// The table with a row per well.
+    pub wells: Option<PathBuf>,
+    /// Columns to be shown as plate heat maps.
+    pub heatmaps: Vec<String>,
+    /// Channels to measure; empty = all.
+    pub channels: Vec<String>,
+    /// z to measure, from 1; `None` = the middle one.
+    pub plane: Option<usize>,
+    /// Pixel size in um that overrides the images'.
+    pub pixel_um: Option<f64>,
+    /// Leave out objects that touch the rim of the image.
+    pub skip_border: bool,
+    /// Replace tables that exist.
+    pub overwrite: bool,
+    /// What to measure and how.
+    pub settings: MeasureSettings,
+}
+
+/// What was measured.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MeasuredPlate {
+    /// Fields in the table.
+    pub fields: usize,
+    /// Rows of the table.
+    pub objects: usize,
+    /// Wells summed up.
+    pub wells: usize,
+    /// Names of the table's columns.
+    pub columns: Vec<String>,
+    /// Files that were written.
+    pub files: Vec<PathBuf>,
+    /// What failed, a sentence each.
+    pub failed: Vec<String>,
+    /// Wall time in seconds.
+    pub seconds: f64,
+}
+
+/// Measures all fields that have labels.
+///
+/// # Errors
+/// The images or labels cannot be opened, a named channel or column does not exist, no label image
+/// has the name of a field, a table exists or cannot be written, or [`ProjectError::Cancelled`]
+/// (nothing is kept). Where every field failed no table is written, and the result has no fields.
+pub fn measure(options: &MeasureOptions, job: &Job) -> Result<MeasuredPlate, ProjectError> {
+    let started = Instant::now();
+    check(options)?;
+    match table_of(&options.out, job.cancel)? {
+        Some(lease) => lease.during(job, |job| measure_ours(options, started, job)),
+        // Its folder is not there, which is said when the table is begun.
+        None => measure_ours(options, started, job),
+    }
+}
+
+/// The lease of a table, by its name: others may be written beside it.
+fn table_of(out: &Path, cancel: &Cancel) -> Result<Option<Lease>, ProjectError> {
+    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        return Ok(None);
+    }
+    let name: String = Sha256::digest(out.file_name().unwrap_or_default().as_encoded_bytes())
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let thing = Thing {
+        folder,
+        name: &format!("table-{name}"),
+        command: "measure",
+    };
+    let way_out = "wait until it ends, or give the table another name";
+    thing.own(way_out, cancel).map(Some)
+}
+
+/// [`measure`] into a table that nobody else writes.
+fn measure_ours(
+    options: &MeasureOptions,
+    started: Instant,
+    job: &Job,
+) -> Result<MeasuredPlate, ProjectError> {
+    if let Objects::Prediction(folder) = &options.objects
+        && let Some(holder) = fields_of(folder, "measure").holders().first()
+    {
+        job.progress.note(&format!(
+            "`{}` is being filled by {holder}: fields that are not done yet are left out",
+            folder.display()
+        ));
+    }
+    let inputs = Inputs::open(options, job)?;
+    let work = inputs.work(options.plane, job);
+    let calibrated = work.iter().any(|work| work.pixel_um.is_some());
+    if !calibrated && options.settings.background == Background::Ring {
+        return Err(ProjectError::Usage(
+            "`--background ring` needs a pixel size, and none is known; give it with `--pixel-um`"
+                .into(),
+        ));
+    }
+    if !calibrated {
+        job.progress.note(
+            "no pixel size is known: lengths and areas are in pixels only, and no rings are \
+             measured; give it with `--pixel-um`",
+        );
+    }
+    let usage = |error: stainfree_objects::ObjectsError| ProjectError::Usage(error.to_string());
+    let plan = MeasurePlan::new(
+        options.settings.clone(),
+        &inputs.channel_names(),
+        inputs.has_cells(),
+        calibrated,
+    )
+    .map_err(usage)?;
+    let mut sink = Sink::begin(options, &inputs, &plan, &work)?;
+    let mut measured = MeasuredPlate {
+        columns: sink.heads.iter().map(|head| head.name.clone()).collect(),
+        ..MeasuredPlate::default()
+    };
+    job.run(|| {
+        all_fields(
+            &inputs,
+            &work,
+            &plan,
+            options,
+            job,
+            &mut sink,
+            &mut measured,
+        )
+    })??;
+    if measured.fields > 0 {
+        measured.wells += sink.close_well()?;
+        measured.files = sink.finish(options)?;
+    }
+    measured.seconds = started.elapsed().as_secs_f64();
+    Ok(measured)
+}
+
+/// Measures as many fields at once as there are threads, and writes them in order.
+fn all_fields(
+    inputs: &Inputs,
+    work: &[Work],
+    plan: &MeasurePlan,
+    options: &MeasureOptions,
+    job: &Job,
+    sink: &mut Sink,
+    measured: &mut MeasuredPlate,
+) -> Result<(), ProjectError> {
+    let done = AtomicUsize::new(0);
+    // Where there are fewer fields than threads, the channels of a field are read at once instead.
+    let channels_at_once = work.len() < job.threads;
+    for some in work.chunks(job.threads) {
+        let one = |one: &Work| {
+            job.cancel.check()?;
+            let rows = one_field(inputs, one, plan, options, channels_at_once);
+            let count = done.fetch_add(1, Ordering::SeqCst) + 1;
+            job.progress.step(count, work.len(), &one.field.name);
+            rows
+        };
+        let results: Vec<Result<FieldRows, ProjectError>> = some.par_iter().map(one).collect();
+        for (work, result) in some.iter().zip(results) {
+            match result {
+                Ok(rows) => {
+                    rows.notes.iter().for_each(|note| job.progress.note(note));
+                    measured.fields += 1;
+                    measured.objects += rows.labels.len();
+                    measured.failed.extend(rows.missing.iter().cloned());
+                    measured.wells += sink.add(work, rows)?;
+                }
+                Err(ProjectError::Cancelled) => return Err(ProjectError::Cancelled),
+                Err(error) => measured.failed.push(error.to_string()),
+            }
+        }
+    }
+    job.cancel.check()
+}
+
+/// The rows of one field.
+struct FieldRows {
+    labels: Vec<u32>,
+    /// `[column][object]`.
+    columns: Vec<Vec<f64>>,
+    size: (usize, usize),
+    /// What the field lacks, a sentence each; its cells are empty.
+    missing: Vec<String>,
+    /// What a user should know about its numbers.
+    notes: Vec<String>,
+}
+
+fn one_field(
+    inputs: &Inputs,
+    work: &Work,
+    plan: &MeasurePlan,
+    options: &MeasureOptions,
+    channels_at_once: bool,
+) -> Result<FieldRows, ProjectError> {
+    let (objects, cells) = inputs.read_labels(work)?;
+    let size = objects.size();
+    let read = |&channel: &usize| inputs.read_channel(work, channel, options.plane, size);
+    let planes: Result<Vec<Option<Plane>>, ProjectError> = if channels_at_once {
+        inputs.channels.par_iter().map(read).collect()
+    } else {
+        inputs.channels.iter().map(read).collect()
+    };
+    let planes = planes?;
+    let lacks = |(plane, name): (&Option<Plane>, String)| {
+        let sentence = format!(
+            "field `{}` has no image of the channel `{name}`; its cells are empty",
+            work.field.name
+        );
+        plane.is_none().then_some(sentence)
+    };
+    let missing = planes
+        .iter()
+        .zip(inputs.channel_names())
+        .filter_map(lacks)
+        .collect();
+    let images = FieldImages {
+        objects: &objects,
+        cells: cells.as_ref(),
+        channels: &planes,
+        pixel_um: work.pixel_um,
+    };
+    let in_field = |error: stainfree_objects::ObjectsError| {
+        ProjectError::Field(format!("field `{}`: {error}", work.field.name))
+    };
+    let mut found = plan.measure(&images).map_err(in_field)?;
+    let by_field = options.settings.background == Background::Field;
+    let notes =
+        background_note(plan, &found.columns, &work.field.name, &planes).filter(|_| by_field);
+    let shared = shared_numbers_note(&work.labels.path, &objects);
+    if options.skip_border {
+        let place = plan
+            .columns()
+            .iter()
+            .position(|column| column.name == TOUCHES_BORDER);
+        let inside: Vec<bool> = match place {
+            Some(place) => found.columns[place]
+                .iter()
+                .map(|&touches| touches == 0.0)
+                .collect(),
+            None => vec![true; found.labels.len()],
+        };
+        keep(&mut found.labels, &inside);
+        found
+            .columns
+            .iter_mut()
+            .for_each(|column| keep(column, &inside));
+    }
+    Ok(FieldRows {
+        labels: found.labels,
+        columns: found.columns,
+        size,
+        missing,
+        notes: notes.into_iter().chain(shared).collect(),
+    })
+}
+
+/// Says where a field has no background, and what that means.
+fn background_note(
+    plan: &MeasurePlan,
+    columns: &[Vec<f64>],
+    field: &str,
+    planes: &[Option<Plane>],
+) -> Option<String> {
+    let all_known = planes.iter().all(Option::is_some);
+    let is_unknown = |(column, values): (&Column, &Vec<f64>)| {
+        let whole = column.name.starts_with("background") && !values.is_empty();
+        whole && values.iter().all(|value| value.is_nan())
+    };
+    let unknown = plan.columns().iter().zip(columns).any(is_unknown);
+    (all_known && unknown).then(|| {
+        format!(
+            "field `{field}` has no background: nothing lies outside its objects, cells and rings, \
+             so the `_net` columns are empty there; a smaller `--ring` may help"
+        )
+    })
+}
+
+/// Keeps the values whose flag is set.
+fn keep<T>(values: &mut Vec<T>, flags: &[bool]) {
+    let mut flags = flags.iter();
+    values.retain(|_| flags.next().is_some_and(|&flag| flag));
+}
+
+/// Where rows go: the table, the table of wells, the heat maps.
+struct Sink {
+    heads: Vec<ColumnHead>,
+    measured: Vec<Column>,
+    table: TableFile,
+    wells: Option<Wells>,
+    wells_table: Option<TableFile>,
+    heatmaps: Vec<HeatMap>,
+}
+
+impl Sink {
+    fn begin(
+        options: &MeasureOptions,
+        inputs: &Inputs,
+        plan: &MeasurePlan,
+        work: &[Work],
+    ) -> Result<Self, ProjectError> {
+        let first = FIRST
+            .iter()
+            .map(|&(name, kind)| ColumnHead::new(name, kind));
+        let rest = plan
+            .columns()
+            .iter()
+            .map(|column| ColumnHead::new(&column.name, kind(column)));
+        let heads: Vec<ColumnHead> = first.chain(rest).collect();
+        let by_well = options.wells.is_some() || !options.heatmaps.is_empty();
+        if by_well && work.iter().all(|work| work.field.well.is_none()) {
+            return Err(ProjectError::Usage(format!(
+                "`{}` names no wells, so there is nothing to sum up; leave `--wells` and \
+                 `--heatmap` out",
+                options.images.display()
+            )));
+        }
+        let wells = by_well.then(|| Wells::new(plan.columns()));
+        let well_heads = wells.as_ref().map_or(&[][..], |wells| &wells.heads);
+        let maps = options
+            .heatmaps
+            .iter()
+            .map(|name| HeatMap::of(name, well_heads));
+        let heatmaps = maps.collect::<Result<Vec<_>, _>>()?;
+        spare_others(&heatmaps, options, inputs, work)?;
+        let facts = [
+            (
+                "program",
+                format!("stainfree {}", env!("CARGO_PKG_VERSION")),
+            ),
+            ("images", options.images.display().to_string()),
+            ("labels", options.objects.path().display().to_string()),
+            ("model", inputs.models.clone()),
+        ];
+        let begin = |path: &PathBuf| TableFile::begin(path, well_heads, &facts);
+        Ok(Self {
+            table: TableFile::begin(&options.out, &heads, &facts)?,
+            wells_table: options.wells.as_ref().map(begin).transpose()?,
+            heads,
+            measured: plan.columns().to_vec(),
+            wells,
+            heatmaps,
+        })
+    }
+
+    /// Appends a field, and gives the number of wells that it ended.
+    fn add(&mut self, work: &Work, rows: FieldRows) -> Result<usize, ProjectError> {
+        let mut ended = 0;
+        let field = work.field;
+        if let (Some(wells), Some(well)) = (&mut self.wells, &field.well) {
+            let key = WellKey {
+                plate: field.plate.clone(),
+                well: well.clone(),
+                time: field.time,
+            };
+            let mm = work.pixel_um.map_or(f64::NAN, |um| um / 1000.0);
+            let area = (rows.size.0 * rows.size.1) as f64 * mm * mm;
+            let before = wells.add(key, &rows.columns, rows.labels.len(), area);
+            ended = self.end_well(before)?;
+        }
+        let n = rows.labels.len();
+        let text = |text: Option<&str>| Cells::Text(vec![text.map(Arc::from); n]);
+        let number = |number: Option<u32>| Cells::Integer(vec![number.map(i64::from); n]);
+        let mut cells = vec![
+            text(field.plate.as_deref()),
+            text(field.well.as_deref()),
+            number(field.site),
+            number(field.time),
+            text(Some(&field.name)),
+            Cells::Integer(
+                rows.labels
+                    .iter()
+                    .map(|&label| Some(i64::from(label)))
+                    .collect(),
+            ),
+        ];
+        let columns = self.measured.iter().zip(rows.columns);
+        cells.extend(columns.map(|(column, values)| Cells::numbers(kind(column), values)));
+        self.table.append(cells)?;
+        Ok(ended)
+    }
+
+    /// Ends the last well.
+    fn close_well(&mut self) -> Result<usize, ProjectError> {
+        let last = self.wells.as_mut().and_then(Wells::close);
+        self.end_well(last)
+    }
+
+    fn end_well(&mut self, row: Option<WellRow>) -> Result<usize, ProjectError> {
+        let Some(row) = row else {
+            return Ok(0);
+        };
+        for map in &mut self.heatmaps {
+            map.add(&row);
+        }
+        if let Some(table) = &mut self.wells_table {
+            table.append(row.cells())?;
+        }
+        Ok(1)
+    }
+
+    /// Gives the files their names.
+    fn finish(self, options: &MeasureOptions) -> Result<Vec<PathBuf>, ProjectError> {
+        let mut files = vec![options.out.clone()];
+        self.table.finish()?;
+        if let (Some(table), Some(path)) = (self.wells_table, &options.wells) {
+            table.finish()?;
+            files.push(path.clone());
+        }
+        for map in &self.heatmaps {
+            files.extend(map.write(&options.out)?);
+        }
+        Ok(files)
+    }
+}
+
+/// Refuses to write over what is read, and heat maps over what is none.
+fn spare_others(
+    heatmaps: &[HeatMap],
+    options: &MeasureOptions,
+    inputs: &Inputs,
+    work: &[Work],
+) -> Result<(), ProjectError> {
+    let in_wells = work.iter().filter(|work| work.field.well.is_some());
+    let plates = in_wells.map(|work| (&work.field.plate, work.field.time));
+    let plates = plates.collect();
+    let maps: Vec<PathBuf> = heatmaps
+        .iter()
+        .flat_map(|map| map.files(&options.out, &plates))
+        .collect();
+    let tables = std::iter::once(&options.out).chain(&options.wells);
+    let outputs: Vec<&Path> = tables.chain(&maps).map(PathBuf::as_path).collect();
+    let read = inputs.files();
+    for output in &outputs {
+        read.spare(output, "give another name")?;
+    }
+    guard::check_different(&outputs)?;
+    // Maps of older versions do not say whose they are; the table beside them does.
+    let replaces = options.overwrite && options.out.is_file();
+    for map in &maps {
+        let is_ours = |path: &Path| replaces || guard::is_our_picture(path);
+        guard::check_file(map, "heat map of this program", is_ours)?;
+    }
+    Ok(())
+}
+
+fn kind(column: &Column) -> ColumnType {
+    match column.kind {
+        Kind::Integer => ColumnType::Integer,
+        Kind::Float => ColumnType::Float,
+    }
+}
+
+/// What can be said before anything is opened.
+fn check(options: &MeasureOptions) -> Result<(), ProjectError> {
+    let tables: Vec<&Path> = [Some(&options.out), options.wells.as_ref()]
+        .into_iter()
+        .flatten()
+        .map(PathBuf::as_path)
+        .collect();
+    if guard::check_different(&tables).is_err() {
+        return Err(ProjectError::Usage(format!(
+            "`--out` and `--wells` are both `{}`; give the table of wells a name of its own",
+            options.out.display()
+        )));
+    }
+    let heads = [FIRST, WELL_FIRST].map(|first| first.map(|(name, _)| name));
+    for (path, heads) in tables.into_iter().zip(heads) {
+        TableFile::check(path)?;
+        guard::check_file(path, "table of `measure`", |path| {
+            table::is_ours(path, &heads)
+        })?;
+        if path.is_file() && !options.overwrite {
+            return Err(ProjectError::Exists(format!(
+                "`{}` exists; give another name, or `--overwrite`",
+                path.display()
+            )));
+        }
+    }
+    if options.plane == Some(0) {
+        return Err(ProjectError::Usage(
+            "`--plane 0`: planes are counted from 1".into(),
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,583 @@
+//! `predict`: class masks and nuclei of unstained images.
+//!
+//! What is already done by the same model from the same image is skipped; one bad file is reported
+//! and counted, the rest goes on. A row of the table vouches for the files of its field: it is
+//! taken out before they are rewritten, so that it never stands beside those of another model.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use sha2::{Digest, Sha256};
+use stainfree_image::marker::{self, Kind, Marker};
+use stainfree_image::{Dataset, Field, Image, Plane, PlaneRef, write};
+use stainfree_network::Precision;
+
+use crate::prediction::engine::{DEFAULT_MEMORY, Engine, Nuclei, Pixels, nuclei};
+use crate::prediction::line::three_stages;
+use crate::prediction::pixel_size::remarks_on_pixel_sizes;
+use crate::prediction::segment::{my_turn, open_inputs, share_fields, unique_names};
+pub use crate::prediction::table::FILE_NAME;
+use crate::prediction::table::{self, OwnRows, Rows, read_rows};
+use crate::study::Brightfield;
+use crate::study::guard::{Inputs, ResultFolder};
+use crate::study::provenance::{Content, Provenance};
+use crate::study::vouched::remove;
+use crate::{Job, ProjectError, pictures};
+
+/// What to predict and how.
+#[derive(Clone, Debug, Default)]
+pub struct PredictOptions {
+    /// Model folder.
+    pub model: PathBuf,
+    /// Plates, folders or files.
+    pub inputs: Vec<PathBuf>,
+    /// Folder for the results.
+    pub out: PathBuf,
+    /// Brightfield channels; empty = those of the training.
+    pub brightfield: Vec<String>,
+    /// z of the brightfield, from 1; empty = those of the training.
+    pub planes: Vec<usize>,
+    /// Pixel size in um that overrides the images'.
+    pub pixel_um: Option<f64>,
+    /// Write the probabilities of the classes too.
+    pub probabilities: bool,
+    /// Write a picture of each field too.
+    pub overlay: bool,
+    /// Average over the four flips.
+    pub flips: bool,
+    /// Cap on memory in bytes.
+    pub memory: Option<usize>,
+    /// Arithmetic of the network's products.
+    pub precision: Precision,
+}
+
+/// What was predicted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Predicted {
+    /// Fields done now.
+    pub done: usize,
+    /// Fields that were done already.
+    pub skipped: usize,
+    /// Nuclei in all fields.
+    pub nuclei: usize,
+    /// Fields with pixels that show nothing: name, and their share.
+    pub ignored: Vec<(String, f64)>,
+    /// What failed, a sentence each.
+    pub failed: Vec<String>,
+    /// Wall time in seconds.
+    pub seconds: f64,
+}
+
+/// Predicts every field of the inputs.
+///
+/// # Errors
+/// The model cannot be loaded, no input can be opened, two inputs share a field name, the folder
+/// cannot be written, or [`ProjectError::Cancelled`] (what is finished is kept).
+pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, ProjectError> {
+    let started = Instant::now();
+    let mut engine = Engine::load(
+        &options.model,
+        job.threads,
+        options.memory.unwrap_or(DEFAULT_MEMORY),
+        options.flips,
+        options.precision,
+    )?;
+    if let Some(sentence) = engine.unknown_keys() {
+        job.progress.note(&sentence);
+    }
+    let (sets, failed) = open_inputs(&options.inputs, options.pixel_um);
+    if let (true, Some(first)) = (sets.is_empty(), failed.first()) {
+        return Err(ProjectError::Failed(first.clone()));
+    }
+    let mut work: Vec<(&Field, Brightfield)> = Vec::new();
+    for set in &sets {
+        for problem in &set.problems {
+            job.progress.note(problem);
+        }
+        let brightfield = engine.brightfield(set, &options.brightfield, &options.planes)?;
+        work.extend(set.fields.iter().map(|field| (field, brightfield.clone())));
+    }
+    unique_names(work.iter().map(|(field, _)| *field), &sets)?;
+    let fields: Vec<&Field> = work.iter().map(|(field, _)| *field).collect();
+    for sentence in remarks_on_pixel_sizes(&engine.info, &fields) {
+        job.progress.note(&sentence);
+    }
+
+    let conditions = conditions(&engine, options);
+    let header = table::header(&engine.info.classes);
+    let path = options.out.join(FILE_NAME);
+    let work: Vec<Task> = work
+        .into_iter()
+        .map(|(field, brightfield)| Task {
+            input: Input::of(field, &brightfield, &conditions),
+            field,
+            brightfield,
+        })
+        .collect();
+    let rows = read_rows(&path, &header)?;
+    let todo = |rows: &Rows, task: &Task| {
+        let done = already(rows, &header, task, &engine.hash);
+        done.filter(|_| files_exist(task.field, options))
+    };
+    let to_write = work.iter().filter(|task| todo(&rows, task).is_none());
+    check_folder(to_write, &sets, options)?;
+    let marker = Marker::new("predict", Kind::Prediction).with_model(&engine.hash);
+    std::fs::create_dir_all(&options.out)
+        .map_err(|error| ProjectError::write(&options.out, &error))?;
+    marker::write(&options.out, &marker)?;
+    for (folder, _) in outputs(options) {
+        let path = options.out.join(folder);
+        std::fs::create_dir_all(&path).map_err(|error| ProjectError::write(&path, &error))?;
+    }
+    let record = Provenance::of_model(&options.model, &engine.info.hashes)?;
+    if let Some(record) = &record {
+        record.put_beside(&options.out, &engine.hash)?;
+    }
+    // Others may fill the same folder: what they have done until now is done.
+    let turn = my_turn(&options.out, "predict", job.cancel)?;
+    let rows = read_rows(&path, &header)?;
+    let mut predicted = Predicted {
+        failed,
+        ..Predicted::default()
+    };
+    let total = work.len();
+    let mut tasks = Vec::new();
+    for task in work {
+        let Some(nuclei) = todo(&rows, &task) else {
+            tasks.push(task);
+            continue;
+        };
+        predicted.skipped += 1;
+        predicted.nuclei += nuclei;
+        let message = format!("{} (done already)", task.field.name);
+        job.progress.step(predicted.skipped, total, &message);
+    }
+    let names = tasks.iter().map(|task| task.field.name.clone()).collect();
+    let lease = share_fields(&options.out, "predict", names, job)?;
+    let ours = tasks.iter().map(|task| task.field.name.as_str());
+    table::forget(&path, &header, rows, ours)?;
+    drop(turn);
+    lease.during(job, |job| {
+        let table = OwnRows::new(path, header.clone());
+        predict_ours(
+            &mut engine,
+            &tasks,
+            total,
+            &mut predicted,
+            table,
+            options,
+            job,
+        )
+    })?;
+    predicted.seconds = started.elapsed().as_secs_f64();
+    Ok(predicted)
+}
+
+/// Predicts fields that nobody else is at.
+fn predict_ours(
+    engine: &mut Engine,
+    todo: &[Task],
+    total: usize,
+    predicted: &mut Predicted,
+    mut table: OwnRows,
+    options: &PredictOptions,
+    job: &Job,
+) -> Result<(), ProjectError> {
+    let unopened = predicted.failed.len();
+    let desk = Desk {
+        options,
+        hash: engine.hash.clone(),
+        classes: engine.info.classes.clone(),
+        model_um: engine.info.pixel_um,
+    };
+    let mut cancelled = false;
+    // The finishing stage has a thread of its own and parallel loops: those of the network do them.
+    let workers = engine.workers().clone();
+    let ended = three_stages(
+        todo,
+        job.threads,
+        |task| task.brightfield.read(task.field),
+        |task, planes| {
+            cancelled = job.cancel.is_stopped();
+            if cancelled {
+                return None;
+            }
+            let begun = Instant::now();
+            let computed = compute(engine, task.field, planes, options);
+            for remark in engine.take_remarks() {
+                job.progress.note(&remark);
+            }
+            Some((begun, computed))
+        },
+        |task, (begun, computed)| {
+            let finished = computed.and_then(|found| workers.run(|| desk.finish(task, found)));
+            (begun.elapsed().as_secs_f64(), finished)
+        },
+        |task, (seconds, result)| {
+            match result {
+                Ok(found) => {
+                    predicted.done += 1;
+                    predicted.nuclei += found.nuclei.count;
+                    if found.blank_share > 0.0 {
+                        let name = task.field.name.clone();
+                        predicted.ignored.push((name, found.blank_share));
+                    }
+                    table.put_done(task, &found, &desk, seconds);
+                }
+                // Where one field cannot be written, none can.
+                Err(error) if error.is_write() => return Err(error),
+                Err(error) => {
+                    let sentence = error.to_string();
+                    // What another model, or an older image, has left is not this one's.
+                    remove_outputs(&options.out, &task.field.name, &OUTPUTS)?;
+                    table.put_failed(task, &sentence, &desk);
+                    predicted.failed.push(sentence);
+                }
+            }
+            let so_far = predicted.skipped + predicted.done + predicted.failed.len() - unopened;
+            job.progress.step(so_far, total, &task.field.name);
+            table.save_now_and_then()
+        },
+    );
+    table.save()?;
+    ended?;
+    if cancelled {
+        return Err(ProjectError::Cancelled);
+    }
+    remark_on_ignored(predicted, job);
+    Ok(())
+}
+
+/// A field that is to be predicted.
+struct Task<'a> {
+    field: &'a Field,
+    brightfield: Brightfield,
+    input: Input,
+}
+
+/// What the network leaves to be finished.
+struct Computed {
+    pixels: Pixels,
+    /// What the image is recognised by.
+    content: Content,
+    /// The plane under an overlay, if one is asked for.
+    shown: Option<Plane>,
+}
+
+/// A field that is done.
+struct Finished {
+    content: Content,
+    classes: Image<u8>,
+    blank_share: f64,
+    nuclei: Nuclei,
+}
+
+fn compute(
+    engine: &mut Engine,
+    field: &Field,
+    planes: Result<Vec<Plane>, ProjectError>,
+    options: &PredictOptions,
+) -> Result<Computed, ProjectError> {
+    let mut planes = planes?;
+    let content = Content::of_planes(&planes);
+    let mut pixels = engine.predict(field, &planes)?;
+    if !options.probabilities {
+        // They are the largest thing in memory, and the next field is on its way.
+        pixels.probabilities = Vec::new();
+    }
+    let middle = planes.len() / 2;
+    let shown = options.overlay.then(|| planes.swap_remove(middle));
+    Ok(Computed {
+        pixels,
+        content,
+        shown,
+    })
+}
+
+/// Where predictions are finished and written.
+struct Desk<'a> {
+    options: &'a PredictOptions,
+    hash: String,
+    classes: Vec<String>,
+    model_um: Option<f64>,
+}
+
+impl Desk<'_> {
+    fn finish(&self, task: &Task, found: Computed) -> Result<Finished, ProjectError> {
+        let Pixels {
+            probabilities,
+            classes,
+            blank_share,
+        } = found.pixels;
+        let nuclei = nuclei(task.field, &classes, &self.classes, self.model_um)?;
+        let out = &self.options.out;
+        // Those of an earlier run would pass for this one's.
+        let asked = [self.options.probabilities, self.options.overlay];
+        let extra = EXTRAS.into_iter().zip(asked);
+        let stale: Vec<_> = extra.filter(|(_, asked)| !asked).map(|(e, _)| e).collect();
+        remove_outputs(out, &task.field.name, &stale)?;
+        let made = Made {
+            model: &self.hash,
+            content: &found.content,
+        };
+        write_field(out, task.field, &classes, &nuclei, &made)?;
+        let [probabilities_file, overlay_file] =
+            EXTRAS.map(|kind| output(out, kind, &task.field.name));
+        if self.options.probabilities {
+            let note = note(task.field, "probabilities", &made);
+            write::stack_f32(&probabilities_file, &probabilities, &note)?;
+        }
+        if let Some(plane) = found.shown {
+            let picture = pictures::overlay(&plane.to_f32(), &classes, &self.classes)?;
+            write::png_rgb(&overlay_file, &picture)?;
+        }
+        Ok(Finished {
+            content: found.content,
+            classes,
+            blank_share,
+            nuclei,
+        })
+    }
+}
+
+/// Folders of the outputs of a field and the endings of their files; the last two are asked for.
+pub(crate) const OUTPUTS: [Output; 4] = [CLASSES, NUCLEI, EXTRAS[0], EXTRAS[1]];
+const CLASSES: Output = ("classes", "tif");
+const NUCLEI: Output = ("nuclei", "tif");
+const EXTRAS: [Output; 2] = [("probabilities", "tif"), ("overlays", "png")];
+
+/// A kind of output: its folder, and how the files in it end.
+type Output = (&'static str, &'static str);
+
+/// The file of this kind of a field.
+fn output(out: &Path, (folder, ending): Output, name: &str) -> PathBuf {
+    out.join(folder).join(format!("{name}.{ending}"))
+}
+
+/// Deletes the outputs of a field in these folders, where there are any.
+pub(crate) fn remove_outputs(out: &Path, name: &str, kinds: &[Output]) -> Result<(), ProjectError> {
+    kinds
+        .iter()
+        .try_for_each(|&kind| remove(&output(out, kind, name)))
+}
+
+/// What is written.
+fn outputs(options: &PredictOptions) -> impl Iterator<Item = Output> {
+    let asked = [true, true, options.probabilities, options.overlay];
+    let outputs = OUTPUTS.into_iter().zip(asked);
+    outputs
+        .filter(|(_, asked)| *asked)
+        .map(|(output, _)| output)
+}
+
+/// Refuses to write over an image, or over what this program did not write, or to delete it:
+/// outputs that are not asked for are taken away.
+fn check_folder<'a>(
+    todo: impl Iterator<Item = &'a Task<'a>>,
+    sets: &[Dataset],
+    options: &PredictOptions,
+) -> Result<(), ProjectError> {
+    let mut files: Vec<PathBuf> = todo
+        .flat_map(|task| OUTPUTS.map(|kind| output(&options.out, kind, &task.field.name)))
+        .collect();
+    files.push(options.out.join(FILE_NAME));
+    let folder = ResultFolder {
+        path: &options.out,
+        kind: &Kind::Prediction,
+        way_out: "choose a folder of its own for the results with `--out`",
+    };
+    Ok(folder.check(&Inputs::of(sets), files.iter().map(PathBuf::as_path))?)
+}
+
+/// Says which fields were seen in part only.
+fn remark_on_ignored(predicted: &Predicted, job: &Job) {
+    let most = predicted.ignored.iter().max_by(|a, b| a.1.total_cmp(&b.1));
+    if let Some((name, share)) = most {
+        job.progress.note(&format!(
+            "{} of {} fields hold pixels that show nothing, {:.1} % of `{name}`: regions of one \
+             value or without numbers, such as the rim of a stitched image; they are ignored \
+             (255 in `classes`), see `ignored_share` in `{FILE_NAME}`",
+            predicted.ignored.len(),
+            predicted.done,
+            100.0 * share
+        ));
+    }
+}
+
+fn files_exist(field: &Field, options: &PredictOptions) -> bool {
+    let mut files = outputs(options).map(|kind| output(&options.out, kind, &field.name));
+    files.all(|path| path.is_file())
+}
+
+/// What decides a prediction beside the image and what a model's hash covers. The cap on memory is
+/// a part of it: it decides which tiles an image is computed in.
+fn conditions(engine: &Engine, options: &PredictOptions) -> Sha256 {
+    let model = &engine.info;
+    let mut hash = Sha256::new();
+    hash.update(env!("CARGO_PKG_VERSION"));
+    hash.update([
+        u8::from(options.flips),
+        u8::from(options.precision == Precision::Bf16),
+        u8::from(model.recipe.rescale),
+    ]);
+    hash.update(model.pixel_um.unwrap_or(0.0).to_le_bytes());
+    let memory = options.memory.unwrap_or(DEFAULT_MEMORY);
+    hash.update((memory as u64).to_le_bytes());
+    hash
+}
+
+/// What a field is read from.
+struct Input {
+    /// The first file.
+    path: String,
+    /// A hash of the conditions, and of places, sizes and times of all files: what "the same image"
+    /// means.
+    key: String,
+}
+
+impl Input {
+    fn of(field: &Field, brightfield: &Brightfield, conditions: &Sha256) -> Self {
+        let planes = brightfield.planes_of(field).unwrap_or_default();
+        let places: Vec<&PlaneRef> = planes
+            .iter()
+            .filter_map(|&(channel, z)| field.planes[channel][z].as_ref())
+            .collect();
+        let mut hash = conditions.clone();
+        hash.update(field.pixel_um.unwrap_or(0.0).to_le_bytes());
+        for place in &places {
+            let facts = std::fs::metadata(&place.path).ok();
+            let time = facts.as_ref().and_then(|f| f.modified().ok());
+            let time = time.and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
+            hash.update(place.path.as_os_str().as_encoded_bytes());
+            hash.update(place.page.to_le_bytes());
+            hash.update(facts.map_or(0, |f| f.len()).to_le_bytes());
+            hash.update(time.map_or(0, |t| t.as_nanos()).to_le_bytes());
+        }
+        Self {
+            path: places
+                .first()
+                .map_or(String::new(), |place| place.path.display().to_string()),
+            key: hash
+                .finalize()
+                .iter()
+                .take(8)
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
+        }
+    }
+}
+
+/// What a prediction was made by and from.
+pub(crate) struct Made<'a> {
+    /// Hash of the model.
+    pub(crate) model: &'a str,
+    /// The image.
+    pub(crate) content: &'a Content,
+}
+
+/// Writes `classes/NAME.tif` and `nuclei/NAME.tif`.
+pub(crate) fn write_field(
+    out: &Path,
+    field: &Field,
+    classes: &Image<u8>,
+    nuclei: &Nuclei,
+    made: &Made,
+) -> Result<(), ProjectError> {
+    write::class_mask(
+        &output(out, CLASSES, &field.name),
+        classes,
+        &note(field, "class mask", made),
+    )?;
+    write::labels(
+        &output(out, NUCLEI, &field.name),
+        &nuclei.labels,
+        &note(field, "nuclei", made),
+    )?;
+    Ok(())
+}
+
+fn note(field: &Field, what: &str, made: &Made) -> write::Note {
+    write::Note {
+        text: format!(
+            "stainfree {} prediction: {what} of field {}, model {}, image {}",
+            env!("CARGO_PKG_VERSION"),
+            field.name,
+            made.model,
+            made.content.image.join(" ")
+        ),
+        pixel_um: field.pixel_um,
+    }
+}
+
+/// The options that change a prediction.
+fn words(options: &PredictOptions) -> String {
+    let precision = (options.precision == Precision::Bf16).then_some("bf16");
+    let flips = options.flips.then_some("flips");
+    let words: Vec<&str> = [precision, flips].into_iter().flatten().collect();
+    words.join(" ")
+}
+
+/// Nuclei of a field that the same model has done from the same input.
+fn already(rows: &Rows, header: &[String], task: &Task, model: &str) -> Option<usize> {
+    let row = rows.get(&task.field.name)?;
+    let cell = |column: &str| {
+        let place = header.iter().position(|name| name == column);
+        place.map(|i| row[i].as_str())
+    };
+    let same = cell("status") == Some("done")
+        && cell("model") == Some(model)
+        // Rows of older versions do not say which image it was.
+        && cell("content").is_some_and(|content| !content.is_empty())
+        && cell("key") == Some(task.input.key.as_str());
+    same.then(|| {
+        cell("nuclei")
+            .and_then(|count| count.parse().ok())
+            .unwrap_or(0)
+    })
+}
+
+impl OwnRows {
+    fn put_done(&mut self, task: &Task, found: &Finished, desk: &Desk, seconds: f64) {
+        let Task { field, input, .. } = task;
+        let mut counts = vec![0usize; desk.classes.len()];
+        for &class in found.classes.data() {
+            // What shows nothing is of no class.
+            if let Some(count) = counts.get_mut(usize::from(class)) {
+                *count += 1;
+            }
+        }
+        let pixels = counts.iter().sum::<usize>().max(1) as f64;
+        let shares = counts
+            .iter()
+            .map(|&count| format!("{:.6}", count as f64 / pixels));
+        let mut row = vec![field.name.clone(), "done".to_owned(), String::new()];
+        row.extend(shares);
+        let (height, width) = found.classes.size();
+        row.extend([
+            format!("{:.6}", found.blank_share),
+            found.nuclei.count.to_string(),
+            height.to_string(),
+            width.to_string(),
+            format!("{seconds:.2}"),
+        ]);
+        row.extend([
+            desk.hash.clone(),
+            env!("CARGO_PKG_VERSION").to_owned(),
+            words(desk.options),
+            input.path.clone(),
+            found.content.image.join(" "),
+            input.key.clone(),
+        ]);
+        self.put(row);
+    }
+
+    fn put_failed(&mut self, task: &Task, message: &str, desk: &Desk) {
+        let (name, input) = (&task.field.name, &task.input);
+        let (program, options) = (env!("CARGO_PKG_VERSION"), words(desk.options));
+        let last = [&desk.hash, program, &options, &input.path, "", &input.key];
+        let mut row = vec![name.clone(), "failed".to_owned(), message.to_owned()];
+        row.resize(self.columns() - last.len(), String::new());
+        row.extend(last.map(str::to_owned));
+        self.put(row);
+    }
+}

@@ -1,0 +1,244 @@
+//! `predictions.csv`, the table of a folder of predictions: its columns, how all its readers take
+//! it, and how the rows of a run join those of others.
+//!
+//! A row vouches for the files of its field. So a table that is there and cannot be read is an
+//! error: taken for an empty one it would be written over, or its predictions scored as anybody's.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use stainfree_image::table::{Row, Table};
+
+use crate::ProjectError;
+use crate::prediction::segment::my_turn;
+
+/// Name of the table in the output folder.
+pub const FILE_NAME: &str = "predictions.csv";
+/// How columns of shares end.
+const SHARE: &str = "_share";
+/// Column of the share of pixels that show nothing.
+const IGNORED_SHARE: &str = "ignored_share";
+/// The table is written this often, so that a killed run loses little.
+const SAVE_EVERY: Duration = Duration::from_secs(5);
+/// Columns before the shares of the classes.
+const FIRST: [&str; 3] = ["name", "status", "message"];
+/// Columns after them.
+const LAST: [&str; 11] = [
+    IGNORED_SHARE,
+    "nuclei",
+    "height",
+    "width",
+    "seconds",
+    "model",
+    "program",
+    "options",
+    "input",
+    "content",
+    "key",
+];
+
+/// A field that is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Done {
+    pub(crate) name: String,
+    /// Hash of the model.
+    pub(crate) model: String,
+    /// Hashes of the planes it was made from; empty in tables of older versions.
+    pub(crate) content: String,
+}
+
+/// The table at `path`; `None` where there is none.
+///
+/// # Errors
+/// There is one, and it cannot be read.
+pub(crate) fn read(path: &Path) -> Result<Option<Table>, ProjectError> {
+    match path.try_exists() {
+        Ok(false) => Ok(None),
+        _ => Ok(Some(Table::read(path)?)),
+    }
+}
+
+/// The classes of the model, in their order: every share but that of pixels without a class.
+pub(crate) fn classes(columns: &[String]) -> impl Iterator<Item = &str> {
+    let shares = columns.iter().filter(|name| *name != IGNORED_SHARE);
+    shares.filter_map(|name| name.strip_suffix(SHARE))
+}
+
+/// The fields that are done, whatever program saved the table in between; `None` where it is
+/// no table of predictions.
+pub(crate) fn done(table: &Table) -> Option<Vec<Done>> {
+    let column = |title: &str| table.column(title);
+    let (name, status, model) = (column("name")?, column("status")?, column("model")?);
+    let content = column("content");
+    let rows = table.rows.iter();
+    let rows = rows.filter(|row| row.cell(status).eq_ignore_ascii_case("done"));
+    let done = rows.map(|row| Done {
+        name: row.cell(name).to_owned(),
+        model: row.cell(model).to_owned(),
+        content: content.map_or("", |column| row.cell(column)).to_owned(),
+    });
+    Some(done.collect())
+}
+
+/// Rows of `predictions.csv` by field.
+pub(super) type Rows = BTreeMap<String, Vec<String>>;
+
+/// The columns of `predictions.csv`.
+pub(super) fn header(classes: &[String]) -> Vec<String> {
+    let shares = classes.iter().map(|class| format!("{class}{SHARE}"));
+    let owned = |name: &&str| (*name).to_owned();
+    let first = FIRST.iter().map(owned);
+    first.chain(shares).chain(LAST.iter().map(owned)).collect()
+}
+
+/// The rows of earlier runs, whose columns may be those of another version.
+///
+/// # Errors
+/// They cannot be read, or are of a model with other classes.
+pub(super) fn read_rows(path: &Path, header: &[String]) -> Result<Rows, ProjectError> {
+    let Some(table) = read(path)? else {
+        return Ok(Rows::new());
+    };
+    let found = &table.columns;
+    let is_ours = found.first().is_some_and(|name| name == FIRST[0]);
+    if is_ours && !classes(found).eq(classes(header)) {
+        return Err(ProjectError::Exists(format!(
+            "`{}` is of a model with other classes ({}); choose another folder with `--out`",
+            path.display(),
+            classes(found).collect::<Vec<_>>().join(", ")
+        )));
+    }
+    let places: Vec<Option<usize>> = header
+        .iter()
+        .map(|name| found.iter().position(|found| found == name))
+        .collect();
+    let cells = |row: &Row| -> Vec<String> {
+        let cell = |place: &Option<usize>| place.map_or("", |i| row.cell(i)).to_owned();
+        places.iter().map(cell).collect()
+    };
+    let rows = table.rows.iter().filter(|_| is_ours).map(cells);
+    Ok(rows.map(|row| (row[0].clone(), row)).collect())
+}
+
+/// The rows of this run, which join those of others in `predictions.csv`.
+pub(super) struct OwnRows {
+    path: PathBuf,
+    header: Vec<String>,
+    rows: Rows,
+    saved: Instant,
+}
+
+impl OwnRows {
+    pub(super) fn new(path: PathBuf, header: Vec<String>) -> Self {
+        Self {
+            path,
+            header,
+            rows: Rows::new(),
+            saved: Instant::now(),
+        }
+    }
+
+    /// Puts a row in, the first cell of which is the field's name.
+    pub(super) fn put(&mut self, row: Vec<String>) {
+        self.rows.insert(row[0].clone(), row);
+    }
+
+    /// Number of columns.
+    pub(super) fn columns(&self) -> usize {
+        self.header.len()
+    }
+
+    pub(super) fn save_now_and_then(&mut self) -> Result<(), ProjectError> {
+        if self.saved.elapsed() >= SAVE_EVERY {
+            self.save()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Puts the rows into the file, on a turn: others may have put theirs there since.
+    pub(super) fn save(&mut self) -> Result<(), ProjectError> {
+        let out = self.path.parent().unwrap_or(Path::new("."));
+        // After a stop as well: what is finished is kept.
+        let _turn = my_turn(out, "predict", &crate::Cancel::new())?;
+        let mut rows = read_rows(&self.path, &self.header)?;
+        rows.extend(self.rows.clone());
+        write_rows(&self.path, &self.header, &rows)?;
+        self.saved = Instant::now();
+        Ok(())
+    }
+}
+
+/// Takes out, on one's turn, the rows of fields whose files are about to be rewritten.
+pub(super) fn forget<'a>(
+    path: &Path,
+    header: &[String],
+    mut rows: Rows,
+    fields: impl Iterator<Item = &'a str>,
+) -> Result<(), ProjectError> {
+    let before = rows.len();
+    for field in fields {
+        rows.remove(field);
+    }
+    if rows.len() < before {
+        write_rows(path, header, &rows)?;
+    }
+    Ok(())
+}
+
+fn write_rows(path: &Path, header: &[String], rows: &Rows) -> Result<(), ProjectError> {
+    let mut text = csv::Writer::from_writer(Vec::new());
+    let written = text
+        .write_record(header)
+        .and_then(|()| rows.values().try_for_each(|row| text.write_record(row)));
+    let bytes = written
+        .map_err(|error| error.to_string())
+        .and_then(|()| text.into_inner().map_err(|error| error.to_string()));
+    let bytes = bytes.map_err(|error| {
+        ProjectError::NotMade(format!("`{}` cannot be made: {error}", path.display()))
+    })?;
+    Ok(stainfree_image::write_atomic(path, &bytes)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A table of predictions, read for a model with these classes.
+    fn rows(text: &str, classes: &[&str]) -> Result<Rows, ProjectError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE_NAME);
+        std::fs::write(&path, text).unwrap();
+        let classes: Vec<String> = classes.iter().map(|&class| class.to_owned()).collect();
+        read_rows(&path, &header(&classes))
+    }
+
+    #[test]
+    fn a_table_without_the_share_of_ignored_pixels_goes_on() {
+        let older = "name,status,message,background_share,nucleus_share,nuclei,model\n\
+                     a,done,,0.5,0.5,3,12\n";
+        let found = rows(older, &["background", "nucleus"]).unwrap();
+        let header = header(&["background".to_owned(), "nucleus".to_owned()]);
+        let place = |name: &str| header.iter().position(|column| column == name).unwrap();
+        let row = &found["a"];
+        assert_eq!((&*row[place("nuclei")], &*row[place("model")]), ("3", "12"));
+        assert_eq!(row[place(IGNORED_SHARE)], "");
+        let error = rows(older, &["background", "cell"]).unwrap_err();
+        let said = error.to_string();
+        assert!(
+            said.contains("other classes (background, nucleus)"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn a_table_that_cannot_be_read_is_not_taken_for_an_empty_one() {
+        let surplus = "name,status,message,background_share\na,done,,0,5,7\n";
+        let error = rows(surplus, &["background"]).unwrap_err().to_string();
+        assert!(error.contains("line 2 has 6 cells"), "{error}");
+        let none = tempfile::tempdir().unwrap();
+        let missing = read_rows(&none.path().join(FILE_NAME), &header(&[])).unwrap();
+        assert!(missing.is_empty());
+    }
+}

@@ -1,0 +1,208 @@
+//! Whether the choices of a study fit together.
+
+use std::path::Path;
+
+use super::{Config, CytoplasmFrom, MaskValues, Scheme};
+use crate::study::split::{check_fold, check_fractions};
+use crate::{GroupRule, ProjectError};
+
+/// Largest shift that can be given: beyond it, two images hardly show the same field.
+const MOST_FIXED_PX: f64 = 512.0;
+
+/// Refuses choices that cannot be, or that contradict each other, with the line of `text` that says
+/// so.
+pub(super) fn check(config: &Config, text: &str, path: &Path) -> Result<(), ProjectError> {
+    let fail = |key: &str, message: String| {
+        let line = text.lines().position(|line| {
+            line.trim_start()
+                .strip_prefix(key)
+                .is_some_and(|rest| rest.trim_start().starts_with('='))
+        });
+        Err(ProjectError::Config {
+            path: path.to_owned(),
+            line: line.map(|n| n + 1),
+            message,
+        })
+    };
+    let images = &config.images;
+    if images.path.as_os_str().is_empty() {
+        return fail(
+            "path",
+            "`images.path` is empty; name the plate, folder or file with the images".to_owned(),
+        );
+    }
+    if ![1, 3].contains(&images.brightfield.len()) {
+        return fail(
+            "brightfield",
+            format!(
+                "`images.brightfield` names {} channels; name one, or three that are the planes",
+                images.brightfield.len()
+            ),
+        );
+    }
+    if ![0, 1, 3].contains(&images.planes.len())
+        || (images.brightfield.len() == 3 && images.planes.len() == 3)
+    {
+        return fail(
+            "planes",
+            format!(
+                "`images.planes` has {} entries; give one or three z of one channel",
+                images.planes.len()
+            ),
+        );
+    }
+    if images.planes.contains(&0) {
+        return fail(
+            "planes",
+            "`images.planes` holds 0; planes count from 1".to_owned(),
+        );
+    }
+    if images
+        .pixel_um
+        .is_some_and(|um| !(um.is_finite() && um > 0.0))
+    {
+        return fail(
+            "pixel_um",
+            "`images.pixel_um` must be a length above 0 in um".to_owned(),
+        );
+    }
+    let truth = &config.truth;
+    let sources = [
+        truth.nucleus.is_some(),
+        truth.masks.is_some(),
+        truth.labels.is_some(),
+    ];
+    match sources.iter().filter(|&&given| given).count() {
+        1 => {}
+        0 => return fail(
+            "[truth]",
+            "`[truth]` says nowhere where the nuclei are; set one of `nucleus`, `masks`, `labels`"
+                .to_owned(),
+        ),
+        _ => {
+            return fail(
+                "nucleus",
+                "`[truth]` sets more than one of `nucleus`, `masks`, `labels`; keep one".to_owned(),
+            );
+        }
+    }
+    let cells = [
+        truth.cytoplasm.is_some(),
+        truth.cell_masks.is_some(),
+        truth.cell_labels.is_some(),
+    ];
+    if cells.iter().filter(|&&given| given).count() > 1 {
+        return fail(
+            "cytoplasm",
+            "`[truth]` sets more than one of `cytoplasm`, `cell_masks`, `cell_labels`; keep one"
+                .to_owned(),
+        );
+    }
+    if truth.mitosis.find && truth.nucleus.is_none() {
+        return fail(
+            "find",
+            "mitotic nuclei are found in a nuclear stain; set `truth.nucleus`, or \
+             `truth.mitosis.find = false`"
+                .to_owned(),
+        );
+    }
+    for (key, score) in [
+        ("min_score", truth.mitosis.min_score),
+        ("review_score", truth.mitosis.review_score),
+    ] {
+        if !(0.0..=1.0).contains(&score) {
+            return fail(
+                key,
+                format!("`truth.mitosis.{key}` is {score}; scores are 0 to 1"),
+            );
+        }
+    }
+    let class_masks = truth.masks.is_some() && truth.mask_values == MaskValues::Classes;
+    if class_masks && truth.cytoplasm_from() != CytoplasmFrom::Nothing {
+        return fail(
+            "masks",
+            "class masks in `truth.masks` already say what is cytoplasm; remove the cytoplasm's \
+             own source or set `mask_values = \"binary\"`"
+                .to_owned(),
+        );
+    }
+    if truth.scheme == Scheme::B
+        && (class_masks || truth.cytoplasm_from() != CytoplasmFrom::Nothing)
+    {
+        return fail(
+            "scheme",
+            "scheme B is made from nuclei alone; use scheme A, or drop class masks and cytoplasm"
+                .to_owned(),
+        );
+    }
+    if class_masks {
+        if !(2..=16).contains(&truth.classes.len()) {
+            return fail(
+                "classes",
+                format!(
+                    "`truth.classes` names {} classes; name 2 to 16, background first",
+                    truth.classes.len()
+                ),
+            );
+        }
+    } else if truth.classes != truth.usual_classes() {
+        let usual: Vec<String> = truth
+            .usual_classes()
+            .iter()
+            .map(|name| format!("\"{name}\""))
+            .collect();
+        return fail(
+            "classes",
+            format!(
+                "`truth.classes` does not fit the sources; it must be [{}]",
+                usual.join(", ")
+            ),
+        );
+    }
+    if !(1..=15).contains(&truth.line_px) {
+        return fail(
+            "line_px",
+            format!(
+                "`truth.line_px` is {}; lines are 1 to 15 pixels wide",
+                truth.line_px
+            ),
+        );
+    }
+    if !(truth.illumination.camera_offset >= 0.0 && truth.illumination.camera_offset.is_finite()) {
+        return fail(
+            "camera_offset",
+            "`truth.illumination.camera_offset` must be 0 or more counts".to_owned(),
+        );
+    }
+    let shift = &truth.shift;
+    if !(shift.max_radius_px > 0.0 && shift.max_radius_px.is_finite()) {
+        return fail(
+            "max_radius_px",
+            "`truth.shift.max_radius_px` must be a length above 0 in pixels".to_owned(),
+        );
+    }
+    for (key, value) in [
+        ("nucleus_px", shift.nucleus_px),
+        ("cytoplasm_px", shift.cytoplasm_px),
+        ("labels_px", shift.labels_px.map(f64::from)),
+    ] {
+        if value.iter().any(|v| v.is_nan() || v.abs() > MOST_FIXED_PX) {
+            return fail(
+                key,
+                format!(
+                    "`truth.shift.{key}` must be two numbers of at most {MOST_FIXED_PX} pixels"
+                ),
+            );
+        }
+    }
+    if let Err(error) = check_fractions(config.split.fractions) {
+        return fail("fractions", error.to_string());
+    }
+    if let Some(Err(error)) = config.split.fold.map(check_fold) {
+        return fail("fold", error.to_string());
+    }
+    if let Err(error) = GroupRule::parse(&config.split.group) {
+        return fail("group", error.to_string());
+    }
+    Ok(())
+}

@@ -1,0 +1,6 @@
+//! Training: what it starts from, a study's or of virtual plates, and the model that it leaves.
+
+pub mod pretrain;
+pub(crate) mod shared;
+pub mod start;
+pub mod train;

@@ -1,0 +1,599 @@
+//! `train`: a model from the study's training fields.
+//!
+//! Here: which fields, which recipe, where files go. `start` is where it begins, `training` what it
+//! shares with `pretrain`. Everything it needs to go on lies in `runs/NAME`; the finished model is
+//! `models/NAME`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use stainfree_image::{Field, Image, Plane, read_class_mask, rounded_um};
+use stainfree_network::input::InputSpec;
+use stainfree_network::model::sha256;
+use stainfree_network::recipe::{Length, Recipe};
+use stainfree_network::resample::{SAME_PIXEL_SIZE, resample, resample_classes, resampled_size};
+use stainfree_network::train::{FieldContent, RawField, TrainingData};
+use stainfree_network::{Encoder, Precision, UnetSpec};
+use stainfree_objects::{apply_ignore, blank_in_brightfield, blank_regions, fill_blank};
+
+use crate::study::beside_model::INPUT;
+use crate::study::config::TrainingConfig;
+use crate::study::fields::FieldRow;
+use crate::study::provenance::{
+    self, Content, MetField, Provenance, content_of, difference, fields_of, full_range_of,
+    of_training,
+};
+use crate::study::recipe;
+use crate::study::{Source, Study, training_of};
+use crate::training::shared::{
+    Training, check_folder, finished, mark, refuse_without_checkpoint, write_model,
+};
+use crate::training::start::start;
+use crate::{Job, Part, ProjectError};
+
+/// File in a model's folder that says which channels it was trained on.
+pub const INPUT_FILE: &str = "input.toml";
+
+/// Memory for normalised fields unless told otherwise, bytes.
+const CACHE_BYTES: usize = 512 << 20;
+/// Memory of the network while validating unless told otherwise, bytes.
+pub(crate) const VALIDATION_BYTES: usize = 1 << 30;
+
+/// What the command line says about a training; `None` leaves it to `stainfree.toml`.
+#[derive(Clone, Debug, Default)]
+pub struct TrainOptions {
+    /// Name of the model.
+    pub name: String,
+    /// Recipe: a name or a file.
+    pub recipe: Option<String>,
+    /// Encoder by name.
+    pub encoder: Option<String>,
+    /// Factor on all channel counts.
+    pub width: Option<f64>,
+    /// Arithmetic of the products.
+    pub precision: Option<Precision>,
+    /// What to start from: `auto`, `none`, a name of the list of weights, a weights file or a
+    /// model's folder.
+    pub weights: Option<String>,
+    /// How long.
+    pub length: Option<Length>,
+    /// Crops a step.
+    pub batch: Option<usize>,
+    /// Side of a crop in pixels.
+    pub crop: Option<usize>,
+    /// Seed of the training.
+    pub seed: Option<u64>,
+    /// Begin anew and give up what stands under this name; else a training goes on where it stood.
+    pub restart: bool,
+    /// Cap on memory for normalised fields and validation, bytes.
+    pub memory: Option<usize>,
+    /// This recipe and no other; nothing above and nothing of the study's changes it.
+    pub exact: Option<Recipe>,
+    /// Only these training fields; none = all.
+    pub only: Option<Vec<String>>,
+}
+
+/// A finished training.
+#[derive(Clone, Debug)]
+pub struct Trained {
+    /// The model's folder.
+    pub model: PathBuf,
+    /// Steps done.
+    pub steps: u64,
+    /// The step whose weights were kept.
+    pub chosen_step: u64,
+    /// What they were chosen by.
+    pub chosen_value: Option<f64>,
+    /// Wall time in seconds.
+    pub seconds: f64,
+}
+
+/// Which channels and planes a model reads, by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputChannels {
+    /// One channel, or three that are the planes.
+    pub brightfield: Vec<String>,
+    /// z from 1; empty = all where there are three, else the middle one.
+    pub planes: Vec<usize>,
+}
+
+/// Trains a model on the study's training fields and writes `models/NAME`.
+///
+/// A training that stands under this name goes on, also with more steps; one that is finished is
+/// said to be.
+///
+/// # Errors
+/// The study is not prepared, what stands under this name is another training, the recipe cannot be
+/// followed, a file cannot be read or written; [`ProjectError::Cancelled`] after a stop, with
+/// everything kept that is needed to go on.
+pub fn train(study: &Study, options: &TrainOptions, job: &Job) -> Result<Trained, ProjectError> {
+    check_name(&options.name)?;
+    study.truth_must_be_still("train")?;
+    let run = study.run_path(&options.name);
+    let way_out = "wait until it ends, or train under another `--name`";
+    let lease = training_of(&run, "train").own(way_out, job.cancel)?;
+    // `prepare` may have begun in between; it then waits for this answer.
+    study.truth_must_be_still("train")?;
+    lease.during(job, |job| train_ours(study, options, job))
+}
+
+/// [`train`] of a name that nobody else trains.
+fn train_ours(study: &Study, options: &TrainOptions, job: &Job) -> Result<Trained, ProjectError> {
+    let folder = study.model_path(&options.name);
+    let run = study.run_path(&options.name);
+    refuse_without_checkpoint(&folder, &run, options.restart)?;
+    check_folder(&folder, "train under another `--name`")?;
+    let recipe = match &options.exact {
+        Some(recipe) => recipe.clone(),
+        None => chosen_recipe(study, options)?,
+    };
+    let source = study.source()?;
+    let rows = study.fields()?;
+    let mut training = StudyFields::of(study, &source, &rows, Part::Train)?;
+    if let Some(only) = &options.only {
+        training.fields.retain(|field| only.contains(&field.name));
+    }
+    let mut validation = StudyFields::of(study, &source, &rows, Part::Validation)?;
+    remark_on_empty_truth(&rows, &training, job);
+    let planes = training.planes()?;
+    let pixel_um = training.pixel_um(recipe.rescale);
+    if recipe.rescale {
+        training.pixel_um = pixel_um;
+        validation.pixel_um = pixel_um;
+        remark_on_pixel_sizes(&training, &validation, job);
+    }
+
+    let classes = study.config().truth.classes.clone();
+    let network = UnetSpec::new(recipe.encoder, recipe.width, classes.len());
+    let (wanted, path) = wanted_weights(study, options);
+    let start = start(
+        wanted,
+        path.clone(),
+        &network,
+        &classes,
+        planes,
+        &recipe,
+        job,
+    )?;
+    let fields = met_fields(study, &source, &rows, options.only.as_deref(), job)?;
+    remark_on_blank_truth(&fields, job);
+    let contents = contents_by_name(&fields);
+    training.contents = contents.clone();
+    validation.contents = contents;
+    let group = &study.config().split.group;
+    let record = of_training(group, fields, (wanted, &path), start.origin.as_deref())?;
+    check_record(&run, &record, !options.restart, job)?;
+    let training = Training {
+        start,
+        network,
+        classes,
+        recipe,
+        fields: &training,
+        validation: &validation,
+        run: &run,
+        restart: options.restart,
+        cache_bytes: options.memory.map_or(CACHE_BYTES, |cap| cap / 2),
+        validation_bytes: options.memory.map_or(VALIDATION_BYTES, |cap| cap / 2),
+    };
+    // Before the training, as all that it reads.
+    let data = hash_of_data(study, &rows)?;
+    let config = std::fs::read(study.config_path())
+        .map_err(|error| ProjectError::read(&study.config_path(), &error))?;
+    let (mut model, fresh) = training.model(job)?;
+    if let Some(trained) = finished(&model, fresh, &folder, job)? {
+        return Ok(trained);
+    }
+    model.info.pixel_um = pixel_um;
+    model.info.hashes = BTreeMap::from([
+        ("data".to_owned(), data),
+        ("config".to_owned(), sha256(&config)),
+    ]);
+    mark(&folder, "train")?;
+    let channels = InputChannels {
+        brightfield: study.config().images.brightfield.clone(),
+        planes: study.config().images.planes.clone(),
+    };
+    // Plain lists of names and numbers: turning them into text cannot fail.
+    let text = toml::to_string(&channels).unwrap_or_default();
+    let hash = INPUT.put(&folder, text.as_bytes())?;
+    model.info.hashes.extend([hash]);
+    write_model(&mut model, record, &run, &folder)
+}
+
+/// What trains, what chooses and what is kept for the test, as the record of the model has it.
+fn met_fields(
+    study: &Study,
+    source: &Source,
+    rows: &[FieldRow],
+    only: Option<&[String]>,
+    job: &Job,
+) -> Result<Vec<MetField>, ProjectError> {
+    let met = |row: &&FieldRow| match row.split {
+        Some(Part::Train) => only.is_none_or(|only| only.contains(&row.name)),
+        split => split.is_some(),
+    };
+    let rows: Vec<&FieldRow> = rows.iter().filter(met).collect();
+    fields_of(study, source, &rows, job)
+}
+
+/// Keeps the record in the run's folder, so that a training goes on only with what it began with.
+///
+/// # Errors
+/// Images, truth or split are others than those of the checkpoint.
+fn check_record(
+    run: &Path,
+    record: &Provenance,
+    resume: bool,
+    job: &Job,
+) -> Result<(), ProjectError> {
+    let path = run.join(provenance::FILE_NAME);
+    if resume && run.join("checkpoint.safetensors").exists() {
+        match Provenance::read(&path)? {
+            Some(before) => {
+                if let Some(what) = difference(&before, record) {
+                    return Err(ProjectError::OtherData {
+                        run: run.to_owned(),
+                        what,
+                    });
+                }
+            }
+            None => job.progress.note(&format!(
+                "`{}` does not record what it was trained on so far; that nothing has changed \
+                 since is taken for granted",
+                run.display()
+            )),
+        }
+    }
+    std::fs::create_dir_all(run).map_err(|error| ProjectError::write(run, &error))?;
+    record.write(&path)
+}
+
+/// The recipe of the study, changed by the command line.
+fn chosen_recipe(study: &Study, options: &TrainOptions) -> Result<Recipe, ProjectError> {
+    let mut training = study.config().training.clone();
+    if let Some(name) = &options.recipe {
+        // A file named on the command line is where the user stands, not beside the study.
+        let path = Path::new(name);
+        training.recipe = if Recipe::named(name).is_none() && path.is_file() {
+            std::path::absolute(path)
+                .map_err(|error| ProjectError::read(path, &error))?
+                .to_string_lossy()
+                .into_owned()
+        } else {
+            name.clone()
+        };
+    }
+    recipe_of(study.root(), training, &study.config_path(), options)
+}
+
+/// The recipe that `training` asks for, with what the command line says. `root` and `config` as for
+/// [`recipe::load`].
+pub(crate) fn recipe_of(
+    root: &Path,
+    mut training: TrainingConfig,
+    config: &Path,
+    options: &TrainOptions,
+) -> Result<Recipe, ProjectError> {
+    if let Some(name) = &options.encoder {
+        if Encoder::parse(name).is_none() {
+            let known: Vec<&str> = Encoder::ALL.iter().map(|encoder| encoder.name()).collect();
+            return Err(ProjectError::Usage(format!(
+                "no encoder is called `{name}` (encoders: {})",
+                known.join(", ")
+            )));
+        }
+        // A change of the study, so that it meets the study's other changes in the same order.
+        let encoder = ("encoder".to_owned(), name.clone().into());
+        training.change.extend([encoder]);
+    }
+    let mut recipe = recipe::load(root, &training, config, recipe::CHANGE)?;
+    if let Some(width) = options.width {
+        recipe = narrowed(recipe, width);
+    }
+    recipe.precision = options.precision.unwrap_or(recipe.precision);
+    recipe.length = options.length.unwrap_or(recipe.length);
+    recipe.batch = options.batch.unwrap_or(recipe.batch);
+    recipe.crop = options.crop.unwrap_or(recipe.crop);
+    recipe.seed = options.seed.unwrap_or(recipe.seed);
+    Ok(recipe)
+}
+
+/// The recipe for a network of another width.
+///
+/// Adam's steps add up over a layer's inputs: with fewer of them the rate may be larger by as much
+/// (Yang & Hu 2021, "Tensor Programs IV", maximal update parametrisation).
+pub(crate) fn narrowed(mut recipe: Recipe, width: f64) -> Recipe {
+    recipe.adam.lr *= recipe.width / width;
+    recipe.width = width;
+    recipe
+}
+
+/// What the training starts from: the word, and the path that it may be. One of the command line
+/// lies where the user stands, one of the study beside it.
+fn wanted_weights<'a>(study: &'a Study, options: &'a TrainOptions) -> (&'a str, PathBuf) {
+    match options.weights.as_deref() {
+        Some(given) => (given, PathBuf::from(given)),
+        None => {
+            let own = study.config().training.weights.as_str();
+            (own, study.resolve(Path::new(own)))
+        }
+    }
+}
+
+/// A model's name is the name of a folder.
+fn check_name(name: &str) -> Result<(), ProjectError> {
+    let plain = !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\\', ':']);
+    if plain {
+        return Ok(());
+    }
+    Err(ProjectError::Usage(format!(
+        "`{name}` is no name for a model; use letters, digits, `-` and `_`"
+    )))
+}
+
+/// A hash of the truth that the model learned from and was chosen by.
+pub(crate) fn hash_of_data(study: &Study, rows: &[FieldRow]) -> Result<String, ProjectError> {
+    let mut hash = Sha256::new();
+    for row in rows
+        .iter()
+        .filter(|row| matches!(row.split, Some(Part::Train | Part::Validation)))
+    {
+        let path = study.class_mask_path(&row.name);
+        let bytes = std::fs::read(&path).map_err(|error| ProjectError::read(&path, &error))?;
+        hash.update(row.name.as_bytes());
+        hash.update(Sha256::digest(&bytes));
+    }
+    Ok(hash
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
+}
+
+/// The fields of one part of a study, as the network reads them.
+pub(crate) struct StudyFields<'a> {
+    study: &'a Study,
+    source: &'a Source,
+    fields: Vec<&'a Field>,
+    /// Every field of a known pixel size is brought to this one, um.
+    pixel_um: Option<f64>,
+    /// What fields are recognised by, as far as it is known already.
+    contents: BTreeMap<String, Content>,
+}
+
+/// Says when there is nothing to tell apart: no truth has two classes.
+fn remark_on_blank_truth(fields: &[MetField], job: &Job) {
+    let training = || fields.iter().filter(|field| field.role == Part::Train);
+    if training().next().is_some() && training().all(|field| field.content.classes.is_none()) {
+        job.progress.note(&format!(
+            "the truth of all {} training fields holds a single class, so the network can learn \
+             nothing: look at the pictures and remarks of `stainfree prepare` first",
+            training().count()
+        ));
+    }
+}
+
+/// Contents by the names of their fields.
+fn contents_by_name(fields: &[MetField]) -> BTreeMap<String, Content> {
+    let content = |field: &MetField| (field.name.clone(), field.content.clone());
+    fields.iter().map(content).collect()
+}
+
+impl<'a> StudyFields<'a> {
+    pub(crate) fn of(
+        study: &'a Study,
+        source: &'a Source,
+        rows: &[FieldRow],
+        part: Part,
+    ) -> Result<Self, ProjectError> {
+        let by_name = source.by_name();
+        let fields = rows
+            .iter()
+            .filter(|row| row.split == Some(part))
+            .map(|row| {
+                by_name
+                    .get(row.name.as_str())
+                    .copied()
+                    .ok_or_else(|| ProjectError::NotAmongImages(row.name.clone()))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self {
+            study,
+            source,
+            fields,
+            pixel_um: None,
+            contents: BTreeMap::new(),
+        })
+    }
+
+    pub(crate) fn fields(&self) -> &[&'a Field] {
+        &self.fields
+    }
+
+    /// Planes a field has: the same for all.
+    fn planes(&self) -> Result<usize, ProjectError> {
+        let Some(first) = self.fields.first() else {
+            return Ok(1);
+        };
+        let expected = self.source.brightfield.planes_of(first)?.len();
+        for field in &self.fields {
+            let found = self.source.brightfield.planes_of(field)?.len();
+            if found != expected {
+                return Err(ProjectError::Failed(format!(
+                    "field `{}` has {found} brightfield planes where others have {expected}; set \
+                     `images.planes`",
+                    field.name
+                )));
+            }
+        }
+        Ok(expected)
+    }
+
+    /// The pixel size that the model is for: the median of the fields', or, where they are left as
+    /// they are, the one they share. None where a size is not known.
+    fn pixel_um(&self, rescale: bool) -> Option<f64> {
+        let mut sizes = self
+            .fields
+            .iter()
+            .map(|field| field.pixel_um)
+            .collect::<Option<Vec<_>>>()?;
+        sizes.sort_by(f64::total_cmp);
+        let (first, last) = (*sizes.first()?, *sizes.last()?);
+        (rescale || last - first < 1e-6 * first).then(|| sizes[sizes.len() / 2])
+    }
+}
+
+/// Says, before hours are spent, that there is no nucleus to learn from.
+fn remark_on_empty_truth(rows: &[FieldRow], training: &StudyFields, job: &Job) {
+    let trains: BTreeSet<&String> = training.fields.iter().map(|field| &field.name).collect();
+    let nuclei = rows.iter().filter(|row| trains.contains(&row.name));
+    if !trains.is_empty() && nuclei.map(|row| row.nuclei).sum::<usize>() == 0 {
+        job.progress.note(&format!(
+            "the truth of none of {} training fields has a nucleus: a network trained on them \
+             finds none",
+            trains.len()
+        ));
+    }
+}
+
+/// Says which fields are brought to another pixel size, or that one cannot tell.
+fn remark_on_pixel_sizes(training: &StudyFields, validation: &StudyFields, job: &Job) {
+    let fields = || training.fields.iter().chain(&validation.fields);
+    let Some(model) = training.pixel_um else {
+        let known = fields().filter(|field| field.pixel_um.is_some()).count();
+        if known > 0 {
+            job.progress.note(&format!(
+                "{} of {} fields have no pixel size, so no field is brought to another; give one \
+                 size for all with `pixel_um` in `[images]`",
+                fields().count() - known,
+                fields().count()
+            ));
+        }
+        return;
+    };
+    let other = |field: &&&Field| {
+        field
+            .pixel_um
+            .is_some_and(|um| (um / model - 1.0).abs() > SAME_PIXEL_SIZE)
+    };
+    let count = fields().filter(other).count();
+    if count > 0 {
+        job.progress.note(&format!(
+            "the network is for pixels of {} um: {count} of {} fields are resampled",
+            rounded_um(model),
+            fields().count()
+        ));
+    }
+}
+
+impl TrainingData for StudyFields<'_> {
+    fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    fn name(&self, field: usize) -> String {
+        self.fields[field].name.clone()
+    }
+
+    fn read(&self, field: usize) -> Result<RawField, Box<dyn Error + Send + Sync>> {
+        let field = self.fields[field];
+        let planes = self.source.brightfield.read(field)?;
+        let (full_range, planes) = (full_range(&planes[0]), intensities(&planes));
+        let (planes, blank) = without_blanks(planes);
+        let mut raw = RawField {
+            full_range,
+            planes,
+            blank,
+            target: read_class_mask(&self.study.class_mask_path(&field.name))?,
+        };
+        if let Some(regions) = raw.blank.as_ref().and_then(blank_regions) {
+            apply_ignore(&mut raw.target, &regions)?;
+        }
+        if let (Some(from), Some(to)) = (field.pixel_um, self.pixel_um) {
+            let (height, width) = raw.planes[0].size();
+            if let Some([height, width]) = resampled_size([height, width], from, to)? {
+                for plane in &mut raw.planes {
+                    *plane = resample(plane, height, width);
+                }
+                raw.blank = raw.blank.map(|blank| resample_blank(&blank, height, width));
+                raw.target = resample_classes(&raw.target, height, width);
+            }
+        }
+        Ok(raw)
+    }
+
+    /// As the record of the training has it, and whether and how far the field is resampled. The
+    /// record goes by values alone; what the network is given also depends on their format's range.
+    fn content(&self, field: usize) -> Result<FieldContent, Box<dyn Error + Send + Sync>> {
+        let field = self.fields[field];
+        let content = match self.contents.get(&field.name) {
+            Some(known) => known.clone(),
+            None => content_of(self.study, self.source, field)?,
+        };
+        let scale = [field.pixel_um, self.pixel_um].map(|um| um.unwrap_or(0.0));
+        let truth = match content.classes {
+            Some(classes) => classes,
+            // Of a single class: which one, no hash says.
+            None => {
+                let mask = read_class_mask(&self.study.class_mask_path(&field.name))?;
+                sha256(mask.data())
+            }
+        };
+        Ok(FieldContent {
+            name: field.name.clone(),
+            image: sha256(format!("{} {scale:?}", content.image.join(" ")).as_bytes()),
+            truth,
+            full_range: Some(full_range_of(self.source, field)?),
+        })
+    }
+}
+
+/// Largest count that the plane's format can hold; 1 for floating point.
+pub(crate) fn full_range(plane: &Plane) -> f32 {
+    plane.full_range().unwrap_or(1.0)
+}
+
+/// Planes as numbers.
+pub(crate) fn intensities(planes: &[Plane]) -> Vec<Image<f32>> {
+    planes.iter().map(Plane::to_f32).collect()
+}
+
+/// The planes with pixels that show nothing filled, and those pixels, of all planes together.
+pub(crate) fn without_blanks(planes: Vec<Image<f32>>) -> (Vec<Image<f32>>, Option<Image<bool>>) {
+    let Some(blank) = blank_in_brightfield(&planes) else {
+        return (planes, None);
+    };
+    let filled = planes
+        .iter()
+        .map(|plane| fill_blank(plane, &blank))
+        .collect();
+    (filled, Some(blank))
+}
+
+/// Blank pixels at another pixel size: whatever a blank pixel has a part in.
+pub(crate) fn resample_blank(blank: &Image<bool>, height: usize, width: usize) -> Image<bool> {
+    let share = blank.map(|&blank| if blank { 1.0 } else { 0.0 });
+    resample(&share, height, width).map(|&share| share > 1e-3)
+}
+
+/// An image's planes as the network's input, `[3][height][width]`; see
+/// [`InputSpec::normalise_besides`].
+pub(crate) fn network_input(
+    input: &InputSpec,
+    planes: &[Image<f32>],
+    full_range: f32,
+    blank: Option<&Image<bool>>,
+) -> Result<Vec<f32>, ProjectError> {
+    let normalised = input
+        .normalise_besides(planes, full_range, blank)
+        .map_err(|error| ProjectError::Failed(error.to_string()))?;
+    let (height, width) = normalised[0].size();
+    let mut out = vec![0.0; 3 * height * width];
+    let views: Vec<&[f32]> = normalised.iter().map(Image::data).collect();
+    input.write_channels(&views, &mut out);
+    Ok(out)
+}

@@ -1,0 +1,424 @@
+//! `prepare`: truth, labels and overlays of every field, the split, and `fields.csv`.
+//!
+//! Fields are independent: each is made on one thread, and its row is kept in
+//! `truth/rows/NAME.json` under a key of everything it was made from, with a hash of every file it
+//! vouches for. So a second run, or one after an interruption, only makes what is missing or
+//! changed. A row is deleted before its files are rewritten and written after them; while any field
+//! is rewritten, `truth/unfinished` says so to everyone who reads `fields.csv`.
+
+mod field;
+mod known;
+mod remarks;
+mod typed;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rayon::prelude::*;
+use stainfree_image::marker::{self, Kind, Marker};
+
+pub(crate) use self::field::Facts;
+use self::field::{Outcome, one_field};
+use self::known::Known;
+use self::remarks::{remark_on_empty, remark_on_shared_places};
+use self::typed::{exclude, take_out_late, take_out_typed, take_over_typed};
+use crate::study::fields::{self, FieldRow};
+use crate::study::guard::Inputs;
+use crate::study::human::corrected;
+use crate::study::human::excluded::{self, Exclusion, Written};
+use crate::study::human::fit::{self, Seen};
+use crate::study::human::{self, Stamp};
+use crate::study::split::{Part, split_further};
+use crate::study::split_record;
+use crate::study::vouched;
+use crate::study::{Source, Study};
+use crate::truth::files::TruthFiles;
+use crate::truth::given::read_middle;
+use crate::truth::light::{Lights, PlateLight};
+use crate::truth::mitosis::{self, Decisions};
+use crate::truth::sheet;
+use crate::truth::shift::{self, ShiftSummary, Shifts};
+use crate::{GroupRule, Job, ProjectError};
+
+/// What `prepare` did.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// One row a field, as in `fields.csv`.
+    pub rows: Vec<FieldRow>,
+    /// Fields that were made now.
+    pub made: usize,
+    /// Fields that had not changed.
+    pub kept: usize,
+    /// Fields that failed: name and sentence.
+    pub failed: Vec<(String, String)>,
+    /// The flat field of each stain and plate; empty where it is not looked for or the fields are
+    /// too few.
+    pub lights: Vec<PlateLight>,
+    /// The shift of each stain; empty where it is not looked for.
+    pub shifts: Vec<ShiftSummary>,
+}
+
+impl Prepared {
+    /// Nuclei of the usable fields that the truth calls mitotic; `None` where they are not looked
+    /// for.
+    pub fn mitotic(&self) -> Option<usize> {
+        let looked_for = self.rows.iter().any(|row| row.mitotic.is_some());
+        let usable = self.rows.iter().filter(|row| row.is_usable());
+        looked_for.then(|| usable.filter_map(|row| row.mitotic).sum())
+    }
+
+    /// Pixels of the usable fields that are ignored, and all of their pixels.
+    pub fn ignored_pixels(&self) -> (u64, u64) {
+        let usable = self.rows.iter().filter(|row| row.is_usable());
+        usable.fold((0, 0), |(ignored, all), row| {
+            let pixels = (row.height * row.width) as u64;
+            (
+                ignored + (row.ignored_share * pixels as f64).round() as u64,
+                all + pixels,
+            )
+        })
+    }
+
+    /// Number of usable fields in a part of the split.
+    pub fn count(&self, part: Part) -> usize {
+        self.rows
+            .iter()
+            .filter(|row| row.split == Some(part))
+            .count()
+    }
+}
+
+/// Prepares the study: only what is new or changed since the last time.
+///
+/// A field that cannot be read or has wrong truth is reported, left out and counted; the rest goes
+/// on. What people decided is read from the study's folder `human`; decisions that no longer fit
+/// are reported.
+///
+/// # Errors
+/// Images or truth folders that cannot be opened, nothing usable at all, a disk that cannot be
+/// written to, or [`ProjectError::Cancelled`].
+pub fn prepare(study: &Study, job: &Job) -> Result<Prepared, ProjectError> {
+    alone(study, job, |job| prepare_variant(study, study, job))
+}
+
+/// [`prepare`] with mitotic nuclei as a class of their own, from now on: `stainfree.toml` says so
+/// once nothing stands in the way of preparing. Gives the study as it is then.
+///
+/// # Errors
+/// As [`prepare`]; and the study's sources do not allow the class.
+pub fn prepare_with_mitosis(study: &Study, job: &Job) -> Result<(Study, Prepared), ProjectError> {
+    alone(study, job, |job| {
+        let Some((wanted, text)) = mitosis::enabled(study)? else {
+            return Ok((study.clone(), prepare_variant(study, study, job)?));
+        };
+        let given = Given::find(&wanted, &wanted, job)?;
+        stainfree_image::write_atomic(&study.config_path(), text.as_bytes())?;
+        let prepared = make(&wanted, &wanted, given, job)?;
+        Ok((wanted, prepared))
+    })
+}
+
+/// Work on a truth that nobody else makes and that no training reads.
+fn alone<T>(
+    study: &Study,
+    job: &Job,
+    work: impl FnOnce(&Job) -> Result<T, ProjectError>,
+) -> Result<T, ProjectError> {
+    let way_out = "wait until it ends, then prepare again";
+    let lease = study.truth_for("prepare").own(way_out, job.cancel)?;
+    study.no_training_may_run()?;
+    lease.during(job, work)
+}
+
+/// What truth is made of, found and looked over before anything is written.
+struct Given {
+    source: Source,
+    files: TruthFiles,
+    rule: GroupRule,
+    decisions: Decisions,
+    /// Fields that a person took out.
+    excluded: BTreeMap<String, Exclusion>,
+    /// What the last run wrote into `fields.csv`.
+    written: Written,
+}
+
+impl Given {
+    /// As [`prepare_variant`].
+    fn find(study: &Study, base: &Study, job: &Job) -> Result<Self, ProjectError> {
+        let source = study.source()?;
+        for problem in &source.dataset.problems {
+            job.progress.note(problem);
+        }
+        let files = TruthFiles::find(study, &source.dataset)?;
+        spare_inputs(study, &source, &files)?;
+        Ok(Self {
+            files,
+            rule: GroupRule::parse(&study.config().split.group)?,
+            decisions: Decisions::find(base)?,
+            excluded: excluded::in_force(base)?,
+            written: Written::find(study)?,
+            source,
+        })
+    }
+}
+
+/// Prepares a variant of `base`: other planes, other classes, another split of the same images.
+/// Where stains are moved and what people decided is as in `base`, so that variants have the same
+/// truth.
+///
+/// # Errors
+/// As [`prepare`].
+pub(crate) fn prepare_variant(
+    study: &Study,
+    base: &Study,
+    job: &Job,
+) -> Result<Prepared, ProjectError> {
+    make(study, base, Given::find(study, base, job)?, job)
+}
+
+/// Makes the truth of what is given.
+fn make(study: &Study, base: &Study, given: Given, job: &Job) -> Result<Prepared, ProjectError> {
+    let Given {
+        source,
+        mut files,
+        rule,
+        mut decisions,
+        mut excluded,
+        written,
+    } = given;
+    // Tables that people fill in are the study's own affair: a variant only reads them.
+    let own = study.root() == base.root();
+    if own && let Some(line) = corrected::bring_over(study)? {
+        job.progress.note(&line);
+        files = TruthFiles::find(study, &source.dataset)?;
+    }
+    for path in files.strangers(&source.dataset.fields) {
+        job.progress.note(&format!(
+            "`{}` has the name of no field and corrects nothing",
+            path.display()
+        ));
+    }
+    for sentence in files.unused() {
+        job.progress.note(sentence);
+    }
+    if marker::read(study.root()).is_none() {
+        marker::write(study.root(), &Marker::new("prepare", Kind::Study))?;
+    }
+    for folder in [
+        "classes",
+        "nuclei",
+        "cells",
+        "automatic",
+        "overlays",
+        "rows",
+    ] {
+        let path = study.root().join("truth").join(folder);
+        std::fs::create_dir_all(&path).map_err(|error| ProjectError::write(&path, &error))?;
+    }
+
+    let was_ended_early = study.is_half_prepared();
+    let lights = Lights::find(study, &source, job)?;
+    let shifts = Shifts::find(base, study, job)?;
+    if own {
+        let image = |name: &str| image_of(study, &source, name);
+        let taken = decisions.take_over(study, &Stamp::now(job.who), image)?;
+        if taken > 0 {
+            job.progress.note(&format!(
+                "{taken} decision{} on nuclei taken over into `{}`",
+                if taken == 1 { "" } else { "s" },
+                human::mitosis::path(study).display()
+            ));
+        }
+        take_out_typed(study, &written, &mut excluded, job)?;
+    }
+    let known = Known::of(study, &files)?;
+
+    let total = source.dataset.fields.len();
+    let done = AtomicUsize::new(0);
+    let make_one = |field| {
+        job.cancel.check()?;
+        let fixes = (&lights, &shifts, &decisions);
+        let outcome = one_field(study, &source, &files, fixes, &rule, field, job)?;
+        let done = done.fetch_add(1, Ordering::SeqCst) + 1;
+        job.progress.step(done, total, &outcome.row.name);
+        Ok(outcome)
+    };
+    let fields = &source.dataset.fields;
+    let outcomes: Result<Vec<Outcome>, ProjectError> =
+        job.run(|| fields.par_iter().map(make_one).collect())?;
+    let mut outcomes = outcomes?;
+    job.cancel.check()?;
+
+    let mut prepared = Prepared {
+        rows: Vec::with_capacity(total),
+        made: 0,
+        kept: 0,
+        failed: Vec::new(),
+        lights: lights.all().to_vec(),
+        shifts: ShiftSummary::of(shifts.all()),
+    };
+    if own {
+        // What was typed while this ran.
+        take_out_typed(study, &written, &mut excluded, job)?;
+    }
+    for outcome in &mut outcomes {
+        if let Some(exclusion) = excluded.get(&outcome.row.name) {
+            exclude(&mut outcome.row, exclusion);
+        }
+    }
+    if own {
+        known.record(study, &files, &outcomes, job.who)?;
+        let corrections = corrected::last(study)?;
+        let seen: Vec<Seen> = outcomes.iter().map(Outcome::seen).collect();
+        for note in fit::notes(study, decisions.all(), &excluded, &corrections, &seen) {
+            job.progress.note(&note);
+        }
+    }
+    let mut mitoses = Vec::new();
+    for outcome in outcomes {
+        prepared.made += usize::from(outcome.made && outcome.failed.is_none());
+        prepared.kept += usize::from(!outcome.made);
+        if outcome.failed.is_some() {
+            mitoses.extend(decisions.listed(&outcome.row.name));
+        } else if outcome.row.is_usable() {
+            // What is found in a field without a usable stain is noise.
+            mitoses.extend(outcome.mitosis);
+        }
+        prepared.failed.extend(
+            outcome
+                .failed
+                .map(|sentence| (outcome.row.name.clone(), sentence)),
+        );
+        prepared.rows.push(outcome.row);
+    }
+    assign_parts(study, base, &mut prepared.rows, job)?;
+    if study.root() == base.root() {
+        remark_on_shared_places(&source.dataset.fields, &prepared.rows, job)?;
+    }
+    if prepared.made > 0 || was_ended_early {
+        sheet::draw(study, &source, &prepared.rows)?;
+        shift::draw(study, &source, &shifts, &prepared.rows)?;
+    }
+    if study.config().truth.mitosis.find {
+        if own {
+            take_over_typed(study, &source, &mut mitoses, job)?;
+        }
+        mitosis::write(study, &source, mitoses)?;
+    }
+    if own {
+        take_out_late(study, &written, &mut excluded, &mut prepared.rows, job)?;
+    }
+    fields::write(&study.root().join(fields::FILE_NAME), &prepared.rows)?;
+    study.end_rewriting()?;
+    remark_on_empty(&prepared.rows, job);
+    if !prepared.rows.iter().any(FieldRow::is_usable) {
+        let first = prepared
+            .rows
+            .first()
+            .map_or("there are none".to_owned(), |row| {
+                format!("`{}`: {}", row.name, row.remarks)
+            });
+        return Err(ProjectError::Failed(format!(
+            "no field of `{}` is usable ({first}); see `{}`",
+            study.root().display(),
+            study.root().join(fields::FILE_NAME).display()
+        )));
+    }
+    Ok(prepared)
+}
+
+/// Refuses to write truth over the images or the truth that it is made of.
+fn spare_inputs(study: &Study, source: &Source, files: &TruthFiles) -> Result<(), ProjectError> {
+    let mut inputs = Inputs::of(std::slice::from_ref(&source.dataset));
+    let names = || {
+        source
+            .dataset
+            .fields
+            .iter()
+            .map(|field| field.name.as_str())
+    };
+    names()
+        .flat_map(|name| files.of(name))
+        .for_each(|path| inputs.add(path));
+    let way_out = "name images and truth outside of the study's `truth` in `stainfree.toml`";
+    for name in names() {
+        for output in [
+            study.class_mask_path(name),
+            study.nuclei_path(name),
+            study.cells_path(name),
+            study.automatic_path(name),
+            study.overlay_path(name),
+        ] {
+            inputs.spare(&output, way_out)?;
+        }
+    }
+    Ok(())
+}
+
+/// What the image of a field is recognised by: as the last run found it, since that is what a
+/// person looked at; else as it is now. Empty where it cannot be told.
+fn image_of(study: &Study, source: &Source, name: &str) -> String {
+    match vouched::last(study, name) {
+        Some(kept) if !kept.facts.image.is_empty() => kept.facts.image,
+        _ => content_of(source, name).unwrap_or_default(),
+    }
+}
+
+/// What the image of a field is recognised by now.
+pub(crate) fn content_of(source: &Source, name: &str) -> Option<String> {
+    let field = source.dataset.fields.iter().find(|f| f.name == name)?;
+    let plane = match source.nucleus {
+        Some(channel) => read_middle(field, channel).ok()?,
+        None => source.brightfield.read(field).ok()?.swap_remove(0),
+    };
+    Some(human::content(&plane))
+}
+
+/// Gives every usable field its part of the split: the one that its group has already, as long as
+/// `[split]` says the same.
+fn assign_parts(
+    study: &Study,
+    base: &Study,
+    rows: &mut [FieldRow],
+    job: &Job,
+) -> Result<(), ProjectError> {
+    let split = &study.config().split;
+    let groups: Vec<String> = rows
+        .iter()
+        .filter(|row| row.is_usable())
+        .map(|row| row.group.clone())
+        .collect();
+    let kept = split_record::kept(study, base)?;
+    let parts: BTreeMap<String, Part> = if groups.is_empty() {
+        BTreeMap::new()
+    } else {
+        split_further(&groups, &split.rule(), &kept)?
+    };
+    for row in rows.iter_mut() {
+        row.split = if row.is_usable() {
+            parts.get(&row.group).copied()
+        } else {
+            None
+        };
+    }
+    if study.root() != base.root() {
+        return Ok(());
+    }
+    let moved = split_record::moved_to_test(&study.root().join(fields::FILE_NAME), rows)?;
+    if moved > 0 {
+        job.progress.note(&format!(
+            "{moved} field{} that trained or validated {} kept for the test now; models that have \
+             met them are not scored on them",
+            if moved == 1 { "" } else { "s" },
+            if moved == 1 { "is" } else { "are" },
+        ));
+    }
+    // A fold is a passing state of the study: its parts are not those of the groups.
+    if split.fold.is_none() {
+        split_record::write(study, kept, &parts)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
