@@ -1,11 +1,12 @@
 //! Adam (Kingma & Ba 2015), with decoupled weight decay (Loshchilov & Hutter 2019).
 
-use crate::isa::{Isa, Job, Simd};
+use crate::isa::Isa;
+use crate::simd::{Simd, SimdKernel};
 use crate::workers::{Shared, Workers};
 
 /// The numbers of one step.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Step {
+pub struct AdamNumbers {
     /// Which step this is, counted from 1.
     pub number: u64,
     /// Learning rate.
@@ -31,7 +32,7 @@ const CHUNK: usize = 1 << 15;
 pub fn update(
     isa: Isa,
     workers: &Workers,
-    step: &Step,
+    step: &AdamNumbers,
     gradient: &[f32],
     weights: &mut [f32],
     first: &mut [f32],
@@ -81,7 +82,7 @@ struct Update<'a> {
     epsilon: f32,
 }
 
-impl Job for Update<'_> {
+impl SimdKernel for Update<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -158,7 +159,7 @@ mod tests {
 
     #[test]
     fn three_steps_follow_the_definition() {
-        let step = |number| Step {
+        let step = |number| AdamNumbers {
             number,
             rate: 0.1,
             beta1: 0.9,

@@ -1,12 +1,15 @@
 //! Batch normalisation over images and pixels, with the activation behind it, and its gradients.
 //!
-//! Ioffe & Szegedy (2015). Sums run along a row in f32 and over rows, blocks of an image and images
-//! in f64, in that order.
+//! Ioffe & Szegedy (2015). Sums run along a row in f32, over rows and then over images in f64 (see
+//! `pass`): a mean over a million pixels in f32 alone would lose the digits that the variance, a
+//! difference of two such sums, is made of.
 
 use crate::activation::Activation;
-use crate::blocked::{Blocked, LANES};
-use crate::isa::{Isa, Job, Simd};
-use crate::workers::{Shared, Workers};
+use crate::blocked::{Blocked, LANES, Rows};
+use crate::isa::Isa;
+use crate::pass::{Pass, PlaneSums, RowKernel};
+use crate::simd::Simd;
+use crate::workers::Workers;
 
 /// Mean and biased variance of every channel (filled-up channels included).
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -17,14 +20,11 @@ pub struct Statistics {
     pub variance: Vec<f64>,
 }
 
-/// Two sums per channel of one image's block.
-type Sums = [[f64; LANES]; 2];
-
-/// Adds up the blocks' sums image by image.
-fn total(shape: &Blocked, parts: &[Sums]) -> Vec<[f64; 2]> {
+/// Adds up the planes' sums image by image.
+fn total(shape: &Blocked, planes: &[PlaneSums<2>]) -> Vec<[f64; 2]> {
     let mut sums = vec![[0.0; 2]; shape.blocks() * LANES];
-    for (task, part) in parts.iter().enumerate() {
-        let first = task % shape.blocks() * LANES;
+    for (plane, part) in planes.iter().enumerate() {
+        let first = plane % shape.blocks() * LANES;
         for lane in 0..LANES {
             sums[first + lane][0] += part[0][lane];
             sums[first + lane][1] += part[1][lane];
@@ -44,13 +44,11 @@ fn count(shape: &Blocked) -> f64 {
 /// If the length does not match.
 pub fn statistics(isa: Isa, workers: &Workers, shape: &Blocked, x: &[f32]) -> Statistics {
     assert_eq!(x.len(), shape.len(), "array has another size");
-    let parts = workers.map(shape.images * shape.blocks(), |task| {
-        let x = &x[task * shape.plane()..][..shape.plane()];
-        isa.run(Moments {
-            row: shape.width * LANES,
-            x,
-        })
-    });
+    let kernel = SquareSums {
+        row: shape.width * LANES,
+        x: shape.whole(x),
+    };
+    let parts = pass(isa, workers, shape).sums(None, &kernel);
     let n = count(shape);
     let sums = total(shape, &parts);
     let mean: Vec<f64> = sums.iter().map(|s| s[0] / n).collect();
@@ -62,45 +60,33 @@ pub fn statistics(isa: Isa, workers: &Workers, shape: &Blocked, x: &[f32]) -> St
     Statistics { mean, variance }
 }
 
+/// A pass over whole arrays.
+fn pass<'a>(isa: Isa, workers: &'a Workers, shape: &Blocked) -> Pass<'a> {
+    Pass::new(isa, workers, shape.planes(), 0..shape.height, shape.width)
+}
+
 /// What rounding has made less than nothing is nothing; NaN stays (`f64::max` would hide it).
 pub fn not_negative(variance: f64) -> f64 {
     if variance < 0.0 { 0.0 } else { variance }
 }
 
 /// Sum and sum of squares.
-struct Moments<'a> {
+struct SquareSums<'a> {
     row: usize,
-    x: &'a [f32],
+    x: Rows<'a>,
 }
 
-impl Job for Moments<'_> {
-    type Output = Sums;
-
+impl RowKernel<2> for SquareSums<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> Sums {
-        let mut sums = [[0.0; LANES]; 2];
-        for row in self.x.chunks_exact(self.row) {
-            let (mut first, mut second) = (s.zero(), s.zero());
-            for x in row.chunks_exact(LANES) {
-                // SAFETY: 16 values.
-                let x = unsafe { s.load(x.as_ptr()) };
-                first = s.add(first, x);
-                second = s.mul_add(x, x, second);
-            }
-            add_lanes(s, &mut sums[0], first);
-            add_lanes(s, &mut sums[1], second);
+    fn row<S: Simd>(&self, s: S, plane: usize, y: usize, _: &mut [f32]) -> [S::V; 2] {
+        let (mut first, mut second) = (s.zero(), s.zero());
+        for x in self.x.line(plane, y, self.row).chunks_exact(LANES) {
+            // SAFETY: 16 values.
+            let x = unsafe { s.load(x.as_ptr()) };
+            first = s.add(first, x);
+            second = s.mul_add(x, x, second);
         }
-        sums
-    }
-}
-
-#[inline(always)]
-fn add_lanes<S: Simd>(s: S, sums: &mut [f64; LANES], v: S::V) {
-    let mut lanes = [0.0; LANES];
-    // SAFETY: `lanes` holds 16 values.
-    unsafe { s.store(lanes.as_mut_ptr(), v) };
-    for (sum, lane) in sums.iter_mut().zip(lanes) {
-        *sum += f64::from(lane);
+        [first, second]
     }
 }
 
@@ -127,50 +113,45 @@ pub fn scale_shift(
         scale.len() == shape.blocks() * LANES && shift.len() == scale.len(),
         "scale has another size"
     );
-    let shared = Shared::new(out);
-    workers.for_each(shape.images * shape.blocks(), |task| {
-        let block = task % shape.blocks() * LANES;
-        isa.run(Apply {
-            x: &x[task * shape.plane()..][..shape.plane()],
-            scale: &scale[block..block + LANES],
-            shift: &shift[block..block + LANES],
-            activation,
-            // SAFETY: every task has a plane of its own.
-            out: unsafe { shared.slice(task * shape.plane(), shape.plane()) },
-        });
-    });
+    let kernel = ScaleShift {
+        blocks: shape.blocks(),
+        x: shape.whole(x),
+        scale,
+        shift,
+        activation,
+    };
+    pass(isa, workers, shape).run(shape.whole_mut(out), &kernel);
 }
 
-struct Apply<'a> {
-    x: &'a [f32],
+struct ScaleShift<'a> {
+    blocks: usize,
+    x: Rows<'a>,
     scale: &'a [f32],
     shift: &'a [f32],
     activation: Activation,
-    out: &'a mut [f32],
 }
 
-impl Job for Apply<'_> {
-    type Output = ();
-
+impl RowKernel<0> for ScaleShift<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
+    fn row<S: Simd>(&self, s: S, plane: usize, y: usize, out: &mut [f32]) -> [S::V; 0] {
+        let channels = plane % self.blocks * LANES;
+        let (scale, shift) = (&self.scale[channels..], &self.shift[channels..]);
+        let (scale, shift) = (&scale[..LANES], &shift[..LANES]);
+        let line = self.x.line(plane, y, out.len());
         // SAFETY: every slice read or written holds 16 values.
         unsafe {
-            let (scale, shift) = (s.load(self.scale.as_ptr()), s.load(self.shift.as_ptr()));
-            for (x, out) in self
-                .x
-                .chunks_exact(LANES)
-                .zip(self.out.chunks_exact_mut(LANES))
-            {
+            let (scale, shift) = (s.load(scale.as_ptr()), s.load(shift.as_ptr()));
+            for (x, out) in line.chunks_exact(LANES).zip(out.chunks_exact_mut(LANES)) {
                 let y = s.mul_add(s.load(x.as_ptr()), scale, shift);
                 s.store(out.as_mut_ptr(), self.activation.apply(s, y));
             }
         }
+        []
     }
 }
 
 /// What the forward pass leaves for [`backward`].
-pub struct Saved<'a> {
+pub struct ForwardRecord<'a> {
     /// Input of the batch norm.
     pub x: &'a [f32],
     /// Output of the activation behind it.
@@ -189,7 +170,7 @@ pub struct Saved<'a> {
     pub epsilon: f64,
 }
 
-/// Replaces `d` (the gradient at `saved.y`) by the gradient at `saved.x`; returns the gradients of
+/// Replaces `d` (the gradient at `forward.y`) by the gradient at `forward.x`; returns the gradients of
 /// the trained scale and shift.
 ///
 /// # Panics
@@ -198,10 +179,10 @@ pub fn backward(
     isa: Isa,
     workers: &Workers,
     shape: &Blocked,
-    saved: &Saved,
+    forward: &ForwardRecord,
     d: &mut [f32],
 ) -> (Vec<f32>, Vec<f32>) {
-    let Saved {
+    let ForwardRecord {
         x,
         y,
         activation,
@@ -210,7 +191,7 @@ pub fn backward(
         statistics,
         gamma,
         epsilon,
-    } = *saved;
+    } = *forward;
     assert!(
         x.len() == shape.len() && y.len() == x.len() && d.len() == x.len(),
         "array has another size"
@@ -219,26 +200,18 @@ pub fn backward(
         [gamma, scale, shift].map(<[f32]>::len) == [shape.blocks() * LANES; 3],
         "scale has another size"
     );
-    let row = shape.width * LANES;
-    let shared = Shared::new(d);
-    let tasks = shape.images * shape.blocks();
-    let parts = workers.map(tasks, |task| {
-        let plane = task * shape.plane()..(task + 1) * shape.plane();
-        // SAFETY: every task has a plane of its own.
-        let d = unsafe { shared.slice(plane.start, shape.plane()) };
-        let first = task % shape.blocks() * LANES;
-        let mean: [f32; LANES] = std::array::from_fn(|lane| statistics.mean[first + lane] as f32);
-        isa.run(Reduce {
-            row,
-            x: &x[plane.clone()],
-            y: &y[plane],
-            mean: &mean,
-            activation,
-            scale: &scale[first..first + LANES],
-            shift: &shift[first..first + LANES],
-            d,
-        })
-    });
+    let mean: Vec<f32> = statistics.mean.iter().map(|&m| m as f32).collect();
+    let reduce = Reduce {
+        blocks: shape.blocks(),
+        x: shape.whole(x),
+        y: shape.whole(y),
+        mean: &mean,
+        activation,
+        scale,
+        shift,
+    };
+    let pass = pass(isa, workers, shape);
+    let parts = pass.sums(Some(shape.whole_mut(d)), &reduce);
     let n = count(shape);
     let sums = total(shape, &parts);
     let mut coefficients = [vec![], vec![], vec![]];
@@ -253,100 +226,88 @@ pub fn backward(
         coefficients[1].push(slope as f32);
         coefficients[2].push((-scale * sum / n) as f32);
     }
-    let mean: Vec<f32> = statistics.mean.iter().map(|&m| m as f32).collect();
-    workers.for_each(tasks, |task| {
-        let first = task % shape.blocks() * LANES;
-        let lanes =
-            |values: &[f32]| -> [f32; LANES] { std::array::from_fn(|lane| values[first + lane]) };
-        isa.run(Combine {
-            x: &x[task * shape.plane()..][..shape.plane()],
-            mean: &lanes(&mean),
-            coefficients: [
-                lanes(&coefficients[0]),
-                lanes(&coefficients[1]),
-                lanes(&coefficients[2]),
-            ],
-            // SAFETY: every task has a plane of its own.
-            d: unsafe { shared.slice(task * shape.plane(), shape.plane()) },
-        });
-    });
+    let combine = Combine {
+        blocks: shape.blocks(),
+        x: shape.whole(x),
+        mean: &mean,
+        coefficients: &coefficients,
+    };
+    pass.run(shape.whole_mut(d), &combine);
     (d_gamma, d_beta)
 }
 
 /// Applies the activation's gradient to `d`, and sums `d` and `d * (x - mean)`.
 struct Reduce<'a> {
-    row: usize,
-    x: &'a [f32],
-    y: &'a [f32],
-    mean: &'a [f32; LANES],
+    blocks: usize,
+    x: Rows<'a>,
+    y: Rows<'a>,
+    mean: &'a [f32],
     activation: Activation,
     scale: &'a [f32],
     shift: &'a [f32],
-    d: &'a mut [f32],
 }
 
-impl Job for Reduce<'_> {
-    type Output = Sums;
-
+impl RowKernel<2> for Reduce<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> Sums {
-        let mut sums = [[0.0; LANES]; 2];
-        let rows = self
-            .x
-            .chunks_exact(self.row)
-            .zip(self.y.chunks_exact(self.row));
-        // SAFETY: every slice read or written holds 16 values.
+    fn row<S: Simd>(&self, s: S, plane: usize, y: usize, d: &mut [f32]) -> [S::V; 2] {
+        let channels = plane % self.blocks * LANES;
+        let (mean, scale) = (
+            &self.mean[channels..][..LANES],
+            &self.scale[channels..][..LANES],
+        );
+        let shift = &self.shift[channels..][..LANES];
+        let (line, made) = (
+            self.x.line(plane, y, d.len()),
+            self.y.line(plane, y, d.len()),
+        );
+        let (mut first, mut second) = (s.zero(), s.zero());
+        // SAFETY: three vectors of a block's channels, and pixels of rows that are equally long.
         unsafe {
-            let mean = s.load(self.mean.as_ptr());
-            let (scale, shift) = (s.load(self.scale.as_ptr()), s.load(self.shift.as_ptr()));
-            for ((x, y), d) in rows.zip(self.d.chunks_exact_mut(self.row)) {
-                let (mut first, mut second) = (s.zero(), s.zero());
-                for at in (0..self.row).step_by(LANES) {
-                    let x = s.load(x.as_ptr().add(at));
-                    let centred = s.sub(x, mean);
-                    let before = s.mul_add(x, scale, shift);
-                    let (y, g) = (s.load(y.as_ptr().add(at)), s.load(d.as_ptr().add(at)));
-                    let g = self.activation.gradient(s, before, y, g);
-                    s.store(d.as_mut_ptr().add(at), g);
-                    first = s.add(first, g);
-                    second = s.mul_add(g, centred, second);
-                }
-                add_lanes(s, &mut sums[0], first);
-                add_lanes(s, &mut sums[1], second);
+            let (mean, scale) = (s.load(mean.as_ptr()), s.load(scale.as_ptr()));
+            let shift = s.load(shift.as_ptr());
+            for at in (0..d.len()).step_by(LANES) {
+                let x = s.load(line.as_ptr().add(at));
+                let centred = s.sub(x, mean);
+                // What the activation saw is made again: that costs less than keeping it.
+                let before = s.mul_add(x, scale, shift);
+                let (y, g) = (s.load(made.as_ptr().add(at)), s.load(d.as_ptr().add(at)));
+                let g = self.activation.gradient(s, before, y, g);
+                s.store(d.as_mut_ptr().add(at), g);
+                first = s.add(first, g);
+                second = s.mul_add(g, centred, second);
             }
         }
-        sums
+        [first, second]
     }
 }
 
 /// `d = scale * d + slope * (x - mean) + offset`.
 struct Combine<'a> {
-    x: &'a [f32],
-    mean: &'a [f32; LANES],
-    coefficients: [[f32; LANES]; 3],
-    d: &'a mut [f32],
+    blocks: usize,
+    x: Rows<'a>,
+    mean: &'a [f32],
+    /// Scale, slope and offset of every channel.
+    coefficients: &'a [Vec<f32>; 3],
 }
 
-impl Job for Combine<'_> {
-    type Output = ();
-
+impl RowKernel<0> for Combine<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
+    fn row<S: Simd>(&self, s: S, plane: usize, y: usize, d: &mut [f32]) -> [S::V; 0] {
+        let channels = plane % self.blocks * LANES;
+        let [scale, slope, offset] = self.coefficients;
+        let (mean, scale) = (&self.mean[channels..][..LANES], &scale[channels..][..LANES]);
+        let (slope, offset) = (&slope[channels..][..LANES], &offset[channels..][..LANES]);
+        let line = self.x.line(plane, y, d.len());
         // SAFETY: every slice read or written holds 16 values.
         unsafe {
-            let mean = s.load(self.mean.as_ptr());
-            let [scale, slope, offset] = &self.coefficients;
-            let (scale, slope) = (s.load(scale.as_ptr()), s.load(slope.as_ptr()));
-            let offset = s.load(offset.as_ptr());
-            for (x, d) in self
-                .x
-                .chunks_exact(LANES)
-                .zip(self.d.chunks_exact_mut(LANES))
-            {
+            let (mean, scale) = (s.load(mean.as_ptr()), s.load(scale.as_ptr()));
+            let (slope, offset) = (s.load(slope.as_ptr()), s.load(offset.as_ptr()));
+            for (x, d) in line.chunks_exact(LANES).zip(d.chunks_exact_mut(LANES)) {
                 let centred = s.sub(s.load(x.as_ptr()), mean);
                 let rest = s.mul_add(slope, centred, offset);
                 s.store(d.as_mut_ptr(), s.mul_add(scale, s.load(d.as_ptr()), rest));
             }
         }
+        []
     }
 }

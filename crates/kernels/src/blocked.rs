@@ -11,8 +11,8 @@ pub fn blocks(channels: usize) -> usize {
     channels.div_ceil(LANES)
 }
 
-/// A channel-blocked array of which only some rows are held at a time: row `y` lies at place `y %
-/// kept` of every block. With `kept` = height it is a whole array.
+/// A channel-blocked array of which only some rows are held at a time, a *line buffer*: row `y` lies
+/// at place `y % kept` of every block. With `kept` = height it is a whole array.
 #[derive(Clone, Copy)]
 pub struct Rows<'a> {
     /// `[image][channel / 16][kept][x][16]`.
@@ -27,6 +27,14 @@ pub struct RowsMut<'a> {
     pub data: &'a mut [f32],
     /// Rows held of every block.
     pub kept: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// Row `y` of a plane (a block of an image), where rows have `len` values.
+    #[inline(always)]
+    pub(crate) fn line(&self, plane: usize, y: usize, len: usize) -> &'a [f32] {
+        &self.data[(plane * self.kept + slot(y, self.kept)) * len..][..len]
+    }
 }
 
 /// Place of row `y` where `kept` rows are held.
@@ -61,6 +69,11 @@ impl Blocked {
         self.height * self.width * LANES
     }
 
+    /// Blocks of all images together.
+    pub(crate) fn planes(&self) -> usize {
+        self.images * self.blocks()
+    }
+
     /// Values in all.
     pub fn len(&self) -> usize {
         self.images * self.blocks() * self.plane()
@@ -69,6 +82,22 @@ impl Blocked {
     /// Whether there is no value at all.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// A whole array of this shape as rows.
+    pub fn whole<'a>(&self, data: &'a [f32]) -> Rows<'a> {
+        Rows {
+            data,
+            kept: self.height,
+        }
+    }
+
+    /// A whole array of this shape as rows that are written.
+    pub fn whole_mut<'a>(&self, data: &'a mut [f32]) -> RowsMut<'a> {
+        RowsMut {
+            data,
+            kept: self.height,
+        }
     }
 
     /// Fills `to` from `from`, which is `[image][channel][y][x]`.
@@ -85,11 +114,7 @@ impl Blocked {
         let line = |channel: usize, y: usize, to: &mut [f32]| {
             to.copy_from_slice(&from[channel * pixels + y * self.width..][..self.width]);
         };
-        let to = RowsMut {
-            data: to,
-            kept: self.height,
-        };
-        self.pack_rows(workers, &line, to, 0..self.height);
+        self.pack_rows(workers, &line, self.whole_mut(to), 0..self.height);
     }
 
     /// Fills rows `rows` of `to`, which may hold fewer rows than the array has; `line` writes row
@@ -130,11 +155,7 @@ impl Blocked {
     /// # Panics
     /// If a length does not match.
     pub fn unpack(&self, workers: &Workers, from: &[f32], to: &mut [f32]) {
-        let from = Rows {
-            data: from,
-            kept: self.height,
-        };
-        self.unpack_rows(workers, from, to, 0..self.height);
+        self.unpack_rows(workers, self.whole(from), to, 0..self.height);
     }
 
     /// Fills rows `rows` of the whole array `to` from `from`, which may hold fewer rows.

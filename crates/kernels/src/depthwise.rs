@@ -11,11 +11,11 @@
 //! There is little arithmetic (9 or 25 products a value), so memory decides; 16 channels are one
 //! vector, and every number is read from the first-level cache but for the first time.
 
-use crate::activation::Finish;
 use crate::blocked::{LANES, Rows, RowsMut, blocks, slot};
-use crate::isa::{Isa, Job, Simd};
-use crate::product::End;
-use crate::winograd::Sink;
+use crate::epilogue::{Epilogue, Sink};
+use crate::isa::Isa;
+use crate::pass::Cut;
+use crate::simd::{Simd, SimdKernel};
 use crate::workers::{Shared, Workers};
 use std::ops::Range;
 
@@ -44,9 +44,6 @@ pub struct Window {
     pub before: usize,
 }
 
-/// Pixels a task makes at least, where there are so many: handing out a task costs about as much as
-/// 100.
-const TASK: usize = 2048;
 /// Outputs of a strip: 8 sums and a filter's tap fit into the registers of every instruction set
 /// but one of the narrowest.
 const STRIP: usize = 8;
@@ -108,22 +105,17 @@ impl Depthwise {
         workers: &Workers,
         x: Rows,
         filters: &[f32],
-        finish: Finish,
+        epilogue: Epilogue,
         out: RowsMut,
         rows: Range<usize>,
     ) {
-        if let Some(bias) = finish.bias {
-            let len = blocks(self.channels) * LANES;
-            assert_eq!(bias.len(), len, "bias has another size");
-        }
         let (size, made) = (self.size, self.output_size());
-        let end = End::Output(finish);
         self.correlate(
             workers,
             (x, size),
             filters,
             self.window,
-            end,
+            epilogue,
             (out, made),
             rows,
         );
@@ -140,11 +132,8 @@ impl Depthwise {
         filters: &[f32],
         sink: &mut Sink,
     ) {
-        assert!(
-            sink.mask.is_none_or(|mask| mask.len() == sink.data.len()),
-            "mask has another size"
-        );
-        let end = End::of(sink);
+        let epilogue = sink.epilogue;
+        epilogue.check(blocks(self.channels), sink.data.len());
         let (size, seen) = (self.size, self.output_size());
         let kept = seen[0];
         let d = Rows { data: d_out, kept };
@@ -168,7 +157,7 @@ impl Depthwise {
                 (d, seen),
                 &turned,
                 window,
-                end,
+                epilogue,
                 (to, size),
                 0..kept,
             );
@@ -181,10 +170,9 @@ impl Depthwise {
             "filters have another size"
         );
         let c_blocks = blocks(self.channels);
-        let chunks = Chunks::new(0..size[0], size[1]);
+        let cut = Cut::new(self.images * c_blocks, 0..size[0], size[1]);
         let shared = Shared::new(to.data);
-        workers.for_each(self.images * c_blocks * chunks.count, |task| {
-            let (plane, rows) = (task / chunks.count, chunks.rows(task % chunks.count));
+        cut.for_each(workers, |plane, rows| {
             self.isa.run(Spread {
                 window: self.window,
                 filter: filter(filters, plane % c_blocks, self.taps()),
@@ -195,7 +183,7 @@ impl Depthwise {
                 width: size[1],
                 rows,
                 block: plane % c_blocks,
-                end,
+                epilogue,
             });
         });
     }
@@ -207,12 +195,13 @@ impl Depthwise {
         (x, size): (Rows, [usize; 2]),
         filters: &[f32],
         window: Window,
-        end: End,
+        epilogue: Epilogue,
         (out, made): (RowsMut, [usize; 2]),
         rows: Range<usize>,
     ) {
         self.check(x.data.len(), x.kept, size[1]);
         self.check(out.data.len(), out.kept, made[1]);
+        epilogue.check(blocks(self.channels), out.data.len());
         assert_eq!(
             filters.len(),
             self.blocked_len(),
@@ -223,10 +212,9 @@ impl Depthwise {
             "rows that are not held"
         );
         let c_blocks = blocks(self.channels);
-        let chunks = Chunks::new(rows, made[1]);
+        let cut = Cut::new(self.images * c_blocks, rows, made[1]);
         let shared = Shared::new(out.data);
-        workers.for_each(self.images * c_blocks * chunks.count, |task| {
-            let (plane, rows) = (task / chunks.count, chunks.rows(task % chunks.count));
+        cut.for_each(workers, |plane, rows| {
             self.isa.run(Correlate {
                 window,
                 filter: filter(filters, plane % c_blocks, self.taps()),
@@ -239,7 +227,7 @@ impl Depthwise {
                 width: made[1],
                 rows,
                 block: plane % c_blocks,
-                end,
+                epilogue,
             });
         });
     }
@@ -264,10 +252,11 @@ impl Depthwise {
             "filters have another size"
         );
         let c_blocks = blocks(self.channels);
-        let chunks = Chunks::new(0..made[0], made[1]);
-        let parts = workers.map(self.images * c_blocks * chunks.count, |task| {
-            let (plane, rows) = (task / chunks.count, chunks.rows(task % chunks.count));
-            self.isa.run(Taps {
+        // Within a chunk, then chunk by chunk: an order of its own for every cut, so the cut must
+        // depend on the shape alone.
+        let cut = Cut::new(self.images * c_blocks, 0..made[0], made[1]);
+        let parts = cut.map(workers, |plane, rows| {
+            self.isa.run(TapSums {
                 window: self.window,
                 x: &x[plane * size[0] * size[1] * LANES..][..size[0] * size[1] * LANES],
                 size,
@@ -279,7 +268,7 @@ impl Depthwise {
         let len = self.taps() * LANES;
         let mut sums = vec![0.0; self.blocked_len()];
         for (task, part) in parts.iter().enumerate() {
-            let block = task / chunks.count % c_blocks;
+            let block = cut.plane_of(task) % c_blocks;
             for (sum, value) in sums[block * len..][..len]
                 .iter_mut()
                 .zip(part.as_flattened())
@@ -303,24 +292,6 @@ impl Depthwise {
 /// The filters of one block.
 fn filter(filters: &[f32], block: usize, taps: usize) -> &[f32] {
     &filters[block * taps * LANES..][..taps * LANES]
-}
-
-/// Rows divided among tasks.
-struct Chunks {
-    rows: Range<usize>,
-    count: usize,
-}
-
-impl Chunks {
-    fn new(rows: Range<usize>, width: usize) -> Self {
-        let count = (rows.len() * width / TASK).clamp(1, rows.len().max(1));
-        Self { rows, count }
-    }
-
-    fn rows(&self, chunk: usize) -> Range<usize> {
-        let at = |i: usize| self.rows.start + i * self.rows.len() / self.count;
-        at(chunk)..at(chunk + 1)
-    }
 }
 
 impl Window {
@@ -358,10 +329,10 @@ struct Correlate<'a, 'b> {
     width: usize,
     rows: Range<usize>,
     block: usize,
-    end: End<'a>,
+    epilogue: Epilogue<'a>,
 }
 
-impl Job for Correlate<'_, '_> {
+impl SimdKernel for Correlate<'_, '_> {
     type Output = ();
 
     #[inline(always)]
@@ -381,6 +352,8 @@ impl Correlate<'_, '_> {
         let row = self.size[1] * LANES;
         assert!(self.x.len() == self.x_kept * row && self.filter.len() == K * K * LANES);
         let inside = self.window.inside(self.size[1], self.width);
+        // SAFETY: the block is one of the output's, and the bias was checked.
+        let bias = unsafe { self.epilogue.bias_of(s, self.block * LANES) };
         for y in self.rows.clone() {
             let mut lines: [Option<&[f32]>; K] = [None; K];
             for (ty, line) in lines.iter_mut().enumerate() {
@@ -392,19 +365,19 @@ impl Correlate<'_, '_> {
             let place = self.first + slot(y, self.to_kept) * self.width * LANES;
             for x in (0..inside.start).chain(inside.end..self.width) {
                 let value = self.edge::<S, K>(s, &lines, x);
-                self.store(s, place, x, [value]);
+                self.store(s, bias, place + x * LANES, [value]);
             }
             let mut x = inside.start;
             while x < inside.end {
                 if x + STRIP <= inside.end {
                     // SAFETY: the strip lies inside.
                     let values = unsafe { self.strip::<S, K, STRIDE, STRIP>(s, &lines, x) };
-                    self.store(s, place, x, values);
+                    self.store(s, bias, place + x * LANES, values);
                     x += STRIP;
                 } else {
                     // SAFETY: as above.
                     let values = unsafe { self.strip::<S, K, STRIDE, 1>(s, &lines, x) };
-                    self.store(s, place, x, values);
+                    self.store(s, bias, place + x * LANES, values);
                     x += 1;
                 }
             }
@@ -460,14 +433,19 @@ impl Correlate<'_, '_> {
     }
 
     #[inline(always)]
-    fn store<S: Simd, const N: usize>(&self, s: S, row: usize, x: usize, values: [S::V; N]) {
+    fn store<S: Simd, const N: usize>(
+        &self,
+        s: S,
+        bias: Option<S::V>,
+        place: usize,
+        values: [S::V; N],
+    ) {
         for (n, value) in values.into_iter().enumerate() {
-            let place = row + (x + n) * LANES;
+            let place = place + n * LANES;
             // SAFETY: the place belongs to this task's rows of the output, whose size was checked.
             unsafe {
                 let target = self.to.at(place);
-                let value = self.end.apply(s, value, self.block, place, target);
-                s.store(target, value);
+                s.store(target, self.epilogue.apply(s, value, bias, place, target));
             }
         }
     }
@@ -485,11 +463,11 @@ struct Spread<'a, 'b> {
     width: usize,
     rows: Range<usize>,
     block: usize,
-    end: End<'a>,
+    epilogue: Epilogue<'a>,
 }
 
 impl Spread<'_, '_> {
-    /// Taps that reach input place `at`, with the output each comes from.
+    /// TapSums that reach input place `at`, with the output each comes from.
     #[inline(always)]
     fn reaching(&self, at: usize, count: usize) -> impl Iterator<Item = (usize, usize)> + Clone {
         let Window { kernel, before, .. } = self.window;
@@ -501,12 +479,14 @@ impl Spread<'_, '_> {
     }
 }
 
-impl Job for Spread<'_, '_> {
+impl SimdKernel for Spread<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let kernel = self.window.kernel;
+        // SAFETY: the block is one of the target's, and a bias was checked.
+        let bias = unsafe { self.epilogue.bias_of(s, self.block * LANES) };
         for y in self.rows.clone() {
             for x in 0..self.width {
                 let mut sum = s.zero();
@@ -524,8 +504,7 @@ impl Job for Spread<'_, '_> {
                 // checked.
                 unsafe {
                     let target = self.to.at(place);
-                    let value = self.end.apply(s, sum, self.block, place, target);
-                    s.store(target, value);
+                    s.store(target, self.epilogue.apply(s, sum, bias, place, target));
                 }
             }
         }
@@ -533,7 +512,7 @@ impl Job for Spread<'_, '_> {
 }
 
 /// Sums of the products of every tap over some rows of the output.
-struct Taps<'a> {
+struct TapSums<'a> {
     window: Window,
     x: &'a [f32],
     size: [usize; 2],
@@ -542,7 +521,7 @@ struct Taps<'a> {
     rows: Range<usize>,
 }
 
-impl Job for Taps<'_> {
+impl SimdKernel for TapSums<'_> {
     type Output = Vec<[f64; LANES]>;
 
     #[inline(always)]
@@ -556,7 +535,7 @@ impl Job for Taps<'_> {
     }
 }
 
-impl Taps<'_> {
+impl TapSums<'_> {
     #[inline(always)]
     fn sums<S: Simd, const K: usize, const STRIDE: usize>(&self, s: S) -> Vec<[f64; LANES]> {
         let mut sums = vec![[0.0; LANES]; K * K];

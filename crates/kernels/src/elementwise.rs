@@ -1,9 +1,10 @@
-//! Small passes over activations.
+//! Small passes over activations: sums of channels, sums of arrays, probabilities.
 
 use crate::blocked::{Blocked, LANES, Rows, RowsMut, slot};
-use crate::isa::{Isa, Job, Simd};
-use crate::product::End;
-use crate::winograd::Sink;
+use crate::epilogue::{Epilogue, Sink};
+use crate::isa::Isa;
+use crate::pass::{Cut, Pass, RowKernel};
+use crate::simd::Simd;
 use crate::workers::{Shared, Workers};
 use std::ops::Range;
 
@@ -16,15 +17,15 @@ use std::ops::Range;
 /// If the length does not match.
 pub fn channel_sums(isa: Isa, workers: &Workers, shape: &Blocked, x: &[f32]) -> Vec<f32> {
     assert_eq!(x.len(), shape.len(), "array has another size");
-    let parts = workers.map(shape.images * shape.blocks(), |task| {
-        isa.run(RowSums {
-            row: shape.width * LANES,
-            x: &x[task * shape.plane()..][..shape.plane()],
-        })
-    });
+    let kernel = RowSums {
+        row: shape.width * LANES,
+        x: shape.whole(x),
+    };
+    let pass = Pass::new(isa, workers, shape.planes(), 0..shape.height, shape.width);
+    let parts = pass.sums(None, &kernel);
     let mut sums = vec![0.0; shape.blocks() * LANES];
-    for (task, part) in parts.iter().enumerate() {
-        let first = task % shape.blocks() * LANES;
+    for (plane, [part]) in parts.iter().enumerate() {
+        let first = plane % shape.blocks() * LANES;
         for (sum, value) in sums[first..].iter_mut().zip(part) {
             *sum += value;
         }
@@ -55,43 +56,40 @@ pub fn add_rows(
     ] {
         shape.check_rows(len, kept, &rows);
     }
-    let row = shape.width * LANES;
-    let shared = Shared::new(out.data);
-    workers.for_each(shape.images * shape.blocks(), |plane| {
-        for y in rows.clone() {
-            let line = |x: &Rows| (plane * x.kept + slot(y, x.kept)) * row;
-            isa.run(AddScaled {
-                a: &a.data[line(&a)..][..row],
-                b: &b.data[line(&b)..][..row],
-                factor: factors[plane / shape.blocks()],
-                // SAFETY: every plane belongs to one task.
-                out: unsafe { shared.slice((plane * out.kept + slot(y, out.kept)) * row, row) },
-            });
-        }
-    });
+    let kernel = AddScaled {
+        blocks: shape.blocks(),
+        a,
+        b,
+        factors,
+    };
+    Pass::new(isa, workers, shape.planes(), rows, shape.width).run(out, &kernel);
 }
 
 struct AddScaled<'a> {
-    a: &'a [f32],
-    b: &'a [f32],
-    factor: f32,
-    out: &'a mut [f32],
+    blocks: usize,
+    a: Rows<'a>,
+    b: Rows<'a>,
+    /// Of every image.
+    factors: &'a [f32],
 }
 
-impl Job for AddScaled<'_> {
-    type Output = ();
-
+impl RowKernel<0> for AddScaled<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let factor = s.splat(self.factor);
-        let inputs = self.a.chunks_exact(LANES).zip(self.b.chunks_exact(LANES));
-        for ((a, b), out) in inputs.zip(self.out.chunks_exact_mut(LANES)) {
+    fn row<S: Simd>(&self, s: S, plane: usize, y: usize, out: &mut [f32]) -> [S::V; 0] {
+        let factor = s.splat(self.factors[plane / self.blocks]);
+        let (a, b) = (
+            self.a.line(plane, y, out.len()),
+            self.b.line(plane, y, out.len()),
+        );
+        let inputs = a.chunks_exact(LANES).zip(b.chunks_exact(LANES));
+        for ((a, b), out) in inputs.zip(out.chunks_exact_mut(LANES)) {
             // SAFETY: 16 values each.
             unsafe {
                 let sum = s.mul_add(s.load(b.as_ptr()), factor, s.load(a.as_ptr()));
                 s.store(out.as_mut_ptr(), sum);
             }
         }
+        []
     }
 }
 
@@ -110,48 +108,50 @@ pub fn add_gradient(
 ) {
     assert_eq!(factors.len(), shape.images, "one factor for every image");
     assert!(
-        d.len() == shape.len()
-            && sink.data.len() == d.len()
-            && sink.mask.is_none_or(|mask| mask.len() == d.len()),
+        d.len() == shape.len() && sink.data.len() == d.len(),
         "array has another size"
     );
-    let end = End::of(sink);
-    let shared = Shared::new(sink.data);
-    workers.for_each(shape.images * shape.blocks(), |plane| {
-        isa.run(SendScaled {
-            d: &d[plane * shape.plane()..][..shape.plane()],
-            factor: factors[plane / shape.blocks()],
-            to: shared,
-            first: plane * shape.plane(),
-            end,
-        });
-    });
+    let Sink { data, epilogue } = sink;
+    epilogue.check(shape.blocks(), data.len());
+    let kernel = SendScaled {
+        blocks: shape.blocks(),
+        height: shape.height,
+        d: shape.whole(d),
+        factors,
+        epilogue: *epilogue,
+    };
+    let pass = Pass::new(isa, workers, shape.planes(), 0..shape.height, shape.width);
+    pass.run(shape.whole_mut(data), &kernel);
 }
 
-struct SendScaled<'a, 'b> {
-    d: &'a [f32],
-    factor: f32,
-    to: Shared<'b>,
-    first: usize,
-    end: End<'a>,
+struct SendScaled<'a> {
+    blocks: usize,
+    height: usize,
+    d: Rows<'a>,
+    /// Of every image.
+    factors: &'a [f32],
+    epilogue: Epilogue<'a>,
 }
 
-impl Job for SendScaled<'_, '_> {
-    type Output = ();
-
+impl RowKernel<0> for SendScaled<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let factor = s.splat(self.factor);
-        for (i, d) in self.d.chunks_exact(LANES).enumerate() {
-            let place = self.first + i * LANES;
-            // SAFETY: the plane belongs to this task, and its size was checked.
+    fn row<S: Simd>(&self, s: S, plane: usize, y: usize, out: &mut [f32]) -> [S::V; 0] {
+        let factor = s.splat(self.factors[plane / self.blocks]);
+        let place = (plane * self.height + y) * out.len();
+        let line = self.d.line(plane, y, out.len());
+        let pixels = line.chunks_exact(LANES).zip(out.chunks_exact_mut(LANES));
+        for (i, (d, out)) in pixels.enumerate() {
+            // SAFETY: 16 values each; the mask was checked to be as long as the whole target.
             unsafe {
                 let value = s.mul(s.load(d.as_ptr()), factor);
-                let target = self.to.at(place);
-                let value = self.end.apply(s, value, 0, place, target);
-                s.store(target, value);
+                let place = place + i * LANES;
+                s.store(
+                    out.as_mut_ptr(),
+                    self.epilogue.merge(s, value, place, out.as_ptr()),
+                );
             }
         }
+        []
     }
 }
 
@@ -202,11 +202,11 @@ pub fn softmax(
     let top = place(&rows, 0, to.height);
     let left = place(&columns, 1, to.width);
     let shared = Shared::new(to.data);
-    workers.for_each(rows.len(), |task| {
-        let row = slot(rows.start + task, logits.kept) * shape.width;
+    let one_row = |y: usize| {
+        let row = slot(y, logits.kept) * shape.width;
         let from = &logits.data[(row + columns.start) * LANES..][..columns.len() * LANES];
-        let first = (top + task) * to.width + left;
-        // SAFETY: every task has a row of each class of its own.
+        let first = (top + y - rows.start) * to.width + left;
+        // SAFETY: every row belongs to one chunk, and has places of its own in each class.
         let mut lines: Vec<&mut [f32]> = (0..classes)
             .map(|c| unsafe { shared.slice(c * to.height * to.width + first, columns.len()) })
             .collect();
@@ -224,34 +224,29 @@ pub fn softmax(
                 line[x] /= sum;
             }
         }
-    });
+    };
+    let cut = Cut::new(1, rows.clone(), EXPONENTIALS * columns.len());
+    cut.for_each(workers, |_, rows| rows.for_each(&one_row));
 }
 
-struct RowSums<'a> {
-    row: usize,
-    x: &'a [f32],
+/// Pixels that are only read and written in the time of one with its exponentials.
+const EXPONENTIALS: usize = 16;
+
+/// The sum of every row, of so many values.
+pub(crate) struct RowSums<'a> {
+    pub(crate) row: usize,
+    pub(crate) x: Rows<'a>,
 }
 
-impl Job for RowSums<'_> {
-    type Output = [f64; LANES];
-
+impl RowKernel<1> for RowSums<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> [f64; LANES] {
-        let mut sums = [0.0; LANES];
-        for row in self.x.chunks_exact(self.row) {
-            let mut sum = s.zero();
-            for x in row.chunks_exact(LANES) {
-                // SAFETY: 16 values.
-                sum = s.add(sum, unsafe { s.load(x.as_ptr()) });
-            }
-            let mut lanes = [0.0; LANES];
-            // SAFETY: `lanes` holds 16 values.
-            unsafe { s.store(lanes.as_mut_ptr(), sum) };
-            for (total, lane) in sums.iter_mut().zip(lanes) {
-                *total += f64::from(lane);
-            }
+    fn row<S: Simd>(&self, s: S, plane: usize, y: usize, _: &mut [f32]) -> [S::V; 1] {
+        let mut sum = s.zero();
+        for x in self.x.line(plane, y, self.row).chunks_exact(LANES) {
+            // SAFETY: 16 values.
+            sum = s.add(sum, unsafe { s.load(x.as_ptr()) });
         }
-        sums
+        [sum]
     }
 }
 

@@ -10,15 +10,17 @@
 //!
 //! Both matrices are kept as `[squeezed][channel]`, channels filled up to whole blocks: the first
 //! layer is a dot product a row, the second a weighted sum of rows, and so are their gradients the
-//! other way round. Sums over pixels run along a row in f32 and over rows in f64, in order, so
+//! other way round. Sums over pixels run along a row in f32 and over rows in f64, in order (see `pass`), so
 //! means may be gathered band by band.
 
 mod lanes;
 
-use crate::blocked::{Blocked, LANES, Rows, blocks, slot};
+use crate::blocked::{Blocked, LANES, Rows, blocks};
+use crate::elementwise::RowSums;
 use crate::isa::Isa;
-use crate::workers::{Shared, Workers};
-use lanes::{AddOuter, AddRows, AddSum, Affine, Dots, Products, Scale, Sigmoids};
+use crate::pass::Pass;
+use crate::workers::Workers;
+use lanes::{AddOuter, AddRows, Affine, Dots, Products, Scale, Sigmoids};
 use std::ops::Range;
 
 /// The two layers for so many channels.
@@ -31,7 +33,7 @@ pub struct Excite {
 
 /// The trained arrays, as [`Excite::places`] lays them out; biases are filled up to whole blocks.
 #[derive(Clone, Copy)]
-pub struct Layers<T> {
+pub struct ExciteWeights<T> {
     /// `[squeezed][channel]`.
     pub reduce: T,
     /// `[squeezed]`.
@@ -94,7 +96,7 @@ impl Excite {
     ///
     /// # Panics
     /// If an array has another size.
-    pub fn gates(&self, sums: &[f64], pixels: usize, layers: Layers<&[f32]>) -> Gates {
+    pub fn gates(&self, sums: &[f64], pixels: usize, layers: ExciteWeights<&[f32]>) -> Gates {
         self.check(layers);
         let padded = self.padded();
         let means: Vec<f32> = sums
@@ -138,8 +140,8 @@ impl Excite {
         shape: &Blocked,
         x: &[f32],
         gates: &Gates,
-        layers: Layers<&[f32]>,
-        d_layers: Layers<&mut [f32]>,
+        layers: ExciteWeights<&[f32]>,
+        d_layers: ExciteWeights<&mut [f32]>,
         d: &mut [f32],
     ) {
         self.check(layers);
@@ -159,11 +161,11 @@ impl Excite {
         &self,
         d_gates: &[f32],
         gates: &Gates,
-        layers: Layers<&[f32]>,
-        d: Layers<&mut [f32]>,
+        layers: ExciteWeights<&[f32]>,
+        d: ExciteWeights<&mut [f32]>,
     ) -> Vec<f32> {
         let (padded, isa) = (self.padded(), self.isa);
-        let Layers {
+        let ExciteWeights {
             reduce: d_reduce,
             reduce_bias: d_reduce_bias,
             expand: d_expand,
@@ -223,9 +225,9 @@ impl Excite {
     }
 
     #[track_caller]
-    fn check(&self, layers: Layers<&[f32]>) {
+    fn check(&self, layers: ExciteWeights<&[f32]>) {
         let [reduce_bias, expand_bias] = self.bias_lens();
-        let Layers {
+        let ExciteWeights {
             reduce,
             reduce_bias: r,
             expand,
@@ -257,21 +259,22 @@ pub fn add_sums(
     sums: &mut [f64],
 ) {
     shape.check_rows(x.data.len(), x.kept, &rows);
-    let planes = shape.images * shape.blocks();
-    assert_eq!(sums.len(), planes * LANES, "sums have another size");
-    let row = shape.width * LANES;
-    let found = workers.map(planes, |plane| {
-        let mut sums: [f64; LANES] = std::array::from_fn(|lane| sums[plane * LANES + lane]);
-        for y in rows.clone() {
-            let line = &x.data[(plane * x.kept + slot(y, x.kept)) * row..][..row];
-            isa.run(AddSum {
-                line,
-                sums: &mut sums,
-            });
-        }
-        sums
-    });
-    sums.copy_from_slice(found.as_flattened());
+    let (planes, []) = sums.as_chunks_mut::<LANES>() else {
+        panic!("sums are not whole blocks")
+    };
+    let mut added: Vec<[[f64; LANES]; 1]> = planes.iter().map(|&plane| [plane]).collect();
+    let kernel = RowSums {
+        row: shape.width * LANES,
+        x,
+    };
+    let pass = Pass::new(isa, workers, shape.planes(), rows, shape.width);
+    pass.add_sums(None, &kernel, &mut added);
+    planes.copy_from_slice(added.as_flattened());
+}
+
+/// A pass over whole arrays.
+fn pass<'a>(isa: Isa, workers: &'a Workers, shape: &Blocked) -> Pass<'a> {
+    Pass::new(isa, workers, shape.planes(), 0..shape.height, shape.width)
 }
 
 /// `out = x * gate`, with a gate for every channel of every image.
@@ -286,33 +289,24 @@ pub fn scale(
     gates: &[f32],
     out: &mut [f32],
 ) {
-    let planes = shape.images * shape.blocks();
     assert!(
-        x.len() == shape.len() && out.len() == x.len() && gates.len() == planes * LANES,
+        x.len() == shape.len() && out.len() == x.len() && gates.len() == shape.planes() * LANES,
         "array has another size"
     );
-    let shared = Shared::new(out);
-    workers.for_each(planes, |plane| {
-        isa.run(Scale {
-            x: &x[plane * shape.plane()..][..shape.plane()],
-            gate: &gates[plane * LANES..][..LANES],
-            // SAFETY: every plane belongs to one task.
-            out: unsafe { shared.slice(plane * shape.plane(), shape.plane()) },
-        });
-    });
+    let x = shape.whole(x);
+    pass(isa, workers, shape).run(shape.whole_mut(out), &Scale { x, gates });
 }
 
 /// Sums of `x * d` over the pixels of every channel of every image.
 fn products(isa: Isa, workers: &Workers, shape: &Blocked, x: &[f32], d: &[f32]) -> Vec<f32> {
-    let found = workers.map(shape.images * shape.blocks(), |plane| {
-        let plane = plane * shape.plane()..(plane + 1) * shape.plane();
-        isa.run(Products {
-            row: shape.width * LANES,
-            x: &x[plane.clone()],
-            d: &d[plane],
-        })
-    });
-    found.as_flattened().iter().map(|&sum| sum as f32).collect()
+    let kernel = Products {
+        row: shape.width * LANES,
+        x: shape.whole(x),
+        d: shape.whole(d),
+    };
+    let found = pass(isa, workers, shape).sums(None, &kernel);
+    let sums = found.as_flattened().as_flattened().iter();
+    sums.map(|&sum| sum as f32).collect()
 }
 
 /// `d = d * factor + shift`, for every channel of every image.
@@ -324,15 +318,8 @@ fn affine(
     shifts: &[f32],
     d: &mut [f32],
 ) {
-    let shared = Shared::new(d);
-    workers.for_each(shape.images * shape.blocks(), |plane| {
-        isa.run(Affine {
-            factor: &factors[plane * LANES..][..LANES],
-            shift: &shifts[plane * LANES..][..LANES],
-            // SAFETY: every plane belongs to one task.
-            d: unsafe { shared.slice(plane * shape.plane(), shape.plane()) },
-        });
-    });
+    let kernel = Affine { factors, shifts };
+    pass(isa, workers, shape).run(shape.whole_mut(d), &kernel);
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The two small matrix products inside Winograd convolution, kept in registers.
+//! The micro-kernels: two small matrix products whose accumulators stay in registers.
 //!
 //! 1. [`gemm`]: `m[t][k] = sum over c of v[t][c] * u[c][k]` for a few tiles `t` and a panel of
 //!    output channels `k`. Both operands are read once, contiguously; one value of `v` is broadcast
@@ -13,15 +13,7 @@
 //! channels, whatever the number of rows a kernel handles, so results do not depend on how tiles
 //! are divided.
 
-use crate::isa::Simd;
-
-/// `R` tiles times a panel of `NV * 16` outputs: `(v, v_block, c_blocks, u, m, m_block, first)`,
-/// see [`gemm`].
-pub(crate) type GemmKernel = unsafe fn(*const f32, usize, usize, *const f32, *mut f32, usize, bool);
-
-/// `R` rows of `NV * 16` columns: `(v, z, z_block, n, d, d_row, first)`, see [`outer`].
-pub(crate) type OuterKernel =
-    unsafe fn(*const f32, *const f32, usize, usize, *mut f32, usize, bool);
+use crate::simd::Simd;
 
 /// How far ahead `u` is fetched, in values: 4 KiB lets it stream from the outer caches
 /// (256 to 256 channels ran 12 % faster than without).

@@ -1,20 +1,16 @@
-//! The instruction sets: the one place that asks the processor, and the 16-lane vectors kernels
-//! use.
+//! The instruction sets: the one place that asks the processor.
 //!
-//! A kernel is written once against `Simd` and compiled once per instruction set: `Isa::run`
-//! calls a `Job` inside a function that has the features switched on. Everything a job calls in its
-//! inner loops is `#[inline(always)]`, so that it is compiled with those features. Closures are
-//! not: one that a library function calls (`array::map`, `LocalKey::with`) may be compiled without
-//! them, and then every instruction in it is a call. A test of the program looks for such calls
-//! (`cli/tests/instructions.rs`).
+//! One file for each implements [`Simd`]; `Isa::run` calls a kernel inside a function that has the
+//! set's features switched on.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod chains;
 mod portable;
 
-use crate::gemm::{GemmKernel, OuterKernel};
+use crate::simd::{Simd, SimdKernel};
 
 /// Arithmetic of the matrix products in convolutions; everything else, and every sum, is f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,10 +46,10 @@ impl Precision {
 /// An instruction set this processor can run, and the precision of its matrix products; only
 /// [`Isa::available`], [`Isa::choose`] and [`Isa::bf16`] make one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Isa(Kind);
+pub struct Isa(Set);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum Set {
     #[cfg(target_arch = "x86_64")]
     Avx512,
     #[cfg(target_arch = "x86_64")]
@@ -61,124 +57,6 @@ enum Kind {
     #[cfg(target_arch = "x86_64")]
     Avx2,
     Portable,
-}
-
-/// Work that is compiled once for every instruction set.
-pub(crate) trait Job {
-    /// What it gives.
-    type Output;
-    /// Does the work; implementations are `#[inline(always)]`.
-    fn run<S: Simd>(self, simd: S) -> Self::Output;
-}
-
-/// Arithmetic on vectors of [`Lanes::WIDTH`] f32. Holding a value of the implementing type proves
-/// that the processor has the instructions.
-pub(crate) trait Lanes: Copy + Send + Sync {
-    /// A vector.
-    type V: Copy;
-    /// Its lanes.
-    const WIDTH: usize;
-
-    /// All lanes 0.
-    fn zero(self) -> Self::V;
-    /// All lanes `x`.
-    fn splat(self, x: f32) -> Self::V;
-    /// Lane by lane `a + b`.
-    fn add(self, a: Self::V, b: Self::V) -> Self::V;
-    /// Lane by lane `a - b`.
-    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
-    /// Lane by lane `a * b`.
-    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
-    /// Lane by lane `a * b + c` (fused where the processor can).
-    fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
-    /// Lane by lane the larger; `b` if either is NaN, so that what is cut at a number stands
-    /// second.
-    fn max(self, a: Self::V, b: Self::V) -> Self::V;
-    /// `x` where `sign > 0`, else 0.
-    fn where_positive(self, sign: Self::V, x: Self::V) -> Self::V;
-
-    /// Reads a vector; any alignment.
-    ///
-    /// # Safety
-    /// `from` must be valid for reading [`Lanes::WIDTH`] values.
-    unsafe fn load(self, from: *const f32) -> Self::V;
-    /// Writes a vector; any alignment.
-    ///
-    /// # Safety
-    /// `to` must be valid for writing [`Lanes::WIDTH`] values.
-    unsafe fn store(self, to: *mut f32, x: Self::V);
-    /// Writes a vector of factors of `v` in `m = v * u`, in as many words, or half as many where
-    /// they are bf16.
-    ///
-    /// # Safety
-    /// `to` must be valid for writing them.
-    #[inline(always)]
-    unsafe fn store_factors(self, to: *mut f32, x: Self::V) {
-        // SAFETY: the caller promises the words.
-        unsafe { self.store(to, x) }
-    }
-}
-
-/// Vectors of 16 lanes, and what is made of them.
-pub(crate) trait Simd: Lanes {
-    /// The lanes of one register. What keeps dozens of vectors at hand, as Winograd's transforms
-    /// do, runs register by register: 16 lanes in two or four registers each would not fit the
-    /// processor's.
-    type Register: Lanes;
-    /// Arithmetic on one register.
-    fn register(self) -> Self::Register;
-
-    /// Lane by lane the smaller; `b` if either is NaN, so that what is cut at a number stands
-    /// second.
-    fn min(self, a: Self::V, b: Self::V) -> Self::V;
-    /// Lane by lane the largest of four; NaN if any of them is.
-    ///
-    /// One comparison tells whether either of two is NaN, so four values take two of them beside
-    /// the three maxima; kept at each maximum, it would take three.
-    fn max_or_nan(self, values: [Self::V; 4]) -> Self::V;
-    /// Lane by lane 2 to the power of `x`, a whole number from -126 to 127.
-    fn exp2_whole(self, x: Self::V) -> Self::V;
-    /// Lane by lane `a / b`.
-    fn div(self, a: Self::V, b: Self::V) -> Self::V;
-    /// Lane by lane the square root.
-    fn sqrt(self, a: Self::V) -> Self::V;
-    /// `x` where `a == b`, else `y`.
-    fn where_equal(self, a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V;
-
-    /// Words (of 4 bytes) that 16 factors of `m = v * u` take: 16, or 8 where they are bf16.
-    #[inline(always)]
-    fn factor_words(self) -> usize {
-        16
-    }
-    /// Writes rows `c` and `c + 1` (`c` even) of `u`, 16 columns of them, as the kernels read them;
-    /// `row` words lie between rows, or between pairs of rows where they are bf16.
-    ///
-    /// # Safety
-    /// `to` and, in f32, `to + row` must be valid for writing 16 words.
-    #[inline(always)]
-    unsafe fn store_factor_rows(self, to: *mut f32, row: usize, even: Self::V, odd: Self::V) {
-        // SAFETY: the caller promises both rows.
-        unsafe {
-            self.store(to, even);
-            self.store(to.add(row), odd);
-        }
-    }
-    /// Adds the products of the factors in every lane: `acc + x * w`, or, where a lane is a pair of
-    /// bf16, `acc + low(x) * low(w) + high(x) * high(w)`.
-    #[inline(always)]
-    fn add_products(self, acc: Self::V, x: Self::V, w: Self::V) -> Self::V {
-        self.mul_add(x, w, acc)
-    }
-    /// Kernels of `m = v * u`, where entry `r - 1` handles `r` tiles, for panels of `nv` vectors.
-    fn gemm_kernels(self, nv: usize) -> &'static [GemmKernel];
-    /// Vectors of output channels a panel of `u` has where the channels allow it: 1 or 2.
-    fn widest_panel(self) -> usize;
-    /// Kernel of `d += v^T * z` for `nv` vectors, and the number of rows it handles.
-    fn outer_kernel(self, nv: usize) -> (OuterKernel, usize);
-
-    /// Multiplies and adds in registers, `rounds` times in each of the chains it returns the number
-    /// of (see [`crate::peak`]).
-    fn chains(self, rounds: usize) -> usize;
 }
 
 impl Isa {
@@ -189,13 +67,13 @@ impl Isa {
         {
             let fma = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
             if fma && is_x86_feature_detected!("avx512f") {
-                found.push(Isa(Kind::Avx512));
+                found.push(Isa(Set::Avx512));
             }
             if fma {
-                found.push(Isa(Kind::Avx2));
+                found.push(Isa(Set::Avx2));
             }
         }
-        found.push(Isa(Kind::Portable));
+        found.push(Isa(Set::Portable));
         found
     }
 
@@ -221,11 +99,11 @@ impl Isa {
     /// This set with bf16 factors in matrix products, where the processor has instructions for it.
     pub fn bf16(self) -> Option<Isa> {
         #[cfg(target_arch = "x86_64")]
-        if matches!(self.0, Kind::Avx512 | Kind::Avx512Bf16)
+        if matches!(self.0, Set::Avx512 | Set::Avx512Bf16)
             && is_x86_feature_detected!("avx512bf16")
             && is_x86_feature_detected!("avx512bw")
         {
-            return Some(Isa(Kind::Avx512Bf16));
+            return Some(Isa(Set::Avx512Bf16));
         }
         None
     }
@@ -234,7 +112,7 @@ impl Isa {
     pub fn f32(self) -> Isa {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx512Bf16 => Isa(Kind::Avx512),
+            Set::Avx512Bf16 => Isa(Set::Avx512),
             _ => self,
         }
     }
@@ -253,7 +131,7 @@ impl Isa {
     pub fn precision(self) -> Precision {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx512Bf16 => Precision::Bf16,
+            Set::Avx512Bf16 => Precision::Bf16,
             _ => Precision::F32,
         }
     }
@@ -263,6 +141,25 @@ impl Isa {
         match self.precision() {
             Precision::F32 => 16,
             Precision::Bf16 => 8,
+        }
+    }
+
+    /// Vectors of outputs in a panel of filters for `blocks` blocks of them: the most that a
+    /// micro-kernel takes, or one where that does not divide them.
+    pub(crate) fn panel(self, blocks: usize) -> usize {
+        struct Widest;
+        impl SimdKernel for Widest {
+            type Output = usize;
+            #[inline(always)]
+            fn run<S: Simd>(self, s: S) -> usize {
+                s.widest_panel()
+            }
+        }
+        let widest = self.run(Widest);
+        if blocks.is_multiple_of(widest) {
+            widest
+        } else {
+            1
         }
     }
 
@@ -289,27 +186,27 @@ impl Isa {
     pub fn name(self) -> &'static str {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx512 | Kind::Avx512Bf16 => "avx512",
+            Set::Avx512 | Set::Avx512Bf16 => "avx512",
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx2 => "avx2",
-            Kind::Portable => "portable",
+            Set::Avx2 => "avx2",
+            Set::Portable => "portable",
         }
     }
 
     /// Runs `job` compiled for this instruction set.
     #[inline]
-    pub(crate) fn run<J: Job>(self, job: J) -> J::Output {
+    pub(crate) fn run<J: SimdKernel>(self, job: J) -> J::Output {
         match self.0 {
             // SAFETY: `available` detected the features of every set it returns.
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx512 => unsafe { avx512::run(job) },
+            Set::Avx512 => unsafe { avx512::run(job) },
             // SAFETY: `bf16` detected the features.
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx512Bf16 => unsafe { avx512::run_bf16(job) },
+            Set::Avx512Bf16 => unsafe { avx512::run_bf16(job) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx2 => unsafe { avx2::run(job) },
-            Kind::Portable => job.run(portable::Portable),
+            Set::Avx2 => unsafe { avx2::run(job) },
+            Set::Portable => job.run(portable::Portable),
         }
     }
 }
@@ -321,7 +218,7 @@ mod tests {
     /// Applies every operation to the same numbers.
     struct Everything;
 
-    impl Job for Everything {
+    impl SimdKernel for Everything {
         type Output = Vec<[f32; 16]>;
 
         #[inline(always)]
@@ -358,7 +255,7 @@ mod tests {
     #[test]
     fn every_instruction_set_means_the_same() {
         // Halves and quarters are exact in f32, so rounding excuses nothing.
-        let expected = Isa(Kind::Portable).run(Everything);
+        let expected = Isa(Set::Portable).run(Everything);
         assert_eq!(expected[6][1], 2.0);
         assert_eq!(expected[7][1], -6.5);
         assert_eq!((expected[8][0], expected[8][10]), (2f32.powi(-8), 4.0));

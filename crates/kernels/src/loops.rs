@@ -4,7 +4,8 @@
 //! by itself, and finds wider ones than those that every processor has. No multiplication is fused
 //! with an addition, so the results are the same bits on all of them.
 
-use crate::isa::{Isa, Job, Simd};
+use crate::isa::Isa;
+use crate::simd::{Simd, SimdKernel};
 use std::sync::OnceLock;
 
 /// Work whose time goes into loops over arrays.
@@ -30,7 +31,7 @@ pub fn vectorised<L: Loops>(loops: L) -> L::Output {
 /// Loops that use no vectors of their own.
 struct Plain<L>(L);
 
-impl<L: Loops> Job for Plain<L> {
+impl<L: Loops> SimdKernel for Plain<L> {
     type Output = L::Output;
 
     #[inline(always)]

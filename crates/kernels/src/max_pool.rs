@@ -1,8 +1,11 @@
 //! Largest of each 2x2 block, and its gradient. A block with a NaN gives NaN.
 
-use crate::blocked::{Blocked, LANES, Rows, RowsMut, slot};
-use crate::isa::{Isa, Job, Simd};
-use crate::workers::{Shared, Workers};
+use crate::blocked::{Blocked, LANES, Rows, RowsMut};
+use crate::epilogue::{Epilogue, Sink};
+use crate::isa::Isa;
+use crate::pass::{Pass, RowKernel};
+use crate::simd::Simd;
+use crate::workers::Workers;
 use std::ops::Range;
 
 /// Halves height and width of `x` (shape `shape`, even sizes) into `out`.
@@ -10,15 +13,9 @@ use std::ops::Range;
 /// # Panics
 /// If a size is odd or a length does not match.
 pub fn forward(isa: Isa, workers: &Workers, shape: &Blocked, x: &[f32], out: &mut [f32]) {
-    let x = Rows {
-        data: x,
-        kept: shape.height,
-    };
-    let out = RowsMut {
-        data: out,
-        kept: shape.height / 2,
-    };
-    forward_rows(isa, workers, shape, x, out, 0..shape.height / 2);
+    let half = halved(shape);
+    let (x, out) = (shape.whole(x), half.whole_mut(out));
+    forward_rows(isa, workers, shape, x, out, 0..half.height);
 }
 
 /// The rows `rows` of the result only, of arrays that may hold fewer rows than they have.
@@ -36,20 +33,12 @@ pub fn forward_rows(
     let half = halved(shape);
     shape.check_rows(x.data.len(), x.kept, &(2 * rows.start..2 * rows.end));
     half.check_rows(out.data.len(), out.kept, &rows);
-    let (row, half_row) = (shape.width * LANES, half.width * LANES);
-    let shared = Shared::new(out.data);
-    workers.for_each(shape.images * shape.blocks() * rows.len(), |task| {
-        let (plane, y) = (task / rows.len(), rows.start + task % rows.len());
-        let line = |y| &x.data[(plane * x.kept + slot(y, x.kept)) * row..][..row];
-        let place = (plane * out.kept + slot(y, out.kept)) * half_row;
-        isa.run(Forward {
-            top: line(2 * y),
-            bottom: line(2 * y + 1),
-            // SAFETY: every task has a row of its own.
-            out: unsafe { shared.slice(place, half_row) },
-        });
-    });
+    let pass = Pass::new(isa, workers, shape.planes(), rows, READ * half.width);
+    pass.run(out, &Forward { x });
 }
+
+/// Pixels that one of the result is made of.
+const READ: usize = 4;
 
 /// The shape with half the height and width.
 fn halved(shape: &Blocked) -> Blocked {
@@ -66,22 +55,19 @@ fn halved(shape: &Blocked) -> Blocked {
 
 /// Two rows to one.
 struct Forward<'a> {
-    top: &'a [f32],
-    bottom: &'a [f32],
-    out: &'a mut [f32],
+    x: Rows<'a>,
 }
 
-impl Job for Forward<'_> {
-    type Output = ();
-
+impl RowKernel<0> for Forward<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        assert!(self.top.len() == 2 * self.out.len() && self.bottom.len() == 2 * self.out.len());
-        for (i, out) in self.out.chunks_exact_mut(LANES).enumerate() {
+    fn row<S: Simd>(&self, s: S, plane: usize, y: usize, out: &mut [f32]) -> [S::V; 0] {
+        let top = self.x.line(plane, 2 * y, 2 * out.len());
+        let bottom = self.x.line(plane, 2 * y + 1, 2 * out.len());
+        for (i, out) in out.chunks_exact_mut(LANES).enumerate() {
             let at = 2 * i * LANES;
             // SAFETY: the four pixels lie in the two rows, `out` is 16 values.
             unsafe {
-                let (top, bottom) = (self.top.as_ptr().add(at), self.bottom.as_ptr().add(at));
+                let (top, bottom) = (top.as_ptr().add(at), bottom.as_ptr().add(at));
                 let pixels = [
                     s.load(top),
                     s.load(top.add(LANES)),
@@ -91,12 +77,11 @@ impl Job for Forward<'_> {
                 s.store(out.as_mut_ptr(), s.max_or_nan(pixels));
             }
         }
+        []
     }
 }
 
-/// The gradient that reaches each block's first largest pixel (rows first, as PyTorch does), in
-/// place of what `d_x` holds or added to it, as `merge` says; where `merge.relu` is set the result
-/// is then zeroed wherever `x` is not positive, which is the gradient of the ReLU that made `x`.
+/// Sends the gradient `d_out` to each block's first largest pixel (rows first, as PyTorch does).
 ///
 /// # Panics
 /// If a size is odd or a length does not match.
@@ -106,85 +91,69 @@ pub fn backward(
     shape: &Blocked,
     x: &[f32],
     d_out: &[f32],
-    d_x: &mut [f32],
-    merge: Merge,
+    sink: &mut Sink,
 ) {
-    assert_eq!(x.len(), shape.len(), "array has another size");
-    assert_eq!(d_out.len(), halved(shape).len(), "array has another size");
-    assert_eq!(d_x.len(), x.len(), "array has another size");
-    let shared = Shared::new(d_x);
-    workers.for_each(shape.images * shape.blocks(), |task| {
-        let x = &x[task * shape.plane()..][..shape.plane()];
-        let d_out = &d_out[task * shape.plane() / 4..][..shape.plane() / 4];
-        // SAFETY: every task has a plane of its own.
-        let d_x = unsafe { shared.slice(task * shape.plane(), shape.plane()) };
-        isa.run(Backward {
-            width: shape.width,
-            x,
-            d_out,
-            d_x,
-            merge,
-        });
-    });
-}
-
-/// How a pool's gradient meets what its target already holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Merge {
-    /// Added to what is there, instead of replacing it.
-    pub accumulate: bool,
-    /// Zero wherever the pool's input is not positive.
-    pub relu: bool,
+    let half = halved(shape);
+    let Sink { data, epilogue } = sink;
+    assert!(
+        x.len() == shape.len() && data.len() == x.len() && d_out.len() == half.len(),
+        "array has another size"
+    );
+    epilogue.check(shape.blocks(), data.len());
+    // A row of this pass is a pair of rows of `x`, which lie one after the other.
+    let kept = half.height;
+    let to = RowsMut { data, kept };
+    let kernel = Backward {
+        x: Rows { data: x, kept },
+        d_out: half.whole(d_out),
+        height: half.height,
+        epilogue: *epilogue,
+    };
+    let cost = READ * half.width;
+    Pass::new(isa, workers, shape.planes(), 0..half.height, cost).run(to, &kernel);
 }
 
 struct Backward<'a> {
-    width: usize,
-    x: &'a [f32],
-    d_out: &'a [f32],
-    d_x: &'a mut [f32],
-    merge: Merge,
+    /// Pairs of rows.
+    x: Rows<'a>,
+    d_out: Rows<'a>,
+    /// Rows of `d_out`.
+    height: usize,
+    epilogue: Epilogue<'a>,
 }
 
-impl Job for Backward<'_> {
-    type Output = ();
-
+impl RowKernel<0> for Backward<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let row = self.width * LANES;
-        for (y, d_out) in self.d_out.chunks_exact(row / 2).enumerate() {
-            let x = &self.x[2 * y * row..][..2 * row];
-            let d_x = &mut self.d_x[2 * y * row..][..2 * row];
-            for (i, d_out) in d_out.chunks_exact(LANES).enumerate() {
-                let offsets = [0, LANES, row, row + LANES];
-                // SAFETY: the four pixels lie in the pair of rows; `d_out` is 16 values.
-                unsafe {
-                    let (x, d_x) = (
-                        x.as_ptr().add(2 * i * LANES),
-                        d_x.as_mut_ptr().add(2 * i * LANES),
-                    );
-                    let mut values = [s.zero(); 4];
-                    for corner in 0..4 {
-                        values[corner] = s.load(x.add(offsets[corner]));
-                    }
-                    let top = s.max(values[0], values[1]);
-                    let largest = s.max(top, s.max(values[2], values[3]));
-                    let mut left = s.load(d_out.as_ptr());
-                    for corner in 0..4 {
-                        let value = values[corner];
-                        let mut gradient = s.where_equal(value, largest, left, s.zero());
-                        left = s.sub(left, gradient);
-                        let at = d_x.add(offsets[corner]);
-                        if self.merge.accumulate {
-                            gradient = s.add(gradient, s.load(at));
-                        }
-                        if self.merge.relu {
-                            gradient = s.where_positive(value, gradient);
-                        }
-                        s.store(at, gradient);
-                    }
+    fn row<S: Simd>(&self, s: S, plane: usize, y: usize, d_x: &mut [f32]) -> [S::V; 0] {
+        let row = d_x.len() / 2;
+        let offsets = [0, LANES, row, row + LANES];
+        let x = self.x.line(plane, y, d_x.len());
+        let d_out = self.d_out.line(plane, y, row / 2);
+        let first = (plane * self.height + y) * d_x.len();
+        for (i, d_out) in d_out.chunks_exact(LANES).enumerate() {
+            let at = 2 * i * LANES;
+            // SAFETY: the four pixels lie in the pair of rows; `d_out` is 16 values; the mask was
+            // checked to be as long as the whole target.
+            unsafe {
+                let (x, d_x) = (x.as_ptr().add(at), d_x.as_mut_ptr().add(at));
+                let mut values = [s.zero(); 4];
+                for corner in 0..4 {
+                    values[corner] = s.load(x.add(offsets[corner]));
+                }
+                let top = s.max(values[0], values[1]);
+                let largest = s.max(top, s.max(values[2], values[3]));
+                // The first that is largest takes the gradient and leaves zero to the others.
+                let mut left = s.load(d_out.as_ptr());
+                for corner in 0..4 {
+                    let gradient = s.where_equal(values[corner], largest, left, s.zero());
+                    left = s.sub(left, gradient);
+                    let to = d_x.add(offsets[corner]);
+                    let place = first + at + offsets[corner];
+                    s.store(to, self.epilogue.merge(s, gradient, place, to));
                 }
             }
         }
+        []
     }
 }
 

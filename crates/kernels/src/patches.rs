@@ -7,12 +7,12 @@
 //!
 //! There is no input gradient: below the first layer lies the image.
 
-use crate::activation::Finish;
 use crate::blocked::{LANES, Rows, RowsMut, blocks, slot};
 use crate::buffer::Buffer;
 use crate::depthwise::Window;
+use crate::epilogue::Epilogue;
 use crate::isa::Isa;
-use crate::product::{End, Matrix, Multiply, Outer, add_up};
+use crate::product::{Matrix, Multiply, Outer, add_up};
 use crate::workers::{Shared, Workers};
 use std::cell::RefCell;
 use std::ops::Range;
@@ -119,7 +119,7 @@ impl Patches {
         workers: &Workers,
         x: Rows,
         filters: &[f32],
-        finish: Finish,
+        epilogue: Epilogue,
         out: RowsMut,
         rows: Range<usize>,
     ) {
@@ -131,9 +131,7 @@ impl Patches {
             rows.end <= self.output_size()[0] && rows.len() <= out.kept,
             "rows that are not held"
         );
-        if let Some(bias) = finish.bias {
-            assert_eq!(bias.len(), k_blocks * LANES, "bias has another size");
-        }
+        epilogue.check(k_blocks, out.data.len());
         let shared = Shared::new(out.data);
         let runs = width.div_ceil(RUN);
         workers.for_each(self.images * rows.len() * runs, |task| {
@@ -152,7 +150,7 @@ impl Patches {
                     first: image * k_blocks * to_plane + place,
                     to_block: to_plane,
                     len: columns.len(),
-                    end: End::Output(finish),
+                    epilogue,
                 }
                 .run(self.isa);
             });

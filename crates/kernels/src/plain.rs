@@ -4,10 +4,10 @@
 
 use crate::activation::Activation;
 
-/// Shape of a convolution; output `y` sees the input rows from `y * stride - before` on, zeros
+/// A convolution of one shape, by its definition; output `y` sees the input rows from `y * stride - before` on, zeros
 /// outside.
 #[derive(Clone, Copy, Debug)]
-pub struct Conv {
+pub struct Definition {
     /// Images in the batch.
     pub images: usize,
     /// Channels in.
@@ -28,7 +28,7 @@ pub struct Conv {
     pub depthwise: bool,
 }
 
-impl Conv {
+impl Definition {
     /// 3x3 with stride 1 and zero padding 1.
     pub fn same_3x3(
         images: usize,

@@ -6,12 +6,11 @@
 //! 3. Weight gradient: products of pixels and output gradients, summed over slices of the image
 //!    that depend on the shape alone, slice by slice in order.
 
-use crate::activation::Finish;
 use crate::blocked::{LANES, Rows, RowsMut, blocks};
 use crate::buffer::Buffer;
+use crate::epilogue::{Epilogue, Sink};
 use crate::isa::Isa;
-use crate::product::{End, Matrix, Multiply, Outer, Span, add_up, span_pixels, spans};
-use crate::winograd::Sink;
+use crate::product::{Matrix, Multiply, Outer, PixelRun, add_up, pixel_runs, run_pixels};
 use crate::workers::{Shared, Workers};
 use std::ops::Range;
 
@@ -97,19 +96,11 @@ impl Pointwise {
         workers: &Workers,
         x: Rows,
         filters: &[f32],
-        finish: Finish,
+        epilogue: Epilogue,
         out: RowsMut,
         rows: Range<usize>,
     ) {
-        let matrix = self.matrix;
-        if let Some(bias) = finish.bias {
-            assert_eq!(
-                bias.len(),
-                blocks(self.outputs) * LANES,
-                "bias has another size"
-            );
-        }
-        self.product(workers, matrix, x, filters, End::Output(finish), out, rows);
+        self.product(workers, self.matrix, x, filters, epilogue, out, rows);
     }
 
     /// Gradient of the input from `d_out`; `filters` from [`Pointwise::turn`].
@@ -124,20 +115,11 @@ impl Pointwise {
         sink: &mut Sink,
     ) {
         let matrix = Matrix::new(self.isa, self.outputs, self.inputs);
-        assert!(
-            sink.mask.is_none_or(|mask| mask.len() == sink.data.len()),
-            "mask has another size"
-        );
-        let end = End::of(sink);
         let kept = self.height;
-        let (x, out) = (
-            Rows { data: d_out, kept },
-            RowsMut {
-                data: sink.data,
-                kept,
-            },
-        );
-        self.product(workers, matrix, x, filters, end, out, 0..kept);
+        let x = Rows { data: d_out, kept };
+        let Sink { data, epilogue } = sink;
+        let out = RowsMut { data, kept };
+        self.product(workers, matrix, x, filters, *epilogue, out, 0..kept);
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -147,7 +129,7 @@ impl Pointwise {
         matrix: Matrix,
         x: Rows,
         filters: &[f32],
-        end: End,
+        epilogue: Epilogue,
         out: RowsMut,
         rows: Range<usize>,
     ) {
@@ -167,21 +149,21 @@ impl Pointwise {
             rows.end <= self.height && rows.len() <= out.kept,
             "rows that are not held"
         );
-        let spans = spans(self.width, rows, [x.kept, out.kept], span_pixels(&matrix));
+        epilogue.check(matrix.output_blocks(), out.data.len());
+        let runs = pixel_runs(self.width, rows, [x.kept, out.kept], run_pixels(&matrix));
         let shared = Shared::new(out.data);
-        workers.for_each(self.images * spans.len(), |task| {
-            let (image, span) = (task / spans.len(), spans[task % spans.len()]);
+        workers.for_each(self.images * runs.len(), |task| {
+            let (image, run) = (task / runs.len(), runs[task % runs.len()]);
             Multiply {
                 matrix,
                 filters,
-                from: &x.data[image * row_blocks * from..][..row_blocks * from]
-                    [span.from * LANES..],
+                from: &x.data[image * row_blocks * from..][..row_blocks * from][run.from * LANES..],
                 from_block: from,
                 to: shared,
-                first: image * matrix.output_blocks() * to + span.to * LANES,
+                first: image * matrix.output_blocks() * to + run.to * LANES,
                 to_block: to,
-                len: span.len,
-                end,
+                len: run.len,
+                epilogue,
             }
             .run(self.isa);
         });
@@ -219,11 +201,11 @@ impl Pointwise {
         let pixels = self.height * self.width;
         let wanted = TASKS.div_ceil(self.images);
         let each = pixels.div_ceil((pixels / SLICE).clamp(1, wanted));
-        let slices: Vec<(usize, Span)> = (0..self.images)
+        let slices: Vec<(usize, PixelRun)> = (0..self.images)
             .flat_map(|image| {
                 let whole = [self.height; 2];
-                let spans = spans(self.width, 0..self.height, whole, each);
-                spans.into_iter().map(move |span| (image, span))
+                let runs = pixel_runs(self.width, 0..self.height, whole, each);
+                runs.into_iter().map(move |run| (image, run))
             })
             .collect();
         // Where pixels are few, channels are many.
@@ -232,16 +214,16 @@ impl Pointwise {
         let shared = Shared::new(scratch);
         workers.for_each(slices.len() * groups, |task| {
             let (slice, group) = (task / groups, task % groups);
-            let (image, span) = slices[slice];
+            let (image, run) = slices[slice];
             let blocks = group * c_blocks / groups..(group + 1) * c_blocks / groups;
-            let first = (image * c_blocks + blocks.start) * plane + span.from * LANES;
+            let first = (image * c_blocks + blocks.start) * plane + run.from * LANES;
             self.isa.run(Outer {
                 matrix: self.matrix,
                 x: &x[first..],
                 x_block: plane,
-                d: &d_out[image * k_blocks * plane + span.from * LANES..],
+                d: &d_out[image * k_blocks * plane + run.from * LANES..],
                 d_block: plane,
-                len: span.len,
+                len: run.len,
                 blocks,
                 to: shared,
                 first: slice * self.matrix.len(),

@@ -5,11 +5,11 @@
 //! Not here: what the rows of the filters are (channels in `pointwise`, taps and channels in
 //! `patches`).
 
-use crate::activation::Finish;
 use crate::blocked::{LANES, blocks, slot};
 use crate::buffer::Buffer;
-use crate::isa::{Isa, Job, Simd};
-use crate::winograd::Sink;
+use crate::epilogue::Epilogue;
+use crate::isa::Isa;
+use crate::simd::{Simd, SimdKernel};
 use crate::workers::{Shared, Workers};
 use std::cell::RefCell;
 use std::ops::Range;
@@ -26,20 +26,7 @@ pub(crate) struct Matrix {
 
 impl Matrix {
     pub(crate) fn new(isa: Isa, rows: usize, outputs: usize) -> Self {
-        struct Widest;
-        impl Job for Widest {
-            type Output = usize;
-            #[inline(always)]
-            fn run<S: Simd>(self, s: S) -> usize {
-                s.widest_panel()
-            }
-        }
-        let widest = isa.run(Widest);
-        let panel = if blocks(outputs).is_multiple_of(widest) {
-            widest
-        } else {
-            1
-        };
+        let panel = isa.panel(blocks(outputs));
         Self {
             rows,
             outputs,
@@ -113,7 +100,7 @@ impl Matrix {
 
 /// Pixels that lie one after the other, in what is read and in what is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Span {
+pub(crate) struct PixelRun {
     /// First pixel within a block of the input.
     pub(crate) from: usize,
     /// First pixel within a block of the output.
@@ -122,24 +109,24 @@ pub(crate) struct Span {
     pub(crate) len: usize,
 }
 
-/// `rows` of `width` pixels as spans of at most `longest` pixels, where `kept` rows are held of
+/// `rows` of `width` pixels as runs of at most `longest` pixels, where `kept` rows are held of
 /// what is read and of what is written.
-pub(crate) fn spans(
+pub(crate) fn pixel_runs(
     width: usize,
     rows: Range<usize>,
     kept: [usize; 2],
     longest: usize,
-) -> Vec<Span> {
-    let mut spans = Vec::new();
+) -> Vec<PixelRun> {
+    let mut found = Vec::new();
     let mut y = rows.start;
     while y < rows.end {
         let [from, to] = kept.map(|kept| slot(y, kept));
         let together = (rows.end - y).min(kept[0] - from).min(kept[1] - to);
         let pixels = together * width;
         let count = pixels.div_ceil(longest);
-        spans.extend((0..count).map(|i| {
+        found.extend((0..count).map(|i| {
             let first = i * pixels / count;
-            Span {
+            PixelRun {
                 from: from * width + first,
                 to: to * width + first,
                 len: (i + 1) * pixels / count - first,
@@ -147,87 +134,15 @@ pub(crate) fn spans(
         }));
         y += together;
     }
-    spans
+    found
 }
 
-/// Pixels of a span: what is read and written of them should take half of a second-level cache, but
+/// Pixels of a run: what is read and written of them should take half of a second-level cache, but
 /// filters should not be fetched for less than 56 pixels.
-pub(crate) fn span_pixels(matrix: &Matrix) -> usize {
+pub(crate) fn run_pixels(matrix: &Matrix) -> usize {
     const BYTES: usize = 1 << 19;
     let pixel = (matrix.row_blocks() + matrix.output_blocks()) * LANES * size_of::<f32>();
     (BYTES / pixel).clamp(56, 560)
-}
-
-/// Where the results of a product go.
-#[derive(Clone, Copy)]
-pub(crate) enum End<'a> {
-    /// To the output of a layer.
-    Output(Finish<'a>),
-    /// To the gradient of its input.
-    Gradient {
-        /// As in [`Sink`].
-        accumulate: bool,
-        /// As in [`Sink`].
-        mask: Option<&'a [f32]>,
-    },
-}
-
-impl<'a> End<'a> {
-    /// The end that `sink` asks for.
-    pub(crate) fn of(sink: &Sink<'a>) -> Self {
-        let (accumulate, mask) = (sink.accumulate, sink.mask);
-        Self::Gradient { accumulate, mask }
-    }
-
-    /// Whether results are added to what the target holds.
-    fn adds(&self) -> bool {
-        matches!(
-            self,
-            Self::Gradient {
-                accumulate: true,
-                ..
-            }
-        )
-    }
-
-    /// What is stored for `value` of `block` at `place` of the target.
-    ///
-    /// # Safety
-    /// `target` must be valid for reading 16 values, and a bias and mask must have the sizes they
-    /// should.
-    #[inline(always)]
-    pub(crate) unsafe fn apply<S: Simd>(
-        self,
-        s: S,
-        value: S::V,
-        block: usize,
-        place: usize,
-        target: *const f32,
-    ) -> S::V {
-        // SAFETY: as the caller promises.
-        unsafe {
-            match self {
-                Self::Output(Finish { bias, activation }) => {
-                    let value = match bias {
-                        Some(bias) => s.add(value, s.load(bias.as_ptr().add(block * LANES))),
-                        None => value,
-                    };
-                    activation.apply(s, value)
-                }
-                Self::Gradient { accumulate, mask } => {
-                    let sum = if accumulate {
-                        s.add(value, s.load(target))
-                    } else {
-                        value
-                    };
-                    match mask {
-                        Some(mask) => s.where_positive(s.load(mask.as_ptr().add(place)), sum),
-                        None => sum,
-                    }
-                }
-            }
-        }
-    }
 }
 
 thread_local! {
@@ -235,24 +150,24 @@ thread_local! {
     static PRODUCTS: RefCell<Buffer> = RefCell::default();
 }
 
-/// The product over one span of pixels.
+/// The product over one run of pixels.
 pub(crate) struct Multiply<'a, 'b> {
     pub(crate) matrix: Matrix,
     /// `[panel][row][..]`, [`Matrix::len`] values.
     pub(crate) filters: &'a [f32],
-    /// First pixel of the span in the first block of rows.
+    /// First pixel of the run in the first block of rows.
     pub(crate) from: &'a [f32],
     /// Values between blocks of rows.
     pub(crate) from_block: usize,
     /// The whole target ...
     pub(crate) to: Shared<'b>,
-    /// ... the place of the span's first pixel in its first block ...
+    /// ... the place of the run's first pixel in its first block ...
     pub(crate) first: usize,
     /// ... and the values between blocks of outputs.
     pub(crate) to_block: usize,
     /// Pixels.
     pub(crate) len: usize,
-    pub(crate) end: End<'a>,
+    pub(crate) epilogue: Epilogue<'a>,
 }
 
 /// A product, and room for results that must not overwrite what they are added to.
@@ -261,7 +176,7 @@ struct Product<'a, 'b, 'c> {
     products: &'c mut Buffer,
 }
 
-impl Job for Product<'_, '_, '_> {
+impl SimdKernel for Product<'_, '_, '_> {
     type Output = ();
 
     #[inline(always)]
@@ -277,7 +192,7 @@ impl Job for Product<'_, '_, '_> {
             multiply.from.len() >= (rows - 1) * multiply.from_block + len * LANES,
             "pixels are missing"
         );
-        let (m, m_block) = if multiply.end.adds() {
+        let (m, m_block) = if multiply.epilogue.accumulate {
             products.reserve(outputs * len * LANES);
             (products.as_mut_ptr(), len * LANES)
         } else {
@@ -328,17 +243,19 @@ impl Multiply<'_, '_> {
         }
     }
 
-    /// Products at `m` to the target, the way the end asks for.
+    /// Products at `m` to the target, the way the epilogue asks for.
     #[inline(always)]
     fn store<S: Simd>(&self, s: S, m: *const f32, m_block: usize) {
         for block in 0..self.matrix.output_blocks() {
             let first = self.first + block * self.to_block;
+            // SAFETY: a bias was checked to have a value for every output.
+            let bias = unsafe { self.epilogue.bias_of(s, block * LANES) };
             for at in (0..self.len * LANES).step_by(LANES) {
                 // SAFETY: products and target hold `len` pixels of every block.
                 unsafe {
                     let value = s.load(m.add(block * m_block + at));
                     let target = self.to.at(first + at);
-                    let value = self.end.apply(s, value, block, first + at, target);
+                    let value = self.epilogue.apply(s, value, bias, first + at, target);
                     s.store(target, value);
                 }
             }
@@ -350,13 +267,13 @@ impl Multiply<'_, '_> {
 /// one of rows in the first-level cache.
 const PASS: usize = 128;
 
-/// Adds `rows^T * outputs` over a span of pixels to the gradient of some blocks of rows.
+/// Adds `rows^T * outputs` over a run of pixels to the gradient of some blocks of rows.
 pub(crate) struct Outer<'a> {
     pub(crate) matrix: Matrix,
-    /// First pixel of the span in the first of the blocks of rows.
+    /// First pixel of the run in the first of the blocks of rows.
     pub(crate) x: &'a [f32],
     pub(crate) x_block: usize,
-    /// First pixel of the span in the first block of outputs.
+    /// First pixel of the run in the first block of outputs.
     pub(crate) d: &'a [f32],
     pub(crate) d_block: usize,
     /// Pixels.
@@ -371,7 +288,7 @@ pub(crate) struct Outer<'a> {
     pub(crate) begin: bool,
 }
 
-impl Job for Outer<'_> {
+impl SimdKernel for Outer<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -437,7 +354,7 @@ struct Sum<'a> {
     to: &'a mut [f32],
 }
 
-impl Job for Sum<'_> {
+impl SimdKernel for Sum<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -461,12 +378,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_break_where_rows_wrap_around() {
+    fn runs_break_where_rows_wrap_around() {
         // 4 rows of 5 pixels: rows 2 and 3 lie behind each other, 4 starts anew where 4 are held.
-        let found = spans(5, 2..6, [4, 100], 100);
-        let span = |from, to, len| Span { from, to, len };
-        assert_eq!(found, [span(10, 10, 10), span(0, 20, 10)]);
-        let found = spans(5, 0..2, [8, 8], 4);
+        let found = pixel_runs(5, 2..6, [4, 100], 100);
+        let run = |from, to, len| PixelRun { from, to, len };
+        assert_eq!(found, [run(10, 10, 10), run(0, 20, 10)]);
+        let found = pixel_runs(5, 0..2, [8, 8], 4);
         assert_eq!(found.iter().map(|s| s.len).sum::<usize>(), 10);
         assert!(found.iter().all(|s| s.len <= 4));
     }

@@ -11,7 +11,7 @@
 //! The input gradient is the same convolution with turned filters and channels swapped. The weight
 //! gradient is `dg = G^T [(A dy A^T) * V] G`, summed over tiles, with the same transforms.
 //!
-//! Where it is faster ([`Tile::fastest`]), a prediction takes F(6x6, 3x3): 64 values for 36
+//! Where it is faster ([`TileSize::fastest`]), a prediction takes F(6x6, 3x3): 64 values for 36
 //! outputs.
 //!
 //! # Points
@@ -26,18 +26,20 @@
 
 mod blocking;
 mod conv;
+mod patch;
+mod target;
 mod transform;
 mod weight_gradient;
 mod weights;
-mod window;
 
-pub use conv::{Conv, Epilogue, Part, Sink};
-pub use weight_gradient::Scratch;
+pub use conv::Winograd;
+pub use patch::Part;
+pub use weight_gradient::GradientScratch;
 pub use weights::FilterBank;
 
-/// The outputs that are made together.
+/// The outputs that are made together: how large a tile is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Tile {
+pub enum TileSize {
     /// 4x4, of a patch of 6x6.
     #[default]
     Four,
@@ -49,7 +51,7 @@ pub enum Tile {
 /// Side of the largest patch.
 const LARGEST_PATCH: usize = 8;
 
-impl Tile {
+impl TileSize {
     /// Rows and columns of outputs.
     pub fn side(self) -> usize {
         match self {

@@ -5,11 +5,11 @@ mod common;
 
 use common::{noise, packed, unpacked};
 use stainfree_kernels::activation::Activation;
-use stainfree_kernels::batch_norm::{self, Saved};
-use stainfree_kernels::max_pool::{self, Merge};
+use stainfree_kernels::batch_norm::{self, ForwardRecord};
+use stainfree_kernels::epilogue::{Epilogue, Sink};
 use stainfree_kernels::plain::{self, relative_error};
-use stainfree_kernels::winograd::{Conv, Epilogue, Part, Scratch, Sink, Tile};
-use stainfree_kernels::{Blocked, Buffer, Isa, LANES, Precision, Workers, elementwise};
+use stainfree_kernels::winograd::{GradientScratch, Part, TileSize, Winograd};
+use stainfree_kernels::{Blocked, Buffer, Isa, LANES, Precision, Workers, elementwise, max_pool};
 
 /// Repeats every pixel 2x2.
 fn upsampled(planar: &[f32], height: usize, width: usize) -> Vec<f32> {
@@ -29,19 +29,19 @@ fn upsampled(planar: &[f32], height: usize, width: usize) -> Vec<f32> {
 /// that, 4.7e-6, of which 5e-6 are allowed. With bf16 factors (rounded by up to 2^-9) the former
 /// has twice that of a direct bf16 sum; on noise without a mean, as here, 1.1e-2 to 1.2e-2 from
 /// many channels, up to 1.9e-2 from a single pixel.
-fn conv_tolerance(isa: Isa, tile: Tile) -> f64 {
+fn conv_tolerance(isa: Isa, tile: TileSize) -> f64 {
     match (isa.precision(), tile) {
-        (Precision::F32, Tile::Four) => 2.5e-6,
-        (Precision::F32, Tile::Six) => 5e-6,
+        (Precision::F32, TileSize::Four) => 2.5e-6,
+        (Precision::F32, TileSize::Six) => 5e-6,
         (Precision::Bf16, _) => 2e-2,
     }
 }
 
 /// Tiles of 6x6 are for f32.
-fn tiles(isa: Isa) -> &'static [Tile] {
+fn tiles(isa: Isa) -> &'static [TileSize] {
     match isa.precision() {
-        Precision::F32 => &[Tile::Four, Tile::Six],
-        Precision::Bf16 => &[Tile::Four],
+        Precision::F32 => &[TileSize::Four, TileSize::Six],
+        Precision::Bf16 => &[TileSize::Four],
     }
 }
 
@@ -79,7 +79,12 @@ const CASES: &[Case] = &[
 ];
 
 /// Everything about one convolution, in f32: output, input gradients, weight gradient.
-fn fast(isa: Isa, tile: Tile, threads: usize, case: &Case) -> (Vec<f32>, Vec<Vec<f32>>, Vec<f32>) {
+fn fast(
+    isa: Isa,
+    tile: TileSize,
+    threads: usize,
+    case: &Case,
+) -> (Vec<f32>, Vec<Vec<f32>>, Vec<f32>) {
     let &(images, parts, outputs, height, width) = case;
     let workers = Workers::new(threads);
     let conv_parts: Vec<Part> = parts
@@ -89,7 +94,7 @@ fn fast(isa: Isa, tile: Tile, threads: usize, case: &Case) -> (Vec<f32>, Vec<Vec
             upsampled,
         })
         .collect();
-    let conv = Conv::new(isa, images, height, width, &conv_parts, outputs).tiled(tile);
+    let conv = Winograd::new(isa, images, height, width, &conv_parts, outputs).tiled(tile);
     let bank = conv.filters();
     let total: usize = parts.iter().map(|p| p.0).sum();
     let weights = noise(outputs * total * 9, 1);
@@ -137,14 +142,7 @@ fn fast(isa: Isa, tile: Tile, threads: usize, case: &Case) -> (Vec<f32>, Vec<Vec
     );
     bank.transform_turned(&workers, &blocked, &mut filters);
     let mut gradients: Vec<Buffer> = shapes.iter().map(|s| Buffer::zeros(s.len())).collect();
-    let mut sinks: Vec<Sink> = gradients
-        .iter_mut()
-        .map(|g| Sink {
-            data: g,
-            accumulate: false,
-            mask: None,
-        })
-        .collect();
+    let mut sinks: Vec<Sink> = gradients.iter_mut().map(|g| Sink::new(g)).collect();
     conv.input_gradient(&workers, &dy, &filters, &mut sinks);
     let mut d_blocked = Buffer::zeros(bank.blocked_len());
     conv.weight_gradient(
@@ -152,7 +150,7 @@ fn fast(isa: Isa, tile: Tile, threads: usize, case: &Case) -> (Vec<f32>, Vec<Vec
         &refs,
         &dy,
         &mut d_blocked,
-        &mut Scratch::default(),
+        &mut GradientScratch::default(),
     );
     let mut d_weights = vec![0.0; weights.len()];
     bank.unblock(&d_blocked, &mut d_weights);
@@ -170,7 +168,7 @@ fn convolution_and_gradients_match_the_definition() {
     for case in CASES {
         let &(images, parts, outputs, height, width) = case;
         let total: usize = parts.iter().map(|p| p.0).sum();
-        let plain = plain::Conv::same_3x3(images, total, outputs, [height, width]);
+        let plain = plain::Definition::same_3x3(images, total, outputs, [height, width]);
         let weights = noise(outputs * total * 9, 1);
         // The definition sees the joined, up-sampled input.
         let arrays: Vec<Vec<f32>> = parts
@@ -287,7 +285,7 @@ fn results_are_the_same_bits_for_any_number_of_threads() {
 fn filled_up_channels_stay_zero() {
     let isa = Isa::available()[0];
     let workers = Workers::new(1);
-    let conv = Conv::new(
+    let conv = Winograd::new(
         isa,
         1,
         6,
@@ -313,10 +311,7 @@ fn filled_up_channels_stay_zero() {
     let mut out = Buffer::zeros(36 * LANES);
     let mut bias = [0.0; LANES];
     bias[..3].fill(0.5);
-    let epilogue = Epilogue {
-        bias: Some(&bias),
-        relu: true,
-    };
+    let epilogue = Epilogue::biased(&bias, Activation::Relu);
     conv.forward(&workers, &[&x], &filters, epilogue, &mut out);
     assert!(
         out.chunks(LANES)
@@ -329,7 +324,7 @@ fn filled_up_channels_stay_zero() {
         &[&x],
         &out,
         &mut d_blocked,
-        &mut Scratch::default(),
+        &mut GradientScratch::default(),
     );
     let real = d_blocked.iter().filter(|&&v| v != 0.0).count();
     assert!(
@@ -342,7 +337,7 @@ fn filled_up_channels_stay_zero() {
 fn sinks_accumulate_and_mask() {
     let isa = Isa::available()[0];
     let workers = Workers::new(2);
-    let conv = Conv::new(
+    let conv = Winograd::new(
         isa,
         1,
         7,
@@ -362,11 +357,9 @@ fn sinks_accumulate_and_mask() {
     let mask = noise(35 * LANES, 4);
     let gradient = |start: f32, accumulate: bool, mask: Option<&[f32]>| {
         let mut data = vec![start; 35 * LANES];
-        let mut sinks = [Sink {
-            data: &mut data,
-            accumulate,
-            mask,
-        }];
+        let mut sinks = [Sink::new(&mut data)];
+        sinks[0].epilogue.accumulate = accumulate;
+        sinks[0].epilogue.mask = mask;
         conv.input_gradient(&workers, &dy, &filters, &mut sinks);
         data
     };
@@ -421,13 +414,20 @@ fn pooling_takes_the_largest_and_sends_its_gradient_back_once() {
         assert_eq!(unpacked(&workers, &small, &out), expected, "{}", isa.name());
         for (accumulate, relu) in [(false, false), (true, false), (true, true)] {
             let mut d_x = vec![1.0; shape.len()];
-            let merge = Merge { accumulate, relu };
-            max_pool::backward(isa, &workers, &shape, &x, &d_out, &mut d_x, merge);
+            let mut sink = Sink::new(&mut d_x);
+            sink.epilogue.accumulate = accumulate;
+            sink.epilogue.mask = relu.then_some(&x[..]);
+            max_pool::backward(isa, &workers, &shape, &x, &d_out, &mut sink);
             let found = unpacked(&workers, &shape, &d_x);
             for i in 0..found.len() {
                 let sum = d_expected[i] + if accumulate { 1.0 } else { 0.0 };
                 let wanted = if relu && planar[i] <= 0.0 { 0.0 } else { sum };
-                assert_eq!(found[i], wanted, "{} {merge:?} at {i}", isa.name());
+                assert_eq!(
+                    found[i],
+                    wanted,
+                    "{} {accumulate} {relu} at {i}",
+                    isa.name()
+                );
             }
         }
     }
@@ -484,7 +484,7 @@ fn batch_norm_and_its_gradients_match_the_definition() {
             isa, &workers, &shape, &x, &scale, &shift, activation, &mut y,
         );
         let mut d = packed(&workers, &shape, &d_planar);
-        let saved = Saved {
+        let forward = ForwardRecord {
             x: &x,
             y: &y,
             activation,
@@ -494,7 +494,7 @@ fn batch_norm_and_its_gradients_match_the_definition() {
             gamma: &gamma,
             epsilon,
         };
-        let (d_gamma, d_beta) = batch_norm::backward(isa, &workers, &shape, &saved, &mut d);
+        let (d_gamma, d_beta) = batch_norm::backward(isa, &workers, &shape, &forward, &mut d);
         let (y, d) = (
             unpacked(&workers, &shape, &y),
             unpacked(&workers, &shape, &d),

@@ -4,73 +4,34 @@
 mod common;
 
 use common::{noise, packed, unpacked};
-use stainfree_kernels::activation::{Activation, Finish};
+use stainfree_kernels::activation::Activation;
 use stainfree_kernels::blocked::{Rows, RowsMut};
+use stainfree_kernels::convolution::{Convolution, ConvolutionScratch};
 use stainfree_kernels::depthwise::{Depthwise, Window};
+use stainfree_kernels::epilogue::{Epilogue, Sink};
 use stainfree_kernels::patches::Patches;
-use stainfree_kernels::plain::{self, relative_error};
+use stainfree_kernels::plain::{self, Definition, relative_error};
 use stainfree_kernels::pointwise::Pointwise;
-use stainfree_kernels::winograd::Sink;
 use stainfree_kernels::{Blocked, Buffer, Isa, LANES, Workers, elementwise};
 
 /// Sums of up to some thousand products in f32, in registers and in runs: a few times 2^-24 each.
 const TOLERANCE: f64 = 1e-6;
 
-/// One of the three kinds behind one face.
-enum Direct {
-    Pointwise(Pointwise),
-    Depthwise(Depthwise),
-    Patches(Patches),
-}
-
-impl Direct {
-    fn new(isa: Isa, shape: &plain::Conv) -> Self {
-        let (images, size) = (shape.images, [shape.height, shape.width]);
-        let window = Window {
-            kernel: shape.kernel,
-            stride: shape.stride,
-            before: shape.before,
-        };
-        let (inputs, outputs) = (shape.inputs, shape.outputs);
-        if shape.depthwise {
-            Self::Depthwise(Depthwise::new(isa, images, inputs, size, window))
-        } else if shape.kernel == 1 {
-            Self::Pointwise(Pointwise::new(isa, images, size, inputs, outputs))
-        } else {
-            Self::Patches(Patches::new(isa, images, inputs, outputs, size, window))
-        }
-    }
-
-    fn blocked_len(&self) -> usize {
-        match self {
-            Self::Pointwise(conv) => conv.blocked_len(),
-            Self::Depthwise(conv) => conv.blocked_len(),
-            Self::Patches(conv) => conv.blocked_len(),
-        }
-    }
-
-    fn indices(&self, visit: &mut dyn FnMut(usize, usize)) {
-        match self {
-            Self::Pointwise(conv) => conv.indices(visit),
-            Self::Depthwise(conv) => conv.indices(visit),
-            Self::Patches(conv) => conv.indices(visit),
-        }
-    }
-
-    fn forward(
-        &self,
-        workers: &Workers,
-        x: Rows,
-        filters: &[f32],
-        finish: Finish,
-        out: RowsMut,
-        rows: std::ops::Range<usize>,
-    ) {
-        match self {
-            Self::Pointwise(conv) => conv.forward_rows(workers, x, filters, finish, out, rows),
-            Self::Depthwise(conv) => conv.forward_rows(workers, x, filters, finish, out, rows),
-            Self::Patches(conv) => conv.forward_rows(workers, x, filters, finish, out, rows),
-        }
+/// The convolution that does what the definition says.
+fn direct(isa: Isa, shape: &Definition) -> Convolution {
+    let (images, size) = (shape.images, [shape.height, shape.width]);
+    let window = Window {
+        kernel: shape.kernel,
+        stride: shape.stride,
+        before: shape.before,
+    };
+    let (inputs, outputs) = (shape.inputs, shape.outputs);
+    if shape.depthwise {
+        Convolution::Depthwise(Depthwise::new(isa, images, inputs, size, window))
+    } else if shape.kernel == 1 {
+        Convolution::Pointwise(Pointwise::new(isa, images, size, inputs, outputs))
+    } else {
+        Convolution::Patches(Patches::new(isa, images, inputs, outputs, size, window))
     }
 }
 
@@ -109,8 +70,8 @@ const CASES: &[Case] = &[
 
 fn shape(
     &(images, inputs, outputs, height, width, kernel, stride, before, depthwise): &Case,
-) -> plain::Conv {
-    plain::Conv {
+) -> Definition {
+    Definition {
         images,
         inputs,
         outputs,
@@ -124,7 +85,7 @@ fn shape(
 }
 
 /// Shapes of input and output.
-fn shapes(conv: &plain::Conv) -> [Blocked; 2] {
+fn shapes(conv: &Definition) -> [Blocked; 2] {
     let [height, width] = conv.output_size();
     let input = Blocked {
         images: conv.images,
@@ -151,14 +112,14 @@ struct Results {
     d_weights: Vec<f32>,
 }
 
-/// Everything about one convolution: `finish` of the output, gradients for noise that comes from
+/// Everything about one convolution: `epilogue` of the output, gradients for noise that comes from
 /// above, the input gradient added to noise and cut off where noise is not positive.
-fn fast(isa: Isa, threads: usize, conv: &plain::Conv, finish: Finish) -> Results {
+fn fast(isa: Isa, threads: usize, conv: &Definition, epilogue: Epilogue) -> Results {
     let workers = Workers::new(threads);
-    let direct = Direct::new(isa, conv);
+    let kernel = direct(isa, conv);
     let weights = noise(conv.weights(), 1);
-    let mut filters = Buffer::zeros(direct.blocked_len());
-    direct.indices(&mut |blocked, natural| filters[blocked] = weights[natural]);
+    let mut filters = Buffer::zeros(kernel.blocked_len());
+    kernel.block(&weights, &mut filters);
     let [input, output] = shapes(conv);
     let x = packed(&workers, &input, &noise(planar_len(&input), 2));
     let mut out = Buffer::zeros(output.len());
@@ -170,7 +131,14 @@ fn fast(isa: Isa, threads: usize, conv: &plain::Conv, finish: Finish) -> Results
         data: &x,
         kept: input.height,
     };
-    direct.forward(&workers, rows, &filters, finish, whole, 0..output.height);
+    kernel.forward_rows(
+        &workers,
+        &[rows],
+        &filters,
+        epilogue,
+        whole,
+        0..output.height,
+    );
     let lanes_used = unpacked(&workers, &output, &out);
     let zeros = |data: &[f32]| data.iter().filter(|&&v| v == 0.0).count();
     assert!(
@@ -181,32 +149,21 @@ fn fast(isa: Isa, threads: usize, conv: &plain::Conv, finish: Finish) -> Results
     let d = packed(&workers, &output, &noise(planar_len(&output), 3));
     let mut d_x = packed(&workers, &input, &noise(planar_len(&input), 4));
     let mask = packed(&workers, &input, &noise(planar_len(&input), 5));
-    let mut sink = Sink {
-        data: &mut d_x,
-        accumulate: true,
-        mask: Some(&mask),
-    };
-    let (mut d_filters, mut scratch) = (Buffer::zeros(filters.len()), Buffer::default());
-    let has_d_input = match &direct {
-        Direct::Pointwise(conv) => {
-            let mut turned = Buffer::default();
-            conv.turn(&workers, &filters, &mut turned);
-            conv.input_gradient(&workers, &d, &turned, &mut sink);
-            conv.weight_gradient(&workers, &x, &d, &mut d_filters, &mut scratch);
-            true
-        }
-        Direct::Depthwise(conv) => {
-            conv.input_gradient(&workers, &d, &filters, &mut sink);
-            conv.weight_gradient(&workers, &x, &d, &mut d_filters);
-            true
-        }
-        Direct::Patches(conv) => {
-            conv.weight_gradient(&workers, &x, &d, &mut d_filters, &mut scratch);
-            false
-        }
-    };
+    let mut sink = Sink::new(&mut d_x);
+    sink.epilogue.accumulate = true;
+    sink.epilogue.mask = Some(&mask);
+    // Below the first layer lies the image.
+    let has_d_input = !matches!(kernel, Convolution::Patches(_));
+    if has_d_input {
+        let mut room = Buffer::default();
+        let turned = kernel.prepare_turned(&workers, &filters, &mut room);
+        kernel.input_gradient(&workers, &d, turned, &mut [sink]);
+    }
+    let mut d_filters = Buffer::zeros(filters.len());
+    let mut scratch = ConvolutionScratch::default();
+    kernel.weight_gradient(&workers, &[&x], &d, &mut d_filters, &mut scratch);
     let mut d_weights = vec![0.0; weights.len()];
-    direct.indices(&mut |blocked, natural| d_weights[natural] = d_filters[blocked]);
+    kernel.unblock(&d_filters, &mut d_weights);
     Results {
         output: lanes_used,
         d_input: has_d_input.then(|| unpacked(&workers, &input, &d_x)),
@@ -233,7 +190,7 @@ fn convolutions_and_gradients_match_the_definition() {
             .collect();
         let d_weights = conv.weight_gradient(&x, &d);
         for isa in Isa::available() {
-            let found = fast(isa, 2, &conv, Finish::default());
+            let found = fast(isa, 2, &conv, Epilogue::default());
             let mut check = |what: &str, error: f64| {
                 if error.is_nan() || error > TOLERANCE {
                     failures.push(format!("{} {case:?} {what}: {error:.1e}", isa.name()));
@@ -265,11 +222,8 @@ fn bias_and_activation_follow_the_convolution() {
             .into_iter()
             .flat_map(|isa| activations.map(|a| (isa, a)))
         {
-            let finish = Finish {
-                bias: Some(&bias),
-                activation,
-            };
-            let found = fast(isa, 2, &conv, finish).output;
+            let epilogue = Epilogue::biased(&bias, activation);
+            let found = fast(isa, 2, &conv, epilogue).output;
             let expected: Vec<f64> = forward
                 .iter()
                 .enumerate()
@@ -293,9 +247,9 @@ fn results_are_the_same_bits_for_any_number_of_threads() {
     for isa in Isa::available() {
         for case in CASES.iter().filter(|case| case.3 * case.4 > 200) {
             let conv = shape(case);
-            let one = fast(isa, 1, &conv, Finish::default());
+            let one = fast(isa, 1, &conv, Epilogue::default());
             for threads in [2, 3, 5] {
-                let more = fast(isa, threads, &conv, Finish::default());
+                let more = fast(isa, threads, &conv, Epilogue::default());
                 assert!(
                     more.output == one.output
                         && more.d_input == one.d_input
@@ -315,11 +269,11 @@ fn rows_made_in_bands_are_those_of_the_whole() {
     for case in [&CASES[5], &CASES[15], &CASES[16], &CASES[21]] {
         let conv = shape(case);
         let [input, output] = shapes(&conv);
-        let whole = fast(isa, 2, &conv, Finish::default()).output;
-        let direct = Direct::new(isa, &conv);
+        let whole = fast(isa, 2, &conv, Epilogue::default()).output;
+        let kernel = direct(isa, &conv);
         let weights = noise(conv.weights(), 1);
-        let mut filters = Buffer::zeros(direct.blocked_len());
-        direct.indices(&mut |blocked, natural| filters[blocked] = weights[natural]);
+        let mut filters = Buffer::zeros(kernel.blocked_len());
+        kernel.block(&weights, &mut filters);
         let planar = noise(planar_len(&input), 2);
         let line = |channel: usize, y: usize, to: &mut [f32]| {
             let from = (channel * input.height + y) * input.width;
@@ -352,11 +306,11 @@ fn rows_made_in_bands_are_those_of_the_whole() {
                     kept,
                 },
             );
-            direct.forward(
+            kernel.forward_rows(
                 &workers,
-                from,
+                &[from],
                 &filters,
-                Finish::default(),
+                Epilogue::default(),
                 to,
                 rows.clone(),
             );
@@ -404,11 +358,8 @@ fn sums_and_their_gradients_know_a_factor_for_every_image() {
         assert_eq!(unpacked(&workers, &shape, &out), expected, "{}", isa.name());
         for accumulate in [false, true] {
             let mut to = packed(&a);
-            let mut sink = Sink {
-                data: &mut to,
-                accumulate,
-                mask: None,
-            };
+            let mut sink = Sink::new(&mut to);
+            sink.epilogue.accumulate = accumulate;
             elementwise::add_gradient(isa, &workers, &shape, &packed(&d), &factors, &mut sink);
             let before = |i: usize| if accumulate { a[i] } else { 0.0 };
             let expected: Vec<f32> = (0..a.len()).map(|i| before(i) + factor(i) * d[i]).collect();

@@ -15,7 +15,7 @@
 //! band begins.
 
 use crate::plan::{Input, Plan, Step};
-use stainfree_kernels::winograd::Tile;
+use stainfree_kernels::winograd::TileSize;
 use std::ops::Range;
 
 /// Side of the tiles in which the heights of bands are counted.
@@ -42,7 +42,7 @@ fn steps_of_rows(plan: &Plan) -> Vec<usize> {
     let mut rows = vec![TILE; levels + 1];
     for step in &plan.steps {
         if let Step::Conv(conv) = step
-            && conv.tile == Some(Tile::Six)
+            && conv.tile == Some(TileSize::Six)
         {
             rows[conv.level] = WHOLE_TILES;
         }
@@ -173,7 +173,7 @@ impl<'a> State<'a> {
                 Step::Conv(conv) => {
                     let rows = size.min(ready - done);
                     let ends = done == 0 || (finished && ready <= done + size);
-                    let side = conv.tile.map_or(1, Tile::side);
+                    let side = conv.tile.map_or(1, TileSize::side);
                     if ends { rows } else { rows / side * side }
                 }
             };

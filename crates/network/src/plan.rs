@@ -3,7 +3,7 @@
 //! follows.
 
 use crate::graph::{Activation, Graph, NodeId, Op, SAME_3X3, Window};
-use stainfree_kernels::winograd::Tile;
+use stainfree_kernels::winograd::TileSize;
 use stainfree_kernels::{Blocked, Isa};
 
 /// Index of an array the steps read and write.
@@ -89,7 +89,7 @@ pub(crate) struct ConvStep {
     /// That of what it writes: `2^level` times smaller than the input.
     pub(crate) level: usize,
     /// The tiles that Winograd's algorithm makes it by; none where another kernel does.
-    pub(crate) tile: Option<Tile>,
+    pub(crate) tile: Option<TileSize>,
 }
 
 impl ConvStep {
@@ -197,7 +197,7 @@ impl Plan {
                         level: node.level,
                         tile: None,
                     };
-                    conv.tile = (conv.is_dense_3x3() && !few).then_some(Tile::Four);
+                    conv.tile = (conv.is_dense_3x3() && !few).then_some(TileSize::Four);
                     plan.steps.push(Step::Conv(conv));
                     plain(to)
                 }
@@ -282,7 +282,7 @@ impl Plan {
             {
                 let channels = |value: ValueId| values[value].channels;
                 let inputs = conv.inputs.iter().map(|input| channels(input.value)).sum();
-                conv.tile = Some(Tile::fastest(isa, inputs, channels(conv.to)));
+                conv.tile = Some(TileSize::fastest(isa, inputs, channels(conv.to)));
             }
         }
         plan

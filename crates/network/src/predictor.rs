@@ -3,16 +3,17 @@
 mod gates;
 
 use crate::bands::{Band, Maker, Schedule};
-use crate::conv::Conv;
+use crate::conv;
 use crate::graph::Graph;
 use crate::parameters::Parameters;
 use crate::places::{self, Lived};
 use crate::plan::{ConvStep, Plan, Step, ValueId};
 use crate::tiles::{Predict, Tile};
 use gates::{GateLayers, Gated};
-use stainfree_kernels::activation::Finish;
 use stainfree_kernels::blocked::{Rows, RowsMut, blocks};
+use stainfree_kernels::convolution::Convolution;
 use stainfree_kernels::elementwise::Planes;
+use stainfree_kernels::epilogue::Epilogue;
 use stainfree_kernels::{Blocked, Buffer, Isa, LANES, Workers, elementwise, max_pool};
 use std::ops::Range;
 
@@ -61,7 +62,7 @@ fn scratch_of(plan: &Plan, isa: Isa) -> usize {
         width: 2,
     };
     let convolutions = plan.steps.iter().filter_map(|step| match step {
-        Step::Conv(step) => Some(Conv::new(isa, step, shape).scratch_bytes()),
+        Step::Conv(step) => Some(conv::pick(isa, step, shape).scratch_bytes()),
         Step::MaxPool { .. } | Step::Add { .. } => None,
     });
     convolutions.max().unwrap_or(0)
@@ -265,9 +266,9 @@ impl CpuPredictor {
             .collect();
         match (step, &self.layers[index]) {
             (Step::Conv(step), Some(layer)) => {
-                let conv = Conv::new(self.isa, step, |value| held.shapes[value]);
+                let conv = conv::pick(self.isa, step, |value| held.shapes[value]);
                 let filters = match (&conv, &layer.gates) {
-                    (Conv::Pointwise(conv), Some(gates)) => {
+                    (Convolution::Pointwise(conv), Some(gates)) => {
                         if rows.start == 0 {
                             let shape = &held.shapes[reads[0]];
                             gated[index].close(gates, shape, conv, &layer.filters);
@@ -276,11 +277,8 @@ impl CpuPredictor {
                     }
                     _ => &layer.filters,
                 };
-                let finish = Finish {
-                    bias: Some(&layer.bias),
-                    activation: step.activation,
-                };
-                conv.forward_rows(workers, &inputs, filters, finish, target, rows.clone());
+                let epilogue = Epilogue::biased(&layer.bias, step.activation);
+                conv.forward_rows(workers, &inputs, filters, epilogue, target, rows.clone());
             }
             (Step::Add { .. }, _) => {
                 let inputs = [inputs[0], inputs[1]];
@@ -396,7 +394,7 @@ impl Layer {
             }
         }
         // Filters lie the same way whatever the image's size.
-        let conv = Conv::new(isa, step, |value| Blocked {
+        let conv = conv::pick(isa, step, |value| Blocked {
             images: 1,
             channels: plan.values[value].channels,
             height: 2,

@@ -11,17 +11,16 @@ mod excite;
 mod layer;
 mod memory;
 
-use crate::conv::Scratch;
 use crate::graph::{Graph, ParameterKind};
 use crate::parameters::{Parameters, Tensor};
 use crate::places;
 use crate::plan::{Plan, Step, ValueId};
 use layer::{AddLayer, Arrays, ConvLayer, NormLayer, UseStatistics, Which};
 use memory::StepMemory;
-use stainfree_kernels::adam::Step as AdamNumbers;
-use stainfree_kernels::max_pool::{self, Merge};
-use stainfree_kernels::winograd::Sink;
-use stainfree_kernels::{Blocked, Buffer, Isa, Workers};
+use stainfree_kernels::adam::AdamNumbers;
+use stainfree_kernels::convolution::ConvolutionScratch;
+use stainfree_kernels::epilogue::{Epilogue, Sink};
+use stainfree_kernels::{Blocked, Buffer, Isa, Workers, max_pool};
 use std::collections::HashMap;
 
 /// The numbers of one Adam step (Keras' convention, see [`stainfree_kernels::adam`]).
@@ -71,7 +70,7 @@ pub struct CpuTrainer {
     has_values: bool,
     /// Transformed filters of the layer at hand.
     filters: Buffer,
-    scratch: Scratch,
+    scratch: ConvolutionScratch,
     momentum: f32,
     /// Seed of stochastic depth; none = nothing is dropped.
     drop_seed: Option<u64>,
@@ -144,7 +143,7 @@ impl CpuTrainer {
             places,
             has_values: false,
             filters: Buffer::default(),
-            scratch: Scratch::default(),
+            scratch: ConvolutionScratch::default(),
             // Keras' momentum 0.99 is the weight of the old average.
             momentum: 0.01,
             drop_seed: None,
@@ -348,12 +347,8 @@ impl CpuTrainer {
                     kept[from].clone(),
                 ];
                 let [d_out, d_x, x] = places::parts_of(arrays, involved);
-                let Arrival { accumulate, cut } = reach(from);
-                let merge = Merge {
-                    accumulate,
-                    relu: cut,
-                };
-                max_pool::backward(*isa, workers, &shapes[from], x, d_out, d_x, merge);
+                let mut sink = reach(from).sink(d_x, x);
+                max_pool::backward(*isa, workers, &shapes[from], x, d_out, &mut sink);
             }
         }
     }
@@ -651,10 +646,11 @@ struct Arrival {
 impl Arrival {
     /// Where it goes, at a value that was `y`.
     fn sink<'a>(&self, data: &'a mut [f32], y: &'a [f32]) -> Sink<'a> {
-        Sink {
-            data,
+        let epilogue = Epilogue {
             accumulate: self.accumulate,
             mask: self.cut.then_some(y),
-        }
+            ..Epilogue::default()
+        };
+        Sink { data, epilogue }
     }
 }

@@ -1,12 +1,13 @@
 //! The convolutions that are not Winograd's: 1x1, depthwise, and the first layer.
 
 use crate::{Options, Roof, fastest, filled, show};
-use stainfree_kernels::activation::{Activation, Finish};
+use stainfree_kernels::activation::Activation;
 use stainfree_kernels::blocked::{Rows, RowsMut, blocks};
+use stainfree_kernels::convolution::{Convolution, ConvolutionScratch};
 use stainfree_kernels::depthwise::{Depthwise, Window};
+use stainfree_kernels::epilogue::{Epilogue, Sink};
 use stainfree_kernels::patches::Patches;
 use stainfree_kernels::pointwise::Pointwise;
-use stainfree_kernels::winograd::Sink;
 use stainfree_kernels::{Buffer, Isa, LANES, Workers};
 
 /// A layer: what it reads is `2^level` times smaller than the image.
@@ -51,21 +52,13 @@ const LAYERS: [(usize, Layer); 21] = [
     (1, P(16, 96)),
 ];
 
-/// A kernel and the arrays it works on; the last layer's gradient is that of the activation behind
-/// it.
-enum Kernel {
-    Pointwise(Pointwise),
-    Depthwise(Depthwise),
-    Patches(Patches),
-}
-
+/// A convolution and the arrays it works on.
 struct Case {
     title: String,
-    kernel: Kernel,
+    kernel: Convolution,
     x: Buffer,
     out: Buffer,
     filters: Buffer,
-    turned: Buffer,
     /// Rows of what is read and of what is written.
     heights: [usize; 2],
     /// Work of a pass, in units of 1e9 operations: as counted, and with channels filled up.
@@ -77,7 +70,7 @@ pub(crate) fn convolutions(options: &Options, isa: Isa, workers: &Workers, roof:
     println!("\nwith swish behind every forward pass, as in EfficientNet; f32");
     for (level, layer) in &LAYERS {
         measure(
-            Case::new(options, isa, workers, *level, layer),
+            Case::new(options, isa, *level, layer),
             options,
             workers,
             roof,
@@ -86,7 +79,7 @@ pub(crate) fn convolutions(options: &Options, isa: Isa, workers: &Workers, roof:
 }
 
 impl Case {
-    fn new(options: &Options, isa: Isa, workers: &Workers, level: usize, layer: &Layer) -> Self {
+    fn new(options: &Options, isa: Isa, level: usize, layer: &Layer) -> Self {
         let (images, side) = (options.batch, options.side >> level);
         let size = [side; 2];
         let (inputs, outputs, window) = match *layer {
@@ -106,14 +99,19 @@ impl Case {
                     kernel.blocked_len(),
                     [inputs * outputs, padded(inputs) * padded(outputs)],
                 );
-                (Kernel::Pointwise(kernel), len, "1x1".to_owned(), products)
+                (
+                    Convolution::Pointwise(kernel),
+                    len,
+                    "1x1".to_owned(),
+                    products,
+                )
             }
             D(..) => {
                 let kernel = Depthwise::new(isa, images, inputs, size, window);
                 let (len, products) =
                     (kernel.blocked_len(), [taps * inputs, taps * padded(inputs)]);
                 (
-                    Kernel::Depthwise(kernel),
+                    Convolution::Depthwise(kernel),
                     len,
                     format!("depthwise {0}x{0} / {1}", window.kernel, window.stride),
                     products,
@@ -129,7 +127,7 @@ impl Case {
                     ],
                 );
                 (
-                    Kernel::Patches(kernel),
+                    Convolution::Patches(kernel),
                     len,
                     format!("{0}x{0} / {1}", window.kernel, window.stride),
                     products,
@@ -143,17 +141,12 @@ impl Case {
             format!("{inputs} to {outputs}")
         };
         let filters = filled(len);
-        let mut turned = Buffer::default();
-        if let Kernel::Pointwise(kernel) = &kernel {
-            kernel.turn(workers, &filters, &mut turned);
-        }
         Self {
             title: format!("{name} {channels}"),
             kernel,
             x: array(inputs, side),
             out: array(outputs, made),
             filters,
-            turned,
             heights: [side, made],
             work: products.map(work),
         }
@@ -167,14 +160,13 @@ fn measure(case: Case, options: &Options, workers: &Workers, roof: &Roof) {
         x,
         mut out,
         filters,
-        turned,
         heights: [height, made],
         work,
     } = case;
     let bytes = (size_of::<f32>() * (x.len() + out.len() + filters.len())) as f64;
-    let finish = Finish {
-        bias: None,
+    let epilogue = Epilogue {
         activation: Activation::Swish,
+        ..Epilogue::default()
     };
     let forward = fastest(|| {
         let rows = Rows {
@@ -185,36 +177,24 @@ fn measure(case: Case, options: &Options, workers: &Workers, roof: &Roof) {
             data: &mut out,
             kept: made,
         };
-        match &kernel {
-            Kernel::Pointwise(k) => k.forward_rows(workers, rows, &filters, finish, to, 0..made),
-            Kernel::Depthwise(k) => k.forward_rows(workers, rows, &filters, finish, to, 0..made),
-            Kernel::Patches(k) => k.forward_rows(workers, rows, &filters, finish, to, 0..made),
-        }
+        kernel.forward_rows(workers, &[rows], &filters, epilogue, to, 0..made);
     });
     let side = options.side.min(height);
     show(&title, side, "forward", forward, work, bytes, roof);
-    let mut d_x = Buffer::zeros(x.len());
-    let mut input_gradient = || {
-        let mut sink = Sink {
-            data: &mut d_x,
-            accumulate: false,
-            mask: None,
-        };
-        match &kernel {
-            Kernel::Pointwise(k) => k.input_gradient(workers, &out, &turned, &mut sink),
-            Kernel::Depthwise(k) => k.input_gradient(workers, &out, &filters, &mut sink),
-            Kernel::Patches(_) => unreachable!("below the first layer lies the image"),
-        }
-    };
-    if !matches!(kernel, Kernel::Patches(_)) {
-        let seconds = fastest(&mut input_gradient);
+    // Below the first layer lies the image.
+    if !matches!(kernel, Convolution::Patches(_)) {
+        let mut room = Buffer::default();
+        let turned = kernel.prepare_turned(workers, &filters, &mut room);
+        let mut d_x = Buffer::zeros(x.len());
+        let seconds = fastest(|| {
+            kernel.input_gradient(workers, &out, turned, &mut [Sink::new(&mut d_x)]);
+        });
         show("", side, "input gradient", seconds, work, bytes, roof);
     }
-    let (mut d_filters, mut scratch) = (Buffer::zeros(filters.len()), Buffer::default());
-    let seconds = fastest(|| match &kernel {
-        Kernel::Pointwise(k) => k.weight_gradient(workers, &x, &out, &mut d_filters, &mut scratch),
-        Kernel::Depthwise(k) => k.weight_gradient(workers, &x, &out, &mut d_filters),
-        Kernel::Patches(k) => k.weight_gradient(workers, &x, &out, &mut d_filters, &mut scratch),
+    let mut d_filters = Buffer::zeros(filters.len());
+    let mut scratch = ConvolutionScratch::default();
+    let seconds = fastest(|| {
+        kernel.weight_gradient(workers, &[&x], &out, &mut d_filters, &mut scratch);
     });
     show("", side, "weight gradient", seconds, work, bytes, roof);
 }

@@ -12,11 +12,13 @@
 
 mod direct;
 
-use stainfree_kernels::adam;
+use stainfree_kernels::activation::Activation;
+use stainfree_kernels::adam::{self, AdamNumbers};
 use stainfree_kernels::batch_norm;
 use stainfree_kernels::blocked::{Rows, blocks};
 use stainfree_kernels::elementwise::Planes;
-use stainfree_kernels::winograd::{Conv, Epilogue, Part, Scratch, Sink, Tile};
+use stainfree_kernels::epilogue::{Epilogue, Sink};
+use stainfree_kernels::winograd::{GradientScratch, Part, TileSize, Winograd};
 use stainfree_kernels::{
     Blocked, Buffer, Isa, LANES, Precision, Workers, elementwise, max_pool, peak,
 };
@@ -69,7 +71,7 @@ struct Options {
     threads: usize,
     precision: Precision,
     /// Tiles of forward passes and input gradients.
-    tile: Tile,
+    tile: TileSize,
 }
 
 impl Options {
@@ -79,7 +81,7 @@ impl Options {
             batch: 1,
             threads: 1,
             precision: Precision::F32,
-            tile: Tile::Four,
+            tile: TileSize::Four,
         };
         // Cargo itself passes `--bench`.
         let mut arguments = std::env::args().skip(1).filter(|a| a != "--bench");
@@ -90,7 +92,7 @@ impl Options {
                 "--side" => options.side = number()?,
                 "--batch" => options.batch = number()?,
                 "--tile" => {
-                    options.tile = [Tile::Four, Tile::Six]
+                    options.tile = [TileSize::Four, TileSize::Six]
                         .into_iter()
                         .find(|tile| tile.side().to_string() == value)
                         .ok_or(format!("`{value}` is no tile"))?;
@@ -207,7 +209,7 @@ fn convolution(
             upsampled,
         })
         .collect();
-    let conv = Conv::new(isa, images, side, side, &parts, shape.outputs).tiled(options.tile);
+    let conv = Winograd::new(isa, images, side, side, &parts, shape.outputs).tiled(options.tile);
     let len = |part: &Part| {
         let side = side >> usize::from(part.upsampled);
         images * blocks(part.channels) * side * side * LANES
@@ -224,17 +226,17 @@ fn convolution(
     let d_out = filled(out.len());
     let mut d_inputs: Vec<Buffer> = parts.iter().map(|part| Buffer::zeros(len(part))).collect();
     let mut d_filters = Buffer::zeros(bank.blocked_len());
-    let mut scratch = Scratch::default();
+    let mut scratch = GradientScratch::default();
 
     let inputs_sum: usize = channels.iter().sum();
     let direct = 2e-9 * (images * side * side * 9 * inputs_sum * shape.outputs) as f64;
     // 36 products for 16 pixels, or 64 for 36, between channels filled up to whole blocks.
-    let own = |tile: Tile| {
+    let own = |tile: TileSize| {
         let tiles = images * side.div_ceil(tile.side()).pow(2);
         let products = tiles * (tile.side() + 2).pow(2);
         2e-9 * (products * bank.padded_inputs() * bank.padded_outputs()) as f64
     };
-    let own = [own(options.tile), own(options.tile), own(Tile::Four)];
+    let own = [own(options.tile), own(options.tile), own(TileSize::Four)];
     // Inputs, outputs and transformed filters once each, whichever of them is written.
     let values = inputs.iter().map(|input| input.len()).sum::<usize>() + out.len();
     let bytes = (size_of::<f32>() * values) as f64;
@@ -243,20 +245,13 @@ fn convolution(
     let seconds = [
         fastest(|| {
             let epilogue = Epilogue {
-                bias: None,
-                relu: true,
+                activation: Activation::Relu,
+                ..Epilogue::default()
             };
             conv.forward(workers, &inputs, &filters, epilogue, &mut out);
         }),
         fastest(|| {
-            let mut sinks: Vec<Sink> = d_inputs
-                .iter_mut()
-                .map(|data| Sink {
-                    data,
-                    accumulate: false,
-                    mask: None,
-                })
-                .collect();
+            let mut sinks: Vec<Sink> = d_inputs.iter_mut().map(|data| Sink::new(data)).collect();
             conv.input_gradient(workers, &d_out, &turned, &mut sinks);
         }),
         fastest(|| conv.weight_gradient(workers, &inputs, &d_out, &mut d_filters, &mut scratch)),
@@ -349,7 +344,7 @@ fn passes(options: &Options, isa: Isa, workers: &Workers) {
     let count = 4 << 20;
     let (mut values, gradient) = (filled(count), filled(count));
     let (mut first, mut second) = (Buffer::zeros(count), Buffer::zeros(count));
-    let step = adam::Step {
+    let step = AdamNumbers {
         number: 1,
         rate: 1e-6,
         beta1: 0.9,

@@ -1,8 +1,9 @@
 //! The arithmetic of [`super`], written once for every instruction set.
 
 use crate::activation::sigmoid;
-use crate::blocked::LANES;
-use crate::isa::{Job, Simd};
+use crate::blocked::{LANES, Rows};
+use crate::pass::RowKernel;
+use crate::simd::{Simd, SimdKernel};
 
 /// Dot products of a vector with the rows of a matrix.
 pub(super) struct Dots<'a> {
@@ -10,7 +11,7 @@ pub(super) struct Dots<'a> {
     pub(super) vector: &'a [f32],
 }
 
-impl Job for Dots<'_> {
+impl SimdKernel for Dots<'_> {
     type Output = Vec<f32>;
 
     #[inline(always)]
@@ -38,7 +39,7 @@ pub(super) struct AddRows<'a> {
     pub(super) to: &'a mut [f32],
 }
 
-impl Job for AddRows<'_> {
+impl SimdKernel for AddRows<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -63,7 +64,7 @@ pub(super) struct AddOuter<'a> {
     pub(super) to: &'a mut [f32],
 }
 
-impl Job for AddOuter<'_> {
+impl SimdKernel for AddOuter<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -88,7 +89,7 @@ impl Job for AddOuter<'_> {
 /// Every value becomes its sigmoid.
 pub(super) struct Sigmoids<'a>(pub(super) &'a mut [f32]);
 
-impl Job for Sigmoids<'_> {
+impl SimdKernel for Sigmoids<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -100,100 +101,72 @@ impl Job for Sigmoids<'_> {
     }
 }
 
-/// Adds the sum of a line to `sums`, lane by lane.
-pub(super) struct AddSum<'a> {
-    pub(super) line: &'a [f32],
-    pub(super) sums: &'a mut [f64; LANES],
-}
-
-impl Job for AddSum<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let mut sum = s.zero();
-        for x in self.line.chunks_exact(LANES) {
-            // SAFETY: 16 values.
-            sum = s.add(sum, unsafe { s.load(x.as_ptr()) });
-        }
-        add_lanes(s, self.sums, sum);
-    }
-}
-
-#[inline(always)]
-fn add_lanes<S: Simd>(s: S, sums: &mut [f64; LANES], v: S::V) {
-    let mut lanes = [0.0; LANES];
-    // SAFETY: `lanes` holds 16 values.
-    unsafe { s.store(lanes.as_mut_ptr(), v) };
-    for (sum, lane) in sums.iter_mut().zip(lanes) {
-        *sum += f64::from(lane);
-    }
-}
-
+/// Every value times the gate of its channel.
 pub(super) struct Scale<'a> {
-    pub(super) x: &'a [f32],
-    pub(super) gate: &'a [f32],
-    pub(super) out: &'a mut [f32],
+    pub(super) x: Rows<'a>,
+    /// `[plane][16]`.
+    pub(super) gates: &'a [f32],
 }
 
-impl Job for Scale<'_> {
-    type Output = ();
-
+impl RowKernel<0> for Scale<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
+    fn row<S: Simd>(&self, s: S, plane: usize, y: usize, out: &mut [f32]) -> [S::V; 0] {
+        let gate = &self.gates[plane * LANES..][..LANES];
+        let line = self.x.line(plane, y, out.len());
         // SAFETY: every slice read or written holds 16 values.
         unsafe {
-            let gate = s.load(self.gate.as_ptr());
-            let pixels = self.x.chunks_exact(LANES);
-            for (x, out) in pixels.zip(self.out.chunks_exact_mut(LANES)) {
+            let gate = s.load(gate.as_ptr());
+            for (x, out) in line.chunks_exact(LANES).zip(out.chunks_exact_mut(LANES)) {
                 s.store(out.as_mut_ptr(), s.mul(s.load(x.as_ptr()), gate));
             }
         }
+        []
     }
 }
 
+/// Sums of `x * d`.
 pub(super) struct Products<'a> {
     pub(super) row: usize,
-    pub(super) x: &'a [f32],
-    pub(super) d: &'a [f32],
+    pub(super) x: Rows<'a>,
+    pub(super) d: Rows<'a>,
 }
 
-impl Job for Products<'_> {
-    type Output = [f64; LANES];
-
+impl RowKernel<1> for Products<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> [f64; LANES] {
-        let mut sums = [0.0; LANES];
-        let rows = self.x.chunks_exact(self.row);
-        for (x, d) in rows.zip(self.d.chunks_exact(self.row)) {
-            let mut sum = s.zero();
-            for (x, d) in x.chunks_exact(LANES).zip(d.chunks_exact(LANES)) {
-                // SAFETY: 16 values each.
-                unsafe { sum = s.mul_add(s.load(x.as_ptr()), s.load(d.as_ptr()), sum) };
-            }
-            add_lanes(s, &mut sums, sum);
+    fn row<S: Simd>(&self, s: S, plane: usize, y: usize, _: &mut [f32]) -> [S::V; 1] {
+        let (x, d) = (
+            self.x.line(plane, y, self.row),
+            self.d.line(plane, y, self.row),
+        );
+        let mut sum = s.zero();
+        for (x, d) in x.chunks_exact(LANES).zip(d.chunks_exact(LANES)) {
+            // SAFETY: 16 values each.
+            unsafe { sum = s.mul_add(s.load(x.as_ptr()), s.load(d.as_ptr()), sum) };
         }
-        sums
+        [sum]
     }
 }
 
+/// `d = d * factor + shift`.
 pub(super) struct Affine<'a> {
-    pub(super) factor: &'a [f32],
-    pub(super) shift: &'a [f32],
-    pub(super) d: &'a mut [f32],
+    /// `[plane][16]`.
+    pub(super) factors: &'a [f32],
+    /// `[plane][16]`.
+    pub(super) shifts: &'a [f32],
 }
 
-impl Job for Affine<'_> {
-    type Output = ();
-
+impl RowKernel<0> for Affine<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
+    fn row<S: Simd>(&self, s: S, plane: usize, _: usize, d: &mut [f32]) -> [S::V; 0] {
+        let factor = &self.factors[plane * LANES..][..LANES];
+        let shift = &self.shifts[plane * LANES..][..LANES];
         // SAFETY: every slice read or written holds 16 values.
         unsafe {
-            let (factor, shift) = (s.load(self.factor.as_ptr()), s.load(self.shift.as_ptr()));
-            for d in self.d.chunks_exact_mut(LANES) {
+            let (factor, shift) = (s.load(factor.as_ptr()), s.load(shift.as_ptr()));
+            for d in d.chunks_exact_mut(LANES) {
                 s.store(d.as_mut_ptr(), s.mul_add(s.load(d.as_ptr()), factor, shift));
             }
         }
+        []
     }
 }

@@ -112,7 +112,7 @@ fn gates_and_every_gradient_are_those_of_the_definition() {
                 padded
             };
             let (reduce_bias, expand_bias) = (padded(&case.layers[1]), padded(&case.layers[3]));
-            let layers = Layers {
+            let layers = ExciteWeights {
                 reduce: &reduce[..],
                 reduce_bias: &reduce_bias[..],
                 expand: &expand[..],
@@ -154,7 +154,7 @@ fn gates_and_every_gradient_are_those_of_the_definition() {
                 expand_bias.clone(),
             ];
             let [a, b, c, e] = &mut d_layers;
-            let to = Layers {
+            let to = ExciteWeights {
                 reduce: &mut a[..],
                 reduce_bias: &mut b[..],
                 expand: &mut c[..],

@@ -1,8 +1,8 @@
 //! AVX2 and FMA: two registers of 8 lanes make 16; 16 registers in all.
 
-use super::{Job, Lanes, Simd};
-use crate::gemm::{GemmKernel, OuterKernel, gemm, outer};
-use crate::peak::chains;
+use super::chains::chains;
+use crate::gemm::{gemm, outer};
+use crate::simd::{GemmKernel, Lanes, OuterKernel, Simd, SimdKernel};
 use std::arch::x86_64::*;
 
 /// Proof that the processor has AVX2 and FMA; made in [`run`] and in the kernel tables only.
@@ -14,7 +14,7 @@ pub(crate) struct Avx2(());
 /// # Safety
 /// The processor must have AVX2 and FMA.
 #[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn run<J: Job>(job: J) -> J::Output {
+pub(super) unsafe fn run<J: SimdKernel>(job: J) -> J::Output {
     job.run(Avx2(()))
 }
 
@@ -60,6 +60,24 @@ impl Lanes for Register {
     fn max(self, a: __m256, b: __m256) -> __m256 {
         // SAFETY: `self` proves the features.
         unsafe { _mm256_max_ps(a, b) }
+    }
+    #[inline(always)]
+    fn min(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves the features.
+        unsafe { _mm256_min_ps(a, b) }
+    }
+    #[inline(always)]
+    fn exp2_whole(self, x: __m256) -> __m256 {
+        // SAFETY: `self` proves the features.
+        unsafe {
+            let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(x), _mm256_set1_epi32(127));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent))
+        }
+    }
+    #[inline(always)]
+    fn div(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves the features.
+        unsafe { _mm256_div_ps(a, b) }
     }
     #[inline(always)]
     fn where_positive(self, sign: __m256, x: __m256) -> __m256 {
@@ -118,6 +136,23 @@ impl Lanes for Avx2 {
         let r = self.register();
         [r.mul_add(a[0], b[0], c[0]), r.mul_add(a[1], b[1], c[1])]
     }
+    // Not `array::map` in these: its body is compiled without AVX2, so that every instruction
+    // becomes a call.
+    #[inline(always)]
+    fn min(self, a: V, b: V) -> V {
+        let r = self.register();
+        [r.min(a[0], b[0]), r.min(a[1], b[1])]
+    }
+    #[inline(always)]
+    fn exp2_whole(self, x: V) -> V {
+        let r = self.register();
+        [r.exp2_whole(x[0]), r.exp2_whole(x[1])]
+    }
+    #[inline(always)]
+    fn div(self, a: V, b: V) -> V {
+        let r = self.register();
+        [r.div(a[0], b[0]), r.div(a[1], b[1])]
+    }
     #[inline(always)]
     fn where_positive(self, sign: V, x: V) -> V {
         let r = self.register();
@@ -151,11 +186,6 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn min(self, a: V, b: V) -> V {
-        // SAFETY: `self` proves the features.
-        unsafe { [_mm256_min_ps(a[0], b[0]), _mm256_min_ps(a[1], b[1])] }
-    }
-    #[inline(always)]
     fn max_or_nan(self, [a, b, c, d]: [V; 4]) -> V {
         let half = |i: usize| {
             // SAFETY: `self` proves the features.
@@ -168,24 +198,6 @@ impl Simd for Avx2 {
             }
         };
         [half(0), half(1)]
-    }
-    #[inline(always)]
-    fn exp2_whole(self, x: V) -> V {
-        // Not `array::map`: its body is compiled without AVX2, so that every instruction becomes a
-        // call.
-        let half = |i: usize| {
-            // SAFETY: `self` proves the features.
-            unsafe {
-                let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(x[i]), _mm256_set1_epi32(127));
-                _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent))
-            }
-        };
-        [half(0), half(1)]
-    }
-    #[inline(always)]
-    fn div(self, a: V, b: V) -> V {
-        // SAFETY: `self` proves the features.
-        unsafe { [_mm256_div_ps(a[0], b[0]), _mm256_div_ps(a[1], b[1])] }
     }
     #[inline(always)]
     fn sqrt(self, a: V) -> V {

@@ -1,9 +1,9 @@
 //! AVX-512F: one register of 16 lanes, 32 of them; with bf16 factors in matrix products, or
 //! without.
 
-use super::{Job, Lanes, Simd};
-use crate::gemm::{GemmKernel, OuterKernel, gemm, outer};
-use crate::peak::chains;
+use super::chains::chains;
+use crate::gemm::{gemm, outer};
+use crate::simd::{GemmKernel, Lanes, OuterKernel, Simd, SimdKernel};
 use std::arch::x86_64::*;
 
 /// Proof that the processor has AVX-512F and, with `BF16`, AVX-512BW and BF16; made in [`run`],
@@ -16,7 +16,7 @@ pub(crate) struct Avx512<const BF16: bool>(());
 /// # Safety
 /// The processor must have AVX-512F and FMA.
 #[target_feature(enable = "avx512f,avx2,fma")]
-pub(super) unsafe fn run<J: Job>(job: J) -> J::Output {
+pub(super) unsafe fn run<J: SimdKernel>(job: J) -> J::Output {
     job.run(Avx512::<false>(()))
 }
 
@@ -25,7 +25,7 @@ pub(super) unsafe fn run<J: Job>(job: J) -> J::Output {
 /// # Safety
 /// The processor must have AVX-512F, AVX-512BW, AVX-512 BF16 and FMA.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16,avx2,fma")]
-pub(super) unsafe fn run_bf16<J: Job>(job: J) -> J::Output {
+pub(super) unsafe fn run_bf16<J: SimdKernel>(job: J) -> J::Output {
     job.run(Avx512::<true>(()))
 }
 
@@ -69,6 +69,24 @@ impl<const BF16: bool> Lanes for Avx512<BF16> {
         unsafe { _mm512_max_ps(a, b) }
     }
     #[inline(always)]
+    fn min(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves the feature.
+        unsafe { _mm512_min_ps(a, b) }
+    }
+    #[inline(always)]
+    fn exp2_whole(self, x: __m512) -> __m512 {
+        // SAFETY: `self` proves the feature.
+        unsafe {
+            let exponent = _mm512_add_epi32(_mm512_cvtps_epi32(x), _mm512_set1_epi32(127));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<23>(exponent))
+        }
+    }
+    #[inline(always)]
+    fn div(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves the feature.
+        unsafe { _mm512_div_ps(a, b) }
+    }
+    #[inline(always)]
     fn where_positive(self, sign: __m512, x: __m512) -> __m512 {
         // SAFETY: `self` proves the feature.
         unsafe {
@@ -110,11 +128,6 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     }
 
     #[inline(always)]
-    fn min(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: `self` proves the feature.
-        unsafe { _mm512_min_ps(a, b) }
-    }
-    #[inline(always)]
     fn max_or_nan(self, [a, b, c, d]: [__m512; 4]) -> __m512 {
         // SAFETY: `self` proves the feature.
         unsafe {
@@ -125,19 +138,6 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
             let (above, below) = (_mm512_max_ps(a, b), _mm512_max_ps(c, d));
             _mm512_mask_max_ps(_mm512_set1_ps(f32::NAN), ordered, above, below)
         }
-    }
-    #[inline(always)]
-    fn exp2_whole(self, x: __m512) -> __m512 {
-        // SAFETY: `self` proves the feature.
-        unsafe {
-            let exponent = _mm512_add_epi32(_mm512_cvtps_epi32(x), _mm512_set1_epi32(127));
-            _mm512_castsi512_ps(_mm512_slli_epi32::<23>(exponent))
-        }
-    }
-    #[inline(always)]
-    fn div(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: `self` proves the feature.
-        unsafe { _mm512_div_ps(a, b) }
     }
     #[inline(always)]
     fn sqrt(self, a: __m512) -> __m512 {

@@ -1,8 +1,8 @@
 //! Plain arrays: what every processor can run, vectorised by the compiler as far as it can.
 
-use super::{Lanes, Simd};
-use crate::gemm::{GemmKernel, OuterKernel, gemm, outer};
-use crate::peak::chains;
+use super::chains::chains;
+use crate::gemm::{gemm, outer};
+use crate::simd::{GemmKernel, Lanes, OuterKernel, Simd};
 
 /// No special instructions.
 #[derive(Clone, Copy)]
@@ -47,6 +47,18 @@ impl Lanes for Portable {
         zip(a, b, |a, b| if a > b { a } else { b })
     }
     #[inline(always)]
+    fn min(self, a: Self::V, b: Self::V) -> Self::V {
+        zip(a, b, |a, b| if a < b { a } else { b })
+    }
+    #[inline(always)]
+    fn exp2_whole(self, x: Self::V) -> Self::V {
+        x.map(|x| f32::from_bits(((x as i32 + 127) as u32) << 23))
+    }
+    #[inline(always)]
+    fn div(self, a: Self::V, b: Self::V) -> Self::V {
+        zip(a, b, |a, b| a / b)
+    }
+    #[inline(always)]
     fn where_positive(self, sign: Self::V, x: Self::V) -> Self::V {
         zip(sign, x, |s, x| if s > 0.0 { x } else { 0.0 })
     }
@@ -72,21 +84,9 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn min(self, a: Self::V, b: Self::V) -> Self::V {
-        zip(a, b, |a, b| if a < b { a } else { b })
-    }
-    #[inline(always)]
     fn max_or_nan(self, [a, b, c, d]: [Self::V; 4]) -> Self::V {
         let larger = |a: f32, b: f32| if a > b || a.is_nan() { a } else { b };
         zip(zip(a, b, larger), zip(c, d, larger), larger)
-    }
-    #[inline(always)]
-    fn exp2_whole(self, x: Self::V) -> Self::V {
-        x.map(|x| f32::from_bits(((x as i32 + 127) as u32) << 23))
-    }
-    #[inline(always)]
-    fn div(self, a: Self::V, b: Self::V) -> Self::V {
-        zip(a, b, |a, b| a / b)
     }
     #[inline(always)]
     fn sqrt(self, a: Self::V) -> Self::V {

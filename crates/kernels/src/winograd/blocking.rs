@@ -1,7 +1,7 @@
 //! How a convolution's work is divided: groups of tiles, shares of the outputs, slices of the
 //! inputs.
 
-use super::Tile;
+use super::TileSize;
 use crate::blocked::LANES;
 use crate::isa::Isa;
 use std::ops::Range;
@@ -27,12 +27,12 @@ impl Blocking {
     /// memory in the deep layers, should pass as many tiles as possible (measured on one with 512
     /// KiB, VGG16's network: 84 tiles and slices of 128 channels, which are 8 KiB of filters,
     /// against 42 tiles and whole panels). Tiles of 6x6 need slices for the sake of their error.
-    pub(super) fn on(isa: Isa, tile: Tile) -> Self {
+    pub(super) fn on(isa: Isa, tile: TileSize) -> Self {
         match isa.name() {
             "avx512" => Self {
                 bytes: 1 << 20,
                 tiles: 56..112,
-                sources: if tile == Tile::Six { 8 } else { usize::MAX },
+                sources: if tile == TileSize::Six { 8 } else { usize::MAX },
             },
             _ => Self {
                 bytes: 384 << 10,
@@ -43,7 +43,7 @@ impl Blocking {
     }
 
     /// Most tiles of a group, whose V and M have `channel_blocks` blocks of channels together.
-    pub(super) fn group(&self, tile: Tile, channel_blocks: usize) -> usize {
+    pub(super) fn group(&self, tile: TileSize, channel_blocks: usize) -> usize {
         let tile_bytes = tile.positions() * channel_blocks * LANES * size_of::<f32>();
         (self.bytes / tile_bytes).clamp(self.tiles.start, self.tiles.end)
     }
@@ -56,7 +56,7 @@ impl Blocking {
     /// costs little.
     pub(super) fn division(
         &self,
-        tile: Tile,
+        tile: TileSize,
         channel_blocks: usize,
         total: usize,
         panels: usize,
@@ -70,7 +70,7 @@ impl Blocking {
     }
 }
 
-impl Tile {
+impl TileSize {
     /// The tile that makes a prediction of so many channels fastest.
     ///
     /// On processors with AVX2 alone, where products take two thirds of the time, 6x6 saves about a

@@ -1,56 +1,30 @@
-//! The convolution and its input gradient: one engine, two sets of filters, two kinds of ends.
+//! The convolution and its input gradient: one engine, two sets of filters, several targets.
 
 use super::blocking::Blocking;
-use super::transform::{self, Points, TileJob};
+use super::patch::{Edge, Grid, Part, PatchPlace, SourceBlock, source_blocks};
+use super::target::Target;
+use super::transform::{self, Points, TileKernel};
 use super::weights::FilterBank;
-use super::window::{Edge, Grid, SourceBlock, Window, source_blocks};
-use super::{LARGEST_PATCH, Tile};
-use crate::blocked::{LANES, Rows, RowsMut, blocks, slot};
+use super::{LARGEST_PATCH, TileSize};
+use crate::blocked::{LANES, Rows, RowsMut, blocks};
 use crate::buffer::Buffer;
-use crate::isa::{Isa, Lanes, Simd};
-use crate::workers::{Shared, Workers};
+use crate::epilogue::{Epilogue, Sink};
+use crate::isa::Isa;
+use crate::simd::{Lanes, Simd};
+use crate::workers::Workers;
 use std::cell::RefCell;
 use std::ops::Range;
 
-/// One of the arrays a convolution reads, joined channel after channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Part {
-    /// Channels that mean something.
-    pub channels: usize,
-    /// Whether the array has half the height and width and is repeated 2x2 (nearest up-sampling).
-    pub upsampled: bool,
-}
-
 /// A 3x3 convolution of one shape.
 #[derive(Clone, Debug)]
-pub struct Conv {
+pub struct Winograd {
     pub(super) isa: Isa,
     pub(super) images: usize,
     pub(super) height: usize,
     pub(super) width: usize,
     pub(super) parts: Vec<Part>,
     pub(super) outputs: usize,
-    tile: Tile,
-}
-
-/// What happens to an output before it is stored.
-#[derive(Clone, Copy, Default)]
-pub struct Epilogue<'a> {
-    /// Added per channel; as long as the outputs are, filled up to whole blocks.
-    pub bias: Option<&'a [f32]>,
-    /// Whether negative values become zero.
-    pub relu: bool,
-}
-
-/// Where the gradient of one input part goes.
-pub struct Sink<'a> {
-    /// Shaped like the part.
-    pub data: &'a mut [f32],
-    /// Added to what is there, instead of replacing it.
-    pub accumulate: bool,
-    /// The result is zero wherever this (shaped like the part) is not positive: the gradient of a
-    /// ReLU.
-    pub mask: Option<&'a [f32]>,
+    tile: TileSize,
 }
 
 thread_local! {
@@ -58,7 +32,7 @@ thread_local! {
     static SCRATCH: RefCell<[Buffer; 2]> = RefCell::default();
 }
 
-impl Conv {
+impl Winograd {
     /// A convolution of `images` images of `height` x `width` pixels from `parts` to `outputs`
     /// channels, by tiles of 4x4.
     ///
@@ -84,12 +58,12 @@ impl Conv {
             width,
             parts: parts.to_vec(),
             outputs,
-            tile: Tile::Four,
+            tile: TileSize::Four,
         }
     }
 
     /// The same convolution, whose outputs and input gradients are made by `tile`.
-    pub fn tiled(self, tile: Tile) -> Self {
+    pub fn tiled(self, tile: TileSize) -> Self {
         Self { tile, ..self }
     }
 
@@ -112,7 +86,7 @@ impl Conv {
     }
 
     /// The tiles of whole images.
-    pub(super) fn grid(&self, tile: Tile) -> Grid {
+    pub(super) fn grid(&self, tile: TileSize) -> Grid {
         let side = tile.side();
         Grid {
             side,
@@ -212,30 +186,10 @@ impl Conv {
             "several images are made as a whole"
         );
         assert!(rows.len() <= out.kept, "rows that are not held");
-        if let Some(bias) = epilogue.bias {
-            assert_eq!(
-                bias.len(),
-                blocks(self.outputs) * LANES,
-                "bias has another size"
-            );
-        }
+        epilogue.check(blocks(self.outputs), out.data.len());
         let sources = source_blocks(&self.parts, inputs);
-        let plane = OutPlane {
-            upsampled: false,
-            accumulate: false,
-            mask: None,
-            blocks: blocks(self.outputs),
-            kept: out.kept,
-        };
-        let shared = Shared::new(out.data);
-        let ends: Vec<_> = (0..blocks(self.outputs))
-            .map(|block| (shared, plane, block))
-            .collect();
-        let last = Last {
-            bias: epilogue.bias.map(|bias| BiasAt(bias.as_ptr())),
-            relu: epilogue.relu,
-        };
-        self.run(workers, &sources, filters, &ends, last, rows);
+        let targets = Target::of(out, blocks(self.outputs), false, epilogue);
+        self.run(workers, &sources, filters, &targets, rows);
     }
 
     /// Gradients of the inputs from `d_out`; `filters` from [`FilterBank::transform_turned`].
@@ -265,33 +219,17 @@ impl Conv {
                 kept: self.height,
             }],
         );
-        let mut ends = Vec::new();
+        let mut targets = Vec::new();
         for (part, sink) in self.parts.iter().zip(sinks) {
-            assert_eq!(
-                sink.data.len(),
-                self.part_len(part),
-                "sink has another size"
-            );
-            assert!(
-                sink.mask.is_none_or(|m| m.len() == sink.data.len()),
-                "mask has another size"
-            );
+            let Sink { data, epilogue } = sink;
+            assert_eq!(data.len(), self.part_len(part), "sink has another size");
             let count = blocks(part.channels);
-            let plane = OutPlane {
-                upsampled: part.upsampled,
-                accumulate: sink.accumulate,
-                mask: sink.mask.map(|m| MaskAt(m.as_ptr())),
-                blocks: count,
-                kept: self.height >> usize::from(part.upsampled),
-            };
-            let shared = Shared::new(sink.data);
-            ends.extend((0..count).map(|block| (shared, plane, block)));
+            epilogue.check(count, data.len());
+            let kept = self.height >> usize::from(part.upsampled);
+            let to = RowsMut { data, kept };
+            targets.extend(Target::of(to, count, part.upsampled, *epilogue));
         }
-        let last = Last {
-            bias: None,
-            relu: false,
-        };
-        self.run(workers, &sources, filters, &ends, last, 0..self.height);
+        self.run(workers, &sources, filters, &targets, 0..self.height);
     }
 
     fn run(
@@ -299,17 +237,16 @@ impl Conv {
         workers: &Workers,
         sources: &[SourceBlock],
         filters: &[f32],
-        ends: &[(Shared, OutPlane, usize)],
-        last: Last,
+        targets: &[Target],
         rows: Range<usize>,
     ) {
         let positions =
-            self.tile.positions() * sources.len() * self.isa.factor_words() * ends.len() * LANES;
+            self.tile.positions() * sources.len() * self.isa.factor_words() * targets.len() * LANES;
         assert!(
             filters.len() >= positions,
             "transformed filters have another size"
         );
-        let panel = FilterBank::panel(self.isa, ends.len() * LANES);
+        let panel = self.isa.panel(targets.len());
         let grid = Grid {
             rows: rows.len().div_ceil(self.tile.side()),
             first_row: rows.start,
@@ -319,8 +256,8 @@ impl Conv {
             ..self.grid(self.tile)
         };
         let total = self.images * grid.rows * grid.columns;
-        let panels = ends.len() / panel;
-        let channel_blocks = sources.len() + ends.len();
+        let panels = targets.len() / panel;
+        let channel_blocks = sources.len() + targets.len();
         let blocking = Blocking::on(self.isa, self.tile);
         let threads = workers.threads();
         let (groups, shares) = blocking.division(self.tile, channel_blocks, total, panels, threads);
@@ -336,8 +273,7 @@ impl Conv {
                     panel,
                     panels: share * panels / shares..(share + 1) * panels / shares,
                     slices: sources.len().div_ceil(blocking.sources),
-                    ends,
-                    last,
+                    targets,
                     v,
                     m,
                 };
@@ -347,58 +283,6 @@ impl Conv {
     }
 }
 
-/// How results are written to one output array.
-#[derive(Clone, Copy)]
-struct OutPlane {
-    upsampled: bool,
-    accumulate: bool,
-    mask: Option<MaskAt>,
-    blocks: usize,
-    /// Rows held of every block.
-    kept: usize,
-}
-
-impl OutPlane {
-    /// Whether a tile of `side` at `place` is written as it is: nothing but its values, and all of
-    /// them.
-    #[inline(always)]
-    fn takes_whole(
-        &self,
-        side: usize,
-        [height, width]: [usize; 2],
-        [_, top, left]: [usize; 3],
-    ) -> bool {
-        !self.upsampled
-            && !self.accumulate
-            && self.mask.is_none()
-            && top + side <= height
-            && left + side <= width
-    }
-}
-
-/// Start of a mask, shared between tasks.
-#[derive(Clone, Copy)]
-struct MaskAt(*const f32);
-// SAFETY: it points into a `&[f32]` that outlives the tasks.
-unsafe impl Send for MaskAt {}
-// SAFETY: as above.
-unsafe impl Sync for MaskAt {}
-
-/// What happens to results at last, as [`Epilogue`] says.
-#[derive(Clone, Copy)]
-struct Last {
-    bias: Option<BiasAt>,
-    relu: bool,
-}
-
-/// Start of the bias, shared between tasks.
-#[derive(Clone, Copy)]
-struct BiasAt(*const f32);
-// SAFETY: it points into a `&[f32]` that outlives the tasks.
-unsafe impl Send for BiasAt {}
-// SAFETY: as above.
-unsafe impl Sync for BiasAt {}
-
 /// Words between positions for `vectors` vectors of `words` words each: an odd number of cache
 /// lines, so that the 36 places of a tile do not fall into the same cache set.
 pub(super) fn position_stride(vectors: usize, words: usize) -> usize {
@@ -407,7 +291,7 @@ pub(super) fn position_stride(vectors: usize, words: usize) -> usize {
 
 /// A group of tiles: patches to V, V to M, M to outputs.
 struct Group<'a, 'b> {
-    conv: &'a Conv,
+    conv: &'a Winograd,
     tiles: Range<usize>,
     sources: &'a [SourceBlock<'a>],
     filters: &'a [f32],
@@ -417,13 +301,12 @@ struct Group<'a, 'b> {
     panels: Range<usize>,
     /// Into how many parts the input channels are divided.
     slices: usize,
-    ends: &'a [(Shared<'b>, OutPlane, usize)],
-    last: Last,
+    targets: &'a [Target<'b>],
     v: &'a mut Buffer,
     m: &'a mut Buffer,
 }
 
-impl TileJob for Group<'_, '_> {
+impl TileKernel for Group<'_, '_> {
     #[inline(always)]
     fn run<S: Simd, W: Points<T, P>, const T: usize, const P: usize>(mut self, s: S) {
         let n = self.tiles.len();
@@ -458,14 +341,18 @@ impl Group<'_, '_> {
         let size = [self.grid.seen, self.conv.width];
         let mut edge: Edge = [0.0; LARGEST_PATCH * LARGEST_PATCH * LANES];
         let mut half = [[r.zero(); P]; P];
-        let mut windows: Vec<Window<P>> = Vec::with_capacity(places.len());
+        let mut around: Vec<PatchPlace<P>> = Vec::with_capacity(places.len());
         for (block, source) in self.sources.iter().enumerate() {
             if source.block == 0 {
-                windows.clear();
-                windows.extend(places.iter().map(|&place| Window::new(source, size, place)));
+                around.clear();
+                around.extend(
+                    places
+                        .iter()
+                        .map(|&place| PatchPlace::new(source, size, place)),
+                );
             }
-            for (i, window) in windows.iter().enumerate() {
-                let patch = window.patch(source, size[1], &mut edge);
+            for (i, place) in around.iter().enumerate() {
+                let patch = place.patch(source, size[1], &mut edge);
                 let to = (block * places.len() + i) * words;
                 for lane in (0..LANES).step_by(S::Register::WIDTH) {
                     let to = to + lane * words / LANES;
@@ -498,38 +385,34 @@ impl Group<'_, '_> {
     ) {
         let r = s.register();
         let size = [self.grid.made, self.conv.width];
-        let first = self.panels.start * self.panel;
-        let made = &self.ends[first..self.panels.end * self.panel];
+        let made = &self.targets[self.panels.start * self.panel..self.panels.end * self.panel];
         let mut half = [[r.zero(); P]; T];
-        for (block, end) in made.iter().enumerate() {
+        for (block, target) in made.iter().enumerate() {
             for (i, &place) in places.iter().enumerate() {
                 for lane in (0..LANES).step_by(S::Register::WIDTH) {
-                    let bias = match self.last.bias {
-                        // SAFETY: the bias has a value for every output channel.
-                        Some(BiasAt(bias)) => unsafe {
-                            r.load(bias.add((first + block) * LANES + lane))
-                        },
-                        None => r.zero(),
-                    };
+                    // SAFETY: the target's block was checked.
+                    let bias = Some(unsafe { target.bias(r, lane) });
                     let from = (block * places.len() + i) * LANES + lane;
                     // SAFETY: the caller filled M; tiles do not overlap, and a tile's block of
                     // outputs is made by one task.
                     unsafe {
                         let from = self.m.as_ptr().add(from);
                         transform::product_columns::<_, W, T, P>(r, from, m_stride, &mut half);
-                        if end.1.takes_whole(T, size, place) {
+                        if target.takes_whole(T, size, place) {
+                            // Row by row: a whole tile would not fit the registers.
                             for dy in 0..T {
-                                let row = W::product_1d(r, half[dy]);
-                                let row = finish(r, row, bias, self.last.relu);
-                                write_row(r, &row, end, size, place, dy, lane);
+                                let mut row = W::product_1d(r, half[dy]);
+                                for value in &mut row {
+                                    *value = target.epilogue.activate(r, *value, bias);
+                                }
+                                target.write_row(r, &row, size, place, dy, lane);
                             }
                         } else {
                             let mut y = [[r.zero(); T]; T];
                             for dy in 0..T {
-                                let row = W::product_1d(r, half[dy]);
-                                y[dy] = finish(r, row, bias, self.last.relu);
+                                y[dy] = W::product_1d(r, half[dy]);
                             }
-                            write(r, &y, end, size, place, lane);
+                            target.write(r, &y, bias, size, place, lane);
                         }
                     }
                 }
@@ -553,7 +436,7 @@ impl Group<'_, '_> {
     ) {
         let kernels = s.gemm_kernels(self.panel);
         let runs = n.div_ceil(kernels.len());
-        let panels = self.ends.len() / self.panel;
+        let panels = self.targets.len() / self.panel;
         let c_blocks = self.sources.len();
         let words = s.factor_words();
         let block_len = words * self.panel * LANES;
@@ -580,85 +463,6 @@ impl Group<'_, '_> {
                         }
                     }
                 }
-            }
-        }
-    }
-}
-
-/// Outputs with their bias and ReLU.
-#[inline(always)]
-fn finish<S: Lanes, const T: usize>(s: S, mut row: [S::V; T], bias: S::V, relu: bool) -> [S::V; T] {
-    for value in &mut row {
-        *value = s.add(*value, bias);
-        if relu {
-            *value = s.max(s.zero(), *value);
-        }
-    }
-    row
-}
-
-/// Writes row `dy` of an output tile that lies inside the image, as it is.
-///
-/// # Safety
-/// As for [`write`].
-#[inline(always)]
-unsafe fn write_row<S: Lanes, const T: usize>(
-    s: S,
-    row: &[S::V; T],
-    (out, plane, block): &(Shared, OutPlane, usize),
-    [_, width]: [usize; 2],
-    [image, top, left]: [usize; 3],
-    dy: usize,
-    lane: usize,
-) {
-    let start = (image * plane.blocks + block) * plane.kept;
-    let to = out.at(((start + slot(top + dy, plane.kept)) * width + left) * LANES + lane);
-    for dx in 0..T {
-        // SAFETY: inside the output, whose size was checked.
-        unsafe { s.store(to.add(dx * LANES), row[dx]) };
-    }
-}
-
-/// Writes an output tile's channels from `lane` on, cut at the image's edge, the way its end asks
-/// for.
-///
-/// # Safety
-/// No other task may write the same tile of the same output.
-#[inline(always)]
-unsafe fn write<S: Lanes, const T: usize>(
-    s: S,
-    y: &[[S::V; T]; T],
-    (out, plane, block): &(Shared, OutPlane, usize),
-    [height, width]: [usize; 2],
-    [image, top, left]: [usize; 3],
-    lane: usize,
-) {
-    let shift = usize::from(plane.upsampled);
-    let (rows, columns) = (height >> shift, width >> shift);
-    let side = T >> shift;
-    let (y0, x0) = (top >> shift, left >> shift);
-    let start = (image * plane.blocks + block) * plane.kept;
-    let first = slot(y0, plane.kept);
-    for i in 0..side.min(rows - y0) {
-        let row = (start + slot(first + i, plane.kept)) * columns;
-        for j in 0..side.min(columns - x0) {
-            let mut value = if plane.upsampled {
-                // Each low-resolution pixel was read four times.
-                let top = s.add(y[2 * i][2 * j], y[2 * i][2 * j + 1]);
-                s.add(top, s.add(y[2 * i + 1][2 * j], y[2 * i + 1][2 * j + 1]))
-            } else {
-                y[i][j]
-            };
-            let at = (row + x0 + j) * LANES + lane;
-            // SAFETY: inside the output, whose size was checked; the mask has the same size.
-            unsafe {
-                if plane.accumulate {
-                    value = s.add(value, s.load(out.at(at)));
-                }
-                if let Some(MaskAt(mask)) = plane.mask {
-                    value = s.where_positive(s.load(mask.add(at)), value);
-                }
-                s.store(out.at(at), value);
             }
         }
     }

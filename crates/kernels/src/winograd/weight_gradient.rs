@@ -1,18 +1,18 @@
 //! The gradient of the filters: products of transformed patches and transformed output gradients.
 
-use super::conv::{Conv, position_stride};
+use super::conv::{Winograd, position_stride};
+use super::patch::{Edge, PatchPlace, SourceBlock, source_blocks};
 use super::transform::four;
-use super::window::{Edge, SourceBlock, Window, source_blocks};
-use super::{LARGEST_PATCH, Tile};
+use super::{LARGEST_PATCH, TileSize};
 use crate::blocked::{LANES, blocks};
 use crate::buffer::Buffer;
-use crate::isa::{Job, Lanes, Simd};
+use crate::simd::{Lanes, Simd, SimdKernel};
 use crate::workers::{Shared, Workers};
 use std::ops::Range;
 
 /// Memory that weight gradients reuse from layer to layer and step to step.
 #[derive(Default)]
-pub struct Scratch {
+pub struct GradientScratch {
     v: Buffer,
     z: Buffer,
     products: Buffer,
@@ -33,7 +33,7 @@ const CHUNK_BYTES: usize = 6 << 20;
 /// Tiles one task transforms at a time.
 const TASK_TILES: usize = 64;
 
-impl Conv {
+impl Winograd {
     /// Gradient of the blocked filters (see [`super::FilterBank`]) from the inputs and `d_out`.
     ///
     /// Tiles are summed chunk by chunk; chunks depend on the shape alone.
@@ -46,7 +46,7 @@ impl Conv {
         inputs: &[&[f32]],
         d_out: &[f32],
         d_filters: &mut [f32],
-        scratch: &mut Scratch,
+        scratch: &mut GradientScratch,
     ) {
         let inputs = self.whole(inputs);
         self.check_inputs(&inputs);
@@ -62,7 +62,7 @@ impl Conv {
         scratch.products.reserve(len);
         let products = &mut scratch.products[..len];
 
-        let grid = self.grid(Tile::Four);
+        let grid = self.grid(TileSize::Four);
         let total = self.images * grid.rows * grid.columns;
         let tile_bytes = POSITIONS * (sources.len() + k_blocks) * LANES * size_of::<f32>();
         let chunks =
@@ -83,7 +83,7 @@ impl Conv {
                 let part = run * n / runs..(run + 1) * n / runs;
                 match sources.get(block) {
                     Some(source) => self.isa.run(Transform {
-                        tiles: Patches { conv: self, source },
+                        tiles: InputTiles { conv: self, source },
                         chunk: &tiles,
                         part,
                         first: block * n * LANES,
@@ -111,7 +111,7 @@ impl Conv {
             workers.for_each(POSITIONS * sources.len(), |task| {
                 let (position, c_block) = (task / sources.len(), task % sources.len());
                 let (v, z) = (&*scratch.v, &*scratch.z);
-                self.isa.run(Multiply {
+                self.isa.run(AddOuter {
                     v: &v[position * v_stride + c_block * n * LANES..][..n * LANES],
                     z: &z[position * z_stride..][..k_blocks * n * LANES],
                     first: chunk == 0,
@@ -131,38 +131,46 @@ impl Conv {
 /// What is transformed tile by tile.
 trait Tiles {
     /// Where a tile lies.
-    type Tile;
-    /// Tile `index`.
-    fn tile(&self, index: usize) -> Self::Tile;
-    /// The 36 values of `tile`, a vector of the channels from `lane` on each.
-    fn transformed<S: Lanes>(&self, s: S, tile: &Self::Tile, lane: usize)
-    -> [[S::V; PATCH]; PATCH];
+    type Place;
+    /// The place of tile `index`.
+    fn place(&self, index: usize) -> Self::Place;
+    /// The 36 values of the tile at `place`, a vector of the channels from `lane` on each.
+    fn transformed<S: Lanes>(
+        &self,
+        s: S,
+        place: &Self::Place,
+        lane: usize,
+    ) -> [[S::V; PATCH]; PATCH];
 }
 
 /// Input patches of one block of channels.
-struct Patches<'a> {
-    conv: &'a Conv,
+struct InputTiles<'a> {
+    conv: &'a Winograd,
     source: &'a SourceBlock<'a>,
 }
 
-impl Tiles for Patches<'_> {
-    type Tile = Window<PATCH>;
+impl Tiles for InputTiles<'_> {
+    type Place = PatchPlace<PATCH>;
 
     #[inline(always)]
-    fn tile(&self, index: usize) -> Window<PATCH> {
+    fn place(&self, index: usize) -> PatchPlace<PATCH> {
         let size = [self.conv.height, self.conv.width];
-        Window::new(self.source, size, self.conv.grid(Tile::Four).place(index))
+        PatchPlace::new(
+            self.source,
+            size,
+            self.conv.grid(TileSize::Four).place(index),
+        )
     }
 
     #[inline(always)]
     fn transformed<S: Lanes>(
         &self,
         s: S,
-        tile: &Window<PATCH>,
+        place: &PatchPlace<PATCH>,
         lane: usize,
     ) -> [[S::V; PATCH]; PATCH] {
         let mut edge: Edge = [0.0; LARGEST_PATCH * LARGEST_PATCH * LANES];
-        let patch = tile.patch(self.source, self.conv.width, &mut edge);
+        let patch = place.patch(self.source, self.conv.width, &mut edge);
         // SAFETY: the patch lies in its plane or in `edge`.
         unsafe { four::patch(s, &patch, lane) }
     }
@@ -170,17 +178,17 @@ impl Tiles for Patches<'_> {
 
 /// Tiles of the output gradient of one block of channels.
 struct OutputTiles<'a> {
-    conv: &'a Conv,
+    conv: &'a Winograd,
     block: usize,
     d_out: &'a [f32],
 }
 
 impl Tiles for OutputTiles<'_> {
-    type Tile = [usize; 3];
+    type Place = [usize; 3];
 
     #[inline(always)]
-    fn tile(&self, index: usize) -> [usize; 3] {
-        self.conv.grid(Tile::Four).place(index)
+    fn place(&self, index: usize) -> [usize; 3] {
+        self.conv.grid(TileSize::Four).place(index)
     }
 
     #[inline(always)]
@@ -217,7 +225,7 @@ struct Transform<'a, T> {
     to: Shared<'a>,
 }
 
-impl<T: Tiles> Job for Transform<'_, T> {
+impl<T: Tiles> SimdKernel for Transform<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -226,9 +234,9 @@ impl<T: Tiles> Job for Transform<'_, T> {
         for i in self.part {
             let to = self.to.at(self.first + i * LANES);
             if s.factor_words() == LANES {
-                let tile = self.tiles.tile(self.chunk.start + i);
+                let place = self.tiles.place(self.chunk.start + i);
                 for lane in (0..LANES).step_by(S::Register::WIDTH) {
-                    let values = self.tiles.transformed(r, &tile, lane);
+                    let values = self.tiles.transformed(r, &place, lane);
                     for y in 0..PATCH {
                         for x in 0..PATCH {
                             let at = (y * PATCH + x) * self.stride + lane;
@@ -240,10 +248,10 @@ impl<T: Tiles> Job for Transform<'_, T> {
                 }
             } else {
                 let index = self.chunk.start + 2 * i;
-                let even = self.tiles.transformed(s, &self.tiles.tile(index), 0);
+                let even = self.tiles.transformed(s, &self.tiles.place(index), 0);
                 let mut odd = [[s.zero(); PATCH]; PATCH];
                 if index + 1 < self.chunk.end {
-                    odd = self.tiles.transformed(s, &self.tiles.tile(index + 1), 0);
+                    odd = self.tiles.transformed(s, &self.tiles.place(index + 1), 0);
                 }
                 for y in 0..PATCH {
                     for x in 0..PATCH {
@@ -260,7 +268,7 @@ impl<T: Tiles> Job for Transform<'_, T> {
 }
 
 /// Adds `V^T Z` of one position and 16 input channels to the products.
-struct Multiply<'a> {
+struct AddOuter<'a> {
     v: &'a [f32],
     z: &'a [f32],
     n: usize,
@@ -270,7 +278,7 @@ struct Multiply<'a> {
     to: &'a mut [f32],
 }
 
-impl Job for Multiply<'_> {
+impl SimdKernel for AddOuter<'_> {
     type Output = ();
 
     #[inline(always)]

@@ -1,10 +1,11 @@
 //! Filters: the blocked order they are trained in, and their transforms for the two convolutions.
 
-use super::Tile;
-use super::transform::{self, Points, TileJob};
+use super::TileSize;
+use super::transform::{self, Points, TileKernel};
 use crate::blocked::{LANES, blocks};
 use crate::buffer::Buffer;
-use crate::isa::{Isa, Job, Simd};
+use crate::isa::Isa;
+use crate::simd::{Simd, SimdKernel};
 use crate::workers::{Shared, Workers};
 
 /// Values of the blocked filters between 16 input and 16 output channels.
@@ -22,7 +23,7 @@ pub struct FilterBank {
     parts: Vec<usize>,
     outputs: usize,
     /// What the transforms are for.
-    tile: Tile,
+    tile: TileSize,
 }
 
 impl FilterBank {
@@ -33,12 +34,12 @@ impl FilterBank {
             isa: isa.for_channels(parts.iter().sum()),
             parts: parts.to_vec(),
             outputs,
-            tile: Tile::Four,
+            tile: TileSize::Four,
         }
     }
 
     /// The same filters, transformed for `tile`.
-    pub fn tiled(self, tile: Tile) -> Self {
+    pub fn tiled(self, tile: TileSize) -> Self {
         Self { tile, ..self }
     }
 
@@ -78,7 +79,7 @@ impl FilterBank {
     }
 
     /// Calls `visit(blocked index, index in [out][in][3][3])` for every real weight.
-    fn indices(&self, mut visit: impl FnMut(usize, usize)) {
+    pub(crate) fn indices(&self, mut visit: impl FnMut(usize, usize)) {
         let inputs: usize = self.parts.iter().sum();
         let padded = self.padded_inputs();
         for k in 0..self.outputs {
@@ -110,24 +111,6 @@ impl FilterBank {
         self.indices(|b, n| weights[n] = blocked[b]);
     }
 
-    /// Vectors in a panel of transformed filters with `channels` outputs.
-    pub(super) fn panel(isa: Isa, channels: usize) -> usize {
-        struct Widest;
-        impl Job for Widest {
-            type Output = usize;
-            #[inline(always)]
-            fn run<S: Simd>(self, s: S) -> usize {
-                s.widest_panel()
-            }
-        }
-        let widest = isa.run(Widest);
-        if (channels / LANES).is_multiple_of(widest) {
-            widest
-        } else {
-            1
-        }
-    }
-
     /// Transforms blocked filters for the convolution itself: `[position][out panel][in][panel]`.
     pub fn transform(&self, workers: &Workers, blocked: &[f32], to: &mut Buffer) {
         self.transform_each(workers, blocked, to, Direction::Forward);
@@ -154,7 +137,7 @@ impl FilterBank {
         } else {
             self.padded_inputs()
         };
-        let panel = Self::panel(self.isa, columns);
+        let panel = self.isa.panel(columns / LANES);
         let shared = Shared::new(to);
         workers.for_each(c_blocks * k_blocks, |task| {
             let (k_block, c_block) = (task / c_blocks, task % c_blocks);
@@ -221,7 +204,7 @@ struct TransformSquare<'a> {
     direction: Direction,
 }
 
-impl TileJob for TransformSquare<'_> {
+impl TileKernel for TransformSquare<'_> {
     #[inline(always)]
     fn run<S: Simd, W: Points<T, P>, const T: usize, const P: usize>(self, s: S) {
         assert!(self.from.len() == SQUARE && self.to.len() == P * P * LANES * LANES);
@@ -271,7 +254,7 @@ struct StoreSquare<'a, 'b> {
     to: Shared<'b>,
 }
 
-impl Job for StoreSquare<'_, '_> {
+impl SimdKernel for StoreSquare<'_, '_> {
     type Output = ();
 
     #[inline(always)]
@@ -301,7 +284,7 @@ struct GradientSquare<'a> {
     to: &'a mut [f32],
 }
 
-impl Job for GradientSquare<'_> {
+impl SimdKernel for GradientSquare<'_> {
     type Output = ();
 
     #[inline(always)]

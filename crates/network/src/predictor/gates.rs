@@ -4,7 +4,7 @@
 use crate::parameters::Parameters;
 use crate::plan::ExciteStep;
 use stainfree_kernels::blocked::{Rows, blocks};
-use stainfree_kernels::excite::{self, Excite, Layers};
+use stainfree_kernels::excite::{self, Excite, ExciteWeights};
 use stainfree_kernels::pointwise::Pointwise;
 use stainfree_kernels::{Blocked, Buffer, Isa, LANES, Workers};
 use std::ops::Range;
@@ -12,7 +12,7 @@ use std::ops::Range;
 /// The two layers that make the gates of one convolution's input.
 pub(super) struct GateLayers {
     kernel: Excite,
-    arrays: Layers<Vec<f32>>,
+    arrays: ExciteWeights<Vec<f32>>,
 }
 
 impl GateLayers {
@@ -26,7 +26,7 @@ impl GateLayers {
             bias
         };
         let [first, second] = kernel.bias_lens();
-        let mut arrays = Layers {
+        let mut arrays = ExciteWeights {
             reduce: matrix(),
             reduce_bias: bias(&reduce_bias, first),
             expand: matrix(),
@@ -80,13 +80,13 @@ impl Gated {
         conv: &Pointwise,
         filters: &[f32],
     ) {
-        let Layers {
+        let ExciteWeights {
             reduce,
             reduce_bias,
             expand,
             expand_bias,
         } = &layers.arrays;
-        let arrays = Layers {
+        let arrays = ExciteWeights {
             reduce: &reduce[..],
             reduce_bias: &reduce_bias[..],
             expand: &expand[..],

@@ -4,7 +4,7 @@
 use super::layer::{Trained, Which};
 use crate::plan::ExciteStep;
 use stainfree_kernels::blocked::Rows;
-use stainfree_kernels::excite::{self, Excite, Gates, Layers};
+use stainfree_kernels::excite::{self, Excite, ExciteWeights, Gates};
 use stainfree_kernels::{Blocked, Buffer, Isa, LANES, Workers};
 
 /// The gates of one convolution's input.
@@ -114,13 +114,13 @@ impl ExciteLayer {
             gates,
             ..
         } = self;
-        let layers = Layers {
+        let layers = ExciteWeights {
             reduce: &reduce.values[..],
             reduce_bias: &reduce_bias.values[..],
             expand: &expand.values[..],
             expand_bias: &expand_bias.values[..],
         };
-        let d_layers = Layers {
+        let d_layers = ExciteWeights {
             reduce: &mut reduce.gradient[..],
             reduce_bias: &mut reduce_bias.gradient[..],
             expand: &mut expand.gradient[..],
@@ -129,10 +129,10 @@ impl ExciteLayer {
         kernel.backward(workers, shape, x, gates, layers, d_layers, d);
     }
 
-    fn layers(&self) -> Layers<&[f32]> {
+    fn layers(&self) -> ExciteWeights<&[f32]> {
         let [reduce, expand] = self.matrices.each_ref().map(|m| &m.values[..]);
         let [reduce_bias, expand_bias] = self.biases.each_ref().map(|b| &b.values[..]);
-        Layers {
+        ExciteWeights {
             reduce,
             reduce_bias,
             expand,

@@ -4,21 +4,22 @@
 //! of the layers, who reads which value, and natural order (`trainer`).
 
 use super::excite::ExciteLayer;
-use crate::conv::{Conv, Scratch};
+use crate::conv;
 use crate::parameters::Parameters;
 use crate::plan::ConvStep;
 use crate::random::{Purpose, Random};
-use stainfree_kernels::activation::{Activation, Finish};
-use stainfree_kernels::adam::{self, Step as AdamNumbers};
-use stainfree_kernels::batch_norm::{self, Saved, Statistics};
+use stainfree_kernels::activation::Activation;
+use stainfree_kernels::adam::{self, AdamNumbers};
+use stainfree_kernels::batch_norm::{self, ForwardRecord, Statistics};
 use stainfree_kernels::blocked::{Rows, RowsMut, blocks};
-use stainfree_kernels::winograd::Sink;
+use stainfree_kernels::convolution::{Convolution, ConvolutionScratch};
+use stainfree_kernels::epilogue::{Epilogue, Sink};
 use stainfree_kernels::{Blocked, Buffer, Isa, LANES, Workers, elementwise};
 
 /// A convolution with what follows it: a bias, or a batch norm, and perhaps an activation.
 pub(super) struct ConvLayer {
     pub(super) step: ConvStep,
-    pub(super) conv: Conv,
+    pub(super) conv: Convolution,
     pub(super) weight: Trained,
     bias: Option<Trained>,
     pub(super) excite: Option<ExciteLayer>,
@@ -27,7 +28,7 @@ pub(super) struct ConvLayer {
 
 impl ConvLayer {
     pub(super) fn new(isa: Isa, step: ConvStep, shapes: &[Blocked]) -> Self {
-        let conv = Conv::new(isa, &step, |value| shapes[value]);
+        let conv = conv::pick(isa, &step, |value| shapes[value]);
         let padded = blocks(shapes[step.to].channels) * LANES;
         Self {
             weight: Trained::new(&step.weight, conv.blocked_len()),
@@ -142,17 +143,18 @@ impl ConvLayer {
             .zip(heights)
             .map(|(&data, kept)| Rows { data, kept })
             .collect();
-        let finish = match &self.norm {
-            None => Finish {
+        let epilogue = match &self.norm {
+            None => Epilogue {
                 bias: self.bias.as_ref().map(|b| &b.values[..]),
                 activation: self.step.activation,
+                ..Epilogue::default()
             },
-            Some(_) => Finish::default(),
+            Some(_) => Epilogue::default(),
         };
         let kept = shapes[self.step.to].height;
         let out = RowsMut { data: out, kept };
         self.conv
-            .forward_rows(workers, &inputs, filters, finish, out, 0..kept);
+            .forward_rows(workers, &inputs, filters, epilogue, out, 0..kept);
     }
 
     /// Gradients of this layer's parameters, and of its inputs into `sinks`; with none, below lies
@@ -167,7 +169,7 @@ impl ConvLayer {
         arrays: &Arrays,
         d_out: &mut [f32],
         sinks: &mut [Sink],
-        (room, scratch): (&mut Buffer, &mut Scratch),
+        (room, scratch): (&mut Buffer, &mut ConvolutionScratch),
     ) {
         self.own_gradients(isa, workers, shapes, arrays, d_out, scratch);
         if sinks.is_empty() {
@@ -189,11 +191,11 @@ impl ConvLayer {
         shapes: &[Blocked],
         arrays: &Arrays,
         d_out: &mut [f32],
-        scratch: &mut Scratch,
+        scratch: &mut ConvolutionScratch,
     ) {
         let shape = &shapes[self.step.to];
         if let Some(norm) = &mut self.norm {
-            let saved = Saved {
+            let forward = ForwardRecord {
                 x: arrays.before,
                 y: arrays.out,
                 activation: norm.activation,
@@ -203,7 +205,7 @@ impl ConvLayer {
                 gamma: &norm.gamma.values,
                 epsilon: norm.epsilon,
             };
-            let (d_gamma, d_beta) = batch_norm::backward(isa, workers, shape, &saved, d_out);
+            let (d_gamma, d_beta) = batch_norm::backward(isa, workers, shape, &forward, d_out);
             norm.gamma.gradient.copy_from_slice(&d_gamma);
             norm.beta.gradient.copy_from_slice(&d_beta);
         }

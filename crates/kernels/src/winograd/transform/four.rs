@@ -4,7 +4,7 @@
 //! With a = sqrt(1/2), b = sqrt(2) rows are in the order 0, a, -a, b, -b, infinity.
 
 use super::{Patch, Points, patch_columns};
-use crate::isa::Lanes;
+use crate::simd::Lanes;
 
 #[derive(Clone, Copy)]
 pub(in crate::winograd) struct Four;

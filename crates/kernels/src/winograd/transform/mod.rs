@@ -9,8 +9,9 @@
 pub(super) mod four;
 mod six;
 
-use super::Tile;
-use crate::isa::{Isa, Job, Lanes, Simd};
+use super::TileSize;
+use crate::isa::Isa;
+use crate::simd::{Lanes, Simd, SimdKernel};
 use four::Four;
 use six::Six;
 
@@ -26,15 +27,15 @@ pub(super) trait Points<const T: usize, const P: usize>: Copy + Send + Sync {
 }
 
 /// Work that is compiled once for every instruction set and every tile.
-pub(super) trait TileJob {
+pub(super) trait TileKernel {
     /// Does the work with the transforms of `W`; implementations are `#[inline(always)]`.
     fn run<S: Simd, W: Points<T, P>, const T: usize, const P: usize>(self, s: S);
 }
 
-/// A [`TileJob`] with the transforms of some points.
+/// A [`TileKernel`] with the transforms of some points.
 struct At<W, J>(W, J);
 
-impl<J: TileJob> Job for At<Four, J> {
+impl<J: TileKernel> SimdKernel for At<Four, J> {
     type Output = ();
 
     #[inline(always)]
@@ -43,7 +44,7 @@ impl<J: TileJob> Job for At<Four, J> {
     }
 }
 
-impl<J: TileJob> Job for At<Six, J> {
+impl<J: TileKernel> SimdKernel for At<Six, J> {
     type Output = ();
 
     #[inline(always)]
@@ -52,10 +53,10 @@ impl<J: TileJob> Job for At<Six, J> {
     }
 }
 
-impl Tile {
+impl TileSize {
     /// Runs `job` compiled for this tile and `isa`.
     #[inline]
-    pub(super) fn run(self, isa: Isa, job: impl TileJob) {
+    pub(super) fn run(self, isa: Isa, job: impl TileKernel) {
         match self {
             Self::Four => isa.run(At(Four, job)),
             Self::Six => isa.run(At(Six, job)),

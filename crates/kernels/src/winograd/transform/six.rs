@@ -7,7 +7,7 @@
 //! for infinity those of the whole; for 0 the row and its weight in `G`, -1, are turned in sign.
 
 use super::Points;
-use crate::isa::Lanes;
+use crate::simd::Lanes;
 
 #[derive(Clone, Copy)]
 pub(in crate::winograd) struct Six;

@@ -1,9 +1,17 @@
 //! Tiles and the patches around them: where they lie in the arrays that a convolution reads.
 
 use super::LARGEST_PATCH;
-use super::conv::Part;
 use super::transform::Patch;
 use crate::blocked::{LANES, Rows, blocks, slot};
+
+/// One of the arrays a convolution reads, joined channel after channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Channels that mean something.
+    pub channels: usize,
+    /// Whether the array has half the height and width and is repeated 2x2 (nearest up-sampling).
+    pub upsampled: bool,
+}
 
 /// One block of input channels.
 #[derive(Clone, Copy)]
@@ -62,7 +70,7 @@ impl Grid {
 
 /// Where the patch around a tile lies in every block of a part: the same for all of them, so it is
 /// asked once.
-pub(super) struct Window<const P: usize> {
+pub(super) struct PatchPlace<const P: usize> {
     image: usize,
     /// Values from the start of a block to each row, and from there to each column.
     rows: [usize; P],
@@ -74,14 +82,14 @@ pub(super) struct Window<const P: usize> {
 /// Room for a patch that leaves the image.
 pub(super) type Edge = [f32; LARGEST_PATCH * LARGEST_PATCH * LANES];
 
-impl<const P: usize> Window<P> {
+impl<const P: usize> PatchPlace<P> {
     /// The patch around the tile at `[image, y, x]` in blocks like `source`, of which `size` may be
     /// read.
     #[inline(always)]
     pub(super) fn new(source: &SourceBlock, size: [usize; 2], [image, y0, x0]: [usize; 3]) -> Self {
         let [height, width] = size;
         let shift = usize::from(source.upsampled);
-        let mut window = Self {
+        let mut found = Self {
             image,
             rows: [0; P],
             columns: [0; P],
@@ -89,17 +97,17 @@ impl<const P: usize> Window<P> {
         };
         // The patch starts one pixel before the tile.
         if y0 < 1 || x0 < 1 || y0 + P - 1 > height || x0 + P - 1 > width {
-            window.leaves = Some([[y0, x0], size]);
-            return window;
+            found.leaves = Some([[y0, x0], size]);
+            return found;
         }
         let top = (y0 - 1) >> shift;
         let place = slot(top, source.kept);
         for i in 0..P {
             let row = slot(place + ((y0 + i - 1) >> shift) - top, source.kept);
-            window.rows[i] = row * (width >> shift) * LANES;
-            window.columns[i] = ((x0 + i - 1) >> shift) * LANES;
+            found.rows[i] = row * (width >> shift) * LANES;
+            found.columns[i] = ((x0 + i - 1) >> shift) * LANES;
         }
-        window
+        found
     }
 
     /// The patch in `source`; where it leaves what may be read, it is copied to `edge`, with zeros

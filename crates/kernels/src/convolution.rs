@@ -1,0 +1,214 @@
+//! The convolutions behind one face: the only place that tells their kinds apart.
+//!
+//! Which kind a layer takes is not decided here (a network knows its layers); every kind is made by
+//! its own constructor.
+
+use crate::blocked::{Rows, RowsMut};
+use crate::buffer::Buffer;
+use crate::depthwise::Depthwise;
+use crate::epilogue::{Epilogue, Sink};
+use crate::patches::Patches;
+use crate::pointwise::Pointwise;
+use crate::winograd::{FilterBank, GradientScratch, Winograd};
+use crate::workers::Workers;
+use std::ops::Range;
+
+/// A convolution of one shape.
+#[derive(Clone, Debug)]
+pub enum Convolution {
+    /// 3x3, stride 1; also the only one that reads several, or up-sampled, arrays.
+    Winograd(Winograd, FilterBank),
+    /// 1x1.
+    Pointwise(Pointwise),
+    /// Every channel alone.
+    Depthwise(Depthwise),
+    /// Anything else, of few channels.
+    Patches(Patches),
+}
+
+/// Memory that weight gradients reuse from layer to layer and step to step.
+#[derive(Default)]
+pub struct ConvolutionScratch {
+    winograd: GradientScratch,
+    parts: Buffer,
+}
+
+impl From<Winograd> for Convolution {
+    fn from(conv: Winograd) -> Self {
+        let bank = conv.filters();
+        Self::Winograd(conv, bank)
+    }
+}
+
+impl Convolution {
+    /// Values of the blocked filters, in which weights are trained.
+    pub fn blocked_len(&self) -> usize {
+        match self {
+            Self::Winograd(_, bank) => bank.blocked_len(),
+            Self::Pointwise(conv) => conv.blocked_len(),
+            Self::Depthwise(conv) => conv.blocked_len(),
+            Self::Patches(conv) => conv.blocked_len(),
+        }
+    }
+
+    /// Values of the filters as a pass reads them, where they are not the blocked ones.
+    pub fn prepared_len(&self) -> usize {
+        match self {
+            Self::Winograd(_, bank) => bank.transformed_len(),
+            Self::Pointwise(conv) => conv.blocked_len(),
+            Self::Depthwise(_) | Self::Patches(_) => 0,
+        }
+    }
+
+    /// Bytes that each thread takes for its work at most.
+    pub fn scratch_bytes(&self) -> usize {
+        match self {
+            Self::Winograd(conv, _) => conv.scratch_bytes(),
+            // Rows, or pixels of one run: less than a second-level cache.
+            Self::Pointwise(_) | Self::Depthwise(_) | Self::Patches(_) => 1 << 20,
+        }
+    }
+
+    /// Natural weights (`[out][in][y][x]`) into blocked order; filled-up places become zero.
+    ///
+    /// # Panics
+    /// If an array has another size.
+    pub fn block(&self, weights: &[f32], blocked: &mut [f32]) {
+        assert_eq!(
+            blocked.len(),
+            self.blocked_len(),
+            "filters have another size"
+        );
+        blocked.fill(0.0);
+        self.indices(&mut |place, index| blocked[place] = weights[index]);
+    }
+
+    /// Blocked filters into natural order.
+    ///
+    /// # Panics
+    /// If an array has another size.
+    pub fn unblock(&self, blocked: &[f32], weights: &mut [f32]) {
+        assert_eq!(
+            blocked.len(),
+            self.blocked_len(),
+            "filters have another size"
+        );
+        self.indices(&mut |place, index| weights[index] = blocked[place]);
+    }
+
+    /// Calls `visit(blocked index, natural index)` for every real weight.
+    fn indices(&self, visit: &mut dyn FnMut(usize, usize)) {
+        match self {
+            Self::Winograd(_, bank) => bank.indices(visit),
+            Self::Pointwise(conv) => conv.indices(visit),
+            Self::Depthwise(conv) => conv.indices(visit),
+            Self::Patches(conv) => conv.indices(visit),
+        }
+    }
+
+    /// The filters as [`Convolution::forward_rows`] reads them, made in `room` where they must be.
+    pub fn prepare<'a>(
+        &self,
+        workers: &Workers,
+        blocked: &'a [f32],
+        room: &'a mut Buffer,
+    ) -> &'a [f32] {
+        match self {
+            Self::Winograd(_, bank) => {
+                bank.transform(workers, blocked, room);
+                room
+            }
+            Self::Pointwise(_) | Self::Depthwise(_) | Self::Patches(_) => blocked,
+        }
+    }
+
+    /// The filters as [`Convolution::input_gradient`] reads them, made in `room` where they must be.
+    pub fn prepare_turned<'a>(
+        &self,
+        workers: &Workers,
+        blocked: &'a [f32],
+        room: &'a mut Buffer,
+    ) -> &'a [f32] {
+        match self {
+            Self::Winograd(_, bank) => {
+                bank.transform_turned(workers, blocked, room);
+                room
+            }
+            Self::Pointwise(conv) => {
+                conv.turn(workers, blocked, room);
+                room
+            }
+            Self::Depthwise(_) | Self::Patches(_) => blocked,
+        }
+    }
+
+    /// The output rows `rows`; arrays may hold fewer rows than the images have.
+    ///
+    /// # Panics
+    /// If an array does not have the size the shape says, or there is not one input for every part.
+    pub fn forward_rows(
+        &self,
+        workers: &Workers,
+        inputs: &[Rows],
+        filters: &[f32],
+        epilogue: Epilogue,
+        out: RowsMut,
+        rows: Range<usize>,
+    ) {
+        match self {
+            Self::Winograd(conv, _) => {
+                conv.forward_rows(workers, inputs, filters, epilogue, out, rows);
+            }
+            Self::Pointwise(conv) => {
+                conv.forward_rows(workers, inputs[0], filters, epilogue, out, rows);
+            }
+            Self::Depthwise(conv) => {
+                conv.forward_rows(workers, inputs[0], filters, epilogue, out, rows);
+            }
+            Self::Patches(conv) => {
+                conv.forward_rows(workers, inputs[0], filters, epilogue, out, rows);
+            }
+        }
+    }
+
+    /// Gradients of the inputs from `d_out`; `filters` from [`Convolution::prepare_turned`].
+    ///
+    /// # Panics
+    /// If an array does not have the size the shape says, there is not one sink for every part, or
+    /// the kind has no input gradient (patches: below the first layer lies the image).
+    pub fn input_gradient(
+        &self,
+        workers: &Workers,
+        d_out: &[f32],
+        filters: &[f32],
+        sinks: &mut [Sink],
+    ) {
+        match self {
+            Self::Winograd(conv, _) => conv.input_gradient(workers, d_out, filters, sinks),
+            Self::Pointwise(conv) => conv.input_gradient(workers, d_out, filters, &mut sinks[0]),
+            Self::Depthwise(conv) => conv.input_gradient(workers, d_out, filters, &mut sinks[0]),
+            Self::Patches(_) => unreachable!("below the first layer lies the image"),
+        }
+    }
+
+    /// Gradient of the blocked filters.
+    ///
+    /// # Panics
+    /// If an array does not have the size the shape says.
+    pub fn weight_gradient(
+        &self,
+        workers: &Workers,
+        inputs: &[&[f32]],
+        d_out: &[f32],
+        to: &mut [f32],
+        scratch: &mut ConvolutionScratch,
+    ) {
+        let ConvolutionScratch { winograd, parts } = scratch;
+        match self {
+            Self::Winograd(conv, _) => conv.weight_gradient(workers, inputs, d_out, to, winograd),
+            Self::Pointwise(conv) => conv.weight_gradient(workers, inputs[0], d_out, to, parts),
+            Self::Depthwise(conv) => conv.weight_gradient(workers, inputs[0], d_out, to),
+            Self::Patches(conv) => conv.weight_gradient(workers, inputs[0], d_out, to, parts),
+        }
+    }
+}
