@@ -1,12 +1,14 @@
 //! f32 memory whose start lies on a cache line, so that no 16-lane access crosses one.
 
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ops::{Deref, DerefMut};
 
 /// A fixed-size array of f32, zero at first, aligned for the kernels.
 pub struct Buffer {
     start: *mut f32,
     len: usize,
+    /// What was allocated, which begins before `start` where that lies on a huge page.
+    allocated: *mut u8,
 }
 
 // SAFETY: it owns its memory like a `Vec<f32>`.
@@ -21,19 +23,36 @@ impl Buffer {
     /// If so many do not fit the address space.
     pub fn zeros(len: usize) -> Self {
         let layout = Self::layout(len);
-        // SAFETY: the layout has a size above zero.
-        let start = unsafe { alloc(layout) };
-        if start.is_null() {
-            handle_alloc_error(layout);
+        let allocation = Self::allocation(layout);
+        // SAFETY: the allocation has a size above zero.
+        let allocated = unsafe { alloc_zeroed(allocation) };
+        if allocated.is_null() {
+            handle_alloc_error(allocation);
         }
+        // At most what the allocation is longer than the layout.
+        let start = allocated.wrapping_add(allocated.align_offset(layout.align()));
         // Before the first touch: it decides which pages the system takes.
         ask_for_huge_pages(start, layout);
-        // SAFETY: `layout.size()` bytes were just allocated.
-        unsafe { start.write_bytes(0, layout.size()) };
         Self {
             start: start.cast(),
             len,
+            allocated,
         }
+    }
+
+    /// What is asked of the allocator: large arrays at any address, with room to begin on a huge
+    /// page. Zeros at a boundary of its own choice the system gives untouched, and whichever thread
+    /// writes a page first makes it; zeros at a boundary of ours would be written here, by one
+    /// thread, and once more by the system.
+    fn allocation(layout: Layout) -> Layout {
+        const ANY: usize = 16;
+        if layout.align() < HUGE_PAGE {
+            return layout;
+        }
+        let bytes = layout.size().checked_add(HUGE_PAGE);
+        bytes
+            .and_then(|bytes| Layout::from_size_align(bytes, ANY).ok())
+            .expect("buffer fits the address space")
     }
 
     /// Large arrays start on a huge page, so that the system can back them with few page-table
@@ -86,7 +105,7 @@ impl Default for Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         // SAFETY: allocated in `zeros` with the same layout.
-        unsafe { dealloc(self.start.cast(), Self::layout(self.len)) }
+        unsafe { dealloc(self.allocated, Self::allocation(Self::layout(self.len))) }
     }
 }
 
@@ -108,6 +127,18 @@ impl DerefMut for Buffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn buffers_are_zero_and_begin_where_the_kernels_want_them() {
+        for len in [0, 1, 1000, HUGE_PAGE / 4, HUGE_PAGE + 3] {
+            let mut buffer = Buffer::zeros(len);
+            assert!(buffer.len() == len && buffer.iter().all(|&x| x == 0.0));
+            // The last value is written: it must lie in what was allocated.
+            buffer.iter_mut().for_each(|x| *x = 1.0);
+            let line = if len * 4 < HUGE_PAGE { 64 } else { HUGE_PAGE };
+            assert!(buffer.as_ptr().addr().is_multiple_of(line), "{len}");
+        }
+    }
 
     #[test]
     fn a_size_beyond_the_address_space_is_refused_and_does_not_wrap() {

@@ -257,10 +257,10 @@ impl Winograd {
         };
         let total = self.images * grid.rows * grid.columns;
         let panels = targets.len() / panel;
-        let channel_blocks = sources.len() + targets.len();
+        let channels = [sources.len(), targets.len()];
         let blocking = Blocking::on(self.isa, self.tile);
         let threads = workers.threads();
-        let (groups, shares) = blocking.division(self.tile, channel_blocks, total, panels, threads);
+        let (groups, shares) = blocking.division(self.tile, channels, total, panels, threads);
         workers.for_each(groups * shares, |task| {
             let (group, share) = (task / shares, task % shares);
             SCRATCH.with_borrow_mut(|[v, m]| {
