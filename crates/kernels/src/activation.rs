@@ -80,7 +80,10 @@ fn exp<S: Lanes>(s: S, x: S::V) -> S::V {
         1.0,
         1.0,
     ];
+    // `x` second in both: NaN stays. Beyond these bounds 2^n would leave its 8 bits.
     let x = s.max(s.splat(-87.0), s.min(s.splat(88.0), x));
+    // Where f32 has no digits after the point, the addition itself rounds; there is no instruction
+    // for it on every set.
     let scaled = s.mul_add(x, s.splat(std::f32::consts::LOG2_E), s.splat(ROUND));
     let n = s.sub(scaled, s.splat(ROUND));
     let r = s.mul_add(n, s.splat(-LN2[0]), x);

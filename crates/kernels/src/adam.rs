@@ -87,6 +87,8 @@ impl SimdKernel for Update<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
+        // One pass for all four arrays: it is bound by memory, and each array is read and written
+        // once.
         let len = self.weights.len();
         let whole = len / 16 * 16;
         for at in (0..whole).step_by(16) {
@@ -100,6 +102,8 @@ impl SimdKernel for Update<'_> {
                 self.lanes(s, self.gradient.as_ptr().add(at), w, m, v);
             }
         }
+        // The rest by the same instructions, in a vector of its own: the same bits wherever a value
+        // lies in its array.
         if whole < len {
             let mut rest = [[0.0; 16]; 4];
             let slices = [self.gradient, &*self.weights, &*self.first, &*self.second];

@@ -212,6 +212,8 @@ pub fn backward(
     };
     let pass = pass(isa, workers, shape);
     let parts = pass.sums(Some(shape.whole_mut(d)), &reduce);
+    // The gradient through mean and variance is a linear function of `x` for every channel, so the
+    // second pass needs three numbers of it: the scale, a slope along x - mean, and an offset.
     let n = count(shape);
     let sums = total(shape, &parts);
     let mut coefficients = [vec![], vec![], vec![]];

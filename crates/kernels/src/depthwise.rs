@@ -143,6 +143,7 @@ impl Depthwise {
             kept,
         };
         if self.window.stride == 1 {
+            // By the transpose of a convolution: each input pixel sees the outputs that saw it.
             let turned: Vec<f32> = filters
                 .chunks_exact(self.taps() * LANES)
                 .flat_map(|block| block.rchunks_exact(LANES).flatten().copied())
@@ -363,6 +364,7 @@ impl Correlate<'_, '_> {
                 }
             }
             let place = self.first + slot(y, self.to_kept) * self.width * LANES;
+            // Taps in the order of `strip`, so that a value does not depend on where the image ends.
             for x in (0..inside.start).chain(inside.end..self.width) {
                 let value = self.edge::<S, K>(s, &lines, x);
                 self.store(s, bias, place + x * LANES, [value]);
@@ -395,6 +397,7 @@ impl Correlate<'_, '_> {
         lines: &[Option<&[f32]>; K],
         x: usize,
     ) -> [S::V; N] {
+        // N sums at once: a tap is loaded once for all of them, and they hide each other's latency.
         let mut sums = [s.zero(); N];
         let start = self.window.start(x) as usize * LANES;
         for ty in 0..K {
@@ -549,6 +552,8 @@ impl TapSums<'_> {
                     continue;
                 }
                 let line = &self.x[at as usize * row..][..row];
+                // K sums a row of taps and not K x K: they stay in registers, and every input row is
+                // in the first-level cache for the next tap row.
                 let mut taps = [s.zero(); K];
                 for x in (0..inside.start).chain(inside.end..self.width) {
                     for (tx, tap) in taps.iter_mut().enumerate() {

@@ -211,6 +211,7 @@ pub fn softmax(
             .map(|c| unsafe { shared.slice(c * to.height * to.width + first, columns.len()) })
             .collect();
         for (x, pixel) in from.chunks_exact(LANES).enumerate() {
+            // Taken away first: exponentials of logits above 88 would be infinite.
             let mut largest = f32::NEG_INFINITY;
             for &logit in &pixel[..classes] {
                 largest = largest.max(logit);

@@ -43,12 +43,16 @@ pub(crate) unsafe fn gemm<S: Simd, const R: usize, const NV: usize>(
     // anywhere.
     unsafe {
         let words = s.factor_words();
+        // R x NV running sums: as many as the registers hold, and more than a multiply-add's latency
+        // times its rate, so that no sum waits for its own last product.
         let mut acc = [[s.zero(); NV]; R];
         for block in 0..c_blocks {
             let vb = v.add(block * v_block);
             let ub = u.add(block * words * NV * 16);
             for c in 0..words {
                 let mut weights = [s.zero(); NV];
+                // Weights as vectors, pixels broadcast: a weight is loaded once for R tiles, and the
+                // broadcast comes with the load of a scalar, so nothing is shuffled.
                 for n in 0..NV {
                     let at = ub.add((c * NV + n) * 16);
                     prefetch(at.wrapping_add(PREFETCH));
@@ -62,6 +66,7 @@ pub(crate) unsafe fn gemm<S: Simd, const R: usize, const NV: usize>(
                 }
             }
         }
+        // Sums reach memory once, however many channels there were.
         for n in 0..NV {
             for r in 0..R {
                 let at = m.add(n * m_block + r * 16);
@@ -113,6 +118,7 @@ pub(crate) unsafe fn outer<S: Simd, const R: usize, const NV: usize>(
         for r in 0..R {
             for j in 0..NV {
                 let at = d.add(r * d_row + j * 16);
+                // Not an early `fill(0)` of `d`: that is one more pass over memory.
                 let before = if first { s.zero() } else { s.load(at) };
                 s.store(at, s.add(before, acc[r][j]));
             }

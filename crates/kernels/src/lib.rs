@@ -10,12 +10,14 @@
 //! 16 outputs where the definition needs 144. Input gradient and weight gradient use the same
 //! transforms. 1x1 convolutions ([`pointwise`]) are matrix products on the layout as it is; a
 //! strided convolution of few channels ([`patches`], the first layer) is one on its patches;
-//! [`depthwise`] convolutions keep a strip of outputs in registers. [`excite`] has the gates of
-//! squeeze-and-excitation.
+//! [`depthwise`] convolutions keep a strip of outputs in registers. [`convolution`] is all of them
+//! behind one face, and every one ends with the same [`epilogue`]. [`excite`] has the gates of
+//! squeeze-and-excitation. Whatever goes over activations value by value is a row kernel of the
+//! engine `pass`, which cuts the work and orders the sums.
 //!
 //! # Which instructions
 //! [`Isa`] is the one place that asks the processor. AVX-512, AVX2 + FMA and a portable version are
-//! compiled from the same source; `STAINFREE_ISA` forces one. [`vectorised`] compiles plain loops
+//! compiled from the same source, written against `simd`; `STAINFREE_ISA` forces one. [`vectorised`] compiles plain loops
 //! of other crates in the same way. With [`Precision::Bf16`] the factors of the matrix products
 //! inside convolutions are rounded to bfloat16 and multiplied in pairs (`vdpbf16ps`), in forward,
 //! input gradient and weight gradient alike; transforms, sums and all other kernels stay f32. AMX
@@ -23,7 +25,8 @@
 //!
 //! # Threads
 //! Work is split by [`Workers`]; every number is summed in an order that depends on the data's
-//! shape alone, so results are the same bits for any number of threads.
+//! shape alone, so results are the same bits for any number of threads. How work is cut may follow
+//! the threads only where no sum is cut (Winograd's groups of tiles).
 
 pub mod activation;
 pub mod adam;

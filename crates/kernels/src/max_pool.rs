@@ -74,6 +74,7 @@ impl RowKernel<0> for Forward<'_> {
                     s.load(bottom),
                     s.load(bottom.add(LANES)),
                 ];
+                // A maximum that loses a NaN would hide a step that went wrong.
                 s.store(out.as_mut_ptr(), s.max_or_nan(pixels));
             }
         }

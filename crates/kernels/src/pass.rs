@@ -11,9 +11,9 @@
 //!
 //! # In which order sums are made
 //! A row is summed along x in f32. Rows are kept apart, one vector for each sum, and added in f64
-//! when all of them are there, from top to bottom; that costs 1 / width of the pass. So a sum is the
-//! one that a single loop over the plane makes, whatever [`CHUNK`] is and whichever thread took a
-//! row.
+//! when all of them are there, from top to bottom; that costs 1 / width of the pass. So a sum is
+//! the one that a single loop over the plane makes, whatever [`CHUNK`] is and whichever thread took
+//! a row.
 
 use crate::blocked::{LANES, RowsMut, slot};
 use crate::isa::Isa;
@@ -22,8 +22,8 @@ use crate::workers::{Shared, Workers};
 use std::ops::Range;
 
 /// Pixels (vectors of 16 channels) a task takes at least, where there are so many: handing out a
-/// task costs about as much as 100. The weight gradient of `depthwise` adds up within a chunk before
-/// it adds chunks, so this number is part of what trained weights are to the last bit.
+/// task costs about as much as 100. The weight gradient of `depthwise` adds up within a chunk
+/// before it adds chunks, so this number is part of what trained weights are to the last bit.
 const CHUNK: usize = 2048;
 
 /// The rows of some planes, divided into chunks.
@@ -212,8 +212,8 @@ impl<K: RowKernel<SUMS>, const SUMS: usize> SimdKernel for Chunk<'_, '_, K, SUMS
     fn run<S: Simd>(self, s: S) {
         for (i, y) in self.rows.enumerate() {
             let place = (self.plane * self.kept + slot(y, self.kept)) * self.len;
-            // SAFETY: no more rows are visited than are held, so each has a place of its own, and it
-            // belongs to one chunk.
+            // SAFETY: no more rows are visited than are held, so each has a place of its own, and
+            // it belongs to one chunk.
             let out = unsafe { self.out.slice(place, self.len) };
             let sums = self.kernel.row(s, self.plane, y, out);
             for (n, sum) in sums.into_iter().enumerate() {

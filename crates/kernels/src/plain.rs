@@ -4,8 +4,8 @@
 
 use crate::activation::Activation;
 
-/// A convolution of one shape, by its definition; output `y` sees the input rows from `y * stride - before` on, zeros
-/// outside.
+/// A convolution of one shape, by its definition; output `y` sees the input rows from
+/// `y * stride - before` on, zeros outside.
 #[derive(Clone, Copy, Debug)]
 pub struct Definition {
     /// Images in the batch.

@@ -208,7 +208,8 @@ impl Pointwise {
                 runs.into_iter().map(move |run| (image, run))
             })
             .collect();
-        // Where pixels are few, channels are many.
+        // Where pixels are few, channels are many. Groups of rows are independent sums, so they
+        // change no order, whereas slices do: their number is the shape's, not the threads'.
         let groups = TASKS.div_ceil(slices.len()).min(c_blocks);
         scratch.reserve(slices.len() * self.matrix.len());
         let shared = Shared::new(scratch);

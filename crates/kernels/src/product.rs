@@ -1,9 +1,11 @@
 //! A convolution as one matrix product: pixels x rows of the filters, panel of outputs by panel.
 //!
-//! Blocked activations are already what the small products of `gemm` read: `[channel /
-//! 16][pixel][16]`. Here: how filters lie, the product over a run of pixels, where its results go.
-//! Not here: what the rows of the filters are (channels in `pointwise`, taps and channels in
-//! `patches`).
+//! Blocked activations are already what the micro-kernels of `gemm` read: `[channel /
+//! 16][pixel][16]`. Only filters are *packed*, once, into panels as wide as a micro-kernel (Goto &
+//! van de Geijn 2008), so that it reads them as one stream.
+//!
+//! Here: how filters lie, the product over a run of pixels, where its results go. Not here: what
+//! the rows of the filters are (channels in `pointwise`, taps and channels in `patches`).
 
 use crate::blocked::{LANES, blocks, slot};
 use crate::buffer::Buffer;
@@ -192,6 +194,8 @@ impl SimdKernel for Product<'_, '_, '_> {
             multiply.from.len() >= (rows - 1) * multiply.from_block + len * LANES,
             "pixels are missing"
         );
+        // The micro-kernel writes sums, it does not add: what is added to must not be its target.
+        // Otherwise it writes to the target at once, and the epilogue finds it in the cache.
         let (m, m_block) = if multiply.epilogue.accumulate {
             products.reserve(outputs * len * LANES);
             (products.as_mut_ptr(), len * LANES)
@@ -207,8 +211,9 @@ impl SimdKernel for Product<'_, '_, '_> {
 impl Multiply<'_, '_> {
     /// Makes the product.
     pub(crate) fn run(self, isa: Isa) {
-        // The job inside the closure, not the closure inside the job: a closure is compiled without
-        // the instruction set, and where it is not inlined every instruction in it becomes a call.
+        // The kernel inside the closure, not the closure inside the kernel: a closure is compiled
+        // without the instruction set, and where it is not inlined every instruction in it becomes
+        // a call.
         PRODUCTS.with_borrow_mut(|products| {
             isa.run(Product {
                 multiply: self,
@@ -228,6 +233,7 @@ impl Multiply<'_, '_> {
         let kernels = s.gemm_kernels(panel);
         let runs = self.len.div_ceil(kernels.len());
         let panel_len = row_blocks * LANES * panel * LANES;
+        // Panels outside, pixels inside: a panel stays in the first-level cache while runs pass.
         for p in 0..self.matrix.panels() {
             let u = self.filters[p * panel_len..][..panel_len].as_ptr();
             for run in 0..runs {

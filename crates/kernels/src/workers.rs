@@ -49,6 +49,8 @@ impl Workers {
         } else if self.threads == 1 {
             (0..count).for_each(task);
         } else {
+            // One task a piece: tasks are made large by who cuts them, and a thread that is done
+            // early takes the next.
             self.pool
                 .install(|| (0..count).into_par_iter().with_max_len(1).for_each(task));
         }

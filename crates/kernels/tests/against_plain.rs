@@ -334,6 +334,63 @@ fn filled_up_channels_stay_zero() {
 }
 
 #[test]
+fn every_activation_may_follow_a_convolution() {
+    // Whole tiles and such that end in the image, for both sizes of them.
+    let (images, inputs, outputs, size) = (2, 20, 33, [14, 19]);
+    let [height, width] = size;
+    let shape = |channels| Blocked {
+        images,
+        channels,
+        height,
+        width,
+    };
+    let workers = Workers::new(2);
+    let weights = noise(outputs * inputs * 9, 1);
+    let planar = noise(images * inputs * height * width, 2);
+    let plain = plain::Definition::same_3x3(images, inputs, outputs, size);
+    let sums = plain.forward(&planar, &weights);
+    let x = packed(&workers, &shape(inputs), &planar);
+    let mut bias = noise(shape(outputs).blocks() * LANES, 3);
+    bias[outputs..].fill(0.0);
+    let part = Part {
+        channels: inputs,
+        upsampled: false,
+    };
+    let activations = [Activation::None, Activation::Relu6, Activation::Swish];
+    for isa in Isa::available() {
+        for (&tile, activation) in tiles(isa)
+            .iter()
+            .flat_map(|tile| activations.map(|activation| (tile, activation)))
+        {
+            let conv = Winograd::new(isa, images, height, width, &[part], outputs).tiled(tile);
+            let bank = conv.filters();
+            let mut blocked = Buffer::zeros(bank.blocked_len());
+            bank.block(&weights, &mut blocked);
+            let mut filters = Buffer::default();
+            bank.transform(&workers, &blocked, &mut filters);
+            let mut out = Buffer::zeros(shape(outputs).len());
+            let epilogue = Epilogue::biased(&bias, activation);
+            conv.forward(&workers, &[&x], &filters, epilogue, &mut out);
+            let expected: Vec<f64> = sums
+                .iter()
+                .enumerate()
+                .map(|(i, sum)| {
+                    let channel = i / (height * width) % outputs;
+                    plain::activation(activation, sum + f64::from(bias[channel]))[0]
+                })
+                .collect();
+            let found = unpacked(&workers, &shape(outputs), &out);
+            let error = relative_error(&found, &expected);
+            assert!(
+                error < conv_tolerance(isa, tile),
+                "{} {tile:?} {activation:?}: {error:e}",
+                isa.name()
+            );
+        }
+    }
+}
+
+#[test]
 fn sinks_accumulate_and_mask() {
     let isa = Isa::available()[0];
     let workers = Workers::new(2);

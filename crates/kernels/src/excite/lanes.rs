@@ -23,6 +23,7 @@ impl SimdKernel for Dots<'_> {
                 // SAFETY: 16 values each.
                 unsafe { sum = s.mul_add(s.load(a.as_ptr()), s.load(b.as_ptr()), sum) };
             }
+            // Added in the order of the lanes, one by one: the same on every instruction set.
             let mut lanes = [0.0f32; LANES];
             // SAFETY: `lanes` holds 16 values.
             unsafe { s.store(lanes.as_mut_ptr(), sum) };

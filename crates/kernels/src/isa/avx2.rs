@@ -96,7 +96,7 @@ impl Lanes for Register {
     }
 }
 
-/// 16 lanes.
+/// 16 lanes: every operation twice, on halves that do not wait for each other.
 type V = [__m256; 2];
 
 impl Lanes for Avx2 {

@@ -159,6 +159,8 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
         // SAFETY: the caller promises the words; with `BF16`, `self` proves the feature.
         unsafe {
             if BF16 {
+                // `vdpbf16ps` multiplies pairs that lie in one word: row c is the low half of every
+                // word, row c + 1 the high half.
                 let low = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(even));
                 let high = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(odd));
                 let high = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(high));

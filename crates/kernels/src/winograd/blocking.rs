@@ -133,8 +133,8 @@ mod tests {
         time(1) / (threads as f64 * time(threads))
     }
 
-    /// Bands of a network for 2176 x 2176 pixels: up to 512 tiles at the full resolution, an eighth,
-    /// a sixteenth and a thirty-second of it.
+    /// Bands of a network for 2176 x 2176 pixels: up to 512 tiles at the full resolution, an
+    /// eighth, a sixteenth and a thirty-second of it.
     #[test]
     fn many_threads_have_work_in_every_layer_of_a_large_image() {
         let bands = [

@@ -340,9 +340,12 @@ impl Group<'_, '_> {
         let (r, words) = (s.register(), s.factor_words());
         let size = [self.grid.seen, self.conv.width];
         let mut edge: Edge = [0.0; LARGEST_PATCH * LARGEST_PATCH * LANES];
+        // Both outside the loops: a new array is filled with zeros, which costs as much as a
+        // transform.
         let mut half = [[r.zero(); P]; P];
         let mut around: Vec<PatchPlace<P>> = Vec::with_capacity(places.len());
         for (block, source) in self.sources.iter().enumerate() {
+            // All blocks of a part lie alike, so places are looked up once for them.
             if source.block == 0 {
                 around.clear();
                 around.extend(
@@ -440,6 +443,8 @@ impl Group<'_, '_> {
         let c_blocks = self.sources.len();
         let words = s.factor_words();
         let block_len = words * self.panel * LANES;
+        // Position by position: V and M of one are small enough for the first-level cache, and
+        // filters are read as one stream.
         for position in 0..positions {
             for (made, p) in self.panels.clone().enumerate() {
                 let u = &self.filters[(position * panels + p) * c_blocks * block_len..];

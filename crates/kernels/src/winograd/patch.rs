@@ -100,6 +100,7 @@ impl<const P: usize> PatchPlace<P> {
             found.leaves = Some([[y0, x0], size]);
             return found;
         }
+        // One division for the first row; `slot` needs none for the others.
         let top = (y0 - 1) >> shift;
         let place = slot(top, source.kept);
         for i in 0..P {
@@ -138,6 +139,7 @@ fn copy_edge<const P: usize>(
 ) -> Patch<P> {
     let shift = usize::from(source.upsampled);
     let columns = width >> shift;
+    // Zero padding is copied once for a tile at the rim, so that the transforms know no rim.
     edge.fill(0.0);
     for i in 0..P {
         for j in 0..P {

@@ -69,7 +69,7 @@ impl Winograd {
             total.div_ceil((CHUNK_BYTES / tile_bytes).clamp(CHUNK_TILES.start, CHUNK_TILES.end));
         for chunk in 0..chunks {
             let tiles = chunk * total / chunks..(chunk + 1) * total / chunks;
-            // bf16 factors are kept in pairs of tiles.
+            // bf16 factors are kept in pairs of tiles, since it is tiles that are summed over.
             let tiles_each = 16 / self.isa.factor_words();
             let n = tiles.len().div_ceil(tiles_each);
             let v_stride = position_stride(sources.len() * n, LANES);
@@ -292,6 +292,7 @@ impl SimdKernel for AddOuter<'_> {
         let row_len = self.k_blocks * LANES;
         for k in (0..self.k_blocks).step_by(nv) {
             for first in (0..LANES).step_by(rows) {
+                // All rows of a panel of Z in turn: the panel stays in the first-level cache.
                 // SAFETY: `v` holds n vectors, `z` k_blocks x n, `to` 16 rows of k_blocks vectors.
                 unsafe {
                     let z = self.z.as_ptr().add(k * self.n * LANES);

@@ -142,6 +142,8 @@ impl FilterBank {
         workers.for_each(c_blocks * k_blocks, |task| {
             let (k_block, c_block) = (task / c_blocks, task % c_blocks);
             let from = &blocked[task * SQUARE..][..SQUARE];
+            // Transformed at a place of its own, then stored: positions are far apart in `to`, and
+            // a square turned there would touch a page for every value.
             let mut square = vec![0.0; self.tile.positions() * LANES * LANES];
             let job = TransformSquare {
                 from,

@@ -23,6 +23,7 @@ const GB: f32 = 1.0 / 6.0;
 impl Points<4, 6> for Four {
     #[inline(always)]
     fn patch_1d<S: Lanes>(s: S, d: [S::V; 6]) -> [S::V; 6] {
+        // Points come in pairs p, -p: what is even in p is shared, what is odd changes its sign.
         let even_a = s.mul_add(s.splat(-B2), d[2], d[4]);
         let odd_a = s.mul(s.splat(A), s.mul_add(s.splat(-B2), d[1], d[3]));
         let even_b = s.mul_add(s.splat(-A2), d[2], d[4]);

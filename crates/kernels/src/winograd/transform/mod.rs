@@ -84,6 +84,7 @@ pub(super) unsafe fn patch_columns<S: Lanes, W: Points<T, P>, const T: usize, co
     lane: usize,
     half: &mut [[S::V; P]; P],
 ) {
+    // Columns first: their results are stored as rows, which the second half reads as they lie.
     for j in 0..P {
         let mut column = [s.zero(); P];
         for i in 0..P {
