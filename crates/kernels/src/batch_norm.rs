@@ -170,8 +170,8 @@ pub struct ForwardRecord<'a> {
     pub epsilon: f64,
 }
 
-/// Replaces `d` (the gradient at `forward.y`) by the gradient at `forward.x`; returns the gradients of
-/// the trained scale and shift.
+/// Replaces `d` (the gradient at `forward.y`) by the gradient at `forward.x`; returns the gradients
+/// of the trained scale and shift.
 ///
 /// # Panics
 /// If a length does not match.

@@ -11,8 +11,8 @@ pub fn blocks(channels: usize) -> usize {
     channels.div_ceil(LANES)
 }
 
-/// A channel-blocked array of which only some rows are held at a time, a *line buffer*: row `y` lies
-/// at place `y % kept` of every block. With `kept` = height it is a whole array.
+/// A channel-blocked array of which only some rows are held at a time, a *line buffer*: row `y`
+/// lies at place `y % kept` of every block. With `kept` = height it is a whole array.
 #[derive(Clone, Copy)]
 pub struct Rows<'a> {
     /// `[image][channel / 16][kept][x][16]`.

@@ -122,7 +122,8 @@ impl Convolution {
         }
     }
 
-    /// The filters as [`Convolution::input_gradient`] reads them, made in `room` where they must be.
+    /// The filters as [`Convolution::input_gradient`] reads them, made in `room` where they must
+    /// be.
     pub fn prepare_turned<'a>(
         &self,
         workers: &Workers,

@@ -364,7 +364,8 @@ impl Correlate<'_, '_> {
                 }
             }
             let place = self.first + slot(y, self.to_kept) * self.width * LANES;
-            // Taps in the order of `strip`, so that a value does not depend on where the image ends.
+            // Taps in the order of `strip`, so that a value does not depend on where the image
+            // ends.
             for x in (0..inside.start).chain(inside.end..self.width) {
                 let value = self.edge::<S, K>(s, &lines, x);
                 self.store(s, bias, place + x * LANES, [value]);
@@ -552,8 +553,8 @@ impl TapSums<'_> {
                     continue;
                 }
                 let line = &self.x[at as usize * row..][..row];
-                // K sums a row of taps and not K x K: they stay in registers, and every input row is
-                // in the first-level cache for the next tap row.
+                // K sums a row of taps and not K x K: they stay in registers, and every input row
+                // is in the first-level cache for the next tap row.
                 let mut taps = [s.zero(); K];
                 for x in (0..inside.start).chain(inside.end..self.width) {
                     for (tx, tap) in taps.iter_mut().enumerate() {

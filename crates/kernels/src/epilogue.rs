@@ -6,8 +6,8 @@
 //! that each stage would cost alone. Pools and sums, whose gradients meet others at the same array,
 //! end in the same way.
 //!
-//! Not here: the statistics of a batch norm. Their sums run along whole rows, in order (`pass`), and
-//! a kernel makes rows in tiles or strips; summed there they would be other bits.
+//! Not here: the statistics of a batch norm. Their sums run along whole rows, in order (`pass`),
+//! and a kernel makes rows in tiles or strips; summed there they would be other bits.
 
 use crate::activation::Activation;
 use crate::blocked::LANES;
@@ -69,8 +69,8 @@ impl<'a> Epilogue<'a> {
         }
     }
 
-    /// The bias of the channels from `channel` on, counted with filled-up ones. It is asked once for
-    /// all pixels of a block.
+    /// The bias of the channels from `channel` on, counted with filled-up ones. It is asked once
+    /// for all pixels of a block.
     ///
     /// # Safety
     /// [`Epilogue::check`] must have passed, and the channels lie among those of the target.

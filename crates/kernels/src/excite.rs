@@ -10,8 +10,8 @@
 //!
 //! Both matrices are kept as `[squeezed][channel]`, channels filled up to whole blocks: the first
 //! layer is a dot product a row, the second a weighted sum of rows, and so are their gradients the
-//! other way round. Sums over pixels run along a row in f32 and over rows in f64, in order (see `pass`), so
-//! means may be gathered band by band.
+//! other way round. Sums over pixels run along a row in f32 and over rows in f64, in order (see
+//! `pass`), so means may be gathered band by band.
 
 mod lanes;
 

@@ -43,16 +43,16 @@ pub(crate) unsafe fn gemm<S: Simd, const R: usize, const NV: usize>(
     // anywhere.
     unsafe {
         let words = s.factor_words();
-        // R x NV running sums: as many as the registers hold, and more than a multiply-add's latency
-        // times its rate, so that no sum waits for its own last product.
+        // R x NV running sums: as many as the registers hold, and more than a multiply-add's
+        // latency times its rate, so that no sum waits for its own last product.
         let mut acc = [[s.zero(); NV]; R];
         for block in 0..c_blocks {
             let vb = v.add(block * v_block);
             let ub = u.add(block * words * NV * 16);
             for c in 0..words {
                 let mut weights = [s.zero(); NV];
-                // Weights as vectors, pixels broadcast: a weight is loaded once for R tiles, and the
-                // broadcast comes with the load of a scalar, so nothing is shuffled.
+                // Weights as vectors, pixels broadcast: a weight is loaded once for R tiles, and
+                // the broadcast comes with the load of a scalar, so nothing is shuffled.
                 for n in 0..NV {
                     let at = ub.add((c * NV + n) * 16);
                     prefetch(at.wrapping_add(PREFETCH));

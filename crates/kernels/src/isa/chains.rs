@@ -1,7 +1,7 @@
 //! Chains of multiply-adds in registers, which [`crate::peak`] counts.
 //!
-//! Beside the instruction sets, not in `peak`: how many chains fill a processor's units is a property
-//! of its registers, so each set says it of itself.
+//! Beside the instruction sets, not in `peak`: how many chains fill a processor's units is a
+//! property of its registers, so each set says it of itself.
 
 use crate::blocked::LANES;
 use crate::simd::Simd;
