@@ -48,7 +48,7 @@ pub fn statistics(isa: Isa, workers: &Workers, shape: &Blocked, x: &[f32]) -> St
         row: shape.width * LANES,
         x: shape.whole(x),
     };
-    let parts = pass(isa, workers, shape).sums(None, &kernel);
+    let parts = Pass::whole(isa, workers, shape).sums(None, &kernel);
     let n = count(shape);
     let sums = total(shape, &parts);
     let mean: Vec<f64> = sums.iter().map(|s| s[0] / n).collect();
@@ -58,11 +58,6 @@ pub fn statistics(isa: Isa, workers: &Workers, shape: &Blocked, x: &[f32]) -> St
         .map(|(s, m)| not_negative(s[1] / n - m * m))
         .collect();
     Statistics { mean, variance }
-}
-
-/// A pass over whole arrays.
-fn pass<'a>(isa: Isa, workers: &'a Workers, shape: &Blocked) -> Pass<'a> {
-    Pass::new(isa, workers, shape.planes(), 0..shape.height, shape.width)
 }
 
 /// What rounding has made less than nothing is nothing; NaN stays (`f64::max` would hide it).
@@ -120,7 +115,7 @@ pub fn scale_shift(
         shift,
         activation,
     };
-    pass(isa, workers, shape).run(shape.whole_mut(out), &kernel);
+    Pass::whole(isa, workers, shape).run(shape.whole_mut(out), &kernel);
 }
 
 struct ScaleShift<'a> {
@@ -210,7 +205,7 @@ pub fn backward(
         scale,
         shift,
     };
-    let pass = pass(isa, workers, shape);
+    let pass = Pass::whole(isa, workers, shape);
     let parts = pass.sums(Some(shape.whole_mut(d)), &reduce);
     // The gradient through mean and variance is a linear function of `x` for every channel, so the
     // second pass needs three numbers of it: the scale, a slope along x - mean, and an offset.

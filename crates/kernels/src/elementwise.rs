@@ -21,7 +21,7 @@ pub fn channel_sums(isa: Isa, workers: &Workers, shape: &Blocked, x: &[f32]) -> 
         row: shape.width * LANES,
         x: shape.whole(x),
     };
-    let pass = Pass::new(isa, workers, shape.planes(), 0..shape.height, shape.width);
+    let pass = Pass::whole(isa, workers, shape);
     let parts = pass.sums(None, &kernel);
     let mut sums = vec![0.0; shape.blocks() * LANES];
     for (plane, [part]) in parts.iter().enumerate() {
@@ -120,7 +120,7 @@ pub fn add_gradient(
         factors,
         epilogue: *epilogue,
     };
-    let pass = Pass::new(isa, workers, shape.planes(), 0..shape.height, shape.width);
+    let pass = Pass::whole(isa, workers, shape);
     pass.run(shape.whole_mut(data), &kernel);
 }
 

@@ -272,11 +272,6 @@ pub fn add_sums(
     planes.copy_from_slice(added.as_flattened());
 }
 
-/// A pass over whole arrays.
-fn pass<'a>(isa: Isa, workers: &'a Workers, shape: &Blocked) -> Pass<'a> {
-    Pass::new(isa, workers, shape.planes(), 0..shape.height, shape.width)
-}
-
 /// `out = x * gate`, with a gate for every channel of every image.
 ///
 /// # Panics
@@ -294,7 +289,7 @@ pub fn scale(
         "array has another size"
     );
     let x = shape.whole(x);
-    pass(isa, workers, shape).run(shape.whole_mut(out), &Scale { x, gates });
+    Pass::whole(isa, workers, shape).run(shape.whole_mut(out), &Scale { x, gates });
 }
 
 /// Sums of `x * d` over the pixels of every channel of every image.
@@ -304,7 +299,7 @@ fn products(isa: Isa, workers: &Workers, shape: &Blocked, x: &[f32], d: &[f32]) 
         x: shape.whole(x),
         d: shape.whole(d),
     };
-    let found = pass(isa, workers, shape).sums(None, &kernel);
+    let found = Pass::whole(isa, workers, shape).sums(None, &kernel);
     let sums = found.as_flattened().as_flattened().iter();
     sums.map(|&sum| sum as f32).collect()
 }
@@ -319,7 +314,7 @@ fn affine(
     d: &mut [f32],
 ) {
     let kernel = Affine { factors, shifts };
-    pass(isa, workers, shape).run(shape.whole_mut(d), &kernel);
+    Pass::whole(isa, workers, shape).run(shape.whole_mut(d), &kernel);
 }
 
 #[cfg(test)]

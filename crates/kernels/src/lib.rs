@@ -18,8 +18,8 @@
 //! # Which instructions
 //! [`Isa`] is the one place that asks the processor. AVX-512, AVX2 + FMA and a portable version are
 //! compiled from the same source, written against `simd`; `STAINFREE_ISA` forces one.
-//! [`vectorised`] compiles plain loops of other crates in the same way. With [`Precision::Bf16`] the
-//! factors of the matrix products inside convolutions are rounded to bfloat16 and multiplied in
+//! [`vectorised`] compiles plain loops of other crates in the same way. With [`Precision::Bf16`]
+//! the factors of the matrix products inside convolutions are rounded to bfloat16 and multiplied in
 //! pairs (`vdpbf16ps`), in forward, input gradient and weight gradient alike; transforms, sums and
 //! all other kernels stay f32. AMX is not used.
 //!

@@ -15,7 +15,7 @@
 //! the one that a single loop over the plane makes, whatever [`CHUNK`] is and whichever thread took
 //! a row.
 
-use crate::blocked::{LANES, RowsMut, slot};
+use crate::blocked::{Blocked, LANES, RowsMut, slot};
 use crate::isa::Isa;
 use crate::simd::{Simd, SimdKernel};
 use crate::workers::{Shared, Workers};
@@ -116,6 +116,11 @@ impl<'a> Pass<'a> {
             workers,
             cut: Cut::new(planes, rows, cost),
         }
+    }
+
+    /// A pass over whole arrays of `shape`.
+    pub(crate) fn whole(isa: Isa, workers: &'a Workers, shape: &Blocked) -> Self {
+        Self::new(isa, workers, shape.planes(), 0..shape.height, shape.width)
     }
 
     /// Runs `kernel` on every row of `out`.
