@@ -51,6 +51,8 @@ pub fn statistics(isa: Isa, workers: &Workers, shape: &Blocked, x: &[f32]) -> St
     let parts = Pass::whole(isa, workers, shape).sums(None, &kernel);
     let n = count(shape);
     let sums = total(shape, &parts);
+    // The mean square minus the square of the mean needs one pass instead of two; in f64 the
+    // difference keeps more digits than the f32 it is made of.
     let mean: Vec<f64> = sums.iter().map(|s| s[0] / n).collect();
     let variance = sums
         .iter()

@@ -140,6 +140,8 @@ impl Blocked {
             let to = unsafe { shared.slice((plane * to.kept + slot(y, to.kept)) * row, row) };
             to.fill(0.0);
             let used = LANES.min(self.channels - block * LANES);
+            // Channel by channel: what is read lies together, and the row that is written stays in
+            // the cache.
             let mut from = vec![0.0; self.width];
             for lane in 0..used {
                 line(image * self.channels + block * LANES + lane, y, &mut from);

@@ -475,6 +475,7 @@ impl Spread<'_, '_> {
     #[inline(always)]
     fn reaching(&self, at: usize, count: usize) -> impl Iterator<Item = (usize, usize)> + Clone {
         let Window { kernel, before, .. } = self.window;
+        // With stride 2 every second tap lands on an output.
         let first = (at + before) % 2;
         (first..kernel.min(at + before + 1))
             .step_by(2)

@@ -107,6 +107,8 @@ impl<'a> Epilogue<'a> {
     ) -> S::V {
         // SAFETY: as the caller promises.
         unsafe {
+            // Before the mask: what is there came from other readers of the same ReLU's output, and
+            // the last of them cuts off the sum.
             if self.accumulate {
                 value = s.add(value, s.load(target));
             }

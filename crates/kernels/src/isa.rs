@@ -120,6 +120,7 @@ impl Isa {
     /// The set for products over so many channels: with few of them the time goes into transforms,
     /// bf16 gains nothing, and the first and last layers, where errors count most, stay f32.
     pub(crate) fn for_channels(self, channels: usize) -> Isa {
+        // The same for forward pass and gradients, whichever way round the channels are then.
         if channels < LEAST_BF16_CHANNELS {
             self.f32()
         } else {

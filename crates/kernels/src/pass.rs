@@ -144,10 +144,11 @@ impl<'a> Pass<'a> {
         let Cut { planes, rows, .. } = &self.cut;
         assert_eq!(sums.len(), *planes, "sums have another size");
         let plane = rows.len() * SUMS * LANES;
+        // Not added by the task that made them: the order would be that of the cut.
         let mut of_rows = vec![0.0; planes * plane];
         self.each(out, kernel, &mut of_rows);
         let added = self.workers.map(*planes, |at| {
-            self.isa.run(AddRows {
+            self.isa.run(AddRowSums {
                 rows: &of_rows[at * plane..][..plane],
                 to: sums[at],
             })
@@ -231,12 +232,12 @@ impl<K: RowKernel<SUMS>, const SUMS: usize> SimdKernel for Chunk<'_, '_, K, SUMS
 }
 
 /// Adds the sums of rows to those of a plane, in order.
-struct AddRows<'a, const SUMS: usize> {
+struct AddRowSums<'a, const SUMS: usize> {
     rows: &'a [f32],
     to: PlaneSums<SUMS>,
 }
 
-impl<const SUMS: usize> SimdKernel for AddRows<'_, SUMS> {
+impl<const SUMS: usize> SimdKernel for AddRowSums<'_, SUMS> {
     type Output = PlaneSums<SUMS>;
 
     #[inline(always)]

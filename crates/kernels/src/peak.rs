@@ -39,6 +39,7 @@ pub fn gflops(isa: Isa, threads: usize) -> f64 {
     while operations(rounds).1 < ONE_MEASUREMENT {
         rounds *= 2;
     }
+    // The fastest, not the mean: other programs can only make it slower.
     let mut best = 0.0f64;
     for _ in 0..MEASUREMENTS {
         let (count, time) = operations(rounds);

@@ -152,6 +152,8 @@ impl Pointwise {
         epilogue.check(matrix.output_blocks(), out.data.len());
         let runs = pixel_runs(self.width, rows, [x.kept, out.kept], run_pixels(&matrix));
         let shared = Shared::new(out.data);
+        // A task makes all outputs of its pixels: they come from memory, and are read once; filters
+        // are mostly smaller and shared by all tasks.
         workers.for_each(self.images * runs.len(), |task| {
             let (image, run) = (task / runs.len(), runs[task % runs.len()]);
             Multiply {
@@ -211,6 +213,7 @@ impl Pointwise {
         // Where pixels are few, channels are many. Groups of rows are independent sums, so they
         // change no order, whereas slices do: their number is the shape's, not the threads'.
         let groups = TASKS.div_ceil(slices.len()).min(c_blocks);
+        // A gradient for each slice, added up at last: no two tasks add to the same number.
         scratch.reserve(slices.len() * self.matrix.len());
         let shared = Shared::new(scratch);
         workers.for_each(slices.len() * groups, |task| {

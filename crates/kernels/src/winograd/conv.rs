@@ -312,6 +312,7 @@ impl TileKernel for Group<'_, '_> {
         let n = self.tiles.len();
         let v_stride = position_stride(self.sources.len() * n, s.factor_words());
         let m_stride = position_stride(self.panels.len() * self.panel * n, LANES);
+        // Kept by the thread from group to group and layer to layer.
         self.v.reserve(P * P * v_stride);
         self.m.reserve(P * P * m_stride);
         let tiles = self.tiles.clone();
@@ -452,6 +453,7 @@ impl Group<'_, '_> {
                     let c = slice * c_blocks / self.slices;
                     let taken = (slice + 1) * c_blocks / self.slices - c;
                     let u = u[c * block_len..][..taken * block_len].as_ptr();
+                    // Equal runs, since the kernels for few tiles do not fill the registers.
                     for run in 0..runs {
                         let (first, end) = (run * n / runs, (run + 1) * n / runs);
                         // SAFETY: V holds `c_blocks x n` and M `panels x panel x n` vectors per

@@ -120,6 +120,7 @@ impl<'a> Target<'a> {
                     y[i][j]
                 };
                 let at = (row + x0 + j) * LANES + lane;
+                // At the rim, where a mask is, or where results are added: vector by vector.
                 // SAFETY: inside the output, whose size was checked; a mask has the same size.
                 unsafe {
                     let target = self.to.at(at);

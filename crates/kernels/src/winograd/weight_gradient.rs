@@ -67,6 +67,7 @@ impl Winograd {
         let tile_bytes = POSITIONS * (sources.len() + k_blocks) * LANES * size_of::<f32>();
         let chunks =
             total.div_ceil((CHUNK_BYTES / tile_bytes).clamp(CHUNK_TILES.start, CHUNK_TILES.end));
+        // Chunk by chunk: transforms of whole images, 36 values for 16, would leave every cache.
         for chunk in 0..chunks {
             let tiles = chunk * total / chunks..(chunk + 1) * total / chunks;
             // bf16 factors are kept in pairs of tiles, since it is tiles that are summed over.
@@ -107,11 +108,12 @@ impl Winograd {
                     }
                 }
             });
+            // Tasks divide positions and channels, never tiles: no sum has to be put together.
             let shared = Shared::new(products);
             workers.for_each(POSITIONS * sources.len(), |task| {
                 let (position, c_block) = (task / sources.len(), task % sources.len());
                 let (v, z) = (&*scratch.v, &*scratch.z);
-                self.isa.run(AddOuter {
+                self.isa.run(AddProducts {
                     v: &v[position * v_stride + c_block * n * LANES..][..n * LANES],
                     z: &z[position * z_stride..][..k_blocks * n * LANES],
                     first: chunk == 0,
@@ -268,7 +270,7 @@ impl<T: Tiles> SimdKernel for Transform<'_, T> {
 }
 
 /// Adds `V^T Z` of one position and 16 input channels to the products.
-struct AddOuter<'a> {
+struct AddProducts<'a> {
     v: &'a [f32],
     z: &'a [f32],
     n: usize,
@@ -278,7 +280,7 @@ struct AddOuter<'a> {
     to: &'a mut [f32],
 }
 
-impl SimdKernel for AddOuter<'_> {
+impl SimdKernel for AddProducts<'_> {
     type Output = ();
 
     #[inline(always)]

@@ -233,6 +233,7 @@ impl TileKernel for TransformSquare<'_> {
                         Direction::Forward => {
                             self.to[square + c * LANES..][..LANES].copy_from_slice(&lanes);
                         }
+                        // Outputs become the channels that are summed over: rows of the product.
                         Direction::Turned => {
                             for (k, &value) in lanes.iter().enumerate() {
                                 self.to[square + k * LANES + c] = value;

@@ -129,6 +129,7 @@ pub(super) fn filter<S: Lanes, W: Points<T, P>, const T: usize, const P: usize>(
     s: S,
     g: [[S::V; 3]; 3],
 ) -> [[S::V; P]; P] {
+    // An array here and not the caller's: filters are transformed once for many tiles.
     let mut half = [[s.zero(); 3]; P];
     for j in 0..3 {
         let t = W::filter_1d(s, [g[0][j], g[1][j], g[2][j]]);

@@ -65,6 +65,7 @@ impl Points<6, 8> for Six {
         let (sum_one, diff_one) = (s.add(m[3], m[4]), s.sub(m[3], m[4]));
         let (sum_two, diff_two) = (s.add(m[5], m[6]), s.sub(m[5], m[6]));
         // The n-th power of each point times what belongs to it.
+        // All weights are powers of two, so only the additions round.
         let odd_1 = s.mul_add(s.splat(0.5), diff_half, diff_one);
         let even_2 = s.mul_add(s.splat(0.25), sum_half, sum_one);
         let odd_3 = s.mul_add(s.splat(0.125), diff_half, diff_one);
