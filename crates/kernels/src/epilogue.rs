@@ -76,11 +76,9 @@ impl<'a> Epilogue<'a> {
     /// [`Epilogue::check`] must have passed, and the channels lie among those of the target.
     #[inline(always)]
     pub(crate) unsafe fn bias_of<S: Lanes>(&self, s: S, channel: usize) -> Option<S::V> {
-        match self.bias {
-            // SAFETY: the bias has a value for every channel.
-            Some(bias) => Some(unsafe { s.load(bias.as_ptr().add(channel)) }),
-            None => None,
-        }
+        let bias = self.bias?;
+        // SAFETY: the bias has a value for every channel.
+        Some(unsafe { s.load(bias.as_ptr().add(channel)) })
     }
 
     /// The first two stages: what a result is, before it meets its target.
