@@ -5,6 +5,7 @@
 
 use crate::blocked::{Rows, RowsMut};
 use crate::buffer::Buffer;
+use crate::dense::Dense;
 use crate::depthwise::Depthwise;
 use crate::epilogue::{Epilogue, Sink};
 use crate::patches::Patches;
@@ -16,14 +17,16 @@ use std::ops::Range;
 /// A convolution of one shape.
 #[derive(Clone, Debug)]
 pub enum Convolution {
-    /// 3x3, stride 1; also the only one that reads several, or up-sampled, arrays.
+    /// 3x3, stride 1, of several, or up-sampled, arrays.
     Winograd(Winograd, FilterBank),
-    /// 1x1.
+    /// 1x1 of one array.
     Pointwise(Pointwise),
     /// Every channel alone.
     Depthwise(Depthwise),
-    /// Anything else, of few channels.
+    /// The first layer, of few channels.
     Patches(Patches),
+    /// Anything else.
+    Dense(Dense),
 }
 
 /// Memory that weight gradients reuse from layer to layer and step to step.
@@ -48,6 +51,7 @@ impl Convolution {
             Self::Pointwise(conv) => conv.blocked_len(),
             Self::Depthwise(conv) => conv.blocked_len(),
             Self::Patches(conv) => conv.blocked_len(),
+            Self::Dense(conv) => conv.blocked_len(),
         }
     }
 
@@ -56,6 +60,7 @@ impl Convolution {
         match self {
             Self::Winograd(_, bank) => bank.transformed_len(),
             Self::Pointwise(conv) => conv.blocked_len(),
+            Self::Dense(conv) => conv.turned_len(),
             Self::Depthwise(_) | Self::Patches(_) => 0,
         }
     }
@@ -64,6 +69,7 @@ impl Convolution {
     pub fn scratch_bytes(&self) -> usize {
         match self {
             Self::Winograd(conv, _) => conv.scratch_bytes(),
+            Self::Dense(conv) => conv.scratch_bytes(),
             // Rows, or pixels of one run: less than a second-level cache.
             Self::Pointwise(_) | Self::Depthwise(_) | Self::Patches(_) => 1 << 20,
         }
@@ -103,6 +109,7 @@ impl Convolution {
             Self::Pointwise(conv) => conv.indices(visit),
             Self::Depthwise(conv) => conv.indices(visit),
             Self::Patches(conv) => conv.indices(visit),
+            Self::Dense(conv) => conv.indices(visit),
         }
     }
 
@@ -118,7 +125,7 @@ impl Convolution {
                 bank.transform(workers, blocked, room);
                 room
             }
-            Self::Pointwise(_) | Self::Depthwise(_) | Self::Patches(_) => blocked,
+            Self::Pointwise(_) | Self::Depthwise(_) | Self::Patches(_) | Self::Dense(_) => blocked,
         }
     }
 
@@ -136,6 +143,10 @@ impl Convolution {
                 room
             }
             Self::Pointwise(conv) => {
+                conv.turn(workers, blocked, room);
+                room
+            }
+            Self::Dense(conv) => {
                 conv.turn(workers, blocked, room);
                 room
             }
@@ -169,6 +180,7 @@ impl Convolution {
             Self::Patches(conv) => {
                 conv.forward_rows(workers, inputs[0], filters, epilogue, out, rows);
             }
+            Self::Dense(conv) => conv.forward_rows(workers, inputs, filters, epilogue, out, rows),
         }
     }
 
@@ -188,7 +200,8 @@ impl Convolution {
             Self::Winograd(conv, _) => conv.input_gradient(workers, d_out, filters, sinks),
             Self::Pointwise(conv) => conv.input_gradient(workers, d_out, filters, &mut sinks[0]),
             Self::Depthwise(conv) => conv.input_gradient(workers, d_out, filters, &mut sinks[0]),
-            Self::Patches(_) => unreachable!("below the first layer lies the image"),
+            Self::Dense(conv) => conv.input_gradient(workers, d_out, filters, sinks),
+            Self::Patches(_) => assert!(sinks.is_empty(), "below the first layer lies the image"),
         }
     }
 
@@ -210,6 +223,7 @@ impl Convolution {
             Self::Pointwise(conv) => conv.weight_gradient(workers, inputs[0], d_out, to, parts),
             Self::Depthwise(conv) => conv.weight_gradient(workers, inputs[0], d_out, to),
             Self::Patches(conv) => conv.weight_gradient(workers, inputs[0], d_out, to, parts),
+            Self::Dense(conv) => conv.weight_gradient(workers, inputs, d_out, to, parts),
         }
     }
 }

@@ -1,5 +1,7 @@
-//! Small passes over activations: sums of channels, sums of arrays, probabilities.
+//! Small passes over activations: sums of channels, sums of arrays, functions of single values,
+//! probabilities.
 
+use crate::activation::Activation;
 use crate::blocked::{Blocked, LANES, Rows, RowsMut, slot};
 use crate::epilogue::{Epilogue, Sink};
 use crate::isa::Isa;
@@ -149,6 +151,127 @@ impl RowKernel<0> for SendScaled<'_> {
                     out.as_mut_ptr(),
                     self.epilogue.merge(s, value, place, out.as_ptr()),
                 );
+            }
+        }
+        []
+    }
+}
+
+/// `out = activation(x)` in the rows `rows`; arrays may hold fewer rows than the images have.
+///
+/// # Panics
+/// If a length does not match.
+pub fn activate_rows(
+    isa: Isa,
+    workers: &Workers,
+    shape: &Blocked,
+    activation: Activation,
+    x: Rows,
+    out: RowsMut,
+    rows: Range<usize>,
+) {
+    shape.check_rows(x.data.len(), x.kept, &rows);
+    shape.check_rows(out.data.len(), out.kept, &rows);
+    let kernel = Activate {
+        activation,
+        x: Some(x),
+    };
+    Pass::new(isa, workers, shape.planes(), rows, shape.width).run(out, &kernel);
+}
+
+/// [`activate_rows`] of an array onto itself.
+///
+/// # Panics
+/// If the length does not match.
+pub fn activate_in_place_rows(
+    isa: Isa,
+    workers: &Workers,
+    shape: &Blocked,
+    activation: Activation,
+    data: RowsMut,
+    rows: Range<usize>,
+) {
+    shape.check_rows(data.data.len(), data.kept, &rows);
+    let kernel = Activate {
+        activation,
+        x: None,
+    };
+    Pass::new(isa, workers, shape.planes(), rows, shape.width).run(data, &kernel);
+}
+
+struct Activate<'a> {
+    activation: Activation,
+    /// What the function is of; none = what it is written to.
+    x: Option<Rows<'a>>,
+}
+
+impl RowKernel<0> for Activate<'_> {
+    #[inline(always)]
+    fn row<S: Simd>(&self, s: S, plane: usize, y: usize, out: &mut [f32]) -> [S::V; 0] {
+        if let Some(x) = &self.x {
+            out.copy_from_slice(x.line(plane, y, out.len()));
+        }
+        for out in out.chunks_exact_mut(LANES) {
+            // SAFETY: 16 values.
+            unsafe {
+                let value = self.activation.apply(s, s.load(out.as_ptr()));
+                s.store(out.as_mut_ptr(), value);
+            }
+        }
+        []
+    }
+}
+
+/// Sends the gradient `d` at `y = activation(x)` to `x`.
+///
+/// # Panics
+/// If a length does not match.
+pub fn activation_gradient(
+    isa: Isa,
+    workers: &Workers,
+    shape: &Blocked,
+    activation: Activation,
+    [x, y, d]: [&[f32]; 3],
+    sink: &mut Sink,
+) {
+    let Sink { data, epilogue } = sink;
+    assert!(
+        [x, y, d, &**data].map(<[f32]>::len) == [shape.len(); 4],
+        "array has another size"
+    );
+    epilogue.check(shape.blocks(), data.len());
+    let kernel = SendBack {
+        activation,
+        height: shape.height,
+        arrays: [x, y, d].map(|data| shape.whole(data)),
+        epilogue: *epilogue,
+    };
+    let pass = Pass::whole(isa, workers, shape);
+    pass.run(shape.whole_mut(data), &kernel);
+}
+
+struct SendBack<'a> {
+    activation: Activation,
+    height: usize,
+    /// Input, output, and the gradient at that.
+    arrays: [Rows<'a>; 3],
+    epilogue: Epilogue<'a>,
+}
+
+impl RowKernel<0> for SendBack<'_> {
+    #[inline(always)]
+    fn row<S: Simd>(&self, s: S, plane: usize, y: usize, out: &mut [f32]) -> [S::V; 0] {
+        let place = (plane * self.height + y) * out.len();
+        let [x, value, d] = &self.arrays;
+        let lines = [x, value, d].map(|rows| rows.line(plane, y, out.len()));
+        for (i, out) in out.chunks_exact_mut(LANES).enumerate() {
+            let at = i * LANES;
+            // SAFETY: 16 values each; the mask was checked to be as long as the whole target.
+            unsafe {
+                let [x, y, d] = lines.map(|line| s.load(line[at..][..LANES].as_ptr()));
+                let value = self.activation.gradient(s, x, y, d);
+                let value = self.epilogue.merge(s, value, place + at, out.as_ptr());
+                s.store(out.as_mut_ptr(), value);
             }
         }
         []

@@ -9,9 +9,9 @@
 //! A 3x3 convolution is computed by Winograd's F(4x4, 3x3) ([`winograd`]): 36 multiplications give
 //! 16 outputs where the definition needs 144. Input gradient and weight gradient use the same
 //! transforms. 1x1 convolutions ([`pointwise`]) are matrix products on the layout as it is; a
-//! strided convolution of few channels ([`patches`], the first layer) is one on its patches;
-//! [`depthwise`] convolutions keep a strip of outputs in registers. [`convolution`] is all of them
-//! behind one face, and every one ends with the same [`epilogue`]. [`excite`] has the gates of
+//! strided convolution of few channels ([`patches`], the first layer) is one on its patches, and
+//! [`dense`] does so for any other window and any number of channels; [`depthwise`] convolutions
+//! keep a strip of outputs in registers. [`convolution`] is all of them behind one face, and every one ends with the same [`epilogue`]. [`excite`] has the gates of
 //! squeeze-and-excitation. Whatever goes over activations value by value is a row kernel of the
 //! engine `pass`, which cuts the work and orders the sums.
 //!
@@ -34,6 +34,7 @@ pub mod batch_norm;
 pub mod blocked;
 pub mod buffer;
 pub mod convolution;
+pub mod dense;
 pub mod depthwise;
 pub mod elementwise;
 pub mod epilogue;

@@ -5,7 +5,8 @@
 //! cache. With 3 channels, 27 numbers of a 3x3 patch fill two blocks of 16, where a blocked image
 //! would bring 9 x 16, mostly zeros.
 //!
-//! There is no input gradient: below the first layer lies the image.
+//! There is no input gradient: below the first layer lies the image. Other layers, and patches
+//! that are too large for this, are `dense`'s.
 
 use crate::blocked::{LANES, Rows, RowsMut, blocks, slot};
 use crate::buffer::Buffer;
@@ -59,10 +60,15 @@ thread_local! {
 }
 
 impl Patches {
+    /// Whether there are few enough channels in, at most 16, and a patch is small enough.
+    pub fn takes(inputs: usize, window: Window) -> bool {
+        inputs <= LANES && window.kernel * window.kernel * inputs <= LARGEST
+    }
+
     /// A convolution of `images` images whose inputs have `size` (height, width).
     ///
     /// # Panics
-    /// If there are more than 16 channels in, or the filter is larger than 5x5.
+    /// If they are not [taken](Patches::takes).
     pub fn new(
         isa: Isa,
         images: usize,
@@ -72,7 +78,7 @@ impl Patches {
         window: Window,
     ) -> Self {
         assert!(
-            inputs <= LANES && window.kernel <= 5,
+            Self::takes(inputs, window),
             "patches are for few channels and small filters"
         );
         let isa = isa.f32();

@@ -5,7 +5,8 @@
 //! van de Geijn 2008), so that it reads them as one stream.
 //!
 //! Here: how filters lie, the product over a run of pixels, where its results go. Not here: what
-//! the rows of the filters are (channels in `pointwise`, taps and channels in `patches`).
+//! the rows of the filters are (channels in `pointwise`, taps and channels in `patches` and
+//! `dense`).
 
 use crate::blocked::{LANES, blocks, slot};
 use crate::buffer::Buffer;
@@ -85,15 +86,26 @@ impl Matrix {
         assert_eq!(from.len(), self.len(), "filters have another size");
         let turned = self.turned(isa);
         to.reserve(turned.len());
-        let width = turned.panel * LANES;
-        let panel_len = turned.row_blocks() * LANES * width;
+        turned.fill(workers, to, |row, output| from[self.place(output, row)]);
+    }
+
+    /// Writes a matrix of this shape, whose value in each row, for each output, `value` knows;
+    /// filled up ones are asked for too.
+    pub(crate) fn fill(
+        &self,
+        workers: &Workers,
+        to: &mut [f32],
+        value: impl Fn(usize, usize) -> f32 + Sync,
+    ) {
+        let width = self.panel * LANES;
+        let panel_len = self.row_blocks() * LANES * width;
         let shared = Shared::new(to);
-        workers.for_each(turned.panels(), |panel| {
+        workers.for_each(self.panels(), |panel| {
             // SAFETY: every task has a panel of its own.
             let to = unsafe { shared.slice(panel * panel_len, panel_len) };
-            for (output, line) in to.chunks_exact_mut(width).enumerate() {
-                for (lane, value) in line.iter_mut().enumerate() {
-                    *value = from[self.place(panel * width + lane, output)];
+            for (row, line) in to.chunks_exact_mut(width).enumerate() {
+                for (lane, to) in line.iter_mut().enumerate() {
+                    *to = value(row, panel * width + lane);
                 }
             }
         });
