@@ -14,8 +14,8 @@
 //! from those of one pass over the whole image in the last bits: Winograd's tiles begin where a
 //! band begins.
 
-use crate::plan::{Input, Plan, Step};
-use stainfree_kernels::winograd::TileSize;
+use crate::lower::{Kernel, Lowered};
+use crate::program::{Input, Program, Step};
 use std::ops::Range;
 
 /// Side of the tiles in which the heights of bands are counted.
@@ -37,14 +37,15 @@ fn tiles(level: usize) -> usize {
 
 /// What heights of bands are a multiple of at each halving of the image: rows that whole tiles of
 /// all convolutions there fill.
-fn steps_of_rows(plan: &Plan) -> Vec<usize> {
-    let levels = plan.values.iter().map(|v| v.level).max().unwrap_or(0);
+fn steps_of_rows(lowered: &Lowered) -> Vec<usize> {
+    let Program { values, steps, .. } = &lowered.program;
+    let levels = values.iter().map(|v| v.level).max().unwrap_or(0);
     let mut rows = vec![TILE; levels + 1];
-    for step in &plan.steps {
-        if let Step::Conv(conv) = step
-            && conv.tile == Some(TileSize::Six)
+    for (step, kernel) in steps.iter().zip(&lowered.kernels) {
+        if let Some(kernel) = kernel
+            && !TILE.is_multiple_of(kernel.tile_rows())
         {
-            rows[conv.level] = WHOLE_TILES;
+            rows[values[step.to()].level] = WHOLE_TILES;
         }
     }
     rows
@@ -55,7 +56,7 @@ fn steps_of_rows(plan: &Plan) -> Vec<usize> {
 pub(crate) enum Maker {
     /// Rows of the image are laid out as value 0.
     Input,
-    /// A step of the plan, by its index.
+    /// A step of the program, by its index.
     Step(usize),
     /// Rows of logits leave.
     Output,
@@ -77,24 +78,24 @@ pub(crate) struct Schedule {
 
 impl Schedule {
     /// For an image of `height` x `width` pixels, multiples of the network's.
-    pub(crate) fn new(plan: &Plan, height: usize, width: usize) -> Self {
-        Self::with_tiles(plan, height, width, tiles)
+    pub(crate) fn new(lowered: &Lowered, height: usize, width: usize) -> Self {
+        Self::with_tiles(lowered, height, width, tiles)
     }
 
     /// With bands of at least `tiles(level)` tiles; everything in one piece if that is the whole
     /// image.
     pub(crate) fn with_tiles(
-        plan: &Plan,
+        lowered: &Lowered,
         height: usize,
         width: usize,
         tiles: impl Fn(usize) -> usize,
     ) -> Self {
-        let steps = steps_of_rows(plan);
+        let steps = steps_of_rows(lowered);
         let band = |level: usize| {
             let columns = (width >> level).div_ceil(TILE);
             (TILE * tiles(level).div_ceil(columns)).next_multiple_of(steps[level])
         };
-        let mut state = State::new(plan, height);
+        let mut state = State::new(lowered, height);
         let mut bands = Vec::new();
         // The deepest work that can be done is done first: what it reads is held no longer than
         // needed.
@@ -111,13 +112,16 @@ impl Schedule {
 
 impl Schedule {
     /// For every value the bands from the first that writes it to the last that reads it.
-    pub(crate) fn lives(&self, plan: &Plan) -> Vec<Range<usize>> {
-        let mut lives = vec![0..0; plan.values.len()];
+    pub(crate) fn lives(&self, program: &Program) -> Vec<Range<usize>> {
+        let mut lives = vec![0..0; program.values.len()];
         for (index, band) in self.bands.iter().enumerate() {
             let (written, read) = match band.maker {
                 Maker::Input => (Some(0), vec![]),
-                Maker::Step(step) => (Some(plan.steps[step].to()), plan.steps[step].reads()),
-                Maker::Output => (None, vec![plan.logits]),
+                Maker::Step(step) => {
+                    let step = &program.steps[step];
+                    (Some(step.to()), step.reads())
+                }
+                Maker::Output => (None, vec![program.logits]),
             };
             for value in written.into_iter().chain(read) {
                 let life = &mut lives[value];
@@ -131,7 +135,8 @@ impl Schedule {
 
 /// How far everything is.
 struct State<'a> {
-    plan: &'a Plan,
+    program: &'a Program,
+    kernels: &'a [Option<Kernel>],
     heights: Vec<usize>,
     /// Rows of each value that are made.
     made: Vec<usize>,
@@ -141,10 +146,14 @@ struct State<'a> {
 }
 
 impl<'a> State<'a> {
-    fn new(plan: &'a Plan, height: usize) -> Self {
-        let heights: Vec<usize> = plan.values.iter().map(|v| height >> v.level).collect();
+    fn new(lowered: &'a Lowered, height: usize) -> Self {
+        let Lowered {
+            program, kernels, ..
+        } = lowered;
+        let heights: Vec<usize> = program.values.iter().map(|v| height >> v.level).collect();
         Self {
-            plan,
+            program,
+            kernels,
             made: vec![0; heights.len()],
             kept: vec![0; heights.len()],
             heights,
@@ -153,27 +162,27 @@ impl<'a> State<'a> {
     }
 
     fn next(&self, band: &impl Fn(usize) -> usize) -> Option<(Maker, Range<usize>)> {
-        let logits = self.plan.logits;
+        let logits = self.program.logits;
         if self.left < self.made[logits] {
             return Some((Maker::Output, self.left..self.made[logits]));
         }
-        for step in (0..self.plan.steps.len()).rev() {
-            let to = self.plan.steps[step].to();
+        for step in (0..self.program.steps.len()).rev() {
+            let to = self.program.steps[step].to();
             let (done, ready) = (self.made[to], self.ready(step));
-            let size = band(self.plan.values[to].level);
+            let size = band(self.program.values[to].level);
             let finished = ready == self.heights[to];
             // What halves the image waits for a whole band. What follows them takes whatever has
             // come: waiting again at every step would delay the end by a band each.
-            let rows = match &self.plan.steps[step] {
+            let rows = match &self.program.steps[step] {
                 halves if halves.halves() && ready < done + size && !finished => 0,
-                Step::MaxPool { .. } | Step::Add { .. } => ready - done,
+                Step::MaxPool { .. } | Step::Add { .. } | Step::Activate { .. } => ready - done,
                 // Where gates have waited for the whole of their input, all of its rows have come
                 // at once. Whole tiles, but for the first band and the last: with the first a
                 // convolution falls one row behind its input, and stays there.
-                Step::Conv(conv) => {
+                Step::Conv(_) => {
                     let rows = size.min(ready - done);
                     let ends = done == 0 || (finished && ready <= done + size);
-                    let side = conv.tile.map_or(1, TileSize::side);
+                    let side = self.kernels[step].map_or(1, |kernel| kernel.tile_rows());
                     if ends { rows } else { rows / side * side }
                 }
             };
@@ -187,8 +196,9 @@ impl<'a> State<'a> {
 
     /// Rows of its output that a step could have made by now.
     fn ready(&self, step: usize) -> usize {
-        match &self.plan.steps[step] {
+        match &self.program.steps[step] {
             Step::MaxPool { from, .. } => self.made[*from] / 2,
+            Step::Activate { from, .. } => self.made[*from],
             Step::Add { terms, .. } => {
                 let [a, b] = terms.map(|term| self.made[term]);
                 a.min(b)
@@ -222,7 +232,7 @@ impl<'a> State<'a> {
                 return;
             }
             Maker::Input => 0,
-            Maker::Step(step) => self.plan.steps[step].to(),
+            Maker::Step(step) => self.program.steps[step].to(),
         };
         self.made[value] = end;
         let held = end - self.first_needed(value).min(end);
@@ -231,9 +241,10 @@ impl<'a> State<'a> {
 
     /// The first row of a value that is still to be read.
     fn first_needed(&self, value: usize) -> usize {
-        let readers = self.plan.steps.iter().filter_map(|step| match step {
+        let readers = self.program.steps.iter().filter_map(|step| match step {
             Step::MaxPool { from, to } => (*from == value).then(|| 2 * self.made[*to]),
             Step::Add { terms, to, .. } => terms.contains(&value).then(|| self.made[*to]),
+            Step::Activate { from, to, .. } => (*from == value).then(|| self.made[*to]),
             Step::Conv(conv) => {
                 let done = self.made[conv.to];
                 if done == self.heights[conv.to] {
@@ -246,7 +257,7 @@ impl<'a> State<'a> {
                     .min()
             }
         });
-        let out = (value == self.plan.logits).then_some(self.left);
+        let out = (value == self.program.logits).then_some(self.left);
         readers.chain(out).min().unwrap_or(usize::MAX)
     }
 }
@@ -254,6 +265,7 @@ impl<'a> State<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lower::{Purpose, lower};
     use crate::{Encoder, Graph, UnetSpec};
     use stainfree_kernels::Isa;
 
@@ -261,26 +273,29 @@ mod tests {
         Graph::unet(&UnetSpec::new(encoder, 0.25, 3)).unwrap()
     }
 
-    fn plan(encoder: Encoder) -> Plan {
-        Plan::new(&graph(encoder))
+    /// With tiles of 4x4.
+    fn lowered(encoder: Encoder) -> Lowered {
+        let program = Program::new(&graph(encoder)).unwrap();
+        lower(&program, Isa::available()[0], Purpose::Training)
     }
 
-    /// Plans with tiles of 4x4, and those that predictions follow here.
-    fn plans() -> Vec<Plan> {
+    /// Programs with tiles of 4x4, and those that predictions follow here.
+    fn programs() -> Vec<Lowered> {
         let of = |encoder: Encoder| {
-            let predicted = move |isa: Isa| Plan::for_prediction(&graph(encoder), isa);
+            let program = Program::new(&graph(encoder)).unwrap();
+            let predicted = move |isa: Isa| lower(&program, isa, Purpose::Prediction);
             let isas = Isa::available().into_iter();
-            std::iter::once(plan(encoder)).chain(isas.map(predicted))
+            std::iter::once(lowered(encoder)).chain(isas.map(predicted))
         };
         Encoder::ALL.into_iter().flat_map(of).collect()
     }
 
     /// Walks a schedule and checks every band against what is held at that moment.
-    fn check(plan: &Plan, schedule: &Schedule, height: usize) {
-        let mut state = State::new(plan, height);
+    fn check(lowered: &Lowered, schedule: &Schedule, height: usize) {
+        let mut state = State::new(lowered, height);
         for Band { maker, rows } in &schedule.bands {
             if let Maker::Step(step) = maker {
-                let to = plan.steps[*step].to();
+                let to = lowered.program.steps[*step].to();
                 assert_eq!(rows.start, state.made[to], "rows are made in order");
                 assert!(
                     rows.end <= state.ready(*step),
@@ -301,12 +316,12 @@ mod tests {
 
     #[test]
     fn every_row_is_made_once_in_order_from_rows_that_are_held() {
-        for plan in plans() {
+        for program in programs() {
             for (height, width) in [(32, 32), (96, 64), (640, 640), (2176, 2176), (64, 1024)] {
-                check(&plan, &Schedule::new(&plan, height, width), height);
+                check(&program, &Schedule::new(&program, height, width), height);
                 for tiles in [1, 40, usize::MAX / 8] {
-                    let bands = Schedule::with_tiles(&plan, height, width, |_| tiles);
-                    check(&plan, &bands, height);
+                    let bands = Schedule::with_tiles(&program, height, width, |_| tiles);
+                    check(&program, &bands, height);
                 }
             }
         }
@@ -315,8 +330,8 @@ mod tests {
     #[test]
     fn what_is_held_does_not_grow_with_the_height() {
         let near = |encoder: &Encoder| !graph(*encoder).sees_whole_image();
-        for plan in Encoder::ALL.into_iter().filter(near).map(plan) {
-            let kept = |height| Schedule::new(&plan, height, 2176).kept;
+        for program in Encoder::ALL.into_iter().filter(near).map(lowered) {
+            let kept = |height| Schedule::new(&program, height, 2176).kept;
             let (tall, taller) = (kept(4352), kept(8704));
             assert_eq!(tall, taller);
             // The skip at half resolution is the largest array of all; 2,176 rows of it would be
@@ -327,16 +342,17 @@ mod tests {
 
     #[test]
     fn behind_gates_the_widest_arrays_are_still_made_in_bands() {
-        let plan = plan(Encoder::EfficientnetB4);
+        let lowered = lowered(Encoder::EfficientnetB4);
         let (height, width) = (2560, 640);
-        let kept = Schedule::new(&plan, height, width).kept;
+        let kept = Schedule::new(&lowered, height, width).kept;
+        let Program { values, steps, .. } = &lowered.program;
         let mut checked = 0;
-        for step in &plan.steps {
+        for step in steps {
             let Step::Conv(conv) = step else { continue };
             // What a depthwise convolution alone reads: the expanded arrays but for the four skips.
             let from = conv.inputs[0].value;
-            if conv.depthwise && plan.values[from].readers == 1 && plan.values[from].level > 1 {
-                let whole = height >> plan.values[from].level;
+            if conv.depthwise && values[from].readers == 1 && values[from].level > 1 {
+                let whole = height >> values[from].level;
                 assert!(kept[from] < whole / 2, "{} of {whole}", kept[from]);
                 checked += 1;
             }

@@ -1,11 +1,13 @@
 //! A network as text, one line a node, so that a model says itself what it computes.
 //!
-//! A model folder names its network by encoder, width and classes; constants such as a batch norm's
-//! epsilon come from the program that builds it. Written down, a later program whose constants are
-//! others computes the same, or says what it cannot. The words are part of the model's format: a
-//! node that exists today is described in the same way for ever.
+//! A model folder names its network by encoder, width and classes, which only the program that
+//! wrote it need understand: the graph is made from this text, constants, windows, activations,
+//! names of parameters and all. The words are part of the model's format: a node that exists today
+//! is described in the same way for ever, and a word of a later version is an error that names it,
+//! for passing over it would compute something else.
 
-use crate::graph::{Activation, Graph, Node, Op};
+use crate::graph::{Activation, Graph, Node, NodeId, Op, Window};
+use std::str::FromStr;
 
 /// What the text begins with; other layouts of the lines will begin otherwise.
 const FIRST: &str = "stainfree graph 1";
@@ -20,7 +22,7 @@ pub fn describe(graph: &Graph) -> String {
 }
 
 /// Operation, inputs, shape, then what only this operation has.
-fn line(node: &Node) -> String {
+pub(crate) fn line(node: &Node) -> String {
     let inputs: Vec<String> = node.inputs.iter().map(|id| id.0.to_string()).collect();
     let (name, own) = operation(&node.op);
     let Node {
@@ -72,58 +74,114 @@ fn operation(op: &Op) -> (&'static str, String) {
     }
 }
 
-/// `graph` with the constants of `stored`, what [`describe`] gave when a model was written.
+/// The graph that [`describe`] wrote. Whether it can be executed, [`Program::new`] says.
+///
+/// [`Program::new`]: crate::Program::new
 ///
 /// # Errors
-/// A sentence with the first node that this program computes in another way.
-pub fn as_stored(mut graph: Graph, stored: &str) -> Result<Graph, String> {
-    let own = describe(&graph);
-    if own == stored {
-        return Ok(graph);
-    }
-    let (then, now): (Vec<&str>, Vec<&str>) = (stored.lines().collect(), own.lines().collect());
-    if then.first() != Some(&FIRST) {
+/// A sentence with the first line that this version does not understand, or that cannot be.
+pub fn read(text: &str) -> Result<Graph, String> {
+    let mut lines = text.lines();
+    if lines.next() != Some(FIRST) {
         return Err("its graph is written in a way that this version does not know".into());
     }
-    if then.len() != now.len() {
-        return Err(format!(
-            "its network has {} nodes and this version's {}",
-            then.len() - 1,
-            now.len() - 1
-        ));
-    }
-    for (index, (then, now)) in then.iter().zip(&now).enumerate().skip(1) {
-        if then == now {
-            continue;
-        }
-        let other = || format!("its network has the node `{then}` and this version's `{now}`");
-        let (rest_then, value) = without_constant(then).ok_or_else(other)?;
-        let (rest_now, _) = without_constant(now).ok_or_else(other)?;
-        if rest_then != rest_now {
-            return Err(other());
-        }
-        graph.set_constant(index - 1, value);
-    }
-    Ok(graph)
+    let node =
+        |line: &str| node(line).map_err(|why| format!("its network has the node `{line}`, {why}"));
+    Graph::of_nodes(lines.map(node).collect::<Result<_, _>>()?)
 }
 
-/// A line without the constant that any value of is computed with, and that value.
-fn without_constant(line: &str) -> Option<(&str, f64)> {
-    let (rest, last) = line.rsplit_once(' ')?;
-    let (name, value) = last.split_once('=')?;
-    let value: f64 = value.parse().ok()?;
-    let sound = match name {
-        "epsilon" => value.is_finite() && value > 0.0,
-        "drop" => (0.0..1.0).contains(&value),
-        _ => false,
+fn node(line: &str) -> Result<Node, String> {
+    let mut words = line.split(' ');
+    let name = words.next().unwrap_or_default();
+    let mut own = Words(Vec::new());
+    for word in words {
+        let pair = word.split_once('=');
+        own.0
+            .push(pair.ok_or_else(|| format!("whose word `{word}` has no value"))?);
+    }
+    let inputs = own.text("inputs")?.split(',').filter(|id| !id.is_empty());
+    let id = |id: &str| {
+        id.parse()
+            .map(NodeId)
+            .map_err(|_| "whose inputs are no numbers")
     };
-    sound.then_some((rest, value))
+    let node = Node {
+        inputs: inputs.map(id).collect::<Result<_, _>>()?,
+        channels: own.value("channels")?,
+        level: own.value("level")?,
+        op: own.operation(name)?,
+    };
+    match own.0.first() {
+        None => Ok(node),
+        Some((key, _)) => Err(format!("whose `{key}` this version does not know")),
+    }
+}
+
+/// Keys and values of a line that are still to be read.
+struct Words<'a>(Vec<(&'a str, &'a str)>);
+
+impl<'a> Words<'a> {
+    fn text(&mut self, key: &str) -> Result<&'a str, String> {
+        let at = self.0.iter().position(|(name, _)| *name == key);
+        let at = at.ok_or_else(|| format!("which has no `{key}`"))?;
+        Ok(self.0.remove(at).1)
+    }
+
+    fn value<T: FromStr>(&mut self, key: &str) -> Result<T, String> {
+        let text = self.text(key)?;
+        text.parse()
+            .map_err(|_| format!("whose `{key}` cannot be `{text}`"))
+    }
+
+    fn name(&mut self, key: &str) -> Result<String, String> {
+        let name = self.text(key)?;
+        match name.is_empty() {
+            true => Err(format!("whose `{key}` is empty")),
+            false => Ok(name.to_owned()),
+        }
+    }
+
+    fn operation(&mut self, name: &str) -> Result<Op, String> {
+        Ok(match name {
+            "input" => Op::Input,
+            "conv" | "depthwise" => Op::Conv {
+                weight: self.name("weight")?,
+                bias: Some(self.text("bias")?.to_owned()).filter(|bias| !bias.is_empty()),
+                window: Window {
+                    kernel: self.value("kernel")?,
+                    stride: self.value("stride")?,
+                    before: self.value("before")?,
+                },
+                depthwise: name == "depthwise",
+            },
+            "batch-norm" => Op::BatchNorm {
+                prefix: self.name("prefix")?,
+                epsilon: self.value("epsilon")?,
+            },
+            "identity" => Op::Activation(Activation::None),
+            "relu" => Op::Activation(Activation::Relu),
+            "relu6" => Op::Activation(Activation::Relu6),
+            "swish" => Op::Activation(Activation::Swish),
+            "add" => Op::Add {
+                drop: self.value("drop")?,
+            },
+            "squeeze-excite" => Op::SqueezeExcite {
+                prefix: self.name("prefix")?,
+                squeezed: self.value("squeezed")?,
+            },
+            "max-pool" => Op::MaxPool,
+            "upsample-concat" => Op::UpsampleConcat,
+            "softmax" => Op::Softmax,
+            _ => return Err("an operation that this version does not know".into()),
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Encoder, UnetSpec};
+    use crate::graph::{ParameterInfo, ParameterKind};
+    use crate::{Encoder, Program, UnetSpec};
 
     fn graph(encoder: Encoder) -> Graph {
         Graph::unet(&UnetSpec::new(encoder, 0.25, 3)).unwrap()
@@ -144,27 +202,81 @@ mod tests {
     }
 
     #[test]
-    fn stored_constants_are_used_and_other_nodes_are_named() {
+    fn what_was_described_is_read_to_the_last_parameter() {
         for encoder in Encoder::ALL {
-            let own = describe(&graph(encoder));
-            assert_eq!(describe(&as_stored(graph(encoder), &own).unwrap()), own);
-            let stored = own.replacen(" epsilon=1e-", " epsilon=3e-", 1);
-            if stored != own {
-                assert_eq!(
-                    describe(&as_stored(graph(encoder), &stored).unwrap()),
-                    stored
-                );
-            }
-            let other = own.replacen("kernel=3", "kernel=5", 1);
-            let error = as_stored(graph(encoder), &other).unwrap_err();
-            assert!(error.contains("kernel=5 "), "{error}");
-            let longer = own.clone() + "softmax inputs=1 channels=3 level=0\n";
-            assert!(
-                as_stored(graph(encoder), &longer)
-                    .unwrap_err()
-                    .contains("nodes")
-            );
-            assert!(as_stored(graph(encoder), "a graph").is_err());
+            let own = graph(encoder);
+            let found = read(&describe(&own)).unwrap();
+            assert_eq!(found.nodes(), own.nodes());
+            // Where they start is not stored.
+            let plain = |graph: &Graph| -> Vec<(String, Vec<usize>, ParameterKind)> {
+                let parts = |i: &ParameterInfo| (i.name.clone(), i.shape.clone(), i.kind);
+                graph.parameters().iter().map(parts).collect()
+            };
+            assert_eq!(plain(&found), plain(&own));
+            assert_eq!(found.classes(), 3);
+            assert_eq!(found.input_channels(), 3);
+            assert_eq!(found.encoder_prefix(), "encoder.");
+            assert_eq!(found.head(), "segmentation_head.0");
+            assert_eq!(Program::new(&found), Program::new(&own));
         }
+    }
+
+    #[test]
+    fn what_cannot_be_or_is_not_known_names_the_line() {
+        let own = describe(&graph(Encoder::EfficientnetB4));
+        let error = |from: &str, to: &str| {
+            let changed = own.replacen(from, to, 1);
+            assert_ne!(changed, own, "{from}");
+            read(&changed).unwrap_err()
+        };
+        for (from, to, part) in [
+            ("graph 1", "graph 2", "in a way that this version"),
+            (
+                "swish ",
+                "gelu ",
+                "`gelu inputs=2 channels=16 level=1`, an operation that",
+            ),
+            (
+                " bias=",
+                " dilation=2 bias=",
+                "whose `dilation` this version does not know",
+            ),
+            (" stride=2", "", "which has no `stride`"),
+            (
+                " epsilon=1e-3",
+                " epsilon=x",
+                "whose `epsilon` cannot be `x`",
+            ),
+            (
+                " epsilon=1e-3",
+                " epsilon=-1",
+                "its node 2 has the epsilon `-1`",
+            ),
+            (
+                "swish inputs=2",
+                "swish inputs=99",
+                "reads a node that does not come before it",
+            ),
+            ("channels=3 ", "channels=0 ", "its node 0 has 0 channels"),
+            (
+                "prefix=encoder.features.0.1",
+                "prefix=encoder.features.1.0.block.0.1",
+                "of another",
+            ),
+            (
+                "kernel=3 stride=2",
+                "kernel=3 stride=1",
+                "but what it reads makes 16 at level 0",
+            ),
+            (" squeezed=", " squeezed=99999", "squeezes to"),
+        ] {
+            let found = error(from, to);
+            assert!(found.contains(part), "{found}");
+        }
+        assert!(
+            read("stainfree graph 1\n")
+                .unwrap_err()
+                .contains("no nodes")
+        );
     }
 }

@@ -1,8 +1,11 @@
 //! The network as data: nodes with their shapes and the names of their parameters.
 //!
 //! Every executor (training, prediction), the parameter table and the weight import read this one
-//! description. Here: the node kinds and the graph. Not here: the networks themselves (`unet`,
-//! `encoder`), numbers (`parameters`) or arithmetic (`trainer`, `predictor`).
+//! description. Here: the node kinds and the graph, and how it is put together, node by node or
+//! from nodes that were stored. Not here: the networks themselves (`unet`, `encoder`), what can be
+//! executed (`program`), numbers (`parameters`) or arithmetic (`trainer`, `predictor`).
+
+mod stored;
 
 use std::fmt;
 
@@ -65,7 +68,7 @@ pub enum Op {
 }
 
 /// One node: an operation, where its inputs come from, and the shape it gives.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Node {
     /// What it computes.
     pub op: Op,
@@ -160,6 +163,28 @@ impl Graph {
         self.input_channels
     }
 
+    /// What the names of the encoder's parameters begin with, the dot included: the first part of
+    /// the name of the convolution that reads the image first.
+    pub fn encoder_prefix(&self) -> &str {
+        let weight = self.weights().next().unwrap_or_default();
+        weight.split_inclusive('.').next().unwrap_or_default()
+    }
+
+    /// The name of the last convolution, which gives the logits: its parameters are called so, and
+    /// then `.weight` and `.bias`.
+    pub fn head(&self) -> &str {
+        let weight = self.weights().last().unwrap_or_default();
+        weight.rsplit_once('.').map_or(weight, |(name, _)| name)
+    }
+
+    /// Names of the weights of all convolutions.
+    fn weights(&self) -> impl Iterator<Item = &str> {
+        self.nodes.iter().filter_map(|node| match &node.op {
+            Op::Conv { weight, .. } => Some(&weight[..]),
+            _ => None,
+        })
+    }
+
     /// Heights and widths must be a multiple of this.
     pub fn multiple(&self) -> usize {
         1 << self.nodes.iter().map(|node| node.level).max().unwrap_or(0)
@@ -190,15 +215,6 @@ impl Graph {
             .sum()
     }
 
-    /// Gives the batch norm or sum at `index` another constant; nothing for other nodes.
-    pub(crate) fn set_constant(&mut self, index: usize, value: f64) {
-        match &mut self.nodes[index].op {
-            Op::BatchNorm { epsilon, .. } => *epsilon = value,
-            Op::Add { drop } => *drop = value,
-            _ => {}
-        }
-    }
-
     /// Work of the convolutions for one image, in floating-point operations (2 per multiply-add).
     pub fn conv_flops(&self, height: usize, width: usize) -> f64 {
         self.nodes
@@ -220,23 +236,6 @@ impl Graph {
             })
             .sum()
     }
-}
-
-/// A network that cannot be built.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum GraphError {
-    /// The width is not usable.
-    #[error(
-        "network width `{0}` is outside 0.0625 to 4; 1 is the paper's, 0.25 a quarter of the \
-         channels"
-    )]
-    Width(f64),
-    /// The floor of the channel counts is not usable.
-    #[error("`least_channels` is `{0}`; it must be 1 to 512")]
-    LeastChannels(usize),
-    /// The number of classes is not usable.
-    #[error("`{0}` classes asked for; a network needs 2 to 16")]
-    Classes(usize),
 }
 
 /// Puts a graph together node by node; used by the encoders and the decoder.

@@ -1,8 +1,8 @@
 //! A network that starts where a trained model stands.
 
-use crate::model::Model;
+use crate::model::{Model, NetworkName};
 use crate::parameters::Parameters;
-use crate::unet::{HEAD, UnetSpec};
+use crate::unet::UnetSpec;
 
 /// Gives `into`, the parameters of the network `spec`, all that `model` has learned, statistics
 /// included. Of the last layer those classes are taken that both know by name; the others stay as
@@ -17,16 +17,20 @@ pub fn inherit(
     into: &mut Parameters,
 ) -> Result<usize, InheritError> {
     let theirs = &model.info.network;
-    let ours = UnetSpec {
-        classes: theirs.classes,
-        ..spec.clone()
-    };
-    if ours != *theirs {
+    let same = theirs.spec().is_some_and(|theirs| {
+        let classes = theirs.classes;
+        *theirs
+            == UnetSpec {
+                classes,
+                ..spec.clone()
+            }
+    });
+    if !same {
         return Err(InheritError {
+            ours: describe(&spec.clone().into()),
             theirs: describe(theirs),
-            ours: describe(spec),
-            encoder: theirs.encoder.name(),
-            width: theirs.width,
+            encoder: theirs.encoder(),
+            width: theirs.width(),
         });
     }
     let shared: Vec<(usize, usize)> = classes
@@ -41,7 +45,7 @@ pub fn inherit(
         let Some(given) = model.parameters.get(&tensor.name) else {
             continue;
         };
-        if !tensor.name.starts_with(HEAD) {
+        if !tensor.name.starts_with(model.graph.head()) {
             tensor.data.clone_from(&given.data);
             continue;
         }
@@ -53,8 +57,8 @@ pub fn inherit(
     Ok(shared.len())
 }
 
-fn describe(spec: &UnetSpec) -> String {
-    format!("`{}` of width {}", spec.encoder.name(), spec.width)
+fn describe(network: &NetworkName) -> String {
+    format!("`{}` of width {}", network.encoder(), network.width())
 }
 
 /// A model of another network.
@@ -66,8 +70,8 @@ fn describe(spec: &UnetSpec) -> String {
 pub struct InheritError {
     theirs: String,
     ours: String,
-    encoder: &'static str,
-    width: f64,
+    encoder: String,
+    width: String,
 }
 
 #[cfg(test)]
@@ -94,7 +98,7 @@ mod tests {
                 classes: names(classes),
                 pixel_um: None,
                 pretrained: None,
-                network,
+                network: network.into(),
                 input: InputSpec {
                     planes: 1,
                     normalisation: Normalisation::Paper,
@@ -121,7 +125,7 @@ mod tests {
         assert_eq!(inherit(&model, &spec, &classes, &mut taken), Ok(2));
         for tensor in taken.iter() {
             let theirs = &model.parameters.get(&tensor.name).unwrap().data;
-            if !tensor.name.starts_with(HEAD) {
+            if !tensor.name.starts_with(model.graph.head()) {
                 assert_eq!(&tensor.data, theirs, "{}", tensor.name);
                 continue;
             }

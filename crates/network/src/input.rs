@@ -285,9 +285,9 @@ pub struct Preprocessing {
     /// Factor that takes 0 to 1 to the source's range (1 or 255).
     pub range: f32,
     /// Taken away from each channel, in the source's order and range.
-    pub mean: [f32; 3],
+    pub mean: [f32; InputSpec::CHANNELS],
     /// Each channel is divided by this.
-    pub std: [f32; 3],
+    pub std: [f32; InputSpec::CHANNELS],
 }
 
 impl Preprocessing {
@@ -359,6 +359,10 @@ pub struct InputSpec {
 }
 
 impl InputSpec {
+    /// Channels that [`InputSpec::write_channels`] writes: those of the images that encoders were
+    /// trained on.
+    pub const CHANNELS: usize = 3;
+
     /// Normalises the planes of one field; as many come out as go in (see [`InputSpec::planes`]).
     ///
     /// # Errors
@@ -384,7 +388,7 @@ impl InputSpec {
         blank: Option<&Image<bool>>,
     ) -> Result<Vec<Image<f32>>, InputError> {
         self.normalisation.check()?;
-        if !matches!(self.planes, 1 | 3) || planes.len() != self.planes {
+        if !matches!(self.planes, 1 | Self::CHANNELS) || planes.len() != self.planes {
             return Err(InputError::Planes {
                 expected: self.planes,
                 found: planes.len(),
@@ -427,7 +431,11 @@ impl InputSpec {
     /// If `out` does not hold three planes.
     pub fn write_channels(&self, planes: &[&[f32]], out: &mut [f32]) {
         let size = planes[0].len();
-        assert_eq!(out.len(), 3 * size, "the network reads three channels");
+        assert_eq!(
+            out.len(),
+            Self::CHANNELS * size,
+            "the network reads three channels"
+        );
         for (channel, out) in out.chunks_mut(size.max(1)).enumerate() {
             let (plane, factor, offset) = self.preprocessing.channel(channel);
             let plane = planes[plane.min(planes.len() - 1)];

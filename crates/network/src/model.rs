@@ -6,17 +6,19 @@
 //! the two together. Copying the folder is sharing the model.
 
 mod error;
+mod network;
 
 pub use error::ModelError;
+pub use network::NetworkName;
 
-use crate::description::{as_stored, describe};
+use crate::description::{describe, read};
 use crate::graph::Graph;
 use crate::input::InputSpec;
 use crate::machine::Machine;
-use crate::parameters::Parameters;
+use crate::parameters::{Parameters, Tensor};
+use crate::program::Program;
 use crate::recipe::Recipe;
 use crate::tensor_file::{from_safetensors, to_safetensors};
-use crate::unet::UnetSpec;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -29,7 +31,7 @@ pub const INFO: &str = "model.toml";
 const WEIGHTS: &str = "weights.safetensors";
 /// New weights of a model that is being replaced.
 const NEXT: &str = "weights.next.safetensors";
-/// Note in the weights file that describes the network.
+/// Note in the weights file that is the network, and the name of its digest.
 const GRAPH: &str = "graph";
 /// Larger files are refused before they are read; the widest network has under 2 GB.
 const MAX_WEIGHTS: u64 = 4 << 30;
@@ -51,8 +53,8 @@ pub struct ModelInfo {
     /// NAME DIGEST`; none = nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pretrained: Option<String>,
-    /// The network.
-    pub network: UnetSpec,
+    /// The network by name.
+    pub network: NetworkName,
     /// What happens to images before the network reads them.
     pub input: InputSpec,
     /// How it was trained.
@@ -60,7 +62,8 @@ pub struct ModelInfo {
     /// What came of the training.
     pub training: TrainingRecord,
     /// SHA-256 in hexadecimal: `data` (the training set), `config` (the project's file), `weights`
-    /// (filled in by [`Model::save`]), and what further files of the folder the project has.
+    /// and `graph`, which is in the weights file (both filled in by [`Model::save`]), and what
+    /// further files of the folder the project has.
     #[serde(default)]
     pub hashes: BTreeMap<String, String>,
 }
@@ -142,8 +145,13 @@ impl Model {
             path: folder.into(),
             error,
         })?;
-        let notes = [(GRAPH.to_string(), describe(&self.graph))].into();
-        let bytes = to_safetensors(self.parameters.iter(), Some(notes));
+        let graph = describe(&self.graph);
+        let digest = sha256(graph.as_bytes());
+        let bytes = to_safetensors(
+            self.parameters.iter(),
+            Some([(GRAPH.to_string(), graph)].into()),
+        );
+        self.info.hashes.insert(GRAPH.into(), digest);
         self.info.hashes.insert("weights".into(), sha256(&bytes));
         let text = toml::to_string(&self.info).expect("every field can be written as TOML");
         if !folder.join(INFO).exists() {
@@ -175,55 +183,25 @@ impl Model {
     /// Names the file, and the tensor or key, that is missing, damaged or does not fit.
     pub fn load(folder: &Path) -> Result<Self, ModelError> {
         let info_path = folder.join(INFO);
-        let read_error = |path: &Path, error| ModelError::Read {
-            path: path.into(),
-            error,
-        };
         let (info, ignored) = ModelInfo::of_folder(folder)?;
-        let graph = Graph::unet(&info.network).map_err(|error| ModelError::Network {
+        let says = |network: String| ModelError::Info {
+            what: format!("`classes` names {} classes, {network}", info.classes.len()),
             path: info_path.clone(),
-            error,
-        })?;
-        if info.classes.len() != info.network.classes {
-            let (named, classes) = (info.classes.len(), info.network.classes);
-            return Err(ModelError::Info {
-                path: info_path,
-                what: format!("`classes` names {named} classes, `network.classes` is {classes}"),
-            });
+        };
+        if let Some(spec) = info.network.spec()
+            && info.classes.len() != spec.classes
+        {
+            return Err(says(format!("`network.classes` is {}", spec.classes)));
         }
         let path = weights_path(folder, &info);
-        let size = std::fs::metadata(&path)
-            .map_err(|e| read_error(&path, e))?
-            .len();
-        if size > MAX_WEIGHTS {
-            return Err(ModelError::Weights {
-                path,
-                what: format!("{size} bytes are too many"),
-            });
+        let (tensors, graph) = read_weights(&path, &info, &info_path)?;
+        if info.classes.len() != graph.classes() {
+            return Err(says(format!("its network has {}", graph.classes())));
         }
-        let bytes = std::fs::read(&path).map_err(|e| read_error(&path, e))?;
-        let (tensors, notes) = from_safetensors(&bytes).map_err(|what| ModelError::Weights {
-            path: path.clone(),
-            what,
-        })?;
         let parameters = Parameters::new(&graph, tensors).map_err(|error| ModelError::Tensor {
             path: path.clone(),
             error,
         })?;
-        if let Some(expected) = info.hashes.get("weights")
-            && *expected != sha256(&bytes)
-        {
-            return Err(ModelError::Mismatch { path });
-        }
-        // Models of the first version do not say.
-        let graph = match notes.get(GRAPH) {
-            Some(stored) => as_stored(graph, stored).map_err(|what| ModelError::Graph {
-                path: path.clone(),
-                what,
-                program: info.program.clone(),
-            })?,
-            None => graph,
-        };
         Ok(Self {
             info,
             graph,
@@ -238,7 +216,7 @@ impl Model {
         struct Identity<'a> {
             classes: &'a [String],
             weights: String,
-            network: &'a UnetSpec,
+            network: &'a NetworkName,
             input: &'a InputSpec,
         }
         let identity = Identity {
@@ -249,6 +227,64 @@ impl Model {
         };
         sha256(&serde_json::to_vec(&identity).expect("every field can be written as JSON"))
     }
+}
+
+/// The tensors of the weights file at `path`, which `info` (at `info_path`) names, and the network.
+fn read_weights(
+    path: &Path,
+    info: &ModelInfo,
+    info_path: &Path,
+) -> Result<(Vec<Tensor>, Graph), ModelError> {
+    let unread = |error| ModelError::Read {
+        path: path.into(),
+        error,
+    };
+    let broken = |what| ModelError::Weights {
+        path: path.into(),
+        what,
+    };
+    let mismatch = || ModelError::Mismatch { path: path.into() };
+    let size = std::fs::metadata(path).map_err(unread)?.len();
+    if size > MAX_WEIGHTS {
+        return Err(broken(format!("{size} bytes are too many")));
+    }
+    let bytes = std::fs::read(path).map_err(unread)?;
+    let (tensors, mut notes) = from_safetensors(&bytes).map_err(broken)?;
+    let differs = |key: &str, bytes: &[u8]| {
+        let expected = info.hashes.get(key);
+        expected.is_some_and(|expected| *expected != sha256(bytes))
+    };
+    let stored = notes.remove(GRAPH);
+    if differs("weights", &bytes) || differs(GRAPH, stored.as_deref().unwrap_or("").as_bytes()) {
+        return Err(mismatch());
+    }
+    let graph = match stored {
+        Some(stored) => executable(&stored).map_err(|what| ModelError::Graph {
+            path: path.into(),
+            what,
+            program: info.program.clone(),
+        }),
+        // Models of the first versions do not say.
+        None => info.network.graph().map_err(|what| ModelError::Network {
+            path: info_path.into(),
+            what,
+        }),
+    }?;
+    Ok((tensors, graph))
+}
+
+/// The graph that was stored as `text`, if it can be executed on what [`InputSpec`] gives.
+fn executable(text: &str) -> Result<Graph, String> {
+    let graph = read(text)?;
+    Program::new(&graph).map_err(|error| error.to_string())?;
+    if graph.input_channels() != InputSpec::CHANNELS {
+        return Err(format!(
+            "its network reads {} channels and images have {}",
+            graph.input_channels(),
+            InputSpec::CHANNELS
+        ));
+    }
+    Ok(graph)
 }
 
 /// The weights that `info` was written with: those of a program that was killed while it replaced a
@@ -291,9 +327,9 @@ const NEVER_FILLED: &str = "scores";
 
 /// What `model.toml` says, and the keys in it that this version does not know.
 ///
-/// What decides a prediction (network, input, classes, pixel size, [`FOLLOWED`]) must be known in
-/// full. How a model was trained need not be: what is unknown there is passed over, with the
-/// default recipe's choice in its place.
+/// What decides a prediction (input, classes, pixel size, [`FOLLOWED`]) must be known in full. How
+/// a model was trained need not be: what is unknown there is passed over, with the default recipe's
+/// choice in its place. Nor need the name of its network, where the graph is stored.
 fn read_info(mut table: toml::Table) -> Result<(ModelInfo, Vec<String>), String> {
     let sentence = |error: toml::de::Error| error.message().to_string();
     let mut ignored = Vec::new();
@@ -315,6 +351,8 @@ fn read_info(mut table: toml::Table) -> Result<(ModelInfo, Vec<String>), String>
              or take the line away"
         ));
     }
+    let unknown = info.network.unknown_keys();
+    ignored.extend(unknown.into_iter().map(|key| format!("network.{key}")));
     let known = toml::Table::try_from(&info).map_err(|error| error.to_string())?;
     ignored.extend(
         table
@@ -378,7 +416,7 @@ pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), ModelError> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Encoder, input::Preprocessing};
+    use crate::{Encoder, UnetSpec, input::Preprocessing};
 
     fn model() -> Model {
         let recipe = Recipe {
@@ -401,7 +439,7 @@ mod tests {
                 .into(),
             pixel_um: Some(0.31),
             pretrained: None,
-            network,
+            network: network.into(),
             input,
             recipe,
             training: TrainingRecord {
@@ -529,6 +567,28 @@ mod tests {
     }
 
     #[test]
+    fn a_network_that_this_version_cannot_name_is_made_from_its_graph() {
+        let (_folder, path, saved) = saved();
+        let text = std::fs::read_to_string(path.join(INFO)).unwrap();
+        let later = text
+            .replace("encoder = \"vgg16\"", "encoder = \"resnet\"")
+            .replace("[network]\n", "[network]\ndepth = 5\n");
+        std::fs::write(path.join(INFO), &later).unwrap();
+        let loaded = Model::load(&path).unwrap();
+        assert_eq!(describe(&loaded.graph), describe(&saved.graph));
+        assert_eq!(loaded.parameters, saved.parameters);
+        let mut ignored = loaded.ignored.clone();
+        ignored.sort();
+        assert_eq!(ignored, ["network.depth", "network.encoder"]);
+        assert_eq!(loaded.info.network.encoder(), "resnet");
+        assert_eq!(loaded.info.network.spec(), None);
+        // Saved again, it says the same.
+        let copy = path.with_extension("copy");
+        loaded.clone().save(&copy).unwrap();
+        assert_eq!(Model::load(&copy).unwrap().hash(), loaded.hash());
+    }
+
+    #[test]
     fn a_choice_that_predictions_follow_is_known_or_the_model_is_refused() {
         let (_folder, path, _) = saved();
         let text = std::fs::read_to_string(path.join(INFO)).unwrap();
@@ -571,21 +631,26 @@ mod tests {
         let own = describe(&model.graph);
         let stored = own.replacen("epsilon=1e-3", "epsilon=1e-5", 1);
         assert_ne!(own, stored);
-        let (other, none) = (
-            described(&own.replacen("relu ", "swish ", 1)),
+        let swish = own.replacen("relu ", "swish ", 1);
+        let (other, unknown, none) = (
+            described(&swish),
+            described(&own.replacen("relu ", "gelu ", 1)),
             to_safetensors(model.parameters.iter(), None),
         );
         let stored = (described(&stored), stored);
         let mut put = |bytes: &[u8]| {
             model.info.hashes.insert("weights".into(), sha256(bytes));
+            model.info.hashes.remove(GRAPH);
             std::fs::write(path.join(INFO), toml::to_string(&model.info).unwrap()).unwrap();
             std::fs::write(path.join(WEIGHTS), bytes).unwrap();
         };
         put(&stored.0);
         assert_eq!(describe(&Model::load(&path).unwrap().graph), stored.1);
         put(&other);
+        assert_eq!(describe(&Model::load(&path).unwrap().graph), swish);
+        put(&unknown);
         let error = Model::load(&path).unwrap_err().to_string();
-        assert!(error.contains("the node `swish inputs="), "{error}");
+        assert!(error.contains("the node `gelu inputs="), "{error}");
         assert!(
             error.contains("use `stainfree 0.1.0`, which wrote it"),
             "{error}"
@@ -613,14 +678,40 @@ mod tests {
         assert!(load(&path).contains("cannot be used"));
         std::fs::write(path.join(INFO), info.replace("classes = 3", "classes = 4")).unwrap();
         assert!(load(&path).contains("`classes` names 3 classes, `network.classes` is 4"));
+        let weights = std::fs::read(path.join(WEIGHTS)).unwrap();
+        // Only a model that does not say what it computes is made from its name.
         let other = info.replace("width = 0.0625", "width = 0.125");
-        std::fs::write(path.join(INFO), other).unwrap();
+        let bare = {
+            let (tensors, _) = from_safetensors(&weights).unwrap();
+            to_safetensors(tensors.iter(), None)
+        };
+        let named = |info: &str, bytes: &[u8]| {
+            let mut table: toml::Table = toml::from_str(info).unwrap();
+            let hashes = toml::Table::from_iter([("weights".to_owned(), sha256(bytes).into())]);
+            table.insert("hashes".into(), hashes.into());
+            std::fs::write(path.join(INFO), toml::to_string(&table).unwrap()).unwrap();
+            std::fs::write(path.join(WEIGHTS), bytes).unwrap();
+        };
+        named(&other, &bare);
         assert!(load(&path).contains(
             "does not fit its `model.toml`: tensor `encoder.features.0.weight` has shape"
         ));
+        named(&info.replace("\"vgg16\"", "\"resnet\""), &bare);
+        let error = load(&path);
+        assert!(
+            error.contains("model.toml`: unknown variant `resnet`"),
+            "{error}"
+        );
+        assert!(error.contains("`vgg16`"), "{error}");
+        std::fs::write(path.join(INFO), &info).unwrap();
+        assert!(load(&path).contains("copy the whole model folder again"));
+        // The graph has a digest of its own.
+        let digest = sha256(describe(&model().graph).as_bytes());
+        std::fs::write(path.join(WEIGHTS), &weights).unwrap();
+        std::fs::write(path.join(INFO), info.replace(&digest, &"0".repeat(64))).unwrap();
+        assert!(load(&path).contains("copy the whole model folder again"));
         std::fs::write(path.join(INFO), &info).unwrap();
 
-        let weights = std::fs::read(path.join(WEIGHTS)).unwrap();
         let mut flipped = weights.clone();
         *flipped.last_mut().unwrap() ^= 1;
         std::fs::write(path.join(WEIGHTS), flipped).unwrap();

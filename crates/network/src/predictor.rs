@@ -3,11 +3,12 @@
 mod gates;
 
 use crate::bands::{Band, Maker, Schedule};
-use crate::conv;
-use crate::graph::Graph;
+use crate::conv::convolution;
+use crate::graph::{Activation, Graph};
+use crate::lower::{Kernel, Lowered, Purpose, lower};
 use crate::parameters::Parameters;
 use crate::places::{self, Lived};
-use crate::plan::{ConvStep, Plan, Step, ValueId};
+use crate::program::{ConvStep, Program, Step, ValueId};
 use crate::tiles::{Predict, Tile};
 use gates::{GateLayers, Gated};
 use stainfree_kernels::blocked::{Rows, RowsMut, blocks};
@@ -19,9 +20,8 @@ use std::ops::Range;
 
 /// Runs one network on single images of any size that is a multiple of [`Graph::multiple`].
 pub struct CpuPredictor {
-    isa: Isa,
     workers: Workers,
-    plan: Plan,
+    lowered: Lowered,
     /// Per step: transformed filters and bias of a convolution.
     layers: Vec<Option<Layer>>,
     /// Rows of values that are held; the memory is kept from one image to the next.
@@ -36,6 +36,7 @@ pub struct CpuPredictor {
 }
 
 struct Layer {
+    kernel: Kernel,
     filters: Buffer,
     bias: Vec<f32>,
     gates: Option<GateLayers>,
@@ -51,25 +52,48 @@ struct Held {
 
 /// [`CpuPredictor::scratch_bytes`] of a predictor that is not made yet.
 pub(crate) fn prediction_scratch(graph: &Graph, isa: Isa) -> usize {
-    scratch_of(&Plan::for_prediction(graph, isa), isa)
+    scratch_of(&lowered(graph, isa))
 }
 
-fn scratch_of(plan: &Plan, isa: Isa) -> usize {
-    let shape = |value: ValueId| Blocked {
+/// The graph's program for a prediction.
+///
+/// # Panics
+/// If there is none.
+fn lowered(graph: &Graph, isa: Isa) -> Lowered {
+    let program = Program::new(graph).unwrap_or_else(|error| panic!("{error}"));
+    lower(&program, isa, Purpose::Prediction)
+}
+
+/// A shape of `value` for asking a convolution how its filters lie, which no size changes.
+fn any_shape(program: &Program, value: ValueId) -> Blocked {
+    Blocked {
         images: 1,
-        channels: plan.values[value].channels,
+        channels: program.values[value].channels,
         height: 2,
         width: 2,
-    };
-    let convolutions = plan.steps.iter().filter_map(|step| match step {
-        Step::Conv(step) => Some(conv::pick(isa, step, shape).scratch_bytes()),
-        Step::MaxPool { .. } | Step::Add { .. } => None,
+    }
+}
+
+fn scratch_of(lowered: &Lowered) -> usize {
+    let Lowered {
+        program, kernels, ..
+    } = lowered;
+    let steps = program.steps.iter().zip(kernels);
+    let convolutions = steps.filter_map(|(step, kernel)| match (step, kernel) {
+        (Step::Conv(step), Some(kernel)) => {
+            let conv = convolution(*kernel, step, |value| any_shape(program, value));
+            Some(conv.scratch_bytes())
+        }
+        _ => None,
     });
     convolutions.max().unwrap_or(0)
 }
 
 impl CpuPredictor {
     /// Prepares `parameters` for prediction with `threads` threads.
+    ///
+    /// # Panics
+    /// If the graph has no [`Program`], which whoever made it has asked.
     pub fn new(graph: &Graph, parameters: &Parameters, threads: usize, isa: Isa) -> Self {
         Self::on(&Workers::new(threads), graph, parameters, isa)
     }
@@ -77,7 +101,7 @@ impl CpuPredictor {
     /// Bytes that each thread takes for its work at most, beside [`Predict::memory_bytes`], which
     /// must not depend on the threads: it decides how an image is cut.
     pub fn scratch_bytes(&self) -> usize {
-        scratch_of(&self.plan, self.isa)
+        scratch_of(&self.lowered)
     }
 
     /// The same with another number of threads.
@@ -92,19 +116,23 @@ impl CpuPredictor {
     }
 
     /// The same, on threads that others use as well.
+    ///
+    /// # Panics
+    /// As [`CpuPredictor::new`].
     pub fn on(workers: &Workers, graph: &Graph, parameters: &Parameters, isa: Isa) -> Self {
-        let plan = Plan::for_prediction(graph, isa);
-        let layers = plan
-            .steps
-            .iter()
-            .map(|step| match step {
-                Step::Conv(step) => Some(Layer::new(isa, workers, &plan, step, parameters)),
-                Step::MaxPool { .. } | Step::Add { .. } => None,
-            })
-            .collect();
+        let lowered = lowered(graph, isa);
+        let Program { values, steps, .. } = &lowered.program;
+        let layer = |(step, kernel): (&Step, &Option<Kernel>)| match (step, kernel) {
+            (Step::Conv(step), Some(kernel)) => {
+                let program = &lowered.program;
+                Some(Layer::new(*kernel, workers, program, step, parameters))
+            }
+            _ => None,
+        };
+        let layers = steps.iter().zip(&lowered.kernels).map(layer).collect();
         let (multiple, classes) = (graph.multiple(), graph.classes());
-        let mut weighed_by = vec![None; plan.values.len()];
-        for (index, step) in plan.steps.iter().enumerate() {
+        let mut weighed_by = vec![None; values.len()];
+        for (index, step) in steps.iter().enumerate() {
             if let Step::Conv(conv) = step
                 && conv.excite.is_some()
             {
@@ -112,11 +140,10 @@ impl CpuPredictor {
             }
         }
         Self {
-            isa,
             workers: workers.clone(),
-            gated: plan.steps.iter().map(|_| Gated::default()).collect(),
+            gated: steps.iter().map(|_| Gated::default()).collect(),
             weighed_by,
-            plan,
+            lowered,
             layers,
             memory: Buffer::default(),
             multiple,
@@ -151,7 +178,7 @@ impl CpuPredictor {
             "sizes must be a multiple of {}",
             self.multiple
         );
-        Schedule::new(&self.plan, height, width)
+        Schedule::new(&self.lowered, height, width)
     }
 
     fn logits_in(
@@ -212,7 +239,7 @@ impl CpuPredictor {
                     }
                     Maker::Step(step) => self.step(step, rows, &held, &mut memory, &mut gated),
                     Maker::Output => {
-                        let last = self.plan.logits;
+                        let last = self.lowered.program.logits;
                         emit(&held.shapes[last], held.read(&memory, last), rows.clone());
                     }
                 }
@@ -223,9 +250,9 @@ impl CpuPredictor {
 
     /// Lays the rows that `schedule` holds into one piece of memory.
     fn held(&self, schedule: &Schedule, height: usize, width: usize) -> Held {
-        let shapes = self.plan.shapes([1, height, width]);
+        let shapes = self.lowered.program.shapes([1, height, width]);
         let arrays: Vec<Lived> = schedule
-            .lives(&self.plan)
+            .lives(&self.lowered.program)
             .into_iter()
             .enumerate()
             .map(|(value, life)| Lived {
@@ -251,7 +278,8 @@ impl CpuPredictor {
         memory: &mut [f32],
         gated: &mut [Gated],
     ) {
-        let (step, workers) = (&self.plan.steps[index], &self.workers);
+        let Lowered { program, isa, .. } = &self.lowered;
+        let (step, workers) = (&program.steps[index], &self.workers);
         let (to, reads) = (step.to(), step.reads());
         let involved: Vec<_> = std::iter::once(to)
             .chain(reads.iter().copied())
@@ -259,43 +287,79 @@ impl CpuPredictor {
             .collect();
         let mut parts = places::parts(memory, &involved).into_iter();
         let out = parts.next().expect("the output is one of them");
-        let target = write(out, held.kept[to]);
+        let mut target = write(out, held.kept[to]);
         let inputs: Vec<Rows> = parts
             .zip(&reads)
             .map(|(data, &value)| read(data, held.kept[value]))
             .collect();
-        match (step, &self.layers[index]) {
-            (Step::Conv(step), Some(layer)) => {
-                let conv = conv::pick(self.isa, step, |value| held.shapes[value]);
-                let filters = match (&conv, &layer.gates) {
-                    (Convolution::Pointwise(conv), Some(gates)) => {
-                        if rows.start == 0 {
-                            let shape = &held.shapes[reads[0]];
-                            gated[index].close(gates, shape, conv, &layer.filters);
-                        }
-                        gated[index].filters()
-                    }
-                    _ => &layer.filters,
-                };
-                let epilogue = Epilogue::biased(&layer.bias, step.activation);
-                conv.forward_rows(workers, &inputs, filters, epilogue, target, rows.clone());
+        let shape = &held.shapes[to];
+        match step {
+            Step::Conv(step) => {
+                self.convolve(index, step, held, &mut gated[index], (inputs, target, rows));
             }
-            (Step::Add { .. }, _) => {
-                let inputs = [inputs[0], inputs[1]];
-                let (shape, rows) = (&held.shapes[to], rows.clone());
-                elementwise::add_rows(self.isa, workers, shape, inputs, &[1.0], target, rows);
+            Step::Add { activation, .. } => {
+                let (terms, out) = ([inputs[0], inputs[1]], again(&mut target));
+                elementwise::add_rows(*isa, workers, shape, terms, &[1.0], out, rows.clone());
+                if *activation != Activation::None {
+                    let rows = rows.clone();
+                    elementwise::activate_in_place_rows(
+                        *isa,
+                        workers,
+                        shape,
+                        *activation,
+                        target,
+                        rows,
+                    );
+                }
             }
-            (Step::MaxPool { from, .. }, _) => {
+            Step::Activate { activation, .. } => {
+                let (x, rows) = (inputs[0], rows.clone());
+                elementwise::activate_rows(*isa, workers, shape, *activation, x, target, rows);
+            }
+            Step::MaxPool { from, .. } => {
                 let shape = &held.shapes[*from];
-                max_pool::forward_rows(self.isa, workers, shape, inputs[0], target, rows.clone());
+                max_pool::forward_rows(*isa, workers, shape, inputs[0], target, rows.clone());
             }
-            (Step::Conv(_), None) => unreachable!("every convolution has its filters"),
         }
         if let Some(reader) = self.weighed_by[to] {
             // While the rows are still in cache.
             let (shape, made) = (&held.shapes[to], held.read(memory, to));
-            gated[reader].gather(self.isa, workers, shape, made, rows.clone());
+            gated[reader].gather(*isa, workers, shape, made, rows.clone());
         }
+    }
+
+    /// Makes rows of what the convolution `step`, at `index` of the program, writes.
+    fn convolve(
+        &self,
+        index: usize,
+        step: &ConvStep,
+        held: &Held,
+        gated: &mut Gated,
+        (inputs, target, rows): (Vec<Rows>, RowsMut, &Range<usize>),
+    ) {
+        let layer = self.layers[index]
+            .as_ref()
+            .expect("every convolution has its filters");
+        let conv = convolution(layer.kernel, step, |value| held.shapes[value]);
+        let filters = match (&conv, &layer.gates) {
+            (Convolution::Pointwise(conv), Some(gates)) => {
+                if rows.start == 0 {
+                    let shape = &held.shapes[step.inputs[0].value];
+                    gated.close(gates, shape, conv, &layer.filters);
+                }
+                gated.filters()
+            }
+            _ => &layer.filters,
+        };
+        let epilogue = Epilogue::biased(&layer.bias, step.activation);
+        conv.forward_rows(
+            &self.workers,
+            &inputs,
+            filters,
+            epilogue,
+            target,
+            rows.clone(),
+        );
     }
 }
 
@@ -330,7 +394,7 @@ impl Predict for CpuPredictor {
     /// Rows that are held, and filters.
     fn memory_bytes(&self, height: usize, width: usize) -> usize {
         let rows = self
-            .held(&Schedule::new(&self.plan, height, width), height, width)
+            .held(&Schedule::new(&self.lowered, height, width), height, width)
             .size;
         let layer = |layer: &Layer| match &layer.gates {
             // Filters that hold the gates are a second copy.
@@ -366,15 +430,20 @@ fn write(data: &mut [f32], kept: usize) -> RowsMut<'_> {
     RowsMut { data, kept }
 }
 
+/// The same rows, to write them twice.
+fn again<'a>(rows: &'a mut RowsMut) -> RowsMut<'a> {
+    write(rows.data, rows.kept)
+}
+
 impl Layer {
     fn new(
-        isa: Isa,
+        kernel: Kernel,
         workers: &Workers,
-        plan: &Plan,
+        program: &Program,
         step: &ConvStep,
         parameters: &Parameters,
     ) -> Self {
-        let outputs = plan.values[step.to].channels;
+        let outputs = program.values[step.to].channels;
         let mut weights = parameters.values(&step.weight).to_vec();
         let mut bias = vec![0.0; blocks(outputs) * LANES];
         if let Some(name) = &step.bias {
@@ -387,29 +456,25 @@ impl Layer {
             let filter = weights.len() / outputs;
             for k in 0..outputs {
                 let scale = f64::from(gamma[k]) / (f64::from(variance[k]) + norm.epsilon).sqrt();
-                bias[k] = (f64::from(beta[k]) - scale * f64::from(mean[k])) as f32;
+                let mean = f64::from(mean[k]) - f64::from(bias[k]);
+                bias[k] = (f64::from(beta[k]) - scale * mean) as f32;
                 for w in &mut weights[k * filter..(k + 1) * filter] {
                     *w = (f64::from(*w) * scale) as f32;
                 }
             }
         }
-        // Filters lie the same way whatever the image's size.
-        let conv = conv::pick(isa, step, |value| Blocked {
-            images: 1,
-            channels: plan.values[value].channels,
-            height: 2,
-            width: 2,
-        });
+        let conv = convolution(kernel, step, |value| any_shape(program, value));
         let mut blocked = Buffer::zeros(conv.blocked_len());
         conv.block(&weights, &mut blocked);
         let mut room = Buffer::default();
         conv.prepare(workers, &blocked, &mut room);
         let filters = if room.is_empty() { blocked } else { room };
         let gates = step.excite.as_ref().map(|excite| {
-            let channels = plan.values[step.inputs[0].value].channels;
-            GateLayers::new(isa, channels, excite, parameters)
+            let channels = program.values[step.inputs[0].value].channels;
+            GateLayers::new(kernel.isa, channels, excite, parameters)
         });
         Self {
+            kernel,
             filters,
             bias,
             gates,
@@ -438,10 +503,10 @@ mod tests {
             |x: &mut dyn Iterator<Item = f32>| x.map(|x| f64::from(x).powi(2)).sum::<f64>().sqrt();
         for isa in Isa::available() {
             let mut predictor = CpuPredictor::new(&graph, &parameters, 2, isa);
-            let whole = Schedule::with_tiles(&predictor.plan, height, width, |_| usize::MAX / 8);
+            let whole = Schedule::with_tiles(&predictor.lowered, height, width, |_| usize::MAX / 8);
             let expected = predictor.logits_in(&whole, &input, height, width);
             for tiles in [1, 30, 100] {
-                let bands = Schedule::with_tiles(&predictor.plan, height, width, |_| tiles);
+                let bands = Schedule::with_tiles(&predictor.lowered, height, width, |_| tiles);
                 assert!(
                     bands.kept.iter().sum::<usize>() < whole.kept.iter().sum::<usize>() * 3 / 4,
                     "nothing is given up"
@@ -489,17 +554,24 @@ mod tests {
         ];
         let mut feature = |(block, channels, level): (usize, usize, usize)| {
             // The last array of so many channels at its scale.
-            let of = |v: &crate::plan::Value| v.channels == channels && v.level == level;
-            let value = predictor.plan.values.iter().rposition(of).unwrap();
+            let of = |v: &crate::program::Value| v.channels == channels && v.level == level;
+            let value = predictor
+                .lowered
+                .program
+                .values
+                .iter()
+                .rposition(of)
+                .unwrap();
             // The network ends there.
             let last = predictor
-                .plan
+                .lowered
+                .program
                 .steps
                 .iter()
                 .position(|step| step.to() == value);
-            predictor.plan.steps.truncate(last.unwrap() + 1);
-            predictor.plan.logits = value;
-            let schedule = Schedule::new(&predictor.plan, height, width);
+            predictor.lowered.program.steps.truncate(last.unwrap() + 1);
+            predictor.lowered.program.logits = value;
+            let schedule = Schedule::new(&predictor.lowered, height, width);
             let mut planar = vec![0.0; channels * (height >> level) * (width >> level)];
             let line = |channel: usize, y: usize, to: &mut [f32]| {
                 to.copy_from_slice(&input[(channel * height + y) * width..][..width]);

@@ -96,6 +96,8 @@ impl Tile<'_> {
 pub struct TileOptions {
     /// Sides of what the network reads are multiples of this ([`Graph::multiple`]).
     pub multiple: usize,
+    /// Channels that the network reads.
+    pub channels: usize,
     /// Number of classes.
     pub classes: usize,
     /// The network's reach to each side in pixels ([`receptive_radius`]).
@@ -114,6 +116,7 @@ impl TileOptions {
     pub fn new(graph: &Graph) -> Self {
         Self {
             multiple: graph.multiple(),
+            channels: graph.input_channels(),
             classes: graph.classes(),
             radius: receptive_radius(graph),
             sees_whole_image: graph.sees_whole_image(),
@@ -318,7 +321,7 @@ pub fn needed_for_whole(
 
 /// Probabilities `[class][y][x]` of a whole image.
 ///
-/// `input` is `[3][height][width]`, already normalised and preprocessed; any size from 1 x 1.
+/// `input` is `[channel][height][width]`, already normalised and preprocessed; any size from 1 x 1.
 ///
 /// # Errors
 /// If the cap is too small for even the smallest tile, or a probability is no number.
@@ -334,8 +337,8 @@ pub fn predict_image(
 ) -> Result<Vec<f32>, TileError> {
     assert_eq!(
         input.len(),
-        3 * height * width,
-        "the input does not hold three planes"
+        options.channels * height * width,
+        "the input does not hold a plane for every channel"
     );
     if height == 0 || width == 0 {
         return Ok(vec![]);
@@ -512,6 +515,7 @@ mod tests {
     ) -> (Vec<f32>, Vec<(usize, usize)>) {
         let options = TileOptions {
             multiple: 8,
+            channels: 3,
             classes: 2,
             radius: 7,
             sees_whole_image: false,
@@ -566,6 +570,7 @@ mod tests {
             };
             let options = TileOptions {
                 multiple: 8,
+                channels: 3,
                 classes: 2,
                 radius: 15,
                 sees_whole_image: false,
@@ -614,6 +619,7 @@ mod tests {
         let cap = 80 * 80;
         let options = TileOptions {
             multiple: 8,
+            channels: 3,
             classes: 2,
             radius: 15,
             memory: Some(cap),
@@ -648,6 +654,7 @@ mod tests {
     fn too_small_a_cap_says_what_would_do() {
         let options = TileOptions {
             multiple: 8,
+            channels: 3,
             classes: 2,
             radius: 7,
             sees_whole_image: false,

@@ -1,4 +1,4 @@
-//! Training on the CPU: forward and backward pass over the plan, and Adam.
+//! Training on the CPU: forward and backward pass over the program, and Adam.
 //!
 //! Weights, moments and gradients live in the kernels' blocked order; they are brought back to
 //! natural order only when somebody asks for them. Filters are transformed anew in every pass, into
@@ -11,16 +11,17 @@ mod excite;
 mod layer;
 mod memory;
 
-use crate::graph::{Graph, ParameterKind};
+use crate::graph::{Activation, Graph, ParameterKind};
+use crate::lower::{Lowered, Purpose, lower};
 use crate::parameters::{Parameters, Tensor};
 use crate::places;
-use crate::plan::{Plan, Step, ValueId};
+use crate::program::{Program, Step, ValueId};
 use layer::{AddLayer, Arrays, ConvLayer, NormLayer, UseStatistics, Which};
 use memory::StepMemory;
 use stainfree_kernels::adam::AdamNumbers;
 use stainfree_kernels::convolution::ConvolutionScratch;
 use stainfree_kernels::epilogue::{Epilogue, Sink};
-use stainfree_kernels::{Blocked, Buffer, Isa, Workers, max_pool};
+use stainfree_kernels::{Blocked, Buffer, Isa, Workers, elementwise, max_pool};
 use std::collections::HashMap;
 
 /// The numbers of one Adam step (Keras' convention, see [`stainfree_kernels::adam`]).
@@ -55,7 +56,7 @@ pub struct CpuTrainer {
     isa: Isa,
     workers: Workers,
     layers: Vec<Layer>,
-    /// Shape of every value of the plan.
+    /// Shape of every value of the program.
     shapes: Vec<Blocked>,
     readers: Vec<usize>,
     bare_relu: Vec<bool>,
@@ -79,15 +80,64 @@ pub struct CpuTrainer {
 
 enum Layer {
     Conv(Box<ConvLayer>),
-    MaxPool { from: ValueId, to: ValueId },
+    MaxPool {
+        from: ValueId,
+        to: ValueId,
+    },
     Add(AddLayer),
+    Activate {
+        from: ValueId,
+        to: ValueId,
+        activation: Activation,
+    },
+}
+
+impl Layer {
+    /// The layers of a program for batches of `images`, whose values have `shapes`.
+    fn all(lowered: Lowered, images: usize, shapes: &[Blocked]) -> Vec<Layer> {
+        let Lowered {
+            program,
+            kernels,
+            isa,
+        } = lowered;
+        let layer = |(step, kernel)| match (step, kernel) {
+            (Step::Conv(step), Some(kernel)) => {
+                Layer::Conv(Box::new(ConvLayer::new(isa, kernel, step, shapes)))
+            }
+            (Step::Conv(step), None) => panic!("`{}` was given no kernel", step.weight),
+            (Step::MaxPool { from, to }, _) => Layer::MaxPool { from, to },
+            (
+                Step::Activate {
+                    from,
+                    to,
+                    activation,
+                },
+                _,
+            ) => Layer::Activate {
+                from,
+                to,
+                activation,
+            },
+            (
+                Step::Add {
+                    terms,
+                    to,
+                    drop,
+                    activation,
+                },
+                _,
+            ) => Layer::Add(AddLayer::new(terms, to, (drop, activation), images)),
+        };
+        program.steps.into_iter().zip(kernels).map(layer).collect()
+    }
 }
 
 impl CpuTrainer {
     /// A trainer for batches of `[images, height, width]`, starting from `parameters`.
     ///
     /// # Panics
-    /// If height or width is not a multiple of [`Graph::multiple`], or there is no image.
+    /// If height or width is not a multiple of [`Graph::multiple`], there is no image, or the graph
+    /// has no [`Program`], which whoever made it has asked.
     pub fn new(
         graph: &Graph,
         parameters: &Parameters,
@@ -116,18 +166,10 @@ impl CpuTrainer {
             fits && images * height * width > 0,
             "crops must be a multiple of {multiple}"
         );
-        let plan = Plan::new(graph);
-        let shapes = plan.shapes(shape);
-        let places = StepMemory::new(&plan, &shapes);
-        let layers: Vec<Layer> = plan
-            .steps
-            .into_iter()
-            .map(|step| match step {
-                Step::Conv(step) => Layer::Conv(Box::new(ConvLayer::new(isa, step, &shapes))),
-                Step::MaxPool { from, to } => Layer::MaxPool { from, to },
-                Step::Add { terms, to, drop } => Layer::Add(AddLayer::new(terms, to, drop, images)),
-            })
-            .collect();
+        let program = Program::new(graph).unwrap_or_else(|error| panic!("{error}"));
+        let shapes = program.shapes(shape);
+        let places = StepMemory::new(&program, &shapes);
+        let layers = Layer::all(lower(&program, isa, Purpose::Training), images, &shapes);
         let mut trainer = Self {
             graph: graph.clone(),
             isa,
@@ -136,9 +178,9 @@ impl CpuTrainer {
             planar_input: vec![0.0; images * graph.input_channels() * height * width],
             planar_logits: vec![0.0; images * graph.classes() * height * width],
             shapes,
-            readers: plan.values.iter().map(|v| v.readers).collect(),
-            bare_relu: plan.values.iter().map(|v| v.bare_relu).collect(),
-            logits: plan.logits,
+            readers: program.values.iter().map(|v| v.readers).collect(),
+            bare_relu: program.values.iter().map(|v| v.bare_relu).collect(),
+            logits: program.logits,
             arrays: Buffer::zeros(places.size),
             places,
             has_values: false,
@@ -214,6 +256,16 @@ impl CpuTrainer {
                 Layer::MaxPool { from, to } => {
                     let [x, out] = places::parts_of(arrays, [*from, *to].map(place));
                     max_pool::forward(*isa, workers, &shapes[*from], x, out);
+                }
+                Layer::Activate {
+                    from,
+                    to,
+                    activation,
+                } => {
+                    let [x, out] = places::parts_of(arrays, [*from, *to].map(place));
+                    let (shape, kept) = (&shapes[*to], shapes[*to].height);
+                    let (x, out) = (shape.whole(x), shape.whole_mut(out));
+                    elementwise::activate_rows(*isa, workers, shape, *activation, x, out, 0..kept);
                 }
             }
         }
@@ -297,7 +349,7 @@ impl CpuTrainer {
                 let step = &layer.step;
                 let values = || step.inputs.iter().map(|input| input.value);
                 // Below the first layer lies the image.
-                let reaches_image = step.inputs[0].value == 0;
+                let reaches_image = step.reads_image_alone();
                 let to = match layer.norm {
                     Some(_) => kept[step.to].clone(),
                     None => 0..0,
@@ -349,6 +401,27 @@ impl CpuTrainer {
                 let [d_out, d_x, x] = places::parts_of(arrays, involved);
                 let mut sink = reach(from).sink(d_x, x);
                 max_pool::backward(*isa, workers, &shapes[from], x, d_out, &mut sink);
+            }
+            Layer::Activate {
+                from,
+                to,
+                activation,
+            } => {
+                let (from, to, activation) = (*from, *to, *activation);
+                let involved = [
+                    gradients[to].clone(),
+                    gradients[from].clone(),
+                    kept[from].clone(),
+                    kept[to].clone(),
+                ];
+                let [d_out, d_x, x, y] = places::parts_of(arrays, involved);
+                let (arrival, shape) = (reach(from), &shapes[from]);
+                let (x, y, d_out) = (&*x, &*y, &*d_out);
+                let mut sink = arrival.sink(d_x, x);
+                let arrays = [x, y, d_out];
+                elementwise::activation_gradient(
+                    *isa, workers, shape, activation, arrays, &mut sink,
+                );
             }
         }
     }
@@ -529,7 +602,7 @@ impl CpuTrainer {
     fn conv_layers(&self) -> impl Iterator<Item = &ConvLayer> {
         self.layers.iter().filter_map(|layer| match layer {
             Layer::Conv(layer) => Some(&**layer),
-            Layer::MaxPool { .. } | Layer::Add(_) => None,
+            Layer::MaxPool { .. } | Layer::Add(_) | Layer::Activate { .. } => None,
         })
     }
 
@@ -540,7 +613,7 @@ impl CpuTrainer {
     fn norms_mut(&mut self) -> impl Iterator<Item = &mut NormLayer> {
         self.layers.iter_mut().filter_map(|layer| match layer {
             Layer::Conv(layer) => layer.norm.as_mut(),
-            Layer::MaxPool { .. } | Layer::Add(_) => None,
+            Layer::MaxPool { .. } | Layer::Add(_) | Layer::Activate { .. } => None,
         })
     }
 

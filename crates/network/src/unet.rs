@@ -1,7 +1,10 @@
 //! The U-Net of segmentation_models 1.0.1: an encoder, a centre block, five decoder stages, a head.
 
 use crate::encoder::Encoder;
-use crate::graph::{Activation, Bias, Graph, GraphBuilder, GraphError, Init, NodeId};
+use crate::graph::{Activation, Bias, Graph, GraphBuilder, Init, NodeId};
+use crate::input::InputSpec;
+use crate::program::{Program, ProgramError};
+use crate::scaling::Scaling;
 use serde::{Deserialize, Serialize};
 
 /// Which network to build.
@@ -48,10 +51,32 @@ impl UnetSpec {
         }
     }
 
-    /// `channels` of the full-width network, scaled.
-    pub(crate) fn scaled(&self, channels: usize) -> usize {
-        ((channels as f64 * self.width).round() as usize).max(self.least_channels)
+    fn scaling(&self) -> Scaling {
+        Scaling {
+            width: self.width,
+            least_channels: self.least_channels,
+        }
     }
+}
+
+/// A network that cannot be built.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum GraphError {
+    /// The width is not usable.
+    #[error(
+        "network width `{0}` is outside 0.0625 to 4; 1 is the paper's, 0.25 a quarter of the \
+         channels"
+    )]
+    Width(f64),
+    /// The floor of the channel counts is not usable.
+    #[error("`least_channels` is `{0}`; it must be 1 to 512")]
+    LeastChannels(usize),
+    /// The number of classes is not usable.
+    #[error("`{0}` classes asked for; a network needs 2 to 16")]
+    Classes(usize),
+    /// It has no program.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
 }
 
 /// Channels of the centre block.
@@ -59,17 +84,16 @@ const CENTRE: usize = 512;
 /// Channels of the decoder stages, deepest first.
 const DECODER: [usize; 5] = [256, 128, 64, 32, 16];
 /// Keras' epsilon of batch norm, as segmentation_models uses it.
-pub(crate) const EPSILON: f64 = 1e-3;
+const EPSILON: f64 = 1e-3;
 /// Name of the last convolution: one output a class.
-pub(crate) const HEAD: &str = "segmentation_head.0";
-/// Input channels: three planes, or one plane three times.
-const INPUT_CHANNELS: usize = 3;
+const HEAD: &str = "segmentation_head.0";
 
 impl Graph {
     /// Builds the U-Net of `spec`: four skips (1/16 to 1/2), none at full resolution.
     ///
     /// # Errors
-    /// If the width or the number of classes is outside what is sensible.
+    /// If the width or the number of classes is outside what is sensible, or no executor can run
+    /// it.
     pub fn unet(spec: &UnetSpec) -> Result<Graph, GraphError> {
         if !(0.0625..=4.0).contains(&spec.width) {
             return Err(GraphError::Width(spec.width));
@@ -80,8 +104,9 @@ impl Graph {
         if !(2..=16).contains(&spec.classes) {
             return Err(GraphError::Classes(spec.classes));
         }
-        let (mut b, input) = GraphBuilder::new(INPUT_CHANNELS);
-        let features = spec.encoder.build(&mut b, input, spec);
+        let (mut b, input) = GraphBuilder::new(InputSpec::CHANNELS);
+        let scaling = spec.scaling();
+        let features = spec.encoder.build(&mut b, input, scaling);
         let mut x = features.bottom;
         if features.ends_in_pool {
             for i in 0..2 {
@@ -89,7 +114,7 @@ impl Graph {
                     &mut b,
                     x,
                     &format!("decoder.center.{i}"),
-                    spec.scaled(CENTRE),
+                    scaling.channels(CENTRE),
                 );
             }
         }
@@ -97,11 +122,13 @@ impl Graph {
             x = b.upsample_concat(x, features.skips.get(i).copied());
             for j in 1..=2 {
                 let prefix = format!("decoder.blocks.{i}.conv{j}");
-                x = conv_bn_relu(&mut b, x, &prefix, spec.scaled(channels));
+                x = conv_bn_relu(&mut b, x, &prefix, scaling.channels(channels));
             }
         }
         let head = b.conv(x, HEAD, spec.classes, Init::GlorotUniform, Bias::Yes);
-        Ok(b.finish(head))
+        let graph = b.finish(head);
+        Program::new(&graph)?;
+        Ok(graph)
     }
 }
 

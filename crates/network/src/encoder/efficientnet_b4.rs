@@ -10,8 +10,10 @@
 
 use super::Features;
 use crate::graph::{Activation, GraphBuilder, NodeId, Window};
-use crate::unet::{EPSILON, UnetSpec};
+use crate::scaling::Scaling;
 
+/// Keras' epsilon of batch norm.
+const EPSILON: f64 = 1e-3;
 /// Kernel, blocks, channels out, expansion, stride of the first block.
 const STAGES: [[usize; 5]; 7] = [
     [3, 2, 24, 1, 1],
@@ -32,9 +34,9 @@ const SQUEEZE: usize = 4;
 /// by the blocks of B0, so that the last of B4's 32 reaches 0.3875 instead of 0.2.
 const DROP: [f64; 2] = [0.2, 16.0];
 
-pub(super) fn build(builder: &mut GraphBuilder, input: NodeId, spec: &UnetSpec) -> Features {
+pub(super) fn build(builder: &mut GraphBuilder, input: NodeId, scaling: Scaling) -> Features {
     let mut layers = Layers(builder);
-    let first = spec.scaled(ENDS[0]);
+    let first = scaling.channels(ENDS[0]);
     let mut x = layers
         .0
         .conv_with(input, "encoder.features.0.0", first, window(3, 2));
@@ -48,7 +50,7 @@ pub(super) fn build(builder: &mut GraphBuilder, input: NodeId, spec: &UnetSpec) 
                 &Block {
                     prefix: format!("encoder.features.{stage}.{block}.block"),
                     expansion,
-                    channels: spec.scaled(channels),
+                    channels: scaling.channels(channels),
                     window: window(kernel, if block == 0 { stride } else { 1 }),
                     drop: DROP[0] * f64::from(index) / DROP[1],
                 },
@@ -63,7 +65,7 @@ pub(super) fn build(builder: &mut GraphBuilder, input: NodeId, spec: &UnetSpec) 
     x = layers.0.conv_with(
         x,
         "encoder.features.8.0",
-        spec.scaled(ENDS[1]),
+        scaling.channels(ENDS[1]),
         window(1, 1),
     );
     let [s2, s3, s4, s6] = skips[..] else {

@@ -7,7 +7,7 @@
 
 use super::Features;
 use crate::graph::{Activation, GraphBuilder, NodeId, Window};
-use crate::unet::UnetSpec;
+use crate::scaling::Scaling;
 
 /// Expansion, channels out, blocks, stride of the first block.
 const GROUPS: [[usize; 4]; 7] = [
@@ -30,12 +30,12 @@ const ONE: Window = Window {
     before: 0,
 };
 
-pub(super) fn build(builder: &mut GraphBuilder, input: NodeId, spec: &UnetSpec) -> Features {
+pub(super) fn build(builder: &mut GraphBuilder, input: NodeId, scaling: Scaling) -> Features {
     let mut layers = Layers(builder);
     let mut outputs = vec![layers.conv_norm_relu6(
         input,
         ["encoder.features.0.0", "encoder.features.0.1"],
-        spec.scaled(ENDS[0]),
+        scaling.channels(ENDS[0]),
         three(2),
     )];
     for [expansion, channels, blocks, first_stride] in GROUPS {
@@ -43,13 +43,13 @@ pub(super) fn build(builder: &mut GraphBuilder, input: NodeId, spec: &UnetSpec) 
             let stride = if block == 0 { first_stride } else { 1 };
             let prefix = format!("encoder.features.{}", outputs.len());
             let x = outputs[outputs.len() - 1];
-            outputs.push(layers.block(x, &prefix, expansion, spec.scaled(channels), stride));
+            outputs.push(layers.block(x, &prefix, expansion, scaling.channels(channels), stride));
         }
     }
     let bottom = layers.conv_norm_relu6(
         outputs[outputs.len() - 1],
         ["encoder.features.18.0", "encoder.features.18.1"],
-        spec.scaled(ENDS[1]),
+        scaling.channels(ENDS[1]),
         ONE,
     );
     Features {

@@ -5,7 +5,7 @@ mod mobilenet_v2;
 mod vgg16;
 
 use crate::graph::{GraphBuilder, NodeId};
-use crate::unet::UnetSpec;
+use crate::scaling::Scaling;
 use serde::{Deserialize, Serialize};
 
 /// The encoder of a U-Net.
@@ -56,12 +56,12 @@ impl Encoder {
         self,
         builder: &mut GraphBuilder,
         input: NodeId,
-        spec: &UnetSpec,
+        scaling: Scaling,
     ) -> Features {
         match self {
-            Encoder::Vgg16 => vgg16::build(builder, input, spec),
-            Encoder::MobilenetV2 => mobilenet_v2::build(builder, input, spec),
-            Encoder::EfficientnetB4 => efficientnet_b4::build(builder, input, spec),
+            Encoder::Vgg16 => vgg16::build(builder, input, scaling),
+            Encoder::MobilenetV2 => mobilenet_v2::build(builder, input, scaling),
+            Encoder::EfficientnetB4 => efficientnet_b4::build(builder, input, scaling),
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use super::Features;
 use crate::graph::{Activation, Bias, GraphBuilder, Init, NodeId};
-use crate::unet::UnetSpec;
+use crate::scaling::Scaling;
 
 /// Channels of the convolutions, block by block.
 const BLOCKS: [&[usize]; 5] = [
@@ -17,14 +17,20 @@ const BLOCKS: [&[usize]; 5] = [
     &[512, 512, 512],
 ];
 
-pub(super) fn build(builder: &mut GraphBuilder, input: NodeId, spec: &UnetSpec) -> Features {
+pub(super) fn build(builder: &mut GraphBuilder, input: NodeId, scaling: Scaling) -> Features {
     let mut x = input;
     let mut index = 0;
     let mut ends = Vec::new();
     for block in BLOCKS {
         for &channels in block {
             let prefix = format!("encoder.features.{index}");
-            x = builder.conv(x, &prefix, spec.scaled(channels), Init::HeNormal, Bias::Yes);
+            x = builder.conv(
+                x,
+                &prefix,
+                scaling.channels(channels),
+                Init::HeNormal,
+                Bias::Yes,
+            );
             x = builder.activation(x, Activation::Relu);
             index += 2;
         }

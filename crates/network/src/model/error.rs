@@ -1,7 +1,6 @@
 //! Why a model folder cannot be used.
 
 use super::FORMAT;
-use crate::graph::GraphError;
 use crate::parameters::ParameterError;
 use std::path::PathBuf;
 
@@ -52,14 +51,14 @@ pub enum ModelError {
         what: String,
     },
     /// A network that cannot be built.
-    #[error("`{path}`: {error}")]
+    #[error("`{path}`: {what}")]
     Network {
-        /// The file.
+        /// The file that names it.
         path: PathBuf,
         /// Why.
-        error: GraphError,
+        what: String,
     },
-    /// The network is computed in another way than when the model was written.
+    /// The stored network has something that this version cannot compute.
     #[error(
         "`{path}` cannot be computed as it was trained: {what}; use `{program}`, which wrote it, \
          or train again"
@@ -67,7 +66,7 @@ pub enum ModelError {
     Graph {
         /// The file that holds the graph.
         path: PathBuf,
-        /// The first difference.
+        /// What that is.
         what: String,
         /// The program that wrote it.
         program: String,

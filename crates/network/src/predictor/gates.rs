@@ -2,7 +2,7 @@
 //! the filters of the convolution behind them, which is much less work than multiplying its input.
 
 use crate::parameters::Parameters;
-use crate::plan::ExciteStep;
+use crate::program::ExciteStep;
 use stainfree_kernels::blocked::{Rows, blocks};
 use stainfree_kernels::excite::{self, Excite, ExciteWeights};
 use stainfree_kernels::pointwise::Pointwise;

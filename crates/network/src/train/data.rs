@@ -193,7 +193,7 @@ impl<'a> Fields<'a> {
     pub(super) fn batch(&self, recipe: &Recipe, step: u64) -> Result<Batch, TrainError> {
         let pixels = recipe.crop * recipe.crop;
         let mut batch = Batch {
-            input: vec![0.0; recipe.batch * 3 * pixels],
+            input: vec![0.0; recipe.batch * InputSpec::CHANNELS * pixels],
             target: vec![],
         };
         let fields = recipe
@@ -202,7 +202,7 @@ impl<'a> Fields<'a> {
         for ((i, field), out) in fields
             .into_iter()
             .enumerate()
-            .zip(batch.input.chunks_mut(3 * pixels))
+            .zip(batch.input.chunks_mut(InputSpec::CHANNELS * pixels))
         {
             // The place in the batch is part of the key: a field may come twice.
             let random = |purpose| Random::new(recipe.seed, purpose, i as u64, step);

@@ -62,13 +62,13 @@ pub(super) fn most_memory(job: &TrainJob, trainer: &CpuTrainer) -> usize {
         }
     };
     let pixels = recipe.batch * recipe.crop * recipe.crop;
-    let input = pixels * 3 * size_of::<f32>();
+    let input = pixels * job.graph.input_channels() * size_of::<f32>();
     // Before the first step.
     let folded = match job.folded_norms {
         true => FOLDED_BATCHES as usize * (input + pixels),
         false => 0,
     };
-    // Three planes and the truth; those that wait, the one at hand and the one being made. The
+    // Planes and the truth; those that wait, the one at hand and the one being made. The
     // gradient of the logits is made anew in every step.
     let batches = (AHEAD + 2) * (input + pixels) + pixels * job.graph.classes() * size_of::<f32>();
     let now_and_then = [saving, measuring, validating, folded];

@@ -112,7 +112,7 @@ pub(super) fn measure_folded_norms(
     let batches: Vec<Vec<f32>> = (0..FOLDED_BATCHES)
         .map(|k| batch(k).map(|batch| batch.input))
         .collect::<Result<_, _>>()?;
-    trainer.recalibrate("encoder.", batches);
+    trainer.recalibrate(job.graph.encoder_prefix(), batches);
     Ok(())
 }
 
@@ -135,7 +135,7 @@ pub(super) fn validate(
         let field = fields.get(index)?;
         let (height, width) = field.target().size();
         let planes: Vec<&[f32]> = field.planes().iter().map(Image::data).collect();
-        let mut input = vec![0.0; 3 * height * width];
+        let mut input = vec![0.0; graph.input_channels() * height * width];
         job.input.write_channels(&planes, &mut input);
         let probabilities = predict_image(&mut predictor, &input, height, width, &options)?;
         let classes = Image::new(height, width, argmax(&probabilities, graph.classes()));

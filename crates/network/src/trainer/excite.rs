@@ -2,7 +2,7 @@
 //! for the way back.
 
 use super::layer::{Trained, Which};
-use crate::plan::ExciteStep;
+use crate::program::ExciteStep;
 use stainfree_kernels::blocked::Rows;
 use stainfree_kernels::excite::{self, Excite, ExciteWeights, Gates};
 use stainfree_kernels::{Blocked, Buffer, Isa, LANES, Workers};

@@ -4,9 +4,10 @@
 //! of the layers, who reads which value, and natural order (`trainer`).
 
 use super::excite::ExciteLayer;
-use crate::conv;
+use crate::conv::convolution;
+use crate::lower::Kernel;
 use crate::parameters::Parameters;
-use crate::plan::ConvStep;
+use crate::program::ConvStep;
 use crate::random::{Purpose, Random};
 use stainfree_kernels::activation::Activation;
 use stainfree_kernels::adam::{self, AdamNumbers};
@@ -16,7 +17,7 @@ use stainfree_kernels::convolution::{Convolution, ConvolutionScratch};
 use stainfree_kernels::epilogue::{Epilogue, Sink};
 use stainfree_kernels::{Blocked, Buffer, Isa, LANES, Workers, elementwise};
 
-/// A convolution with what follows it: a bias, or a batch norm, and perhaps an activation.
+/// A convolution with what follows it: perhaps a bias, a batch norm, an activation.
 pub(super) struct ConvLayer {
     pub(super) step: ConvStep,
     pub(super) conv: Convolution,
@@ -27,8 +28,8 @@ pub(super) struct ConvLayer {
 }
 
 impl ConvLayer {
-    pub(super) fn new(isa: Isa, step: ConvStep, shapes: &[Blocked]) -> Self {
-        let conv = conv::pick(isa, &step, |value| shapes[value]);
+    pub(super) fn new(isa: Isa, kernel: Kernel, step: ConvStep, shapes: &[Blocked]) -> Self {
+        let conv = convolution(kernel, &step, |value| shapes[value]);
         let padded = blocks(shapes[step.to].channels) * LANES;
         Self {
             weight: Trained::new(&step.weight, conv.blocked_len()),
@@ -127,7 +128,7 @@ impl ConvLayer {
         }
     }
 
-    /// The convolution, with bias and activation unless a batch norm follows.
+    /// The convolution with its bias, and its activation unless a batch norm stands between.
     fn convolve(
         &self,
         workers: &Workers,
@@ -143,13 +144,13 @@ impl ConvLayer {
             .zip(heights)
             .map(|(&data, kept)| Rows { data, kept })
             .collect();
-        let epilogue = match &self.norm {
-            None => Epilogue {
-                bias: self.bias.as_ref().map(|b| &b.values[..]),
-                activation: self.step.activation,
-                ..Epilogue::default()
+        let epilogue = Epilogue {
+            bias: self.bias.as_ref().map(|b| &b.values[..]),
+            activation: match &self.norm {
+                None => self.step.activation,
+                Some(_) => Activation::None,
             },
-            Some(_) => Epilogue::default(),
+            ..Epilogue::default()
         };
         let kept = shapes[self.step.to].height;
         let out = RowsMut { data: out, kept };
@@ -393,17 +394,24 @@ pub(super) struct AddLayer {
     pub(super) terms: [usize; 2],
     pub(super) to: usize,
     drop: f64,
+    activation: Activation,
     /// What the second was multiplied with in the last forward pass, image by image.
     factors: Vec<f32>,
 }
 
 impl AddLayer {
-    pub(super) fn new(terms: [usize; 2], to: usize, drop: f64, images: usize) -> Self {
+    pub(super) fn new(
+        terms: [usize; 2],
+        to: usize,
+        (drop, activation): (f64, Activation),
+        images: usize,
+    ) -> Self {
         let factors = vec![1.0; images];
         Self {
             terms,
             to,
             drop,
+            activation,
             factors,
         }
     }
@@ -436,10 +444,20 @@ impl AddLayer {
     ) {
         let kept = shape.height;
         let terms = terms.map(|data| Rows { data, kept });
-        let out = RowsMut { data: out, kept };
-        elementwise::add_rows(isa, workers, shape, terms, &self.factors, out, 0..kept);
+        let to = RowsMut {
+            data: &mut *out,
+            kept,
+        };
+        elementwise::add_rows(isa, workers, shape, terms, &self.factors, to, 0..kept);
+        if self.activation != Activation::None {
+            let to = RowsMut { data: out, kept };
+            let activation = self.activation;
+            elementwise::activate_in_place_rows(isa, workers, shape, activation, to, 0..kept);
+        }
     }
 
+    /// Sends the gradient of the sum to both terms; whoever read the sum has cut it off where a
+    /// ReLU did.
     pub(super) fn backward(
         &self,
         isa: Isa,
@@ -538,7 +556,7 @@ mod tests {
     #[test]
     fn branches_are_dropped_as_often_as_they_should_and_made_up_for() {
         let factors = |seed, step| {
-            let mut layer = AddLayer::new([1, 2], 3, 0.25, 4000);
+            let mut layer = AddLayer::new([1, 2], 3, (0.25, Activation::None), 4000);
             layer.draw(seed, step);
             layer.factors
         };

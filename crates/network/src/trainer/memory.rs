@@ -9,7 +9,7 @@
 //! is made again, from the same numbers by the same kernel, so to the same bits.
 
 use crate::places::{self, Lived};
-use crate::plan::{ConvStep, Plan, Step, ValueId};
+use crate::program::{ConvStep, Program, Step, ValueId};
 use stainfree_kernels::Blocked;
 use std::ops::Range;
 
@@ -33,13 +33,13 @@ pub(super) struct StepMemory {
 
 impl StepMemory {
     /// Places for values of `shapes`.
-    pub(super) fn new(plan: &Plan, shapes: &[Blocked]) -> Self {
+    pub(super) fn new(program: &Program, shapes: &[Blocked]) -> Self {
         let moments = Moments {
-            steps: plan.steps.len(),
+            steps: program.steps.len(),
         };
-        let lives = Lives::new(plan, &moments);
+        let lives = Lives::new(program, &moments);
         let lens = || shapes.iter().map(Blocked::len);
-        let before_lens = plan.steps.iter().map(|step| shapes[step.to()].len());
+        let before_lens = program.steps.iter().map(|step| shapes[step.to()].len());
         let arrays: Vec<Lived> = lens()
             .zip(&lives.values)
             .chain(lens().zip(&lives.again))
@@ -55,7 +55,7 @@ impl StepMemory {
         let gradients = places.split_off(2 * shapes.len());
         let mut kept = places.split_off(shapes.len());
         let values = places;
-        let mut again = vec![vec![]; plan.steps.len()];
+        let mut again = vec![vec![]; program.steps.len()];
         for (value, life) in lives.again.iter().enumerate() {
             if life.is_empty() {
                 kept[value] = values[value].clone();
@@ -77,7 +77,7 @@ impl StepMemory {
 
 /// The order of what happens in a step of training.
 struct Moments {
-    /// Steps of the plan.
+    /// Steps of the program.
     steps: usize,
 }
 
@@ -119,9 +119,9 @@ struct Lives {
 }
 
 impl Lives {
-    fn new(plan: &Plan, moments: &Moments) -> Self {
-        let count = plan.values.len();
-        let writers = writers(plan);
+    fn new(program: &Program, moments: &Moments) -> Self {
+        let count = program.values.len();
+        let writers = writers(program);
         // When a value is written, last read on the way there, and first and last read on the way
         // back.
         let written: Vec<usize> = writers
@@ -131,19 +131,21 @@ impl Lives {
         let mut last_there = written.clone();
         let mut back: Vec<Option<[usize; 2]>> = vec![None; count];
         let mut gradients = vec![0..0; count];
-        let mut before = vec![0..0; plan.steps.len()];
-        last_there[plan.logits] = moments.logits();
-        gradients[plan.logits] = moments.loss()..moments.loss() + 1;
-        for (index, step) in plan.steps.iter().enumerate().rev() {
+        let mut before = vec![0..0; program.steps.len()];
+        last_there[program.logits] = moments.logits();
+        gradients[program.logits] = moments.loss()..moments.loss() + 1;
+        for (index, step) in program.steps.iter().enumerate().rev() {
             let (forward, backward) = (moments.forward(index), moments.backward(index));
             gradients[step.to()].end = backward + 1;
             for value in step.reads() {
                 last_there[value] = last_there[value].max(forward);
-                if value != 0 && gradients[value].is_empty() {
-                    gradients[value] = backward..backward + 1;
-                }
             }
-            for value in read_by_backward(plan, step) {
+            for value in step.sends_to() {
+                let Range { start, end } = gradients[value];
+                let begun = if start == end { backward } else { start };
+                gradients[value] = begun..backward + 1;
+            }
+            for value in read_by_backward(program, step) {
                 let [_, last] = back[value].get_or_insert([backward; 2]);
                 *last = backward;
             }
@@ -161,7 +163,7 @@ impl Lives {
                 continue;
             };
             let turn = moments.backward(moments.steps - 1) - moments.forward(moments.steps - 1);
-            let step = writers[value].map(|step| &plan.steps[step]);
+            let step = writers[value].map(|step| &program.steps[step]);
             if first - last_there[value] <= turn || !is_cheap(step) {
                 values[value] = there.start..last + 1;
                 continue;
@@ -183,9 +185,9 @@ impl Lives {
     }
 }
 
-fn writers(plan: &Plan) -> Vec<Option<usize>> {
-    let mut writers = vec![None; plan.values.len()];
-    for (index, step) in plan.steps.iter().enumerate() {
+fn writers(program: &Program) -> Vec<Option<usize>> {
+    let mut writers = vec![None; program.values.len()];
+    for (index, step) in program.steps.iter().enumerate() {
         writers[step.to()] = Some(index);
     }
     writers
@@ -196,16 +198,17 @@ fn has_norm(step: &Step) -> bool {
 }
 
 /// Values that the gradients of `step` are made from.
-fn read_by_backward(plan: &Plan, step: &Step) -> Vec<ValueId> {
+fn read_by_backward(program: &Program, step: &Step) -> Vec<ValueId> {
     match step {
         Step::Conv(conv) => {
             let own = has_norm(step).then_some(conv.to);
             step.reads().into_iter().chain(own).collect()
         }
         Step::MaxPool { from, .. } => vec![*from],
+        Step::Activate { from, to, .. } => vec![*from, *to],
         // Only to cut gradients off.
         Step::Add { terms, .. } => {
-            let cut = terms.iter().filter(|&&term| plan.values[term].bare_relu);
+            let cut = terms.iter().filter(|&&term| program.values[term].bare_relu);
             cut.copied().collect()
         }
     }
@@ -219,9 +222,9 @@ fn is_cheap(step: Option<&Step>) -> bool {
     match step {
         None => true,
         Some(Step::Conv(conv)) => {
-            conv.is_dense_3x3() && (conv.norm.is_some() || conv.inputs.iter().all(|i| i.value == 0))
+            conv.is_dense_3x3() && (conv.norm.is_some() || conv.reads_image_alone())
         }
-        Some(Step::MaxPool { .. } | Step::Add { .. }) => false,
+        Some(Step::MaxPool { .. } | Step::Add { .. } | Step::Activate { .. }) => false,
     }
 }
 
@@ -237,17 +240,17 @@ mod tests {
     use super::*;
     use crate::{Encoder, Graph, UnetSpec};
 
-    fn full_width(encoder: Encoder, [images, side]: [usize; 2]) -> (Plan, Vec<Blocked>) {
+    fn full_width(encoder: Encoder, [images, side]: [usize; 2]) -> (Program, Vec<Blocked>) {
         let graph = Graph::unet(&UnetSpec::new(encoder, 1.0, 3)).unwrap();
-        let plan = Plan::new(&graph);
-        let shapes = plan.shapes([images, side, side]);
-        (plan, shapes)
+        let program = Program::new(&graph).unwrap();
+        let shapes = program.shapes([images, side, side]);
+        (program, shapes)
     }
 
     #[test]
     fn a_step_of_four_large_crops_fits_where_half_precision_activations_would() {
-        let (plan, shapes) = full_width(Encoder::Vgg16, [4, 640]);
-        let memory = StepMemory::new(&plan, &shapes);
+        let (program, shapes) = full_width(Encoder::Vgg16, [4, 640]);
+        let memory = StepMemory::new(&program, &shapes);
         let gib = memory.size as f64 * 4.0 / f64::from(1 << 30);
         // Every value and what every norm reads, all held at once, are 2.8 GiB, and gradients come
         // to them.
@@ -255,9 +258,9 @@ mod tests {
         assert!(whole as f64 * 4.0 / f64::from(1 << 30) > 2.4);
         assert!(gib < 2.4, "{gib}");
         let lives = Lives::new(
-            &plan,
+            &program,
             &Moments {
-                steps: plan.steps.len(),
+                steps: program.steps.len(),
             },
         );
         let held = |moment: usize| {
@@ -269,7 +272,7 @@ mod tests {
                 held.map(|(_, len)| len).sum()
             };
             let lens = || shapes.iter().map(Blocked::len).collect::<Vec<_>>();
-            let before = plan
+            let before = program
                 .steps
                 .iter()
                 .map(|step| shapes[step.to()].len())
@@ -279,7 +282,7 @@ mod tests {
                 + of(&lives.gradients, lens())
                 + of(&lives.before, before)
         };
-        let least = (0..2 * plan.steps.len() + 3).map(held).max().unwrap();
+        let least = (0..2 * program.steps.len() + 3).map(held).max().unwrap();
         assert!(
             memory.size as f64 <= 1.05 * least as f64,
             "{} for {least}",
@@ -290,18 +293,18 @@ mod tests {
     #[test]
     fn what_is_made_again_is_there_when_it_is_read() {
         for encoder in Encoder::ALL {
-            let (plan, shapes) = full_width(encoder, [1, 64]);
-            let memory = StepMemory::new(&plan, &shapes);
+            let (program, shapes) = full_width(encoder, [1, 64]);
+            let memory = StepMemory::new(&program, &shapes);
             let moments = Moments {
-                steps: plan.steps.len(),
+                steps: program.steps.len(),
             };
-            let lives = Lives::new(&plan, &moments);
+            let lives = Lives::new(&program, &moments);
             let mut made = 0;
-            for (index, step) in plan.steps.iter().enumerate().rev() {
+            for (index, step) in program.steps.iter().enumerate().rev() {
                 let now = moments.backward(index);
                 for &value in &memory.again[index] {
                     made += 1;
-                    let writer = memory.writers[value].map(|step| &plan.steps[step]);
+                    let writer = memory.writers[value].map(|step| &program.steps[step]);
                     for needed in made_from(writer) {
                         let there = [&lives.values[needed], &lives.again[needed]];
                         assert!(
@@ -310,7 +313,7 @@ mod tests {
                         );
                     }
                 }
-                for value in read_by_backward(&plan, step) {
+                for value in read_by_backward(&program, step) {
                     let there = match lives.again[value].is_empty() {
                         true => &lives.values[value],
                         false => &lives.again[value],

@@ -26,7 +26,7 @@ pub fn virtual_plates() -> Result<Model, ModelError> {
         what,
     };
     let info: ModelInfo = toml::from_str(PLATES_INFO).map_err(|e| broken(e.to_string()))?;
-    let graph = Graph::unet(&info.network).map_err(|e| broken(e.to_string()))?;
+    let graph = info.network.graph().map_err(broken)?;
     let tensors = eight_bit(PLATES_WEIGHTS).map_err(broken)?;
     let parameters = Parameters::new(&graph, tensors).map_err(|e| broken(e.to_string()))?;
     Ok(Model {

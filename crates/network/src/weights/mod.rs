@@ -134,7 +134,7 @@ fn wanted(graph: &Graph) -> Vec<&ParameterInfo> {
     graph
         .parameters()
         .iter()
-        .filter(|info| info.name.starts_with("encoder."))
+        .filter(|info| info.name.starts_with(graph.encoder_prefix()))
         .collect()
 }
 
@@ -173,7 +173,13 @@ fn select(
             .iter()
             .find(|array| canonical(&array.name).as_deref() == Some(&info.name))
         {
-            None => missing.push(info.name.trim_start_matches("encoder.").to_string()),
+            None => {
+                let name = info
+                    .name
+                    .split_once('.')
+                    .map_or(&info.name[..], |(_, name)| name);
+                missing.push(name.to_owned());
+            }
             Some(array) => {
                 let array = if is_keras(&array.name) {
                     keras::to_oihw(array)

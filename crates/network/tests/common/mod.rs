@@ -4,6 +4,9 @@
 
 #![allow(dead_code, unreachable_pub)] // each test file uses its part
 
+pub mod gradients;
+pub mod interpreter;
+
 use stainfree_network::{Graph, Parameters, Tensor};
 use std::path::PathBuf;
 

@@ -91,7 +91,7 @@ impl Training<'_> {
                 classes: self.classes,
                 pixel_um: None,
                 pretrained: start.origin,
-                network: self.network,
+                network: self.network.into(),
                 input: start.input,
                 recipe: self.recipe,
                 training: TrainingRecord {
