@@ -1,8 +1,8 @@
 //! From a program to a processor: which kernel makes each convolution, by which tiles, and in which
 //! precision.
 //!
-//! The rules were measured and depend on shapes and instruction set alone; nothing is tried out when
-//! a program starts, so the same processor gives the same bits.
+//! The rules were measured and depend on shapes and instruction set alone; nothing is tried out
+//! when a program starts, so the same processor gives the same bits.
 
 use crate::program::{ConvStep, IMAGE, Program, Step, Window};
 use stainfree_kernels::Isa;
@@ -126,5 +126,62 @@ fn tile(isa: Isa, level: usize, [inputs, outputs]: [usize; 2], purpose: Purpose)
             TileSize::fastest(isa, inputs, outputs)
         }
         _ => TileSize::Four,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Encoder, Graph, UnetSpec, description};
+
+    fn algorithms(graph: &Graph, purpose: Purpose) -> Vec<(String, Algorithm)> {
+        let program = Program::new(graph).unwrap();
+        let lowered = lower(&program, Isa::available()[0], purpose);
+        let steps = lowered.program.steps.iter().zip(&lowered.kernels);
+        let of = |(step, kernel): (&Step, &Option<Kernel>)| match step {
+            Step::Conv(conv) => Some((conv.weight.clone(), kernel.unwrap().algorithm)),
+            _ => None,
+        };
+        steps.filter_map(of).collect()
+    }
+
+    #[test]
+    fn encoders_never_fall_back_to_the_kernel_for_anything_else() {
+        for encoder in Encoder::ALL {
+            let graph = Graph::unet(&UnetSpec::new(encoder, 1.0, 3)).unwrap();
+            for purpose in [Purpose::Training, Purpose::Prediction] {
+                let found = algorithms(&graph, purpose);
+                assert_eq!(found[0].1, Algorithm::Patches, "{}", encoder.name());
+                let others = found.iter().filter(|(_, a)| *a == Algorithm::Dense);
+                assert_eq!(others.count(), 0, "{}", encoder.name());
+                let large = Algorithm::Winograd(Tile::Six);
+                let trained = purpose == Purpose::Training;
+                assert!(!trained || found.iter().all(|(_, a)| *a != large));
+            }
+        }
+    }
+
+    #[test]
+    fn windows_and_joined_arrays_find_their_kernel() {
+        let text = include_str!("../tests/networks/residual.txt");
+        let found = algorithms(&description::read(text).unwrap(), Purpose::Training);
+        for (weight, expected) in [
+            ("encoder.stem.conv.weight", Algorithm::Patches),
+            (
+                "encoder.plain.conv1.weight",
+                Algorithm::Winograd(Tile::Four),
+            ),
+            ("encoder.strided.conv1.weight", Algorithm::Dense),
+            ("encoder.strided.shortcut.weight", Algorithm::Dense),
+            ("encoder.gated.conv2.weight", Algorithm::Pointwise),
+            ("decoder.a.weight", Algorithm::Dense),
+            ("decoder.b.weight", Algorithm::Dense),
+            ("decoder.d.weight", Algorithm::Winograd(Tile::Four)),
+            ("decoder.e.weight", Algorithm::Depthwise),
+            ("decoder.f.weight", Algorithm::Dense),
+        ] {
+            let own = found.iter().find(|(name, _)| name == weight).unwrap();
+            assert_eq!(own.1, expected, "{weight}");
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! What a graph promises, executors keep: the fused steps compute what the nodes say, and training and
-//! prediction compute both, on a residual network that no encoder of the program is like
+//! What a graph promises, executors keep: the fused steps compute what the nodes say, and training
+//! and prediction compute both, on a residual network that no encoder of the program is like
 //! (`networks/residual.txt`: strided dense convolutions, activations after sums and without batch
 //! norms, any window on joined arrays, the image as a skip).
 
