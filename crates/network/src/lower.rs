@@ -154,7 +154,7 @@ mod tests {
                 assert_eq!(found[0].1, Algorithm::Patches, "{}", encoder.name());
                 let others = found.iter().filter(|(_, a)| *a == Algorithm::Dense);
                 assert_eq!(others.count(), 0, "{}", encoder.name());
-                let large = Algorithm::Winograd(Tile::Six);
+                let large = Algorithm::Winograd(TileSize::Six);
                 let trained = purpose == Purpose::Training;
                 assert!(!trained || found.iter().all(|(_, a)| *a != large));
             }
@@ -169,14 +169,14 @@ mod tests {
             ("encoder.stem.conv.weight", Algorithm::Patches),
             (
                 "encoder.plain.conv1.weight",
-                Algorithm::Winograd(Tile::Four),
+                Algorithm::Winograd(TileSize::Four),
             ),
             ("encoder.strided.conv1.weight", Algorithm::Dense),
             ("encoder.strided.shortcut.weight", Algorithm::Dense),
             ("encoder.gated.conv2.weight", Algorithm::Pointwise),
             ("decoder.a.weight", Algorithm::Dense),
             ("decoder.b.weight", Algorithm::Dense),
-            ("decoder.d.weight", Algorithm::Winograd(Tile::Four)),
+            ("decoder.d.weight", Algorithm::Winograd(TileSize::Four)),
             ("decoder.e.weight", Algorithm::Depthwise),
             ("decoder.f.weight", Algorithm::Dense),
         ] {
