@@ -11,9 +11,10 @@
 //! transforms. 1x1 convolutions ([`pointwise`]) are matrix products on the layout as it is; a
 //! strided convolution of few channels ([`patches`], the first layer) is one on its patches, and
 //! [`dense`] does so for any other window and any number of channels; [`depthwise`] convolutions
-//! keep a strip of outputs in registers. [`convolution`] is all of them behind one face, and every one ends with the same [`epilogue`]. [`excite`] has the gates of
-//! squeeze-and-excitation. Whatever goes over activations value by value is a row kernel of the
-//! engine `pass`, which cuts the work and orders the sums.
+//! keep a strip of outputs in registers. [`convolution`] is all of them behind one face, and every
+//! one ends with the same [`epilogue`]. [`excite`] has the gates of squeeze-and-excitation.
+//! Whatever goes over activations value by value is a row kernel of the engine `pass`, which cuts
+//! the work and orders the sums.
 //!
 //! # Which instructions
 //! [`Isa`] is the one place that asks the processor. AVX-512, AVX2 + FMA and a portable version are
