@@ -251,6 +251,7 @@ fn receive(wanted: &Download, news: Receiver<News>, disk: &mut File, job: &Job) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use stainfree_network::Machine;
     use stainfree_project::{Cancel, Progress, Silent};
     use std::net::TcpListener;
 
@@ -316,7 +317,8 @@ mod tests {
     #[track_caller]
     fn fails(url: &str, digest: Digest, what: &str) {
         let cancel = Cancel::new();
-        let (result, names, folder) = run(url, digest, &Job::new(&Silent, &cancel, 1));
+        let (result, names, folder) =
+            run(url, digest, &Job::new(&Silent, &cancel, &Machine::new(1)));
         let place = folder.path().join("weights");
         assert_eq!(
             result.unwrap_err().to_string(),
@@ -346,7 +348,11 @@ mod tests {
     fn a_good_file_lies_under_its_name_with_its_bytes() {
         let (steps, cancel) = (Steps::default(), Cancel::new());
         let url = serve(whole(), NOW);
-        let (result, names, folder) = run(&url, Digest::Md5(MD5), &Job::new(&steps, &cancel, 1));
+        let (result, names, folder) = run(
+            &url,
+            Digest::Md5(MD5),
+            &Job::new(&steps, &cancel, &Machine::new(1)),
+        );
         result.unwrap();
         assert_eq!(names, ["file.h5"]);
         assert!(std::fs::read(folder.path().join("weights/file.h5")).unwrap() == content());
@@ -357,7 +363,11 @@ mod tests {
     fn a_length_that_is_not_announced_will_do() {
         let cancel = Cancel::new();
         let url = serve(response("200 OK", &content()), NOW);
-        let (result, names, _folder) = run(&url, Digest::Md5(MD5), &Job::new(&Silent, &cancel, 1));
+        let (result, names, _folder) = run(
+            &url,
+            Digest::Md5(MD5),
+            &Job::new(&Silent, &cancel, &Machine::new(1)),
+        );
         result.unwrap();
         assert_eq!(names, ["file.h5"]);
     }
@@ -441,7 +451,11 @@ mod tests {
         let cancel = Cancel::new();
         let stop = Stop(cancel.clone());
         let url = serve(whole()[..1000].to_vec(), Duration::from_secs(20));
-        let (result, names, _folder) = run(&url, Digest::Md5(MD5), &Job::new(&stop, &cancel, 1));
+        let (result, names, _folder) = run(
+            &url,
+            Digest::Md5(MD5),
+            &Job::new(&stop, &cancel, &Machine::new(1)),
+        );
         let error = result.unwrap_err();
         assert!(
             matches!(error.downcast_ref(), Some(ProjectError::Cancelled)),
@@ -469,7 +483,13 @@ mod tests {
         };
         let mut full = File::options().write(true).open("/dev/full").unwrap();
         let news = request(&url, client(None));
-        let error = receive(&wanted, news, &mut full, &Job::new(&Silent, &cancel, 1)).unwrap_err();
+        let error = receive(
+            &wanted,
+            news,
+            &mut full,
+            &Job::new(&Silent, &cancel, &Machine::new(1)),
+        )
+        .unwrap_err();
         assert_eq!(
             error.to_string(),
             "`weights/file.h5` could not be written: the disk is full; free some space and run the \

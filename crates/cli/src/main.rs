@@ -20,6 +20,7 @@ mod scores_table;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
+use stainfree_network::Machine;
 use stainfree_project::Cancel;
 
 use console::Console;
@@ -85,13 +86,20 @@ struct GlobalArgs {
 pub(crate) struct Context {
     console: Console,
     cancel: Cancel,
-    threads: usize,
+    machine: Machine,
 }
 
 impl Context {
     /// The job description of the library calls.
     fn job(&self) -> stainfree_project::Job<'_> {
-        stainfree_project::Job::new(&self.console, &self.cancel, self.threads)
+        stainfree_project::Job::new(&self.console, &self.cancel, &self.machine)
+    }
+
+    /// The machine as `--precision` and `--memory` (bytes) of a command want it.
+    fn machine(&self, precision: &str, memory: Option<usize>) -> anyhow::Result<Machine> {
+        let precision = commands::precision(precision)?;
+        let machine = self.machine.with_precision(precision);
+        Ok(machine.map_err(anyhow::Error::msg)?.with_memory(memory))
     }
 }
 
@@ -155,7 +163,7 @@ fn main() -> ExitCode {
     let context = Context {
         console: Console::new(cli.global.quiet, cli.global.verbose),
         cancel,
-        threads,
+        machine: Machine::new(threads),
     };
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         let result = on_threads(threads, || match &cli.command {

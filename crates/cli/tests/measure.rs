@@ -474,7 +474,10 @@ fn a_stop_keeps_nothing() {
         settings: stainfree_objects::measure::MeasureSettings::default(),
     };
     let progress = StopAtOnce(Cancel::new());
-    let result = measure(&options, &Job::new(&progress, &progress.0, 1));
+    let result = measure(
+        &options,
+        &Job::new(&progress, &progress.0, &stainfree_network::Machine::new(1)),
+    );
     assert!(matches!(result, Err(ProjectError::Cancelled)), "{result:?}");
     assert_eq!(std::fs::read_dir(place.path("out")).unwrap().count(), 0);
 }

@@ -2,31 +2,54 @@
 
 use rayon::prelude::*;
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A pool of threads for the kernels; clones share it.
+///
+/// Its threads start with the first work: a program makes one pool for whatever may follow, and
+/// much of that needs none.
 #[derive(Clone)]
 pub struct Workers {
-    pool: Arc<rayon::ThreadPool>,
+    pool: Arc<OnceLock<rayon::ThreadPool>>,
     threads: usize,
 }
 
 impl Workers {
     /// A pool of `threads` threads (at least one).
-    ///
-    /// # Panics
-    /// If the system refuses to start a thread.
     pub fn new(threads: usize) -> Self {
-        let threads = threads.max(1);
+        Self {
+            pool: Arc::default(),
+            threads: threads.max(1),
+        }
+    }
+
+    /// Starts the threads now, where the first work would otherwise.
+    ///
+    /// # Errors
+    /// A sentence where the system gives no such number of threads. Work that comes without asking
+    /// first panics with it.
+    pub fn start(&self) -> Result<(), String> {
+        if self.pool.get().is_some() {
+            return Ok(());
+        }
+        let threads = self.threads;
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|i| format!("kernel-{i}"))
             .build()
-            .expect("threads can be started");
-        Self {
-            pool: Arc::new(pool),
-            threads,
+            .map_err(|error| {
+                format!("the system gives no {threads} threads ({error}); ask for fewer")
+            })?;
+        // Where another thread was faster, its pool is as good, and this one ends.
+        let _ = self.pool.set(pool);
+        Ok(())
+    }
+
+    fn pool(&self) -> &rayon::ThreadPool {
+        if let Err(sentence) = self.start() {
+            panic!("{sentence}");
         }
+        self.pool.get().expect("it was started")
     }
 
     /// Number of threads.
@@ -39,7 +62,7 @@ impl Workers {
     /// from outside, every call of [`Workers::for_each`] waits for a thread to wake up, tens of
     /// microseconds each time.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        self.pool.install(work)
+        self.pool().install(work)
     }
 
     /// Calls `task` with 0..count, in any order, on all threads; returns when all are done.
@@ -51,7 +74,7 @@ impl Workers {
         } else {
             // One task a piece: tasks are made large by who cuts them, and a thread that is done
             // early takes the next.
-            self.pool
+            self.pool()
                 .install(|| (0..count).into_par_iter().with_max_len(1).for_each(task));
         }
     }
@@ -61,7 +84,7 @@ impl Workers {
         if self.threads == 1 || count == 1 {
             (0..count).map(task).collect()
         } else {
-            self.pool.install(|| {
+            self.pool().install(|| {
                 (0..count)
                     .into_par_iter()
                     .with_max_len(1)
@@ -116,5 +139,38 @@ impl<'a> Shared<'a> {
     pub(crate) fn at(&self, index: usize) -> *mut f32 {
         debug_assert!(index <= self.len);
         self.start.wrapping_add(index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_start_with_the_first_work_and_are_shared_by_clones() {
+        let workers = Workers::new(3);
+        let clone = workers.clone();
+        assert!(workers.pool.get().is_none(), "a thread before any work");
+        assert_eq!(workers.run(rayon::current_num_threads), 3);
+        let pools = [&workers, &clone].map(|w| std::ptr::from_ref(w.pool()));
+        assert_eq!(pools[0], pools[1]);
+        // Work of one thread goes to one of them too, and not to whoever asks.
+        let alone = Workers::new(0);
+        assert_eq!(alone.run(rayon::current_num_threads), 1);
+    }
+
+    #[test]
+    fn a_pool_that_runs_is_not_started_twice() {
+        let workers = Workers::new(2);
+        std::thread::scope(|scope| {
+            let starts = [0; 4].map(|_| scope.spawn(|| workers.start()));
+            for start in starts {
+                start.join().unwrap().unwrap();
+            }
+        });
+        let first = std::ptr::from_ref(workers.pool());
+        workers.start().unwrap();
+        assert_eq!(first, std::ptr::from_ref(workers.pool()));
+        assert_eq!(workers.map(5, |i| i * i), [0, 1, 4, 9, 16]);
     }
 }

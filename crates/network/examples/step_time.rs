@@ -2,7 +2,7 @@
 //! THREADS [bf16]`.
 
 use stainfree_network::{
-    AdamStep, CpuPredictor, CpuTrainer, Encoder, Graph, Isa, Parameters, Precision, UnetSpec,
+    AdamStep, CpuTrainer, Encoder, Graph, Machine, Parameters, Precision, Session, Train, UnetSpec,
 };
 use std::time::Instant;
 
@@ -24,11 +24,12 @@ fn main() {
     };
     let graph = Graph::unet(&UnetSpec::new(Encoder::Vgg16, 1.0, 3)).expect("a valid network");
     let parameters = Parameters::initialise(&graph, 1);
-    let isa = Isa::choose(precision).expect("a supported instruction set");
+    let machine = Machine::new(threads).with_precision(precision);
+    let machine = machine.expect("a supported instruction set");
     let input: Vec<f32> = (0..batch * 3 * side * side)
         .map(|i| (i % 255) as f32 / 128.0 - 1.0)
         .collect();
-    let mut trainer = CpuTrainer::new(&graph, &parameters, [batch, side, side], threads, isa);
+    let mut trainer = CpuTrainer::new(&machine, &graph, &parameters, [batch, side, side]);
     let adam = AdamStep {
         lr: 1e-4,
         beta1: 0.9,
@@ -50,7 +51,7 @@ fn main() {
         );
     }
     drop(trainer);
-    let mut predictor = CpuPredictor::new(&graph, &parameters, threads, isa);
+    let mut predictor = Session::new(&machine, &graph, &parameters);
     for _ in 0..3 {
         let start = Instant::now();
         predictor.logits(&input[..3 * side * side], side, side);

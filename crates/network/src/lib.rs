@@ -8,13 +8,14 @@ mod bands;
 mod conv;
 pub mod crops;
 pub mod description;
+pub mod device;
 pub mod encoder;
 pub mod graph;
 pub mod inherit;
 pub mod input;
 pub mod loss;
 mod lower;
-mod machine;
+pub mod machine;
 pub mod model;
 pub mod optimiser;
 pub mod parameters;
@@ -33,20 +34,22 @@ pub mod unet;
 pub mod weights;
 
 pub use crops::FieldOrder;
+pub use device::{AdamStep, OptimiserState, Train};
 pub use encoder::Encoder;
 pub use graph::{Graph, ParameterKind};
 pub use input::{InputError, InputSpec, Normalisation, Preprocessing};
 pub use loss::{IGNORED, Loss, LossError, LossTerm};
+pub use machine::{Machine, MachineIdentity};
 pub use model::{Model, ModelError, ModelInfo, TrainingRecord};
 pub use parameters::{ParameterError, Parameters, Tensor};
-pub use predictor::CpuPredictor;
+pub use predictor::{PreparedNetwork, Session};
 pub use program::{Program, ProgramError};
 pub use recipe::{BatchNormStatistics, Length, Recipe, RecipeError, Selection};
 pub use stainfree_kernels::{Isa, Precision, Workers, peak};
 pub use tiles::{TileError, TileOptions, argmax, predict_image};
 pub use train::{
     Ending, Observer, Outcome, Picture, RawField, Silent, StepReport, TrainError, TrainJob,
-    TrainingData, ValidationReport, train,
+    TrainingData, ValidationReport, train, train_on,
 };
-pub use trainer::{AdamStep, CpuTrainer, OptimiserState};
+pub use trainer::CpuTrainer;
 pub use unet::{GraphError, UnetSpec};

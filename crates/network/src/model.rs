@@ -14,7 +14,7 @@ pub use network::NetworkName;
 use crate::description::{describe, read};
 use crate::graph::Graph;
 use crate::input::InputSpec;
-use crate::machine::Machine;
+use crate::machine::MachineIdentity;
 use crate::parameters::{Parameters, Tensor};
 use crate::program::Program;
 use crate::recipe::Recipe;
@@ -119,7 +119,7 @@ pub struct TrainingRecord {
     /// The machines that computed it, in the order in which they took part: on one kind alone it
     /// comes out the same again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub machines: Vec<Machine>,
+    pub machines: Vec<MachineIdentity>,
 }
 
 /// A model in memory.
@@ -448,7 +448,7 @@ mod tests {
                 chosen_value: Some(0.8),
                 fields: 3,
                 seconds: 1.5,
-                machines: vec![Machine::this("portable")],
+                machines: vec![crate::Machine::new(1).identity()],
             },
             hashes: [("data".to_string(), "00".to_string())].into(),
         };

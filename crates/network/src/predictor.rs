@@ -1,4 +1,8 @@
 //! Prediction on the CPU: batch norms folded into the filters, rows made in the order of `bands`.
+//!
+//! What does not change from image to image ([`PreparedNetwork`]) is apart from what one image at a
+//! time needs ([`Session`]), so that several images can be computed at once with one set of
+//! filters.
 
 mod gates;
 
@@ -6,6 +10,7 @@ use crate::bands::{Band, Maker, Schedule};
 use crate::conv::convolution;
 use crate::graph::{Activation, Graph};
 use crate::lower::{Kernel, Lowered, Purpose, lower};
+use crate::machine::Machine;
 use crate::parameters::Parameters;
 use crate::places::{self, Lived};
 use crate::program::{ConvStep, Program, Step, ValueId};
@@ -17,22 +22,30 @@ use stainfree_kernels::elementwise::Planes;
 use stainfree_kernels::epilogue::Epilogue;
 use stainfree_kernels::{Blocked, Buffer, Isa, LANES, Workers, elementwise, max_pool};
 use std::ops::Range;
+use std::sync::Arc;
 
-/// Runs one network on single images of any size that is a multiple of [`Graph::multiple`].
-pub struct CpuPredictor {
-    workers: Workers,
+/// A network made ready to predict: its program, and filters as the kernels want them. It does not
+/// change any more, so that any number of [`Session`]s share it, on as many threads.
+pub struct PreparedNetwork {
     lowered: Lowered,
     /// Per step: transformed filters and bias of a convolution.
     layers: Vec<Option<Layer>>,
-    /// Rows of values that are held; the memory is kept from one image to the next.
-    memory: Buffer,
-    /// Per step: the gates of a convolution's input.
-    gated: Vec<Gated>,
     /// Per value: the step whose gates weigh it.
     weighed_by: Vec<Option<usize>>,
     multiple: usize,
     classes: usize,
     input_channels: usize,
+}
+
+/// Runs a prepared network on one image after the other, of any size that is a multiple of
+/// [`Graph::multiple`]: the threads, and the memory that an image takes.
+pub struct Session {
+    network: Arc<PreparedNetwork>,
+    workers: Workers,
+    /// Rows of values that are held; the memory is kept from one image to the next.
+    memory: Buffer,
+    /// Per step: the gates of a convolution's input.
+    gated: Vec<Gated>,
 }
 
 struct Layer {
@@ -50,7 +63,7 @@ struct Held {
     size: usize,
 }
 
-/// [`CpuPredictor::scratch_bytes`] of a predictor that is not made yet.
+/// [`PreparedNetwork::scratch_bytes`] of a network that is not prepared yet.
 pub(crate) fn prediction_scratch(graph: &Graph, isa: Isa) -> usize {
     scratch_of(&lowered(graph, isa))
 }
@@ -89,38 +102,15 @@ fn scratch_of(lowered: &Lowered) -> usize {
     convolutions.max().unwrap_or(0)
 }
 
-impl CpuPredictor {
-    /// Prepares `parameters` for prediction with `threads` threads.
+impl PreparedNetwork {
+    /// Prepares `parameters` for prediction with the instructions of `machine`; its threads do the
+    /// work.
     ///
     /// # Panics
     /// If the graph has no [`Program`], which whoever made it has asked.
-    pub fn new(graph: &Graph, parameters: &Parameters, threads: usize, isa: Isa) -> Self {
-        Self::on(&Workers::new(threads), graph, parameters, isa)
-    }
-
-    /// Bytes that each thread takes for its work at most, beside [`Predict::memory_bytes`], which
-    /// must not depend on the threads: it decides how an image is cut.
-    pub fn scratch_bytes(&self) -> usize {
-        scratch_of(&self.lowered)
-    }
-
-    /// The same with another number of threads.
-    pub fn with_threads(self, threads: usize) -> Self {
-        let workers = Workers::new(threads);
-        Self { workers, ..self }
-    }
-
-    /// The threads of its arithmetic.
-    pub fn workers(&self) -> &Workers {
-        &self.workers
-    }
-
-    /// The same, on threads that others use as well.
-    ///
-    /// # Panics
-    /// As [`CpuPredictor::new`].
-    pub fn on(workers: &Workers, graph: &Graph, parameters: &Parameters, isa: Isa) -> Self {
-        let lowered = lowered(graph, isa);
+    pub fn new(machine: &Machine, graph: &Graph, parameters: &Parameters) -> Self {
+        let workers = machine.workers();
+        let lowered = lowered(graph, machine.isa());
         let Program { values, steps, .. } = &lowered.program;
         let layer = |(step, kernel): (&Step, &Option<Kernel>)| match (step, kernel) {
             (Step::Conv(step), Some(kernel)) => {
@@ -140,16 +130,20 @@ impl CpuPredictor {
             }
         }
         Self {
-            workers: workers.clone(),
-            gated: steps.iter().map(|_| Gated::default()).collect(),
             weighed_by,
             lowered,
             layers,
-            memory: Buffer::default(),
             multiple,
             classes,
             input_channels: graph.input_channels(),
         }
+    }
+
+    /// Bytes that each thread of a session takes for its work at most, beside
+    /// [`Predict::memory_bytes`], which must not depend on the threads: it decides how an image is
+    /// cut.
+    pub fn scratch_bytes(&self) -> usize {
+        scratch_of(&self.lowered)
     }
 
     /// Number of classes.
@@ -162,13 +156,19 @@ impl CpuPredictor {
         self.multiple
     }
 
-    /// Logits `[class][y][x]` of `input`, `[channel][y][x]`.
-    ///
-    /// # Panics
-    /// If the size is not a multiple of [`Self::multiple`], or `input` has another length.
-    pub fn logits(&mut self, input: &[f32], height: usize, width: usize) -> Vec<f32> {
-        let schedule = self.schedule(height, width);
-        self.logits_in(&schedule, input, height, width)
+    /// Bytes of filters, which all sessions share.
+    pub fn filter_bytes(&self) -> usize {
+        let gates = |layer: &Layer| layer.gates.as_ref().map_or(0, GateLayers::len);
+        let layers = self.layers.iter().flatten();
+        let values: usize = layers.map(|layer| layer.filters.len() + gates(layer)).sum();
+        size_of::<f32>() * values
+    }
+
+    /// Bytes of the filters that a session holds the gates of its image in, a second copy.
+    fn gated_bytes(&self) -> usize {
+        let gated = |layer: &&Layer| layer.gates.is_some();
+        let layers = self.layers.iter().flatten().filter(gated);
+        size_of::<f32>() * layers.map(|layer| layer.filters.len()).sum::<usize>()
     }
 
     fn schedule(&self, height: usize, width: usize) -> Schedule {
@@ -179,73 +179,6 @@ impl CpuPredictor {
             self.multiple
         );
         Schedule::new(&self.lowered, height, width)
-    }
-
-    fn logits_in(
-        &mut self,
-        schedule: &Schedule,
-        input: &[f32],
-        height: usize,
-        width: usize,
-    ) -> Vec<f32> {
-        let pixels = height * width;
-        assert_eq!(
-            input.len(),
-            self.input_channels * pixels,
-            "input has another size"
-        );
-        let line = |channel: usize, y: usize, to: &mut [f32]| {
-            to.copy_from_slice(&input[channel * pixels + y * width..][..width]);
-        };
-        let mut logits = vec![0.0; self.classes * pixels];
-        let workers = self.workers.clone();
-        self.each_band(
-            schedule,
-            [height, width],
-            &line,
-            &mut |shape, from, rows| {
-                shape.unpack_rows(&workers, from, &mut logits, rows);
-            },
-        );
-        logits
-    }
-
-    /// Runs all bands: `line` writes row `y` of an input channel, `emit` gets rows of logits as
-    /// they come.
-    fn each_band(
-        &mut self,
-        schedule: &Schedule,
-        [height, width]: [usize; 2],
-        line: &(dyn Fn(usize, usize, &mut [f32]) + Sync),
-        emit: &mut (dyn FnMut(&Blocked, Rows, Range<usize>) + Send),
-    ) {
-        let held = self.held(schedule, height, width);
-        // Tiles at the edge of an image need a little less than those inside; only an image far
-        // smaller gives memory back.
-        let (has, needs) = (self.memory.len(), held.size);
-        if has < needs || has > 2 * needs {
-            // The old memory is given back before the new is taken.
-            self.memory = Buffer::default();
-            self.memory = Buffer::zeros(held.size);
-        }
-        let mut memory = std::mem::take(&mut self.memory);
-        let mut gated = std::mem::take(&mut self.gated);
-        self.workers.run(|| {
-            for Band { maker, rows } in &schedule.bands {
-                match *maker {
-                    Maker::Input => {
-                        let to = write(&mut memory[held.places[0].clone()], held.kept[0]);
-                        held.shapes[0].pack_rows(&self.workers, line, to, rows.clone());
-                    }
-                    Maker::Step(step) => self.step(step, rows, &held, &mut memory, &mut gated),
-                    Maker::Output => {
-                        let last = self.lowered.program.logits;
-                        emit(&held.shapes[last], held.read(&memory, last), rows.clone());
-                    }
-                }
-            }
-        });
-        (self.memory, self.gated) = (memory, gated);
     }
 
     /// Lays the rows that `schedule` holds into one piece of memory.
@@ -277,9 +210,10 @@ impl CpuPredictor {
         held: &Held,
         memory: &mut [f32],
         gated: &mut [Gated],
+        workers: &Workers,
     ) {
         let Lowered { program, isa, .. } = &self.lowered;
-        let (step, workers) = (&program.steps[index], &self.workers);
+        let step = &program.steps[index];
         let (to, reads) = (step.to(), step.reads());
         let involved: Vec<_> = std::iter::once(to)
             .chain(reads.iter().copied())
@@ -295,7 +229,8 @@ impl CpuPredictor {
         let shape = &held.shapes[to];
         match step {
             Step::Conv(step) => {
-                self.convolve(index, step, held, &mut gated[index], (inputs, target, rows));
+                let part = (inputs, target, rows);
+                self.convolve(index, step, held, &mut gated[index], part, workers);
             }
             Step::Add { activation, .. } => {
                 let (terms, out) = ([inputs[0], inputs[1]], again(&mut target));
@@ -336,6 +271,7 @@ impl CpuPredictor {
         held: &Held,
         gated: &mut Gated,
         (inputs, target, rows): (Vec<Rows>, RowsMut, &Range<usize>),
+        workers: &Workers,
     ) {
         let layer = self.layers[index]
             .as_ref()
@@ -352,21 +288,124 @@ impl CpuPredictor {
             _ => &layer.filters,
         };
         let epilogue = Epilogue::biased(&layer.bias, step.activation);
-        conv.forward_rows(
-            &self.workers,
-            &inputs,
-            filters,
-            epilogue,
-            target,
-            rows.clone(),
-        );
+        conv.forward_rows(workers, &inputs, filters, epilogue, target, rows.clone());
     }
 }
 
-impl Predict for CpuPredictor {
+impl Session {
+    /// A session of a network that no other session needs, on the threads of `machine`.
+    pub fn new(machine: &Machine, graph: &Graph, parameters: &Parameters) -> Self {
+        let network = PreparedNetwork::new(machine, graph, parameters);
+        Self::on(machine.workers(), &Arc::new(network))
+    }
+
+    /// A session of `network` on these threads.
+    pub fn on(workers: &Workers, network: &Arc<PreparedNetwork>) -> Self {
+        let steps = network.lowered.program.steps.iter();
+        Self {
+            workers: workers.clone(),
+            memory: Buffer::default(),
+            gated: steps.map(|_| Gated::default()).collect(),
+            network: Arc::clone(network),
+        }
+    }
+
+    /// What it shares with other sessions.
+    pub fn network(&self) -> &Arc<PreparedNetwork> {
+        &self.network
+    }
+
+    /// The threads of its arithmetic.
+    pub fn workers(&self) -> &Workers {
+        &self.workers
+    }
+
+    /// Logits `[class][y][x]` of `input`, `[channel][y][x]`.
+    ///
+    /// # Panics
+    /// If the size is not a multiple of [`PreparedNetwork::multiple`], or `input` has another
+    /// length.
+    pub fn logits(&mut self, input: &[f32], height: usize, width: usize) -> Vec<f32> {
+        let schedule = self.network.schedule(height, width);
+        self.logits_in(&schedule, input, height, width)
+    }
+
+    fn logits_in(
+        &mut self,
+        schedule: &Schedule,
+        input: &[f32],
+        height: usize,
+        width: usize,
+    ) -> Vec<f32> {
+        let pixels = height * width;
+        assert_eq!(
+            input.len(),
+            self.network.input_channels * pixels,
+            "input has another size"
+        );
+        let line = |channel: usize, y: usize, to: &mut [f32]| {
+            to.copy_from_slice(&input[channel * pixels + y * width..][..width]);
+        };
+        let mut logits = vec![0.0; self.network.classes * pixels];
+        let workers = self.workers.clone();
+        self.each_band(
+            schedule,
+            [height, width],
+            &line,
+            &mut |shape, from, rows| {
+                shape.unpack_rows(&workers, from, &mut logits, rows);
+            },
+        );
+        logits
+    }
+
+    /// Runs all bands: `line` writes row `y` of an input channel, `emit` gets rows of logits as
+    /// they come.
+    fn each_band(
+        &mut self,
+        schedule: &Schedule,
+        [height, width]: [usize; 2],
+        line: &(dyn Fn(usize, usize, &mut [f32]) + Sync),
+        emit: &mut (dyn FnMut(&Blocked, Rows, Range<usize>) + Send),
+    ) {
+        let held = self.network.held(schedule, height, width);
+        // Tiles at the edge of an image need a little less than those inside; only an image far
+        // smaller gives memory back.
+        let (has, needs) = (self.memory.len(), held.size);
+        if has < needs || has > 2 * needs {
+            // The old memory is given back before the new is taken.
+            self.memory = Buffer::default();
+            self.memory = Buffer::zeros(held.size);
+        }
+        let mut memory = std::mem::take(&mut self.memory);
+        let mut gated = std::mem::take(&mut self.gated);
+        let network = &self.network;
+        self.workers.run(|| {
+            for Band { maker, rows } in &schedule.bands {
+                match *maker {
+                    Maker::Input => {
+                        let to = write(&mut memory[held.places[0].clone()], held.kept[0]);
+                        held.shapes[0].pack_rows(&self.workers, line, to, rows.clone());
+                    }
+                    Maker::Step(step) => {
+                        let (memory, gated) = (&mut memory, &mut gated);
+                        network.step(step, rows, &held, memory, gated, &self.workers);
+                    }
+                    Maker::Output => {
+                        let last = network.lowered.program.logits;
+                        emit(&held.shapes[last], held.read(&memory, last), rows.clone());
+                    }
+                }
+            }
+        });
+        (self.memory, self.gated) = (memory, gated);
+    }
+}
+
+impl Predict for Session {
     fn predict(&mut self, tile: &Tile, out: &mut [f32]) {
         let [height, width] = tile.size();
-        let schedule = self.schedule(height, width);
+        let schedule = self.network.schedule(height, width);
         let line = |channel: usize, y: usize, to: &mut [f32]| tile.row(channel, y, to);
         let [kept_rows, columns] = tile.kept();
         let workers = self.workers.clone();
@@ -393,16 +432,10 @@ impl Predict for CpuPredictor {
 
     /// Rows that are held, and filters.
     fn memory_bytes(&self, height: usize, width: usize) -> usize {
-        let rows = self
-            .held(&Schedule::new(&self.lowered, height, width), height, width)
-            .size;
-        let layer = |layer: &Layer| match &layer.gates {
-            // Filters that hold the gates are a second copy.
-            Some(gates) => 2 * layer.filters.len() + gates.len(),
-            None => layer.filters.len(),
-        };
-        let filters: usize = self.layers.iter().flatten().map(layer).sum();
-        size_of::<f32>() * (rows + filters)
+        let network = &self.network;
+        let schedule = Schedule::new(&network.lowered, height, width);
+        let rows = network.held(&schedule, height, width).size;
+        size_of::<f32>() * rows + network.filter_bytes() + network.gated_bytes()
     }
 }
 
@@ -487,6 +520,10 @@ mod tests {
     use super::*;
     use crate::{Encoder, UnetSpec};
 
+    fn session(graph: &Graph, parameters: &Parameters, isa: Isa) -> Session {
+        Session::new(&Machine::new(2).with_isa(isa), graph, parameters)
+    }
+
     #[test]
     fn bands_give_what_the_whole_image_gives() {
         Encoder::ALL.into_iter().for_each(bands_and_whole);
@@ -502,11 +539,14 @@ mod tests {
         let norm =
             |x: &mut dyn Iterator<Item = f32>| x.map(|x| f64::from(x).powi(2)).sum::<f64>().sqrt();
         for isa in Isa::available() {
-            let mut predictor = CpuPredictor::new(&graph, &parameters, 2, isa);
-            let whole = Schedule::with_tiles(&predictor.lowered, height, width, |_| usize::MAX / 8);
+            let mut predictor = session(&graph, &parameters, isa);
+            let whole = Schedule::with_tiles(&predictor.network.lowered, height, width, |_| {
+                usize::MAX / 8
+            });
             let expected = predictor.logits_in(&whole, &input, height, width);
             for tiles in [1, 30, 100] {
-                let bands = Schedule::with_tiles(&predictor.lowered, height, width, |_| tiles);
+                let bands =
+                    Schedule::with_tiles(&predictor.network.lowered, height, width, |_| tiles);
                 assert!(
                     bands.kept.iter().sum::<usize>() < whole.kept.iter().sum::<usize>() * 3 / 4,
                     "nothing is given up"
@@ -544,7 +584,7 @@ mod tests {
         let imported = crate::weights::load_encoder(&graph, &mut parameters, &path, None).unwrap();
         assert_eq!(imported.source.name, "mobilenet-v2-onnx-zoo");
         assert_eq!((imported.tensors, imported.values), (260, 2_257_984));
-        let mut predictor = CpuPredictor::new(&graph, &parameters, 2, Isa::available()[0]);
+        let mut predictor = session(&graph, &parameters, Isa::available()[0]);
         let blocks = [
             (1, 16, 1),
             (3, 24, 2),
@@ -555,23 +595,14 @@ mod tests {
         let mut feature = |(block, channels, level): (usize, usize, usize)| {
             // The last array of so many channels at its scale.
             let of = |v: &crate::program::Value| v.channels == channels && v.level == level;
-            let value = predictor
-                .lowered
-                .program
-                .values
-                .iter()
-                .rposition(of)
-                .unwrap();
+            let lowered = &mut Arc::get_mut(&mut predictor.network).unwrap().lowered;
+            let program = &mut lowered.program;
+            let value = program.values.iter().rposition(of).unwrap();
             // The network ends there.
-            let last = predictor
-                .lowered
-                .program
-                .steps
-                .iter()
-                .position(|step| step.to() == value);
-            predictor.lowered.program.steps.truncate(last.unwrap() + 1);
-            predictor.lowered.program.logits = value;
-            let schedule = Schedule::new(&predictor.lowered, height, width);
+            let last = program.steps.iter().position(|step| step.to() == value);
+            program.steps.truncate(last.unwrap() + 1);
+            program.logits = value;
+            let schedule = Schedule::new(lowered, height, width);
             let mut planar = vec![0.0; channels * (height >> level) * (width >> level)];
             let line = |channel: usize, y: usize, to: &mut [f32]| {
                 to.copy_from_slice(&input[(channel * height + y) * width..][..width]);

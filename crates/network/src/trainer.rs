@@ -11,11 +11,15 @@ mod excite;
 mod layer;
 mod memory;
 
+use crate::device::{AdamStep, OptimiserState, Train};
 use crate::graph::{Activation, Graph, ParameterKind};
 use crate::lower::{Lowered, Purpose, lower};
+use crate::machine::{Machine, MachineIdentity};
 use crate::parameters::{Parameters, Tensor};
 use crate::places;
+use crate::predictor::{Session, prediction_scratch};
 use crate::program::{Program, Step, ValueId};
+use crate::tiles::Predict;
 use layer::{AddLayer, Arrays, ConvLayer, NormLayer, UseStatistics, Which};
 use memory::StepMemory;
 use stainfree_kernels::adam::AdamNumbers;
@@ -24,35 +28,10 @@ use stainfree_kernels::epilogue::{Epilogue, Sink};
 use stainfree_kernels::{Blocked, Buffer, Isa, Workers, elementwise, max_pool};
 use std::collections::HashMap;
 
-/// The numbers of one Adam step (Keras' convention, see [`stainfree_kernels::adam`]).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AdamStep {
-    /// Learning rate.
-    pub lr: f64,
-    /// Memory of the first moment.
-    pub beta1: f64,
-    /// Memory of the second moment.
-    pub beta2: f64,
-    /// Added to the root of the second moment.
-    pub epsilon: f64,
-    /// Decoupled weight decay of convolution weights, as a share of `lr`.
-    pub weight_decay: f64,
-}
-
-/// What Adam remembers, in natural order.
-#[derive(Clone, Debug, PartialEq)]
-pub struct OptimiserState {
-    /// Steps taken.
-    pub step: u64,
-    /// First moments of the trainable parameters, in the graph's order.
-    pub first: Vec<Tensor>,
-    /// Second moments, likewise.
-    pub second: Vec<Tensor>,
-}
-
 /// Trains one network on batches of one shape.
 pub struct CpuTrainer {
     graph: Graph,
+    machine: Machine,
     isa: Isa,
     workers: Workers,
     layers: Vec<Layer>,
@@ -139,26 +118,12 @@ impl CpuTrainer {
     /// If height or width is not a multiple of [`Graph::multiple`], there is no image, or the graph
     /// has no [`Program`], which whoever made it has asked.
     pub fn new(
+        machine: &Machine,
         graph: &Graph,
         parameters: &Parameters,
         shape: [usize; 3],
-        threads: usize,
-        isa: Isa,
     ) -> Self {
-        Self::on(&Workers::new(threads), graph, parameters, shape, isa)
-    }
-
-    /// The same, on threads that others use as well.
-    ///
-    /// # Panics
-    /// As [`CpuTrainer::new`].
-    pub fn on(
-        workers: &Workers,
-        graph: &Graph,
-        parameters: &Parameters,
-        shape: [usize; 3],
-        isa: Isa,
-    ) -> Self {
+        let isa = machine.isa();
         let [images, height, width] = shape;
         let multiple = graph.multiple();
         let fits = height.is_multiple_of(multiple) && width.is_multiple_of(multiple);
@@ -172,8 +137,9 @@ impl CpuTrainer {
         let layers = Layer::all(lower(&program, isa, Purpose::Training), images, &shapes);
         let mut trainer = Self {
             graph: graph.clone(),
+            machine: machine.clone(),
             isa,
-            workers: workers.clone(),
+            workers: machine.workers().clone(),
             layers,
             planar_input: vec![0.0; images * graph.input_channels() * height * width],
             planar_logits: vec![0.0; images * graph.classes() * height * width],
@@ -196,30 +162,6 @@ impl CpuTrainer {
             .norms_mut()
             .for_each(|norm| norm.load_statistics(parameters));
         trainer
-    }
-
-    /// Logits `[image][class][y][x]` of `input`, `[image][channel][y][x]`, with the batch's own
-    /// statistics; running statistics move towards them.
-    ///
-    /// # Panics
-    /// If `input` has another size than the batch.
-    pub fn forward(&mut self, input: &[f32]) -> &[f32] {
-        let workers = self.workers.clone();
-        workers.run(|| {
-            self.run(input, UseStatistics::Batch(self.momentum));
-            self.has_values = true;
-            self.shapes[self.logits].unpack(
-                &self.workers,
-                &self.arrays[self.places.values[self.logits].clone()],
-                &mut self.planar_logits,
-            );
-        });
-        &self.planar_logits
-    }
-
-    /// The threads of its arithmetic.
-    pub fn workers(&self) -> &Workers {
-        &self.workers
     }
 
     /// All values for `input`.
@@ -300,20 +242,6 @@ impl CpuTrainer {
         layer.make_again(*isa, workers, shapes, arrays, &mut self.filters);
     }
 
-    /// Gradients of all parameters from that of the last forward pass' logits.
-    ///
-    /// # Panics
-    /// If `d_logits` has another size than the logits, or there was no forward pass since the last
-    /// backward pass: values give way to gradients.
-    pub fn backward(&mut self, d_logits: &[f32]) {
-        assert!(
-            std::mem::take(&mut self.has_values),
-            "a backward pass follows a forward pass"
-        );
-        let workers = self.workers.clone();
-        workers.run(|| self.way_back(d_logits));
-    }
-
     fn way_back(&mut self, d_logits: &[f32]) {
         let logits = self.logits;
         let to = &mut self.arrays[self.places.gradients[logits].clone()];
@@ -330,7 +258,7 @@ impl CpuTrainer {
         }
     }
 
-    /// The part of one layer in [`CpuTrainer::backward`].
+    /// The part of one layer in [`Train::backward`].
     fn backward_of_layer(&mut self, index: usize, arrivals: &mut Arrivals) {
         let Self {
             isa,
@@ -426,177 +354,9 @@ impl CpuTrainer {
         }
     }
 
-    /// Moves all trainable parameters along their last gradients.
-    pub fn adam_step(&mut self, step: &AdamStep) {
-        self.step += 1;
-        let AdamStep {
-            lr,
-            beta1,
-            beta2,
-            epsilon,
-            weight_decay,
-        } = *step;
-        let numbers = |decay| AdamNumbers {
-            number: self.step,
-            rate: lr,
-            beta1,
-            beta2,
-            epsilon,
-            decay,
-        };
-        let (plain, decayed) = (numbers(0.0), numbers(weight_decay));
-        let (isa, workers) = (self.isa, &self.workers);
-        let layers = &mut self.layers;
-        workers.run(|| {
-            for layer in layers {
-                if let Layer::Conv(layer) = layer {
-                    for trained in layer.weights_mut() {
-                        trained.update(isa, workers, &decayed);
-                    }
-                    for trained in layer.small_mut() {
-                        trained.update(isa, workers, &plain);
-                    }
-                }
-            }
-        });
-    }
-
-    /// Weight of a batch's statistics in the running ones; 0.01 at first. With `1 / k` at the k-th
-    /// of several forward passes the running statistics become the plain average over these passes.
-    pub fn set_batch_norm_momentum(&mut self, momentum: f32) {
-        self.momentum = momentum;
-    }
-
-    /// From now on, branches of residual blocks that have a rate for it are dropped at random
-    /// (stochastic depth), as a function of `seed` and the number of steps taken; with `None`, as
-    /// at first, nothing is dropped.
-    pub fn set_stochastic_depth(&mut self, seed: Option<u64>) {
-        self.drop_seed = seed;
-    }
-
-    /// Measures mean and variance before every batch norm whose name begins with `prefix` on
-    /// `batches` (each as for [`CpuTrainer::forward`]), makes them the running statistics, and
-    /// changes scale and shift so that the network predicts what it did.
-    ///
-    /// Pretrained files may come with batch norms that were folded into the convolutions: then they
-    /// hold no statistics, and normalising by a batch's would destroy the network.
-    ///
-    /// # Panics
-    /// If a batch has another size.
-    pub fn recalibrate(&mut self, prefix: &str, batches: impl IntoIterator<Item = Vec<f32>>) {
-        let mut count = 0;
-        for batch in batches {
-            let workers = self.workers.clone();
-            workers.run(|| self.run(&batch, UseStatistics::Running));
-            count += 1;
-        }
-        for norm in self.norms_mut() {
-            if count > 0 && norm.prefix().starts_with(prefix) {
-                norm.recalibrate(count);
-            } else {
-                norm.forget_moments();
-            }
-        }
-    }
-
-    /// All parameters as they are now, in natural order.
-    pub fn parameters(&self) -> Parameters {
-        let mut tensors = self.tensors(Which::Values);
-        for norm in self.norms() {
-            let prefix = norm.prefix();
-            for (name, data) in [
-                ("running_mean", &norm.running_mean),
-                ("running_var", &norm.running_var),
-            ] {
-                tensors.push(Tensor {
-                    name: format!("{prefix}.{name}"),
-                    shape: vec![data.len()],
-                    kind: ParameterKind::Statistic,
-                    data: data.clone(),
-                });
-            }
-        }
-        Parameters::new(&self.graph, tensors)
-            .expect("the layers hold exactly the graph's parameters")
-    }
-
     /// The last gradients of the trainable parameters, in natural order.
     pub fn gradients(&self) -> Vec<Tensor> {
         self.tensors(Which::Gradient)
-    }
-
-    /// The first array of gradients or running statistics that holds something that is no number:
-    /// what a finite loss may hide.
-    pub fn not_finite(&self) -> Option<String> {
-        let layers: Vec<&ConvLayer> = self.conv_layers().collect();
-        let found = self.workers.map(layers.len(), |index| {
-            let layer = layers[index];
-            let mut trained = layer.weights().chain(layer.small());
-            let gradient = trained
-                .find(|trained| !all_finite(trained.part(Which::Gradient)))
-                .map(|trained| format!("the gradient of `{}`", trained.name));
-            gradient.or_else(|| {
-                let norm = layer.norm.as_ref()?;
-                let finite = all_finite(&norm.running_mean) && all_finite(&norm.running_var);
-                (!finite).then(|| format!("the running statistics of `{}`", norm.prefix()))
-            })
-        });
-        found.into_iter().flatten().next()
-    }
-
-    /// What Adam remembers.
-    pub fn optimiser_state(&self) -> OptimiserState {
-        OptimiserState {
-            step: self.step,
-            first: self.tensors(Which::First),
-            second: self.tensors(Which::Second),
-        }
-    }
-
-    /// Goes on from saved parameters and moments, bit for bit.
-    ///
-    /// # Panics
-    /// If a tensor is missing or has another shape than the network's.
-    pub fn restore(&mut self, parameters: &Parameters, state: &OptimiserState) {
-        self.load(Which::Values, &mut |name| Some(&parameters.get(name)?.data));
-        let find = |tensors: &'_ [Tensor]| -> HashMap<String, Vec<f32>> {
-            tensors
-                .iter()
-                .map(|t| (t.name.clone(), t.data.clone()))
-                .collect()
-        };
-        let (first, second) = (find(&state.first), find(&state.second));
-        self.load(Which::First, &mut |name| first.get(name));
-        self.load(Which::Second, &mut |name| second.get(name));
-        self.norms_mut()
-            .for_each(|norm| norm.load_statistics(parameters));
-        self.step = state.step;
-    }
-
-    /// Bytes held for activations, gradients, weights and moments, and for the work of each thread;
-    /// known before the first step.
-    pub fn memory_bytes(&self) -> usize {
-        let excites = self.conv_layers().filter_map(|l| l.excite.as_ref());
-        let scaled: usize = excites.map(|e| e.scaled().len()).sum();
-        // With the channels that they are filled up with.
-        let weights: usize = self
-            .conv_layers()
-            .flat_map(|layer| layer.weights().chain(layer.small()))
-            .map(|trained| trained.part(Which::Values).len())
-            .sum();
-        // The largest transformed filters are held twice: for use, and as products of the gradient.
-        let filters = self
-            .conv_layers()
-            .map(|l| l.conv.prepared_len())
-            .max()
-            .unwrap_or(0);
-        let planar = self.planar_input.len() + self.planar_logits.len();
-        let values = self.arrays.len() + planar + scaled + 4 * weights + 2 * filters;
-        let scratch = self
-            .conv_layers()
-            .map(|layer| layer.conv.scratch_bytes())
-            .max();
-        size_of::<f32>() * values + self.workers.threads() * scratch.unwrap_or(0)
     }
 
     fn conv_layers(&self) -> impl Iterator<Item = &ConvLayer> {
@@ -678,6 +438,186 @@ impl CpuTrainer {
                 excite.load(which, weights);
             }
         }
+    }
+}
+
+impl Train for CpuTrainer {
+    fn forward(&mut self, input: &[f32]) -> &[f32] {
+        let workers = self.workers.clone();
+        workers.run(|| {
+            self.run(input, UseStatistics::Batch(self.momentum));
+            self.has_values = true;
+            self.shapes[self.logits].unpack(
+                &self.workers,
+                &self.arrays[self.places.values[self.logits].clone()],
+                &mut self.planar_logits,
+            );
+        });
+        &self.planar_logits
+    }
+
+    fn backward(&mut self, d_logits: &[f32]) {
+        assert!(
+            std::mem::take(&mut self.has_values),
+            "a backward pass follows a forward pass"
+        );
+        let workers = self.workers.clone();
+        workers.run(|| self.way_back(d_logits));
+    }
+
+    fn not_finite(&self) -> Option<String> {
+        let layers: Vec<&ConvLayer> = self.conv_layers().collect();
+        let found = self.workers.map(layers.len(), |index| {
+            let layer = layers[index];
+            let mut trained = layer.weights().chain(layer.small());
+            let gradient = trained
+                .find(|trained| !all_finite(trained.part(Which::Gradient)))
+                .map(|trained| format!("the gradient of `{}`", trained.name));
+            gradient.or_else(|| {
+                let norm = layer.norm.as_ref()?;
+                let finite = all_finite(&norm.running_mean) && all_finite(&norm.running_var);
+                (!finite).then(|| format!("the running statistics of `{}`", norm.prefix()))
+            })
+        });
+        found.into_iter().flatten().next()
+    }
+
+    fn adam_step(&mut self, step: &AdamStep) {
+        self.step += 1;
+        let AdamStep {
+            lr,
+            beta1,
+            beta2,
+            epsilon,
+            weight_decay,
+        } = *step;
+        let numbers = |decay| AdamNumbers {
+            number: self.step,
+            rate: lr,
+            beta1,
+            beta2,
+            epsilon,
+            decay,
+        };
+        let (plain, decayed) = (numbers(0.0), numbers(weight_decay));
+        let (isa, workers) = (self.isa, &self.workers);
+        let layers = &mut self.layers;
+        workers.run(|| {
+            for layer in layers {
+                if let Layer::Conv(layer) = layer {
+                    for trained in layer.weights_mut() {
+                        trained.update(isa, workers, &decayed);
+                    }
+                    for trained in layer.small_mut() {
+                        trained.update(isa, workers, &plain);
+                    }
+                }
+            }
+        });
+    }
+
+    fn set_batch_norm_momentum(&mut self, momentum: f32) {
+        self.momentum = momentum;
+    }
+
+    fn set_stochastic_depth(&mut self, seed: Option<u64>) {
+        self.drop_seed = seed;
+    }
+
+    fn recalibrate(&mut self, prefix: &str, batches: Vec<Vec<f32>>) {
+        let mut count = 0;
+        for batch in batches {
+            let workers = self.workers.clone();
+            workers.run(|| self.run(&batch, UseStatistics::Running));
+            count += 1;
+        }
+        for norm in self.norms_mut() {
+            if count > 0 && norm.prefix().starts_with(prefix) {
+                norm.recalibrate(count);
+            } else {
+                norm.forget_moments();
+            }
+        }
+    }
+
+    fn parameters(&self) -> Parameters {
+        let mut tensors = self.tensors(Which::Values);
+        for norm in self.norms() {
+            let prefix = norm.prefix();
+            for (name, data) in [
+                ("running_mean", &norm.running_mean),
+                ("running_var", &norm.running_var),
+            ] {
+                tensors.push(Tensor {
+                    name: format!("{prefix}.{name}"),
+                    shape: vec![data.len()],
+                    kind: ParameterKind::Statistic,
+                    data: data.clone(),
+                });
+            }
+        }
+        Parameters::new(&self.graph, tensors)
+            .expect("the layers hold exactly the graph's parameters")
+    }
+
+    fn optimiser_state(&self) -> OptimiserState {
+        OptimiserState {
+            step: self.step,
+            first: self.tensors(Which::First),
+            second: self.tensors(Which::Second),
+        }
+    }
+
+    fn restore(&mut self, parameters: &Parameters, state: &OptimiserState) {
+        self.load(Which::Values, &mut |name| Some(&parameters.get(name)?.data));
+        let find = |tensors: &'_ [Tensor]| -> HashMap<String, Vec<f32>> {
+            tensors
+                .iter()
+                .map(|t| (t.name.clone(), t.data.clone()))
+                .collect()
+        };
+        let (first, second) = (find(&state.first), find(&state.second));
+        self.load(Which::First, &mut |name| first.get(name));
+        self.load(Which::Second, &mut |name| second.get(name));
+        self.norms_mut()
+            .for_each(|norm| norm.load_statistics(parameters));
+        self.step = state.step;
+    }
+
+    fn predictor(&self, parameters: &Parameters) -> Box<dyn Predict> {
+        Box::new(Session::new(&self.machine, &self.graph, parameters))
+    }
+
+    fn memory_bytes(&self) -> usize {
+        let excites = self.conv_layers().filter_map(|l| l.excite.as_ref());
+        let scaled: usize = excites.map(|e| e.scaled().len()).sum();
+        // With the channels that they are filled up with.
+        let weights: usize = self
+            .conv_layers()
+            .flat_map(|layer| layer.weights().chain(layer.small()))
+            .map(|trained| trained.part(Which::Values).len())
+            .sum();
+        // The largest transformed filters are held twice: for use, and as products of the gradient.
+        let filters = self
+            .conv_layers()
+            .map(|l| l.conv.prepared_len())
+            .max()
+            .unwrap_or(0);
+        let planar = self.planar_input.len() + self.planar_logits.len();
+        let values = self.arrays.len() + planar + scaled + 4 * weights + 2 * filters;
+        let scratch = self
+            .conv_layers()
+            .map(|layer| layer.conv.scratch_bytes())
+            .max();
+        size_of::<f32>() * values + self.workers.threads() * scratch.unwrap_or(0)
+    }
+
+    fn prediction_scratch_bytes(&self) -> usize {
+        self.workers.threads() * prediction_scratch(&self.graph, self.isa)
+    }
+
+    fn identity(&self) -> MachineIdentity {
+        self.machine.identity()
     }
 }
 

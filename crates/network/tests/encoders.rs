@@ -5,8 +5,8 @@ mod common;
 use stainfree_network::tiles::{Predict, cut_margin, needed_for_whole};
 use stainfree_network::weights::{SOURCES, load_encoder};
 use stainfree_network::{
-    AdamStep, CpuPredictor, CpuTrainer, Encoder, Graph, Isa, Loss, LossTerm, Parameters,
-    TileOptions, UnetSpec, argmax, predict_image,
+    AdamStep, CpuTrainer, Encoder, Graph, Loss, LossTerm, Machine, Parameters, Session,
+    TileOptions, Train, UnetSpec, argmax, predict_image,
 };
 use std::collections::HashSet;
 
@@ -103,13 +103,9 @@ fn every_encoder_learns_in_a_few_steps_whatever_the_number_of_threads() {
         let (graph, parameters) = narrow(encoder);
         let loss = Loss::new(&[LossTerm::new("cross-entropy", 1.0)], 2).unwrap();
         let train = |threads: usize| {
-            let mut trainer = CpuTrainer::new(
-                &graph,
-                &parameters,
-                [1, height, width],
-                threads,
-                Isa::available()[0],
-            );
+            let machine = Machine::new(threads);
+            let shape = [1, height, width];
+            let mut trainer = CpuTrainer::new(&machine, &graph, &parameters, shape);
             trainer.set_stochastic_depth(Some(3));
             let mut losses = Vec::new();
             for _ in 0..6 {
@@ -151,8 +147,7 @@ fn every_encoder_that_sees_so_far_predicts_the_same_tiled_and_whole() {
         if graph.sees_whole_image() {
             continue;
         }
-        let isa = Isa::available()[0];
-        let mut predictor = CpuPredictor::new(&graph, &parameters, 2, isa);
+        let mut predictor = Session::new(&Machine::new(2), &graph, &parameters);
         let whole = TileOptions::new(&graph);
         // Room for the margins and the least core, in an image that is so low that all of it is
         // held, and twice as wide.
@@ -190,7 +185,7 @@ fn every_encoder_resumes_bit_for_bit() {
         let (graph, parameters) = narrow(encoder);
         let fresh = |parameters: &Parameters| {
             let shape = [2, height, width];
-            let mut trainer = CpuTrainer::new(&graph, parameters, shape, 2, Isa::available()[0]);
+            let mut trainer = CpuTrainer::new(&Machine::new(2), &graph, parameters, shape);
             trainer.set_stochastic_depth(Some(3));
             trainer
         };
@@ -240,7 +235,7 @@ fn tiles_of_an_encoder_that_sees_the_whole_image_are_predictions_of_their_own() 
     let gated = |encoder: &Encoder| narrow(*encoder).0.sees_whole_image();
     for encoder in Encoder::ALL.into_iter().filter(gated) {
         let (graph, parameters) = narrow(encoder);
-        let mut predictor = CpuPredictor::new(&graph, &parameters, 2, Isa::available()[0]);
+        let mut predictor = Session::new(&Machine::new(2), &graph, &parameters);
         let whole = TileOptions {
             radius,
             ..TileOptions::new(&graph)
@@ -346,28 +341,28 @@ fn recalibrated_batch_norms_predict_as_before_and_train_as_they_predict() {
         let graph = Graph::unet(&UnetSpec::new(encoder, 0.125, 2)).unwrap();
         // Batch norms that are far from what their inputs are.
         let parameters = common::initial_parameters(&graph);
-        let isa = Isa::available()[0];
+        let machine = Machine::new(2);
         let predict = |parameters: &Parameters| {
-            CpuPredictor::new(&graph, parameters, 2, isa).logits(&input, height, width)
+            Session::new(&machine, &graph, parameters).logits(&input, height, width)
         };
         let before = predict(&parameters);
-        let mut trainer = CpuTrainer::new(&graph, &parameters, [1, height, width], 2, isa);
+        let mut trainer = CpuTrainer::new(&machine, &graph, &parameters, [1, height, width]);
         let untouched = error(trainer.forward(&input), &before);
         assert!(
             untouched > 0.1,
             "{}: nothing to do: {untouched}",
             encoder.name()
         );
-        let mut trainer = CpuTrainer::new(&graph, &parameters, [1, height, width], 2, isa);
-        trainer.recalibrate("", [input.clone()]);
+        let mut trainer = CpuTrainer::new(&machine, &graph, &parameters, [1, height, width]);
+        trainer.recalibrate("", vec![input.clone()]);
         // Statistics and scales are rounded to f32 once more, fifty layers deep.
         let after = error(&predict(&trainer.parameters()), &before);
         assert!(after < 1e-4, "{}: {after:e}", encoder.name());
         let trained = error(trainer.forward(&input), &before);
         assert!(trained < 1e-4, "{}: {trained:e}", encoder.name());
         // Only what was named is changed.
-        let mut trainer = CpuTrainer::new(&graph, &parameters, [1, height, width], 2, isa);
-        trainer.recalibrate("encoder.", [input.clone()]);
+        let mut trainer = CpuTrainer::new(&machine, &graph, &parameters, [1, height, width]);
+        trainer.recalibrate("encoder.", vec![input.clone()]);
         let changed = trainer.parameters();
         for tensor in changed.iter().filter(|t| !t.name.starts_with("encoder.")) {
             assert_eq!(Some(tensor), parameters.get(&tensor.name));

@@ -5,7 +5,7 @@ mod common;
 
 use common::gradients::wrong_gradients;
 use common::interpreter::{Array, Statistics, reference};
-use stainfree_network::{CpuPredictor, Encoder, Graph, Isa, Parameters, UnetSpec};
+use stainfree_network::{Encoder, Graph, Isa, Machine, Parameters, Session, UnetSpec};
 
 #[test]
 fn full_width_logits_are_those_of_f64() {
@@ -28,7 +28,7 @@ fn full_width_logits_are_those_of_f64() {
     let expected = reference(&graph, &parameters, Statistics::Running, &wide);
     let norm = |x: &mut dyn Iterator<Item = f64>| x.map(|v| v * v).sum::<f64>().sqrt();
     let check = |isa: Isa, precision: &str, least: f64, limit: f64| {
-        let mut predictor = CpuPredictor::new(&graph, &parameters, 2, isa);
+        let mut predictor = Session::new(&Machine::new(2).with_isa(isa), &graph, &parameters);
         let found = predictor.logits(&input, side, side);
         let mut differences = found.iter().zip(&expected).map(|(a, b)| f64::from(*a) - b);
         let error = norm(&mut differences) / norm(&mut expected.iter().copied());

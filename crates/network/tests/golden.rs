@@ -5,7 +5,8 @@ mod common;
 
 use common::{Golden, initial_parameters, value};
 use stainfree_network::{
-    AdamStep, CpuPredictor, CpuTrainer, Encoder, Graph, Isa, Loss, LossTerm, Parameters, UnetSpec,
+    AdamStep, CpuTrainer, Encoder, Graph, Isa, Loss, LossTerm, Machine, Parameters, Session, Train,
+    UnetSpec,
 };
 
 /// Stated in the issue: 1e-4 relative. The golden numbers are sums in f64.
@@ -88,7 +89,11 @@ fn loss(classes: usize) -> Loss {
 fn eval_logits_are_torchs() {
     for (case, isa) in on_every_isa(&cases()) {
         let [images, height, width] = case.shape;
-        let mut predictor = CpuPredictor::new(&case.graph, &case.parameters, 2, isa);
+        let mut predictor = Session::new(
+            &Machine::new(2).with_isa(isa),
+            &case.graph,
+            &case.parameters,
+        );
         let size = case.input.len() / images;
         let logits: Vec<f32> = case
             .input
@@ -121,14 +126,23 @@ fn bf16_logits_are_torchs_as_far_as_rounding_allows() {
     };
     for case in cases() {
         let [images, height, width] = case.shape;
-        let mut predictor = CpuPredictor::new(&case.graph, &case.parameters, 2, isa);
+        let mut predictor = Session::new(
+            &Machine::new(2).with_isa(isa),
+            &case.graph,
+            &case.parameters,
+        );
         let logits: Vec<f32> = case
             .input
             .chunks(case.input.len() / images)
             .flat_map(|image| predictor.logits(image, height, width))
             .collect();
         let eval = error(&logits, &case.golden.f32("eval_logits"));
-        let mut trainer = CpuTrainer::new(&case.graph, &case.parameters, case.shape, 2, isa);
+        let mut trainer = CpuTrainer::new(
+            &Machine::new(2).with_isa(isa),
+            &case.graph,
+            &case.parameters,
+            case.shape,
+        );
         let train = error(
             trainer.forward(&case.input),
             &case.golden.f32("train_logits"),
@@ -143,7 +157,12 @@ fn bf16_logits_are_torchs_as_far_as_rounding_allows() {
 fn train_logits_loss_and_every_gradient_are_torchs() {
     for (case, isa) in on_every_isa(&cases()) {
         let at = format!("{:?} {}", case.shape, isa.name());
-        let mut trainer = CpuTrainer::new(&case.graph, &case.parameters, case.shape, 2, isa);
+        let mut trainer = CpuTrainer::new(
+            &Machine::new(2).with_isa(isa),
+            &case.graph,
+            &case.parameters,
+            case.shape,
+        );
         let logits = trainer.forward(&case.input).to_vec();
         let error = distance(&logits, &case.golden.f32("train_logits"));
         assert!(error < TOLERANCE, "{at}: {error:e}");
@@ -195,7 +214,12 @@ fn three_adam_steps_with_batch_norm_are_torchs() {
 /// ends at half of [`TOLERANCE`].
 fn three_adam_steps(case: &Case, isa: Isa) {
     let at = format!("{:?} {}", case.shape, isa.name());
-    let mut trainer = CpuTrainer::new(&case.graph, &case.parameters, case.shape, 2, isa);
+    let mut trainer = CpuTrainer::new(
+        &Machine::new(2).with_isa(isa),
+        &case.graph,
+        &case.parameters,
+        case.shape,
+    );
     let loss = loss(case.graph.classes());
     let target = case.golden.u8("target");
     let step_losses = case.golden.f64("step_losses");
@@ -228,7 +252,12 @@ fn three_adam_steps(case: &Case, isa: Isa) {
 fn values_serve_one_backward_pass() {
     let case = cases().swap_remove(0);
     let isa = Isa::available()[0];
-    let mut trainer = CpuTrainer::new(&case.graph, &case.parameters, case.shape, 2, isa);
+    let mut trainer = CpuTrainer::new(
+        &Machine::new(2).with_isa(isa),
+        &case.graph,
+        &case.parameters,
+        case.shape,
+    );
     let d_logits = trainer.forward(&case.input).to_vec();
     trainer.backward(&d_logits);
     trainer.backward(&d_logits);

@@ -9,8 +9,8 @@ use common::gradients::wrong_gradients;
 use common::interpreter::{Array, Statistics, program_reference, reference};
 use stainfree_network::program::{Activation, Step};
 use stainfree_network::{
-    AdamStep, CpuPredictor, CpuTrainer, Encoder, Graph, Isa, Parameters, Program, UnetSpec,
-    description,
+    AdamStep, CpuTrainer, Encoder, Graph, Isa, Machine, Parameters, Program, Session, Train,
+    UnetSpec, description,
 };
 
 fn residual() -> Graph {
@@ -101,8 +101,9 @@ fn a_residual_network_predicts_what_its_nodes_say() {
         let wide = array(3, height, width);
         let expected = reference(&graph, &parameters, Statistics::Running, &wide);
         for isa in Isa::available() {
-            let mut predictor = CpuPredictor::new(&graph, &parameters, 2, isa);
-            let found = predictor.logits(&input, height, width);
+            let machine = Machine::new(2).with_isa(isa);
+            let mut session = Session::new(&machine, &graph, &parameters);
+            let found = session.logits(&input, height, width);
             let found: Vec<f64> = found.into_iter().map(f64::from).collect();
             let error = error(&found, &expected);
             // Some twenty convolutions of f32.
@@ -138,8 +139,8 @@ fn a_residual_network_learns_the_same_bits_for_any_number_of_threads() {
     let (height, width) = (32, 64);
     let input = image(6, height, width);
     let train = |threads: usize| {
-        let isa = Isa::available()[0];
-        let mut trainer = CpuTrainer::new(&graph, &parameters, [2, height, width], threads, isa);
+        let machine = Machine::new(threads);
+        let mut trainer = CpuTrainer::new(&machine, &graph, &parameters, [2, height, width]);
         trainer.set_stochastic_depth(Some(3));
         let mut distances = Vec::new();
         for _ in 0..8 {

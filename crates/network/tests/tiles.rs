@@ -5,7 +5,7 @@ mod common;
 use common::{initial_parameters, value};
 use stainfree_network::tiles::Predict;
 use stainfree_network::{
-    CpuPredictor, Encoder, Graph, Isa, TileOptions, UnetSpec, argmax, predict_image,
+    Encoder, Graph, Machine, Session, TileOptions, UnetSpec, argmax, predict_image,
 };
 
 #[test]
@@ -17,8 +17,7 @@ fn tiles_give_the_classes_of_the_whole_image() {
         classes: 3,
     };
     let graph = Graph::unet(&spec).unwrap();
-    let mut predictor =
-        CpuPredictor::new(&graph, &initial_parameters(&graph), 2, Isa::available()[0]);
+    let mut predictor = Session::new(&Machine::new(2), &graph, &initial_parameters(&graph));
     // Not a multiple of 32, and larger than twice the margin of 288 pixels.
     let (height, width) = (845, 650);
     let input = value("image", 3 * height * width, 2.0, 0.0);

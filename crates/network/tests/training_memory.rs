@@ -11,7 +11,7 @@ use stainfree_network::input::{InputSpec, Preprocessing};
 use stainfree_network::recipe::{BatchNormStatistics, Length, Recipe};
 use stainfree_network::tiles::Predict;
 use stainfree_network::train::{Observer, RawField, TrainJob, TrainingData, train};
-use stainfree_network::{CpuPredictor, Encoder, Graph, Isa, Parameters, UnetSpec};
+use stainfree_network::{Encoder, Graph, Machine, Parameters, Session, UnetSpec};
 
 /// Part of what is said for fields while they are read and scored; those here are tiny.
 const FOR_FIELDS: usize = 128 << 20;
@@ -84,10 +84,10 @@ fn a_training_takes_no_more_than_it_says_while_it_validates_and_while_it_writes(
     };
     let graph = Graph::unet(&UnetSpec::new(Encoder::Vgg16, 1.0, 2)).unwrap();
     let start = Parameters::initialise(&graph, 1);
-    let isa = Isa::available()[0];
+    let machine = Machine::new(2);
     let folder = tempfile::tempdir().unwrap();
     // Just what the fields need in one piece.
-    let needed = CpuPredictor::new(&graph, &start, 1, isa).memory_bytes(32, 32);
+    let needed = Session::new(&machine, &graph, &start).memory_bytes(32, 32);
     let job = TrainJob {
         graph: &graph,
         start: &start,
@@ -102,8 +102,7 @@ fn a_training_takes_no_more_than_it_says_while_it_validates_and_while_it_writes(
         validation: &Squares(1),
         folder: folder.path(),
         restart: false,
-        threads: 2,
-        isa,
+        machine: &machine,
         cache_bytes: 1 << 20,
         memory: Some(needed),
         checkpoint_every: 1,

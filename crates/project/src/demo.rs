@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use stainfree_image::marker::{self, Kind, Marker};
+use stainfree_network::Encoder;
 use stainfree_network::recipe::Length;
-use stainfree_network::{Encoder, Precision};
 use stainfree_scores::{Convention, Scores};
 use stainfree_specimen::{PlateSpec, SpecimenError};
 
@@ -186,8 +186,6 @@ fn demo_ours(options: &DemoOptions, started: Instant, job: &Job) -> Result<Demo,
             boundaries: false,
             kinds: None,
             flips: false,
-            memory: None,
-            precision: Precision::F32,
         },
         job,
     )?;
@@ -329,7 +327,8 @@ mod tests {
         let out = place.path().join("demo");
         let cancel = Cancel::new();
         let progress = StopsAtOnce(&cancel);
-        let job = Job::new(&progress, &cancel, 1);
+        let machine = stainfree_network::Machine::new(1);
+        let job = Job::new(&progress, &cancel, &machine);
         let stopped = demo(&small(out.clone()), &job).unwrap_err();
         assert!(matches!(stopped, ProjectError::Cancelled), "{stopped}");
         assert!(!out.join("study").exists(), "it went on");

@@ -220,6 +220,14 @@ pub enum ProjectError {
         /// Name of the field.
         field: String,
     },
+    /// A field cannot be predicted.
+    #[error("field `{field}`: {error}")]
+    Unpredicted {
+        /// Name of the field.
+        field: String,
+        /// What is in the way.
+        error: stainfree_inference::InferenceError,
+    },
     /// Anything else that stops a call; the whole sentence.
     #[error("{0}")]
     Failed(String),
@@ -238,6 +246,9 @@ pub enum ProjectError {
     /// A model folder could not be read or written.
     #[error(transparent)]
     Model(#[from] stainfree_network::model::ModelError),
+    /// A model could not be made ready to predict.
+    #[error(transparent)]
+    Inference(#[from] stainfree_inference::InferenceError),
     /// Encoder weights could not be used.
     #[error(transparent)]
     Weights(#[from] stainfree_network::weights::WeightsError),

@@ -5,8 +5,8 @@ use std::time::Instant;
 use anyhow::Result;
 use serde_json::json;
 use stainfree_network::{
-    AdamStep, CpuPredictor, CpuTrainer, Encoder, Graph, Isa, Parameters, Precision, TileOptions,
-    UnetSpec, peak, predict_image,
+    AdamStep, CpuTrainer, Encoder, Graph, Parameters, Session, TileOptions, Train, UnetSpec, peak,
+    predict_image,
 };
 
 use super::devices::{cpu_name, instruction_set};
@@ -73,7 +73,7 @@ impl Bench {
         let encoder = Encoder::parse(&self.encoder)
             .ok_or_else(|| UsageError(format!("no encoder is called `{}`", self.encoder)))?;
         let graph = Graph::unet(&UnetSpec::new(encoder, self.width, 3))?;
-        let isa = Isa::choose(super::precision(&self.precision)?).map_err(anyhow::Error::msg)?;
+        let machine = context.machine(&self.precision, None)?;
         let (predict, train) = match (self.predict, self.train) {
             (None, None) => (Some(USUAL_SIDE), Some(USUAL_SIDE)),
             asked => asked,
@@ -92,32 +92,27 @@ impl Bench {
         }
         context.cancel.check()?;
         // Before the runs: they leave the processor hot.
-        let plain = Isa::choose(Precision::F32).map_err(anyhow::Error::msg)?;
-        let peak = peak::gflops(plain, context.threads);
-        let peak_bf16 = plain.bf16().map(|isa| peak::gflops(isa, context.threads));
+        let plain = machine.isa().f32();
+        let peak = peak::gflops(plain, machine.threads());
+        let peak_bf16 = plain.bf16().map(|isa| peak::gflops(isa, machine.threads()));
         let mut runs = Vec::new();
         if let Some(side) = predict {
             let parameters = Parameters::initialise(&graph, 1);
-            let mut predictor = CpuPredictor::new(&graph, &parameters, context.threads, isa);
-            // As `predict` does: the predictor has all it needs.
+            let mut session = Session::new(&machine, &graph, &parameters);
+            // As `predict` does: the session has all it needs.
             drop(parameters);
             let input = pixels(3 * side * side);
             let whole = TileOptions::new(&graph);
             let seconds = self.time(context, || {
-                drop(predict_image(&mut predictor, &input, side, side, &whole))
+                drop(predict_image(&mut session, &input, side, side, &whole))
             })?;
             runs.push(self.entry("predict", side, 1, context, &seconds));
         }
         if let Some(side) = train {
             let side = side.next_multiple_of(graph.multiple());
             let parameters = Parameters::initialise(&graph, 1);
-            let mut trainer = CpuTrainer::new(
-                &graph,
-                &parameters,
-                [self.batch, side, side],
-                context.threads,
-                isa,
-            );
+            let shape = [self.batch, side, side];
+            let mut trainer = CpuTrainer::new(&machine, &graph, &parameters, shape);
             let input = pixels(self.batch * 3 * side * side);
             let gradient = pixels(self.batch * graph.classes() * side * side);
             // The rate is tiny, so that the numbers stay finite however often this runs.
@@ -139,9 +134,8 @@ impl Bench {
         if peak_bf16.is_none() {
             peaks["reason"] = json!("this processor has no bf16 instructions");
         }
-        let machine = json!({"cpu": cpu_name(), "isa": instruction_set(), "peak_gflops": peaks});
-        self.json
-            .write(&json!({"machine": machine, "runs": runs}))?;
+        let found = json!({"cpu": cpu_name(), "isa": instruction_set(), "peak_gflops": peaks});
+        self.json.write(&json!({"machine": found, "runs": runs}))?;
         let rows: Vec<Vec<String>> = runs
             .iter()
             .map(|run| {
@@ -172,8 +166,8 @@ impl Bench {
                  between registers",
             rounded(peak),
             peak_bf16.map_or(String::new(), |peak| format!(", {} bf16", rounded(peak))),
-            context.threads,
-            isa.name()
+            context.machine.threads(),
+            machine.isa().name()
         ))?;
         Ok(Outcome::Done)
     }
@@ -203,7 +197,7 @@ impl Bench {
         json!({
             "what": what, "encoder": self.encoder, "width": self.width, "side": side,
             "batch": batch,
-            "precision": self.precision, "threads": context.threads,
+            "precision": self.precision, "threads": context.machine.threads(),
             "seconds": {"median": seconds[seconds.len() / 2], "min": seconds[0]},
             "peak_memory_bytes": peak_memory(),
         })

@@ -19,16 +19,11 @@ impl Devices {
         self.json.check(&["devices"])?;
         let cpu = cpu_name();
         let isa = instruction_set();
+        let threads = context.machine.threads();
         let value = serde_json::json!(
-                {"devices": [{"name": "cpu", "cpu": cpu, "isa": isa, "threads": context.threads}]});
+                {"devices": [{"name": "cpu", "cpu": cpu, "isa": isa, "threads": threads}]});
         self.json.write(&value)?;
-        let row = [
-            "cpu".to_owned(),
-            cpu,
-            isa.to_owned(),
-            context.threads.to_string(),
-        ]
-        .to_vec();
+        let row = ["cpu".to_owned(), cpu, isa.to_owned(), threads.to_string()].to_vec();
         self.json.print(&output::table(
             &["device", "what", "instructions", "threads"],
             &[row],

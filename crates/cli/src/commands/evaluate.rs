@@ -192,10 +192,10 @@ impl Evaluate {
             boundaries: self.boundaries,
             kinds: self.kinds.clone(),
             flips: self.flips,
-            memory: self.memory,
-            precision: super::precision(&self.precision)?,
         };
-        Ok(evaluate_model(&study, &options, &context.job())?)
+        let machine = context.machine(&self.precision, self.memory)?;
+        let job = context.job().on(&machine);
+        Ok(evaluate_model(&study, &options, &job)?)
     }
 
     fn folders(

@@ -150,7 +150,7 @@ fn who(given: Option<&String>) -> String {
 }
 
 /// `--precision`, checked against this processor.
-fn precision(name: &str) -> Result<Precision> {
+pub(crate) fn precision(name: &str) -> Result<Precision> {
     let precision = Precision::parse(name).unwrap_or_default();
     match Isa::choose(precision) {
         Ok(_) => Ok(precision),

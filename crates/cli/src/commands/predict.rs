@@ -97,10 +97,9 @@ impl Predict {
             probabilities: self.probabilities,
             overlay: self.overlay,
             flips: self.flips,
-            memory: self.memory,
-            precision: super::precision(&self.precision)?,
         };
-        let predicted = predict(&options, &context.job())?;
+        let machine = context.machine(&self.precision, self.memory)?;
+        let predicted = predict(&options, &context.job().on(&machine))?;
         context.console.finish();
         for sentence in &predicted.failed {
             context.console.warn(sentence);

@@ -68,10 +68,10 @@ impl Train {
         let options = TrainOptions {
             name: self.name.clone(),
             length: choices.length.or(self.epochs.map(Length::Epochs)),
-            memory: self.memory,
             ..choices
         };
-        let result = train(&study, &options, &context.job());
+        let machine = context.machine.with_memory(self.memory);
+        let result = train(&study, &options, &context.job().on(&machine));
         super::trained(context, result, &self.json)?;
         let study = next::word(&self.dir);
         let named = Some(self.name.as_str()).filter(|name| *name != DEFAULT_MODEL);

@@ -9,13 +9,13 @@
 
 use super::TrainError;
 use super::identity::Identity;
+use crate::device::OptimiserState;
 use crate::graph::{Graph, ParameterKind};
-use crate::machine::Machine;
+use crate::machine::MachineIdentity;
 use crate::model::write_atomic;
 use crate::optimiser::ScheduleState;
 use crate::parameters::{Parameters, Tensor};
 use crate::tensor_file::{from_safetensors, named_safetensors, to_safetensors};
-use crate::trainer::OptimiserState;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -45,7 +45,7 @@ pub(super) struct Progress {
     pub(super) steps: u64,
     /// The machines that its steps were computed on, in the order in which they took part.
     #[serde(default)]
-    pub(super) machines: Vec<Machine>,
+    pub(super) machines: Vec<MachineIdentity>,
     /// Steps done.
     pub(super) step: u64,
     pub(super) schedule: ScheduleState,

@@ -1,11 +1,11 @@
 //! What a training is asked for, and what comes of it.
 
-use super::{Machine, TrainingData};
+use super::TrainingData;
 use crate::graph::Graph;
 use crate::input::InputSpec;
+use crate::machine::{Machine, MachineIdentity};
 use crate::parameters::Parameters;
 use crate::recipe::Recipe;
-use stainfree_kernels::Isa;
 use std::path::Path;
 
 /// A training to be done.
@@ -32,10 +32,8 @@ pub struct TrainJob<'a> {
     /// Begin anew, and give up what the folder holds; else go on from its checkpoint where there is
     /// one.
     pub restart: bool,
-    /// Threads that compute; with more than one, another reads and crops ahead.
-    pub threads: usize,
-    /// Instructions to use.
-    pub isa: Isa,
+    /// What computes; with more than one thread, another reads and crops ahead.
+    pub machine: &'a Machine,
     /// Memory for normalised fields of both parts, bytes; more fields than fit are read again when
     /// needed.
     pub cache_bytes: usize,
@@ -77,5 +75,5 @@ pub struct Outcome {
     /// Steps that stood before.
     pub resumed_at: u64,
     /// The machines that its steps were computed on.
-    pub machines: Vec<Machine>,
+    pub machines: Vec<MachineIdentity>,
 }

@@ -1,11 +1,10 @@
 //! The most memory that a training takes, told before its first step.
 
 use super::{AHEAD, TrainJob};
+use crate::device::Train;
 use crate::parameters::Parameters;
-use crate::predictor::prediction_scratch;
 use crate::recipe::{BatchNormStatistics, Selection};
 use crate::train::validate::FOLDED_BATCHES;
-use crate::trainer::CpuTrainer;
 
 /// What a training takes beside: code, threads, a field while it is read, normalised and scored.
 const BASE: usize = 192 << 20;
@@ -46,7 +45,7 @@ impl Copies {
 
 /// The most memory that a training takes, in bytes: what a step takes stays while it validates and
 /// while it writes.
-pub(super) fn most_memory(job: &TrainJob, trainer: &CpuTrainer) -> usize {
+pub(super) fn most_memory(job: &TrainJob, trainer: &dyn Train) -> usize {
     let recipe = job.recipe;
     let weights = bytes_of(job.start);
     let largest = job.start.iter().map(|tensor| tensor.data.len()).max();
@@ -57,7 +56,7 @@ pub(super) fn most_memory(job: &TrainJob, trainer: &CpuTrainer) -> usize {
     let validating = match job.validation.is_empty() {
         true => 0,
         false => {
-            let scratch = trainer.workers().threads() * prediction_scratch(job.graph, job.isa);
+            let scratch = trainer.prediction_scratch_bytes();
             copies.validating * weights + job.memory.unwrap_or(0) + scratch
         }
     };

@@ -20,18 +20,18 @@ mod resume;
 mod tests;
 mod validate;
 
-pub use crate::machine::Machine;
 pub use data::{RawField, TrainingData};
 pub use error::TrainError;
 pub use identity::FieldContent;
 pub use job::{Ending, Outcome, TrainJob};
 pub use observer::{Observer, Picture, Silent, StepReport, ValidationReport};
 
+use crate::device::{AdamStep, Train};
 use crate::loss::Loss;
 use crate::parameters::Parameters;
 use crate::recipe::{RecipeError, Selection};
 use crate::tiles::TileError;
-use crate::trainer::{AdamStep, CpuTrainer, all_finite};
+use crate::trainer::{CpuTrainer, all_finite};
 use average::Average;
 use checkpoint::{Best, Files, Progress};
 use data::{Batch, Fields};
@@ -40,7 +40,6 @@ use log::{Log, round};
 use memory::most_memory;
 use resume::{lost, refuse_another, remark_on_changes};
 use serde_json::json;
-use stainfree_kernels::Workers;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
@@ -62,6 +61,24 @@ pub fn train(
     observer: &mut dyn Observer,
     cancel: &AtomicBool,
 ) -> Result<Outcome, TrainError> {
+    let on_cpu = |job: &TrainJob| -> Box<dyn Train> {
+        let recipe = job.recipe;
+        let shape = [recipe.batch, recipe.crop, recipe.crop];
+        Box::new(CpuTrainer::new(job.machine, job.graph, job.start, shape))
+    };
+    train_on(&on_cpu, job, observer, cancel)
+}
+
+/// [`train`] on any device: `trainer` makes what computes the steps of a job, from its start.
+///
+/// # Errors
+/// As [`train`].
+pub fn train_on(
+    trainer: &dyn Fn(&TrainJob) -> Box<dyn Train>,
+    job: &TrainJob,
+    observer: &mut dyn Observer,
+    cancel: &AtomicBool,
+) -> Result<Outcome, TrainError> {
     job.recipe
         .check(job.graph.classes(), job.graph.multiple())?;
     if job.training.is_empty() {
@@ -72,14 +89,14 @@ pub fn train(
         error,
     })?;
     let (input, classes) = (job.input, job.graph.classes());
-    let workers = Workers::new(job.threads);
+    let workers = job.machine.workers();
     // A fifth is for validation, whose fields are few and come every time.
     let [ours, theirs] = [job.cache_bytes / 5 * 4, job.cache_bytes / 5];
-    let training = Fields::new(job.training, input, classes, ours, &workers);
-    let validation = Fields::new(job.validation, input, classes, theirs, &workers);
-    let run = Run::start(job, &workers, &training, &validation, observer)?;
+    let training = Fields::new(job.training, input, classes, ours, workers);
+    let validation = Fields::new(job.validation, input, classes, theirs, workers);
+    let run = Run::start(job, trainer(job), &training, &validation, observer)?;
     let (first, last) = (run.progress.step, run.steps);
-    if job.threads == 1 {
+    if job.machine.threads() == 1 {
         // A second thread would be one more than was asked for.
         return run.go(
             (first..last).map(|step| training.batch(job.recipe, step)),
@@ -111,7 +128,7 @@ struct Run<'a> {
     observer: &'a mut dyn Observer,
     files: Files,
     log: Log,
-    trainer: CpuTrainer,
+    trainer: Box<dyn Train>,
     loss: Loss,
     progress: Progress,
     /// What is scored in place of the weights as they are, where the recipe says so.
@@ -134,15 +151,13 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn start(
         job: &'a TrainJob,
-        workers: &Workers,
+        mut trainer: Box<dyn Train>,
         training: &'a Fields,
         validation: &'a Fields,
         observer: &'a mut dyn Observer,
     ) -> Result<Self, TrainError> {
         let recipe = job.recipe;
         let files = Files::new(job.folder);
-        let shape = [recipe.batch, recipe.crop, recipe.crop];
-        let mut trainer = CpuTrainer::on(workers, job.graph, job.start, shape, job.isa);
         trainer.set_stochastic_depth(Some(recipe.seed));
         let gibibytes = |bytes: usize| bytes as f64 / f64::from(1 << 30);
         observer.message(&format!(
@@ -150,12 +165,12 @@ impl<'a> Run<'a> {
              validation and checkpoints it is {:.2} GiB at most",
             recipe.batch,
             gibibytes(trainer.memory_bytes()),
-            gibibytes(most_memory(job, &trainer)),
+            gibibytes(most_memory(job, &*trainer)),
             side = recipe.crop
         ));
         let steps = recipe.steps(training.len());
-        let identity = Identity::of(job, workers)?;
-        let machine = Machine::this(job.isa.name());
+        let identity = Identity::of(job, job.machine.workers())?;
+        let machine = trainer.identity();
         let mut progress = Progress::default();
         let mut average = None;
         if !job.restart && files.checkpoint.exists() {
@@ -171,7 +186,7 @@ impl<'a> Run<'a> {
             observer.message(&format!("going on after step {}", progress.step));
         } else {
             if job.folded_norms {
-                validate::measure_folded_norms(job, &mut trainer, training)?;
+                validate::measure_folded_norms(job, &mut *trainer, training)?;
                 observer.message("the encoder's batch norms were measured on training crops");
             }
             if let Some(lost) = lost(&files) {
@@ -298,7 +313,7 @@ impl<'a> Run<'a> {
         let mut d_logits = vec![0.0; batch.target.len() * self.job.graph.classes()];
         let momentum = validate::momentum(self.progress.step + 1);
         self.trainer.set_batch_norm_momentum(momentum);
-        let workers = self.trainer.workers().clone();
+        let workers = self.job.machine.workers();
         let logits = self.trainer.forward(&batch.input);
         // On the network's threads: outside of them it would take those of the whole machine.
         let loss = workers.run(|| {
@@ -359,7 +374,7 @@ impl<'a> Run<'a> {
 
     fn scoring_parameters(&mut self) -> Result<Parameters, TrainError> {
         let average = self.average.as_ref().map(|average| &average.parameters);
-        validate::scoring_parameters(self.job, &mut self.trainer, average, self.training)
+        validate::scoring_parameters(self.job, &mut *self.trainer, average, self.training)
     }
 
     fn choose(&mut self, parameters: Parameters, value: f64) -> Result<(), TrainError> {
@@ -380,8 +395,7 @@ impl<'a> Run<'a> {
         }
         let step = self.progress.step;
         let parameters = self.scoring_parameters()?;
-        let (graph, workers) = (self.job.graph, self.trainer.workers());
-        let scored = validate::validate(self.job, graph, &parameters, self.validation, workers);
+        let scored = validate::validate(self.job, &*self.trainer, &parameters, self.validation);
         let (counts, pictures) = match scored {
             Err(TrainError::Tiles(error @ TileError::NotFinite { .. })) => {
                 return Err(self.not_finite(&format!("on a validation field {error}")));

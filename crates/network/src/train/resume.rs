@@ -2,7 +2,8 @@
 
 use super::checkpoint::{Files, Progress};
 use super::identity::{Identity, earlier};
-use super::{Machine, Observer, TrainError, TrainJob};
+use super::{Observer, TrainError, TrainJob};
+use crate::machine::MachineIdentity;
 
 /// Refuses to go on with what another training left.
 pub(super) fn refuse_another(
@@ -44,7 +45,7 @@ pub(super) fn refuse_another(
 /// Says what is not as it was, where it does not keep a training from going on.
 pub(super) fn remark_on_changes(
     saved: &Progress,
-    machine: &Machine,
+    machine: &MachineIdentity,
     steps: u64,
     observer: &mut dyn Observer,
 ) {

@@ -5,14 +5,18 @@ use super::*;
 use crate::graph::Graph;
 use crate::input::{InputSpec, Preprocessing};
 use crate::loss::{IGNORED, LossTerm};
+use crate::machine::{Machine, MachineIdentity};
 use crate::optimiser::{Adam, Schedule};
 use crate::random::{Purpose, Random};
 use crate::recipe::{BatchNormStatistics, Length, Recipe};
 use crate::tensor_file::{from_safetensors, to_safetensors};
-use crate::{Encoder, UnetSpec};
+use crate::tiles::{Predict, Tile};
+use crate::{Encoder, OptimiserState, UnetSpec};
 use stainfree_image::Image;
 use stainfree_kernels::Isa;
+use std::cell::Cell;
 use std::error::Error;
+use std::rc::Rc;
 
 /// Bright discs on noise; class 1 inside, a frame of ignored pixels.
 struct Discs {
@@ -82,6 +86,7 @@ fn recipe(steps: u64) -> Recipe {
 }
 
 struct Setup {
+    machine: Machine,
     graph: Graph,
     start: Parameters,
     recipe: Recipe,
@@ -109,6 +114,7 @@ impl Setup {
             full_range: 255.0,
         });
         Self {
+            machine: Machine::new(1),
             graph,
             start,
             recipe,
@@ -130,8 +136,7 @@ impl Setup {
             validation: &self.validation,
             folder: self.folder.path(),
             restart: false,
-            threads: 1,
-            isa: Isa::available()[0],
+            machine: &self.machine,
             cache_bytes: 1 << 20,
             memory: None,
             checkpoint_every: 100,
@@ -349,7 +354,7 @@ fn neither_threads_nor_cache_change_a_bit() {
     one.train().unwrap();
     let other = Setup::new(recipe(3));
     let job = TrainJob {
-        threads: 2,
+        machine: &Machine::new(2),
         cache_bytes: 0,
         ..other.job()
     };
@@ -489,7 +494,11 @@ fn nan_below_a_relu_stops_the_training_at_its_step() {
                 .save(&saved.progress, &saved.parameters, &saved.optimiser, None)
                 .unwrap();
             let before = setup.file("checkpoint.safetensors");
-            let job = TrainJob { isa, ..setup.job() };
+            let machine = setup.machine.with_isa(isa);
+            let job = TrainJob {
+                machine: &machine,
+                ..setup.job()
+            };
             let error = train(&job, &mut Silent, &AtomicBool::new(false)).unwrap_err();
             assert!(
                 matches!(error, TrainError::NotFinite { step: 2, .. }),
@@ -603,12 +612,12 @@ fn going_on_with_other_instructions_is_said_and_written_down() {
     let setup = Setup::new(recipe(4));
     train_until(&setup, 2);
     let other = *Isa::available().last().unwrap();
-    if other == setup.job().isa {
+    if other == setup.machine.isa() {
         println!("not tested: this processor has one instruction set only");
         return;
     }
     let job = TrainJob {
-        isa: other,
+        machine: &setup.machine.with_isa(other),
         ..setup.job()
     };
     let mut heard = Heard::default();
@@ -618,7 +627,7 @@ fn going_on_with_other_instructions_is_said_and_written_down() {
         .iter()
         .map(|m| &m.instructions[..])
         .collect();
-    assert_eq!(names, [setup.job().isa.name(), other.name()]);
+    assert_eq!(names, [setup.machine.isa().name(), other.name()]);
     let said = heard
         .0
         .iter()
@@ -698,4 +707,121 @@ fn wrong_data_are_named() {
     );
     setup.training.fields = 0;
     assert!(matches!(setup.train(), Err(TrainError::NoFields)));
+}
+
+/// Another device: it computes as the CPU does, has a name and memory of its own, and counts.
+struct Elsewhere {
+    cpu: CpuTrainer,
+    steps: Rc<Cell<usize>>,
+    tiles: Rc<Cell<usize>>,
+}
+
+/// What [`Elsewhere`] predicts with.
+struct PredictsElsewhere {
+    cpu: Box<dyn Predict>,
+    tiles: Rc<Cell<usize>>,
+}
+
+impl Predict for PredictsElsewhere {
+    fn predict(&mut self, tile: &Tile, out: &mut [f32]) {
+        self.tiles.set(self.tiles.get() + 1);
+        self.cpu.predict(tile, out);
+    }
+
+    fn memory_bytes(&self, height: usize, width: usize) -> usize {
+        self.cpu.memory_bytes(height, width)
+    }
+}
+
+impl Train for Elsewhere {
+    fn forward(&mut self, input: &[f32]) -> &[f32] {
+        self.cpu.forward(input)
+    }
+
+    fn backward(&mut self, d_logits: &[f32]) {
+        self.cpu.backward(d_logits);
+    }
+
+    fn not_finite(&self) -> Option<String> {
+        self.cpu.not_finite()
+    }
+
+    fn adam_step(&mut self, step: &AdamStep) {
+        self.steps.set(self.steps.get() + 1);
+        self.cpu.adam_step(step);
+    }
+
+    fn set_batch_norm_momentum(&mut self, momentum: f32) {
+        self.cpu.set_batch_norm_momentum(momentum);
+    }
+
+    fn set_stochastic_depth(&mut self, seed: Option<u64>) {
+        self.cpu.set_stochastic_depth(seed);
+    }
+
+    fn recalibrate(&mut self, prefix: &str, batches: Vec<Vec<f32>>) {
+        self.cpu.recalibrate(prefix, batches);
+    }
+
+    fn parameters(&self) -> Parameters {
+        self.cpu.parameters()
+    }
+
+    fn optimiser_state(&self) -> OptimiserState {
+        self.cpu.optimiser_state()
+    }
+
+    fn restore(&mut self, parameters: &Parameters, state: &OptimiserState) {
+        self.cpu.restore(parameters, state);
+    }
+
+    fn predictor(&self, parameters: &Parameters) -> Box<dyn Predict> {
+        Box::new(PredictsElsewhere {
+            cpu: self.cpu.predictor(parameters),
+            tiles: Rc::clone(&self.tiles),
+        })
+    }
+
+    fn memory_bytes(&self) -> usize {
+        7 << 30
+    }
+
+    fn prediction_scratch_bytes(&self) -> usize {
+        0
+    }
+
+    fn identity(&self) -> MachineIdentity {
+        MachineIdentity {
+            instructions: "elsewhere".into(),
+            ..self.cpu.identity()
+        }
+    }
+}
+
+#[test]
+fn another_device_takes_the_trainers_place() {
+    let here = Setup::new(recipe(3));
+    let expected = here.train().unwrap();
+    let there = Setup::new(recipe(3));
+    let (steps, tiles) = (Rc::default(), Rc::default());
+    let make = |job: &TrainJob| -> Box<dyn Train> {
+        let shape = [job.recipe.batch, job.recipe.crop, job.recipe.crop];
+        Box::new(Elsewhere {
+            cpu: CpuTrainer::new(job.machine, job.graph, job.start, shape),
+            steps: Rc::clone(&steps),
+            tiles: Rc::clone(&tiles),
+        })
+    };
+    let mut heard = Heard::default();
+    let found = train_on(&make, &there.job(), &mut heard, &AtomicBool::new(false)).unwrap();
+    assert_eq!(found.parameters, expected.parameters);
+    assert_eq!(steps.get(), 3);
+    // A field in one piece each time.
+    let log = there.state().1;
+    let validation = |line: &&String| line.contains(r#""what":"validation""#);
+    let validations = log.iter().filter(validation).count();
+    assert!(validations > 0);
+    assert_eq!(tiles.get(), validations * there.validation.fields);
+    assert_eq!(found.machines[0].instructions, "elsewhere");
+    assert!(heard.0[0].contains("takes 7.00 GiB"), "{:?}", heard.0);
 }

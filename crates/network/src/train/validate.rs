@@ -3,16 +3,13 @@
 use super::data::Fields;
 use super::{Picture, TrainError, TrainJob};
 use crate::crops::Prepared;
-use crate::graph::Graph;
+use crate::device::Train;
 use crate::loss::IGNORED;
 use crate::parameters::Parameters;
-use crate::predictor::CpuPredictor;
 use crate::random::{Purpose, Random};
 use crate::recipe::BatchNormStatistics;
 use crate::tiles::{TileOptions, argmax, predict_image};
-use crate::trainer::CpuTrainer;
 use stainfree_image::Image;
-use stainfree_kernels::Workers;
 
 /// Least weight of a batch in batch norm's running statistics (Keras' momentum 0.99).
 const MOMENTUM: f32 = 0.01;
@@ -70,7 +67,7 @@ pub(super) fn mean_foreground(f1: &[Option<f64>]) -> f64 {
 /// The trainer is left as it was, but for batch norm's momentum, which every step sets.
 pub(super) fn scoring_parameters(
     job: &TrainJob,
-    trainer: &mut CpuTrainer,
+    trainer: &mut dyn Train,
     average: Option<&Parameters>,
     fields: &Fields,
 ) -> Result<Parameters, TrainError> {
@@ -105,7 +102,7 @@ pub(super) const FOLDED_BATCHES: u64 = 16;
 /// Measures the encoder's batch norms on training crops; the network still predicts the same.
 pub(super) fn measure_folded_norms(
     job: &TrainJob,
-    trainer: &mut CpuTrainer,
+    trainer: &mut dyn Train,
     fields: &Fields,
 ) -> Result<(), TrainError> {
     let batch = |k| fields.batch(job.recipe, STATISTICS_STEP + k);
@@ -119,12 +116,12 @@ pub(super) fn measure_folded_norms(
 /// Scores `parameters` on all validation fields; the first few give a picture each.
 pub(super) fn validate(
     job: &TrainJob,
-    graph: &Graph,
+    trainer: &dyn Train,
     parameters: &Parameters,
     fields: &Fields,
-    workers: &Workers,
 ) -> Result<(Counts, Vec<Picture>), TrainError> {
-    let mut predictor = CpuPredictor::on(workers, graph, parameters, job.isa);
+    let graph = job.graph;
+    let mut predictor = trainer.predictor(parameters);
     let options = TileOptions {
         memory: job.memory,
         ..TileOptions::new(graph)
@@ -137,7 +134,7 @@ pub(super) fn validate(
         let planes: Vec<&[f32]> = field.planes().iter().map(Image::data).collect();
         let mut input = vec![0.0; graph.input_channels() * height * width];
         job.input.write_channels(&planes, &mut input);
-        let probabilities = predict_image(&mut predictor, &input, height, width, &options)?;
+        let probabilities = predict_image(&mut *predictor, &input, height, width, &options)?;
         let classes = Image::new(height, width, argmax(&probabilities, graph.classes()));
         counts.add(field.target().data(), classes.data());
         if index < job.pictures {

@@ -96,7 +96,7 @@ impl Sequence {
     }
 }
 
-struct Machine<'a, R> {
+struct StackMachine<'a, R> {
     input: &'a mut R,
     stack: Vec<Value>,
     marks: Vec<usize>,
@@ -105,7 +105,7 @@ struct Machine<'a, R> {
 
 /// Reads one pickle and leaves `input` behind its end.
 pub(super) fn read<R: Read>(input: &mut R) -> Result<Value, String> {
-    let mut machine = Machine {
+    let mut machine = StackMachine {
         input,
         stack: vec![],
         marks: vec![],
@@ -121,7 +121,7 @@ pub(super) fn read<R: Read>(input: &mut R) -> Result<Value, String> {
     Err("its pickle goes on without end".into())
 }
 
-impl<R: Read> Machine<'_, R> {
+impl<R: Read> StackMachine<'_, R> {
     fn bytes<const N: usize>(&mut self) -> Result<[u8; N], String> {
         let mut buffer = [0; N];
         self.input

@@ -1,7 +1,7 @@
 //! Gradients against finite differences of the definitions in f64.
 
 use super::interpreter::{Array, Moved, Statistics, owner, values};
-use stainfree_network::{CpuTrainer, Graph, Isa, Parameters, Tensor};
+use stainfree_network::{CpuTrainer, Graph, Isa, Machine, Parameters, Tensor, Train};
 use std::sync::Mutex;
 
 /// The derivative of a weighted sum of the logits by single elements of every trainable tensor of a
@@ -23,7 +23,8 @@ pub fn wrong_gradients(
     let weights: Vec<f32> = (0..graph.classes() * pixels)
         .map(|i| noise(i + 5, 1009))
         .collect();
-    let mut trainer = CpuTrainer::new(graph, &parameters, [1, side, side], 2, isa);
+    let machine = Machine::new(2).with_isa(isa);
+    let mut trainer = CpuTrainer::new(&machine, graph, &parameters, [1, side, side]);
     trainer.forward(&input);
     trainer.backward(&weights);
     let wide = Array {

@@ -50,7 +50,8 @@ pub(crate) fn prepared(
     edit: impl Fn(String) -> String,
 ) -> Result<Study, Failure> {
     let (progress, cancel) = (Silent, Cancel::new());
-    let job = Job::new(&progress, &cancel, 2);
+    let machine = stainfree_network::Machine::new(2);
+    let job = Job::new(&progress, &cancel, &machine);
     let options = NewOptions {
         images: plate.join("plate"),
         ..NewOptions::default()

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 use stainfree_image::{Image, composed, read_class_mask, read_info, read_labels, read_plane};
+use stainfree_inference::largest;
 use stainfree_scores::{
     BootstrapOptions, BoundaryCounts, ByName, Convention, FieldScores, Masks, Matching,
     PaperScores, ScoreError, ScoredOn, Scores, calibration, class_contours, class_lines, measured,
@@ -459,20 +460,6 @@ fn read_instances(path: &Path) -> Result<Image<u32>, ProjectError> {
     let labels = read_labels(path)?;
     crate::truth::given::check_instances(path, &labels, "use `--classes` for masks")?;
     Ok(labels)
-}
-
-/// The class of the largest probability of each pixel, ties to the lower class.
-pub(crate) fn largest(planes: &[Image<f32>]) -> Image<u8> {
-    let (height, width) = planes[0].size();
-    let mut classes = vec![0u8; height * width];
-    for (i, class) in classes.iter_mut().enumerate() {
-        for (candidate, plane) in planes.iter().enumerate().skip(1) {
-            if plane.data()[i] > planes[*class as usize].data()[i] {
-                *class = candidate as u8;
-            }
-        }
-    }
-    Image::new(height, width, classes)
 }
 
 fn in_file(path: &Path, error: stainfree_scores::ScoreError) -> ProjectError {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use stainfree_image::{Field, Image, read_class_mask, read_labels};
-use stainfree_network::{Loss, Precision};
+use stainfree_network::Loss;
 use stainfree_objects::IGNORED;
 use stainfree_scores::{
     BootstrapOptions, ByName, Convention, FieldScores, Masks, Matching, ScoredOn, calibration,
@@ -13,7 +13,7 @@ use stainfree_scores::{
 
 use crate::evaluation::disagreement;
 use crate::evaluation::evaluate::{ALL_NUCLEI, Evaluated, class_outlines, sum_up};
-use crate::prediction::engine::{DEFAULT_MEMORY, Engine, nuclei};
+use crate::prediction::opened::{OpenedModel, nuclei_of};
 use crate::prediction::pixel_size::remarks_on_pixel_sizes;
 use crate::prediction::predict::{FILE_NAME, Made, OUTPUTS, remove_outputs, write_field};
 use crate::study::config::Scheme;
@@ -45,10 +45,6 @@ pub struct ModelOptions {
     pub kinds: Option<PathBuf>,
     /// Average over the four flips.
     pub flips: bool,
-    /// Cap on memory in bytes.
-    pub memory: Option<usize>,
-    /// Arithmetic of the network's products.
-    pub precision: Precision,
 }
 
 /// Predicts the fields of a part and scores them against the study's truth.
@@ -77,22 +73,20 @@ pub fn evaluate_model(
             }
         )));
     }
-    let mut engine = Engine::load(
-        &folder,
-        job.threads,
-        options.memory.unwrap_or(DEFAULT_MEMORY),
-        options.flips,
-        options.precision,
-    )?;
-    if let Some(sentence) = engine.unknown_keys() {
+    let mut model = OpenedModel::open(&folder, job.machine, options.flips)?;
+    let (info, hash) = (
+        model.predictor.info().clone(),
+        model.predictor.hash().to_owned(),
+    );
+    if let Some(sentence) = model.predictor.unknown_keys() {
         job.progress.note(&sentence);
     }
     let classes = &study.config().truth.classes;
-    if engine.info.classes != *classes {
+    if info.classes != *classes {
         return Err(ProjectError::Failed(format!(
             "the model `{}` knows the classes {} and the study has {}; train it again",
             options.model,
-            engine.info.classes.join(", "),
+            info.classes.join(", "),
             classes.join(", ")
         )));
     }
@@ -106,9 +100,9 @@ pub fn evaluate_model(
             options.on
         )));
     }
-    let (chosen, on) = unseen(study, options, &source, &rows, &part, &engine, job)?;
+    let (chosen, on) = unseen(study, options, &source, &rows, &part, &model, job)?;
     let left_out = |name: &String| !chosen.contains(name);
-    for sentence in remarks_on_pixel_sizes(&engine.info, part.fields()) {
+    for sentence in remarks_on_pixel_sizes(&info, part.fields()) {
         job.progress.note(&sentence);
     }
     let out = study.run_path(&options.model).join(options.on.name());
@@ -125,7 +119,7 @@ pub fn evaluate_model(
             .find(|row| row.name == name)
             .map(|row| row.group.clone())
     };
-    let loss = Loss::new(&engine.info.recipe.loss, classes.len())
+    let loss = Loss::new(&info.recipe.loss, classes.len())
         .map_err(|error| ProjectError::Failed(format!("the model `{}`: {error}", options.model)))?;
     let mut losses = Vec::new();
     let kinds = options.kinds.as_deref().map(KindTable::read).transpose()?;
@@ -143,19 +137,16 @@ pub fn evaluate_model(
         };
         let planes = source.brightfield.read(field)?;
         let content = Content::of_planes(&planes);
-        let found = engine.predict(field, &planes)?;
-        for remark in engine.take_remarks() {
-            job.progress.note(&remark);
-        }
-        let parted = nuclei(field, &found.classes, classes, engine.info.pixel_um)?;
+        let found = model.predict(field, &planes, job)?;
+        let parted = nuclei_of(field, &found.classes, classes, info.pixel_um)?;
         let made = Made {
-            model: &engine.hash,
+            model: &hash,
             content: &content,
         };
         write_field(&out, field, &found.classes, &parted, &made)?;
-        predictions.push(Prediction::new(&field.name, &engine.hash, &content));
+        predictions.push(Prediction::new(&field.name, &hash, &content));
         let truth = read_class_mask(&study.class_mask_path(&field.name))?;
-        losses.extend(field_loss(&loss, &found.probabilities, &truth));
+        losses.extend(field_loss(&loss, found.probabilities(), &truth));
         let true_nuclei = read_labels(&study.nuclei_path(&field.name))?;
         let ignore = truth
             .data()
@@ -179,19 +170,19 @@ pub fn evaluate_model(
             &true_nuclei,
             &found.classes,
             &parted.labels,
-            &found.probabilities,
+            found.probabilities(),
             &nucleus,
         ));
         scored.push(FieldScores {
             name: field.name.clone(),
             group: group_of(&field.name),
             pixels: Some(pixel_counts(&truth, &found.classes, classes.len()).map_err(in_field)?),
-            paper: Some(paper_scores(&found.probabilities, &truth).map_err(in_field)?),
+            paper: Some(paper_scores(found.probabilities(), &truth).map_err(in_field)?),
             objects: Some(matching.objects()),
             splitting: Some(matching.splitting(field.pixel_um)),
             boundaries: outlines,
             kinds: matching.by_kind(&kinds),
-            calibration: Some(calibration(&found.probabilities, &truth).map_err(in_field)?),
+            calibration: Some(calibration(found.probabilities(), &truth).map_err(in_field)?),
             measured: Some(
                 measured(
                     masks(&true_nuclei, &truth, classes),
@@ -237,7 +228,7 @@ fn unseen(
     source: &Source,
     rows: &[FieldRow],
     part: &StudyFields,
-    engine: &Engine,
+    model: &OpenedModel,
     job: &Job,
 ) -> Result<(BTreeSet<String>, ScoredOn), ProjectError> {
     let names: BTreeSet<&String> = part.fields().iter().map(|field| &field.name).collect();
@@ -260,26 +251,27 @@ fn unseen(
             corrected: row.nuclei_from == Some(NucleiBy::Corrected),
         })
         .collect();
+    let info = model.predictor.info();
     let folder = study.model_path(&options.model);
-    let record = Provenance::of_model(&folder, &engine.info.hashes)?;
+    let record = Provenance::of_model(&folder, &info.hashes)?;
     let out = study.run_path(&options.model).join(options.on.name());
     if let Some(record) = &record {
-        record.put_beside(&out, &engine.hash)?;
+        record.put_beside(&out, model.predictor.hash())?;
     }
     let trained_here = study.run_path(&options.model).join("log.jsonl").is_file();
     let group = GroupRule::canonical(&study.config().split.group);
     let same_rule = |r: &Provenance| GroupRule::canonical(&r.group) == group;
     let data = || hash_of_data(study, rows).ok();
     // What another model had met before this one started from it, the study cannot know.
-    let heir = engine.info.pretrained.as_deref().is_some_and(is_from_model);
+    let heir = info.pretrained.as_deref().is_some_and(is_from_model);
     let judged = Judged {
         name: &options.model,
-        hash: &engine.hash,
+        hash: model.predictor.hash(),
         record: record.as_ref(),
         same_groups: trained_here && record.as_ref().is_some_and(same_rule),
         otherwise_known: record.is_none()
             && !heir
-            && data().is_some_and(|data| engine.info.hashes.get("data") == Some(&data)),
+            && data().is_some_and(|data| info.hashes.get("data") == Some(&data)),
     };
     let (chosen, on) = judged.choose(options.on, &candidates)?;
     Ok((chosen.into_iter().collect(), on))

@@ -205,8 +205,8 @@ fn all_fields(
 ) -> Result<(), ProjectError> {
     let done = AtomicUsize::new(0);
     // Where there are fewer fields than threads, the channels of a field are read at once instead.
-    let channels_at_once = work.len() < job.threads;
-    for some in work.chunks(job.threads) {
+    let channels_at_once = work.len() < job.machine.threads();
+    for some in work.chunks(job.machine.threads()) {
         let one = |one: &Work| {
             job.cancel.check()?;
             let rows = one_field(inputs, one, plan, options, channels_at_once);

@@ -10,10 +10,11 @@ use std::time::Instant;
 use sha2::{Digest, Sha256};
 use stainfree_image::marker::{self, Kind, Marker};
 use stainfree_image::{Dataset, Field, Image, Plane, PlaneRef, write};
+use stainfree_inference::{Nuclei, Pixels};
 use stainfree_network::Precision;
 
-use crate::prediction::engine::{DEFAULT_MEMORY, Engine, Nuclei, Pixels, nuclei};
 use crate::prediction::line::three_stages;
+use crate::prediction::opened::{OpenedModel, nuclei_of};
 use crate::prediction::pixel_size::remarks_on_pixel_sizes;
 use crate::prediction::segment::{my_turn, open_inputs, share_fields, unique_names};
 pub use crate::prediction::table::FILE_NAME;
@@ -45,10 +46,6 @@ pub struct PredictOptions {
     pub overlay: bool,
     /// Average over the four flips.
     pub flips: bool,
-    /// Cap on memory in bytes.
-    pub memory: Option<usize>,
-    /// Arithmetic of the network's products.
-    pub precision: Precision,
 }
 
 /// What was predicted.
@@ -75,14 +72,12 @@ pub struct Predicted {
 /// cannot be written, or [`ProjectError::Cancelled`] (what is finished is kept).
 pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, ProjectError> {
     let started = Instant::now();
-    let mut engine = Engine::load(
-        &options.model,
-        job.threads,
-        options.memory.unwrap_or(DEFAULT_MEMORY),
-        options.flips,
-        options.precision,
-    )?;
-    if let Some(sentence) = engine.unknown_keys() {
+    let mut model = OpenedModel::open(&options.model, job.machine, options.flips)?;
+    let (info, hash) = (
+        model.predictor.info().clone(),
+        model.predictor.hash().to_owned(),
+    );
+    if let Some(sentence) = model.predictor.unknown_keys() {
         job.progress.note(&sentence);
     }
     let (sets, failed) = open_inputs(&options.inputs, options.pixel_um);
@@ -94,17 +89,17 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
         for problem in &set.problems {
             job.progress.note(problem);
         }
-        let brightfield = engine.brightfield(set, &options.brightfield, &options.planes)?;
+        let brightfield = model.brightfield(set, &options.brightfield, &options.planes)?;
         work.extend(set.fields.iter().map(|field| (field, brightfield.clone())));
     }
     unique_names(work.iter().map(|(field, _)| *field), &sets)?;
     let fields: Vec<&Field> = work.iter().map(|(field, _)| *field).collect();
-    for sentence in remarks_on_pixel_sizes(&engine.info, &fields) {
+    for sentence in remarks_on_pixel_sizes(&info, &fields) {
         job.progress.note(&sentence);
     }
 
-    let conditions = conditions(&engine, options);
-    let header = table::header(&engine.info.classes);
+    let conditions = conditions(&model, options, job);
+    let header = table::header(&info.classes);
     let path = options.out.join(FILE_NAME);
     let work: Vec<Task> = work
         .into_iter()
@@ -116,12 +111,12 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
         .collect();
     let rows = read_rows(&path, &header)?;
     let todo = |rows: &Rows, task: &Task| {
-        let done = already(rows, &header, task, &engine.hash);
+        let done = already(rows, &header, task, &hash);
         done.filter(|_| files_exist(task.field, options))
     };
     let to_write = work.iter().filter(|task| todo(&rows, task).is_none());
     check_folder(to_write, &sets, options)?;
-    let marker = Marker::new("predict", Kind::Prediction).with_model(&engine.hash);
+    let marker = Marker::new("predict", Kind::Prediction).with_model(&hash);
     std::fs::create_dir_all(&options.out)
         .map_err(|error| ProjectError::write(&options.out, &error))?;
     marker::write(&options.out, &marker)?;
@@ -129,9 +124,9 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
         let path = options.out.join(folder);
         std::fs::create_dir_all(&path).map_err(|error| ProjectError::write(&path, &error))?;
     }
-    let record = Provenance::of_model(&options.model, &engine.info.hashes)?;
+    let record = Provenance::of_model(&options.model, &info.hashes)?;
     if let Some(record) = &record {
-        record.put_beside(&options.out, &engine.hash)?;
+        record.put_beside(&options.out, &hash)?;
     }
     // Others may fill the same folder: what they have done until now is done.
     let turn = my_turn(&options.out, "predict", job.cancel)?;
@@ -160,7 +155,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     lease.during(job, |job| {
         let table = OwnRows::new(path, header.clone());
         predict_ours(
-            &mut engine,
+            &mut model,
             &tasks,
             total,
             &mut predicted,
@@ -175,7 +170,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
 
 /// Predicts fields that nobody else is at.
 fn predict_ours(
-    engine: &mut Engine,
+    model: &mut OpenedModel,
     todo: &[Task],
     total: usize,
     predicted: &mut Predicted,
@@ -186,16 +181,17 @@ fn predict_ours(
     let unopened = predicted.failed.len();
     let desk = Desk {
         options,
-        hash: engine.hash.clone(),
-        classes: engine.info.classes.clone(),
-        model_um: engine.info.pixel_um,
+        hash: model.predictor.hash().to_owned(),
+        classes: model.predictor.info().classes.clone(),
+        model_um: model.predictor.info().pixel_um,
+        words: words(options, job),
     };
     let mut cancelled = false;
     // The finishing stage has a thread of its own and parallel loops: those of the network do them.
-    let workers = engine.workers().clone();
+    let workers = model.predictor.workers().clone();
     let ended = three_stages(
         todo,
-        job.threads,
+        job.machine.threads(),
         |task| task.brightfield.read(task.field),
         |task, planes| {
             cancelled = job.cancel.is_stopped();
@@ -203,11 +199,7 @@ fn predict_ours(
                 return None;
             }
             let begun = Instant::now();
-            let computed = compute(engine, task.field, planes, options);
-            for remark in engine.take_remarks() {
-                job.progress.note(&remark);
-            }
-            Some((begun, computed))
+            Some((begun, compute(model, task.field, planes, options, job)))
         },
         |task, (begun, computed)| {
             let finished = computed.and_then(|found| workers.run(|| desk.finish(task, found)));
@@ -273,17 +265,18 @@ struct Finished {
 }
 
 fn compute(
-    engine: &mut Engine,
+    model: &mut OpenedModel,
     field: &Field,
     planes: Result<Vec<Plane>, ProjectError>,
     options: &PredictOptions,
+    job: &Job,
 ) -> Result<Computed, ProjectError> {
     let mut planes = planes?;
     let content = Content::of_planes(&planes);
-    let mut pixels = engine.predict(field, &planes)?;
+    let mut pixels = model.predict(field, &planes, job)?;
     if !options.probabilities {
         // They are the largest thing in memory, and the next field is on its way.
-        pixels.probabilities = Vec::new();
+        pixels.outputs = Vec::new();
     }
     let middle = planes.len() / 2;
     let shown = options.overlay.then(|| planes.swap_remove(middle));
@@ -300,16 +293,14 @@ struct Desk<'a> {
     hash: String,
     classes: Vec<String>,
     model_um: Option<f64>,
+    /// The options that change a prediction.
+    words: String,
 }
 
 impl Desk<'_> {
     fn finish(&self, task: &Task, found: Computed) -> Result<Finished, ProjectError> {
-        let Pixels {
-            probabilities,
-            classes,
-            blank_share,
-        } = found.pixels;
-        let nuclei = nuclei(task.field, &classes, &self.classes, self.model_um)?;
+        let pixels = found.pixels;
+        let nuclei = nuclei_of(task.field, &pixels.classes, &self.classes, self.model_um)?;
         let out = &self.options.out;
         // Those of an earlier run would pass for this one's.
         let asked = [self.options.probabilities, self.options.overlay];
@@ -320,21 +311,21 @@ impl Desk<'_> {
             model: &self.hash,
             content: &found.content,
         };
-        write_field(out, task.field, &classes, &nuclei, &made)?;
+        write_field(out, task.field, &pixels.classes, &nuclei, &made)?;
         let [probabilities_file, overlay_file] =
             EXTRAS.map(|kind| output(out, kind, &task.field.name));
         if self.options.probabilities {
             let note = note(task.field, "probabilities", &made);
-            write::stack_f32(&probabilities_file, &probabilities, &note)?;
+            write::stack_f32(&probabilities_file, pixels.probabilities(), &note)?;
         }
         if let Some(plane) = found.shown {
-            let picture = pictures::overlay(&plane.to_f32(), &classes, &self.classes)?;
+            let picture = pictures::overlay(&plane.to_f32(), &pixels.classes, &self.classes)?;
             write::png_rgb(&overlay_file, &picture)?;
         }
         Ok(Finished {
             content: found.content,
-            classes,
-            blank_share,
+            classes: pixels.classes,
+            blank_share: pixels.blank_share,
             nuclei,
         })
     }
@@ -411,18 +402,17 @@ fn files_exist(field: &Field, options: &PredictOptions) -> bool {
 
 /// What decides a prediction beside the image and what a model's hash covers. The cap on memory is
 /// a part of it: it decides which tiles an image is computed in.
-fn conditions(engine: &Engine, options: &PredictOptions) -> Sha256 {
-    let model = &engine.info;
+fn conditions(opened: &OpenedModel, options: &PredictOptions, job: &Job) -> Sha256 {
+    let model = opened.predictor.info();
     let mut hash = Sha256::new();
     hash.update(env!("CARGO_PKG_VERSION"));
     hash.update([
         u8::from(options.flips),
-        u8::from(options.precision == Precision::Bf16),
+        u8::from(is_bf16(job)),
         u8::from(model.recipe.rescale),
     ]);
     hash.update(model.pixel_um.unwrap_or(0.0).to_le_bytes());
-    let memory = options.memory.unwrap_or(DEFAULT_MEMORY);
-    hash.update((memory as u64).to_le_bytes());
+    hash.update((opened.predictor.memory() as u64).to_le_bytes());
     hash
 }
 
@@ -510,11 +500,16 @@ fn note(field: &Field, what: &str, made: &Made) -> write::Note {
 }
 
 /// The options that change a prediction.
-fn words(options: &PredictOptions) -> String {
-    let precision = (options.precision == Precision::Bf16).then_some("bf16");
+fn words(options: &PredictOptions, job: &Job) -> String {
+    let precision = is_bf16(job).then_some("bf16");
     let flips = options.flips.then_some("flips");
     let words: Vec<&str> = [precision, flips].into_iter().flatten().collect();
     words.join(" ")
+}
+
+/// Whether the network's products are rounded.
+fn is_bf16(job: &Job) -> bool {
+    job.machine.isa().precision() == Precision::Bf16
 }
 
 /// Nuclei of a field that the same model has done from the same input.
@@ -563,7 +558,7 @@ impl OwnRows {
         row.extend([
             desk.hash.clone(),
             env!("CARGO_PKG_VERSION").to_owned(),
-            words(desk.options),
+            desk.words.clone(),
             input.path.clone(),
             found.content.image.join(" "),
             input.key.clone(),
@@ -573,8 +568,15 @@ impl OwnRows {
 
     fn put_failed(&mut self, task: &Task, message: &str, desk: &Desk) {
         let (name, input) = (&task.field.name, &task.input);
-        let (program, options) = (env!("CARGO_PKG_VERSION"), words(desk.options));
-        let last = [&desk.hash, program, &options, &input.path, "", &input.key];
+        let program = env!("CARGO_PKG_VERSION");
+        let last = [
+            &desk.hash,
+            program,
+            &desk.words,
+            &input.path,
+            "",
+            &input.key,
+        ];
         let mut row = vec![name.clone(), "failed".to_owned(), message.to_owned()];
         row.resize(self.columns() - last.len(), String::new());
         row.extend(last.map(str::to_owned));

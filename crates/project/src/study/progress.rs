@@ -5,6 +5,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use stainfree_network::Machine;
+
 use crate::ProjectError;
 
 /// Receives the progress of a long call; called from several threads at once.
@@ -83,26 +85,27 @@ impl Cancel {
     }
 }
 
-/// What every long call is given: where to report, when to stop, how many threads to use.
+/// What every long call is given: where to report, when to stop, what to compute with.
 #[derive(Clone, Copy)]
 pub struct Job<'a> {
     /// Where progress and notes go.
     pub progress: &'a dyn Progress,
     /// When to stop.
     pub cancel: &'a Cancel,
-    /// Threads to use; at least 1. The results do not depend on it.
-    pub threads: usize,
+    /// What computes: threads, on whose number no result depends, precision, and the cap on memory
+    /// that was asked for.
+    pub machine: &'a Machine,
     /// Who asks for it, for tables of what people decided.
     pub who: &'a str,
 }
 
 impl<'a> Job<'a> {
-    /// A job on `threads` threads.
-    pub fn new(progress: &'a dyn Progress, cancel: &'a Cancel, threads: usize) -> Self {
+    /// A job on `machine`.
+    pub fn new(progress: &'a dyn Progress, cancel: &'a Cancel, machine: &'a Machine) -> Self {
         Self {
             progress,
             cancel,
-            threads: threads.max(1),
+            machine,
             who: "unknown",
         }
     }
@@ -112,20 +115,18 @@ impl<'a> Job<'a> {
         Self { who, ..self }
     }
 
+    /// The same job on another machine.
+    pub fn on(self, machine: &'a Machine) -> Self {
+        Self { machine, ..self }
+    }
+
     /// Runs `work` on this job's threads.
     ///
     /// # Errors
     /// Where the system gives no threads.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, ProjectError> {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(self.threads)
-            .build()
-            .map_err(|error| {
-                ProjectError::Failed(format!(
-                    "the system gives no {} threads ({error}); ask for fewer",
-                    self.threads
-                ))
-            })?;
-        Ok(pool.install(work))
+        let workers = self.machine.workers();
+        workers.start().map_err(ProjectError::Failed)?;
+        Ok(workers.run(work))
     }
 }

@@ -262,7 +262,8 @@ mod tests {
     fn a_file_that_a_person_changed_is_set_aside_and_never_lost() {
         let (_folder, study, row) = study();
         let (silent, cancel) = (crate::Silent, crate::Cancel::new());
-        let job = Job::new(&silent, &cancel, 1);
+        let machine = stainfree_network::Machine::new(1);
+        let job = Job::new(&silent, &cancel, &machine);
         for changed in ["by hand", "again"] {
             std::fs::write(study.nuclei_path("f"), "as made").unwrap();
             put(&study, &row);

@@ -8,13 +8,13 @@ use std::path::Path;
 
 use stainfree_image::marker::{self, Kind, Marker};
 use stainfree_image::write;
+use stainfree_network::UnetSpec;
 use stainfree_network::model::{FORMAT, Model, ModelInfo, TrainingRecord};
 use stainfree_network::recipe::Recipe;
 use stainfree_network::train::{
     self as network, Ending, Observer, Picture, StepReport, TrainJob, TrainingData,
     ValidationReport,
 };
-use stainfree_network::{Isa, UnetSpec};
 
 use crate::study::beside_model;
 use crate::study::guard::{Inputs, Refusal, ResultFolder};
@@ -56,7 +56,8 @@ impl Training<'_> {
     /// The recipe cannot be followed, a field cannot be read, a file cannot be written;
     /// [`ProjectError::Cancelled`] after a stop, with everything kept that is needed to go on.
     pub(crate) fn model(self, job: &Job) -> Result<(Model, bool), ProjectError> {
-        let isa = Isa::choose(self.recipe.precision).map_err(ProjectError::Failed)?;
+        let machine = job.machine.with_precision(self.recipe.precision);
+        let machine = machine.map_err(ProjectError::Failed)?;
         std::fs::create_dir_all(self.run).map_err(|error| ProjectError::write(self.run, &error))?;
         let start = self.start;
         let outcome = network::train(
@@ -70,8 +71,7 @@ impl Training<'_> {
                 validation: self.validation,
                 folder: self.run,
                 restart: self.restart,
-                threads: job.threads,
-                isa,
+                machine: &machine,
                 cache_bytes: self.cache_bytes,
                 memory: Some(self.validation_bytes),
                 checkpoint_every: checkpoint_every(),

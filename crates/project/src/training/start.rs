@@ -304,8 +304,8 @@ impl System {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::training::train::network_input;
-    use stainfree_network::{CpuPredictor, Isa, TileOptions, argmax, predict_image};
+    use stainfree_inference::planes::network_input;
+    use stainfree_network::{Machine, Session, TileOptions, argmax, predict_image};
     use stainfree_specimen::{PlateSpec, simulate_field};
 
     #[test]
@@ -346,10 +346,9 @@ mod tests {
         let field = simulate_field(&spec, 0, 0).unwrap();
         let planes = [field.brightfield[0].map(|&count| f32::from(count))];
         let input = network_input(&model.info.input, &planes, 65_535.0, None).unwrap();
-        let mut predictor =
-            CpuPredictor::new(&model.graph, &model.parameters, 2, Isa::available()[0]);
+        let mut session = Session::new(&Machine::new(2), &model.graph, &model.parameters);
         let logits = predict_image(
-            &mut predictor,
+            &mut session,
             &input,
             256,
             256,

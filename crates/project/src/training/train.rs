@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use stainfree_image::{Field, Image, Plane, read_class_mask, rounded_um};
-use stainfree_network::input::InputSpec;
+use stainfree_image::{Field, read_class_mask, rounded_um};
+use stainfree_inference::planes::{full_range, intensities, resample_blank, without_blanks};
 use stainfree_network::model::sha256;
 use stainfree_network::recipe::{Length, Recipe};
 use stainfree_network::resample::{SAME_PIXEL_SIZE, resample, resample_classes, resampled_size};
 use stainfree_network::train::{FieldContent, RawField, TrainingData};
 use stainfree_network::{Encoder, Precision, UnetSpec};
-use stainfree_objects::{apply_ignore, blank_in_brightfield, blank_regions, fill_blank};
+use stainfree_objects::{apply_ignore, blank_regions};
 
 use crate::study::beside_model::INPUT;
 use crate::study::config::TrainingConfig;
@@ -68,8 +68,6 @@ pub struct TrainOptions {
     pub seed: Option<u64>,
     /// Begin anew and give up what stands under this name; else a training goes on where it stood.
     pub restart: bool,
-    /// Cap on memory for normalised fields and validation, bytes.
-    pub memory: Option<usize>,
     /// This recipe and no other; nothing above and nothing of the study's changes it.
     pub exact: Option<Recipe>,
     /// Only these training fields; none = all.
@@ -176,8 +174,8 @@ fn train_ours(study: &Study, options: &TrainOptions, job: &Job) -> Result<Traine
         validation: &validation,
         run: &run,
         restart: options.restart,
-        cache_bytes: options.memory.map_or(CACHE_BYTES, |cap| cap / 2),
-        validation_bytes: options.memory.map_or(VALIDATION_BYTES, |cap| cap / 2),
+        cache_bytes: job.machine.memory().map_or(CACHE_BYTES, |cap| cap / 2),
+        validation_bytes: job.machine.memory().map_or(VALIDATION_BYTES, |cap| cap / 2),
     };
     // Before the training, as all that it reads.
     let data = hash_of_data(study, &rows)?;
@@ -550,50 +548,4 @@ impl TrainingData for StudyFields<'_> {
             full_range: Some(full_range_of(self.source, field)?),
         })
     }
-}
-
-/// Largest count that the plane's format can hold; 1 for floating point.
-pub(crate) fn full_range(plane: &Plane) -> f32 {
-    plane.full_range().unwrap_or(1.0)
-}
-
-/// Planes as numbers.
-pub(crate) fn intensities(planes: &[Plane]) -> Vec<Image<f32>> {
-    planes.iter().map(Plane::to_f32).collect()
-}
-
-/// The planes with pixels that show nothing filled, and those pixels, of all planes together.
-pub(crate) fn without_blanks(planes: Vec<Image<f32>>) -> (Vec<Image<f32>>, Option<Image<bool>>) {
-    let Some(blank) = blank_in_brightfield(&planes) else {
-        return (planes, None);
-    };
-    let filled = planes
-        .iter()
-        .map(|plane| fill_blank(plane, &blank))
-        .collect();
-    (filled, Some(blank))
-}
-
-/// Blank pixels at another pixel size: whatever a blank pixel has a part in.
-pub(crate) fn resample_blank(blank: &Image<bool>, height: usize, width: usize) -> Image<bool> {
-    let share = blank.map(|&blank| if blank { 1.0 } else { 0.0 });
-    resample(&share, height, width).map(|&share| share > 1e-3)
-}
-
-/// An image's planes as the network's input, `[3][height][width]`; see
-/// [`InputSpec::normalise_besides`].
-pub(crate) fn network_input(
-    input: &InputSpec,
-    planes: &[Image<f32>],
-    full_range: f32,
-    blank: Option<&Image<bool>>,
-) -> Result<Vec<f32>, ProjectError> {
-    let normalised = input
-        .normalise_besides(planes, full_range, blank)
-        .map_err(|error| ProjectError::Failed(error.to_string()))?;
-    let (height, width) = normalised[0].size();
-    let mut out = vec![0.0; 3 * height * width];
-    let views: Vec<&[f32]> = normalised.iter().map(Image::data).collect();
-    input.write_channels(&views, &mut out);
-    Ok(out)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use stainfree_network::recipe::Recipe;
-use stainfree_network::{AdamStep, CpuTrainer, Graph, Isa, Parameters, UnetSpec};
+use stainfree_network::{AdamStep, CpuTrainer, Graph, Parameters, Train, UnetSpec};
 
 use super::file::{Choice, Experiment};
 use super::variant;
@@ -82,11 +82,11 @@ fn one_step(recipe: &Recipe, classes: usize, job: &Job) -> Result<(f64, usize), 
         .check(classes, graph.multiple())
         .map_err(|error| fail(error.to_string()))?;
     let parameters = Parameters::initialise(&graph, 1);
-    let isa = Isa::choose(recipe.precision).map_err(fail)?;
+    let machine = job.machine.with_precision(recipe.precision).map_err(fail)?;
     let shape = [recipe.batch, recipe.crop, recipe.crop];
-    let memory = CpuTrainer::new(&graph, &parameters, shape, job.threads, isa).memory_bytes();
+    let memory = CpuTrainer::new(&machine, &graph, &parameters, shape).memory_bytes();
     let side = recipe.crop.min(TIMED_SIDE);
-    let mut trainer = CpuTrainer::new(&graph, &parameters, [1, side, side], job.threads, isa);
+    let mut trainer = CpuTrainer::new(&machine, &graph, &parameters, [1, side, side]);
     let input: Vec<f32> = (0..3 * side * side)
         .map(|i| ((i * 7919) % 2003) as f32 / 1000.0 - 1.0)
         .collect();

@@ -479,14 +479,15 @@ impl Work<'_> {
             ..TrainOptions::default()
         };
         let trained = train(self.study, &options, job)?;
+        let machine = job.machine.with_precision(precision);
+        let machine = machine.map_err(ProjectError::Failed)?;
+        let job = &job.on(&machine);
         let score = |flips: bool| {
             let options = ModelOptions {
                 model: self.id.clone(),
                 on: Part::Test,
                 convention: Convention::Argmax,
                 flips,
-                memory: None,
-                precision,
                 boundaries: true,
                 kinds: self.kinds.clone(),
             };

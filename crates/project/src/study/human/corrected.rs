@@ -348,7 +348,8 @@ mod tests {
     fn a_study_without_corrections_or_without_fields_says_which_it_is() {
         let (_root, study) = study("");
         let cancel = crate::Cancel::new();
-        let job = crate::Job::new(&crate::Silent, &cancel, 1);
+        let machine = stainfree_network::Machine::new(1);
+        let job = crate::Job::new(&crate::Silent, &cancel, &machine);
         let error = crate::evaluation::compare::compare_study(&study, &job).unwrap_err();
         assert!(
             matches!(error, ProjectError::NothingCorrected(_)),

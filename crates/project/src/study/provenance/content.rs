@@ -10,11 +10,11 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use stainfree_image::{Field, Image, Plane, read_class_mask, read_labels};
+use stainfree_inference::planes::full_range;
 use stainfree_objects::IGNORED;
 
 use crate::ProjectError;
 use crate::study::{Source, Study};
-use crate::training::train::full_range;
 
 /// Bytes of a content's hash that are kept: chance matches stay out of reach.
 const HASH_BYTES: usize = 16;

@@ -290,7 +290,11 @@ mod tests {
             })
             .collect();
         let cancel = Cancel::new();
-        let (names, on) = choose(&pairings, part, &Job::new(&Silent, &cancel, 1))?;
+        let (names, on) = choose(
+            &pairings,
+            part,
+            &Job::new(&Silent, &cancel, &stainfree_network::Machine::new(1)),
+        )?;
         Ok((names.into_iter().collect(), on))
     }
 

@@ -23,7 +23,7 @@ use crate::study::config::{FILE_NAME, parse};
 use crate::study::human::mitosis::Said;
 
 /// Name of the class.
-pub const CLASS: &str = "mitotic";
+pub const CLASS: &str = stainfree_inference::MITOTIC;
 
 /// What a person says about a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

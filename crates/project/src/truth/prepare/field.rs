@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use stainfree_image::{Field, write};
+use stainfree_inference::planes::intensities;
 use stainfree_objects::{IGNORED, blank_in_brightfield, blank_regions, blank_share, joined};
 
 use crate::evaluation::disagreement::nucleus_classes;
@@ -15,7 +16,6 @@ use crate::study::human::fit::Seen;
 use crate::study::human::mitosis::Said;
 use crate::study::vouched::{self, Before};
 use crate::study::{Source, Study};
-use crate::training::train::intensities;
 use crate::truth::files::TruthFiles;
 use crate::truth::fingerprint::Fingerprint;
 use crate::truth::fixes::StainFixes;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Once;
 
 use stainfree_image::{Image, write};
+use stainfree_network::Machine;
 
 use super::*;
 use crate::truth::mitosis::Decision;
@@ -48,14 +49,19 @@ fn study() -> (tempfile::TempDir, Study) {
     };
     let cancel = Cancel::new();
     let made = new::create(&place.path().join("study"), &options, &cancel).unwrap();
-    let job = Job::new(&Silent, &cancel, 2);
+    let machine = Machine::new(2);
+    let job = Job::new(&Silent, &cancel, &machine);
     let (study, _) = prepare_with_mitosis(&made.study, &job).unwrap();
     (place, study)
 }
 
 fn prepare_and(study: &Study, meanwhile: impl Fn() + Sync) -> Prepared {
     let (progress, cancel) = (Meanwhile(Once::new(), meanwhile), Cancel::new());
-    prepare(study, &Job::new(&progress, &cancel, 2).by("Ada")).unwrap()
+    prepare(
+        study,
+        &Job::new(&progress, &cancel, &Machine::new(2)).by("Ada"),
+    )
+    .unwrap()
 }
 
 /// Sets `usable` of a field to `no` in `fields.csv`.
@@ -86,7 +92,7 @@ fn a_damaged_table_of_fields_is_not_written_over() {
     assert_ne!(damaged, text);
     std::fs::write(&path, &damaged).unwrap();
     let cancel = Cancel::new();
-    let error = prepare(&study, &Job::new(&Silent, &cancel, 2)).unwrap_err();
+    let error = prepare(&study, &Job::new(&Silent, &cancel, &Machine::new(2))).unwrap_err();
     let error = error.to_string();
     assert!(error.contains("delete it and prepare again"), "{error}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), damaged);
@@ -109,7 +115,7 @@ fn what_is_undone_after_a_stopped_run_stays_undone() {
     let cancel = Cancel::new();
     let stopped = prepare(
         &study,
-        &Job::new(&StopAtNote(&cancel), &cancel, 2).by("Ada"),
+        &Job::new(&StopAtNote(&cancel), &cancel, &Machine::new(2)).by("Ada"),
     );
     assert!(matches!(stopped, Err(ProjectError::Cancelled)));
     assert!(excluded::in_force(&study).unwrap().contains_key("f1"));

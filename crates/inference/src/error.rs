@@ -1,0 +1,48 @@
+//! What can go wrong with a prediction, each in one sentence.
+
+use stainfree_network::input::InputError;
+use stainfree_network::model::ModelError;
+use stainfree_network::resample::ResampleError;
+use stainfree_network::tiles::TileError;
+use stainfree_objects::ObjectsError;
+
+use crate::cap::Cap;
+
+/// Why a model could not be opened, or an image not be predicted. None of them names the image,
+/// which only the caller knows by name.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InferenceError {
+    /// The model's folder cannot be read.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The planes are not what the model reads: their number, their sizes, their pixels.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// No pixel shows anything of the specimen.
+    #[error(
+        "the image shows nothing: every pixel holds one value or no number; look at it, or leave \
+         it out"
+    )]
+    NothingSeen,
+    /// Image and model differ too much in pixel size.
+    #[error(transparent)]
+    PixelSize(#[from] ResampleError),
+    /// The cap on memory is below the smallest tile.
+    #[error(
+        "{} of memory are too little for its smallest tile; allow `--memory {}` or more",
+        Cap(*cap), Cap(*needed)
+    )]
+    Memory {
+        /// The cap, bytes.
+        cap: usize,
+        /// The least that would do, bytes.
+        needed: usize,
+    },
+    /// The network's result is no number.
+    #[error(transparent)]
+    Network(#[from] TileError),
+    /// The nuclei could not be made from the classes; a pixel size that is no size.
+    #[error(transparent)]
+    Nuclei(#[from] ObjectsError),
+}

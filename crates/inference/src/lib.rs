@@ -1,0 +1,36 @@
+//! A trained model on images: planes in, classes, outputs and nuclei out.
+//!
+//! [`Predictor::open`] loads a model's folder, [`Predictor::predict`] computes one image within the
+//! machine's cap on memory. Knows arrays and model folders; knows nothing of studies, plates and
+//! which channel of a data set is the brightfield. Prints nothing and reads no image.
+//!
+//! ```no_run
+//! use stainfree_image::{Image, Plane};
+//! use stainfree_inference::{Options, Predictor};
+//! use stainfree_network::Machine;
+//!
+//! # fn main() -> Result<(), stainfree_inference::InferenceError> {
+//! let mut predictor = Predictor::open("model".as_ref(), &Machine::new(4), &Options::default())?;
+//! let brightfield = Plane::U16(Image::filled(1024, 1360, 20_000));
+//! let found = predictor.predict(&[brightfield], Some(0.65))?;
+//! println!("{} nuclei", found.count);
+//! # Ok(())
+//! # }
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod cap;
+mod error;
+mod nuclei;
+pub mod planes;
+mod prediction;
+mod predictor;
+mod remark;
+
+pub use cap::DEFAULT_MEMORY;
+pub use error::InferenceError;
+pub use nuclei::{MITOTIC, Nuclei, nuclei};
+pub use prediction::{Output, PROBABILITIES, Pixels, Prediction, largest};
+pub use predictor::{Options, Predictor};
+pub use remark::Remark;

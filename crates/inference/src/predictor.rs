@@ -1,0 +1,324 @@
+//! A model ready to predict images, within a cap on memory.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use stainfree_image::{Image, Plane};
+use stainfree_network::input::InputError;
+use stainfree_network::model::{Model, ModelInfo};
+use stainfree_network::resample::{ResampleError, resample, resampled_size};
+use stainfree_network::tiles::{
+    TileError, TileOptions, cut_margin, needed_for_whole, predict_image,
+};
+use stainfree_network::{Machine, PreparedNetwork, Session, Workers};
+use stainfree_objects::{ObjectsError, blank_regions, blank_share};
+
+use crate::InferenceError;
+use crate::cap::{Cap, DEFAULT_MEMORY, beside_network};
+use crate::nuclei::{Nuclei, nuclei};
+use crate::planes::{full_range, network_input, resample_blank, without_blanks};
+use crate::prediction::{
+    Output, PROBABILITIES, Pixels, Prediction, largest, leave_open, planes_of,
+};
+use crate::remark::{Remark, Remarks};
+
+/// How a model predicts, beside what the machine says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Average over the four flips: four times the work, slightly better.
+    pub flips: bool,
+}
+
+/// A loaded model: what is known about it, and its network, ready to predict.
+pub struct Predictor {
+    info: ModelInfo,
+    hash: String,
+    /// Keys of its `model.toml` that this version has passed over.
+    ignored: Vec<String>,
+    session: Session,
+    options: TileOptions,
+    cap: Cap,
+    remarks: Remarks,
+}
+
+/// A raw image on its way into the network.
+struct Raw {
+    /// Planes at the model's pixel size.
+    planes: Vec<Image<f32>>,
+    /// Pixels of them that show nothing.
+    blank: Option<Image<bool>>,
+    /// Largest count of the image's format.
+    full_range: f32,
+    /// Pixels of the image itself.
+    shown: usize,
+}
+
+impl Predictor {
+    /// Loads the model in `folder`. The machine gives threads, instructions, precision, and the
+    /// most memory that an image may take ([`DEFAULT_MEMORY`] where it names none); fewer of its
+    /// threads compute where that is too little for all.
+    ///
+    /// # Errors
+    /// [`InferenceError::Model`] if the folder holds no model, or one that cannot be read.
+    pub fn open(
+        folder: &Path,
+        machine: &Machine,
+        options: &Options,
+    ) -> Result<Self, InferenceError> {
+        Ok(Self::new(Model::load(folder)?, machine, options))
+    }
+
+    /// The same with a model that is in memory.
+    pub fn new(model: Model, machine: &Machine, options: &Options) -> Self {
+        let cap = Cap(machine.memory().unwrap_or(DEFAULT_MEMORY));
+        let network = PreparedNetwork::new(machine, &model.graph, &model.parameters);
+        let (threads, scratch) = (machine.threads(), network.scratch_bytes());
+        let afforded = cap.affordable(threads, scratch);
+        let mut remarks = Remarks::default();
+        let mut workers = machine.workers().clone();
+        if afforded < threads {
+            remarks.add(Remark::on_threads(afforded, threads, scratch, cap));
+            workers = Workers::new(afforded);
+        }
+        Self {
+            session: Session::on(&workers, &Arc::new(network)),
+            options: TileOptions {
+                flips: options.flips,
+                ..TileOptions::new(&model.graph)
+            },
+            hash: model.hash(),
+            info: model.info,
+            ignored: model.ignored,
+            cap,
+            remarks,
+        }
+    }
+
+    /// What `model.toml` says.
+    pub fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    /// What the model is recognised by ([`Model::hash`]).
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// What a user should know about the model's folder.
+    pub fn unknown_keys(&self) -> Option<String> {
+        let keys: Vec<String> = self.ignored.iter().map(|key| format!("`{key}`")).collect();
+        (!keys.is_empty()).then(|| {
+            format!(
+                "`model.toml`, written by `{}`, has keys that this version does not know ({}): \
+                 they say how the model was made and change no prediction",
+                self.info.program,
+                keys.join(", ")
+            )
+        })
+    }
+
+    /// The threads of the network. Parallel loops over its results run on them too, where they
+    /// would otherwise take all cores.
+    pub fn workers(&self) -> &Workers {
+        self.session.workers()
+    }
+
+    /// The most memory that an image may take, bytes.
+    pub fn memory(&self) -> usize {
+        self.cap.0
+    }
+
+    /// Remarks that no prediction has carried, because it failed.
+    pub fn take_remarks(&mut self) -> Vec<Remark> {
+        self.remarks.take()
+    }
+
+    /// Predicts an image from its brightfield planes, as many as the model reads (of three, one
+    /// that reads a single plane takes the middle one), all of one size. `pixel_um` is their pixel
+    /// size, where it is known.
+    ///
+    /// # Errors
+    /// The planes are not what the model reads, show nothing, or differ too much from it in pixel
+    /// size; the cap on memory is too small for even the smallest tile; or the network's result is
+    /// no number.
+    pub fn predict(
+        &mut self,
+        planes: &[Plane],
+        pixel_um: Option<f64>,
+    ) -> Result<Prediction, InferenceError> {
+        let pixels = self.pixels(planes, pixel_um)?;
+        let workers = self.workers().clone();
+        let found = workers.run(|| self.nuclei(&pixels.classes, pixel_um))?;
+        let Pixels {
+            classes,
+            outputs,
+            blank_share,
+            remarks,
+        } = pixels;
+        let Nuclei { labels, count } = found;
+        Ok(Prediction {
+            classes,
+            outputs,
+            labels,
+            count,
+            blank_share,
+            remarks,
+        })
+    }
+
+    /// The network's part of [`Predictor::predict`]: whoever predicts many images makes the nuclei
+    /// of one ([`nuclei`]) while the network is at the next.
+    ///
+    /// # Errors
+    /// As [`Predictor::predict`].
+    pub fn pixels(
+        &mut self,
+        planes: &[Plane],
+        pixel_um: Option<f64>,
+    ) -> Result<Pixels, InferenceError> {
+        let workers = self.workers().clone();
+        workers.run(|| self.pixels_here(planes, pixel_um))
+    }
+
+    /// The nuclei among predicted classes; an image without a pixel size is taken for one of the
+    /// model's.
+    fn nuclei(&self, classes: &Image<u8>, pixel_um: Option<f64>) -> Result<Nuclei, InferenceError> {
+        nuclei(classes, &self.info.classes, pixel_um.or(self.info.pixel_um))
+    }
+
+    fn pixels_here(
+        &mut self,
+        planes: &[Plane],
+        pixel_um: Option<f64>,
+    ) -> Result<Pixels, InferenceError> {
+        if let Some(value) = pixel_um.filter(|um| !(um.is_finite() && *um > 0.0)) {
+            return Err(ObjectsError::PixelSize { value }.into());
+        }
+        // A model of one plane reads the middle one of a stack.
+        let planes = match (self.info.input.planes, planes.len()) {
+            (1, 3) => &planes[1..2],
+            _ => planes,
+        };
+        let [height, width] = self.size_of(planes)?;
+        let full_range = full_range(&planes[0]);
+        let raw: Vec<Image<f32>> = planes.iter().map(Plane::to_f32).collect();
+        let (mut raw, blank) = without_blanks(raw);
+        let seen = |blank: &Image<bool>| blank.data().contains(&false);
+        if blank.as_ref().is_some_and(|blank| !seen(blank)) {
+            return Err(InferenceError::NothingSeen);
+        }
+        let other = self.other_size(pixel_um, [height, width])?;
+        let mut blank_there = blank.clone();
+        if let Some([height, width]) = other {
+            for plane in &mut raw {
+                *plane = resample(plane, height, width);
+            }
+            blank_there = blank_there.map(|blank| resample_blank(&blank, height, width));
+        }
+        let mut probabilities = self.probabilities(Raw {
+            planes: raw,
+            blank: blank_there,
+            full_range,
+            shown: height * width,
+        })?;
+        if other.is_some() {
+            for plane in &mut probabilities {
+                *plane = resample(plane, height, width);
+            }
+        }
+        let mut classes = largest(&probabilities);
+        let regions = blank.as_ref().and_then(blank_regions);
+        if let Some(regions) = &regions {
+            leave_open(&mut classes, &mut probabilities, regions);
+        }
+        Ok(Pixels {
+            classes,
+            outputs: vec![Output {
+                name: PROBABILITIES,
+                channels: self.info.classes.clone(),
+                planes: probabilities,
+            }],
+            blank_share: blank_share(regions.as_ref()),
+            remarks: self.remarks.take(),
+        })
+    }
+
+    /// Height and width of all planes.
+    fn size_of(&self, planes: &[Plane]) -> Result<[usize; 2], InputError> {
+        let Some(first) = planes.first().map(Plane::size) else {
+            return Err(InputError::Planes {
+                expected: self.info.input.planes,
+                found: 0,
+            });
+        };
+        if let Some(other) = planes.iter().map(Plane::size).find(|size| *size != first) {
+            return Err(InputError::Sizes { first, other });
+        }
+        match first {
+            (0, _) | (_, 0) => Err(InputError::Empty),
+            (height, width) => Ok([height, width]),
+        }
+    }
+
+    /// The size at which the model reads an image of this size, where that is another.
+    fn other_size(
+        &self,
+        pixel_um: Option<f64>,
+        size: [usize; 2],
+    ) -> Result<Option<[usize; 2]>, ResampleError> {
+        match (pixel_um, self.info.pixel_um) {
+            (Some(from), Some(to)) if self.info.recipe.rescale => resampled_size(size, from, to),
+            _ => Ok(None),
+        }
+    }
+
+    /// What tiles change in an image of this size, beside whose network `beside` bytes are taken.
+    fn remark_on_tiles(&self, size: [usize; 2], beside: usize) -> Option<Remark> {
+        let [height, width] = size;
+        let cap = |needed: usize| Cap::leaving(needed + beside);
+        let (session, options) = (&self.session, &self.options);
+        let how = if let Some(needed) = needed_for_whole(session, options, height, width) {
+            format!(
+                ", and this network weighs channels by their means over a tile, so classes may \
+                 differ from those of the image in one piece; `--memory {}` or more computes it in \
+                 one piece",
+                cap(needed)
+            )
+        } else {
+            let cut = cut_margin(session, options, height, width)?;
+            format!(
+                ", with a margin of {} instead of {} pixels, so classes near the seams may differ; \
+                 `--memory {}` or more gives the full margin",
+                cut.margin,
+                cut.full,
+                cap(cut.needed)
+            )
+        };
+        Some(Remark::on_tiles(size, self.cap, &how))
+    }
+
+    /// Probabilities of planes at the model's pixel size.
+    fn probabilities(&mut self, raw: Raw) -> Result<Vec<Image<f32>>, InferenceError> {
+        let (height, width) = raw.planes[0].size();
+        let (classes, flips) = (self.options.classes, self.options.flips);
+        let pixels = raw.shown.max(height * width);
+        let beside = beside_network(pixels, raw.planes.len(), classes, flips);
+        self.options.memory = Some(self.cap.for_network(beside));
+        let mut remarks = std::mem::take(&mut self.remarks);
+        remarks.add_on_tiles(|| self.remark_on_tiles([height, width], beside));
+        self.remarks = remarks;
+        let blank = raw.blank.as_ref();
+        let input = network_input(&self.info.input, &raw.planes, raw.full_range, blank)?;
+        drop(raw);
+        let all = predict_image(&mut self.session, &input, height, width, &self.options);
+        let all = all.map_err(|error| match error {
+            TileError::Memory { needed, .. } => InferenceError::Memory {
+                cap: self.cap.0,
+                needed: Cap::leaving(needed + beside).0,
+            },
+            error @ TileError::NotFinite { .. } => error.into(),
+        })?;
+        drop(input);
+        Ok(planes_of(all, classes, height, width))
+    }
+}

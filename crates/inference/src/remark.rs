@@ -1,0 +1,103 @@
+//! What a user should know of how images are computed, each said once.
+
+use crate::cap::Cap;
+
+/// One thing to tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remark {
+    /// The cap on memory leaves fewer threads than asked for; the whole sentence.
+    Threads(String),
+    /// An image is computed in tiles, which may change classes; what follows the image's name in
+    /// the sentence.
+    Tiles(String),
+}
+
+impl Remark {
+    /// The sentence, where `image` is what the image it came with is called (``field `A1` ``).
+    pub fn sentence(&self, image: &str) -> String {
+        match self {
+            Self::Threads(sentence) => sentence.clone(),
+            Self::Tiles(rest) => format!("{image} {rest}"),
+        }
+    }
+
+    /// `afforded` of `threads` threads compute, each of which takes `scratch` bytes.
+    pub(crate) fn on_threads(afforded: usize, threads: usize, scratch: usize, cap: Cap) -> Self {
+        Self::Threads(format!(
+            "{afforded} of {threads} threads compute, to keep to {cap} of memory; `--memory {}` \
+             or more is enough for all",
+            Cap::for_threads(threads, scratch)
+        ))
+    }
+
+    /// An image of that size is computed in tiles, which `how` says more of.
+    pub(crate) fn on_tiles([height, width]: [usize; 2], cap: Cap, how: &str) -> Self {
+        Self::Tiles(format!(
+            "of {height} x {width} pixels is computed in tiles to keep to {cap}{how}"
+        ))
+    }
+}
+
+/// Remarks that nobody has taken yet.
+#[derive(Default)]
+pub(crate) struct Remarks {
+    new: Vec<Remark>,
+    /// Whether one of them, now or before, was about tiles: they are much the same for all images.
+    tiles: bool,
+}
+
+impl Remarks {
+    /// Adds one.
+    pub(crate) fn add(&mut self, remark: Remark) {
+        self.new.push(remark);
+    }
+
+    /// Adds what `remark` says of tiles, unless something was said of them before.
+    pub(crate) fn add_on_tiles(&mut self, remark: impl FnOnce() -> Option<Remark>) {
+        let new = if self.tiles { None } else { remark() };
+        self.tiles |= new.is_some();
+        self.new.extend(new);
+    }
+
+    /// All that are new.
+    pub(crate) fn take(&mut self) -> Vec<Remark> {
+        std::mem::take(&mut self.new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_remark_on_threads_keeps_none_on_tiles_from_being_said() {
+        let (threads, tiles) = (
+            Remark::Threads("threads".into()),
+            Remark::Tiles("tiles".into()),
+        );
+        let mut remarks = Remarks::default();
+        remarks.add(threads.clone());
+        remarks.add_on_tiles(|| None);
+        remarks.add_on_tiles(|| Some(tiles.clone()));
+        assert_eq!(remarks.take(), [threads, tiles.clone()]);
+        // Another image says the same of tiles.
+        remarks.add_on_tiles(|| Some(tiles));
+        assert!(remarks.take().is_empty());
+    }
+
+    #[test]
+    fn sentences_name_the_image_where_it_matters() {
+        let cap = Cap(8 << 20);
+        let tiles = Remark::on_tiles([70, 53], cap, ", slowly");
+        assert_eq!(
+            tiles.sentence("field `A1`"),
+            "field `A1` of 70 x 53 pixels is computed in tiles to keep to 8MiB, slowly"
+        );
+        let threads = Remark::on_threads(1, 4, 1 << 20, cap);
+        assert_eq!(
+            threads.sentence("field `A1`"),
+            "1 of 4 threads compute, to keep to 8MiB of memory; `--memory 32MiB` or more is \
+             enough for all"
+        );
+    }
+}

@@ -1,0 +1,127 @@
+//! A model's folder opened for prediction: its predictor, and which channels of a data set it
+//! reads.
+
+use std::path::Path;
+
+use stainfree_image::{Dataset, Field, Image, Plane};
+use stainfree_inference::{InferenceError, Nuclei, Options, Pixels, Predictor, nuclei};
+use stainfree_network::Machine;
+
+use crate::new::guess_brightfield;
+use crate::study::{Brightfield, beside_model, find_channel};
+use crate::training::train::InputChannels;
+use crate::{Job, ProjectError};
+
+/// A model that predicts fields of data sets.
+pub(crate) struct OpenedModel {
+    /// Predicts arrays.
+    pub(crate) predictor: Predictor,
+    channels: Option<InputChannels>,
+}
+
+impl OpenedModel {
+    /// Opens the model's folder; the machine gives precision and cap on memory.
+    pub(crate) fn open(
+        folder: &Path,
+        machine: &Machine,
+        flips: bool,
+    ) -> Result<Self, ProjectError> {
+        let predictor = Predictor::open(folder, machine, &Options { flips })?;
+        let channels = beside_model::input_channels(folder, &predictor.info().hashes)?;
+        Ok(Self {
+            predictor,
+            channels,
+        })
+    }
+
+    /// Which planes of `dataset` the model reads: as asked, else those of its training, else by
+    /// name.
+    pub(crate) fn brightfield(
+        &self,
+        dataset: &Dataset,
+        asked: &[String],
+        planes: &[usize],
+    ) -> Result<Brightfield, ProjectError> {
+        let index = |name: &String| {
+            find_channel(dataset, name).map_err(|text| {
+                ProjectError::Channel(format!("{text}; choose with `--brightfield`"))
+            })
+        };
+        let known = self.channels.as_ref();
+        let chosen_planes = if planes.is_empty() {
+            known.map_or(&[][..], |channels| &channels.planes)
+        } else {
+            planes
+        };
+        let names: Vec<String> = if !asked.is_empty() {
+            asked.to_vec()
+        } else if let Some(known) = known.filter(|known| {
+            known
+                .brightfield
+                .iter()
+                .all(|name| find_channel(dataset, name).is_ok())
+        }) {
+            known.brightfield.clone()
+        } else {
+            guess_brightfield(&dataset.channels).ok_or_else(|| {
+                let listed: Vec<String> = dataset
+                    .channels
+                    .iter()
+                    .map(|name| format!("`{name}`"))
+                    .collect();
+                let trained =
+                    known.map_or("unknown".to_owned(), |known| known.brightfield.join(", "));
+                ProjectError::Channel(format!(
+                    "`{}` has no channel like the model's brightfield `{trained}` (channels: {}); \
+                     choose with `--brightfield`",
+                    dataset.root.display(),
+                    listed.join(", ")
+                ))
+            })?
+        };
+        let channels = names.iter().map(index).collect::<Result<Vec<_>, _>>()?;
+        Ok(Brightfield {
+            channels,
+            planes: chosen_planes.to_vec(),
+        })
+    }
+
+    /// Predicts a field from its brightfield planes, and says what the user should know of it.
+    pub(crate) fn predict(
+        &mut self,
+        field: &Field,
+        planes: &[Plane],
+        job: &Job,
+    ) -> Result<Pixels, ProjectError> {
+        let mut found = self.predictor.pixels(planes, field.pixel_um);
+        let remarks = match &mut found {
+            Ok(pixels) => std::mem::take(&mut pixels.remarks),
+            Err(_) => self.predictor.take_remarks(),
+        };
+        for remark in remarks {
+            let name = format!("field `{}`", field.name);
+            job.progress.note(&remark.sentence(&name));
+        }
+        found.map_err(|error| in_field(field, error))
+    }
+}
+
+/// The nuclei among predicted `classes` of a field; `model_um` is the pixel size the model was
+/// trained at, for fields that do not know theirs.
+pub(crate) fn nuclei_of(
+    field: &Field,
+    classes: &Image<u8>,
+    names: &[String],
+    model_um: Option<f64>,
+) -> Result<Nuclei, ProjectError> {
+    let found = nuclei(classes, names, field.pixel_um.or(model_um));
+    found.map_err(|error| in_field(field, error))
+}
+
+fn in_field(field: &Field, error: InferenceError) -> ProjectError {
+    let field = field.name.clone();
+    match error {
+        InferenceError::NothingSeen => ProjectError::NothingSeen { field },
+        error => ProjectError::Unpredicted { field, error },
+    }
+}
