@@ -168,7 +168,7 @@ fn typical_area(labels: &Image<u32>) -> f64 {
 pub(crate) fn nucleus_classes(classes: &[String]) -> Vec<usize> {
     let mitotic = classes
         .iter()
-        .position(|name| name == crate::truth::mitosis::CLASS);
+        .position(|name| name == stainfree_inference::MITOTIC);
     std::iter::once(usize::from(NUCLEUS))
         .chain(mitotic)
         .collect()

@@ -385,7 +385,7 @@ impl TruthConfig {
             (Scheme::A, CytoplasmFrom::Nothing) => &["background", "nucleus"],
             (Scheme::A, _) => &["background", "nucleus", "cytoplasm"],
         };
-        let mitotic = self.mitosis.find.then_some(crate::truth::mitosis::CLASS);
+        let mitotic = self.mitosis.find.then_some(stainfree_inference::MITOTIC);
         names
             .iter()
             .copied()

@@ -22,9 +22,6 @@ use crate::study::Study;
 use crate::study::config::{FILE_NAME, parse};
 use crate::study::human::mitosis::Said;
 
-/// Name of the class.
-pub const CLASS: &str = stainfree_inference::MITOTIC;
-
 /// What a person says about a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

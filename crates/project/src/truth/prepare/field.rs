@@ -21,7 +21,7 @@ use crate::truth::fingerprint::Fingerprint;
 use crate::truth::fixes::StainFixes;
 use crate::truth::light::Lights;
 use crate::truth::make::{self, NoTruth};
-use crate::truth::mitosis::{self, Decision, Decisions, Review};
+use crate::truth::mitosis::{Decision, Decisions, Review};
 use crate::truth::shift::Shifts;
 use crate::{GroupRule, Job, ProjectError};
 
@@ -243,7 +243,7 @@ fn make_field(
         && config
             .classes
             .get(2)
-            .is_some_and(|name| name != mitosis::CLASS);
+            .is_some_and(|name| name != stainfree_inference::MITOTIC);
     let mut remarks: Vec<String> = truth
         .verdicts
         .iter()
