@@ -140,6 +140,9 @@ impl RowKernel<0> for SendScaled<'_> {
     fn row<S: Simd>(&self, s: S, plane: usize, y: usize, out: &mut [f32]) -> [S::V; 0] {
         let factor = s.splat(self.factors[plane / self.blocks]);
         let place = (plane * self.height + y) * out.len();
+        let channels = plane % self.blocks * LANES;
+        // SAFETY: the channels are a block's, and a bias was checked.
+        let bias = unsafe { self.epilogue.bias_of(s, channels) };
         let line = self.d.line(plane, y, out.len());
         let pixels = line.chunks_exact(LANES).zip(out.chunks_exact_mut(LANES));
         for (i, (d, out)) in pixels.enumerate() {
@@ -147,10 +150,8 @@ impl RowKernel<0> for SendScaled<'_> {
             unsafe {
                 let value = s.mul(s.load(d.as_ptr()), factor);
                 let place = place + i * LANES;
-                s.store(
-                    out.as_mut_ptr(),
-                    self.epilogue.merge(s, value, place, out.as_ptr()),
-                );
+                let value = self.epilogue.apply(s, value, bias, place, out.as_ptr());
+                s.store(out.as_mut_ptr(), value);
             }
         }
         []

@@ -91,18 +91,20 @@ impl<'a> Epilogue<'a> {
         self.activation.apply(s, value)
     }
 
-    /// The last two stages: what is stored at `target`, place `place` of the whole target.
+    /// All stages: what is stored for `value` at `target`, place `place` of the whole target.
     ///
     /// # Safety
     /// `target` must be valid for reading a vector, and a mask for one at `place`.
     #[inline(always)]
-    pub(crate) unsafe fn merge<S: Lanes>(
+    pub(crate) unsafe fn apply<S: Lanes>(
         &self,
         s: S,
-        mut value: S::V,
+        value: S::V,
+        bias: Option<S::V>,
         place: usize,
         target: *const f32,
     ) -> S::V {
+        let mut value = self.activate(s, value, bias);
         // SAFETY: as the caller promises.
         unsafe {
             // Before the mask: what is there came from other readers of the same ReLU's output, and
@@ -115,23 +117,5 @@ impl<'a> Epilogue<'a> {
                 None => value,
             }
         }
-    }
-
-    /// All stages: what is stored for `value`.
-    ///
-    /// # Safety
-    /// As for [`Epilogue::merge`].
-    #[inline(always)]
-    pub(crate) unsafe fn apply<S: Lanes>(
-        &self,
-        s: S,
-        value: S::V,
-        bias: Option<S::V>,
-        place: usize,
-        target: *const f32,
-    ) -> S::V {
-        let value = self.activate(s, value, bias);
-        // SAFETY: as the caller promises.
-        unsafe { self.merge(s, value, place, target) }
     }
 }

@@ -105,6 +105,7 @@ pub fn backward(
     let kept = half.height;
     let to = RowsMut { data, kept };
     let kernel = Backward {
+        blocks: shape.blocks(),
         x: Rows { data: x, kept },
         d_out: half.whole(d_out),
         height: half.height,
@@ -115,6 +116,7 @@ pub fn backward(
 }
 
 struct Backward<'a> {
+    blocks: usize,
     /// Pairs of rows.
     x: Rows<'a>,
     d_out: Rows<'a>,
@@ -131,6 +133,9 @@ impl RowKernel<0> for Backward<'_> {
         let x = self.x.line(plane, y, d_x.len());
         let d_out = self.d_out.line(plane, y, row / 2);
         let first = (plane * self.height + y) * d_x.len();
+        let channels = plane % self.blocks * LANES;
+        // SAFETY: the channels are a block's, and a bias was checked.
+        let bias = unsafe { self.epilogue.bias_of(s, channels) };
         for (i, d_out) in d_out.chunks_exact(LANES).enumerate() {
             let at = 2 * i * LANES;
             // SAFETY: the four pixels lie in the pair of rows; `d_out` is 16 values; the mask was
@@ -150,7 +155,7 @@ impl RowKernel<0> for Backward<'_> {
                     left = s.sub(left, gradient);
                     let to = d_x.add(offsets[corner]);
                     let place = first + at + offsets[corner];
-                    s.store(to, self.epilogue.merge(s, gradient, place, to));
+                    s.store(to, self.epilogue.apply(s, gradient, bias, place, to));
                 }
             }
         }
