@@ -10,7 +10,7 @@ use stainfree_network::resample::{ResampleError, resample, resampled_size};
 use stainfree_network::tiles::{
     TileError, TileOptions, cut_margin, needed_for_whole, predict_image,
 };
-use stainfree_network::{Machine, PreparedNetwork, Session, Workers};
+use stainfree_network::{Machine, PreparedNetwork, Session, Workers, output};
 use stainfree_objects::{ObjectsError, blank_regions, blank_share};
 
 use crate::InferenceError;
@@ -300,9 +300,10 @@ impl Predictor {
     /// Probabilities of planes at the model's pixel size.
     fn probabilities(&mut self, raw: Raw) -> Result<Vec<Image<f32>>, InferenceError> {
         let (height, width) = raw.planes[0].size();
-        let (classes, flips) = (self.options.classes, self.options.flips);
+        let (classes, flips) = (self.session.network().classes(), self.options.flips);
         let pixels = raw.shown.max(height * width);
-        let beside = beside_network(pixels, raw.planes.len(), classes, flips);
+        let channels = output::channels(&self.options.outputs);
+        let beside = beside_network(pixels, raw.planes.len(), channels, flips);
         self.options.memory = Some(self.cap.for_network(beside));
         let mut remarks = std::mem::take(&mut self.remarks);
         remarks.add_on_tiles(|| self.remark_on_tiles([height, width], beside));
@@ -311,7 +312,7 @@ impl Predictor {
         let input = network_input(&self.info.input, &raw.planes, raw.full_range, blank)?;
         drop(raw);
         let all = predict_image(&mut self.session, &input, height, width, &self.options);
-        let all = all.map_err(|error| match error {
+        let mut all = all.map_err(|error| match error {
             TileError::Memory { needed, .. } => InferenceError::Memory {
                 cap: self.cap.0,
                 needed: Cap::leaving(needed + beside).0,
@@ -319,6 +320,8 @@ impl Predictor {
             error @ TileError::NotFinite { .. } => error.into(),
         })?;
         drop(input);
+        // Further outputs have no reader yet.
+        all.truncate(classes * height * width);
         Ok(planes_of(all, classes, height, width))
     }
 }

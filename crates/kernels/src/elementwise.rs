@@ -1,5 +1,4 @@
-//! Small passes over activations: sums of channels, sums of arrays, functions of single values,
-//! probabilities.
+//! Small passes over activations: sums of channels, sums of arrays, functions of single values.
 
 use crate::activation::Activation;
 use crate::blocked::{Blocked, LANES, Rows, RowsMut, slot};
@@ -279,84 +278,6 @@ impl RowKernel<0> for SendBack<'_> {
     }
 }
 
-/// A planar array `[class][height][width]` that probabilities are written to.
-pub struct Planes<'a> {
-    /// Its values.
-    pub data: &'a mut [f32],
-    /// Rows.
-    pub height: usize,
-    /// Columns.
-    pub width: usize,
-    /// Where the first row and column of the logits' array lie in it; they may lie outside.
-    pub corner: [isize; 2],
-}
-
-/// Writes the probabilities of the pixels `rows` x `columns` of `logits`, an array of one image
-/// shaped `shape` that may hold only some rows, to their places in `to`.
-///
-/// # Panics
-/// If a length does not match, there are more than 16 classes, or a pixel has no place.
-pub fn softmax(
-    workers: &Workers,
-    shape: &Blocked,
-    logits: Rows,
-    rows: Range<usize>,
-    columns: Range<usize>,
-    to: Planes,
-) {
-    let classes = shape.channels;
-    assert!(
-        shape.images == 1 && classes <= LANES,
-        "one block of classes"
-    );
-    shape.check_rows(logits.data.len(), logits.kept, &rows);
-    assert_eq!(
-        to.data.len(),
-        classes * to.height * to.width,
-        "planar array has another size"
-    );
-    let place = |range: &Range<usize>, axis: usize, length: usize| {
-        let first = range.start as isize + to.corner[axis];
-        assert!(
-            first >= 0 && first as usize + range.len() <= length,
-            "pixels without a place"
-        );
-        first as usize
-    };
-    let top = place(&rows, 0, to.height);
-    let left = place(&columns, 1, to.width);
-    let shared = Shared::new(to.data);
-    let one_row = |y: usize| {
-        let row = slot(y, logits.kept) * shape.width;
-        let from = &logits.data[(row + columns.start) * LANES..][..columns.len() * LANES];
-        let first = (top + y - rows.start) * to.width + left;
-        // SAFETY: every row belongs to one chunk, and has places of its own in each class.
-        let mut lines: Vec<&mut [f32]> = (0..classes)
-            .map(|c| unsafe { shared.slice(c * to.height * to.width + first, columns.len()) })
-            .collect();
-        for (x, pixel) in from.chunks_exact(LANES).enumerate() {
-            // Taken away first: exponentials of logits above 88 would be infinite.
-            let mut largest = f32::NEG_INFINITY;
-            for &logit in &pixel[..classes] {
-                largest = largest.max(logit);
-            }
-            let mut sum = 0.0;
-            for (line, &logit) in lines.iter_mut().zip(pixel) {
-                line[x] = (logit - largest).exp();
-                sum += line[x];
-            }
-            for line in &mut lines {
-                line[x] /= sum;
-            }
-        }
-    };
-    let cut = Cut::new(1, rows.clone(), EXPONENTIALS * columns.len());
-    cut.for_each(workers, |_, rows| rows.for_each(&one_row));
-}
-
-/// Pixels that are only read and written in the time of one with its exponentials.
-const EXPONENTIALS: usize = 16;
-
 /// The sum of every row, of so many values.
 pub(crate) struct RowSums<'a> {
     pub(crate) row: usize,
@@ -372,57 +293,5 @@ impl RowKernel<1> for RowSums<'_> {
             sum = s.add(sum, unsafe { s.load(x.as_ptr()) });
         }
         [sum]
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn probabilities_add_up_and_keep_the_order_of_the_logits() {
-        let shape = Blocked {
-            images: 1,
-            channels: 3,
-            height: 7,
-            width: 9,
-        };
-        let workers = Workers::new(2);
-        let planar: Vec<f32> = (0..3 * 63).map(|i| (i % 11) as f32 * 30.0).collect();
-        let mut logits = vec![0.0; shape.len()];
-        shape.pack(&workers, &planar, &mut logits);
-        // Rows 2 to 5, columns 1 to 8, of an image that begins at row 1 and column -2 of another.
-        let mut found = vec![-1.0; 3 * 6 * 7];
-        let logits = Rows {
-            data: &logits,
-            kept: 7,
-        };
-        let to = Planes {
-            data: &mut found,
-            height: 6,
-            width: 7,
-            corner: [-1, -1],
-        };
-        softmax(&workers, &shape, logits, 2..5, 1..8, to);
-        for (y, x) in (0..6).flat_map(|y| (0..7).map(move |x| (y, x))) {
-            let found: Vec<f32> = (0..3).map(|c| found[c * 42 + y * 7 + x]).collect();
-            if !(1..4).contains(&y) {
-                assert_eq!(found, [-1.0; 3], "row {y} was not asked for");
-                continue;
-            }
-            let logits: Vec<f32> = (0..3)
-                .map(|c| planar[c * 63 + (y + 1) * 9 + x + 1])
-                .collect();
-            let largest = logits.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b));
-            let terms: Vec<f64> = logits
-                .iter()
-                .map(|&x| f64::from(x - largest).exp())
-                .collect();
-            let sum: f64 = terms.iter().sum();
-            for (found, term) in found.iter().zip(terms) {
-                // Rounding of an exponential and a division in f32.
-                assert!((f64::from(*found) - term / sum).abs() < 1e-6, "({y}, {x})");
-            }
-        }
     }
 }

@@ -42,6 +42,7 @@ pub mod epilogue;
 pub mod excite;
 mod gemm;
 pub mod isa;
+pub mod link;
 pub mod loops;
 pub mod max_pool;
 mod pass;

@@ -2,13 +2,15 @@
 //! set.
 //!
 //! Geometry is one affine map from the crop's pixels to the field's, so a pixel is interpolated
-//! once: bilinear for planes, nearest for the target. Where the map leaves the field, planes are
-//! mirrored and the target is ignored. With whole-number maps (the eight symmetries alone) every
-//! value is copied exactly.
+//! once: bilinear for planes, nearest for the target, classes and numbers alike: numbers jump where
+//! objects touch, and what lies between two of them is true of neither. Where the map leaves the
+//! field, planes are mirrored and the target is ignored. With whole-number maps (the eight
+//! symmetries alone) every value is copied exactly.
 
 use crate::crops::Prepared;
 use crate::input::{CENTRE, mirror};
 use crate::loss::IGNORED;
+use crate::output::{Output, View, channels};
 use crate::random::Random;
 use serde::{Deserialize, Serialize};
 use stainfree_image::Image;
@@ -184,6 +186,21 @@ impl Change {
         }
     }
 
+    /// Where a pixel of the crop lies in the field.
+    fn place(&self, corner: (isize, isize), side: usize) -> impl Fn(usize, usize) -> [f64; 2] {
+        let half_window = (self.span(side) as f64 - 1.0) / 2.0;
+        let centre = [corner.0 as f64 + half_window, corner.1 as f64 + half_window];
+        let [down, right] = self.axes();
+        let half = (side as f64 - 1.0) / 2.0;
+        move |y: usize, x: usize| {
+            let (v, u) = (y as f64 - half, x as f64 - half);
+            [
+                centre[0] + v * down[0] + u * right[0],
+                centre[1] + v * down[1] + u * right[1],
+            ]
+        }
+    }
+
     /// Cuts the window with first corner `corner` (see [`Prepared::choose`]) out of `field`,
     /// changed, as planes and target of `side` x `side` pixels. `noise` feeds the added noise.
     pub fn apply(
@@ -193,25 +210,11 @@ impl Change {
         side: usize,
         noise: &mut Random,
     ) -> (Vec<Image<f32>>, Image<u8>) {
-        let half_window = (self.span(side) as f64 - 1.0) / 2.0;
-        let centre = [corner.0 as f64 + half_window, corner.1 as f64 + half_window];
-        let [down, right] = self.axes();
-        let half = (side as f64 - 1.0) / 2.0;
-        let at = |y: usize, x: usize| {
-            let (v, u) = (y as f64 - half, x as f64 - half);
-            [
-                centre[0] + v * down[0] + u * right[0],
-                centre[1] + v * down[1] + u * right[1],
-            ]
-        };
-        let (height, width) = field.target().size();
+        let at = self.place(corner, side);
         let target = Image::from_fn(side, side, |y, x| {
-            let [y, x] = at(y, x).map(f64::round);
-            let inside = y >= 0.0 && x >= 0.0 && y < height as f64 && x < width as f64;
-            if inside {
-                field.target().get(y as usize, x as usize)
-            } else {
-                IGNORED
+            match nearest(field.target().size(), at(y, x)) {
+                Some((y, x)) => field.target().get(y, x),
+                None => IGNORED,
             }
         });
         let planes = field
@@ -224,6 +227,44 @@ impl Change {
             })
             .collect();
         (planes, target)
+    }
+
+    /// Adds the numbers of `further` outputs in the same window to `to`, `[channel][y][x]`, as they
+    /// are in the changed image; NaN where the field's are, and outside of it.
+    pub fn apply_to_values(
+        &self,
+        field: &Prepared,
+        corner: (isize, isize),
+        side: usize,
+        further: &[Output],
+        to: &mut Vec<f32>,
+    ) {
+        if further.is_empty() {
+            return;
+        }
+        let at = self.place(corner, side);
+        let view = View { axes: self.axes() };
+        let (first, pixels) = (to.len(), side * side);
+        to.resize(first + channels(further) * pixels, f32::NAN);
+        let to = &mut to[first..];
+        let mut here = vec![0.0; channels(further)];
+        for (pixel, (y, x)) in (0..pixels).map(|i| (i, (i / side, i % side))) {
+            let Some((y, x)) = nearest(field.target().size(), at(y, x)) else {
+                continue;
+            };
+            for (value, plane) in here.iter_mut().zip(field.values()) {
+                *value = plane.get(y, x);
+            }
+            let mut rest = &mut here[..];
+            for output in further {
+                let (own, next) = rest.split_at_mut(output.channels);
+                output.values.follow(&view, own);
+                rest = next;
+            }
+            for (channel, value) in here.iter().enumerate() {
+                to[channel * pixels + pixel] = *value;
+            }
+        }
     }
 
     fn intensity(&self, plane: &mut Image<f32>, noise: &mut Random) {
@@ -253,6 +294,13 @@ impl Change {
 /// A power law over the range -1 to 2, which holds what any normalisation gives.
 fn bend(x: f32, gamma: f32) -> f32 {
     3.0 * ((x + 1.0) / 3.0).clamp(0.0, 1.0).powf(gamma) - 1.0
+}
+
+/// The pixel of a field of `size` nearest to a place; none outside of it.
+fn nearest((height, width): (usize, usize), place: [f64; 2]) -> Option<(usize, usize)> {
+    let [y, x] = place.map(f64::round);
+    let inside = y >= 0.0 && x >= 0.0 && y < height as f64 && x < width as f64;
+    inside.then_some((y as usize, x as usize))
 }
 
 fn bilinear(plane: &Image<f32>, [y, x]: [f64; 2]) -> f32 {
@@ -303,6 +351,7 @@ pub struct AugmentError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::Values;
     use crate::random::Purpose;
     use std::collections::HashSet;
 
@@ -377,6 +426,78 @@ mod tests {
             close && t == u
         });
         assert!(matches);
+    }
+
+    #[test]
+    fn numbers_go_where_the_classes_go_and_turn_with_the_image() {
+        // A radial field around (20, 24): displacement to the centre, its length, its direction.
+        let (height, width, centre) = (41, 49, [20.0, 24.0]);
+        let to_centre = |y: usize, x: usize| [centre[0] - y as f64, centre[1] - x as f64];
+        let target = Image::from_fn(height, width, |y, x| ((y + x) % 3) as u8);
+        let length = |y, x| to_centre(y, x)[0].hypot(to_centre(y, x)[1]);
+        let image = |of: &dyn Fn(usize, usize) -> f64| {
+            Image::from_fn(height, width, |y, x| of(y, x) as f32)
+        };
+        let values = vec![
+            image(&|y, x| f64::from(target.get(y, x))),
+            image(&length),
+            image(&|y, x| to_centre(y, x)[0]),
+            image(&|y, x| to_centre(y, x)[1]),
+            image(&|y, x| to_centre(y, x)[0] / length(y, x).max(1.0)),
+            image(&|y, x| to_centre(y, x)[1] / length(y, x).max(1.0)),
+        ];
+        let field = Prepared::new(vec![], target, 3).with_values(values);
+        let kinds = [
+            (Values::Scalar, 1),
+            (Values::Length, 1),
+            (Values::Displacement, 2),
+            (Values::Direction, 2),
+        ];
+        let further = kinds.map(|(values, channels)| Output {
+            channels,
+            values,
+            ..Output::classes(1)
+        });
+        for step in 0..40 {
+            // Half of them symmetries alone.
+            let augmentation = Augmentation {
+                warp_chance: 0.5,
+                ..Augmentation::strong()
+            };
+            let change = augmentation.draw(&mut random(step));
+            let side = 32;
+            let corner = (
+                20 - change.span(side) as isize / 2,
+                24 - change.span(side) as isize / 2,
+            );
+            let (_, classes) = change.apply(&field, corner, side, &mut random(step));
+            let mut made = vec![];
+            change.apply_to_values(&field, corner, side, &further, &mut made);
+            let of = |channel: usize, i: usize| f64::from(made[channel * side * side + i]);
+            // The centre as the crop shows it, from any pixel on.
+            let exact = change.scale == 1.0 && change.angle == 0.0;
+            let mut centres = vec![];
+            for (i, &class) in classes.data().iter().enumerate() {
+                if class == IGNORED {
+                    assert!((0..6).all(|channel| of(channel, i).is_nan()));
+                    continue;
+                }
+                assert_eq!(of(0, i), f64::from(class));
+                let ([y, x], long) = ([of(2, i), of(3, i)], of(1, i));
+                assert!((y.hypot(x) - long).abs() < 1e-3);
+                let norm = long.max(change.scale);
+                assert!((of(4, i) - y / norm).abs() < 1e-5 && (of(5, i) - x / norm).abs() < 1e-5);
+                centres.push([(i / side) as f64 + y, (i % side) as f64 + x]);
+            }
+            // Displacements are those of the nearest pixel, at most half a diagonal beside.
+            let reach = if exact { 1e-5 } else { 0.71 * change.scale };
+            let mean = [0, 1]
+                .map(|axis| centres.iter().map(|c| c[axis]).sum::<f64>() / centres.len() as f64);
+            for found in &centres {
+                let off = (found[0] - mean[0]).hypot(found[1] - mean[1]);
+                assert!(off < reach + 0.1 * f64::from(!exact), "{change:?} {off}");
+            }
+        }
     }
 
     #[test]

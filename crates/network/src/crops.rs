@@ -53,11 +53,14 @@ impl FieldOrder {
     }
 }
 
-/// A field ready for cropping: normalised planes, target, and where its foreground lies.
+/// A field ready for cropping: normalised planes, what is true of them, and where its foreground
+/// lies.
 #[derive(Clone, Debug)]
 pub struct Prepared {
     planes: Vec<Image<f32>>,
     target: Image<u8>,
+    /// The channels of further outputs.
+    values: Vec<Image<f32>>,
     /// For every class but the background, some of its pixels, spread evenly.
     places: Vec<Vec<(u32, u32)>>,
 }
@@ -97,8 +100,21 @@ impl Prepared {
         Self {
             planes,
             target,
+            values: Vec::new(),
             places,
         }
+    }
+
+    /// The same with what is true of further outputs, an image a channel, NaN where it is unknown.
+    ///
+    /// # Panics
+    /// If the sizes differ.
+    pub fn with_values(self, values: Vec<Image<f32>>) -> Self {
+        assert!(
+            values.iter().all(|v| v.size() == self.target.size()),
+            "values and target differ in size"
+        );
+        Self { values, ..self }
     }
 
     /// The normalised planes.
@@ -111,9 +127,14 @@ impl Prepared {
         &self.target
     }
 
+    /// What is true of further outputs, an image a channel.
+    pub fn values(&self) -> &[Image<f32>] {
+        &self.values
+    }
+
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        self.target.data().len() * (4 * self.planes.len() + 1)
+        self.target.data().len() * (4 * (self.planes.len() + self.values.len()) + 1)
             + self.places.iter().map(|p| 8 * p.len()).sum::<usize>()
     }
 

@@ -7,16 +7,20 @@
 //! for passing over it would compute something else.
 
 use crate::graph::{Activation, Graph, Node, NodeId, Op, Window};
+use crate::output::{CLASSES, Link, Output, OutputLoss, Values};
 use std::str::FromStr;
 
 /// What the text begins with; other layouts of the lines will begin otherwise.
 const FIRST: &str = "stainfree graph 1";
 
-/// The nodes of `graph`, a line each.
+/// The nodes of `graph`, then its outputs, a line each.
 pub fn describe(graph: &Graph) -> String {
     let lines = graph.nodes().iter().map(line);
+    let outputs = graph.outputs().iter();
+    let outputs = outputs.map(|output| output_line(output, graph.nodes()));
     std::iter::once(FIRST.to_owned())
         .chain(lines)
+        .chain(outputs)
         .map(|line| line + "\n")
         .collect()
 }
@@ -33,6 +37,25 @@ pub(crate) fn line(node: &Node) -> String {
         inputs.join(",")
     );
     line.trim_end().to_owned()
+}
+
+/// Where its channels come from, their number, then all else. The classes are written as the
+/// softmax that they were before there were other outputs.
+fn output_line(output: &Output, nodes: &[Node]) -> String {
+    let level = nodes.last().map_or(0, |node| node.level);
+    let from = nodes.len() - 1;
+    let shape = format!("inputs={from} channels={} level={level}", output.channels);
+    let Output {
+        name, link, values, ..
+    } = output;
+    let (link, values, loss) = (link.name(), values.name(), output.loss.name());
+    let weight = output.weight;
+    match name == CLASSES {
+        true => format!("{link} {shape}"),
+        false => format!(
+            "output {shape} name={name} link={link} values={values} loss={loss} weight={weight:e}"
+        ),
+    }
 }
 
 fn operation(op: &Op) -> (&'static str, String) {
@@ -70,7 +93,6 @@ fn operation(op: &Op) -> (&'static str, String) {
         ),
         Op::MaxPool => ("max-pool", String::new()),
         Op::UpsampleConcat => ("upsample-concat", String::new()),
-        Op::Softmax => ("softmax", String::new()),
     }
 }
 
@@ -85,12 +107,16 @@ pub fn read(text: &str) -> Result<Graph, String> {
     if lines.next() != Some(FIRST) {
         return Err("its graph is written in a way that this version does not know".into());
     }
-    let node =
-        |line: &str| node(line).map_err(|why| format!("its network has the node `{line}`, {why}"));
-    Graph::of_nodes(lines.map(node).collect::<Result<_, _>>()?)
+    let (mut nodes, mut outputs) = (Vec::new(), Vec::new());
+    for line in lines {
+        let read = read_line(line, &mut nodes, &mut outputs);
+        read.map_err(|why| format!("its network has the node `{line}`, {why}"))?;
+    }
+    Graph::of_nodes(nodes, outputs)
 }
 
-fn node(line: &str) -> Result<Node, String> {
+/// Adds what a line says to the nodes, or to the outputs, which come behind all of them.
+fn read_line(line: &str, nodes: &mut Vec<Node>, outputs: &mut Vec<Output>) -> Result<(), String> {
     let mut words = line.split(' ');
     let name = words.next().unwrap_or_default();
     let mut own = Words(Vec::new());
@@ -99,20 +125,19 @@ fn node(line: &str) -> Result<Node, String> {
         own.0
             .push(pair.ok_or_else(|| format!("whose word `{word}` has no value"))?);
     }
-    let inputs = own.text("inputs")?.split(',').filter(|id| !id.is_empty());
-    let id = |id: &str| {
-        id.parse()
-            .map(NodeId)
-            .map_err(|_| "whose inputs are no numbers")
-    };
-    let node = Node {
-        inputs: inputs.map(id).collect::<Result<_, _>>()?,
-        channels: own.value("channels")?,
-        level: own.value("level")?,
-        op: own.operation(name)?,
-    };
+    match name {
+        "softmax" | "output" => {
+            let read = own.output(name, nodes)?;
+            if outputs.is_empty() != (read.name == CLASSES) {
+                return Err("where the classes are to be the first output".into());
+            }
+            outputs.push(read);
+        }
+        _ if !outputs.is_empty() => return Err("which comes behind an output".into()),
+        _ => nodes.push(own.node(name)?),
+    }
     match own.0.first() {
-        None => Ok(node),
+        None => Ok(()),
         Some((key, _)) => Err(format!("whose `{key}` this version does not know")),
     }
 }
@@ -139,6 +164,60 @@ impl<'a> Words<'a> {
             true => Err(format!("whose `{key}` is empty")),
             false => Ok(name.to_owned()),
         }
+    }
+
+    /// One of the words that `name` gives to `all`.
+    fn word<T: Copy>(
+        &mut self,
+        key: &str,
+        all: &[T],
+        name: fn(T) -> &'static str,
+    ) -> Result<T, String> {
+        let text = self.text(key)?;
+        let found = all.iter().copied().find(|&value| name(value) == text);
+        found.ok_or_else(|| format!("whose `{key}` cannot be `{text}`"))
+    }
+
+    fn inputs(&mut self) -> Result<Vec<NodeId>, String> {
+        let inputs = self.text("inputs")?.split(',').filter(|id| !id.is_empty());
+        let id = |id: &str| id.parse().map(NodeId);
+        let inputs: Result<_, _> = inputs.map(id).collect();
+        inputs.map_err(|_| "whose inputs are no numbers".into())
+    }
+
+    fn node(&mut self, name: &str) -> Result<Node, String> {
+        Ok(Node {
+            inputs: self.inputs()?,
+            channels: self.value("channels")?,
+            level: self.value("level")?,
+            op: self.operation(name)?,
+        })
+    }
+
+    /// An output of the last of `nodes`: the classes, or another one.
+    fn output(&mut self, name: &str, nodes: &[Node]) -> Result<Output, String> {
+        let (inputs, channels, level) = (
+            self.inputs()?,
+            self.value("channels")?,
+            self.value("level")?,
+        );
+        let last = nodes
+            .last()
+            .map(|node| (vec![NodeId(nodes.len() - 1)], node.level));
+        if last != Some((inputs, level)) {
+            return Err("where outputs are of the last node".into());
+        }
+        if name == "softmax" {
+            return Ok(Output::classes(channels));
+        }
+        Ok(Output {
+            name: self.name("name")?,
+            channels,
+            link: self.word("link", &Link::ALL, Link::name)?,
+            values: self.word("values", &Values::ALL, Values::name)?,
+            loss: self.word("loss", &OutputLoss::ALL, OutputLoss::name)?,
+            weight: self.value("weight")?,
+        })
     }
 
     fn operation(&mut self, name: &str) -> Result<Op, String> {
@@ -171,7 +250,6 @@ impl<'a> Words<'a> {
             },
             "max-pool" => Op::MaxPool,
             "upsample-concat" => Op::UpsampleConcat,
-            "softmax" => Op::Softmax,
             _ => return Err("an operation that this version does not know".into()),
         })
     }
@@ -181,7 +259,7 @@ impl<'a> Words<'a> {
 mod tests {
     use super::*;
     use crate::graph::{ParameterInfo, ParameterKind};
-    use crate::{Encoder, Program, UnetSpec};
+    use crate::{Encoder, OutputKind, Program, UnetSpec};
 
     fn graph(encoder: Encoder) -> Graph {
         Graph::unet(&UnetSpec::new(encoder, 0.25, 3)).unwrap()
@@ -199,6 +277,72 @@ mod tests {
             "batch-norm inputs=1 channels=16 level=1 prefix=encoder.features.0.1 epsilon=1e-5",
         ];
         assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn outputs_are_lines_behind_the_nodes_and_the_classes_alone_what_they_were() {
+        let spec = UnetSpec::new(Encoder::MobilenetV2, 0.25, 3);
+        let last = |graph: &Graph| -> Vec<String> {
+            let text = describe(graph);
+            let head = |line: &&str| !line.contains("segmentation_head");
+            let lines = text.lines().skip_while(head).skip(1);
+            lines.map(str::to_owned).collect()
+        };
+        let alone = Graph::unet(&spec).unwrap();
+        let from = alone.nodes().len() - 1;
+        let classes = format!("softmax inputs={from} channels=3 level=0");
+        assert_eq!(last(&alone), [&classes[..]]);
+        let distance = OutputKind::named("distance").unwrap().output();
+        let expected = format!(
+            "output inputs={from} channels=1 level=0 name=distance link=linear values=scalar \
+             loss=squared weight=5e0"
+        );
+        let outputs = vec![distance];
+        let graph = Graph::unet(&UnetSpec { outputs, ..spec }).unwrap();
+        assert_eq!(last(&graph), [classes.clone(), expected.clone()]);
+        let text = describe(&graph);
+        assert_eq!(read(&text).unwrap().outputs(), graph.outputs());
+        // An output that only a later version can train predicts all the same.
+        let later = read(&text.replace("name=distance", "name=flow")).unwrap();
+        assert_eq!(later.outputs()[1].name, "flow");
+        for (is, to, part) in [
+            (
+                &expected[..],
+                "",
+                "its outputs have 3 channels, and its last node 4",
+            ),
+            (&classes, "", "the classes are to be the first output"),
+            (
+                "link=linear",
+                "link=probit",
+                "whose `link` cannot be `probit`",
+            ),
+            (
+                "values=scalar",
+                "values=direction",
+                "vectors have two channels",
+            ),
+            (
+                "weight=5e0",
+                "weight=5e0 age=3",
+                "whose `age` this version does not know",
+            ),
+            (
+                &format!("output inputs={from}"),
+                "output inputs=1",
+                "are of the last node",
+            ),
+        ] {
+            let changed = text.replacen(is, to, 1).replace("\n\n", "\n");
+            let error = read(&changed).unwrap_err();
+            assert!(error.contains(part), "{error}");
+        }
+        let behind = text + "relu inputs=1 channels=16 level=1\n";
+        assert!(
+            read(&behind)
+                .unwrap_err()
+                .contains("comes behind an output")
+        );
     }
 
     #[test]

@@ -35,8 +35,9 @@ pub struct OptimiserState {
 
 /// Holds a network's parameters and moves them, on batches of one shape.
 pub trait Train {
-    /// Logits `[image][class][y][x]` of `input`, `[image][channel][y][x]`, with the batch's own
-    /// statistics; running statistics move towards them.
+    /// What the last convolution gives, `[image][channel][y][x]` (logits of the classes, then
+    /// further outputs before their links), for `input`, `[image][channel][y][x]`, with the batch's
+    /// own statistics; running statistics move towards them.
     ///
     /// # Panics
     /// If `input` has another size than the batch.

@@ -7,6 +7,7 @@
 
 mod stored;
 
+use crate::output::{self, Output};
 use std::fmt;
 
 pub use stainfree_kernels::activation::Activation;
@@ -63,8 +64,6 @@ pub enum Op {
     MaxPool,
     /// Nearest up-sampling of the first input by 2, then the second input (if any) behind it.
     UpsampleConcat,
-    /// Softmax over the channels.
-    Softmax,
 }
 
 /// One node: an operation, where its inputs come from, and the shape it gives.
@@ -128,12 +127,13 @@ impl ParameterInfo {
     }
 }
 
-/// A network: nodes in an order in which they can be computed; the last one is the output.
+/// A network: nodes in an order in which they can be computed; the channels of the last one are
+/// those of the outputs.
 #[derive(Clone, Debug)]
 pub struct Graph {
     nodes: Vec<Node>,
     parameters: Vec<ParameterInfo>,
-    classes: usize,
+    outputs: Vec<Output>,
     input_channels: usize,
 }
 
@@ -153,9 +153,19 @@ impl Graph {
         &self.parameters
     }
 
-    /// Number of classes the output has.
+    /// What the channels of the last node stand for, in their order; the classes come first.
+    pub fn outputs(&self) -> &[Output] {
+        &self.outputs
+    }
+
+    /// Number of classes: channels of the first output.
     pub fn classes(&self) -> usize {
-        self.classes
+        self.outputs[0].channels
+    }
+
+    /// Number of channels of all outputs.
+    pub fn output_channels(&self) -> usize {
+        output::channels(&self.outputs)
     }
 
     /// Number of channels of the input.
@@ -448,15 +458,18 @@ impl GraphBuilder {
         self.push(Op::UpsampleConcat, inputs, channels, level)
     }
 
-    /// Ends with a softmax over the channels of `logits`.
-    pub(crate) fn finish(mut self, logits: NodeId) -> Graph {
-        let classes = self.channels(logits);
-        let level = self.nodes[logits.0].level;
-        self.push(Op::Softmax, vec![logits], classes, level);
+    /// Ends with the node made last, whose channels are those of `outputs`.
+    pub(crate) fn finish(self, outputs: Vec<Output>) -> Graph {
+        let last = self.nodes.last().map(|node| node.channels);
+        assert_eq!(
+            last,
+            Some(output::channels(&outputs)),
+            "channels of the outputs"
+        );
         Graph {
             nodes: self.nodes,
             parameters: self.parameters,
-            classes,
+            outputs,
             input_channels: self.input_channels,
         }
     }

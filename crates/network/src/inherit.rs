@@ -1,12 +1,13 @@
 //! A network that starts where a trained model stands.
 
 use crate::model::{Model, NetworkName};
+use crate::output::{self, Output};
 use crate::parameters::Parameters;
 use crate::unet::UnetSpec;
 
 /// Gives `into`, the parameters of the network `spec`, all that `model` has learned, statistics
-/// included. Of the last layer those classes are taken that both know by name; the others stay as
-/// they are. Returns how many classes that is.
+/// included. Of the last layer those classes and further outputs are taken that both know by name;
+/// the others stay as they are. Returns how many classes that is.
 ///
 /// # Errors
 /// If encoder or width differ. Then nothing was changed.
@@ -18,10 +19,11 @@ pub fn inherit(
 ) -> Result<usize, InheritError> {
     let theirs = &model.info.network;
     let same = theirs.spec().is_some_and(|theirs| {
-        let classes = theirs.classes;
+        let (classes, outputs) = (theirs.classes, theirs.outputs.clone());
         *theirs
             == UnetSpec {
                 classes,
+                outputs,
                 ..spec.clone()
             }
     });
@@ -41,6 +43,12 @@ pub fn inherit(
             Some((from, to))
         })
         .collect();
+    // Channels of the last layer: the classes', then those of further outputs.
+    let ours = spec.all_outputs();
+    let channels = shared.iter().copied();
+    let channels: Vec<(usize, usize)> = channels
+        .chain(further(model.graph.outputs(), &ours))
+        .collect();
     for tensor in into.iter_mut() {
         let Some(given) = model.parameters.get(&tensor.name) else {
             continue;
@@ -49,12 +57,28 @@ pub fn inherit(
             tensor.data.clone_from(&given.data);
             continue;
         }
-        let row = tensor.data.len() / spec.classes;
-        for &(from, to) in &shared {
+        let row = tensor.data.len() / output::channels(&ours);
+        for &(from, to) in &channels {
             tensor.data[to * row..][..row].copy_from_slice(&given.data[from * row..][..row]);
         }
     }
     Ok(shared.len())
+}
+
+/// The channels, theirs and ours, of further outputs that are the same in both.
+fn further(theirs: &[Output], ours: &[Output]) -> Vec<(usize, usize)> {
+    let same = |a: &Output, b: &Output| {
+        (&a.name, a.channels, a.link, a.values) == (&b.name, b.channels, b.link, b.values)
+    };
+    let first = |of: &[Output], at: usize| output::channels(&of[..at]);
+    let mut pairs = Vec::new();
+    for (to, output) in ours.iter().enumerate().skip(1) {
+        if let Some(from) = theirs.iter().position(|other| same(other, output)) {
+            let firsts = (first(theirs, from), first(ours, to));
+            pairs.extend((0..output.channels).map(|i| (firsts.0 + i, firsts.1 + i)));
+        }
+    }
+    pairs
 }
 
 fn describe(network: &NetworkName) -> String {
@@ -77,6 +101,7 @@ pub struct InheritError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::OutputKind;
     use crate::input::{InputSpec, Normalisation, Preprocessing};
     use crate::model::{FORMAT, ModelInfo, TrainingRecord};
     use crate::recipe::Recipe;
@@ -136,6 +161,40 @@ mod tests {
             let untouched = &fresh.get(&tensor.name).unwrap().data;
             assert_eq!(part(&tensor.data, 1), part(untouched, 1));
         }
+    }
+
+    #[test]
+    fn an_output_that_both_have_is_taken_over_wherever_its_channels_lie() {
+        let with = |classes: usize, names: &[&str]| {
+            let output = |name: &&str| Output {
+                name: (*name).to_owned(),
+                channels: 2,
+                ..OutputKind::named("distance").unwrap().output()
+            };
+            let outputs = names.iter().map(output).collect();
+            let spec = UnetSpec::new(Encoder::MobilenetV2, 0.125, classes);
+            UnetSpec { outputs, ..spec }
+        };
+        let mut model = model(&["background", "nucleus"]);
+        let spec = with(2, &["first", "second"]);
+        model.graph = Graph::unet(&spec).unwrap();
+        model.info.network = spec.into();
+        model.parameters = Parameters::initialise(&model.graph, 7);
+        let spec = with(3, &["second", "third"]);
+        let fresh = Parameters::initialise(&Graph::unet(&spec).unwrap(), 8);
+        let mut taken = fresh.clone();
+        let classes = names(&["background", "nucleus", "cytoplasm"]);
+        assert_eq!(inherit(&model, &spec, &classes, &mut taken), Ok(2));
+        let name = format!("{}.weight", model.graph.head());
+        let [theirs, ours, before] = [&model.parameters, &taken, &fresh].map(|parameters| {
+            let tensor = parameters.get(&name).unwrap();
+            let row = tensor.data.len() / tensor.shape[0];
+            tensor.data.chunks(row).collect::<Vec<_>>()
+        });
+        // Theirs: two classes, `first`, `second`; ours: three classes, `second`, `third`.
+        assert_eq!(ours[..2], theirs[..2]);
+        assert_eq!(ours[3..5], theirs[4..6]);
+        assert_eq!((ours[2], &ours[5..]), (before[2], &before[5..]));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::conv::convolution;
 use crate::graph::{Activation, Graph};
 use crate::lower::{Kernel, Lowered, Purpose, lower};
 use crate::machine::Machine;
+use crate::output::{self, Link, Output};
 use crate::parameters::Parameters;
 use crate::places::{self, Lived};
 use crate::program::{ConvStep, Program, Step, ValueId};
@@ -18,8 +19,8 @@ use crate::tiles::{Predict, Tile};
 use gates::{GateLayers, Gated};
 use stainfree_kernels::blocked::{Rows, RowsMut, blocks};
 use stainfree_kernels::convolution::Convolution;
-use stainfree_kernels::elementwise::Planes;
 use stainfree_kernels::epilogue::Epilogue;
+use stainfree_kernels::link::{Planes, write_linked};
 use stainfree_kernels::{Blocked, Buffer, Isa, LANES, Workers, elementwise, max_pool};
 use std::ops::Range;
 use std::sync::Arc;
@@ -33,7 +34,7 @@ pub struct PreparedNetwork {
     /// Per value: the step whose gates weigh it.
     weighed_by: Vec<Option<usize>>,
     multiple: usize,
-    classes: usize,
+    outputs: Vec<Output>,
     input_channels: usize,
 }
 
@@ -120,7 +121,6 @@ impl PreparedNetwork {
             _ => None,
         };
         let layers = steps.iter().zip(&lowered.kernels).map(layer).collect();
-        let (multiple, classes) = (graph.multiple(), graph.classes());
         let mut weighed_by = vec![None; values.len()];
         for (index, step) in steps.iter().enumerate() {
             if let Step::Conv(conv) = step
@@ -133,8 +133,8 @@ impl PreparedNetwork {
             weighed_by,
             lowered,
             layers,
-            multiple,
-            classes,
+            multiple: graph.multiple(),
+            outputs: graph.outputs().to_vec(),
             input_channels: graph.input_channels(),
         }
     }
@@ -146,9 +146,14 @@ impl PreparedNetwork {
         scratch_of(&self.lowered)
     }
 
+    /// What it predicts, the classes first.
+    pub fn outputs(&self) -> &[Output] {
+        &self.outputs
+    }
+
     /// Number of classes.
     pub fn classes(&self) -> usize {
-        self.classes
+        self.outputs[0].channels
     }
 
     /// Heights and widths must be a multiple of this.
@@ -320,7 +325,8 @@ impl Session {
         &self.workers
     }
 
-    /// Logits `[class][y][x]` of `input`, `[channel][y][x]`.
+    /// What the last convolution gives, `[channel][y][x]` (logits of the classes, then further
+    /// outputs before their links), for `input`, `[channel][y][x]`.
     ///
     /// # Panics
     /// If the size is not a multiple of [`PreparedNetwork::multiple`], or `input` has another
@@ -346,7 +352,7 @@ impl Session {
         let line = |channel: usize, y: usize, to: &mut [f32]| {
             to.copy_from_slice(&input[channel * pixels + y * width..][..width]);
         };
-        let mut logits = vec![0.0; self.network.classes * pixels];
+        let mut logits = vec![0.0; output::channels(&self.network.outputs) * pixels];
         let workers = self.workers.clone();
         self.each_band(
             schedule,
@@ -409,6 +415,8 @@ impl Predict for Session {
         let line = |channel: usize, y: usize, to: &mut [f32]| tile.row(channel, y, to);
         let [kept_rows, columns] = tile.kept();
         let workers = self.workers.clone();
+        let groups = self.network.outputs.iter().map(|o| (o.link, o.channels));
+        let groups: Vec<(Link, usize)> = groups.collect();
         self.each_band(
             &schedule,
             [height, width],
@@ -425,7 +433,8 @@ impl Predict for Session {
                     width,
                     corner: tile.corner(),
                 };
-                elementwise::softmax(&workers, shape, logits, rows, columns.clone(), to);
+                let pixels = [rows, columns.clone()];
+                write_linked(&workers, shape, &groups, logits, pixels, to);
             },
         );
     }

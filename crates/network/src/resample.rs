@@ -6,6 +6,7 @@
 //! agree with PyTorch's `interpolate` (`bilinear` with `antialias`, and `nearest-exact`), which
 //! `testdata/network/make_resample.py` asks.
 
+use crate::output::Output;
 use rayon::prelude::*;
 use stainfree_image::{Image, rounded_um};
 
@@ -79,8 +80,32 @@ pub fn resample(image: &Image<f32>, height: usize, width: usize) -> Image<f32> {
     Image::new(height, width, out)
 }
 
-/// A class mask at another size: each pixel takes the class that lies under its centre.
-pub fn resample_classes(mask: &Image<u8>, height: usize, width: usize) -> Image<u8> {
+/// One image a channel of an output at another size: [`resample`], and what counts in pixels
+/// counts in those of the new size.
+///
+/// # Panics
+/// If there is no image for every channel.
+pub fn resample_output(
+    output: &Output,
+    planes: &[Image<f32>],
+    height: usize,
+    width: usize,
+) -> Vec<Image<f32>> {
+    assert_eq!(planes.len(), output.channels, "an image a channel");
+    let channel = |(channel, plane): (usize, &Image<f32>)| {
+        let from = [plane.height(), plane.width()];
+        let factor = output.values.resized(channel, from, [height, width]);
+        let mut new = resample(plane, height, width);
+        if factor != 1.0 {
+            new.data_mut().iter_mut().for_each(|x| *x *= factor as f32);
+        }
+        new
+    };
+    planes.iter().enumerate().map(channel).collect()
+}
+
+/// A class mask, or labels, at another size: each pixel takes the class that lies under its centre.
+pub fn resample_classes<T: Copy>(mask: &Image<T>, height: usize, width: usize) -> Image<T> {
     let (old_height, old_width) = mask.size();
     let under = |i: usize, n: usize, old: usize| {
         (((i as f64 + 0.5) * old as f64 / n as f64) as usize).min(old - 1)
@@ -125,6 +150,7 @@ impl Taps {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::Values;
     use safetensors::SafeTensors;
 
     fn floats(bytes: &[u8]) -> Vec<f32> {
@@ -132,6 +158,34 @@ mod tests {
             .chunks_exact(4)
             .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
             .collect()
+    }
+
+    #[test]
+    fn lengths_grow_with_the_image_and_shares_do_not() {
+        let planes = [2.0, 3.0].map(|x| Image::filled(10, 20, x));
+        let at = |values: Values, channels: usize| {
+            let output = Output {
+                values,
+                ..Output::classes(channels)
+            };
+            let new = resample_output(&output, &planes[..channels], 40, 60);
+            assert!(new.iter().all(|plane| plane.size() == (40, 60)));
+            new.iter()
+                .map(|plane| plane.get(20, 30))
+                .collect::<Vec<_>>()
+        };
+        let close = |found: Vec<f32>, expected: &[f32]| {
+            let pairs = found.iter().zip(expected);
+            // Weights that add up to 1 but for rounding.
+            assert!(
+                pairs.into_iter().all(|(a, b)| (a - b).abs() < 1e-5),
+                "{found:?}"
+            );
+        };
+        close(at(Values::Scalar, 2), &[2.0, 3.0]);
+        close(at(Values::Direction, 2), &[2.0, 3.0]);
+        close(at(Values::Length, 1), &[2.0 * 12f32.sqrt()]);
+        close(at(Values::Displacement, 2), &[8.0, 9.0]);
     }
 
     #[test]

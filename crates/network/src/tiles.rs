@@ -13,15 +13,16 @@
 
 use crate::graph::{Graph, Op};
 use crate::input::mirror;
+use crate::output::{Output, View, channels, parts_mut};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-/// What computes probabilities: the CPU's predictor, or another device's.
+/// What computes a network's outputs: the CPU's predictor, or another device's.
 pub trait Predict {
-    /// Writes the probabilities of the tile's kept pixels to their places in `out`, `[class][y][x]`
-    /// of the whole image. The tile's sides are multiples of the network's.
+    /// Writes the outputs of the tile's kept pixels, behind their links, to their places in `out`,
+    /// `[channel][y][x]` of the whole image. The tile's sides are multiples of the network's.
     fn predict(&mut self, tile: &Tile, out: &mut [f32]);
-    /// Memory taken for a tile of that size beside the image and its probabilities, in bytes.
+    /// Memory taken for a tile of that size beside the image and its outputs, in bytes.
     fn memory_bytes(&self, height: usize, width: usize) -> usize;
 }
 
@@ -98,8 +99,8 @@ pub struct TileOptions {
     pub multiple: usize,
     /// Channels that the network reads.
     pub channels: usize,
-    /// Number of classes.
-    pub classes: usize,
+    /// What is computed, the classes first ([`Graph::outputs`]).
+    pub outputs: Vec<Output>,
     /// The network's reach to each side in pixels ([`receptive_radius`]).
     pub radius: usize,
     /// Whether tiles differ from the image in one piece whatever their margin
@@ -117,7 +118,7 @@ impl TileOptions {
         Self {
             multiple: graph.multiple(),
             channels: graph.input_channels(),
-            classes: graph.classes(),
+            outputs: graph.outputs().to_vec(),
             radius: receptive_radius(graph),
             sees_whole_image: graph.sees_whole_image(),
             memory: None,
@@ -319,12 +320,13 @@ pub fn needed_for_whole(
     (options.sees_whole_image && options.memory.is_some_and(|cap| cap < needed)).then_some(needed)
 }
 
-/// Probabilities `[class][y][x]` of a whole image.
+/// The outputs of a whole image, `[channel][y][x]`: probabilities of the classes, then the numbers
+/// of further outputs (see [`crate::output::parts`]).
 ///
 /// `input` is `[channel][height][width]`, already normalised and preprocessed; any size from 1 x 1.
 ///
 /// # Errors
-/// If the cap is too small for even the smallest tile, or a probability is no number.
+/// If the cap is too small for even the smallest tile, or a result is no number.
 ///
 /// # Panics
 /// If `input` has another length.
@@ -347,17 +349,26 @@ pub fn predict_image(
     if options.flips {
         for (down, right) in [(true, false), (false, true), (true, true)] {
             let turned = flip(input, height, width, down, right);
-            let probabilities = predict_once(predict, &turned, height, width, options)?;
-            let back = flip(&probabilities, height, width, down, right);
+            let made = predict_once(predict, &turned, height, width, options)?;
+            let mut back = flip(&made, height, width, down, right);
+            drop(made);
+            let view = View::flipped(down, right);
+            for (output, planes) in parts_mut(&options.outputs, &mut back) {
+                output.values.follow_all(&view, output.channels, planes);
+            }
             sum.iter_mut().zip(back).for_each(|(sum, p)| *sum += p);
         }
         sum.iter_mut().for_each(|p| *p *= 0.25);
     }
-    // Of a pixel that is no number all classes are none.
-    let pixels = sum[..height * width]
-        .iter()
-        .filter(|p| !p.is_finite())
-        .count();
+    // Of a pixel that is no number all classes are none, and the numbers of other channels may be
+    // none beside them.
+    let classes = options.outputs.first().map_or(0, |output| output.channels);
+    let first_of_each = (0..channels(&options.outputs)).filter(|&c| c == 0 || c >= classes);
+    let plane = |c: usize| &sum[c * height * width..][..height * width];
+    let pixels = first_of_each
+        .map(|c| plane(c).iter().filter(|p| !p.is_finite()).count())
+        .max()
+        .unwrap_or(0);
     if pixels > 0 {
         return Err(TileError::NotFinite { pixels });
     }
@@ -386,7 +397,7 @@ fn predict_once(
             spans(full_width, core, margin),
         ),
     };
-    let mut out = vec![0.0; options.classes * height * width];
+    let mut out = vec![0.0; channels(&options.outputs) * height * width];
     for row in &rows {
         for column in &columns {
             let tile = Tile {
@@ -462,6 +473,7 @@ pub enum TileError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::Values;
     use crate::{Encoder, UnetSpec};
 
     /// A "network" of known reach: class 1 is the mean over a square of `reach` to each side (zero
@@ -516,7 +528,7 @@ mod tests {
         let options = TileOptions {
             multiple: 8,
             channels: 3,
-            classes: 2,
+            outputs: vec![Output::classes(2)],
             radius: 7,
             sees_whole_image: false,
             memory,
@@ -571,7 +583,7 @@ mod tests {
             let options = TileOptions {
                 multiple: 8,
                 channels: 3,
-                classes: 2,
+                outputs: vec![Output::classes(2)],
                 radius: 15,
                 sees_whole_image: false,
                 memory,
@@ -620,7 +632,7 @@ mod tests {
         let options = TileOptions {
             multiple: 8,
             channels: 3,
-            classes: 2,
+            outputs: vec![Output::classes(2)],
             radius: 15,
             memory: Some(cap),
             flips: false,
@@ -650,12 +662,97 @@ mod tests {
         assert_eq!(flipped[..13 * 21], plain[..13 * 21]);
     }
 
+    /// Points from every pixel to the middle of the brightest one, as any network does that knows
+    /// no up and down.
+    struct ToBrightest;
+
+    impl Predict for ToBrightest {
+        fn predict(&mut self, tile: &Tile, out: &mut [f32]) {
+            let [height, width] = tile.size();
+            let mut plane = vec![0.0; height * width];
+            for (y, row) in plane.chunks_exact_mut(width).enumerate() {
+                tile.row(0, y, row);
+            }
+            let brightest = (0..plane.len()).max_by(|&a, &b| plane[a].total_cmp(&plane[b]));
+            let (v, u) = brightest.map_or((0, 0), |i| (i / width, i % width));
+            let ([top, left], [image_height, image_width]) = (tile.corner(), tile.image_size());
+            let [rows, columns] = tile.kept();
+            for (y, x) in rows.flat_map(|y| columns.clone().map(move |x| (y, x))) {
+                let at = (y as isize + top) as usize * image_width + (x as isize + left) as usize;
+                let numbers = [1.0, v as f32 - y as f32, u as f32 - x as f32, 1.0];
+                for (channel, number) in numbers.into_iter().enumerate() {
+                    out[channel * image_height * image_width + at] = number;
+                }
+            }
+        }
+
+        fn memory_bytes(&self, height: usize, width: usize) -> usize {
+            height * width
+        }
+    }
+
+    #[test]
+    fn vectors_of_flipped_views_are_turned_back() {
+        let vector = Output {
+            name: "to-brightest".into(),
+            values: Values::Displacement,
+            ..Output::classes(2)
+        };
+        let last = Output {
+            name: "one".into(),
+            ..Output::classes(1)
+        };
+        let predict = |flips: bool| {
+            let options = TileOptions {
+                multiple: 8,
+                channels: 3,
+                outputs: vec![Output::classes(1), vector.clone(), last.clone()],
+                radius: 7,
+                sees_whole_image: false,
+                memory: None,
+                flips,
+            };
+            // Whole multiples: nothing is mirrored, so there is one brightest pixel.
+            let mut planes = vec![0.0; 3 * 16 * 24];
+            planes[5 * 24 + 20] = 1.0;
+            predict_image(&mut ToBrightest, &planes, 16, 24, &options).unwrap()
+        };
+        let plain = predict(false);
+        assert_eq!((plain[16 * 24], plain[2 * 16 * 24]), (5.0, 20.0));
+        assert_eq!(predict(true), plain);
+    }
+
+    #[test]
+    fn a_number_that_is_none_beside_sound_classes_is_refused() {
+        struct Nan;
+        impl Predict for Nan {
+            fn predict(&mut self, _: &Tile, out: &mut [f32]) {
+                let last = out.len() - 3;
+                out[last] = f32::NAN;
+            }
+            fn memory_bytes(&self, _: usize, _: usize) -> usize {
+                0
+            }
+        }
+        let options = TileOptions {
+            multiple: 8,
+            channels: 3,
+            outputs: vec![Output::classes(2), Output::classes(1)],
+            radius: 7,
+            sees_whole_image: false,
+            memory: None,
+            flips: false,
+        };
+        let error = predict_image(&mut Nan, &image(8, 8), 8, 8, &options).unwrap_err();
+        assert_eq!(error, TileError::NotFinite { pixels: 1 });
+    }
+
     #[test]
     fn too_small_a_cap_says_what_would_do() {
         let options = TileOptions {
             multiple: 8,
             channels: 3,
-            classes: 2,
+            outputs: vec![Output::classes(2)],
             radius: 7,
             sees_whole_image: false,
             memory: Some(100),

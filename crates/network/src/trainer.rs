@@ -142,7 +142,7 @@ impl CpuTrainer {
             workers: machine.workers().clone(),
             layers,
             planar_input: vec![0.0; images * graph.input_channels() * height * width],
-            planar_logits: vec![0.0; images * graph.classes() * height * width],
+            planar_logits: vec![0.0; images * graph.output_channels() * height * width],
             shapes,
             readers: program.values.iter().map(|v| v.readers).collect(),
             bare_relu: program.values.iter().map(|v| v.bare_relu).collect(),

@@ -3,6 +3,7 @@
 use crate::encoder::Encoder;
 use crate::graph::{Activation, Bias, Graph, GraphBuilder, Init, NodeId};
 use crate::input::InputSpec;
+use crate::output::{self, Output, OutputError};
 use crate::program::{Program, ProgramError};
 use crate::scaling::Scaling;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,9 @@ pub struct UnetSpec {
     pub least_channels: usize,
     /// Number of classes, background included.
     pub classes: usize,
+    /// Outputs beside the classes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<Output>,
 }
 
 /// Channels that the kernels handle at once.
@@ -39,7 +43,14 @@ impl UnetSpec {
             width,
             least_channels: LEAST_CHANNELS,
             classes,
+            outputs: Vec::new(),
         }
+    }
+
+    /// All outputs, the classes first.
+    pub fn all_outputs(&self) -> Vec<Output> {
+        let classes = std::iter::once(Output::classes(self.classes));
+        classes.chain(self.outputs.iter().cloned()).collect()
     }
 
     /// The same with as few as 4 channels in a layer, which is enough for tests.
@@ -74,6 +85,9 @@ pub enum GraphError {
     /// The number of classes is not usable.
     #[error("`{0}` classes asked for; a network needs 2 to 16")]
     Classes(usize),
+    /// The outputs beside the classes are not usable.
+    #[error(transparent)]
+    Outputs(#[from] OutputError),
     /// It has no program.
     #[error(transparent)]
     Program(#[from] ProgramError),
@@ -85,15 +99,15 @@ const CENTRE: usize = 512;
 const DECODER: [usize; 5] = [256, 128, 64, 32, 16];
 /// Keras' epsilon of batch norm, as segmentation_models uses it.
 const EPSILON: f64 = 1e-3;
-/// Name of the last convolution: one output a class.
+/// Name of the last convolution: the channels of the outputs in their order.
 const HEAD: &str = "segmentation_head.0";
 
 impl Graph {
     /// Builds the U-Net of `spec`: four skips (1/16 to 1/2), none at full resolution.
     ///
     /// # Errors
-    /// If the width or the number of classes is outside what is sensible, or no executor can run
-    /// it.
+    /// If the width or the number of classes is outside what is sensible, an output cannot be had,
+    /// or no executor can run it.
     pub fn unet(spec: &UnetSpec) -> Result<Graph, GraphError> {
         if !(0.0625..=4.0).contains(&spec.width) {
             return Err(GraphError::Width(spec.width));
@@ -104,6 +118,8 @@ impl Graph {
         if !(2..=16).contains(&spec.classes) {
             return Err(GraphError::Classes(spec.classes));
         }
+        output::check(spec.classes, &spec.outputs)?;
+        let outputs = spec.all_outputs();
         let (mut b, input) = GraphBuilder::new(InputSpec::CHANNELS);
         let scaling = spec.scaling();
         let features = spec.encoder.build(&mut b, input, scaling);
@@ -125,8 +141,9 @@ impl Graph {
                 x = conv_bn_relu(&mut b, x, &prefix, scaling.channels(channels));
             }
         }
-        let head = b.conv(x, HEAD, spec.classes, Init::GlorotUniform, Bias::Yes);
-        let graph = b.finish(head);
+        let channels = output::channels(&outputs);
+        b.conv(x, HEAD, channels, Init::GlorotUniform, Bias::Yes);
+        let graph = b.finish(outputs);
         Program::new(&graph)?;
         Ok(graph)
     }

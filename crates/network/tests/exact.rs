@@ -58,6 +58,7 @@ fn wrong_gradients_of(encoder: Encoder, seed: u64) -> Vec<String> {
         encoder,
         width: 0.0625,
         classes: 3,
+        outputs: vec![],
     };
     let graph = Graph::unet(&spec).unwrap();
     // Blocks of EfficientNet's stages are alike from the second on.

@@ -37,6 +37,7 @@ fn cases() -> Vec<Case> {
             encoder,
             width: 0.125,
             classes,
+            outputs: vec![],
         };
         let graph = Graph::unet(&spec).unwrap();
         let parameters = initial_parameters(&graph);

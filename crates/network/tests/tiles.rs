@@ -15,6 +15,7 @@ fn tiles_give_the_classes_of_the_whole_image() {
         encoder: Encoder::Vgg16,
         width: 0.0625,
         classes: 3,
+        outputs: vec![],
     };
     let graph = Graph::unet(&spec).unwrap();
     let mut predictor = Session::new(&Machine::new(2), &graph, &initial_parameters(&graph));

@@ -37,6 +37,7 @@ impl TrainingData for Squares {
             full_range: 255.0,
             blank: None,
             target: Image::from_fn(32, 32, |y, x| u8::from(inside(y, x))),
+            labels: None,
         })
     }
 }

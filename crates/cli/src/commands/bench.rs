@@ -114,7 +114,7 @@ impl Bench {
             let shape = [self.batch, side, side];
             let mut trainer = CpuTrainer::new(&machine, &graph, &parameters, shape);
             let input = pixels(self.batch * 3 * side * side);
-            let gradient = pixels(self.batch * graph.classes() * side * side);
+            let gradient = pixels(self.batch * graph.output_channels() * side * side);
             // The rate is tiny, so that the numbers stay finite however often this runs.
             let step = AdamStep {
                 lr: 1e-8,

@@ -16,8 +16,8 @@ use stainfree_kernels::activation::Activation;
 use stainfree_kernels::adam::{self, AdamNumbers};
 use stainfree_kernels::batch_norm;
 use stainfree_kernels::blocked::{Rows, blocks};
-use stainfree_kernels::elementwise::Planes;
 use stainfree_kernels::epilogue::{Epilogue, Sink};
+use stainfree_kernels::link::{Link, Planes, write_linked};
 use stainfree_kernels::winograd::{GradientScratch, Part, TileSize, Winograd};
 use stainfree_kernels::{
     Blocked, Buffer, Isa, LANES, Precision, Workers, elementwise, max_pool, peak,
@@ -329,6 +329,7 @@ fn passes(options: &Options, isa: Isa, workers: &Workers) {
             kept: options.side,
         };
         let mut planes = vec![0.0; 3 * options.side * options.side];
+        let groups = [(Link::Softmax, 3)];
         let seconds = fastest(|| {
             let to = Planes {
                 data: &mut planes,
@@ -337,7 +338,7 @@ fn passes(options: &Options, isa: Isa, workers: &Workers) {
                 corner: [0, 0],
             };
             let all = 0..options.side;
-            elementwise::softmax(workers, &classes, logits, all.clone(), all, to);
+            write_linked(workers, &classes, &groups, logits, [all.clone(), all], to);
         });
         show("softmax, 3 classes", classes.len() + planes.len(), seconds);
     }

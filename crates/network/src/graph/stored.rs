@@ -1,6 +1,7 @@
 //! A graph made of nodes that were stored, of which nothing is known to be right.
 
 use super::{Graph, Init, Node, NodeId, Op, ParameterInfo, ParameterKind};
+use crate::output::{self, Output};
 use std::collections::HashSet;
 
 /// The deepest halving: no image is larger than 2^16 pixels a side.
@@ -13,20 +14,32 @@ const LARGEST_KERNEL: usize = 31;
 const MOST_NODES: usize = 10_000;
 
 impl Graph {
-    /// The graph of `nodes`. Parameters follow from them, in their order; where they start is not
-    /// stored with nodes, so weights start with He's normal.
+    /// The graph of `nodes`, the last of which gives the channels of `outputs`. Parameters follow
+    /// from them, in their order; where they start is not stored with nodes, so weights start with
+    /// He's normal.
     ///
     /// # Errors
-    /// A sentence with the first node that reads later ones, has a shape that does not follow from
-    /// what it reads, a number that cannot be, or a parameter that another one has.
-    pub(crate) fn of_nodes(nodes: Vec<Node>) -> Result<Graph, String> {
+    /// A sentence with what is wrong with the outputs, or the first node that reads later ones, has
+    /// a shape that does not follow from what it reads, a number that cannot be, or a parameter that
+    /// another one has.
+    pub(crate) fn of_nodes(nodes: Vec<Node>, outputs: Vec<Output>) -> Result<Graph, String> {
         let (Some(first), Some(last)) = (nodes.first(), nodes.last()) else {
             return Err("it has no nodes".into());
         };
         if nodes.len() > MOST_NODES {
             return Err(format!("it has {} nodes, which are too many", nodes.len()));
         }
-        let (input_channels, classes) = (first.channels, last.channels);
+        let (input_channels, made) = (first.channels, last.channels);
+        let Some((classes, further)) = outputs.split_first() else {
+            return Err("it says nothing of its outputs".into());
+        };
+        output::check(classes.channels, further).map_err(|error| error.to_string())?;
+        let named = output::channels(&outputs);
+        if named != made {
+            return Err(format!(
+                "its outputs have {named} channels, and its last node {made}"
+            ));
+        }
         let (mut parameters, mut names) = (Vec::new(), HashSet::new());
         for (index, node) in nodes.iter().enumerate() {
             let named = |why: String| format!("its node {index} {why}");
@@ -42,7 +55,7 @@ impl Graph {
         Ok(Graph {
             nodes,
             parameters,
-            classes,
+            outputs,
             input_channels,
         })
     }

@@ -5,10 +5,17 @@
 //! sums into a value and a few coefficients; the second makes the gradient. Pixels are cut into
 //! fixed blocks whose sums are added in order, so the result does not depend on the number of
 //! threads. A loss is one file that implements `PixelLoss` and one line in [`LOSSES`].
+//!
+//! All this is the loss of the classes. That of numbers is in `values`, and `objective` adds up
+//! those of all outputs of a network.
 
 mod cross_entropy;
 mod f_beta;
 mod focal;
+mod objective;
+mod values;
+
+pub(crate) use objective::{Objective, Truth};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -242,11 +249,20 @@ impl Loss {
             return 0.0;
         }
         let plane = target.len() / images;
-        let mut jobs: Vec<Job> = logits
+        let batch = logits
             .chunks(plane * classes)
             .zip(d_logits.chunks_mut(plane * classes))
-            .zip(target.chunks(plane))
-            .flat_map(|((logits, out), target)| Job::cut(logits, out, target, plane))
+            .zip(target.chunks(plane));
+        self.evaluate_images(batch.map(|((logits, out), target)| (logits, out, target)))
+    }
+
+    /// [`Loss::evaluate`] for images one by one: logits and gradient, `[class][pixel]`, and target.
+    fn evaluate_images<'a>(
+        &self,
+        images: impl Iterator<Item = (&'a [f32], &'a mut [f32], &'a [u8])>,
+    ) -> f64 {
+        let mut jobs: Vec<Job> = images
+            .flat_map(|(logits, out, target)| Job::cut(logits, out, target))
             .collect();
         let length: usize = self.parts.iter().map(|(_, part)| part.sums()).sum();
         let gathered: Vec<(Vec<f64>, usize)> = jobs
@@ -260,7 +276,8 @@ impl Loss {
             pixels += counted;
         }
         if pixels == 0 {
-            d_logits.fill(0.0);
+            let planes = jobs.iter_mut().flat_map(|job| &mut job.out);
+            planes.for_each(|plane| plane.fill(0.0));
             return 0.0;
         }
         let mut value = 0.0;
@@ -342,7 +359,7 @@ struct Job<'a> {
 }
 
 impl<'a> Job<'a> {
-    fn cut(logits: &'a [f32], out: &'a mut [f32], target: &'a [u8], plane: usize) -> Vec<Job<'a>> {
+    fn cut(logits: &'a [f32], out: &'a mut [f32], target: &'a [u8]) -> Vec<Job<'a>> {
         let mut jobs: Vec<Job> = target
             .chunks(BLOCK)
             .map(|target| Job {
@@ -351,6 +368,7 @@ impl<'a> Job<'a> {
                 target,
             })
             .collect();
+        let plane = target.len();
         for (logits, out) in logits.chunks(plane).zip(out.chunks_mut(plane)) {
             for (job, (logits, out)) in jobs
                 .iter_mut()

@@ -116,8 +116,6 @@ impl<'a> Builder<'a> {
                 self.step(node, |to| Step::MaxPool { from, to })
             }
             Op::UpsampleConcat => self.joined(node),
-            Op::Softmax if last => Ok(one(self.array(node, 0)?)),
-            Op::Softmax => Err("a softmax is the last node".into()),
         }
     }
 
@@ -264,9 +262,8 @@ impl<'a> Builder<'a> {
     fn fuse(&mut self, index: usize, value: ValueId, activation: Activation) -> bool {
         // Gradients that come through gates, and that of the loss, are not cut off.
         let weighed = |&reader: &usize| matches!(self.nodes[reader].op, Op::SqueezeExcite { .. });
-        let given_away = |&reader: &usize| matches!(self.nodes[reader].op, Op::Softmax);
         let readers = &self.readers[index];
-        let passed = readers.is_empty() || readers.iter().any(|r| weighed(r) || given_away(r));
+        let passed = readers.is_empty() || readers.iter().any(weighed);
         let bare = match activation {
             Activation::None => true,
             Activation::Relu => !passed,

@@ -125,18 +125,18 @@ fn what_cannot_be_executed_names_the_node_and_why() {
         4,
         "what gates weigh is read by a dense 1x1",
     );
-    check(
-        &[(3, "softmax inputs=2 channels=4 level=0")],
-        3,
-        "is the last node",
-    );
     let up = |from: usize, level: usize| {
         format!("upsample-concat inputs={from} channels=4 level={level}")
     };
     let pool =
         |from: usize, level: usize| format!("max-pool inputs={from} channels=4 level={level}");
     check(
-        &[(3, &pool(2, 1)), (4, &up(3, 0)), (5, &end(4, 4))],
+        &[
+            (3, &pool(2, 1)),
+            (4, &up(3, 0)),
+            (5, "relu inputs=4 channels=4 level=0"),
+            (6, &end(5, 4)),
+        ],
         5,
         "only dense convolutions read joined or up-sampled arrays (node 4)",
     );

@@ -2,8 +2,10 @@
 
 use super::{FieldContent, TrainError};
 use crate::crops::Prepared;
+use crate::graph::Graph;
 use crate::input::InputSpec;
 use crate::loss::IGNORED;
+use crate::output::{Output, Truths, channels};
 use crate::random::{Purpose, Random};
 use crate::recipe::Recipe;
 use sha2::{Digest, Sha256};
@@ -25,6 +27,10 @@ pub struct RawField {
     pub blank: Option<Image<bool>>,
     /// Class of every pixel, [`IGNORED`] where it neither trains nor scores.
     pub target: Image<u8>,
+    /// The objects that outputs beside the classes are learned from: 0 where there is none,
+    /// [`crate::output::UNKNOWN`] where it is not known. `None` where the network has no such
+    /// output: nobody would read it.
+    pub labels: Option<Image<u32>>,
 }
 
 /// A set of fields with known truth. The network knows no plates: this is all it asks for.
@@ -57,6 +63,11 @@ pub trait TrainingData: Send + Sync {
         let mut truth = Sha256::new();
         add_size(&mut truth, raw.target.size());
         truth.update(raw.target.data());
+        if let Some(labels) = &raw.labels {
+            add_size(&mut truth, labels.size());
+            let bytes: Vec<u8> = labels.data().iter().flat_map(|x| x.to_le_bytes()).collect();
+            truth.update(&bytes);
+        }
         Ok(FieldContent {
             name: self.name(field),
             image: hexadecimal(image),
@@ -99,7 +110,8 @@ fn hexadecimal(hash: Sha256) -> String {
 pub(super) struct Fields<'a> {
     data: &'a dyn TrainingData,
     input: &'a InputSpec,
-    classes: usize,
+    outputs: &'a [Output],
+    truths: Truths,
     room: usize,
     workers: Workers,
     kept: Mutex<Kept>,
@@ -115,18 +127,19 @@ impl<'a> Fields<'a> {
     pub(super) fn new(
         data: &'a dyn TrainingData,
         input: &'a InputSpec,
-        classes: usize,
+        graph: &'a Graph,
         room: usize,
         workers: &Workers,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, TrainError> {
+        Ok(Self {
             data,
             input,
-            classes,
+            outputs: graph.outputs(),
+            truths: Truths::of(graph.outputs())?,
             room,
             workers: workers.clone(),
             kept: Mutex::default(),
-        }
+        })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -170,31 +183,47 @@ impl<'a> Fields<'a> {
                 field: name(),
                 error,
             })?;
-        if planes[0].size() != raw.target.size() {
-            let (image, target) = (planes[0].size(), raw.target.size());
-            return Err(TrainError::TargetSize {
-                field: name(),
-                image,
-                target,
-            });
+        let labels = raw.labels.as_ref().map(Image::size);
+        for target in std::iter::once(raw.target.size()).chain(labels) {
+            let image = planes[0].size();
+            if image != target {
+                return Err(TrainError::TargetSize {
+                    field: name(),
+                    image,
+                    target,
+                });
+            }
         }
-        let unknown = |&&t: &&u8| t != IGNORED && usize::from(t) >= self.classes;
+        let classes = self.outputs[0].channels;
+        let unknown = |&&t: &&u8| t != IGNORED && usize::from(t) >= classes;
         if let Some(&class) = raw.target.data().iter().find(unknown) {
             return Err(TrainError::TargetClass {
                 field: name(),
                 class,
-                classes: self.classes,
+                classes,
             });
         }
-        Ok(Prepared::new(planes, raw.target, self.classes))
+        let values = match (&raw.labels, self.truths.needs_labels()) {
+            (_, None) => Vec::new(),
+            (Some(labels), _) => self.truths.make(labels, &raw.target),
+            (None, Some(output)) => {
+                return Err(TrainError::NoLabels {
+                    field: name(),
+                    output,
+                });
+            }
+        };
+        Ok(Prepared::new(planes, raw.target, classes).with_values(values))
     }
 
     /// The batch of one step: a function of the recipe's seed and the step alone.
     pub(super) fn batch(&self, recipe: &Recipe, step: u64) -> Result<Batch, TrainError> {
         let pixels = recipe.crop * recipe.crop;
+        let further = &self.outputs[1..];
         let mut batch = Batch {
             input: vec![0.0; recipe.batch * InputSpec::CHANNELS * pixels],
             target: vec![],
+            values: Vec::with_capacity(recipe.batch * channels(further) * pixels),
         };
         let fields = recipe
             .field_order
@@ -215,6 +244,7 @@ impl<'a> Fields<'a> {
             let planes: Vec<&[f32]> = planes.iter().map(Image::data).collect();
             self.input.write_channels(&planes, out);
             batch.target.extend_from_slice(target.data());
+            change.apply_to_values(&prepared, corner, recipe.crop, further, &mut batch.values);
         }
         Ok(batch)
     }
@@ -224,6 +254,8 @@ impl<'a> Fields<'a> {
 pub(super) struct Batch {
     /// `[image][channel][y][x]`.
     pub(super) input: Vec<f32>,
-    /// `[image][y][x]`.
+    /// Classes, `[image][y][x]`.
     pub(super) target: Vec<u8>,
+    /// What is true of further outputs, `[image][channel][y][x]`, NaN where it is unknown.
+    pub(super) values: Vec<f32>,
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::input::InputError;
 use crate::model::ModelError;
+use crate::output::OutputError;
 use crate::recipe::RecipeError;
 use crate::tiles::TileError;
 
@@ -54,6 +55,19 @@ pub enum TrainError {
         /// Number of classes.
         classes: usize,
     },
+    /// A field without labels, and an output that is learned from them.
+    #[error(
+        "field `{field}` has no labels of objects, which the output `{output}` is learned from"
+    )]
+    NoLabels {
+        /// Its name.
+        field: String,
+        /// The output.
+        output: &'static str,
+    },
+    /// An output that this version cannot train.
+    #[error(transparent)]
+    Output(#[from] OutputError),
     /// A file of the training.
     #[error("`{path}` cannot be read or written: {error}")]
     File {

@@ -61,7 +61,10 @@ pub(super) fn most_memory(job: &TrainJob, trainer: &dyn Train) -> usize {
         }
     };
     let pixels = recipe.batch * recipe.crop * recipe.crop;
-    let input = pixels * job.graph.input_channels() * size_of::<f32>();
+    let channels = job.graph.output_channels();
+    // Planes, and the numbers that further outputs learn from.
+    let floats = job.graph.input_channels() + channels - job.graph.classes();
+    let input = pixels * floats * size_of::<f32>();
     // Before the first step.
     let folded = match job.folded_norms {
         true => FOLDED_BATCHES as usize * (input + pixels),
@@ -69,7 +72,7 @@ pub(super) fn most_memory(job: &TrainJob, trainer: &dyn Train) -> usize {
     };
     // Planes and the truth; those that wait, the one at hand and the one being made. The
     // gradient of the logits is made anew in every step.
-    let batches = (AHEAD + 2) * (input + pixels) + pixels * job.graph.classes() * size_of::<f32>();
+    let batches = (AHEAD + 2) * (input + pixels) + pixels * channels * size_of::<f32>();
     let now_and_then = [saving, measuring, validating, folded];
     trainer.memory_bytes()
         + batches

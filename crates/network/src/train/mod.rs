@@ -27,7 +27,7 @@ pub use job::{Ending, Outcome, TrainJob};
 pub use observer::{Observer, Picture, Silent, StepReport, ValidationReport};
 
 use crate::device::{AdamStep, Train};
-use crate::loss::Loss;
+use crate::loss::{Objective, Truth};
 use crate::parameters::Parameters;
 use crate::recipe::{RecipeError, Selection};
 use crate::tiles::TileError;
@@ -88,12 +88,12 @@ pub fn train_on(
         path: job.folder.into(),
         error,
     })?;
-    let (input, classes) = (job.input, job.graph.classes());
+    let (input, graph) = (job.input, job.graph);
     let workers = job.machine.workers();
     // A fifth is for validation, whose fields are few and come every time.
     let [ours, theirs] = [job.cache_bytes / 5 * 4, job.cache_bytes / 5];
-    let training = Fields::new(job.training, input, classes, ours, workers);
-    let validation = Fields::new(job.validation, input, classes, theirs, workers);
+    let training = Fields::new(job.training, input, graph, ours, workers)?;
+    let validation = Fields::new(job.validation, input, graph, theirs, workers)?;
     let run = Run::start(job, trainer(job), &training, &validation, observer)?;
     let (first, last) = (run.progress.step, run.steps);
     if job.machine.threads() == 1 {
@@ -129,7 +129,7 @@ struct Run<'a> {
     files: Files,
     log: Log,
     trainer: Box<dyn Train>,
-    loss: Loss,
+    objective: Objective,
     progress: Progress,
     /// What is scored in place of the weights as they are, where the recipe says so.
     average: Option<Average>,
@@ -217,7 +217,8 @@ impl<'a> Run<'a> {
             longer_or_shorter: made_for != 0 && made_for != steps,
             resumed_at: progress.step,
             steps_per_epoch,
-            loss: Loss::new(&recipe.loss, job.graph.classes()).map_err(RecipeError::from)?,
+            objective: Objective::new(&recipe.loss, job.graph.outputs())
+                .map_err(RecipeError::from)?,
             seconds_before: progress.seconds,
             started: Instant::now(),
             saved: (Instant::now(), Duration::ZERO),
@@ -310,15 +311,19 @@ impl<'a> Run<'a> {
             * recipe
                 .schedule
                 .factor(&self.progress.schedule, self.progress.step, self.steps);
-        let mut d_logits = vec![0.0; batch.target.len() * self.job.graph.classes()];
+        let mut d_logits = vec![0.0; batch.target.len() * self.job.graph.output_channels()];
+        let truth = Truth {
+            classes: &batch.target,
+            values: &batch.values,
+        };
         let momentum = validate::momentum(self.progress.step + 1);
         self.trainer.set_batch_norm_momentum(momentum);
         let workers = self.job.machine.workers();
         let logits = self.trainer.forward(&batch.input);
         // On the network's threads: outside of them it would take those of the whole machine.
         let loss = workers.run(|| {
-            self.loss
-                .evaluate(logits, &batch.target, recipe.batch, &mut d_logits)
+            self.objective
+                .evaluate(logits, truth, recipe.batch, &mut d_logits)
         });
         if !loss.is_finite() {
             return Err(self.not_finite(&format!("the loss is {loss}")));
@@ -396,7 +401,7 @@ impl<'a> Run<'a> {
         let step = self.progress.step;
         let parameters = self.scoring_parameters()?;
         let scored = validate::validate(self.job, &*self.trainer, &parameters, self.validation);
-        let (counts, pictures) = match scored {
+        let (counts, errors, pictures) = match scored {
             Err(TrainError::Tiles(error @ TileError::NotFinite { .. })) => {
                 return Err(self.not_finite(&format!("on a validation field {error}")));
             }
@@ -417,14 +422,19 @@ impl<'a> Run<'a> {
             }
         }
         let seconds = round(self.seconds_before + self.started.elapsed().as_secs_f64());
-        self.write_log(json!({
+        let mut line = json!({
             "what": "validation", "step": step, "f1": f1, "mean_f1": mean_f1, "best": best,
             "seconds": seconds,
-        }))?;
+        });
+        if !errors.is_empty() {
+            line["errors"] = json!(errors);
+        }
+        self.write_log(line)?;
         self.observer.validation(
             &ValidationReport {
                 step,
                 f1,
+                errors,
                 mean_f1,
                 best,
             },

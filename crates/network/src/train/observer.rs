@@ -1,6 +1,7 @@
 //! What a training tells whoever watches it.
 
 use stainfree_image::Image;
+use std::collections::BTreeMap;
 
 /// After every step.
 #[derive(Clone, Debug)]
@@ -30,6 +31,9 @@ pub struct ValidationReport {
     pub step: u64,
     /// F1 per class, pixels pooled over all validation fields; none for classes that do not occur.
     pub f1: Vec<Option<f64>>,
+    /// Mean absolute error of every further output by its name, numbers pooled over all validation
+    /// fields; none for outputs of which nothing is known there.
+    pub errors: BTreeMap<String, Option<f64>>,
     /// Mean over the foreground classes that occur.
     pub mean_f1: f64,
     /// Whether this state is the best so far.

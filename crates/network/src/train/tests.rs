@@ -61,6 +61,7 @@ impl TrainingData for Discs {
             full_range: self.full_range,
             blank: None,
             target,
+            labels: None,
         })
     }
 }

@@ -5,11 +5,13 @@ use super::{Picture, TrainError, TrainJob};
 use crate::crops::Prepared;
 use crate::device::Train;
 use crate::loss::IGNORED;
+use crate::output::{Output, parts};
 use crate::parameters::Parameters;
 use crate::random::{Purpose, Random};
 use crate::recipe::BatchNormStatistics;
 use crate::tiles::{TileOptions, argmax, predict_image};
 use stainfree_image::Image;
+use std::collections::BTreeMap;
 
 /// Least weight of a batch in batch norm's running statistics (Keras' momentum 0.99).
 const MOMENTUM: f32 = 0.01;
@@ -56,6 +58,35 @@ impl Counts {
         self.0.iter().map(f1).collect()
     }
 }
+
+/// Of every further output: sum of the absolute errors, and how many numbers were known.
+struct Errors<'a> {
+    further: &'a [Output],
+    sums: Vec<(f64, u64)>,
+}
+
+impl Errors<'_> {
+    /// Adds a field: `made` is `[channel][y][x]` of the further outputs.
+    fn add(&mut self, truth: &[Image<f32>], made: &[f32]) {
+        let mut truth = truth.iter();
+        for ((sum, known), (output, made)) in self.sums.iter_mut().zip(parts(self.further, made)) {
+            let own = truth.by_ref().take(output.channels).flat_map(Image::data);
+            for (&t, &p) in own.zip(made).filter(|(t, _)| !t.is_nan()) {
+                *sum += f64::from((p - t).abs());
+                *known += 1;
+            }
+        }
+    }
+
+    fn means(&self) -> BTreeMap<String, Option<f64>> {
+        let mean = |&(sum, known): &(f64, u64)| (known > 0).then(|| sum / known as f64);
+        let names = self.further.iter().map(|output| output.name.clone());
+        names.zip(self.sums.iter().map(mean)).collect()
+    }
+}
+
+/// What a validation finds: classes pixel by pixel, the mean errors of further outputs, pictures.
+type Scored = (Counts, BTreeMap<String, Option<f64>>, Vec<Picture>);
 
 /// Mean over the foreground classes that exist; 0 where none does.
 pub(super) fn mean_foreground(f1: &[Option<f64>]) -> f64 {
@@ -119,7 +150,7 @@ pub(super) fn validate(
     trainer: &dyn Train,
     parameters: &Parameters,
     fields: &Fields,
-) -> Result<(Counts, Vec<Picture>), TrainError> {
+) -> Result<Scored, TrainError> {
     let graph = job.graph;
     let mut predictor = trainer.predictor(parameters);
     let options = TileOptions {
@@ -127,6 +158,11 @@ pub(super) fn validate(
         ..TileOptions::new(graph)
     };
     let mut counts = Counts(vec![[0; 3]; graph.classes()]);
+    let further = &graph.outputs()[1..];
+    let mut errors = Errors {
+        further,
+        sums: vec![(0.0, 0); further.len()],
+    };
     let mut pictures = Vec::new();
     for index in 0..fields.len() {
         let field = fields.get(index)?;
@@ -134,14 +170,16 @@ pub(super) fn validate(
         let planes: Vec<&[f32]> = field.planes().iter().map(Image::data).collect();
         let mut input = vec![0.0; graph.input_channels() * height * width];
         job.input.write_channels(&planes, &mut input);
-        let probabilities = predict_image(&mut *predictor, &input, height, width, &options)?;
-        let classes = Image::new(height, width, argmax(&probabilities, graph.classes()));
+        let made = predict_image(&mut *predictor, &input, height, width, &options)?;
+        let (probabilities, numbers) = made.split_at(graph.classes() * height * width);
+        let classes = Image::new(height, width, argmax(probabilities, graph.classes()));
         counts.add(field.target().data(), classes.data());
+        errors.add(field.values(), numbers);
         if index < job.pictures {
             pictures.push(picture(&field, &classes, fields.name(index), index));
         }
     }
-    Ok((counts, pictures))
+    Ok((counts, errors.means(), pictures))
 }
 
 /// The same window of a field every time, aimed at its foreground.
@@ -191,6 +229,24 @@ mod tests {
         let long = weights(1000);
         assert_eq!(long[1000], f64::from(MOMENTUM));
         assert!((long[900] / long[1000] - 0.99f64.powi(100)).abs() < 1e-5);
+    }
+
+    #[test]
+    fn pooled_errors_leave_out_what_is_unknown() {
+        let further = [1, 2, 1].map(|channels| Output {
+            name: channels.to_string(),
+            ..Output::classes(channels)
+        });
+        let further = &further[..2];
+        let mut errors = Errors {
+            further,
+            sums: vec![(0.0, 0); 2],
+        };
+        let image = |values: [f32; 2]| Image::new(1, 2, values.to_vec());
+        let truth = [image([1.0, f32::NAN]), image([0.0, 2.0]), image([0.0; 2])];
+        errors.add(&truth, &[1.5, 9.0, 1.0, 2.0, 0.0, 1.0]);
+        let expected = [("1".to_owned(), Some(0.5)), ("2".to_owned(), Some(0.5))];
+        assert_eq!(errors.means(), expected.into());
     }
 
     #[test]

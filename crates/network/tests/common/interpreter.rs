@@ -113,7 +113,6 @@ pub fn values(
                 }
                 up
             }
-            Op::Softmax => break,
         };
         assert_eq!(value.channels, node.channels);
         made.push(value);

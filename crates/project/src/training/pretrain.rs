@@ -167,6 +167,7 @@ impl TrainingData for VirtualFields {
             full_range: FULL_RANGE,
             blank: None,
             target: seen.truth.classes,
+            labels: None,
         })
     }
 

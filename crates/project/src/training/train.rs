@@ -507,6 +507,7 @@ impl TrainingData for StudyFields<'_> {
             planes,
             blank,
             target: read_class_mask(&self.study.class_mask_path(&field.name))?,
+            labels: None,
         };
         if let Some(regions) = raw.blank.as_ref().and_then(blank_regions) {
             apply_ignore(&mut raw.target, &regions)?;
