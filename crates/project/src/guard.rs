@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use stainfree_image::Dataset;
 use stainfree_image::marker::{self, Kind};
+use stainfree_image::store::{PNG, TIFF};
 
 /// Folders of a study that only the commands of the study fill.
 const STUDY_PARTS: [&str; 4] = ["truth", "human", "models", "runs"];
@@ -117,7 +118,7 @@ impl Inputs {
         for set in sets {
             let planes = set.fields.iter().flat_map(|field| field.planes.iter());
             for plane in planes.flatten().flatten() {
-                inputs.add(&plane.path);
+                inputs.add(plane.location());
             }
         }
         inputs
@@ -257,8 +258,8 @@ impl ResultFolder<'_> {
         // What a TIFF says is safer than where it lies: one that was edited says it no longer.
         let may_go = match ending(output).as_str() {
             _ if found.len() == 0 && found.is_file() => true,
-            "tif" => marker::is_our_tiff(output),
-            "png" => folder_is_ours || is_our_png(output),
+            TIFF => marker::is_our_tiff(output),
+            PNG => folder_is_ours || is_our_png(output),
             _ => folder_is_ours,
         };
         if may_go {

@@ -6,17 +6,16 @@
 //! `truth/illumination.png`). Not here: the estimate itself ([`stainfree_objects::FlatField`]).
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use stainfree_image::{Field, Image, write};
+use stainfree_image::{Field, Image, Product, write};
 use stainfree_objects::{FlatField, blank_pixels, coarse, fill_blank};
 use stainfree_report::{brightfield_picture, scale_down, sheet};
 
 use crate::config::IlluminationChoice;
-use crate::fingerprint::Fingerprint;
+use crate::fingerprint::{Fingerprint, stamp_of};
 use crate::registration::Stain;
 use crate::study::{Source, Study};
 use crate::{Job, ProjectError, truth};
@@ -69,7 +68,7 @@ struct Kept {
 impl Lights {
     /// The flat field to correct a stain of `field` by; `None` where none is used.
     pub(crate) fn of(&self, field: &Field, stain: Stain) -> Option<&FlatField> {
-        let plate = field.plate.as_deref().unwrap_or_default();
+        let plate = field.position.plate.as_deref().unwrap_or_default();
         self.0
             .iter()
             .find(|light| light.used && light.stain == stain && light.plate == plate)
@@ -113,7 +112,7 @@ fn plates_of(source: &Source) -> BTreeMap<String, Vec<&Field>> {
     let mut plates: BTreeMap<String, Vec<&Field>> = BTreeMap::new();
     for field in &source.dataset.fields {
         plates
-            .entry(field.plate.clone().unwrap_or_default())
+            .entry(field.position.plate.clone().unwrap_or_default())
             .or_default()
             .push(field);
     }
@@ -138,17 +137,12 @@ fn key(
     hash.value(&study.config().truth.illumination);
     for (plate, fields) in plates {
         hash.text(plate);
-        let mut paths: Vec<PathBuf> = Vec::new();
-        for field in fields {
-            for channel in Stain::ALL
-                .into_iter()
-                .filter_map(|stain| stain.channel(source))
-            {
-                let present = field.planes[channel].iter().flatten();
-                paths.extend(present.map(|plane| plane.path.clone()));
-            }
-        }
-        hash.files(paths)?;
+        let stains = Stain::ALL.map(|stain| stain.channel(source));
+        let planes = fields.iter().flat_map(|field| {
+            let stains = stains.iter().flatten();
+            stains.flat_map(|&channel| field.planes[channel].iter().flatten())
+        });
+        hash.stamps(planes.map(stamp_of).collect::<Result<_, _>>()?);
     }
     Ok(hash.finish())
 }
@@ -223,7 +217,8 @@ fn save(study: &Study, lights: &[PlateLight]) -> Result<(), ProjectError> {
     if lights.is_empty() {
         return Ok(());
     }
-    let folder = study.root().join("truth").join("illumination");
+    let store = study.truth();
+    let folder = store.folder(Product::Illumination);
     std::fs::create_dir_all(&folder).map_err(|error| ProjectError::write(&folder, &error))?;
     let mut drawn: Vec<(String, Image<[u8; 3]>)> = Vec::new();
     for light in lights {
@@ -241,7 +236,12 @@ fn save(study: &Study, lights: &[PlateLight]) -> Result<(), ProjectError> {
             ),
             pixel_um: None,
         };
-        write::plane_f32(&folder.join(format!("{name}.tif")), &image, &note)?;
+        store.put_planes(
+            Product::Illumination,
+            &name,
+            std::slice::from_ref(&image),
+            &note,
+        )?;
         let (low, high) = image
             .data()
             .iter()

@@ -17,7 +17,7 @@ use stainfree_report::{brightfield_picture, overlay_labels, sheet};
 
 use crate::config::ShiftChoice;
 use crate::fields::FieldRow;
-use crate::fingerprint::Fingerprint;
+use crate::fingerprint::{Fingerprint, stamp_of};
 use crate::study::{Source, Study};
 use crate::{GroupRule, Job, ProjectError, truth};
 
@@ -218,7 +218,7 @@ impl ShiftSummary {
 }
 
 fn plate_of(field: &Field) -> String {
-    field.plate.clone().unwrap_or_default()
+    field.position.plate.clone().unwrap_or_default()
 }
 
 /// The fields of a study by plate and group, at most [`FIELDS_PER_GROUP`] each, evenly spread.
@@ -258,12 +258,9 @@ impl<'a> Groups<'a> {
                 let Ok(planes) = source.brightfield.planes_of(field) else {
                     continue;
                 };
-                let mut paths: Vec<PathBuf> = Vec::new();
-                for channel in planes.iter().map(|&(channel, _)| channel).chain(stains) {
-                    let present = field.planes[channel].iter().flatten();
-                    paths.extend(present.map(|plane| plane.path.clone()));
-                }
-                hash.files(paths)?;
+                let channels = planes.iter().map(|&(channel, _)| channel).chain(stains);
+                let planes = channels.flat_map(|channel| field.planes[channel].iter().flatten());
+                hash.stamps(planes.map(stamp_of).collect::<Result<_, _>>()?);
             }
         }
         Ok(hash.finish())

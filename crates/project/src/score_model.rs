@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use stainfree_image::{Field, Image, read_class_mask, read_labels};
+use stainfree_image::{Field, Image, Product, Store, read_class_mask, read_labels};
 use stainfree_network::{Loss, Precision};
 use stainfree_objects::IGNORED;
 use stainfree_scores::{
@@ -115,8 +115,8 @@ pub fn evaluate_model(
     remove(&out.join(FILE_NAME))?;
     let mut unscored = part.fields().iter().filter(|field| left_out(&field.name));
     unscored.try_for_each(|field| remove_outputs(&out, &field.name, &OUTPUTS))?;
-    for folder in ["classes", "nuclei"] {
-        let path = out.join(folder);
+    for product in [Product::Classes, Product::Nuclei] {
+        let path = Store::at(&out).folder(product);
         std::fs::create_dir_all(&path).map_err(|error| ProjectError::write(&path, &error))?;
     }
     let group_of = |name: &str| {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-use stainfree_image::{Dataset, Field, OpenOptions, Plane};
+use stainfree_image::{Dataset, Field, OpenOptions, Plane, Product, Store};
 
 use crate::ProjectError;
 use crate::config::{self, Config};
@@ -68,44 +68,34 @@ impl Study {
         self.root.join(path)
     }
 
+    /// What `prepare` keeps of each field: `truth/`.
+    pub fn truth(&self) -> Store {
+        Store::at(self.root.join("truth"))
+    }
+
     /// `truth/classes/NAME.tif`.
     pub fn class_mask_path(&self, name: &str) -> PathBuf {
-        self.root
-            .join("truth")
-            .join("classes")
-            .join(format!("{name}.tif"))
+        self.truth().path(Product::Classes, name)
     }
 
     /// `truth/nuclei/NAME.tif`.
     pub fn nuclei_path(&self, name: &str) -> PathBuf {
-        self.root
-            .join("truth")
-            .join("nuclei")
-            .join(format!("{name}.tif"))
+        self.truth().path(Product::Nuclei, name)
     }
 
     /// `truth/automatic/NAME.tif`: what the nuclei of a field corrected by hand were before.
     pub fn automatic_path(&self, name: &str) -> PathBuf {
-        self.root
-            .join("truth")
-            .join("automatic")
-            .join(format!("{name}.tif"))
+        self.truth().path(Product::Automatic, name)
     }
 
     /// `truth/cells/NAME.tif`: whole cells, where the truth has a cytoplasmic stain.
     pub fn cells_path(&self, name: &str) -> PathBuf {
-        self.root
-            .join("truth")
-            .join("cells")
-            .join(format!("{name}.tif"))
+        self.truth().path(Product::Cells, name)
     }
 
     /// `truth/overlays/NAME.png`.
     pub fn overlay_path(&self, name: &str) -> PathBuf {
-        self.root
-            .join("truth")
-            .join("overlays")
-            .join(format!("{name}.png"))
+        self.truth().path(Product::Overlays, name)
     }
 
     /// `models/NAME`.

@@ -9,7 +9,6 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use stainfree_image::{Field, Image, Plane, read_class_mask, rounded_um};
 use stainfree_network::input::InputSpec;
 use stainfree_network::model::sha256;
@@ -22,6 +21,7 @@ use stainfree_objects::{apply_ignore, blank_in_brightfield, blank_regions, fill_
 use crate::beside_model::INPUT;
 use crate::config::TrainingConfig;
 use crate::fields::FieldRow;
+use crate::fingerprint::Fingerprint;
 use crate::provenance::{
     self, Content, MetField, Provenance, content_of, difference, fields_of, full_range_of,
     of_training,
@@ -336,21 +336,19 @@ fn check_name(name: &str) -> Result<(), ProjectError> {
 
 /// A hash of the truth that the model learned from and was chosen by.
 pub(crate) fn hash_of_data(study: &Study, rows: &[FieldRow]) -> Result<String, ProjectError> {
-    let mut hash = Sha256::new();
+    let mut hash = Fingerprint::empty();
     for row in rows
         .iter()
         .filter(|row| matches!(row.split, Some(Part::Train | Part::Validation)))
     {
         let path = study.class_mask_path(&row.name);
         let bytes = std::fs::read(&path).map_err(|error| ProjectError::read(&path, &error))?;
-        hash.update(row.name.as_bytes());
-        hash.update(Sha256::digest(&bytes));
+        let mut mask = Fingerprint::empty();
+        mask.bytes(&bytes);
+        hash.bytes(&row.name);
+        hash.bytes(mask.digest());
     }
-    Ok(hash
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(hash.finish())
 }
 
 /// The fields of one part of a study, as the network reads them.

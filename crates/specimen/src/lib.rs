@@ -5,8 +5,7 @@
 //!
 //! From the specimen to the counts, one module each: `population` (which cells lie where),
 //! `raster` (which pixel is whose), `matter` (phase, absorption, stain), `transfer` and `fft` (the
-//! optics), `camera` (light, noise, counts), `truth`, `plate` with `metadata` and `tiff_file`
-//! (files).
+//! optics), `camera` (light, noise, counts), `truth`, `plate` with `metadata` (files).
 
 #![forbid(unsafe_code)]
 
@@ -23,7 +22,6 @@ mod population;
 mod raster;
 mod rng;
 mod spec;
-mod tiff_file;
 mod transfer;
 mod truth;
 mod varied;

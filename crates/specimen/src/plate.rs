@@ -20,13 +20,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 use stainfree_image::marker::{self, Kind, Marker};
+use stainfree_image::write::{Compression, Integers, described};
+use stainfree_image::{Product, Store};
 
 use crate::error::SpecimenError;
 use crate::field::{SimulatedField, simulate_field};
 use crate::metadata::{htd, plane_description};
 use crate::rng::Key;
 use crate::spec::PlateSpec;
-use crate::tiff_file::{Pixels, write_tiff};
 
 /// Names of the channels, in the order of their waves.
 pub const CHANNELS: [&str; 3] = ["Brightfield", "Hoechst", "MitoTracker"];
@@ -222,7 +223,9 @@ impl Folders {
                 .collect()
         };
         let truth = root.join("truth");
-        let kinds = ["classes", "nuclei", "cells"].map(|kind| truth.join(kind));
+        let store = Store::at(&truth);
+        let kinds = [Product::Classes, Product::Nuclei, Product::Cells];
+        let kinds = kinds.map(|kind| store.folder(kind));
         let rows = root.join("rows");
         for folder in steps.iter().chain(&kinds).chain([&rows]) {
             std::fs::create_dir_all(folder).map_err(wrote(folder))?;
@@ -286,11 +289,11 @@ impl Folders {
             let height = if wave == 0 { heights[z] } else { 0.0 };
             let text = plane_description(spec, names, field, well, wave, step, height);
             let file = format!("{}_{}_w{}.TIF", names.plate, field.name, wave + 1);
-            write_tiff(
+            described(
                 &self.steps[z].join(file),
-                image.size(),
-                Pixels::Grey(image.data()),
+                Integers::Counts(image),
                 &text,
+                Compression::Uncompressed,
             )?;
         }
         let note = format!(
@@ -298,26 +301,16 @@ impl Folders {
             names.plate, spec.seed, field.name, field.pixel_um
         );
         let truth = &field.truth;
-        let path = |kind: &str| self.truth.join(kind).join(format!("{}.tif", field.name));
-        let size = truth.classes.size();
-        write_tiff(
-            &path("classes"),
-            size,
-            Pixels::Classes(truth.classes.data()),
-            &note,
-        )?;
-        write_tiff(
-            &path("nuclei"),
-            size,
-            Pixels::Labels(truth.nuclei.data()),
-            &note,
-        )?;
-        write_tiff(
-            &path("cells"),
-            size,
-            Pixels::Labels(truth.cells.data()),
-            &note,
-        )
+        let store = Store::at(&self.truth);
+        for (product, pixels) in [
+            (Product::Classes, Integers::Classes(&truth.classes)),
+            (Product::Nuclei, Integers::Labels(&truth.nuclei)),
+            (Product::Cells, Integers::Labels(&truth.cells)),
+        ] {
+            let path = store.path(product, &field.name);
+            described(&path, pixels, &note, Compression::Deflate)?;
+        }
+        Ok(())
     }
 }
 
@@ -389,6 +382,6 @@ fn write_table(path: &Path, rows: &[CellRow]) -> Result<(), SpecimenError> {
 }
 
 /// Writes `bytes` to `path` whole or not at all.
-pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), SpecimenError> {
+fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), SpecimenError> {
     stainfree_image::write::replace_file(path, bytes).map_err(wrote(path))
 }

@@ -2,10 +2,10 @@
 //! name, everything missing said.
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::names::{list_names, natural_order};
-use crate::{Dataset, Field, ImageError, OpenOptions, PlaneRef, rounded_um};
+use crate::{Dataset, Field, ImageError, OpenOptions, PlaneRef, Position, rounded_um};
 
 /// A plane with the size that its header states.
 #[derive(Clone, Debug)]
@@ -166,12 +166,9 @@ fn files_of(field: &Draft) -> Vec<String> {
         .channels
         .iter()
         .flat_map(|(_, planes)| planes.iter().flatten());
-    let mut files: Vec<PathBuf> = slots.map(|slot| slot.place.path.clone()).collect();
+    let mut files: Vec<String> = slots.map(|slot| slot.place.name()).collect();
     files.dedup();
     files
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect()
 }
 
 /// One field with one size, or `None` with a problem if nothing of it can be used.
@@ -190,7 +187,7 @@ fn check(
         if planes[c].iter().any(Option::is_some) {
             let file_of = |slots: &[Option<Slot>]| {
                 let slot = slots.iter().flatten().next();
-                slot.map_or(String::new(), |slot| slot.place.path.display().to_string())
+                slot.map_or(String::new(), |slot| slot.place.name())
             };
             problems.push(format!(
                 "field `{}` has channel `{name}` twice (`{}` and `{}`); only the first is used",
@@ -216,8 +213,7 @@ fn check(
         .flatten()
         .find(|slot| slot.size == (height, width))?
         .place
-        .path
-        .clone();
+        .name();
     for (channel, planes) in channels.iter().zip(&mut planes) {
         for (z, slot) in planes.iter_mut().enumerate() {
             if let Some(Slot {
@@ -231,9 +227,9 @@ fn check(
                      {height} x {width}; the first is left out, since all planes of a field must \
                      show the same place",
                     draft.name,
-                    place.path.display(),
+                    place.name(),
                     z + 1,
-                    usual.display()
+                    usual
                 ));
                 *slot = None;
             }
@@ -241,11 +237,13 @@ fn check(
     }
     Some(Field {
         pixel_um: one_pixel_size(&draft.name, &draft.pixel_um, problems),
-        position: draft.position.unwrap_or_else(|| draft.name.clone()),
+        position: Position {
+            name: draft.position.unwrap_or_else(|| draft.name.clone()),
+            plate: draft.plate,
+            well: draft.well,
+            site: draft.site,
+        },
         name: draft.name,
-        plate: draft.plate,
-        well: draft.well,
-        site: draft.site,
         time: draft.time,
         height,
         width,

@@ -341,10 +341,7 @@ fn channels_of(
     notes: &mut Notes,
 ) -> Vec<Vec<(String, Vec<Option<Slot>>)>> {
     let slot = |page: usize| {
-        let place = PlaneRef {
-            path: path.to_path_buf(),
-            page,
-        };
+        let place = PlaneRef::of_file(path.to_path_buf(), page);
         info.pages.get(page).map(|&size| Slot { place, size })
     };
     let count = info.pages.len();

@@ -18,12 +18,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use rayon::prelude::*;
-use sha2::{Digest, Sha256};
 use stainfree_image::Plane;
 use stainfree_objects::measure::{
     Background, Column, FieldImages, Kind, MeasurePlan, MeasureSettings,
 };
 
+use crate::fingerprint::Fingerprint;
 use crate::lease::{Lease, Thing};
 use crate::segment::fields_of;
 use crate::truth::shared_numbers_note;
@@ -117,11 +117,9 @@ fn table_of(out: &Path, cancel: &Cancel) -> Result<Option<Lease>, ProjectError> 
     if !folder.is_dir() {
         return Ok(None);
     }
-    let name: String = Sha256::digest(out.file_name().unwrap_or_default().as_encoded_bytes())
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let mut name = Fingerprint::empty();
+    name.bytes(out.file_name().unwrap_or_default().as_encoded_bytes());
+    let name = name.finish_short(8);
     let thing = Thing {
         folder,
         name: &format!("table-{name}"),
@@ -365,7 +363,7 @@ impl Sink {
             .map(|column| ColumnHead::new(&column.name, kind(column)));
         let heads: Vec<ColumnHead> = first.chain(rest).collect();
         let by_well = options.wells.is_some() || !options.heatmaps.is_empty();
-        if by_well && work.iter().all(|work| work.field.well.is_none()) {
+        if by_well && work.iter().all(|work| work.field.position.well.is_none()) {
             return Err(ProjectError::Usage(format!(
                 "`{}` names no wells, so there is nothing to sum up; leave `--wells` and \
                  `--heatmap` out",
@@ -404,9 +402,9 @@ impl Sink {
     fn add(&mut self, work: &Work, rows: FieldRows) -> Result<usize, ProjectError> {
         let mut ended = 0;
         let field = work.field;
-        if let (Some(wells), Some(well)) = (&mut self.wells, &field.well) {
+        if let (Some(wells), Some(well)) = (&mut self.wells, &field.position.well) {
             let key = WellKey {
-                plate: field.plate.clone(),
+                plate: field.position.plate.clone(),
                 well: well.clone(),
                 time: field.time,
             };
@@ -419,9 +417,9 @@ impl Sink {
         let text = |text: Option<&str>| Cells::Text(vec![text.map(Arc::from); n]);
         let number = |number: Option<u32>| Cells::Integer(vec![number.map(i64::from); n]);
         let mut cells = vec![
-            text(field.plate.as_deref()),
-            text(field.well.as_deref()),
-            number(field.site),
+            text(field.position.plate.as_deref()),
+            text(field.position.well.as_deref()),
+            number(field.position.site),
             number(field.time),
             text(Some(&field.name)),
             Cells::Integer(
@@ -478,8 +476,10 @@ fn spare_others(
     inputs: &Inputs,
     work: &[Work],
 ) -> Result<(), ProjectError> {
-    let in_wells = work.iter().filter(|work| work.field.well.is_some());
-    let plates = in_wells.map(|work| (&work.field.plate, work.field.time));
+    let in_wells = work
+        .iter()
+        .filter(|work| work.field.position.well.is_some());
+    let plates = in_wells.map(|work| (&work.field.position.plate, work.field.time));
     let plates = plates.collect();
     let maps: Vec<PathBuf> = heatmaps
         .iter()

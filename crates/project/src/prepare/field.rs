@@ -1,15 +1,13 @@
 //! One field: made from its inputs, unless it is there as they would make it.
 
-use std::path::{Path, PathBuf};
-
 use serde::{Deserialize, Serialize};
-use stainfree_image::{Field, write};
+use stainfree_image::{Field, Product, write};
 use stainfree_objects::{IGNORED, blank_in_brightfield, blank_regions, blank_share};
 
 use crate::config::{CytoplasmFrom, Scheme};
 use crate::disagreement::nucleus_classes;
 use crate::fields::{FieldRow, NucleiBy, Usable};
-use crate::fingerprint::Fingerprint;
+use crate::fingerprint::{Fingerprint, stamp_of, stamp_of_file};
 use crate::human;
 use crate::human::fit::Seen;
 use crate::human::mitosis::Said;
@@ -79,8 +77,8 @@ pub(super) fn one_field(
     let group = rule.group(field)?;
     let left_out = |reason: String, failed: bool| Outcome {
         row: FieldRow {
-            well: field.well.clone(),
-            site: field.site,
+            well: field.position.well.clone(),
+            site: field.position.site,
             ..FieldRow::left_out(&field.name, &group, reason.clone())
         },
         mitosis: Vec::new(),
@@ -136,19 +134,15 @@ fn key(
     (stains, said): (&StainFixes, &[Said]),
     field: &Field,
 ) -> Result<String, ProjectError> {
-    let mut inputs: Vec<PathBuf> = files.of(&field.name).map(Path::to_owned).collect();
-    for (channel, z) in source.brightfield.planes_of(field)? {
-        let plane = field.planes[channel][z].iter();
-        inputs.extend(plane.map(|plane| plane.path.clone()));
-    }
-    for channel in [source.nucleus, source.cytoplasm].into_iter().flatten() {
-        inputs.extend(
-            field.planes[channel]
-                .iter()
-                .flatten()
-                .map(|plane| plane.path.clone()),
-        );
-    }
+    let brightfield = source.brightfield.planes_of(field)?;
+    let brightfield = brightfield
+        .into_iter()
+        .filter_map(|(channel, z)| field.planes[channel][z].as_ref());
+    let stained = [source.nucleus, source.cytoplasm].into_iter().flatten();
+    let stained = stained.flat_map(|channel| field.planes[channel].iter().flatten());
+    let planes = brightfield.chain(stained).map(stamp_of);
+    let truth = files.of(&field.name).map(stamp_of_file);
+    let inputs = truth.chain(planes).collect::<Result<_, _>>()?;
     let config = study.config().without_places();
     let mut hash = Fingerprint::new(FORMAT);
     hash.value(&config.images);
@@ -157,7 +151,7 @@ fn key(
     // Where they lie in their table, and who said them, is no part of it.
     let said: Vec<_> = said.iter().map(|s| (s.y_px, s.x_px, s.decision)).collect();
     hash.value(&(stains, said));
-    hash.files(inputs)?;
+    hash.stamps(inputs);
     Ok(hash.finish())
 }
 
@@ -199,34 +193,30 @@ fn make_field(
         pixel_um: field.pixel_um,
     };
     vouched::begin_rewriting(study, &field.name)?;
-    write::class_mask(
-        &study.class_mask_path(&field.name),
+    let (store, name) = (study.truth(), &field.name);
+    store.put_classes(name, &truth.classes, &note("truth: class mask"))?;
+    store.put_labels(Product::Nuclei, name, &truth.nuclei, &note("truth: nuclei"))?;
+    let optional = [
+        (
+            Product::Automatic,
+            &truth.automatic,
+            "nuclei before correction",
+        ),
+        (Product::Cells, &truth.cells, "truth: cells"),
+    ];
+    for (product, labels, what) in optional {
+        match labels {
+            Some(labels) => store.put_labels(product, name, labels, &note(what))?,
+            // Those of a time when the field had them.
+            None => vouched::remove(&store.path(product, name))?,
+        }
+    }
+    let picture = overlay(
+        &brightfield[0].to_f32(),
         &truth.classes,
-        &note("truth: class mask"),
+        &study.config().truth.classes,
     )?;
-    write::labels(
-        &study.nuclei_path(&field.name),
-        &truth.nuclei,
-        &note("truth: nuclei"),
-    )?;
-    write_or_remove(
-        &study.automatic_path(&field.name),
-        truth.automatic.as_ref(),
-        &note("nuclei before correction"),
-    )?;
-    write_or_remove(
-        &study.cells_path(&field.name),
-        truth.cells.as_ref(),
-        &note("truth: cells"),
-    )?;
-    write::png_rgb(
-        &study.overlay_path(&field.name),
-        &overlay(
-            &brightfield[0].to_f32(),
-            &truth.classes,
-            &study.config().truth.classes,
-        )?,
-    )?;
+    store.put_picture(name, &picture)?;
 
     let mut counts = [0usize; 256];
     for &class in truth.classes.data() {
@@ -281,8 +271,8 @@ fn make_field(
     let row = FieldRow {
         name: field.name.clone(),
         group: group.to_owned(),
-        well: field.well.clone(),
-        site: field.site,
+        well: field.position.well.clone(),
+        site: field.position.site,
         split: None,
         usable: if usable { Usable::Yes } else { Usable::No },
         remarks: remarks.join("; "),
@@ -340,18 +330,6 @@ fn make_field(
         misfits: truth.misfits,
     };
     Ok((row, truth.mitosis, facts))
-}
-
-/// Writes labels, or takes away those of a time when the field had them.
-fn write_or_remove(
-    path: &Path,
-    labels: Option<&stainfree_image::Image<u32>>,
-    note: &write::Note,
-) -> Result<(), ProjectError> {
-    match labels {
-        Some(labels) => Ok(write::labels(path, labels, note)?),
-        None => vouched::remove(path),
-    }
 }
 
 /// Six digits are more than any share or threshold deserves, and keep the table readable.

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
+use stainfree_image::Product;
 use stainfree_image::marker::{self, Kind, Marker};
 
 pub(crate) use self::field::Facts;
@@ -200,15 +201,15 @@ fn make(study: &Study, base: &Study, given: Given, job: &Job) -> Result<Prepared
     if marker::read(study.root()).is_none() {
         marker::write(study.root(), &Marker::new("prepare", Kind::Study))?;
     }
-    for folder in [
-        "classes",
-        "nuclei",
-        "cells",
-        "automatic",
-        "overlays",
-        "rows",
-    ] {
-        let path = study.root().join("truth").join(folder);
+    let kept = [
+        Product::Classes,
+        Product::Nuclei,
+        Product::Cells,
+        Product::Automatic,
+        Product::Overlays,
+    ];
+    let kept = kept.map(|product| study.truth().folder(product));
+    for path in kept.into_iter().chain([study.root().join("truth/rows")]) {
         std::fs::create_dir_all(&path).map_err(|error| ProjectError::write(&path, &error))?;
     }
 

@@ -23,7 +23,7 @@ use super::ome::Ome;
 use super::resolution::Resolution;
 use super::shaped::Shaped;
 use super::{Axes, COLOUR_TABLE, Dimension, FileInfo, MAX_PAGES, Pixels, no_such_page, uic};
-use crate::ImageError;
+use crate::{ImageError, Region};
 
 /// Reads all directories of the file, and what the first one says about the meaning of the pages.
 pub(super) fn info(path: &Path) -> Result<FileInfo, ImageError> {
@@ -143,12 +143,12 @@ fn calibrate(
 }
 
 /// Reads page `page`, counted over the directories that are planes or, in stacks under one page,
-/// over images.
-pub(super) fn read(path: &Path, page: usize) -> Result<Pixels, ImageError> {
+/// over images; of it a region, or all.
+pub(super) fn read(path: &Path, page: usize, region: Option<Region>) -> Result<Pixels, ImageError> {
     let mut file = TiffFile::open(path)?;
     if page == 0 {
         let first = file.first()?;
-        return Layout::of(&mut file, &first)?.read(&mut file, 0);
+        return Layout::of(&mut file, &first)?.read(&mut file, 0, region);
     }
     let planes = file.planes()?;
     let first = file.first()?;
@@ -156,10 +156,11 @@ pub(super) fn read(path: &Path, page: usize) -> Result<Pixels, ImageError> {
         if page >= stack.images {
             return Err(no_such_page(path, page, stack.images));
         }
-        return Layout::of(&mut file, &first)?.read(&mut file, stack.bytes * page as u64);
+        let shift = stack.bytes * page as u64;
+        return Layout::of(&mut file, &first)?.read(&mut file, shift, region);
     }
     match file.plane(page)? {
-        Some(directory) => Layout::of(&mut file, &directory)?.read(&mut file, 0),
+        Some(directory) => Layout::of(&mut file, &directory)?.read(&mut file, 0, region),
         None => Err(no_such_page(path, page, planes)),
     }
 }
