@@ -7,7 +7,7 @@ use stainfree_report::{contact_sheet, scale_down};
 
 use crate::fields::FieldRow;
 use crate::guard::is_our_png;
-use crate::pictures::overlay;
+use crate::pictures::{class_legend, overlay};
 use crate::study::{Source, Study};
 use crate::{ProjectError, vouched};
 
@@ -50,7 +50,8 @@ pub(crate) fn draw(study: &Study, source: &Source, rows: &[FieldRow]) -> Result<
             .map(|(picture, caption)| (picture, caption.as_str()))
             .collect();
         let path = page_path(study, NAME, page);
-        write::png_rgb(&path, &contact_sheet(&pictures, COLUMNS))?;
+        let legend = class_legend(&study.config().truth.classes);
+        write::png_rgb(&path, &contact_sheet(&pictures, COLUMNS, &legend))?;
     }
     remove_pages(study, NAME, order.len().div_ceil(PER_PAGE).min(MOST_PAGES))
 }

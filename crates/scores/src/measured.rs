@@ -233,6 +233,20 @@ pub struct AgreementSummary {
     pub quantities: Vec<AgreementRow>,
 }
 
+impl AgreementSummary {
+    /// The sentence that stands for all quantities where none of them can be compared.
+    pub fn too_few(&self) -> Option<String> {
+        let unknown = |row: &AgreementRow| row.percent.is_none() && row.concordance.is_none();
+        self.quantities.iter().all(unknown).then(|| {
+            let (units, unit) = (self.units, &self.unit);
+            let s = if units == 1 { "" } else { "s" };
+            format!(
+                "what is measured through masks cannot be compared: {units} {unit}{s} are too few"
+            )
+        })
+    }
+}
+
 /// One quantity of one unit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UnitPair {

@@ -40,7 +40,7 @@ pub(super) fn draw(study: &Study, source: &Source, reviews: &[Review]) -> Result
             .filter_map(|(window, caption)| Some((window.as_ref()?, caption.as_str())))
             .collect();
         let path = sheet::page_path(study, SHEET, page);
-        write::png_rgb(&path, &contact_sheet(&pictures, COLUMNS))?;
+        write::png_rgb(&path, &contact_sheet(&pictures, COLUMNS, &[]))?;
     }
     sheet::remove_pages(study, SHEET, reviews.len().div_ceil(PER_PAGE))
 }
