@@ -92,7 +92,7 @@ pub enum ProjectError {
     /// Images, truth or split have changed since a training stopped.
     #[error(
         "`{}` was trained so far on other data: {what}; undo the change and prepare again, or \
-         start anew with `--restart`", run.display()
+         start anew with `--overwrite`", run.display()
     )]
     OtherData {
         /// The run's folder.
@@ -135,7 +135,7 @@ pub enum ProjectError {
     /// A model that cannot be trained on, since its training is gone.
     #[error(
         "the model `{}` exists, and its training cannot go on: there is no `{}`; train under \
-         another name, or give the model up with `--restart`", model.display(), checkpoint.display()
+         another name, or give the model up with `--overwrite`", model.display(), checkpoint.display()
     )]
     NoCheckpoint {
         /// The model's folder.

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 use stainfree_image::marker::{self, Kind, Marker};
-use stainfree_image::{Dataset, Field, OpenOptions, write};
+use stainfree_image::{Dataset, Field, OpenOptions, Product, Store, write};
 use stainfree_objects::{
     StainSettings, Verdict, Word, blank_pixels, blank_regions, blank_share, cells_from_nuclei,
     segment_cytoplasm, segment_nuclei,
 };
 
+use crate::fingerprint::Fingerprint;
 use crate::guard::{Inputs, ResultFolder};
 use crate::lease::{GRACE, Lease, Thing};
 use crate::pixel_size::odd_pixel_size;
@@ -36,6 +37,8 @@ pub struct SegmentOptions {
     pub nuclei: StainSettings,
     /// Settings of the cytoplasmic stain.
     pub cells: StainSettings,
+    /// Replace labels that were made from other images or with other options.
+    pub overwrite: bool,
 }
 
 /// What was segmented.
@@ -79,8 +82,8 @@ pub(crate) fn open_inputs(
 /// failed, and no cells where none were asked for.
 ///
 /// # Errors
-/// No input can be opened, a named channel does not exist, the folder cannot be written, or
-/// [`ProjectError::Cancelled`].
+/// No input can be opened, a named channel does not exist, the folder cannot be written or holds
+/// other labels of these fields that are not to be replaced, or [`ProjectError::Cancelled`].
 pub fn segment(options: &SegmentOptions, job: &Job) -> Result<Segmented, ProjectError> {
     for settings in [&options.nuclei, &options.cells] {
         settings
@@ -122,10 +125,18 @@ pub fn segment(options: &SegmentOptions, job: &Job) -> Result<Segmented, Project
     }
     unique_names(work.iter().map(|(field, ..)| *field), &sets)?;
     check_folder(&work, &sets, options)?;
+    let key = key(&work, options);
+    earlier_runs(&work, &key, options)?;
     let names = work.iter().map(|(field, ..)| field.name.clone()).collect();
     let turn = my_turn(&options.out, "segment", job.cancel)?;
     let lease = share_fields(&options.out, "segment", names, job)?;
-    marker::write(&options.out, &Marker::new("segment", Kind::Segmentation))?;
+    let mut runs = earlier_runs(&work, &key, options)?;
+    if !runs.contains(&key) {
+        runs.push(key);
+    }
+    let mut marker = Marker::new("segment", Kind::Segmentation);
+    marker.more.insert(RUNS.to_owned(), runs.into());
+    marker::write(&options.out, &marker)?;
     drop(turn);
     lease.during(job, |job| segment_ours(&work, failed, options, job))
 }
@@ -137,13 +148,11 @@ fn segment_ours(
     options: &SegmentOptions,
     job: &Job,
 ) -> Result<Segmented, ProjectError> {
-    let cells_folder = options.out.join("cells");
-    let folder = if options.cytoplasm.is_some() {
-        &cells_folder
-    } else {
-        &options.out
-    };
-    std::fs::create_dir_all(folder).map_err(|error| ProjectError::write(folder, &error))?;
+    let folder = Store::at(&options.out).folder(match options.cytoplasm {
+        Some(_) => Product::Cells,
+        None => Product::Labels,
+    });
+    std::fs::create_dir_all(&folder).map_err(|error| ProjectError::write(&folder, &error))?;
 
     let done = AtomicUsize::new(0);
     let segment_one = |&(field, nucleus, cytoplasm): &(&Field, usize, Option<usize>)| {
@@ -294,7 +303,7 @@ fn check_folder(
     // Cells as well where none are asked for: those of an earlier run are removed.
     let outputs: Vec<PathBuf> = work
         .iter()
-        .flat_map(|(field, ..)| [nuclei_path, cells_path].map(|path| path(options, &field.name)))
+        .flat_map(|(field, ..)| labels_of(options, &field.name))
         .collect();
     let folder = ResultFolder {
         path: &options.out,
@@ -304,18 +313,72 @@ fn check_folder(
     Ok(folder.check(&Inputs::of(sets), outputs.iter().map(PathBuf::as_path))?)
 }
 
-fn nuclei_path(options: &SegmentOptions, name: &str) -> PathBuf {
-    options.out.join(format!("{name}.tif"))
+/// What the marker calls the runs whose labels lie in the folder, each by its [`key`].
+const RUNS: &str = "runs";
+
+/// What labels of these fields follow from: the program, the options, and the planes.
+fn key(work: &[(&Field, usize, Option<usize>)], options: &SegmentOptions) -> String {
+    let mut hash = Fingerprint::new(1);
+    hash.text(env!("CARGO_PKG_VERSION"));
+    hash.value(&(options.pixel_um, &options.nuclei, &options.cells));
+    for (field, nucleus, cytoplasm) in work {
+        hash.text(&field.name);
+        let channels = std::iter::once(nucleus).chain(cytoplasm);
+        for planes in channels.map(|&channel| &field.planes[channel]) {
+            // What is not there fails when it is read.
+            let stamps = planes.iter().flatten().filter_map(|p| p.stamp().ok());
+            hash.stamps(stamps.collect());
+        }
+    }
+    hash.finish()
 }
 
-fn cells_path(options: &SegmentOptions, name: &str) -> PathBuf {
-    options.out.join("cells").join(format!("{name}.tif"))
+/// The runs of which labels stay in the folder: all, where none of these fields has any that are
+/// another run's.
+///
+/// # Errors
+/// [`ProjectError::Exists`]: one has, and they are not to be replaced.
+fn earlier_runs(
+    work: &[(&Field, usize, Option<usize>)],
+    key: &String,
+    options: &SegmentOptions,
+) -> Result<Vec<String>, ProjectError> {
+    let marker = marker::read(&options.out);
+    let runs = marker.and_then(|mut marker| marker.more.remove(RUNS));
+    let runs: Vec<String> = runs
+        .and_then(|runs| serde_json::from_value(runs).ok())
+        .unwrap_or_default();
+    let there = |(field, ..): &&(&Field, usize, Option<usize>)| {
+        labels_of(options, &field.name)
+            .iter()
+            .any(|path| path.is_file())
+    };
+    let mut there = work.iter().filter(there);
+    let Some((first, ..)) = there.next().filter(|_| !runs.contains(key)) else {
+        return Ok(runs);
+    };
+    if options.overwrite {
+        return Ok(Vec::new());
+    }
+    Err(ProjectError::Exists(format!(
+        "`{}` holds labels of {} of {} fields, such as `{}`, that are of another image, option or          version; replace them with `--overwrite`, or choose another folder with `--out`",
+        options.out.display(),
+        1 + there.count(),
+        work.len(),
+        first.name
+    )))
+}
+
+/// Where the labels of a field lie: its cells, then its nuclei.
+fn labels_of(options: &SegmentOptions, name: &str) -> [PathBuf; 2] {
+    let store = Store::at(&options.out);
+    [Product::Cells, Product::Labels].map(|product| store.path(product, name))
 }
 
 /// Takes away what an earlier run made of a field.
 fn remove_labels(options: &SegmentOptions, name: &str) -> Result<(), ProjectError> {
-    vouched::remove(&cells_path(options, name))?;
-    vouched::remove(&nuclei_path(options, name))
+    let labels = labels_of(options, name);
+    labels.iter().try_for_each(|path| vouched::remove(path))
 }
 
 /// What was found in a field.
@@ -409,11 +472,11 @@ fn one_field(
         None => None,
     };
     // Whenever the program is killed, no cells lie beside nuclei that they do not belong to.
-    vouched::remove(&cells_path(options, &field.name))?;
-    let nuclei = nuclei_path(options, &field.name);
-    write::labels(&nuclei, &found.labels, &note("nuclei"))?;
+    let (store, name) = (Store::at(&options.out), &field.name);
+    vouched::remove(&store.path(Product::Cells, name))?;
+    store.put_labels(Product::Labels, name, &found.labels, &note("nuclei"))?;
     if let Some(cells) = cells {
-        write::labels(&cells_path(options, &field.name), &cells, &note("cells"))?;
+        store.put_labels(Product::Cells, name, &cells, &note("cells"))?;
     }
     let uncalibrated = found
         .quality

@@ -155,7 +155,7 @@ pub(crate) fn finished(
     let record = &found.info.training;
     job.progress.note(&format!(
         "`{}` is finished, with {} steps: nothing is left to do; more steps go on from there, \
-         another name keeps it, and `--restart` gives it up and begins anew",
+         another name keeps it, and `--overwrite` gives it up and begins anew",
         folder.display(),
         record.steps
     ));
