@@ -412,7 +412,9 @@ fn refuse_others(
         return Ok(());
     };
     Err(ProjectError::Exists(format!(
-        "`{}` holds results of {} of {} fields, such as `{}`, that are of another model, image,          option or version; replace them with `--overwrite`, or choose another folder with `--out`",
+        "`{}` holds results of {} of {} fields, such as `{}`, that are of another model, image, \
+         option or version; replace them with `--overwrite`, or choose another folder with \
+         `--out`",
         options.out.display(),
         1 + others.count(),
         work.len(),

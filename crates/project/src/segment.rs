@@ -361,7 +361,8 @@ fn earlier_runs(
         return Ok(Vec::new());
     }
     Err(ProjectError::Exists(format!(
-        "`{}` holds labels of {} of {} fields, such as `{}`, that are of another image, option or          version; replace them with `--overwrite`, or choose another folder with `--out`",
+        "`{}` holds labels of {} of {} fields, such as `{}`, that are of another image, option or \
+         version; replace them with `--overwrite`, or choose another folder with `--out`",
         options.out.display(),
         1 + there.count(),
         work.len(),
