@@ -13,6 +13,7 @@ mod inspect;
 mod layout;
 pub mod marker;
 mod names;
+mod numbers;
 mod pairing;
 mod pixel_size;
 mod plane;

@@ -12,7 +12,7 @@ use crate::names::{
     TRUTH_ENDINGS, composed, file_name, folder_of, is_image_name, natural_order, spelled, stem,
     truth_names,
 };
-use crate::truth::{class_mask_of, labels_of};
+use crate::numbers::{class_mask_of, labels_of};
 use crate::{Dataset, Field, Image, ImageError};
 
 /// The truth files of a folder, matched to fields.

@@ -1,7 +1,11 @@
 //! What can go wrong with a study, each in one sentence that names the file and the way out.
 
+mod refusal;
+
 use std::io;
 use std::path::{Path, PathBuf};
+
+pub use self::refusal::Refusal;
 
 /// Why a call on a study could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -183,7 +187,7 @@ pub enum ProjectError {
     NotMade(String),
     /// What was to be written would replace something that is not the command's own.
     #[error(transparent)]
-    Refused(#[from] crate::study::guard::Refusal),
+    Refused(#[from] Refusal),
     /// Another process owns the folder, or what is wanted of it.
     #[error("`{}` is in use by {holder}; {way_out}", folder.display())]
     Held {

@@ -18,11 +18,12 @@ use stainfree_scores::{FieldRow as ScoredRow, Scores, Standing};
 
 use crate::evaluation::disagreement::{self, Disagreement, Kind};
 use crate::evaluation::score_model::unit;
+use crate::study::config::nucleus_classes;
 use crate::study::fields::FieldRow;
 use crate::study::guard::{self, Inputs};
+use crate::study::read_middle;
 use crate::study::{Brightfield, Source, Study};
 use crate::training::shared::duration;
-use crate::truth::given::read_middle;
 use crate::{Job, Part, ProjectError};
 
 /// Pictures are at most this large: enough to see cells, small enough for a page.
@@ -430,7 +431,7 @@ impl Draw<'_> {
 
 /// A class mask in which every class of nuclei is the nucleus.
 fn as_nuclei(mask: &Image<u8>, classes: &[String]) -> Image<u8> {
-    let nuclei = disagreement::nucleus_classes(classes);
+    let nuclei = nucleus_classes(classes);
     mask.map(|&class| match nuclei.contains(&usize::from(class)) {
         true => NUCLEUS,
         false => class,

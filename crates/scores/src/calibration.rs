@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use stainfree_image::Image;
 
 use crate::ScoreError;
+use crate::named::Named;
 use crate::pixels::{IGNORED, check_probabilities, mean, ratio};
-use crate::plan::Named;
 use crate::result::ReliabilityRow;
 
 /// Equal bins of (0, 1], the value 0 in the first.

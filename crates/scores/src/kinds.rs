@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::matching::Matching;
+use crate::named::Named;
 use crate::pixels::ratio;
-use crate::plan::Named;
 use crate::result::ByName;
 use crate::splitting::{Fates, PairFate, Resolved};
 

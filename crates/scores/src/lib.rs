@@ -24,6 +24,7 @@ mod kinds;
 mod learning_curve;
 mod matching;
 mod measured;
+mod named;
 mod near;
 mod overlap;
 mod paper;

@@ -23,13 +23,11 @@ use stainfree_image::marker::{self, Kind, Marker};
 
 use crate::error::SpecimenError;
 use crate::field::{SimulatedField, simulate_field};
+use crate::file::{write_atomic, wrote};
 use crate::metadata::{htd, plane_description};
-use crate::rng::Key;
+use crate::names::{CHANNELS, PlateNames};
 use crate::spec::PlateSpec;
 use crate::tiff_file::{Pixels, write_tiff};
-
-/// Names of the channels, in the order of their waves.
-pub const CHANNELS: [&str; 3] = ["Brightfield", "Hoechst", "MitoTracker"];
 
 /// What [`write_plate`] wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,36 +52,6 @@ const SETTINGS: &str = "settings.txt";
 
 /// Pixels that may be simulated at a time; each costs about 100 bytes of memory.
 const PIXELS_AT_A_TIME: usize = 2160 * 2160 * 2;
-
-/// Names of a plate.
-pub(crate) struct PlateNames {
-    /// Name of the plate, the first part of every file name.
-    pub(crate) plate: String,
-    /// Folder of the plate.
-    pub(crate) folder: String,
-    /// Its unique identifier, in the form of a UUID.
-    pub(crate) identifier: String,
-}
-
-impl PlateNames {
-    pub(crate) fn new(spec: &PlateSpec) -> Self {
-        let plate = format!("sim{}{}", spec.seed, if spec.unstained { "u" } else { "" });
-        let key = Key::new(spec.seed).with(u64::from(spec.unstained));
-        let (high, low) = (key.bits(0), key.bits(1));
-        PlateNames {
-            folder: format!("{plate}_Plate_{}", 1000 + high % 9000),
-            plate,
-            identifier: format!(
-                "{:08x}-{:04x}-4{:03x}-a{:03x}-{:012x}",
-                high >> 32,
-                (high >> 16) & 0xFFFF,
-                high & 0xFFF,
-                low >> 52,
-                low & 0xFFFF_FFFF_FFFF
-            ),
-        }
-    }
-}
 
 /// Simulates a plate and writes it to `out/plate` and `out/truth`.
 ///
@@ -193,12 +161,6 @@ fn keep_only(spec: &PlateSpec, unfinished: &Path) -> Result<(), SpecimenError> {
 /// Says what `folder` is, for whoever looks for images there.
 fn mark(folder: &Path, kind: Kind) -> Result<(), SpecimenError> {
     Ok(marker::write(folder, &Marker::new("simulate", kind))?)
-}
-
-/// Turns an input-output error into one that names `path`.
-fn wrote(path: &Path) -> impl FnOnce(std::io::Error) -> SpecimenError {
-    let path = path.to_path_buf();
-    move |source| SpecimenError::Write { path, source }
 }
 
 /// Where the files of a plate go.
@@ -386,9 +348,4 @@ fn write_table(path: &Path, rows: &[CellRow]) -> Result<(), SpecimenError> {
         .into_inner()
         .map_err(|e| wrote(path)(e.into_error()))?;
     write_atomic(path, &bytes)
-}
-
-/// Writes `bytes` to `path` whole or not at all.
-pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), SpecimenError> {
-    stainfree_image::write::replace_file(path, bytes).map_err(wrote(path))
 }

@@ -9,7 +9,7 @@ use tiff::encoder::{Compression, DeflateLevel, TiffEncoder, TiffValue};
 use tiff::tags::Tag;
 
 use crate::error::SpecimenError;
-use crate::plate::write_atomic;
+use crate::file::write_atomic;
 
 /// The pixels of a plane, row by row.
 pub(crate) enum Pixels<'a> {

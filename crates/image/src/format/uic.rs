@@ -1,7 +1,7 @@
 //! MetaMorph's private tags (UIC), which also the ImageXpress wrote before its XML: stacks of
 //! planes under one directory, and the calibration.
 
-use super::description::{Length, both};
+use super::description::{Length, both, text};
 
 /// Entries of the tag UIC1, by their number.
 const SPATIAL_CALIBRATION: u32 = 3;
@@ -41,7 +41,7 @@ pub(super) fn pixel_um(
                 // What follows the end of a C text is left from a longer one.
                 unit = text.map(|bytes| {
                     let end = bytes.iter().position(|&byte| byte == 0);
-                    super::tiff::text(&bytes[..end.unwrap_or(bytes.len())])
+                    text(&bytes[..end.unwrap_or(bytes.len())])
                 });
             }
             _ => {}

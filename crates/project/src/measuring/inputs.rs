@@ -10,11 +10,13 @@ use stainfree_image::{
 use stainfree_objects::{Connectivity, watershed};
 
 use super::MeasureOptions;
-use crate::prediction::table::{self, FILE_NAME as PREDICTIONS};
+use crate::study::channels::find_channel;
 use crate::study::guard;
+use crate::study::keep_images_only;
 use crate::study::names;
-use crate::study::{find_channel, keep_images_only};
-use crate::truth::given::{check_instances, read_middle};
+use crate::study::predictions::{self as table, FILE_NAME as PREDICTIONS};
+use crate::study::read_middle;
+use crate::truth::given::check_instances;
 use crate::{Job, ProjectError};
 
 /// Where the labels of the objects come from.

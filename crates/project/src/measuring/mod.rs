@@ -4,6 +4,7 @@
 //! Fields are read, measured and written some at a time, in order: memory does not grow with the
 //! plate. A table appears whole or not at all.
 
+mod cells;
 mod csv;
 mod heat;
 mod inputs;
@@ -24,15 +25,16 @@ use stainfree_objects::measure::{
     Background, Column, FieldImages, Kind, MeasurePlan, MeasureSettings,
 };
 
-use crate::prediction::segment::fields_of;
+use crate::prediction::results::fields_of;
 use crate::study::guard;
 use crate::study::lease::{Lease, Thing};
 use crate::truth::given::shared_numbers_note;
 use crate::{Cancel, Job, ProjectError};
+use cells::{Cells, ColumnHead, ColumnType};
 use heat::HeatMap;
 pub use inputs::Objects;
 use inputs::{Inputs, Work};
-use table::{Cells, ColumnHead, ColumnType, TableFile};
+use table::TableFile;
 use wells::{FIRST as WELL_FIRST, WellKey, WellRow, Wells};
 
 /// Columns before the measured ones.

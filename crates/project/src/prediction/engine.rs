@@ -16,12 +16,10 @@ use stainfree_objects::{
 
 use crate::ProjectError;
 use crate::evaluation::evaluate;
-use crate::new::guess_brightfield;
-use crate::study::beside_model;
-use crate::study::{Brightfield, find_channel};
-use crate::training::train::{
-    InputChannels, full_range, network_input, resample_blank, without_blanks,
-};
+use crate::study::Brightfield;
+use crate::study::beside_model::{self, InputChannels};
+use crate::study::channels::{find_channel, guess_brightfield};
+use crate::training::train::{full_range, network_input, resample_blank, without_blanks};
 
 /// Cap on memory unless told otherwise: results must not depend on the machine, so it is a number.
 pub(crate) const DEFAULT_MEMORY: usize = 4 << 30;
@@ -113,7 +111,7 @@ pub(crate) fn nuclei(
     // A mitotic nucleus is a nucleus, whatever its class.
     let mitotic = names
         .iter()
-        .position(|name| name == crate::truth::mitosis::CLASS);
+        .position(|name| name == crate::study::config::MITOTIC);
     let is_mitotic = |class: u8| Some(usize::from(class)) == mitotic;
     let classes = classes.map(|&class| if is_mitotic(class) { NUCLEUS } else { class });
     let pixel_um = field.pixel_um.or(model_um);

@@ -15,13 +15,14 @@ use stainfree_network::Precision;
 use crate::prediction::engine::{DEFAULT_MEMORY, Engine, Nuclei, Pixels, nuclei};
 use crate::prediction::line::three_stages;
 use crate::prediction::pixel_size::remarks_on_pixel_sizes;
-use crate::prediction::segment::{my_turn, open_inputs, share_fields, unique_names};
-pub use crate::prediction::table::FILE_NAME;
+use crate::prediction::results::{my_turn, open_inputs, share_fields, unique_names};
 use crate::prediction::table::{self, OwnRows, Rows, read_rows};
 use crate::study::Brightfield;
+use crate::study::disk::remove;
 use crate::study::guard::{Inputs, ResultFolder};
+pub use crate::study::predictions::FILE_NAME;
+use crate::study::predictions::header;
 use crate::study::provenance::{Content, Provenance};
-use crate::study::vouched::remove;
 use crate::{Job, ProjectError, pictures};
 
 /// What to predict and how.
@@ -104,7 +105,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     }
 
     let conditions = conditions(&engine, options);
-    let header = table::header(&engine.info.classes);
+    let header = header(&engine.info.classes);
     let path = options.out.join(FILE_NAME);
     let work: Vec<Task> = work
         .into_iter()

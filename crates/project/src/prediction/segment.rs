@@ -1,9 +1,7 @@
 //! `segment`: labels from stains by the classical method alone, without a study.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 use stainfree_image::marker::{self, Kind, Marker};
@@ -14,11 +12,12 @@ use stainfree_objects::{
 };
 
 use crate::prediction::pixel_size::odd_pixel_size;
+use crate::prediction::results::{my_turn, open_inputs, share_fields, unique_names};
+use crate::study::channels::{find_channel, guess_nucleus};
+use crate::study::disk::{create_folder, remove};
 use crate::study::guard::{Inputs, ResultFolder};
-use crate::study::lease::{GRACE, Lease, Thing};
-use crate::study::vouched;
-use crate::study::{find_channel, keep_images_only};
-use crate::{Cancel, Job, ProjectError, new};
+use crate::study::read_middle;
+use crate::{Job, ProjectError};
 
 /// What to segment and how.
 #[derive(Clone, Debug)]
@@ -50,30 +49,6 @@ pub struct Segmented {
     pub failed: Vec<String>,
 }
 
-/// Opens several inputs: folders and plates one by one, single files together.
-///
-/// Inputs that cannot be opened are returned as sentences.
-pub(crate) fn open_inputs(
-    inputs: &[PathBuf],
-    pixel_um: Option<f64>,
-) -> (Vec<Dataset>, Vec<String>) {
-    let options = OpenOptions {
-        pixel_um,
-        ..OpenOptions::default()
-    };
-    let (mut sets, mut failed) = (Vec::new(), Vec::new());
-    for input in inputs {
-        match stainfree_image::open(input, &options) {
-            Ok(mut set) => {
-                keep_images_only(&mut set);
-                sets.push(set);
-            }
-            Err(error) => failed.push(error.to_string()),
-        }
-    }
-    (sets, failed)
-}
-
 /// Labels of nuclei (and cells) of every field of the inputs.
 ///
 /// Afterwards the folder has of each of these fields what this run made of it: nothing where it
@@ -99,7 +74,7 @@ pub fn segment(options: &SegmentOptions, job: &Job) -> Result<Segmented, Project
         }
         let nucleus = match &options.channel {
             Some(name) => find_channel(set, name).map_err(ProjectError::Failed)?,
-            None => new::guess_nucleus(&set.channels).ok_or_else(|| {
+            None => guess_nucleus(&set.channels).ok_or_else(|| {
                 let known: Vec<String> = set
                     .channels
                     .iter()
@@ -144,7 +119,7 @@ fn segment_ours(
     } else {
         &options.out
     };
-    std::fs::create_dir_all(folder).map_err(|error| ProjectError::write(folder, &error))?;
+    create_folder(folder)?;
 
     let done = AtomicUsize::new(0);
     let segment_one = |&(field, nucleus, cytoplasm): &(&Field, usize, Option<usize>)| {
@@ -189,103 +164,6 @@ fn segment_ours(
     Ok(segmented)
 }
 
-/// Held for moments: by whoever looks who does which field of a result, or changes its table.
-pub(crate) fn my_turn(out: &Path, command: &str, cancel: &Cancel) -> Result<Lease, ProjectError> {
-    Thing {
-        folder: out,
-        name: "turn",
-        command,
-    }
-    .wait(cancel)
-}
-
-/// Takes fields of a result, of which others may do other fields. To be called on one's turn.
-pub(crate) fn share_fields(
-    out: &Path,
-    command: &str,
-    names: Vec<String>,
-    job: &Job,
-) -> Result<Lease, ProjectError> {
-    let thing = fields_of(out, command);
-    let wanted: BTreeSet<&String> = names.iter().collect();
-    let begun = Instant::now();
-    loop {
-        let conflict = thing.holders().into_iter().find_map(|holder| {
-            let mut both = holder.parts.iter().filter(|name| wanted.contains(name));
-            let first = both.next()?.clone();
-            let count = 1 + both.count();
-            Some((holder, first, count))
-        });
-        let Some((holder, first, count)) = conflict else {
-            return thing.share(names, job.cancel);
-        };
-        // One that was killed may take a moment to be gone.
-        if begun.elapsed() < GRACE {
-            job.cancel.check()?;
-            std::thread::sleep(Duration::from_millis(20));
-            continue;
-        }
-        let way_out = format!(
-            "it does {count} of the same fields, such as `{first}`: wait until it ends, or choose \
-             another folder with `--out`"
-        );
-        return Err(thing.held_by(&holder, &way_out));
-    }
-}
-
-/// The fields of a result that are being done.
-pub(crate) fn fields_of<'a>(out: &'a Path, command: &'a str) -> Thing<'a> {
-    Thing {
-        folder: out,
-        name: "fields",
-        command,
-    }
-}
-
-/// Refuses two fields that would be written under one name.
-pub(crate) fn unique_names<'a>(
-    mut fields: impl Iterator<Item = &'a Field>,
-    sets: &[Dataset],
-) -> Result<(), ProjectError> {
-    let mut seen = BTreeSet::new();
-    let Some(Field { name, .. }) = fields.find(|field| !seen.insert(&field.name)) else {
-        return Ok(());
-    };
-    let has = |set: &&Dataset| set.fields.iter().any(|field| field.name == *name);
-    let roots: Vec<&Path> = sets
-        .iter()
-        .filter(has)
-        .map(|set| set.root.as_path())
-        .collect();
-    Err(ProjectError::Usage(same_name(name, &roots)))
-}
-
-/// The sentence about a field that several inputs, or one twice, have.
-fn same_name(name: &str, roots: &[&Path]) -> String {
-    let mut different: Vec<String> = Vec::new();
-    for root in roots {
-        let root = format!("`{}`", root.display());
-        if !different.contains(&root) {
-            different.push(root);
-        }
-    }
-    match &different[..] {
-        [] | [_] => format!(
-            "field `{name}` of {} is among the inputs more than once; name it once",
-            different.concat()
-        ),
-        [first, second] => format!(
-            "{first} and {second} both have a field called `{name}`; run the command for each, \
-             with a folder of its own as `--out`"
-        ),
-        [first, second, ..] => format!(
-            "{first}, {second} and {} more have a field called `{name}`; run the command for \
-             each, with a folder of its own as `--out`",
-            different.len() - 2
-        ),
-    }
-}
-
 /// Refuses to write over an image, or over what this program did not write.
 fn check_folder(
     work: &[(&Field, usize, Option<usize>)],
@@ -315,8 +193,8 @@ fn cells_path(options: &SegmentOptions, name: &str) -> PathBuf {
 
 /// Takes away what an earlier run made of a field.
 fn remove_labels(options: &SegmentOptions, name: &str) -> Result<(), ProjectError> {
-    vouched::remove(&cells_path(options, name))?;
-    vouched::remove(&nuclei_path(options, name))
+    remove(&cells_path(options, name))?;
+    remove(&nuclei_path(options, name))
 }
 
 /// What was found in a field.
@@ -378,7 +256,7 @@ fn one_field(
     let in_field = |error: stainfree_objects::ObjectsError| {
         ProjectError::Failed(format!("field `{}`: {error}", field.name))
     };
-    let stain = crate::truth::given::read_middle(field, nucleus)?.to_f32();
+    let stain = read_middle(field, nucleus)?.to_f32();
     let mut found = segment_nuclei(&stain, field.pixel_um, &options.nuclei).map_err(in_field)?;
     let blank = blank_pixels(&stain).as_ref().and_then(blank_regions);
     let unusable = found
@@ -402,7 +280,7 @@ fn one_field(
     };
     let cells = match cytoplasm {
         Some(channel) => {
-            let stain = crate::truth::given::read_middle(field, channel)?.to_f32();
+            let stain = read_middle(field, channel)?.to_f32();
             let area =
                 segment_cytoplasm(&stain, field.pixel_um, &options.cells).map_err(in_field)?;
             Some(cells_from_nuclei(&found.labels, &area.mask, &area.flat).map_err(in_field)?)
@@ -410,7 +288,7 @@ fn one_field(
         None => None,
     };
     // Whenever the program is killed, no cells lie beside nuclei that they do not belong to.
-    vouched::remove(&cells_path(options, &field.name))?;
+    remove(&cells_path(options, &field.name))?;
     let nuclei = nuclei_path(options, &field.name);
     write::labels(&nuclei, &found.labels, &note("nuclei"))?;
     if let Some(cells) = cells {
@@ -426,30 +304,4 @@ fn one_field(
         unusable,
         blank_share: blank_share(blank.as_ref()),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn inputs_that_share_the_name_of_a_field_are_named() {
-        let said = |roots: &[&str]| {
-            let roots: Vec<&Path> = roots.iter().map(Path::new).collect();
-            same_name("a", &roots)
-        };
-        assert_eq!(
-            said(&["one", "one"]),
-            "field `a` of `one` is among the inputs more than once; name it once"
-        );
-        assert_eq!(
-            said(&["one", "two"]),
-            "`one` and `two` both have a field called `a`; run the command for each, with a \
-             folder of its own as `--out`"
-        );
-        assert!(
-            said(&["one", "two", "one", "three"])
-                .starts_with("`one`, `two` and 1 more have a field called `a`; ")
-        );
-    }
 }

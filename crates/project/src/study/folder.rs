@@ -6,10 +6,11 @@ use std::path::{Component, Path, PathBuf};
 use stainfree_image::{Dataset, Field, OpenOptions, Plane};
 
 use crate::ProjectError;
+use crate::study::channels::find_channel;
 use crate::study::config::{self, Config};
+use crate::study::disk::remove;
 use crate::study::fields::{self, FieldRow};
 use crate::study::lease::Thing;
-use crate::study::names::nearest;
 
 /// Name of a model where none is given.
 pub const DEFAULT_MODEL: &str = "model";
@@ -150,7 +151,7 @@ impl Study {
     /// # Errors
     /// The study cannot be written to.
     pub(crate) fn end_rewriting(&self) -> Result<(), ProjectError> {
-        crate::study::vouched::remove(&self.unfinished_path())
+        remove(&self.unfinished_path())
     }
 
     /// The truth and its table, which one `prepare` makes at a time.
@@ -319,6 +320,20 @@ impl Source {
     }
 }
 
+/// The plane of `channel`; the middle one of those present where there are several.
+pub(crate) fn read_middle(field: &Field, channel: usize) -> Result<Plane, ProjectError> {
+    let planes = field.planes.get(channel).map_or(&[][..], Vec::as_slice);
+    let present: Vec<usize> = (0..planes.len()).filter(|&z| planes[z].is_some()).collect();
+    if present.is_empty() {
+        return Err(ProjectError::Failed(format!(
+            "field `{}` has no image of channel {}",
+            field.name,
+            channel + 1
+        )));
+    }
+    Ok(field.read(channel, present[(present.len() - 1) / 2])?)
+}
+
 /// Which planes of a field are its brightfield.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Brightfield {
@@ -393,32 +408,6 @@ impl Brightfield {
         }
         Ok(planes)
     }
-}
-
-/// Index of the channel called `name` (case does not matter where that is unambiguous), or the
-/// sentence that lists the choices.
-pub(crate) fn find_channel(dataset: &Dataset, name: &str) -> Result<usize, String> {
-    if let Some(index) = dataset.channels.iter().position(|channel| channel == name) {
-        return Ok(index);
-    }
-    let alike: Vec<usize> = (0..dataset.channels.len())
-        .filter(|&i| dataset.channels[i].to_lowercase() == name.to_lowercase())
-        .collect();
-    if let [index] = alike[..] {
-        return Ok(index);
-    }
-    let known: Vec<String> = dataset
-        .channels
-        .iter()
-        .map(|channel| format!("`{channel}`"))
-        .collect();
-    let hint = nearest(name, dataset.channels.iter().map(String::as_str))
-        .map_or(String::new(), |near| format!(", did you mean `{near}`?"));
-    Err(format!(
-        "`{}` has no channel `{name}` (channels: {}){hint}",
-        dataset.root.display(),
-        known.join(", ")
-    ))
 }
 
 /// Drops the fields that are the truth of another field of the same folder.

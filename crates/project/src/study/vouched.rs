@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use stainfree_network::model::sha256;
 
 use crate::study::Study;
+use crate::study::disk::remove;
 use crate::study::fields::FieldRow;
-use crate::truth::mitosis::Review;
-use crate::truth::prepare::Facts;
+use crate::study::finding::{Facts, Review};
 use crate::{Job, ProjectError};
 
 /// Folders of `truth/` whose files of a field are vouched for.
@@ -170,19 +170,6 @@ pub(crate) fn vouch(
     })?;
     stainfree_image::write_atomic(&row_path(study, &kept.row.name), &text)?;
     Ok(kept)
-}
-
-/// Deletes a file that may be missing.
-///
-/// # Errors
-/// It is there and stays.
-pub(crate) fn remove(path: &Path) -> Result<(), ProjectError> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(ProjectError::write(path, &error))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn row_path(study: &Study, name: &str) -> PathBuf {

@@ -12,3 +12,4 @@ pub mod mitosis;
 pub mod prepare;
 pub(crate) mod sheet;
 pub mod shift;
+pub mod stain;

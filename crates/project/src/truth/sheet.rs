@@ -7,6 +7,7 @@ use stainfree_report::{contact_sheet, scale_down};
 
 use crate::ProjectError;
 use crate::pictures::overlay;
+use crate::study::disk::remove;
 use crate::study::fields::FieldRow;
 use crate::study::guard::is_our_png;
 use crate::study::vouched;
@@ -84,7 +85,7 @@ pub(crate) fn remove_pages(study: &Study, name: &str, pages: usize) -> Result<()
     for entry in entries.into_iter().flatten().filter_map(Result::ok) {
         let page = page_of(&entry.file_name().to_string_lossy());
         if page.is_some_and(|page| page >= pages) && is_our_png(&entry.path()) {
-            vouched::remove(&entry.path())?;
+            remove(&entry.path())?;
         }
     }
     Ok(())

@@ -15,8 +15,7 @@ use std::path::Path;
 use directory::{Directory, Order, TiffFile, tag, too_many_pages};
 use samples::{Layout, photometric};
 
-pub(super) use directory::text;
-
+use super::description::is_our_description;
 use super::imagej::{self, ImageJ};
 use super::metaxpress::MetaXpress;
 use super::ome::Ome;
@@ -32,9 +31,7 @@ pub(super) fn info(path: &Path) -> Result<FileInfo, ImageError> {
     let first = file.first()?;
     let descriptions = file.texts(&first, tag::IMAGE_DESCRIPTION);
     let mut info = FileInfo::of_pages(index.planes.iter().map(|place| place.size).collect());
-    info.ours = descriptions
-        .iter()
-        .any(|text| crate::marker::is_our_description(text));
+    info.ours = descriptions.iter().any(|text| is_our_description(text));
     let stack = stack(&mut file, &first, index.planes.len())?;
     if let Some(stack) = &stack {
         info.pages = vec![info.pages[0]; stack.images];

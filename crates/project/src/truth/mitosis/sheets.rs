@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use stainfree_image::{Image, write};
 use stainfree_report::{contact_sheet, enlarge, stain_picture};
 
-use super::{Decision, Review};
 use crate::ProjectError;
+use crate::study::finding::Review;
+use crate::study::human::mitosis::Decision;
+use crate::study::read_middle;
 use crate::study::{Source, Study};
-use crate::truth::given::read_middle;
 use crate::truth::sheet;
 
 /// Name and columns of the picture sheet, candidates on a page, side of a window in pixels and its

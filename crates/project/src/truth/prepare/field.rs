@@ -6,12 +6,14 @@ use serde::{Deserialize, Serialize};
 use stainfree_image::{Field, write};
 use stainfree_objects::{IGNORED, blank_in_brightfield, blank_regions, blank_share, joined};
 
-use crate::evaluation::disagreement::nucleus_classes;
 use crate::pictures::overlay;
-use crate::study::config::{CytoplasmFrom, Scheme};
+use crate::study::config::{CytoplasmFrom, MITOTIC, Scheme, nucleus_classes};
+use crate::study::disk::remove;
 use crate::study::fields::{FieldRow, NucleiBy, Usable};
+use crate::study::finding::{Facts, Review};
 use crate::study::human;
 use crate::study::human::fit::Seen;
+use crate::study::human::mitosis::Decision;
 use crate::study::human::mitosis::Said;
 use crate::study::vouched::{self, Before};
 use crate::study::{Source, Study};
@@ -19,9 +21,10 @@ use crate::training::train::intensities;
 use crate::truth::files::TruthFiles;
 use crate::truth::fingerprint::Fingerprint;
 use crate::truth::fixes::StainFixes;
+use crate::truth::given::NoTruth;
 use crate::truth::light::Lights;
-use crate::truth::make::{self, NoTruth};
-use crate::truth::mitosis::{self, Decision, Decisions, Review};
+use crate::truth::make;
+use crate::truth::mitosis::Decisions;
 use crate::truth::shift::Shifts;
 use crate::{GroupRule, Job, ProjectError};
 
@@ -47,24 +50,6 @@ impl Outcome {
             image: &self.facts.image,
             misfits: &self.facts.misfits,
         }
-    }
-}
-
-/// What a field's decisions are compared with; empty where it could not be made.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Facts {
-    /// What its image is recognised by: the nuclear stain, or the brightfield where there is none.
-    pub(super) image: String,
-    /// What its corrected nuclei are recognised by, where they are.
-    pub(super) labels: Option<String>,
-    /// Places of decisions on mitosis at which no nucleus is.
-    misfits: Vec<(f64, f64)>,
-}
-
-impl Facts {
-    /// What the field's image is recognised by.
-    pub(crate) fn image(&self) -> &str {
-        &self.image
     }
 }
 
@@ -239,11 +224,8 @@ fn make_field(
     let pixels = truth.classes.data().len();
     let kept = (pixels - counts[IGNORED as usize]).max(1) as f64;
     let config = &study.config().truth;
-    let has_cytoplasm = config.scheme == Scheme::A
-        && config
-            .classes
-            .get(2)
-            .is_some_and(|name| name != mitosis::CLASS);
+    let has_cytoplasm =
+        config.scheme == Scheme::A && config.classes.get(2).is_some_and(|name| name != MITOTIC);
     let mut remarks: Vec<String> = truth
         .verdicts
         .iter()
@@ -352,7 +334,7 @@ fn write_or_remove(
 ) -> Result<(), ProjectError> {
     match labels {
         Some(labels) => Ok(write::labels(path, labels, note)?),
-        None => vouched::remove(path),
+        None => remove(path),
     }
 }
 

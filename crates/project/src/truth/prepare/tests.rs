@@ -6,7 +6,7 @@ use std::sync::Once;
 use stainfree_image::{Image, write};
 
 use super::*;
-use crate::truth::mitosis::Decision;
+use crate::study::human::mitosis::Decision;
 use crate::{Cancel, NewOptions, Progress, Silent, new};
 
 /// Does something when the first field is made.
