@@ -10,7 +10,7 @@ use clap::builder::Styles;
 use stainfree_network::{Encoder, Isa, Precision};
 use stainfree_project::study::group::GroupRule;
 use stainfree_project::study::human::corrected::bring_over;
-use stainfree_project::training::train::Trained;
+use stainfree_project::training::Trained;
 use stainfree_project::{ProjectError, Study};
 
 use crate::Context;

@@ -14,8 +14,9 @@ use crate::{memory, next};
 /// Find nuclei and cytoplasm in unstained images
 ///
 /// What the same model has already done from the same image is skipped, so an interrupted run goes
-/// on; another program version, option or cap on memory is not the same. A file that fails is
-/// reported and counted, and has no results; the rest goes on (exit code 3).
+/// on; another program version, option or cap on memory is not the same, and what is there of it is
+/// replaced with --overwrite only. A file that fails is reported and counted, and has no results;
+/// the rest goes on (exit code 3).
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   stainfree predict study plate2/ --out result
@@ -80,6 +81,10 @@ pub(crate) struct Predict {
     #[arg(long, value_name = "NAME", value_parser = ["f32", "bf16"], default_value = "f32")]
     precision: String,
 
+    /// Replace results of another model, image, option or version
+    #[arg(long)]
+    overwrite: bool,
+
     #[command(flatten)]
     json: Json,
 }
@@ -97,6 +102,7 @@ impl Predict {
             probabilities: self.probabilities,
             overlay: self.overlay,
             flips: self.flips,
+            overwrite: self.overwrite,
         };
         let machine = context.machine(&self.precision, self.memory)?;
         let predicted = predict(&options, &context.job().on(&machine))?;

@@ -15,7 +15,8 @@ use crate::output::Json;
 ///
 /// Smoothing, background, threshold, hole filling and size limits, then separation of touching
 /// nuclei; the same method that `prepare` uses. A field without a stain worth the name gets empty
-/// labels and a remark. A file that fails is reported, the rest goes on.
+/// labels and a remark. A file that fails is reported, the rest goes on. The same command may be
+/// given again; labels of other images or options are replaced with --overwrite only.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   stainfree segment stains/ --out labels
@@ -63,6 +64,10 @@ pub(crate) struct Segment {
     )]
     splitting: Option<String>,
 
+    /// Replace labels of other images, options or versions
+    #[arg(long)]
+    overwrite: bool,
+
     #[command(flatten)]
     json: Json,
 }
@@ -96,6 +101,7 @@ impl Segment {
             pixel_um: self.pixel_um,
             nuclei,
             cells: StainSettings::cytoplasm(),
+            overwrite: self.overwrite,
         };
         let done = segment(&options, &context.job())?;
         context.console.finish();

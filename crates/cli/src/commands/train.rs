@@ -17,7 +17,7 @@ use crate::{memory, next};
 ///
 /// The checkpoint is chosen on the validation fields. Ctrl-C stops after the current step; the same
 /// command goes on exactly there, also after the program was killed, and with more --steps. Where
-/// recipe, images or truth have changed it says what did and stops; --restart begins anew.
+/// recipe, images or truth have changed it says what did and stops; --overwrite begins anew.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   stainfree train study

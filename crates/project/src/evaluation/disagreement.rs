@@ -164,16 +164,6 @@ fn typical_area(labels: &Image<u32>) -> f64 {
     sizes.get(sizes.len() / 2).map_or(0.0, |&a| a as f64)
 }
 
-/// The classes that are nuclei.
-pub(crate) fn nucleus_classes(classes: &[String]) -> Vec<usize> {
-    let mitotic = classes
-        .iter()
-        .position(|name| name == stainfree_inference::MITOTIC);
-    std::iter::once(usize::from(NUCLEUS))
-        .chain(mitotic)
-        .collect()
-}
-
 /// `models/NAME/disagreements.csv`, of another part than the test fields `disagreements-PART.csv`.
 pub(crate) fn path(study: &Study, model: &str, part: Part) -> PathBuf {
     let name = match part {

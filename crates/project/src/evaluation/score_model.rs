@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use stainfree_image::{Field, Image, read_class_mask, read_labels};
+use stainfree_image::{Field, Image, Product, Store, read_class_mask, read_labels};
 use stainfree_network::Loss;
 use stainfree_objects::IGNORED;
 use stainfree_scores::{
@@ -16,16 +16,16 @@ use crate::evaluation::evaluate::{ALL_NUCLEI, Evaluated, class_outlines, sum_up}
 use crate::prediction::opened::{OpenedModel, nuclei_of};
 use crate::prediction::pixel_size::remarks_on_pixel_sizes;
 use crate::prediction::predict::{FILE_NAME, Made, OUTPUTS, remove_outputs, write_field};
-use crate::study::config::Scheme;
+use crate::study::config::{Scheme, nucleus_classes};
+use crate::study::disk::remove;
 use crate::study::fields::{FieldRow, NucleiBy};
 use crate::study::provenance::judge::{Candidate, Given, Judged};
 use crate::study::provenance::predictions::{self, Prediction};
 use crate::study::provenance::{Content, Provenance, fields_of};
-use crate::study::vouched::remove;
+use crate::study::read_middle;
 use crate::study::{Source, Study};
 use crate::training::start::is_from_model;
 use crate::training::train::{StudyFields, hash_of_data};
-use crate::truth::given::read_middle;
 use crate::truth::kinds::{KindTable, from_classes};
 use crate::{GroupRule, Job, Part, ProjectError};
 
@@ -110,8 +110,8 @@ pub fn evaluate_model(
     remove(&out.join(FILE_NAME))?;
     let mut unscored = part.fields().iter().filter(|field| left_out(&field.name));
     unscored.try_for_each(|field| remove_outputs(&out, &field.name, &OUTPUTS))?;
-    for folder in ["classes", "nuclei"] {
-        let path = out.join(folder);
+    for product in [Product::Classes, Product::Nuclei] {
+        let path = Store::at(&out).folder(product);
         std::fs::create_dir_all(&path).map_err(|error| ProjectError::write(&path, &error))?;
     }
     let group_of = |name: &str| {
@@ -127,7 +127,7 @@ pub fn evaluate_model(
     let mut scored = Vec::new();
     let mut predictions = Vec::new();
     let mut disagreements = Vec::new();
-    let nucleus = disagreement::nucleus_classes(classes);
+    let nucleus = nucleus_classes(classes);
     let fields: Vec<&Field> = part.fields().to_vec();
     let fields: Vec<&Field> = fields.into_iter().filter(|f| !left_out(&f.name)).collect();
     for (i, field) in fields.iter().enumerate() {

@@ -4,6 +4,7 @@
 //! Fields are read, measured and written some at a time, in order: memory does not grow with the
 //! plate. A table appears whole or not at all.
 
+mod cells;
 mod csv;
 mod heat;
 mod inputs;
@@ -18,21 +19,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use rayon::prelude::*;
-use sha2::{Digest, Sha256};
 use stainfree_image::Plane;
 use stainfree_objects::measure::{
     Background, Column, FieldImages, Kind, MeasurePlan, MeasureSettings,
 };
 
-use crate::prediction::segment::fields_of;
+use crate::prediction::results::fields_of;
+use crate::study::fingerprint::Fingerprint;
 use crate::study::guard;
 use crate::study::lease::{Lease, Thing};
 use crate::truth::given::shared_numbers_note;
 use crate::{Cancel, Job, ProjectError};
+use cells::{Cells, ColumnHead, ColumnType};
 use heat::HeatMap;
 pub use inputs::Objects;
 use inputs::{Inputs, Work};
-use table::{Cells, ColumnHead, ColumnType, TableFile};
+use table::TableFile;
 use wells::{FIRST as WELL_FIRST, WellKey, WellRow, Wells};
 
 /// Columns before the measured ones.
@@ -118,11 +120,9 @@ fn table_of(out: &Path, cancel: &Cancel) -> Result<Option<Lease>, ProjectError> 
     if !folder.is_dir() {
         return Ok(None);
     }
-    let name: String = Sha256::digest(out.file_name().unwrap_or_default().as_encoded_bytes())
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let mut name = Fingerprint::empty();
+    name.bytes(out.file_name().unwrap_or_default().as_encoded_bytes());
+    let name = name.finish_short(8);
     let thing = Thing {
         folder,
         name: &format!("table-{name}"),
@@ -366,7 +366,7 @@ impl Sink {
             .map(|column| ColumnHead::new(&column.name, kind(column)));
         let heads: Vec<ColumnHead> = first.chain(rest).collect();
         let by_well = options.wells.is_some() || !options.heatmaps.is_empty();
-        if by_well && work.iter().all(|work| work.field.well.is_none()) {
+        if by_well && work.iter().all(|work| work.field.position.well.is_none()) {
             return Err(ProjectError::Usage(format!(
                 "`{}` names no wells, so there is nothing to sum up; leave `--wells` and \
                  `--heatmap` out",
@@ -405,9 +405,9 @@ impl Sink {
     fn add(&mut self, work: &Work, rows: FieldRows) -> Result<usize, ProjectError> {
         let mut ended = 0;
         let field = work.field;
-        if let (Some(wells), Some(well)) = (&mut self.wells, &field.well) {
+        if let (Some(wells), Some(well)) = (&mut self.wells, &field.position.well) {
             let key = WellKey {
-                plate: field.plate.clone(),
+                plate: field.position.plate.clone(),
                 well: well.clone(),
                 time: field.time,
             };
@@ -420,9 +420,9 @@ impl Sink {
         let text = |text: Option<&str>| Cells::Text(vec![text.map(Arc::from); n]);
         let number = |number: Option<u32>| Cells::Integer(vec![number.map(i64::from); n]);
         let mut cells = vec![
-            text(field.plate.as_deref()),
-            text(field.well.as_deref()),
-            number(field.site),
+            text(field.position.plate.as_deref()),
+            text(field.position.well.as_deref()),
+            number(field.position.site),
             number(field.time),
             text(Some(&field.name)),
             Cells::Integer(
@@ -479,8 +479,10 @@ fn spare_others(
     inputs: &Inputs,
     work: &[Work],
 ) -> Result<(), ProjectError> {
-    let in_wells = work.iter().filter(|work| work.field.well.is_some());
-    let plates = in_wells.map(|work| (&work.field.plate, work.field.time));
+    let in_wells = work
+        .iter()
+        .filter(|work| work.field.position.well.is_some());
+    let plates = in_wells.map(|work| (&work.field.position.plate, work.field.time));
     let plates = plates.collect();
     let maps: Vec<PathBuf> = heatmaps
         .iter()

@@ -337,13 +337,6 @@ impl Writer {
     }
 }
 
-/// One value as TOML.
-pub(crate) fn toml_value(value: &(impl serde::Serialize + ?Sized)) -> String {
-    toml::Value::try_from(value)
-        .map(|value| value.to_string())
-        .unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;

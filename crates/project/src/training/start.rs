@@ -119,7 +119,7 @@ impl AtHand {
 pub(crate) fn at_hand(recipe: &Recipe) -> Result<AtHand, ProjectError> {
     let encoder = recipe.encoder.name();
     let carried = weights::virtual_plates()?.info;
-    let same = carried.network.encoder() == encoder;
+    let same = carried.network.encoder == recipe.encoder;
     if recipe.width != 1.0 {
         return Ok(if same {
             AtHand::TooNarrow
@@ -147,6 +147,12 @@ pub(crate) fn is_from_model(origin: &str) -> bool {
 /// Whether `word` names weights, so that it is no path.
 pub(crate) fn is_name(word: &str) -> bool {
     matches!(word, "auto" | "none" | weights::VIRTUAL_PLATES) || Source::named(word).is_some()
+}
+
+/// The folder of the model that `wanted`, or else `path`, asks to start from; `None` for weights
+/// that have a name or lie in a file.
+pub(crate) fn model_of<'a>(wanted: &str, path: &'a Path) -> Option<&'a Path> {
+    (!is_name(wanted) && path.is_dir()).then_some(path)
 }
 
 impl Start {

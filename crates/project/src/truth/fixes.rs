@@ -8,7 +8,8 @@ use stainfree_objects::{
 };
 
 use crate::truth::light::Lights;
-use crate::truth::shift::{Shifts, Stain};
+use crate::truth::shift::Shifts;
+use crate::truth::stain::Stain;
 
 /// A stain's shift against the brightfield that is to be corrected.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

@@ -9,9 +9,28 @@ use stainfree_objects::{
     uncovered,
 };
 
-use super::make::NoTruth;
 use crate::ProjectError;
 use crate::study::config::TruthConfig;
+
+/// Why a field has no truth.
+pub(crate) enum NoTruth {
+    /// It was never given one; not a fault.
+    Left(String),
+    /// Something is wrong with what was given.
+    Failed(ProjectError),
+}
+
+impl From<ProjectError> for NoTruth {
+    fn from(error: ProjectError) -> Self {
+        NoTruth::Failed(error)
+    }
+}
+
+impl From<stainfree_image::ImageError> for NoTruth {
+    fn from(error: stainfree_image::ImageError) -> Self {
+        NoTruth::Failed(error.into())
+    }
+}
 
 /// Label images and masks that are given as truth, which may lie off the brightfield.
 pub(super) struct Given {
@@ -83,20 +102,6 @@ pub(super) fn read_stain(
         size,
     )?;
     Ok(plane)
-}
-
-/// The plane of `channel`; the middle one of those present where there are several.
-pub(crate) fn read_middle(field: &Field, channel: usize) -> Result<Plane, ProjectError> {
-    let planes = field.planes.get(channel).map_or(&[][..], Vec::as_slice);
-    let present: Vec<usize> = (0..planes.len()).filter(|&z| planes[z].is_some()).collect();
-    if present.is_empty() {
-        return Err(ProjectError::Failed(format!(
-            "field `{}` has no image of channel {}",
-            field.name,
-            channel + 1
-        )));
-    }
-    Ok(field.read(channel, present[(present.len() - 1) / 2])?)
 }
 
 /// A nucleus everywhere is none: labels of several objects leave pixels of value 0.

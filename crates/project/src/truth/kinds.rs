@@ -7,9 +7,9 @@ use stainfree_image::Image;
 use stainfree_image::table::{Table, number, yes_or_no};
 
 use crate::ProjectError;
+use crate::study::config::MITOTIC;
 
 /// The kinds of a nucleus that is in mitosis and of one that is not.
-const MITOTIC: &str = "mitotic";
 const INTERPHASE: &str = "interphase";
 
 /// One nucleus of the table.

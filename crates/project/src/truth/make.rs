@@ -1,7 +1,8 @@
 //! The truth of one field: class mask and nucleus labels from stains, masks or labels.
 //!
 //! Here: reading the field's sources (`given`), checking that they are what they should be, putting
-//! them together. Not here: which fields, what is written where ([`prepare`](mod@crate::truth::prepare)).
+//! them together. Not here: which fields, what is written where
+//! ([`prepare`](mod@crate::truth::prepare)).
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -16,18 +17,20 @@ use stainfree_objects::{
 use super::files::{TruthFiles, plane_at};
 use super::fixes::{Corrected, StainFixes};
 use super::given::{
-    Given, file_of, read_cells, read_instances, read_sized, read_stain, refuse_without_background,
-    shared_numbers_note,
+    Given, NoTruth, file_of, read_cells, read_instances, read_sized, read_stain,
+    refuse_without_background, shared_numbers_note,
 };
 use crate::ProjectError;
-use crate::evaluation::disagreement::nucleus_classes;
+use crate::study::config::nucleus_classes;
 use crate::study::config::{
     CytoplasmFrom, MaskValues, MissingCells, NucleiFrom, Scheme, TruthConfig,
 };
+use crate::study::finding::Review;
 use crate::study::human;
+use crate::study::human::mitosis::Decision;
 use crate::study::human::mitosis::Said;
 use crate::study::{Source, Study};
-use crate::truth::mitosis::{Decision, Review, decide};
+use crate::truth::mitosis::decide;
 
 /// The truth of one field.
 #[derive(Clone, Debug)]
@@ -59,26 +62,6 @@ pub(crate) struct FieldTruth {
     pub(crate) remarks: Vec<String>,
     /// Remarks on both stains.
     pub(crate) verdicts: Vec<(&'static str, Verdict)>,
-}
-
-/// Why a field has no truth.
-pub(crate) enum NoTruth {
-    /// It was never given one; not a fault.
-    Left(String),
-    /// Something is wrong with what was given.
-    Failed(ProjectError),
-}
-
-impl From<ProjectError> for NoTruth {
-    fn from(error: ProjectError) -> Self {
-        NoTruth::Failed(error)
-    }
-}
-
-impl From<stainfree_image::ImageError> for NoTruth {
-    fn from(error: stainfree_image::ImageError) -> Self {
-        NoTruth::Failed(error.into())
-    }
 }
 
 /// Makes the truth of `field`, whose brightfield is `size` = (height, width).

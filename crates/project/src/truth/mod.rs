@@ -2,7 +2,6 @@
 //! (uneven light, shifts of stains). `prepare` makes it for a study.
 
 pub(crate) mod files;
-pub(crate) mod fingerprint;
 pub(crate) mod fixes;
 pub(crate) mod given;
 pub mod kinds;
@@ -12,3 +11,4 @@ pub mod mitosis;
 pub mod prepare;
 pub(crate) mod sheet;
 pub mod shift;
+pub mod stain;

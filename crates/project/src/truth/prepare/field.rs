@@ -1,27 +1,27 @@
 //! One field: made from its inputs, unless it is there as they would make it.
 
-use std::path::{Path, PathBuf};
-
 use serde::{Deserialize, Serialize};
-use stainfree_image::{Field, write};
+use stainfree_image::{Field, Product, write};
 use stainfree_inference::planes::intensities;
 use stainfree_objects::{IGNORED, blank_in_brightfield, blank_regions, blank_share, joined};
 
-use crate::evaluation::disagreement::nucleus_classes;
 use crate::pictures::overlay;
-use crate::study::config::{CytoplasmFrom, Scheme};
+use crate::study::config::{CytoplasmFrom, MITOTIC, Scheme, nucleus_classes};
 use crate::study::fields::{FieldRow, NucleiBy, Usable};
+use crate::study::finding::{Facts, Review};
+use crate::study::fingerprint::{Fingerprint, stamp_of, stamp_of_file};
 use crate::study::human;
 use crate::study::human::fit::Seen;
+use crate::study::human::mitosis::Decision;
 use crate::study::human::mitosis::Said;
 use crate::study::vouched::{self, Before};
 use crate::study::{Source, Study};
 use crate::truth::files::TruthFiles;
-use crate::truth::fingerprint::Fingerprint;
 use crate::truth::fixes::StainFixes;
+use crate::truth::given::NoTruth;
 use crate::truth::light::Lights;
-use crate::truth::make::{self, NoTruth};
-use crate::truth::mitosis::{Decision, Decisions, Review};
+use crate::truth::make;
+use crate::truth::mitosis::Decisions;
 use crate::truth::shift::Shifts;
 use crate::{GroupRule, Job, ProjectError};
 
@@ -50,24 +50,6 @@ impl Outcome {
     }
 }
 
-/// What a field's decisions are compared with; empty where it could not be made.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Facts {
-    /// What its image is recognised by: the nuclear stain, or the brightfield where there is none.
-    pub(super) image: String,
-    /// What its corrected nuclei are recognised by, where they are.
-    pub(super) labels: Option<String>,
-    /// Places of decisions on mitosis at which no nucleus is.
-    misfits: Vec<(f64, f64)>,
-}
-
-impl Facts {
-    /// What the field's image is recognised by.
-    pub(crate) fn image(&self) -> &str {
-        &self.image
-    }
-}
-
 /// Makes one field; an error is one that no other field would survive either.
 pub(super) fn one_field(
     study: &Study,
@@ -81,8 +63,8 @@ pub(super) fn one_field(
     let group = rule.group(field)?;
     let left_out = |reason: String, failed: bool| Outcome {
         row: FieldRow {
-            well: field.well.clone(),
-            site: field.site,
+            well: field.position.well.clone(),
+            site: field.position.site,
             ..FieldRow::left_out(&field.name, &group, reason.clone())
         },
         mitosis: Vec::new(),
@@ -138,19 +120,15 @@ fn key(
     (stains, said): (&StainFixes, &[Said]),
     field: &Field,
 ) -> Result<String, ProjectError> {
-    let mut inputs: Vec<PathBuf> = files.of(&field.name).map(Path::to_owned).collect();
-    for (channel, z) in source.brightfield.planes_of(field)? {
-        let plane = field.planes[channel][z].iter();
-        inputs.extend(plane.map(|plane| plane.path.clone()));
-    }
-    for channel in [source.nucleus, source.cytoplasm].into_iter().flatten() {
-        inputs.extend(
-            field.planes[channel]
-                .iter()
-                .flatten()
-                .map(|plane| plane.path.clone()),
-        );
-    }
+    let brightfield = source.brightfield.planes_of(field)?;
+    let brightfield = brightfield
+        .into_iter()
+        .filter_map(|(channel, z)| field.planes[channel][z].as_ref());
+    let stained = [source.nucleus, source.cytoplasm].into_iter().flatten();
+    let stained = stained.flat_map(|channel| field.planes[channel].iter().flatten());
+    let planes = brightfield.chain(stained).map(stamp_of);
+    let truth = files.of(&field.name).map(stamp_of_file);
+    let inputs = truth.chain(planes).collect::<Result<_, _>>()?;
     let config = study.config().without_places();
     let mut hash = Fingerprint::new(FORMAT);
     hash.value(&config.images);
@@ -159,7 +137,7 @@ fn key(
     // Where they lie in their table, and who said them, is no part of it.
     let said: Vec<_> = said.iter().map(|s| (s.y_px, s.x_px, s.decision)).collect();
     hash.value(&(stains, said));
-    hash.files(inputs)?;
+    hash.stamps(inputs);
     Ok(hash.finish())
 }
 
@@ -201,34 +179,30 @@ fn make_field(
         pixel_um: field.pixel_um,
     };
     vouched::begin_rewriting(study, &field.name)?;
-    write::class_mask(
-        &study.class_mask_path(&field.name),
+    let (store, name) = (study.truth(), &field.name);
+    store.put_classes(name, &truth.classes, &note("truth: class mask"))?;
+    store.put_labels(Product::Nuclei, name, &truth.nuclei, &note("truth: nuclei"))?;
+    let optional = [
+        (
+            Product::Automatic,
+            &truth.automatic,
+            "nuclei before correction",
+        ),
+        (Product::Cells, &truth.cells, "truth: cells"),
+    ];
+    for (product, labels, what) in optional {
+        match labels {
+            Some(labels) => store.put_labels(product, name, labels, &note(what))?,
+            // Those of a time when the field had them.
+            None => vouched::remove(&store.path(product, name))?,
+        }
+    }
+    let picture = overlay(
+        &brightfield[0].to_f32(),
         &truth.classes,
-        &note("truth: class mask"),
+        &study.config().truth.classes,
     )?;
-    write::labels(
-        &study.nuclei_path(&field.name),
-        &truth.nuclei,
-        &note("truth: nuclei"),
-    )?;
-    write_or_remove(
-        &study.automatic_path(&field.name),
-        truth.automatic.as_ref(),
-        &note("nuclei before correction"),
-    )?;
-    write_or_remove(
-        &study.cells_path(&field.name),
-        truth.cells.as_ref(),
-        &note("truth: cells"),
-    )?;
-    write::png_rgb(
-        &study.overlay_path(&field.name),
-        &overlay(
-            &brightfield[0].to_f32(),
-            &truth.classes,
-            &study.config().truth.classes,
-        )?,
-    )?;
+    store.put_picture(name, &picture)?;
 
     let mut counts = [0usize; 256];
     for &class in truth.classes.data() {
@@ -239,11 +213,8 @@ fn make_field(
     let pixels = truth.classes.data().len();
     let kept = (pixels - counts[IGNORED as usize]).max(1) as f64;
     let config = &study.config().truth;
-    let has_cytoplasm = config.scheme == Scheme::A
-        && config
-            .classes
-            .get(2)
-            .is_some_and(|name| name != stainfree_inference::MITOTIC);
+    let has_cytoplasm =
+        config.scheme == Scheme::A && config.classes.get(2).is_some_and(|name| name != MITOTIC);
     let mut remarks: Vec<String> = truth
         .verdicts
         .iter()
@@ -283,8 +254,8 @@ fn make_field(
     let row = FieldRow {
         name: field.name.clone(),
         group: group.to_owned(),
-        well: field.well.clone(),
-        site: field.site,
+        well: field.position.well.clone(),
+        site: field.position.site,
         split: None,
         usable: if usable { Usable::Yes } else { Usable::No },
         remarks: remarks.join("; "),
@@ -342,18 +313,6 @@ fn make_field(
         misfits: truth.misfits,
     };
     Ok((row, truth.mitosis, facts))
-}
-
-/// Writes labels, or takes away those of a time when the field had them.
-fn write_or_remove(
-    path: &Path,
-    labels: Option<&stainfree_image::Image<u32>>,
-    note: &write::Note,
-) -> Result<(), ProjectError> {
-    match labels {
-        Some(labels) => Ok(write::labels(path, labels, note)?),
-        None => vouched::remove(path),
-    }
 }
 
 /// Six digits are more than any share or threshold deserves, and keep the table readable.

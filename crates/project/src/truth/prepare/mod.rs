@@ -10,22 +10,24 @@ mod field;
 mod known;
 mod remarks;
 mod typed;
+mod written;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
+use stainfree_image::Product;
 use stainfree_image::marker::{self, Kind, Marker};
 
-pub(crate) use self::field::Facts;
 use self::field::{Outcome, one_field};
 use self::known::Known;
 use self::remarks::{remark_on_empty, remark_on_shared_places};
 use self::typed::{exclude, take_out_late, take_out_typed, take_over_typed};
+use self::written::Written;
 use crate::study::fields::{self, FieldRow};
 use crate::study::guard::Inputs;
 use crate::study::human::corrected;
-use crate::study::human::excluded::{self, Exclusion, Written};
+use crate::study::human::excluded::{self, Exclusion};
 use crate::study::human::fit::{self, Seen};
 use crate::study::human::{self, Stamp};
 use crate::study::split::{Part, split_further};
@@ -33,7 +35,6 @@ use crate::study::split_record;
 use crate::study::vouched;
 use crate::study::{Source, Study};
 use crate::truth::files::TruthFiles;
-use crate::truth::given::read_middle;
 use crate::truth::light::{Lights, PlateLight};
 use crate::truth::mitosis::{self, Decisions};
 use crate::truth::sheet;
@@ -204,15 +205,15 @@ fn make(study: &Study, base: &Study, given: Given, job: &Job) -> Result<Prepared
     if marker::read(study.root()).is_none() {
         marker::write(study.root(), &Marker::new("prepare", Kind::Study))?;
     }
-    for folder in [
-        "classes",
-        "nuclei",
-        "cells",
-        "automatic",
-        "overlays",
-        "rows",
-    ] {
-        let path = study.root().join("truth").join(folder);
+    let kept = [
+        Product::Classes,
+        Product::Nuclei,
+        Product::Cells,
+        Product::Automatic,
+        Product::Overlays,
+    ];
+    let kept = kept.map(|product| study.truth().folder(product));
+    for path in kept.into_iter().chain([study.root().join("truth/rows")]) {
         std::fs::create_dir_all(&path).map_err(|error| ProjectError::write(&path, &error))?;
     }
 
@@ -360,18 +361,8 @@ fn spare_inputs(study: &Study, source: &Source, files: &TruthFiles) -> Result<()
 fn image_of(study: &Study, source: &Source, name: &str) -> String {
     match vouched::last(study, name) {
         Some(kept) if !kept.facts.image.is_empty() => kept.facts.image,
-        _ => content_of(source, name).unwrap_or_default(),
+        _ => human::content_of(source, name).unwrap_or_default(),
     }
-}
-
-/// What the image of a field is recognised by now.
-pub(crate) fn content_of(source: &Source, name: &str) -> Option<String> {
-    let field = source.dataset.fields.iter().find(|f| f.name == name)?;
-    let plane = match source.nucleus {
-        Some(channel) => read_middle(field, channel).ok()?,
-        None => source.brightfield.read(field).ok()?.swap_remove(0),
-    };
-    Some(human::content(&plane))
 }
 
 /// Gives every usable field its part of the split: the one that its group has already, as long as

@@ -7,7 +7,7 @@ use stainfree_image::{Image, write};
 use stainfree_network::Machine;
 
 use super::*;
-use crate::truth::mitosis::Decision;
+use crate::study::human::mitosis::Decision;
 use crate::{Cancel, NewOptions, Progress, Silent, new};
 
 /// Does something when the first field is made.
@@ -115,7 +115,7 @@ fn what_is_undone_after_a_stopped_run_stays_undone() {
     let cancel = Cancel::new();
     let stopped = prepare(
         &study,
-        &Job::new(&StopAtNote(&cancel), &cancel, &Machine::new(2)).by("Ada"),
+        &Job::new(&StopAtNote(&cancel), &cancel, 2).by("Ada"),
     );
     assert!(matches!(stopped, Err(ProjectError::Cancelled)));
     assert!(excluded::in_force(&study).unwrap().contains_key("f1"));
