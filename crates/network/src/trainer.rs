@@ -29,7 +29,6 @@ use stainfree_kernels::epilogue::{Epilogue, Sink};
 use stainfree_kernels::{Blocked, Buffer, Isa, Workers, elementwise, max_pool};
 use std::collections::HashMap;
 use trained::Which;
-use trained::Which;
 
 /// Trains one network on batches of one shape.
 pub struct CpuTrainer {

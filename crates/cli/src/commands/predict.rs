@@ -91,7 +91,7 @@ pub(crate) struct Predict {
 
 impl Predict {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
-        self.json.check(&["program", "out", "nuclei"])?;
+        self.json.check_result(&["out", "nuclei"])?;
         let options = PredictOptions {
             model: self.model(context)?,
             inputs: self.inputs.clone(),
@@ -110,8 +110,7 @@ impl Predict {
         for sentence in &predicted.failed {
             context.console.warn(sentence);
         }
-        self.json.write(&serde_json::json!({
-            "program": env!("CARGO_PKG_VERSION"),
+        self.json.write_result(&serde_json::json!({
             "out": self.out,
             "model": options.model,
             "done": predicted.done,
@@ -128,23 +127,9 @@ impl Predict {
             predicted.nuclei,
             self.out.display()
         ))?;
-        if !predicted.failed.is_empty() {
-            let total = predicted.failed.len() + predicted.done + predicted.skipped;
-            context.console.warn(&format!(
-                "{} of {total} inputs failed",
-                predicted.failed.len()
-            ));
-        }
-        let outcome = Outcome::of(predicted.done + predicted.skipped, predicted.failed.len())?;
-        if let [images] = self.inputs.as_slice() {
-            let (out, images) = (next::word(&self.out), next::word(images));
-            context.next_after(
-                outcome,
-                &format!("stainfree measure {out} --images {images} --out cells.csv"),
-                "a row for every nucleus",
-            );
-        }
-        Ok(outcome)
+        let there = predicted.done + predicted.skipped;
+        let objects = next::word(&self.out);
+        super::end_of_fields(context, &self.inputs, &objects, there, &predicted.failed)
     }
 
     /// The model's folder: as given, or the study's.

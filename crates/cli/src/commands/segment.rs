@@ -81,7 +81,7 @@ fn splittings() -> impl Iterator<Item = &'static str> {
 
 impl Segment {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
-        self.json.check(&["program", "out", "nuclei"])?;
+        self.json.check_result(&["out", "nuclei"])?;
         let mut nuclei = StainSettings::nuclei();
         if let Some(name) = &self.method {
             nuclei.threshold = name
@@ -108,8 +108,7 @@ impl Segment {
         for sentence in &done.failed {
             context.console.warn(sentence);
         }
-        self.json.write(&serde_json::json!({
-            "program": env!("CARGO_PKG_VERSION"),
+        self.json.write_result(&serde_json::json!({
             "out": self.out,
             "fields": done.fields,
             "nuclei": done.nuclei,
@@ -121,22 +120,7 @@ impl Segment {
             done.fields,
             self.out.display()
         ))?;
-        if !done.failed.is_empty() {
-            context.console.warn(&format!(
-                "{} of {} inputs failed",
-                done.failed.len(),
-                done.failed.len() + done.fields
-            ));
-        }
-        let outcome = Outcome::of(done.fields, done.failed.len())?;
-        if let [images] = self.inputs.as_slice() {
-            let (out, images) = (next::word(&self.out), next::word(images));
-            context.next_after(
-                outcome,
-                &format!("stainfree measure --labels {out} --images {images} --out cells.csv"),
-                "a row for every nucleus",
-            );
-        }
-        Ok(outcome)
+        let objects = format!("--labels {}", next::word(&self.out));
+        super::end_of_fields(context, &self.inputs, &objects, done.fields, &done.failed)
     }
 }

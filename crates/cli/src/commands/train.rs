@@ -62,7 +62,7 @@ pub(crate) struct Train {
 
 impl Train {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
-        self.json.check(&super::TRAINED)?;
+        self.json.check_result(&super::TRAINED)?;
         let study = super::open_study(&self.dir, context)?;
         let choices = self.choices.options()?;
         let options = TrainOptions {
