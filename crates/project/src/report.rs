@@ -490,8 +490,8 @@ fn facts(study: &Study, rows: &[FieldRow], model: &Model, unit: &str) -> Vec<Fac
             "Network",
             format!(
                 "U-Net, {} encoder, width {}",
-                info.network.encoder.name(),
-                info.network.width
+                info.network.encoder(),
+                info.network.width()
             ),
         ),
         Fact::new("Recipe", &info.recipe.name),

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use stainfree_image::Image;
-use stainfree_objects::{IGNORED, NUCLEUS};
+use stainfree_objects::IGNORED;
 
 use crate::study::Study;
 use crate::{Part, ProjectError};

@@ -15,7 +15,6 @@ mod wells;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use rayon::prelude::*;
@@ -25,6 +24,7 @@ use stainfree_objects::measure::{
 };
 
 use crate::prediction::results::fields_of;
+use crate::study::each_field::EachField;
 use crate::study::fingerprint::Fingerprint;
 use crate::study::guard;
 use crate::study::lease::{Lease, Thing};
@@ -174,17 +174,15 @@ fn measure_ours(
         columns: sink.heads.iter().map(|head| head.name.clone()).collect(),
         ..MeasuredPlate::default()
     };
-    job.run(|| {
-        all_fields(
-            &inputs,
-            &work,
-            &plan,
-            options,
-            job,
-            &mut sink,
-            &mut measured,
-        )
-    })??;
+    all_fields(
+        &inputs,
+        &work,
+        &plan,
+        options,
+        job,
+        &mut sink,
+        &mut measured,
+    )?;
     if measured.fields > 0 {
         measured.wells += sink.close_well()?;
         measured.files = sink.finish(options)?;
@@ -203,33 +201,25 @@ fn all_fields(
     sink: &mut Sink,
     measured: &mut MeasuredPlate,
 ) -> Result<(), ProjectError> {
-    let done = AtomicUsize::new(0);
     // Where there are fewer fields than threads, the channels of a field are read at once instead.
     let channels_at_once = work.len() < job.machine.threads();
-    for some in work.chunks(job.machine.threads()) {
-        let one = |one: &Work| {
-            job.cancel.check()?;
-            let rows = one_field(inputs, one, plan, options, channels_at_once);
-            let count = done.fetch_add(1, Ordering::SeqCst) + 1;
-            job.progress.step(count, work.len(), &one.field.name);
-            rows
-        };
-        let results: Vec<Result<FieldRows, ProjectError>> = some.par_iter().map(one).collect();
-        for (work, result) in some.iter().zip(results) {
-            match result {
+    EachField::new(job, work, |one| one.field.name.clone()).some_at_once(
+        |one| Ok(Ok(one_field(inputs, one, plan, options, channels_at_once)?)),
+        |_, error| Ok(Err(error.to_string())),
+        |one, found| {
+            match found {
                 Ok(rows) => {
                     rows.notes.iter().for_each(|note| job.progress.note(note));
                     measured.fields += 1;
                     measured.objects += rows.labels.len();
                     measured.failed.extend(rows.missing.iter().cloned());
-                    measured.wells += sink.add(work, rows)?;
+                    measured.wells += sink.add(one, rows)?;
                 }
-                Err(ProjectError::Cancelled) => return Err(ProjectError::Cancelled),
-                Err(error) => measured.failed.push(error.to_string()),
+                Err(sentence) => measured.failed.push(sentence),
             }
-        }
-    }
-    job.cancel.check()
+            Ok(())
+        },
+    )
 }
 
 /// The rows of one field.

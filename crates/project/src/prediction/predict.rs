@@ -13,13 +13,13 @@ use stainfree_image::{Dataset, Field, Image, Plane, PlaneRef, Product, Store, wr
 use stainfree_inference::{Nuclei, Pixels};
 use stainfree_network::Precision;
 
-use crate::prediction::line::three_stages;
 use crate::prediction::opened::{OpenedModel, nuclei_of};
 use crate::prediction::pixel_size::remarks_on_pixel_sizes;
 use crate::prediction::results::{my_turn, open_inputs, share_fields, unique_names};
 use crate::prediction::table::{self, OwnRows, Rows, read_rows};
 use crate::study::Brightfield;
-use crate::study::disk::remove;
+use crate::study::disk::{create_folder, remove};
+use crate::study::each_field::{EachField, of_this_field};
 use crate::study::fingerprint::Fingerprint;
 use crate::study::guard::{Inputs, ResultFolder};
 pub use crate::study::predictions::FILE_NAME;
@@ -67,6 +67,16 @@ pub struct Predicted {
     pub failed: Vec<String>,
     /// Wall time in seconds.
     pub seconds: f64,
+}
+
+impl Predicted {
+    fn add(&mut self, field: &Field, found: &Finished) {
+        self.done += 1;
+        self.nuclei += found.nuclei.count;
+        if found.blank_share > 0.0 {
+            self.ignored.push((field.name.clone(), found.blank_share));
+        }
+    }
 }
 
 /// Predicts every field of the inputs.
@@ -123,12 +133,10 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     check_folder(to_write, &sets, options)?;
     refuse_others(&rows, &header, &work, &hash, options)?;
     let marker = Marker::new("predict", Kind::Prediction).with_model(&hash);
-    std::fs::create_dir_all(&options.out)
-        .map_err(|error| ProjectError::write(&options.out, &error))?;
+    create_folder(&options.out)?;
     marker::write(&options.out, &marker)?;
     for product in outputs(options) {
-        let path = Store::at(&options.out).folder(product);
-        std::fs::create_dir_all(&path).map_err(|error| ProjectError::write(&path, &error))?;
+        create_folder(&Store::at(&options.out).folder(product))?;
     }
     let record = Provenance::of_model(&options.model, &info.hashes)?;
     if let Some(record) = &record {
@@ -137,7 +145,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     // Others may fill the same folder: what they have done until now is done.
     let turn = my_turn(&options.out, "predict", job.cancel)?;
     let rows = read_rows(&path, &header)?;
-    refuse_others(&rows, &header, &work, &engine.hash, options)?;
+    refuse_others(&rows, &header, &work, &hash, options)?;
     let mut predicted = Predicted {
         failed,
         ..Predicted::default()
@@ -161,15 +169,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     drop(turn);
     lease.during(job, |job| {
         let table = OwnRows::new(path, header.clone());
-        predict_ours(
-            &mut model,
-            &tasks,
-            total,
-            &mut predicted,
-            table,
-            options,
-            job,
-        )
+        predict_ours(&mut model, &tasks, &mut predicted, table, options, job)
     })?;
     predicted.seconds = started.elapsed().as_secs_f64();
     Ok(predicted)
@@ -179,13 +179,11 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
 fn predict_ours(
     model: &mut OpenedModel,
     todo: &[Task],
-    total: usize,
     predicted: &mut Predicted,
     mut table: OwnRows,
     options: &PredictOptions,
     job: &Job,
 ) -> Result<(), ProjectError> {
-    let unopened = predicted.failed.len();
     let desk = Desk {
         options,
         hash: model.predictor.hash().to_owned(),
@@ -193,20 +191,14 @@ fn predict_ours(
         model_um: model.predictor.info().pixel_um,
         words: words(options, job),
     };
-    let mut cancelled = false;
     // The finishing stage has a thread of its own and parallel loops: those of the network do them.
     let workers = model.predictor.workers().clone();
-    let ended = three_stages(
-        todo,
-        job.machine.threads(),
+    let fields = EachField::new(job, todo, |task| task.field.name.clone());
+    let ended = fields.after(predicted.skipped).in_stages(
         |task| task.brightfield.read(task.field),
         |task, planes| {
-            cancelled = job.cancel.is_stopped();
-            if cancelled {
-                return None;
-            }
             let begun = Instant::now();
-            Some((begun, compute(model, task.field, planes, options, job)))
+            (begun, compute(model, task.field, planes, options, job))
         },
         |task, (begun, computed)| {
             let finished = computed.and_then(|found| workers.run(|| desk.finish(task, found)));
@@ -215,34 +207,22 @@ fn predict_ours(
         |task, (seconds, result)| {
             match result {
                 Ok(found) => {
-                    predicted.done += 1;
-                    predicted.nuclei += found.nuclei.count;
-                    if found.blank_share > 0.0 {
-                        let name = task.field.name.clone();
-                        predicted.ignored.push((name, found.blank_share));
-                    }
+                    predicted.add(task.field, &found);
                     table.put_done(task, &found, &desk, seconds);
                 }
-                // Where one field cannot be written, none can.
-                Err(error) if error.is_write() => return Err(error),
                 Err(error) => {
-                    let sentence = error.to_string();
+                    let sentence = of_this_field(error)?.to_string();
                     // What another model, or an older image, has left is not this one's.
                     remove_outputs(&options.out, &task.field.name, &OUTPUTS)?;
                     table.put_failed(task, &sentence, &desk);
                     predicted.failed.push(sentence);
                 }
             }
-            let so_far = predicted.skipped + predicted.done + predicted.failed.len() - unopened;
-            job.progress.step(so_far, total, &task.field.name);
             table.save_now_and_then()
         },
     );
     table.save()?;
     ended?;
-    if cancelled {
-        return Err(ProjectError::Cancelled);
-    }
     remark_on_ignored(predicted, job);
     Ok(())
 }
@@ -402,7 +382,9 @@ fn refuse_others(
         return Ok(());
     };
     Err(ProjectError::Exists(format!(
-        "`{}` holds results of {} of {} fields, such as `{}`, that are of another model, image,          option or version; replace them with `--overwrite`, or choose another folder with `--out`",
+        "`{}` holds results of {} of {} fields, such as `{}`, that are of another model, image, \
+         option or version; replace them with `--overwrite`, or choose another folder with \
+         `--out`",
         options.out.display(),
         1 + others.count(),
         work.len(),

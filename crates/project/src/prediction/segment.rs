@@ -1,11 +1,9 @@
 //! `segment`: labels from stains by the classical method alone, without a study.
 
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::path::PathBuf;
 
-use rayon::prelude::*;
 use stainfree_image::marker::{self, Kind, Marker};
-use stainfree_image::{Dataset, Field, OpenOptions, Product, Store, write};
+use stainfree_image::{Dataset, Field, Product, Store, write};
 use stainfree_objects::{
     StainSettings, Verdict, Word, blank_pixels, blank_regions, blank_share, cells_from_nuclei,
     segment_cytoplasm, segment_nuclei,
@@ -15,6 +13,7 @@ use crate::prediction::pixel_size::odd_pixel_size;
 use crate::prediction::results::{my_turn, open_inputs, share_fields, unique_names};
 use crate::study::channels::{find_channel, guess_nucleus};
 use crate::study::disk::{create_folder, remove};
+use crate::study::each_field::EachField;
 use crate::study::fingerprint::Fingerprint;
 use crate::study::guard::{Inputs, ResultFolder};
 use crate::study::read_middle;
@@ -52,6 +51,9 @@ pub struct Segmented {
     pub failed: Vec<String>,
 }
 
+/// A field, its nuclear channel, and its cytoplasmic one where cells are asked for.
+type Task<'a> = (&'a Field, usize, Option<usize>);
+
 /// Labels of nuclei (and cells) of every field of the inputs.
 ///
 /// Afterwards the folder has of each of these fields what this run made of it: nothing where it
@@ -70,7 +72,7 @@ pub fn segment(options: &SegmentOptions, job: &Job) -> Result<Segmented, Project
     if let (true, Some(first)) = (sets.is_empty(), failed.first()) {
         return Err(ProjectError::Failed(first.clone()));
     }
-    let mut work: Vec<(&Field, usize, Option<usize>)> = Vec::new();
+    let mut work: Vec<Task> = Vec::new();
     for set in &sets {
         for problem in &set.problems {
             job.progress.note(problem);
@@ -119,7 +121,7 @@ pub fn segment(options: &SegmentOptions, job: &Job) -> Result<Segmented, Project
 
 /// [`segment`] of fields that nobody else is at.
 fn segment_ours(
-    work: &[(&Field, usize, Option<usize>)],
+    work: &[Task],
     failed: Vec<String>,
     options: &SegmentOptions,
     job: &Job,
@@ -130,27 +132,15 @@ fn segment_ours(
     });
     create_folder(&folder)?;
 
-    let done = AtomicUsize::new(0);
-    let segment_one = |&(field, nucleus, cytoplasm): &(&Field, usize, Option<usize>)| {
-        job.cancel.check()?;
-        let result = match one_field(field, nucleus, cytoplasm, options) {
-            // Where one field cannot be written, none can.
-            Err(error) if error.is_write() => return Err(error),
-            Err(error) => {
-                // Labels of an earlier run are not this one's.
-                remove_labels(options, &field.name)?;
-                Err(error.to_string())
-            }
-            Ok(found) => Ok(found),
-        };
-        let done = done.fetch_add(1, Ordering::SeqCst) + 1;
-        job.progress.step(done, work.len(), &field.name);
-        Ok(result)
-    };
-    let results: Result<Vec<Result<Found, String>>, ProjectError> =
-        job.run(|| work.par_iter().map(segment_one).collect())?;
-    let results = results?;
-    job.cancel.check()?;
+    let message = |(field, ..): &Task| field.name.clone();
+    let results = EachField::new(job, work, message).at_once(
+        |&(field, nucleus, cytoplasm)| Ok(Ok(one_field(field, nucleus, cytoplasm, options)?)),
+        |(field, ..), error| {
+            // Labels of an earlier run are not this one's.
+            remove_labels(options, &field.name)?;
+            Ok(Err(error.to_string()))
+        },
+    )?;
     let mut segmented = Segmented {
         failed,
         ..Segmented::default()
@@ -175,7 +165,7 @@ fn segment_ours(
 
 /// Refuses to write over an image, or over what this program did not write.
 fn check_folder(
-    work: &[(&Field, usize, Option<usize>)],
+    work: &[Task],
     sets: &[Dataset],
     options: &SegmentOptions,
 ) -> Result<(), ProjectError> {
@@ -196,7 +186,7 @@ fn check_folder(
 const RUNS: &str = "runs";
 
 /// What labels of these fields follow from: the program, the options, and the planes.
-fn key(work: &[(&Field, usize, Option<usize>)], options: &SegmentOptions) -> String {
+fn key(work: &[Task], options: &SegmentOptions) -> String {
     let mut hash = Fingerprint::new(1);
     hash.text(env!("CARGO_PKG_VERSION"));
     hash.value(&(options.pixel_um, &options.nuclei, &options.cells));
@@ -218,7 +208,7 @@ fn key(work: &[(&Field, usize, Option<usize>)], options: &SegmentOptions) -> Str
 /// # Errors
 /// [`ProjectError::Exists`]: one has, and they are not to be replaced.
 fn earlier_runs(
-    work: &[(&Field, usize, Option<usize>)],
+    work: &[Task],
     key: &String,
     options: &SegmentOptions,
 ) -> Result<Vec<String>, ProjectError> {
@@ -227,7 +217,7 @@ fn earlier_runs(
     let runs: Vec<String> = runs
         .and_then(|runs| serde_json::from_value(runs).ok())
         .unwrap_or_default();
-    let there = |(field, ..): &&(&Field, usize, Option<usize>)| {
+    let there = |(field, ..): &&Task| {
         labels_of(options, &field.name)
             .iter()
             .any(|path| path.is_file())
@@ -240,7 +230,8 @@ fn earlier_runs(
         return Ok(Vec::new());
     }
     Err(ProjectError::Exists(format!(
-        "`{}` holds labels of {} of {} fields, such as `{}`, that are of another image, option or          version; replace them with `--overwrite`, or choose another folder with `--out`",
+        "`{}` holds labels of {} of {} fields, such as `{}`, that are of another image, option or \
+         version; replace them with `--overwrite`, or choose another folder with `--out`",
         options.out.display(),
         1 + there.count(),
         work.len(),

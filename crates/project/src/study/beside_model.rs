@@ -16,11 +16,11 @@ use crate::study::config;
 /// Which channels and planes a model reads, by name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct InputChannels {
+pub(crate) struct InputChannels {
     /// One channel, or three that are the planes.
-    pub brightfield: Vec<String>,
+    pub(crate) brightfield: Vec<String>,
     /// z from 1; empty = all where there are three, else the middle one.
-    pub planes: Vec<usize>,
+    pub(crate) planes: Vec<usize>,
 }
 
 /// A file in a model's folder, and the key of its hash in `model.toml`.

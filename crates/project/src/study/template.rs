@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use stainfree_network::Encoder;
 use stainfree_objects::{Splitting, StainSettings, Threshold};
 
-use crate::study::config::{Config, MaskValues, MissingCells, Scheme};
+use crate::study::config::{Config, MaskValues, MissingCells, Scheme, toml_value};
 
 /// `config` as the text of a `stainfree.toml`; reading it gives `config` again.
 ///

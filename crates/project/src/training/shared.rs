@@ -20,7 +20,7 @@ use crate::error::Refusal;
 use crate::study::beside_model::{self, RECORD};
 use crate::study::guard::{Inputs, ResultFolder};
 use crate::study::lease;
-use crate::study::provenance::{self, Provenance};
+use crate::study::provenance::Provenance;
 use crate::training::start::Start;
 use crate::{Job, ProjectError, pictures};
 
@@ -106,7 +106,7 @@ impl Training<'_> {
                 classes: self.classes,
                 pixel_um: None,
                 pretrained: start.origin,
-                network: self.network,
+                network: self.network.into(),
                 input: start.input,
                 recipe: self.recipe,
                 training: TrainingRecord {

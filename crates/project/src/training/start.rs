@@ -119,7 +119,7 @@ impl AtHand {
 pub(crate) fn at_hand(recipe: &Recipe) -> Result<AtHand, ProjectError> {
     let encoder = recipe.encoder.name();
     let carried = weights::virtual_plates()?.info;
-    let same = carried.network.encoder == recipe.encoder;
+    let same = carried.network.encoder() == encoder;
     if recipe.width != 1.0 {
         return Ok(if same {
             AtHand::TooNarrow

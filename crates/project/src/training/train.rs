@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
 use stainfree_image::{Field, read_class_mask, rounded_um};
 use stainfree_inference::planes::{full_range, intensities, resample_blank, without_blanks};
 use stainfree_network::model::sha256;
@@ -23,8 +22,7 @@ use crate::study::config::TrainingConfig;
 use crate::study::fields::FieldRow;
 use crate::study::fingerprint::Fingerprint;
 use crate::study::provenance::{
-    self, Content, MetField, Provenance, content_of, difference, fields_of, full_range_of,
-    of_training,
+    Content, MetField, Provenance, content_of, difference, fields_of, full_range_of, of_training,
 };
 use crate::study::recipe;
 use crate::study::{Source, Study, training_of};

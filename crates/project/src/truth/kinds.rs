@@ -5,9 +5,9 @@ use std::path::Path;
 
 use stainfree_image::Image;
 use stainfree_image::table::{Table, number, yes_or_no};
+use stainfree_inference::MITOTIC;
 
 use crate::ProjectError;
-use crate::study::config::MITOTIC;
 
 /// The kinds of a nucleus that is in mitosis and of one that is not.
 const INTERPHASE: &str = "interphase";

@@ -4,7 +4,7 @@ use super::conditions::Condition;
 use super::curve::{self, Advice};
 use super::file::Experiment;
 use super::published;
-use super::shown::{Shown, dash, with_interval};
+use super::shown::{Shown, with_interval};
 
 /// All tables, the main one first.
 pub(super) fn tables(

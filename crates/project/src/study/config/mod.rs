@@ -10,14 +10,13 @@ mod read;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use stainfree_inference::MITOTIC;
 use stainfree_objects::{LinePlacement, NUCLEUS, StainSettings};
 
 pub use self::read::parse;
 pub(crate) use self::read::{explain, from_toml, read_text, toml_value};
 use crate::study::split::SplitRule;
 
-/// Name of the class of mitotic nuclei.
-pub const MITOTIC: &str = stainfree_inference::MITOTIC;
 /// Where nuclei that people corrected lie, in the study's folder, unless it says otherwise.
 pub(crate) const CORRECTED: &str = "human/corrected";
 

@@ -166,7 +166,7 @@ impl<'a, T: Sync> EachField<'a, T> {
                 (!stopped).then(|| compute(item, read))
             },
             finish,
-            |item, finished| {
+            |item, finished| -> Result<(), ProjectError> {
                 deliver(item, finished)?;
                 self.step(item);
                 Ok(())
@@ -208,7 +208,7 @@ mod tests {
     fn run<R>(
         threads: usize,
         stop_at: usize,
-        way: impl FnOnce(EachField<usize>) -> R,
+        way: impl FnOnce(EachField<'_, usize>) -> R,
     ) -> (R, Vec<(usize, usize, String)>) {
         let cancel = Cancel::new();
         let steps = Steps {

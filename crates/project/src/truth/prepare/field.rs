@@ -1,21 +1,21 @@
 //! One field: made from its inputs, unless it is there as they would make it.
 
-use serde::{Deserialize, Serialize};
-use stainfree_image::{Field, Product, write};
+use stainfree_image::{Field, Plane, Product, write};
 use stainfree_inference::planes::intensities;
 use stainfree_objects::{IGNORED, blank_in_brightfield, blank_regions, blank_share, joined};
 
+use super::row::row_of;
 use crate::pictures::overlay;
-use crate::study::config::{CytoplasmFrom, MITOTIC, Scheme, nucleus_classes};
-use crate::study::fields::{FieldRow, NucleiBy, Usable};
+use crate::study::disk::remove;
+use crate::study::fields::FieldRow;
 use crate::study::finding::{Facts, Review};
 use crate::study::fingerprint::{Fingerprint, stamp_of, stamp_of_file};
 use crate::study::human;
 use crate::study::human::fit::Seen;
-use crate::study::human::mitosis::Decision;
 use crate::study::human::mitosis::Said;
 use crate::study::vouched::{self, Before};
 use crate::study::{Source, Study};
+use crate::truth::field_truth::FieldTruth;
 use crate::truth::files::TruthFiles;
 use crate::truth::fixes::StainFixes;
 use crate::truth::given::NoTruth;
@@ -141,6 +141,7 @@ fn key(
     Ok(hash.finish())
 }
 
+/// The row of a field, the candidates for mitosis in it, and what decisions are compared with.
 fn make_field(
     study: &Study,
     source: &Source,
@@ -152,24 +153,51 @@ fn make_field(
     let brightfield = source.brightfield.read(field)?;
     let size = brightfield[0].size();
     let mut truth = make::make(study, source, files, stains, said, field, size)?;
-    let blank = blank_in_brightfield(&intensities(&brightfield))
-        .as_ref()
-        .and_then(blank_regions);
+    let blank = ignore_blank(&mut truth, &brightfield, field)?;
+    write_files(study, field, &truth, &brightfield[0])?;
+    let row = row_of(&study.config().truth, &truth, stains, field, group, blank);
+    let by_hand = truth.automatic.is_some();
+    let facts = Facts {
+        image: truth
+            .image
+            .unwrap_or_else(|| human::content(&brightfield[0])),
+        labels: by_hand.then(|| human::content_of_labels(&truth.nuclei)),
+        misfits: truth.misfits,
+    };
+    Ok((row, truth.mitosis, facts))
+}
+
+/// Ignores what the brightfield does not show, which can neither be learned nor scored. Gives the
+/// share of the pixels at which brightfield or stains show nothing.
+fn ignore_blank(
+    truth: &mut FieldTruth,
+    brightfield: &[Plane],
+    field: &Field,
+) -> Result<f64, ProjectError> {
+    let blank = blank_in_brightfield(&intensities(brightfield));
+    let blank = blank.as_ref().and_then(blank_regions);
     if let Some(blank) = &blank {
         if !blank.data().contains(&false) {
-            return Err(NoTruth::Failed(ProjectError::NothingSeen {
+            return Err(ProjectError::NothingSeen {
                 field: field.name.clone(),
-            }));
+            });
         }
-        // What the brightfield does not show can neither be learned nor scored.
         let pairs = truth.classes.data_mut().iter_mut().zip(blank.data());
         pairs
             .filter(|(_, blank)| **blank)
             .for_each(|(class, _)| *class = IGNORED);
     }
     let of_stains = truth.blank.as_ref().and_then(blank_regions);
-    let blank = blank_share(joined(blank, of_stains).as_ref());
+    Ok(blank_share(joined(blank, of_stains).as_ref()))
+}
 
+/// Writes masks, labels and overlay of a field.
+fn write_files(
+    study: &Study,
+    field: &Field,
+    truth: &FieldTruth,
+    brightfield: &Plane,
+) -> Result<(), ProjectError> {
     let note = |what: &str| write::Note {
         text: format!(
             "stainfree {} {what} of field {}",
@@ -194,128 +222,14 @@ fn make_field(
         match labels {
             Some(labels) => store.put_labels(product, name, labels, &note(what))?,
             // Those of a time when the field had them.
-            None => vouched::remove(&store.path(product, name))?,
+            None => remove(&store.path(product, name))?,
         }
     }
     let picture = overlay(
-        &brightfield[0].to_f32(),
+        &brightfield.to_f32(),
         &truth.classes,
         &study.config().truth.classes,
     )?;
     store.put_picture(name, &picture)?;
-
-    let mut counts = [0usize; 256];
-    for &class in truth.classes.data() {
-        counts[class as usize] += 1;
-    }
-    let nucleus_classes = nucleus_classes(&study.config().truth.classes);
-    let nucleus_pixels: usize = nucleus_classes.iter().map(|&class| counts[class]).sum();
-    let pixels = truth.classes.data().len();
-    let kept = (pixels - counts[IGNORED as usize]).max(1) as f64;
-    let config = &study.config().truth;
-    let has_cytoplasm =
-        config.scheme == Scheme::A && config.classes.get(2).is_some_and(|name| name != MITOTIC);
-    let mut remarks: Vec<String> = truth
-        .verdicts
-        .iter()
-        .map(|(stain, verdict)| format!("{stain} {}: {}", verdict.word, verdict.reason))
-        .collect();
-    let mut usable = !truth.verdicts.iter().any(|(_, verdict)| verdict.unusable);
-    if counts[IGNORED as usize] == pixels {
-        usable = false;
-        remarks.push("every pixel is ignored".to_owned());
-    } else if nucleus_pixels == 0 && truth.verdicts.is_empty() {
-        remarks.push("no nucleus in the truth".to_owned());
-    }
-    if config.cytoplasm_from() == CytoplasmFrom::Nothing && has_cytoplasm && counts[2] == 0 {
-        remarks.push("no cytoplasm in the truth".to_owned());
-    }
-    remarks.extend(truth.remarks.iter().cloned());
-    if blank > 0.0 {
-        remarks.push(format!(
-            "{:.1} % of the pixels show nothing and are ignored",
-            100.0 * blank
-        ));
-    }
-    let verdicts_on = |stain: &str| -> String {
-        let of_stain = truth.verdicts.iter().filter(|(of, _)| *of == stain);
-        let words: Vec<String> = of_stain
-            .map(|(_, v)| format!("{} {:.3}", v.word, v.value))
-            .collect();
-        words.join("; ")
-    };
-    let severities = truth.verdicts.iter().map(|(_, verdict)| verdict.severity());
-    let (nucleus, cytoplasm) = (truth.nucleus_numbers, truth.cytoplasm_numbers);
-    let mitotic = truth
-        .mitosis
-        .iter()
-        .filter(|review| review.mitotic == Some(Decision::Yes))
-        .count();
-    let row = FieldRow {
-        name: field.name.clone(),
-        group: group.to_owned(),
-        well: field.position.well.clone(),
-        site: field.position.site,
-        split: None,
-        usable: if usable { Usable::Yes } else { Usable::No },
-        remarks: remarks.join("; "),
-        nuclei_from: Some(match truth.automatic {
-            Some(_) => NucleiBy::Corrected,
-            None => NucleiBy::Automatic,
-        }),
-        height: size.0,
-        width: size.1,
-        pixel_um: field.pixel_um,
-        nuclei: truth.count,
-        nucleus_share: rounded(nucleus_pixels as f64 / kept),
-        cytoplasm_share: has_cytoplasm.then(|| rounded(counts[2] as f64 / kept)),
-        ignored_share: rounded(counts[IGNORED as usize] as f64 / pixels.max(1) as f64),
-        blank_share: rounded(blank),
-        nucleus_threshold: truth.nucleus_threshold.map(rounded),
-        cytoplasm_threshold: truth.cytoplasm_threshold.map(rounded),
-        nucleus_dy_px: stains.nucleus.shift.map(|s| rounded(s.dy_px)),
-        nucleus_dx_px: stains.nucleus.shift.map(|s| rounded(s.dx_px)),
-        nucleus_shift_radius_px: stains
-            .nucleus
-            .shift
-            .and_then(|s| s.radius95_px)
-            .map(rounded),
-        cytoplasm_dy_px: stains.cytoplasm.shift.map(|s| rounded(s.dy_px)),
-        cytoplasm_dx_px: stains.cytoplasm.shift.map(|s| rounded(s.dx_px)),
-        cytoplasm_shift_radius_px: stains
-            .cytoplasm
-            .shift
-            .and_then(|s| s.radius95_px)
-            .map(rounded),
-        mitotic: config.mitosis.find.then_some(mitotic),
-        nucleus_verdicts: verdicts_on("nucleus"),
-        cytoplasm_verdicts: verdicts_on("cytoplasm"),
-        concern: rounded(severities.fold(0.0, f64::max)),
-        nucleus_signal_to_noise: nucleus.and_then(|n| n.signal_to_noise).map(rounded),
-        nucleus_saturated_share: nucleus.map(|n| rounded(n.saturated_share)),
-        nucleus_edge_width_px: nucleus.and_then(|n| n.edge_width_px).map(rounded),
-        nucleus_threshold_slope: nucleus.and_then(|n| n.threshold_slope).map(rounded),
-        debris_share: truth.debris_share.map(rounded),
-        cytoplasm_signal_to_noise: cytoplasm.and_then(|n| n.signal_to_noise).map(rounded),
-        cytoplasm_saturated_share: cytoplasm.map(|n| rounded(n.saturated_share)),
-        cytoplasm_edge_width_px: cytoplasm.and_then(|n| n.edge_width_px).map(rounded),
-        cytoplasm_threshold_slope: cytoplasm.and_then(|n| n.threshold_slope).map(rounded),
-        bleed_through: truth.bleed_through.map(rounded),
-    };
-    let facts = Facts {
-        image: truth
-            .image
-            .unwrap_or_else(|| human::content(&brightfield[0])),
-        labels: truth
-            .automatic
-            .is_some()
-            .then(|| human::content_of_labels(&truth.nuclei)),
-        misfits: truth.misfits,
-    };
-    Ok((row, truth.mitosis, facts))
-}
-
-/// Six digits are more than any share or threshold deserves, and keep the table readable.
-fn rounded(value: f64) -> f64 {
-    (value * 1e6).round() / 1e6
+    Ok(())
 }

@@ -115,7 +115,7 @@ fn what_is_undone_after_a_stopped_run_stays_undone() {
     let cancel = Cancel::new();
     let stopped = prepare(
         &study,
-        &Job::new(&StopAtNote(&cancel), &cancel, 2).by("Ada"),
+        &Job::new(&StopAtNote(&cancel), &cancel, &Machine::new(2)).by("Ada"),
     );
     assert!(matches!(stopped, Err(ProjectError::Cancelled)));
     assert!(excluded::in_force(&study).unwrap().contains_key("f1"));
@@ -145,7 +145,7 @@ fn a_field_that_a_person_took_out_stays_out_when_it_is_made_anew() {
     let names: Vec<&str> = excluded.iter().map(|row| row.field.as_str()).collect();
     assert_eq!(names, ["f1", "f2"]);
     // The image that the person looked at, not the one that is there now.
-    let now = content_of(&study.source().unwrap(), "f1").unwrap();
+    let now = human::content_of(&study.source().unwrap(), "f1").unwrap();
     assert!(!excluded[0].image.is_empty() && excluded[0].image != now);
     prepare_and(&study, || ());
     assert_eq!(excluded::read(&study).unwrap(), excluded);

@@ -1,7 +1,7 @@
 //! The shift of each stain against the brightfield: found per group and per plate, used where
 //! certain.
 //!
-//! Here: what a shift is, and which is used where. `estimate` pools fields and chooses, `keep` holds
+//! Here: what a shift is. `estimate` pools fields and chooses which is used where, `keep` holds
 //! it for the next run and for people, `draw` shows it. Not here: the estimate of one field
 //! ([`stainfree_objects::shift_evidence`]), moving the stain (`fixes`).
 
