@@ -27,6 +27,17 @@ pub(crate) fn print(text: &str) -> Result<()> {
     Ok(())
 }
 
+/// What [`OfProgram`] calls the version.
+const PROGRAM: &str = "program";
+
+/// The result of a command, with the version of the program that it is of.
+#[derive(serde::Serialize)]
+struct OfProgram<'a, T> {
+    program: &'static str,
+    #[serde(flatten)]
+    result: &'a T,
+}
+
 /// `--json`, which every command with a result takes.
 #[derive(clap::Args)]
 pub(crate) struct Json {
@@ -52,6 +63,26 @@ impl Json {
                 .map_err(ProjectError::from)?;
         }
         Ok(())
+    }
+
+    /// As [`check`](Self::check), for a command whose JSON says which program wrote it.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub(crate) fn check_result(&self, keys: &[&str]) -> Result<()> {
+        let keys: Vec<&str> = [PROGRAM].iter().chain(keys).copied().collect();
+        self.check(&keys)
+    }
+
+    /// As [`write`](Self::write), with the program's version before what `result` holds.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub(crate) fn write_result(&self, result: &impl serde::Serialize) -> Result<()> {
+        self.write(&OfProgram {
+            program: env!("CARGO_PKG_VERSION"),
+            result,
+        })
     }
 
     /// Writes `value` where it was asked for.

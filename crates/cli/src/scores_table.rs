@@ -1,8 +1,8 @@
 //! Scores as a table for the terminal.
 
 use stainfree_scores::{
-    AgreementRow, AgreementSummary, KindSummary, Pooled, ResolvedRow, Scores, SplittingSummary,
-    Statistic, ToleranceRow,
+    AgreementSummary, KindSummary, Pooled, ResolvedRow, Scores, SplittingSummary, Statistic,
+    ToleranceRow,
 };
 
 use crate::output::table;
@@ -200,14 +200,8 @@ fn boundary_tables(scores: &Scores) -> String {
 
 /// What measuring through predicted masks costs.
 fn agreement_table(agreement: &AgreementSummary) -> String {
-    let unknown = |row: &AgreementRow| row.percent.is_none() && row.concordance.is_none();
-    if agreement.quantities.iter().all(unknown) {
-        return format!(
-            "what is measured through masks cannot be compared: {} {}{} are too few",
-            agreement.units,
-            agreement.unit,
-            plural(agreement.units)
-        );
+    if let Some(sentence) = agreement.too_few() {
+        return sentence;
     }
     let rows: Vec<Vec<String>> = agreement
         .quantities

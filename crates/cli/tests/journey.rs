@@ -118,6 +118,7 @@ fn from_stains_to_a_report() {
         "result",
         "--precision",
         "bf16",
+        "--overwrite",
     ];
     let run = place.run_with(&[("STAINFREE_ISA", "portable")], &bf16);
     assert_eq!(run.code, 2);

@@ -76,6 +76,7 @@ fn journey() -> Vec<Step> {
                 "--out",
                 "result",
                 "--overlay",
+                "--overwrite",
             ],
         )
     };
@@ -122,6 +123,7 @@ fn journey() -> Vec<Step> {
             "--out",
             "result",
             "--probabilities",
+            "--overwrite",
         ]),
         step(
             "measure",

@@ -149,7 +149,15 @@ fn a_folder_of_labels_has_of_a_field_what_the_last_run_made_of_it() {
             disks(&place.path(&format!("{folder}/{name}.tif")), 96, 9000, 3);
         }
     }
-    let nuclei = ["segment", "plate", "--channel", "dapi", "--out", "out"];
+    let nuclei = [
+        "segment",
+        "plate",
+        "--channel",
+        "dapi",
+        "--out",
+        "out",
+        "--overwrite",
+    ];
     let both = [&nuclei[..], &["--cytoplasm", "mito"]].concat();
     let labels = || {
         let files = contents(&place.path("out")).into_keys();

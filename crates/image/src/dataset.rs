@@ -1,20 +1,9 @@
 //! Fields and the data set they make: where each plane lies, and how it is read.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::format::read_plane;
-use crate::layout;
-use crate::{ImageError, Plane};
-
-/// Where one plane lies.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlaneRef {
-    /// The file.
-    pub path: PathBuf,
-    /// The page in it, from 0.
-    pub page: usize,
-}
+use crate::{ImageError, Plane, PlaneRef, Position};
 
 /// One field: one site of a well at one time, in all its channels and planes.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,16 +11,8 @@ pub struct Field {
     /// The name that results carry: the file name without extension, or `WELL_sSITE` on plates,
     /// with `_tNNN` in time-lapse. Unique within a data set.
     pub name: String,
-    /// The place that the field shows, the same at all times: on plates `WELL_sSITE`, else the name
-    /// without its time. Fields of one position show the same cells again. Unique within a plate,
-    /// and within a data set of several plates as well.
-    pub position: String,
-    /// The plate, where the layout knows plates.
-    pub plate: Option<String>,
-    /// The well, as printed on the plate (`B02`).
-    pub well: Option<String>,
-    /// The site within the well, from 1.
-    pub site: Option<u32>,
+    /// The place that the field shows.
+    pub position: Position,
     /// The time point, from 1, in time-lapse: from a layout, a file's axis of time, or names of
     /// which several differ in nothing but a time (`a_t001`, `a_t002`).
     pub time: Option<u32>,
@@ -55,6 +36,28 @@ impl Field {
     /// [`ImageError::Broken`] if the file has changed its size since it was opened; and the errors
     /// of [`crate::read_plane`].
     pub fn read(&self, channel: usize, z: usize) -> Result<Plane, ImageError> {
+        let source = self.plane(channel, z)?;
+        let plane = source.read()?;
+        if plane.size() != (self.height, self.width) {
+            let (height, width) = plane.size();
+            return Err(ImageError::broken(
+                source.location(),
+                format!(
+                    "page {} is {height} x {width} and was {} x {} when the folder was opened",
+                    source.part(),
+                    self.height,
+                    self.width
+                ),
+            ));
+        }
+        Ok(plane)
+    }
+
+    /// Plane `z` of `channel`, both from 0, to be read in part or asked for its [`crate::Stamp`].
+    ///
+    /// # Errors
+    /// [`ImageError::Misuse`] if there is no such channel or plane, or it is missing.
+    pub fn plane(&self, channel: usize, z: usize) -> Result<&PlaneRef, ImageError> {
         let planes = self.planes.get(channel).ok_or_else(|| ImageError::Misuse {
             what: format!(
                 "field `{}` has no channel number {channel} (it has {}, counted from 0)",
@@ -72,25 +75,13 @@ impl Field {
             ),
             way_out: "choose one of its planes".into(),
         })?;
-        let place = place.as_ref().ok_or_else(|| ImageError::Misuse {
+        place.as_ref().ok_or_else(|| ImageError::Misuse {
             what: format!(
                 "plane {z} of channel number {channel} is missing in field `{}`",
                 self.name
             ),
             way_out: "add the image or leave the field out".into(),
-        })?;
-        let plane = read_plane(&place.path, place.page)?;
-        if plane.size() != (self.height, self.width) {
-            let (height, width) = plane.size();
-            return Err(ImageError::broken(
-                &place.path,
-                format!(
-                    "page {} is {height} x {width} and was {} x {} when the folder was opened",
-                    place.page, self.height, self.width
-                ),
-            ));
-        }
-        Ok(plane)
+        })
     }
 
     /// Whether every plane of `channel` is there.
@@ -119,7 +110,10 @@ pub struct Dataset {
 impl Dataset {
     /// The number of different places; smaller than the number of fields in time-lapse.
     pub fn places(&self) -> usize {
-        let place = |field: &Field| (field.plate.clone(), field.position.clone());
+        let place = |field: &Field| {
+            let Position { plate, name, .. } = field.position.clone();
+            (plate, name)
+        };
         let places: BTreeSet<_> = self.fields.iter().map(place).collect();
         places.len()
     }
@@ -157,24 +151,4 @@ pub struct OpenOptions {
     pub pattern: Option<String>,
     /// Pixel size in µm, which overrides what the files say.
     pub pixel_um: Option<f64>,
-}
-
-/// Opens a plate, a folder of images or one image file, whichever `path` is.
-///
-/// Headers are read, pixels are not. Files that cannot be used are listed in
-/// [`Dataset::problems`] and left out.
-///
-/// # Errors
-/// [`ImageError::Read`] if the path cannot be read, [`ImageError::NoImages`] if no field could be
-/// made of it, [`ImageError::Misuse`] if an option does not fit; for a single file its own error.
-pub fn open(path: &Path, options: &OpenOptions) -> Result<Dataset, ImageError> {
-    layout::open(path, options)
-}
-
-/// Opens image files that were named one by one, each as a field of its own.
-///
-/// # Errors
-/// As [`open`]. With more than one file, a broken one is reported and left out.
-pub fn open_files(paths: &[PathBuf], options: &OpenOptions) -> Result<Dataset, ImageError> {
-    layout::open_files(paths, options)
 }

@@ -46,11 +46,12 @@ pub fn summarise(dataset: &Dataset) -> Inspection {
     let fields = &dataset.fields;
     let mut sites: BTreeMap<(&Option<String>, &str), BTreeSet<u32>> = BTreeMap::new();
     for field in fields {
-        if let Some(well) = &field.well {
+        let position = &field.position;
+        if let Some(well) = &position.well {
             sites
-                .entry((&field.plate, well))
+                .entry((&position.plate, well))
                 .or_default()
-                .extend(field.site);
+                .extend(position.site);
         }
     }
     let times: BTreeSet<_> = fields.iter().filter_map(|field| field.time).collect();

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::format::description::said_by_us;
 use crate::format::descriptions;
 use crate::names::is_image_name;
 use crate::{ImageError, write_atomic};
@@ -202,11 +203,6 @@ pub fn written_by_us(folder: &Path) -> Option<Kind> {
         .then_some(Kind::Prediction)
 }
 
-/// Whether the description of a TIFF says that this program wrote it.
-pub fn is_our_description(description: &str) -> bool {
-    said_by_us(description).is_some()
-}
-
 /// Whether `path` is a TIFF that this program wrote.
 pub fn is_our_tiff(path: &Path) -> bool {
     note_of(path).is_some()
@@ -219,13 +215,6 @@ pub fn note_of(path: &Path) -> Option<String> {
         .iter()
         .find_map(|text| said_by_us(text))
         .map(str::to_owned)
-}
-
-/// The note that follows the program's name in a description: `0.1.0 prediction: nuclei of ..`.
-fn said_by_us(description: &str) -> Option<&str> {
-    description
-        .lines()
-        .find_map(|line| line.trim_start_matches("# ").strip_prefix("stainfree "))
 }
 
 fn begins_with(path: &Path, text: &str) -> bool {

@@ -12,7 +12,7 @@ use crate::names::{
     TRUTH_ENDINGS, composed, file_name, folder_of, is_image_name, natural_order, spelled, stem,
     truth_names,
 };
-use crate::truth::{class_mask_of, labels_of};
+use crate::numbers::{class_mask_of, labels_of};
 use crate::{Dataset, Field, Image, ImageError};
 
 /// The truth files of a folder, matched to fields.
@@ -275,10 +275,13 @@ impl Targets {
         let mut places: BTreeMap<(&Option<String>, &str), Vec<usize>> = BTreeMap::new();
         let mut files: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
         for (number, field) in fields.iter().enumerate() {
-            let place = (&field.plate, field.position.as_str());
+            let place = (&field.position.plate, field.position.name.as_str());
             places.entry(place).or_default().push(number);
             for plane in field.planes.iter().flatten().flatten() {
-                files.entry(stem(&plane.path)).or_default().insert(number);
+                files
+                    .entry(stem(plane.location()))
+                    .or_default()
+                    .insert(number);
             }
         }
         for ((_, position), mut frames) in places {
@@ -409,11 +412,11 @@ fn images_of(folder: &Path, dataset: &Dataset) -> HashSet<String> {
     let planes = fields.flat_map(|field| field.planes.iter().flatten().flatten());
     planes
         .filter(|plane| {
-            let parent = folder_of(&plane.path);
+            let parent = folder_of(plane.location());
             *is_here
                 .entry(parent)
                 .or_insert_with(|| parent.canonicalize().is_ok_and(|real| real == folder))
         })
-        .map(|plane| file_name(&plane.path))
+        .map(|plane| file_name(plane.location()))
         .collect()
 }

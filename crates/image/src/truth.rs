@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::format::{Purpose, read_pixels};
 use crate::names::{marked_names, natural_order, stem, truth_stem};
+use crate::numbers::{class_mask_of, labels_of};
 use crate::pairing::{images_in, only_page};
 use crate::{Image, ImageError};
 
@@ -20,17 +20,6 @@ pub fn read_labels(path: &Path) -> Result<Image<u32>, ImageError> {
     labels_of(path, only_page(path)?)
 }
 
-pub(crate) fn labels_of(path: &Path, page: usize) -> Result<Image<u32>, ImageError> {
-    read_pixels(path, page, Purpose::Numbers)?
-        .into_integers()
-        .map_err(|value| ImageError::WrongContent {
-            path: path.to_path_buf(),
-            expected: "labels",
-            found: format!("it has the value `{value}`, and labels are whole numbers from 0"),
-            way_out: "give label images, or intensities as images".into(),
-        })
-}
-
 /// Reads a class mask: one class (0 to 255) per pixel, from a file of one page.
 ///
 /// Which classes are allowed is for the caller to say; see [`MaskContent`] for what a mask seems
@@ -41,25 +30,6 @@ pub(crate) fn labels_of(path: &Path, page: usize) -> Result<Image<u32>, ImageErr
 /// pages, and the errors of [`crate::read_plane`].
 pub fn read_class_mask(path: &Path) -> Result<Image<u8>, ImageError> {
     class_mask_of(path, only_page(path)?)
-}
-
-pub(crate) fn class_mask_of(path: &Path, page: usize) -> Result<Image<u8>, ImageError> {
-    let wrong = |value: String, way_out: &str| ImageError::WrongContent {
-        path: path.to_path_buf(),
-        expected: "a class mask",
-        found: format!("it has the value `{value}`, and classes are whole numbers from 0 to 255"),
-        way_out: way_out.into(),
-    };
-    let values = read_pixels(path, page, Purpose::Numbers)?
-        .into_integers()
-        .map_err(|value| wrong(value, "give class masks, or intensities as images"))?;
-    match values.data().iter().find(|&&value| value > 255) {
-        Some(value) => Err(wrong(
-            value.to_string(),
-            "if these are instance labels, give them as labels",
-        )),
-        None => Ok(values.map(|&value| value as u8)),
-    }
 }
 
 /// What the values of a truth image suggest that it holds.

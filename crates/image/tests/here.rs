@@ -24,7 +24,10 @@ fn bare_names_mean_the_folder_one_stands_in() {
     for path in ["p.HTD", "."] {
         let data = open(Path::new(path), &default).expect("opens");
         assert_eq!(data.fields.len(), 1, "{path}: {:#?}", data.problems);
-        assert_eq!(data.fields[0].plate, plate.fields[0].plate, "{path}");
+        assert_eq!(
+            data.fields[0].position.plate, plate.fields[0].position.plate,
+            "{path}"
+        );
         assert_eq!(data.fields[0].name, "B02_s1", "{path}");
     }
 

@@ -111,7 +111,7 @@ fn plates_name_fields_by_well_site_and_time_and_see_through_copies() {
 #[test]
 fn a_place_has_one_position_at_all_times() {
     let moments = |data: &Dataset| -> Vec<(String, Option<u32>)> {
-        let moment = |field: &Field| (field.position.clone(), field.time);
+        let moment = |field: &Field| (field.position.name.clone(), field.time);
         data.fields.iter().map(moment).collect()
     };
     let at = |position: &str, time| (position.to_string(), time);

@@ -286,7 +286,11 @@ fn two_descriptions_in_one_folder_are_two_plates() {
     }
     let data = read(place.path());
     assert_eq!(data.fields.len(), 2, "{:#?}", data.problems);
-    let plates: Vec<_> = data.fields.iter().map(|f| f.plate.as_deref()).collect();
+    let plates: Vec<_> = data
+        .fields
+        .iter()
+        .map(|f| f.position.plate.as_deref())
+        .collect();
     assert_eq!(plates, [Some("one"), Some("two")]);
     assert!(names(&data)[0].ends_with("one_B02_s1"));
 }

@@ -336,7 +336,10 @@ fn copied_planes_are_no_stack() {
     let data = open(&plate, &OpenOptions::default()).expect("opens");
     let depths: Vec<usize> = data.fields[0].planes.iter().map(Vec::len).collect();
     assert_eq!(depths, [2, 1, 1]);
-    assert_eq!(data.fields[0].plate.as_deref(), Some("9987_Plate_3434"));
+    assert_eq!(
+        data.fields[0].position.plate.as_deref(),
+        Some("9987_Plate_3434")
+    );
 }
 
 #[test]

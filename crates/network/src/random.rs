@@ -1,11 +1,11 @@
 //! Random numbers keyed by what they are for, so that any step can be made again alone.
 //!
-//! A generator is a counter passed through a mixing function; its key is (seed, purpose, field,
-//! step). No state is carried from step to step: resuming needs nothing but the step number, and
-//! the order in which threads draw does not matter.
-//!
-//! Source: Steele, Lea & Flood (2014), "Fast splittable pseudorandom number generators"
-//! (the SplitMix64 finaliser); used as counter-based generator as in Salmon et al. (2011).
+//! The key of a stream is (seed, purpose, field, step); the generator is the workspace's. No state
+//! is carried from step to step: resuming needs nothing but the step number, and the order in which
+//! threads draw does not matter.
+
+pub(crate) use stainfree_image::random::mix;
+use stainfree_image::random::{GOLDEN, Stream, number};
 
 /// What a stream of random numbers is for; different purposes never share numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,40 +24,27 @@ pub enum Purpose {
 
 /// A stream of random numbers that depends on its key alone.
 #[derive(Clone, Debug)]
-pub struct Random {
-    key: u64,
-    counter: u64,
-}
-
-const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
-
-/// The finaliser of SplitMix64.
-pub(crate) fn mix(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
+pub struct Random(Stream);
 
 impl Random {
     /// The stream of `(seed, purpose, field, step)`.
     pub fn new(seed: u64, purpose: Purpose, field: u64, step: u64) -> Self {
         let key = [purpose as u64 + 1, field, step]
             .into_iter()
-            .fold(mix(seed.wrapping_add(GOLDEN)), |key, part| {
-                mix(key.wrapping_add(GOLDEN) ^ mix(part.wrapping_add(GOLDEN)))
+            .fold(number(seed, 0), |key, part| {
+                mix(key.wrapping_add(GOLDEN) ^ number(part, 0))
             });
         Self::of_key(key)
     }
 
     /// The stream of a key that is mixed already.
     pub(crate) fn of_key(key: u64) -> Self {
-        Self { key, counter: 0 }
+        Self(Stream::new(key))
     }
 
     /// 64 random bits.
     pub fn bits(&mut self) -> u64 {
-        self.counter += 1;
-        mix(self.key.wrapping_add(self.counter.wrapping_mul(GOLDEN)))
+        self.0.bits()
     }
 
     /// Uniform in `[0, 1)`.
@@ -75,14 +62,12 @@ impl Random {
         self.uniform() < p
     }
 
-    /// Uniform in `0..n`. The bias of the multiplication method, `n / 2^64`, is far below any use
-    /// here.
+    /// Uniform in `0..n`.
     ///
     /// # Panics
     /// If `n` is 0.
     pub fn below(&mut self, n: usize) -> usize {
-        assert!(n > 0, "cannot draw from nothing");
-        ((u128::from(self.bits()) * n as u128) >> 64) as usize
+        self.0.below(n)
     }
 
     /// Standard normal (Box & Muller 1958).
@@ -104,6 +89,14 @@ impl Random {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Trainings go on and models are made again by these numbers.
+    #[test]
+    fn the_numbers_of_a_key_stay_what_they_are() {
+        let mut random = Random::new(7, Purpose::Crop, 2, 3);
+        let numbers = [random.bits(), random.bits()];
+        assert_eq!(numbers, [0xba96_433c_1457_9637, 0x60ff_448a_7e9c_67f9]);
+    }
 
     #[test]
     fn every_part_of_the_key_matters_and_nothing_else() {

@@ -10,6 +10,7 @@
 mod excite;
 mod layer;
 mod memory;
+mod trained;
 
 use crate::device::{AdamStep, OptimiserState, Train};
 use crate::graph::{Activation, Graph, ParameterKind};
@@ -20,13 +21,14 @@ use crate::places;
 use crate::predictor::{Session, prediction_scratch};
 use crate::program::{Program, Step, ValueId};
 use crate::tiles::Predict;
-use layer::{AddLayer, Arrays, ConvLayer, NormLayer, UseStatistics, Which};
+use layer::{AddLayer, Arrays, ConvLayer, NormLayer, UseStatistics};
 use memory::StepMemory;
 use stainfree_kernels::adam::AdamNumbers;
 use stainfree_kernels::convolution::ConvolutionScratch;
 use stainfree_kernels::epilogue::{Epilogue, Sink};
 use stainfree_kernels::{Blocked, Buffer, Isa, Workers, elementwise, max_pool};
 use std::collections::HashMap;
+use trained::Which;
 
 /// Trains one network on batches of one shape.
 pub struct CpuTrainer {

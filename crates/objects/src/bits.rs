@@ -3,7 +3,7 @@
 //! Here: packing and unpacking, runs of pixels, dilation and erosion. Not here: what hangs together
 //! (`components`), grey images. A row begins with a new word; bits beyond the width are always 0.
 
-use crate::morphology::Footprint;
+use crate::footprint::Footprint;
 use rayon::prelude::*;
 use stainfree_image::Image;
 

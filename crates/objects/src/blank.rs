@@ -17,7 +17,7 @@
 //! docs/truth.md has the counts of false alarms on real images.
 
 use crate::bits::Bits;
-use crate::components::Connectivity;
+use crate::labels::Connectivity;
 use crate::runs::{Components, Frame, without_small};
 use stainfree_image::Image;
 

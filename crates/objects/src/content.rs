@@ -6,7 +6,7 @@
 //! mask of a single cell the nucleus lies inside the cytoplasm. docs/truth.md has the counts of
 //! false alarms on real labels and masks.
 
-use crate::components::Connectivity;
+use crate::labels::Connectivity;
 use crate::runs::Components;
 use stainfree_image::Image;
 use std::collections::BTreeMap;

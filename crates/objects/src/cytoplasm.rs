@@ -1,9 +1,10 @@
 //! Truth from a cytoplasmic stain, and whole cells around nuclei.
 
-use crate::components::{Connectivity, areas};
+use crate::components::areas;
 use crate::distance::edt;
 use crate::error::{ObjectsError, same_size};
 use crate::gaussian::gaussian;
+use crate::labels::Connectivity;
 use crate::settings::StainSettings;
 use crate::stain::{Segmented, segment, segment_besides};
 use crate::verdict::{StainNumbers, Verdict};

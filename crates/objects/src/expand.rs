@@ -1,6 +1,6 @@
 //! Growing labels into the background, and the boundaries between labels.
 
-use crate::components::Connectivity;
+use crate::labels::Connectivity;
 use crate::reconstruct::neighbours;
 use stainfree_image::Image;
 

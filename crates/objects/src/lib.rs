@@ -16,9 +16,11 @@ mod cytoplasm;
 mod distance;
 mod error;
 mod expand;
+mod footprint;
 mod gaussian;
 mod holes;
 mod illumination;
+mod labels;
 pub mod measure;
 mod mitosis;
 mod morphology;
@@ -42,8 +44,8 @@ pub use blank::{
     blank_in_brightfield, blank_pixels, blank_regions, blank_share, fill_blank, joined,
 };
 pub use components::{
-    Connectivity, Labels, areas, label, label_values, relabel_consecutive, remove_border_objects,
-    remove_small_objects, retain,
+    areas, label, label_values, relabel_consecutive, remove_border_objects, remove_small_objects,
+    retain,
 };
 pub use content::{NotLabels, NumberShapes, not_labels, shared_numbers, smoothed_share};
 pub use cytoplasm::{
@@ -52,11 +54,13 @@ pub use cytoplasm::{
 pub use distance::{UNREACHED, edt, edt_squared};
 pub use error::ObjectsError;
 pub use expand::{expand_labels, inner_boundaries, thick_boundaries};
+pub use footprint::Footprint;
 pub use gaussian::{box_mean, gaussian};
 pub use holes::{fill_holes, fill_holes_below};
 pub use illumination::{FlatField, coarse};
+pub use labels::{Connectivity, Labels};
 pub use mitosis::{MitoticCandidate, mitotic_candidates};
-pub use morphology::{Footprint, close, dilate, erode, open};
+pub use morphology::{close, dilate, erode, open};
 pub use nuclei::{
     CleanUp, NucleiTruth, nuclei_from_prediction, nuclei_from_scheme_b, segment_nuclei,
     segment_nuclei_besides,

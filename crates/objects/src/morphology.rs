@@ -4,16 +4,8 @@
 //! `skimage.morphology`: a full mask stays full.
 
 use crate::bits::Bits;
+use crate::footprint::Footprint;
 use stainfree_image::Image;
-
-/// The neighbourhood of an erosion or dilation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Footprint {
-    /// Square of `2 r + 1` pixels a side (`skimage.morphology.footprint_rectangle`).
-    Square(usize),
-    /// Offsets with `dy^2 + dx^2 <= r^2` (`skimage.morphology.disk`).
-    Disk(usize),
-}
 
 /// Pixels whose whole footprint lies in the mask.
 pub fn erode(mask: &Image<bool>, footprint: Footprint) -> Image<bool> {

@@ -1,8 +1,9 @@
 //! Truth from a nuclear stain, and clean-up of predicted nuclei.
 
-use crate::components::{Connectivity, Labels, remove_small_objects};
+use crate::components::remove_small_objects;
 use crate::error::ObjectsError;
 use crate::holes::fill_holes;
+use crate::labels::{Connectivity, Labels};
 use crate::scheme::{BOUNDARY, NUCLEUS, SPLIT};
 use crate::settings::StainSettings;
 use crate::splitting::{Boundary, Distance, Scene, Seen, Splitting, pieces_of, split};

@@ -3,7 +3,7 @@
 //! Method: Vincent (1993), "Morphological grayscale reconstruction in image analysis": one raster
 //! and one anti-raster sweep carry values far, a queue finishes the rest.
 
-use crate::components::Connectivity;
+use crate::labels::Connectivity;
 use crate::terrain::Terrain;
 use stainfree_image::Image;
 use std::collections::VecDeque;

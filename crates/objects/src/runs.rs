@@ -5,7 +5,7 @@
 //! first pixel.
 
 use crate::bits::{BAND, Bits, Run};
-use crate::components::{Connectivity, Labels};
+use crate::labels::{Connectivity, Labels};
 use rayon::prelude::*;
 use stainfree_image::Image;
 

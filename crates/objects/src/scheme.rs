@@ -3,9 +3,9 @@
 //! Scheme A: 0 background, 1 nucleus, 2 cytoplasm. Scheme B: 0 background, 1 nucleus, 2 boundary,
 //! 3 split; painted in that order, so a split lies over a boundary.
 
-use crate::components::Connectivity;
 use crate::error::{ObjectsError, same_size};
 use crate::expand::expand_labels;
+use crate::labels::Connectivity;
 use crate::reconstruct::neighbours;
 use serde::{Deserialize, Serialize};
 use stainfree_image::Image;

@@ -28,6 +28,7 @@ use rustfft::num_complex::Complex32;
 use rustfft::{Fft, FftPlanner};
 use serde::{Deserialize, Serialize};
 use stainfree_image::Image;
+use stainfree_image::random::Stream;
 use std::sync::Arc;
 
 /// Largest shift that is looked for, in pixels: twice the 8 px of a badly set up plate.
@@ -48,6 +49,8 @@ const FEATURES: usize = 8;
 const TARGETS: usize = 2;
 /// Drawings of the bootstrap: enough for a 95 % point.
 const DRAWINGS: usize = 100;
+/// The key of the blocks that are drawn.
+const DRAWINGS_KEY: u64 = 0x7368_6966_7421;
 /// Most blocks that are drawn from: more do not change the interval.
 const BLOCKS: usize = 48;
 /// Fewer tiles than this say nothing about uncertainty.
@@ -192,7 +195,7 @@ impl ShiftEstimate {
 
 /// The distance from `place` within which 95 % of the drawings of `blocks` peak.
 fn radius95(blocks: &[Sums], place: (f64, f64)) -> f64 {
-    let mut random = SplitMix(0x7368_6966_7421);
+    let mut random = Stream::new(DRAWINGS_KEY);
     let mut distances: Vec<f64> = (0..DRAWINGS)
         .map(|_| {
             let mut weights = vec![0.0f32; blocks.len()];
@@ -207,20 +210,6 @@ fn radius95(blocks: &[Sums], place: (f64, f64)) -> f64 {
         .collect();
     distances.sort_unstable_by(f64::total_cmp);
     distances[DRAWINGS * 95 / 100 - 1]
-}
-
-/// A small counter-based generator (Steele, Lea & Flood 2014, "Fast splittable pseudorandom number
-/// generators").
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((u128::from(z ^ (z >> 31)) * n as u128) >> 64) as usize
-    }
 }
 
 impl Sums {

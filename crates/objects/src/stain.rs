@@ -3,11 +3,12 @@
 use crate::background::{Enlarged, block_means, subtract_background};
 use crate::bits::Bits;
 use crate::blank::{blank_pixels, blank_regions, fill_blank};
-use crate::components::{Connectivity, label};
+use crate::components::label;
 use crate::distance::edt;
 use crate::error::ObjectsError;
+use crate::footprint::Footprint;
 use crate::gaussian::gaussian;
-use crate::morphology::Footprint;
+use crate::labels::Connectivity;
 use crate::quantile::extremes;
 use crate::reconstruct::h_maxima;
 use crate::runs::{with_holes_filled, without_small};

@@ -4,7 +4,7 @@
 //! away and no bounds are checked. `h_maxima`, `watershed` and the splitting methods share this.
 
 use crate::bits::Run;
-use crate::components::Connectivity;
+use crate::labels::Connectivity;
 use stainfree_image::Image;
 use stainfree_kernels::{Loops, vectorised};
 use std::cmp::Reverse;

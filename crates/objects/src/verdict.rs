@@ -1,7 +1,7 @@
 //! What can be wrong with a stained field, each as a word with its number.
 
 use crate::bits::{BAND, Bits, Run};
-use crate::morphology::Footprint;
+use crate::footprint::Footprint;
 use crate::quantile::Values;
 use crate::settings::QualityLimits;
 use rayon::prelude::*;

@@ -6,7 +6,7 @@
 //!
 //! Source: Beucher & Meyer (1993), "The morphological approach to segmentation".
 
-use crate::components::Connectivity;
+use crate::labels::Connectivity;
 use crate::terrain::Terrain;
 use stainfree_image::Image;
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use stainfree_image::marker::{self, Kind, Marker};
+use stainfree_image::{Product, Store};
 use stainfree_network::Encoder;
 use stainfree_network::recipe::Length;
 use stainfree_scores::{Convention, Scores};
@@ -165,6 +166,8 @@ fn demo_ours(options: &DemoOptions, started: Instant, job: &Job) -> Result<Demo,
             inputs: vec![unstained.join("plate")],
             out: result.clone(),
             overlay: true,
+            // A part of the demo, which follows what the demo trained.
+            overwrite: true,
             ..PredictOptions::default()
         },
         job,
@@ -225,14 +228,14 @@ fn score_unstained(
     result: &Path,
     job: &Job,
 ) -> Result<Scores, ProjectError> {
-    let pair = |folder: &str| Pair {
-        truth: unstained.join("truth").join(folder),
-        prediction: result.join(folder),
+    let pair = |product: Product| Pair {
+        truth: Store::at(unstained.join("truth")).folder(product),
+        prediction: Store::at(result).folder(product),
     };
     let evaluated = evaluate_folders(
         &FolderOptions {
-            classes: Some((pair("classes"), study.config().truth.classes.clone())),
-            objects: Some(pair("nuclei")),
+            classes: Some((pair(Product::Classes), study.config().truth.classes.clone())),
+            objects: Some(pair(Product::Nuclei)),
             splitting: true,
             boundaries: false,
             kinds: Some(unstained.join("truth").join("cells.csv")),
@@ -288,8 +291,8 @@ fn report_options(
             },
             nucleus: None,
             fields: dataset.fields,
-            truth: unstained.join("truth").join("classes"),
-            prediction: result.join("classes"),
+            truth: Store::at(unstained.join("truth")),
+            prediction: Store::at(result),
         }),
     })
 }

@@ -1,7 +1,11 @@
 //! What can go wrong with a study, each in one sentence that names the file and the way out.
 
+mod refusal;
+
 use std::io;
 use std::path::{Path, PathBuf};
+
+pub use self::refusal::Refusal;
 
 /// Why a call on a study could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +96,7 @@ pub enum ProjectError {
     /// Images, truth or split have changed since a training stopped.
     #[error(
         "`{}` was trained so far on other data: {what}; undo the change and prepare again, or \
-         start anew with `--restart`", run.display()
+         start anew with `--overwrite`", run.display()
     )]
     OtherData {
         /// The run's folder.
@@ -135,7 +139,7 @@ pub enum ProjectError {
     /// A model that cannot be trained on, since its training is gone.
     #[error(
         "the model `{}` exists, and its training cannot go on: there is no `{}`; train under \
-         another name, or give the model up with `--restart`", model.display(), checkpoint.display()
+         another name, or give the model up with `--overwrite`", model.display(), checkpoint.display()
     )]
     NoCheckpoint {
         /// The model's folder.
@@ -183,7 +187,7 @@ pub enum ProjectError {
     NotMade(String),
     /// What was to be written would replace something that is not the command's own.
     #[error(transparent)]
-    Refused(#[from] crate::study::guard::Refusal),
+    Refused(#[from] Refusal),
     /// Another process owns the folder, or what is wanted of it.
     #[error("`{}` is in use by {holder}; {way_out}", folder.display())]
     Held {

@@ -1,8 +1,8 @@
 //! A study on disk: its choices, its truth, its split, its models, and the calls that make them.
 //!
-//! One module a subject; each command of the program is one call here: [`new::create`],
-//! [`prepare()`](truth::prepare::prepare). Long calls take a [`Job`], through which they report progress
-//! and are asked to stop; nothing here prints.
+//! One folder a kind of data; each command of the program is one call here: [`new::create`],
+//! [`prepare()`](truth::prepare::prepare). Long calls take a [`Job`], through which they report
+//! progress and are asked to stop; nothing here prints.
 
 #![forbid(unsafe_code)]
 
@@ -19,7 +19,7 @@ pub mod study;
 pub mod training;
 pub mod truth;
 
-pub use error::ProjectError;
+pub use error::{ProjectError, Refusal};
 pub use new::{Created, NewOptions};
 pub use study::config::Config;
 pub use study::group::GroupRule;

@@ -7,13 +7,14 @@ use stainfree_image::marker::{self, Kind, Marker};
 use stainfree_image::{Dataset, OpenOptions, Pairing, PlaneAt, TruthOf, list_names};
 use stainfree_objects::{NumberShapes, smoothed_share};
 
+use crate::study::channels::{CYTOPLASM, NUCLEUS, find_channel, guess_brightfield, speaks_of};
 use crate::study::config::{self, Config, MaskValues, Scheme};
 use crate::study::lease;
 use crate::study::lease::{Lease, Thing};
 use crate::study::names;
 use crate::study::recipe;
 use crate::study::template;
-use crate::study::{Study, find_channel, keep_images_only, relative_to};
+use crate::study::{Study, keep_images_only, relative_to};
 use crate::truth::given::check_instances;
 use crate::{Cancel, GroupRule, ProjectError};
 
@@ -298,81 +299,6 @@ fn brightfield(
     })?;
     messages.push(format!("brightfield: guessed {}", listed(&chosen)));
     Ok(chosen)
-}
-
-/// The channels whose names speak of brightfield: one, or three that are the planes.
-pub fn guess_brightfield(channels: &[String]) -> Option<Vec<String>> {
-    if let [only] = channels {
-        return Some(vec![only.clone()]);
-    }
-    let images: Vec<&String> = channels
-        .iter()
-        .filter(|name| !stainfree_image::looks_like_truth(name))
-        .collect();
-    let found: Vec<String> = images
-        .iter()
-        .filter(|name| speaks_of(name, &BRIGHTFIELD))
-        .map(|name| (*name).clone())
-        .collect();
-    match found.len() {
-        0 if images.len() == 1 => Some(vec![images[0].clone()]),
-        0 => None,
-        3 => Some(found),
-        n => Some(vec![found[(n - 1) / 2].clone()]),
-    }
-}
-
-/// The channel whose name speaks of a nuclear stain, or the only one.
-pub(crate) fn guess_nucleus(channels: &[String]) -> Option<usize> {
-    if channels.len() == 1 {
-        return Some(0);
-    }
-    channels
-        .iter()
-        .position(|name| !stainfree_image::looks_like_truth(name) && speaks_of(name, &NUCLEUS))
-}
-
-/// Beginnings of the words that name a transmitted-light channel.
-const BRIGHTFIELD: [&str; 7] = [
-    "brightfield",
-    "bright",
-    "bf",
-    "tl",
-    "trans",
-    "transmitted",
-    "phase",
-];
-/// Beginnings of the words that name a nuclear stain.
-const NUCLEUS: [&str; 8] = [
-    "hoechst",
-    "dapi",
-    "nuc",
-    "live_nuclei",
-    "dna",
-    "draq",
-    "h2b",
-    "syto",
-];
-/// Beginnings of the words that name a cytoplasmic stain.
-const CYTOPLASM: [&str; 6] = ["mito", "cyto", "cellmask", "cellbody", "tubulin", "map2"];
-
-/// Whether a word of `name` begins with one of `words`, or they stand in it without a gap.
-fn speaks_of(name: &str, words: &[&str]) -> bool {
-    let lower = name.to_lowercase();
-    let starts = |word: &&str| {
-        lower.split(|c: char| !c.is_alphanumeric()).any(|part| {
-            // Short words must be the whole part, but for a number: `bf`, `bf2`, not `bfp`.
-            match part.strip_prefix(*word) {
-                Some(rest) => word.len() > 2 || rest.chars().all(|c| c.is_ascii_digit()),
-                None => false,
-            }
-        })
-    };
-    words.iter().any(starts)
-        || lower
-            .replace([' ', '_', '-'], "")
-            .starts_with("brightfield")
-            && words.contains(&"brightfield")
 }
 
 fn truth_given(options: &NewOptions) -> Option<()> {

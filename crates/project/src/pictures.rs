@@ -2,7 +2,7 @@
 
 use stainfree_image::Image;
 use stainfree_network::train::Picture;
-use stainfree_report::{brightfield_picture, class_colors, overlay_classes, sheet};
+use stainfree_report::{Rgb, brightfield_picture, class_colors, overlay_classes, sheet};
 
 use crate::ProjectError;
 
@@ -20,6 +20,13 @@ pub(crate) fn overlay(
         mask,
         &class_colors(classes),
     )?)
+}
+
+/// What the colours of [`overlay`] mean.
+pub(crate) fn class_legend(classes: &[String]) -> Vec<(Rgb, &str)> {
+    let colours = class_colors(classes);
+    let named = classes.iter().map(String::as_str);
+    colours.into_iter().zip(named).skip(1).collect()
 }
 
 /// One picture of validation windows: brightfield, truth and prediction side by side; `None`

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use stainfree_image::{Field, Image, read_class_mask, rounded_um};
+use stainfree_image::{Field, Image, Store, rounded_um};
 use stainfree_network::model::Model;
 use stainfree_objects::NUCLEUS;
 use stainfree_report::{
@@ -18,11 +18,12 @@ use stainfree_scores::{FieldRow as ScoredRow, Scores, Standing};
 
 use crate::evaluation::disagreement::{self, Disagreement, Kind};
 use crate::evaluation::score_model::unit;
+use crate::study::config::nucleus_classes;
 use crate::study::fields::FieldRow;
 use crate::study::guard::{self, Inputs};
+use crate::study::read_middle;
 use crate::study::{Brightfield, Source, Study};
 use crate::training::shared::duration;
-use crate::truth::given::read_middle;
 use crate::{Job, Part, ProjectError};
 
 /// Pictures are at most this large: enough to see cells, small enough for a page.
@@ -63,10 +64,10 @@ pub struct ScoredSet {
     pub brightfield: Brightfield,
     /// Channel of the nuclear stain, where there is one.
     pub nucleus: Option<usize>,
-    /// Folder of true class masks.
-    pub truth: PathBuf,
-    /// Folder of predicted class masks.
-    pub prediction: PathBuf,
+    /// What their true class masks are kept in.
+    pub truth: Store,
+    /// What their predicted ones are kept in.
+    pub prediction: Store,
 }
 
 /// Folder of the report's first figures as files, for slides and papers.
@@ -200,7 +201,7 @@ fn spare_others(
         .iter()
         .flat_map(|field| field.planes.iter().flatten().flatten())
     {
-        inputs.add(&plane.path);
+        inputs.add(plane.location());
     }
     for field in fields.iter().take(FIGURES) {
         let file = picture_file(study, field);
@@ -248,9 +249,9 @@ fn disagreements(
         };
         let light = source.brightfield.read(field)?;
         let grey = brightfield_picture(&light[light.len() / 2].to_f32());
-        let file = study.run_path(model).join(part.name()).join("classes");
-        let predicted = read_class_mask(&file.join(format!("{}.tif", field.name)))?;
-        let truth = read_class_mask(&study.class_mask_path(&field.name))?;
+        let results = Store::at(study.run_path(model).join(part.name()));
+        let predicted = results.classes(&field.name)?;
+        let truth = study.truth().classes(&field.name)?;
         let window = |picture: &Image<[u8; 3]>| around(picture, y, x);
         let mut pictures = vec![Picture::new(window(&grey), "brightfield")];
         if let Some(channel) = source.nucleus {
@@ -326,11 +327,8 @@ fn test_set(
             .collect(),
         brightfield: source.brightfield.clone(),
         nucleus: source.nucleus,
-        truth: study.root().join("truth").join("classes"),
-        prediction: study
-            .run_path(model)
-            .join(Part::Test.name())
-            .join("classes"),
+        truth: study.truth(),
+        prediction: Store::at(study.run_path(model).join(Part::Test.name())),
         scores,
     }))
 }
@@ -419,18 +417,17 @@ impl Draw<'_> {
 
     fn read(&self, field: &Field) -> Result<Shown, ProjectError> {
         let planes = self.set.brightfield.read(field)?;
-        let file = format!("{}.tif", field.name);
         Ok((
             brightfield_picture(&planes[planes.len() / 2].to_f32()),
-            read_class_mask(&self.set.truth.join(&file))?,
-            read_class_mask(&self.set.prediction.join(&file))?,
+            self.set.truth.classes(&field.name)?,
+            self.set.prediction.classes(&field.name)?,
         ))
     }
 }
 
 /// A class mask in which every class of nuclei is the nucleus.
 fn as_nuclei(mask: &Image<u8>, classes: &[String]) -> Image<u8> {
-    let nuclei = disagreement::nucleus_classes(classes);
+    let nuclei = nucleus_classes(classes);
     mask.map(|&class| match nuclei.contains(&usize::from(class)) {
         true => NUCLEUS,
         false => class,

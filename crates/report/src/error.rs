@@ -35,7 +35,7 @@ pub enum ReportError {
         /// Columns.
         width: usize,
         /// What the encoder said.
-        source: image::ImageError,
+        source: std::io::Error,
     },
     /// A name that is no well.
     #[error("`{name}` is no well of a plate; a well is named by row and column, such as `B02`")]

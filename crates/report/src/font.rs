@@ -1,177 +1,80 @@
-//! A small bitmap font for captions on pictures: capitals, digits and the signs file names use.
+//! Letters on pictures: Noto Sans Mono, drawn beforehand in the sizes that are used here.
 //!
-//! Letters are 5 x 7 pixels, drawn below row by row; small letters are set as capitals, and a
-//! character the font lacks as a box. Pages use the browser's fonts instead.
+//! Latin letters with their accents and the signs of units are there (`µ`, `°`, `±`, `²`); what is
+//! not is shown as a question mark, not left out. Pages use the browser's letters instead.
 
-use stainfree_image::Image;
+use noto_sans_mono_bitmap::{
+    FontWeight, RasterHeight, RasterizedChar, get_raster, get_raster_width,
+};
+use stainfree_image::{Image, composed};
 
 use crate::palette::Rgb;
 
-/// Size of a letter and the room after it, at scale [`SCALE`].
-const LETTER: (usize, usize) = (7, 5);
-const ADVANCE: usize = 6;
-/// Pixels per dot: readable on screens without zooming.
-const SCALE: usize = 2;
+/// Letters of one size.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Letters(RasterHeight);
 
-/// Height of a line in pixels.
-pub(crate) const HEIGHT: usize = LETTER.0 * SCALE;
+/// Captions of pictures, and what stands in a heat map: readable on screens without zooming.
+pub(crate) const CAPTION: Letters = Letters(RasterHeight::Size20);
+/// Texts of a plot, at two pixels a unit as wide as the browser's letters are on average.
+pub(crate) const PLOT: Letters = Letters(RasterHeight::Size24);
 
-/// Width of a text in pixels.
-pub(crate) fn width(text: &str) -> usize {
-    (text.chars().count() * ADVANCE).saturating_sub(1) * SCALE
-}
+impl Letters {
+    /// Height of a line in pixels, of which the letters' base line lies at four fifths.
+    pub(crate) const fn height(self) -> usize {
+        self.0.val()
+    }
 
-/// Writes `text` with its first corner at `(y, x)`; what leaves the picture is cut.
-pub(crate) fn draw(picture: &mut Image<[u8; 3]>, y: usize, x: usize, text: &str, color: Rgb) {
-    for (i, letter) in text.chars().enumerate() {
-        let left = x + i * ADVANCE * SCALE;
-        for (row, dots) in glyph(letter).iter().enumerate() {
-            for column in (0..LETTER.1).filter(|c| dots >> (LETTER.1 - 1 - c) & 1 == 1) {
-                for (dy, dx) in (0..SCALE).flat_map(|dy| (0..SCALE).map(move |dx| (dy, dx))) {
-                    let (py, px) = (y + row * SCALE + dy, left + column * SCALE + dx);
-                    if py < picture.height() && px < picture.width() {
-                        *picture.get_mut(py, px) = color;
+    /// Width of a letter and the room after it in pixels.
+    pub(crate) const fn advance(self) -> usize {
+        get_raster_width(FontWeight::Regular, self.0)
+    }
+
+    /// Width of a text in pixels.
+    pub(crate) fn width(self, text: &str) -> usize {
+        composed(text).chars().count() * self.advance()
+    }
+
+    /// Writes `text` with the first corner of its first letter at `(y, x)`; what leaves the picture
+    /// is cut.
+    pub(crate) fn draw(self, picture: &mut Image<Rgb>, (y, x): (i64, i64), text: &str, ink: Rgb) {
+        let inside = |at: i64, len: usize| usize::try_from(at).ok().filter(|at| *at < len);
+        // A letter and its accent may be two signs, as in file names from a Mac.
+        for (i, letter) in composed(text).chars().enumerate() {
+            let left = x + (i * self.advance()) as i64;
+            let rows = self
+                .glyph(letter)
+                .into_iter()
+                .flat_map(|drawn| drawn.rows());
+            for (row, shares) in (y..).zip(rows) {
+                for (column, &share) in (left..).zip(shares).filter(|(_, share)| **share > 0) {
+                    let row = inside(row, picture.height());
+                    if let (Some(row), Some(column)) = (row, inside(column, picture.width())) {
+                        mix(picture.get_mut(row, column), ink, f64::from(share) / 255.0);
                     }
                 }
             }
         }
     }
+
+    /// The letter, else one that looks like it, else a question mark.
+    fn glyph(self, letter: char) -> Option<RasterizedChar> {
+        let alike = match letter {
+            // The Greek letter, where the sign for micro is meant.
+            '\u{3bc}' => 'µ',
+            // Dashes, and the minus of typesetters.
+            '\u{2010}'..='\u{2015}' | '\u{2212}' => '-',
+            other => other,
+        };
+        let raster = |letter| get_raster(letter, FontWeight::Regular, self.0);
+        raster(alike).or_else(|| raster('?'))
+    }
 }
 
-/// Seven rows of five bits, the highest bit on the left.
-fn glyph(letter: char) -> [u8; 7] {
-    match letter.to_ascii_uppercase() {
-        ' ' => [0; 7],
-        'A' => [
-            0b01110, 0b10001, 0b10001, 0b11111, 0b10001, 0b10001, 0b10001,
-        ],
-        'B' => [
-            0b11110, 0b10001, 0b10001, 0b11110, 0b10001, 0b10001, 0b11110,
-        ],
-        'C' => [
-            0b01111, 0b10000, 0b10000, 0b10000, 0b10000, 0b10000, 0b01111,
-        ],
-        'D' => [
-            0b11110, 0b10001, 0b10001, 0b10001, 0b10001, 0b10001, 0b11110,
-        ],
-        'E' => [
-            0b11111, 0b10000, 0b10000, 0b11110, 0b10000, 0b10000, 0b11111,
-        ],
-        'F' => [
-            0b11111, 0b10000, 0b10000, 0b11110, 0b10000, 0b10000, 0b10000,
-        ],
-        'G' => [
-            0b01111, 0b10000, 0b10000, 0b10011, 0b10001, 0b10001, 0b01111,
-        ],
-        'H' => [
-            0b10001, 0b10001, 0b10001, 0b11111, 0b10001, 0b10001, 0b10001,
-        ],
-        'I' => [
-            0b01110, 0b00100, 0b00100, 0b00100, 0b00100, 0b00100, 0b01110,
-        ],
-        'J' => [
-            0b00111, 0b00010, 0b00010, 0b00010, 0b00010, 0b10010, 0b01100,
-        ],
-        'K' => [
-            0b10001, 0b10010, 0b10100, 0b11000, 0b10100, 0b10010, 0b10001,
-        ],
-        'L' => [
-            0b10000, 0b10000, 0b10000, 0b10000, 0b10000, 0b10000, 0b11111,
-        ],
-        'M' => [
-            0b10001, 0b11011, 0b10101, 0b10101, 0b10001, 0b10001, 0b10001,
-        ],
-        'N' => [
-            0b10001, 0b11001, 0b10101, 0b10101, 0b10011, 0b10001, 0b10001,
-        ],
-        'O' => [
-            0b01110, 0b10001, 0b10001, 0b10001, 0b10001, 0b10001, 0b01110,
-        ],
-        'P' => [
-            0b11110, 0b10001, 0b10001, 0b11110, 0b10000, 0b10000, 0b10000,
-        ],
-        'Q' => [
-            0b01110, 0b10001, 0b10001, 0b10001, 0b10101, 0b10010, 0b01101,
-        ],
-        'R' => [
-            0b11110, 0b10001, 0b10001, 0b11110, 0b10100, 0b10010, 0b10001,
-        ],
-        'S' => [
-            0b01111, 0b10000, 0b10000, 0b01110, 0b00001, 0b00001, 0b11110,
-        ],
-        'T' => [
-            0b11111, 0b00100, 0b00100, 0b00100, 0b00100, 0b00100, 0b00100,
-        ],
-        'U' => [
-            0b10001, 0b10001, 0b10001, 0b10001, 0b10001, 0b10001, 0b01110,
-        ],
-        'V' => [
-            0b10001, 0b10001, 0b10001, 0b10001, 0b10001, 0b01010, 0b00100,
-        ],
-        'W' => [
-            0b10001, 0b10001, 0b10001, 0b10101, 0b10101, 0b11011, 0b10001,
-        ],
-        'X' => [
-            0b10001, 0b10001, 0b01010, 0b00100, 0b01010, 0b10001, 0b10001,
-        ],
-        'Y' => [
-            0b10001, 0b10001, 0b01010, 0b00100, 0b00100, 0b00100, 0b00100,
-        ],
-        'Z' => [
-            0b11111, 0b00001, 0b00010, 0b00100, 0b01000, 0b10000, 0b11111,
-        ],
-        '0' => [
-            0b01110, 0b10001, 0b10011, 0b10101, 0b11001, 0b10001, 0b01110,
-        ],
-        '1' => [
-            0b00100, 0b01100, 0b00100, 0b00100, 0b00100, 0b00100, 0b01110,
-        ],
-        '2' => [
-            0b01110, 0b10001, 0b00001, 0b00110, 0b01000, 0b10000, 0b11111,
-        ],
-        '3' => [
-            0b11110, 0b00001, 0b00001, 0b01110, 0b00001, 0b00001, 0b11110,
-        ],
-        '4' => [
-            0b00010, 0b00110, 0b01010, 0b10010, 0b11111, 0b00010, 0b00010,
-        ],
-        '5' => [
-            0b11111, 0b10000, 0b11110, 0b00001, 0b00001, 0b10001, 0b01110,
-        ],
-        '6' => [
-            0b00110, 0b01000, 0b10000, 0b11110, 0b10001, 0b10001, 0b01110,
-        ],
-        '7' => [
-            0b11111, 0b00001, 0b00010, 0b00010, 0b00100, 0b00100, 0b00100,
-        ],
-        '8' => [
-            0b01110, 0b10001, 0b10001, 0b01110, 0b10001, 0b10001, 0b01110,
-        ],
-        '9' => [
-            0b01110, 0b10001, 0b10001, 0b01111, 0b00001, 0b00010, 0b01100,
-        ],
-        '.' => [0, 0, 0, 0, 0, 0b01100, 0b01100],
-        ',' => [0, 0, 0, 0, 0b01100, 0b00100, 0b01000],
-        ':' => [0, 0b01100, 0b01100, 0, 0b01100, 0b01100, 0],
-        '-' => [0, 0, 0, 0b01110, 0, 0, 0],
-        '+' => [0, 0b00100, 0b00100, 0b11111, 0b00100, 0b00100, 0],
-        '_' => [0, 0, 0, 0, 0, 0, 0b11111],
-        '/' => [
-            0b00001, 0b00001, 0b00010, 0b00100, 0b01000, 0b10000, 0b10000,
-        ],
-        '%' => [
-            0b11001, 0b11001, 0b00010, 0b00100, 0b01000, 0b10011, 0b10011,
-        ],
-        '(' => [
-            0b00010, 0b00100, 0b01000, 0b01000, 0b01000, 0b00100, 0b00010,
-        ],
-        ')' => [
-            0b01000, 0b00100, 0b00010, 0b00010, 0b00010, 0b00100, 0b01000,
-        ],
-        '=' => [0, 0, 0b11111, 0, 0b11111, 0, 0],
-        _ => [
-            0b11111, 0b10001, 0b10001, 0b10001, 0b10001, 0b10001, 0b11111,
-        ],
+/// Covers a share of a pixel.
+pub(crate) fn mix(pixel: &mut Rgb, color: Rgb, share: f64) {
+    for (below, above) in pixel.iter_mut().zip(color) {
+        *below = (f64::from(*below) + share * (f64::from(above) - f64::from(*below))).round() as u8;
     }
 }
 
@@ -180,20 +83,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn letters_differ_and_keep_to_their_cell() {
-        let letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,:-+_/%()=";
-        let mut seen: Vec<[u8; 7]> = letters.chars().map(glyph).collect();
-        assert!(seen.iter().flatten().all(|&row| row < 32));
-        seen.sort_unstable();
-        seen.dedup();
-        assert_eq!(seen.len(), letters.len());
+    fn signs_of_names_and_units_are_drawn_as_themselves() {
+        let unknown = CAPTION.glyph('\u{4e2d}').expect("a question mark");
+        assert_eq!(Some(unknown), CAPTION.glyph('?'));
+        for letter in "aAzZ09äöüÄÖÜßéñµ°±²×_/%()=".chars() {
+            for size in [CAPTION, PLOT] {
+                assert_ne!(size.glyph(letter), size.glyph('?'), "{letter}");
+            }
+        }
+        assert_ne!(CAPTION.glyph('a'), CAPTION.glyph('A'));
+        assert_eq!(CAPTION.glyph('\u{3bc}'), CAPTION.glyph('µ'));
+        assert_eq!(CAPTION.glyph('\u{2212}'), CAPTION.glyph('-'));
+    }
+
+    #[test]
+    fn a_letter_with_an_accent_of_its_own_is_one_letter() {
+        let drawn = |text: &str| {
+            let mut picture = Image::filled(24, 40, [255; 3]);
+            CAPTION.draw(&mut picture, (0, 0), text, [0; 3]);
+            picture
+        };
+        assert_eq!(CAPTION.width("a\u{308}"), CAPTION.width("ä"));
+        assert_eq!(drawn("a\u{308}b"), drawn("äb"));
+        assert_ne!(drawn("ab"), drawn("äb"));
     }
 
     #[test]
     fn text_that_leaves_the_picture_is_cut() {
-        let mut picture = Image::filled(5, 5, [0; 3]);
-        draw(&mut picture, 2, 2, "HELLO WORLD", [255; 3]);
-        assert_eq!(picture.get(2, 2), [255; 3]);
-        assert_eq!(picture.get(0, 0), [0; 3]);
+        let mut picture = Image::filled(12, 12, [0; 3]);
+        CAPTION.draw(&mut picture, (-4, -3), "HELLO WORLD", [255; 3]);
+        assert!(picture.data().contains(&[255; 3]));
+        CAPTION.draw(&mut picture, (40, 40), "x", [255; 3]);
     }
 }

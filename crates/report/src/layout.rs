@@ -2,7 +2,7 @@
 
 use stainfree_image::Image;
 
-use crate::font;
+use crate::font::CAPTION;
 use crate::palette::Rgb;
 
 /// Pixels between pictures of a sheet.
@@ -11,6 +11,10 @@ const GAP: usize = 6;
 const PAPER: Rgb = [246, 246, 244];
 /// Captions on the paper.
 const INK: Rgb = [40, 42, 46];
+/// Side of the square of a colour in a legend: as high as capitals.
+const SWATCH: usize = 14;
+/// Narrowest column of a contact sheet: a field's name in one line.
+const NARROWEST: usize = 120;
 
 /// The picture with its longer side at most `side` pixels, by averaging areas; never enlarged.
 pub fn scale_down(picture: &Image<[u8; 3]>, side: usize) -> Image<[u8; 3]> {
@@ -95,18 +99,23 @@ pub fn side_by_side(
 
 /// The page with a line more, in which a swatch of every colour stands before its name.
 fn with_legend(page: &Image<[u8; 3]>, legend: &[(Rgb, &str)]) -> Image<[u8; 3]> {
-    const SWATCH: usize = font::HEIGHT;
-    let entry = |(_, name): &(Rgb, &str)| SWATCH + GAP + font::width(name) + 2 * GAP;
+    let entry = |(_, name): &(Rgb, &str)| SWATCH + GAP + CAPTION.width(name) + 2 * GAP;
     let line = legend.iter().map(entry).sum::<usize>();
     let width = page.width().max(line + GAP);
-    let height = page.height() + font::HEIGHT + GAP;
+    let height = page.height() + CAPTION.height() + GAP;
     let mut out = Image::filled(height, width, PAPER);
     paste(&mut out, page, 0, 0);
     let (y, mut x) = (page.height(), width - line);
     for named in legend {
         let (color, name) = *named;
-        paste(&mut out, &Image::filled(SWATCH, SWATCH, color), y, x);
-        font::draw(&mut out, y, x + SWATCH + GAP, name, INK);
+        let below = (CAPTION.height() - SWATCH) / 2;
+        paste(
+            &mut out,
+            &Image::filled(SWATCH, SWATCH, color),
+            y + below,
+            x,
+        );
+        text(&mut out, y, x + SWATCH + GAP, name);
         x += entry(named);
     }
     out
@@ -116,7 +125,6 @@ fn with_legend(page: &Image<[u8; 3]>, legend: &[(Rgb, &str)]) -> Image<[u8; 3]> 
 /// title above every column and a caption left of every row.
 ///
 /// Rows may differ in length and pictures in size: every column is as wide as its widest picture.
-/// Text is set in capitals of a small built-in font.
 pub fn sheet(titles: &[&str], rows: &[(&str, Vec<&Image<[u8; 3]>>)]) -> Image<[u8; 3]> {
     let columns = rows
         .iter()
@@ -126,7 +134,7 @@ pub fn sheet(titles: &[&str], rows: &[(&str, Vec<&Image<[u8; 3]>>)]) -> Image<[u
         .max(titles.len());
     let margin = rows
         .iter()
-        .map(|(caption, _)| font::width(caption))
+        .map(|(caption, _)| CAPTION.width(caption))
         .max()
         .unwrap_or(0);
     let left = GAP + if margin > 0 { margin + GAP } else { 0 };
@@ -136,19 +144,23 @@ pub fn sheet(titles: &[&str], rows: &[(&str, Vec<&Image<[u8; 3]>>)]) -> Image<[u
                 .iter()
                 .filter_map(|(_, row)| row.get(c))
                 .map(|p| p.width());
-            let title = titles.get(c).map_or(0, |title| font::width(title));
+            let title = titles.get(c).map_or(0, |title| CAPTION.width(title));
             pictures.max().unwrap_or(0).max(title)
         })
         .collect();
     let head = if titles.iter().any(|t| !t.is_empty()) {
-        font::HEIGHT + GAP
+        CAPTION.height() + GAP
     } else {
         0
     };
     let heights: Vec<usize> = rows
         .iter()
         .map(|(caption, row)| {
-            let text = if caption.is_empty() { 0 } else { font::HEIGHT };
+            let text = if caption.is_empty() {
+                0
+            } else {
+                CAPTION.height()
+            };
             row.iter().map(|p| p.height()).max().unwrap_or(0).max(text)
         })
         .collect();
@@ -157,12 +169,12 @@ pub fn sheet(titles: &[&str], rows: &[(&str, Vec<&Image<[u8; 3]>>)]) -> Image<[u
     let mut page = Image::filled(height, width, PAPER);
     let mut x = left;
     for (title, width) in titles.iter().zip(&widths) {
-        font::draw(&mut page, GAP, x, title, INK);
+        text(&mut page, GAP, x, title);
         x += width + GAP;
     }
     let mut y = GAP + head;
     for ((caption, row), height) in rows.iter().zip(&heights) {
-        font::draw(&mut page, y, GAP, caption, INK);
+        text(&mut page, y, GAP, caption);
         let mut x = left;
         for (picture, width) in row.iter().zip(&widths) {
             paste(&mut page, picture, y, x);
@@ -173,28 +185,76 @@ pub fn sheet(titles: &[&str], rows: &[(&str, Vec<&Image<[u8; 3]>>)]) -> Image<[u
     page
 }
 
-/// A contact sheet: pictures with captions below one another in `columns` columns.
-pub fn contact_sheet(pictures: &[(&Image<[u8; 3]>, &str)], columns: usize) -> Image<[u8; 3]> {
+/// A contact sheet: pictures with captions above them in `columns` columns, as wide as the widest
+/// picture; captions that are wider go on in further lines. Below, what the colours of `legend`
+/// mean, where there are any.
+pub fn contact_sheet(
+    pictures: &[(&Image<[u8; 3]>, &str)],
+    columns: usize,
+    legend: &[(Rgb, &str)],
+) -> Image<[u8; 3]> {
     let columns = columns.clamp(1, pictures.len().max(1));
-    let cell_width =
-        |&(picture, caption): &(&Image<[u8; 3]>, &str)| picture.width().max(font::width(caption));
-    let width = pictures.iter().map(cell_width).max().unwrap_or(0);
-    let heights: Vec<usize> = pictures
-        .chunks(columns)
-        .map(|row| row.iter().map(|(p, _)| p.height()).max().unwrap_or(0) + font::HEIGHT + 2)
+    let widest = pictures.iter().map(|(picture, _)| picture.width()).max();
+    let width = widest.map_or(0, |widest| widest.max(NARROWEST));
+    let cells: Vec<(&Image<[u8; 3]>, Vec<String>)> = pictures
+        .iter()
+        .map(|&(picture, caption)| (picture, wrapped(caption, width / CAPTION.advance())))
         .collect();
-    let page_height = GAP + heights.iter().map(|h| h + GAP).sum::<usize>();
+    // Pictures of a row begin below its longest caption.
+    let rows: Vec<(usize, usize)> = cells
+        .chunks(columns)
+        .map(|row| {
+            let lines = row.iter().map(|(_, lines)| lines.len()).max().unwrap_or(0);
+            let height = row.iter().map(|(p, _)| p.height()).max().unwrap_or(0);
+            (lines * CAPTION.height(), height)
+        })
+        .collect();
+    let heights = rows.iter().map(|(head, height)| head + height + GAP);
+    let page_height = GAP + heights.sum::<usize>();
     let mut page = Image::filled(page_height, GAP + columns * (width + GAP), PAPER);
     let mut y = GAP;
-    for (row, height) in pictures.chunks(columns).zip(&heights) {
-        for (i, (picture, caption)) in row.iter().enumerate() {
+    for (row, (head, height)) in cells.chunks(columns).zip(&rows) {
+        for (i, (picture, lines)) in row.iter().enumerate() {
             let x = GAP + i * (width + GAP);
-            font::draw(&mut page, y, x, caption, INK);
-            paste(&mut page, picture, y + font::HEIGHT + 2, x);
+            for (number, line) in lines.iter().enumerate() {
+                text(&mut page, y + number * CAPTION.height(), x, line);
+            }
+            paste(&mut page, picture, y + head, x);
         }
-        y += height + GAP;
+        y += head + height + GAP;
     }
-    page
+    match legend {
+        [] => page,
+        legend => with_legend(&page, legend),
+    }
+}
+
+/// The words in lines of at most `most` letters (at least one); longer words are broken.
+fn wrapped(words: &str, most: usize) -> Vec<String> {
+    let most = most.max(1);
+    let mut lines: Vec<String> = Vec::new();
+    for word in words.split_whitespace() {
+        let room = lines
+            .last()
+            .map_or(0, |line| most.saturating_sub(line.chars().count() + 1));
+        let letters: Vec<char> = word.chars().collect();
+        if let (Some(line), true) = (lines.last_mut(), letters.len() <= room) {
+            line.push(' ');
+            line.push_str(word);
+            continue;
+        }
+        lines.extend(
+            letters
+                .chunks(most)
+                .map(|piece| piece.iter().collect::<String>()),
+        );
+    }
+    lines
+}
+
+/// Writes a caption on the paper with its first corner at `(y, x)`.
+fn text(page: &mut Image<[u8; 3]>, y: usize, x: usize, words: &str) {
+    CAPTION.draw(page, (y as i64, x as i64), words, INK);
 }
 
 /// Copies `picture` into `page` with its first corner at `(y, x)`; what leaves the page is cut.
@@ -221,6 +281,14 @@ mod tests {
         assert_eq!(scale_down(&ramp, 3), ramp);
     }
 
+    /// Grey pixels that letters cover by more than half.
+    fn inked(page: &Image<[u8; 3]>) -> usize {
+        let is_ink = |[r, g, b]: [u8; 3]| {
+            (INK[0]..128).contains(&r) && r.abs_diff(g) < 9 && g.abs_diff(b) < 9
+        };
+        page.data().iter().filter(|&&pixel| is_ink(pixel)).count()
+    }
+
     #[test]
     fn a_sheet_holds_every_picture_at_its_place() {
         let red = Image::filled(10, 30, [255, 0, 0]);
@@ -229,7 +297,7 @@ mod tests {
         let count = |color| page.data().iter().filter(|&&p| p == color).count();
         assert_eq!(count([255, 0, 0]), 300);
         assert_eq!(count([0, 0, 255]), 2 * 240);
-        assert!(count(INK) > 20);
+        assert!(inked(&page) > 60, "{}", inked(&page));
     }
 
     #[test]
@@ -239,26 +307,54 @@ mod tests {
         let colors = [([1, 2, 3], "FOUND"), ([4, 5, 6], "FALSE")];
         let drawn = side_by_side(&[(&picture, "errors")], &colors);
         assert_eq!(drawn.width(), plain.width());
-        assert_eq!(drawn.height(), plain.height() + font::HEIGHT + GAP);
-        let below = drawn.crop(plain.height(), 0, font::HEIGHT, drawn.width());
+        assert_eq!(drawn.height(), plain.height() + CAPTION.height() + GAP);
+        let below = drawn.crop(plain.height(), 0, CAPTION.height(), drawn.width());
         for (color, _) in colors {
             let count = below.data().iter().filter(|&&p| p == color).count();
-            assert_eq!(count, font::HEIGHT * font::HEIGHT);
+            assert_eq!(count, SWATCH * SWATCH);
         }
-        assert!(below.data().iter().filter(|&&p| p == INK).count() > 100);
+        assert!(inked(&below) > 150, "{}", inked(&below));
         // A page narrower than its legend grows.
         let narrow = side_by_side(&[(&Image::filled(4, 4, [0; 3]), "")], &colors);
         let count = narrow.data().iter().filter(|&&p| p == [4, 5, 6]).count();
-        assert_eq!(count, font::HEIGHT * font::HEIGHT);
+        assert_eq!(count, SWATCH * SWATCH);
+    }
+
+    #[test]
+    fn captions_keep_to_their_column() {
+        let lines = |most| wrapped("B02_s1 dim; clumped", most);
+        assert_eq!(lines(40), ["B02_s1 dim; clumped"]);
+        assert_eq!(lines(11), ["B02_s1 dim;", "clumped"]);
+        assert_eq!(lines(4), ["B02_", "s1", "dim;", "clum", "ped"]);
+        assert_eq!(wrapped("", 4), [""; 0]);
+        // Between two columns, and under the letters of the first line, is paper only.
+        let picture = Image::filled(10, 130, [1, 2, 3]);
+        let caption = "a_name_of_a_field that is long";
+        let page = contact_sheet(&[(&picture, caption), (&picture, caption)], 2, &[]);
+        for y in 0..page.height() {
+            for x in GAP + 130..GAP + 130 + GAP {
+                assert_eq!(page.get(y, x), PAPER, "{y} {x}");
+            }
+        }
+        assert_eq!(page.height(), GAP + 3 * CAPTION.height() + 10 + GAP);
+        let colours = [([7, 8, 9], "nucleus")];
+        let told = contact_sheet(&[(&picture, "x")], 1, &colours);
+        let count = told.data().iter().filter(|&&p| p == [7, 8, 9]).count();
+        assert_eq!(count, SWATCH * SWATCH);
     }
 
     #[test]
     fn sheets_without_pictures_are_only_paper() {
         assert!(sheet(&[], &[]).data().iter().all(|&p| p == PAPER));
-        assert!(contact_sheet(&[], 3).data().iter().all(|&p| p == PAPER));
+        assert!(
+            contact_sheet(&[], 3, &[])
+                .data()
+                .iter()
+                .all(|&p| p == PAPER)
+        );
         let one = Image::filled(4, 4, [1, 2, 3]);
         assert_eq!(
-            contact_sheet(&[(&one, "x")], 9)
+            contact_sheet(&[(&one, "x")], 9, &[])
                 .data()
                 .iter()
                 .filter(|&&p| p == [1, 2, 3])

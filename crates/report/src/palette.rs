@@ -15,7 +15,10 @@ const BLUE: Rgb = [0x00, 0x72, 0xB2];
 const VERMILION: Rgb = [0xD5, 0x5E, 0x00];
 const PURPLE: Rgb = [0xCC, 0x79, 0xA7];
 
-/// Colours of classes without a usual one, and of labels next to each other.
+/// Colours of classes without a usual one: those of [`AGREED`], [`FALSE`] and [`MISSED`] come last.
+const CLASSES: [Rgb; 7] = [ORANGE, SKY_BLUE, VERMILION, BLUE, GREEN, YELLOW, PURPLE];
+
+/// Colours of labels next to each other.
 pub(crate) const CYCLE: [Rgb; 7] = [ORANGE, SKY_BLUE, GREEN, YELLOW, PURPLE, VERMILION, BLUE];
 
 /// Missed by the prediction.
@@ -32,7 +35,7 @@ pub fn class_color(class: usize, name: &str) -> Rgb {
         "nucleus" | "nuclei" => ORANGE,
         "cytoplasm" | "cell" | "boundary" => SKY_BLUE,
         "split" => PURPLE,
-        _ => CYCLE[class.saturating_sub(1) % CYCLE.len()],
+        _ => CLASSES[class.saturating_sub(1) % CLASSES.len()],
     }
 }
 
@@ -48,4 +51,19 @@ pub fn class_colors(names: &[String]) -> Vec<Rgb> {
 /// The colour for CSS and SVG, such as `#e69f00`.
 pub fn css(color: Rgb) -> String {
     format!("#{:02x}{:02x}{:02x}", color[0], color[1], color[2])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mitotic_nucleus_has_a_colour_that_nothing_beside_it_has() {
+        let names = ["background", "nucleus", "cytoplasm", "mitotic"].map(str::to_owned);
+        let mut colors = class_colors(&names)[1..].to_vec();
+        colors.extend([AGREED, FALSE, MISSED]);
+        colors.sort_unstable();
+        colors.dedup();
+        assert_eq!(colors.len(), 6);
+    }
 }

@@ -11,7 +11,7 @@ use stainfree_image::Image;
 
 use crate::ReportError;
 use crate::axis::{Axis, Scale};
-use crate::font;
+use crate::font::CAPTION;
 use crate::palette::{Rgb, css};
 
 /// A number for every well of a plate.
@@ -181,10 +181,14 @@ impl PlateMap {
                 } => {
                     let half = match anchor {
                         Anchor::Start => 0,
-                        Anchor::Middle => font::width(text) / 2,
+                        Anchor::Middle => CAPTION.width(text) / 2,
                     };
-                    let (y, x) = (y.saturating_sub(font::HEIGHT / 2), x.saturating_sub(half));
-                    font::draw(&mut picture, y, x, text, *color);
+                    let corner = (
+                        y.saturating_sub(CAPTION.height() / 2),
+                        x.saturating_sub(half),
+                    );
+                    let corner = (corner.0 as i64, corner.1 as i64);
+                    CAPTION.draw(&mut picture, corner, text, *color);
                 }
             }
         }
@@ -271,7 +275,7 @@ impl PlateMap {
         let longest = self.title.chars().count().max(self.note.chars().count());
         Ok(Drawing {
             height: bottom + BOTTOM,
-            width: (right + EDGE).max(2 * EDGE + longest * 12),
+            width: (right + EDGE).max(2 * EDGE + longest * CAPTION.advance()),
             shapes,
         })
     }

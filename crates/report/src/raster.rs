@@ -1,19 +1,16 @@
 //! The drawing of a plot as a picture, with smooth edges, dark on white.
 //!
 //! Coverage of a pixel by a line or dot is taken from its distance to the pixel's middle, that of
-//! an area from the stretches it covers on four lines a pixel. Letters are Noto Sans Mono's, drawn
-//! beforehand at the size they have here.
+//! an area from the stretches it covers on four lines a pixel.
 
-use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
 use stainfree_image::Image;
 
 use crate::drawing::{AREA, Anchor, At, Dash, Drawing, Shape};
+use crate::font::{PLOT, mix};
 use crate::palette::Rgb;
 
 /// Pixels per unit of a plot: sharp on slides and in print at a column's width.
 const SCALE: f64 = 2.0;
-/// 12 pixels to a letter, 6 units, as wide as the browser's letters are on average.
-const LETTERS: RasterHeight = RasterHeight::Size24;
 /// From the top of a letter's cell to its base line, pixels.
 const BASE: f64 = 19.0;
 const INK: Rgb = [0x22; 3];
@@ -208,38 +205,14 @@ fn crossings(outline: &[At], y: f64) -> Vec<f64> {
 }
 
 fn draw_text(picture: &mut Image<Rgb>, at: At, anchor: Anchor, text: &str) {
-    let advance = get_raster_width(FontWeight::Regular, LETTERS);
-    let width = (advance * text.chars().count()) as f64;
+    let width = PLOT.width(text) as f64;
     let left = match anchor {
         Anchor::Start => at.0,
         Anchor::Middle => at.0 - width / 2.0,
         Anchor::End => at.0 - width,
     };
-    let (mut left, top) = (left.round() as i64, (at.1 - BASE).round() as i64);
-    for letter in text.chars() {
-        // A sign the letters lack is shown as a question, not left out.
-        let drawn = [letter, '?']
-            .iter()
-            .find_map(|&c| get_raster(c, FontWeight::Regular, LETTERS));
-        for (y, row) in drawn.iter().flat_map(|drawn| drawn.rows().enumerate()) {
-            for (x, &share) in row.iter().enumerate().filter(|(_, share)| **share > 0) {
-                let (py, px) = (top + y as i64, left + x as i64);
-                let inside = |p: i64, len: usize| usize::try_from(p).ok().filter(|p| *p < len);
-                if let (Some(py), Some(px)) =
-                    (inside(py, picture.height()), inside(px, picture.width()))
-                {
-                    mix(picture.get_mut(py, px), INK, f64::from(share) / 255.0);
-                }
-            }
-        }
-        left += advance as i64;
-    }
-}
-
-fn mix(pixel: &mut Rgb, color: Rgb, share: f64) {
-    for (below, above) in pixel.iter_mut().zip(color) {
-        *below = (f64::from(*below) + share * (f64::from(above) - f64::from(*below))).round() as u8;
-    }
+    let corner = ((at.1 - BASE).round() as i64, left.round() as i64);
+    PLOT.draw(picture, corner, text, INK);
 }
 
 #[cfg(test)]

@@ -75,8 +75,13 @@ impl ReportData {
             self.tables.extend(outline_measures(scores));
         }
         if let Some(agreement) = &scores.agreement {
-            self.tables.push(agreement_table(agreement));
-            self.charts.extend(agreement_charts(agreement));
+            match agreement.too_few() {
+                Some(sentence) => self.trust.push(format!("{}.", capital(&sentence))),
+                None => {
+                    self.tables.push(agreement_table(agreement));
+                    self.charts.extend(agreement_charts(agreement));
+                }
+            }
         }
         if let Some(calibration) = &scores.calibration {
             self.tables.push(calibration_table(calibration));

@@ -18,10 +18,10 @@ use stainfree_image::Image;
 use crate::ScoreError;
 use crate::extent::{Extent, Index, extents};
 use crate::matching::Matching;
+use crate::named::Named;
 use crate::near::squared_distances;
 use crate::pixels::{IGNORED, check_size, ratio};
 use crate::places::{Nearest, Places};
-use crate::plan::Named;
 use crate::skeleton::skeleton;
 
 /// Tolerances of 0, 1, 2 and 3 px.

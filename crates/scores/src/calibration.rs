@@ -7,9 +7,8 @@ use serde::{Deserialize, Serialize};
 use stainfree_image::Image;
 
 use crate::ScoreError;
+use crate::named::Named;
 use crate::pixels::{IGNORED, check_probabilities, mean, ratio};
-use crate::plan::Named;
-use crate::result::ReliabilityRow;
 
 /// Equal bins of (0, 1], the value 0 in the first.
 pub const CALIBRATION_BINS: usize = 15;
@@ -137,6 +136,21 @@ pub(crate) const CALIBRATION_SCORES: [Named<CalibrationCounts>; 4] = [
 ];
 
 const NO_PIXEL: &str = "no pixel was counted";
+
+/// The pixels of one bin of a reliability diagram.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReliabilityRow {
+    /// Lower end of the bin, not in it.
+    pub from: f64,
+    /// Upper end.
+    pub to: f64,
+    /// Pixels.
+    pub pixels: u64,
+    /// Their mean probability.
+    pub probability: f64,
+    /// Share of them that is what was predicted.
+    pub right: f64,
+}
 
 /// The bins of a reliability diagram; empty ones are left out.
 pub(crate) fn reliability(bins: &Bins) -> Vec<ReliabilityRow> {

@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::by_name::ByName;
 use crate::matching::Matching;
+use crate::named::Named;
 use crate::pixels::ratio;
-use crate::plan::Named;
-use crate::result::ByName;
 use crate::splitting::{Fates, PairFate, Resolved};
 
 /// Truth nuclei of one kind in one field, or the sum over several.

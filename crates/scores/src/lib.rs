@@ -10,6 +10,7 @@ mod agreement;
 mod assignment;
 mod bootstrap;
 mod boundaries;
+mod by_name;
 mod calibration;
 mod clusters;
 mod compare;
@@ -24,6 +25,8 @@ mod kinds;
 mod learning_curve;
 mod matching;
 mod measured;
+mod measured_agreement;
+mod named;
 mod near;
 mod overlap;
 mod paper;
@@ -40,7 +43,8 @@ pub use agreement::{
     BlandAltman, Estimate, bland_altman, bland_altman_percent, concordance, pearson,
 };
 pub use boundaries::{BoundaryCounts, Outline, PairSums, TOLERANCES, class_contours, class_lines};
-pub use calibration::{Bin, CALIBRATION_BINS, CalibrationCounts, calibration};
+pub use by_name::ByName;
+pub use calibration::{Bin, CALIBRATION_BINS, CalibrationCounts, ReliabilityRow, calibration};
 pub use compare::{Difference, compare};
 pub use edits::{Change, Edit, edits};
 pub use error::ScoreError;
@@ -53,20 +57,18 @@ pub use matching::{
     Jaccard, MatchCounts, Matching, ObjectCounts, Pair, THRESHOLDS, match_labels,
     match_labels_ignoring, matched_pairs, threshold,
 };
-pub use measured::{
-    AgreementRow, AgreementSummary, ChannelSums, MaskMeasures, Masks, PixelSum, SideMeasures,
-    UnitPair, measured, measured_agreement,
-};
+pub use measured::{ChannelSums, MaskMeasures, Masks, PixelSum, SideMeasures, measured};
+pub use measured_agreement::{AgreementRow, AgreementSummary, UnitPair, measured_agreement};
 pub use paper::{PaperScores, paper_scores};
 pub use pixels::{
     Background, ClassCounts, IGNORED, PixelCounts, pixel_counts, pixel_counts_ignoring,
 };
 pub use repeats::{Repeated, Terms, between_repeats, over_repeats};
 pub use result::{
-    BoundarySummary, ByName, CalibrationSummary, FieldObjects, FieldPixelwise, FieldRow,
-    IntervalNote, KindSummary, ObjectSummary, PairNumbers, PairSummary, PaperPair, PaperSummary,
-    Pixelwise, Pooled, ReliabilityRow, ResolvedRow, ScoredOn, Scores, SplittingSummary, Standing,
-    Statistic, Thickness, ThresholdRow, ToleranceRow,
+    BoundarySummary, CalibrationSummary, FieldObjects, FieldPixelwise, FieldRow, IntervalNote,
+    KindSummary, ObjectSummary, PairNumbers, PairSummary, PaperPair, PaperSummary, Pixelwise,
+    Pooled, ResolvedRow, ScoredOn, Scores, SplittingSummary, Standing, Statistic, Thickness,
+    ThresholdRow, ToleranceRow,
 };
 pub use splitting::{Resolved, SplittingCounts};
 pub use summary::summarise;

@@ -10,9 +10,9 @@ use stainfree_image::Image;
 
 use crate::ScoreError;
 use crate::assignment::{Edge, assign};
+use crate::named::Named;
 use crate::overlap::{Objects, Overlap, Shared};
 use crate::pixels::ratio;
-use crate::plan::Named;
 
 /// Number of IoU thresholds: 0.50, 0.55 .. 0.95.
 pub const THRESHOLDS: usize = 10;

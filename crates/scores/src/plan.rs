@@ -7,16 +7,14 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::boundaries::BOUNDARY_SCORES;
+use crate::by_name::ByName;
 use crate::calibration::CALIBRATION_SCORES;
 use crate::fields::{BootstrapOptions, Convention, FieldScores, Totals};
 use crate::kinds::KIND_SCORES;
 use crate::matching::OBJECT_SCORES;
+use crate::named::Named;
 use crate::pixels::{Background, mean};
-use crate::result::ByName;
 use crate::splitting::SPLITTING_SCORES;
-
-/// A named score of summed counts of one kind: name, value (NaN where undefined), why it would be.
-pub(crate) type Named<Counts> = (&'static str, fn(&Counts) -> f64, &'static str);
 
 /// Counts that a field has or lacks as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,9 +20,9 @@ use crate::clusters::{components, joined_pairs};
 use crate::cut_line::Cutter;
 use crate::extent::extents;
 use crate::matching::Matching;
+use crate::named::Named;
 use crate::pixels::ratio;
 use crate::places::Nearest;
-use crate::plan::Named;
 
 /// IoU, in twentieths, at which clusters are resolved: 0.5 and 0.7.
 const RESOLVED_AT: [u64; 2] = [10, 14];

@@ -2,17 +2,19 @@
 
 use crate::bootstrap::intervals;
 use crate::boundaries::{BOUNDARY_SCORES, BoundaryCounts, Outline, TOLERANCES};
+use crate::by_name::ByName;
 use crate::calibration::{CALIBRATION_BINS, CALIBRATION_SCORES, CalibrationCounts, reliability};
 use crate::fields::{BootstrapOptions, Convention, FieldScores, Totals, Units};
 use crate::kinds::{KIND_SCORES, KindCounts};
 use crate::matching::{OBJECT_SCORES, ObjectCounts, threshold};
-use crate::measured::measured_agreement;
+use crate::measured_agreement::measured_agreement;
+use crate::named::Named;
 use crate::pixels::mean;
-use crate::plan::{Family, Named, Plan, has_pixels};
+use crate::plan::{Family, Plan, has_pixels};
 use crate::result::{
-    BoundarySummary, ByName, CalibrationSummary, FieldObjects, FieldPixelwise, FieldRow,
-    IntervalNote, KindSummary, ObjectSummary, PairNumbers, PairSummary, PaperPair, PaperSummary,
-    Pixelwise, Pooled, ResolvedRow, Scores, SplittingSummary, Statistic, Thickness, ThresholdRow,
+    BoundarySummary, CalibrationSummary, FieldObjects, FieldPixelwise, FieldRow, IntervalNote,
+    KindSummary, ObjectSummary, PairNumbers, PairSummary, PaperPair, PaperSummary, Pixelwise,
+    Pooled, ResolvedRow, Scores, SplittingSummary, Statistic, Thickness, ThresholdRow,
     ToleranceRow,
 };
 use crate::splitting::{Resolved, SPLITTING_SCORES, SplittingCounts};

@@ -31,17 +31,9 @@ pub enum SpecimenError {
         /// The cause reported by the system.
         source: std::io::Error,
     },
-    /// The marker of the plate could not be written.
+    /// An image or the marker of the plate could not be written.
     #[error(transparent)]
-    Marker(#[from] stainfree_image::ImageError),
-    /// An image could not be encoded as TIFF.
-    #[error("`{path}` could not be encoded as TIFF: {source}")]
-    Encode {
-        /// The file concerned.
-        path: PathBuf,
-        /// The cause reported by the encoder.
-        source: tiff::TiffError,
-    },
+    Image(#[from] stainfree_image::ImageError),
     /// A stop was asked for.
     #[error(
         "stopped as asked after {done} of {total} fields; they are kept in `{unfinished}`, and the \

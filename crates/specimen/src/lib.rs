@@ -5,8 +5,7 @@
 //!
 //! From the specimen to the counts, one module each: `population` (which cells lie where),
 //! `raster` (which pixel is whose), `matter` (phase, absorption, stain), `transfer` and `fft` (the
-//! optics), `camera` (light, noise, counts), `truth`, `plate` with `metadata` and `tiff_file`
-//! (files).
+//! optics), `camera` (light, noise, counts), `truth`, `plate` with `metadata` (files).
 
 #![forbid(unsafe_code)]
 
@@ -14,8 +13,10 @@ mod camera;
 mod error;
 mod fft;
 mod field;
+mod file;
 mod matter;
 mod metadata;
+mod names;
 mod noise;
 mod outline;
 mod plate;
@@ -23,13 +24,13 @@ mod population;
 mod raster;
 mod rng;
 mod spec;
-mod tiff_file;
 mod transfer;
 mod truth;
 mod varied;
 
 pub use error::SpecimenError;
 pub use field::{SimulatedField, simulate_field, stain_light};
-pub use plate::{CHANNELS, PlateSummary, write_plate};
+pub use names::CHANNELS;
+pub use plate::{PlateSummary, write_plate};
 pub use spec::{Degrade, Optics, PlateSpec};
 pub use truth::{CellRecord, Truth};

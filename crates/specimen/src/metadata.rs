@@ -1,7 +1,7 @@
 //! The texts of an ImageXpress export: the HTD file and the description of every plane.
 
 use crate::field::SimulatedField;
-use crate::plate::{CHANNELS, PlateNames};
+use crate::names::{CHANNELS, PlateNames};
 use crate::spec::PlateSpec;
 
 /// Distance in um of neighbouring wells of a 96-well and a 384-well plate (ANSI/SLAS 4-2004).

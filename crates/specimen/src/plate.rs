@@ -20,16 +20,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 use stainfree_image::marker::{self, Kind, Marker};
+use stainfree_image::write::{Compression, Integers, described};
+use stainfree_image::{Product, Store};
 
 use crate::error::SpecimenError;
 use crate::field::{SimulatedField, simulate_field};
+use crate::file::{write_atomic, wrote};
 use crate::metadata::{htd, plane_description};
-use crate::rng::Key;
+use crate::names::PlateNames;
 use crate::spec::PlateSpec;
-use crate::tiff_file::{Pixels, write_tiff};
-
-/// Names of the channels, in the order of their waves.
-pub const CHANNELS: [&str; 3] = ["Brightfield", "Hoechst", "MitoTracker"];
 
 /// What [`write_plate`] wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,36 +53,6 @@ const SETTINGS: &str = "settings.txt";
 
 /// Pixels that may be simulated at a time; each costs about 100 bytes of memory.
 const PIXELS_AT_A_TIME: usize = 2160 * 2160 * 2;
-
-/// Names of a plate.
-pub(crate) struct PlateNames {
-    /// Name of the plate, the first part of every file name.
-    pub(crate) plate: String,
-    /// Folder of the plate.
-    pub(crate) folder: String,
-    /// Its unique identifier, in the form of a UUID.
-    pub(crate) identifier: String,
-}
-
-impl PlateNames {
-    pub(crate) fn new(spec: &PlateSpec) -> Self {
-        let plate = format!("sim{}{}", spec.seed, if spec.unstained { "u" } else { "" });
-        let key = Key::new(spec.seed).with(u64::from(spec.unstained));
-        let (high, low) = (key.bits(0), key.bits(1));
-        PlateNames {
-            folder: format!("{plate}_Plate_{}", 1000 + high % 9000),
-            plate,
-            identifier: format!(
-                "{:08x}-{:04x}-4{:03x}-a{:03x}-{:012x}",
-                high >> 32,
-                (high >> 16) & 0xFFFF,
-                high & 0xFFF,
-                low >> 52,
-                low & 0xFFFF_FFFF_FFFF
-            ),
-        }
-    }
-}
 
 /// Simulates a plate and writes it to `out/plate` and `out/truth`.
 ///
@@ -195,12 +164,6 @@ fn mark(folder: &Path, kind: Kind) -> Result<(), SpecimenError> {
     Ok(marker::write(folder, &Marker::new("simulate", kind))?)
 }
 
-/// Turns an input-output error into one that names `path`.
-fn wrote(path: &Path) -> impl FnOnce(std::io::Error) -> SpecimenError {
-    let path = path.to_path_buf();
-    move |source| SpecimenError::Write { path, source }
-}
-
 /// Where the files of a plate go.
 struct Folders {
     /// One folder for each brightfield plane; stains lie in the first.
@@ -222,7 +185,9 @@ impl Folders {
                 .collect()
         };
         let truth = root.join("truth");
-        let kinds = ["classes", "nuclei", "cells"].map(|kind| truth.join(kind));
+        let store = Store::at(&truth);
+        let kinds = [Product::Classes, Product::Nuclei, Product::Cells];
+        let kinds = kinds.map(|kind| store.folder(kind));
         let rows = root.join("rows");
         for folder in steps.iter().chain(&kinds).chain([&rows]) {
             std::fs::create_dir_all(folder).map_err(wrote(folder))?;
@@ -286,11 +251,11 @@ impl Folders {
             let height = if wave == 0 { heights[z] } else { 0.0 };
             let text = plane_description(spec, names, field, well, wave, step, height);
             let file = format!("{}_{}_w{}.TIF", names.plate, field.name, wave + 1);
-            write_tiff(
+            described(
                 &self.steps[z].join(file),
-                image.size(),
-                Pixels::Grey(image.data()),
+                Integers::Counts(image),
                 &text,
+                Compression::Uncompressed,
             )?;
         }
         let note = format!(
@@ -298,26 +263,16 @@ impl Folders {
             names.plate, spec.seed, field.name, field.pixel_um
         );
         let truth = &field.truth;
-        let path = |kind: &str| self.truth.join(kind).join(format!("{}.tif", field.name));
-        let size = truth.classes.size();
-        write_tiff(
-            &path("classes"),
-            size,
-            Pixels::Classes(truth.classes.data()),
-            &note,
-        )?;
-        write_tiff(
-            &path("nuclei"),
-            size,
-            Pixels::Labels(truth.nuclei.data()),
-            &note,
-        )?;
-        write_tiff(
-            &path("cells"),
-            size,
-            Pixels::Labels(truth.cells.data()),
-            &note,
-        )
+        let store = Store::at(&self.truth);
+        for (product, pixels) in [
+            (Product::Classes, Integers::Classes(&truth.classes)),
+            (Product::Nuclei, Integers::Labels(&truth.nuclei)),
+            (Product::Cells, Integers::Labels(&truth.cells)),
+        ] {
+            let path = store.path(product, &field.name);
+            described(&path, pixels, &note, Compression::Deflate)?;
+        }
+        Ok(())
     }
 }
 
@@ -386,9 +341,4 @@ fn write_table(path: &Path, rows: &[CellRow]) -> Result<(), SpecimenError> {
         .into_inner()
         .map_err(|e| wrote(path)(e.into_error()))?;
     write_atomic(path, &bytes)
-}
-
-/// Writes `bytes` to `path` whole or not at all.
-pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), SpecimenError> {
-    stainfree_image::write::replace_file(path, bytes).map_err(wrote(path))
 }

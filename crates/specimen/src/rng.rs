@@ -2,18 +2,9 @@
 //!
 //! A [`Key`] is made from the seed and the words that say what the numbers are for (purpose, well,
 //! site, row, ..); a [`Stream`] counts from such a key. Any stream can be remade alone, in any
-//! order and on any thread. The mixing function is the finaliser of SplitMix64 (Steele, Lea & Flood
-//! 2014, "Fast splittable pseudorandom number generators").
+//! order and on any thread. The generator is the workspace's; here are keys and distributions.
 
-/// The odd constant of SplitMix64: the golden ratio in 64 bits, so that counters spread evenly.
-const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
-
-/// The finaliser of SplitMix64: a bijection of 64 bits in which every input bit moves every output.
-fn mix(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
+use stainfree_image::random::{self, mix, number};
 
 /// What a stream of random numbers is for; keeps streams of one field apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +34,7 @@ pub(crate) struct Key(u64);
 impl Key {
     /// The key of everything that comes from `seed`.
     pub(crate) fn new(seed: u64) -> Self {
-        Key(mix(seed.wrapping_add(GOLDEN)))
+        Key(number(seed, 0))
     }
 
     /// The key of one purpose under this key.
@@ -53,34 +44,28 @@ impl Key {
 
     /// The key of part `word` under this key.
     pub(crate) fn with(self, word: u64) -> Self {
-        Key(mix(
-            self.0 ^ mix(word.wrapping_mul(GOLDEN).wrapping_add(GOLDEN))
-        ))
+        Key(mix(self.0 ^ number(0, word)))
     }
 
     /// The `n`-th 64 random bits under this key.
     pub(crate) fn bits(self, n: u64) -> u64 {
-        mix(self.0.wrapping_add(n.wrapping_add(1).wrapping_mul(GOLDEN)))
+        number(self.0, n)
     }
 
     /// A stream that starts at the first number of this key.
     pub(crate) fn stream(self) -> Stream {
-        Stream { key: self, next: 0 }
+        Stream(random::Stream::new(self.0))
     }
 }
 
 /// Counts through the numbers of a [`Key`].
 #[derive(Clone, Debug)]
-pub(crate) struct Stream {
-    key: Key,
-    next: u64,
-}
+pub(crate) struct Stream(random::Stream);
 
 impl Stream {
     /// 64 random bits.
     pub(crate) fn bits(&mut self) -> u64 {
-        self.next += 1;
-        self.key.bits(self.next - 1)
+        self.0.bits()
     }
 
     /// Uniform in `[0, 1)`, with 24 bits.
@@ -285,6 +270,14 @@ mod tests {
                 "variance {v} of {mean}"
             );
         }
+    }
+
+    /// Simulated plates are made again by these numbers.
+    #[test]
+    fn the_numbers_of_a_key_stay_what_they_are() {
+        let key = Key::new(7).purpose(Purpose::Cell).with(5);
+        assert_eq!(key.bits(9), 0x316f_efd4_8acf_39b9);
+        assert_eq!(key.stream().bits(), 0x9095_dfe3_47f5_3a61);
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(super) struct Choices {
     seed: Option<u64>,
 
     /// Begin anew and give up what stands under this name (it is said what that is)
-    #[arg(long)]
+    #[arg(long = "overwrite", visible_alias = "restart")]
     restart: bool,
 
     /// Go on where a training stood: what is done anyway

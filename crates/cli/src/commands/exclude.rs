@@ -57,7 +57,7 @@ pub(crate) struct Exclude {
 
 impl Exclude {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
-        self.json.check(&["program", "excluded"])?;
+        self.json.check_result(&["excluded"])?;
         let study = super::open_study(&self.dir, context)?;
         if self.fields.is_empty() {
             let out = in_force(&study)?;
@@ -100,8 +100,7 @@ impl Exclude {
             .iter()
             .map(|(field, row)| serde_json::json!({"field": field, "remark": row.remark()}))
             .collect();
-        let program = env!("CARGO_PKG_VERSION");
         self.json
-            .write(&serde_json::json!({"program": program, "excluded": excluded}))
+            .write_result(&serde_json::json!({"excluded": excluded}))
     }
 }

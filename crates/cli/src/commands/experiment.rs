@@ -41,12 +41,12 @@ pub(crate) struct Experiment {
 
 impl Experiment {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
-        self.json.check(&["program", "runs"])?;
+        self.json.check_result(&["runs"])?;
         let matrix = Matrix::load(&self.file)?;
         if self.dry_run {
             let lines = estimate(&matrix, &context.job())?;
             context.console.finish();
-            self.json.write(&estimates(&lines))?;
+            self.json.write_result(&estimates(&lines))?;
             self.json.print(&dry_run(&lines))?;
             return Ok(Outcome::Done);
         }
@@ -69,8 +69,7 @@ impl Experiment {
                 .console
                 .warn(&format!("run `{label}` failed: {sentence}"));
         }
-        self.json.write(&serde_json::json!({
-            "program": env!("CARGO_PKG_VERSION"),
+        self.json.write_result(&serde_json::json!({
             "out": out,
             "runs": {"done": ran.done, "found": ran.found, "failed": ran.failed},
             "files": ran.files,
@@ -103,7 +102,7 @@ fn estimates(lines: &[Estimate]) -> serde_json::Value {
             })
         })
         .collect();
-    serde_json::json!({"program": env!("CARGO_PKG_VERSION"), "runs": runs})
+    serde_json::json!({"runs": runs})
 }
 
 /// The same as a table.

@@ -140,7 +140,7 @@ fn parse_ring(text: &str) -> Result<RingArg, String> {
 
 impl Measure {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
-        self.json.check(&["program", "objects", "columns"])?;
+        self.json.check_result(&["objects", "columns"])?;
         let measured = measure(&self.options()?, &context.job()).map_err(|error| match error {
             ProjectError::Cancelled => anyhow::Error::from(error).context(
                 "stopped as asked; tables are written whole or not at all, so nothing was kept",
@@ -212,7 +212,6 @@ impl Measure {
 
     fn show(&self, measured: &MeasuredPlate) -> Result<()> {
         let facts = serde_json::json!({
-            "program": env!("CARGO_PKG_VERSION"),
             "objects": measured.objects,
             "fields": measured.fields,
             "wells": measured.wells,
@@ -220,7 +219,7 @@ impl Measure {
             "files": measured.files,
             "failed": measured.failed,
         });
-        self.json.write(&facts)?;
+        self.json.write_result(&facts)?;
         self.json.print(&format!(
             "{} objects in {} fields, {} columns, {:.1} s; table in `{}`",
             measured.objects,

@@ -3,14 +3,14 @@
 //! A command is a `clap` struct with its help texts and a `run` that turns arguments into one
 //! library call and shows the result.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::builder::Styles;
 use stainfree_network::{Encoder, Isa, Precision};
 use stainfree_project::study::group::GroupRule;
 use stainfree_project::study::human::corrected::bring_over;
-use stainfree_project::training::train::Trained;
+use stainfree_project::training::Trained;
 use stainfree_project::{ProjectError, Study};
 
 use crate::Context;
@@ -182,8 +182,34 @@ fn finite_width(width: Option<f64>) -> Result<()> {
     Ok(())
 }
 
+/// The end of a command that fills a folder from `inputs`, of which `done` are there now and some
+/// have failed: how it ended, and what to type next, where `measure` takes `objects`.
+fn end_of_fields(
+    context: &Context,
+    inputs: &[PathBuf],
+    objects: &str,
+    done: usize,
+    failed: &[String],
+) -> Result<Outcome> {
+    if !failed.is_empty() {
+        let total = failed.len() + done;
+        let sentence = format!("{} of {total} inputs failed", failed.len());
+        context.console.warn(&sentence);
+    }
+    let outcome = Outcome::of(done, failed.len())?;
+    if let [images] = inputs {
+        let images = crate::next::word(images);
+        context.next_after(
+            outcome,
+            &format!("stainfree measure {objects} --images {images} --out cells.csv"),
+            "a row for every nucleus",
+        );
+    }
+    Ok(outcome)
+}
+
 /// Keys by which the JSON of a training is told.
-const TRAINED: [&str; 3] = ["program", "model", "chosen_step"];
+const TRAINED: [&str; 2] = ["model", "chosen_step"];
 
 /// Says what a finished training left; one that was stopped says how to go on.
 fn trained(context: &Context, result: Result<Trained, ProjectError>, json: &Json) -> Result<()> {
@@ -198,8 +224,7 @@ fn trained(context: &Context, result: Result<Trained, ProjectError>, json: &Json
     let chosen = trained
         .chosen_value
         .map_or(String::new(), |value| format!(", chosen at {value:.4}"));
-    json.write(&serde_json::json!({
-        "program": env!("CARGO_PKG_VERSION"),
+    json.write_result(&serde_json::json!({
         "model": trained.model,
         "steps": trained.steps,
         "chosen_step": trained.chosen_step,

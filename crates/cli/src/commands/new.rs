@@ -102,7 +102,7 @@ pub(crate) struct New {
 
 impl New {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
-        self.json.check(&["program", "study", "config"])?;
+        self.json.check_result(&["study", "config"])?;
         let (dir, images) = self.places();
         let fractions = match self.split[..] {
             [] => None,
@@ -143,8 +143,7 @@ impl New {
             context.job().progress.note(message);
         }
         let config = created.study.config_path();
-        self.json.write(&serde_json::json!({
-            "program": env!("CARGO_PKG_VERSION"),
+        self.json.write_result(&serde_json::json!({
             "study": dir,
             "config": config,
             "messages": created.messages,

@@ -14,8 +14,9 @@ use crate::{memory, next};
 /// Find nuclei and cytoplasm in unstained images
 ///
 /// What the same model has already done from the same image is skipped, so an interrupted run goes
-/// on; another program version, option or cap on memory is not the same. A file that fails is
-/// reported and counted, and has no results; the rest goes on (exit code 3).
+/// on; another program version, option or cap on memory is not the same, and what is there of it is
+/// replaced with --overwrite only. A file that fails is reported and counted, and has no results;
+/// the rest goes on (exit code 3).
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   stainfree predict study plate2/ --out result
@@ -80,13 +81,17 @@ pub(crate) struct Predict {
     #[arg(long, value_name = "NAME", value_parser = ["f32", "bf16"], default_value = "f32")]
     precision: String,
 
+    /// Replace results of another model, image, option or version
+    #[arg(long)]
+    overwrite: bool,
+
     #[command(flatten)]
     json: Json,
 }
 
 impl Predict {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
-        self.json.check(&["program", "out", "nuclei"])?;
+        self.json.check_result(&["out", "nuclei"])?;
         let options = PredictOptions {
             model: self.model(context)?,
             inputs: self.inputs.clone(),
@@ -97,6 +102,7 @@ impl Predict {
             probabilities: self.probabilities,
             overlay: self.overlay,
             flips: self.flips,
+            overwrite: self.overwrite,
         };
         let machine = context.machine(&self.precision, self.memory)?;
         let predicted = predict(&options, &context.job().on(&machine))?;
@@ -104,8 +110,7 @@ impl Predict {
         for sentence in &predicted.failed {
             context.console.warn(sentence);
         }
-        self.json.write(&serde_json::json!({
-            "program": env!("CARGO_PKG_VERSION"),
+        self.json.write_result(&serde_json::json!({
             "out": self.out,
             "model": options.model,
             "done": predicted.done,
@@ -122,23 +127,9 @@ impl Predict {
             predicted.nuclei,
             self.out.display()
         ))?;
-        if !predicted.failed.is_empty() {
-            let total = predicted.failed.len() + predicted.done + predicted.skipped;
-            context.console.warn(&format!(
-                "{} of {total} inputs failed",
-                predicted.failed.len()
-            ));
-        }
-        let outcome = Outcome::of(predicted.done + predicted.skipped, predicted.failed.len())?;
-        if let [images] = self.inputs.as_slice() {
-            let (out, images) = (next::word(&self.out), next::word(images));
-            context.next_after(
-                outcome,
-                &format!("stainfree measure {out} --images {images} --out cells.csv"),
-                "a row for every nucleus",
-            );
-        }
-        Ok(outcome)
+        let there = predicted.done + predicted.skipped;
+        let objects = next::word(&self.out);
+        super::end_of_fields(context, &self.inputs, &objects, there, &predicted.failed)
     }
 
     /// The model's folder: as given, or the study's.

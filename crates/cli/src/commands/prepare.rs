@@ -59,7 +59,7 @@ pub(crate) struct Prepare {
 
 impl Prepare {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
-        self.json.check(&["program", "train", "left_out"])?;
+        self.json.check_result(&["train", "left_out"])?;
         let study = super::open_study(&self.dir, context)?;
         let who = who(self.by.as_ref());
         let job = context.job().by(&who);
@@ -94,7 +94,7 @@ impl Prepare {
                 100.0 * ignored as f64 / pixels as f64
             ))?;
         }
-        self.json.write(&summary(&prepared))?;
+        self.json.write_result(&summary(&prepared))?;
         if let Some(count) = prepared.mitotic() {
             let list = self.dir.join("truth").join("mitosis.csv");
             self.json.print(&format!(
@@ -154,7 +154,6 @@ fn summary(prepared: &Prepared) -> serde_json::Value {
     let failed: Vec<&String> = prepared.failed.iter().map(|(_, why)| why).collect();
     let (ignored, pixels) = prepared.ignored_pixels();
     serde_json::json!({
-        "program": env!("CARGO_PKG_VERSION"),
         "fields": prepared.rows.len(),
         "train": prepared.count(Part::Train),
         "validation": prepared.count(Part::Validation),

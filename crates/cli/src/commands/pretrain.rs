@@ -40,7 +40,7 @@ pub(crate) struct Pretrain {
 
 impl Pretrain {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
-        self.json.check(&super::TRAINED)?;
+        self.json.check_result(&super::TRAINED)?;
         let out = self.folder.get()?;
         let options = PretrainOptions {
             out: out.to_owned(),

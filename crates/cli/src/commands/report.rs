@@ -46,7 +46,7 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
-        self.json.check(&["program", "report"])?;
+        self.json.check_result(&["report"])?;
         let study = super::open_study(&self.dir, context)?;
         let model = self.model.clone().unwrap_or_else(|| study.only_model());
         let path = report(
@@ -63,8 +63,7 @@ impl Report {
             &context.job(),
         )?;
         context.console.finish();
-        self.json.write(&serde_json::json!({
-            "program": env!("CARGO_PKG_VERSION"),
+        self.json.write_result(&serde_json::json!({
             "report": path,
         }))?;
         self.json

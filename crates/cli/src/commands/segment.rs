@@ -15,7 +15,8 @@ use crate::output::Json;
 ///
 /// Smoothing, background, threshold, hole filling and size limits, then separation of touching
 /// nuclei; the same method that `prepare` uses. A field without a stain worth the name gets empty
-/// labels and a remark. A file that fails is reported, the rest goes on.
+/// labels and a remark. A file that fails is reported, the rest goes on. The same command may be
+/// given again; labels of other images or options are replaced with --overwrite only.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   stainfree segment stains/ --out labels
@@ -63,6 +64,10 @@ pub(crate) struct Segment {
     )]
     splitting: Option<String>,
 
+    /// Replace labels of other images, options or versions
+    #[arg(long)]
+    overwrite: bool,
+
     #[command(flatten)]
     json: Json,
 }
@@ -76,7 +81,7 @@ fn splittings() -> impl Iterator<Item = &'static str> {
 
 impl Segment {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
-        self.json.check(&["program", "out", "nuclei"])?;
+        self.json.check_result(&["out", "nuclei"])?;
         let mut nuclei = StainSettings::nuclei();
         if let Some(name) = &self.method {
             nuclei.threshold = name
@@ -96,14 +101,14 @@ impl Segment {
             pixel_um: self.pixel_um,
             nuclei,
             cells: StainSettings::cytoplasm(),
+            overwrite: self.overwrite,
         };
         let done = segment(&options, &context.job())?;
         context.console.finish();
         for sentence in &done.failed {
             context.console.warn(sentence);
         }
-        self.json.write(&serde_json::json!({
-            "program": env!("CARGO_PKG_VERSION"),
+        self.json.write_result(&serde_json::json!({
             "out": self.out,
             "fields": done.fields,
             "nuclei": done.nuclei,
@@ -115,22 +120,7 @@ impl Segment {
             done.fields,
             self.out.display()
         ))?;
-        if !done.failed.is_empty() {
-            context.console.warn(&format!(
-                "{} of {} inputs failed",
-                done.failed.len(),
-                done.failed.len() + done.fields
-            ));
-        }
-        let outcome = Outcome::of(done.fields, done.failed.len())?;
-        if let [images] = self.inputs.as_slice() {
-            let (out, images) = (next::word(&self.out), next::word(images));
-            context.next_after(
-                outcome,
-                &format!("stainfree measure --labels {out} --images {images} --out cells.csv"),
-                "a row for every nucleus",
-            );
-        }
-        Ok(outcome)
+        let objects = format!("--labels {}", next::word(&self.out));
+        super::end_of_fields(context, &self.inputs, &objects, done.fields, &done.failed)
     }
 }

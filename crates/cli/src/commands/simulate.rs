@@ -76,7 +76,7 @@ pub(crate) struct Simulate {
 
 impl Simulate {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
-        self.json.check(&["program", "plate", "truth"])?;
+        self.json.check_result(&["plate", "truth"])?;
         let out = self.folder.get()?;
         let shift_px = match self.shift[..] {
             [] => (0.0, 0.0),
@@ -111,8 +111,7 @@ impl Simulate {
         })?;
         context.console.finish();
         let (plate, truth) = (out.join("plate"), out.join("truth"));
-        self.json.write(&serde_json::json!({
-            "program": env!("CARGO_PKG_VERSION"),
+        self.json.write_result(&serde_json::json!({
             "plate": plate,
             "truth": truth,
             "wells": spec.wells,

@@ -17,7 +17,7 @@ use crate::{memory, next};
 ///
 /// The checkpoint is chosen on the validation fields. Ctrl-C stops after the current step; the same
 /// command goes on exactly there, also after the program was killed, and with more --steps. Where
-/// recipe, images or truth have changed it says what did and stops; --restart begins anew.
+/// recipe, images or truth have changed it says what did and stops; --overwrite begins anew.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   stainfree train study
@@ -62,7 +62,7 @@ pub(crate) struct Train {
 
 impl Train {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
-        self.json.check(&super::TRAINED)?;
+        self.json.check_result(&super::TRAINED)?;
         let study = super::open_study(&self.dir, context)?;
         let choices = self.choices.options()?;
         let options = TrainOptions {

@@ -8,26 +8,24 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use stainfree_image::random::Stream;
+
 use crate::common::Run;
 use crate::tree;
 
 /// Pause between two looks at a running program.
 const LOOK: Duration = Duration::from_micros(200);
 
-/// Numbers that look random: SplitMix64 (Steele, Lea & Flood 2014).
-pub(crate) struct Random(u64);
+/// Numbers that look random.
+pub(crate) struct Random(Stream);
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
+        Self(Stream::new(seed))
     }
 
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.bits()
     }
 
     /// 0 to `end` - 1.

@@ -75,6 +75,28 @@ impl Length {
     }
 }
 
+/// A text as UTF-8 or, where it is none, as Latin-1, in which older programs write the micro sign.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    let end = bytes.iter().rposition(|&byte| byte != 0);
+    let bytes = &bytes[..end.map_or(0, |last| last + 1)];
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_string(),
+        Err(_) => bytes.iter().map(|&byte| char::from(byte)).collect(),
+    }
+}
+
+/// The note that follows the program's name in a description: `0.1.0 prediction: nuclei of ..`.
+pub(crate) fn said_by_us(description: &str) -> Option<&str> {
+    description
+        .lines()
+        .find_map(|line| line.trim_start_matches("# ").strip_prefix("stainfree "))
+}
+
+/// Whether the description of a TIFF says that this program wrote it.
+pub(crate) fn is_our_description(description: &str) -> bool {
+    said_by_us(description).is_some()
+}
+
 /// One `unit` in µm; `None` for what is no known unit of length.
 pub(crate) fn um_of(unit: &str) -> Option<f64> {
     let plain = plain(unit);

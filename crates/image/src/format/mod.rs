@@ -20,7 +20,7 @@ use std::path::Path;
 
 pub(crate) use pixels::Pixels;
 
-use crate::{ImageError, Plane};
+use crate::{ImageError, Plane, Region};
 
 /// Most pixels in one plane: 2^29, so that a plane takes at most 2 GiB as `f32`.
 ///
@@ -223,6 +223,20 @@ pub fn read_plane(path: &Path, page: usize) -> Result<Plane, ImageError> {
     read_pixels(path, page, Purpose::Intensities)?.into_plane(path)
 }
 
+/// As [`read_plane`], of a window: of a TIFF only the strips or tiles that it touches are read, of
+/// uncompressed strips only its rows; a PNG is read down to its last row.
+///
+/// # Errors
+/// As [`read_plane`]; [`ImageError::Misuse`] if the window leaves the plane or is empty.
+pub fn read_region(path: &Path, page: usize, region: Region) -> Result<Plane, ImageError> {
+    let pixels = match kind(path)? {
+        Kind::Tiff => tiff::read(path, page, Some(region)),
+        Kind::Png if page == 0 => png::read(path, Purpose::Intensities, Some(region)),
+        Kind::Png => Err(no_such_page(path, page, 1)),
+    };
+    pixels?.into_plane(path)
+}
+
 /// As [`read_plane`], in the type of the file.
 pub(crate) fn read_pixels(
     path: &Path,
@@ -230,8 +244,8 @@ pub(crate) fn read_pixels(
     purpose: Purpose,
 ) -> Result<Pixels, ImageError> {
     match kind(path)? {
-        Kind::Tiff => tiff::read(path, page),
-        Kind::Png if page == 0 => png::read(path, purpose),
+        Kind::Tiff => tiff::read(path, page, None),
+        Kind::Png if page == 0 => png::read(path, purpose, None),
         Kind::Png => Err(no_such_page(path, page, 1)),
     }
 }
@@ -300,6 +314,29 @@ fn no_such_page(path: &Path, page: usize, count: usize) -> ImageError {
         ),
         way_out: "check that the file is still the one that was opened first".into(),
     }
+}
+
+/// The window that is wanted of a plane of this size, all of it if none is named.
+fn window(path: &Path, size: (usize, usize), region: Option<Region>) -> Result<Region, ImageError> {
+    let wanted = region.unwrap_or(Region::whole(size));
+    if wanted.lies_in(size) {
+        return Ok(wanted);
+    }
+    let Region {
+        y,
+        x,
+        height,
+        width,
+    } = wanted;
+    Err(ImageError::Misuse {
+        what: format!(
+            "`{}` has {} x {} pixels, and {height} x {width} from ({y}, {x}) on were asked for",
+            path.display(),
+            size.0,
+            size.1
+        ),
+        way_out: "ask for a window inside it".into(),
+    })
 }
 
 /// Checks a plane's size against the cap and against nothing; called before memory is taken.

@@ -3,13 +3,14 @@
 
 use std::fs::File;
 use std::io::BufReader;
+use std::ops::Range;
 use std::path::Path;
 
 use ::png::{BitDepth, ColorType, Decoder, DecodingError, Limits, Reader, Transformations};
 
 use super::pixels::{Colour, grey};
-use super::{COLOUR_TABLE, FileInfo, Pixels, Purpose, check_size, open};
-use crate::{Image, ImageError};
+use super::{COLOUR_TABLE, FileInfo, Pixels, Purpose, check_size, open, window};
+use crate::{Image, ImageError, Region};
 
 /// Size of the image; a PNG states no pixel size that a microscope would have written.
 pub(super) fn info(path: &Path) -> Result<FileInfo, ImageError> {
@@ -23,10 +24,16 @@ pub(super) fn info(path: &Path) -> Result<FileInfo, ImageError> {
     })
 }
 
-pub(super) fn read(path: &Path, purpose: Purpose) -> Result<Pixels, ImageError> {
+/// Reads the image, or a region of it.
+pub(super) fn read(
+    path: &Path,
+    purpose: Purpose,
+    region: Option<Region>,
+) -> Result<Pixels, ImageError> {
     let mut reader = reader(path)?;
     let (width, height) = reader.info().size();
     let (height, width) = (height as usize, width as usize);
+    let wanted = window(path, (height, width), region)?;
     let (color, depth) = (reader.info().color_type, reader.info().bit_depth);
     let table = reader.info().palette.as_deref().unwrap_or_default();
     let shown = match color {
@@ -39,24 +46,23 @@ pub(super) fn read(path: &Path, purpose: Purpose) -> Result<Pixels, ImageError> 
         ColorType::Rgb => (3, Colour::Colours),
         ColorType::Rgba => (4, Colour::ColoursAndAlpha),
     };
-    let too_large = || png_error(path, DecodingError::LimitsExceeded);
-    let mut bytes = vec![0_u8; reader.output_buffer_size().ok_or_else(too_large)?];
-    reader
-        .next_frame(&mut bytes)
-        .map_err(|error| png_error(path, error))?;
+    let rows = wanted.y..wanted.y + wanted.height;
+    let bytes = rows_of(&mut reader, height, rows).map_err(|error| png_error(path, error))?;
     if depth == BitDepth::Sixteen {
         let values = bytes.as_chunks::<2>().0;
         let values = values
             .iter()
             .map(|&pair| u16::from_be_bytes(pair))
             .collect();
+        let values = columns_of(values, width * samples, wanted, samples);
         let grey = grey(path, values, samples, colour, u16::MAX)?;
-        return Ok(Pixels::U16(Image::new(height, width, grey)));
+        return Ok(Pixels::U16(Image::new(wanted.height, wanted.width, grey)));
     }
-    let mut values = match depth as usize {
+    let values = match depth as usize {
         8 => bytes,
-        bits => unpack(&bytes, height, width, bits),
+        bits => unpack(&bytes, wanted.height, width, bits),
     };
+    let mut values = columns_of(values, width * samples, wanted, samples);
     if let Some(shown) = shown {
         for value in &mut values {
             // An index without an entry is damage, which decoders show as black.
@@ -70,7 +76,45 @@ pub(super) fn read(path: &Path, purpose: Purpose) -> Result<Pixels, ImageError> 
         }
     }
     let grey = grey(path, values, samples, colour, u8::MAX)?;
-    Ok(Pixels::U8(Image::new(height, width, grey)))
+    Ok(Pixels::U8(Image::new(wanted.height, wanted.width, grey)))
+}
+
+/// The bytes of rows. Rows follow from those above them, so that these are read too; of an
+/// interlaced image, all are.
+fn rows_of(
+    reader: &mut Reader<BufReader<File>>,
+    height: usize,
+    rows: Range<usize>,
+) -> Result<Vec<u8>, DecodingError> {
+    if reader.info().interlaced || rows.len() == height {
+        let bytes = reader.output_buffer_size();
+        let mut bytes = vec![0_u8; bytes.ok_or(DecodingError::LimitsExceeded)?];
+        reader.next_frame(&mut bytes)?;
+        let row_bytes = bytes.len() / height;
+        bytes.truncate(rows.end * row_bytes);
+        bytes.drain(..rows.start * row_bytes);
+        return Ok(bytes);
+    }
+    let mut bytes = Vec::new();
+    for y in 0..rows.end {
+        match reader.next_row()? {
+            Some(row) if rows.contains(&y) => bytes.extend_from_slice(row.data()),
+            _ => {}
+        }
+    }
+    Ok(bytes)
+}
+
+/// The columns of a region out of rows of `row` samples, `samples` a pixel.
+fn columns_of<T: Copy>(values: Vec<T>, row: usize, region: Region, samples: usize) -> Vec<T> {
+    let count = region.width * samples;
+    if count == row {
+        return values;
+    }
+    let rows = values.chunks_exact(row);
+    rows.flat_map(|row| &row[region.x * samples..][..count])
+        .copied()
+        .collect()
 }
 
 /// The grey of every entry of a colour table; `None` if one of them is a colour.

@@ -41,7 +41,7 @@ pub(super) fn pixel_um(
                 // What follows the end of a C text is left from a longer one.
                 unit = text.map(|bytes| {
                     let end = bytes.iter().position(|&byte| byte == 0);
-                    super::tiff::text(&bytes[..end.unwrap_or(bytes.len())])
+                    super::description::text(&bytes[..end.unwrap_or(bytes.len())])
                 });
             }
             _ => {}

@@ -1,44 +1,12 @@
 //! From planes found by a layout to a checked data set: one size per field, channels united by
 //! name, everything missing said.
 
-use std::collections::{BTreeMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::collections::HashSet;
+use std::path::Path;
 
+use super::draft::{Draft, Slot};
 use crate::names::{list_names, natural_order};
-use crate::{Dataset, Field, ImageError, OpenOptions, PlaneRef, rounded_um};
-
-/// A plane with the size that its header states.
-#[derive(Clone, Debug)]
-pub(super) struct Slot {
-    pub(super) place: PlaneRef,
-    pub(super) size: (usize, usize),
-}
-
-/// A field as a layout found it; unchecked.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Draft {
-    pub(super) name: String,
-    /// The place that the field shows at its time; the name where it is left open.
-    pub(super) position: Option<String>,
-    pub(super) plate: Option<String>,
-    pub(super) well: Option<String>,
-    pub(super) site: Option<u32>,
-    pub(super) time: Option<u32>,
-    /// Channel name and its planes along z.
-    pub(super) channels: Vec<(String, Vec<Option<Slot>>)>,
-    /// Pixel sizes stated by the files, in µm.
-    pub(super) pixel_um: Vec<f64>,
-    pub(super) metadata: BTreeMap<String, String>,
-}
-
-impl Draft {
-    pub(super) fn named(name: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            ..Self::default()
-        }
-    }
-}
+use crate::{Dataset, Field, ImageError, OpenOptions, PlaneRef, Position, rounded_um};
 
 /// What a layout found: its fields, the order of its channels, and what is odd.
 #[derive(Debug, Default)]
@@ -166,12 +134,9 @@ fn files_of(field: &Draft) -> Vec<String> {
         .channels
         .iter()
         .flat_map(|(_, planes)| planes.iter().flatten());
-    let mut files: Vec<PathBuf> = slots.map(|slot| slot.place.path.clone()).collect();
+    let mut files: Vec<String> = slots.map(|slot| slot.place.name()).collect();
     files.dedup();
     files
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect()
 }
 
 /// One field with one size, or `None` with a problem if nothing of it can be used.
@@ -190,7 +155,7 @@ fn check(
         if planes[c].iter().any(Option::is_some) {
             let file_of = |slots: &[Option<Slot>]| {
                 let slot = slots.iter().flatten().next();
-                slot.map_or(String::new(), |slot| slot.place.path.display().to_string())
+                slot.map_or(String::new(), |slot| slot.place.name())
             };
             problems.push(format!(
                 "field `{}` has channel `{name}` twice (`{}` and `{}`); only the first is used",
@@ -216,8 +181,7 @@ fn check(
         .flatten()
         .find(|slot| slot.size == (height, width))?
         .place
-        .path
-        .clone();
+        .name();
     for (channel, planes) in channels.iter().zip(&mut planes) {
         for (z, slot) in planes.iter_mut().enumerate() {
             if let Some(Slot {
@@ -231,9 +195,9 @@ fn check(
                      {height} x {width}; the first is left out, since all planes of a field must \
                      show the same place",
                     draft.name,
-                    place.path.display(),
+                    place.name(),
                     z + 1,
-                    usual.display()
+                    usual
                 ));
                 *slot = None;
             }
@@ -241,11 +205,13 @@ fn check(
     }
     Some(Field {
         pixel_um: one_pixel_size(&draft.name, &draft.pixel_um, problems),
-        position: draft.position.unwrap_or_else(|| draft.name.clone()),
+        position: Position {
+            name: draft.position.unwrap_or_else(|| draft.name.clone()),
+            plate: draft.plate,
+            well: draft.well,
+            site: draft.site,
+        },
         name: draft.name,
-        plate: draft.plate,
-        well: draft.well,
-        site: draft.site,
         time: draft.time,
         height,
         width,

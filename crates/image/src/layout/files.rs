@@ -433,7 +433,7 @@ fn by_pattern(
             channel: text("channel").unwrap_or_else(|| "image".into()),
             z: number("z").unwrap_or(0),
             slot: Slot {
-                place: crate::PlaneRef { path, page: 0 },
+                place: crate::PlaneRef::of_file(path, 0),
                 size: info.pages[0],
             },
         });

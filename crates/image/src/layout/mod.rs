@@ -5,6 +5,7 @@
 //! [`LAYOUTS`]; the contract test then covers it.
 
 mod assemble;
+mod draft;
 mod files;
 mod foreign;
 mod htd;
@@ -16,7 +17,8 @@ mod sidecar;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use assemble::{Draft, Found, Slot, assemble};
+use assemble::{Found, assemble};
+use draft::{Draft, Slot};
 
 use crate::format::{FileInfo, read_info};
 use crate::marker::{self, Kind};
@@ -50,7 +52,15 @@ pub fn layout_names() -> Vec<&'static str> {
     LAYOUTS.iter().map(|layout| layout.name()).collect()
 }
 
-pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset, ImageError> {
+/// Opens a plate, a folder of images or one image file, whichever `path` is.
+///
+/// Headers are read, pixels are not. Files that cannot be used are listed in
+/// [`Dataset::problems`] and left out.
+///
+/// # Errors
+/// [`ImageError::Read`] if the path cannot be read, [`ImageError::NoImages`] if no field could be
+/// made of it, [`ImageError::Misuse`] if an option does not fit; for a single file its own error.
+pub fn open(path: &Path, options: &OpenOptions) -> Result<Dataset, ImageError> {
     std::fs::metadata(path).map_err(|error| ImageError::read(path, error))?;
     if let Some(kind) = own_part(path) {
         return Err(ImageError::own_output(
@@ -81,7 +91,11 @@ fn recognised(path: &Path, options: &OpenOptions) -> Result<Dataset, ImageError>
     Err(nothing_here(path)?)
 }
 
-pub(crate) fn open_files(paths: &[PathBuf], options: &OpenOptions) -> Result<Dataset, ImageError> {
+/// Opens image files that were named one by one, each as a field of its own.
+///
+/// # Errors
+/// As [`open`]. With more than one file, a broken one is reported and left out.
+pub fn open_files(paths: &[PathBuf], options: &OpenOptions) -> Result<Dataset, ImageError> {
     let root = paths.first().map_or(Path::new("."), |path| folder_of(path));
     if let [path] = paths {
         return open(path, options);
@@ -341,10 +355,7 @@ fn channels_of(
     notes: &mut Notes,
 ) -> Vec<Vec<(String, Vec<Option<Slot>>)>> {
     let slot = |page: usize| {
-        let place = PlaneRef {
-            path: path.to_path_buf(),
-            page,
-        };
+        let place = PlaneRef::of_file(path.to_path_buf(), page);
         info.pages.get(page).map(|&size| Slot { place, size })
     };
     let count = info.pages.len();

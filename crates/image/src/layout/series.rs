@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 
-use super::Draft;
+use super::draft::Draft;
 
 /// One way in which names tell the time; `before` and `after` are the place.
 struct Scheme {

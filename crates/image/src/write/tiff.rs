@@ -23,13 +23,24 @@ pub struct Note {
     pub pixel_um: Option<f64>,
 }
 
-/// How the strips of a TIFF are stored.
+/// How the strips of a TIFF with a description of the caller's own are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
     /// As they are.
     Uncompressed,
-    /// Deflate after the horizontal predictor.
+    /// Deflate at its fastest, without a predictor.
     Deflate,
+}
+
+/// Pixels of a TIFF with a description of the caller's own.
+#[derive(Clone, Copy, Debug)]
+pub enum Integers<'a> {
+    /// Intensities in 16 bits.
+    Counts(&'a Image<u16>),
+    /// A class mask in 8 bits.
+    Classes(&'a Image<u8>),
+    /// Labels in 16 bits where they fit, else in 32.
+    Labels(&'a Image<u32>),
 }
 
 /// Above this many bytes of pixels the file is a BigTIFF, whose offsets have 64 bits.
@@ -47,18 +58,23 @@ const STRIP_BYTES: usize = 256 * 1024;
 /// # Errors
 /// [`ImageError::Write`] if the file cannot be written.
 pub fn labels(path: &Path, labels: &Image<u32>, note: &Note) -> Result<(), ImageError> {
-    if labels
-        .data()
-        .iter()
-        .all(|&label| label <= u32::from(u16::MAX))
-    {
-        let narrow = labels.map(|&label| label as u16);
-        let page = Page::<Gray16>::new(&narrow, Predictor::Horizontal);
-        write_noted(path, &[page], note)
-    } else {
-        let page = Page::<Gray32>::new(labels, Predictor::Horizontal);
-        write_noted(path, &[page], note)
+    match narrow(labels) {
+        Some(labels) => {
+            let page = Page::<Gray16>::new(&labels, Predictor::Horizontal);
+            write_noted(path, &[page], note)
+        }
+        None => {
+            let page = Page::<Gray32>::new(labels, Predictor::Horizontal);
+            write_noted(path, &[page], note)
+        }
     }
+}
+
+/// Labels in 16 bits, if all of them fit.
+fn narrow(labels: &Image<u32>) -> Option<Image<u16>> {
+    let most = u32::from(u16::MAX);
+    let fit = labels.data().iter().all(|&label| label <= most);
+    fit.then(|| labels.map(|&label| label as u16))
 }
 
 /// Writes a class mask as 8-bit pixels.
@@ -113,29 +129,39 @@ pub fn stack_f32(path: &Path, planes: &[Image<f32>], note: &Note) -> Result<(), 
     write_noted(path, &pages, note)
 }
 
-/// Writes one 16-bit plane with a description of the caller's own, such as MetaXpress' XML.
+/// Writes one plane with a description of the caller's own, such as MetaXpress' XML.
 ///
 /// `description` is stored as UTF-8; empty writes none. No calibration tags are written.
 ///
 /// # Errors
 /// [`ImageError::Write`] if the file cannot be written.
-pub fn tiff_u16(
+pub fn described(
     path: &Path,
-    plane: &Image<u16>,
+    pixels: Integers<'_>,
     description: &str,
     compression: Compression,
 ) -> Result<(), ImageError> {
-    let predictor = match compression {
-        Compression::Deflate => Predictor::Horizontal,
-        Compression::Uncompressed => Predictor::None,
+    let compression = match compression {
+        Compression::Uncompressed => TiffCompression::Uncompressed,
+        Compression::Deflate => TiffCompression::Deflate(DeflateLevel::Fast),
     };
-    write(
-        path,
-        &[Page::<Gray16>::new(plane, predictor)],
+    let says = Says {
         description,
-        None,
+        software: "stainfree",
+        pixel_um: None,
+    };
+    let stored = Stored {
         compression,
-    )
+        strip_bytes: None,
+    };
+    match pixels {
+        Integers::Counts(plane) => write(path, &[Page::<Gray16>::plain(plane)], says, stored),
+        Integers::Classes(mask) => write(path, &[Page::<Gray8>::plain(mask)], says, stored),
+        Integers::Labels(labels) => match narrow(labels) {
+            Some(labels) => write(path, &[Page::<Gray16>::plain(&labels)], says, stored),
+            None => write(path, &[Page::<Gray32>::plain(labels)], says, stored),
+        },
+    }
 }
 
 /// ImageJ's description: its keys first, then the free text as one `Info`-like block of lines.
@@ -170,6 +196,27 @@ impl<'a, C: ColorType> Page<'a, C> {
     fn new(image: &'a Image<C::Inner>, predictor: Predictor) -> Self {
         Self { image, predictor }
     }
+
+    fn plain(image: &'a Image<C::Inner>) -> Self {
+        Self::new(image, Predictor::None)
+    }
+}
+
+/// What the tags of a file say besides its pixels.
+#[derive(Clone, Copy)]
+struct Says<'a> {
+    /// Texts; empty writes none.
+    description: &'a str,
+    software: &'a str,
+    pixel_um: Option<f64>,
+}
+
+/// How the pixels of a file are stored.
+#[derive(Clone, Copy)]
+struct Stored {
+    compression: TiffCompression,
+    /// Bytes of pixels per strip; `None` leaves it to the encoder, which takes a million.
+    strip_bytes: Option<usize>,
 }
 
 /// Writes pages, compressed, with ImageJ's description of them as channels of one image.
@@ -182,21 +229,23 @@ where
     [C::Inner]: TiffValue,
 {
     let description = description(note, pages.len());
-    write(
-        path,
-        pages,
-        &description,
-        note.pixel_um,
-        Compression::Deflate,
-    )
+    let says = Says {
+        description: &description,
+        software: "",
+        pixel_um: note.pixel_um,
+    };
+    let stored = Stored {
+        compression: TiffCompression::Deflate(DeflateLevel::Balanced),
+        strip_bytes: Some(STRIP_BYTES),
+    };
+    write(path, pages, says, stored)
 }
 
 fn write<C: ColorType>(
     path: &Path,
     pages: &[Page<'_, C>],
-    description: &str,
-    pixel_um: Option<f64>,
-    compression: Compression,
+    says: Says<'_>,
+    stored: Stored,
 ) -> Result<(), ImageError>
 where
     [C::Inner]: TiffValue,
@@ -207,11 +256,9 @@ where
         .sum();
     let mut file = Cursor::new(Vec::new());
     let encoded = if bytes > BIG_TIFF_BYTES {
-        TiffEncoder::new_big(&mut file)
-            .and_then(|encoder| encode(encoder, pages, description, pixel_um, compression))
+        TiffEncoder::new_big(&mut file).and_then(|encoder| encode(encoder, pages, says, stored))
     } else {
-        TiffEncoder::new(&mut file)
-            .and_then(|encoder| encode(encoder, pages, description, pixel_um, compression))
+        TiffEncoder::new(&mut file).and_then(|encoder| encode(encoder, pages, says, stored))
     };
     encoded.map_err(|error| ImageError::write(path, std::io::Error::other(error)))?;
     write_atomic(path, &file.into_inner())
@@ -220,34 +267,31 @@ where
 fn encode<C: ColorType, K: TiffKind>(
     encoder: TiffEncoder<&mut Cursor<Vec<u8>>, K>,
     pages: &[Page<'_, C>],
-    description: &str,
-    pixel_um: Option<f64>,
-    compression: Compression,
+    says: Says<'_>,
+    stored: Stored,
 ) -> Result<(), ::tiff::TiffError>
 where
     [C::Inner]: TiffValue,
 {
-    let mut encoder = encoder.with_compression(match compression {
-        Compression::Uncompressed => TiffCompression::Uncompressed,
-        Compression::Deflate => TiffCompression::Deflate(DeflateLevel::Balanced),
-    });
+    let mut encoder = encoder.with_compression(stored.compression);
     for (number, page) in pages.iter().enumerate() {
         let (height, width) = page.image.size();
         encoder = encoder.with_predictor(page.predictor);
         let mut image = encoder.new_image::<C>(width as u32, height as u32)?;
-        let row_bytes = (width * size_of::<C::Inner>()).max(1);
-        // ImageJ reads uncompressed planes fastest in one strip; compressed ones go strip by strip.
-        let rows = match compression {
-            Compression::Uncompressed => height,
-            Compression::Deflate => (STRIP_BYTES / row_bytes).clamp(1, height.max(1)),
-        };
-        image.rows_per_strip(rows as u32)?;
-        if number == 0 && !description.is_empty() {
-            image
-                .encoder()
-                .write_tag(Tag::ImageDescription, Utf8(description))?;
+        if let Some(bytes) = stored.strip_bytes {
+            let row_bytes = (width * size_of::<C::Inner>()).max(1);
+            image.rows_per_strip((bytes / row_bytes).clamp(1, height.max(1)) as u32)?;
         }
-        if let Some(um) = pixel_um {
+        let tags = [
+            (Tag::ImageDescription, says.description),
+            (Tag::Software, says.software),
+        ];
+        for (tag, text) in tags {
+            if number == 0 && !text.is_empty() {
+                image.encoder().write_tag(tag, Utf8(text))?;
+            }
+        }
+        if let Some(um) = says.pixel_um {
             let per_um = pixels_per_um(um);
             image.resolution_unit(ResolutionUnit::None);
             image.x_resolution(per_um.clone());

@@ -73,9 +73,9 @@ pub fn put(folder: &Path, name: &str, bytes: &[u8]) {
 
 /// Writes plane `number` with a description to `folder/name`.
 pub fn put_plane(folder: &Path, name: &str, number: u16, description: &str) {
-    write::tiff_u16(
+    write::described(
         &room(folder, name),
-        &plane(number),
+        write::Integers::Counts(&plane(number)),
         description,
         write::Compression::Uncompressed,
     )

@@ -1,6 +1,8 @@
 //! What training reads: fields as the project gives them, batches as the network wants them.
 
-use super::{FieldContent, TrainError};
+use serde::{Deserialize, Serialize};
+
+use super::TrainError;
 use crate::crops::Prepared;
 use crate::graph::Graph;
 use crate::input::InputSpec;
@@ -14,6 +16,21 @@ use stainfree_kernels::Workers;
 use std::collections::HashMap;
 use std::error::Error;
 use std::sync::{Arc, Mutex};
+
+/// One field as it was learned from: what two trainings must share to be one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FieldContent {
+    /// Name of the field.
+    pub name: String,
+    /// SHA-256 of its pixels as the network is given them, in hexadecimal.
+    pub image: String,
+    /// SHA-256 of its truth.
+    pub truth: String,
+    /// Largest count that its format can hold, which normalisations go by; none in checkpoints of
+    /// earlier versions, and where fields are computed and not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub full_range: Option<f32>,
+}
 
 /// One field as it is stored.
 #[derive(Clone, Debug)]

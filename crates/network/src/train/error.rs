@@ -80,7 +80,7 @@ pub enum TrainError {
     #[error(transparent)]
     Write(#[from] ModelError),
     /// A damaged checkpoint.
-    #[error("`{path}` cannot be used: {what}; begin anew with `--restart`")]
+    #[error("`{path}` cannot be used: {what}; begin anew with `--overwrite`")]
     Checkpoint {
         /// The file.
         path: PathBuf,
@@ -90,7 +90,7 @@ pub enum TrainError {
     /// The checkpoint of other choices or other data.
     #[error(
         "`{folder}` holds {step} steps of a training that differs from this one ({differences}); \
-         train under another name, or give those steps up with `--restart`"
+         train under another name, or give those steps up with `--overwrite`"
     )]
     OtherTraining {
         /// The training's folder.
@@ -103,7 +103,7 @@ pub enum TrainError {
     /// More steps stand than were asked for.
     #[error(
         "`{folder}` holds {step} steps of this training already, more than the {steps} asked for; \
-         ask for more steps, train under another name, or give those steps up with `--restart`"
+         ask for more steps, train under another name, or give those steps up with `--overwrite`"
     )]
     TooFewSteps {
         /// The training's folder.

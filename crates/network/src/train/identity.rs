@@ -5,28 +5,13 @@
 //! machine is, but does not part trainings: its arithmetic differs in the last bits only, which is
 //! said.
 
-use super::{TrainError, TrainJob, TrainingData};
+use super::{FieldContent, TrainError, TrainJob, TrainingData};
 use crate::description::describe;
 use crate::model::sha256;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use stainfree_kernels::Workers;
 use std::collections::BTreeMap;
-
-/// One field as it was learned from: what two trainings must share to be one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct FieldContent {
-    /// Name of the field.
-    pub name: String,
-    /// SHA-256 of its pixels as the network is given them, in hexadecimal.
-    pub image: String,
-    /// SHA-256 of its truth.
-    pub truth: String,
-    /// Largest count that its format can hold, which normalisations go by; none in checkpoints of
-    /// earlier versions, and where fields are computed and not read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub full_range: Option<f32>,
-}
 
 /// All that must be the same in two parts of one training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -20,9 +20,8 @@ mod resume;
 mod tests;
 mod validate;
 
-pub use data::{RawField, TrainingData};
+pub use data::{FieldContent, RawField, TrainingData};
 pub use error::TrainError;
-pub use identity::FieldContent;
 pub use job::{Ending, Outcome, TrainJob};
 pub use observer::{Observer, Picture, Silent, StepReport, ValidationReport};
 

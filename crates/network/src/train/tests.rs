@@ -573,7 +573,7 @@ fn other_choices_do_not_continue_a_checkpoint_but_a_fresh_start_replaces_it() {
     let path = setup.folder.path().join("checkpoint.safetensors");
     std::fs::write(&path, &setup.file("checkpoint.safetensors")[..999]).unwrap();
     let error = setup.train().unwrap_err().to_string();
-    assert!(error.contains("begin anew with `--restart`"), "{error}");
+    assert!(error.contains("begin anew with `--overwrite`"), "{error}");
 }
 
 #[test]

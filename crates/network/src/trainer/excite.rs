@@ -1,7 +1,7 @@
 //! Squeeze-and-excitation before a 1x1 convolution: trained arrays, and what a forward pass leaves
 //! for the way back.
 
-use super::layer::{Trained, Which};
+use super::trained::{Trained, Which};
 use crate::program::ExciteStep;
 use stainfree_kernels::blocked::Rows;
 use stainfree_kernels::excite::{self, Excite, ExciteWeights, Gates};

@@ -4,8 +4,9 @@
 //! seed that is nearest. A nucleus that is all line stays whole.
 
 use super::{Method, Part, not_negative};
-use crate::components::{Connectivity, label, retain};
+use crate::components::{label, retain};
 use crate::error::ObjectsError;
+use crate::labels::Connectivity;
 use crate::scheme::{BOUNDARY, SPLIT};
 use crate::watershed::watershed;
 use serde::{Deserialize, Serialize};

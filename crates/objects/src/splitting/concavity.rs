@@ -10,8 +10,9 @@
 //! The ratio is the bottleneck of Wang, Zhang & Ray (2012), "Bottleneck detection".
 
 use super::{Method, Part, not_negative};
-use crate::components::{Connectivity, label_values};
+use crate::components::label_values;
 use crate::error::ObjectsError;
+use crate::labels::Connectivity;
 use crate::reconstruct::neighbours;
 use serde::{Deserialize, Serialize};
 use stainfree_image::Image;

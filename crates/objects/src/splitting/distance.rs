@@ -1,8 +1,8 @@
 //! Watershed of the smoothed distance transform from its h-maxima: nuclei are round, necks narrow.
 
 use super::{Method, Part, not_negative};
-use crate::components::Connectivity;
 use crate::error::ObjectsError;
+use crate::labels::Connectivity;
 use crate::terrain::Terrain;
 use serde::{Deserialize, Serialize};
 use stainfree_image::Image;

@@ -18,10 +18,10 @@ pub use evidence::Evidence;
 pub use intensity::Intensity;
 
 use crate::bits::{Bits, Run};
-use crate::components::{Connectivity, Labels};
 use crate::distance::edt;
 use crate::error::{ObjectsError, same_size};
 use crate::gaussian::gaussian_within;
+use crate::labels::{Connectivity, Labels};
 use crate::runs::{ByRow, Components, Frame, Groups};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};

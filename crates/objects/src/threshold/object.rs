@@ -11,8 +11,8 @@
 
 use crate::background::{block_means, by_blocks};
 use crate::bits::{Bits, Run};
-use crate::components::Connectivity;
 use crate::gaussian::gaussian_within;
+use crate::labels::Connectivity;
 use crate::runs::{ByRow, Components, Frame, Groups};
 use crate::terrain::Terrain;
 use rayon::prelude::*;

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use stainfree_image::read_labels;
-use stainfree_project::truth::mitosis::{Decision, Review};
+use stainfree_project::study::finding::Review;
+use stainfree_project::study::human::mitosis::Decision;
 use stainfree_project::truth::prepare::prepare_with_mitosis;
 use stainfree_project::{Cancel, Job, NewOptions, Silent, Study, new};
 use stainfree_specimen::{Degrade, PlateSpec, write_plate};

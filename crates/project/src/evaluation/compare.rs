@@ -4,17 +4,17 @@
 //! [`stainfree_scores::edits`].
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rayon::prelude::*;
 use serde::Serialize;
 use stainfree_image::read_labels;
 use stainfree_scores::{Change, Edit, edits};
 
 use crate::evaluation::evaluate::{Pair, pairs};
 use crate::study::Study;
+use crate::study::each_field::EachField;
 use crate::study::guard;
 use crate::study::human::corrected;
+use crate::truth::given::check_instances;
 use crate::{Job, Part, ProjectError};
 
 /// The changes of one field.
@@ -140,28 +140,14 @@ fn compare_files(
     messages: Vec<String>,
     job: &Job,
 ) -> Result<Compared, ProjectError> {
-    let done = AtomicUsize::new(0);
-    let found: Vec<Result<FieldEdits, (String, String)>> = job.run(|| {
-        files
-            .par_iter()
-            .map(|(name, corrected, automatic)| {
-                if job.cancel.is_stopped() {
-                    return Err((name.clone(), "stopped".to_owned()));
-                }
-                let result = compare_field(automatic, corrected);
-                job.progress
-                    .step(done.fetch_add(1, Ordering::SeqCst) + 1, files.len(), name);
-                match result {
-                    Ok(edits) => Ok(FieldEdits {
-                        name: name.clone(),
-                        edits,
-                    }),
-                    Err(error) => Err((name.clone(), error.to_string())),
-                }
-            })
-            .collect()
-    })?;
-    job.cancel.check()?;
+    let found = EachField::new(job, files, |(name, ..)| name.clone()).at_once(
+        |(name, corrected, automatic)| {
+            let name = name.clone();
+            let edits = compare_field(automatic, corrected)?;
+            Ok(Ok(FieldEdits { name, edits }))
+        },
+        |(name, ..), error| Ok(Err((name.clone(), error.to_string()))),
+    )?;
     let mut compared = Compared {
         fields: Vec::new(),
         failed: Vec::new(),
@@ -179,11 +165,7 @@ fn compare_files(
 fn compare_field(automatic: &Path, corrected: &Path) -> Result<Vec<Edit>, ProjectError> {
     let (before, after) = (read_labels(automatic)?, read_labels(corrected)?);
     for (path, labels) in [(automatic, &before), (corrected, &after)] {
-        crate::truth::given::check_instances(
-            path,
-            labels,
-            "give every nucleus a number of its own",
-        )?;
+        check_instances(path, labels, "give every nucleus a number of its own")?;
     }
     edits(&before, &after)
         .map_err(|error| ProjectError::Failed(format!("`{}`: {error}", corrected.display())))

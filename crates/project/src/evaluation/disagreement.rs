@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use stainfree_image::Image;
-use stainfree_objects::{IGNORED, NUCLEUS};
+use stainfree_objects::IGNORED;
 
 use crate::study::Study;
 use crate::{Part, ProjectError};
@@ -162,16 +162,6 @@ fn typical_area(labels: &Image<u32>) -> f64 {
         .collect();
     sizes.sort_unstable();
     sizes.get(sizes.len() / 2).map_or(0.0, |&a| a as f64)
-}
-
-/// The classes that are nuclei.
-pub(crate) fn nucleus_classes(classes: &[String]) -> Vec<usize> {
-    let mitotic = classes
-        .iter()
-        .position(|name| name == stainfree_inference::MITOTIC);
-    std::iter::once(usize::from(NUCLEUS))
-        .chain(mitotic)
-        .collect()
 }
 
 /// `models/NAME/disagreements.csv`, of another part than the test fields `disagreements-PART.csv`.

@@ -6,9 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rayon::prelude::*;
 use stainfree_image::{Image, composed, read_class_mask, read_info, read_labels, read_plane};
 use stainfree_inference::largest;
 use stainfree_scores::{
@@ -17,6 +15,7 @@ use stainfree_scores::{
     paper_scores, pixel_counts, summarise,
 };
 
+use crate::study::each_field::EachField;
 use crate::study::names;
 use crate::study::provenance::folders::{self, Pairing};
 use crate::truth::kinds::KindTable;
@@ -134,26 +133,20 @@ pub fn evaluate_folders(options: &FolderOptions, job: &Job) -> Result<Evaluated,
         }
     }
     let classes: &[String] = options.classes.as_ref().map_or(&[], |(_, names)| names);
-    let done = AtomicUsize::new(0);
-    let scored: Vec<Result<FieldScores, (String, String)>> = job.run(|| {
-        jobs.par_iter()
-            .map(|(name, files)| {
-                if job.cancel.is_stopped() {
-                    return Err((name.clone(), "stopped".to_owned()));
-                }
-                let group = rule
-                    .as_ref()
-                    .map(|rule| rule.group_of_name(name))
-                    .transpose();
-                let result = group
-                    .and_then(|group| score_files(name, group, files, options, kinds.as_ref()));
-                job.progress
-                    .step(done.fetch_add(1, Ordering::SeqCst) + 1, jobs.len(), name);
-                result.map_err(|error| (name.clone(), error.to_string()))
-            })
-            .collect()
-    })?;
-    job.cancel.check()?;
+    let scored = EachField::new(job, &jobs, |(name, _)| name.clone()).at_once(
+        |(name, files)| {
+            let rule = rule.as_ref();
+            let group = rule.map(|rule| rule.group_of_name(name)).transpose()?;
+            Ok(Ok(score_files(
+                name,
+                group,
+                files,
+                options,
+                kinds.as_ref(),
+            )?))
+        },
+        |(name, _), error| Ok(Err((name.clone(), error.to_string()))),
+    )?;
     let (mut fields, mut failed) = (Vec::new(), Vec::new());
     for result in scored {
         match result {

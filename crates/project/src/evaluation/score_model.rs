@@ -1,9 +1,9 @@
 //! `evaluate DIR`: a model scored on the fields of its study that it never saw.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use stainfree_image::{Field, Image, read_class_mask, read_labels};
+use stainfree_image::{Field, Image, Product, Store, read_class_mask, read_labels};
 use stainfree_network::Loss;
 use stainfree_objects::IGNORED;
 use stainfree_scores::{
@@ -11,21 +11,22 @@ use stainfree_scores::{
     measured, paper_scores, pixel_counts,
 };
 
-use crate::evaluation::disagreement;
+use crate::evaluation::disagreement::{self, Disagreement};
 use crate::evaluation::evaluate::{ALL_NUCLEI, Evaluated, class_outlines, sum_up};
 use crate::prediction::opened::{OpenedModel, nuclei_of};
 use crate::prediction::pixel_size::remarks_on_pixel_sizes;
 use crate::prediction::predict::{FILE_NAME, Made, OUTPUTS, remove_outputs, write_field};
-use crate::study::config::Scheme;
+use crate::study::config::{Scheme, nucleus_classes};
+use crate::study::disk::{create_folder, remove};
+use crate::study::each_field::EachField;
 use crate::study::fields::{FieldRow, NucleiBy};
 use crate::study::provenance::judge::{Candidate, Given, Judged};
 use crate::study::provenance::predictions::{self, Prediction};
 use crate::study::provenance::{Content, Provenance, fields_of};
-use crate::study::vouched::remove;
+use crate::study::read_middle;
 use crate::study::{Source, Study};
 use crate::training::start::is_from_model;
 use crate::training::train::{StudyFields, hash_of_data};
-use crate::truth::given::read_middle;
 use crate::truth::kinds::{KindTable, from_classes};
 use crate::{GroupRule, Job, Part, ProjectError};
 
@@ -74,10 +75,7 @@ pub fn evaluate_model(
         )));
     }
     let mut model = OpenedModel::open(&folder, job.machine, options.flips)?;
-    let (info, hash) = (
-        model.predictor.info().clone(),
-        model.predictor.hash().to_owned(),
-    );
+    let info = model.predictor.info().clone();
     if let Some(sentence) = model.predictor.unknown_keys() {
         job.progress.note(&sentence);
     }
@@ -110,115 +108,187 @@ pub fn evaluate_model(
     remove(&out.join(FILE_NAME))?;
     let mut unscored = part.fields().iter().filter(|field| left_out(&field.name));
     unscored.try_for_each(|field| remove_outputs(&out, &field.name, &OUTPUTS))?;
-    for folder in ["classes", "nuclei"] {
-        let path = out.join(folder);
-        std::fs::create_dir_all(&path).map_err(|error| ProjectError::write(&path, &error))?;
+    for product in [Product::Classes, Product::Nuclei] {
+        create_folder(&Store::at(&out).folder(product))?;
     }
-    let group_of = |name: &str| {
-        rows.iter()
-            .find(|row| row.name == name)
-            .map(|row| row.group.clone())
+    let mut scoring = Scoring {
+        study,
+        source: &source,
+        rows: &rows,
+        out: &out,
+        hash: model.predictor.hash().to_owned(),
+        model_um: info.pixel_um,
+        loss: Loss::new(&info.recipe.loss, classes.len()).map_err(|error| {
+            ProjectError::Failed(format!("the model `{}`: {error}", options.model))
+        })?,
+        kinds: options.kinds.as_deref().map(KindTable::read).transpose()?,
+        boundaries: options.boundaries || study.config().truth.scheme == Scheme::B,
+        losses: Vec::new(),
+        scored: Vec::new(),
+        predictions: Vec::new(),
+        disagreements: Vec::new(),
     };
-    let loss = Loss::new(&info.recipe.loss, classes.len())
-        .map_err(|error| ProjectError::Failed(format!("the model `{}`: {error}", options.model)))?;
-    let mut losses = Vec::new();
-    let kinds = options.kinds.as_deref().map(KindTable::read).transpose()?;
-    let boundaries = options.boundaries || study.config().truth.scheme == Scheme::B;
-    let mut scored = Vec::new();
-    let mut predictions = Vec::new();
-    let mut disagreements = Vec::new();
-    let nucleus = disagreement::nucleus_classes(classes);
-    let fields: Vec<&Field> = part.fields().to_vec();
-    let fields: Vec<&Field> = fields.into_iter().filter(|f| !left_out(&f.name)).collect();
-    for (i, field) in fields.iter().enumerate() {
-        job.cancel.check()?;
-        let in_field = |error: stainfree_scores::ScoreError| {
-            ProjectError::Failed(format!("field `{}`: {error}", field.name))
-        };
-        let planes = source.brightfield.read(field)?;
+    let fields = part.fields().iter().copied();
+    let fields: Vec<&Field> = fields.filter(|field| !left_out(&field.name)).collect();
+    EachField::new(job, &fields, |field| field.name.clone())
+        .in_turn(|field| scoring.field(&mut model, field, job))?;
+    scoring.finish(options, on)
+}
+
+/// What is found out field by field, and what that takes.
+struct Scoring<'a> {
+    study: &'a Study,
+    source: &'a Source,
+    rows: &'a [FieldRow],
+    /// Where predictions go.
+    out: &'a Path,
+    /// Hash of the model, and the pixel size it was trained at.
+    hash: String,
+    model_um: Option<f64>,
+    /// The model's own.
+    loss: Loss,
+    kinds: Option<KindTable>,
+    boundaries: bool,
+    losses: Vec<f64>,
+    scored: Vec<FieldScores>,
+    predictions: Vec<Prediction>,
+    disagreements: Vec<Disagreement>,
+}
+
+/// Masks of a field, true or predicted.
+struct Seen<'a> {
+    classes: &'a Image<u8>,
+    nuclei: &'a Image<u32>,
+}
+
+impl Scoring<'_> {
+    /// Predicts a field, keeps the prediction and scores it.
+    fn field(
+        &mut self,
+        model: &mut OpenedModel,
+        field: &Field,
+        job: &Job,
+    ) -> Result<(), ProjectError> {
+        let classes = &self.study.config().truth.classes;
+        let planes = self.source.brightfield.read(field)?;
         let content = Content::of_planes(&planes);
         let found = model.predict(field, &planes, job)?;
-        let parted = nuclei_of(field, &found.classes, classes, info.pixel_um)?;
+        let parted = nuclei_of(field, &found.classes, classes, self.model_um)?;
         let made = Made {
-            model: &hash,
+            model: &self.hash,
             content: &content,
         };
-        write_field(&out, field, &found.classes, &parted, &made)?;
-        predictions.push(Prediction::new(&field.name, &hash, &content));
-        let truth = read_class_mask(&study.class_mask_path(&field.name))?;
-        losses.extend(field_loss(&loss, found.probabilities(), &truth));
-        let true_nuclei = read_labels(&study.nuclei_path(&field.name))?;
-        let ignore = truth
-            .data()
-            .contains(&IGNORED)
-            .then(|| truth.map(|&class| class == IGNORED));
-        let matching =
-            Matching::new(&true_nuclei, &parted.labels, ignore.as_ref()).map_err(in_field)?;
-        let mut outlines = ByName::default();
-        if boundaries {
-            outlines = class_outlines(&truth, &found.classes, classes).map_err(in_field)?;
-            let nuclei = matching.contours(field.pixel_um);
-            outlines.0.push((ALL_NUCLEI.to_owned(), nuclei));
-        }
-        let kinds = match &kinds {
-            Some(table) => table.by_place(&field.name, &true_nuclei),
-            None => from_classes(&true_nuclei, &truth, classes),
-        };
-        disagreements.extend(disagreement::of_field(
+        write_field(self.out, field, &found.classes, &parted, &made)?;
+        let prediction = Prediction::new(&field.name, &self.hash, &content);
+        self.predictions.push(prediction);
+        let truth = read_class_mask(&self.study.class_mask_path(&field.name))?;
+        let probabilities = found.probabilities();
+        self.losses
+            .extend(field_loss(&self.loss, probabilities, &truth));
+        let true_nuclei = read_labels(&self.study.nuclei_path(&field.name))?;
+        self.disagreements.extend(disagreement::of_field(
             &field.name,
             &truth,
             &true_nuclei,
             &found.classes,
             &parted.labels,
-            found.probabilities(),
-            &nucleus,
+            probabilities,
+            &nucleus_classes(classes),
         ));
-        scored.push(FieldScores {
+        let truth = Seen {
+            classes: &truth,
+            nuclei: &true_nuclei,
+        };
+        let predicted = Seen {
+            classes: &found.classes,
+            nuclei: &parted.labels,
+        };
+        let scores = self.scores(field, &truth, &predicted, probabilities)?;
+        self.scored.push(scores);
+        Ok(())
+    }
+
+    /// All counts of a field.
+    fn scores(
+        &self,
+        field: &Field,
+        truth: &Seen,
+        predicted: &Seen,
+        probabilities: &[Image<f32>],
+    ) -> Result<FieldScores, ProjectError> {
+        let in_field = |error: stainfree_scores::ScoreError| {
+            ProjectError::Failed(format!("field `{}`: {error}", field.name))
+        };
+        let classes = &self.study.config().truth.classes;
+        let is_ignored = |&class: &u8| class == IGNORED;
+        let any_ignored = truth.classes.data().contains(&IGNORED);
+        let ignore = any_ignored.then(|| truth.classes.map(is_ignored));
+        let matching =
+            Matching::new(truth.nuclei, predicted.nuclei, ignore.as_ref()).map_err(in_field)?;
+        let mut outlines = ByName::default();
+        if self.boundaries {
+            outlines =
+                class_outlines(truth.classes, predicted.classes, classes).map_err(in_field)?;
+            let nuclei = matching.contours(field.pixel_um);
+            outlines.0.push((ALL_NUCLEI.to_owned(), nuclei));
+        }
+        let kinds = match &self.kinds {
+            Some(table) => table.by_place(&field.name, truth.nuclei),
+            None => from_classes(truth.nuclei, truth.classes, classes),
+        };
+        let row = self.rows.iter().find(|row| row.name == field.name);
+        let pixels = pixel_counts(truth.classes, predicted.classes, classes.len());
+        let measured = measured(
+            masks(truth, classes),
+            masks(predicted, classes),
+            ignore.as_ref(),
+            &stains(self.source, field)?,
+            field.pixel_um,
+        );
+        Ok(FieldScores {
             name: field.name.clone(),
-            group: group_of(&field.name),
-            pixels: Some(pixel_counts(&truth, &found.classes, classes.len()).map_err(in_field)?),
-            paper: Some(paper_scores(found.probabilities(), &truth).map_err(in_field)?),
+            group: row.map(|row| row.group.clone()),
+            pixels: Some(pixels.map_err(in_field)?),
+            paper: Some(paper_scores(probabilities, truth.classes).map_err(in_field)?),
             objects: Some(matching.objects()),
             splitting: Some(matching.splitting(field.pixel_um)),
             boundaries: outlines,
             kinds: matching.by_kind(&kinds),
-            calibration: Some(calibration(found.probabilities(), &truth).map_err(in_field)?),
-            measured: Some(
-                measured(
-                    masks(&true_nuclei, &truth, classes),
-                    masks(&parted.labels, &found.classes, classes),
-                    ignore.as_ref(),
-                    &stains(&source, field)?,
-                    field.pixel_um,
-                )
-                .map_err(in_field)?,
-            ),
-        });
-        job.progress.step(i + 1, fields.len(), &field.name);
+            calibration: Some(calibration(probabilities, truth.classes).map_err(in_field)?),
+            measured: Some(measured.map_err(in_field)?),
+        })
     }
-    predictions::write(&out, &predictions)?;
-    disagreement::write(
-        &disagreement::path(study, &options.model, options.on),
-        disagreements,
-    )?;
-    let bootstrap = BootstrapOptions {
-        convention: options.convention,
-        group_name: unit(study, &rows)?,
-        ..BootstrapOptions::default()
-    };
-    let mut evaluated = sum_up(&scored, classes, &bootstrap, Vec::new(), Vec::new())?;
-    evaluated.call(on);
-    evaluated.loss = (!losses.is_empty()).then(|| losses.iter().sum::<f64>() / losses.len() as f64);
-    let text = serde_json::to_vec_pretty(&evaluated.scores).map_err(|error| {
-        ProjectError::Failed(format!("the scores cannot be written down: {error}"))
-    })?;
-    let name = if options.on == Part::Test {
-        "scores.json".to_owned()
-    } else {
-        format!("scores-{}.json", options.on)
-    };
-    stainfree_image::write_atomic(&folder.join(name), &text)?;
-    Ok(evaluated)
+
+    /// Sums up, and writes what was found.
+    fn finish(self, options: &ModelOptions, on: ScoredOn) -> Result<Evaluated, ProjectError> {
+        let study = self.study;
+        predictions::write(self.out, &self.predictions)?;
+        disagreement::write(
+            &disagreement::path(study, &options.model, options.on),
+            self.disagreements,
+        )?;
+        let bootstrap = BootstrapOptions {
+            convention: options.convention,
+            group_name: unit(study, self.rows)?,
+            ..BootstrapOptions::default()
+        };
+        let classes = &study.config().truth.classes;
+        let mut evaluated = sum_up(&self.scored, classes, &bootstrap, Vec::new(), Vec::new())?;
+        evaluated.call(on);
+        let losses = self.losses;
+        evaluated.loss =
+            (!losses.is_empty()).then(|| losses.iter().sum::<f64>() / losses.len() as f64);
+        let text = serde_json::to_vec_pretty(&evaluated.scores).map_err(|error| {
+            ProjectError::Failed(format!("the scores cannot be written down: {error}"))
+        })?;
+        let name = if options.on == Part::Test {
+            "scores.json".to_owned()
+        } else {
+            format!("scores-{}.json", options.on)
+        };
+        stainfree_image::write_atomic(&study.model_path(&options.model).join(name), &text)?;
+        Ok(evaluated)
+    }
 }
 
 /// The fields of the part that are scored, and what the scores are called.
@@ -290,11 +360,11 @@ fn field_loss(loss: &Loss, probabilities: &[Image<f32>], truth: &Image<u8>) -> O
 }
 
 /// Nuclei and cytoplasm of one side.
-fn masks<'a>(nuclei: &'a Image<u32>, mask: &'a Image<u8>, classes: &[String]) -> Masks<'a> {
+fn masks<'a>(seen: &Seen<'a>, classes: &[String]) -> Masks<'a> {
     let class = classes.iter().position(|name| name == "cytoplasm");
     Masks {
-        nuclei,
-        cytoplasm: class.map(|class| (mask, class as u8)),
+        nuclei: seen.nuclei,
+        cytoplasm: class.map(|class| (seen.classes, class as u8)),
     }
 }
 

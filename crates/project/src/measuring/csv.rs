@@ -5,7 +5,7 @@ use std::io::BufWriter;
 
 use stainfree_image::write::AtomicFile;
 
-use super::table::{Cells, ColumnHead, Finish, Rows};
+use super::cells::{Cells, ColumnHead, Finish, Rows};
 
 pub(super) struct CsvRows {
     writer: csv::Writer<BufWriter<AtomicFile>>,

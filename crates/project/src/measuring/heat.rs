@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use stainfree_image::write;
 use stainfree_report::PlateMap;
 
-use super::table::ColumnHead;
+use super::cells::ColumnHead;
 use super::wells::{WellKey, WellRow};
 use crate::ProjectError;
 use crate::study::names;

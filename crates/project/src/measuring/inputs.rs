@@ -4,17 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use stainfree_image::{
-    Dataset, Field, Image, OpenOptions, Pairing, Plane, PlaneAt, TruthOf, list_names,
-    looks_like_truth, read_class_mask, read_info,
+    Dataset, Field, Image, OpenOptions, Pairing, Plane, PlaneAt, Product, Store, TruthOf,
+    list_names, looks_like_truth, read_info,
 };
 use stainfree_objects::{Connectivity, watershed};
 
 use super::MeasureOptions;
-use crate::prediction::table::{self, FILE_NAME as PREDICTIONS};
+use crate::study::channels::find_channel;
 use crate::study::guard;
+use crate::study::keep_images_only;
 use crate::study::names;
-use crate::study::{find_channel, keep_images_only};
-use crate::truth::given::{check_instances, read_middle};
+use crate::study::predictions::{self as table, FILE_NAME as PREDICTIONS};
+use crate::study::read_middle;
+use crate::truth::given::check_instances;
 use crate::{Job, ProjectError};
 
 /// Where the labels of the objects come from.
@@ -51,7 +53,7 @@ enum Cells {
     None,
     Labels(PathBuf, Pairing),
     /// Class masks of `predict` in which this class is cytoplasm.
-    Classes(PathBuf, u8),
+    Classes(Store, u8),
 }
 
 /// A field with its labels.
@@ -79,7 +81,7 @@ impl Inputs {
         let (labels, models) = match &options.objects {
             Objects::Labels(path) => (Pairing::of(path, &set)?, String::new()),
             Objects::Prediction(folder) => {
-                let nuclei = folder.join("nuclei");
+                let nuclei = Store::at(folder).folder(Product::Nuclei);
                 if !nuclei.is_dir() {
                     return Err(ProjectError::Failed(format!(
                         "`{}` is no result of `stainfree predict`: it has no folder `nuclei`; give \
@@ -96,7 +98,7 @@ impl Inputs {
             (Some(path), _) => Cells::Labels(path.clone(), Pairing::of(path, &set)?),
             (None, Objects::Prediction(folder)) => cytoplasm_class(folder)?
                 .map_or(Cells::None, |class| {
-                    Cells::Classes(folder.join("classes"), class)
+                    Cells::Classes(Store::at(folder), class)
                 }),
             (None, Objects::Labels(_)) => Cells::None,
         };
@@ -110,7 +112,7 @@ impl Inputs {
         };
         let folder = match &options.objects {
             Objects::Labels(path) => path.clone(),
-            Objects::Prediction(folder) => folder.join("nuclei"),
+            Objects::Prediction(folder) => Store::at(folder).folder(Product::Nuclei),
         };
         inputs.labels.refuse_empty(&folder, &inputs.set)?;
         for (path, files) in [(Some(&folder), &inputs.labels), inputs.cells.named()] {
@@ -132,9 +134,9 @@ impl Inputs {
         let (_, cells) = self.cells.named();
         let truth = self.labels.files.values().chain(cells.files.values());
         truth.for_each(|truth| files.add(&truth.path));
-        if let Cells::Classes(folder, _) = &self.cells {
+        if let Cells::Classes(store, _) = &self.cells {
             for name in self.labels.files.keys() {
-                files.add(&folder.join(format!("{name}.tif")));
+                files.add(&store.path(Product::Classes, name));
             }
         }
         files
@@ -170,11 +172,13 @@ impl Inputs {
                 list_names(&without)
             ));
         }
-        // Summaries take a well at a time; fields without a well stay in the order of their names.
+        // Summaries take a well at a time. Its sites stay in the natural order of the fields' names,
+        // which on plates is that of the sites; so do fields without a well.
         work.sort_by_key(|work| {
+            let position = &work.field.position;
             (
-                work.field.plate.as_ref(),
-                work.field.well.as_ref(),
+                position.plate.as_ref(),
+                position.well.as_ref(),
                 work.field.time,
             )
         });
@@ -225,9 +229,9 @@ impl Inputs {
                 same_size((labels, objects.size()), (&truth.path, cells.size()))?;
                 Some(cells)
             }
-            Cells::Classes(folder, class) => {
-                let path = folder.join(format!("{}.tif", work.field.name));
-                let classes = read_class_mask(&path)?;
+            Cells::Classes(store, class) => {
+                let path = store.path(Product::Classes, &work.field.name);
+                let classes = store.classes(&work.field.name)?;
                 same_size((labels, objects.size()), (&path, classes.size()))?;
                 Some(cells_of_classes(&objects, &classes, *class))
             }
@@ -264,7 +268,7 @@ impl Inputs {
             }
         };
         let place = planes.iter().flatten().next();
-        let path = place.map_or(Path::new(""), |place| &place.path);
+        let path = place.map_or(Path::new(""), |place| place.location());
         same_size((&work.labels.path, size), (path, read.size()))?;
         Ok(Some(read))
     }
@@ -319,10 +323,8 @@ fn channels(
             .iter()
             .filter_map(|field| field.planes.get(channel)?.iter().flatten().next());
         planes.take(1).any(|place| {
-            place
-                .path
-                .canonicalize()
-                .is_ok_and(|path| files.contains(&path))
+            let real = place.location().canonicalize();
+            real.is_ok_and(|path| files.contains(&path))
         })
     };
     let mut kept = Vec::new();

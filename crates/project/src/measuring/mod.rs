@@ -4,6 +4,7 @@
 //! Fields are read, measured and written some at a time, in order: memory does not grow with the
 //! plate. A table appears whole or not at all.
 
+mod cells;
 mod csv;
 mod heat;
 mod inputs;
@@ -14,25 +15,26 @@ mod wells;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use rayon::prelude::*;
-use sha2::{Digest, Sha256};
 use stainfree_image::Plane;
 use stainfree_objects::measure::{
     Background, Column, FieldImages, Kind, MeasurePlan, MeasureSettings,
 };
 
-use crate::prediction::segment::fields_of;
+use crate::prediction::results::fields_of;
+use crate::study::each_field::EachField;
+use crate::study::fingerprint::Fingerprint;
 use crate::study::guard;
 use crate::study::lease::{Lease, Thing};
 use crate::truth::given::shared_numbers_note;
 use crate::{Cancel, Job, ProjectError};
+use cells::{Cells, ColumnHead, ColumnType};
 use heat::HeatMap;
 pub use inputs::Objects;
 use inputs::{Inputs, Work};
-use table::{Cells, ColumnHead, ColumnType, TableFile};
+use table::TableFile;
 use wells::{FIRST as WELL_FIRST, WellKey, WellRow, Wells};
 
 /// Columns before the measured ones.
@@ -118,11 +120,9 @@ fn table_of(out: &Path, cancel: &Cancel) -> Result<Option<Lease>, ProjectError> 
     if !folder.is_dir() {
         return Ok(None);
     }
-    let name: String = Sha256::digest(out.file_name().unwrap_or_default().as_encoded_bytes())
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let mut name = Fingerprint::empty();
+    name.bytes(out.file_name().unwrap_or_default().as_encoded_bytes());
+    let name = name.finish_short(8);
     let thing = Thing {
         folder,
         name: &format!("table-{name}"),
@@ -174,17 +174,15 @@ fn measure_ours(
         columns: sink.heads.iter().map(|head| head.name.clone()).collect(),
         ..MeasuredPlate::default()
     };
-    job.run(|| {
-        all_fields(
-            &inputs,
-            &work,
-            &plan,
-            options,
-            job,
-            &mut sink,
-            &mut measured,
-        )
-    })??;
+    all_fields(
+        &inputs,
+        &work,
+        &plan,
+        options,
+        job,
+        &mut sink,
+        &mut measured,
+    )?;
     if measured.fields > 0 {
         measured.wells += sink.close_well()?;
         measured.files = sink.finish(options)?;
@@ -203,33 +201,25 @@ fn all_fields(
     sink: &mut Sink,
     measured: &mut MeasuredPlate,
 ) -> Result<(), ProjectError> {
-    let done = AtomicUsize::new(0);
     // Where there are fewer fields than threads, the channels of a field are read at once instead.
     let channels_at_once = work.len() < job.machine.threads();
-    for some in work.chunks(job.machine.threads()) {
-        let one = |one: &Work| {
-            job.cancel.check()?;
-            let rows = one_field(inputs, one, plan, options, channels_at_once);
-            let count = done.fetch_add(1, Ordering::SeqCst) + 1;
-            job.progress.step(count, work.len(), &one.field.name);
-            rows
-        };
-        let results: Vec<Result<FieldRows, ProjectError>> = some.par_iter().map(one).collect();
-        for (work, result) in some.iter().zip(results) {
-            match result {
+    EachField::new(job, work, |one| one.field.name.clone()).some_at_once(
+        |one| Ok(Ok(one_field(inputs, one, plan, options, channels_at_once)?)),
+        |_, error| Ok(Err(error.to_string())),
+        |one, found| {
+            match found {
                 Ok(rows) => {
                     rows.notes.iter().for_each(|note| job.progress.note(note));
                     measured.fields += 1;
                     measured.objects += rows.labels.len();
                     measured.failed.extend(rows.missing.iter().cloned());
-                    measured.wells += sink.add(work, rows)?;
+                    measured.wells += sink.add(one, rows)?;
                 }
-                Err(ProjectError::Cancelled) => return Err(ProjectError::Cancelled),
-                Err(error) => measured.failed.push(error.to_string()),
+                Err(sentence) => measured.failed.push(sentence),
             }
-        }
-    }
-    job.cancel.check()
+            Ok(())
+        },
+    )
 }
 
 /// The rows of one field.
@@ -366,7 +356,7 @@ impl Sink {
             .map(|column| ColumnHead::new(&column.name, kind(column)));
         let heads: Vec<ColumnHead> = first.chain(rest).collect();
         let by_well = options.wells.is_some() || !options.heatmaps.is_empty();
-        if by_well && work.iter().all(|work| work.field.well.is_none()) {
+        if by_well && work.iter().all(|work| work.field.position.well.is_none()) {
             return Err(ProjectError::Usage(format!(
                 "`{}` names no wells, so there is nothing to sum up; leave `--wells` and \
                  `--heatmap` out",
@@ -405,9 +395,9 @@ impl Sink {
     fn add(&mut self, work: &Work, rows: FieldRows) -> Result<usize, ProjectError> {
         let mut ended = 0;
         let field = work.field;
-        if let (Some(wells), Some(well)) = (&mut self.wells, &field.well) {
+        if let (Some(wells), Some(well)) = (&mut self.wells, &field.position.well) {
             let key = WellKey {
-                plate: field.plate.clone(),
+                plate: field.position.plate.clone(),
                 well: well.clone(),
                 time: field.time,
             };
@@ -420,9 +410,9 @@ impl Sink {
         let text = |text: Option<&str>| Cells::Text(vec![text.map(Arc::from); n]);
         let number = |number: Option<u32>| Cells::Integer(vec![number.map(i64::from); n]);
         let mut cells = vec![
-            text(field.plate.as_deref()),
-            text(field.well.as_deref()),
-            number(field.site),
+            text(field.position.plate.as_deref()),
+            text(field.position.well.as_deref()),
+            number(field.position.site),
             number(field.time),
             text(Some(&field.name)),
             Cells::Integer(
@@ -479,8 +469,10 @@ fn spare_others(
     inputs: &Inputs,
     work: &[Work],
 ) -> Result<(), ProjectError> {
-    let in_wells = work.iter().filter(|work| work.field.well.is_some());
-    let plates = in_wells.map(|work| (&work.field.plate, work.field.time));
+    let in_wells = work
+        .iter()
+        .filter(|work| work.field.position.well.is_some());
+    let plates = in_wells.map(|work| (&work.field.position.plate, work.field.time));
     let plates = plates.collect();
     let maps: Vec<PathBuf> = heatmaps
         .iter()

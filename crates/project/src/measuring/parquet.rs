@@ -12,7 +12,7 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::Type;
 use stainfree_image::write::AtomicFile;
 
-use super::table::{Cells, ColumnHead, ColumnType, Finish, Rows};
+use super::cells::{Cells, ColumnHead, ColumnType, Finish, Rows};
 
 /// Cells that are gathered before they are written as a row group: large enough to compress well,
 /// small beside the images (at most 8 bytes a cell).

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use stainfree_objects::measure::{Column, Frame};
 
-use super::table::{Cells, ColumnHead, ColumnType};
+use super::cells::{Cells, ColumnHead, ColumnType};
 
 /// A well at one time.
 #[derive(Clone, Debug, PartialEq, Eq)]

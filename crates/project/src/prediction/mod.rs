@@ -1,8 +1,8 @@
 //! Folders of results: predictions of a model, and segmentations of stains without one.
 
-mod line;
 pub(crate) mod opened;
 pub(crate) mod pixel_size;
 pub mod predict;
+pub(crate) mod results;
 pub mod segment;
 pub(crate) mod table;

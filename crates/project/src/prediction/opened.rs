@@ -7,9 +7,9 @@ use stainfree_image::{Dataset, Field, Image, Plane};
 use stainfree_inference::{InferenceError, Nuclei, Options, Pixels, Predictor, nuclei};
 use stainfree_network::Machine;
 
-use crate::new::guess_brightfield;
-use crate::study::{Brightfield, beside_model, find_channel};
-use crate::training::train::InputChannels;
+use crate::study::Brightfield;
+use crate::study::beside_model::{self, InputChannels};
+use crate::study::channels::{find_channel, guess_brightfield};
 use crate::{Job, ProjectError};
 
 /// A model that predicts fields of data sets.

@@ -1,28 +1,30 @@
 //! `predict`: class masks and nuclei of unstained images.
 //!
-//! What is already done by the same model from the same image is skipped; one bad file is reported
-//! and counted, the rest goes on. A row of the table vouches for the files of its field: it is
+//! What is already done by the same model from the same image is skipped, and what is of anything
+//! else is replaced only where that is asked for; one bad file is reported and counted, the rest
+//! goes on. A row of the table vouches for the files of its field: it is
 //! taken out before they are rewritten, so that it never stands beside those of another model.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use sha2::{Digest, Sha256};
 use stainfree_image::marker::{self, Kind, Marker};
-use stainfree_image::{Dataset, Field, Image, Plane, PlaneRef, write};
+use stainfree_image::{Dataset, Field, Image, Plane, PlaneRef, Product, Store, write};
 use stainfree_inference::{Nuclei, Pixels};
 use stainfree_network::Precision;
 
-use crate::prediction::line::three_stages;
 use crate::prediction::opened::{OpenedModel, nuclei_of};
 use crate::prediction::pixel_size::remarks_on_pixel_sizes;
-use crate::prediction::segment::{my_turn, open_inputs, share_fields, unique_names};
-pub use crate::prediction::table::FILE_NAME;
+use crate::prediction::results::{my_turn, open_inputs, share_fields, unique_names};
 use crate::prediction::table::{self, OwnRows, Rows, read_rows};
 use crate::study::Brightfield;
+use crate::study::disk::{create_folder, remove};
+use crate::study::each_field::{EachField, of_this_field};
+use crate::study::fingerprint::Fingerprint;
 use crate::study::guard::{Inputs, ResultFolder};
+pub use crate::study::predictions::FILE_NAME;
+use crate::study::predictions::header;
 use crate::study::provenance::{Content, Provenance};
-use crate::study::vouched::remove;
 use crate::{Job, ProjectError, pictures};
 
 /// What to predict and how.
@@ -46,6 +48,8 @@ pub struct PredictOptions {
     pub overlay: bool,
     /// Average over the four flips.
     pub flips: bool,
+    /// Replace what was predicted from other images, with other options or by another model.
+    pub overwrite: bool,
 }
 
 /// What was predicted.
@@ -65,11 +69,22 @@ pub struct Predicted {
     pub seconds: f64,
 }
 
+impl Predicted {
+    fn add(&mut self, field: &Field, found: &Finished) {
+        self.done += 1;
+        self.nuclei += found.nuclei.count;
+        if found.blank_share > 0.0 {
+            self.ignored.push((field.name.clone(), found.blank_share));
+        }
+    }
+}
+
 /// Predicts every field of the inputs.
 ///
 /// # Errors
 /// The model cannot be loaded, no input can be opened, two inputs share a field name, the folder
-/// cannot be written, or [`ProjectError::Cancelled`] (what is finished is kept).
+/// cannot be written or holds other results of these fields that are not to be replaced, or
+/// [`ProjectError::Cancelled`] (what is finished is kept).
 pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, ProjectError> {
     let started = Instant::now();
     let mut model = OpenedModel::open(&options.model, job.machine, options.flips)?;
@@ -99,7 +114,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     }
 
     let conditions = conditions(&model, options, job);
-    let header = table::header(&info.classes);
+    let header = header(&info.classes);
     let path = options.out.join(FILE_NAME);
     let work: Vec<Task> = work
         .into_iter()
@@ -116,13 +131,12 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     };
     let to_write = work.iter().filter(|task| todo(&rows, task).is_none());
     check_folder(to_write, &sets, options)?;
+    refuse_others(&rows, &header, &work, &hash, options)?;
     let marker = Marker::new("predict", Kind::Prediction).with_model(&hash);
-    std::fs::create_dir_all(&options.out)
-        .map_err(|error| ProjectError::write(&options.out, &error))?;
+    create_folder(&options.out)?;
     marker::write(&options.out, &marker)?;
-    for (folder, _) in outputs(options) {
-        let path = options.out.join(folder);
-        std::fs::create_dir_all(&path).map_err(|error| ProjectError::write(&path, &error))?;
+    for product in outputs(options) {
+        create_folder(&Store::at(&options.out).folder(product))?;
     }
     let record = Provenance::of_model(&options.model, &info.hashes)?;
     if let Some(record) = &record {
@@ -131,6 +145,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     // Others may fill the same folder: what they have done until now is done.
     let turn = my_turn(&options.out, "predict", job.cancel)?;
     let rows = read_rows(&path, &header)?;
+    refuse_others(&rows, &header, &work, &hash, options)?;
     let mut predicted = Predicted {
         failed,
         ..Predicted::default()
@@ -154,15 +169,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     drop(turn);
     lease.during(job, |job| {
         let table = OwnRows::new(path, header.clone());
-        predict_ours(
-            &mut model,
-            &tasks,
-            total,
-            &mut predicted,
-            table,
-            options,
-            job,
-        )
+        predict_ours(&mut model, &tasks, &mut predicted, table, options, job)
     })?;
     predicted.seconds = started.elapsed().as_secs_f64();
     Ok(predicted)
@@ -172,13 +179,11 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
 fn predict_ours(
     model: &mut OpenedModel,
     todo: &[Task],
-    total: usize,
     predicted: &mut Predicted,
     mut table: OwnRows,
     options: &PredictOptions,
     job: &Job,
 ) -> Result<(), ProjectError> {
-    let unopened = predicted.failed.len();
     let desk = Desk {
         options,
         hash: model.predictor.hash().to_owned(),
@@ -186,20 +191,14 @@ fn predict_ours(
         model_um: model.predictor.info().pixel_um,
         words: words(options, job),
     };
-    let mut cancelled = false;
     // The finishing stage has a thread of its own and parallel loops: those of the network do them.
     let workers = model.predictor.workers().clone();
-    let ended = three_stages(
-        todo,
-        job.machine.threads(),
+    let fields = EachField::new(job, todo, |task| task.field.name.clone());
+    let ended = fields.after(predicted.skipped).in_stages(
         |task| task.brightfield.read(task.field),
         |task, planes| {
-            cancelled = job.cancel.is_stopped();
-            if cancelled {
-                return None;
-            }
             let begun = Instant::now();
-            Some((begun, compute(model, task.field, planes, options, job)))
+            (begun, compute(model, task.field, planes, options, job))
         },
         |task, (begun, computed)| {
             let finished = computed.and_then(|found| workers.run(|| desk.finish(task, found)));
@@ -208,34 +207,22 @@ fn predict_ours(
         |task, (seconds, result)| {
             match result {
                 Ok(found) => {
-                    predicted.done += 1;
-                    predicted.nuclei += found.nuclei.count;
-                    if found.blank_share > 0.0 {
-                        let name = task.field.name.clone();
-                        predicted.ignored.push((name, found.blank_share));
-                    }
+                    predicted.add(task.field, &found);
                     table.put_done(task, &found, &desk, seconds);
                 }
-                // Where one field cannot be written, none can.
-                Err(error) if error.is_write() => return Err(error),
                 Err(error) => {
-                    let sentence = error.to_string();
+                    let sentence = of_this_field(error)?.to_string();
                     // What another model, or an older image, has left is not this one's.
                     remove_outputs(&options.out, &task.field.name, &OUTPUTS)?;
                     table.put_failed(task, &sentence, &desk);
                     predicted.failed.push(sentence);
                 }
             }
-            let so_far = predicted.skipped + predicted.done + predicted.failed.len() - unopened;
-            job.progress.step(so_far, total, &task.field.name);
             table.save_now_and_then()
         },
     );
     table.save()?;
     ended?;
-    if cancelled {
-        return Err(ProjectError::Cancelled);
-    }
     remark_on_ignored(predicted, job);
     Ok(())
 }
@@ -312,15 +299,14 @@ impl Desk<'_> {
             content: &found.content,
         };
         write_field(out, task.field, &pixels.classes, &nuclei, &made)?;
-        let [probabilities_file, overlay_file] =
-            EXTRAS.map(|kind| output(out, kind, &task.field.name));
+        let (store, name) = (Store::at(out), &task.field.name);
         if self.options.probabilities {
             let note = note(task.field, "probabilities", &made);
-            write::stack_f32(&probabilities_file, pixels.probabilities(), &note)?;
+            store.put_planes(Product::Probabilities, name, pixels.probabilities(), &note)?;
         }
         if let Some(plane) = found.shown {
             let picture = pictures::overlay(&plane.to_f32(), &pixels.classes, &self.classes)?;
-            write::png_rgb(&overlay_file, &picture)?;
+            store.put_picture(name, &picture)?;
         }
         Ok(Finished {
             content: found.content,
@@ -331,29 +317,24 @@ impl Desk<'_> {
     }
 }
 
-/// Folders of the outputs of a field and the endings of their files; the last two are asked for.
-pub(crate) const OUTPUTS: [Output; 4] = [CLASSES, NUCLEI, EXTRAS[0], EXTRAS[1]];
-const CLASSES: Output = ("classes", "tif");
-const NUCLEI: Output = ("nuclei", "tif");
-const EXTRAS: [Output; 2] = [("probabilities", "tif"), ("overlays", "png")];
+/// What is kept of a field; the last two are asked for.
+pub(crate) const OUTPUTS: [Product; 4] = [Product::Classes, Product::Nuclei, EXTRAS[0], EXTRAS[1]];
+const EXTRAS: [Product; 2] = [Product::Probabilities, Product::Overlays];
 
-/// A kind of output: its folder, and how the files in it end.
-type Output = (&'static str, &'static str);
-
-/// The file of this kind of a field.
-fn output(out: &Path, (folder, ending): Output, name: &str) -> PathBuf {
-    out.join(folder).join(format!("{name}.{ending}"))
-}
-
-/// Deletes the outputs of a field in these folders, where there are any.
-pub(crate) fn remove_outputs(out: &Path, name: &str, kinds: &[Output]) -> Result<(), ProjectError> {
+/// Deletes these outputs of a field, where there are any.
+pub(crate) fn remove_outputs(
+    out: &Path,
+    name: &str,
+    kinds: &[Product],
+) -> Result<(), ProjectError> {
+    let store = Store::at(out);
     kinds
         .iter()
-        .try_for_each(|&kind| remove(&output(out, kind, name)))
+        .try_for_each(|&kind| remove(&store.path(kind, name)))
 }
 
 /// What is written.
-fn outputs(options: &PredictOptions) -> impl Iterator<Item = Output> {
+fn outputs(options: &PredictOptions) -> impl Iterator<Item = Product> {
     let asked = [true, true, options.probabilities, options.overlay];
     let outputs = OUTPUTS.into_iter().zip(asked);
     outputs
@@ -368,8 +349,9 @@ fn check_folder<'a>(
     sets: &[Dataset],
     options: &PredictOptions,
 ) -> Result<(), ProjectError> {
+    let store = Store::at(&options.out);
     let mut files: Vec<PathBuf> = todo
-        .flat_map(|task| OUTPUTS.map(|kind| output(&options.out, kind, &task.field.name)))
+        .flat_map(|task| OUTPUTS.map(|kind| store.path(kind, &task.field.name)))
         .collect();
     files.push(options.out.join(FILE_NAME));
     let folder = ResultFolder {
@@ -378,6 +360,36 @@ fn check_folder<'a>(
         way_out: "choose a folder of its own for the results with `--out`",
     };
     Ok(folder.check(&Inputs::of(sets), files.iter().map(PathBuf::as_path))?)
+}
+
+/// Refuses to replace what the program has made of these fields from something else, unless that is
+/// asked for.
+fn refuse_others(
+    rows: &Rows,
+    header: &[String],
+    work: &[Task],
+    model: &str,
+    options: &PredictOptions,
+) -> Result<(), ProjectError> {
+    let status = header.iter().position(|name| name == "status");
+    let is_other = |task: &&Task| {
+        let row = rows.get(&task.field.name);
+        let is_done = row.zip(status).is_some_and(|(row, i)| row[i] == "done");
+        is_done && already(rows, header, task, model).is_none()
+    };
+    let mut others = work.iter().filter(is_other);
+    let Some(first) = others.next().filter(|_| !options.overwrite) else {
+        return Ok(());
+    };
+    Err(ProjectError::Exists(format!(
+        "`{}` holds results of {} of {} fields, such as `{}`, that are of another model, image, \
+         option or version; replace them with `--overwrite`, or choose another folder with \
+         `--out`",
+        options.out.display(),
+        1 + others.count(),
+        work.len(),
+        first.field.name
+    )))
 }
 
 /// Says which fields were seen in part only.
@@ -396,29 +408,30 @@ fn remark_on_ignored(predicted: &Predicted, job: &Job) {
 }
 
 fn files_exist(field: &Field, options: &PredictOptions) -> bool {
-    let mut files = outputs(options).map(|kind| output(&options.out, kind, &field.name));
+    let store = Store::at(&options.out);
+    let mut files = outputs(options).map(|kind| store.path(kind, &field.name));
     files.all(|path| path.is_file())
 }
 
 /// What decides a prediction beside the image and what a model's hash covers. The cap on memory is
 /// a part of it: it decides which tiles an image is computed in.
-fn conditions(opened: &OpenedModel, options: &PredictOptions, job: &Job) -> Sha256 {
+fn conditions(opened: &OpenedModel, options: &PredictOptions, job: &Job) -> Fingerprint {
     let model = opened.predictor.info();
-    let mut hash = Sha256::new();
-    hash.update(env!("CARGO_PKG_VERSION"));
-    hash.update([
+    let mut hash = Fingerprint::empty();
+    hash.bytes(env!("CARGO_PKG_VERSION"));
+    hash.bytes([
         u8::from(options.flips),
         u8::from(is_bf16(job)),
         u8::from(model.recipe.rescale),
     ]);
-    hash.update(model.pixel_um.unwrap_or(0.0).to_le_bytes());
-    hash.update((opened.predictor.memory() as u64).to_le_bytes());
+    hash.bytes(model.pixel_um.unwrap_or(0.0).to_le_bytes());
+    hash.bytes((opened.predictor.memory() as u64).to_le_bytes());
     hash
 }
 
 /// What a field is read from.
 struct Input {
-    /// The first file.
+    /// The first plane's file.
     path: String,
     /// A hash of the conditions, and of places, sizes and times of all files: what "the same image"
     /// means.
@@ -426,33 +439,24 @@ struct Input {
 }
 
 impl Input {
-    fn of(field: &Field, brightfield: &Brightfield, conditions: &Sha256) -> Self {
+    fn of(field: &Field, brightfield: &Brightfield, conditions: &Fingerprint) -> Self {
         let planes = brightfield.planes_of(field).unwrap_or_default();
-        let places: Vec<&PlaneRef> = planes
+        let planes: Vec<&PlaneRef> = planes
             .iter()
             .filter_map(|&(channel, z)| field.planes[channel][z].as_ref())
             .collect();
         let mut hash = conditions.clone();
-        hash.update(field.pixel_um.unwrap_or(0.0).to_le_bytes());
-        for place in &places {
-            let facts = std::fs::metadata(&place.path).ok();
-            let time = facts.as_ref().and_then(|f| f.modified().ok());
-            let time = time.and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
-            hash.update(place.path.as_os_str().as_encoded_bytes());
-            hash.update(place.page.to_le_bytes());
-            hash.update(facts.map_or(0, |f| f.len()).to_le_bytes());
-            hash.update(time.map_or(0, |t| t.as_nanos()).to_le_bytes());
+        hash.bytes(field.pixel_um.unwrap_or(0.0).to_le_bytes());
+        for plane in &planes {
+            let stamp = plane.stamp().ok();
+            hash.bytes(plane.location().as_os_str().as_encoded_bytes());
+            hash.bytes(plane.part().to_le_bytes());
+            hash.bytes(stamp.as_ref().map_or(0, |stamp| stamp.bytes).to_le_bytes());
+            hash.bytes(stamp.map_or(0, |stamp| stamp.nanoseconds()).to_le_bytes());
         }
         Self {
-            path: places
-                .first()
-                .map_or(String::new(), |place| place.path.display().to_string()),
-            key: hash
-                .finalize()
-                .iter()
-                .take(8)
-                .map(|byte| format!("{byte:02x}"))
-                .collect(),
+            path: planes.first().map_or(String::new(), |plane| plane.name()),
+            key: hash.finish_short(8),
         }
     }
 }
@@ -473,17 +477,10 @@ pub(crate) fn write_field(
     nuclei: &Nuclei,
     made: &Made,
 ) -> Result<(), ProjectError> {
-    write::class_mask(
-        &output(out, CLASSES, &field.name),
-        classes,
-        &note(field, "class mask", made),
-    )?;
-    write::labels(
-        &output(out, NUCLEI, &field.name),
-        &nuclei.labels,
-        &note(field, "nuclei", made),
-    )?;
-    Ok(())
+    let store = Store::at(out);
+    store.put_classes(&field.name, classes, &note(field, "class mask", made))?;
+    let note = note(field, "nuclei", made);
+    Ok(store.put_labels(Product::Nuclei, &field.name, &nuclei.labels, &note)?)
 }
 
 fn note(field: &Field, what: &str, made: &Made) -> write::Note {

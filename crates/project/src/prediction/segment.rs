@@ -1,24 +1,23 @@
 //! `segment`: labels from stains by the classical method alone, without a study.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
 
-use rayon::prelude::*;
 use stainfree_image::marker::{self, Kind, Marker};
-use stainfree_image::{Dataset, Field, OpenOptions, write};
+use stainfree_image::{Dataset, Field, Product, Store, write};
 use stainfree_objects::{
     StainSettings, Verdict, Word, blank_pixels, blank_regions, blank_share, cells_from_nuclei,
     segment_cytoplasm, segment_nuclei,
 };
 
 use crate::prediction::pixel_size::odd_pixel_size;
+use crate::prediction::results::{my_turn, open_inputs, share_fields, unique_names};
+use crate::study::channels::{find_channel, guess_nucleus};
+use crate::study::disk::{create_folder, remove};
+use crate::study::each_field::EachField;
+use crate::study::fingerprint::Fingerprint;
 use crate::study::guard::{Inputs, ResultFolder};
-use crate::study::lease::{GRACE, Lease, Thing};
-use crate::study::vouched;
-use crate::study::{find_channel, keep_images_only};
-use crate::{Cancel, Job, ProjectError, new};
+use crate::study::read_middle;
+use crate::{Job, ProjectError};
 
 /// What to segment and how.
 #[derive(Clone, Debug)]
@@ -37,6 +36,8 @@ pub struct SegmentOptions {
     pub nuclei: StainSettings,
     /// Settings of the cytoplasmic stain.
     pub cells: StainSettings,
+    /// Replace labels that were made from other images or with other options.
+    pub overwrite: bool,
 }
 
 /// What was segmented.
@@ -50,29 +51,8 @@ pub struct Segmented {
     pub failed: Vec<String>,
 }
 
-/// Opens several inputs: folders and plates one by one, single files together.
-///
-/// Inputs that cannot be opened are returned as sentences.
-pub(crate) fn open_inputs(
-    inputs: &[PathBuf],
-    pixel_um: Option<f64>,
-) -> (Vec<Dataset>, Vec<String>) {
-    let options = OpenOptions {
-        pixel_um,
-        ..OpenOptions::default()
-    };
-    let (mut sets, mut failed) = (Vec::new(), Vec::new());
-    for input in inputs {
-        match stainfree_image::open(input, &options) {
-            Ok(mut set) => {
-                keep_images_only(&mut set);
-                sets.push(set);
-            }
-            Err(error) => failed.push(error.to_string()),
-        }
-    }
-    (sets, failed)
-}
+/// A field, its nuclear channel, and its cytoplasmic one where cells are asked for.
+type Task<'a> = (&'a Field, usize, Option<usize>);
 
 /// Labels of nuclei (and cells) of every field of the inputs.
 ///
@@ -80,8 +60,8 @@ pub(crate) fn open_inputs(
 /// failed, and no cells where none were asked for.
 ///
 /// # Errors
-/// No input can be opened, a named channel does not exist, the folder cannot be written, or
-/// [`ProjectError::Cancelled`].
+/// No input can be opened, a named channel does not exist, the folder cannot be written or holds
+/// other labels of these fields that are not to be replaced, or [`ProjectError::Cancelled`].
 pub fn segment(options: &SegmentOptions, job: &Job) -> Result<Segmented, ProjectError> {
     for settings in [&options.nuclei, &options.cells] {
         settings
@@ -92,14 +72,14 @@ pub fn segment(options: &SegmentOptions, job: &Job) -> Result<Segmented, Project
     if let (true, Some(first)) = (sets.is_empty(), failed.first()) {
         return Err(ProjectError::Failed(first.clone()));
     }
-    let mut work: Vec<(&Field, usize, Option<usize>)> = Vec::new();
+    let mut work: Vec<Task> = Vec::new();
     for set in &sets {
         for problem in &set.problems {
             job.progress.note(problem);
         }
         let nucleus = match &options.channel {
             Some(name) => find_channel(set, name).map_err(ProjectError::Failed)?,
-            None => new::guess_nucleus(&set.channels).ok_or_else(|| {
+            None => guess_nucleus(&set.channels).ok_or_else(|| {
                 let known: Vec<String> = set
                     .channels
                     .iter()
@@ -123,50 +103,44 @@ pub fn segment(options: &SegmentOptions, job: &Job) -> Result<Segmented, Project
     }
     unique_names(work.iter().map(|(field, ..)| *field), &sets)?;
     check_folder(&work, &sets, options)?;
+    let key = key(&work, options);
+    earlier_runs(&work, &key, options)?;
     let names = work.iter().map(|(field, ..)| field.name.clone()).collect();
     let turn = my_turn(&options.out, "segment", job.cancel)?;
     let lease = share_fields(&options.out, "segment", names, job)?;
-    marker::write(&options.out, &Marker::new("segment", Kind::Segmentation))?;
+    let mut runs = earlier_runs(&work, &key, options)?;
+    if !runs.contains(&key) {
+        runs.push(key);
+    }
+    let mut marker = Marker::new("segment", Kind::Segmentation);
+    marker.more.insert(RUNS.to_owned(), runs.into());
+    marker::write(&options.out, &marker)?;
     drop(turn);
     lease.during(job, |job| segment_ours(&work, failed, options, job))
 }
 
 /// [`segment`] of fields that nobody else is at.
 fn segment_ours(
-    work: &[(&Field, usize, Option<usize>)],
+    work: &[Task],
     failed: Vec<String>,
     options: &SegmentOptions,
     job: &Job,
 ) -> Result<Segmented, ProjectError> {
-    let cells_folder = options.out.join("cells");
-    let folder = if options.cytoplasm.is_some() {
-        &cells_folder
-    } else {
-        &options.out
-    };
-    std::fs::create_dir_all(folder).map_err(|error| ProjectError::write(folder, &error))?;
+    let folder = Store::at(&options.out).folder(match options.cytoplasm {
+        Some(_) => Product::Cells,
+        None => Product::Labels,
+    });
+    create_folder(&folder)?;
 
-    let done = AtomicUsize::new(0);
-    let segment_one = |&(field, nucleus, cytoplasm): &(&Field, usize, Option<usize>)| {
-        job.cancel.check()?;
-        let result = match one_field(field, nucleus, cytoplasm, options) {
-            // Where one field cannot be written, none can.
-            Err(error) if error.is_write() => return Err(error),
-            Err(error) => {
-                // Labels of an earlier run are not this one's.
-                remove_labels(options, &field.name)?;
-                Err(error.to_string())
-            }
-            Ok(found) => Ok(found),
-        };
-        let done = done.fetch_add(1, Ordering::SeqCst) + 1;
-        job.progress.step(done, work.len(), &field.name);
-        Ok(result)
-    };
-    let results: Result<Vec<Result<Found, String>>, ProjectError> =
-        job.run(|| work.par_iter().map(segment_one).collect())?;
-    let results = results?;
-    job.cancel.check()?;
+    let message = |(field, ..): &Task| field.name.clone();
+    let results = EachField::new(job, work, message).at_once(
+        |&(field, nucleus, cytoplasm)| Ok(Ok(one_field(field, nucleus, cytoplasm, options)?)),
+        |(field, ..), error| {
+            // Labels of an earlier run are not this one's.
+            remove_labels(options, &field.name)?;
+            Ok(Err(error.to_string()))
+        },
+    )?;
     let mut segmented = Segmented {
         failed,
         ..Segmented::default()
@@ -189,113 +163,16 @@ fn segment_ours(
     Ok(segmented)
 }
 
-/// Held for moments: by whoever looks who does which field of a result, or changes its table.
-pub(crate) fn my_turn(out: &Path, command: &str, cancel: &Cancel) -> Result<Lease, ProjectError> {
-    Thing {
-        folder: out,
-        name: "turn",
-        command,
-    }
-    .wait(cancel)
-}
-
-/// Takes fields of a result, of which others may do other fields. To be called on one's turn.
-pub(crate) fn share_fields(
-    out: &Path,
-    command: &str,
-    names: Vec<String>,
-    job: &Job,
-) -> Result<Lease, ProjectError> {
-    let thing = fields_of(out, command);
-    let wanted: BTreeSet<&String> = names.iter().collect();
-    let begun = Instant::now();
-    loop {
-        let conflict = thing.holders().into_iter().find_map(|holder| {
-            let mut both = holder.parts.iter().filter(|name| wanted.contains(name));
-            let first = both.next()?.clone();
-            let count = 1 + both.count();
-            Some((holder, first, count))
-        });
-        let Some((holder, first, count)) = conflict else {
-            return thing.share(names, job.cancel);
-        };
-        // One that was killed may take a moment to be gone.
-        if begun.elapsed() < GRACE {
-            job.cancel.check()?;
-            std::thread::sleep(Duration::from_millis(20));
-            continue;
-        }
-        let way_out = format!(
-            "it does {count} of the same fields, such as `{first}`: wait until it ends, or choose \
-             another folder with `--out`"
-        );
-        return Err(thing.held_by(&holder, &way_out));
-    }
-}
-
-/// The fields of a result that are being done.
-pub(crate) fn fields_of<'a>(out: &'a Path, command: &'a str) -> Thing<'a> {
-    Thing {
-        folder: out,
-        name: "fields",
-        command,
-    }
-}
-
-/// Refuses two fields that would be written under one name.
-pub(crate) fn unique_names<'a>(
-    mut fields: impl Iterator<Item = &'a Field>,
-    sets: &[Dataset],
-) -> Result<(), ProjectError> {
-    let mut seen = BTreeSet::new();
-    let Some(Field { name, .. }) = fields.find(|field| !seen.insert(&field.name)) else {
-        return Ok(());
-    };
-    let has = |set: &&Dataset| set.fields.iter().any(|field| field.name == *name);
-    let roots: Vec<&Path> = sets
-        .iter()
-        .filter(has)
-        .map(|set| set.root.as_path())
-        .collect();
-    Err(ProjectError::Usage(same_name(name, &roots)))
-}
-
-/// The sentence about a field that several inputs, or one twice, have.
-fn same_name(name: &str, roots: &[&Path]) -> String {
-    let mut different: Vec<String> = Vec::new();
-    for root in roots {
-        let root = format!("`{}`", root.display());
-        if !different.contains(&root) {
-            different.push(root);
-        }
-    }
-    match &different[..] {
-        [] | [_] => format!(
-            "field `{name}` of {} is among the inputs more than once; name it once",
-            different.concat()
-        ),
-        [first, second] => format!(
-            "{first} and {second} both have a field called `{name}`; run the command for each, \
-             with a folder of its own as `--out`"
-        ),
-        [first, second, ..] => format!(
-            "{first}, {second} and {} more have a field called `{name}`; run the command for \
-             each, with a folder of its own as `--out`",
-            different.len() - 2
-        ),
-    }
-}
-
 /// Refuses to write over an image, or over what this program did not write.
 fn check_folder(
-    work: &[(&Field, usize, Option<usize>)],
+    work: &[Task],
     sets: &[Dataset],
     options: &SegmentOptions,
 ) -> Result<(), ProjectError> {
     // Cells as well where none are asked for: those of an earlier run are removed.
     let outputs: Vec<PathBuf> = work
         .iter()
-        .flat_map(|(field, ..)| [nuclei_path, cells_path].map(|path| path(options, &field.name)))
+        .flat_map(|(field, ..)| labels_of(options, &field.name))
         .collect();
     let folder = ResultFolder {
         path: &options.out,
@@ -305,18 +182,73 @@ fn check_folder(
     Ok(folder.check(&Inputs::of(sets), outputs.iter().map(PathBuf::as_path))?)
 }
 
-fn nuclei_path(options: &SegmentOptions, name: &str) -> PathBuf {
-    options.out.join(format!("{name}.tif"))
+/// What the marker calls the runs whose labels lie in the folder, each by its [`key`].
+const RUNS: &str = "runs";
+
+/// What labels of these fields follow from: the program, the options, and the planes.
+fn key(work: &[Task], options: &SegmentOptions) -> String {
+    let mut hash = Fingerprint::new(1);
+    hash.text(env!("CARGO_PKG_VERSION"));
+    hash.value(&(options.pixel_um, &options.nuclei, &options.cells));
+    for (field, nucleus, cytoplasm) in work {
+        hash.text(&field.name);
+        let channels = std::iter::once(nucleus).chain(cytoplasm);
+        for planes in channels.map(|&channel| &field.planes[channel]) {
+            // What is not there fails when it is read.
+            let stamps = planes.iter().flatten().filter_map(|p| p.stamp().ok());
+            hash.stamps(stamps.collect());
+        }
+    }
+    hash.finish()
 }
 
-fn cells_path(options: &SegmentOptions, name: &str) -> PathBuf {
-    options.out.join("cells").join(format!("{name}.tif"))
+/// The runs of which labels stay in the folder: all, where none of these fields has any that are
+/// another run's.
+///
+/// # Errors
+/// [`ProjectError::Exists`]: one has, and they are not to be replaced.
+fn earlier_runs(
+    work: &[Task],
+    key: &String,
+    options: &SegmentOptions,
+) -> Result<Vec<String>, ProjectError> {
+    let marker = marker::read(&options.out);
+    let runs = marker.and_then(|mut marker| marker.more.remove(RUNS));
+    let runs: Vec<String> = runs
+        .and_then(|runs| serde_json::from_value(runs).ok())
+        .unwrap_or_default();
+    let there = |(field, ..): &&Task| {
+        labels_of(options, &field.name)
+            .iter()
+            .any(|path| path.is_file())
+    };
+    let mut there = work.iter().filter(there);
+    let Some((first, ..)) = there.next().filter(|_| !runs.contains(key)) else {
+        return Ok(runs);
+    };
+    if options.overwrite {
+        return Ok(Vec::new());
+    }
+    Err(ProjectError::Exists(format!(
+        "`{}` holds labels of {} of {} fields, such as `{}`, that are of another image, option or \
+         version; replace them with `--overwrite`, or choose another folder with `--out`",
+        options.out.display(),
+        1 + there.count(),
+        work.len(),
+        first.name
+    )))
+}
+
+/// Where the labels of a field lie: its cells, then its nuclei.
+fn labels_of(options: &SegmentOptions, name: &str) -> [PathBuf; 2] {
+    let store = Store::at(&options.out);
+    [Product::Cells, Product::Labels].map(|product| store.path(product, name))
 }
 
 /// Takes away what an earlier run made of a field.
 fn remove_labels(options: &SegmentOptions, name: &str) -> Result<(), ProjectError> {
-    vouched::remove(&cells_path(options, name))?;
-    vouched::remove(&nuclei_path(options, name))
+    let labels = labels_of(options, name);
+    labels.iter().try_for_each(|path| remove(path))
 }
 
 /// What was found in a field.
@@ -378,7 +310,7 @@ fn one_field(
     let in_field = |error: stainfree_objects::ObjectsError| {
         ProjectError::Failed(format!("field `{}`: {error}", field.name))
     };
-    let stain = crate::truth::given::read_middle(field, nucleus)?.to_f32();
+    let stain = read_middle(field, nucleus)?.to_f32();
     let mut found = segment_nuclei(&stain, field.pixel_um, &options.nuclei).map_err(in_field)?;
     let blank = blank_pixels(&stain).as_ref().and_then(blank_regions);
     let unusable = found
@@ -402,7 +334,7 @@ fn one_field(
     };
     let cells = match cytoplasm {
         Some(channel) => {
-            let stain = crate::truth::given::read_middle(field, channel)?.to_f32();
+            let stain = read_middle(field, channel)?.to_f32();
             let area =
                 segment_cytoplasm(&stain, field.pixel_um, &options.cells).map_err(in_field)?;
             Some(cells_from_nuclei(&found.labels, &area.mask, &area.flat).map_err(in_field)?)
@@ -410,11 +342,11 @@ fn one_field(
         None => None,
     };
     // Whenever the program is killed, no cells lie beside nuclei that they do not belong to.
-    vouched::remove(&cells_path(options, &field.name))?;
-    let nuclei = nuclei_path(options, &field.name);
-    write::labels(&nuclei, &found.labels, &note("nuclei"))?;
+    let (store, name) = (Store::at(&options.out), &field.name);
+    remove(&store.path(Product::Cells, name))?;
+    store.put_labels(Product::Labels, name, &found.labels, &note("nuclei"))?;
     if let Some(cells) = cells {
-        write::labels(&cells_path(options, &field.name), &cells, &note("cells"))?;
+        store.put_labels(Product::Cells, name, &cells, &note("cells"))?;
     }
     let uncalibrated = found
         .quality
@@ -426,30 +358,4 @@ fn one_field(
         unusable,
         blank_share: blank_share(blank.as_ref()),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn inputs_that_share_the_name_of_a_field_are_named() {
-        let said = |roots: &[&str]| {
-            let roots: Vec<&Path> = roots.iter().map(Path::new).collect();
-            same_name("a", &roots)
-        };
-        assert_eq!(
-            said(&["one", "one"]),
-            "field `a` of `one` is among the inputs more than once; name it once"
-        );
-        assert_eq!(
-            said(&["one", "two"]),
-            "`one` and `two` both have a field called `a`; run the command for each, with a \
-             folder of its own as `--out`"
-        );
-        assert!(
-            said(&["one", "two", "one", "three"])
-                .starts_with("`one`, `two` and 1 more have a field called `a`; ")
-        );
-    }
 }

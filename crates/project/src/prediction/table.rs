@@ -1,96 +1,19 @@
-//! `predictions.csv`, the table of a folder of predictions: its columns, how all its readers take
-//! it, and how the rows of a run join those of others.
-//!
-//! A row vouches for the files of its field. So a table that is there and cannot be read is an
-//! error: taken for an empty one it would be written over, or its predictions scored as anybody's.
+//! How the rows of a run join those of others in `predictions.csv`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use stainfree_image::table::{Row, Table};
+use stainfree_image::table::Row;
 
 use crate::ProjectError;
-use crate::prediction::segment::my_turn;
+use crate::prediction::results::my_turn;
+use crate::study::predictions::{FIRST, classes, read};
 
-/// Name of the table in the output folder.
-pub const FILE_NAME: &str = "predictions.csv";
-/// How columns of shares end.
-const SHARE: &str = "_share";
-/// Column of the share of pixels that show nothing.
-const IGNORED_SHARE: &str = "ignored_share";
 /// The table is written this often, so that a killed run loses little.
 const SAVE_EVERY: Duration = Duration::from_secs(5);
-/// Columns before the shares of the classes.
-const FIRST: [&str; 3] = ["name", "status", "message"];
-/// Columns after them.
-const LAST: [&str; 11] = [
-    IGNORED_SHARE,
-    "nuclei",
-    "height",
-    "width",
-    "seconds",
-    "model",
-    "program",
-    "options",
-    "input",
-    "content",
-    "key",
-];
-
-/// A field that is done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Done {
-    pub(crate) name: String,
-    /// Hash of the model.
-    pub(crate) model: String,
-    /// Hashes of the planes it was made from; empty in tables of older versions.
-    pub(crate) content: String,
-}
-
-/// The table at `path`; `None` where there is none.
-///
-/// # Errors
-/// There is one, and it cannot be read.
-pub(crate) fn read(path: &Path) -> Result<Option<Table>, ProjectError> {
-    match path.try_exists() {
-        Ok(false) => Ok(None),
-        _ => Ok(Some(Table::read(path)?)),
-    }
-}
-
-/// The classes of the model, in their order: every share but that of pixels without a class.
-pub(crate) fn classes(columns: &[String]) -> impl Iterator<Item = &str> {
-    let shares = columns.iter().filter(|name| *name != IGNORED_SHARE);
-    shares.filter_map(|name| name.strip_suffix(SHARE))
-}
-
-/// The fields that are done, whatever program saved the table in between; `None` where it is
-/// no table of predictions.
-pub(crate) fn done(table: &Table) -> Option<Vec<Done>> {
-    let column = |title: &str| table.column(title);
-    let (name, status, model) = (column("name")?, column("status")?, column("model")?);
-    let content = column("content");
-    let rows = table.rows.iter();
-    let rows = rows.filter(|row| row.cell(status).eq_ignore_ascii_case("done"));
-    let done = rows.map(|row| Done {
-        name: row.cell(name).to_owned(),
-        model: row.cell(model).to_owned(),
-        content: content.map_or("", |column| row.cell(column)).to_owned(),
-    });
-    Some(done.collect())
-}
-
 /// Rows of `predictions.csv` by field.
 pub(super) type Rows = BTreeMap<String, Vec<String>>;
-
-/// The columns of `predictions.csv`.
-pub(super) fn header(classes: &[String]) -> Vec<String> {
-    let shares = classes.iter().map(|class| format!("{class}{SHARE}"));
-    let owned = |name: &&str| (*name).to_owned();
-    let first = FIRST.iter().map(owned);
-    first.chain(shares).chain(LAST.iter().map(owned)).collect()
-}
 
 /// The rows of earlier runs, whose columns may be those of another version.
 ///
@@ -204,6 +127,7 @@ fn write_rows(path: &Path, header: &[String], rows: &Rows) -> Result<(), Project
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::study::predictions::{FILE_NAME, IGNORED_SHARE, header};
 
     /// A table of predictions, read for a model with these classes.
     fn rows(text: &str, classes: &[&str]) -> Result<Rows, ProjectError> {

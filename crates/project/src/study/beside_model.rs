@@ -7,12 +7,21 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use stainfree_network::model::{self, Model, sha256};
 
 use crate::ProjectError;
 use crate::study::config;
-use crate::study::provenance::{FILE_NAME, HASH_KEY};
-use crate::training::train::{INPUT_FILE, InputChannels};
+
+/// Which channels and planes a model reads, by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct InputChannels {
+    /// One channel, or three that are the planes.
+    pub(crate) brightfield: Vec<String>,
+    /// z from 1; empty = all where there are three, else the middle one.
+    pub(crate) planes: Vec<usize>,
+}
 
 /// A file in a model's folder, and the key of its hash in `model.toml`.
 pub(crate) struct Named {
@@ -22,12 +31,12 @@ pub(crate) struct Named {
 
 /// What the model has met.
 pub(crate) const RECORD: Named = Named {
-    file: FILE_NAME,
-    key: HASH_KEY,
+    file: "provenance.json",
+    key: "provenance",
 };
 /// Which channels it was trained on.
 pub(crate) const INPUT: Named = Named {
-    file: INPUT_FILE,
+    file: "input.toml",
     key: "input",
 };
 

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-use stainfree_image::{Dataset, Field, OpenOptions, Plane};
+use stainfree_image::{Dataset, Field, OpenOptions, Plane, Product, Store};
 
 use crate::ProjectError;
+use crate::study::channels::find_channel;
 use crate::study::config::{self, Config};
+use crate::study::disk::remove;
 use crate::study::fields::{self, FieldRow};
 use crate::study::lease::Thing;
-use crate::study::names::nearest;
 
 /// Name of a model where none is given.
 pub const DEFAULT_MODEL: &str = "model";
@@ -68,44 +69,34 @@ impl Study {
         self.root.join(path)
     }
 
+    /// What `prepare` keeps of each field: `truth/`.
+    pub fn truth(&self) -> Store {
+        Store::at(self.root.join("truth"))
+    }
+
     /// `truth/classes/NAME.tif`.
     pub fn class_mask_path(&self, name: &str) -> PathBuf {
-        self.root
-            .join("truth")
-            .join("classes")
-            .join(format!("{name}.tif"))
+        self.truth().path(Product::Classes, name)
     }
 
     /// `truth/nuclei/NAME.tif`.
     pub fn nuclei_path(&self, name: &str) -> PathBuf {
-        self.root
-            .join("truth")
-            .join("nuclei")
-            .join(format!("{name}.tif"))
+        self.truth().path(Product::Nuclei, name)
     }
 
     /// `truth/automatic/NAME.tif`: what the nuclei of a field corrected by hand were before.
     pub fn automatic_path(&self, name: &str) -> PathBuf {
-        self.root
-            .join("truth")
-            .join("automatic")
-            .join(format!("{name}.tif"))
+        self.truth().path(Product::Automatic, name)
     }
 
     /// `truth/cells/NAME.tif`: whole cells, where the truth has a cytoplasmic stain.
     pub fn cells_path(&self, name: &str) -> PathBuf {
-        self.root
-            .join("truth")
-            .join("cells")
-            .join(format!("{name}.tif"))
+        self.truth().path(Product::Cells, name)
     }
 
     /// `truth/overlays/NAME.png`.
     pub fn overlay_path(&self, name: &str) -> PathBuf {
-        self.root
-            .join("truth")
-            .join("overlays")
-            .join(format!("{name}.png"))
+        self.truth().path(Product::Overlays, name)
     }
 
     /// `models/NAME`.
@@ -150,7 +141,7 @@ impl Study {
     /// # Errors
     /// The study cannot be written to.
     pub(crate) fn end_rewriting(&self) -> Result<(), ProjectError> {
-        crate::study::vouched::remove(&self.unfinished_path())
+        remove(&self.unfinished_path())
     }
 
     /// The truth and its table, which one `prepare` makes at a time.
@@ -319,6 +310,20 @@ impl Source {
     }
 }
 
+/// The plane of `channel`; the middle one of those present where there are several.
+pub(crate) fn read_middle(field: &Field, channel: usize) -> Result<Plane, ProjectError> {
+    let planes = field.planes.get(channel).map_or(&[][..], Vec::as_slice);
+    let present: Vec<usize> = (0..planes.len()).filter(|&z| planes[z].is_some()).collect();
+    if present.is_empty() {
+        return Err(ProjectError::Failed(format!(
+            "field `{}` has no image of channel {}",
+            field.name,
+            channel + 1
+        )));
+    }
+    Ok(field.read(channel, present[(present.len() - 1) / 2])?)
+}
+
 /// Which planes of a field are its brightfield.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Brightfield {
@@ -393,32 +398,6 @@ impl Brightfield {
         }
         Ok(planes)
     }
-}
-
-/// Index of the channel called `name` (case does not matter where that is unambiguous), or the
-/// sentence that lists the choices.
-pub(crate) fn find_channel(dataset: &Dataset, name: &str) -> Result<usize, String> {
-    if let Some(index) = dataset.channels.iter().position(|channel| channel == name) {
-        return Ok(index);
-    }
-    let alike: Vec<usize> = (0..dataset.channels.len())
-        .filter(|&i| dataset.channels[i].to_lowercase() == name.to_lowercase())
-        .collect();
-    if let [index] = alike[..] {
-        return Ok(index);
-    }
-    let known: Vec<String> = dataset
-        .channels
-        .iter()
-        .map(|channel| format!("`{channel}`"))
-        .collect();
-    let hint = nearest(name, dataset.channels.iter().map(String::as_str))
-        .map_or(String::new(), |near| format!(", did you mean `{near}`?"));
-    Err(format!(
-        "`{}` has no channel `{name}` (channels: {}){hint}",
-        dataset.root.display(),
-        known.join(", ")
-    ))
 }
 
 /// Drops the fields that are the truth of another field of the same folder.

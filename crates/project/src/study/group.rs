@@ -81,11 +81,7 @@ impl GroupRule {
     pub fn group(&self, field: &Field) -> Result<String, ProjectError> {
         match self {
             GroupRule::Field => Ok(field.name.clone()),
-            GroupRule::Well => Ok(match (&field.plate, &field.well) {
-                (Some(plate), Some(well)) => format!("{plate}/{well}"),
-                (None, Some(well)) => well.clone(),
-                _ => field.position.clone(),
-            }),
+            GroupRule::Well => Ok(field.position.well_or_name()),
             GroupRule::Key(key) => field
                 .metadata
                 .get(key)

@@ -10,69 +10,12 @@ use std::path::{Path, PathBuf};
 
 use stainfree_image::Dataset;
 use stainfree_image::marker::{self, Kind};
+use stainfree_image::store::{PNG, TIFF};
+
+use crate::error::Refusal;
 
 /// Folders of a study that only the commands of the study fill.
 const STUDY_PARTS: [&str; 4] = ["truth", "human", "models", "runs"];
-
-/// Why something is not written.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// An output would take the place of an input.
-    #[error("`{}` is read by this command and would be replaced; {way_out}", path.display())]
-    Input {
-        /// The input.
-        path: PathBuf,
-        /// What to do instead.
-        way_out: String,
-    },
-    /// Results would lie among the images that they are of.
-    #[error(
-        "`{}` holds images that are read, such as `{}`; {way_out}",
-        folder.display(),
-        example.display()
-    )]
-    HoldsInputs {
-        /// The folder that was to take the results.
-        folder: PathBuf,
-        /// One of the images.
-        example: PathBuf,
-        /// What to do instead.
-        way_out: String,
-    },
-    /// The file is there, and it is not one that the command has written before.
-    #[error("`{}` is there and is no {expected}; {way_out}", path.display())]
-    NotOurs {
-        /// The file.
-        path: PathBuf,
-        /// What may be replaced.
-        expected: String,
-        /// What to do instead.
-        way_out: String,
-    },
-    /// The folder is something else.
-    #[error("`{}` is {found}; {way_out}", folder.display())]
-    OtherFolder {
-        /// The folder.
-        folder: PathBuf,
-        /// What it is.
-        found: String,
-        /// What to do instead.
-        way_out: String,
-    },
-    /// Two outputs are one file.
-    #[error(
-        "`{}` and `{}` are the same file; give each a name of its own",
-        first.display(),
-        second.display()
-    )]
-    Twice {
-        /// One output.
-        first: PathBuf,
-        /// Another.
-        second: PathBuf,
-    },
-}
 
 /// What the system knows a file or a folder by.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,7 +60,7 @@ impl Inputs {
         for set in sets {
             let planes = set.fields.iter().flat_map(|field| field.planes.iter());
             for plane in planes.flatten().flatten() {
-                inputs.add(&plane.path);
+                inputs.add(plane.location());
             }
         }
         inputs
@@ -257,8 +200,8 @@ impl ResultFolder<'_> {
         // What a TIFF says is safer than where it lies: one that was edited says it no longer.
         let may_go = match ending(output).as_str() {
             _ if found.len() == 0 && found.is_file() => true,
-            "tif" => marker::is_our_tiff(output),
-            "png" => folder_is_ours || is_our_png(output),
+            TIFF => marker::is_our_tiff(output),
+            PNG => folder_is_ours || is_our_png(output),
             _ => folder_is_ours,
         };
         if may_go {

@@ -2,14 +2,20 @@
 //! what, what people decided. No pixels are read here but to recognise an image by.
 
 pub(crate) mod beside_model;
+pub mod channels;
 pub mod config;
+pub(crate) mod disk;
+pub(crate) mod each_field;
 pub mod fields;
+pub mod finding;
+pub(crate) mod fingerprint;
 mod folder;
 pub mod group;
 pub mod guard;
 pub mod human;
 pub(crate) mod lease;
 pub mod names;
+pub(crate) mod predictions;
 mod progress;
 pub mod provenance;
 pub mod recipe;
@@ -20,5 +26,5 @@ pub mod template;
 pub(crate) mod vouched;
 
 pub use self::folder::{Brightfield, DEFAULT_MODEL, Source, Study};
-pub(crate) use self::folder::{find_channel, keep_images_only, relative_to, training_of};
+pub(crate) use self::folder::{keep_images_only, read_middle, relative_to, training_of};
 pub use self::progress::{Cancel, Job, Progress, Silent};

@@ -6,9 +6,8 @@ use stainfree_network::Encoder;
 use stainfree_network::recipe::Recipe;
 
 use crate::ProjectError;
-use crate::study::config::{TrainingConfig, explain, from_toml};
+use crate::study::config::{TrainingConfig, explain, from_toml, toml_value};
 use crate::study::names::nearest;
-use crate::study::template::toml_value;
 
 /// The table of a study's file that changes its recipe.
 pub const CHANGE: &str = "training.change";

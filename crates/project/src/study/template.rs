@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use stainfree_network::Encoder;
 use stainfree_objects::{Splitting, StainSettings, Threshold};
 
-use crate::study::config::{Config, MaskValues, MissingCells, Scheme};
+use crate::study::config::{Config, MaskValues, MissingCells, Scheme, toml_value};
 
 /// `config` as the text of a `stainfree.toml`; reading it gives `config` again.
 ///
@@ -335,13 +335,6 @@ impl Writer {
             self.set(key, value);
         }
     }
-}
-
-/// One value as TOML.
-pub(crate) fn toml_value(value: &(impl serde::Serialize + ?Sized)) -> String {
-    toml::Value::try_from(value)
-        .map(|value| value.to_string())
-        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -10,16 +10,23 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use stainfree_image::Product;
+use stainfree_image::store::TIFF;
 use stainfree_network::model::sha256;
 
 use crate::study::Study;
+use crate::study::disk::remove;
 use crate::study::fields::FieldRow;
-use crate::truth::mitosis::Review;
-use crate::truth::prepare::Facts;
+use crate::study::finding::{Facts, Review};
 use crate::{Job, ProjectError};
 
-/// Folders of `truth/` whose files of a field are vouched for.
-const FOLDERS: [&str; 4] = ["classes", "nuclei", "automatic", "cells"];
+/// What of a field's truth is vouched for.
+const VOUCHED: [Product; 4] = [
+    Product::Classes,
+    Product::Nuclei,
+    Product::Automatic,
+    Product::Cells,
+];
 
 /// Where changed files are kept.
 const SET_ASIDE: &str = "set-aside";
@@ -70,9 +77,9 @@ pub(crate) fn before(study: &Study, name: &str, key: &str) -> Before {
     };
     let mut whole = study.overlay_path(name).is_file();
     let mut changed = Vec::new();
-    for folder in FOLDERS {
-        let path = file(study, folder, name);
-        match (std::fs::read(&path), files.get(folder)) {
+    for product in VOUCHED {
+        let path = study.truth().path(product, name);
+        match (std::fs::read(&path), files.get(product.folder())) {
             (Ok(bytes), Some(hash)) if sha256(&bytes) == *hash => {}
             (Ok(_), _) => changed.push(path),
             (Err(_), None) => {}
@@ -91,8 +98,8 @@ fn changed_after(study: &Study, name: &str) -> Vec<PathBuf> {
     let Some(written) = time(&row_path(study, name)) else {
         return Vec::new();
     };
-    FOLDERS
-        .map(|folder| file(study, folder, name))
+    VOUCHED
+        .map(|product| study.truth().path(product, name))
         .into_iter()
         .filter(|path| time(path).is_some_and(|changed| changed > written + TOGETHER))
         .collect()
@@ -110,7 +117,7 @@ pub(crate) fn set_aside(study: &Study, path: &Path, job: &Job) -> Result<(), Pro
         std::fs::create_dir_all(folder).map_err(|error| ProjectError::write(folder, &error))?;
     }
     let stem = first.file_stem().unwrap_or_default().to_string_lossy();
-    let numbered = (2..).map(|n| first.with_file_name(format!("{stem}-{n}.tif")));
+    let numbered = (2..).map(|n| first.with_file_name(format!("{stem}-{n}.{TIFF}")));
     let target = std::iter::once(first.clone())
         .chain(numbered)
         .find(|target| !target.exists());
@@ -147,10 +154,10 @@ pub(crate) fn vouch(
     facts: Facts,
 ) -> Result<Kept, ProjectError> {
     let mut files = BTreeMap::new();
-    for folder in FOLDERS {
-        let path = file(study, folder, &row.name);
+    for product in VOUCHED {
+        let path = study.truth().path(product, &row.name);
         match std::fs::read(&path) {
-            Ok(bytes) => drop(files.insert(folder.to_owned(), sha256(&bytes))),
+            Ok(bytes) => drop(files.insert(product.folder().to_owned(), sha256(&bytes))),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(ProjectError::read(&path, &error)),
         }
@@ -172,27 +179,9 @@ pub(crate) fn vouch(
     Ok(kept)
 }
 
-/// Deletes a file that may be missing.
-///
-/// # Errors
-/// It is there and stays.
-pub(crate) fn remove(path: &Path) -> Result<(), ProjectError> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(ProjectError::write(path, &error))
-        }
-        _ => Ok(()),
-    }
-}
-
 fn row_path(study: &Study, name: &str) -> PathBuf {
     let rows = study.root().join("truth").join("rows");
     rows.join(format!("{name}.json"))
-}
-
-fn file(study: &Study, folder: &str, name: &str) -> PathBuf {
-    let folder = study.root().join("truth").join(folder);
-    folder.join(format!("{name}.tif"))
 }
 
 #[cfg(test)]

@@ -4,3 +4,5 @@ pub mod pretrain;
 pub(crate) mod shared;
 pub mod start;
 pub mod train;
+
+pub use self::shared::Trained;

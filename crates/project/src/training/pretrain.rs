@@ -11,12 +11,13 @@ use stainfree_specimen::{PlateSpec, simulate_field};
 use crate::study::config::TrainingConfig;
 use crate::study::provenance::of_training;
 use crate::study::training_of;
+use crate::training::shared::Trained;
 use crate::training::shared::{
     Training, check_folder, finished, mark, refuse_without_checkpoint, write_model,
 };
-use crate::training::start::start;
+use crate::training::start::{model_of, start};
 use crate::training::train;
-use crate::training::train::{TrainOptions, Trained, VALIDATION_BYTES};
+use crate::training::train::{TrainOptions, VALIDATION_BYTES};
 use crate::{Job, ProjectError};
 
 /// Classes of the virtual plates' truth: scheme A.
@@ -80,7 +81,12 @@ fn pretrain_ours(options: &PretrainOptions, job: &Job) -> Result<Trained, Projec
         job,
     )?;
     let path = Path::new(wanted);
-    let mut record = of_training("", Vec::new(), (wanted, path), start.origin.as_deref())?;
+    let mut record = of_training(
+        "",
+        Vec::new(),
+        model_of(wanted, path),
+        start.origin.as_deref(),
+    )?;
     record.virtual_plates = Some(recipe.seed);
     let series = |seed, count| VirtualFields {
         seed,

@@ -4,7 +4,7 @@
 //! The steps themselves are [`stainfree_network::train`](mod@stainfree_network::train).
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use stainfree_image::marker::{self, Kind, Marker};
 use stainfree_image::write;
@@ -16,18 +16,33 @@ use stainfree_network::train::{
     ValidationReport,
 };
 
-use crate::study::beside_model;
-use crate::study::guard::{Inputs, Refusal, ResultFolder};
+use crate::error::Refusal;
+use crate::study::beside_model::{self, RECORD};
+use crate::study::guard::{Inputs, ResultFolder};
 use crate::study::lease;
-use crate::study::provenance::{self, Provenance};
+use crate::study::provenance::Provenance;
 use crate::training::start::Start;
-use crate::training::train::Trained;
 use crate::{Job, ProjectError, pictures};
 
 /// Least number of steps between checkpoints; saving one takes about as long as a step.
 const CHECKPOINT_EVERY: u64 = 25;
 /// Validation windows of which a picture is made now and then.
 const PICTURES: usize = 4;
+
+/// A finished training.
+#[derive(Clone, Debug)]
+pub struct Trained {
+    /// The model's folder.
+    pub model: PathBuf,
+    /// Steps done.
+    pub steps: u64,
+    /// The step whose weights were kept.
+    pub chosen_step: u64,
+    /// What they were chosen by.
+    pub chosen_value: Option<f64>,
+    /// Wall time in seconds.
+    pub seconds: f64,
+}
 
 /// All that a training needs.
 pub(crate) struct Training<'a> {
@@ -156,7 +171,7 @@ pub(crate) fn finished(
     let record = &found.info.training;
     job.progress.note(&format!(
         "`{}` is finished, with {} steps: nothing is left to do; more steps go on from there, \
-         another name keeps it, and `--restart` gives it up and begins anew",
+         another name keeps it, and `--overwrite` gives it up and begins anew",
         folder.display(),
         record.steps
     ));
@@ -177,7 +192,7 @@ fn trained(folder: &Path, record: &TrainingRecord) -> Trained {
 const UNFINISHED: [&str; 5] = [
     "input.toml",
     "log.jsonl",
-    provenance::FILE_NAME,
+    RECORD.file,
     "run",
     "weights.safetensors",
 ];

@@ -149,6 +149,12 @@ pub(crate) fn is_name(word: &str) -> bool {
     matches!(word, "auto" | "none" | weights::VIRTUAL_PLATES) || Source::named(word).is_some()
 }
 
+/// The folder of the model that `wanted`, or else `path`, asks to start from; `None` for weights
+/// that have a name or lie in a file.
+pub(crate) fn model_of<'a>(wanted: &str, path: &'a Path) -> Option<&'a Path> {
+    (!is_name(wanted) && path.is_dir()).then_some(path)
+}
+
 impl Start {
     fn take_virtual_plates(
         &mut self,

@@ -8,8 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use stainfree_image::{Field, read_class_mask, rounded_um};
 use stainfree_inference::planes::{full_range, intensities, resample_blank, without_blanks};
 use stainfree_network::model::sha256;
@@ -19,23 +17,20 @@ use stainfree_network::train::{FieldContent, RawField, TrainingData};
 use stainfree_network::{Encoder, Precision, UnetSpec};
 use stainfree_objects::{apply_ignore, blank_regions};
 
-use crate::study::beside_model::INPUT;
+use crate::study::beside_model::{INPUT, InputChannels, RECORD};
 use crate::study::config::TrainingConfig;
 use crate::study::fields::FieldRow;
+use crate::study::fingerprint::Fingerprint;
 use crate::study::provenance::{
-    self, Content, MetField, Provenance, content_of, difference, fields_of, full_range_of,
-    of_training,
+    Content, MetField, Provenance, content_of, difference, fields_of, full_range_of, of_training,
 };
 use crate::study::recipe;
 use crate::study::{Source, Study, training_of};
 use crate::training::shared::{
-    Training, check_folder, finished, mark, refuse_without_checkpoint, write_model,
+    Trained, Training, check_folder, finished, mark, refuse_without_checkpoint, write_model,
 };
-use crate::training::start::start;
+use crate::training::start::{model_of, start};
 use crate::{Job, Part, ProjectError};
-
-/// File in a model's folder that says which channels it was trained on.
-pub const INPUT_FILE: &str = "input.toml";
 
 /// Memory for normalised fields unless told otherwise, bytes.
 const CACHE_BYTES: usize = 512 << 20;
@@ -72,31 +67,6 @@ pub struct TrainOptions {
     pub exact: Option<Recipe>,
     /// Only these training fields; none = all.
     pub only: Option<Vec<String>>,
-}
-
-/// A finished training.
-#[derive(Clone, Debug)]
-pub struct Trained {
-    /// The model's folder.
-    pub model: PathBuf,
-    /// Steps done.
-    pub steps: u64,
-    /// The step whose weights were kept.
-    pub chosen_step: u64,
-    /// What they were chosen by.
-    pub chosen_value: Option<f64>,
-    /// Wall time in seconds.
-    pub seconds: f64,
-}
-
-/// Which channels and planes a model reads, by name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct InputChannels {
-    /// One channel, or three that are the planes.
-    pub brightfield: Vec<String>,
-    /// z from 1; empty = all where there are three, else the middle one.
-    pub planes: Vec<usize>,
 }
 
 /// Trains a model on the study's training fields and writes `models/NAME`.
@@ -163,7 +133,12 @@ fn train_ours(study: &Study, options: &TrainOptions, job: &Job) -> Result<Traine
     training.contents = contents.clone();
     validation.contents = contents;
     let group = &study.config().split.group;
-    let record = of_training(group, fields, (wanted, &path), start.origin.as_deref())?;
+    let record = of_training(
+        group,
+        fields,
+        model_of(wanted, &path),
+        start.origin.as_deref(),
+    )?;
     check_record(&run, &record, !options.restart, job)?;
     let training = Training {
         start,
@@ -228,7 +203,7 @@ fn check_record(
     resume: bool,
     job: &Job,
 ) -> Result<(), ProjectError> {
-    let path = run.join(provenance::FILE_NAME);
+    let path = run.join(RECORD.file);
     if resume && run.join("checkpoint.safetensors").exists() {
         match Provenance::read(&path)? {
             Some(before) => {
@@ -335,21 +310,19 @@ fn check_name(name: &str) -> Result<(), ProjectError> {
 
 /// A hash of the truth that the model learned from and was chosen by.
 pub(crate) fn hash_of_data(study: &Study, rows: &[FieldRow]) -> Result<String, ProjectError> {
-    let mut hash = Sha256::new();
+    let mut hash = Fingerprint::empty();
     for row in rows
         .iter()
         .filter(|row| matches!(row.split, Some(Part::Train | Part::Validation)))
     {
         let path = study.class_mask_path(&row.name);
         let bytes = std::fs::read(&path).map_err(|error| ProjectError::read(&path, &error))?;
-        hash.update(row.name.as_bytes());
-        hash.update(Sha256::digest(&bytes));
+        let mut mask = Fingerprint::empty();
+        mask.bytes(&bytes);
+        hash.bytes(&row.name);
+        hash.bytes(mask.digest());
     }
-    Ok(hash
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(hash.finish())
 }
 
 /// The fields of one part of a study, as the network reads them.

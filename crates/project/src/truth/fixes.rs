@@ -8,7 +8,8 @@ use stainfree_objects::{
 };
 
 use crate::truth::light::Lights;
-use crate::truth::shift::{Shifts, Stain};
+use crate::truth::shift::Shifts;
+use crate::truth::stain::Stain;
 
 /// A stain's shift against the brightfield that is to be corrected.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -91,19 +92,23 @@ impl Corrected {
         }
     }
 
-    /// Counts saturated pixels of `mask` where the stain does not show them itself any more.
-    pub(super) fn recount_saturation(
+    /// What is thought of the stain in `mask`, from what was measured there: its saturation is
+    /// counted anew where the stain does not show it itself any more.
+    pub(super) fn judge(
         &self,
+        of: Stain,
         mask: &Image<bool>,
+        mut numbers: StainNumbers,
+        mut quality: Vec<Verdict>,
         limits: &QualityLimits,
-        numbers: &mut StainNumbers,
-        quality: &mut Vec<Verdict>,
-    ) {
-        let Some(ceiling) = &self.ceiling else {
-            return;
-        };
-        numbers.saturated_share = saturated_share(ceiling, mask);
-        quality.retain(|verdict| verdict.word != Word::Saturated);
-        quality.extend(Verdict::of_saturation(numbers.saturated_share, limits));
+    ) -> (StainNumbers, Vec<(&'static str, Verdict)>) {
+        if let Some(ceiling) = &self.ceiling {
+            numbers.saturated_share = saturated_share(ceiling, mask);
+            quality.retain(|verdict| verdict.word != Word::Saturated);
+            quality.extend(Verdict::of_saturation(numbers.saturated_share, limits));
+        }
+        let verdicts = quality.into_iter();
+        let verdicts = verdicts.map(|verdict| (of.name(), verdict));
+        (numbers, verdicts.collect())
     }
 }

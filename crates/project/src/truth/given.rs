@@ -9,9 +9,76 @@ use stainfree_objects::{
     uncovered,
 };
 
-use super::make::NoTruth;
+use super::files::{TruthFiles, plane_at};
+use super::fixes::StainFixes;
 use crate::ProjectError;
 use crate::study::config::TruthConfig;
+use crate::study::{Source, read_middle};
+
+/// Why a field has no truth.
+pub(crate) enum NoTruth {
+    /// It was never given one; not a fault.
+    Left(String),
+    /// Something is wrong with what was given.
+    Failed(ProjectError),
+}
+
+impl From<ProjectError> for NoTruth {
+    fn from(error: ProjectError) -> Self {
+        NoTruth::Failed(error)
+    }
+}
+
+impl From<stainfree_image::ImageError> for NoTruth {
+    fn from(error: stainfree_image::ImageError) -> Self {
+        NoTruth::Failed(error.into())
+    }
+}
+
+/// What the truth of one field is made from.
+pub(super) struct Inputs<'a> {
+    pub(super) truth: &'a TruthConfig,
+    pub(super) source: &'a Source,
+    pub(super) files: &'a TruthFiles,
+    pub(super) fixes: &'a StainFixes,
+    pub(super) field: &'a Field,
+    /// The plane that the truth is of.
+    pub(super) at: PlaneAt,
+    /// Height and width of the brightfield.
+    pub(super) size: (usize, usize),
+    pub(super) given: Given,
+}
+
+impl<'a> Inputs<'a> {
+    /// Of `field`, whose brightfield is of this size.
+    ///
+    /// # Errors
+    /// The field has no brightfield.
+    pub(super) fn of(
+        truth: &'a TruthConfig,
+        source: &'a Source,
+        files: &'a TruthFiles,
+        fixes: &'a StainFixes,
+        field: &'a Field,
+        size: (usize, usize),
+    ) -> Result<Self, ProjectError> {
+        Ok(Self {
+            truth,
+            source,
+            files,
+            fixes,
+            field,
+            at: plane_at(source, field)?,
+            size,
+            given: Given::of(truth),
+        })
+    }
+}
+
+/// What is wrong, with the name of the field.
+pub(super) fn in_field(field: &Field, error: stainfree_objects::ObjectsError) -> ProjectError {
+    ProjectError::Failed(format!("field `{}`: {error}", field.name))
+}
 
 /// Label images and masks that are given as truth, which may lie off the brightfield.
 pub(super) struct Given {
@@ -83,20 +150,6 @@ pub(super) fn read_stain(
         size,
     )?;
     Ok(plane)
-}
-
-/// The plane of `channel`; the middle one of those present where there are several.
-pub(crate) fn read_middle(field: &Field, channel: usize) -> Result<Plane, ProjectError> {
-    let planes = field.planes.get(channel).map_or(&[][..], Vec::as_slice);
-    let present: Vec<usize> = (0..planes.len()).filter(|&z| planes[z].is_some()).collect();
-    if present.is_empty() {
-        return Err(ProjectError::Failed(format!(
-            "field `{}` has no image of channel {}",
-            field.name,
-            channel + 1
-        )));
-    }
-    Ok(field.read(channel, present[(present.len() - 1) / 2])?)
 }
 
 /// A nucleus everywhere is none: labels of several objects leave pixels of value 0.

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use stainfree_image::Image;
 use stainfree_image::table::{Table, number, yes_or_no};
+use stainfree_inference::MITOTIC;
 
 use crate::ProjectError;
 
 /// The kinds of a nucleus that is in mitosis and of one that is not.
-const MITOTIC: &str = "mitotic";
 const INTERPHASE: &str = "interphase";
 
 /// One nucleus of the table.

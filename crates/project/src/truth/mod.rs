@@ -1,14 +1,18 @@
 //! The truth: what stains, masks and labels say of every field, and the corrections it takes first
 //! (uneven light, shifts of stains). `prepare` makes it for a study.
 
+mod class_mask;
+mod cytoplasm;
+mod field_truth;
 pub(crate) mod files;
-pub(crate) mod fingerprint;
 pub(crate) mod fixes;
 pub(crate) mod given;
 pub mod kinds;
 pub mod light;
 pub(crate) mod make;
 pub mod mitosis;
+mod nuclei;
 pub mod prepare;
 pub(crate) mod sheet;
 pub mod shift;
+pub mod stain;

@@ -6,10 +6,10 @@ use stainfree_image::{Image, read_class_mask, write};
 use stainfree_report::{contact_sheet, scale_down};
 
 use crate::ProjectError;
-use crate::pictures::overlay;
+use crate::pictures::{class_legend, overlay};
+use crate::study::disk::remove;
 use crate::study::fields::FieldRow;
 use crate::study::guard::is_our_png;
-use crate::study::vouched;
 use crate::study::{Source, Study};
 
 /// Name, columns, fields on a page, and most pages: a minute of looking.
@@ -51,7 +51,8 @@ pub(crate) fn draw(study: &Study, source: &Source, rows: &[FieldRow]) -> Result<
             .map(|(picture, caption)| (picture, caption.as_str()))
             .collect();
         let path = page_path(study, NAME, page);
-        write::png_rgb(&path, &contact_sheet(&pictures, COLUMNS))?;
+        let legend = class_legend(&study.config().truth.classes);
+        write::png_rgb(&path, &contact_sheet(&pictures, COLUMNS, &legend))?;
     }
     remove_pages(study, NAME, order.len().div_ceil(PER_PAGE).min(MOST_PAGES))
 }
@@ -84,7 +85,7 @@ pub(crate) fn remove_pages(study: &Study, name: &str, pages: usize) -> Result<()
     for entry in entries.into_iter().flatten().filter_map(Result::ok) {
         let page = page_of(&entry.file_name().to_string_lossy());
         if page.is_some_and(|page| page >= pages) && is_our_png(&entry.path()) {
-            vouched::remove(&entry.path())?;
+            remove(&entry.path())?;
         }
     }
     Ok(())

@@ -11,6 +11,7 @@ use std::time::SystemTime;
 
 use super::super::{MAX_PAGES, check_size, open};
 use crate::ImageError;
+use crate::format::description::text;
 
 /// Numbers of the tags that are read.
 pub(super) mod tag {
@@ -433,16 +434,6 @@ fn width_of(kind: u16) -> u64 {
         4 | 9 | 11 | 13 => 4,
         5 | 10 | 12 | 16 | 17 | 18 => 8,
         _ => 0,
-    }
-}
-
-/// A text as UTF-8 or, where it is none, as Latin-1, in which older programs write the micro sign.
-pub(in crate::format) fn text(bytes: &[u8]) -> String {
-    let end = bytes.iter().rposition(|&byte| byte != 0);
-    let bytes = &bytes[..end.map_or(0, |last| last + 1)];
-    match std::str::from_utf8(bytes) {
-        Ok(text) => text.to_string(),
-        Err(_) => bytes.iter().map(|&byte| char::from(byte)).collect(),
     }
 }
 

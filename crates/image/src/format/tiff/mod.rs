@@ -15,15 +15,14 @@ use std::path::Path;
 use directory::{Directory, Order, TiffFile, tag, too_many_pages};
 use samples::{Layout, photometric};
 
-pub(super) use directory::text;
-
+use super::description::is_our_description;
 use super::imagej::{self, ImageJ};
 use super::metaxpress::MetaXpress;
 use super::ome::Ome;
 use super::resolution::Resolution;
 use super::shaped::Shaped;
 use super::{Axes, COLOUR_TABLE, Dimension, FileInfo, MAX_PAGES, Pixels, no_such_page, uic};
-use crate::ImageError;
+use crate::{ImageError, Region};
 
 /// Reads all directories of the file, and what the first one says about the meaning of the pages.
 pub(super) fn info(path: &Path) -> Result<FileInfo, ImageError> {
@@ -32,9 +31,7 @@ pub(super) fn info(path: &Path) -> Result<FileInfo, ImageError> {
     let first = file.first()?;
     let descriptions = file.texts(&first, tag::IMAGE_DESCRIPTION);
     let mut info = FileInfo::of_pages(index.planes.iter().map(|place| place.size).collect());
-    info.ours = descriptions
-        .iter()
-        .any(|text| crate::marker::is_our_description(text));
+    info.ours = descriptions.iter().any(|text| is_our_description(text));
     let stack = stack(&mut file, &first, index.planes.len())?;
     if let Some(stack) = &stack {
         info.pages = vec![info.pages[0]; stack.images];
@@ -143,12 +140,12 @@ fn calibrate(
 }
 
 /// Reads page `page`, counted over the directories that are planes or, in stacks under one page,
-/// over images.
-pub(super) fn read(path: &Path, page: usize) -> Result<Pixels, ImageError> {
+/// over images; of it a region, or all.
+pub(super) fn read(path: &Path, page: usize, region: Option<Region>) -> Result<Pixels, ImageError> {
     let mut file = TiffFile::open(path)?;
     if page == 0 {
         let first = file.first()?;
-        return Layout::of(&mut file, &first)?.read(&mut file, 0);
+        return Layout::of(&mut file, &first)?.read(&mut file, 0, region);
     }
     let planes = file.planes()?;
     let first = file.first()?;
@@ -156,10 +153,11 @@ pub(super) fn read(path: &Path, page: usize) -> Result<Pixels, ImageError> {
         if page >= stack.images {
             return Err(no_such_page(path, page, stack.images));
         }
-        return Layout::of(&mut file, &first)?.read(&mut file, stack.bytes * page as u64);
+        let shift = stack.bytes * page as u64;
+        return Layout::of(&mut file, &first)?.read(&mut file, shift, region);
     }
     match file.plane(page)? {
-        Some(directory) => Layout::of(&mut file, &directory)?.read(&mut file, 0),
+        Some(directory) => Layout::of(&mut file, &directory)?.read(&mut file, 0, region),
         None => Err(no_such_page(path, page, planes)),
     }
 }

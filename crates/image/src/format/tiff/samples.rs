@@ -3,13 +3,14 @@
 //! The values are those of the file whatever its photometric interpretation: an inverted lookup
 //! table (`MinIsWhite`) and a colour table say how a picture is shown, and not what was measured.
 
+use std::ops::Range;
 use std::path::Path;
 
 use super::super::pixels::{Colour, grey};
-use super::super::{MAX_PLANE_PIXELS, Pixels};
+use super::super::{MAX_PLANE_PIXELS, Pixels, window};
 use super::codec::{Compression, Predictor};
 use super::directory::{Directory, Order, TiffFile, tag};
-use crate::{Image, ImageError};
+use crate::{Image, ImageError, Region};
 
 /// Photometric interpretations of interest.
 pub(super) mod photometric {
@@ -51,11 +52,11 @@ enum Kind {
 struct Chunk {
     bytes: Vec<u8>,
     row_bytes: usize,
-    /// Where its first pixel lies, and how much of it lies in the image.
+    /// Where its first pixel lies, and how many of its columns lie in the image.
     at: (usize, usize),
-    size: (usize, usize),
+    columns: usize,
     /// Which samples it holds.
-    samples: std::ops::Range<usize>,
+    samples: Range<usize>,
 }
 
 impl Layout {
@@ -216,23 +217,37 @@ impl Layout {
         (self.chunk.1 * samples * self.bits).div_ceil(8)
     }
 
-    /// The strips or tiles, `shift` bytes behind where the directory places them.
+    /// The strip or tile of this number, or of it the rows that a window touches and what has to be
+    /// decoded before them; `None` where the window touches nothing of it. It lies `shift` bytes
+    /// behind where the directory places it.
     fn chunk(
         &self,
         file: &mut TiffFile<'_>,
         number: usize,
         shift: u64,
-    ) -> Result<Chunk, ImageError> {
+        window: Region,
+    ) -> Result<Option<Chunk>, ImageError> {
         let (down, across) = self.grid();
         let (rows, columns) = self.chunk;
         let (plane, place) = (number / (down * across), number % (down * across));
         let at = (place / across * rows, place % across * columns);
         let size = (rows.min(self.height - at.0), columns.min(self.width - at.1));
+        let touched = overlap(at.0, size.0, window.y, window.height);
+        if touched.is_empty() || overlap(at.1, size.1, window.x, window.width).is_empty() {
+            return Ok(None);
+        }
+        // Rows that are stored as they are can be gone to; others follow from those before them.
+        let skipped = match self.compression {
+            Compression::None => touched.start - at.0,
+            _ => 0,
+        };
         let row_bytes = self.row_bytes();
         // The rows of a strip below the image need not be there; the rest of a tile always is, but
         // nobody needs it.
-        let length = size.0 * row_bytes;
-        let offset = self.offsets[number].saturating_add(shift);
+        let length = (touched.end - at.0 - skipped) * row_bytes;
+        let offset = self.offsets[number]
+            .saturating_add(shift)
+            .saturating_add((skipped * row_bytes) as u64);
         let stored = match (self.compression, self.counts.get(number)) {
             (Compression::None, _) => length as u64,
             (_, Some(&count)) => count,
@@ -259,22 +274,28 @@ impl Layout {
         } else {
             0..self.samples
         };
-        Ok(Chunk {
+        Ok(Some(Chunk {
             bytes,
             row_bytes,
-            at,
-            size,
+            at: (at.0 + skipped, at.1),
+            columns: size.1,
             samples,
-        })
+        }))
     }
 
-    /// Decodes the page, `shift` bytes behind where the directory places it.
-    pub(super) fn read(&self, file: &mut TiffFile<'_>, shift: u64) -> Result<Pixels, ImageError> {
-        let (height, width) = (self.height, self.width);
+    /// Decodes the page or a region of it, `shift` bytes behind where the directory places it.
+    pub(super) fn read(
+        &self,
+        file: &mut TiffFile<'_>,
+        shift: u64,
+        region: Option<Region>,
+    ) -> Result<Pixels, ImageError> {
         let path = file.path;
+        let wanted = window(path, (self.height, self.width), region)?;
+        let (height, width) = (wanted.height, wanted.width);
         macro_rules! pixels {
             ($kind:ident, $opaque:expr, $row:expr) => {{
-                let values = self.values(file, shift, $row)?;
+                let values = self.values(file, shift, wanted, $row)?;
                 let values = grey(path, values, self.samples, self.colour, $opaque)?;
                 Ok(Pixels::$kind(Image::new(height, width, values)))
             }};
@@ -324,7 +345,7 @@ impl Layout {
                 pixels!(F64, 1.0, packed(bits, f64::from_bits))
             }
             (Kind::Unsigned, _) => {
-                let values = self.values(file, shift, packed(bits, |value| value))?;
+                let values = self.values(file, shift, wanted, packed(bits, |value| value))?;
                 let values = grey(path, values, self.samples, self.colour, u64::MAX)?;
                 match narrowed(&values) {
                     Some(values) => Ok(Pixels::U32(Image::new(height, width, values))),
@@ -333,7 +354,8 @@ impl Layout {
             }
             // NumPy's default integer, in which labels are often saved.
             (Kind::Signed, _) => {
-                let values = self.values(file, shift, packed(bits, |value| value as i64))?;
+                let values =
+                    self.values(file, shift, wanted, packed(bits, |value| value as i64))?;
                 let values = grey(path, values, self.samples, self.colour, i64::MAX)?;
                 match (narrowed(&values), narrowed(&values)) {
                     (Some(values), _) => Ok(Pixels::U32(Image::new(height, width, values))),
@@ -344,33 +366,47 @@ impl Layout {
         }
     }
 
-    /// All samples of the page, those of a pixel beside one another; `convert` turns the bytes of
+    /// All samples of a window, those of a pixel beside one another; `convert` turns the bytes of
     /// a row into as many values as it is given room for.
     fn values<T: Copy + Default>(
         &self,
         file: &mut TiffFile<'_>,
         shift: u64,
+        window: Region,
         convert: impl Fn(&[u8], Order, &mut [T]),
     ) -> Result<Vec<T>, ImageError> {
-        let mut values = vec![T::default(); self.height * self.width * self.samples];
+        let mut values = vec![T::default(); window.height * window.width * self.samples];
         let (down, across) = self.grid();
         let chunks = down * across * if self.planar { self.samples } else { 1 };
         let mut row_values = Vec::new();
         for number in 0..chunks {
-            let mut chunk = self.chunk(file, number, shift)?;
+            let Some(mut chunk) = self.chunk(file, number, shift, window)? else {
+                continue;
+            };
             let samples = chunk.samples.len();
-            row_values.resize(chunk.size.1 * samples, T::default());
-            for (y, row) in chunk.bytes.chunks_exact_mut(chunk.row_bytes).enumerate() {
+            let columns = overlap(chunk.at.1, chunk.columns, window.x, window.width);
+            let is_direct = samples == self.samples && columns.len() == chunk.columns;
+            row_values.resize(chunk.columns * samples, T::default());
+            // Rows above the window are there where they had to be decoded.
+            let above = window.y.saturating_sub(chunk.at.0);
+            let rows = chunk.bytes.chunks_exact_mut(chunk.row_bytes).skip(above);
+            for (y, row) in (chunk.at.0 + above - window.y..).zip(rows) {
                 let order = self.predictor.undo(row, samples, self.bits / 8, file.order);
-                let from = ((chunk.at.0 + y) * self.width + chunk.at.1) * self.samples;
+                let from = (y * window.width + columns.start - window.x) * self.samples;
+                let count = columns.len() * samples;
+                if is_direct {
+                    convert(row, order, &mut values[from..from + count]);
+                    continue;
+                }
+                convert(row, order, &mut row_values);
+                let wanted = &row_values[(columns.start - chunk.at.1) * samples..][..count];
                 if samples == self.samples {
-                    convert(row, order, &mut values[from..from + row_values.len()]);
+                    values[from..from + count].copy_from_slice(wanted);
                 } else {
-                    convert(row, order, &mut row_values);
                     let places = values[from + chunk.samples.start..]
                         .iter_mut()
                         .step_by(self.samples);
-                    for (place, &value) in places.zip(&row_values) {
+                    for (place, &value) in places.zip(wanted) {
                         *place = value;
                     }
                 }
@@ -378,6 +414,11 @@ impl Layout {
         }
         Ok(values)
     }
+}
+
+/// What two stretches share: `count` from `at` on, and `others` from `other` on.
+fn overlap(at: usize, count: usize, other: usize, others: usize) -> Range<usize> {
+    at.max(other)..(at + count).min(other + others)
 }
 
 /// The largest number of `bits` bits.

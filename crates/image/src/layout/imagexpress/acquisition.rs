@@ -365,10 +365,7 @@ impl Stack {
     /// The planes of one field: its steps in order, or the one image there is.
     fn planes(&self, steps: Vec<Step>) -> Vec<Option<Slot>> {
         let slot = |step: &Step| Slot {
-            place: PlaneRef {
-                path: step.path.clone(),
-                page: 0,
-            },
+            place: PlaneRef::of_file(step.path.clone(), 0),
             size: step.info.pages[0],
         };
         if self.steps.is_empty() {

@@ -11,7 +11,7 @@ use stainfree_scores::{ByName, CurveRun, FieldScores, LearningCurve, SizePoint, 
 use super::RunResult;
 use super::conditions::{self, OfField, options_of};
 use super::file::{Choice, Images};
-use super::tables::{Shown, dash};
+use super::shown::{Shown, dash};
 use crate::ProjectError;
 
 /// A gain in score that pays for staining, imaging and checking as many fields again: what people

@@ -1,16 +1,14 @@
 //! What a run is recognised by: a hash of all that decides its result.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
 
-use sha2::{Digest, Sha256};
-use stainfree_image::Field;
+use stainfree_image::{Field, PlaneRef, Stamp, read_pieces};
 use stainfree_network::recipe::Recipe;
 
 use crate::study::fields::FieldRow;
+use crate::study::fingerprint::{Fingerprint, stamp_of, stamp_of_file};
 use crate::study::{Source, Study};
 use crate::training::start::is_name;
 use crate::{Part, ProjectError};
@@ -42,28 +40,27 @@ impl Decisive<'_> {
     /// # Errors
     /// A file that cannot be read.
     pub(super) fn hash(&self) -> Result<String, ProjectError> {
-        let mut hash = Sha256::new();
-        add_text(&mut hash, env!("CARGO_PKG_VERSION"));
-        add_text(&mut hash, RESULT_FORMAT);
+        let mut hash = Fingerprint::empty();
+        hash.text(env!("CARGO_PKG_VERSION"));
+        hash.text(RESULT_FORMAT);
         // The study's choices, not its text: a comment of the file changes nothing.
         let config = serde_json::to_string(&self.study.config().without_places());
-        add_text(&mut hash, &config.unwrap_or_default());
-        add_text(&mut hash, &toml::to_string(self.recipe).unwrap_or_default());
+        hash.text(&config.unwrap_or_default());
+        hash.text(&toml::to_string(self.recipe).unwrap_or_default());
         for file in self.weights_files() {
-            hash.update(digest(&file)?);
+            hash.bytes(digest(&file)?);
         }
         if is_name(self.weights) {
-            add_text(&mut hash, self.weights);
+            hash.text(self.weights);
         }
         for name in self.images {
-            add_text(&mut hash, name);
+            hash.text(name);
         }
         self.add_fields(&mut hash)?;
         if let Some(kinds) = self.kinds {
-            hash.update(digest(kinds)?);
+            hash.bytes(digest(kinds)?);
         }
-        let digest = hash.finalize();
-        Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(hash.finish())
     }
 
     /// The weights file, or the two of a model's folder; known weights are told apart by their
@@ -79,30 +76,34 @@ impl Decisive<'_> {
     }
 
     /// Images and truth of the fields in use.
-    fn add_fields(&self, hash: &mut Sha256) -> Result<(), ProjectError> {
+    fn add_fields(&self, hash: &mut Fingerprint) -> Result<(), ProjectError> {
         let source = self.study.source()?;
         let by_name = source.by_name();
         for row in self.rows.iter().filter(|row| row.split.is_some()) {
-            add_text(hash, &row.name);
-            add_text(hash, row.split.map_or("", Part::name));
-            hash.update(digest(&self.study.class_mask_path(&row.name))?);
+            hash.text(&row.name);
+            hash.text(row.split.map_or("", Part::name));
+            hash.bytes(digest(&self.study.class_mask_path(&row.name))?);
             let nuclei = self.study.nuclei_path(&row.name);
             if nuclei.is_file() {
-                hash.update(digest(&nuclei)?);
+                hash.bytes(digest(&nuclei)?);
             }
             let Some(field) = by_name.get(row.name.as_str()) else {
                 continue;
             };
-            for path in image_files(&source, field)? {
-                hash.update(digest(&path)?);
+            for plane in stored_planes(&source, field)?.into_values() {
+                let stamp = stamp_of(plane)?;
+                hash.bytes(digest_of(stamp, |sink| plane.stored(sink))?);
             }
         }
         Ok(())
     }
 }
 
-/// The files of a field's brightfield and stains, each once.
-fn image_files(source: &Source, field: &Field) -> Result<BTreeSet<PathBuf>, ProjectError> {
+/// The planes of a field's brightfield and stains, one for each place that holds some, by place.
+fn stored_planes<'a>(
+    source: &Source,
+    field: &'a Field,
+) -> Result<BTreeMap<&'a Path, &'a PlaneRef>, ProjectError> {
     let brightfield = source.brightfield.planes_of(field)?;
     let brightfield = brightfield
         .into_iter()
@@ -111,40 +112,34 @@ fn image_files(source: &Source, field: &Field) -> Result<BTreeSet<PathBuf>, Proj
     let stains = stains.flat_map(|channel| field.planes[channel].iter().flatten());
     Ok(brightfield
         .chain(stains)
-        .map(|plane| plane.path.clone())
+        .map(|plane| (plane.location(), plane))
         .collect())
 }
 
-/// Hash of a file's bytes. Files are read once by a program, unless their size or time changes:
-/// every run of a matrix asks for the same ones.
+/// Hash of a file's bytes.
 fn digest(path: &Path) -> Result<[u8; 32], ProjectError> {
-    type Known = BTreeMap<PathBuf, (u64, Option<SystemTime>, [u8; 32])>;
-    static KNOWN: Mutex<Known> = Mutex::new(BTreeMap::new());
-    let fail = |error: std::io::Error| ProjectError::read(path, &error);
-    let facts = std::fs::metadata(path).map_err(fail)?;
-    let (size, time) = (facts.len(), facts.modified().ok());
-    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(&(then, at, digest)) = known().get(path)
-        && (then, at) == (size, time)
-    {
-        return Ok(digest);
-    }
-    let mut file = std::fs::File::open(path).map_err(fail)?;
-    let mut hash = Sha256::new();
-    let mut piece = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut piece).map_err(fail)? {
-            0 => break,
-            read => hash.update(&piece[..read]),
-        }
-    }
-    let digest: [u8; 32] = hash.finalize().into();
-    known().insert(path.to_owned(), (size, time, digest));
-    Ok(digest)
+    digest_of(stamp_of_file(path)?, |sink| read_pieces(path, sink))
 }
 
-/// A text with its length, so that neighbours cannot run into each other.
-fn add_text(hash: &mut Sha256, text: &str) {
-    hash.update((text.len() as u64).to_le_bytes());
-    hash.update(text.as_bytes());
+/// Hash of what `read` hands over. What bears a stamp is read once by a program, unless the stamp
+/// changes: every run of a matrix asks for the same ones.
+fn digest_of(
+    stamp: Stamp,
+    read: impl FnOnce(&mut dyn FnMut(&[u8])) -> std::io::Result<()>,
+) -> Result<[u8; 32], ProjectError> {
+    static KNOWN: Mutex<BTreeMap<PathBuf, (Stamp, [u8; 32])>> = Mutex::new(BTreeMap::new());
+    // Pages of one file have its bytes in common.
+    let stamp = Stamp { part: 0, ..stamp };
+    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((then, digest)) = known().get(&stamp.location)
+        && *then == stamp
+    {
+        return Ok(*digest);
+    }
+    let mut hash = Fingerprint::empty();
+    read(&mut |piece| hash.bytes(piece))
+        .map_err(|error| ProjectError::read(&stamp.location, &error))?;
+    let digest = hash.digest();
+    known().insert(stamp.location.clone(), (stamp, digest));
+    Ok(digest)
 }

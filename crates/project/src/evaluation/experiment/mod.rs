@@ -21,6 +21,7 @@ mod published;
 mod questions;
 mod results;
 mod run_table;
+mod shown;
 mod tables;
 mod variant;
 

@@ -12,7 +12,7 @@ use stainfree_scores::{
 use super::RunResult;
 use super::conditions::{self, Condition, OfField, options_of};
 use super::file::{Choice, Images, SplitRule};
-use super::tables::{Shown, dash, with_interval};
+use super::shown::{Shown, dash, with_interval};
 use crate::ProjectError;
 
 /// All tables that the runs can fill.

@@ -15,7 +15,8 @@ use super::figures::{Named, figures};
 use super::file::{Experiment, Images};
 use super::questions;
 use super::run_table::csv;
-use super::tables::{Shown, tables};
+use super::shown::Shown;
+use super::tables::tables;
 use super::{RunResult, runs};
 use crate::ProjectError;
 

@@ -10,11 +10,15 @@ mod read;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use stainfree_objects::{LinePlacement, StainSettings};
+use stainfree_inference::MITOTIC;
+use stainfree_objects::{LinePlacement, NUCLEUS, StainSettings};
 
 pub use self::read::parse;
-pub(crate) use self::read::{explain, from_toml, read_text};
+pub(crate) use self::read::{explain, from_toml, read_text, toml_value};
 use crate::study::split::SplitRule;
+
+/// Where nuclei that people corrected lie, in the study's folder, unless it says otherwise.
+pub(crate) const CORRECTED: &str = "human/corrected";
 
 /// Name of the file that makes a folder a study.
 pub const FILE_NAME: &str = "stainfree.toml";
@@ -126,7 +130,7 @@ impl Default for TruthConfig {
             masks: None,
             mask_values: MaskValues::Classes,
             labels: None,
-            corrected: PathBuf::from(crate::study::human::corrected::PLACE),
+            corrected: PathBuf::from(CORRECTED),
             cell_masks: None,
             cell_labels: None,
             missing_cells: MissingCells::Skip,
@@ -385,7 +389,7 @@ impl TruthConfig {
             (Scheme::A, CytoplasmFrom::Nothing) => &["background", "nucleus"],
             (Scheme::A, _) => &["background", "nucleus", "cytoplasm"],
         };
-        let mitotic = self.mitosis.find.then_some(stainfree_inference::MITOTIC);
+        let mitotic = self.mitosis.find.then_some(MITOTIC);
         names
             .iter()
             .copied()
@@ -393,6 +397,14 @@ impl TruthConfig {
             .map(str::to_owned)
             .collect()
     }
+}
+
+/// The classes that are nuclei.
+pub(crate) fn nucleus_classes(classes: &[String]) -> Vec<usize> {
+    let mitotic = classes.iter().position(|name| name == MITOTIC);
+    std::iter::once(usize::from(NUCLEUS))
+        .chain(mitotic)
+        .collect()
 }
 
 #[cfg(test)]

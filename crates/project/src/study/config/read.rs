@@ -71,3 +71,10 @@ pub(crate) fn explain(message: &str) -> String {
 fn quoted(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
+
+/// One value as TOML.
+pub(crate) fn toml_value(value: &(impl serde::Serialize + ?Sized)) -> String {
+    toml::Value::try_from(value)
+        .map(|value| value.to_string())
+        .unwrap_or_default()
+}

@@ -14,6 +14,7 @@ use stainfree_image::{ImageError, read_labels};
 use super::{Stamp, content_of_labels, ledger};
 use crate::ProjectError;
 use crate::study::Study;
+use crate::study::config::CORRECTED;
 use crate::study::names;
 
 /// Name of the table.
@@ -22,8 +23,6 @@ pub const FILE_NAME: &str = "corrected.csv";
 /// Its columns.
 const TITLES: [&str; 5] = ["field", "labels", "image", "who", "when"];
 
-/// The folder of label images, as `truth.corrected` names it where nothing else was chosen ...
-pub(crate) const PLACE: &str = "human/corrected";
 /// ... and where earlier versions had it.
 const EARLIER_PLACE: &str = "truth/corrected";
 
@@ -101,13 +100,13 @@ pub(crate) fn stamp_of_file(path: &Path, who: &str) -> Stamp {
 /// the user chose.
 fn is_usual(study: &Study) -> bool {
     let chosen = study.config().truth.corrected.as_path();
-    [PLACE, EARLIER_PLACE].map(Path::new).contains(&chosen)
+    [CORRECTED, EARLIER_PLACE].map(Path::new).contains(&chosen)
 }
 
 /// The folder that corrected nuclei belong in.
 pub(crate) fn folder(study: &Study) -> PathBuf {
     match is_usual(study) {
-        true => study.root().join(PLACE),
+        true => study.root().join(CORRECTED),
         false => study.resolve(&study.config().truth.corrected),
     }
 }
@@ -117,8 +116,8 @@ pub(crate) fn folder(study: &Study) -> PathBuf {
 pub(crate) fn place_in_use(study: &Study) -> PathBuf {
     let holds = |place: &str| study.root().join(place).is_dir();
     match is_usual(study) {
-        true if !holds(PLACE) && holds(EARLIER_PLACE) => PathBuf::from(EARLIER_PLACE),
-        true => PathBuf::from(PLACE),
+        true if !holds(CORRECTED) && holds(EARLIER_PLACE) => PathBuf::from(EARLIER_PLACE),
+        true => PathBuf::from(CORRECTED),
         false => study.config().truth.corrected.clone(),
     }
 }

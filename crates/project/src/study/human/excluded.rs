@@ -8,13 +8,11 @@ use std::path::PathBuf;
 
 use stainfree_image::table::yes_or_no;
 
-use super::{Stamp, ledger};
+use super::{Stamp, content_of, ledger};
 use crate::ProjectError;
 use crate::study::Study;
-use crate::study::fields::{self, FieldRow};
+use crate::study::fields;
 use crate::study::names::nearest;
-use crate::study::vouched;
-use crate::truth::prepare::content_of;
 
 /// Name of the table.
 pub const FILE_NAME: &str = "excluded.csv";
@@ -103,62 +101,6 @@ pub fn in_force(study: &Study) -> Result<BTreeMap<String, Exclusion>, ProjectErr
     }
     last.retain(|_, row| row.excluded);
     Ok(last)
-}
-
-/// The usable fields as the last `prepare` wrote them into `fields.csv`, to tell what a person
-/// typed there since: to be found before any of them is made anew.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Written(BTreeMap<String, AsWritten>);
-
-/// What is compared of a row, and what the image was that it is of.
-#[derive(Clone, Debug)]
-struct AsWritten {
-    remarks: String,
-    height: usize,
-    image: String,
-}
-
-/// The rows of `fields.csv`, where it is there.
-fn table(study: &Study) -> Result<Vec<FieldRow>, ProjectError> {
-    fields::read_if_there(&study.root().join(fields::FILE_NAME))
-}
-
-impl Written {
-    /// Of the fields that are in the table.
-    ///
-    /// # Errors
-    /// The table is damaged.
-    pub(crate) fn find(study: &Study) -> Result<Self, ProjectError> {
-        let usable = |row: FieldRow| {
-            let kept = vouched::last(study, &row.name)?;
-            let as_written = AsWritten {
-                remarks: kept.row.remarks.clone(),
-                height: kept.row.height,
-                image: kept.facts.image().to_owned(),
-            };
-            kept.row.is_usable().then_some((row.name, as_written))
-        };
-        Ok(Self(table(study)?.into_iter().filter_map(usable).collect()))
-    }
-
-    /// Fields that a person took out by setting `usable` to `no`, each with its image: nothing but
-    /// that cell differs, and `excluded` does not have them yet.
-    ///
-    /// # Errors
-    /// The table is damaged.
-    pub(crate) fn set_to_no(
-        &self,
-        study: &Study,
-        excluded: &BTreeMap<String, Exclusion>,
-    ) -> Result<Vec<(String, String)>, ProjectError> {
-        let set_to_no = |row: FieldRow| {
-            let written = self.0.get(&row.name)?;
-            let same = (&row.remarks, row.height) == (&written.remarks, written.height);
-            let typed = same && !row.is_usable() && !excluded.contains_key(&row.name);
-            typed.then(|| (row.name, written.image.clone()))
-        };
-        Ok(table(study)?.into_iter().filter_map(set_to_no).collect())
-    }
 }
 
 /// Adds fields that are out, with their images.

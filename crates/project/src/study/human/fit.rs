@@ -90,7 +90,7 @@ fn nucleus(said: &Said, field: Option<&Seen>) -> Option<String> {
     let name = &said.field;
     let word = said
         .decision
-        .map_or("", crate::truth::mitosis::Decision::word);
+        .map_or("", crate::study::human::mitosis::Decision::word);
     let Some(seen) = field else {
         return Some(format!(
             "there is no field `{name}`; the decision `{word}` is kept and has no effect"

@@ -4,12 +4,12 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use stainfree_image::table::{Row, Table, number, yes_or_no};
 
 use super::{Stamp, ledger};
 use crate::ProjectError;
 use crate::study::Study;
-use crate::truth::mitosis::Decision;
 
 /// Name of the table.
 pub const FILE_NAME: &str = "mitosis.csv";
@@ -19,6 +19,26 @@ const TITLES: [&str; 7] = ["field", "y_px", "x_px", "decision", "image", "who", 
 
 /// Places nearer than this in both directions are the same: the list is written in tenths.
 const SAME_PX: f64 = 0.051;
+
+/// What a person says about a candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decision {
+    /// It is mitotic.
+    Yes,
+    /// It is not.
+    No,
+}
+
+impl Decision {
+    /// As it is written in tables.
+    pub fn word(self) -> &'static str {
+        match self {
+            Decision::Yes => "yes",
+            Decision::No => "no",
+        }
+    }
+}
 
 /// What a person said of one nucleus.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,7 +6,7 @@
 //! `corrected`. Every row says who decided, when, and on which image ([`content`]).
 //!
 //! Here: reading and writing these. Not here: what follows from them
-//! ([`prepare`](mod@crate::truth::prepare), [`mitosis`](crate::truth::mitosis)).
+//! (`truth::prepare`, `truth::mitosis`).
 
 pub mod corrected;
 pub mod excluded;
@@ -19,8 +19,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use stainfree_image::{Image, Plane};
 
-use crate::study::Study;
 use crate::study::provenance::hash_of;
+use crate::study::{Source, Study, read_middle};
 
 /// Name of the folder in the study's.
 pub const FOLDER: &str = "human";
@@ -84,6 +84,16 @@ pub fn content(plane: &Plane) -> String {
 /// The same of a label image.
 pub fn content_of_labels(labels: &Image<u32>) -> String {
     digest(labels, |label| label)
+}
+
+/// What the image of a field is recognised by now.
+pub(crate) fn content_of(source: &Source, name: &str) -> Option<String> {
+    let field = source.dataset.fields.iter().find(|f| f.name == name)?;
+    let plane = match source.nucleus {
+        Some(channel) => read_middle(field, channel).ok()?,
+        None => source.brightfield.read(field).ok()?.swap_remove(0),
+    };
+    Some(content(&plane))
 }
 
 fn digest<T: Copy>(image: &Image<T>, bits: impl Fn(T) -> u32) -> String {

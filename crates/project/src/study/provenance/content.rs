@@ -3,17 +3,15 @@
 //! Type, compression and name of a file do not enter, nor do the numbers of nuclei.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use stainfree_image::{Field, Image, Plane, read_class_mask, read_labels};
+use stainfree_image::{Field, Image, Plane, Stamp, read_class_mask, read_labels};
 use stainfree_inference::planes::full_range;
 use stainfree_objects::IGNORED;
 
 use crate::ProjectError;
+use crate::study::fingerprint::Fingerprint;
 use crate::study::{Source, Study};
 
 /// Bytes of a content's hash that are kept: chance matches stay out of reach.
@@ -95,19 +93,17 @@ pub(crate) fn hash_of<T: Copy>(
     bits: impl Fn(T) -> u32,
 ) -> String {
     const PIECE: usize = 1 << 14;
-    let mut hash = Sha256::new();
-    hash.update(what);
-    hash.update((height as u64).to_le_bytes());
-    hash.update((width as u64).to_le_bytes());
+    let mut hash = Fingerprint::empty();
+    hash.bytes(what);
+    hash.bytes((height as u64).to_le_bytes());
+    hash.bytes((width as u64).to_le_bytes());
     let mut bytes = Vec::with_capacity(4 * PIECE);
     for piece in data.chunks(PIECE) {
         bytes.clear();
         bytes.extend(piece.iter().flat_map(|&value| bits(value).to_le_bytes()));
-        hash.update(&bytes);
+        hash.bytes(&bytes);
     }
-    let digest = hash.finalize();
-    let digits = digest.iter().take(HASH_BYTES);
-    digits.map(|byte| format!("{byte:02x}")).collect()
+    hash.finish_short(HASH_BYTES)
 }
 
 /// What a field of a study is recognised by.
@@ -151,16 +147,14 @@ struct PlaneFacts {
     full_range: f32,
 }
 
-/// The facts of a plane. A file is read once by a program, unless its size or time changes: every
-/// run of an experiment asks for the same ones.
+/// The facts of a plane. It is read once by a program, unless its stamp changes: every run of an
+/// experiment asks for the same ones.
 fn remembered(field: &Field, channel: usize, z: usize) -> Result<PlaneFacts, ProjectError> {
-    type Place = (PathBuf, usize, u64, Option<SystemTime>);
-    static REMEMBERED: Mutex<BTreeMap<Place, PlaneFacts>> = Mutex::new(BTreeMap::new());
+    static REMEMBERED: Mutex<BTreeMap<Stamp, PlaneFacts>> = Mutex::new(BTreeMap::new());
     let known = || REMEMBERED.lock().unwrap_or_else(PoisonError::into_inner);
-    let place = field.planes[channel][z].as_ref();
-    let facts = place.and_then(|place| Some((place, std::fs::metadata(&place.path).ok()?)));
-    let key = facts.map(|(place, f)| (place.path.clone(), place.page, f.len(), f.modified().ok()));
-    if let Some(found) = key.as_ref().and_then(|key| known().get(key).cloned()) {
+    let plane = field.planes[channel][z].as_ref();
+    let stamp = plane.and_then(|plane| plane.stamp().ok());
+    if let Some(found) = stamp.as_ref().and_then(|key| known().get(key).cloned()) {
         return Ok(found);
     }
     let plane = field.read(channel, z)?;
@@ -168,8 +162,8 @@ fn remembered(field: &Field, channel: usize, z: usize) -> Result<PlaneFacts, Pro
         hash: plane_hash(&plane),
         full_range: full_range(&plane),
     };
-    if let Some(key) = key {
-        known().insert(key, facts.clone());
+    if let Some(stamp) = stamp {
+        known().insert(stamp, facts.clone());
     }
     Ok(facts)
 }

@@ -1,7 +1,7 @@
 //! What a model has met: the record by which no field that trained or chose it is scored as test.
 //!
 //! Here: the one record format, and looking up in it; the modules have what a field is recognised
-//! by, and the judgement. A model's folder holds [`FILE_NAME`]; a folder of predictions holds a
+//! by, and the judgement. A model's folder holds `provenance.json`; a folder of predictions holds a
 //! copy for each model in [`FOLDER`], so that scores can be judged without the model at hand.
 //! ARCHITECTURE.md lists who writes and who checks.
 //!
@@ -30,8 +30,6 @@ use crate::{Job, Part, ProjectError};
 pub use content::Content;
 pub(crate) use content::{content_of, full_range_of, hash_of};
 
-/// The record in a model's folder.
-pub const FILE_NAME: &str = "provenance.json";
 /// Folder of the records of all models of a folder of predictions; each is called by the first
 /// digits of its model's hash.
 pub const FOLDER: &str = "provenance";
@@ -129,8 +127,8 @@ impl Provenance {
         folder: &Path,
         hashes: &BTreeMap<String, String>,
     ) -> Result<Option<Self>, ProjectError> {
-        let path = folder.join(FILE_NAME);
-        let Some(hash) = hashes.get(HASH_KEY) else {
+        let path = folder.join(RECORD.file);
+        let Some(hash) = hashes.get(RECORD.key) else {
             // Of whatever model it is, it is not this one's.
             return match path.exists() {
                 true => Err(RECORD.of_another(folder)),
@@ -247,9 +245,6 @@ impl Provenance {
     }
 }
 
-/// Key of the record's hash among those of `model.toml`.
-pub(crate) const HASH_KEY: &str = "provenance";
-
 /// Where the record of the model with this hash lies beside its predictions.
 pub(crate) fn beside(out: &Path, model: &str) -> PathBuf {
     let digits = model.get(..NAME_DIGITS).unwrap_or(model);
@@ -333,22 +328,22 @@ pub(crate) fn fields_of(
     })?
 }
 
-/// The record of a training that is about to start: its fields, and what it starts from, which was
-/// asked for by the word `wanted` or as `path`; `origin` is what was made of it.
+/// The record of a training that is about to start: its fields, and the folder of the model or the
+/// name of what it starts from, `origin`.
 ///
 /// # Errors
 /// The record of the model it starts from is damaged, missing, or that of another model.
 pub(crate) fn of_training(
     group: &str,
     fields: Vec<MetField>,
-    (wanted, path): (&str, &Path),
+    model: Option<&Path>,
     origin: Option<&str>,
 ) -> Result<Provenance, ProjectError> {
     let mut record = Provenance::new(group, fields);
     let Some(origin) = origin else {
         return Ok(record);
     };
-    if !crate::training::start::is_name(wanted) && path.is_dir() {
+    if let Some(path) = model {
         let (info, _) = ModelInfo::of_folder(path)?;
         let ancestor = Provenance::of_model(path, &info.hashes)?;
         record.inherit(origin, ancestor);
@@ -488,7 +483,7 @@ mod tests {
     #[test]
     fn a_record_survives_its_file_and_a_damaged_one_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(FILE_NAME);
+        let path = folder.path().join(RECORD.file);
         assert_eq!(Provenance::read(&path).unwrap(), None);
         let record = Provenance::new("well", vec![met("ü", Part::Train, 3)]);
         record.write(&path).unwrap();
@@ -497,7 +492,7 @@ mod tests {
         let error = Provenance::read(&path).unwrap_err().to_string();
         assert!(error.contains("its format is `9`"), "{error}");
         std::fs::remove_file(&path).unwrap();
-        let hashes = BTreeMap::from([(HASH_KEY.to_owned(), "12".to_owned())]);
+        let hashes = BTreeMap::from([(RECORD.key.to_owned(), "12".to_owned())]);
         let error = Provenance::of_model(folder.path(), &hashes).unwrap_err();
         assert!(matches!(error, ProjectError::NoRecord(_)), "{error}");
         assert_eq!(
@@ -527,11 +522,11 @@ mod tests {
             Provenance::of_model(folder, &new).unwrap(),
             Some(record("new"))
         );
-        let text = format!("[hashes]\n{HASH_KEY} = \"{}\"\n", new[HASH_KEY]);
+        let text = format!("[hashes]\n{} = \"{}\"\n", RECORD.key, new[RECORD.key]);
         std::fs::write(folder.join("model.toml"), text).unwrap();
         crate::study::beside_model::settle(folder).unwrap();
         let read = |path: &Path| Provenance::read(path).unwrap();
-        assert_eq!(read(&folder.join(FILE_NAME)), Some(record("new")));
+        assert_eq!(read(&folder.join(RECORD.file)), Some(record("new")));
         assert!(!folder.join("provenance.next.json").exists());
         // A model and a record of two trainings, also where the model names none.
         for hashes in [old, BTreeMap::new()] {

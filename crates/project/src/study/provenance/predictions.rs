@@ -9,7 +9,7 @@ use stainfree_image::marker;
 
 use super::{Content, Provenance, beside};
 use crate::ProjectError;
-use crate::prediction::table::{self, Done, FILE_NAME};
+use crate::study::predictions::{self as table, Done, FILE_NAME};
 
 /// A row of `predictions.csv`, as far as it says where a prediction comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use stainfree_image::table::{Table, number, yes_or_no};
 
-use super::{Decision, Review, sheets};
+use super::sheets;
 use crate::ProjectError;
+use crate::study::finding::Review;
 use crate::study::human::Stamp;
+use crate::study::human::mitosis::Decision;
 use crate::study::human::mitosis::{Cells, Said, append, read};
 use crate::study::{Source, Study};
 

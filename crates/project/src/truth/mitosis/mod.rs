@@ -9,63 +9,17 @@
 
 mod list;
 mod sheets;
+mod switch;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
 use stainfree_image::Image;
 use stainfree_objects::MitoticCandidate;
 
 pub(crate) use self::list::{Decisions, take_over_late, write};
-use crate::ProjectError;
-use crate::study::Study;
-use crate::study::config::{FILE_NAME, parse};
-use crate::study::human::mitosis::Said;
-
-/// What a person says about a candidate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Decision {
-    /// It is mitotic.
-    Yes,
-    /// It is not.
-    No,
-}
-
-impl Decision {
-    /// As it is written in tables.
-    pub fn word(self) -> &'static str {
-        match self {
-            Decision::Yes => "yes",
-            Decision::No => "no",
-        }
-    }
-}
-
-/// A row of the review list.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Review {
-    /// Name of the field.
-    pub field: String,
-    /// Number of the nucleus in `truth/nuclei`.
-    pub label: Option<u32>,
-    /// Its centroid, pixels.
-    pub y_px: f64,
-    /// See `y_px`.
-    pub x_px: f64,
-    /// 0 to 1.
-    pub score: Option<f64>,
-    /// Octaves above the field's median nucleus, behind the score.
-    #[serde(default)]
-    pub brightness: Option<f64>,
-    /// The same of its compactness.
-    #[serde(default)]
-    pub compactness: Option<f64>,
-    /// What the truth says now.
-    pub mitotic: Option<Decision>,
-    /// What a person says; empty = as found.
-    pub decision: Option<Decision>,
-}
+pub(crate) use self::switch::enabled;
+use crate::study::finding::Review;
+use crate::study::human::mitosis::{Decision, Said};
 
 /// The candidates of a field after a person's decisions, each with what the truth says of it, and
 /// the places of decisions at which there is no nucleus.
@@ -150,53 +104,6 @@ fn thousandth(value: f64) -> f64 {
 
 fn tenth(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
-}
-
-/// The study with the class switched on, and its `stainfree.toml` then, with every other line as it
-/// is; `None` where it is on. Nothing is written.
-///
-/// # Errors
-/// The file cannot be read, or the study's sources do not allow the class.
-pub(crate) fn enabled(study: &Study) -> Result<Option<(Study, String)>, ProjectError> {
-    let config = study.config();
-    if config.truth.mitosis.find {
-        return Ok(None);
-    }
-    let path = study.root().join(FILE_NAME);
-    let text = crate::study::config::read_text(&path)
-        .map_err(|error| ProjectError::read(&path, &error))?;
-    let mut wanted = config.truth.clone();
-    wanted.mitosis.find = true;
-    let classes = crate::study::template::toml_value(&wanted.usual_classes());
-    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-    for line in &mut lines {
-        if line.starts_with("classes = ") {
-            *line = format!("classes = {classes}");
-        }
-    }
-    let section = lines
-        .iter()
-        .position(|line| line.trim() == "[truth.mitosis]");
-    let key = section.and_then(|s| {
-        let rest = lines[s + 1..]
-            .iter()
-            .take_while(|line| !line.starts_with('['));
-        rest.enumerate()
-            .find(|(_, line)| line.starts_with("find = "))
-            .map(|(i, _)| s + 1 + i)
-    });
-    match (section, key) {
-        (_, Some(key)) => lines[key] = "find = true".to_owned(),
-        (Some(section), None) => lines.insert(section + 1, "find = true".to_owned()),
-        (None, None) => lines.extend([
-            "".to_owned(),
-            "[truth.mitosis]".to_owned(),
-            "find = true".to_owned(),
-        ]),
-    }
-    let changed = lines.join("\n") + "\n";
-    let wanted = study.with_config(parse(&changed, &path)?);
-    Ok(Some((wanted, changed)))
 }
 
 #[cfg(test)]

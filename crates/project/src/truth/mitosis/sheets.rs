@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use stainfree_image::{Image, write};
 use stainfree_report::{contact_sheet, enlarge, stain_picture};
 
-use super::{Decision, Review};
 use crate::ProjectError;
+use crate::study::finding::Review;
+use crate::study::human::mitosis::Decision;
+use crate::study::read_middle;
 use crate::study::{Source, Study};
-use crate::truth::given::read_middle;
 use crate::truth::sheet;
 
 /// Name and columns of the picture sheet, candidates on a page, side of a window in pixels and its
@@ -42,7 +43,7 @@ pub(super) fn draw(study: &Study, source: &Source, reviews: &[Review]) -> Result
             .filter_map(|(window, caption)| Some((window.as_ref()?, caption.as_str())))
             .collect();
         let path = sheet::page_path(study, SHEET, page);
-        write::png_rgb(&path, &contact_sheet(&pictures, COLUMNS))?;
+        write::png_rgb(&path, &contact_sheet(&pictures, COLUMNS, &[]))?;
     }
     sheet::remove_pages(study, SHEET, reviews.len().div_ceil(PER_PAGE))
 }

@@ -9,23 +9,27 @@
 mod field;
 mod known;
 mod remarks;
+mod row;
 mod typed;
+mod written;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rayon::prelude::*;
+use stainfree_image::Product;
 use stainfree_image::marker::{self, Kind, Marker};
 
-pub(crate) use self::field::Facts;
 use self::field::{Outcome, one_field};
 use self::known::Known;
 use self::remarks::{remark_on_empty, remark_on_shared_places};
 use self::typed::{exclude, take_out_late, take_out_typed, take_over_typed};
+use self::written::Written;
+use crate::study::disk::create_folder;
+use crate::study::each_field::EachField;
 use crate::study::fields::{self, FieldRow};
+use crate::study::finding::Review;
 use crate::study::guard::Inputs;
 use crate::study::human::corrected;
-use crate::study::human::excluded::{self, Exclusion, Written};
+use crate::study::human::excluded::{self, Exclusion};
 use crate::study::human::fit::{self, Seen};
 use crate::study::human::{self, Stamp};
 use crate::study::split::{Part, split_further};
@@ -33,7 +37,6 @@ use crate::study::split_record;
 use crate::study::vouched;
 use crate::study::{Source, Study};
 use crate::truth::files::TruthFiles;
-use crate::truth::given::read_middle;
 use crate::truth::light::{Lights, PlateLight};
 use crate::truth::mitosis::{self, Decisions};
 use crate::truth::sheet;
@@ -177,51 +180,91 @@ pub(crate) fn prepare_variant(
 }
 
 /// Makes the truth of what is given.
-fn make(study: &Study, base: &Study, given: Given, job: &Job) -> Result<Prepared, ProjectError> {
-    let Given {
-        source,
-        mut files,
-        rule,
-        mut decisions,
-        mut excluded,
-        written,
-    } = given;
+fn make(
+    study: &Study,
+    base: &Study,
+    mut given: Given,
+    job: &Job,
+) -> Result<Prepared, ProjectError> {
     // Tables that people fill in are the study's own affair: a variant only reads them.
     let own = study.root() == base.root();
     if own && let Some(line) = corrected::bring_over(study)? {
         job.progress.note(&line);
-        files = TruthFiles::find(study, &source.dataset)?;
+        given.files = TruthFiles::find(study, &given.source.dataset)?;
     }
-    for path in files.strangers(&source.dataset.fields) {
-        job.progress.note(&format!(
-            "`{}` has the name of no field and corrects nothing",
-            path.display()
-        ));
-    }
-    for sentence in files.unused() {
-        job.progress.note(sentence);
-    }
-    if marker::read(study.root()).is_none() {
-        marker::write(study.root(), &Marker::new("prepare", Kind::Study))?;
-    }
-    for folder in [
-        "classes",
-        "nuclei",
-        "cells",
-        "automatic",
-        "overlays",
-        "rows",
-    ] {
-        let path = study.root().join("truth").join(folder);
-        std::fs::create_dir_all(&path).map_err(|error| ProjectError::write(&path, &error))?;
-    }
+    given.remark_on_files(job);
+    begin(study)?;
 
     let was_ended_early = study.is_half_prepared();
-    let lights = Lights::find(study, &source, job)?;
+    let lights = Lights::find(study, &given.source, job)?;
     let shifts = Shifts::find(base, study, job)?;
     if own {
-        let image = |name: &str| image_of(study, &source, name);
-        let taken = decisions.take_over(study, &Stamp::now(job.who), image)?;
+        given.take_over(study, job)?;
+    }
+    let known = Known::of(study, &given.files)?;
+    let mut outcomes = make_fields(study, &given, &lights, &shifts, job)?;
+    if own {
+        // What was typed while this ran.
+        take_out_typed(study, &given.written, &mut given.excluded, job)?;
+    }
+    for outcome in &mut outcomes {
+        if let Some(exclusion) = given.excluded.get(&outcome.row.name) {
+            exclude(&mut outcome.row, exclusion);
+        }
+    }
+    if own {
+        known.record(study, &given.files, &outcomes, job.who)?;
+        given.remark_on_misfits(study, &outcomes, job)?;
+    }
+    let (mut prepared, mut mitoses) = Prepared::of(outcomes, &given.decisions);
+    prepared.lights = lights.all().to_vec();
+    prepared.shifts = ShiftSummary::of(shifts.all());
+    assign_parts(study, base, &mut prepared.rows, job)?;
+    let source = &given.source;
+    if own {
+        remark_on_shared_places(&source.dataset.fields, &prepared.rows, job)?;
+    }
+    if prepared.made > 0 || was_ended_early {
+        sheet::draw(study, source, &prepared.rows)?;
+        shift::draw(study, source, &shifts, &prepared.rows)?;
+    }
+    if study.config().truth.mitosis.find {
+        if own {
+            take_over_typed(study, source, &mut mitoses, job)?;
+        }
+        mitosis::write(study, source, mitoses)?;
+    }
+    if own {
+        let rows = &mut prepared.rows;
+        take_out_late(study, &given.written, &mut given.excluded, rows, job)?;
+    }
+    fields::write(&study.root().join(fields::FILE_NAME), &prepared.rows)?;
+    study.end_rewriting()?;
+    remark_on_empty(&prepared.rows, job);
+    some_is_usable(study, &prepared.rows)?;
+    Ok(prepared)
+}
+
+impl Given {
+    /// Says which truth files belong to no field.
+    fn remark_on_files(&self, job: &Job) {
+        for path in self.files.strangers(&self.source.dataset.fields) {
+            job.progress.note(&format!(
+                "`{}` has the name of no field and corrects nothing",
+                path.display()
+            ));
+        }
+        for sentence in self.files.unused() {
+            job.progress.note(sentence);
+        }
+    }
+
+    /// Takes over what people typed into the study's tables since the last run.
+    fn take_over(&mut self, study: &Study, job: &Job) -> Result<(), ProjectError> {
+        let image = |name: &str| image_of(study, &self.source, name);
+        let taken = self
+            .decisions
+            .take_over(study, &Stamp::now(job.who), image)?;
         if taken > 0 {
             job.progress.note(&format!(
                 "{taken} decision{} on nuclei taken over into `{}`",
@@ -229,102 +272,116 @@ fn make(study: &Study, base: &Study, given: Given, job: &Job) -> Result<Prepared
                 human::mitosis::path(study).display()
             ));
         }
-        take_out_typed(study, &written, &mut excluded, job)?;
+        take_out_typed(study, &self.written, &mut self.excluded, job)
     }
-    let known = Known::of(study, &files)?;
 
-    let total = source.dataset.fields.len();
-    let done = AtomicUsize::new(0);
-    let make_one = |field| {
-        job.cancel.check()?;
-        let fixes = (&lights, &shifts, &decisions);
-        let outcome = one_field(study, &source, &files, fixes, &rule, field, job)?;
-        let done = done.fetch_add(1, Ordering::SeqCst) + 1;
-        job.progress.step(done, total, &outcome.row.name);
-        Ok(outcome)
-    };
-    let fields = &source.dataset.fields;
-    let outcomes: Result<Vec<Outcome>, ProjectError> =
-        job.run(|| fields.par_iter().map(make_one).collect())?;
-    let mut outcomes = outcomes?;
-    job.cancel.check()?;
-
-    let mut prepared = Prepared {
-        rows: Vec::with_capacity(total),
-        made: 0,
-        kept: 0,
-        failed: Vec::new(),
-        lights: lights.all().to_vec(),
-        shifts: ShiftSummary::of(shifts.all()),
-    };
-    if own {
-        // What was typed while this ran.
-        take_out_typed(study, &written, &mut excluded, job)?;
-    }
-    for outcome in &mut outcomes {
-        if let Some(exclusion) = excluded.get(&outcome.row.name) {
-            exclude(&mut outcome.row, exclusion);
-        }
-    }
-    if own {
-        known.record(study, &files, &outcomes, job.who)?;
+    /// Says which decisions no longer fit what they were made on.
+    fn remark_on_misfits(
+        &self,
+        study: &Study,
+        outcomes: &[Outcome],
+        job: &Job,
+    ) -> Result<(), ProjectError> {
         let corrections = corrected::last(study)?;
         let seen: Vec<Seen> = outcomes.iter().map(Outcome::seen).collect();
-        for note in fit::notes(study, decisions.all(), &excluded, &corrections, &seen) {
+        let decisions = self.decisions.all();
+        for note in fit::notes(study, decisions, &self.excluded, &corrections, &seen) {
             job.progress.note(&note);
         }
+        Ok(())
     }
-    let mut mitoses = Vec::new();
-    for outcome in outcomes {
-        prepared.made += usize::from(outcome.made && outcome.failed.is_none());
-        prepared.kept += usize::from(!outcome.made);
-        if outcome.failed.is_some() {
-            mitoses.extend(decisions.listed(&outcome.row.name));
-        } else if outcome.row.is_usable() {
-            // What is found in a field without a usable stain is noise.
-            mitoses.extend(outcome.mitosis);
+}
+
+/// Marks the study's folder as one, and makes the folders of its truth.
+fn begin(study: &Study) -> Result<(), ProjectError> {
+    if marker::read(study.root()).is_none() {
+        marker::write(study.root(), &Marker::new("prepare", Kind::Study))?;
+    }
+    let kept = [
+        Product::Classes,
+        Product::Nuclei,
+        Product::Cells,
+        Product::Automatic,
+        Product::Overlays,
+    ];
+    let kept = kept.map(|product| study.truth().folder(product));
+    for path in kept.into_iter().chain([study.root().join("truth/rows")]) {
+        create_folder(&path)?;
+    }
+    Ok(())
+}
+
+/// Makes every field that is not as its inputs would make it.
+fn make_fields(
+    study: &Study,
+    given: &Given,
+    lights: &Lights,
+    shifts: &Shifts,
+    job: &Job,
+) -> Result<Vec<Outcome>, ProjectError> {
+    let fixes = (lights, shifts, &given.decisions);
+    let fields = &given.source.dataset.fields;
+    EachField::new(job, fields, |field| field.name.clone()).at_once(
+        |field| {
+            one_field(
+                study,
+                &given.source,
+                &given.files,
+                fixes,
+                &given.rule,
+                field,
+                job,
+            )
+        },
+        // What is wrong with one field is in its row; this is wrong with all.
+        |_, error| Err(error),
+    )
+}
+
+impl Prepared {
+    /// What became of the fields, and the candidates for mitosis among their nuclei.
+    fn of(outcomes: Vec<Outcome>, decisions: &Decisions) -> (Self, Vec<Review>) {
+        let mut prepared = Self {
+            rows: Vec::with_capacity(outcomes.len()),
+            made: 0,
+            kept: 0,
+            failed: Vec::new(),
+            lights: Vec::new(),
+            shifts: Vec::new(),
+        };
+        let mut mitoses = Vec::new();
+        for outcome in outcomes {
+            prepared.made += usize::from(outcome.made && outcome.failed.is_none());
+            prepared.kept += usize::from(!outcome.made);
+            if outcome.failed.is_some() {
+                mitoses.extend(decisions.listed(&outcome.row.name));
+            } else if outcome.row.is_usable() {
+                // What is found in a field without a usable stain is noise.
+                mitoses.extend(outcome.mitosis);
+            }
+            let failed = outcome.failed;
+            let failed = failed.map(|sentence| (outcome.row.name.clone(), sentence));
+            prepared.failed.extend(failed);
+            prepared.rows.push(outcome.row);
         }
-        prepared.failed.extend(
-            outcome
-                .failed
-                .map(|sentence| (outcome.row.name.clone(), sentence)),
-        );
-        prepared.rows.push(outcome.row);
+        (prepared, mitoses)
     }
-    assign_parts(study, base, &mut prepared.rows, job)?;
-    if study.root() == base.root() {
-        remark_on_shared_places(&source.dataset.fields, &prepared.rows, job)?;
+}
+
+/// Refuses a study without a usable field.
+fn some_is_usable(study: &Study, rows: &[FieldRow]) -> Result<(), ProjectError> {
+    if rows.iter().any(FieldRow::is_usable) {
+        return Ok(());
     }
-    if prepared.made > 0 || was_ended_early {
-        sheet::draw(study, &source, &prepared.rows)?;
-        shift::draw(study, &source, &shifts, &prepared.rows)?;
-    }
-    if study.config().truth.mitosis.find {
-        if own {
-            take_over_typed(study, &source, &mut mitoses, job)?;
-        }
-        mitosis::write(study, &source, mitoses)?;
-    }
-    if own {
-        take_out_late(study, &written, &mut excluded, &mut prepared.rows, job)?;
-    }
-    fields::write(&study.root().join(fields::FILE_NAME), &prepared.rows)?;
-    study.end_rewriting()?;
-    remark_on_empty(&prepared.rows, job);
-    if !prepared.rows.iter().any(FieldRow::is_usable) {
-        let first = prepared
-            .rows
-            .first()
-            .map_or("there are none".to_owned(), |row| {
-                format!("`{}`: {}", row.name, row.remarks)
-            });
-        return Err(ProjectError::Failed(format!(
-            "no field of `{}` is usable ({first}); see `{}`",
-            study.root().display(),
-            study.root().join(fields::FILE_NAME).display()
-        )));
-    }
-    Ok(prepared)
+    let first = rows.first();
+    let first = first.map_or("there are none".to_owned(), |row| {
+        format!("`{}`: {}", row.name, row.remarks)
+    });
+    Err(ProjectError::Failed(format!(
+        "no field of `{}` is usable ({first}); see `{}`",
+        study.root().display(),
+        study.root().join(fields::FILE_NAME).display()
+    )))
 }
 
 /// Refuses to write truth over the images or the truth that it is made of.
@@ -360,18 +417,8 @@ fn spare_inputs(study: &Study, source: &Source, files: &TruthFiles) -> Result<()
 fn image_of(study: &Study, source: &Source, name: &str) -> String {
     match vouched::last(study, name) {
         Some(kept) if !kept.facts.image.is_empty() => kept.facts.image,
-        _ => content_of(source, name).unwrap_or_default(),
+        _ => human::content_of(source, name).unwrap_or_default(),
     }
-}
-
-/// What the image of a field is recognised by now.
-pub(crate) fn content_of(source: &Source, name: &str) -> Option<String> {
-    let field = source.dataset.fields.iter().find(|f| f.name == name)?;
-    let plane = match source.nucleus {
-        Some(channel) => read_middle(field, channel).ok()?,
-        None => source.brightfield.read(field).ok()?.swap_remove(0),
-    };
-    Some(human::content(&plane))
 }
 
 /// Gives every usable field its part of the split: the one that its group has already, as long as

@@ -7,7 +7,7 @@ use stainfree_image::{Image, write};
 use stainfree_network::Machine;
 
 use super::*;
-use crate::truth::mitosis::Decision;
+use crate::study::human::mitosis::Decision;
 use crate::{Cancel, NewOptions, Progress, Silent, new};
 
 /// Does something when the first field is made.
@@ -145,7 +145,7 @@ fn a_field_that_a_person_took_out_stays_out_when_it_is_made_anew() {
     let names: Vec<&str> = excluded.iter().map(|row| row.field.as_str()).collect();
     assert_eq!(names, ["f1", "f2"]);
     // The image that the person looked at, not the one that is there now.
-    let now = content_of(&study.source().unwrap(), "f1").unwrap();
+    let now = human::content_of(&study.source().unwrap(), "f1").unwrap();
     assert!(!excluded[0].image.is_empty() && excluded[0].image != now);
     prepare_and(&study, || ());
     assert_eq!(excluded::read(&study).unwrap(), excluded);

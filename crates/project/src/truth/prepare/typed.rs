@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::image_of;
+use super::written::Written;
 use crate::study::fields::{self, FieldRow, Usable};
-use crate::study::human::excluded::{self, Exclusion, Written};
+use crate::study::finding::Review;
+use crate::study::human::excluded::{self, Exclusion};
 use crate::study::human::{self, Stamp};
 use crate::study::{Source, Study};
-use crate::truth::mitosis::{self, Review};
+use crate::truth::mitosis;
 use crate::{Job, ProjectError};
 
 /// Takes over what a person set to `no` in `fields.csv`, before that is written anew.

@@ -1,0 +1,106 @@
+//! Which channel of a data set is meant, or is likely to be.
+
+use stainfree_image::Dataset;
+
+use super::names::nearest;
+
+/// Index of the channel called `name` (case does not matter where that is unambiguous), or the
+/// sentence that lists the choices.
+pub(crate) fn find_channel(dataset: &Dataset, name: &str) -> Result<usize, String> {
+    if let Some(index) = dataset.channels.iter().position(|channel| channel == name) {
+        return Ok(index);
+    }
+    let alike: Vec<usize> = (0..dataset.channels.len())
+        .filter(|&i| dataset.channels[i].to_lowercase() == name.to_lowercase())
+        .collect();
+    if let [index] = alike[..] {
+        return Ok(index);
+    }
+    let known: Vec<String> = dataset
+        .channels
+        .iter()
+        .map(|channel| format!("`{channel}`"))
+        .collect();
+    let hint = nearest(name, dataset.channels.iter().map(String::as_str))
+        .map_or(String::new(), |near| format!(", did you mean `{near}`?"));
+    Err(format!(
+        "`{}` has no channel `{name}` (channels: {}){hint}",
+        dataset.root.display(),
+        known.join(", ")
+    ))
+}
+
+/// The channels whose names speak of brightfield: one, or three that are the planes.
+pub fn guess_brightfield(channels: &[String]) -> Option<Vec<String>> {
+    if let [only] = channels {
+        return Some(vec![only.clone()]);
+    }
+    let images: Vec<&String> = channels
+        .iter()
+        .filter(|name| !stainfree_image::looks_like_truth(name))
+        .collect();
+    let found: Vec<String> = images
+        .iter()
+        .filter(|name| speaks_of(name, &BRIGHTFIELD))
+        .map(|name| (*name).clone())
+        .collect();
+    match found.len() {
+        0 if images.len() == 1 => Some(vec![images[0].clone()]),
+        0 => None,
+        3 => Some(found),
+        n => Some(vec![found[(n - 1) / 2].clone()]),
+    }
+}
+
+/// The channel whose name speaks of a nuclear stain, or the only one.
+pub(crate) fn guess_nucleus(channels: &[String]) -> Option<usize> {
+    if channels.len() == 1 {
+        return Some(0);
+    }
+    channels
+        .iter()
+        .position(|name| !stainfree_image::looks_like_truth(name) && speaks_of(name, &NUCLEUS))
+}
+
+/// Beginnings of the words that name a transmitted-light channel.
+pub(crate) const BRIGHTFIELD: [&str; 7] = [
+    "brightfield",
+    "bright",
+    "bf",
+    "tl",
+    "trans",
+    "transmitted",
+    "phase",
+];
+/// Beginnings of the words that name a nuclear stain.
+pub(crate) const NUCLEUS: [&str; 8] = [
+    "hoechst",
+    "dapi",
+    "nuc",
+    "live_nuclei",
+    "dna",
+    "draq",
+    "h2b",
+    "syto",
+];
+/// Beginnings of the words that name a cytoplasmic stain.
+pub(crate) const CYTOPLASM: [&str; 6] = ["mito", "cyto", "cellmask", "cellbody", "tubulin", "map2"];
+
+/// Whether a word of `name` begins with one of `words`, or they stand in it without a gap.
+pub(crate) fn speaks_of(name: &str, words: &[&str]) -> bool {
+    let lower = name.to_lowercase();
+    let starts = |word: &&str| {
+        lower.split(|c: char| !c.is_alphanumeric()).any(|part| {
+            // Short words must be the whole part, but for a number: `bf`, `bf2`, not `bfp`.
+            match part.strip_prefix(*word) {
+                Some(rest) => word.len() > 2 || rest.chars().all(|c| c.is_ascii_digit()),
+                None => false,
+            }
+        })
+    };
+    words.iter().any(starts)
+        || lower
+            .replace([' ', '_', '-'], "")
+            .starts_with("brightfield")
+            && words.contains(&"brightfield")
+}
