@@ -1,5 +1,6 @@
 //! `segment`: labels from stains by the classical method alone, without a study.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use stainfree_image::marker::{self, Kind, Marker};
@@ -103,17 +104,14 @@ pub fn segment(options: &SegmentOptions, job: &Job) -> Result<Segmented, Project
     }
     unique_names(work.iter().map(|(field, ..)| *field), &sets)?;
     check_folder(&work, &sets, options)?;
-    let key = key(&work, options);
-    earlier_runs(&work, &key, options)?;
+    keys_with(&work, options)?;
     let names = work.iter().map(|(field, ..)| field.name.clone()).collect();
     let turn = my_turn(&options.out, "segment", job.cancel)?;
     let lease = share_fields(&options.out, "segment", names, job)?;
-    let mut runs = earlier_runs(&work, &key, options)?;
-    if !runs.contains(&key) {
-        runs.push(key);
-    }
     let mut marker = Marker::new("segment", Kind::Segmentation);
-    marker.more.insert(RUNS.to_owned(), runs.into());
+    // Names and digits: turning them into JSON cannot fail.
+    let keys = serde_json::to_value(keys_with(&work, options)?).unwrap_or_default();
+    marker.more.insert(KEYS.to_owned(), keys);
     marker::write(&options.out, &marker)?;
     drop(turn);
     lease.during(job, |job| segment_ours(&work, failed, options, job))
@@ -182,61 +180,56 @@ fn check_folder(
     Ok(folder.check(&Inputs::of(sets), outputs.iter().map(PathBuf::as_path))?)
 }
 
-/// What the marker calls the runs whose labels lie in the folder, each by its [`key`].
-const RUNS: &str = "runs";
+/// What the marker calls the [`key`] of each field whose labels lie in the folder.
+const KEYS: &str = "fields";
 
-/// What labels of these fields follow from: the program, the options, and the planes.
-fn key(work: &[Task], options: &SegmentOptions) -> String {
+/// What the labels of a field follow from: the program, the options, and the planes.
+fn key(&(field, nucleus, cytoplasm): &Task, options: &SegmentOptions) -> String {
     let mut hash = Fingerprint::new(1);
     hash.text(env!("CARGO_PKG_VERSION"));
     hash.value(&(options.pixel_um, &options.nuclei, &options.cells));
-    for (field, nucleus, cytoplasm) in work {
-        hash.text(&field.name);
-        let channels = std::iter::once(nucleus).chain(cytoplasm);
-        for planes in channels.map(|&channel| &field.planes[channel]) {
-            // What is not there fails when it is read.
-            let stamps = planes.iter().flatten().filter_map(|p| p.stamp().ok());
-            hash.stamps(stamps.collect());
-        }
+    hash.value(&cytoplasm.is_some());
+    for channel in std::iter::once(nucleus).chain(cytoplasm) {
+        // What is not there fails when it is read.
+        let planes = field.planes[channel].iter().flatten();
+        hash.stamps(planes.filter_map(|plane| plane.stamp().ok()).collect());
     }
-    hash.finish()
+    hash.finish_short(8)
 }
 
-/// The runs of which labels stay in the folder: all, where none of these fields has any that are
-/// another run's.
+/// The keys of the fields whose labels lie in the folder once these are made.
 ///
 /// # Errors
-/// [`ProjectError::Exists`]: one has, and they are not to be replaced.
-fn earlier_runs(
+/// [`ProjectError::Exists`]: labels of one of these fields are there that follow from something
+/// else, and are not to be replaced.
+fn keys_with(
     work: &[Task],
-    key: &String,
     options: &SegmentOptions,
-) -> Result<Vec<String>, ProjectError> {
+) -> Result<BTreeMap<String, String>, ProjectError> {
     let marker = marker::read(&options.out);
-    let runs = marker.and_then(|mut marker| marker.more.remove(RUNS));
-    let runs: Vec<String> = runs
-        .and_then(|runs| serde_json::from_value(runs).ok())
-        .unwrap_or_default();
-    let there = |(field, ..): &&Task| {
-        labels_of(options, &field.name)
-            .iter()
-            .any(|path| path.is_file())
-    };
-    let mut there = work.iter().filter(there);
-    let Some((first, ..)) = there.next().filter(|_| !runs.contains(key)) else {
-        return Ok(runs);
-    };
-    if options.overwrite {
-        return Ok(Vec::new());
+    let found = marker.and_then(|mut marker| marker.more.remove(KEYS));
+    let found = found.and_then(|keys| serde_json::from_value(keys).ok());
+    let mut keys: BTreeMap<String, String> = found.unwrap_or_default();
+    let mut others: Vec<&str> = Vec::new();
+    for one in work {
+        let (name, key) = (&one.0.name, key(one, options));
+        let is_there = labels_of(options, name).iter().any(|path| path.is_file());
+        if is_there && keys.get(name) != Some(&key) {
+            others.push(name);
+        }
+        keys.insert(name.clone(), key);
     }
-    Err(ProjectError::Exists(format!(
-        "`{}` holds labels of {} of {} fields, such as `{}`, that are of another image, option or \
-         version; replace them with `--overwrite`, or choose another folder with `--out`",
-        options.out.display(),
-        1 + there.count(),
-        work.len(),
-        first.name
-    )))
+    match others.first() {
+        Some(first) if !options.overwrite => Err(ProjectError::Exists(format!(
+            "`{}` holds labels of {} of {} fields, such as `{first}`, that are of another image, \
+             option or version; replace them with `--overwrite`, or choose another folder with \
+             `--out`",
+            options.out.display(),
+            others.len(),
+            work.len(),
+        ))),
+        _ => Ok(keys),
+    }
 }
 
 /// Where the labels of a field lie: its cells, then its nuclei.
