@@ -602,6 +602,8 @@ impl SimdKernel for SendLines<'_, '_> {
             let (rows, columns) = (height >> shift, width >> shift);
             for block in 0..blocks(part.channels) {
                 let plane = (self.image * blocks(part.channels) + block) * rows;
+                // SAFETY: the block is one of the part's, and a bias was checked.
+                let bias = unsafe { epilogue.bias_of(s, block * LANES) };
                 for row in 0..together >> shift {
                     let place = (plane + (self.y >> shift) + row) * columns * LANES;
                     let from = line(row, first + block);
@@ -623,7 +625,7 @@ impl SimdKernel for SendLines<'_, '_> {
                         // row belongs to one task.
                         unsafe {
                             let target = to.at(at);
-                            s.store(target, epilogue.merge(s, value, at, target));
+                            s.store(target, epilogue.apply(s, value, bias, at, target));
                         }
                     }
                 }

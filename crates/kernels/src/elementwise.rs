@@ -242,6 +242,7 @@ pub fn activation_gradient(
     epilogue.check(shape.blocks(), data.len());
     let kernel = SendBack {
         activation,
+        blocks: shape.blocks(),
         height: shape.height,
         arrays: [x, y, d].map(|data| shape.whole(data)),
         epilogue: *epilogue,
@@ -252,6 +253,7 @@ pub fn activation_gradient(
 
 struct SendBack<'a> {
     activation: Activation,
+    blocks: usize,
     height: usize,
     /// Input, output, and the gradient at that.
     arrays: [Rows<'a>; 3],
@@ -262,15 +264,28 @@ impl RowKernel<0> for SendBack<'_> {
     #[inline(always)]
     fn row<S: Simd>(&self, s: S, plane: usize, y: usize, out: &mut [f32]) -> [S::V; 0] {
         let place = (plane * self.height + y) * out.len();
-        let [x, value, d] = &self.arrays;
-        let lines = [x, value, d].map(|rows| rows.line(plane, y, out.len()));
+        let channels = plane % self.blocks * LANES;
+        // SAFETY: the channels are a block's, and a bias was checked.
+        let bias = unsafe { self.epilogue.bias_of(s, channels) };
+        let [before, made, d] = &self.arrays;
+        let (before, made) = (
+            before.line(plane, y, out.len()),
+            made.line(plane, y, out.len()),
+        );
+        let d = d.line(plane, y, out.len());
         for (i, out) in out.chunks_exact_mut(LANES).enumerate() {
             let at = i * LANES;
             // SAFETY: 16 values each; the mask was checked to be as long as the whole target.
             unsafe {
-                let [x, y, d] = lines.map(|line| s.load(line[at..][..LANES].as_ptr()));
+                let (x, y) = (
+                    s.load(before.as_ptr().add(at)),
+                    s.load(made.as_ptr().add(at)),
+                );
+                let d = s.load(d.as_ptr().add(at));
                 let value = self.activation.gradient(s, x, y, d);
-                let value = self.epilogue.merge(s, value, place + at, out.as_ptr());
+                let value = self
+                    .epilogue
+                    .apply(s, value, bias, place + at, out.as_ptr());
                 s.store(out.as_mut_ptr(), value);
             }
         }
