@@ -193,21 +193,32 @@ fn what_shows_nothing_is_of_no_class() {
 
 #[test]
 fn a_small_cap_is_kept_with_fewer_threads_and_in_tiles_and_said_once() {
-    let model = || model_of(Encoder::Vgg16, 0.125, 1);
-    let scarce = Machine::new(4).with_memory(Some(76 << 20));
-    let mut predictor = Predictor::new(model(), &scarce, &Options::default());
     let image = [plane(700, 700, 0)];
-    let found = predictor.predict(&image, None).unwrap();
-    let [tiles] = &found.remarks[..] else {
-        panic!("{:?}", found.remarks)
+    let with = |memory: usize| {
+        let machine = Machine::new(4).with_memory(Some(memory));
+        let model = model_of(Encoder::Vgg16, 0.125, 1);
+        Predictor::new(model, &machine, &Options::default())
     };
+    let mut scarce = with(1 << 20);
+    assert_eq!(scarce.workers().threads(), 1);
+    let error = scarce.predict(&image, None).unwrap_err();
+    let InferenceError::Memory { needed, .. } = error else {
+        panic!("{error}")
+    };
+    // A failed prediction carries none.
+    let remarks = scarce.take_remarks();
+    assert!(matches!(remarks[..], [Remark::Threads(_)]), "{remarks:?}");
+
+    let mut enough = with(needed);
+    let mut found = enough.predict(&image, None).unwrap();
+    let tiles = found.remarks.pop().unwrap();
     assert!(matches!(tiles, Remark::Tiles(_)), "{tiles:?}");
     let sentence = tiles.sentence("the image");
     assert!(
         sentence.starts_with("the image of 700 x 700 pixels is computed in tiles to keep to"),
         "{sentence}"
     );
-    assert_eq!(predictor.predict(&image, None).unwrap().remarks, []);
+    assert_eq!(enough.predict(&image, None).unwrap().remarks, []);
 }
 
 #[test]
