@@ -1,8 +1,8 @@
 //! Pixels, calibration, fields and stacks; one file per format; plate layouts. No processing.
 //!
 //! [`open`] turns a plate, a folder or a file into a [`Dataset`] of [`Field`]s, whose planes are
-//! read one by one, whole or in part, from a [`PlaneSource`]; [`read_labels`] and [`read_class_mask`] read truth; [`mod@write`] writes
-//! results.
+//! read one by one, whole or in part, from a [`PlaneSource`]; [`read_labels`] and
+//! [`read_class_mask`] read truth; [`mod@write`] writes results.
 #![forbid(unsafe_code)]
 
 mod array;

@@ -1,12 +1,12 @@
 //! Small passes over activations: sums of channels, sums of arrays, functions of single values.
 
 use crate::activation::Activation;
-use crate::blocked::{Blocked, LANES, Rows, RowsMut, slot};
+use crate::blocked::{Blocked, LANES, Rows, RowsMut};
 use crate::epilogue::{Epilogue, Sink};
 use crate::isa::Isa;
-use crate::pass::{Cut, Pass, RowKernel};
+use crate::pass::{Pass, RowKernel};
 use crate::simd::Simd;
-use crate::workers::{Shared, Workers};
+use crate::workers::Workers;
 use std::ops::Range;
 
 /// Sum of every channel over images and pixels (filled-up channels included): the gradient of a

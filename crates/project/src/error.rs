@@ -139,7 +139,8 @@ pub enum ProjectError {
     /// A model that cannot be trained on, since its training is gone.
     #[error(
         "the model `{}` exists, and its training cannot go on: there is no `{}`; train under \
-         another name, or give the model up with `--overwrite`", model.display(), checkpoint.display()
+         another name, or give the model up with `--overwrite`",
+        model.display(), checkpoint.display()
     )]
     NoCheckpoint {
         /// The model's folder.

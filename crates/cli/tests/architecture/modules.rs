@@ -291,6 +291,20 @@ struct Leaf {
     line: usize,
 }
 
+/// The parts of a list between the commas outside inner braces; none is empty.
+fn parted_by_commas(tokens: &[Token]) -> impl Iterator<Item = &[Token]> {
+    let mut depth = 0;
+    let is_comma = move |token: &Token| {
+        match token.text.as_str() {
+            "{" => depth += 1,
+            "}" => depth -= 1,
+            _ => {}
+        }
+        depth == 0 && token.text == ","
+    };
+    tokens.split(is_comma).filter(|part| !part.is_empty())
+}
+
 /// The paths of `a::{b, c as d}`.
 fn use_tree(tokens: &[Token], before: &mut Vec<String>, found: &mut Vec<Leaf>) {
     let length = before.len();
@@ -300,18 +314,8 @@ fn use_tree(tokens: &[Token], before: &mut Vec<String>, found: &mut Vec<Leaf>) {
             "::" | ";" => at += 1,
             "{" => {
                 let end = closing(tokens, at);
-                let mut from = at + 1;
-                for to in from..end {
-                    let inside = &tokens[from..to];
-                    let is_last = to + 1 == end;
-                    let open = inside.iter().filter(|t| t.text == "{").count();
-                    let closed = inside.iter().filter(|t| t.text == "}").count();
-                    if (tokens[to].text == "," || is_last) && open == closed {
-                        if !inside.is_empty() {
-                            use_tree(inside, &mut before.clone(), found);
-                        }
-                        from = to + 1;
-                    }
+                for inside in parted_by_commas(&tokens[at + 1..end]) {
+                    use_tree(inside, &mut before.clone(), found);
                 }
                 return before.truncate(length);
             }

@@ -20,8 +20,8 @@ impl Graph {
     ///
     /// # Errors
     /// A sentence with what is wrong with the outputs, or the first node that reads later ones, has
-    /// a shape that does not follow from what it reads, a number that cannot be, or a parameter that
-    /// another one has.
+    /// a shape that does not follow from what it reads, a number that cannot be, or a parameter
+    /// that another one has.
     pub(crate) fn of_nodes(nodes: Vec<Node>, outputs: Vec<Output>) -> Result<Graph, String> {
         let (Some(first), Some(last)) = (nodes.first(), nodes.last()) else {
             return Err("it has no nodes".into());

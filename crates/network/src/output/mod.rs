@@ -323,12 +323,13 @@ mod tests {
 
     #[test]
     fn outputs_that_make_no_sense_are_named() {
-        let wrong = |change: fn(&mut Output)| {
+        type Change = fn(&mut Output);
+        let wrong = |change: Change| {
             let mut output = distance();
             change(&mut output);
             check(2, &[distance(), output]).unwrap_err().to_string()
         };
-        let cases: [(fn(&mut Output), &str); 6] = [
+        let cases: [(Change, &str); 6] = [
             (|_| (), "stands for another output already"),
             (|o| o.name = CLASSES.into(), "stands for another output"),
             (|o| o.name = "cell distance".into(), "letters a to z"),

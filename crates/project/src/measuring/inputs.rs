@@ -172,8 +172,8 @@ impl Inputs {
                 list_names(&without)
             ));
         }
-        // Summaries take a well at a time. Its sites stay in the natural order of the fields' names,
-        // which on plates is that of the sites; so do fields without a well.
+        // Summaries take a well at a time. Its sites stay in the natural order of the fields'
+        // names, which on plates is that of the sites; so do fields without a well.
         work.sort_by_key(|work| {
             let position = &work.field.position;
             (

@@ -53,7 +53,7 @@ pub struct Segmented {
 }
 
 /// A field, its nuclear channel, and its cytoplasmic one where cells are asked for.
-type Task<'a> = (&'a Field, usize, Option<usize>);
+type FieldWork<'a> = (&'a Field, usize, Option<usize>);
 
 /// Labels of nuclei (and cells) of every field of the inputs.
 ///
@@ -73,7 +73,7 @@ pub fn segment(options: &SegmentOptions, job: &Job) -> Result<Segmented, Project
     if let (true, Some(first)) = (sets.is_empty(), failed.first()) {
         return Err(ProjectError::Failed(first.clone()));
     }
-    let mut work: Vec<Task> = Vec::new();
+    let mut work: Vec<FieldWork> = Vec::new();
     for set in &sets {
         for problem in &set.problems {
             job.progress.note(problem);
@@ -119,7 +119,7 @@ pub fn segment(options: &SegmentOptions, job: &Job) -> Result<Segmented, Project
 
 /// [`segment`] of fields that nobody else is at.
 fn segment_ours(
-    work: &[Task],
+    work: &[FieldWork],
     failed: Vec<String>,
     options: &SegmentOptions,
     job: &Job,
@@ -130,7 +130,7 @@ fn segment_ours(
     });
     create_folder(&folder)?;
 
-    let message = |(field, ..): &Task| field.name.clone();
+    let message = |(field, ..): &FieldWork| field.name.clone();
     let results = EachField::new(job, work, message).at_once(
         |&(field, nucleus, cytoplasm)| Ok(Ok(one_field(field, nucleus, cytoplasm, options)?)),
         |(field, ..), error| {
@@ -163,7 +163,7 @@ fn segment_ours(
 
 /// Refuses to write over an image, or over what this program did not write.
 fn check_folder(
-    work: &[Task],
+    work: &[FieldWork],
     sets: &[Dataset],
     options: &SegmentOptions,
 ) -> Result<(), ProjectError> {
@@ -184,7 +184,7 @@ fn check_folder(
 const KEYS: &str = "fields";
 
 /// What the labels of a field follow from: the program, the options, and the planes.
-fn key(&(field, nucleus, cytoplasm): &Task, options: &SegmentOptions) -> String {
+fn key(&(field, nucleus, cytoplasm): &FieldWork, options: &SegmentOptions) -> String {
     let mut hash = Fingerprint::new(1);
     hash.text(env!("CARGO_PKG_VERSION"));
     hash.value(&(options.pixel_um, &options.nuclei, &options.cells));
@@ -203,7 +203,7 @@ fn key(&(field, nucleus, cytoplasm): &Task, options: &SegmentOptions) -> String 
 /// [`ProjectError::Exists`]: labels of one of these fields are there that follow from something
 /// else, and are not to be replaced.
 fn keys_with(
-    work: &[Task],
+    work: &[FieldWork],
     options: &SegmentOptions,
 ) -> Result<BTreeMap<String, String>, ProjectError> {
     let marker = marker::read(&options.out);
