@@ -141,6 +141,27 @@ fn what_the_root_hands_on_counts_as_the_module_that_defines_it() {
 }
 
 #[test]
+fn every_name_of_a_list_in_braces_is_handed_on() {
+    for list in ["{A, Last}", "{\n    A,\n    Last,\n}", "{inner::{A}, Last}"] {
+        let root = format!("mod a;\nmod b;\npub use b::{list};");
+        let found = found_in(
+            &[
+                ("lib.rs", root.as_str()),
+                ("a.rs", "use crate::Last;\npub fn f() {}"),
+                (
+                    "b.rs",
+                    "pub mod inner;\npub struct A;\npub struct Last;\nfn g() { crate::a::f() }",
+                ),
+                ("b/inner.rs", "pub struct A;"),
+            ],
+            "made ->",
+        );
+        assert_eq!(found.len(), 1, "{list}: {found:?}");
+        assert!(found[0].contains("a -> b at made/src/a.rs:1"), "{found:?}");
+    }
+}
+
+#[test]
 fn a_name_that_is_brought_in_leads_on() {
     let found = found_in(
         &[
@@ -226,6 +247,14 @@ fn a_dependency_that_is_not_drawn_and_an_arrow_that_nothing_takes_are_found() {
     assert!(
         found[1].contains("nothing takes `made -> scores`"),
         "{found:?}"
+    );
+    let allowed = Allowed::parse("```arrows\nmade ->\nreport <- made/gone\n```").unwrap();
+    let mut findings = Findings::default();
+    findings.look_for_idle(&allowed);
+    let found = findings.sentences;
+    assert_eq!(
+        found,
+        ["ARCHITECTURE.md: `made/gone` does not use `report`"]
     );
     assert!(Allowed::parse("# no block").is_err());
     assert!(Allowed::parse("```arrows\nmade: image\n```").is_err());

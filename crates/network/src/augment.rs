@@ -9,7 +9,7 @@
 
 use crate::crops::Prepared;
 use crate::input::{CENTRE, mirror};
-use crate::loss::IGNORED;
+use crate::output::IGNORED;
 use crate::output::{Output, View, channels};
 use crate::random::Random;
 use serde::{Deserialize, Serialize};

@@ -4,7 +4,7 @@
 //! the choice of fields and places. Not here: turning, scaling and changing what is found there
 //! (`augment`).
 
-use crate::loss::IGNORED;
+use crate::output::IGNORED;
 use crate::random::{Purpose, Random};
 use serde::{Deserialize, Serialize};
 use stainfree_image::Image;

@@ -62,6 +62,8 @@ pub(crate) struct Findings {
     pub(crate) sentences: Vec<String>,
     /// The arrows that something takes.
     taken: BTreeSet<(String, String)>,
+    /// The modules behind `<-` that name the crate, by that crate.
+    used_by: BTreeSet<(String, String)>,
 }
 
 impl Findings {
@@ -104,6 +106,14 @@ impl Findings {
                 }
             }
         }
+        for (used, by) in &allowed.only {
+            for by in by {
+                if !self.used_by.contains(&(used.clone(), by.clone())) {
+                    let sentence = format!("ARCHITECTURE.md: `{by}` does not use `{used}`");
+                    self.sentences.push(sentence);
+                }
+            }
+        }
     }
 
     fn look_at_crates(&mut self, name: &str, read: &Crate, allowed: &Allowed) {
@@ -120,12 +130,13 @@ impl Findings {
                     continue;
                 };
                 let concerns = |by: &&String| by.split('/').next() == Some(name);
-                let mut by = only.iter().filter(concerns).peekable();
-                let listed = |by: &String| {
+                let listed = |by: &&String| {
                     let parts: Vec<&str> = by.split('/').collect();
                     whole.len() >= parts.len() && parts.iter().zip(&whole).all(|(a, b)| a == b)
                 };
-                if by.peek().is_some() && !by.any(listed) {
+                if let Some(by) = only.iter().find(listed) {
+                    self.used_by.insert((used.to_owned(), by.clone()));
+                } else if only.iter().any(|by| concerns(&by)) {
                     self.sentences.push(format!(
                         "{}: `{path}`: `{}` may not use `{used}` (ARCHITECTURE.md: `{used} <-`)",
                         named.place,

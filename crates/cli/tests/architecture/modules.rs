@@ -314,7 +314,7 @@ fn use_tree(tokens: &[Token], before: &mut Vec<String>, found: &mut Vec<Leaf>) {
             "::" | ";" => at += 1,
             "{" => {
                 let end = closing(tokens, at);
-                for inside in parted_by_commas(&tokens[at + 1..end]) {
+                for inside in parted_by_commas(&tokens[at + 1..end - 1]) {
                     use_tree(inside, &mut before.clone(), found);
                 }
                 return before.truncate(length);

@@ -17,11 +17,9 @@ mod values;
 
 pub(crate) use objective::{Objective, Truth};
 
+use crate::output::IGNORED;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-
-/// Class number of a pixel that neither trains nor scores.
-pub const IGNORED: u8 = 255;
 
 /// Pixels in a block; small enough that a block's planes stay in the level-2 cache.
 const BLOCK: usize = 4096;

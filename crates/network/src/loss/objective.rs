@@ -14,7 +14,7 @@ pub(crate) struct Objective {
 /// What is true of a batch.
 #[derive(Clone, Copy)]
 pub(crate) struct Truth<'a> {
-    /// `[image][pixel]`, class numbers or [`super::IGNORED`].
+    /// `[image][pixel]`, class numbers or [`crate::output::IGNORED`].
     pub(crate) classes: &'a [u8],
     /// `[image][channel][pixel]` of the further outputs, NaN where nothing is known.
     pub(crate) values: &'a [f32],
@@ -95,7 +95,7 @@ impl Objective {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::loss::IGNORED;
+    use crate::output::IGNORED;
     use crate::output::{Link, OutputLoss, Values};
     use crate::random::{Purpose, Random};
 

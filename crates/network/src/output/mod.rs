@@ -14,13 +14,14 @@ mod values;
 pub use stainfree_kernels::link::Link;
 pub use values::{Values, View};
 
-use crate::loss::IGNORED;
 use serde::{Deserialize, Serialize};
 use stainfree_image::Image;
 use stainfree_kernels::LANES;
 
 /// Name of the first output.
 pub const CLASSES: &str = "classes";
+/// Class number of a pixel that neither trains nor scores.
+pub const IGNORED: u8 = 255;
 /// Label of a pixel of which it is not known what it belongs to: it neither trains nor scores.
 pub const UNKNOWN: u32 = u32::MAX;
 

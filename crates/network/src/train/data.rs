@@ -6,7 +6,7 @@ use super::TrainError;
 use crate::crops::Prepared;
 use crate::graph::Graph;
 use crate::input::InputSpec;
-use crate::loss::IGNORED;
+use crate::output::IGNORED;
 use crate::output::{Output, Truths, channels};
 use crate::random::{Purpose, Random};
 use crate::recipe::Recipe;

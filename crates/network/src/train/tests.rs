@@ -4,9 +4,10 @@
 use super::*;
 use crate::graph::Graph;
 use crate::input::{InputSpec, Preprocessing};
-use crate::loss::{IGNORED, LossTerm};
+use crate::loss::LossTerm;
 use crate::machine::{Machine, MachineIdentity};
 use crate::optimiser::{Adam, Schedule};
+use crate::output::IGNORED;
 use crate::random::{Purpose, Random};
 use crate::recipe::{BatchNormStatistics, Length, Recipe};
 use crate::tensor_file::{from_safetensors, to_safetensors};

@@ -4,7 +4,7 @@ use super::data::Fields;
 use super::{Picture, TrainError, TrainJob};
 use crate::crops::Prepared;
 use crate::device::Train;
-use crate::loss::IGNORED;
+use crate::output::IGNORED;
 use crate::output::{Output, parts};
 use crate::parameters::Parameters;
 use crate::random::{Purpose, Random};
