@@ -81,7 +81,9 @@ pub trait PlaneSource: fmt::Debug + Send + Sync {
     /// As [`crate::read_plane`].
     fn read(&self) -> Result<Plane, ImageError>;
 
-    /// The pixels of a window, without reading the others where the store allows it.
+    /// The pixels of a window, without reading the others where the store allows it. So what
+    /// [`read`](Self::read) refuses in a pixel (a colour, a number that is not kept exactly) is
+    /// refused in a window that holds the pixel.
     ///
     /// # Errors
     /// As [`read`](Self::read); [`ImageError::Misuse`] if the window leaves the plane or is empty.

@@ -99,22 +99,7 @@ fn demo_ours(options: &DemoOptions, started: Instant, job: &Job) -> Result<Demo,
         1,
         "simulating a stained plate and, with other cells, an unstained one",
     );
-    let spec = PlateSpec {
-        wells: options.wells,
-        sites: 2,
-        side: options.side,
-        seed: options.seed,
-        ..PlateSpec::default()
-    };
-    plate(&spec, &stained, job)?;
-    let other = PlateSpec {
-        wells: 4,
-        sites: 1,
-        seed: options.seed + 1,
-        unstained: true,
-        ..spec
-    };
-    plate(&other, &unstained, job)?;
+    plates(options, &stained, &unstained, job)?;
 
     headline(2, "new: a study from the stained plate");
     let root = out.join("study");
@@ -142,21 +127,7 @@ fn demo_ours(options: &DemoOptions, started: Instant, job: &Job) -> Result<Demo,
     ));
 
     headline(4, "train: a narrow U-Net on brightfield alone");
-    let trained = train(
-        &study,
-        &TrainOptions {
-            name: DEFAULT_MODEL.to_owned(),
-            // From nothing: the carried start has seen virtual plates, which would be no proof.
-            encoder: Some(Encoder::Vgg16.name().to_owned()),
-            width: Some(options.width),
-            weights: Some("none".to_owned()),
-            length: Some(Length::Steps(options.steps)),
-            batch: Some(options.batch),
-            crop: Some(options.crop),
-            ..TrainOptions::default()
-        },
-        job,
-    )?;
+    let trained = train(&study, &narrow(options), job)?;
 
     headline(5, "predict: the unstained plate");
     let result = out.join("result");
@@ -211,6 +182,46 @@ fn demo_ours(options: &DemoOptions, started: Instant, job: &Job) -> Result<Demo,
         report: shown,
         seconds: started.elapsed().as_secs_f64(),
     })
+}
+
+/// A stained plate and, with other cells, an unstained one.
+fn plates(
+    options: &DemoOptions,
+    stained: &Path,
+    unstained: &Path,
+    job: &Job,
+) -> Result<(), ProjectError> {
+    let spec = PlateSpec {
+        wells: options.wells,
+        sites: 2,
+        side: options.side,
+        seed: options.seed,
+        ..PlateSpec::default()
+    };
+    plate(&spec, stained, job)?;
+    let other = PlateSpec {
+        wells: 4,
+        sites: 1,
+        seed: options.seed + 1,
+        unstained: true,
+        ..spec
+    };
+    plate(&other, unstained, job)
+}
+
+/// A training of minutes.
+fn narrow(options: &DemoOptions) -> TrainOptions {
+    TrainOptions {
+        name: DEFAULT_MODEL.to_owned(),
+        // From nothing: the carried start has seen virtual plates, which would be no proof.
+        encoder: Some(Encoder::Vgg16.name().to_owned()),
+        width: Some(options.width),
+        weights: Some("none".to_owned()),
+        length: Some(Length::Steps(options.steps)),
+        batch: Some(options.batch),
+        crop: Some(options.crop),
+        ..TrainOptions::default()
+    }
 }
 
 fn plate(spec: &PlateSpec, out: &Path, job: &Job) -> Result<(), ProjectError> {

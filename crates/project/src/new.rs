@@ -8,7 +8,7 @@ use stainfree_image::{Dataset, OpenOptions, Pairing, PlaneAt, TruthOf, list_name
 use stainfree_objects::{NumberShapes, smoothed_share};
 
 use crate::study::channels::{CYTOPLASM, NUCLEUS, find_channel, guess_brightfield, speaks_of};
-use crate::study::config::{self, Config, MaskValues, Scheme};
+use crate::study::config::{self, Config, MaskValues, Scheme, TruthConfig};
 use crate::study::lease;
 use crate::study::lease::{Lease, Thing};
 use crate::study::names;
@@ -129,46 +129,7 @@ pub fn create(root: &Path, options: &NewOptions, cancel: &Cancel) -> Result<Crea
     truth.scheme = options.scheme.unwrap_or(Scheme::A);
     truth.classes = truth.usual_classes();
     if let Some(folder) = &given.masks {
-        let Seen {
-            values,
-            shapes,
-            smoothed,
-        } = seen_in(folder, &dataset)?;
-        if let Some(path) = smoothed {
-            return Err(ProjectError::NotLabels {
-                path,
-                found:
-                    "a mask with smoothed edges: values between that of the background and that \
-                        of the foreground"
-                        .to_owned(),
-                way_out: "save masks with two values (such as all above 127 as 255)".to_owned(),
-            });
-        }
-        truth.mask_values = mask_values(folder, &values, truth.scheme)?;
-        if shapes.are_instances() {
-            messages.push(format!(
-                "masks: every number of `{}` is one piece, as of instances; if they are, give the \
-                 folder as `--labels` instead of `--masks`",
-                folder.display()
-            ));
-        }
-        if truth.mask_values == MaskValues::Binary {
-            messages.push(format!(
-                "masks: `{}` holds 0 and 255 only, read as background and nucleus",
-                folder.display()
-            ));
-        } else {
-            truth.classes = class_names(
-                truth.scheme,
-                values
-                    .iter()
-                    .copied()
-                    .filter(|&v| v != 255)
-                    .max()
-                    .unwrap_or(0),
-            );
-            messages.push(format!("masks: classes {}", listed(&truth.classes)));
-        }
+        read_masks(folder, &dataset, truth, &mut messages)?;
     }
     if let Some(folder) = &given.labels {
         refuse_what_is_no_label(folder, &dataset)?;
@@ -183,6 +144,83 @@ pub fn create(root: &Path, options: &NewOptions, cancel: &Cancel) -> Result<Crea
         report_matches(folder, &dataset, &mut messages)?;
     }
 
+    choose_split(&mut config, options, &dataset)?;
+
+    let text = template::render(&config, &recipe::listing(&config.training.recipe)?);
+    let path = root.join(config::FILE_NAME);
+    config::parse(&text, &path)?;
+    cancel.check()?;
+    let _lease = sole_maker(root, &Kind::Study, ("the study", "new"), cancel)?;
+    marker::write(root, &Marker::new("new", Kind::Study))?;
+    stainfree_image::write_atomic(&path, text.as_bytes())?;
+    Ok(Created {
+        study: Study::open(root)?,
+        messages,
+    })
+}
+
+/// What the values of masks in `folder` mean, and the classes that follow.
+///
+/// # Errors
+/// The folder cannot be read, or holds what is no mask.
+fn read_masks(
+    folder: &Path,
+    dataset: &Dataset,
+    truth: &mut TruthConfig,
+    messages: &mut Vec<String>,
+) -> Result<(), ProjectError> {
+    let Seen {
+        values,
+        shapes,
+        smoothed,
+    } = seen_in(folder, dataset)?;
+    if let Some(path) = smoothed {
+        return Err(ProjectError::NotLabels {
+            path,
+            found: "a mask with smoothed edges: values between that of the background and that \
+                    of the foreground"
+                .to_owned(),
+            way_out: "save masks with two values (such as all above 127 as 255)".to_owned(),
+        });
+    }
+    truth.mask_values = mask_values(folder, &values, truth.scheme)?;
+    if shapes.are_instances() {
+        messages.push(format!(
+            "masks: every number of `{}` is one piece, as of instances; if they are, give the \
+             folder as `--labels` instead of `--masks`",
+            folder.display()
+        ));
+    }
+    if truth.mask_values == MaskValues::Binary {
+        messages.push(format!(
+            "masks: `{}` holds 0 and 255 only, read as background and nucleus",
+            folder.display()
+        ));
+    } else {
+        truth.classes = class_names(
+            truth.scheme,
+            values
+                .iter()
+                .copied()
+                .filter(|&v| v != 255)
+                .max()
+                .unwrap_or(0),
+        );
+        messages.push(format!("masks: classes {}", listed(&truth.classes)));
+    }
+    Ok(())
+}
+
+/// How the fields are split, as asked for.
+///
+/// # Errors
+/// A group rule that does not fit the fields, fractions that cannot be, or test groups that no
+/// field has.
+fn choose_split(
+    config: &mut Config,
+    options: &NewOptions,
+    dataset: &Dataset,
+) -> Result<(), ProjectError> {
     if let Some(group) = &options.group {
         let rule = GroupRule::parse(group)?;
         for field in &dataset.fields {
@@ -204,19 +242,7 @@ pub fn create(root: &Path, options: &NewOptions, cancel: &Cancel) -> Result<Crea
             })?),
         );
     }
-    check_groups(&dataset, &config)?;
-
-    let text = template::render(&config, &recipe::listing(&config.training.recipe)?);
-    let path = root.join(config::FILE_NAME);
-    config::parse(&text, &path)?;
-    cancel.check()?;
-    let _lease = sole_maker(root, &Kind::Study, ("the study", "new"), cancel)?;
-    marker::write(root, &Marker::new("new", Kind::Study))?;
-    stainfree_image::write_atomic(&path, text.as_bytes())?;
-    Ok(Created {
-        study: Study::open(root)?,
-        messages,
-    })
+    check_groups(dataset, config)
 }
 
 /// Refuses a folder that holds something; `what` wants to be there. The marker alone, and what a

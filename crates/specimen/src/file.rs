@@ -9,7 +9,6 @@ pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), SpecimenErro
     stainfree_image::write::replace_file(path, bytes).map_err(wrote(path))
 }
 
-/// What an error while writing `path` is called.
 /// Turns an input-output error into one that names `path`.
 pub(crate) fn wrote(path: &Path) -> impl FnOnce(std::io::Error) -> SpecimenError {
     let path = path.to_path_buf();

@@ -104,107 +104,65 @@ pub(crate) fn plane_description(
         "Plate Name: {}&#13;&#10;Simulated, seed {}&#13;&#10;",
         names.plate, spec.seed
     );
-    prop(&mut text, "prop", "Description", "string", &about);
-    prop(&mut text, "prop", "MetaDataVersion", "float", "1");
-    prop(
-        &mut text,
-        "prop",
-        "ApplicationName",
-        "string",
-        "stainfree simulate",
-    );
-    prop(&mut text, "prop", "ApplicationVersion", "string", version);
+    let of_image = [
+        ("Description", "string", about.as_str()),
+        ("MetaDataVersion", "float", "1"),
+        ("ApplicationName", "string", "stainfree simulate"),
+        ("ApplicationVersion", "string", version),
+    ];
+    for (id, kind, value) in of_image {
+        prop(&mut text, "prop", id, kind, value);
+    }
     text.push_str("<PlaneInfo>\n");
-    prop(&mut text, "prop", "plane-type", "string", "plane");
-    prop(&mut text, "prop", "pixel-size-x", "int", &side);
-    prop(&mut text, "prop", "pixel-size-y", "int", &side);
-    prop(&mut text, "prop", "bits-per-pixel", "int", "16");
-    prop(&mut text, "prop", "spatial-calibration-state", "bool", "on");
-    prop(&mut text, "prop", "spatial-calibration-x", "float", &pixel);
-    prop(&mut text, "prop", "spatial-calibration-y", "float", &pixel);
-    prop(
-        &mut text,
-        "prop",
-        "spatial-calibration-units",
-        "string",
-        "um",
-    );
-    prop(&mut text, "prop", "image-name", "string", CHANNELS[wave]);
-    prop(
-        &mut text,
-        "prop",
-        "stage-position-x",
-        "float",
-        &format!("{stage_x:.2}"),
-    );
-    prop(
-        &mut text,
-        "prop",
-        "stage-position-y",
-        "float",
-        &format!("{stage_y:.2}"),
-    );
-    prop(
-        &mut text,
-        "prop",
-        "stage-label",
-        "string",
-        &format!("{} : Site {}", field.well, field.site),
-    );
-    prop(&mut text, "prop", "z-position", "float", &stage_z);
-    prop(&mut text, "prop", "wavelength", "float", emission);
-    prop(&mut text, "prop", "camera-binning-x", "int", "1");
-    prop(&mut text, "prop", "camera-binning-y", "int", "1");
-    prop(
-        &mut text,
-        "prop",
-        "_IllumSetting_",
-        "string",
-        CHANNELS[wave],
-    );
-    prop(
-        &mut text,
-        "prop",
-        "_MagNA_",
-        "float",
-        &spec.optics.objective_na.to_string(),
-    );
-    prop(&mut text, "prop", "_MagRI_", "float", "1");
-    prop(
-        &mut text,
-        "custom-prop",
-        "ImageXpress Micro X",
-        "float",
-        &format!("{stage_x:.2}"),
-    );
-    prop(
-        &mut text,
-        "custom-prop",
-        "ImageXpress Micro Y",
-        "float",
-        &format!("{stage_y:.2}"),
-    );
-    prop(
-        &mut text,
-        "custom-prop",
-        "ImageXpress Micro Z",
-        "float",
-        &stage_z,
-    );
-    prop(
-        &mut text,
-        "custom-prop",
-        "SiteX",
-        "float",
-        &(site_x + 1).to_string(),
-    );
-    prop(
-        &mut text,
-        "custom-prop",
-        "SiteY",
-        "float",
-        &(site_y + 1).to_string(),
-    );
+    let x_text = format!("{stage_x:.2}");
+    let y_text = format!("{stage_y:.2}");
+    let label = format!("{} : Site {}", field.well, field.site);
+    let aperture = spec.optics.objective_na.to_string();
+    let [in_x, in_y] = [site_x, site_y].map(|at| (at + 1).to_string());
+    let of_plane = [
+        ("prop", "plane-type", "string", "plane"),
+        ("prop", "pixel-size-x", "int", side.as_str()),
+        ("prop", "pixel-size-y", "int", side.as_str()),
+        ("prop", "bits-per-pixel", "int", "16"),
+        ("prop", "spatial-calibration-state", "bool", "on"),
+        ("prop", "spatial-calibration-x", "float", pixel.as_str()),
+        ("prop", "spatial-calibration-y", "float", pixel.as_str()),
+        ("prop", "spatial-calibration-units", "string", "um"),
+        ("prop", "image-name", "string", CHANNELS[wave]),
+        ("prop", "stage-position-x", "float", x_text.as_str()),
+        ("prop", "stage-position-y", "float", y_text.as_str()),
+        ("prop", "stage-label", "string", label.as_str()),
+        ("prop", "z-position", "float", stage_z.as_str()),
+        ("prop", "wavelength", "float", emission),
+        ("prop", "camera-binning-x", "int", "1"),
+        ("prop", "camera-binning-y", "int", "1"),
+        ("prop", "_IllumSetting_", "string", CHANNELS[wave]),
+        ("prop", "_MagNA_", "float", aperture.as_str()),
+        ("prop", "_MagRI_", "float", "1"),
+        (
+            "custom-prop",
+            "ImageXpress Micro X",
+            "float",
+            x_text.as_str(),
+        ),
+        (
+            "custom-prop",
+            "ImageXpress Micro Y",
+            "float",
+            y_text.as_str(),
+        ),
+        (
+            "custom-prop",
+            "ImageXpress Micro Z",
+            "float",
+            stage_z.as_str(),
+        ),
+        ("custom-prop", "SiteX", "float", in_x.as_str()),
+        ("custom-prop", "SiteY", "float", in_y.as_str()),
+    ];
+    for (tag, id, kind, value) in of_plane {
+        prop(&mut text, tag, id, kind, value);
+    }
     if let Some(step) = step {
         prop(
             &mut text,

@@ -5,8 +5,8 @@ use std::time::Instant;
 use anyhow::Result;
 use serde_json::json;
 use stainfree_network::{
-    AdamStep, CpuTrainer, Encoder, Graph, Parameters, Session, TileOptions, Train, UnetSpec, peak,
-    predict_image,
+    AdamStep, CpuTrainer, Encoder, Graph, Machine, Parameters, Session, TileOptions, Train,
+    UnetSpec, peak, predict_image,
 };
 
 use super::devices::{cpu_name, instruction_set};
@@ -97,37 +97,12 @@ impl Bench {
         let peak_bf16 = plain.bf16().map(|isa| peak::gflops(isa, machine.threads()));
         let mut runs = Vec::new();
         if let Some(side) = predict {
-            let parameters = Parameters::initialise(&graph, 1);
-            let mut session = Session::new(&machine, &graph, &parameters);
-            // As `predict` does: the session has all it needs.
-            drop(parameters);
-            let input = pixels(3 * side * side);
-            let whole = TileOptions::new(&graph);
-            let seconds = self.time(context, || {
-                drop(predict_image(&mut session, &input, side, side, &whole))
-            })?;
+            let seconds = self.predictions(context, &machine, &graph, side)?;
             runs.push(self.entry("predict", side, 1, context, &seconds));
         }
         if let Some(side) = train {
             let side = side.next_multiple_of(graph.multiple());
-            let parameters = Parameters::initialise(&graph, 1);
-            let shape = [self.batch, side, side];
-            let mut trainer = CpuTrainer::new(&machine, &graph, &parameters, shape);
-            let input = pixels(self.batch * 3 * side * side);
-            let gradient = pixels(self.batch * graph.output_channels() * side * side);
-            // The rate is tiny, so that the numbers stay finite however often this runs.
-            let step = AdamStep {
-                lr: 1e-8,
-                beta1: 0.9,
-                beta2: 0.999,
-                epsilon: 1e-7,
-                weight_decay: 0.0,
-            };
-            let seconds = self.time(context, || {
-                trainer.forward(&input);
-                trainer.backward(&gradient);
-                trainer.adam_step(&step);
-            })?;
+            let seconds = self.steps(context, &machine, &graph, side)?;
             runs.push(self.entry("train", side, self.batch, context, &seconds));
         }
         let mut peaks = json!({"f32": rounded(peak), "bf16": peak_bf16.map(rounded)});
@@ -136,29 +111,9 @@ impl Bench {
         }
         let found = json!({"cpu": cpu_name(), "isa": instruction_set(), "peak_gflops": peaks});
         self.json.write(&json!({"machine": found, "runs": runs}))?;
-        let rows: Vec<Vec<String>> = runs
-            .iter()
-            .map(|run| {
-                let text = |key: &str| {
-                    run[key]
-                        .as_str()
-                        .map_or_else(|| run[key].to_string(), str::to_owned)
-                };
-                let seconds =
-                    |key: &str| format!("{:.3}", run["seconds"][key].as_f64().unwrap_or(f64::NAN));
-                vec![
-                    text("what"),
-                    text("side"),
-                    text("batch"),
-                    text("threads"),
-                    seconds("median"),
-                    seconds("min"),
-                ]
-            })
-            .collect();
         self.json.print(&output::table(
             &["what", "side", "batch", "threads", "median s", "min s"],
-            &rows,
+            &rows_of(&runs),
             1,
         ))?;
         self.json.print(&format!(
@@ -170,6 +125,53 @@ impl Bench {
             machine.isa().name()
         ))?;
         Ok(Outcome::Done)
+    }
+
+    /// Seconds of each prediction of a field of `side` x `side` pixels.
+    fn predictions(
+        &self,
+        context: &Context,
+        machine: &Machine,
+        graph: &Graph,
+        side: usize,
+    ) -> Result<Vec<f64>> {
+        let parameters = Parameters::initialise(graph, 1);
+        let mut session = Session::new(machine, graph, &parameters);
+        // As `predict` does: the session has all it needs.
+        drop(parameters);
+        let input = pixels(3 * side * side);
+        let whole = TileOptions::new(graph);
+        self.time(context, || {
+            drop(predict_image(&mut session, &input, side, side, &whole))
+        })
+    }
+
+    /// Seconds of each training step on crops of `side` x `side` pixels.
+    fn steps(
+        &self,
+        context: &Context,
+        machine: &Machine,
+        graph: &Graph,
+        side: usize,
+    ) -> Result<Vec<f64>> {
+        let parameters = Parameters::initialise(graph, 1);
+        let shape = [self.batch, side, side];
+        let mut trainer = CpuTrainer::new(machine, graph, &parameters, shape);
+        let input = pixels(self.batch * 3 * side * side);
+        let gradient = pixels(self.batch * graph.output_channels() * side * side);
+        // The rate is tiny, so that the numbers stay finite however often this runs.
+        let step = AdamStep {
+            lr: 1e-8,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-7,
+            weight_decay: 0.0,
+        };
+        self.time(context, || {
+            trainer.forward(&input);
+            trainer.backward(&gradient);
+            trainer.adam_step(&step);
+        })
     }
 
     /// Seconds of each repetition, after one that warms caches up and is not counted.
@@ -202,6 +204,29 @@ impl Bench {
             "peak_memory_bytes": peak_memory(),
         })
     }
+}
+
+/// A row of the table for each run.
+fn rows_of(runs: &[serde_json::Value]) -> Vec<Vec<String>> {
+    runs.iter()
+        .map(|run| {
+            let text = |key: &str| {
+                run[key]
+                    .as_str()
+                    .map_or_else(|| run[key].to_string(), str::to_owned)
+            };
+            let seconds =
+                |key: &str| format!("{:.3}", run["seconds"][key].as_f64().unwrap_or(f64::NAN));
+            vec![
+                text("what"),
+                text("side"),
+                text("batch"),
+                text("threads"),
+                seconds("median"),
+                seconds("min"),
+            ]
+        })
+        .collect()
 }
 
 /// To a tenth: the measurement is no better.

@@ -238,6 +238,8 @@ impl<R: Read> StackMachine<'_, R> {
         Ok(())
     }
 
+    /// Executes one instruction. Long, since it is a table: an arm an instruction, to be read
+    /// beside that of `pickletools`.
     fn step(&mut self, code: u8) -> Result<(), String> {
         match code {
             0x80 => drop(self.bytes::<1>()?),          // PROTO

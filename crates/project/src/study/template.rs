@@ -5,7 +5,10 @@ use std::fmt::Write as _;
 use stainfree_network::Encoder;
 use stainfree_objects::{Splitting, StainSettings, Threshold};
 
-use crate::study::config::{Config, MaskValues, MissingCells, Scheme, toml_value};
+use crate::study::config::{
+    Config, IlluminationConfig, ImagesConfig, MaskValues, MissingCells, MitosisConfig, Scheme,
+    ShiftConfig, SplitConfig, TrainingConfig, TruthConfig, toml_value,
+};
 
 /// `config` as the text of a `stainfree.toml`; reading it gives `config` again.
 ///
@@ -19,7 +22,27 @@ pub fn render(config: &Config, recipe: &str) -> String {
          # After a change: `stainfree prepare` remakes what depends on it.\n",
     );
 
-    let images = &config.images;
+    images(&mut out, &config.images);
+    truth_sources(&mut out, &config.truth);
+    truth_classes(&mut out, &config.truth);
+    illumination(&mut out, &config.truth.illumination);
+    shift(&mut out, &config.truth.shift);
+    mitosis(&mut out, &config.truth.mitosis);
+    out.section("truth.nucleus_settings");
+    out.comment("How nuclei are found in their stain.");
+    out.settings(&config.truth.nucleus_settings, &StainSettings::default());
+    out.section("truth.cytoplasm_settings");
+    out.comment("How the cytoplasm is found in its stain.");
+    out.settings(
+        &config.truth.cytoplasm_settings,
+        &StainSettings::cytoplasm(),
+    );
+    split(&mut out, &config.split);
+    training(&mut out, &config.training, recipe);
+    out.0
+}
+
+fn images(out: &mut Writer, images: &ImagesConfig) {
     out.section("images");
     out.comment("The plate, folder or file with the images.");
     out.set("path", &images.path.to_string_lossy().as_ref());
@@ -34,8 +57,10 @@ pub fn render(config: &Config, recipe: &str) -> String {
         "Pixel size in um. Default: as the images say, and without it lengths are in pixels.",
     );
     out.option("pixel_um", images.pixel_um, "0.325");
+}
 
-    let truth = &config.truth;
+/// Where nuclei and cytoplasm come from.
+fn truth_sources(out: &mut Writer, truth: &TruthConfig) {
     out.section("truth");
     out.comment("Where the nuclei are; exactly one of `nucleus`, `masks`, `labels`:");
     out.comment("a nuclear stain (name of the channel),");
@@ -92,6 +117,10 @@ pub fn render(config: &Config, recipe: &str) -> String {
             MissingCells::Ignore => "ignore",
         },
     );
+}
+
+/// What the classes are, and how lines between objects are drawn.
+fn truth_classes(out: &mut Writer, truth: &TruthConfig) {
     out.comment("Names of the classes, background first.");
     out.set("classes", &truth.classes);
     out.comment(
@@ -112,7 +141,9 @@ pub fn render(config: &Config, recipe: &str) -> String {
         Default \"inside\".",
     );
     out.set("line_placement", &truth.line_placement);
+}
 
+fn illumination(out: &mut Writer, light: &IlluminationConfig) {
     out.section("truth.illumination");
     out.comment(
         "Uneven light of each stain. \"auto\": estimated from at least 4 fields of a plate \
@@ -121,13 +152,15 @@ pub fn render(config: &Config, recipe: &str) -> String {
     out.comment(
         "estimate is certain (truth/illumination.png shows it); \"off\". Default \"auto\".",
     );
-    out.set("correct", &truth.illumination.correct);
+    out.set("correct", &light.correct);
     out.comment(
         "What a dark image of the camera shows, counts: it is not light. Where it is not \
         known, 0. Default 0.0.",
     );
-    out.set("camera_offset", &truth.illumination.camera_offset);
+    out.set("camera_offset", &light.camera_offset);
+}
 
+fn shift(out: &mut Writer, shift: &ShiftConfig) {
     out.section("truth.shift");
     out.comment(
         "Stains are often shifted against the brightfield, differently in every plate and well.",
@@ -137,46 +170,42 @@ pub fn render(config: &Config, recipe: &str) -> String {
         certain; \"off\"; \"fixed\": as below.",
     );
     out.comment("Default \"auto\". `truth/shifts.csv` has the estimates.");
-    out.set("correct", &truth.shift.correct);
+    out.set("correct", &shift.correct);
     out.comment(
         "Certain: 95 % of the estimate's uncertainty lie within this distance, pixels. \
         Default 0.5.",
     );
-    out.set("max_radius_px", &truth.shift.max_radius_px);
+    out.set("max_radius_px", &shift.max_radius_px);
     out.comment(
         "\"fixed\": how far the stain lies below and right of the brightfield, pixels. \
         Default [0.0, 0.0].",
     );
-    out.set("nucleus_px", &truth.shift.nucleus_px);
-    out.set("cytoplasm_px", &truth.shift.cytoplasm_px);
+    out.set("nucleus_px", &shift.nucleus_px);
+    out.set("cytoplasm_px", &shift.cytoplasm_px);
     out.comment(
         "The same of label images and masks given as truth, whole pixels; they are always \
         moved back by it. Default [0, 0].",
     );
-    out.set("labels_px", &truth.shift.labels_px);
+    out.set("labels_px", &shift.labels_px);
+}
 
+fn mitosis(out: &mut Writer, mitosis: &MitosisConfig) {
     out.section("truth.mitosis");
     out.comment(
         "Whether mitotic nuclei become a class of their own (`prepare --mitosis` switches \
         it on). Default false.",
     );
-    out.set("find", &truth.mitosis.find);
+    out.set("find", &mitosis.find);
     out.comment(
         "A nucleus of at least this score is called mitotic, unless truth/mitosis.csv says \
         otherwise. Default 0.5.",
     );
-    out.set("min_score", &truth.mitosis.min_score);
+    out.set("min_score", &mitosis.min_score);
     out.comment("Nuclei of at least this score are put on that list. Default 0.1.");
-    out.set("review_score", &truth.mitosis.review_score);
+    out.set("review_score", &mitosis.review_score);
+}
 
-    out.section("truth.nucleus_settings");
-    out.comment("How nuclei are found in their stain.");
-    out.settings(&truth.nucleus_settings, &StainSettings::default());
-    out.section("truth.cytoplasm_settings");
-    out.comment("How the cytoplasm is found in its stain.");
-    out.settings(&truth.cytoplasm_settings, &StainSettings::cytoplasm());
-
-    let split = &config.split;
+fn split(out: &mut Writer, split: &SplitConfig) {
     out.section("split");
     out.comment("Shares of the fields that train, validate (choose the checkpoint) and test.");
     out.comment("Default [0.8, 0.1, 0.1].");
@@ -201,8 +230,9 @@ pub fn render(config: &Config, recipe: &str) -> String {
     );
     out.comment("groups takes their place. Default: none.");
     out.option("fold", split.fold, "[1, 3]");
+}
 
-    let training = &config.training;
+fn training(out: &mut Writer, training: &TrainingConfig, recipe: &str) {
     out.section("training");
     out.comment(
         "\"default\" (robust, works best on real images), \"paper\" (as Bisaria et al. \
@@ -231,7 +261,6 @@ pub fn render(config: &Config, recipe: &str) -> String {
     for (key, value) in &training.change {
         out.set(key, value);
     }
-    out.0
 }
 
 /// What a setting of the stain segmentation means, with its unit; `None` for one that is not known.

@@ -113,6 +113,67 @@ struct Step {
     info: FileInfo,
 }
 
+/// The planes of an acquisition by what their names say.
+struct Gathered {
+    /// By wave, then by field.
+    waves: BTreeMap<u32, BTreeMap<Key, Vec<Step>>>,
+    /// What each field's files call its plate.
+    plates: BTreeMap<Key, Option<String>>,
+    /// All wells that are named, also of files that cannot be read.
+    wells: BTreeSet<String>,
+}
+
+impl Gathered {
+    /// Reads the headers of `files`, which are of the plate `of_files` where that is known.
+    fn of(files: Vec<ImageFile>, of_files: Option<&String>, notes: &mut Notes) -> Self {
+        let mut waves: BTreeMap<u32, BTreeMap<Key, Vec<Step>>> = BTreeMap::new();
+        let mut plates: BTreeMap<Key, Option<String>> = BTreeMap::new();
+        let mut wells = BTreeSet::new();
+        for file in files {
+            if file.well.is_empty() {
+                notes.add(
+                    "the name is not of the form `PLATE_A01_s1_w1` (plate, well, site, wave); left \
+                     out",
+                    &file.path,
+                );
+                continue;
+            }
+            wells.insert(file.well.clone());
+            let Some(info) = notes.info(&file.path) else {
+                continue;
+            };
+            if info.pages.len() > 1 {
+                notes.add(SEVERAL_PAGES, &file.path);
+            }
+            let key = (file.well, file.site, file.time);
+            let of = of_files.cloned().or(file.plate);
+            plates.entry(key.clone()).or_insert(of);
+            let steps = waves.entry(file.wave).or_default().entry(key).or_default();
+            steps.push(Step {
+                z: file.z,
+                path: file.path,
+                info,
+            });
+        }
+        Self {
+            waves,
+            plates,
+            wells,
+        }
+    }
+}
+
+/// What the `.HTD` says of every field.
+fn facts_of(htd: &Htd) -> impl Iterator<Item = (String, String)> {
+    let facts = [
+        ("plate_identifier", htd.identifier.clone()),
+        ("plate_description", htd.text.clone()),
+    ];
+    facts
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.to_owned(), value?)))
+}
+
 /// Makes fields of the files of one acquisition.
 fn read_plate(taken: Acquisition) -> Result<Found, ImageError> {
     let Acquisition {
@@ -134,34 +195,11 @@ fn read_plate(taken: Acquisition) -> Result<Found, ImageError> {
     let lapse = times.len() > 1 || htd.is_some_and(|(htd, _)| htd.times > 1);
     let sites_named: BTreeSet<u32> = files.iter().map(|file| file.site).collect();
 
-    let mut waves: BTreeMap<u32, BTreeMap<Key, Vec<Step>>> = BTreeMap::new();
-    let mut plates: BTreeMap<Key, Option<String>> = BTreeMap::new();
-    let mut wells = BTreeSet::new();
-    for file in files {
-        if file.well.is_empty() {
-            notes.add(
-                "the name is not of the form `PLATE_A01_s1_w1` (plate, well, site, wave); left out",
-                &file.path,
-            );
-            continue;
-        }
-        wells.insert(file.well.clone());
-        let Some(info) = notes.info(&file.path) else {
-            continue;
-        };
-        if info.pages.len() > 1 {
-            notes.add(SEVERAL_PAGES, &file.path);
-        }
-        let key = (file.well, file.site, file.time);
-        let of = of_files.clone().or(file.plate);
-        plates.entry(key.clone()).or_insert(of);
-        let steps = waves.entry(file.wave).or_default().entry(key).or_default();
-        steps.push(Step {
-            z: file.z,
-            path: file.path,
-            info,
-        });
-    }
+    let Gathered {
+        mut waves,
+        plates,
+        wells,
+    } = Gathered::of(files, of_files.as_ref(), &mut notes);
     drop_doubles(&mut waves, &mut problems, &mut notes);
 
     let name_of = |w: u32, fields: &BTreeMap<Key, Vec<Step>>| match htd {
@@ -215,14 +253,7 @@ fn read_plate(taken: Acquisition) -> Result<Found, ImageError> {
             draft.metadata = facts.metadata.clone();
         }
         if let Some((htd, _)) = htd {
-            let facts = [
-                ("plate_identifier", &htd.identifier),
-                ("plate_description", &htd.text),
-            ];
-            for (key, value) in facts {
-                let value = value.clone().map(|value| (key.to_string(), value));
-                draft.metadata.extend(value);
-            }
+            draft.metadata.extend(facts_of(htd));
         }
     }
     let noted = notes.into_problems();

@@ -2,207 +2,263 @@
 
 use std::path::Path;
 
-use super::{Config, CytoplasmFrom, MaskValues, Scheme};
+use super::{
+    Config, CytoplasmFrom, ImagesConfig, MaskValues, Scheme, ShiftConfig, SplitConfig, TruthConfig,
+};
 use crate::study::split::{check_fold, check_fractions};
 use crate::{GroupRule, ProjectError};
 
 /// Largest shift that can be given: beyond it, two images hardly show the same field.
 const MOST_FIXED_PX: f64 = 512.0;
 
+/// Nothing, or what is wrong and where.
+type Checked = Result<(), ProjectError>;
+
 /// Refuses choices that cannot be, or that contradict each other, with the line of `text` that says
 /// so.
-pub(super) fn check(config: &Config, text: &str, path: &Path) -> Result<(), ProjectError> {
-    let fail = |key: &str, message: String| {
-        let line = text.lines().position(|line| {
+pub(super) fn check(config: &Config, text: &str, path: &Path) -> Checked {
+    let file = File { text, path };
+    file.images(&config.images)?;
+    file.sources(&config.truth)?;
+    file.mitosis(&config.truth)?;
+    file.classes(&config.truth)?;
+    file.lines_and_light(&config.truth)?;
+    file.shift(&config.truth.shift)?;
+    file.split(&config.split)
+}
+
+/// The file that is checked.
+struct File<'a> {
+    text: &'a str,
+    path: &'a Path,
+}
+
+impl File<'_> {
+    /// An error that names the first line which sets `key`.
+    fn fail(&self, key: &str, message: String) -> Checked {
+        let line = self.text.lines().position(|line| {
             line.trim_start()
                 .strip_prefix(key)
                 .is_some_and(|rest| rest.trim_start().starts_with('='))
         });
         Err(ProjectError::Config {
-            path: path.to_owned(),
+            path: self.path.to_owned(),
             line: line.map(|n| n + 1),
             message,
         })
-    };
-    let images = &config.images;
-    if images.path.as_os_str().is_empty() {
-        return fail(
-            "path",
-            "`images.path` is empty; name the plate, folder or file with the images".to_owned(),
-        );
     }
-    if ![1, 3].contains(&images.brightfield.len()) {
-        return fail(
+
+    /// Which images, and which of their planes.
+    fn images(&self, images: &ImagesConfig) -> Checked {
+        if images.path.as_os_str().is_empty() {
+            return self.fail(
+                "path",
+                "`images.path` is empty; name the plate, folder or file with the images".to_owned(),
+            );
+        }
+        if ![1, 3].contains(&images.brightfield.len()) {
+            return self.fail(
             "brightfield",
             format!(
                 "`images.brightfield` names {} channels; name one, or three that are the planes",
                 images.brightfield.len()
             ),
         );
+        }
+        if ![0, 1, 3].contains(&images.planes.len())
+            || (images.brightfield.len() == 3 && images.planes.len() == 3)
+        {
+            return self.fail(
+                "planes",
+                format!(
+                    "`images.planes` has {} entries; give one or three z of one channel",
+                    images.planes.len()
+                ),
+            );
+        }
+        if images.planes.contains(&0) {
+            return self.fail(
+                "planes",
+                "`images.planes` holds 0; planes count from 1".to_owned(),
+            );
+        }
+        if images
+            .pixel_um
+            .is_some_and(|um| !(um.is_finite() && um > 0.0))
+        {
+            return self.fail(
+                "pixel_um",
+                "`images.pixel_um` must be a length above 0 in um".to_owned(),
+            );
+        }
+        Ok(())
     }
-    if ![0, 1, 3].contains(&images.planes.len())
-        || (images.brightfield.len() == 3 && images.planes.len() == 3)
-    {
-        return fail(
-            "planes",
-            format!(
-                "`images.planes` has {} entries; give one or three z of one channel",
-                images.planes.len()
-            ),
-        );
-    }
-    if images.planes.contains(&0) {
-        return fail(
-            "planes",
-            "`images.planes` holds 0; planes count from 1".to_owned(),
-        );
-    }
-    if images
-        .pixel_um
-        .is_some_and(|um| !(um.is_finite() && um > 0.0))
-    {
-        return fail(
-            "pixel_um",
-            "`images.pixel_um` must be a length above 0 in um".to_owned(),
-        );
-    }
-    let truth = &config.truth;
-    let sources = [
-        truth.nucleus.is_some(),
-        truth.masks.is_some(),
-        truth.labels.is_some(),
-    ];
-    match sources.iter().filter(|&&given| given).count() {
+
+    /// One source of nuclei, at most one of cytoplasm.
+    fn sources(&self, truth: &TruthConfig) -> Checked {
+        let sources = [
+            truth.nucleus.is_some(),
+            truth.masks.is_some(),
+            truth.labels.is_some(),
+        ];
+        match sources.iter().filter(|&&given| given).count() {
         1 => {}
-        0 => return fail(
+        0 => return self.fail(
             "[truth]",
             "`[truth]` says nowhere where the nuclei are; set one of `nucleus`, `masks`, `labels`"
                 .to_owned(),
         ),
         _ => {
-            return fail(
+            return self.fail(
                 "nucleus",
                 "`[truth]` sets more than one of `nucleus`, `masks`, `labels`; keep one".to_owned(),
             );
         }
     }
-    let cells = [
-        truth.cytoplasm.is_some(),
-        truth.cell_masks.is_some(),
-        truth.cell_labels.is_some(),
-    ];
-    if cells.iter().filter(|&&given| given).count() > 1 {
-        return fail(
+        let cells = [
+            truth.cytoplasm.is_some(),
+            truth.cell_masks.is_some(),
+            truth.cell_labels.is_some(),
+        ];
+        if cells.iter().filter(|&&given| given).count() > 1 {
+            return self.fail(
             "cytoplasm",
             "`[truth]` sets more than one of `cytoplasm`, `cell_masks`, `cell_labels`; keep one"
                 .to_owned(),
         );
+        }
+        Ok(())
     }
-    if truth.mitosis.find && truth.nucleus.is_none() {
-        return fail(
-            "find",
-            "mitotic nuclei are found in a nuclear stain; set `truth.nucleus`, or \
+
+    /// Mitotic nuclei and their scores.
+    fn mitosis(&self, truth: &TruthConfig) -> Checked {
+        if truth.mitosis.find && truth.nucleus.is_none() {
+            return self.fail(
+                "find",
+                "mitotic nuclei are found in a nuclear stain; set `truth.nucleus`, or \
              `truth.mitosis.find = false`"
-                .to_owned(),
-        );
-    }
-    for (key, score) in [
-        ("min_score", truth.mitosis.min_score),
-        ("review_score", truth.mitosis.review_score),
-    ] {
-        if !(0.0..=1.0).contains(&score) {
-            return fail(
-                key,
-                format!("`truth.mitosis.{key}` is {score}; scores are 0 to 1"),
+                    .to_owned(),
             );
         }
+        for (key, score) in [
+            ("min_score", truth.mitosis.min_score),
+            ("review_score", truth.mitosis.review_score),
+        ] {
+            if !(0.0..=1.0).contains(&score) {
+                return self.fail(
+                    key,
+                    format!("`truth.mitosis.{key}` is {score}; scores are 0 to 1"),
+                );
+            }
+        }
+        Ok(())
     }
-    let class_masks = truth.masks.is_some() && truth.mask_values == MaskValues::Classes;
-    if class_masks && truth.cytoplasm_from() != CytoplasmFrom::Nothing {
-        return fail(
+
+    /// Classes fit scheme and sources.
+    fn classes(&self, truth: &TruthConfig) -> Checked {
+        let class_masks = truth.masks.is_some() && truth.mask_values == MaskValues::Classes;
+        if class_masks && truth.cytoplasm_from() != CytoplasmFrom::Nothing {
+            return self.fail(
             "masks",
             "class masks in `truth.masks` already say what is cytoplasm; remove the cytoplasm's \
              own source or set `mask_values = \"binary\"`"
                 .to_owned(),
         );
-    }
-    if truth.scheme == Scheme::B
-        && (class_masks || truth.cytoplasm_from() != CytoplasmFrom::Nothing)
-    {
-        return fail(
+        }
+        if truth.scheme == Scheme::B
+            && (class_masks || truth.cytoplasm_from() != CytoplasmFrom::Nothing)
+        {
+            return self.fail(
             "scheme",
             "scheme B is made from nuclei alone; use scheme A, or drop class masks and cytoplasm"
                 .to_owned(),
         );
-    }
-    if class_masks {
-        if !(2..=16).contains(&truth.classes.len()) {
-            return fail(
+        }
+        if class_masks {
+            if !(2..=16).contains(&truth.classes.len()) {
+                return self.fail(
+                    "classes",
+                    format!(
+                        "`truth.classes` names {} classes; name 2 to 16, background first",
+                        truth.classes.len()
+                    ),
+                );
+            }
+        } else if truth.classes != truth.usual_classes() {
+            let usual: Vec<String> = truth
+                .usual_classes()
+                .iter()
+                .map(|name| format!("\"{name}\""))
+                .collect();
+            return self.fail(
                 "classes",
                 format!(
-                    "`truth.classes` names {} classes; name 2 to 16, background first",
-                    truth.classes.len()
+                    "`truth.classes` does not fit the sources; it must be [{}]",
+                    usual.join(", ")
                 ),
             );
         }
-    } else if truth.classes != truth.usual_classes() {
-        let usual: Vec<String> = truth
-            .usual_classes()
-            .iter()
-            .map(|name| format!("\"{name}\""))
-            .collect();
-        return fail(
-            "classes",
-            format!(
-                "`truth.classes` does not fit the sources; it must be [{}]",
-                usual.join(", ")
-            ),
-        );
+        Ok(())
     }
-    if !(1..=15).contains(&truth.line_px) {
-        return fail(
-            "line_px",
-            format!(
-                "`truth.line_px` is {}; lines are 1 to 15 pixels wide",
-                truth.line_px
-            ),
-        );
-    }
-    if !(truth.illumination.camera_offset >= 0.0 && truth.illumination.camera_offset.is_finite()) {
-        return fail(
-            "camera_offset",
-            "`truth.illumination.camera_offset` must be 0 or more counts".to_owned(),
-        );
-    }
-    let shift = &truth.shift;
-    if !(shift.max_radius_px > 0.0 && shift.max_radius_px.is_finite()) {
-        return fail(
-            "max_radius_px",
-            "`truth.shift.max_radius_px` must be a length above 0 in pixels".to_owned(),
-        );
-    }
-    for (key, value) in [
-        ("nucleus_px", shift.nucleus_px),
-        ("cytoplasm_px", shift.cytoplasm_px),
-        ("labels_px", shift.labels_px.map(f64::from)),
-    ] {
-        if value.iter().any(|v| v.is_nan() || v.abs() > MOST_FIXED_PX) {
-            return fail(
-                key,
+
+    /// Widths of lines, counts of dark images.
+    fn lines_and_light(&self, truth: &TruthConfig) -> Checked {
+        if !(1..=15).contains(&truth.line_px) {
+            return self.fail(
+                "line_px",
                 format!(
-                    "`truth.shift.{key}` must be two numbers of at most {MOST_FIXED_PX} pixels"
+                    "`truth.line_px` is {}; lines are 1 to 15 pixels wide",
+                    truth.line_px
                 ),
             );
         }
+        if !(truth.illumination.camera_offset >= 0.0
+            && truth.illumination.camera_offset.is_finite())
+        {
+            return self.fail(
+                "camera_offset",
+                "`truth.illumination.camera_offset` must be 0 or more counts".to_owned(),
+            );
+        }
+        Ok(())
     }
-    if let Err(error) = check_fractions(config.split.fractions) {
-        return fail("fractions", error.to_string());
+
+    /// How shifts are told and given.
+    fn shift(&self, shift: &ShiftConfig) -> Checked {
+        if !(shift.max_radius_px > 0.0 && shift.max_radius_px.is_finite()) {
+            return self.fail(
+                "max_radius_px",
+                "`truth.shift.max_radius_px` must be a length above 0 in pixels".to_owned(),
+            );
+        }
+        for (key, value) in [
+            ("nucleus_px", shift.nucleus_px),
+            ("cytoplasm_px", shift.cytoplasm_px),
+            ("labels_px", shift.labels_px.map(f64::from)),
+        ] {
+            if value.iter().any(|v| v.is_nan() || v.abs() > MOST_FIXED_PX) {
+                return self.fail(
+                    key,
+                    format!(
+                        "`truth.shift.{key}` must be two numbers of at most {MOST_FIXED_PX} pixels"
+                    ),
+                );
+            }
+        }
+        Ok(())
     }
-    if let Some(Err(error)) = config.split.fold.map(check_fold) {
-        return fail("fold", error.to_string());
+
+    /// Parts, folds and groups.
+    fn split(&self, split: &SplitConfig) -> Checked {
+        if let Err(error) = check_fractions(split.fractions) {
+            return self.fail("fractions", error.to_string());
+        }
+        if let Some(Err(error)) = split.fold.map(check_fold) {
+            return self.fail("fold", error.to_string());
+        }
+        if let Err(error) = GroupRule::parse(&split.group) {
+            return self.fail("group", error.to_string());
+        }
+        Ok(())
     }
-    if let Err(error) = GroupRule::parse(&config.split.group) {
-        return fail("group", error.to_string());
-    }
-    Ok(())
 }
