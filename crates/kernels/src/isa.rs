@@ -1,6 +1,6 @@
 //! The instruction sets: the one place that asks the processor.
 //!
-//! One file for each implements [`Simd`]; `Isa::run` calls a kernel inside a function that has the
+//! One file for each implements `Simd`; `Isa::run` calls a kernel inside a function that has the
 //! set's features switched on.
 
 #[cfg(target_arch = "x86_64")]

@@ -63,7 +63,7 @@ const PIXELS_AT_A_TIME: usize = 2160 * 2160 * 2;
 ///
 /// # Errors
 /// [`SpecimenError::Spec`] for values that cannot be simulated, [`SpecimenError::Exists`] if `out`
-/// already holds a plate or truth, [`SpecimenError::Write`] and [`SpecimenError::Encode`] if a file
+/// already holds a plate or truth, [`SpecimenError::Write`] and [`SpecimenError::Image`] if a file
 /// cannot be written, [`SpecimenError::Cancelled`] if a stop was asked for.
 pub fn write_plate(
     spec: &PlateSpec,

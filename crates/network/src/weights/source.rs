@@ -38,7 +38,7 @@ pub struct Source {
     /// The input it expects.
     pub preprocessing: fn() -> Preprocessing,
     /// Whether its batch norms are folded into the convolutions: they hold no statistics, which
-    /// must be measured before anything is trained ([`crate::CpuTrainer::recalibrate`]).
+    /// must be measured before anything is trained ([`crate::Train::recalibrate`]).
     pub folded: bool,
     /// The epsilon of batch norm it was trained with, where that is not the encoder's here.
     pub epsilon: Option<f64>,
