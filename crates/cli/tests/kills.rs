@@ -76,7 +76,6 @@ fn journey() -> Vec<Step> {
                 "--out",
                 "result",
                 "--overlay",
-                "--overwrite",
             ],
         )
     };
@@ -137,8 +136,32 @@ fn journey() -> Vec<Step> {
                 "--overwrite",
             ],
         ),
+        Step {
+            other: Other::Args(&[
+                "segment",
+                "../images/dapi",
+                "--out",
+                "labels",
+                "--pixel-um",
+                "0.7",
+                "--overwrite",
+            ]),
+            ..step("segment", &["segment", "../images/dapi", "--out", "labels"])
+        },
         step("experiment", &["experiment", "matrix.toml"]),
     ]
+}
+
+impl Step {
+    /// The command that is given after it was killed: it goes on as it is, and what another one has
+    /// left in between is replaced on request only.
+    fn again(&self, after_other: bool) -> Vec<&'static str> {
+        let on_request: &[&str] = match self.other {
+            Other::Args(_) if after_other => &["--overwrite"],
+            _ => &[],
+        };
+        [self.args, on_request].concat()
+    }
 }
 
 const MATRIX: &str = "study = \"study\"\nwidth = 0.0625\nsteps = 2\n\
@@ -317,6 +340,15 @@ impl Undisturbed {
                 "{story}: the row of `{field}` vouches for labels of another model"
             );
         }
+        for (field, key) in tree::labelled(now) {
+            let made_it = |tree: &&&Tree| tree::labelled(tree).get(&field) == Some(&key);
+            let labels = format!("labels/{field}.tif");
+            let same = |tree: &&Tree| tree.get(&labels) == now.get(&labels);
+            assert!(
+                finished.iter().filter(made_it).any(same),
+                "{story}: the marker vouches for labels of `{field}` that are others"
+            );
+        }
     }
 }
 
@@ -334,7 +366,8 @@ fn grows(file: &str) -> bool {
         "matrix.toml",
         "provenance.json",
     ];
-    growing.contains(&name) || is_lease(file) || file.contains("/pictures/")
+    let is_marker = file == tree::LABELLED;
+    growing.contains(&name) || is_marker || is_lease(file) || file.contains("/pictures/")
 }
 
 /// Who is at something.
@@ -421,9 +454,11 @@ fn disturb_step(
     let before = undisturbed.before(index);
     let config = work.join("study/stainfree.toml");
     let mut kills = 0;
+    let mut after_other = false;
     let mut story = String::from("killed");
     for _ in 0..1 + random.below(3) {
-        let mut args = step.args;
+        let again = step.again(after_other);
+        let mut args = &again[..];
         let is_other = random.below(2) == 1;
         let kept = std::fs::read(&config);
         match step.other {
@@ -431,6 +466,7 @@ fn disturb_step(
             Other::Args(other) if is_other => args = other,
             _ => {}
         }
+        after_other |= is_other;
         let (took, changes) = undisturbed.took[index];
         let moment = match random.below(3) {
             0 => Moment::After(took.mul_f64(random.share())),
@@ -456,7 +492,7 @@ fn disturb_step(
             std::fs::write(&config, kept).unwrap();
         }
     }
-    let ended = run(work, step.args);
+    let ended = run(work, &step.again(after_other));
     undisturbed.expect_finished(index, &ended, work, &story);
     kills
 }

@@ -112,7 +112,7 @@ pub(crate) struct Measure {
     #[arg(long)]
     skip_border: bool,
 
-    /// Replace tables of `measure` that exist
+    /// Replace tables and heat maps of `measure` that exist
     #[arg(long)]
     overwrite: bool,
 

@@ -16,7 +16,8 @@ use crate::output::Json;
 /// Smoothing, background, threshold, hole filling and size limits, then separation of touching
 /// nuclei; the same method that `prepare` uses. A field without a stain worth the name gets empty
 /// labels and a remark. A file that fails is reported, the rest goes on. The same command may be
-/// given again; labels of other images or options are replaced with --overwrite only.
+/// given again: it skips what is done; labels of other images or options are replaced with
+/// --overwrite only.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   stainfree segment stains/ --out labels
@@ -111,11 +112,16 @@ impl Segment {
         self.json.write_result(&serde_json::json!({
             "out": self.out,
             "fields": done.fields,
+            "skipped": done.skipped,
             "nuclei": done.nuclei,
             "failed": done.failed,
         }))?;
+        let before = match done.skipped {
+            0 => String::new(),
+            skipped => format!(", {skipped} of them done before"),
+        };
         self.json.print(&format!(
-            "{} nuclei in {} fields; labels in `{}`",
+            "{} nuclei in {} fields{before}; labels in `{}`",
             done.nuclei,
             done.fields,
             self.out.display()

@@ -124,6 +124,20 @@ pub(crate) fn predicted(tree: &Tree) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// What says of labels what they were made from.
+pub(crate) const LABELLED: &str = "labels/made-by-stainfree.json";
+
+/// The fields that it says are there, each with its key.
+pub(crate) fn labelled(tree: &Tree) -> BTreeMap<String, String> {
+    let Some(bytes) = tree.get(LABELLED) else {
+        return BTreeMap::new();
+    };
+    let marker: serde_json::Value = serde_json::from_slice(bytes).expect("JSON");
+    let fields = marker["fields"].as_object().cloned().unwrap_or_default();
+    let keys = fields.into_iter().map(|(name, of)| (name, of["key"].to_string()));
+    keys.collect()
+}
+
 /// The file without what legitimately differs between two runs: how many seconds something took,
 /// and, in a checkpoint, how long a log is that says so.
 fn without_times(name: &str, bytes: Vec<u8>) -> Vec<u8> {

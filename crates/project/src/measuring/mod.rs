@@ -490,8 +490,20 @@ fn spare_others(
     for map in &maps {
         let is_ours = |path: &Path| replaces || guard::is_our_picture(path);
         guard::check_file(map, "heat map of this program", is_ours)?;
+        refuse_existing(map, options)?;
     }
     Ok(())
+}
+
+/// Neither a table nor a map says what it was made from: any that is there counts.
+fn refuse_existing(path: &Path, options: &MeasureOptions) -> Result<(), ProjectError> {
+    match path.is_file() && !options.overwrite {
+        true => Err(ProjectError::Exists(format!(
+            "`{}` exists; give another name, or `--overwrite`",
+            path.display()
+        ))),
+        false => Ok(()),
+    }
 }
 
 fn kind(column: &Column) -> ColumnType {
@@ -520,12 +532,7 @@ fn check(options: &MeasureOptions) -> Result<(), ProjectError> {
         guard::check_file(path, "table of `measure`", |path| {
             table::is_ours(path, &heads)
         })?;
-        if path.is_file() && !options.overwrite {
-            return Err(ProjectError::Exists(format!(
-                "`{}` exists; give another name, or `--overwrite`",
-                path.display()
-            )));
-        }
+        refuse_existing(path, options)?;
     }
     if options.plane == Some(0) {
         return Err(ProjectError::Usage(

@@ -5,7 +5,9 @@
 //! goes on. A row of the table vouches for the files of its field: it is
 //! taken out before they are rewritten, so that it never stands beside those of another model.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use stainfree_image::marker::{self, Kind, Marker};
@@ -16,7 +18,7 @@ use stainfree_network::Precision;
 use crate::prediction::opened::{OpenedModel, nuclei_of};
 use crate::prediction::pixel_size::remarks_on_pixel_sizes;
 use crate::prediction::results::{my_turn, open_inputs, share_fields, unique_names};
-use crate::prediction::table::{self, OwnRows, Rows, read_rows};
+use crate::prediction::table::{self, OwnRows, Rows};
 use crate::study::Brightfield;
 use crate::study::disk::{create_folder, remove};
 use crate::study::each_field::{EachField, of_this_field};
@@ -122,9 +124,15 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
             input: Input::of(field, &brightfield, &conditions),
             field,
             brightfield,
+            is_left_over: OnceLock::new(),
         })
         .collect();
-    let rows = read_rows(&path, &header)?;
+    let ours: BTreeSet<&str> = fields.iter().map(|field| field.name.as_str()).collect();
+    let read_rows = || {
+        let may_go = |name: &str| options.overwrite && ours.contains(name);
+        table::read_rows(&path, &header, may_go)
+    };
+    let rows = read_rows()?;
     let todo = |rows: &Rows, task: &Task| {
         let done = already(rows, &header, task, &hash);
         done.filter(|_| files_exist(task.field, options))
@@ -132,19 +140,10 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     let to_write = work.iter().filter(|task| todo(&rows, task).is_none());
     check_folder(to_write, &sets, options)?;
     refuse_others(&rows, &header, &work, &hash, options)?;
-    let marker = Marker::new("predict", Kind::Prediction).with_model(&hash);
-    create_folder(&options.out)?;
-    marker::write(&options.out, &marker)?;
-    for product in outputs(options) {
-        create_folder(&Store::at(&options.out).folder(product))?;
-    }
     let record = Provenance::of_model(&options.model, &info.hashes)?;
-    if let Some(record) = &record {
-        record.put_beside(&options.out, &hash)?;
-    }
     // Others may fill the same folder: what they have done until now is done.
     let turn = my_turn(&options.out, "predict", job.cancel)?;
-    let rows = read_rows(&path, &header)?;
+    let rows = read_rows()?;
     refuse_others(&rows, &header, &work, &hash, options)?;
     let mut predicted = Predicted {
         failed,
@@ -164,6 +163,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     }
     let names = tasks.iter().map(|task| task.field.name.clone()).collect();
     let lease = share_fields(&options.out, "predict", names, job)?;
+    mark(options, &hash, record.as_ref())?;
     let ours = tasks.iter().map(|task| task.field.name.as_str());
     table::forget(&path, &header, rows, ours)?;
     drop(turn);
@@ -173,6 +173,20 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     })?;
     predicted.seconds = started.elapsed().as_secs_f64();
     Ok(predicted)
+}
+
+/// Says what the folder is and whose predictions it holds, before anything lies in it.
+fn mark(
+    options: &PredictOptions,
+    model: &str,
+    record: Option<&Provenance>,
+) -> Result<(), ProjectError> {
+    let marker = Marker::new("predict", Kind::Prediction).with_model(model);
+    marker::write(&options.out, &marker)?;
+    for product in outputs(options) {
+        create_folder(&Store::at(&options.out).folder(product))?;
+    }
+    record.map_or(Ok(()), |record| record.put_beside(&options.out, model))
 }
 
 /// Predicts fields that nobody else is at.
@@ -232,6 +246,34 @@ struct Task<'a> {
     field: &'a Field,
     brightfield: Brightfield,
     input: Input,
+    /// Whether files without a row are what this run would make; looked at once.
+    is_left_over: OnceLock<bool>,
+}
+
+impl Task<'_> {
+    /// Whether no file is there, or all that are say that this model made them of this image: what
+    /// a killed run, or one whose table was deleted, leaves.
+    fn is_left_over(&self, model: &str, out: &Path) -> bool {
+        *self.is_left_over.get_or_init(|| {
+            let (store, name) = (Store::at(out), &self.field.name);
+            let path = |(product, what)| (store.path(product, name), what);
+            let found = NOTED.into_iter().map(path);
+            let mut found = found.filter(|(path, _)| path.is_file()).peekable();
+            if found.peek().is_none() {
+                return true;
+            }
+            // Where the image cannot be read there is nothing to replace them with.
+            let planes = self.brightfield.read(self.field);
+            let content = planes.ok().map(|planes| Content::of_planes(&planes));
+            found.all(|(path, what)| {
+                let Some(content) = &content else {
+                    return marker::note_of(&path).is_some_and(|note| note.contains(model));
+                };
+                let made = note(self.field, what, &Made { model, content });
+                marker::note_of(&path).is_some_and(|note| made.text.ends_with(&note))
+            })
+        })
+    }
 }
 
 /// What the network leaves to be finished.
@@ -321,6 +363,9 @@ impl Desk<'_> {
 pub(crate) const OUTPUTS: [Product; 4] = [Product::Classes, Product::Nuclei, EXTRAS[0], EXTRAS[1]];
 const EXTRAS: [Product; 2] = [Product::Probabilities, Product::Overlays];
 
+/// Those that are always written, and what their notes call them.
+const NOTED: [(Product, &str); 2] = [(OUTPUTS[0], "class mask"), (OUTPUTS[1], "nuclei")];
+
 /// Deletes these outputs of a field, where there are any.
 pub(crate) fn remove_outputs(
     out: &Path,
@@ -372,13 +417,18 @@ fn refuse_others(
     options: &PredictOptions,
 ) -> Result<(), ProjectError> {
     let status = header.iter().position(|name| name == "status");
-    let is_other = |task: &&Task| {
-        let row = rows.get(&task.field.name);
-        let is_done = row.zip(status).is_some_and(|(row, i)| row[i] == "done");
-        is_done && already(rows, header, task, model).is_none()
+    let is_other = |task: &&Task| match rows.get(&task.field.name) {
+        Some(row) => {
+            let is_done = status.is_some_and(|i| row[i] == "done");
+            is_done && already(rows, header, task, model).is_none()
+        }
+        None => !task.is_left_over(model, &options.out),
     };
+    if options.overwrite {
+        return Ok(());
+    }
     let mut others = work.iter().filter(is_other);
-    let Some(first) = others.next().filter(|_| !options.overwrite) else {
+    let Some(first) = others.next() else {
         return Ok(());
     };
     Err(ProjectError::Exists(format!(
@@ -436,6 +486,8 @@ struct Input {
     /// A hash of the conditions, and of places, sizes and times of all files: what "the same image"
     /// means.
     key: String,
+    /// The key of older versions, in which places are as they were typed.
+    older_key: String,
 }
 
 impl Input {
@@ -445,18 +497,28 @@ impl Input {
             .iter()
             .filter_map(|&(channel, z)| field.planes[channel][z].as_ref())
             .collect();
-        let mut hash = conditions.clone();
-        hash.bytes(field.pixel_um.unwrap_or(0.0).to_le_bytes());
-        for plane in &planes {
-            let stamp = plane.stamp().ok();
-            hash.bytes(plane.location().as_os_str().as_encoded_bytes());
-            hash.bytes(plane.part().to_le_bytes());
-            hash.bytes(stamp.as_ref().map_or(0, |stamp| stamp.bytes).to_le_bytes());
-            hash.bytes(stamp.map_or(0, |stamp| stamp.nanoseconds()).to_le_bytes());
-        }
+        let stamps: Vec<_> = planes.iter().map(|plane| plane.stamp().ok()).collect();
+        let key = |place: &dyn Fn(&Path) -> PathBuf| {
+            let mut hash = conditions.clone();
+            hash.bytes(field.pixel_um.unwrap_or(0.0).to_le_bytes());
+            for (plane, stamp) in planes.iter().zip(&stamps) {
+                let (bytes, time) = stamp
+                    .as_ref()
+                    .map_or((0, 0), |stamp| (stamp.bytes, stamp.nanoseconds()));
+                hash.bytes(place(plane.location()).as_os_str().as_encoded_bytes());
+                hash.bytes(plane.part().to_le_bytes());
+                hash.bytes(bytes.to_le_bytes());
+                hash.bytes(time.to_le_bytes());
+            }
+            hash.finish_short(8)
+        };
         Self {
             path: planes.first().map_or(String::new(), |plane| plane.name()),
-            key: hash.finish_short(8),
+            key: key(&|typed| {
+                let real = typed.canonicalize().or_else(|_| std::path::absolute(typed));
+                real.unwrap_or_else(|_| typed.to_owned())
+            }),
+            older_key: key(&Path::to_owned),
         }
     }
 }
@@ -520,7 +582,7 @@ fn already(rows: &Rows, header: &[String], task: &Task, model: &str) -> Option<u
         && cell("model") == Some(model)
         // Rows of older versions do not say which image it was.
         && cell("content").is_some_and(|content| !content.is_empty())
-        && cell("key") == Some(task.input.key.as_str());
+        && cell("key").is_some_and(|key| key == task.input.key || key == task.input.older_key);
     same.then(|| {
         cell("nuclei")
             .and_then(|count| count.parse().ok())

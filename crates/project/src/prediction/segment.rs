@@ -1,15 +1,18 @@
 //! `segment`: labels from stains by the classical method alone, without a study.
+//!
+//! What is already made from the same images with the same options is skipped, and what is of
+//! anything else is replaced only where that is asked for.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use stainfree_image::marker::{self, Kind, Marker};
+use stainfree_image::marker::Kind;
 use stainfree_image::{Dataset, Field, Product, Store, write};
 use stainfree_objects::{
     StainSettings, Verdict, Word, blank_pixels, blank_regions, blank_share, cells_from_nuclei,
     segment_cytoplasm, segment_nuclei,
 };
 
+use crate::prediction::labelled::{Finished, Known, Labelled};
 use crate::prediction::pixel_size::odd_pixel_size;
 use crate::prediction::results::{my_turn, open_inputs, share_fields, unique_names};
 use crate::study::channels::{find_channel, guess_nucleus};
@@ -44,25 +47,36 @@ pub struct SegmentOptions {
 /// What was segmented.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Segmented {
-    /// Fields that were written.
+    /// Fields whose labels are there.
     pub fields: usize,
-    /// Nuclei in them.
+    /// Those of them that were done already.
+    pub skipped: usize,
+    /// Nuclei in all of them.
     pub nuclei: usize,
     /// What failed, a sentence each.
     pub failed: Vec<String>,
 }
 
-/// A field, its nuclear channel, and its cytoplasmic one where cells are asked for.
-type FieldWork<'a> = (&'a Field, usize, Option<usize>);
+/// A field that labels are asked for.
+struct Task<'a> {
+    field: &'a Field,
+    /// Channel of the nuclear stain.
+    nucleus: usize,
+    /// Channel of the cytoplasmic stain, where cells are asked for.
+    cytoplasm: Option<usize>,
+    /// A hash of what the labels follow from.
+    key: String,
+}
 
 /// Labels of nuclei (and cells) of every field of the inputs.
 ///
-/// Afterwards the folder has of each of these fields what this run made of it: nothing where it
-/// failed, and no cells where none were asked for.
+/// Afterwards the folder has of each of these fields what this run would make of it: nothing where
+/// it failed, and no cells where none were asked for. What is there as it would be made stays.
 ///
 /// # Errors
 /// No input can be opened, a named channel does not exist, the folder cannot be written or holds
-/// other labels of these fields that are not to be replaced, or [`ProjectError::Cancelled`].
+/// other labels of these fields that are not to be replaced, or [`ProjectError::Cancelled`] (what
+/// is finished is kept).
 pub fn segment(options: &SegmentOptions, job: &Job) -> Result<Segmented, ProjectError> {
     for settings in [&options.nuclei, &options.cells] {
         settings
@@ -73,104 +87,153 @@ pub fn segment(options: &SegmentOptions, job: &Job) -> Result<Segmented, Project
     if let (true, Some(first)) = (sets.is_empty(), failed.first()) {
         return Err(ProjectError::Failed(first.clone()));
     }
-    let mut work: Vec<FieldWork> = Vec::new();
+    let mut work: Vec<Task> = Vec::new();
     for set in &sets {
         for problem in &set.problems {
             job.progress.note(problem);
         }
-        let nucleus = match &options.channel {
-            Some(name) => find_channel(set, name).map_err(ProjectError::Failed)?,
-            None => guess_nucleus(&set.channels).ok_or_else(|| {
-                let known: Vec<String> = set
-                    .channels
-                    .iter()
-                    .map(|name| format!("`{name}`"))
-                    .collect();
-                ProjectError::Failed(format!(
-                    "no channel of `{}` looks like a nuclear stain (channels: {}); name it with \
-                     `--channel`",
-                    set.root.display(),
-                    known.join(", ")
-                ))
-            })?,
-        };
-        let cytoplasm = options
-            .cytoplasm
-            .as_deref()
-            .map(|name| find_channel(set, name))
-            .transpose()
-            .map_err(ProjectError::Failed)?;
-        work.extend(set.fields.iter().map(|field| (field, nucleus, cytoplasm)));
+        work.extend(tasks_of(set, options)?);
     }
-    unique_names(work.iter().map(|(field, ..)| *field), &sets)?;
+    unique_names(work.iter().map(|task| task.field), &sets)?;
     check_folder(&work, &sets, options)?;
-    keys_with(&work, options)?;
-    let names = work.iter().map(|(field, ..)| field.name.clone()).collect();
+    refuse_others(&Known::read(&options.out), &work, options)?;
+    // Others may fill the same folder: what they have done until now is done.
     let turn = my_turn(&options.out, "segment", job.cancel)?;
+    let known = Known::read(&options.out);
+    refuse_others(&known, &work, options)?;
+    let mut segmented = Segmented {
+        failed,
+        ..Segmented::default()
+    };
+    let todo = skip_done(&known, work, &mut segmented, options, job);
+    let names = todo.iter().map(|task| task.field.name.clone()).collect();
     let lease = share_fields(&options.out, "segment", names, job)?;
-    let mut marker = Marker::new("segment", Kind::Segmentation);
-    // Names and digits: turning them into JSON cannot fail.
-    let keys = serde_json::to_value(keys_with(&work, options)?).unwrap_or_default();
-    marker.more.insert(KEYS.to_owned(), keys);
-    marker::write(&options.out, &marker)?;
+    let begun = todo.iter();
+    let begun = begun.map(|task| (task.field.name.clone(), task.key.clone()));
+    known.begin(&options.out, begun)?;
     drop(turn);
-    lease.during(job, |job| segment_ours(&work, failed, options, job))
+    lease.during(job, |job| segment_ours(&todo, &mut segmented, options, job))?;
+    Ok(segmented)
+}
+
+/// What is asked for of each field of an input.
+fn tasks_of<'a>(set: &'a Dataset, options: &SegmentOptions) -> Result<Vec<Task<'a>>, ProjectError> {
+    let nucleus = match &options.channel {
+        Some(name) => find_channel(set, name).map_err(ProjectError::Failed)?,
+        None => guess_nucleus(&set.channels).ok_or_else(|| no_nucleus(set))?,
+    };
+    let cytoplasm = options.cytoplasm.as_deref();
+    let cytoplasm = cytoplasm
+        .map(|name| find_channel(set, name))
+        .transpose()
+        .map_err(ProjectError::Failed)?;
+    let task = |field| Task {
+        field,
+        nucleus,
+        cytoplasm,
+        key: key(field, nucleus, cytoplasm, options),
+    };
+    Ok(set.fields.iter().map(task).collect())
+}
+
+fn no_nucleus(set: &Dataset) -> ProjectError {
+    let known = set.channels.iter().map(|name| format!("`{name}`"));
+    ProjectError::Failed(format!(
+        "no channel of `{}` looks like a nuclear stain (channels: {}); name it with `--nucleus`",
+        set.root.display(),
+        known.collect::<Vec<_>>().join(", ")
+    ))
+}
+
+/// Counts what is done already, and gives the rest.
+fn skip_done<'a>(
+    known: &Known,
+    work: Vec<Task<'a>>,
+    segmented: &mut Segmented,
+    options: &SegmentOptions,
+    job: &Job,
+) -> Vec<Task<'a>> {
+    let total = work.len();
+    let mut todo = Vec::new();
+    for task in work {
+        let name = &task.field.name;
+        let [cells, nuclei] = labels_of(options, name).map(|path| path.is_file());
+        let there = nuclei && cells == task.cytoplasm.is_some();
+        let same = known.labels(name).filter(|found| found.key == task.key);
+        let Some(done) = same.filter(|_| there) else {
+            todo.push(task);
+            continue;
+        };
+        segmented.fields += 1;
+        segmented.skipped += 1;
+        segmented.nuclei += done.nuclei;
+        let message = format!("{name} (done already)");
+        job.progress.step(segmented.skipped, total, &message);
+    }
+    todo
 }
 
 /// [`segment`] of fields that nobody else is at.
 fn segment_ours(
-    work: &[FieldWork],
-    failed: Vec<String>,
+    todo: &[Task],
+    segmented: &mut Segmented,
     options: &SegmentOptions,
     job: &Job,
-) -> Result<Segmented, ProjectError> {
+) -> Result<(), ProjectError> {
     let folder = Store::at(&options.out).folder(match options.cytoplasm {
         Some(_) => Product::Cells,
         None => Product::Labels,
     });
     create_folder(&folder)?;
 
-    let message = |(field, ..): &FieldWork| field.name.clone();
-    let results = EachField::new(job, work, message).at_once(
-        |&(field, nucleus, cytoplasm)| Ok(Ok(one_field(field, nucleus, cytoplasm, options)?)),
-        |(field, ..), error| {
+    let finished = Finished::new(&options.out);
+    let each = EachField::new(job, todo, |task| task.field.name.clone());
+    let results = each.after(segmented.skipped).at_once(
+        |task| {
+            let found = one_field(task, options)?;
+            let labelled = Labelled {
+                key: task.key.clone(),
+                nuclei: found.nuclei,
+            };
+            finished.put(&task.field.name, Some(labelled))?;
+            Ok(Ok(found))
+        },
+        |task, error| {
             // Labels of an earlier run are not this one's.
-            remove_labels(options, &field.name)?;
+            remove_labels(options, &task.field.name)?;
+            finished.put(&task.field.name, None)?;
             Ok(Err(error.to_string()))
         },
-    )?;
-    let mut segmented = Segmented {
-        failed,
-        ..Segmented::default()
-    };
+    );
+    finished.save()?;
     let mut found = Vec::new();
-    for (result, (field, ..)) in results.into_iter().zip(work) {
+    for (result, task) in results?.into_iter().zip(todo) {
         match result {
             Ok(of_field) => {
                 segmented.fields += 1;
                 segmented.nuclei += of_field.nuclei;
-                found.push((field.name.as_str(), of_field));
+                found.push((task.field.name.as_str(), of_field));
             }
             Err(sentence) => segmented.failed.push(sentence),
         }
     }
-    let odd = odd_pixel_size(work.iter().map(|(field, ..)| *field));
+    let odd = odd_pixel_size(todo.iter().map(|task| task.field));
     for sentence in remarks(&found).iter().chain(&odd) {
         job.progress.note(sentence);
     }
-    Ok(segmented)
+    Ok(())
 }
 
 /// Refuses to write over an image, or over what this program did not write.
 fn check_folder(
-    work: &[FieldWork],
+    work: &[Task],
     sets: &[Dataset],
     options: &SegmentOptions,
 ) -> Result<(), ProjectError> {
     // Cells as well where none are asked for: those of an earlier run are removed.
     let outputs: Vec<PathBuf> = work
         .iter()
-        .flat_map(|(field, ..)| labels_of(options, &field.name))
+        .flat_map(|task| labels_of(options, &task.field.name))
         .collect();
     let folder = ResultFolder {
         path: &options.out,
@@ -180,56 +243,60 @@ fn check_folder(
     Ok(folder.check(&Inputs::of(sets), outputs.iter().map(PathBuf::as_path))?)
 }
 
-/// What the marker calls the [`key`] of each field whose labels lie in the folder.
-const KEYS: &str = "fields";
-
-/// What the labels of a field follow from: the program, the options, and the planes.
-fn key(&(field, nucleus, cytoplasm): &FieldWork, options: &SegmentOptions) -> String {
-    let mut hash = Fingerprint::new(1);
+/// What the labels of a field follow from: the program, the settings, its pixels and their size.
+fn key(
+    field: &Field,
+    nucleus: usize,
+    cytoplasm: Option<usize>,
+    options: &SegmentOptions,
+) -> String {
+    let mut hash = Fingerprint::new(2);
     hash.text(env!("CARGO_PKG_VERSION"));
-    hash.value(&(options.pixel_um, &options.nuclei, &options.cells));
-    hash.value(&cytoplasm.is_some());
-    for channel in std::iter::once(nucleus).chain(cytoplasm) {
-        // What is not there fails when it is read.
-        let planes = field.planes[channel].iter().flatten();
-        hash.stamps(planes.filter_map(|plane| plane.stamp().ok()).collect());
+    hash.value(&(field.pixel_um, &options.nuclei, &options.cells));
+    for (role, channel) in [("nucleus", Some(nucleus)), ("cytoplasm", cytoplasm)] {
+        hash.text(role);
+        let planes = channel.map(|channel| field.planes[channel].iter().flatten());
+        planes.into_iter().flatten().for_each(|p| hash.plane(p));
     }
     hash.finish_short(8)
 }
 
-/// The keys of the fields whose labels lie in the folder once these are made.
+/// Refuses to replace labels that follow from something else, unless that is asked for.
 ///
 /// # Errors
-/// [`ProjectError::Exists`]: labels of one of these fields are there that follow from something
-/// else, and are not to be replaced.
-fn keys_with(
-    work: &[FieldWork],
+/// [`ProjectError::Exists`].
+fn refuse_others(
+    known: &Known,
+    work: &[Task],
     options: &SegmentOptions,
-) -> Result<BTreeMap<String, String>, ProjectError> {
-    let marker = marker::read(&options.out);
-    let found = marker.and_then(|mut marker| marker.more.remove(KEYS));
-    let found = found.and_then(|keys| serde_json::from_value(keys).ok());
-    let mut keys: BTreeMap<String, String> = found.unwrap_or_default();
-    let mut others: Vec<&str> = Vec::new();
-    for one in work {
-        let (name, key) = (&one.0.name, key(one, options));
-        let is_there = labels_of(options, name).iter().any(|path| path.is_file());
-        if is_there && keys.get(name) != Some(&key) {
-            others.push(name);
+) -> Result<(), ProjectError> {
+    let (mut others, mut unknown) = (Vec::new(), Vec::new());
+    for Task { field, key, .. } in work {
+        let is_there = || labels_of(options, &field.name).iter().any(|p| p.is_file());
+        match known.key(&field.name) {
+            Some(same) if same == key => {}
+            Some(_) if is_there() => others.push(&field.name),
+            // As versions before these marks have left them.
+            None if is_there() => unknown.push(&field.name),
+            _ => {}
         }
-        keys.insert(name.clone(), key);
     }
-    match others.first() {
-        Some(first) if !options.overwrite => Err(ProjectError::Exists(format!(
-            "`{}` holds labels of {} of {} fields, such as `{first}`, that are of another image, \
-             option or version; replace them with `--overwrite`, or choose another folder with \
-             `--out`",
-            options.out.display(),
-            others.len(),
-            work.len(),
-        ))),
-        _ => Ok(keys),
-    }
+    let found = [
+        ("are of another image, option or version", others),
+        ("do not say what they were made from", unknown),
+    ];
+    let mut found = found.iter().filter(|(_, names)| !names.is_empty());
+    let Some((what, names)) = found.next().filter(|_| !options.overwrite) else {
+        return Ok(());
+    };
+    Err(ProjectError::Exists(format!(
+        "`{}` holds labels of {} of {} fields, such as `{}`, that {what}; replace them with \
+         `--overwrite`, or choose another folder with `--out`",
+        options.out.display(),
+        names.len(),
+        work.len(),
+        names[0]
+    )))
 }
 
 /// Where the labels of a field lie: its cells, then its nuclei.
@@ -294,16 +361,12 @@ fn remarks(found: &[(&str, Found)]) -> Vec<String> {
     sentences.into_iter().flatten().collect()
 }
 
-fn one_field(
-    field: &Field,
-    nucleus: usize,
-    cytoplasm: Option<usize>,
-    options: &SegmentOptions,
-) -> Result<Found, ProjectError> {
+fn one_field(task: &Task, options: &SegmentOptions) -> Result<Found, ProjectError> {
+    let field = task.field;
     let in_field = |error: stainfree_objects::ObjectsError| {
         ProjectError::Failed(format!("field `{}`: {error}", field.name))
     };
-    let stain = read_middle(field, nucleus)?.to_f32();
+    let stain = read_middle(field, task.nucleus)?.to_f32();
     let mut found = segment_nuclei(&stain, field.pixel_um, &options.nuclei).map_err(in_field)?;
     let blank = blank_pixels(&stain).as_ref().and_then(blank_regions);
     let unusable = found
@@ -325,7 +388,7 @@ fn one_field(
         ),
         pixel_um: field.pixel_um,
     };
-    let cells = match cytoplasm {
+    let cells = match task.cytoplasm {
         Some(channel) => {
             let stain = read_middle(field, channel)?.to_f32();
             let area =

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use stainfree_image::table::Row;
+use stainfree_image::table::{Row, Table};
 
 use crate::ProjectError;
 use crate::prediction::results::my_turn;
@@ -15,19 +15,28 @@ const SAVE_EVERY: Duration = Duration::from_secs(5);
 /// Rows of `predictions.csv` by field.
 pub(super) type Rows = BTreeMap<String, Vec<String>>;
 
-/// The rows of earlier runs, whose columns may be those of another version.
+/// The rows of earlier runs, whose columns may be those of another version. Rows of a model with
+/// other classes are none where all of them are of fields that `may_go`.
 ///
 /// # Errors
-/// They cannot be read, or are of a model with other classes.
-pub(super) fn read_rows(path: &Path, header: &[String]) -> Result<Rows, ProjectError> {
+/// They cannot be read, or are of a model with other classes and have to stay.
+pub(super) fn read_rows(
+    path: &Path,
+    header: &[String],
+    may_go: impl Fn(&str) -> bool,
+) -> Result<Rows, ProjectError> {
     let Some(table) = read(path)? else {
         return Ok(Rows::new());
     };
     let found = &table.columns;
-    let is_ours = found.first().is_some_and(|name| name == FIRST[0]);
-    if is_ours && !classes(found).eq(classes(header)) {
+    let is_ours = is_of_predictions(found);
+    if has_other_classes(found, header) {
+        if table.rows.iter().all(|row| may_go(row.cell(0))) {
+            return Ok(Rows::new());
+        }
         return Err(ProjectError::Exists(format!(
-            "`{}` is of a model with other classes ({}); choose another folder with `--out`",
+            "`{}` is of a model with other classes ({}); choose another folder with `--out`, or \
+             replace all of its fields at once with `--overwrite`",
             path.display(),
             classes(found).collect::<Vec<_>>().join(", ")
         )));
@@ -42,6 +51,15 @@ pub(super) fn read_rows(path: &Path, header: &[String]) -> Result<Rows, ProjectE
     };
     let rows = table.rows.iter().filter(|_| is_ours).map(cells);
     Ok(rows.map(|row| (row[0].clone(), row)).collect())
+}
+
+fn is_of_predictions(columns: &[String]) -> bool {
+    columns.first().is_some_and(|name| name == FIRST[0])
+}
+
+/// Whether these columns are of a model whose classes are not those of `header`.
+fn has_other_classes(columns: &[String], header: &[String]) -> bool {
+    is_of_predictions(columns) && !classes(columns).eq(classes(header))
 }
 
 /// The rows of this run, which join those of others in `predictions.csv`.
@@ -85,7 +103,7 @@ impl OwnRows {
         let out = self.path.parent().unwrap_or(Path::new("."));
         // After a stop as well: what is finished is kept.
         let _turn = my_turn(out, "predict", &crate::Cancel::new())?;
-        let mut rows = read_rows(&self.path, &self.header)?;
+        let mut rows = read_rows(&self.path, &self.header, |_| false)?;
         rows.extend(self.rows.clone());
         write_rows(&self.path, &self.header, &rows)?;
         self.saved = Instant::now();
@@ -93,7 +111,8 @@ impl OwnRows {
     }
 }
 
-/// Takes out, on one's turn, the rows of fields whose files are about to be rewritten.
+/// Takes out, on one's turn, the rows of fields whose files are about to be rewritten; where those
+/// are of a model with other classes, all that there are.
 pub(super) fn forget<'a>(
     path: &Path,
     header: &[String],
@@ -104,7 +123,8 @@ pub(super) fn forget<'a>(
     for field in fields {
         rows.remove(field);
     }
-    if rows.len() < before {
+    let is_other = |table: Table| has_other_classes(&table.columns, header);
+    if rows.len() < before || read(path)?.is_some_and(is_other) {
         write_rows(path, header, &rows)?;
     }
     Ok(())
@@ -135,7 +155,7 @@ mod tests {
         let path = folder.path().join(FILE_NAME);
         std::fs::write(&path, text).unwrap();
         let classes: Vec<String> = classes.iter().map(|&class| class.to_owned()).collect();
-        read_rows(&path, &header(&classes))
+        read_rows(&path, &header(&classes), |_| false)
     }
 
     #[test]
@@ -162,7 +182,8 @@ mod tests {
         let error = rows(surplus, &["background"]).unwrap_err().to_string();
         assert!(error.contains("line 2 has 6 cells"), "{error}");
         let none = tempfile::tempdir().unwrap();
-        let missing = read_rows(&none.path().join(FILE_NAME), &header(&[])).unwrap();
+        let path = none.path().join(FILE_NAME);
+        let missing = read_rows(&path, &header(&[]), |_| false).unwrap();
         assert!(missing.is_empty());
     }
 }

@@ -59,6 +59,18 @@ impl Fingerprint {
         }
     }
 
+    /// A plane in its own right: its part, and what the stamp of its place says. A folder keeps its
+    /// name, since channels may lie in folders of their own; where that lies is no part of it.
+    pub(crate) fn plane(&mut self, plane: &PlaneRef) {
+        let place = std::path::absolute(plane.location());
+        let place = place.unwrap_or_else(|_| plane.location().to_owned());
+        let folder = place.parent().and_then(Path::file_name).unwrap_or_default();
+        self.text(&folder.to_string_lossy());
+        self.bytes((plane.part() as u64).to_le_bytes());
+        // What is not there fails when it is read.
+        self.stamps(plane.stamp().into_iter().collect());
+    }
+
     /// Hexadecimal digits, two for each of 32 bytes.
     pub(crate) fn finish(self) -> String {
         self.finish_short(32)

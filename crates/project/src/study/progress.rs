@@ -120,6 +120,14 @@ impl<'a> Job<'a> {
         Self { machine, ..self }
     }
 
+    /// The same job without progress and notes: for a part of it that is not counted.
+    pub(crate) fn quiet(self) -> Self {
+        Self {
+            progress: &Silent,
+            ..self
+        }
+    }
+
     /// Runs `work` on this job's threads.
     ///
     /// # Errors

@@ -51,7 +51,6 @@ pub fn pretrain(options: &PretrainOptions, job: &Job) -> Result<Trained, Project
     check_folder(&options.out, "choose another folder for the model")?;
     let way_out = "wait until it ends, or choose another folder";
     let lease = training_of(&options.out, "pretrain").own(way_out, job.cancel)?;
-    mark(&options.out, "pretrain")?;
     lease.during(job, |job| pretrain_ours(options, job))
 }
 
@@ -59,6 +58,7 @@ pub fn pretrain(options: &PretrainOptions, job: &Job) -> Result<Trained, Project
 fn pretrain_ours(options: &PretrainOptions, job: &Job) -> Result<Trained, ProjectError> {
     let (folder, run) = (&options.out, options.out.join("run"));
     refuse_without_checkpoint(folder, &run, options.training.restart)?;
+    mark(folder, "pretrain")?;
     let recipe = recipe_of(&options.training)?;
     let classes = CLASSES.map(str::to_owned);
     let network = UnetSpec::new(recipe.encoder, recipe.width, classes.len());

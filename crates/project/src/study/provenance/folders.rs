@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use rayon::prelude::*;
 use stainfree_image::{read_class_mask, read_labels};
 use stainfree_scores::{ScoredOn, Standing};
 
 use super::judge::{Candidate, Given, Judged};
 use super::predictions::{Source, Tables};
 use super::{Content, Provenance};
+use crate::study::each_field::EachField;
 use crate::{Job, Part, ProjectError};
 
 /// Digits of a hash by which messages call a model that has no name.
@@ -145,13 +145,15 @@ fn of_model(
     job: &Job,
 ) -> Result<Choice, ProjectError> {
     let record = fields[0].1.record()?;
-    let contents: Vec<Result<Content, ProjectError>> = job.run(|| {
-        let content = |(pairing, source): &(&Pairing, Source)| match &record {
-            Some(_) => content_of(pairing, source),
-            None => Ok(source.content.clone()),
-        };
-        fields.par_iter().map(content).collect()
-    })?;
+    let quiet = job.quiet();
+    let each = EachField::new(&quiet, fields, |(pairing, _)| pairing.name.to_owned());
+    let contents = each.at_once(
+        |(pairing, source)| match &record {
+            Some(_) => content_of(pairing, source).map(Ok),
+            None => Ok(Ok(source.content.clone())),
+        },
+        |_, error| Ok(Err(error)),
+    )?;
     let index = record.as_ref().map(Provenance::index);
     let (mut candidates, mut others) = (Vec::new(), Vec::new());
     for ((pairing, source), content) in fields.iter().zip(contents) {

@@ -17,13 +17,13 @@ pub(crate) mod predictions;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use stainfree_image::Field;
 use stainfree_network::model::ModelInfo;
 use stainfree_network::weights;
 
 use crate::study::beside_model::RECORD;
+use crate::study::each_field::EachField;
 use crate::study::fields::FieldRow;
 use crate::study::{Source, Study};
 use crate::{Job, Part, ProjectError};
@@ -302,30 +302,23 @@ pub(crate) fn fields_of(
         .iter()
         .map(|field| (field.name.as_str(), field))
         .collect();
-    job.run(|| {
-        rows.par_iter()
-            .map(|row| {
-                job.cancel.check()?;
-                let role = row.split.unwrap_or(Part::Test);
-                let field = by_name.get(row.name.as_str());
-                let content = match field {
-                    Some(field) => content_of(study, source, field),
-                    None => Err(ProjectError::NotAmongImages(row.name.clone())),
-                };
-                let content = match content {
-                    Err(_) if role == Part::Test => Content::default(),
-                    content => content?,
-                };
-                Ok(MetField {
-                    name: row.name.clone(),
-                    group: row.group.clone(),
-                    role,
-                    through: None,
-                    content,
-                })
-            })
-            .collect()
-    })?
+    let met = |row: &&FieldRow, content| MetField {
+        name: row.name.clone(),
+        group: row.group.clone(),
+        role: row.split.unwrap_or(Part::Test),
+        through: None,
+        content,
+    };
+    EachField::new(&job.quiet(), rows, |row| row.name.clone()).at_once(
+        |row| match by_name.get(row.name.as_str()) {
+            Some(field) => Ok(met(row, content_of(study, source, field)?)),
+            None => Err(ProjectError::NotAmongImages(row.name.clone())),
+        },
+        |row, error| match row.split.unwrap_or(Part::Test) {
+            Part::Test => Ok(met(row, Content::default())),
+            _ => Err(error),
+        },
+    )
 }
 
 /// The record of a training that is about to start: its fields, and the folder of the model or the

@@ -17,7 +17,7 @@ use crate::truth::stain::Stain;
 use crate::{Job, ProjectError};
 
 /// Changes whenever the same images would give another flat field.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 #[derive(Serialize, Deserialize)]
 struct Kept {
@@ -63,7 +63,10 @@ fn key(
 ) -> Result<String, ProjectError> {
     let mut hash = Fingerprint::new(FORMAT);
     hash.value(&study.config().without_places().images);
-    hash.value(&study.config().truth.illumination);
+    let truth = &study.config().truth;
+    hash.value(&truth.illumination);
+    // The stamps tell which planes there are, and not which of them is which stain.
+    hash.value(&(&truth.nucleus, &truth.cytoplasm));
     for (plate, fields) in plates {
         hash.text(plate);
         let stains = Stain::ALL.map(|stain| stain.channel(source));

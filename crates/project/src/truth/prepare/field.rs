@@ -26,7 +26,7 @@ use crate::truth::shift::Shifts;
 use crate::{GroupRule, Job, ProjectError};
 
 /// Changes whenever the same inputs would give other files; part of every key.
-const FORMAT: u32 = 7;
+const FORMAT: u32 = 8;
 
 /// What became of a field.
 pub(super) struct Outcome {

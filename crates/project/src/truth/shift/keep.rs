@@ -14,7 +14,7 @@ use crate::truth::stain::Stain;
 use crate::{GroupRule, Job, ProjectError};
 
 /// Changes whenever the same images would give another estimate.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct Kept {
@@ -48,7 +48,10 @@ impl Shifts {
 fn key(groups: &Groups, study: &Study, source: &Source) -> Result<String, ProjectError> {
     let mut hash = Fingerprint::new(FORMAT);
     hash.value(&study.config().without_places().images);
-    hash.value(&study.config().truth.shift);
+    let truth = &study.config().truth;
+    hash.value(&truth.shift);
+    // The stamps tell which planes there are, and not which of them is which stain.
+    hash.value(&(&truth.nucleus, &truth.cytoplasm));
     for ((plate, group), fields) in groups.iter() {
         hash.text(plate);
         hash.text(group);
