@@ -314,6 +314,7 @@ pub(crate) fn measure(stain: &Stained, mask: &Bits, threshold: f32) -> StainNumb
         mask.runs_of(y).map(in_run).sum()
     };
     let at_top: usize = (0..raw.height()).into_par_iter().map(at_top).sum();
+    // Of a threshold below zero the first is the highest.
     let thresholds = [threshold * 0.9, threshold, threshold * 1.1];
     let above = |values: &[f32]| vectorised(CountAbove { values, thresholds });
     let [lower, base, higher] = match blank {
@@ -343,7 +344,7 @@ pub(crate) fn measure(stain: &Stained, mask: &Bits, threshold: f32) -> StainNumb
             0.0
         },
         edge_width_px: edge_width(flat, mask, outside),
-        threshold_slope: (base > 0).then(|| (lower - higher) as f64 / base as f64),
+        threshold_slope: (base > 0).then(|| lower.abs_diff(higher) as f64 / base as f64),
     }
 }
 

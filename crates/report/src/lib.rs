@@ -32,7 +32,7 @@ pub use html::render;
 pub use layout::{contact_sheet, enlarge, scale_down, sheet, side_by_side};
 pub use overlay::{class_picture, error_legend, error_picture, overlay_classes, overlay_labels};
 pub use palette::{Rgb, class_color, class_colors, css};
-pub use plate_map::PlateMap;
+pub use plate_map::{MAP_NOTE, PlateMap};
 pub use png::encode_png;
 pub use scores_view::{agreement_charts, field_facts, reliability_chart, worst_and_best};
 pub use stretch::{brightfield_picture, stain_picture};

@@ -25,6 +25,9 @@ pub struct PlateMap {
     pub wells: Vec<(String, f64)>,
 }
 
+/// What the head of every map as SVG has: by this a file is known to be one of them.
+pub const MAP_NOTE: &str = " font-family=\"sans-serif\" font-size=\"14\"><rect width=";
+
 /// Rows and columns of the plates there are.
 const PLATES: [(usize, usize); 7] = [(2, 3), (3, 4), (4, 6), (6, 8), (8, 12), (16, 24), (32, 48)];
 
@@ -98,8 +101,7 @@ impl PlateMap {
         let (height, width) = (drawing.height, drawing.width);
         let mut out = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
-             width=\"{width}\" height=\"{height}\" \
-             font-family=\"sans-serif\" font-size=\"14\"><rect width=\"{width}\" \
+             width=\"{width}\" height=\"{height}\"{MAP_NOTE}\"{width}\" \
              height=\"{height}\" fill=\"{}\"/>",
             css(PAPER)
         );

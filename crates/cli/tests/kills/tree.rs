@@ -134,7 +134,9 @@ pub(crate) fn labelled(tree: &Tree) -> BTreeMap<String, String> {
     };
     let marker: serde_json::Value = serde_json::from_slice(bytes).expect("JSON");
     let fields = marker["fields"].as_object().cloned().unwrap_or_default();
-    let keys = fields.into_iter().map(|(name, of)| (name, of["key"].to_string()));
+    let keys = fields
+        .into_iter()
+        .map(|(name, of)| (name, of["key"].to_string()));
     keys.collect()
 }
 

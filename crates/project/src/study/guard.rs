@@ -314,7 +314,8 @@ pub(crate) fn ends_with_note(path: &Path, note: &str) -> bool {
 
 /// Whether a picture is one of this program's: a PNG that says so, or an SVG as it draws them.
 pub(crate) fn is_our_picture(path: &Path) -> bool {
-    is_our_png(path) || beginning(path).contains(stainfree_report::SVG_NOTE)
+    let notes = [stainfree_report::SVG_NOTE, stainfree_report::MAP_NOTE];
+    is_our_png(path) || notes.iter().any(|note| beginning(path).contains(note))
 }
 
 /// Whether a PNG says that this program wrote it.
