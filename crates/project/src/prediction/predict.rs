@@ -2,8 +2,9 @@
 //!
 //! What is already done by the same model from the same image is skipped, and what is of anything
 //! else is replaced only where that is asked for; one bad file is reported and counted, the rest
-//! goes on. A row of the table vouches for the files of its field: it is
-//! taken out before they are rewritten, so that it never stands beside those of another model.
+//! goes on. A row of the table vouches for the files of its field: it is taken out before they are
+//! rewritten, so that it never stands beside those of another model. Files without a row are told
+//! by their notes.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -101,33 +102,10 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     if let (true, Some(first)) = (sets.is_empty(), failed.first()) {
         return Err(ProjectError::Failed(first.clone()));
     }
-    let mut work: Vec<(&Field, Brightfield)> = Vec::new();
-    for set in &sets {
-        for problem in &set.problems {
-            job.progress.note(problem);
-        }
-        let brightfield = model.brightfield(set, &options.brightfield, &options.planes)?;
-        work.extend(set.fields.iter().map(|field| (field, brightfield.clone())));
-    }
-    unique_names(work.iter().map(|(field, _)| *field), &sets)?;
-    let fields: Vec<&Field> = work.iter().map(|(field, _)| *field).collect();
-    for sentence in remarks_on_pixel_sizes(&info, &fields) {
-        job.progress.note(&sentence);
-    }
-
-    let conditions = conditions(&model, options, job);
+    let work = tasks_of(&sets, &model, options, job)?;
     let header = header(&info.classes);
     let path = options.out.join(FILE_NAME);
-    let work: Vec<Task> = work
-        .into_iter()
-        .map(|(field, brightfield)| Task {
-            input: Input::of(field, &brightfield, &conditions),
-            field,
-            brightfield,
-            is_left_over: OnceLock::new(),
-        })
-        .collect();
-    let ours: BTreeSet<&str> = fields.iter().map(|field| field.name.as_str()).collect();
+    let ours: BTreeSet<String> = work.iter().map(|task| task.field.name.clone()).collect();
     let read_rows = || {
         let may_go = |name: &str| options.overwrite && ours.contains(name);
         table::read_rows(&path, &header, may_go)
@@ -173,6 +151,35 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     })?;
     predicted.seconds = started.elapsed().as_secs_f64();
     Ok(predicted)
+}
+
+/// What is asked for of each field of the inputs.
+fn tasks_of<'a>(
+    sets: &'a [Dataset],
+    model: &OpenedModel,
+    options: &PredictOptions,
+    job: &Job,
+) -> Result<Vec<Task<'a>>, ProjectError> {
+    let conditions = conditions(model, options, job);
+    let mut tasks = Vec::new();
+    for set in sets {
+        for problem in &set.problems {
+            job.progress.note(problem);
+        }
+        let brightfield = model.brightfield(set, &options.brightfield, &options.planes)?;
+        tasks.extend(set.fields.iter().map(|field| Task {
+            field,
+            input: Input::of(field, &brightfield, &conditions),
+            brightfield: brightfield.clone(),
+            is_left_over: OnceLock::new(),
+        }));
+    }
+    unique_names(tasks.iter().map(|task| task.field), sets)?;
+    let fields: Vec<&Field> = tasks.iter().map(|task| task.field).collect();
+    for sentence in remarks_on_pixel_sizes(model.predictor.info(), &fields) {
+        job.progress.note(&sentence);
+    }
+    Ok(tasks)
 }
 
 /// Says what the folder is and whose predictions it holds, before anything lies in it.

@@ -252,6 +252,11 @@ mod tests {
     /// trained the second, `d` is of no known model, and the truth of `e`, which trained the first,
     /// cannot be read.
     fn chosen(part: Part, names: &[&str]) -> Result<Found, ProjectError> {
+        chosen_until(&Cancel::new(), part, names)
+    }
+
+    /// The same unless a stop was asked for.
+    fn chosen_until(cancel: &Cancel, part: Part, names: &[&str]) -> Result<Found, ProjectError> {
         let folder = tempfile::tempdir().unwrap();
         let content = |name: &str| Content {
             image: vec![format!("image-of-{name}")],
@@ -291,11 +296,10 @@ mod tests {
                 nuclei: Some(if *name == "e" { &unreadable } else { &truth }),
             })
             .collect();
-        let cancel = Cancel::new();
         let (names, on) = choose(
             &pairings,
             part,
-            &Job::new(&Silent, &cancel, &stainfree_network::Machine::new(1)),
+            &Job::new(&Silent, cancel, &stainfree_network::Machine::new(1)),
         )?;
         Ok((names.into_iter().collect(), on))
     }
@@ -358,6 +362,14 @@ mod tests {
             on.note
         );
         assert!(chosen(Part::Validation, &["a", "c", "e"]).is_err());
+    }
+
+    #[test]
+    fn no_truth_is_read_after_a_stop() {
+        let cancel = Cancel::new();
+        cancel.stop();
+        let stopped = chosen_until(&cancel, Part::Test, &["b"]);
+        assert!(matches!(stopped, Err(ProjectError::Cancelled)));
     }
 
     #[test]
