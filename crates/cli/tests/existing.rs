@@ -334,19 +334,23 @@ fn labels_of_earlier_versions_are_replaced_when_that_is_asked_for() {
     place.ok(&segment);
 }
 
-/// A study of three fields with a tiny model, and what predicts them into `result`.
-fn predicted(place: &Place) -> impl Fn(&[&'static str]) -> Vec<&'static str> + use<> {
+/// A study of three fields with a tiny model.
+fn trained(place: &Place) {
     parallel_folders(place, 3);
     place.ok(&["new", "study", "--images", "images"]);
     place.ok(&["prepare", "study"]);
     place.ok(&[&["train", "study"], &TINY[..]].concat());
-    |more: &[&'static str]| [&["predict", "--out", "result"], more].concat()
+}
+
+/// A prediction into `result`.
+fn predict<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&["predict", "--out", "result"], more].concat()
 }
 
 #[test]
 fn predictions_without_a_row_are_told_by_what_they_say() {
     let place = Place::new();
-    let predict = predicted(&place);
+    trained(&place);
     let other = ["train", "study", "--name", "other", "--seed", "7"];
     place.ok(&[&other[..], &TINY[..]].concat());
     let first = ["study/models/model", "images/bf"];
@@ -379,7 +383,7 @@ fn predictions_without_a_row_are_told_by_what_they_say() {
 #[test]
 fn a_folder_is_the_same_however_it_is_spelled() {
     let place = Place::new();
-    let predict = predicted(&place);
+    trained(&place);
     place.ok(&predict(&["study", "images/bf"]));
     let whole = held(&place, "result");
     let absolute = place.path("images/bf").display().to_string();
@@ -394,7 +398,7 @@ fn a_folder_is_the_same_however_it_is_spelled() {
 #[test]
 fn predictions_of_other_classes_are_replaced_as_a_whole() {
     let place = Place::new();
-    let predict = predicted(&place);
+    trained(&place);
     std::fs::create_dir(place.path("masks")).unwrap();
     for i in 0..3 {
         disk_mask(&place.path(&format!("masks/f{i}.tif")), 96, i, 1);
@@ -454,8 +458,7 @@ fn heat_maps_count_as_tables() {
 #[test]
 fn a_model_that_pretrain_refuses_keeps_its_marker() {
     let place = Place::new();
-    let predict = predicted(&place);
-    let _ = predict;
+    trained(&place);
     std::fs::rename(place.path("study/models/model"), place.path("model")).unwrap();
     let before = held(&place, "model");
     let run = place.run(&[&["pretrain", "model"], &TINY[..]].concat());
