@@ -95,11 +95,14 @@ impl Context {
         stainfree_project::Job::new(&self.console, &self.cancel, &self.machine)
     }
 
-    /// The machine as `--precision` and `--memory` (bytes) of a command want it.
+    /// The machine as `--precision` and `--memory` (bytes) of a command want it, its threads
+    /// started: work that comes without asking for them would panic where there are none.
     fn machine(&self, precision: &str, memory: Option<usize>) -> anyhow::Result<Machine> {
         let precision = commands::precision(precision)?;
         let machine = self.machine.with_precision(precision);
-        Ok(machine.map_err(anyhow::Error::msg)?.with_memory(memory))
+        let machine = machine.map_err(anyhow::Error::msg)?;
+        machine.workers().start().map_err(anyhow::Error::msg)?;
+        Ok(machine.with_memory(memory))
     }
 }
 

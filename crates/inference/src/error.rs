@@ -16,6 +16,9 @@ pub enum InferenceError {
     /// The model's folder cannot be read.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The system gives no such number of threads.
+    #[error("{0}")]
+    Threads(String),
     /// The planes are not what the model reads: their number, their sizes, their pixels.
     #[error(transparent)]
     Input(#[from] InputError),

@@ -31,6 +31,6 @@ mod remark;
 pub use cap::DEFAULT_MEMORY;
 pub use error::InferenceError;
 pub use nuclei::{MITOTIC, Nuclei, nuclei};
-pub use prediction::{Output, PROBABILITIES, Pixels, Prediction, largest};
+pub use prediction::{PROBABILITIES, Pixels, PredictedOutput, Prediction, largest};
 pub use predictor::{Options, Predictor};
 pub use remark::Remark;

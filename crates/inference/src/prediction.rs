@@ -1,6 +1,8 @@
 //! What comes of a prediction.
 
 use stainfree_image::Image;
+use stainfree_network::output::{CLASSES, Output, Values};
+use stainfree_network::tiles::argmax_of;
 use stainfree_objects::{BACKGROUND, IGNORED};
 
 use crate::remark::Remark;
@@ -10,12 +12,16 @@ pub const PROBABILITIES: &str = "probabilities";
 
 /// One real-valued output of the network: a group of channels that belong together.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Output {
-    /// What it is called ([`PROBABILITIES`]).
-    pub name: &'static str,
-    /// Names of its channels; for probabilities those of the classes.
+pub struct PredictedOutput {
+    /// What it is called: [`PROBABILITIES`], or as the model names it.
+    pub name: String,
+    /// What its numbers are.
+    pub values: Values,
+    /// Names of its channels; for probabilities those of the classes, else the output's own, with a
+    /// number where there are several.
     pub channels: Vec<String>,
-    /// One plane a channel, each of the image's size.
+    /// One plane a channel, each of the image's size. Where the image shows nothing, NaN, and for
+    /// probabilities the background's.
     pub planes: Vec<Image<f32>>,
 }
 
@@ -24,8 +30,8 @@ pub struct Output {
 pub struct Pixels {
     /// Class of the largest probability; ignored where the image shows nothing.
     pub classes: Image<u8>,
-    /// The network's outputs.
-    pub outputs: Vec<Output>,
+    /// The network's outputs, the probabilities first.
+    pub outputs: Vec<PredictedOutput>,
     /// Share of the pixels that show nothing.
     pub blank_share: f64,
     /// What the user should know of how it was computed, and has not been told.
@@ -35,7 +41,7 @@ pub struct Pixels {
 impl Pixels {
     /// The probabilities, one plane a class.
     pub fn probabilities(&self) -> &[Image<f32>] {
-        let of_classes = |output: &&Output| output.name == PROBABILITIES;
+        let of_classes = |output: &&PredictedOutput| output.name == PROBABILITIES;
         let output = self.outputs.iter().find(of_classes);
         output.map_or(&[], |output| &output.planes)
     }
@@ -46,8 +52,8 @@ impl Pixels {
 pub struct Prediction {
     /// Class of the largest probability; ignored where the image shows nothing.
     pub classes: Image<u8>,
-    /// The network's outputs.
-    pub outputs: Vec<Output>,
+    /// The network's outputs, the probabilities first.
+    pub outputs: Vec<PredictedOutput>,
     /// Nucleus instances; 0 is background.
     pub labels: Image<u32>,
     /// Number of nuclei.
@@ -64,44 +70,62 @@ pub struct Prediction {
 /// If there is no plane.
 pub fn largest(planes: &[Image<f32>]) -> Image<u8> {
     let (height, width) = planes[0].size();
-    let mut classes = vec![0u8; height * width];
-    for (i, class) in classes.iter_mut().enumerate() {
-        for (candidate, plane) in planes.iter().enumerate().skip(1) {
-            if plane.data()[i] > planes[*class as usize].data()[i] {
-                *class = candidate as u8;
-            }
-        }
-    }
-    Image::new(height, width, classes)
+    let planes: Vec<&[f32]> = planes.iter().map(Image::data).collect();
+    Image::new(height, width, argmax_of(&planes))
 }
 
-/// Where nothing was seen, nothing is said: the class is ignored, and none but the background is
-/// probable.
+impl PredictedOutput {
+    /// What the network's output `of` gives, by `planes`; `classes` are the names of its classes.
+    pub(crate) fn new(of: &Output, classes: &[String], planes: Vec<Image<f32>>) -> Self {
+        let (name, channels) = match (of.name == CLASSES, of.channels) {
+            (true, _) => (PROBABILITIES.to_owned(), classes.to_vec()),
+            (false, 1) => (of.name.clone(), vec![of.name.clone()]),
+            (false, count) => {
+                let numbered = (1..=count).map(|i| format!("{} {i}", of.name));
+                (of.name.clone(), numbered.collect())
+            }
+        };
+        Self {
+            name,
+            values: of.values,
+            channels,
+            planes,
+        }
+    }
+}
+
+/// Where nothing was seen, nothing is said: the class is ignored, none but the background is
+/// probable, and further outputs are no numbers.
 pub(crate) fn leave_open(
     classes: &mut Image<u8>,
-    probabilities: &mut [Image<f32>],
+    outputs: &mut [PredictedOutput],
     regions: &Image<bool>,
 ) {
     let open = |i: &usize| regions.data()[*i];
     for i in (0..regions.data().len()).filter(open) {
         classes.data_mut()[i] = IGNORED;
-        for (class, plane) in probabilities.iter_mut().enumerate() {
-            let is_background = class == usize::from(BACKGROUND);
-            plane.data_mut()[i] = if is_background { 1.0 } else { 0.0 };
+        for output in outputs.iter_mut() {
+            for (channel, plane) in output.planes.iter_mut().enumerate() {
+                plane.data_mut()[i] = match (output.name == PROBABILITIES, channel) {
+                    (false, _) => f32::NAN,
+                    (true, class) if class == usize::from(BACKGROUND) => 1.0,
+                    (true, _) => 0.0,
+                };
+            }
         }
     }
 }
 
-/// `[class][y][x]` as one image a class; never more than one of them in memory twice.
+/// `[channel][y][x]` as one image a channel; never more than one of them in memory twice.
 pub(crate) fn planes_of(
     mut all: Vec<f32>,
-    classes: usize,
+    channels: usize,
     height: usize,
     width: usize,
 ) -> Vec<Image<f32>> {
-    let mut planes = Vec::with_capacity(classes);
-    for class in (0..classes).rev() {
-        let plane = all.split_off(class * height * width);
+    let mut planes = Vec::with_capacity(channels);
+    for channel in (0..channels).rev() {
+        let plane = all.split_off(channel * height * width);
         all.shrink_to_fit();
         planes.push(Image::new(height, width, plane));
     }
@@ -112,6 +136,7 @@ pub(crate) fn planes_of(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use stainfree_network::OutputKind;
 
     fn row(values: &[f32]) -> Image<f32> {
         Image::new(1, values.len(), values.to_vec())
@@ -137,12 +162,36 @@ mod tests {
 
     #[test]
     fn nothing_is_said_where_nothing_was_seen() {
-        let mut probabilities = [row(&[0.1, 0.2]), row(&[0.9, 0.8])];
-        let mut classes = largest(&probabilities);
+        let planes = vec![row(&[0.1, 0.2]), row(&[0.9, 0.8])];
+        let mut classes = largest(&planes);
+        let names = ["ground", "nucleus"].map(str::to_owned);
+        let distance = OutputKind::named("distance").unwrap().output();
+        let mut outputs = [
+            PredictedOutput::new(&Output::classes(2), &names, planes),
+            PredictedOutput::new(&distance, &names, vec![row(&[0.5, 0.25])]),
+        ];
         let regions = Image::new(1, 2, vec![true, false]);
-        leave_open(&mut classes, &mut probabilities, &regions);
+        leave_open(&mut classes, &mut outputs, &regions);
         assert_eq!(classes.data(), [IGNORED, 1]);
+        let [probabilities, distance] = outputs.each_ref().map(|output| &output.planes);
         assert_eq!(probabilities[0].data(), [1.0, 0.2]);
         assert_eq!(probabilities[1].data(), [0.0, 0.8]);
+        assert!(distance[0].get(0, 0).is_nan());
+        assert_eq!(distance[0].get(0, 1), 0.25);
+    }
+
+    #[test]
+    fn channels_have_names() {
+        let names = ["ground", "nucleus"].map(str::to_owned);
+        let of = |output: &Output| PredictedOutput::new(output, &names, vec![]);
+        let classes = of(&Output::classes(2));
+        assert_eq!(
+            (&classes.name[..], &classes.channels[..]),
+            (PROBABILITIES, &names[..])
+        );
+        let mut output = OutputKind::named("distance").unwrap().output();
+        assert_eq!(of(&output).channels, ["distance"]);
+        output.channels = 2;
+        assert_eq!(of(&output).channels, ["distance 1", "distance 2"]);
     }
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use stainfree_image::{Image, Plane};
 use stainfree_network::input::InputError;
 use stainfree_network::model::{Model, ModelInfo};
-use stainfree_network::resample::{ResampleError, resample, resampled_size};
+use stainfree_network::resample::{ResampleError, resample, resample_output, resampled_size};
 use stainfree_network::tiles::{
-    TileError, TileOptions, cut_margin, needed_for_whole, predict_image,
+    TileError, TileOptions, cut_margin, needed_for_whole, predict_beside,
 };
 use stainfree_network::{Machine, PreparedNetwork, Session, Workers, output};
 use stainfree_objects::{ObjectsError, blank_regions, blank_share};
@@ -17,9 +17,7 @@ use crate::InferenceError;
 use crate::cap::{Cap, DEFAULT_MEMORY, beside_network};
 use crate::nuclei::{Nuclei, nuclei};
 use crate::planes::{full_range, network_input, resample_blank, without_blanks};
-use crate::prediction::{
-    Output, PROBABILITIES, Pixels, Prediction, largest, leave_open, planes_of,
-};
+use crate::prediction::{Pixels, PredictedOutput, Prediction, largest, leave_open, planes_of};
 use crate::remark::{Remark, Remarks};
 
 /// How a model predicts, beside what the machine says.
@@ -47,6 +45,8 @@ struct Raw {
     planes: Vec<Image<f32>>,
     /// Pixels of them that show nothing.
     blank: Option<Image<bool>>,
+    /// Those of them of which nothing will be said.
+    open: Option<Image<bool>>,
     /// Largest count of the image's format.
     full_range: f32,
     /// Pixels of the image itself.
@@ -59,13 +59,19 @@ impl Predictor {
     /// threads compute where that is too little for all.
     ///
     /// # Errors
-    /// [`InferenceError::Model`] if the folder holds no model, or one that cannot be read.
+    /// [`InferenceError::Model`] if the folder holds no model, or one that cannot be read;
+    /// [`InferenceError::Threads`] where the system gives no threads.
     pub fn open(
         folder: &Path,
         machine: &Machine,
         options: &Options,
     ) -> Result<Self, InferenceError> {
-        Ok(Self::new(Model::load(folder)?, machine, options))
+        let model = Model::load(folder)?;
+        let start = |workers: &Workers| workers.start().map_err(InferenceError::Threads);
+        start(machine.workers())?;
+        let predictor = Self::new(model, machine, options);
+        start(predictor.workers())?;
+        Ok(predictor)
     }
 
     /// The same with a model that is in memory.
@@ -91,6 +97,26 @@ impl Predictor {
             ignored: model.ignored,
             cap,
             remarks,
+        }
+    }
+
+    /// Another one of the same model, on the same threads and with the same filters, for predicting
+    /// several images at once: each computes one at a time, as this one does, bit for bit.
+    ///
+    /// Each keeps to the cap of the first, and all of them count the filters, which are there once.
+    /// Whoever makes siblings for `n` images at once opens the first with a machine that has the
+    /// `n`-th part of the memory: what one image may take decides how it is cut, so all parts must
+    /// be the same.
+    pub fn sibling(&self) -> Self {
+        Self {
+            info: self.info.clone(),
+            hash: self.hash.clone(),
+            ignored: self.ignored.clone(),
+            session: Session::on(self.session.workers(), self.session.network()),
+            options: self.options.clone(),
+            cap: self.cap,
+            // What there is to say of threads, the first one says.
+            remarks: Remarks::default(),
         }
     }
 
@@ -208,36 +234,37 @@ impl Predictor {
             return Err(InferenceError::NothingSeen);
         }
         let other = self.other_size(pixel_um, [height, width])?;
-        let mut blank_there = blank.clone();
+        let regions = blank.as_ref().and_then(blank_regions);
+        let [mut blank_there, mut open] = [blank, regions.clone()];
         if let Some([height, width]) = other {
             for plane in &mut raw {
                 *plane = resample(plane, height, width);
             }
-            blank_there = blank_there.map(|blank| resample_blank(&blank, height, width));
+            let resampled = |blank: Image<bool>| resample_blank(&blank, height, width);
+            [blank_there, open] = [blank_there, open].map(|blank| blank.map(resampled));
         }
-        let mut probabilities = self.probabilities(Raw {
+        let mut all = self.all_channels(Raw {
             planes: raw,
             blank: blank_there,
+            open,
             full_range,
             shown: height * width,
         })?;
-        if other.is_some() {
-            for plane in &mut probabilities {
-                *plane = resample(plane, height, width);
+        let mut outputs = Vec::new();
+        for output in self.session.network().outputs() {
+            let mut planes: Vec<_> = all.drain(..output.channels).collect();
+            if other.is_some() {
+                planes = resample_output(output, &planes, height, width);
             }
+            outputs.push(PredictedOutput::new(output, &self.info.classes, planes));
         }
-        let mut classes = largest(&probabilities);
-        let regions = blank.as_ref().and_then(blank_regions);
+        let mut classes = largest(&outputs[0].planes);
         if let Some(regions) = &regions {
-            leave_open(&mut classes, &mut probabilities, regions);
+            leave_open(&mut classes, &mut outputs, regions);
         }
         Ok(Pixels {
             classes,
-            outputs: vec![Output {
-                name: PROBABILITIES,
-                channels: self.info.classes.clone(),
-                planes: probabilities,
-            }],
+            outputs,
             blank_share: blank_share(regions.as_ref()),
             remarks: self.remarks.take(),
         })
@@ -297,10 +324,10 @@ impl Predictor {
         Some(Remark::on_tiles(size, self.cap, &how))
     }
 
-    /// Probabilities of planes at the model's pixel size.
-    fn probabilities(&mut self, raw: Raw) -> Result<Vec<Image<f32>>, InferenceError> {
+    /// One image a channel of all outputs, of planes at the model's pixel size.
+    fn all_channels(&mut self, raw: Raw) -> Result<Vec<Image<f32>>, InferenceError> {
         let (height, width) = raw.planes[0].size();
-        let (classes, flips) = (self.session.network().classes(), self.options.flips);
+        let flips = self.options.flips;
         let pixels = raw.shown.max(height * width);
         let channels = output::channels(&self.options.outputs);
         let beside = beside_network(pixels, raw.planes.len(), channels, flips);
@@ -310,8 +337,10 @@ impl Predictor {
         self.remarks = remarks;
         let blank = raw.blank.as_ref();
         let input = network_input(&self.info.input, &raw.planes, raw.full_range, blank)?;
-        drop(raw);
-        let all = predict_image(&mut self.session, &input, height, width, &self.options);
+        let open = raw.open;
+        drop(raw.planes);
+        let at = open.as_ref().map(Image::data);
+        let all = predict_beside(&mut self.session, &input, height, width, &self.options, at);
         let mut all = all.map_err(|error| match error {
             TileError::Memory { needed, .. } => InferenceError::Memory {
                 cap: self.cap.0,
@@ -320,8 +349,14 @@ impl Predictor {
             error @ TileError::NotFinite { .. } => error.into(),
         })?;
         drop(input);
-        // Further outputs have no reader yet.
-        all.truncate(classes * height * width);
-        Ok(planes_of(all, classes, height, width))
+        if let Some(open) = at {
+            // No numbers would spread where planes are resampled; here they become none afterwards.
+            for plane in all.chunks_mut(height * width) {
+                let values = plane.iter_mut().zip(open);
+                let none = values.filter(|(value, open)| **open && !value.is_finite());
+                none.for_each(|(value, _)| *value = 0.0);
+            }
+        }
+        Ok(planes_of(all, channels, height, width))
     }
 }

@@ -10,7 +10,9 @@ use stainfree_inference::{
 };
 use stainfree_network::input::{InputError, InputSpec, Preprocessing};
 use stainfree_network::model::{FORMAT, Model, ModelInfo};
+use stainfree_network::output::{OutputKind, Values};
 use stainfree_network::recipe::Recipe;
+use stainfree_network::resample::resample;
 use stainfree_network::{
     Encoder, Graph, Machine, Parameters, Session, TileOptions, TrainingRecord, UnetSpec,
     predict_image,
@@ -31,7 +33,18 @@ fn model_of(encoder: Encoder, width: f64, planes: usize) -> Model {
         rescale: true,
         ..Recipe::named("default").unwrap()
     };
-    let network = UnetSpec::new(encoder, width, 3);
+    model_with(recipe, UnetSpec::new(encoder, width, 3), planes)
+}
+
+/// A model that says how far pixels lie from borders, too.
+fn model_with_distance() -> Model {
+    let plain = model(1);
+    let spec = plain.info.network.spec().unwrap().clone();
+    let outputs = vec![OutputKind::named("distance").unwrap().output()];
+    model_with(plain.info.recipe, UnetSpec { outputs, ..spec }, 1)
+}
+
+fn model_with(recipe: Recipe, network: UnetSpec, planes: usize) -> Model {
     let graph = Graph::unet(&network).unwrap();
     let parameters = Parameters::initialise(&graph, 5);
     Model {
@@ -90,7 +103,7 @@ fn it_says_what_the_network_run_by_hand_says() {
     assert_eq!(found.outputs.len(), 1);
     let output = &found.outputs[0];
     assert_eq!(
-        (output.name, &output.channels),
+        (&output.name[..], &output.channels),
         (PROBABILITIES, &model.info.classes)
     );
     let values: Vec<f32> = output
@@ -107,6 +120,80 @@ fn it_says_what_the_network_run_by_hand_says() {
         (&expected.labels, expected.count)
     );
     assert_eq!((found.blank_share, found.remarks), (0.0, vec![]));
+}
+
+#[test]
+fn further_outputs_are_those_of_the_network_and_follow_the_pixel_size() {
+    let (height, width) = (60, 80);
+    let image = [plane(height, width, 0)];
+    let model = model_with_distance();
+    let by_hand = |raw: &Image<f32>| {
+        let raw = std::slice::from_ref(raw);
+        let input = network_input(&model.info.input, raw, 65_535.0, None).unwrap();
+        let mut session = Session::new(&Machine::new(1), &model.graph, &model.parameters);
+        let (height, width) = raw[0].size();
+        let whole = TileOptions::new(&model.graph);
+        let mut all = predict_image(&mut session, &input, height, width, &whole).unwrap();
+        Image::new(height, width, all.split_off(3 * height * width))
+    };
+    let predict = |um: f64| {
+        let mut predictor = Predictor::new(model.clone(), &Machine::new(2), &Options::default());
+        predictor.predict(&image, Some(um)).unwrap()
+    };
+    let found = predict(MODEL_UM);
+    assert_eq!(found.outputs.len(), 2);
+    let distance = &found.outputs[1];
+    assert_eq!(distance.name, "distance");
+    assert_eq!(distance.values, Values::Scalar);
+    assert_eq!(distance.channels, ["distance"]);
+    let raw = image[0].to_f32();
+    assert!(distance.planes[0] == by_hand(&raw), "other distances");
+
+    let found = predict(2.0 * MODEL_UM);
+    let there = by_hand(&resample(&raw, 2 * height, 2 * width));
+    assert!(found.outputs[1].planes[0] == resample(&there, height, width));
+}
+
+#[test]
+fn further_outputs_say_nothing_of_what_shows_nothing() {
+    let Plane::U16(mut image) = plane(96, 96, 0) else {
+        unreachable!("counts are 16-bit")
+    };
+    for y in 0..96 {
+        image.row_mut(y)[..40].fill(0);
+    }
+    let image = [Plane::U16(image)];
+    for um in [MODEL_UM, 2.0 * MODEL_UM] {
+        let machine = Machine::new(2);
+        let mut predictor = Predictor::new(model_with_distance(), &machine, &Options::default());
+        let found = predictor.predict(&image, Some(um)).unwrap();
+        let distance = &found.outputs[1].planes[0];
+        for (value, class) in distance.data().iter().zip(found.classes.data()) {
+            assert_eq!(value.is_nan(), *class == stainfree_objects::IGNORED);
+        }
+        assert!(distance.get(48, 5).is_nan() && distance.get(48, 80).is_finite());
+    }
+}
+
+#[test]
+fn siblings_share_the_filters_and_predict_the_same_at_once() {
+    let images = [0, 1, 2].map(|seed| [plane(64, 96, seed)]);
+    let mut first = predictor(1);
+    let expected = images
+        .each_ref()
+        .map(|image| first.predict(image, None).unwrap());
+    let found = std::thread::scope(|scope| {
+        let runs = images.each_ref().map(|image| {
+            let mut sibling = first.sibling();
+            assert_eq!(
+                (sibling.hash(), sibling.memory()),
+                (first.hash(), first.memory())
+            );
+            scope.spawn(move || sibling.predict(image, None).unwrap())
+        });
+        runs.map(|run| run.join().unwrap())
+    });
+    assert_eq!(found, expected);
 }
 
 #[test]

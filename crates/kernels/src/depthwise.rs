@@ -471,7 +471,7 @@ struct Spread<'a, 'b> {
 }
 
 impl Spread<'_, '_> {
-    /// TapSums that reach input place `at`, with the output each comes from.
+    /// Taps that reach input place `at`, with the output each comes from.
     #[inline(always)]
     fn reaching(&self, at: usize, count: usize) -> impl Iterator<Item = (usize, usize)> + Clone {
         let Window { kernel, before, .. } = self.window;

@@ -18,6 +18,7 @@ mod lanes;
 use crate::blocked::{Blocked, LANES, Rows, blocks};
 use crate::elementwise::RowSums;
 use crate::isa::Isa;
+use crate::link::sigmoid;
 use crate::pass::Pass;
 use crate::workers::Workers;
 use lanes::{AddOuter, AddRows, Affine, Dots, Products, Scale, Sigmoids};
@@ -113,7 +114,7 @@ impl Excite {
                 .iter_mut()
                 .zip(layers.reduce_bias)
                 .for_each(|(h, b)| *h += b);
-            let squeezed: Vec<f32> = hidden.iter().map(|&h| h * logistic(h)).collect();
+            let squeezed: Vec<f32> = hidden.iter().map(|&h| h * sigmoid(h)).collect();
             let mut gates = layers.expand_bias.to_vec();
             self.isa.run(AddRows {
                 matrix: layers.expand,
@@ -192,7 +193,7 @@ impl Excite {
                 .iter_mut()
                 .zip(&d_logit)
                 .for_each(|(sum, d)| *sum += d);
-            let squeezed: Vec<f32> = hidden.iter().map(|&h| h * logistic(h)).collect();
+            let squeezed: Vec<f32> = hidden.iter().map(|&h| h * sigmoid(h)).collect();
             isa.run(AddOuter {
                 left: &squeezed,
                 right: &d_logit,
@@ -203,7 +204,7 @@ impl Excite {
                 vector: &d_logit,
             });
             for (d, &h) in d_hidden.iter_mut().zip(&hidden) {
-                let g = logistic(h);
+                let g = sigmoid(h);
                 *d *= g + h * g * (1.0 - g);
             }
             d_reduce_bias
@@ -239,10 +240,6 @@ impl Excite {
             "layers have another size"
         );
     }
-}
-
-fn logistic(x: f32) -> f32 {
-    1.0 / (1.0 + (-x).exp())
 }
 
 /// Adds the sums of every channel over the rows `rows` to `sums`, `[image][channel]` filled up to

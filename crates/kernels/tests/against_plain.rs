@@ -6,10 +6,16 @@ mod common;
 use common::{noise, packed, unpacked};
 use stainfree_kernels::activation::Activation;
 use stainfree_kernels::batch_norm::{self, ForwardRecord};
+use stainfree_kernels::convolution::Convolution;
 use stainfree_kernels::epilogue::{Epilogue, Sink};
 use stainfree_kernels::plain::{self, relative_error};
 use stainfree_kernels::winograd::{GradientScratch, Part, TileSize, Winograd};
 use stainfree_kernels::{Blocked, Buffer, Isa, LANES, Precision, Workers, elementwise, max_pool};
+
+/// The convolution with its filters, which puts weights into their order.
+fn layer(conv: &Winograd) -> Convolution {
+    Convolution::Winograd(conv.clone(), conv.filters())
+}
 
 /// Repeats every pixel 2x2.
 fn upsampled(planar: &[f32], height: usize, width: usize) -> Vec<f32> {
@@ -99,7 +105,7 @@ fn fast(
     let total: usize = parts.iter().map(|p| p.0).sum();
     let weights = noise(outputs * total * 9, 1);
     let mut blocked = Buffer::zeros(bank.blocked_len());
-    bank.block(&weights, &mut blocked);
+    layer(&conv).block(&weights, &mut blocked);
     let shapes: Vec<Blocked> = parts
         .iter()
         .map(|&(channels, up)| {
@@ -153,7 +159,7 @@ fn fast(
         &mut GradientScratch::default(),
     );
     let mut d_weights = vec![0.0; weights.len()];
-    bank.unblock(&d_blocked, &mut d_weights);
+    layer(&conv).unblock(&d_blocked, &mut d_weights);
     let gradients = shapes
         .iter()
         .zip(&gradients)
@@ -298,7 +304,7 @@ fn filled_up_channels_stay_zero() {
     );
     let bank = conv.filters();
     let mut blocked = Buffer::zeros(bank.blocked_len());
-    bank.block(&noise(3 * 5 * 9, 1), &mut blocked);
+    layer(&conv).block(&noise(3 * 5 * 9, 1), &mut blocked);
     let mut filters = Buffer::default();
     bank.transform(&workers, &blocked, &mut filters);
     let shape = Blocked {
@@ -365,7 +371,7 @@ fn every_activation_may_follow_a_convolution() {
             let conv = Winograd::new(isa, images, height, width, &[part], outputs).tiled(tile);
             let bank = conv.filters();
             let mut blocked = Buffer::zeros(bank.blocked_len());
-            bank.block(&weights, &mut blocked);
+            layer(&conv).block(&weights, &mut blocked);
             let mut filters = Buffer::default();
             bank.transform(&workers, &blocked, &mut filters);
             let mut out = Buffer::zeros(shape(outputs).len());
@@ -407,7 +413,7 @@ fn sinks_accumulate_and_mask() {
     );
     let bank = conv.filters();
     let mut blocked = Buffer::zeros(bank.blocked_len());
-    bank.block(&noise(16 * 16 * 9, 1), &mut blocked);
+    layer(&conv).block(&noise(16 * 16 * 9, 1), &mut blocked);
     let mut filters = Buffer::default();
     bank.transform_turned(&workers, &blocked, &mut filters);
     let dy = noise(35 * LANES, 3);

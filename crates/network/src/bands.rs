@@ -265,7 +265,7 @@ impl<'a> State<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lower::{Purpose, lower};
+    use crate::lower::{Mode, lower};
     use crate::{Encoder, Graph, UnetSpec};
     use stainfree_kernels::Isa;
 
@@ -276,14 +276,14 @@ mod tests {
     /// With tiles of 4x4.
     fn lowered(encoder: Encoder) -> Lowered {
         let program = Program::new(&graph(encoder)).unwrap();
-        lower(&program, Isa::available()[0], Purpose::Training)
+        lower(&program, Isa::available()[0], Mode::Training)
     }
 
     /// Programs with tiles of 4x4, and those that predictions follow here.
     fn programs() -> Vec<Lowered> {
         let of = |encoder: Encoder| {
             let program = Program::new(&graph(encoder)).unwrap();
-            let predicted = move |isa: Isa| lower(&program, isa, Purpose::Prediction);
+            let predicted = move |isa: Isa| lower(&program, isa, Mode::Prediction);
             let isas = Isa::available().into_iter();
             std::iter::once(lowered(encoder)).chain(isas.map(predicted))
         };

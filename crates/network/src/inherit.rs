@@ -1,39 +1,30 @@
 //! A network that starts where a trained model stands.
 
+use crate::description;
+use crate::graph::{Graph, Node, Op};
 use crate::model::{Model, NetworkName};
 use crate::output::{self, Output};
 use crate::parameters::Parameters;
 use crate::unet::UnetSpec;
 
-/// Gives `into`, the parameters of the network `spec`, all that `model` has learned, statistics
-/// included. Of the last layer those classes and further outputs are taken that both know by name;
-/// the others stay as they are. Returns how many classes that is.
+/// Gives `into`, the parameters of `graph`, which `spec` builds, all that `model` has learned,
+/// statistics included. Of the last layer those classes and further outputs are taken that both
+/// know by name; the others stay as they are. Returns how many classes that is.
 ///
 /// # Errors
-/// If encoder or width differ. Then nothing was changed.
+/// If the model computes anything else, apart from the last layer's channels, or lacks a tensor.
+/// Then nothing was changed.
 pub fn inherit(
     model: &Model,
     spec: &UnetSpec,
+    graph: &Graph,
     classes: &[String],
     into: &mut Parameters,
 ) -> Result<usize, InheritError> {
-    let theirs = &model.info.network;
-    let same = theirs.spec().is_some_and(|theirs| {
-        let (classes, outputs) = (theirs.classes, theirs.outputs.clone());
-        *theirs
-            == UnetSpec {
-                classes,
-                outputs,
-                ..spec.clone()
-            }
-    });
-    if !same {
-        return Err(InheritError {
-            ours: describe(&spec.clone().into()),
-            theirs: describe(theirs),
-            encoder: theirs.encoder(),
-            width: theirs.width(),
-        });
+    compare(model, spec, graph)?;
+    let missing = |name: &&str| model.parameters.get(name).is_none();
+    if let Some(name) = into.iter().map(|tensor| &tensor.name[..]).find(missing) {
+        return Err(InheritError::Missing { name: name.into() });
     }
     let shared: Vec<(usize, usize)> = classes
         .iter()
@@ -44,20 +35,21 @@ pub fn inherit(
         })
         .collect();
     // Channels of the last layer: the classes', then those of further outputs.
-    let ours = spec.all_outputs();
+    let ours = graph.outputs();
+    let head = format!("{}.", graph.head());
     let channels = shared.iter().copied();
     let channels: Vec<(usize, usize)> = channels
-        .chain(further(model.graph.outputs(), &ours))
+        .chain(further(model.graph.outputs(), ours))
         .collect();
     for tensor in into.iter_mut() {
         let Some(given) = model.parameters.get(&tensor.name) else {
             continue;
         };
-        if !tensor.name.starts_with(model.graph.head()) {
+        if !tensor.name.starts_with(&head) {
             tensor.data.clone_from(&given.data);
             continue;
         }
-        let row = tensor.data.len() / output::channels(&ours);
+        let row = tensor.data.len() / output::channels(ours);
         for &(from, to) in &channels {
             tensor.data[to * row..][..row].copy_from_slice(&given.data[from * row..][..row]);
         }
@@ -81,21 +73,92 @@ fn further(theirs: &[Output], ours: &[Output]) -> Vec<(usize, usize)> {
     pairs
 }
 
-fn describe(network: &NetworkName) -> String {
+/// Refuses a model whose nodes are others than those of `graph`, the last convolution's channels
+/// apart.
+fn compare(model: &Model, spec: &UnetSpec, graph: &Graph) -> Result<(), InheritError> {
+    let (theirs, ours) = (model.graph.nodes(), graph.nodes());
+    let is_conv = |node: &Node| matches!(node.op, Op::Conv { .. });
+    let head = ours.iter().rposition(is_conv).unwrap_or(ours.len());
+    let differs = |index: &usize| match (theirs.get(*index), ours.get(*index)) {
+        (Some(theirs), Some(ours)) if *index >= head => {
+            let channels = ours.channels;
+            *ours
+                != Node {
+                    channels,
+                    ..theirs.clone()
+                }
+        }
+        (theirs, ours) => theirs != ours,
+    };
+    let Some(node) = (0..theirs.len().max(ours.len())).find(differs) else {
+        return Ok(());
+    };
+    let [name, wanted] = [model.info.network.clone(), spec.clone().into()];
+    let (encoder, width) = (name.encoder(), name.width());
+    let (name, wanted) = (named(&name), named(&wanted));
+    if name != wanted {
+        return Err(InheritError::Named {
+            ours: wanted,
+            theirs: name,
+            encoder,
+            width,
+        });
+    }
+    let line = |nodes: &[Node]| nodes.get(node).map_or("missing".into(), description::line);
+    Err(InheritError::Nodes {
+        program: model.info.program.clone(),
+        name,
+        node,
+        theirs: line(theirs),
+        ours: line(ours),
+    })
+}
+
+fn named(network: &NetworkName) -> String {
     format!("`{}` of width {}", network.encoder(), network.width())
 }
 
-/// A model of another network.
+/// A model that a training cannot start from.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error(
-    "the model is {theirs} and the training asks for {ours}; add `--encoder {encoder} --width \
-     {width}`"
-)]
-pub struct InheritError {
-    theirs: String,
-    ours: String,
-    encoder: String,
-    width: String,
+pub enum InheritError {
+    /// A model of another network, by name.
+    #[error(
+        "the model is {theirs} and the training asks for {ours}; add `--encoder {encoder} --width \
+         {width}`"
+    )]
+    Named {
+        /// The model's network.
+        theirs: String,
+        /// The one asked for.
+        ours: String,
+        /// The model's encoder.
+        encoder: String,
+        /// The model's width.
+        width: String,
+    },
+    /// A network of that name that computes something else.
+    #[error(
+        "the model is {name} as `{program}` builds it, whose node {node} is `{theirs}`, and here \
+         `{ours}`; train it with that program, or start from another model"
+    )]
+    Nodes {
+        /// What wrote the model.
+        program: String,
+        /// The network, by name.
+        name: String,
+        /// The first node that differs.
+        node: usize,
+        /// That node of the model.
+        theirs: String,
+        /// That node of the network asked for.
+        ours: String,
+    },
+    /// A tensor that the network has and the model has not.
+    #[error("the model lacks the tensor `{name}`; start from another model")]
+    Missing {
+        /// Its name.
+        name: String,
+    },
 }
 
 #[cfg(test)]
@@ -147,7 +210,7 @@ mod tests {
         let graph = Graph::unet(&spec).unwrap();
         let fresh = Parameters::initialise(&graph, 8);
         let mut taken = fresh.clone();
-        assert_eq!(inherit(&model, &spec, &classes, &mut taken), Ok(2));
+        assert_eq!(inherit(&model, &spec, &graph, &classes, &mut taken), Ok(2));
         for tensor in taken.iter() {
             let theirs = &model.parameters.get(&tensor.name).unwrap().data;
             if !tensor.name.starts_with(model.graph.head()) {
@@ -181,10 +244,11 @@ mod tests {
         model.info.network = spec.into();
         model.parameters = Parameters::initialise(&model.graph, 7);
         let spec = with(3, &["second", "third"]);
-        let fresh = Parameters::initialise(&Graph::unet(&spec).unwrap(), 8);
+        let graph = Graph::unet(&spec).unwrap();
+        let fresh = Parameters::initialise(&graph, 8);
         let mut taken = fresh.clone();
         let classes = names(&["background", "nucleus", "cytoplasm"]);
-        assert_eq!(inherit(&model, &spec, &classes, &mut taken), Ok(2));
+        assert_eq!(inherit(&model, &spec, &graph, &classes, &mut taken), Ok(2));
         let name = format!("{}.weight", model.graph.head());
         let [theirs, ours, before] = [&model.parameters, &taken, &fresh].map(|parameters| {
             let tensor = parameters.get(&name).unwrap();
@@ -204,12 +268,50 @@ mod tests {
         let graph = Graph::unet(&spec).unwrap();
         let mut parameters = Parameters::initialise(&graph, 8);
         let before = parameters.clone();
-        let error = inherit(&model, &spec, &model.info.classes, &mut parameters).unwrap_err();
+        let error =
+            inherit(&model, &spec, &graph, &model.info.classes, &mut parameters).unwrap_err();
         assert_eq!(parameters, before);
         assert_eq!(
             error.to_string(),
             "the model is `mobilenet-v2` of width 0.125 and the training asks for `vgg16` of width \
              0.25; add `--encoder mobilenet-v2 --width 0.125`"
+        );
+    }
+
+    #[test]
+    fn nodes_decide_and_not_the_name() {
+        let plain = model(&["background", "nucleus"]);
+        let spec = UnetSpec::new(Encoder::MobilenetV2, 0.125, 2);
+        let graph = Graph::unet(&spec).unwrap();
+        let fresh = Parameters::initialise(&graph, 8);
+        let take = |model: &Model| {
+            let mut taken = fresh.clone();
+            let found = inherit(model, &spec, &graph, &model.info.classes, &mut taken);
+            assert_eq!(taken == fresh, found.is_err());
+            found
+        };
+        let mut other = plain.clone();
+        let text = description::describe(&plain.graph);
+        let changed = text.replacen("epsilon=1e-3", "epsilon=1e-2", 1);
+        assert_ne!(text, changed);
+        other.graph = description::read(&changed).unwrap();
+        let error = take(&other).unwrap_err().to_string();
+        assert!(error.contains("epsilon=1e-2"), "{error}");
+        assert!(error.contains("start from another model"), "{error}");
+
+        let mut renamed = plain.clone();
+        renamed.info.network =
+            NetworkName::Other([("encoder".into(), "new".into())].into_iter().collect());
+        assert_eq!(take(&renamed), Ok(2));
+
+        let mut lacking = plain.clone();
+        let tensors = plain.parameters.iter().skip(1).cloned().collect();
+        lacking.parameters = Parameters::lacking(tensors);
+        let error = take(&lacking).unwrap_err().to_string();
+        let name = &plain.parameters.iter().next().unwrap().name;
+        assert!(
+            error.contains(&format!("lacks the tensor `{name}`")),
+            "{error}"
         );
     }
 }

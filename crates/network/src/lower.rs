@@ -12,7 +12,7 @@ use stainfree_kernels::winograd::TileSize;
 /// What is going to be computed: filters are transformed once for a prediction and in every step of
 /// a training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
+pub(crate) enum Mode {
     Training,
     Prediction,
 }
@@ -60,10 +60,10 @@ pub(crate) struct Lowered {
 }
 
 /// Picks the kernels of `program` for `isa`.
-pub(crate) fn lower(program: &Program, isa: Isa, purpose: Purpose) -> Lowered {
+pub(crate) fn lower(program: &Program, isa: Isa, mode: Mode) -> Lowered {
     let kernel = |step: &Step| match step {
         Step::Conv(conv) => Some(Kernel {
-            algorithm: algorithm(program, conv, isa, purpose),
+            algorithm: algorithm(program, conv, isa, mode),
             isa: precision(isa, conv),
         }),
         Step::MaxPool { .. } | Step::Add { .. } | Step::Activate { .. } => None,
@@ -92,7 +92,7 @@ fn precision(isa: Isa, conv: &ConvStep) -> Isa {
 /// of patches.
 const FEW_CHANNELS: usize = 4;
 
-fn algorithm(program: &Program, conv: &ConvStep, isa: Isa, purpose: Purpose) -> Algorithm {
+fn algorithm(program: &Program, conv: &ConvStep, isa: Isa, mode: Mode) -> Algorithm {
     let channels = |value: usize| program.values[value].channels;
     let first = conv.plain_input() == Some(IMAGE);
     if conv.depthwise {
@@ -100,7 +100,7 @@ fn algorithm(program: &Program, conv: &ConvStep, isa: Isa, purpose: Purpose) -> 
     }
     if conv.is_dense_3x3() && !(first && channels(IMAGE) <= FEW_CHANNELS) {
         let inputs = conv.inputs.iter().map(|input| channels(input.value)).sum();
-        return Algorithm::Winograd(tile(isa, conv.level, [inputs, channels(conv.to)], purpose));
+        return Algorithm::Winograd(tile(isa, conv.level, [inputs, channels(conv.to)], mode));
     }
     let pointwise = Window {
         kernel: 1,
@@ -120,11 +120,9 @@ fn algorithm(program: &Program, conv: &ConvStep, isa: Isa, purpose: Purpose) -> 
 /// larger tiles take nearly twice the bytes.
 const DEEPEST_LARGE_TILES: usize = 3;
 
-fn tile(isa: Isa, level: usize, [inputs, outputs]: [usize; 2], purpose: Purpose) -> TileSize {
-    match purpose {
-        Purpose::Prediction if level <= DEEPEST_LARGE_TILES => {
-            TileSize::fastest(isa, inputs, outputs)
-        }
+fn tile(isa: Isa, level: usize, [inputs, outputs]: [usize; 2], mode: Mode) -> TileSize {
+    match mode {
+        Mode::Prediction if level <= DEEPEST_LARGE_TILES => TileSize::fastest(isa, inputs, outputs),
         _ => TileSize::Four,
     }
 }
@@ -134,9 +132,9 @@ mod tests {
     use super::*;
     use crate::{Encoder, Graph, UnetSpec, description};
 
-    fn algorithms(graph: &Graph, purpose: Purpose) -> Vec<(String, Algorithm)> {
+    fn algorithms(graph: &Graph, mode: Mode) -> Vec<(String, Algorithm)> {
         let program = Program::new(graph).unwrap();
-        let lowered = lower(&program, Isa::available()[0], purpose);
+        let lowered = lower(&program, Isa::available()[0], mode);
         let steps = lowered.program.steps.iter().zip(&lowered.kernels);
         let of = |(step, kernel): (&Step, &Option<Kernel>)| match step {
             Step::Conv(conv) => Some((conv.weight.clone(), kernel.unwrap().algorithm)),
@@ -149,13 +147,13 @@ mod tests {
     fn encoders_never_fall_back_to_the_kernel_for_anything_else() {
         for encoder in Encoder::ALL {
             let graph = Graph::unet(&UnetSpec::new(encoder, 1.0, 3)).unwrap();
-            for purpose in [Purpose::Training, Purpose::Prediction] {
-                let found = algorithms(&graph, purpose);
+            for mode in [Mode::Training, Mode::Prediction] {
+                let found = algorithms(&graph, mode);
                 assert_eq!(found[0].1, Algorithm::Patches, "{}", encoder.name());
                 let others = found.iter().filter(|(_, a)| *a == Algorithm::Dense);
                 assert_eq!(others.count(), 0, "{}", encoder.name());
                 let large = Algorithm::Winograd(TileSize::Six);
-                let trained = purpose == Purpose::Training;
+                let trained = mode == Mode::Training;
                 assert!(!trained || found.iter().all(|(_, a)| *a != large));
             }
         }
@@ -164,7 +162,7 @@ mod tests {
     #[test]
     fn windows_and_joined_arrays_find_their_kernel() {
         let text = include_str!("../tests/networks/residual.txt");
-        let found = algorithms(&description::read(text).unwrap(), Purpose::Training);
+        let found = algorithms(&description::read(text).unwrap(), Mode::Training);
         for (weight, expected) in [
             ("encoder.stem.conv.weight", Algorithm::Patches),
             (

@@ -211,6 +211,9 @@ impl Model {
     }
 
     /// Identifies what the model computes: SHA-256 over its weights, network, classes and input.
+    ///
+    /// The network counts by name, as it did when models held no graph, and the stored graph beside
+    /// it where it is another than the one that this version builds by that name.
     pub fn hash(&self) -> String {
         #[derive(Serialize)]
         struct Identity<'a> {
@@ -218,12 +221,18 @@ impl Model {
             weights: String,
             network: &'a NetworkName,
             input: &'a InputSpec,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            graph: Option<String>,
         }
+        let graph = describe(&self.graph);
+        let by_name = self.info.network.graph();
+        let is_named = by_name.is_ok_and(|named| describe(&named) == graph);
         let identity = Identity {
             classes: &self.info.classes,
             weights: sha256(&to_safetensors(self.parameters.iter(), None)),
             network: &self.info.network,
             input: &self.info.input,
+            graph: (!is_named).then(|| sha256(graph.as_bytes())),
         };
         sha256(&serde_json::to_vec(&identity).expect("every field can be written as JSON"))
     }
@@ -494,6 +503,13 @@ mod tests {
         assert_ne!(b.hash(), model().hash());
         c.info.input.preprocessing = Preprocessing::torchvision();
         assert_ne!(c.hash(), model().hash());
+        // The same name and weights under another graph compute something else.
+        let mut d = model();
+        let text = describe(&d.graph);
+        let changed = text.replacen("epsilon=1e-3", "epsilon=1e-2", 1);
+        assert_ne!(text, changed);
+        d.graph = read(&changed).unwrap();
+        assert_ne!(d.hash(), model().hash());
     }
 
     #[test]

@@ -84,6 +84,12 @@ impl Parameters {
         Self { tensors, index }
     }
 
+    /// Parameters of no graph.
+    #[cfg(test)]
+    pub(crate) fn lacking(tensors: Vec<Tensor>) -> Self {
+        Self::from_ordered(tensors)
+    }
+
     /// The tensor called `name`.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
         self.index.get(name).map(|&i| &self.tensors[i])

@@ -9,7 +9,7 @@ mod gates;
 use crate::bands::{Band, Maker, Schedule};
 use crate::conv::convolution;
 use crate::graph::{Activation, Graph};
-use crate::lower::{Kernel, Lowered, Purpose, lower};
+use crate::lower::{Kernel, Lowered, Mode, lower};
 use crate::machine::Machine;
 use crate::output::{self, Link, Output};
 use crate::parameters::Parameters;
@@ -30,7 +30,7 @@ use std::sync::Arc;
 pub struct PreparedNetwork {
     lowered: Lowered,
     /// Per step: transformed filters and bias of a convolution.
-    layers: Vec<Option<Layer>>,
+    layers: Vec<Option<PreparedLayer>>,
     /// Per value: the step whose gates weigh it.
     weighed_by: Vec<Option<usize>>,
     multiple: usize,
@@ -49,7 +49,7 @@ pub struct Session {
     gated: Vec<Gated>,
 }
 
-struct Layer {
+struct PreparedLayer {
     kernel: Kernel,
     filters: Buffer,
     bias: Vec<f32>,
@@ -75,7 +75,7 @@ pub(crate) fn prediction_scratch(graph: &Graph, isa: Isa) -> usize {
 /// If there is none.
 fn lowered(graph: &Graph, isa: Isa) -> Lowered {
     let program = Program::new(graph).unwrap_or_else(|error| panic!("{error}"));
-    lower(&program, isa, Purpose::Prediction)
+    lower(&program, isa, Mode::Prediction)
 }
 
 /// A shape of `value` for asking a convolution how its filters lie, which no size changes.
@@ -116,7 +116,9 @@ impl PreparedNetwork {
         let layer = |(step, kernel): (&Step, &Option<Kernel>)| match (step, kernel) {
             (Step::Conv(step), Some(kernel)) => {
                 let program = &lowered.program;
-                Some(Layer::new(*kernel, workers, program, step, parameters))
+                Some(PreparedLayer::new(
+                    *kernel, workers, program, step, parameters,
+                ))
             }
             _ => None,
         };
@@ -163,7 +165,7 @@ impl PreparedNetwork {
 
     /// Bytes of filters, which all sessions share.
     pub fn filter_bytes(&self) -> usize {
-        let gates = |layer: &Layer| layer.gates.as_ref().map_or(0, GateLayers::len);
+        let gates = |layer: &PreparedLayer| layer.gates.as_ref().map_or(0, GateLayers::len);
         let layers = self.layers.iter().flatten();
         let values: usize = layers.map(|layer| layer.filters.len() + gates(layer)).sum();
         size_of::<f32>() * values
@@ -171,7 +173,7 @@ impl PreparedNetwork {
 
     /// Bytes of the filters that a session holds the gates of its image in, a second copy.
     fn gated_bytes(&self) -> usize {
-        let gated = |layer: &&Layer| layer.gates.is_some();
+        let gated = |layer: &&PreparedLayer| layer.gates.is_some();
         let layers = self.layers.iter().flatten().filter(gated);
         size_of::<f32>() * layers.map(|layer| layer.filters.len()).sum::<usize>()
     }
@@ -477,7 +479,7 @@ fn again<'a>(rows: &'a mut RowsMut) -> RowsMut<'a> {
     write(rows.data, rows.kept)
 }
 
-impl Layer {
+impl PreparedLayer {
     fn new(
         kernel: Kernel,
         workers: &Workers,

@@ -337,6 +337,29 @@ pub fn predict_image(
     width: usize,
     options: &TileOptions,
 ) -> Result<Vec<f32>, TileError> {
+    predict_beside(predict, input, height, width, options, None)
+}
+
+/// [`predict_image`] of an image of which nothing is known at the pixels `open`, if any: the
+/// channels of further outputs may be no numbers there.
+///
+/// # Errors
+/// As [`predict_image`].
+///
+/// # Panics
+/// If `input` or `open` has another length.
+pub fn predict_beside(
+    predict: &mut dyn Predict,
+    input: &[f32],
+    height: usize,
+    width: usize,
+    options: &TileOptions,
+    open: Option<&[bool]>,
+) -> Result<Vec<f32>, TileError> {
+    assert!(
+        open.is_none_or(|open| open.len() == height * width),
+        "not every pixel is open or not"
+    );
     assert_eq!(
         input.len(),
         options.channels * height * width,
@@ -365,10 +388,14 @@ pub fn predict_image(
     let classes = options.outputs.first().map_or(0, |output| output.channels);
     let first_of_each = (0..channels(&options.outputs)).filter(|&c| c == 0 || c >= classes);
     let plane = |c: usize| &sum[c * height * width..][..height * width];
-    let pixels = first_of_each
-        .map(|c| plane(c).iter().filter(|p| !p.is_finite()).count())
-        .max()
-        .unwrap_or(0);
+    let counts = |c: usize, i: usize| c == 0 || open.is_none_or(|open| !open[i]);
+    let wrong = |c: usize| {
+        let values = plane(c).iter().enumerate();
+        values
+            .filter(move |&(i, p)| !p.is_finite() && counts(c, i))
+            .count()
+    };
+    let pixels = first_of_each.map(wrong).max().unwrap_or(0);
     if pixels > 0 {
         return Err(TileError::NotFinite { pixels });
     }
@@ -433,16 +460,25 @@ fn flip(planes: &[f32], height: usize, width: usize, down: bool, right: bool) ->
 
 /// The class with the largest probability of each pixel (the first, if several are equal).
 pub fn argmax(probabilities: &[f32], classes: usize) -> Vec<u8> {
-    let plane = probabilities.len() / classes.max(1);
-    (0..plane)
-        .map(|i| {
-            let p = |class: usize| probabilities[class * plane + i];
-            (1..classes).fold(
-                0,
-                |best, class| if p(class) > p(best) { class } else { best },
-            ) as u8
-        })
-        .collect()
+    let pixels = probabilities.len() / classes.max(1);
+    let planes: Vec<&[f32]> = probabilities.chunks(pixels.max(1)).collect();
+    argmax_of(&planes)
+}
+
+/// [`argmax`] of probabilities that lie apart, one plane a class.
+///
+/// # Panics
+/// If planes differ in length.
+pub fn argmax_of(planes: &[&[f32]]) -> Vec<u8> {
+    let pixels = planes.first().map_or(0, |plane| plane.len());
+    let of = |i: usize| {
+        let larger = |best: usize, class: usize| match planes[class][i] > planes[best][i] {
+            true => class,
+            false => best,
+        };
+        (1..planes.len()).fold(0, larger) as u8
+    };
+    (0..pixels).map(of).collect()
 }
 
 /// An image that cannot be computed.

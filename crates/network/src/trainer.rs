@@ -14,7 +14,7 @@ mod trained;
 
 use crate::device::{AdamStep, OptimiserState, Train};
 use crate::graph::{Activation, Graph, ParameterKind};
-use crate::lower::{Lowered, Purpose, lower};
+use crate::lower::{Lowered, Mode, lower};
 use crate::machine::{Machine, MachineIdentity};
 use crate::parameters::{Parameters, Tensor};
 use crate::places;
@@ -136,7 +136,7 @@ impl CpuTrainer {
         let program = Program::new(graph).unwrap_or_else(|error| panic!("{error}"));
         let shapes = program.shapes(shape);
         let places = StepMemory::new(&program, &shapes);
-        let layers = Layer::all(lower(&program, isa, Purpose::Training), images, &shapes);
+        let layers = Layer::all(lower(&program, isa, Mode::Training), images, &shapes);
         let mut trainer = Self {
             graph: graph.clone(),
             machine: machine.clone(),

@@ -98,19 +98,6 @@ impl FilterBank {
         }
     }
 
-    /// Writes `[out][in][3][3]` weights into blocked order; filled-up places become zero.
-    pub fn block(&self, weights: &[f32], blocked: &mut [f32]) {
-        self.check_blocked(blocked);
-        blocked.fill(0.0);
-        self.indices(|b, n| blocked[b] = weights[n]);
-    }
-
-    /// Writes blocked filters as `[out][in][3][3]`.
-    pub fn unblock(&self, blocked: &[f32], weights: &mut [f32]) {
-        self.check_blocked(blocked);
-        self.indices(|b, n| weights[n] = blocked[b]);
-    }
-
     /// Transforms blocked filters for the convolution itself: `[position][out panel][in][panel]`.
     pub fn transform(&self, workers: &Workers, blocked: &[f32], to: &mut Buffer) {
         self.transform_each(workers, blocked, to, Direction::Forward);

@@ -11,7 +11,7 @@ const MOST_CHANNELS: usize = 1 << 15;
 /// The largest filter.
 const LARGEST_KERNEL: usize = 31;
 /// More nodes than any network has.
-const MOST_NODES: usize = 10_000;
+const MOST_NODES: usize = 2_000;
 
 impl Graph {
     /// The graph of `nodes`, the last of which gives the channels of `outputs`. Parameters follow

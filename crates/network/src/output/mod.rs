@@ -133,7 +133,8 @@ pub struct OutputKind {
     values: Values,
     loss: OutputLoss,
     weight: f64,
-    /// The truth, one image a channel, from labels; NaN where a pixel has none.
+    /// The truth, one image a channel, from labels, [`UNKNOWN`] ones among them; NaN where a pixel
+    /// has none.
     truth: fn(&Image<u32>) -> Vec<Image<f32>>,
 }
 
@@ -169,7 +170,12 @@ impl OutputKind {
 
 /// Refuses `further` outputs that cannot stand beside `classes` classes.
 pub(crate) fn check(classes: usize, further: &[Output]) -> Result<(), OutputError> {
-    let all = classes + channels(further);
+    if classes < 2 {
+        return Err(OutputError::Classes { classes });
+    }
+    // Numbers of a file may be of any size.
+    let add = |sum: usize, output: &Output| sum.saturating_add(output.channels);
+    let all = further.iter().fold(classes, add);
     if all > LANES {
         return Err(OutputError::Channels { channels: all });
     }
@@ -214,11 +220,15 @@ impl Truths {
 
     /// One image a channel of the further outputs; NaN where label or class is not known.
     pub(crate) fn make(&self, labels: &Image<u32>, classes: &Image<u8>) -> Vec<Image<f32>> {
-        let mut made: Vec<_> = self
-            .0
-            .iter()
-            .flat_map(|kind| (kind.truth)(labels))
-            .collect();
+        // Whatever lies there, it is not known to be another object or none.
+        let mut known = labels.clone();
+        for (label, &class) in known.data_mut().iter_mut().zip(classes.data()) {
+            if *label == 0 && class == IGNORED {
+                *label = UNKNOWN;
+            }
+        }
+        let kinds = self.0.iter();
+        let mut made: Vec<_> = kinds.flat_map(|kind| (kind.truth)(&known)).collect();
         for plane in &mut made {
             let known = classes.data().iter().zip(labels.data());
             for (value, (&class, &label)) in plane.data_mut().iter_mut().zip(known) {
@@ -259,6 +269,12 @@ pub enum OutputError {
         name: String,
         /// The names there are.
         known: String,
+    },
+    /// Too few classes.
+    #[error("the outputs tell `{classes}` classes apart; a network needs 2 to {LANES}")]
+    Classes {
+        /// Number of classes.
+        classes: usize,
     },
     /// More channels than the kernels take.
     #[error("the outputs have `{channels}` channels together; {LANES} are possible")]
@@ -350,6 +366,16 @@ mod tests {
         }
         let error = check(16, &[distance()]).unwrap_err().to_string();
         assert!(error.contains("`17` channels"), "{error}");
+        for classes in [0, 1] {
+            let error = check(classes, &[distance()]).unwrap_err();
+            assert_eq!(error, OutputError::Classes { classes });
+        }
+        let endless = Output {
+            channels: usize::MAX,
+            ..distance()
+        };
+        let error = check(2, &[distance(), endless]).unwrap_err();
+        assert!(matches!(error, OutputError::Channels { .. }), "{error}");
         let named = OutputKind::named("flow").err().unwrap().to_string();
         assert!(named.contains("`flow` (known: distance)"), "{named}");
     }

@@ -5,6 +5,9 @@ use super::{Step, Value, ValueId, Window};
 use crate::description;
 use crate::graph::{Node, NodeId, Op};
 
+/// More joined arrays than any network has; a convolution reads every one of them.
+const MOST_JOINED: usize = 8;
+
 /// The program of `nodes`, which read earlier ones only.
 pub(super) fn program(nodes: &[Node]) -> Result<Program, ProgramError> {
     let mut builder = Builder::new(nodes);
@@ -129,6 +132,9 @@ impl<'a> Builder<'a> {
                 let why = "the last node gives an array of its own";
                 return Err(error(self.nodes, last, why));
             }
+        }
+        if self.nodes[last].level > 0 {
+            return Err(error(self.nodes, last, "outputs are of the image's size"));
         }
         if self.program.logits == IMAGE {
             return Err(error(self.nodes, last, "nothing is computed"));
@@ -319,6 +325,12 @@ impl<'a> Builder<'a> {
                     ));
                 }
             }
+        }
+        if joined.len() > MOST_JOINED {
+            let arrays = joined.len();
+            return Err(format!(
+                "it joins {arrays} arrays, and {MOST_JOINED} are possible"
+            ));
         }
         let twice =
             |(i, input): (usize, &Input)| joined[..i].iter().any(|o| o.value == input.value);

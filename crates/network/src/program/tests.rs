@@ -152,3 +152,73 @@ fn what_cannot_be_executed_names_the_node_and_why() {
         "only dense convolutions read joined",
     );
 }
+
+#[test]
+fn outputs_smaller_than_the_image_are_refused() {
+    let mut lines = PLAIN.to_vec();
+    lines[4] = "conv inputs=3 channels=2 level=1 weight=h.weight bias= kernel=3 stride=2 before=1";
+    lines[5] = "softmax inputs=4 channels=2 level=1";
+    let error = program_of(&lines).unwrap_err();
+    assert_eq!(error.node, 4);
+    assert!(error.to_string().contains("of the image's size"), "{error}");
+}
+
+/// A convolution of the image, `small` halved ones that are joined to it one by one, and the head.
+fn joined(small: usize) -> Result<Program, ProgramError> {
+    let conv = |from: usize, channels: usize, level: usize, name: &str, stride: usize| {
+        format!(
+            "conv inputs={from} channels={channels} level={level} weight={name}.weight bias= \
+             kernel=3 stride={stride} before=1"
+        )
+    };
+    let mut lines = vec![PLAIN[0].to_owned(), conv(0, 4, 0, "skip", 1)];
+    for i in 0..small {
+        let skip = lines.len() - 1;
+        lines.push(conv(0, 4, 1, &format!("small{i}"), 2));
+        let channels = 4 * (i + 2);
+        let from = skip + 1;
+        lines.push(format!(
+            "upsample-concat inputs={from},{skip} channels={channels} level=0"
+        ));
+    }
+    lines.push(conv(lines.len() - 1, 2, 0, "head", 1));
+    lines.push(format!(
+        "softmax inputs={} channels=2 level=0",
+        lines.len() - 1
+    ));
+    program_of(&lines.iter().map(|line| &line[..]).collect::<Vec<_>>())
+}
+
+#[test]
+fn so_many_arrays_are_joined_and_no_more() {
+    assert!(joined(7).is_ok());
+    let error = joined(8).unwrap_err().to_string();
+    assert!(
+        error.contains("it joins 9 arrays, and 8 are possible"),
+        "{error}"
+    );
+}
+
+#[test]
+fn numbers_of_channels_that_no_network_has_are_errors() {
+    let read = |at: usize, line: &str| {
+        let mut lines = PLAIN.to_vec();
+        lines.resize(lines.len().max(at + 1), "");
+        lines[at] = line;
+        description::read(&format!("stainfree graph 1\n{}\n", lines.join("\n"))).unwrap_err()
+    };
+    for channels in ["0", "1"] {
+        let error = read(5, &format!("softmax inputs=4 channels={channels} level=0"));
+        assert!(error.contains("a network needs 2 to 16"), "{error}");
+    }
+    for channels in [usize::MAX, usize::MAX - 1, 15] {
+        let error = read(
+            6,
+            &format!(
+                "output inputs=4 channels={channels} level=0 name=far link=linear values=scalar \
+                 loss=squared weight=1e0"
+            ),
+        );
+        assert!(error.contains("16 are possible"), "{error}");
+    }
+}

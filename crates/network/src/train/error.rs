@@ -14,6 +14,9 @@ pub enum TrainError {
     /// Nothing to learn from.
     #[error("there are no training fields; check the split in `fields.csv`")]
     NoFields,
+    /// The system gives no such number of threads.
+    #[error("{0}")]
+    Threads(String),
     /// The recipe.
     #[error(transparent)]
     Recipe(#[from] RecipeError),

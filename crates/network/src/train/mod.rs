@@ -83,12 +83,13 @@ pub fn train_on(
     if job.training.is_empty() {
         return Err(TrainError::NoFields);
     }
+    let workers = job.machine.workers();
+    workers.start().map_err(TrainError::Threads)?;
     std::fs::create_dir_all(job.folder).map_err(|error| TrainError::File {
         path: job.folder.into(),
         error,
     })?;
     let (input, graph) = (job.input, job.graph);
-    let workers = job.machine.workers();
     // A fifth is for validation, whose fields are few and come every time.
     let [ours, theirs] = [job.cache_bytes / 5 * 4, job.cache_bytes / 5];
     let training = Fields::new(job.training, input, graph, ours, workers)?;

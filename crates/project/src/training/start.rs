@@ -237,7 +237,7 @@ impl Start {
         classes: &[String],
         job: &Job,
     ) -> Result<(), ProjectError> {
-        let shared = inherit(model, network, classes, &mut self.parameters)
+        let shared = inherit(model, network, &self.graph, classes, &mut self.parameters)
             .map_err(|error| ProjectError::Start(format!("`{label}`: {error}")))?;
         job.progress.note(&format!(
             "the network starts from the model `{label}` ({shared} of {} classes known to it)",
