@@ -301,7 +301,7 @@ pub(crate) fn file_name(path: &Path) -> String {
 }
 
 /// Whether the extension is one this program reads images from.
-pub(crate) fn is_image_name(path: &Path) -> bool {
+pub fn is_image_name(path: &Path) -> bool {
     let hidden = file_name(path).starts_with('.');
     let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
     !hidden && matches!(extension.as_deref(), Some("tif" | "tiff" | "png"))

@@ -1,4 +1,4 @@
-//! The encoders a U-Net can stand on: one file each, one line in [`Encoder`] and its table.
+//! The encoders a U-Net can stand on: one file each, one variant of [`Encoder`].
 
 mod efficientnet_b4;
 mod mobilenet_v2;

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use stainfree_image::{ImageError, read_labels};
+use stainfree_image::{ImageError, is_image_name, read_labels};
 
 use super::{Stamp, content_of_labels, ledger};
 use crate::ProjectError;
@@ -148,12 +148,8 @@ fn files_in(folder: &Path) -> Result<BTreeMap<String, PathBuf>, ProjectError> {
     let mut others: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).collect();
     others.sort();
     for path in others {
-        let ending = path.extension().unwrap_or_default().to_string_lossy();
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        let image = ["tif", "tiff", "png"]
-            .iter()
-            .any(|e| ending.eq_ignore_ascii_case(e));
-        if image && !stem.starts_with('.') && files.values().all(|known| *known != path) {
+        if is_image_name(&path) && files.values().all(|known| *known != path) {
             files.entry(stem.into_owned()).or_insert(path);
         }
     }
