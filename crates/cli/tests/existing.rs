@@ -392,6 +392,11 @@ fn a_folder_is_the_same_however_it_is_spelled() {
         let said = run.stdout.starts_with("0 fields done");
         assert!(said, "{typed}: {}", run.stdout);
     }
+    // A disk that is mounted at another place, or a plate that was moved.
+    std::fs::create_dir(place.path("elsewhere")).unwrap();
+    std::fs::rename(place.path("images"), place.path("elsewhere/images")).unwrap();
+    let run = place.ok(&predict(&["study", "elsewhere/images/bf"]));
+    assert!(run.stdout.starts_with("0 fields done"), "{}", run.stdout);
     assert!(held(&place, "result") == whole);
 }
 

@@ -490,8 +490,8 @@ fn conditions(opened: &OpenedModel, options: &PredictOptions, job: &Job) -> Fing
 struct Input {
     /// The first plane's file.
     path: String,
-    /// A hash of the conditions, and of places, sizes and times of all files: what "the same image"
-    /// means.
+    /// A hash of the conditions, and of names, sizes and times of all files: what "the same image"
+    /// means. Where their folder lies is no part of it.
     key: String,
     /// The key of older versions, in which places are as they were typed.
     older_key: String,
@@ -504,30 +504,29 @@ impl Input {
             .iter()
             .filter_map(|&(channel, z)| field.planes[channel][z].as_ref())
             .collect();
-        let stamps: Vec<_> = planes.iter().map(|plane| plane.stamp().ok()).collect();
-        let key = |place: &dyn Fn(&Path) -> PathBuf| {
-            let mut hash = conditions.clone();
-            hash.bytes(field.pixel_um.unwrap_or(0.0).to_le_bytes());
-            for (plane, stamp) in planes.iter().zip(&stamps) {
-                let (bytes, time) = stamp
-                    .as_ref()
-                    .map_or((0, 0), |stamp| (stamp.bytes, stamp.nanoseconds()));
-                hash.bytes(place(plane.location()).as_os_str().as_encoded_bytes());
-                hash.bytes(plane.part().to_le_bytes());
-                hash.bytes(bytes.to_le_bytes());
-                hash.bytes(time.to_le_bytes());
-            }
-            hash.finish_short(8)
-        };
+        let mut begun = conditions.clone();
+        begun.bytes(field.pixel_um.unwrap_or(0.0).to_le_bytes());
+        let mut hash = begun.clone();
+        planes.iter().for_each(|plane| hash.plane(plane));
         Self {
             path: planes.first().map_or(String::new(), |plane| plane.name()),
-            key: key(&|typed| {
-                let real = typed.canonicalize().or_else(|_| std::path::absolute(typed));
-                real.unwrap_or_else(|_| typed.to_owned())
-            }),
-            older_key: key(&Path::to_owned),
+            key: hash.finish_short(8),
+            older_key: older_key(begun, &planes),
         }
     }
+}
+
+/// See [`Input::older_key`].
+fn older_key(mut hash: Fingerprint, planes: &[&PlaneRef]) -> String {
+    for plane in planes {
+        let stamp = plane.stamp().ok();
+        let (bytes, time) = stamp.map_or((0, 0), |stamp| (stamp.bytes, stamp.nanoseconds()));
+        hash.bytes(plane.location().as_os_str().as_encoded_bytes());
+        hash.bytes(plane.part().to_le_bytes());
+        hash.bytes(bytes.to_le_bytes());
+        hash.bytes(time.to_le_bytes());
+    }
+    hash.finish_short(8)
 }
 
 /// What a prediction was made by and from.
