@@ -6,6 +6,9 @@ use crate::encoder::Encoder;
 use crate::input::{InputError, Normalisation};
 use crate::loss::{Loss, LossError, LossTerm};
 use crate::optimiser::{Adam, Schedule};
+#[cfg(doc)]
+use crate::output::KINDS;
+use crate::output::{OutputError, OutputKind};
 use serde::{Deserialize, Serialize};
 use stainfree_kernels::Precision;
 
@@ -76,6 +79,10 @@ pub struct Recipe {
     pub field_order: FieldOrder,
     /// Share of the crops that are aimed at a pixel of a foreground class.
     pub foreground: f64,
+    /// What the network says beside the classes, by the names of [`KINDS`]: numbers learned from
+    /// labelled nuclei, by which they are told apart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<String>,
     /// How intensities become comparable.
     pub normalisation: Normalisation,
     /// Changes made to crops.
@@ -133,6 +140,7 @@ impl Recipe {
             rescale: false,
             field_order: FieldOrder::FixedBatches,
             foreground: 0.0,
+            outputs: Vec::new(),
             normalisation: Normalisation::Paper,
             augmentation: Augmentation::paper(),
             loss: vec![LossTerm::new("paper", 1.0)],
@@ -284,6 +292,9 @@ impl Recipe {
         self.normalisation.check()?;
         self.augmentation.check()?;
         Loss::new(&self.loss, classes)?;
+        for name in &self.outputs {
+            OutputKind::named(name)?;
+        }
         Ok(())
     }
 }
@@ -340,6 +351,9 @@ pub enum RecipeError {
     /// The augmentation.
     #[error(transparent)]
     Augment(#[from] AugmentError),
+    /// An output beside the classes.
+    #[error(transparent)]
+    Output(#[from] OutputError),
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 use crate::encoder::Encoder;
 use crate::graph::{Activation, Bias, Graph, GraphBuilder, Init, NodeId};
 use crate::input::InputSpec;
-use crate::output::{self, Output, OutputError};
+use crate::output::{self, Output, OutputError, OutputKind};
 use crate::program::{Program, ProgramError};
+use crate::recipe::Recipe;
 use crate::scaling::Scaling;
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +46,19 @@ impl UnetSpec {
             classes,
             outputs: Vec::new(),
         }
+    }
+
+    /// The network that `recipe` asks for, for `classes` classes.
+    ///
+    /// # Errors
+    /// [`OutputError::Unknown`] for an output that is not in the registry.
+    pub fn of_recipe(recipe: &Recipe, classes: usize) -> Result<Self, OutputError> {
+        let kinds = recipe.outputs.iter().map(|name| OutputKind::named(name));
+        let outputs: Result<_, _> = kinds.map(|kind| Ok(kind?.output())).collect();
+        Ok(Self {
+            outputs: outputs?,
+            ..Self::new(recipe.encoder, recipe.width, classes)
+        })
     }
 
     /// All outputs, the classes first.

@@ -12,7 +12,7 @@
 //! pixel is itself unknown, or lies outside of the image, the farthest one that is known takes its
 //! place: shares are then larger than those of the whole object, by one factor.
 
-use super::{Link, OutputKind, OutputLoss, UNKNOWN, Values};
+use super::{Link, OutputKind, OutputLoss, UNKNOWN, Values, is_object};
 use rayon::prelude::*;
 use stainfree_image::Image;
 use std::collections::HashMap;
@@ -32,12 +32,7 @@ pub(super) const KIND: OutputKind = OutputKind {
 
 fn truth(labels: &Image<u32>) -> Vec<Image<f32>> {
     let squared = to_border(labels);
-    let mut farthest: HashMap<u32, u64> = HashMap::new();
-    let objects = labels.data().iter().zip(&squared);
-    for (&label, &square) in objects.filter(|(label, _)| is_object(**label)) {
-        let most = farthest.entry(label).or_default();
-        *most = square.max(*most);
-    }
+    let farthest = farthest(labels, &squared);
     let share = |(label, &square): (&u32, &u64)| match (label, farthest.get(label)) {
         // An object without a border in the image.
         (&UNKNOWN, _) | (_, Some(&NO_BORDER)) => f32::NAN,
@@ -48,12 +43,33 @@ fn truth(labels: &Image<u32>) -> Vec<Image<f32>> {
     vec![Image::new(labels.height(), labels.width(), shares)]
 }
 
+/// The largest of the `squared` distances of every object.
+fn farthest(labels: &Image<u32>, squared: &[u64]) -> HashMap<u32, u64> {
+    let mut farthest: HashMap<u32, u64> = HashMap::new();
+    let objects = labels.data().iter().zip(squared);
+    for (&label, &square) in objects.filter(|(label, _)| is_object(**label)) {
+        let most = farthest.entry(label).or_default();
+        *most = square.max(*most);
+    }
+    farthest
+}
+
+/// The radius of every object: the largest distance of its pixels to its border, in pixels; 0 where
+/// no border is seen.
+pub(super) fn radii(labels: &Image<u32>) -> HashMap<u32, f64> {
+    let farthest = farthest(labels, &to_border(labels));
+    let radius = |square| match square {
+        NO_BORDER => 0.0,
+        square => (square as f64).sqrt(),
+    };
+    let radii = farthest.into_iter();
+    radii
+        .map(|(label, square)| (label, radius(square)))
+        .collect()
+}
+
 /// Squared distance of a pixel whose object meets no other label.
 const NO_BORDER: u64 = u64::MAX;
-
-fn is_object(label: u32) -> bool {
-    label != 0 && label != UNKNOWN
-}
 
 /// Squared distance in pixels of every pixel of an object to the nearest pixel of another known
 /// label, 0 outside of objects.

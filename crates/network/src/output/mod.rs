@@ -9,6 +9,7 @@
 //! numbers follow an image that is turned (`values`), losses (`loss`), arithmetic (`kernels`).
 
 mod distance;
+mod neighbour;
 mod values;
 
 pub use stainfree_kernels::link::Link;
@@ -24,6 +25,11 @@ pub const CLASSES: &str = "classes";
 pub const IGNORED: u8 = 255;
 /// Label of a pixel of which it is not known what it belongs to: it neither trains nor scores.
 pub const UNKNOWN: u32 = u32::MAX;
+
+/// Whether a label is an object's.
+fn is_object(label: u32) -> bool {
+    label != 0 && label != UNKNOWN
+}
 
 /// What an output learns by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,7 +145,7 @@ pub struct OutputKind {
 }
 
 /// Every further output there is.
-pub const KINDS: &[OutputKind] = &[distance::KIND];
+pub const KINDS: &[OutputKind] = &[distance::KIND, neighbour::KIND];
 
 impl OutputKind {
     /// The kind called `name`.
@@ -377,7 +383,10 @@ mod tests {
         let error = check(2, &[distance(), endless]).unwrap_err();
         assert!(matches!(error, OutputError::Channels { .. }), "{error}");
         let named = OutputKind::named("flow").err().unwrap().to_string();
-        assert!(named.contains("`flow` (known: distance)"), "{named}");
+        assert!(
+            named.contains("`flow` (known: distance, neighbour)"),
+            "{named}"
+        );
     }
 
     #[test]

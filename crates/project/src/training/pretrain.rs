@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use stainfree_network::recipe::{Length, Recipe};
 use stainfree_network::train::{FieldContent, RawField, TrainError, TrainingData};
-use stainfree_network::{UnetSpec, Workers, weights};
+use stainfree_network::{Workers, weights};
 use stainfree_specimen::{PlateSpec, simulate_field};
 
 use crate::study::config::TrainingConfig;
@@ -17,7 +17,7 @@ use crate::training::shared::{
 };
 use crate::training::start::{model_of, start};
 use crate::training::train;
-use crate::training::train::{TrainOptions, VALIDATION_BYTES};
+use crate::training::train::{TrainOptions, VALIDATION_BYTES, network_of};
 use crate::{Job, ProjectError};
 
 /// Classes of the virtual plates' truth: scheme A.
@@ -61,7 +61,7 @@ fn pretrain_ours(options: &PretrainOptions, job: &Job) -> Result<Trained, Projec
     mark(folder, "pretrain")?;
     let recipe = recipe_of(&options.training)?;
     let classes = CLASSES.map(str::to_owned);
-    let network = UnetSpec::new(recipe.encoder, recipe.width, classes.len());
+    let network = network_of(&recipe, classes.len())?;
     let wanted = match (
         options.training.weights.as_deref(),
         weights::built_in(recipe.encoder.name()),
@@ -173,7 +173,7 @@ impl TrainingData for VirtualFields {
             full_range: FULL_RANGE,
             blank: None,
             target: seen.truth.classes,
-            labels: None,
+            labels: Some(seen.truth.nuclei),
         })
     }
 

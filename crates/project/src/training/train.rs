@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-use stainfree_image::{Field, read_class_mask, rounded_um};
+use stainfree_image::{Field, read_class_mask, read_labels, rounded_um};
 use stainfree_inference::planes::{full_range, intensities, resample_blank, without_blanks};
 use stainfree_network::model::sha256;
 use stainfree_network::recipe::{Length, Recipe};
@@ -116,7 +116,9 @@ fn train_ours(study: &Study, options: &TrainOptions, job: &Job) -> Result<Traine
     }
 
     let classes = study.config().truth.classes.clone();
-    let network = UnetSpec::new(recipe.encoder, recipe.width, classes.len());
+    let network = network_of(&recipe, classes.len())?;
+    let labelled = !network.outputs.is_empty();
+    (training.labelled, validation.labelled) = (labelled, labelled);
     let (wanted, path) = wanted_weights(study, options);
     let start = start(
         wanted,
@@ -175,6 +177,11 @@ fn train_ours(study: &Study, options: &TrainOptions, job: &Job) -> Result<Traine
     let hash = INPUT.put(&folder, text.as_bytes())?;
     model.info.hashes.extend([hash]);
     write_model(&mut model, record, &run, &folder)
+}
+
+/// The network that a recipe asks for.
+pub(crate) fn network_of(recipe: &Recipe, classes: usize) -> Result<UnetSpec, ProjectError> {
+    UnetSpec::of_recipe(recipe, classes).map_err(|error| ProjectError::Failed(error.to_string()))
 }
 
 /// What trains, what chooses and what is kept for the test, as the record of the model has it.
@@ -332,6 +339,8 @@ pub(crate) struct StudyFields<'a> {
     fields: Vec<&'a Field>,
     /// Every field of a known pixel size is brought to this one, um.
     pixel_um: Option<f64>,
+    /// Whether nuclei are learned from one by one, and not only as a class.
+    labelled: bool,
     /// What fields are recognised by, as far as it is known already.
     contents: BTreeMap<String, Content>,
 }
@@ -377,6 +386,7 @@ impl<'a> StudyFields<'a> {
             source,
             fields,
             pixel_um: None,
+            labelled: false,
             contents: BTreeMap::new(),
         })
     }
@@ -482,6 +492,9 @@ impl TrainingData for StudyFields<'_> {
             target: read_class_mask(&self.study.class_mask_path(&field.name))?,
             labels: None,
         };
+        if self.labelled {
+            raw.labels = Some(read_labels(&self.study.nuclei_path(&field.name))?);
+        }
         if let Some(regions) = raw.blank.as_ref().and_then(blank_regions) {
             apply_ignore(&mut raw.target, &regions)?;
         }
@@ -493,6 +506,8 @@ impl TrainingData for StudyFields<'_> {
                 }
                 raw.blank = raw.blank.map(|blank| resample_blank(&blank, height, width));
                 raw.target = resample_classes(&raw.target, height, width);
+                let labels = raw.labels;
+                raw.labels = labels.map(|labels| resample_classes(&labels, height, width));
             }
         }
         Ok(raw)
@@ -506,14 +521,20 @@ impl TrainingData for StudyFields<'_> {
             Some(known) => known.clone(),
             None => content_of(self.study, self.source, field)?,
         };
+        // Nuclei count only where they are learned from.
+        let nuclei = content.nuclei.clone().filter(|_| self.labelled);
         let scale = [field.pixel_um, self.pixel_um].map(|um| um.unwrap_or(0.0));
-        let truth = match content.classes {
+        let classes = match content.classes {
             Some(classes) => classes,
             // Of a single class: which one, no hash says.
             None => {
                 let mask = read_class_mask(&self.study.class_mask_path(&field.name))?;
                 sha256(mask.data())
             }
+        };
+        let truth = match nuclei {
+            Some(nuclei) => format!("{classes} {nuclei}"),
+            None => classes,
         };
         Ok(FieldContent {
             name: field.name.clone(),

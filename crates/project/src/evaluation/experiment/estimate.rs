@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use stainfree_network::recipe::Recipe;
-use stainfree_network::{AdamStep, CpuTrainer, Graph, Parameters, Train, UnetSpec};
+use stainfree_network::{AdamStep, CpuTrainer, Graph, Parameters, Train, output};
 
 use super::file::{Choice, Experiment};
 use super::variant;
 use crate::study::Study;
 use crate::study::fields::FieldRow;
+use crate::training::train::network_of;
 use crate::{Job, Part, ProjectError};
 
 /// Side of the crop that is timed: large enough to be worth a band, small enough to be quick.
@@ -76,7 +77,7 @@ pub fn estimate(experiment: &Experiment, job: &Job) -> Result<Vec<Estimate>, Pro
 /// Seconds and bytes of a step of this recipe.
 fn one_step(recipe: &Recipe, classes: usize, job: &Job) -> Result<(f64, usize), ProjectError> {
     let fail = |error: String| ProjectError::Failed(error);
-    let spec = UnetSpec::new(recipe.encoder, recipe.width, classes);
+    let spec = network_of(recipe, classes)?;
     let graph = Graph::unet(&spec).map_err(|error| fail(error.to_string()))?;
     recipe
         .check(classes, graph.multiple())
@@ -90,7 +91,7 @@ fn one_step(recipe: &Recipe, classes: usize, job: &Job) -> Result<(f64, usize), 
     let input: Vec<f32> = (0..3 * side * side)
         .map(|i| ((i * 7919) % 2003) as f32 / 1000.0 - 1.0)
         .collect();
-    let gradient = vec![1e-6; classes * side * side];
+    let gradient = vec![1e-6; output::channels(graph.outputs()) * side * side];
     let update = AdamStep {
         lr: 1e-6,
         beta1: recipe.adam.beta1,
