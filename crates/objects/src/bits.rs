@@ -289,8 +289,9 @@ fn join(into: &mut [u64], other: &[u64]) {
 fn widen(row: &mut [u64], span: usize) {
     let mut done = 0;
     while done < span {
-        // A run of 2 done + 1 moved by this much leaves no gap.
-        let step = (span - done).min(2 * done + 1).min(WORD - 1);
+        // A run of 2 done + 1 moved by this much leaves no gap, also where the rim of the image has
+        // cut the run down to done + 1.
+        let step = (span - done).min(done + 1).min(WORD - 1);
         let mut low = 0u64;
         for i in 0..row.len() {
             let here = row[i];
