@@ -69,6 +69,9 @@ impl LineChart {
         let Some(mut frame) = Frame::new((xs, x_axis), (ys, y_axis), keys) else {
             return nothing();
         };
+        if !all().any(|point| frame.place(*point).is_some()) {
+            return nothing();
+        }
         for (at, name) in &self.marks {
             frame.upright(*at, name);
         }
@@ -151,6 +154,14 @@ impl PointChart {
         let Some(mut frame) = Frame::new((xs, x_axis), (ys, y_axis), keys) else {
             return nothing();
         };
+        let ends = bands().flat_map(|&(x, low, high)| [(x, low), (x, high)]);
+        if !all()
+            .copied()
+            .chain(ends)
+            .any(|point| frame.place(point).is_some())
+        {
+            return nothing();
+        }
         for band in &self.bands {
             frame.band(band);
         }

@@ -1,0 +1,479 @@
+//! Plots as their readers see them: every mark lies where the axis' own numbers say, in the file,
+//! on the page and in the picture alike.
+
+use stainfree_report::{
+    Band, IntervalChart, IntervalRow, Level, LineChart, PointChart, Scale, Series, Svg,
+};
+
+/// An element of an SVG: its name, its attributes, and the text in it.
+struct Element {
+    source: String,
+    text: String,
+}
+
+impl Element {
+    fn get(&self, attribute: &str) -> Option<&str> {
+        let start = self.source.find(&format!(" {attribute}=\""))? + attribute.len() + 3;
+        let rest = &self.source[start..];
+        Some(&rest[..rest.find('"')?])
+    }
+
+    fn number(&self, attribute: &str) -> f64 {
+        self.get(attribute).unwrap().parse().unwrap()
+    }
+
+    /// The corners of a path.
+    fn points(&self) -> Vec<(f64, f64)> {
+        let d = self.get("d").unwrap().trim_end_matches('Z');
+        d.split(['M', 'L'])
+            .filter(|part| !part.is_empty())
+            .map(|part| {
+                let (x, y) = part.split_once(' ').unwrap();
+                (x.parse().unwrap(), y.parse().unwrap())
+            })
+            .collect()
+    }
+}
+
+fn elements(svg: &str, name: &str) -> Vec<Element> {
+    svg.split(&format!("<{name} "))
+        .skip(1)
+        .map(|rest| {
+            let end = rest.find('>').unwrap();
+            let text = rest[end + 1..].split('<').next().unwrap();
+            Element {
+                source: format!(" {}", &rest[..end]),
+                text: text.to_owned(),
+            }
+        })
+        .collect()
+}
+
+fn value(label: &str) -> f64 {
+    match label.strip_suffix('k') {
+        Some(thousands) => thousands.parse::<f64>().unwrap() * 1000.0,
+        None => label.parse().unwrap(),
+    }
+}
+
+/// Labels of an axis and where they stand, sorted by value.
+fn ticks(svg: &str, upright: bool) -> Vec<(f64, f64)> {
+    let is_tick = |e: &Element| match upright {
+        true => e.get("text-anchor") == Some("end") && e.number("x") == 48.0,
+        false => e.get("text-anchor") == Some("middle") && e.number("y") == 273.0,
+    };
+    let place = |e: &Element| {
+        if upright {
+            e.number("y") - 4.0
+        } else {
+            e.number("x")
+        }
+    };
+    let texts = elements(svg, "text");
+    let found = texts.iter().filter(|e| is_tick(e));
+    let mut found: Vec<(f64, f64)> = found.map(|e| (value(&e.text), place(e))).collect();
+    found.sort_by(|a, b| a.0.total_cmp(&b.0));
+    assert!(found.len() >= 2, "{svg}");
+    found
+}
+
+/// Where a value must lie by the first and the last number of an axis.
+fn by_ticks(ticks: &[(f64, f64)], scale: Scale, value: f64) -> f64 {
+    let of = |v: f64| if scale == Scale::Log { v.ln() } else { v };
+    let ((a, from), (b, to)) = (ticks[0], ticks[ticks.len() - 1]);
+    from + (of(value) - of(a)) / (of(b) - of(a)) * (to - from)
+}
+
+fn series(name: &str, points: &[(f64, f64)]) -> Series {
+    Series {
+        name: name.into(),
+        points: points.to_vec(),
+        dashed: false,
+    }
+}
+
+fn dots(svg: &str) -> Vec<(f64, f64)> {
+    let circles = elements(svg, "circle");
+    circles
+        .iter()
+        .map(|c| (c.number("cx"), c.number("cy")))
+        .collect()
+}
+
+/// Places are written with one decimal, ticks too: their scale is known to that.
+const ROUNDING: f64 = 0.3;
+
+#[test]
+fn every_point_lies_where_the_numbers_of_the_axes_say() {
+    let shapes: [(&[(f64, f64)], Scale, Scale); 5] = [
+        (
+            &[(0.0, 0.3), (3.0, 0.71), (7.0, 0.5), (9.0, 0.92)],
+            Scale::Linear,
+            Scale::Linear,
+        ),
+        (
+            &[(-5.0, -2.0), (0.0, 0.0), (2.5, 7.5)],
+            Scale::Linear,
+            Scale::Linear,
+        ),
+        (
+            &[(10.0, 0.5), (250.0, 0.02), (9000.0, 0.003)],
+            Scale::Log,
+            Scale::Log,
+        ),
+        (
+            &[(0.0, 2.0), (40_000.0, 35.0), (90_000.0, 17.0)],
+            Scale::Linear,
+            Scale::Log,
+        ),
+        (
+            &[(0.001, 15_000.0), (0.002, 48_000.0)],
+            Scale::Linear,
+            Scale::Linear,
+        ),
+    ];
+    for (points, x_scale, y_scale) in shapes {
+        let chart = LineChart {
+            series: vec![series("", points)],
+            x_scale,
+            y_scale,
+            ..LineChart::default()
+        };
+        let svg = chart.svg();
+        for source in [svg.as_str().to_owned(), svg.standalone()] {
+            let (across, up) = (ticks(&source, false), ticks(&source, true));
+            let found = dots(&source);
+            assert_eq!(found.len(), points.len());
+            for (&(x, y), &(cx, cy)) in points.iter().zip(&found) {
+                let (px, py) = (by_ticks(&across, x_scale, x), by_ticks(&up, y_scale, y));
+                assert!(
+                    (px - cx).abs() < ROUNDING && (py - cy).abs() < ROUNDING,
+                    "({x}, {y}) lies at {cx} {cy}, not {px} {py}"
+                );
+            }
+            // The other numbers of the axes lie on the same scale.
+            for (ticks, scale) in [(&across, x_scale), (&up, y_scale)] {
+                for &(v, at) in ticks {
+                    assert!(
+                        (by_ticks(ticks, scale, v) - at).abs() < ROUNDING,
+                        "{v} at {at}"
+                    );
+                }
+            }
+            // The curve runs through the points, inside of the plot.
+            let curve = elements(&source, "path")
+                .into_iter()
+                .find(|p| p.get("class") == Some("curve"))
+                .unwrap();
+            assert_eq!(curve.points(), found);
+            let inside =
+                |&(x, y): &(f64, f64)| (56.0..=536.0).contains(&x) && (34.0..=254.0).contains(&y);
+            assert!(found.iter().all(inside));
+        }
+    }
+}
+
+#[test]
+fn grid_lines_stand_at_the_numbers_beside_them() {
+    let chart = LineChart {
+        series: vec![series("", &[(0.0, 0.0), (7.3, 0.84)])],
+        ..LineChart::default()
+    };
+    let svg = chart.svg();
+    let lines: Vec<f64> = elements(svg.as_str(), "path")
+        .iter()
+        .filter(|p| p.get("class") == Some("grid"))
+        .map(|p| p.points()[0].1)
+        .collect();
+    let mut numbers: Vec<f64> = ticks(svg.as_str(), true).iter().map(|t| t.1).collect();
+    numbers.sort_by(|a, b| b.total_cmp(a));
+    assert_eq!(lines.len(), numbers.len());
+    assert!(
+        lines
+            .iter()
+            .zip(&numbers)
+            .all(|(a, b)| (a - b).abs() < 0.11)
+    );
+    // Steps are round: 0, 0.2, .. 1.
+    let values: Vec<f64> = ticks(svg.as_str(), true).iter().map(|t| t.0).collect();
+    assert_eq!(values, [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]);
+}
+
+#[test]
+fn values_that_no_axis_can_show_leave_a_gap() {
+    let points = [
+        (1.0, 0.5),
+        (2.0, 0.0),
+        (3.0, 0.1),
+        (4.0, f64::INFINITY),
+        (5.0, 0.2),
+        (6.0, 0.4),
+    ];
+    let chart = LineChart {
+        series: vec![series("", &points)],
+        y_scale: Scale::Log,
+        ..LineChart::default()
+    };
+    let svg = chart.svg();
+    // 0 has no logarithm: points 1 and 3 stand alone, 5 and 6 are joined.
+    assert_eq!(dots(svg.as_str()).len(), 4);
+    let curves = elements(svg.as_str(), "path")
+        .into_iter()
+        .filter(|p| p.get("class") == Some("curve"))
+        .map(|p| p.points().len());
+    assert_eq!(curves.collect::<Vec<_>>(), [2]);
+    let none = LineChart {
+        series: vec![series("", &[(1.0, -1.0), (f64::NAN, 2.0)])],
+        y_scale: Scale::Log,
+        ..LineChart::default()
+    };
+    // One point has a place across, the other one up: none has both.
+    assert!(none.svg().as_str().contains("no values to show"));
+    let none = PointChart {
+        points: vec![series("", &[(1.0, f64::NAN), (f64::INFINITY, 2.0)])],
+        levels: vec![Level {
+            y: 0.5,
+            name: "bias".into(),
+            strong: true,
+        }],
+        ..PointChart::default()
+    };
+    assert!(none.svg().as_str().contains("no values to show"));
+}
+
+#[test]
+fn many_points_are_a_curve_and_few_are_measurements() {
+    for (count, shown) in [(40, 40), (41, 0)] {
+        let points: Vec<(f64, f64)> = (0..count).map(|i| (f64::from(i), f64::from(i))).collect();
+        let chart = LineChart {
+            series: vec![series("", &points)],
+            ..LineChart::default()
+        };
+        assert_eq!(dots(chart.svg().as_str()).len(), shown, "{count}");
+    }
+}
+
+#[test]
+fn marks_bands_and_levels_lie_on_the_scales_too() {
+    let line = LineChart {
+        series: vec![series("", &[(0.0, 0.0), (100.0, 1.0)])],
+        marks: vec![(30.0, "chosen".into()), (90.0, "last".into())],
+        ..LineChart::default()
+    };
+    let svg = line.svg();
+    let across = ticks(svg.as_str(), false);
+    let marks: Vec<Vec<(f64, f64)>> = elements(svg.as_str(), "path")
+        .iter()
+        .filter(|p| p.get("class") == Some("mark"))
+        .map(Element::points)
+        .collect();
+    assert_eq!(marks.len(), 2);
+    for (mark, at) in marks.iter().zip([30.0, 90.0]) {
+        let expected = by_ticks(&across, Scale::Linear, at);
+        assert!(
+            mark.iter().all(|p| (p.0 - expected).abs() < ROUNDING),
+            "{at}: {mark:?}"
+        );
+        assert_eq!((mark[0].1, mark[1].1), (34.0, 254.0));
+    }
+    // A name stands to the right of its line, near the right rim to the left.
+    let texts = elements(svg.as_str(), "text");
+    let name = |text: &str| texts.iter().find(|t| t.text == text).unwrap();
+    assert!(name("chosen").number("x") > marks[0][0].0);
+    assert_eq!(name("chosen").get("text-anchor"), Some("start"));
+    assert!(name("last").number("x") < marks[1][0].0);
+    assert_eq!(name("last").get("text-anchor"), Some("end"));
+
+    let points = PointChart {
+        points: vec![series("runs", &[(2.0, 10.0), (8.0, 30.0)])],
+        bands: vec![Band {
+            series: 0,
+            points: vec![(2.0, 5.0, 15.0), (5.0, f64::NAN, 22.0), (8.0, 25.0, 38.0)],
+        }],
+        levels: vec![Level {
+            y: 20.0,
+            name: "half".into(),
+            strong: false,
+        }],
+        diagonal: true,
+        ..PointChart::default()
+    };
+    let svg = points.svg();
+    let (across, up) = (ticks(svg.as_str(), false), ticks(svg.as_str(), true));
+    let at = |x: f64, y: f64| {
+        (
+            by_ticks(&across, Scale::Linear, x),
+            by_ticks(&up, Scale::Linear, y),
+        )
+    };
+    let near =
+        |a: (f64, f64), b: (f64, f64)| (a.0 - b.0).abs() < ROUNDING && (a.1 - b.1).abs() < ROUNDING;
+    let paths = elements(svg.as_str(), "path");
+    let area = paths
+        .iter()
+        .find(|p| p.get("d").unwrap().ends_with('Z'))
+        .unwrap()
+        .points();
+    // Along the lower side and back along the upper one, which has a point more.
+    let expected = [
+        at(2.0, 5.0),
+        at(8.0, 25.0),
+        at(8.0, 38.0),
+        at(5.0, 22.0),
+        at(2.0, 15.0),
+    ];
+    assert_eq!(area.len(), 5);
+    assert!(
+        area.iter().zip(expected).all(|(a, b)| near(*a, b)),
+        "{area:?}"
+    );
+    let dotted: Vec<Vec<(f64, f64)>> = paths
+        .iter()
+        .filter(|p| p.get("class") == Some("mark"))
+        .map(Element::points)
+        .collect();
+    let (diagonal, level) = (&dotted[0], &dotted[1]);
+    assert!((level[0].1 - at(2.0, 20.0).1).abs() < ROUNDING && level[0].1 == level[1].1);
+    // The diagonal joins places of equal numbers.
+    let slope = |v: f64| at(v, v);
+    let on = |p: (f64, f64)| {
+        let (a, b) = (slope(0.0), slope(10.0));
+        let share = (p.0 - a.0) / (b.0 - a.0);
+        (a.1 + share * (b.1 - a.1) - p.1).abs() < 2.0 * ROUNDING
+    };
+    assert!(diagonal.iter().all(|&p| on(p)), "{diagonal:?}");
+}
+
+#[test]
+fn continuations_are_dashed_and_have_the_colour_of_their_curve() {
+    let tail = Series {
+        dashed: true,
+        ..series("", &[(5.0, 0.8), (9.0, 0.9)])
+    };
+    let chart = PointChart {
+        points: vec![series("a", &[(1.0, 0.4)]), series("b", &[(2.0, 0.5)])],
+        curves: vec![
+            series("", &[(1.0, 0.2), (5.0, 0.3)]),
+            series("", &[(1.0, 0.4), (5.0, 0.8)]),
+        ],
+        continuations: vec![series("", &[]), tail],
+        ..PointChart::default()
+    };
+    let file = chart.svg().standalone();
+    let curves: Vec<Element> = elements(&file, "path")
+        .into_iter()
+        .filter(|p| p.get("class") == Some("curve"))
+        .collect();
+    let strokes: Vec<Option<&str>> = curves.iter().map(|c| c.get("style")).collect();
+    assert_eq!(
+        strokes.len(),
+        2,
+        "what lies beyond the axes is left out: {file}"
+    );
+    assert_ne!(strokes[0], strokes[1]);
+    let shown = PointChart {
+        levels: vec![],
+        curves: vec![
+            chart.curves[0].clone(),
+            series("", &[(1.0, 0.4), (9.0, 0.95)]),
+        ],
+        ..chart
+    };
+    let file = shown.svg().standalone();
+    let curves: Vec<Element> = elements(&file, "path")
+        .into_iter()
+        .filter(|p| p.get("class") == Some("curve"))
+        .collect();
+    assert_eq!(curves[1].get("style"), curves[2].get("style"));
+    assert_eq!(curves[1].get("stroke-dasharray"), None);
+    assert_eq!(curves[2].get("stroke-dasharray"), Some("6 4"));
+}
+
+#[test]
+fn intervals_run_from_end_to_end_about_their_value() {
+    let row = |label: &str, value: Option<f64>, interval: Option<[f64; 2]>| IntervalRow {
+        label: label.into(),
+        value,
+        interval,
+    };
+    let chart = IntervalChart {
+        rows: vec![
+            row("F1", Some(0.8), Some([0.7, 0.85])),
+            row("IoU", Some(0.66), None),
+            row("a & b", None, None),
+        ],
+    };
+    let svg = chart.svg();
+    let texts = elements(svg.as_str(), "text");
+    // Numbers below the rows.
+    let floor = 30.0 * 3.0 + 36.0 - 10.0;
+    let scale: Vec<(f64, f64)> = texts
+        .iter()
+        .filter(|t| t.number("y") == floor)
+        .map(|t| (value(&t.text), t.number("x")))
+        .collect();
+    let at = |v: f64| by_ticks(&scale, Scale::Linear, v);
+    let found = dots(svg.as_str());
+    assert_eq!(found.len(), 2);
+    assert!((found[0].0 - at(0.8)).abs() < ROUNDING && found[0].1 == 20.0);
+    assert!((found[1].0 - at(0.66)).abs() < ROUNDING && found[1].1 == 50.0);
+    let bars: Vec<Vec<(f64, f64)>> = elements(svg.as_str(), "path")
+        .iter()
+        .filter(|p| p.get("class") == Some("interval"))
+        .map(Element::points)
+        .collect();
+    // The bar and its two ends.
+    assert_eq!(bars.len(), 3);
+    assert!(
+        (bars[0][0].0 - at(0.7)).abs() < ROUNDING && (bars[0][1].0 - at(0.85)).abs() < ROUNDING
+    );
+    let shown: Vec<&str> = texts
+        .iter()
+        .filter(|t| t.number("x") == 556.0)
+        .map(|t| t.text.as_str())
+        .collect();
+    assert_eq!(shown, ["0.800", "0.660", "n/a"]);
+    assert!(svg.as_str().contains(">a &amp; b</text>"));
+    // 1 is always on the axis, and the axis begins below the lowest end.
+    assert!(scale.iter().any(|t| t.0 == 1.0) && scale[0].0 <= 0.66);
+}
+
+#[test]
+fn the_picture_shows_dots_where_the_drawing_has_them() {
+    let chart = PointChart {
+        points: vec![
+            series("a", &[(0.0, 0.1), (4.0, 0.9)]),
+            series("b", &[(2.0, 0.4)]),
+        ],
+        ..PointChart::default()
+    };
+    let svg: Svg = chart.svg();
+    let picture = svg.picture();
+    let file = svg.standalone();
+    for circle in elements(&file, "circle") {
+        // Two pixels to a unit; in the middle of a dot there is nothing but its colour.
+        let (x, y) = (2.0 * circle.number("cx"), 2.0 * circle.number("cy"));
+        let [r, g, b] = picture.get(y as usize, x as usize);
+        let style = format!("fill:#{r:02x}{g:02x}{b:02x}");
+        assert_eq!(circle.get("style"), Some(style.as_str()), "at {x} {y}");
+    }
+    // Above the plot between label and legend there is paper.
+    assert_eq!(picture.get(40, 300), [255; 3]);
+}
+
+#[test]
+fn control_characters_and_quotes_cannot_leave_their_place() {
+    let chart = LineChart {
+        x_label: "a\" onload=\"x".into(),
+        y_label: "b\u{7}\n<i>&".into(),
+        series: vec![series("'\"<", &[(0.0, 1.0), (1.0, 2.0)])],
+        marks: vec![(0.5, "</svg>".into())],
+        ..LineChart::default()
+    };
+    for source in [chart.svg().as_str().to_owned(), chart.svg().standalone()] {
+        assert!(!source.contains("\" onload=") && !source.contains("<i>"));
+        assert!(!source.chars().any(|c| c.is_control()));
+        assert_eq!(source.matches("</svg>").count(), 1);
+        assert!(source.contains("aria-label=\"b  &lt;i&gt;&amp; against a&quot; onload=&quot;x\""));
+    }
+}
