@@ -3,6 +3,7 @@
 
 mod common;
 
+use common::layer::{Layer, planar_len};
 use common::{noise, packed, unpacked};
 use stainfree_kernels::activation::Activation;
 use stainfree_kernels::batch_norm::{self, ForwardRecord};
@@ -15,19 +16,6 @@ use stainfree_kernels::{Blocked, Buffer, Isa, LANES, Precision, Workers, element
 /// The convolution with its filters, which puts weights into their order.
 fn layer(conv: &Winograd) -> Convolution {
     Convolution::Winograd(conv.clone(), conv.filters())
-}
-
-/// Repeats every pixel 2x2.
-fn upsampled(planar: &[f32], height: usize, width: usize) -> Vec<f32> {
-    let mut out = Vec::new();
-    for plane in planar.chunks(height * width) {
-        for y in 0..2 * height {
-            for x in 0..2 * width {
-                out.push(plane[(y / 2) * width + x / 2]);
-            }
-        }
-    }
-    out
 }
 
 /// F(4x4, 3x3) at these points has the error of a direct f32 sum: at 512 channels of noise without
@@ -91,120 +79,47 @@ fn fast(
     threads: usize,
     case: &Case,
 ) -> (Vec<f32>, Vec<Vec<f32>>, Vec<f32>) {
-    let &(images, parts, outputs, height, width) = case;
-    let workers = Workers::new(threads);
-    let conv_parts: Vec<Part> = parts
-        .iter()
-        .map(|&(channels, upsampled)| Part {
-            channels,
-            upsampled,
-        })
-        .collect();
-    let conv = Winograd::new(isa, images, height, width, &conv_parts, outputs).tiled(tile);
-    let bank = conv.filters();
-    let total: usize = parts.iter().map(|p| p.0).sum();
-    let weights = noise(outputs * total * 9, 1);
-    let mut blocked = Buffer::zeros(bank.blocked_len());
-    layer(&conv).block(&weights, &mut blocked);
-    let shapes: Vec<Blocked> = parts
-        .iter()
-        .map(|&(channels, up)| {
-            let shift = usize::from(up);
-            Blocked {
-                images,
-                channels,
-                height: height >> shift,
-                width: width >> shift,
-            }
-        })
-        .collect();
-    let inputs: Vec<Buffer> = shapes
-        .iter()
-        .enumerate()
-        .map(|(i, s)| {
-            packed(
-                &workers,
-                s,
-                &noise(s.images * s.channels * s.height * s.width, 10 + i as u32),
-            )
-        })
-        .collect();
-    let refs: Vec<&[f32]> = inputs.iter().map(|b| &b[..]).collect();
-    let out_shape = Blocked {
-        images,
-        channels: outputs,
-        height,
-        width,
-    };
-    let mut filters = Buffer::default();
-    bank.transform(&workers, &blocked, &mut filters);
-    let mut out = Buffer::zeros(out_shape.len());
-    conv.forward(&workers, &refs, &filters, Epilogue::default(), &mut out);
+    let (workers, layer) = (Workers::new(threads), of_case(isa, tile, case));
+    let (x, weights) = (layer.arrays(10), noise(layer.plain.weights(), 1));
+    let dy = noise(planar_len(&layer.output()), 99);
+    (
+        layer.forward(&workers, &x, &weights, Epilogue::default()),
+        layer.input_gradients(&workers, &dy, &weights, None),
+        layer.weight_gradient(&workers, &x, &dy),
+    )
+}
 
-    let dy = packed(
-        &workers,
-        &out_shape,
-        &noise(images * outputs * height * width, 99),
-    );
-    bank.transform_turned(&workers, &blocked, &mut filters);
-    let mut gradients: Vec<Buffer> = shapes.iter().map(|s| Buffer::zeros(s.len())).collect();
-    let mut sinks: Vec<Sink> = gradients.iter_mut().map(|g| Sink::new(g)).collect();
-    conv.input_gradient(&workers, &dy, &filters, &mut sinks);
-    let mut d_blocked = Buffer::zeros(bank.blocked_len());
-    conv.weight_gradient(
-        &workers,
-        &refs,
-        &dy,
-        &mut d_blocked,
-        &mut GradientScratch::default(),
-    );
-    let mut d_weights = vec![0.0; weights.len()];
-    layer(&conv).unblock(&d_blocked, &mut d_weights);
-    let gradients = shapes
-        .iter()
-        .zip(&gradients)
-        .map(|(s, g)| unpacked(&workers, s, g))
-        .collect();
-    (unpacked(&workers, &out_shape, &out), gradients, d_weights)
+fn of_case(isa: Isa, tile: TileSize, case: &Case) -> Layer {
+    let &(images, parts, outputs, height, width) = case;
+    let part = |&(channels, upsampled): &(usize, bool)| Part {
+        channels,
+        upsampled,
+    };
+    let of_parts: Vec<Part> = parts.iter().map(part).collect();
+    let conv = Winograd::new(isa, images, height, width, &of_parts, outputs).tiled(tile);
+    let total = parts.iter().map(|p| p.0).sum();
+    Layer {
+        conv: layer(&conv),
+        plain: plain::Definition::same_3x3(images, total, outputs, [height, width]),
+        parts: parts.to_vec(),
+    }
 }
 
 #[test]
 fn convolution_and_gradients_match_the_definition() {
     let mut failures = Vec::new();
     for case in CASES {
-        let &(images, parts, outputs, height, width) = case;
-        let total: usize = parts.iter().map(|p| p.0).sum();
-        let plain = plain::Definition::same_3x3(images, total, outputs, [height, width]);
-        let weights = noise(outputs * total * 9, 1);
+        let of_plain = of_case(Isa::available()[0], TileSize::Four, case);
+        let plain = of_plain.plain;
+        let total = plain.inputs;
+        let weights = noise(plain.weights(), 1);
         // The definition sees the joined, up-sampled input.
-        let arrays: Vec<Vec<f32>> = parts
-            .iter()
-            .enumerate()
-            .map(|(i, &(c, up))| {
-                let shift = usize::from(up);
-                let small = noise(
-                    images * c * (height >> shift) * (width >> shift),
-                    10 + i as u32,
-                );
-                if up {
-                    upsampled(&small, height / 2, width / 2)
-                } else {
-                    small
-                }
-            })
-            .collect();
-        let mut joined = Vec::new();
-        for n in 0..images {
-            for (array, &(c, _)) in arrays.iter().zip(parts) {
-                let size = c * height * width;
-                joined.extend_from_slice(&array[n * size..(n + 1) * size]);
-            }
-        }
-        let dy = noise(images * outputs * height * width, 99);
+        let joined = of_plain.join(&of_plain.arrays(10));
+        let dy = noise(planar_len(&of_plain.output()), 99);
         let forward = plain.forward(&joined, &weights);
         let d_joined = plain.input_gradient(&weights, &dy);
         let d_weights = plain.weight_gradient(&joined, &dy);
-        let d_parts = split(&d_joined, images, parts, height, width);
+        let d_parts = of_plain.part(&d_joined, None);
         let variants = all()
             .into_iter()
             .flat_map(|isa| tiles(isa).iter().map(move |&tile| (isa, tile)));
@@ -230,38 +145,6 @@ fn convolution_and_gradients_match_the_definition() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
-}
-
-/// Divides the gradient of the joined input into parts; up-sampled ones are summed over 2x2.
-fn split(
-    d: &[f64],
-    images: usize,
-    parts: &[(usize, bool)],
-    height: usize,
-    width: usize,
-) -> Vec<Vec<f64>> {
-    let total: usize = parts.iter().map(|p| p.0).sum();
-    let mut first = 0;
-    let mut out = Vec::new();
-    for &(channels, up) in parts {
-        let shift = usize::from(up);
-        let (rows, columns) = (height >> shift, width >> shift);
-        let mut part = vec![0.0; images * channels * rows * columns];
-        for n in 0..images {
-            for c in 0..channels {
-                for y in 0..height {
-                    for x in 0..width {
-                        let from = ((n * total + first + c) * height + y) * width + x;
-                        part[((n * channels + c) * rows + (y >> shift)) * columns
-                            + (x >> shift)] += d[from];
-                    }
-                }
-            }
-        }
-        first += channels;
-        out.push(part);
-    }
-    out
 }
 
 #[test]

@@ -3,15 +3,16 @@
 
 mod common;
 
-use common::{noise, packed, unpacked};
+use common::layer::{Layer, planar_len};
+use common::noise;
 use stainfree_kernels::activation::Activation;
-use stainfree_kernels::blocked::{Rows, RowsMut};
+use stainfree_kernels::convolution::Convolution;
 use stainfree_kernels::dense::Dense;
 use stainfree_kernels::depthwise::Window;
 use stainfree_kernels::epilogue::{Epilogue, Sink};
 use stainfree_kernels::plain::{self, Definition, relative_error};
 use stainfree_kernels::winograd::Part;
-use stainfree_kernels::{Blocked, Buffer, Isa, LANES, Workers, elementwise};
+use stainfree_kernels::{Blocked, Isa, LANES, Workers, elementwise};
 
 /// Sums of up to some thousand products in f32: a few times 2^-24 each.
 const TOLERANCE: f64 = 1e-6;
@@ -74,7 +75,7 @@ impl Case {
         }
     }
 
-    fn dense(&self, isa: Isa) -> Dense {
+    fn layer(&self, isa: Isa) -> Layer {
         let [kernel, stride, before] = self.window;
         let window = Window {
             kernel,
@@ -86,54 +87,13 @@ impl Case {
             upsampled,
         };
         let parts: Vec<Part> = self.parts.iter().map(part).collect();
-        Dense::new(isa, self.images, &parts, self.outputs, self.size, window)
-    }
-
-    /// Shapes of the parts, then of the output.
-    fn shapes(&self) -> Vec<Blocked> {
-        let shape = |channels, [height, width]: [usize; 2]| Blocked {
-            images: self.images,
-            channels,
-            height,
-            width,
-        };
-        let part = |&(channels, up): &(usize, bool)| {
-            shape(channels, self.size.map(|side| side >> usize::from(up)))
-        };
-        let output = shape(self.outputs, self.plain().output_size());
-        self.parts.iter().map(part).chain([output]).collect()
-    }
-
-    /// Noise for every part, planar.
-    fn arrays(&self, seed: u32) -> Vec<Vec<f32>> {
-        let shapes = self.shapes();
-        let inputs = shapes[..self.parts.len()].iter().enumerate();
-        inputs
-            .map(|(i, shape)| noise(planar_len(shape), seed + i as u32))
-            .collect()
-    }
-
-    /// Visits the index of every value of the joined array with its part and index there.
-    fn joined(&self, mut visit: impl FnMut(usize, usize, usize)) {
-        let [height, width] = self.size;
-        let mut at = 0;
-        for image in 0..self.images {
-            for (part, &(channels, up)) in self.parts.iter().enumerate() {
-                let shift = usize::from(up);
-                for channel in 0..channels {
-                    for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
-                        let row = (image * channels + channel) * (height >> shift) + (y >> shift);
-                        visit(at, part, row * (width >> shift) + (x >> shift));
-                        at += 1;
-                    }
-                }
-            }
+        let dense = Dense::new(isa, self.images, &parts, self.outputs, self.size, window);
+        Layer {
+            conv: Convolution::Dense(dense),
+            plain: self.plain(),
+            parts: self.parts.to_vec(),
         }
     }
-}
-
-fn planar_len(shape: &Blocked) -> usize {
-    shape.images * shape.channels * shape.height * shape.width
 }
 
 struct Results {
@@ -145,68 +105,15 @@ struct Results {
 /// Everything about one convolution: gradients for noise from above, those of the inputs added to
 /// noise and cut off where noise is not positive.
 fn fast(isa: Isa, threads: usize, case: &Case, epilogue: Epilogue) -> Results {
-    let workers = Workers::new(threads);
-    let (dense, shapes) = (case.dense(isa), case.shapes());
-    let (output, inputs) = shapes.split_last().unwrap();
-    let weights = noise(case.plain().weights(), 1);
-    let mut filters = Buffer::zeros(dense.blocked_len());
-    dense.indices(&mut |blocked, natural| filters[blocked] = weights[natural]);
-    let pack = |planar: Vec<Vec<f32>>| -> Vec<Buffer> {
-        let arrays = inputs.iter().zip(planar);
-        arrays
-            .map(|(shape, x)| packed(&workers, shape, &x))
-            .collect()
-    };
-    let x = pack(case.arrays(10));
-    let rows: Vec<Rows> = x
-        .iter()
-        .zip(inputs)
-        .map(|(data, shape)| Rows {
-            data,
-            kept: shape.height,
-        })
-        .collect();
-    let mut out = Buffer::zeros(output.len());
-    let kept = output.height;
-    let to = RowsMut {
-        data: &mut out,
-        kept,
-    };
-    dense.forward_rows(&workers, &rows, &filters, epilogue, to, 0..kept);
-    let zeros = out.iter().filter(|&&v| v == 0.0).count();
-    assert!(
-        zeros >= output.len() - planar_len(output),
-        "filled-up channels stay zero"
-    );
-    let d = packed(&workers, output, &noise(planar_len(output), 3));
-    let (mut d_x, mask) = (pack(case.arrays(20)), pack(case.arrays(30)));
-    let mut sinks: Vec<Sink> = d_x
-        .iter_mut()
-        .zip(&mask)
-        .map(|(data, mask)| Sink {
-            data,
-            epilogue: Epilogue {
-                accumulate: true,
-                mask: Some(mask),
-                ..Epilogue::default()
-            },
-        })
-        .collect();
-    let mut turned = Buffer::default();
-    dense.turn(&workers, &filters, &mut turned);
-    dense.input_gradient(&workers, &d, &turned, &mut sinks);
-    let (mut d_filters, mut scratch) = (Buffer::zeros(filters.len()), Buffer::default());
-    let x: Vec<&[f32]> = x.iter().map(|x| &x[..]).collect();
-    dense.weight_gradient(&workers, &x, &d, &mut d_filters, &mut scratch);
-    let mut d_weights = vec![0.0; weights.len()];
-    dense.indices(&mut |blocked, natural| d_weights[natural] = d_filters[blocked]);
-    let d_inputs = d_x.iter().zip(inputs);
+    let (workers, layer) = (Workers::new(threads), case.layer(isa));
+    let x = layer.arrays(10);
+    let weights = noise(layer.plain.weights(), 1);
+    let d = noise(planar_len(&layer.output()), 3);
+    let onto = [&layer.arrays(20)[..], &layer.arrays(30)];
     Results {
-        output: unpacked(&workers, output, &out),
-        d_inputs: d_inputs
-            .map(|(d, shape)| unpacked(&workers, shape, d))
-            .collect(),
-        d_weights,
+        output: layer.forward(&workers, &x, &weights, epilogue),
+        d_inputs: layer.input_gradients(&workers, &d, &weights, Some(onto)),
+        d_weights: layer.weight_gradient(&workers, &x, &d),
     }
 }
 
@@ -214,22 +121,15 @@ fn fast(isa: Isa, threads: usize, case: &Case, epilogue: Epilogue) -> Results {
 fn any_window_and_its_gradients_match_the_definition() {
     let mut failures = Vec::new();
     for (number, case) in CASES.iter().enumerate() {
-        let conv = case.plain();
-        let parts = case.arrays(10);
-        let mut x = vec![0.0; conv.images * conv.inputs * conv.height * conv.width];
-        case.joined(|at, part, from| x[at] = parts[part][from]);
+        let (conv, layer) = (case.plain(), case.layer(Isa::available()[0]));
+        let x = layer.join(&layer.arrays(10));
         let weights = noise(conv.weights(), 1);
-        let d = noise(planar_len(case.shapes().last().unwrap()), 3);
+        let d = noise(planar_len(&layer.output()), 3);
         let forward = conv.forward(&x, &weights);
         let d_weights = conv.weight_gradient(&x, &d);
         let d_joined = conv.input_gradient(&weights, &d);
-        let mut d_inputs: Vec<Vec<f64>> = case
-            .arrays(20)
-            .iter()
-            .map(|before| before.iter().map(|&b| f64::from(b)).collect())
-            .collect();
-        case.joined(|at, part, to| d_inputs[part][to] += d_joined[at]);
-        for (d, mask) in d_inputs.iter_mut().zip(case.arrays(30)) {
+        let mut d_inputs = layer.part(&d_joined, Some(&layer.arrays(20)));
+        for (d, mask) in d_inputs.iter_mut().zip(layer.arrays(30)) {
             for (d, m) in d.iter_mut().zip(mask) {
                 *d = if m > 0.0 { *d } else { 0.0 };
             }
@@ -272,7 +172,7 @@ fn results_are_the_same_bits_for_any_number_of_threads() {
 #[test]
 fn bias_and_activation_follow_the_convolution() {
     let case = &CASES[2];
-    let output = *case.shapes().last().unwrap();
+    let output = case.layer(Isa::available()[0]).output();
     let mut bias = noise(output.blocks() * LANES, 6);
     bias[output.channels..].fill(0.0);
     for isa in Isa::available() {
@@ -295,49 +195,10 @@ fn rows_made_in_bands_are_those_of_the_whole() {
     let (workers, isa) = (Workers::new(2), Isa::available()[0]);
     // One part, of which rows are held in turn.
     for case in [&CASES[4], &CASES[5]] {
-        let shapes = case.shapes();
-        let (input, output) = (shapes[0], shapes[1]);
-        let whole = fast(isa, 2, case, Epilogue::default()).output;
-        let dense = case.dense(isa);
-        let weights = noise(case.plain().weights(), 1);
-        let mut filters = Buffer::zeros(dense.blocked_len());
-        dense.indices(&mut |blocked, natural| filters[blocked] = weights[natural]);
-        let planar = &case.arrays(10)[0];
-        let line = |channel: usize, y: usize, to: &mut [f32]| {
-            let from = (channel * input.height + y) * input.width;
-            to.copy_from_slice(&planar[from..][..input.width]);
-        };
-        let [kernel, stride, before] = case.window;
-        let (band, kept) = (2, 3);
-        let held = band * stride + kernel;
-        let buffer =
-            |shape: &Blocked, kept| Buffer::zeros(shape.blocks() * kept * shape.width * LANES);
-        let (mut x, mut out) = (buffer(&input, held), buffer(&output, kept));
-        let mut found = vec![0.0; planar_len(&output)];
-        let (mut filled, mut done) = (0, 0);
-        while done < output.height {
-            let rows = done..(done + band).min(output.height);
-            let needed = ((rows.end - 1) * stride + kernel - before).min(input.height);
-            let to = RowsMut {
-                data: &mut x,
-                kept: held,
-            };
-            input.pack_rows(&workers, &line, to, filled..needed);
-            let from = Rows {
-                data: &x,
-                kept: held,
-            };
-            let to = RowsMut {
-                data: &mut out,
-                kept,
-            };
-            let epilogue = Epilogue::default();
-            dense.forward_rows(&workers, &[from], &filters, epilogue, to, rows.clone());
-            let from = Rows { data: &out, kept };
-            output.unpack_rows(&workers, from, &mut found, rows.clone());
-            (filled, done) = (needed, rows.end);
-        }
-        assert_eq!(found, whole);
+        let layer = case.layer(isa);
+        let (x, weights) = (layer.arrays(10), noise(case.plain().weights(), 1));
+        let found = layer.forward_in_bands(&workers, (&x[0], &weights), 2, 3);
+        assert_eq!(found, fast(isa, 2, case, Epilogue::default()).output);
     }
 }
 

@@ -3,10 +3,11 @@
 
 mod common;
 
+use common::layer::{Layer, planar_len};
 use common::{noise, packed, unpacked};
 use stainfree_kernels::activation::Activation;
 use stainfree_kernels::blocked::{Rows, RowsMut};
-use stainfree_kernels::convolution::{Convolution, ConvolutionScratch};
+use stainfree_kernels::convolution::Convolution;
 use stainfree_kernels::depthwise::{Depthwise, Window};
 use stainfree_kernels::epilogue::{Epilogue, Sink};
 use stainfree_kernels::patches::Patches;
@@ -84,26 +85,8 @@ fn shape(
     }
 }
 
-/// Shapes of input and output.
-fn shapes(conv: &Definition) -> [Blocked; 2] {
-    let [height, width] = conv.output_size();
-    let input = Blocked {
-        images: conv.images,
-        channels: conv.inputs,
-        height: conv.height,
-        width: conv.width,
-    };
-    let output = Blocked {
-        channels: conv.outputs,
-        height,
-        width,
-        ..input
-    };
-    [input, output]
-}
-
-fn planar_len(shape: &Blocked) -> usize {
-    shape.images * shape.channels * shape.height * shape.width
+fn layer(isa: Isa, conv: &Definition) -> Layer {
+    Layer::of_one(direct(isa, conv), *conv)
 }
 
 struct Results {
@@ -115,59 +98,22 @@ struct Results {
 /// Everything about one convolution: `epilogue` of the output, gradients for noise that comes from
 /// above, the input gradient added to noise and cut off where noise is not positive.
 fn fast(isa: Isa, threads: usize, conv: &Definition, epilogue: Epilogue) -> Results {
-    let workers = Workers::new(threads);
-    let kernel = direct(isa, conv);
+    let (workers, layer) = (Workers::new(threads), layer(isa, conv));
+    let x = layer.arrays(2);
     let weights = noise(conv.weights(), 1);
-    let mut filters = Buffer::zeros(kernel.blocked_len());
-    kernel.block(&weights, &mut filters);
-    let [input, output] = shapes(conv);
-    let x = packed(&workers, &input, &noise(planar_len(&input), 2));
-    let mut out = Buffer::zeros(output.len());
-    let whole = RowsMut {
-        data: &mut out,
-        kept: output.height,
-    };
-    let rows = Rows {
-        data: &x,
-        kept: input.height,
-    };
-    kernel.forward_rows(
-        &workers,
-        &[rows],
-        &filters,
-        epilogue,
-        whole,
-        0..output.height,
-    );
-    let lanes_used = unpacked(&workers, &output, &out);
-    let zeros = |data: &[f32]| data.iter().filter(|&&v| v == 0.0).count();
-    assert!(
-        zeros(&out) >= output.len() - planar_len(&output),
-        "filled-up channels stay zero"
-    );
-
-    let d = packed(&workers, &output, &noise(planar_len(&output), 3));
-    let mut d_x = packed(&workers, &input, &noise(planar_len(&input), 4));
-    let mask = packed(&workers, &input, &noise(planar_len(&input), 5));
-    let mut sink = Sink::new(&mut d_x);
-    sink.epilogue.accumulate = true;
-    sink.epilogue.mask = Some(&mask);
+    let d = noise(planar_len(&layer.output()), 3);
+    let onto = [&layer.arrays(4)[..], &layer.arrays(5)];
     // Below the first layer lies the image.
-    let has_d_input = !matches!(kernel, Convolution::Patches(_));
-    if has_d_input {
-        let mut room = Buffer::default();
-        let turned = kernel.prepare_turned(&workers, &filters, &mut room);
-        kernel.input_gradient(&workers, &d, turned, &mut [sink]);
-    }
-    let mut d_filters = Buffer::zeros(filters.len());
-    let mut scratch = ConvolutionScratch::default();
-    kernel.weight_gradient(&workers, &[&x], &d, &mut d_filters, &mut scratch);
-    let mut d_weights = vec![0.0; weights.len()];
-    kernel.unblock(&d_filters, &mut d_weights);
+    let d_input = match layer.conv {
+        Convolution::Patches(_) => None,
+        _ => layer
+            .input_gradients(&workers, &d, &weights, Some(onto))
+            .pop(),
+    };
     Results {
-        output: lanes_used,
-        d_input: has_d_input.then(|| unpacked(&workers, &input, &d_x)),
-        d_weights,
+        output: layer.forward(&workers, &x, &weights, epilogue),
+        d_input,
+        d_weights: layer.weight_gradient(&workers, &x, &d),
     }
 }
 
@@ -176,9 +122,9 @@ fn convolutions_and_gradients_match_the_definition() {
     let mut failures = Vec::new();
     for case in CASES {
         let conv = shape(case);
-        let [input, output] = shapes(&conv);
+        let output = layer(Isa::available()[0], &conv).output();
         let weights = noise(conv.weights(), 1);
-        let x = noise(planar_len(&input), 2);
+        let x = noise(conv.images * conv.inputs * conv.height * conv.width, 2);
         let d = noise(planar_len(&output), 3);
         let forward = conv.forward(&x, &weights);
         let (before, mask) = (noise(x.len(), 4), noise(x.len(), 5));
@@ -214,8 +160,9 @@ fn bias_and_activation_follow_the_convolution() {
     let activations = [Activation::None, Activation::Relu6, Activation::Swish];
     for case in [&CASES[2], &CASES[8], &CASES[19]] {
         let conv = shape(case);
-        let [input, output] = shapes(&conv);
-        let forward = conv.forward(&noise(planar_len(&input), 2), &noise(conv.weights(), 1));
+        let plain = layer(Isa::available()[0], &conv);
+        let (x, output) = (&plain.arrays(2)[0], plain.output());
+        let forward = conv.forward(x, &noise(conv.weights(), 1));
         let mut bias = noise(output.blocks() * LANES, 6);
         bias[output.channels..].fill(0.0);
         for (isa, activation) in Isa::available()
@@ -268,60 +215,10 @@ fn rows_made_in_bands_are_those_of_the_whole() {
     let isa = Isa::available()[0];
     for case in [&CASES[5], &CASES[15], &CASES[16], &CASES[21]] {
         let conv = shape(case);
-        let [input, output] = shapes(&conv);
+        let layer = layer(isa, &conv);
+        let (x, weights) = (layer.arrays(2), noise(conv.weights(), 1));
+        let found = layer.forward_in_bands(&workers, (&x[0], &weights), 7, 9);
         let whole = fast(isa, 2, &conv, Epilogue::default()).output;
-        let kernel = direct(isa, &conv);
-        let weights = noise(conv.weights(), 1);
-        let mut filters = Buffer::zeros(kernel.blocked_len());
-        kernel.block(&weights, &mut filters);
-        let planar = noise(planar_len(&input), 2);
-        let line = |channel: usize, y: usize, to: &mut [f32]| {
-            let from = (channel * input.height + y) * input.width;
-            to.copy_from_slice(&planar[from..][..input.width]);
-        };
-        // 7 rows of output at a time, from as many rows as they see; both wrap around.
-        let (band, kept) = (7, 9);
-        let held = 7 * conv.stride + conv.kernel;
-        let buffer =
-            |shape: &Blocked, kept| Buffer::zeros(shape.blocks() * kept * shape.width * LANES);
-        let (mut x, mut out) = (buffer(&input, held), buffer(&output, kept));
-        let mut found = vec![0.0; planar_len(&output)];
-        let (mut filled, mut done) = (0, 0);
-        while done < output.height {
-            let rows = done..(done + band).min(output.height);
-            let needed =
-                ((rows.end - 1) * conv.stride + conv.kernel - conv.before).min(input.height);
-            let to = RowsMut {
-                data: &mut x,
-                kept: held,
-            };
-            input.pack_rows(&workers, &line, to, filled..needed);
-            let (from, to) = (
-                Rows {
-                    data: &x,
-                    kept: held,
-                },
-                RowsMut {
-                    data: &mut out,
-                    kept,
-                },
-            );
-            kernel.forward_rows(
-                &workers,
-                &[from],
-                &filters,
-                Epilogue::default(),
-                to,
-                rows.clone(),
-            );
-            output.unpack_rows(
-                &workers,
-                Rows { data: &out, kept },
-                &mut found,
-                rows.clone(),
-            );
-            (filled, done) = (needed, rows.end);
-        }
         assert_eq!(found, whole, "{case:?}");
     }
 }

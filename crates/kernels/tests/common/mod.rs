@@ -1,6 +1,8 @@
 //! What the tests of the kernels share.
 
-#![allow(unreachable_pub)] // each test file is a program of its own
+#![allow(dead_code, unreachable_pub)] // each test file is a program of its own, and uses its part
+
+pub mod layer;
 
 use stainfree_kernels::{Blocked, Buffer, Workers};
 
