@@ -216,7 +216,7 @@ impl Model {
     /// it where it is another than the one that this version builds by that name.
     pub fn hash(&self) -> String {
         #[derive(Serialize)]
-        struct Identity<'a> {
+        struct Hashed<'a> {
             classes: &'a [String],
             weights: String,
             network: &'a NetworkName,
@@ -227,14 +227,14 @@ impl Model {
         let graph = describe(&self.graph);
         let by_name = self.info.network.graph();
         let is_named = by_name.is_ok_and(|named| describe(&named) == graph);
-        let identity = Identity {
+        let hashed = Hashed {
             classes: &self.info.classes,
             weights: sha256(&to_safetensors(self.parameters.iter(), None)),
             network: &self.info.network,
             input: &self.info.input,
             graph: (!is_named).then(|| sha256(graph.as_bytes())),
         };
-        sha256(&serde_json::to_vec(&identity).expect("every field can be written as JSON"))
+        sha256(&serde_json::to_vec(&hashed).expect("every field can be written as JSON"))
     }
 }
 

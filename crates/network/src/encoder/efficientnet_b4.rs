@@ -47,7 +47,7 @@ pub(super) fn build(builder: &mut GraphBuilder, input: NodeId, scaling: Scaling)
         for block in 0..blocks {
             let built = layers.block(
                 x,
-                &Block {
+                &InvertedResidual {
                     prefix: format!("encoder.features.{stage}.{block}.block"),
                     expansion,
                     channels: scaling.channels(channels),
@@ -88,7 +88,7 @@ fn window(kernel: usize, stride: usize) -> Window {
 }
 
 /// An inverted residual block.
-struct Block {
+struct InvertedResidual {
     prefix: String,
     expansion: usize,
     channels: usize,
@@ -110,7 +110,7 @@ impl Layers<'_> {
     }
 
     /// Expand, look around, weigh the channels, project; no activation at the end.
-    fn block(&mut self, input: NodeId, block: &Block) -> Built {
+    fn block(&mut self, input: NodeId, block: &InvertedResidual) -> Built {
         let inputs = self.0.channels(input);
         let expands = block.expansion > 1;
         // Parts are counted; the first is missing where nothing is expanded.

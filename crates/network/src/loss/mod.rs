@@ -6,16 +6,16 @@
 //! fixed blocks whose sums are added in order, so the result does not depend on the number of
 //! threads. A loss is one file that implements `PixelLoss` and one line in [`LOSSES`].
 //!
-//! All this is the loss of the classes. That of numbers is in `values`, and `objective` adds up
+//! All this is the loss of the classes. That of numbers is in `numbers`, and `objective` adds up
 //! those of all outputs of a network.
 
 mod cross_entropy;
 mod f_beta;
 mod focal;
+mod numbers;
 mod objective;
-mod values;
 
-pub(crate) use objective::{Objective, Truth};
+pub(crate) use objective::{Objective, Targets};
 
 use crate::output::IGNORED;
 use rayon::prelude::*;

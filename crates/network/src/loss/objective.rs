@@ -1,6 +1,6 @@
 //! What a training makes small: the losses of all outputs of a network, added up.
 
-use super::values::{self, Numbers};
+use super::numbers::{self, Numbers};
 use super::{Loss, LossError, LossTerm};
 use crate::output::{Output, channels};
 
@@ -13,11 +13,11 @@ pub(crate) struct Objective {
 
 /// What is true of a batch.
 #[derive(Clone, Copy)]
-pub(crate) struct Truth<'a> {
+pub(crate) struct Targets<'a> {
     /// `[image][pixel]`, class numbers or [`crate::output::IGNORED`].
     pub(crate) classes: &'a [u8],
     /// `[image][channel][pixel]` of the further outputs, NaN where nothing is known.
-    pub(crate) values: &'a [f32],
+    pub(crate) numbers: &'a [f32],
 }
 
 impl Objective {
@@ -39,14 +39,16 @@ impl Objective {
     pub(crate) fn evaluate(
         &self,
         made: &[f32],
-        truth: Truth,
+        targets: Targets,
         images: usize,
         gradient: &mut [f32],
     ) -> f64 {
         if self.further.is_empty() {
-            return self.classes.evaluate(made, truth.classes, images, gradient);
+            return self
+                .classes
+                .evaluate(made, targets.classes, images, gradient);
         }
-        let pixels = truth.classes.len() / images;
+        let pixels = targets.classes.len() / images;
         let classes = self.classes.classes * pixels;
         let further = channels(&self.further) * pixels;
         assert_eq!(
@@ -56,27 +58,27 @@ impl Objective {
         );
         assert_eq!(made.len(), gradient.len(), "gradient differs in size");
         assert_eq!(
-            truth.values.len(),
+            targets.numbers.len(),
             images * further,
             "truth differs in size"
         );
         let mut of_classes = Vec::with_capacity(images);
-        let mut of_values: Vec<Vec<Numbers>> = self.further.iter().map(|_| vec![]).collect();
+        let mut of_numbers: Vec<Vec<Numbers>> = self.further.iter().map(|_| vec![]).collect();
         let image = classes + further;
         let parts = made.chunks(image).zip(gradient.chunks_mut(image));
-        let truths = truth
+        let targets = targets
             .classes
             .chunks(pixels)
-            .zip(truth.values.chunks(further));
-        for ((made, gradient), (target, mut values)) in parts.zip(truths) {
+            .zip(targets.numbers.chunks(further));
+        for ((made, gradient), (target, mut rest)) in parts.zip(targets) {
             let (logits, mut made) = made.split_at(classes);
             let (d_logits, mut gradient) = gradient.split_at_mut(classes);
             of_classes.push((logits, d_logits, target));
-            for (output, numbers) in self.further.iter().zip(&mut of_values) {
+            for (output, numbers) in self.further.iter().zip(&mut of_numbers) {
                 let own = output.channels * pixels;
                 let before = made.split_off(..own).expect("every channel is there");
                 let gradient = gradient.split_off_mut(..own).expect("as long");
-                let truth = values.split_off(..own).expect("as long");
+                let truth = rest.split_off(..own).expect("as long");
                 numbers.push(Numbers {
                     before,
                     gradient,
@@ -85,8 +87,8 @@ impl Objective {
             }
         }
         let mut sum = self.classes.evaluate_images(of_classes.into_iter());
-        for (output, numbers) in self.further.iter().zip(of_values) {
-            sum += output.weight * values::evaluate(output, numbers);
+        for (output, numbers) in self.further.iter().zip(of_numbers) {
+            sum += output.weight * numbers::evaluate(output, numbers);
         }
         sum
     }
@@ -146,12 +148,12 @@ mod tests {
     fn evaluate(outputs: &[Output], batch: &Batch) -> (f64, Vec<f32>) {
         let terms = [LossTerm::new("cross-entropy", 1.0)];
         let objective = Objective::new(&terms, outputs).unwrap();
-        let truth = Truth {
+        let targets = Targets {
             classes: &batch.classes,
-            values: &batch.values,
+            numbers: &batch.values,
         };
         let mut gradient = vec![9.0; batch.made.len()];
-        let value = objective.evaluate(&batch.made, truth, IMAGES, &mut gradient);
+        let value = objective.evaluate(&batch.made, targets, IMAGES, &mut gradient);
         (value, gradient)
     }
 

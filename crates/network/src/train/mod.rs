@@ -26,7 +26,7 @@ pub use job::{Ending, Outcome, TrainJob};
 pub use observer::{Observer, Picture, Silent, StepReport, ValidationReport};
 
 use crate::device::{AdamStep, Train};
-use crate::loss::{Objective, Truth};
+use crate::loss::{Objective, Targets};
 use crate::parameters::Parameters;
 use crate::recipe::{RecipeError, Selection};
 use crate::tiles::TileError;
@@ -312,9 +312,9 @@ impl<'a> Run<'a> {
                 .schedule
                 .factor(&self.progress.schedule, self.progress.step, self.steps);
         let mut d_logits = vec![0.0; batch.target.len() * self.job.graph.output_channels()];
-        let truth = Truth {
+        let targets = Targets {
             classes: &batch.target,
-            values: &batch.values,
+            numbers: &batch.values,
         };
         let momentum = validate::momentum(self.progress.step + 1);
         self.trainer.set_batch_norm_momentum(momentum);
@@ -323,7 +323,7 @@ impl<'a> Run<'a> {
         // On the network's threads: outside of them it would take those of the whole machine.
         let loss = workers.run(|| {
             self.objective
-                .evaluate(logits, truth, recipe.batch, &mut d_logits)
+                .evaluate(logits, targets, recipe.batch, &mut d_logits)
         });
         if !loss.is_finite() {
             return Err(self.not_finite(&format!("the loss is {loss}")));

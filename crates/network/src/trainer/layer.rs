@@ -309,7 +309,7 @@ impl NormLayer {
             UseStatistics::Running => self.add_moments_and_use_running(),
         }
         let Statistics { mean, variance } = &self.statistics;
-        (self.scale, self.shift) = scale_shift(
+        (self.scale, self.shift) = as_scale_and_shift(
             &self.gamma.values,
             &self.beta.values,
             mean,
@@ -473,7 +473,7 @@ impl AddLayer {
 }
 
 /// `gamma * (x - mean) / sqrt(variance + epsilon) + beta` as `x * scale + shift`.
-fn scale_shift(
+fn as_scale_and_shift(
     gamma: &[f32],
     beta: &[f32],
     mean: &[f64],

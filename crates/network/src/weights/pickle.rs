@@ -1,7 +1,7 @@
 //! A reader for the pickles inside torch files that never executes anything.
 //!
 //! Python's pickle is a small stack machine. Here its instructions build plain values; a call of a
-//! Python function is kept as "this function with these arguments" ([`Value::Call`]) and means
+//! Python function is kept as "this function with these arguments" ([`Pickled::Call`]) and means
 //! nothing unless the reader of tensors (`pth`) knows it. Every other instruction is an error.
 //!
 //! Source: CPython's `Lib/pickletools.py`, where each instruction is documented.
@@ -13,7 +13,7 @@ use std::rc::Rc;
 /// A value on the machine's stack. Containers know their depth, so that none grows beyond what can
 /// be dropped and printed without recursion trouble.
 #[derive(Clone, Debug)]
-pub(super) enum Value {
+pub(super) enum Pickled {
     None,
     Bool,
     Int(i64),
@@ -36,7 +36,7 @@ pub(super) enum Value {
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sequence {
-    pub(super) items: Vec<Value>,
+    pub(super) items: Vec<Pickled>,
     depth: usize,
 }
 
@@ -46,39 +46,41 @@ const MAX_INSTRUCTIONS: usize = 20_000_000;
 /// Bytes in a string; names are short.
 const MAX_TEXT: usize = 1 << 20;
 
-impl Value {
+impl Pickled {
     fn depth(&self) -> usize {
         match self {
-            Value::Sequence(s) | Value::Dict(s) | Value::Reference(s) | Value::Call(s) => s.depth,
+            Pickled::Sequence(s) | Pickled::Dict(s) | Pickled::Reference(s) | Pickled::Call(s) => {
+                s.depth
+            }
             _ => 0,
         }
     }
 
     pub(super) fn text(&self) -> Option<&str> {
         match self {
-            Value::Text(text) | Value::Global(text) => Some(text),
+            Pickled::Text(text) | Pickled::Global(text) => Some(text),
             _ => None,
         }
     }
 
     pub(super) fn int(&self) -> Option<i64> {
         match self {
-            Value::Int(n) => Some(*n),
+            Pickled::Int(n) => Some(*n),
             _ => None,
         }
     }
 
     /// The items of a tuple or list.
-    pub(super) fn items(&self) -> Option<&[Value]> {
+    pub(super) fn items(&self) -> Option<&[Pickled]> {
         match self {
-            Value::Sequence(s) => Some(&s.items),
+            Pickled::Sequence(s) => Some(&s.items),
             _ => None,
         }
     }
 }
 
 impl Sequence {
-    fn push(&mut self, value: Value) -> Result<(), String> {
+    fn push(&mut self, value: Pickled) -> Result<(), String> {
         self.depth = self.depth.max(value.depth() + 1);
         if self.depth > MAX_DEPTH {
             return Err("its pickle nests too deeply".into());
@@ -87,7 +89,7 @@ impl Sequence {
         Ok(())
     }
 
-    fn of(items: Vec<Value>) -> Result<Rc<Self>, String> {
+    fn of(items: Vec<Pickled>) -> Result<Rc<Self>, String> {
         let mut sequence = Self::default();
         for item in items {
             sequence.push(item)?;
@@ -98,13 +100,13 @@ impl Sequence {
 
 struct StackMachine<'a, R> {
     input: &'a mut R,
-    stack: Vec<Value>,
+    stack: Vec<Pickled>,
     marks: Vec<usize>,
-    memo: HashMap<u32, Value>,
+    memo: HashMap<u32, Pickled>,
 }
 
 /// Reads one pickle and leaves `input` behind its end.
-pub(super) fn read<R: Read>(input: &mut R) -> Result<Value, String> {
+pub(super) fn read<R: Read>(input: &mut R) -> Result<Pickled, String> {
     let mut machine = StackMachine {
         input,
         stack: vec![],
@@ -158,7 +160,7 @@ impl<R: Read> StackMachine<'_, R> {
         Err("its pickle has a line without end".into())
     }
 
-    fn pop(&mut self) -> Result<Value, String> {
+    fn pop(&mut self) -> Result<Pickled, String> {
         // What lies below a mark belongs to the container being built.
         let floor = self.marks.last().copied().unwrap_or(0);
         match self.stack.len() > floor {
@@ -167,30 +169,30 @@ impl<R: Read> StackMachine<'_, R> {
         }
     }
 
-    fn pop_to_mark(&mut self) -> Result<Vec<Value>, String> {
+    fn pop_to_mark(&mut self) -> Result<Vec<Pickled>, String> {
         let mark = self.marks.pop().ok_or("its pickle has no mark")?;
         Ok(self.stack.split_off(mark))
     }
 
-    fn tuple(&mut self, items: Vec<Value>) -> Result<(), String> {
-        self.stack.push(Value::Sequence(Sequence::of(items)?));
+    fn tuple(&mut self, items: Vec<Pickled>) -> Result<(), String> {
+        self.stack.push(Pickled::Sequence(Sequence::of(items)?));
         Ok(())
     }
 
     /// Adds `items` to the container on top of the stack.
-    fn extend(&mut self, items: Vec<Value>) -> Result<(), String> {
+    fn extend(&mut self, items: Vec<Pickled>) -> Result<(), String> {
         match self.stack.last_mut() {
             // An `OrderedDict` is a call without arguments; its items become those of a dictionary.
-            Some(top @ Value::Call(_)) => {
-                let Value::Call(call) = &*top else {
+            Some(top @ Pickled::Call(_)) => {
+                let Pickled::Call(call) = &*top else {
                     unreachable!("matched above")
                 };
                 if call.items[0].text() != Some("collections.OrderedDict") {
                     return Err("its pickle fills an unknown object".into());
                 }
-                *top = Value::Dict(Sequence::of(items)?);
+                *top = Pickled::Dict(Sequence::of(items)?);
             }
-            Some(Value::Sequence(s) | Value::Dict(s)) => {
+            Some(Pickled::Sequence(s) | Pickled::Dict(s)) => {
                 let sequence = Rc::make_mut(s);
                 for item in items {
                     sequence.push(item)?;
@@ -231,9 +233,9 @@ impl<R: Read> StackMachine<'_, R> {
             };
             let mut buffer = [fill; 8];
             buffer[..length].copy_from_slice(&bytes);
-            Value::Int(i64::from_le_bytes(buffer))
+            Pickled::Int(i64::from_le_bytes(buffer))
         } else {
-            Value::Big(bytes)
+            Pickled::Big(bytes)
         });
         Ok(())
     }
@@ -247,19 +249,19 @@ impl<R: Read> StackMachine<'_, R> {
             b'(' => self.marks.push(self.stack.len()), // MARK
             b'0' => drop(self.pop()?),                 // POP
             b'1' => drop(self.pop_to_mark()?),         // POP_MARK
-            b'N' => self.stack.push(Value::None),
-            0x88 | 0x89 => self.stack.push(Value::Bool), // NEWTRUE, NEWFALSE
+            b'N' => self.stack.push(Pickled::None),
+            0x88 | 0x89 => self.stack.push(Pickled::Bool), // NEWTRUE, NEWFALSE
             b'J' => {
                 let n = i32::from_le_bytes(self.bytes()?); // BININT
-                self.stack.push(Value::Int(n.into()));
+                self.stack.push(Pickled::Int(n.into()));
             }
             b'K' => {
                 let [n] = self.bytes()?; // BININT1
-                self.stack.push(Value::Int(n.into()));
+                self.stack.push(Pickled::Int(n.into()));
             }
             b'M' => {
                 let n = u16::from_le_bytes(self.bytes()?); // BININT2
-                self.stack.push(Value::Int(n.into()));
+                self.stack.push(Pickled::Int(n.into()));
             }
             0x8a => {
                 let [length] = self.bytes()?; // LONG1
@@ -267,27 +269,27 @@ impl<R: Read> StackMachine<'_, R> {
             }
             b'G' => {
                 self.bytes::<8>()?; // BINFLOAT; no number of interest is stored as one
-                self.stack.push(Value::Float);
+                self.stack.push(Pickled::Float);
             }
             b'X' | b'T' => {
                 let length = u32::from_le_bytes(self.bytes()?); // BINUNICODE, BINSTRING
                 let text = self.text(length as usize)?;
-                self.stack.push(Value::Text(text));
+                self.stack.push(Pickled::Text(text));
             }
             0x8c | b'U' => {
                 let [length] = self.bytes()?; // SHORT_BINUNICODE, SHORT_BINSTRING
                 let text = self.text(length.into())?;
-                self.stack.push(Value::Text(text));
+                self.stack.push(Pickled::Text(text));
             }
             b'C' => {
                 let [length] = self.bytes()?; // SHORT_BINBYTES
                 self.long(length.into())?;
-                self.stack.push(Value::Bytes);
+                self.stack.push(Pickled::Bytes);
             }
             b'B' => {
                 let length = u32::from_le_bytes(self.bytes()?); // BINBYTES
                 self.long(length as usize)?;
-                self.stack.push(Value::Bytes);
+                self.stack.push(Pickled::Bytes);
             }
             b'q' => {
                 let [index] = self.bytes()?; // BINPUT
@@ -308,7 +310,7 @@ impl<R: Read> StackMachine<'_, R> {
             }
             b'c' => {
                 let name = format!("{}.{}", self.line()?, self.line()?); // GLOBAL
-                self.stack.push(Value::Global(name.into()));
+                self.stack.push(Pickled::Global(name.into()));
             }
             0x93 => {
                 let (name, module) = (self.pop()?, self.pop()?); // STACK_GLOBAL
@@ -316,7 +318,7 @@ impl<R: Read> StackMachine<'_, R> {
                     return Err("its pickle names a function without a name".into());
                 };
                 self.stack
-                    .push(Value::Global(format!("{module}.{name}").into()));
+                    .push(Pickled::Global(format!("{module}.{name}").into()));
             }
             b')' => self.tuple(vec![])?, // EMPTY_TUPLE
             b']' => self.tuple(vec![])?, // EMPTY_LIST
@@ -331,7 +333,7 @@ impl<R: Read> StackMachine<'_, R> {
                 let items = self.pop_to_mark()?; // TUPLE
                 self.tuple(items)?;
             }
-            b'}' => self.stack.push(Value::Dict(Rc::default())), // EMPTY_DICT
+            b'}' => self.stack.push(Pickled::Dict(Rc::default())), // EMPTY_DICT
             b'a' => {
                 let item = self.pop()?; // APPEND
                 self.extend(vec![item])?;
@@ -347,14 +349,14 @@ impl<R: Read> StackMachine<'_, R> {
             b'R' | 0x81 => {
                 let (arguments, function) = (self.pop()?, self.pop()?); // REDUCE, NEWOBJ
                 self.stack
-                    .push(Value::Call(Sequence::of(vec![function, arguments])?));
+                    .push(Pickled::Call(Sequence::of(vec![function, arguments])?));
             }
             // BUILD: attributes of an object, such as a state dict's `_metadata`; of no interest.
             b'b' => drop(self.pop()?),
             b'Q' => {
                 let identifier = self.pop()?; // BINPERSID
                 self.stack
-                    .push(Value::Reference(Sequence::of(vec![identifier])?));
+                    .push(Pickled::Reference(Sequence::of(vec![identifier])?));
             }
             other => {
                 return Err(format!(
@@ -374,7 +376,7 @@ mod tests {
     fn a_call_is_kept_and_never_made() {
         // os.system("true"), protocol 2: what a malicious file would hold.
         let bytes = b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R.";
-        let Value::Call(call) = read(&mut &bytes[..]).unwrap() else {
+        let Pickled::Call(call) = read(&mut &bytes[..]).unwrap() else {
             panic!("no call")
         };
         assert_eq!(call.items[0].text(), Some("os.system"));
@@ -387,7 +389,7 @@ mod tests {
         // item.
         let bytes = b"\x80\x02}(X\x01\x00\x00\x00aq\x00K\x01J\xfe\xff\xff\xff\x86\
                       X\x01\x00\x00\x00b](M\x2c\x01Nh\x00eu.";
-        let Value::Dict(dict) = read(&mut &bytes[..]).unwrap() else {
+        let Pickled::Dict(dict) = read(&mut &bytes[..]).unwrap() else {
             panic!("no dictionary")
         };
         assert_eq!(dict.items[1].items().unwrap()[1].int(), Some(-2));

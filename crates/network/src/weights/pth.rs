@@ -5,7 +5,7 @@
 //! and its values. Source: torch/serialization.py, `_save`, `_legacy_save`.
 
 use super::NamedArray;
-use super::pickle::{self, Value};
+use super::pickle::{self, Pickled};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
@@ -103,7 +103,7 @@ pub(super) fn read_legacy(
     // torch/serialization.py: MAGIC_NUMBER = 0x1950a86a20f9469cfc6c
     const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
     match pickle::read(&mut input)? {
-        Value::Big(bytes) if bytes == MAGIC => {}
+        Pickled::Big(bytes) if bytes == MAGIC => {}
         _ => return Err("it is a pickle, but not one that torch wrote".into()),
     }
     pickle::read(&mut input)?; // protocol version
@@ -145,22 +145,22 @@ pub(super) fn read_legacy(
 }
 
 /// The state dict: either the file's value itself, or its entry `state_dict`.
-fn entries(state: &Value) -> Result<Vec<(&str, &Value)>, String> {
-    let Value::Dict(dict) = state else {
+fn entries(state: &Pickled) -> Result<Vec<(&str, &Pickled)>, String> {
+    let Pickled::Dict(dict) = state else {
         return Err("it holds no state dict (save `model.state_dict()`, not the model)".into());
     };
-    let pairs: Vec<(&str, &Value)> = dict
+    let pairs: Vec<(&str, &Pickled)> = dict
         .items
         .chunks_exact(2)
         .filter_map(|pair| Some((pair[0].text()?, &pair[1])))
         .collect();
     match pairs.iter().find(|(name, _)| *name == "state_dict") {
-        Some((_, inner @ Value::Dict(_))) => entries(inner),
+        Some((_, inner @ Pickled::Dict(_))) => entries(inner),
         _ => Ok(pairs),
     }
 }
 
-fn views(state: &Value, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<View>, String> {
+fn views(state: &Pickled, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<View>, String> {
     let wanted = entries(state)?.into_iter().filter(|(name, _)| wanted(name));
     let views: Vec<View> = wanted
         .map(|(name, value)| view(name, value))
@@ -178,7 +178,7 @@ fn views(state: &Value, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<View>, Stri
 }
 
 /// Bytes per element of every storage, which the old layout needs to step over them.
-fn storages(state: &Value) -> Result<HashMap<String, usize>, String> {
+fn storages(state: &Pickled) -> Result<HashMap<String, usize>, String> {
     let mut sizes = HashMap::new();
     for (name, value) in entries(state)? {
         let reference = arguments(name, value)?.0;
@@ -200,9 +200,9 @@ fn storages(state: &Value) -> Result<HashMap<String, usize>, String> {
 }
 
 /// Reference, and the rest of the arguments, of the call that rebuilds a tensor.
-fn arguments<'a>(name: &str, value: &'a Value) -> Result<(&'a Value, &'a [Value]), String> {
+fn arguments<'a>(name: &str, value: &'a Pickled) -> Result<(&'a Pickled, &'a [Pickled]), String> {
     let odd = || format!("`{name}` is not a plain tensor");
-    let Value::Call(call) = value else {
+    let Pickled::Call(call) = value else {
         return Err(odd());
     };
     let arguments = call.items[1].items().ok_or_else(odd)?;
@@ -218,9 +218,9 @@ fn arguments<'a>(name: &str, value: &'a Value) -> Result<(&'a Value, &'a [Value]
 }
 
 /// Key and type of a storage: `("storage", type, key, location, elements, ..)`.
-fn storage_parts<'a>(name: &str, reference: &'a Value) -> Result<(&'a str, &'a str), String> {
+fn storage_parts<'a>(name: &str, reference: &'a Pickled) -> Result<(&'a str, &'a str), String> {
     let odd = || format!("tensor `{name}` refers to no storage");
-    let Value::Reference(reference) = reference else {
+    let Pickled::Reference(reference) = reference else {
         return Err(odd());
     };
     let parts = reference.items[0].items().ok_or_else(odd)?;
@@ -232,7 +232,7 @@ fn storage_parts<'a>(name: &str, reference: &'a Value) -> Result<(&'a str, &'a s
     }
 }
 
-fn view(name: &str, value: &Value) -> Result<View, String> {
+fn view(name: &str, value: &Pickled) -> Result<View, String> {
     let odd = || format!("tensor `{name}` has an impossible shape");
     let (reference, rest) = arguments(name, value)?;
     let (key, kind) = storage_parts(name, reference)?;
@@ -241,13 +241,14 @@ fn view(name: &str, value: &Value) -> Result<View, String> {
     let [offset, shape, stride, ..] = rest else {
         return Err(odd());
     };
-    let size = |value: &Value| {
+    let size = |value: &Pickled| {
         value
             .int()
             .and_then(|n| usize::try_from(n).ok())
             .filter(|n| *n <= MAX_ELEMENTS)
     };
-    let sizes = |value: &Value| -> Option<Vec<usize>> { value.items()?.iter().map(size).collect() };
+    let sizes =
+        |value: &Pickled| -> Option<Vec<usize>> { value.items()?.iter().map(size).collect() };
     let (shape, stride) = (
         sizes(shape).ok_or_else(odd)?,
         sizes(stride).ok_or_else(odd)?,
