@@ -163,3 +163,30 @@ fn a_flat_field_is_written_and_read() {
     assert_eq!(read.image(9, 12), flat.image(9, 12));
     assert_eq!((read.camera_offset, read.fields), (7.0, 5));
 }
+
+#[test]
+fn the_ground_is_followed_where_cells_cover_nearly_all_of_it() {
+    // A pixel in eight is ground, and cells are of any brightness above it.
+    let light = |v: f32, u: f32| (0.25 * v - 0.2 * u * u).exp();
+    let full: Vec<Image<f32>> = (0..6)
+        .map(|seed| {
+            Image::from_fn(40, 52, |y, x| {
+                let at = |i: usize, n: usize| 2.0 * (i as f32 + 0.5) / n as f32 - 1.0;
+                let place = (y * 11 + x * 17 + seed * 29) % 64;
+                let cell = if place < 8 {
+                    1.0
+                } else {
+                    2.0 + place as f32 / 8.0
+                };
+                100.0 * cell * light(at(y, 40), at(x, 52))
+            })
+        })
+        .collect();
+    let found = FlatField::estimate(&full, 0.0).unwrap();
+    let error = worst(&found.image(40, 52), &shown(&light, 40, 52));
+    assert!(error < 0.01, "{error}");
+    let mean = shown(&light, 40, 52).get(20, 26) / light(0.025, 1.0 / 52.0);
+    let share = found.background * f64::from(mean) / 100.0;
+    // Weights end at a tenth of the spread, which cells draw the level up by a little.
+    assert!((share - 1.0).abs() < 0.1, "{share} of the ground");
+}

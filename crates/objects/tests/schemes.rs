@@ -3,9 +3,9 @@
 
 use stainfree_image::Image;
 use stainfree_objects::{
-    BACKGROUND, BOUNDARY, CYTOPLASM, CleanUp, IGNORED, LinePlacement, NUCLEUS, ObjectsError, SPLIT,
-    apply_ignore, areas, cells_from_nuclei, label_values, masks_from_labels,
-    nuclei_from_prediction, nuclei_from_scheme_b, scheme_a, scheme_b,
+    BACKGROUND, BOUNDARY, CYTOPLASM, CleanUp, Connectivity, IGNORED, LinePlacement, NUCLEUS,
+    ObjectsError, SPLIT, apply_ignore, areas, cells_from_nuclei, edt, gaussian, label_values,
+    masks_from_labels, nuclei_from_prediction, nuclei_from_scheme_b, scheme_a, scheme_b, watershed,
 };
 
 const ALL: [LinePlacement; 3] = [
@@ -258,6 +258,48 @@ fn cells_hold_their_nuclei_and_share_the_cytoplasm() {
             .filter(|(a, b)| a != b);
         assert!(differing.count() < 10);
     }
+}
+
+#[test]
+fn cells_meet_where_distance_and_dim_stain_together_say() {
+    // A stain that lies unevenly, so that neither decides alone.
+    let (nuclei, cytoplasm, dim) = pair(60);
+    let stain = Image::from_fn(41, 101, |y, x| {
+        dim.get(y, x) * (1.0 + ((y * 7 + x * 13) % 11) as f32 / 4.0)
+    });
+    let area = Image::from_fn(41, 101, |y, x| cytoplasm.get(y, x) || nuclei.get(y, x) != 0);
+    let mut sizes: Vec<usize> = areas(&nuclei).into_values().collect();
+    sizes.sort_unstable();
+    let radius = (sizes[1] as f64 / std::f64::consts::PI).sqrt();
+    // The logarithm above a tenth of the mean, in deviations, after a blur of 0.15 radii.
+    let soft = gaussian(&stain, 0.15 * radius);
+    let inside = |image: &Image<f32>| -> Vec<f64> {
+        let pixels = image.data().iter().zip(area.data());
+        pixels.filter(|p| *p.1).map(|p| f64::from(*p.0)).collect()
+    };
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let floor = 0.1 * mean(&inside(&soft)) as f32;
+    let log = soft.map(|&v| (v.max(0.0) + floor).ln());
+    let around = mean(&inside(&log));
+    let squares: Vec<f64> = inside(&log).iter().map(|v| (v - around).powi(2)).collect();
+    let deviation = mean(&squares).sqrt() as f32;
+    let away = edt(&nuclei.map(|&n| n == 0));
+    let surface = Image::from_fn(41, 101, |y, x| {
+        2.0 / radius as f32 * away.get(y, x) - log.get(y, x) / deviation
+    });
+    let expected = watershed(&surface, &nuclei, &area, Connectivity::Four);
+    let found = cells_from_nuclei(&nuclei, &cytoplasm, &stain).unwrap();
+    let pairs = found.data().iter().zip(expected.data());
+    let differing = pairs.filter(|(a, b)| a != b).count();
+    // Heights that are equal but for rounding may be flooded in another order.
+    assert!(differing < 5, "{differing}");
+    let border = |image: &Image<u32>| (0..101).filter(|&x| image.get(20, x) == 3).count();
+    let alone = watershed(&log.map(|v| -v), &nuclei, &area, Connectivity::Four);
+    assert_ne!(
+        border(&found),
+        border(&alone),
+        "the stain alone says something else"
+    );
 }
 
 #[test]
