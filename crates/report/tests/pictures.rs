@@ -227,6 +227,21 @@ fn pages_show_every_picture_whole_and_in_order() {
 }
 
 #[test]
+fn a_title_wider_than_its_picture_makes_its_column_as_wide() {
+    let (a, b) = (base(6, 9), enlarge(&base(3, 4), 3));
+    let left = |title: &str| {
+        let page = side_by_side(&[(&a, title), (&b, "")], &[]);
+        found_at(&page, &b)[0].1
+    };
+    let (short, long, longer) = (left(""), left("a long title"), left("a long title of two"));
+    assert_eq!(short, left("."), "a title that fits takes no room");
+    // Every letter takes as much.
+    assert!(long > short);
+    assert_eq!((longer - long) % 7, 0);
+    assert!(longer - long >= 7 * 7, "{short} {long} {longer}");
+}
+
+#[test]
 fn planes_are_stretched_between_their_own_percentiles() {
     // 1000 values: brightfield from rank 5 to 994, stain from rank 20 to 998.
     let plane = Image::from_fn(10, 100, |y, x| ((y * 100 + x) * 7 % 1000) as f32);

@@ -1,88 +1,12 @@
 //! Plots as their readers see them: every mark lies where the axis' own numbers say, in the file,
 //! on the page and in the picture alike.
 
+mod common;
+
+use common::{Element, ROUNDING, by_ticks, dots, elements, ticks, value};
 use stainfree_report::{
     Band, IntervalChart, IntervalRow, Level, LineChart, PointChart, Scale, Series, Svg,
 };
-
-/// An element of an SVG: its name, its attributes, and the text in it.
-struct Element {
-    source: String,
-    text: String,
-}
-
-impl Element {
-    fn get(&self, attribute: &str) -> Option<&str> {
-        let start = self.source.find(&format!(" {attribute}=\""))? + attribute.len() + 3;
-        let rest = &self.source[start..];
-        Some(&rest[..rest.find('"')?])
-    }
-
-    fn number(&self, attribute: &str) -> f64 {
-        self.get(attribute).unwrap().parse().unwrap()
-    }
-
-    /// The corners of a path.
-    fn points(&self) -> Vec<(f64, f64)> {
-        let d = self.get("d").unwrap().trim_end_matches('Z');
-        d.split(['M', 'L'])
-            .filter(|part| !part.is_empty())
-            .map(|part| {
-                let (x, y) = part.split_once(' ').unwrap();
-                (x.parse().unwrap(), y.parse().unwrap())
-            })
-            .collect()
-    }
-}
-
-fn elements(svg: &str, name: &str) -> Vec<Element> {
-    svg.split(&format!("<{name} "))
-        .skip(1)
-        .map(|rest| {
-            let end = rest.find('>').unwrap();
-            let text = rest[end + 1..].split('<').next().unwrap();
-            Element {
-                source: format!(" {}", &rest[..end]),
-                text: text.to_owned(),
-            }
-        })
-        .collect()
-}
-
-fn value(label: &str) -> f64 {
-    match label.strip_suffix('k') {
-        Some(thousands) => thousands.parse::<f64>().unwrap() * 1000.0,
-        None => label.parse().unwrap(),
-    }
-}
-
-/// Labels of an axis and where they stand, sorted by value.
-fn ticks(svg: &str, upright: bool) -> Vec<(f64, f64)> {
-    let is_tick = |e: &Element| match upright {
-        true => e.get("text-anchor") == Some("end") && e.number("x") == 48.0,
-        false => e.get("text-anchor") == Some("middle") && e.number("y") == 273.0,
-    };
-    let place = |e: &Element| {
-        if upright {
-            e.number("y") - 4.0
-        } else {
-            e.number("x")
-        }
-    };
-    let texts = elements(svg, "text");
-    let found = texts.iter().filter(|e| is_tick(e));
-    let mut found: Vec<(f64, f64)> = found.map(|e| (value(&e.text), place(e))).collect();
-    found.sort_by(|a, b| a.0.total_cmp(&b.0));
-    assert!(found.len() >= 2, "{svg}");
-    found
-}
-
-/// Where a value must lie by the first and the last number of an axis.
-fn by_ticks(ticks: &[(f64, f64)], scale: Scale, value: f64) -> f64 {
-    let of = |v: f64| if scale == Scale::Log { v.ln() } else { v };
-    let ((a, from), (b, to)) = (ticks[0], ticks[ticks.len() - 1]);
-    from + (of(value) - of(a)) / (of(b) - of(a)) * (to - from)
-}
 
 fn series(name: &str, points: &[(f64, f64)]) -> Series {
     Series {
@@ -91,17 +15,6 @@ fn series(name: &str, points: &[(f64, f64)]) -> Series {
         dashed: false,
     }
 }
-
-fn dots(svg: &str) -> Vec<(f64, f64)> {
-    let circles = elements(svg, "circle");
-    circles
-        .iter()
-        .map(|c| (c.number("cx"), c.number("cy")))
-        .collect()
-}
-
-/// Places are written with one decimal, ticks too: their scale is known to that.
-const ROUNDING: f64 = 0.3;
 
 #[test]
 fn every_point_lies_where_the_numbers_of_the_axes_say() {
@@ -197,6 +110,42 @@ fn grid_lines_stand_at_the_numbers_beside_them() {
     // Steps are round: 0, 0.2, .. 1.
     let values: Vec<f64> = ticks(svg.as_str(), true).iter().map(|t| t.0).collect();
     assert_eq!(values, [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]);
+}
+
+#[test]
+fn numbers_of_an_axis_are_round_and_few_and_hold_the_points_between_them() {
+    for low in [0.0, -3.7, 0.012, 125.0, 880.0] {
+        for spread in [0.03, 0.5, 1.1, 2.3, 7.0, 14.0, 36.0, 410.0, 5200.0] {
+            let chart = LineChart {
+                series: vec![series("", &[(0.0, low), (1.0, low + spread)])],
+                ..LineChart::default()
+            };
+            let found = ticks(chart.svg().as_str(), true);
+            let values: Vec<f64> = found.iter().map(|tick| tick.0).collect();
+            // At most five steps of the wanted size, and one more on either side.
+            assert!(
+                (3..=7).contains(&values.len()),
+                "{low} + {spread}: {values:?}"
+            );
+            let step = (values[values.len() - 1] - values[0]) / (values.len() - 1) as f64;
+            let power = 10f64.powf((step * 1.0001).log10().floor());
+            let digits = [1.0, 2.0, 2.5, 5.0];
+            let round = digits
+                .iter()
+                .any(|digit| (step / power - digit).abs() < 1e-6);
+            assert!(round, "{low} + {spread}: {values:?}");
+            for (i, value) in values.iter().enumerate() {
+                assert!((value - values[0] - i as f64 * step).abs() < 1e-6 * step.max(1.0));
+                let share = value / step;
+                assert!((share - share.round()).abs() < 1e-6, "{value} by {step}");
+            }
+            let ends = [values[0], values[values.len() - 1]];
+            assert!(
+                ends[0] <= low + 1e-9 && ends[1] >= low + spread - 1e-9,
+                "{ends:?}"
+            );
+        }
+    }
 }
 
 #[test]
