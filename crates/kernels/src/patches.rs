@@ -39,10 +39,12 @@ pub struct Patches {
 const RUN: usize = 112;
 /// Numbers of the largest patch, 5x5 of 16 channels.
 const LARGEST: usize = 25 * LANES;
-/// The weight gradient is summed over so many slices, where there are enough rows.
+/// The weight gradient is summed over so many slices, where there are enough rows: each is a sum of
+/// its own, so their number must not be that of the threads.
 const SLICES: usize = 16;
 
-/// Values that are copied together into a patch.
+/// Values that are copied together into a patch: a copy whose length is known is a move or two,
+/// another one a call, and the pieces of a patch are short (9 values of 3x3 on 3 channels).
 const COPIED: usize = 8;
 
 /// Patches of a run of outputs.

@@ -28,9 +28,10 @@ pub struct Pointwise {
     matrix: Matrix,
 }
 
-/// The weight gradient is summed in at least so many tasks where the image has enough pixels ...
+/// The weight gradient is summed in at least so many tasks where the image has enough pixels,
+/// whatever the threads are: a slice is a sum of its own ...
 const TASKS: usize = 16;
-/// ... of at least so many pixels each.
+/// ... of at least so many pixels each, since every slice costs a gradient of its own in memory.
 const SLICE: usize = 2048;
 
 impl Pointwise {

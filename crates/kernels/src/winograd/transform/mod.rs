@@ -3,6 +3,9 @@
 //! A set of points gives one-dimensional matrices: `B^T` on patches, `G` on filters, `A^T` on
 //! products (Lavin & Gray 2016). Both dimensions use the same matrix, columns first.
 //!
+//! Vectors are of one register ([`Lanes`]; why, [`Simd::Register`] says), so the 16 channels of a
+//! block pass in one, two or four turns.
+//!
 //! Loops, not iterators or `map`: closures handed to library functions are compiled without the
 //! instruction set's features, and every vector operation in them becomes a call.
 
