@@ -15,6 +15,7 @@ mod here;
 mod memory;
 mod next;
 mod output;
+mod rule;
 mod scores_table;
 
 use std::process::ExitCode;

@@ -1,5 +1,7 @@
 //! What can go wrong with a prediction, each in one sentence.
 
+use std::path::PathBuf;
+
 use stainfree_network::input::InputError;
 use stainfree_network::model::ModelError;
 use stainfree_network::resample::ResampleError;
@@ -45,6 +47,17 @@ pub enum InferenceError {
     /// The network's result is no number.
     #[error(transparent)]
     Network(#[from] TileError),
+    /// The rule by which nuclei are made cannot be had.
+    #[error(
+        "`{}` cannot be used: {what}; choose a rule with `stainfree tune`, or delete the file and \
+         take the default", path.display()
+    )]
+    Decisions {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
     /// The nuclei could not be made from the classes; a pixel size that is no size.
     #[error(transparent)]
     Nuclei(#[from] ObjectsError),

@@ -21,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 mod cap;
+mod decisions;
 mod error;
 mod nuclei;
 pub mod planes;
@@ -29,8 +30,11 @@ mod predictor;
 mod remark;
 
 pub use cap::DEFAULT_MEMORY;
+pub use decisions::{
+    CurvePoint, Decisions, FILE_NAME as DECISIONS, Trial, UNKNOWN_UM, default_rule, read_rule, ways,
+};
 pub use error::InferenceError;
-pub use nuclei::{MITOTIC, Nuclei, nuclei};
+pub use nuclei::{MITOTIC, Nuclei, NucleusDecoder};
 pub use prediction::{PROBABILITIES, Pixels, PredictedOutput, Prediction, largest};
-pub use predictor::{Options, Predictor};
+pub use predictor::{Options, Predictor, RuleChoice};
 pub use remark::Remark;

@@ -1,9 +1,14 @@
-//! From predicted classes to nuclei.
+//! From a network's numbers to nuclei.
+
+use std::borrow::Cow;
 
 use stainfree_image::Image;
-use stainfree_objects::{CleanUp, NUCLEUS, nuclei_from_prediction, nuclei_from_scheme_b};
+use stainfree_network::model::sha256;
+use stainfree_objects::{Distances, NUCLEUS, NucleusRule, PredictedField, nuclei_from_prediction};
 
 use crate::InferenceError;
+use crate::decisions::{DISTANCES, FLOW, reads_distances, reads_flow};
+use crate::prediction::{PROBABILITIES, Pixels, PredictedOutput};
 
 /// The class of mitotic nuclei, where a model has one.
 pub const MITOTIC: &str = "mitotic";
@@ -20,32 +25,121 @@ pub struct Nuclei {
     pub count: usize,
 }
 
-/// The nuclei among predicted `classes`, cleaned up and parted by shape, or by the predicted lines
-/// where `names` are those of scheme B. `pixel_um` is the pixel size of `classes`; without one
-/// nuclei that touch stay together.
-///
-/// # Errors
-/// [`InferenceError::Nuclei`] if the pixel size is not a positive number.
-pub fn nuclei(
-    classes: &Image<u8>,
-    names: &[String],
-    pixel_um: Option<f64>,
-) -> Result<Nuclei, InferenceError> {
-    // A mitotic nucleus is a nucleus, whatever its class.
-    let mitotic = names.iter().position(|name| name == MITOTIC);
-    let is_mitotic = |class: u8| Some(usize::from(class)) == mitotic;
-    let classes = classes.map(|&class| if is_mitotic(class) { NUCLEUS } else { class });
-    let clean_up = CleanUp::default();
-    let scheme_b = names.iter().map(String::as_str).take(SCHEME_B.len());
-    let found = if scheme_b.eq(SCHEME_B) {
-        nuclei_from_scheme_b(&classes, pixel_um, &clean_up)
-    } else {
-        let mask = classes.map(|&class| class == NUCLEUS);
-        nuclei_from_prediction(&mask, pixel_um, &clean_up)
-    }?;
-    Ok(Nuclei {
-        labels: found.image,
-        count: found.count,
+/// Makes nuclei of what a model's network says, by the model's rule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NucleusDecoder {
+    /// Names of the classes, in the order of their numbers.
+    pub classes: Vec<String>,
+    /// The rule.
+    pub rule: NucleusRule,
+    /// Pixel size for images that do not know theirs, um; without one nuclei that touch stay
+    /// together.
+    pub pixel_um: Option<f64>,
+}
+
+impl NucleusDecoder {
+    /// The nuclei of an image with pixels of `pixel_um`, where that is known: cleaned up and
+    /// parted, or by the predicted lines where the classes are those of scheme B.
+    ///
+    /// # Errors
+    /// [`InferenceError::Nuclei`] if the pixel size is not a positive number, or the rule reads
+    /// what was not predicted.
+    pub fn decode(&self, pixels: &Pixels, pixel_um: Option<f64>) -> Result<Nuclei, InferenceError> {
+        // A mitotic nucleus is a nucleus, whatever its class.
+        let mitotic = self.classes.iter().position(|name| name == MITOTIC);
+        let is_mitotic = |class: u8| Some(usize::from(class)) == mitotic;
+        let classes = match mitotic {
+            None => Cow::Borrowed(&pixels.classes),
+            Some(_) => Cow::Owned(
+                pixels
+                    .classes
+                    .map(|&class| if is_mitotic(class) { NUCLEUS } else { class }),
+            ),
+        };
+        let probability = self.rule.threshold.and_then(|_| self.probability(pixels));
+        let maps = match reads_distances(&self.rule) {
+            true => DISTANCES.map(|name| plane_of(pixels, name, 0)),
+            false => [None, None],
+        };
+        let flow = match reads_flow(&self.rule) {
+            true => [0, 1].map(|channel| plane_of(pixels, FLOW, channel)),
+            false => [None, None],
+        };
+        let field = PredictedField {
+            classes: &classes,
+            lines: self.has_lines(),
+            probability: probability.as_ref(),
+            distances: maps[0].as_deref().map(|border| Distances {
+                border,
+                neighbour: maps[1].as_deref(),
+            }),
+            flow: match &flow {
+                [Some(down), Some(right)] => Some([down, right]),
+                _ => None,
+            },
+        };
+        let found = nuclei_from_prediction(&field, pixel_um.or(self.pixel_um), &self.rule)?;
+        Ok(Nuclei {
+            labels: found.image,
+            count: found.count,
+        })
+    }
+
+    /// Eight hexadecimal digits that rule and pixel size are recognised by.
+    pub(crate) fn word(&self) -> String {
+        let rule = toml::to_string(&self.rule).unwrap_or_default();
+        let text = format!("{rule}{:?}", self.pixel_um);
+        sha256(text.as_bytes())[..8].to_owned()
+    }
+
+    /// Takes from `pixels` the outputs that [`NucleusDecoder::decode`] does not read: they are the
+    /// largest things in memory.
+    pub fn keep_only_needed(&self, pixels: &mut Pixels) {
+        let needed = |output: &PredictedOutput| match &output.name[..] {
+            PROBABILITIES => self.rule.threshold.is_some(),
+            FLOW => reads_flow(&self.rule),
+            name => DISTANCES.contains(&name) && reads_distances(&self.rule),
+        };
+        pixels.outputs.retain(needed);
+    }
+
+    /// Whether the classes are those of scheme B.
+    fn has_lines(&self) -> bool {
+        let names = self.classes.iter().map(String::as_str);
+        names.take(SCHEME_B.len()).eq(SCHEME_B)
+    }
+
+    /// The probability that a pixel is a nucleus', of whatever kind, or a line of one.
+    fn probability(&self, pixels: &Pixels) -> Option<Image<f32>> {
+        let lines = self.has_lines();
+        let counts = |(class, name): &(usize, &String)| {
+            *class == usize::from(NUCLEUS)
+                || *name == MITOTIC
+                || lines && SCHEME_B[2..].contains(&name.as_str())
+        };
+        let classes = self.classes.iter().enumerate().filter(counts);
+        let planes = pixels.probabilities();
+        let mut sum: Option<Image<f32>> = None;
+        for plane in classes.filter_map(|(class, _)| planes.get(class)) {
+            let Some(sum) = &mut sum else {
+                sum = Some(plane.clone());
+                continue;
+            };
+            for (sum, p) in sum.data_mut().iter_mut().zip(plane.data()) {
+                *sum += p;
+            }
+        }
+        sum
+    }
+}
+
+/// A plane of an output; 0 where nothing was seen.
+fn plane_of<'a>(pixels: &'a Pixels, name: &str, channel: usize) -> Option<Cow<'a, Image<f32>>> {
+    let output = pixels.outputs.iter().find(|output| output.name == name)?;
+    let plane = output.planes.get(channel)?;
+    Some(match plane.data().iter().all(|value| value.is_finite()) {
+        true => Cow::Borrowed(plane),
+        false => Cow::Owned(plane.map(|&value| if value.is_finite() { value } else { 0.0 })),
     })
 }
 
@@ -55,6 +149,25 @@ mod tests {
 
     fn names(words: &[&str]) -> Vec<String> {
         words.iter().map(|&word| word.to_owned()).collect()
+    }
+
+    fn nuclei(
+        classes: &Image<u8>,
+        names: &[String],
+        pixel_um: Option<f64>,
+    ) -> Result<Nuclei, InferenceError> {
+        let pixels = Pixels {
+            classes: classes.clone(),
+            outputs: Vec::new(),
+            blank_share: 0.0,
+            remarks: Vec::new(),
+        };
+        let decoder = NucleusDecoder {
+            classes: names.to_vec(),
+            rule: NucleusRule::default(),
+            pixel_um: None,
+        };
+        decoder.decode(&pixels, pixel_um)
     }
 
     /// Two discs of `classes` side by side, of 20 pixels each, with a line of `line` between.
@@ -106,5 +219,57 @@ mod tests {
             error.to_string(),
             "pixel size `0` um is not a positive number; give it in um or leave it out"
         );
+    }
+
+    #[test]
+    fn a_rule_reads_the_probability_of_every_kind_and_keeps_no_more_than_it_reads() {
+        let scheme = names(&["background", "nucleus", "cytoplasm", MITOTIC]);
+        let classes = two_discs([1, 3], None);
+        // A quarter each: of either kind alone no pixel is a nucleus', of both half of them are.
+        let plane = |share: f32| classes.map(|&class| if class > 0 { share } else { 0.0 });
+        let output = |name: &str, planes: Vec<Image<f32>>| PredictedOutput {
+            name: name.to_owned(),
+            values: stainfree_network::output::Values::Scalar,
+            channels: planes.iter().map(|_| name.to_owned()).collect(),
+            planes,
+        };
+        let mut border = plane(0.6);
+        border.data_mut()[0] = f32::NAN;
+        let shares = [0.2, 0.3, 0.2, 0.3].map(plane).to_vec();
+        let mut pixels = Pixels {
+            classes,
+            outputs: vec![
+                output(PROBABILITIES, shares),
+                output("distance", vec![border]),
+            ],
+            blank_share: 0.0,
+            remarks: Vec::new(),
+        };
+        let with = |threshold: f64, least_distance: f64| NucleusDecoder {
+            classes: scheme.clone(),
+            rule: NucleusRule {
+                threshold: Some(threshold),
+                least_distance,
+                ..NucleusRule::default()
+            },
+            pixel_um: Some(0.5),
+        };
+        let count =
+            |pixels: &Pixels, decoder: &NucleusDecoder| decoder.decode(pixels, None).unwrap().count;
+        assert_eq!(count(&pixels, &with(0.5, 0.0)), 2);
+        assert_eq!(count(&pixels, &with(0.7, 0.0)), 0);
+        assert_eq!(count(&pixels, &with(0.5, 0.55)), 2);
+        assert_eq!(count(&pixels, &with(0.5, 0.65)), 0);
+        with(0.5, 0.55).keep_only_needed(&mut pixels);
+        assert_eq!(pixels.outputs.len(), 2);
+        with(0.5, 0.0).keep_only_needed(&mut pixels);
+        assert_eq!(pixels.outputs[0].name, PROBABILITIES);
+        assert_eq!(pixels.outputs.len(), 1);
+        NucleusDecoder {
+            rule: NucleusRule::default(),
+            ..with(0.5, 0.0)
+        }
+        .keep_only_needed(&mut pixels);
+        assert_eq!(pixels.outputs, []);
     }
 }

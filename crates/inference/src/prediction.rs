@@ -1,7 +1,7 @@
 //! What comes of a prediction.
 
 use stainfree_image::Image;
-use stainfree_network::output::{CLASSES, Output, Values};
+use stainfree_network::output::{CLASSES, Output, Values, parts};
 use stainfree_network::tiles::argmax_of;
 use stainfree_objects::{BACKGROUND, IGNORED};
 
@@ -39,6 +39,31 @@ pub struct Pixels {
 }
 
 impl Pixels {
+    /// What comes out of a network with these `outputs`, the first of which tells `classes` apart:
+    /// `made` is `[channel][y][x]` of all of them.
+    ///
+    /// # Panics
+    /// If `made` is of another size.
+    pub fn of_network(
+        outputs: &[Output],
+        classes: &[String],
+        made: &[f32],
+        [height, width]: [usize; 2],
+    ) -> Self {
+        let image = |plane: &[f32]| Image::new(height, width, plane.to_vec());
+        let of = |(output, data): (&Output, &[f32])| {
+            let planes = data.chunks_exact(height * width).map(image).collect();
+            PredictedOutput::new(output, classes, planes)
+        };
+        let outputs: Vec<_> = parts(outputs, made).into_iter().map(of).collect();
+        Self {
+            classes: largest(&outputs[0].planes),
+            outputs,
+            blank_share: 0.0,
+            remarks: Vec::new(),
+        }
+    }
+
     /// The probabilities, one plane a class.
     pub fn probabilities(&self) -> &[Image<f32>] {
         let of_classes = |output: &&PredictedOutput| output.name == PROBABILITIES;

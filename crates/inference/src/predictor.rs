@@ -10,21 +10,36 @@ use stainfree_network::resample::{ResampleError, resample, resample_output, resa
 use stainfree_network::tiles::{
     TileError, TileOptions, cut_margin, needed_for_whole, predict_beside,
 };
-use stainfree_network::{Machine, PreparedNetwork, Session, Workers, output};
-use stainfree_objects::{ObjectsError, blank_regions, blank_share};
+use stainfree_network::{Machine, Output, PreparedNetwork, Session, Workers, output};
+use stainfree_objects::{NucleusRule, ObjectsError, blank_regions, blank_share};
 
 use crate::InferenceError;
 use crate::cap::{Cap, DEFAULT_MEMORY, beside_network};
-use crate::nuclei::{Nuclei, nuclei};
+use crate::decisions::{Decisions, UNKNOWN_UM, default_rule};
+use crate::nuclei::{Nuclei, NucleusDecoder};
 use crate::planes::{full_range, network_input, resample_blank, without_blanks};
 use crate::prediction::{Pixels, PredictedOutput, Prediction, largest, leave_open, planes_of};
 use crate::remark::{Remark, Remarks};
 
 /// How a model predicts, beside what the machine says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Options {
     /// Average over the four flips: four times the work, slightly better.
     pub flips: bool,
+    /// How nuclei are made of the network's numbers.
+    pub rule: RuleChoice,
+}
+
+/// The rule by which nuclei are made.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum RuleChoice {
+    /// What was chosen for the model, else the default.
+    #[default]
+    OfModel,
+    /// The default, whatever was chosen.
+    Default,
+    /// This one; a pixel of unknown size is taken for 1 um.
+    Given(Box<NucleusRule>),
 }
 
 /// A loaded model: what is known about it, and its network, ready to predict.
@@ -35,6 +50,9 @@ pub struct Predictor {
     ignored: Vec<String>,
     session: Session,
     options: TileOptions,
+    decoder: NucleusDecoder,
+    /// What a rule that is not the default is recognised by.
+    rule_word: Option<String>,
     cap: Cap,
     remarks: Remarks,
 }
@@ -60,6 +78,7 @@ impl Predictor {
     ///
     /// # Errors
     /// [`InferenceError::Model`] if the folder holds no model, or one that cannot be read;
+    /// [`InferenceError::Decisions`] if its rule for nuclei cannot be read;
     /// [`InferenceError::Threads`] where the system gives no threads.
     pub fn open(
         folder: &Path,
@@ -69,12 +88,17 @@ impl Predictor {
         let model = Model::load(folder)?;
         let start = |workers: &Workers| workers.start().map_err(InferenceError::Threads);
         start(machine.workers())?;
-        let predictor = Self::new(model, machine, options);
+        let mut predictor = Self::new(model, machine, options);
+        if options.rule == RuleChoice::OfModel
+            && let Some(chosen) = Decisions::read(folder, &predictor.hash)?
+        {
+            predictor.set_rule(chosen.rule, chosen.pixel_um);
+        }
         start(predictor.workers())?;
         Ok(predictor)
     }
 
-    /// The same with a model that is in memory.
+    /// The same with a model that is in memory, for which no rule was chosen.
     pub fn new(model: Model, machine: &Machine, options: &Options) -> Self {
         let cap = Cap(machine.memory().unwrap_or(DEFAULT_MEMORY));
         let network = PreparedNetwork::new(machine, &model.graph, &model.parameters);
@@ -86,18 +110,28 @@ impl Predictor {
             remarks.add(Remark::on_threads(afforded, threads, scratch, cap));
             workers = Workers::new(afforded);
         }
-        Self {
+        let mut predictor = Self {
             session: Session::on(&workers, &Arc::new(network)),
             options: TileOptions {
                 flips: options.flips,
                 ..TileOptions::new(&model.graph)
             },
+            decoder: NucleusDecoder {
+                classes: model.info.classes.clone(),
+                rule: default_rule(model.graph.outputs()),
+                pixel_um: model.info.pixel_um,
+            },
+            rule_word: None,
             hash: model.hash(),
             info: model.info,
             ignored: model.ignored,
             cap,
             remarks,
+        };
+        if let RuleChoice::Given(rule) = &options.rule {
+            predictor.set_rule((**rule).clone(), UNKNOWN_UM);
         }
+        predictor
     }
 
     /// Another one of the same model, on the same threads and with the same filters, for predicting
@@ -114,10 +148,35 @@ impl Predictor {
             ignored: self.ignored.clone(),
             session: Session::on(self.session.workers(), self.session.network()),
             options: self.options.clone(),
+            decoder: self.decoder.clone(),
+            rule_word: self.rule_word.clone(),
             cap: self.cap,
             // What there is to say of threads, the first one says.
             remarks: Remarks::default(),
         }
+    }
+
+    /// Makes nuclei by `rule` from now on; `pixel_um` is what a pixel is taken for where neither
+    /// the image nor the model knows its size.
+    fn set_rule(&mut self, rule: NucleusRule, pixel_um: f64) {
+        self.decoder.rule = rule;
+        self.decoder.pixel_um = Some(self.info.pixel_um.unwrap_or(pixel_um));
+        self.rule_word = Some(self.decoder.word());
+    }
+
+    /// What the rule for nuclei is recognised by, where it is not the model's default.
+    pub fn rule_word(&self) -> Option<&str> {
+        self.rule_word.as_deref()
+    }
+
+    /// What the network says, the classes first.
+    pub fn outputs(&self) -> &[Output] {
+        self.session.network().outputs()
+    }
+
+    /// What makes nuclei of [`Predictor::pixels`].
+    pub fn decoder(&self) -> &NucleusDecoder {
+        &self.decoder
     }
 
     /// What `model.toml` says.
@@ -174,7 +233,7 @@ impl Predictor {
     ) -> Result<Prediction, InferenceError> {
         let pixels = self.pixels(planes, pixel_um)?;
         let workers = self.workers().clone();
-        let found = workers.run(|| self.nuclei(&pixels.classes, pixel_um))?;
+        let found = workers.run(|| self.decoder.decode(&pixels, pixel_um))?;
         let Pixels {
             classes,
             outputs,
@@ -193,7 +252,7 @@ impl Predictor {
     }
 
     /// The network's part of [`Predictor::predict`]: whoever predicts many images makes the nuclei
-    /// of one ([`nuclei`]) while the network is at the next.
+    /// of one ([`Predictor::decoder`]) while the network is at the next.
     ///
     /// # Errors
     /// As [`Predictor::predict`].
@@ -204,12 +263,6 @@ impl Predictor {
     ) -> Result<Pixels, InferenceError> {
         let workers = self.workers().clone();
         workers.run(|| self.pixels_here(planes, pixel_um))
-    }
-
-    /// The nuclei among predicted classes; an image without a pixel size is taken for one of the
-    /// model's.
-    fn nuclei(&self, classes: &Image<u8>, pixel_um: Option<f64>) -> Result<Nuclei, InferenceError> {
-        nuclei(classes, &self.info.classes, pixel_um.or(self.info.pixel_um))
     }
 
     fn pixels_here(

@@ -5,9 +5,7 @@ use std::process::Command;
 
 use stainfree_image::{Image, Plane, read_labels, write};
 use stainfree_inference::planes::network_input;
-use stainfree_inference::{
-    InferenceError, Options, PROBABILITIES, Predictor, Remark, largest, nuclei,
-};
+use stainfree_inference::{InferenceError, Options, PROBABILITIES, Predictor, Remark, largest};
 use stainfree_network::input::{InputError, InputSpec, Preprocessing};
 use stainfree_network::model::{FORMAT, Model, ModelInfo};
 use stainfree_network::output::{OutputKind, Values};
@@ -17,6 +15,7 @@ use stainfree_network::{
     Encoder, Graph, Machine, Parameters, Session, TileOptions, TrainingRecord, UnetSpec,
     predict_image,
 };
+use stainfree_objects::{NucleusRule, PredictedField, nuclei_from_prediction};
 
 /// Pixel size of the model, um.
 const MODEL_UM: f64 = 0.5;
@@ -114,10 +113,12 @@ fn it_says_what_the_network_run_by_hand_says() {
     assert!(values == expected, "other probabilities");
     let classes = largest(&output.planes);
     assert_eq!(found.classes, classes);
-    let expected = nuclei(&classes, &model.info.classes, Some(MODEL_UM)).unwrap();
+    let rule = NucleusRule::default();
+    let field = PredictedField::of_classes(&classes);
+    let expected = nuclei_from_prediction(&field, Some(MODEL_UM), &rule).unwrap();
     assert_eq!(
         (&found.labels, found.count),
-        (&expected.labels, expected.count)
+        (&expected.image, expected.count)
     );
     assert_eq!((found.blank_share, found.remarks), (0.0, vec![]));
 }
@@ -223,7 +224,11 @@ fn neither_threads_nor_what_was_predicted_before_change_a_bit() {
     let images = [[plane(96, 70, 0)], [plane(64, 130, 1)]];
     let alone = |threads: usize, image: &[Plane]| {
         let machine = Machine::new(threads);
-        let mut predictor = Predictor::new(model(1), &machine, &Options { flips: true });
+        let flipped = Options {
+            flips: true,
+            ..Options::default()
+        };
+        let mut predictor = Predictor::new(model(1), &machine, &flipped);
         predictor.predict(image, Some(MODEL_UM)).unwrap()
     };
     let mut both = predictor(1);

@@ -33,6 +33,8 @@ pub enum Selection {
     TrainingLoss,
     /// The highest mean F1 of the foreground classes on whole validation fields.
     Validation,
+    /// The highest mean of that and of the F1 of whole nuclei on the validation fields.
+    Objects,
     /// The last step.
     Last,
 }

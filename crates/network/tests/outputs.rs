@@ -165,6 +165,7 @@ fn train_until(
         input: &setup.input,
         training: &setup.training,
         validation: &setup.validation,
+        judge: None,
         folder,
         restart: false,
         machine: &Machine::new(2),

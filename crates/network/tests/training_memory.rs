@@ -101,6 +101,7 @@ fn a_training_takes_no_more_than_it_says_while_it_validates_and_while_it_writes(
         },
         training: &Squares(2),
         validation: &Squares(1),
+        judge: None,
         folder: folder.path(),
         restart: false,
         machine: &machine,

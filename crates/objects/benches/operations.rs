@@ -106,7 +106,7 @@ fn main() {
             work(|| segment_cytoplasm(&image, Some(0.5), &cells)),
         ),
     ];
-    for method in Splitting::all().filter(|m| !m.needs_classes()) {
+    for method in Splitting::all().filter(|m| m.reads().is_none()) {
         lines.push((
             format!("splitting: {method}"),
             work(move || split(&scene, &method)),

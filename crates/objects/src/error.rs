@@ -44,14 +44,16 @@ pub enum ObjectsError {
         /// The range in words.
         range: &'static str,
     },
-    /// A splitting method without the classes it reads.
+    /// A splitting method that reads of a prediction what is not there.
     #[error(
-        "splitting `{method}` reads the boundary and split classes of a prediction, and a stain \
-         has none; choose another"
+        "`{method}` reads {what} of a prediction, and there are none (a stain has none); choose \
+         another"
     )]
-    NoClasses {
+    NotPredicted {
         /// Name of the method.
         method: &'static str,
+        /// What it reads.
+        what: &'static str,
     },
     /// A name that is not in a registry.
     #[error("unknown {kind} `{name}`; choose one of: {choices}")]

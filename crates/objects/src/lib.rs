@@ -25,6 +25,7 @@ pub mod measure;
 mod mitosis;
 mod morphology;
 mod nuclei;
+mod predicted;
 mod purity;
 mod quantile;
 mod reconstruct;
@@ -61,10 +62,8 @@ pub use illumination::{FlatField, coarse};
 pub use labels::{Connectivity, Labels};
 pub use mitosis::{MitoticCandidate, mitotic_candidates};
 pub use morphology::{close, dilate, erode, open};
-pub use nuclei::{
-    CleanUp, NucleiTruth, nuclei_from_prediction, nuclei_from_scheme_b, segment_nuclei,
-    segment_nuclei_besides,
-};
+pub use nuclei::{NucleiTruth, segment_nuclei, segment_nuclei_besides};
+pub use predicted::{NucleusRule, PredictedField, nuclei_from_prediction};
 pub use purity::{bleed_through, debris_share};
 pub use reconstruct::{h_maxima, reconstruct, regional_maxima};
 pub use scheme::{
@@ -76,7 +75,7 @@ pub use shift::{
     LARGEST_SHIFT_PX, ShiftEstimate, ShiftEvidence, move_back, move_back_nearest, shift_evidence,
     uncovered,
 };
-pub use splitting::{Scene, Splitting, split};
+pub use splitting::{Distances, Scene, Splitting, split};
 pub use threshold::Threshold;
 pub use verdict::{StainNumbers, Verdict, Word, noise_level, saturated_share};
 pub use watershed::watershed;

@@ -2,6 +2,7 @@
 
 use crate::error::ObjectsError;
 use crate::splitting::Splitting;
+use crate::splitting::not_predicted;
 use crate::threshold::Threshold;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -179,10 +180,8 @@ impl StainSettings {
                 range: "at least 0 and below 1",
             });
         }
-        if self.splitting.needs_classes() {
-            return Err(ObjectsError::NoClasses {
-                method: self.splitting.name(),
-            });
+        if self.splitting.reads().is_some() {
+            return Err(not_predicted(&self.splitting));
         }
         self.splitting.check()
     }

@@ -240,6 +240,8 @@ proptest! {
         let (mask, stain) = (mask.crop(0, 0, height, width), image.crop(0, 0, height, width));
         let classes = stain.map(|&v| (v as u8) % 4);
         let scene = Scene { stain: Some(&stain), classes: Some(&classes),
+            flow: Some([&stain, &stain]),
+            distances: Some(Distances { border: &stain, neighbour: Some(&stain) }),
             ..Scene::of_mask(&mask, 1.0) };
         for method in Splitting::all() {
             let parts = split(&scene, &method).unwrap();

@@ -3,9 +3,9 @@
 
 use stainfree_image::Image;
 use stainfree_objects::{
-    BACKGROUND, BOUNDARY, CYTOPLASM, CleanUp, Connectivity, IGNORED, LinePlacement, NUCLEUS,
-    ObjectsError, SPLIT, apply_ignore, areas, cells_from_nuclei, edt, gaussian, label_values,
-    masks_from_labels, nuclei_from_prediction, nuclei_from_scheme_b, scheme_a, scheme_b, watershed,
+    BACKGROUND, BOUNDARY, CYTOPLASM, Connectivity, IGNORED, LinePlacement, NUCLEUS, NucleusRule,
+    ObjectsError, PredictedField, SPLIT, apply_ignore, areas, cells_from_nuclei, edt, gaussian,
+    label_values, masks_from_labels, nuclei_from_prediction, scheme_a, scheme_b, watershed,
 };
 
 const ALL: [LinePlacement; 3] = [
@@ -145,8 +145,12 @@ fn a_round_outline_keeps_its_width_within_a_pixel_in_every_direction() {
 fn nuclei_are_read_back_from_the_lines_that_part_them() {
     let labels = nuclei();
     let classes = scheme_b(&labels, LinePlacement::Inside, 3);
+    let field = PredictedField {
+        lines: true,
+        ..PredictedField::of_classes(&classes)
+    };
     for pixel_um in [Some(0.8), None] {
-        let found = nuclei_from_scheme_b(&classes, pixel_um, &CleanUp::default()).unwrap();
+        let found = nuclei_from_prediction(&field, pixel_um, &NucleusRule::default()).unwrap();
         assert_eq!(found.count, 4, "{pixel_um:?}");
         // All pixels are back, and those of the cut that bridges a gap.
         let lines = classes.map(|&class| class != BACKGROUND);
@@ -164,17 +168,16 @@ fn nuclei_are_read_back_from_the_lines_that_part_them() {
         }
     }
     for wrong in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-        let error = nuclei_from_scheme_b(&classes, Some(wrong), &CleanUp::default());
+        let error = nuclei_from_prediction(&field, Some(wrong), &NucleusRule::default());
         assert!(
             matches!(error, Err(ObjectsError::PixelSize { .. })),
             "{wrong}"
         );
-        let settings = CleanUp {
+        let rule = NucleusRule {
             min_area_um2: -1.0,
-            ..CleanUp::default()
+            ..NucleusRule::default()
         };
-        let mask = classes.map(|&c| c == NUCLEUS);
-        let error = nuclei_from_prediction(&mask, None, &settings);
+        let error = nuclei_from_prediction(&field, None, &rule);
         assert!(matches!(
             error,
             Err(ObjectsError::Setting {

@@ -23,6 +23,50 @@ fn classes(labels: &Image<u32>) -> Image<u8> {
     scheme_b(labels, LinePlacement::Inside, 3)
 }
 
+/// Every nucleus' own distance as a share of its largest, as a network that is right sees it.
+fn own_distance(labels: &Image<u32>) -> Image<f32> {
+    let (height, width) = labels.size();
+    // Lines between the labels are taken for background: half a pixel more or less.
+    let inside = |y: usize, x: usize| {
+        let label = labels.get(y, x);
+        let same = |y: usize, x: usize| labels.get(y, x) == label;
+        label != 0 && same(y, (x + 1).min(width - 1)) && same((y + 1).min(height - 1), x)
+    };
+    let depth = edt(&Image::from_fn(height, width, inside));
+    let mut most = std::collections::HashMap::new();
+    for (&label, &d) in labels.data().iter().zip(depth.data()) {
+        let top = most.entry(label).or_insert(1.0f32);
+        *top = top.max(d);
+    }
+    let shares = labels.data().iter().zip(depth.data());
+    let shares = shares.map(|(label, d)| d / most[label]).collect();
+    Image::new(height, width, shares)
+}
+
+/// The direction from every pixel to the centroid of its nucleus, down and to the right.
+fn to_middles(labels: &Image<u32>) -> [Image<f32>; 2] {
+    let mut sums = std::collections::HashMap::new();
+    let places = || (0..labels.height()).flat_map(|y| (0..labels.width()).map(move |x| (y, x)));
+    for (y, x) in places() {
+        let sum = sums.entry(labels.get(y, x)).or_insert([0.0f32; 3]);
+        sum.iter_mut()
+            .zip([y as f32, x as f32, 1.0])
+            .for_each(|(s, v)| *s += v);
+    }
+    [0, 1].map(|axis| {
+        Image::from_fn(labels.height(), labels.width(), |y, x| {
+            let [sy, sx, n] = sums[&labels.get(y, x)];
+            let way = [sy / n - y as f32, sx / n - x as f32];
+            let length = way[0].hypot(way[1]).max(1.0);
+            if labels.get(y, x) == 0 {
+                0.0
+            } else {
+                way[axis] / length
+            }
+        })
+    })
+}
+
 /// Splits with everything that any method reads.
 fn separate(
     mask: &Image<bool>,
@@ -31,10 +75,16 @@ fn separate(
     method: &Splitting,
 ) -> Labels {
     let classes = classes(truth);
+    let [down, right] = to_middles(truth);
     let scene = Scene {
         mask,
         stain: Some(stain),
         classes: Some(&classes),
+        distances: Some(Distances {
+            border: &own_distance(truth),
+            neighbour: None,
+        }),
+        flow: Some([&down, &right]),
         um_per_pixel: UM,
     };
     split(&scene, method).unwrap()
@@ -269,8 +319,8 @@ fn what_does_not_fit_is_refused() {
         .to_string();
     assert_eq!(
         text,
-        "splitting `boundary` reads the boundary and split classes of a prediction, and a stain \
-         has none; choose another"
+        "`boundary` reads the boundary and split classes of a prediction, and there are none (a \
+         stain has none); choose another"
     );
     let settings = StainSettings {
         splitting: "boundary".parse().unwrap(),
@@ -281,7 +331,7 @@ fn what_does_not_fit_is_refused() {
     assert_eq!(
         text,
         "unknown splitting `magic`; choose one of: evidence, distance, intensity, concavity, \
-         boundary, none"
+         boundary, learned, flow, none"
     );
     let wrong: Splitting =
         serde_json::from_str(r#"{"method": "distance", "depth_um": -1.0}"#).unwrap();
@@ -317,6 +367,70 @@ fn names_and_choices_read_back() {
                 serde_json::from_str::<Splitting>(&long).is_err(),
                 "{method}"
             );
+        }
+    }
+}
+
+#[test]
+fn predicted_distances_part_a_sheet_without_a_waist_and_tell_a_waist_from_a_border() {
+    // A block of 3 x 4 nuclei that leave no background between them.
+    let truth = Image::from_fn(80, 100, |y, x| match (y, x) {
+        (4..76, 2..98) => ((y - 4) / 24 * 4 + (x - 2) / 24) as u32 + 1,
+        _ => 0,
+    });
+    let mask = truth.map(|&l| l != 0);
+    let border = own_distance(&truth);
+    let scene = Scene {
+        distances: Some(Distances {
+            border: &border,
+            neighbour: None,
+        }),
+        ..Scene::of_mask(&mask, UM)
+    };
+    let learned = Splitting::Learned(splitting::Learned::default());
+    let found = split(&scene, &learned).unwrap();
+    assert_eq!(found.count, 12);
+    let same = found.image.data().iter().zip(truth.data());
+    let wrong = same.filter(|(a, b)| a != b).count();
+    assert!(wrong < 72 * 96 / 20, "{wrong} pixels");
+    let by_shape = split(&scene, &Splitting::Distance(Default::default())).unwrap();
+    assert!(by_shape.count < 12, "{}", by_shape.count);
+
+    // Two middles with a shallow valley: what lies near a neighbour decides.
+    let two = Image::from_fn(30, 60, |_, x| {
+        let from = |middle: f64| 1.0 - (x as f64 - middle).abs() / 20.0;
+        from(20.0).max(from(23.0) - 0.01) as f32
+    });
+    let whole = Image::filled(30, 60, true);
+    let near = Image::from_fn(30, 60, |_, x| if x == 21 || x == 22 { 1.0 } else { 0.0 });
+    let count = |neighbour| {
+        let distances = Some(Distances {
+            border: &two,
+            neighbour,
+        });
+        let scene = Scene {
+            distances,
+            ..Scene::of_mask(&whole, UM)
+        };
+        split(&scene, &learned).unwrap().count
+    };
+    assert_eq!((count(None), count(Some(&near))), (1, 2));
+}
+
+#[test]
+fn a_method_that_reads_a_prediction_says_what_is_missing() {
+    let mask = Image::filled(4, 4, true);
+    for method in Splitting::all() {
+        let found = split(&Scene::of_mask(&mask, UM), &method);
+        match (method.reads(), found) {
+            (None, found) => assert_eq!(found.unwrap().count, 1),
+            (Some(what), found) => {
+                let sentence = found.unwrap_err().to_string();
+                assert!(
+                    sentence.contains(what) && sentence.contains(method.name()),
+                    "{sentence}"
+                );
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use stainfree_image::marker::{self, Kind, Marker};
 use stainfree_image::{Product, Store};
+use stainfree_inference::RuleChoice;
 use stainfree_network::Encoder;
 use stainfree_network::recipe::Length;
 use stainfree_scores::{Convention, Scores};
@@ -154,6 +155,7 @@ fn demo_ours(options: &DemoOptions, started: Instant, job: &Job) -> Result<Demo,
     evaluate_model(
         &study,
         &ModelOptions {
+            rule: RuleChoice::OfModel,
             model: DEFAULT_MODEL.to_owned(),
             on: Part::Test,
             convention: Convention::Argmax,

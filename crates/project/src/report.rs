@@ -2,19 +2,21 @@
 //!
 //! Here: gathering numbers and pictures. How they look is in [`stainfree_report`].
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use stainfree_image::{Field, Image, Store, rounded_um};
 use stainfree_network::model::Model;
 use stainfree_objects::NUCLEUS;
 use stainfree_report::{
-    Chart, Column, Fact, FieldCard, Figure, LineChart, Picture, ReportData, Rgb, Scale, Series,
-    Swatch, Table, TruthQuality, brightfield_picture, class_color, class_colors, error_legend,
-    error_picture, field_facts, overlay_classes, render, scale_down, side_by_side, stain_picture,
-    worst_and_best,
+    Column, Fact, FieldCard, Figure, Picture, ReportData, Rgb, Swatch, Table, TruthQuality,
+    brightfield_picture, class_color, class_colors, error_legend, error_picture, field_facts,
+    overlay_classes, render, scale_down, side_by_side, stain_picture, worst_and_best,
 };
 use stainfree_scores::{FieldRow as ScoredRow, Scores, Standing};
+
+mod curves;
+
+use curves::charts;
 
 use crate::evaluation::disagreement::{self, Disagreement, Kind};
 use crate::evaluation::score_model::unit;
@@ -111,11 +113,7 @@ pub fn report(study: &Study, options: &ReportOptions, job: &Job) -> Result<PathB
         summary: options.summary.clone(),
         facts: facts(study, &rows, &model, &unit(study, &rows)?),
         legend: legend(&model.info.classes),
-        charts: curves(
-            &folder.join("log.jsonl"),
-            &model.info.classes,
-            model.info.training.chosen_step,
-        )?,
+        charts: charts(&folder, &model)?,
         truth: truth_quality(study, &rows),
         config: std::fs::read_to_string(&config_path)
             .map_err(|error| ProjectError::read(&config_path, &error))?,
@@ -525,102 +523,6 @@ fn provenance(model: &Model) -> Vec<Fact> {
             .map(|(what, hash)| Fact::new(format!("Hash of {what}"), hash)),
     );
     facts
-}
-
-/// Loss and validation F1 over the steps, from the training's log.
-fn curves(log: &Path, classes: &[String], chosen: u64) -> Result<Vec<Chart>, ProjectError> {
-    let text = std::fs::read_to_string(log).map_err(|error| ProjectError::read(log, &error))?;
-    let mut loss = Vec::new();
-    let mut f1: BTreeMap<usize, Vec<(f64, f64)>> = BTreeMap::new();
-    for line in text.lines() {
-        // A line cut short by a crash is no reason to show nothing.
-        let Ok(entry) = serde_json::from_str::<serde_json::Value>(line) else {
-            continue;
-        };
-        let Some(step) = entry["step"].as_f64() else {
-            continue;
-        };
-        match entry["what"].as_str() {
-            Some("step") => loss.extend(entry["loss"].as_f64().map(|loss| (step, loss))),
-            Some("validation") => {
-                for (class, value) in entry["f1"]
-                    .as_array()
-                    .into_iter()
-                    .flatten()
-                    .enumerate()
-                    .skip(1)
-                {
-                    f1.entry(class)
-                        .or_default()
-                        .extend(value.as_f64().map(|value| (step, value)));
-                }
-            }
-            _ => {}
-        }
-    }
-    let marks = vec![(chosen as f64, "kept".to_owned())];
-    let mut charts = Vec::new();
-    if !loss.is_empty() {
-        let chart = LineChart {
-            x_label: "step".to_owned(),
-            y_label: "training loss".to_owned(),
-            series: vec![Series {
-                name: "mean of about 20 steps".to_owned(),
-                points: smooth(&loss),
-                dashed: false,
-            }],
-            x_scale: Scale::Linear,
-            y_scale: Scale::Linear,
-            marks: marks.clone(),
-        };
-        charts.push(Chart {
-            title: "Training loss".to_owned(),
-            caption: "Lower is better; crops differ from step to step.".to_owned(),
-            svg: chart.svg(),
-        });
-    }
-    if !f1.is_empty() {
-        let name = |class: usize| {
-            classes
-                .get(class)
-                .cloned()
-                .unwrap_or_else(|| class.to_string())
-        };
-        let series = f1
-            .into_iter()
-            .map(|(class, points)| Series {
-                name: name(class),
-                points,
-                dashed: false,
-            })
-            .collect();
-        let chart = LineChart {
-            x_label: "step".to_owned(),
-            y_label: "F1".to_owned(),
-            series,
-            x_scale: Scale::Linear,
-            y_scale: Scale::Linear,
-            marks,
-        };
-        charts.push(Chart {
-            title: "Validation".to_owned(),
-            caption: "Pixel F1 on whole validation fields; the marked step was kept.".to_owned(),
-            svg: chart.svg(),
-        });
-    }
-    Ok(charts)
-}
-
-/// Exponential mean over about 20 steps, as the progress shows it.
-fn smooth(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let mut mean = points.first().map_or(0.0, |point| point.1);
-    points
-        .iter()
-        .map(|&(step, value)| {
-            mean += 0.05 * (value - mean);
-            (step, mean)
-        })
-        .collect()
 }
 
 fn truth_quality(study: &Study, rows: &[FieldRow]) -> TruthQuality {

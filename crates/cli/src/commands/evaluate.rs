@@ -11,6 +11,7 @@ use stainfree_scores::Convention;
 use crate::Context;
 use crate::failure::{Outcome, UsageError};
 use crate::output::{self, Json};
+use crate::rule::Rule;
 use crate::{memory, next, scores_table};
 
 /// Score predictions against the truth, with intervals
@@ -62,6 +63,9 @@ pub(crate) struct Evaluate {
     /// Average over the four flips of each field (four times the work)
     #[arg(long)]
     flips: bool,
+
+    #[command(flatten)]
+    rule: Rule,
 
     /// Arithmetic: f32, or bf16 (faster; a processor with AVX-512 BF16)
     #[arg(long, value_name = "NAME", value_parser = ["f32", "bf16"], default_value = "f32")]
@@ -192,6 +196,7 @@ impl Evaluate {
             boundaries: self.boundaries,
             kinds: self.kinds.clone(),
             flips: self.flips,
+            rule: self.rule.choice()?,
         };
         let machine = context.machine(&self.precision, self.memory)?;
         let job = context.job().on(&machine);

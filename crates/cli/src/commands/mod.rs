@@ -40,6 +40,7 @@ mod report;
 mod segment;
 mod simulate;
 mod train;
+mod tune;
 mod weights;
 
 /// Makes the subcommands, their groups on the help page, and the dispatch from one list.
@@ -82,6 +83,7 @@ commands! {
     "More" {
         demo::Demo,
         segment::Segment,
+        tune::Tune,
         compare::Compare,
         exclude::Exclude,
         advise::Advise,

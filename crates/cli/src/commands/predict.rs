@@ -9,6 +9,7 @@ use stainfree_project::prediction::predict::{PredictOptions, predict};
 use crate::Context;
 use crate::failure::{Outcome, UsageError};
 use crate::output::Json;
+use crate::rule::Rule;
 use crate::{memory, next};
 
 /// Find nuclei and cytoplasm in unstained images
@@ -72,6 +73,9 @@ pub(crate) struct Predict {
     #[arg(long)]
     flips: bool,
 
+    #[command(flatten)]
+    rule: Rule,
+
     /// Cap on memory, such as `1GiB`; large images are computed in tiles, and a note says where the
     /// cap leaves too little margin for the same classes [default: 4GiB]
     #[arg(long, value_name = "SIZE", value_parser = memory::parse)]
@@ -102,6 +106,7 @@ impl Predict {
             probabilities: self.probabilities,
             overlay: self.overlay,
             flips: self.flips,
+            rule: self.rule.choice()?,
             overwrite: self.overwrite,
         };
         let machine = context.machine(&self.precision, self.memory)?;

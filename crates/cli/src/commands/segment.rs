@@ -76,7 +76,7 @@ pub(crate) struct Segment {
 /// The methods that a stain alone is enough for.
 fn splittings() -> impl Iterator<Item = &'static str> {
     Splitting::all()
-        .filter(|method| !method.needs_classes())
+        .filter(|method| method.reads().is_none())
         .map(|method| method.name())
 }
 

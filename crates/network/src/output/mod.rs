@@ -9,6 +9,7 @@
 //! numbers follow an image that is turned (`values`), losses (`loss`), arithmetic (`kernels`).
 
 mod distance;
+mod flow;
 mod neighbour;
 mod values;
 
@@ -18,6 +19,8 @@ pub use values::{Values, View};
 use serde::{Deserialize, Serialize};
 use stainfree_image::Image;
 use stainfree_kernels::LANES;
+use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Name of the first output.
 pub const CLASSES: &str = "classes";
@@ -29,6 +32,22 @@ pub const UNKNOWN: u32 = u32::MAX;
 /// Whether a label is an object's.
 fn is_object(label: u32) -> bool {
     label != 0 && label != UNKNOWN
+}
+
+/// Rows and columns that each object takes.
+fn frames(labels: &Image<u32>) -> BTreeMap<u32, [Range<usize>; 2]> {
+    let mut frames: BTreeMap<u32, [Range<usize>; 2]> = BTreeMap::new();
+    for y in 0..labels.height() {
+        for (x, &label) in labels.row(y).iter().enumerate() {
+            if is_object(label) {
+                let frame = frames.entry(label).or_insert([y..y + 1, x..x + 1]);
+                for (range, at) in frame.iter_mut().zip([y, x]) {
+                    *range = range.start.min(at)..range.end.max(at + 1);
+                }
+            }
+        }
+    }
+    frames
 }
 
 /// What an output learns by.
@@ -145,7 +164,7 @@ pub struct OutputKind {
 }
 
 /// Every further output there is.
-pub const KINDS: &[OutputKind] = &[distance::KIND, neighbour::KIND];
+pub const KINDS: &[OutputKind] = &[distance::KIND, neighbour::KIND, flow::KIND];
 
 impl OutputKind {
     /// The kind called `name`.
@@ -382,9 +401,9 @@ mod tests {
         };
         let error = check(2, &[distance(), endless]).unwrap_err();
         assert!(matches!(error, OutputError::Channels { .. }), "{error}");
-        let named = OutputKind::named("flow").err().unwrap().to_string();
+        let named = OutputKind::named("stars").err().unwrap().to_string();
         assert!(
-            named.contains("`flow` (known: distance, neighbour)"),
+            named.contains("`stars` (known: distance, neighbour, flow)"),
             "{named}"
         );
     }

@@ -14,10 +14,9 @@
 //! what is seen of it.
 
 use super::distance::radii;
-use super::{Link, OutputKind, OutputLoss, Values, is_object};
+use super::{Link, OutputKind, OutputLoss, Values, frames};
 use rayon::prelude::*;
 use stainfree_image::Image;
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 pub(super) const KIND: OutputKind = OutputKind {
@@ -86,22 +85,6 @@ impl Nearest {
         }
         (near / touching.max(near)).powi(2) as f32
     }
-}
-
-/// Rows and columns that each object takes.
-fn frames(labels: &Image<u32>) -> BTreeMap<u32, [Range<usize>; 2]> {
-    let mut frames: BTreeMap<u32, [Range<usize>; 2]> = BTreeMap::new();
-    for y in 0..labels.height() {
-        for (x, &label) in labels.row(y).iter().enumerate() {
-            if is_object(label) {
-                let frame = frames.entry(label).or_insert([y..y + 1, x..x + 1]);
-                for (range, at) in frame.iter_mut().zip([y, x]) {
-                    *range = range.start.min(at)..range.end.max(at + 1);
-                }
-            }
-        }
-    }
-    frames
 }
 
 /// The squared distances to one object around it.
@@ -189,7 +172,7 @@ fn nearest_along(columns: &[u64], x: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::UNKNOWN;
+    use super::super::{UNKNOWN, is_object};
     use super::*;
 
     /// By the definition.

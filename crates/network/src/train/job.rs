@@ -6,7 +6,25 @@ use crate::input::InputSpec;
 use crate::machine::{Machine, MachineIdentity};
 use crate::parameters::Parameters;
 use crate::recipe::Recipe;
+#[cfg(doc)]
+use crate::recipe::Selection;
+use std::error::Error;
 use std::path::Path;
+
+/// Whole objects of validation fields, which the loop knows nothing of.
+pub trait Judge: Sync {
+    /// Objects of validation field `field` that are found, predicted without being there, and
+    /// missed, by what the network makes of it: `[channel][y][x]` of all outputs.
+    ///
+    /// # Errors
+    /// Whatever keeps the truth from being read.
+    fn judge(
+        &self,
+        field: usize,
+        made: &[f32],
+        size: [usize; 2],
+    ) -> Result<[u64; 3], Box<dyn Error + Send + Sync>>;
+}
 
 /// A training to be done.
 pub struct TrainJob<'a> {
@@ -26,6 +44,9 @@ pub struct TrainJob<'a> {
     /// Fields to choose by; may be empty, then the last state is kept where the recipe would choose
     /// by them.
     pub validation: &'a dyn TrainingData,
+    /// Counts nuclei of validation fields; without one, [`Selection::Objects`] goes by pixels
+    /// alone.
+    pub judge: Option<&'a dyn Judge>,
     /// Folder of `log.jsonl`, `checkpoint.safetensors` and `best.safetensors`; made if it does not
     /// exist.
     pub folder: &'a Path,

@@ -22,7 +22,7 @@ mod validate;
 
 pub use data::{FieldContent, RawField, TrainingData};
 pub use error::TrainError;
-pub use job::{Ending, Outcome, TrainJob};
+pub use job::{Ending, Judge, Outcome, TrainJob};
 pub use observer::{Observer, Picture, Silent, StepReport, ValidationReport};
 
 use crate::device::{AdamStep, Train};
@@ -42,6 +42,7 @@ use serde_json::json;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
+use validate::Scored;
 
 /// Batches made ahead of the step that needs them.
 const AHEAD: usize = 2;
@@ -207,7 +208,8 @@ impl<'a> Run<'a> {
         let (log, log_bytes) = Log::open(&files.log, progress.log_bytes)?;
         progress.log_bytes = log_bytes;
         let mut selection = recipe.selection;
-        if selection == Selection::Validation && validation.len() == 0 {
+        let by_validation = matches!(selection, Selection::Validation | Selection::Objects);
+        if by_validation && validation.len() == 0 {
             observer.message("there are no validation fields: the last state is kept");
             selection = Selection::Last;
         }
@@ -401,7 +403,12 @@ impl<'a> Run<'a> {
         let step = self.progress.step;
         let parameters = self.scoring_parameters()?;
         let scored = validate::validate(self.job, &*self.trainer, &parameters, self.validation);
-        let (counts, errors, pictures) = match scored {
+        let Scored {
+            counts,
+            errors,
+            pictures,
+            objects,
+        } = match scored {
             Err(TrainError::Tiles(error @ TileError::NotFinite { .. })) => {
                 return Err(self.not_finite(&format!("on a validation field {error}")));
             }
@@ -409,16 +416,19 @@ impl<'a> Run<'a> {
         };
         let f1 = counts.f1();
         let mean_f1 = validate::mean_foreground(&f1);
+        let object_f1 = objects.and_then(validate::f1_of);
+        let value = match self.selection {
+            Selection::Validation => Some(mean_f1),
+            Selection::Objects => Some(object_f1.map_or(mean_f1, |of| (mean_f1 + of) / 2.0)),
+            Selection::TrainingLoss | Selection::Last => None,
+        };
         let mut best = false;
-        if self.selection == Selection::Validation {
-            best = self
-                .progress
-                .best
-                .as_ref()
-                .is_none_or(|best| mean_f1 > best.value);
+        if let Some(value) = value {
+            let before = self.progress.best.as_ref();
+            best = before.is_none_or(|before| value > before.value);
             self.progress.waited = if best { 0 } else { self.progress.waited + 1 };
             if best {
-                self.choose(parameters, mean_f1)?;
+                self.choose(parameters, value)?;
             }
         }
         let seconds = round(self.seconds_before + self.started.elapsed().as_secs_f64());
@@ -429,12 +439,16 @@ impl<'a> Run<'a> {
         if !errors.is_empty() {
             line["errors"] = json!(errors);
         }
+        if let Some(object_f1) = object_f1 {
+            line["object_f1"] = json!(object_f1);
+        }
         self.write_log(line)?;
         self.observer.validation(
             &ValidationReport {
                 step,
                 f1,
                 errors,
+                object_f1,
                 mean_f1,
                 best,
             },

@@ -34,6 +34,8 @@ pub struct ValidationReport {
     /// Mean absolute error of every further output by its name, numbers pooled over all validation
     /// fields; none for outputs of which nothing is known there.
     pub errors: BTreeMap<String, Option<f64>>,
+    /// F1 of whole objects, pooled over all validation fields; none where nobody counts them.
+    pub object_f1: Option<f64>,
     /// Mean over the foreground classes that occur.
     pub mean_f1: f64,
     /// Whether this state is the best so far.

@@ -51,12 +51,14 @@ impl Counts {
 
     /// F1 of every class; none for a class that is neither in the truth nor predicted.
     pub(super) fn f1(&self) -> Vec<Option<f64>> {
-        let f1 = |&[tp, fp, missed]: &[u64; 3]| {
-            let all = 2 * tp + fp + missed;
-            (all > 0).then(|| 2.0 * tp as f64 / all as f64)
-        };
-        self.0.iter().map(f1).collect()
+        self.0.iter().copied().map(f1_of).collect()
     }
+}
+
+/// F1 of what is found, predicted without being there, and missed; none where there is nothing.
+pub(super) fn f1_of([found, spurious, missed]: [u64; 3]) -> Option<f64> {
+    let all = 2 * found + spurious + missed;
+    (all > 0).then(|| 2.0 * found as f64 / all as f64)
 }
 
 /// Of every further output: sum of the absolute errors, and how many numbers were known.
@@ -85,8 +87,17 @@ impl Errors<'_> {
     }
 }
 
-/// What a validation finds: classes pixel by pixel, the mean errors of further outputs, pictures.
-type Scored = (Counts, BTreeMap<String, Option<f64>>, Vec<Picture>);
+/// What a validation finds.
+pub(super) struct Scored {
+    /// Classes pixel by pixel.
+    pub(super) counts: Counts,
+    /// Mean errors of further outputs.
+    pub(super) errors: BTreeMap<String, Option<f64>>,
+    /// Windows of the first fields.
+    pub(super) pictures: Vec<Picture>,
+    /// Objects found, spurious and missed, where somebody counts them.
+    pub(super) objects: Option<[u64; 3]>,
+}
 
 /// Mean over the foreground classes that exist; 0 where none does.
 pub(super) fn mean_foreground(f1: &[Option<f64>]) -> f64 {
@@ -164,6 +175,7 @@ pub(super) fn validate(
         sums: vec![(0.0, 0); further.len()],
     };
     let mut pictures = Vec::new();
+    let mut objects = job.judge.map(|_| [0; 3]);
     for index in 0..fields.len() {
         let field = fields.get(index)?;
         let (height, width) = field.target().size();
@@ -171,6 +183,14 @@ pub(super) fn validate(
         let mut input = vec![0.0; graph.input_channels() * height * width];
         job.input.write_channels(&planes, &mut input);
         let made = predict_image(&mut *predictor, &input, height, width, &options)?;
+        if let (Some(judge), Some(sums)) = (job.judge, &mut objects) {
+            let found = judge.judge(index, &made, [height, width]);
+            let found = found.map_err(|error| TrainError::Read {
+                field: fields.name(index),
+                error,
+            })?;
+            sums.iter_mut().zip(found).for_each(|(sum, n)| *sum += n);
+        }
         let (probabilities, numbers) = made.split_at(graph.classes() * height * width);
         let classes = Image::new(height, width, argmax(probabilities, graph.classes()));
         counts.add(field.target().data(), classes.data());
@@ -179,7 +199,12 @@ pub(super) fn validate(
             pictures.push(picture(&field, &classes, fields.name(index), index));
         }
     }
-    Ok((counts, errors.means(), pictures))
+    Ok(Scored {
+        counts,
+        errors: errors.means(),
+        pictures,
+        objects,
+    })
 }
 
 /// The same window of a field every time, aimed at its foreground.

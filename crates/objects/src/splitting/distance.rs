@@ -49,8 +49,19 @@ pub(super) fn flood(
     lower: impl Fn(f32) -> f32,
     part: &Part,
 ) -> Option<Image<u32>> {
+    flood_from(surface, lower, |_| true, part)
+}
+
+/// [`flood`] from those domes alone whose top is high enough.
+pub(super) fn flood_from(
+    surface: &Image<f32>,
+    lower: impl Fn(f32) -> f32,
+    high: impl Fn(f32) -> bool,
+    part: &Part,
+) -> Option<Image<u32>> {
     let inside = part.mask.data();
     let terrain = Terrain::new(surface, |i| inside[i]);
-    let tops = terrain.tops(lower, Connectivity::Eight);
+    let mut tops = terrain.tops(lower, Connectivity::Eight);
+    tops.retain(|top| top.first().is_some_and(|&place| high(terrain.at(place))));
     (tops.len() > 1).then(|| terrain.flooded(&tops, Connectivity::Four))
 }

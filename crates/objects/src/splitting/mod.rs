@@ -8,14 +8,18 @@ mod boundary;
 mod concavity;
 mod distance;
 mod evidence;
+mod flow;
 mod hull;
 mod intensity;
+mod learned;
 
 pub use boundary::Boundary;
 pub use concavity::Concavity;
 pub use distance::Distance;
 pub use evidence::Evidence;
+pub use flow::Flow;
 pub use intensity::Intensity;
+pub use learned::Learned;
 
 use crate::bits::{Bits, Run};
 use crate::distance::edt;
@@ -43,18 +47,24 @@ pub enum Splitting {
     Concavity(Concavity),
     /// The boundary and split classes of a scheme B prediction.
     Boundary(Boundary),
+    /// Watershed of the distances that a network predicts.
+    Learned(Learned),
+    /// Where the directions lead that a network predicts.
+    Flow(Flow),
     /// Each connected component is one nucleus.
     None,
 }
 
 /// The registry: each method with its usual choices and its name.
-fn methods() -> [(Splitting, &'static str); 6] {
+fn methods() -> [(Splitting, &'static str); 8] {
     [
         (Splitting::Evidence(Evidence::default()), "evidence"),
         (Splitting::Distance(Distance::default()), "distance"),
         (Splitting::Intensity(Intensity::default()), "intensity"),
         (Splitting::Concavity(Concavity::default()), "concavity"),
         (Splitting::Boundary(Boundary::default()), "boundary"),
+        (Splitting::Learned(Learned::default()), "learned"),
+        (Splitting::Flow(Flow::default()), "flow"),
         (Splitting::None, "none"),
     ]
 }
@@ -90,9 +100,14 @@ impl Splitting {
         }
     }
 
-    /// Whether the method reads the classes of a scheme B prediction, which a stain does not have.
-    pub fn needs_classes(&self) -> bool {
-        matches!(self, Splitting::Boundary(_))
+    /// What of a prediction the method reads, which a stain does not have.
+    pub fn reads(&self) -> Option<&'static str> {
+        match self {
+            Splitting::Boundary(_) => Some("the boundary and split classes"),
+            Splitting::Learned(_) => Some("the distances"),
+            Splitting::Flow(_) => Some("the flow"),
+            _ => None,
+        }
     }
 
     fn method(&self) -> Option<&dyn Method> {
@@ -102,6 +117,8 @@ impl Splitting {
             Splitting::Intensity(m) => Some(m),
             Splitting::Concavity(m) => Some(m),
             Splitting::Boundary(m) => Some(m),
+            Splitting::Learned(m) => Some(m),
+            Splitting::Flow(m) => Some(m),
             Splitting::None => None,
         }
     }
@@ -139,8 +156,22 @@ pub struct Scene<'a> {
     pub stain: Option<&'a Image<f32>>,
     /// The classes of a scheme B prediction, where there is one.
     pub classes: Option<&'a Image<u8>>,
+    /// What a network says of distances, where it does.
+    pub distances: Option<Distances<'a>>,
+    /// The direction to the middle of the nucleus, down and to the right, where a network says it;
+    /// finite numbers.
+    pub flow: Option<[&'a Image<f32>; 2]>,
     /// um per pixel: translates the lengths of the methods.
     pub um_per_pixel: f64,
+}
+
+/// What a network says of distances within and between nuclei; finite numbers.
+#[derive(Clone, Copy, Debug)]
+pub struct Distances<'a> {
+    /// Distance to the nucleus' border as a share of its largest.
+    pub border: &'a Image<f32>,
+    /// How near a second nucleus lies, 1 where two touch.
+    pub neighbour: Option<&'a Image<f32>>,
 }
 
 impl<'a> Scene<'a> {
@@ -150,6 +181,8 @@ impl<'a> Scene<'a> {
             mask,
             stain: None,
             classes: None,
+            distances: None,
+            flow: None,
             um_per_pixel,
         }
     }
@@ -162,7 +195,8 @@ impl<'a> Scene<'a> {
 ///
 /// # Errors
 /// [`ObjectsError::SizeMismatch`] for images of different fields, [`ObjectsError::Setting`] for
-/// choices out of range, [`ObjectsError::NoClasses`] where the method needs classes and has none.
+/// choices out of range, [`ObjectsError::NotPredicted`] where the method reads of a prediction what
+/// `scene` does not have.
 pub fn split(scene: &Scene, splitting: &Splitting) -> Result<Labels, ObjectsError> {
     splitting.check()?;
     let size = scene.mask.size();
@@ -171,14 +205,29 @@ pub fn split(scene: &Scene, splitting: &Splitting) -> Result<Labels, ObjectsErro
     }
     if let Some(classes) = scene.classes {
         same_size("the nucleus mask", size, "the class mask", classes.size())?;
-    } else if splitting.needs_classes() {
-        return Err(ObjectsError::NoClasses {
-            method: splitting.name(),
-        });
+    }
+    if let Some(distances) = scene.distances {
+        for map in std::iter::once(distances.border).chain(distances.neighbour) {
+            same_size("the nucleus mask", size, "the distances", map.size())?;
+        }
+    }
+    for plane in scene.flow.iter().flatten() {
+        same_size("the nucleus mask", size, "the flow", plane.size())?;
+    }
+    let there = match splitting {
+        Splitting::Boundary(_) => scene.classes.is_some(),
+        Splitting::Learned(_) => scene.distances.is_some(),
+        Splitting::Flow(_) => scene.flow.is_some(),
+        _ => true,
+    };
+    if !there {
+        return Err(not_predicted(splitting));
     }
     let seen = Seen {
         stain: scene.stain,
         classes: scene.classes,
+        distances: scene.distances,
+        flow: scene.flow,
         um_per_pixel: scene.um_per_pixel,
     };
     let (height, width) = size;
@@ -186,11 +235,21 @@ pub fn split(scene: &Scene, splitting: &Splitting) -> Result<Labels, ObjectsErro
     Ok(pieces_of(&Bits::from_mask(scene.mask), seen, splitting).painted(empty))
 }
 
+/// The error of a method that reads what is not there.
+pub(crate) fn not_predicted(splitting: &Splitting) -> ObjectsError {
+    ObjectsError::NotPredicted {
+        method: splitting.name(),
+        what: splitting.reads().unwrap_or_default(),
+    }
+}
+
 /// What is known beside the mask; see [`Scene`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen<'a> {
     pub(crate) stain: Option<&'a Image<f32>>,
     pub(crate) classes: Option<&'a Image<u8>>,
+    pub(crate) distances: Option<Distances<'a>>,
+    pub(crate) flow: Option<[&'a Image<f32>; 2]>,
     pub(crate) um_per_pixel: f64,
 }
 

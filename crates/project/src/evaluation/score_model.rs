@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use stainfree_image::{Field, Image, Product, Store, read_class_mask, read_labels};
+use stainfree_inference::{Options, RuleChoice};
 use stainfree_network::Loss;
 use stainfree_objects::IGNORED;
 use stainfree_scores::{
@@ -26,7 +27,8 @@ use crate::study::provenance::{Content, Provenance, fields_of};
 use crate::study::read_middle;
 use crate::study::{Source, Study};
 use crate::training::start::is_from_model;
-use crate::training::train::{StudyFields, hash_of_data};
+use crate::training::study_fields::StudyFields;
+use crate::training::train::hash_of_data;
 use crate::truth::kinds::{KindTable, from_classes};
 use crate::{GroupRule, Job, Part, ProjectError};
 
@@ -46,6 +48,17 @@ pub struct ModelOptions {
     pub kinds: Option<PathBuf>,
     /// Average over the four flips.
     pub flips: bool,
+    /// How nuclei are made.
+    pub rule: RuleChoice,
+}
+
+impl ModelOptions {
+    fn predicting(&self) -> Options {
+        Options {
+            flips: self.flips,
+            rule: self.rule.clone(),
+        }
+    }
 }
 
 /// Predicts the fields of a part and scores them against the study's truth.
@@ -74,7 +87,7 @@ pub fn evaluate_model(
             }
         )));
     }
-    let mut model = OpenedModel::open(&folder, job.machine, options.flips)?;
+    let mut model = OpenedModel::open(&folder, job.machine, &options.predicting())?;
     let info = model.predictor.info().clone();
     if let Some(sentence) = model.predictor.unknown_keys() {
         job.progress.note(&sentence);
@@ -117,7 +130,6 @@ pub fn evaluate_model(
         rows: &rows,
         out: &out,
         hash: model.predictor.hash().to_owned(),
-        model_um: info.pixel_um,
         loss: Loss::new(&info.recipe.loss, classes.len()).map_err(|error| {
             ProjectError::Failed(format!("the model `{}`: {error}", options.model))
         })?,
@@ -142,9 +154,8 @@ struct Scoring<'a> {
     rows: &'a [FieldRow],
     /// Where predictions go.
     out: &'a Path,
-    /// Hash of the model, and the pixel size it was trained at.
+    /// Hash of the model.
     hash: String,
-    model_um: Option<f64>,
     /// The model's own.
     loss: Loss,
     kinds: Option<KindTable>,
@@ -173,7 +184,7 @@ impl Scoring<'_> {
         let planes = self.source.brightfield.read(field)?;
         let content = Content::of_planes(&planes);
         let found = model.predict(field, &planes, job)?;
-        let parted = nuclei_of(field, &found.classes, classes, self.model_um)?;
+        let parted = nuclei_of(field, &found, model.predictor.decoder())?;
         let made = Made {
             model: &self.hash,
             content: &content,

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use stainfree_image::{Dataset, Field, Image, Plane};
-use stainfree_inference::{InferenceError, Nuclei, Options, Pixels, Predictor, nuclei};
+use stainfree_image::{Dataset, Field, Plane};
+use stainfree_inference::{InferenceError, Nuclei, NucleusDecoder, Options, Pixels, Predictor};
 use stainfree_network::Machine;
 
 use crate::study::Brightfield;
@@ -24,9 +24,9 @@ impl OpenedModel {
     pub(crate) fn open(
         folder: &Path,
         machine: &Machine,
-        flips: bool,
+        options: &Options,
     ) -> Result<Self, ProjectError> {
-        let predictor = Predictor::open(folder, machine, &Options { flips })?;
+        let predictor = Predictor::open(folder, machine, options)?;
         let channels = beside_model::input_channels(folder, &predictor.info().hashes)?;
         Ok(Self {
             predictor,
@@ -106,15 +106,13 @@ impl OpenedModel {
     }
 }
 
-/// The nuclei among predicted `classes` of a field; `model_um` is the pixel size the model was
-/// trained at, for fields that do not know theirs.
+/// The nuclei of a field, made by the model's `decoder`.
 pub(crate) fn nuclei_of(
     field: &Field,
-    classes: &Image<u8>,
-    names: &[String],
-    model_um: Option<f64>,
+    pixels: &Pixels,
+    decoder: &NucleusDecoder,
 ) -> Result<Nuclei, ProjectError> {
-    let found = nuclei(classes, names, field.pixel_um.or(model_um));
+    let found = decoder.decode(pixels, field.pixel_um);
     found.map_err(|error| in_field(field, error))
 }
 

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use stainfree_image::marker::{self, Kind, Marker};
 use stainfree_image::{Dataset, Field, Image, Plane, PlaneRef, Product, Store, write};
-use stainfree_inference::{Nuclei, Pixels};
+use stainfree_inference::{Nuclei, NucleusDecoder, Options, Pixels, RuleChoice};
 use stainfree_network::Precision;
 
 use crate::prediction::opened::{OpenedModel, nuclei_of};
@@ -51,6 +51,8 @@ pub struct PredictOptions {
     pub overlay: bool,
     /// Average over the four flips.
     pub flips: bool,
+    /// How nuclei are made.
+    pub rule: RuleChoice,
     /// Replace what was predicted from other images, with other options or by another model.
     pub overwrite: bool,
 }
@@ -90,7 +92,11 @@ impl Predicted {
 /// [`ProjectError::Cancelled`] (what is finished is kept).
 pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, ProjectError> {
     let started = Instant::now();
-    let mut model = OpenedModel::open(&options.model, job.machine, options.flips)?;
+    let predicting = Options {
+        flips: options.flips,
+        rule: options.rule.clone(),
+    };
+    let mut model = OpenedModel::open(&options.model, job.machine, &predicting)?;
     let (info, hash) = (
         model.predictor.info().clone(),
         model.predictor.hash().to_owned(),
@@ -209,8 +215,8 @@ fn predict_ours(
         options,
         hash: model.predictor.hash().to_owned(),
         classes: model.predictor.info().classes.clone(),
-        model_um: model.predictor.info().pixel_um,
-        words: words(options, job),
+        decoder: model.predictor.decoder().clone(),
+        words: words(model, options, job),
     };
     // The finishing stage has a thread of its own and parallel loops: those of the network do them.
     let workers = model.predictor.workers().clone();
@@ -312,7 +318,7 @@ fn compute(
     let mut pixels = model.predict(field, &planes, job)?;
     if !options.probabilities {
         // They are the largest thing in memory, and the next field is on its way.
-        pixels.outputs = Vec::new();
+        model.predictor.decoder().keep_only_needed(&mut pixels);
     }
     let middle = planes.len() / 2;
     let shown = options.overlay.then(|| planes.swap_remove(middle));
@@ -328,7 +334,7 @@ struct Desk<'a> {
     options: &'a PredictOptions,
     hash: String,
     classes: Vec<String>,
-    model_um: Option<f64>,
+    decoder: NucleusDecoder,
     /// The options that change a prediction.
     words: String,
 }
@@ -336,7 +342,7 @@ struct Desk<'a> {
 impl Desk<'_> {
     fn finish(&self, task: &Task, found: Computed) -> Result<Finished, ProjectError> {
         let pixels = found.pixels;
-        let nuclei = nuclei_of(task.field, &pixels.classes, &self.classes, self.model_um)?;
+        let nuclei = nuclei_of(task.field, &pixels, &self.decoder)?;
         let out = &self.options.out;
         // Those of an earlier run would pass for this one's.
         let asked = [self.options.probabilities, self.options.overlay];
@@ -483,6 +489,9 @@ fn conditions(opened: &OpenedModel, options: &PredictOptions, job: &Job) -> Fing
     ]);
     hash.bytes(model.pixel_um.unwrap_or(0.0).to_le_bytes());
     hash.bytes((opened.predictor.memory() as u64).to_le_bytes());
+    if let Some(rule) = opened.predictor.rule_word() {
+        hash.bytes(rule);
+    }
     hash
 }
 
@@ -565,10 +574,12 @@ fn note(field: &Field, what: &str, made: &Made) -> write::Note {
 }
 
 /// The options that change a prediction.
-fn words(options: &PredictOptions, job: &Job) -> String {
-    let precision = is_bf16(job).then_some("bf16");
-    let flips = options.flips.then_some("flips");
-    let words: Vec<&str> = [precision, flips].into_iter().flatten().collect();
+fn words(model: &OpenedModel, options: &PredictOptions, job: &Job) -> String {
+    let precision = is_bf16(job).then(|| "bf16".to_owned());
+    let flips = options.flips.then(|| "flips".to_owned());
+    let rule = model.predictor.rule_word();
+    let rule = rule.map(|word| format!("rule:{word}"));
+    let words: Vec<String> = [precision, flips, rule].into_iter().flatten().collect();
     words.join(" ")
 }
 

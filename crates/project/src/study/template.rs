@@ -353,7 +353,7 @@ impl Writer {
             }
             if key == "splitting" {
                 let names: Vec<String> = Splitting::all()
-                    .filter(|method| !method.needs_classes())
+                    .filter(|method| method.reads().is_none())
                     .map(|method| format!("\"{method}\""))
                     .collect();
                 self.comment(&format!(

@@ -1,8 +1,11 @@
 //! Training: what it starts from, a study's or of virtual plates, and the model that it leaves.
 
+mod judge;
 pub mod pretrain;
 pub(crate) mod shared;
 pub mod start;
+pub(crate) mod study_fields;
 pub mod train;
+pub mod tune;
 
 pub use self::shared::Trained;

@@ -107,6 +107,7 @@ fn pretrain_ours(options: &PretrainOptions, job: &Job) -> Result<Trained, Projec
         recipe,
         fields: &training,
         validation: &validation,
+        pixel_um: None,
         run: &run,
         restart: options.training.restart,
         cache_bytes: CACHE_BYTES,

@@ -21,6 +21,7 @@ use crate::study::beside_model::{self, RECORD};
 use crate::study::guard::{Inputs, ResultFolder};
 use crate::study::lease;
 use crate::study::provenance::Provenance;
+use crate::training::judge::NucleusJudge;
 use crate::training::start::Start;
 use crate::{Job, ProjectError, pictures};
 
@@ -53,6 +54,8 @@ pub(crate) struct Training<'a> {
     pub(crate) recipe: Recipe,
     pub(crate) fields: &'a dyn TrainingData,
     pub(crate) validation: &'a dyn TrainingData,
+    /// Pixel size of the fields as they are learned from, where they have one, um.
+    pub(crate) pixel_um: Option<f64>,
     /// Folder of checkpoint, log and pictures; made if it does not exist.
     pub(crate) run: &'a Path,
     /// Begin anew, and give up what stands.
@@ -84,6 +87,12 @@ impl Training<'_> {
                 input: &start.input,
                 training: self.fields,
                 validation: self.validation,
+                judge: Some(&NucleusJudge::new(
+                    self.validation,
+                    start.graph.outputs(),
+                    &self.classes,
+                    self.pixel_um,
+                )),
                 folder: self.run,
                 restart: self.restart,
                 machine: &machine,
@@ -297,6 +306,8 @@ impl Observer for Watcher<'_> {
         if report.best {
             self.best = Some(report.mean_f1);
         }
+        let objects = report.object_f1;
+        let objects = objects.map_or(String::new(), |f1| format!(", whole nuclei {f1:.3}"));
         let each: Vec<String> = self
             .classes
             .iter()
@@ -310,7 +321,7 @@ impl Observer for Watcher<'_> {
             })
             .collect();
         self.job.progress.note(&format!(
-            "step {}: validation F1 {}{}",
+            "step {}: validation F1 {}{objects}{}",
             report.step,
             each.join(", "),
             if report.best { " (best)" } else { "" }

@@ -5,31 +5,27 @@
 //! `models/NAME`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::error::Error;
 use std::path::{Path, PathBuf};
 
-use stainfree_image::{Field, read_class_mask, read_labels, rounded_um};
-use stainfree_inference::planes::{full_range, intensities, resample_blank, without_blanks};
+use stainfree_image::{Field, rounded_um};
 use stainfree_network::model::sha256;
 use stainfree_network::recipe::{Length, Recipe};
-use stainfree_network::resample::{SAME_PIXEL_SIZE, resample, resample_classes, resampled_size};
-use stainfree_network::train::{FieldContent, RawField, TrainingData};
-use stainfree_network::{Encoder, Precision, UnetSpec};
-use stainfree_objects::{apply_ignore, blank_regions};
+use stainfree_network::resample::SAME_PIXEL_SIZE;
+use stainfree_network::{Encoder, Precision, Selection, UnetSpec};
 
 use crate::study::beside_model::{INPUT, InputChannels, RECORD};
 use crate::study::config::TrainingConfig;
 use crate::study::fields::FieldRow;
 use crate::study::fingerprint::Fingerprint;
-use crate::study::provenance::{
-    Content, MetField, Provenance, content_of, difference, fields_of, full_range_of, of_training,
-};
+use crate::study::provenance::{Content, MetField, Provenance, difference, fields_of, of_training};
 use crate::study::recipe;
 use crate::study::{Source, Study, training_of};
 use crate::training::shared::{
     Trained, Training, check_folder, finished, mark, refuse_without_checkpoint, write_model,
 };
 use crate::training::start::{model_of, start};
+use crate::training::study_fields::StudyFields;
+use crate::training::tune::rule_for;
 use crate::{Job, Part, ProjectError};
 
 /// Memory for normalised fields unless told otherwise, bytes.
@@ -117,8 +113,8 @@ fn train_ours(study: &Study, options: &TrainOptions, job: &Job) -> Result<Traine
 
     let classes = study.config().truth.classes.clone();
     let network = network_of(&recipe, classes.len())?;
-    let labelled = !network.outputs.is_empty();
-    (training.labelled, validation.labelled) = (labelled, labelled);
+    training.labelled = !network.outputs.is_empty();
+    validation.labelled = training.labelled || recipe.selection == Selection::Objects;
     let (wanted, path) = wanted_weights(study, options);
     let start = start(
         wanted,
@@ -149,6 +145,7 @@ fn train_ours(study: &Study, options: &TrainOptions, job: &Job) -> Result<Traine
         recipe,
         fields: &training,
         validation: &validation,
+        pixel_um,
         run: &run,
         restart: options.restart,
         cache_bytes: job.machine.memory().map_or(CACHE_BYTES, |cap| cap / 2),
@@ -160,6 +157,7 @@ fn train_ours(study: &Study, options: &TrainOptions, job: &Job) -> Result<Traine
         .map_err(|error| ProjectError::read(&study.config_path(), &error))?;
     let (mut model, fresh) = training.model(job)?;
     if let Some(trained) = finished(&model, fresh, &folder, job)? {
+        rule_for(study, &source, &rows, &folder, job)?;
         return Ok(trained);
     }
     model.info.pixel_um = pixel_um;
@@ -176,7 +174,9 @@ fn train_ours(study: &Study, options: &TrainOptions, job: &Job) -> Result<Traine
     let text = toml::to_string(&channels).unwrap_or_default();
     let hash = INPUT.put(&folder, text.as_bytes())?;
     model.info.hashes.extend([hash]);
-    write_model(&mut model, record, &run, &folder)
+    let trained = write_model(&mut model, record, &run, &folder)?;
+    rule_for(study, &source, &rows, &folder, job)?;
+    Ok(trained)
 }
 
 /// The network that a recipe asks for.
@@ -332,19 +332,6 @@ pub(crate) fn hash_of_data(study: &Study, rows: &[FieldRow]) -> Result<String, P
     Ok(hash.finish())
 }
 
-/// The fields of one part of a study, as the network reads them.
-pub(crate) struct StudyFields<'a> {
-    study: &'a Study,
-    source: &'a Source,
-    fields: Vec<&'a Field>,
-    /// Every field of a known pixel size is brought to this one, um.
-    pixel_um: Option<f64>,
-    /// Whether nuclei are learned from one by one, and not only as a class.
-    labelled: bool,
-    /// What fields are recognised by, as far as it is known already.
-    contents: BTreeMap<String, Content>,
-}
-
 /// Says when there is nothing to tell apart: no truth has two classes.
 fn remark_on_blank_truth(fields: &[MetField], job: &Job) {
     let training = || fields.iter().filter(|field| field.role == Part::Train);
@@ -361,71 +348,6 @@ fn remark_on_blank_truth(fields: &[MetField], job: &Job) {
 fn contents_by_name(fields: &[MetField]) -> BTreeMap<String, Content> {
     let content = |field: &MetField| (field.name.clone(), field.content.clone());
     fields.iter().map(content).collect()
-}
-
-impl<'a> StudyFields<'a> {
-    pub(crate) fn of(
-        study: &'a Study,
-        source: &'a Source,
-        rows: &[FieldRow],
-        part: Part,
-    ) -> Result<Self, ProjectError> {
-        let by_name = source.by_name();
-        let fields = rows
-            .iter()
-            .filter(|row| row.split == Some(part))
-            .map(|row| {
-                by_name
-                    .get(row.name.as_str())
-                    .copied()
-                    .ok_or_else(|| ProjectError::NotAmongImages(row.name.clone()))
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        Ok(Self {
-            study,
-            source,
-            fields,
-            pixel_um: None,
-            labelled: false,
-            contents: BTreeMap::new(),
-        })
-    }
-
-    pub(crate) fn fields(&self) -> &[&'a Field] {
-        &self.fields
-    }
-
-    /// Planes a field has: the same for all.
-    fn planes(&self) -> Result<usize, ProjectError> {
-        let Some(first) = self.fields.first() else {
-            return Ok(1);
-        };
-        let expected = self.source.brightfield.planes_of(first)?.len();
-        for field in &self.fields {
-            let found = self.source.brightfield.planes_of(field)?.len();
-            if found != expected {
-                return Err(ProjectError::Failed(format!(
-                    "field `{}` has {found} brightfield planes where others have {expected}; set \
-                     `images.planes`",
-                    field.name
-                )));
-            }
-        }
-        Ok(expected)
-    }
-
-    /// The pixel size that the model is for: the median of the fields', or, where they are left as
-    /// they are, the one they share. None where a size is not known.
-    fn pixel_um(&self, rescale: bool) -> Option<f64> {
-        let mut sizes = self
-            .fields
-            .iter()
-            .map(|field| field.pixel_um)
-            .collect::<Option<Vec<_>>>()?;
-        sizes.sort_by(f64::total_cmp);
-        let (first, last) = (*sizes.first()?, *sizes.last()?);
-        (rescale || last - first < 1e-6 * first).then(|| sizes[sizes.len() / 2])
-    }
 }
 
 /// Says, before hours are spent, that there is no nucleus to learn from.
@@ -468,79 +390,5 @@ fn remark_on_pixel_sizes(training: &StudyFields, validation: &StudyFields, job: 
             rounded_um(model),
             fields().count()
         ));
-    }
-}
-
-impl TrainingData for StudyFields<'_> {
-    fn len(&self) -> usize {
-        self.fields.len()
-    }
-
-    fn name(&self, field: usize) -> String {
-        self.fields[field].name.clone()
-    }
-
-    fn read(&self, field: usize) -> Result<RawField, Box<dyn Error + Send + Sync>> {
-        let field = self.fields[field];
-        let planes = self.source.brightfield.read(field)?;
-        let (full_range, planes) = (full_range(&planes[0]), intensities(&planes));
-        let (planes, blank) = without_blanks(planes);
-        let mut raw = RawField {
-            full_range,
-            planes,
-            blank,
-            target: read_class_mask(&self.study.class_mask_path(&field.name))?,
-            labels: None,
-        };
-        if self.labelled {
-            raw.labels = Some(read_labels(&self.study.nuclei_path(&field.name))?);
-        }
-        if let Some(regions) = raw.blank.as_ref().and_then(blank_regions) {
-            apply_ignore(&mut raw.target, &regions)?;
-        }
-        if let (Some(from), Some(to)) = (field.pixel_um, self.pixel_um) {
-            let (height, width) = raw.planes[0].size();
-            if let Some([height, width]) = resampled_size([height, width], from, to)? {
-                for plane in &mut raw.planes {
-                    *plane = resample(plane, height, width);
-                }
-                raw.blank = raw.blank.map(|blank| resample_blank(&blank, height, width));
-                raw.target = resample_classes(&raw.target, height, width);
-                let labels = raw.labels;
-                raw.labels = labels.map(|labels| resample_classes(&labels, height, width));
-            }
-        }
-        Ok(raw)
-    }
-
-    /// As the record of the training has it, and whether and how far the field is resampled. The
-    /// record goes by values alone; what the network is given also depends on their format's range.
-    fn content(&self, field: usize) -> Result<FieldContent, Box<dyn Error + Send + Sync>> {
-        let field = self.fields[field];
-        let content = match self.contents.get(&field.name) {
-            Some(known) => known.clone(),
-            None => content_of(self.study, self.source, field)?,
-        };
-        // Nuclei count only where they are learned from.
-        let nuclei = content.nuclei.clone().filter(|_| self.labelled);
-        let scale = [field.pixel_um, self.pixel_um].map(|um| um.unwrap_or(0.0));
-        let classes = match content.classes {
-            Some(classes) => classes,
-            // Of a single class: which one, no hash says.
-            None => {
-                let mask = read_class_mask(&self.study.class_mask_path(&field.name))?;
-                sha256(mask.data())
-            }
-        };
-        let truth = match nuclei {
-            Some(nuclei) => format!("{classes} {nuclei}"),
-            None => classes,
-        };
-        Ok(FieldContent {
-            name: field.name.clone(),
-            image: sha256(format!("{} {scale:?}", content.image.join(" ")).as_bytes()),
-            truth,
-            full_range: Some(full_range_of(self.source, field)?),
-        })
     }
 }

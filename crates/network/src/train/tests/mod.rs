@@ -135,6 +135,7 @@ impl Setup {
             input: &self.input,
             training: &self.training,
             validation: &self.validation,
+            judge: None,
             folder: self.folder.path(),
             restart: false,
             machine: &self.machine,

@@ -31,6 +31,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use stainfree_image::marker::{self, Kind, Marker};
+use stainfree_inference::RuleChoice;
 use stainfree_network::recipe::Recipe;
 use stainfree_scores::{Convention, FieldScores, Scores};
 
@@ -485,6 +486,7 @@ impl Work<'_> {
         let job = &job.on(&machine);
         let score = |flips: bool| {
             let options = ModelOptions {
+                rule: RuleChoice::OfModel,
                 model: self.id.clone(),
                 on: Part::Test,
                 convention: Convention::Argmax,

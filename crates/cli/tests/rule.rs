@@ -1,0 +1,142 @@
+//! How nuclei are made: chosen at the end of a training, kept beside the model, passed over or
+//! replaced where that is asked for.
+
+mod common;
+
+use std::path::Path;
+
+use common::{Place, TINY, parallel_folders};
+use stainfree_image::read_labels;
+
+const RULE: &str = "study/models/model/nuclei.toml";
+
+/// A study with a model of a few steps.
+fn trained() -> Place {
+    let place = Place::new();
+    parallel_folders(&place, 4);
+    place.ok(&["new", "study", "--images", "images"]);
+    place.ok(&["prepare", "study"]);
+    place.ok(&[&["train", "study"], &TINY[..]].concat());
+    place
+}
+
+fn number(text: &str, table: &str, key: &str) -> f64 {
+    let table = text.split(&format!("[{table}]\n")).nth(1).unwrap();
+    let line = table
+        .lines()
+        .find(|line| line.starts_with(&format!("{key} = ")));
+    let value = line.unwrap().split(" = ").nth(1).unwrap();
+    value.parse().unwrap()
+}
+
+fn nuclei(place: &Place, folder: &str) -> usize {
+    let folder = place.path(folder).join("nuclei");
+    let files = std::fs::read_dir(folder).unwrap();
+    let most = |path: &Path| read_labels(path).unwrap().data().iter().copied().max();
+    files
+        .map(|file| most(&file.unwrap().path()).unwrap_or(0) as usize)
+        .sum()
+}
+
+#[test]
+fn a_training_ends_with_a_rule_that_is_never_worse_than_the_default_on_its_fields() {
+    let place = trained();
+    let text = place.text(RULE);
+    assert!(
+        number(&text, "chosen", "score") >= number(&text, "default", "score"),
+        "{text}"
+    );
+    assert!(text.contains("decision = \"threshold\""), "{text}");
+    // Lost, it is chosen again, by the training or by itself; no rule and no model changes by that.
+    let before = std::fs::read(place.path("study/models/model/weights.safetensors")).unwrap();
+    for again in [
+        &[&["train", "study"], &TINY[..]].concat()[..],
+        &["tune", "study"],
+    ] {
+        std::fs::remove_file(place.path(RULE)).unwrap();
+        place.ok(again);
+        assert_eq!(place.text(RULE), text);
+    }
+    let after = std::fs::read(place.path("study/models/model/weights.safetensors")).unwrap();
+    assert!(before == after);
+}
+
+#[test]
+fn predictions_follow_the_rule_and_tell_one_rule_from_another() {
+    let place = trained();
+    let predict = |out: &str, more: &[&str]| {
+        let args = ["predict", "study/models/model", "images", "--out", out];
+        place.run(&[&args[..], more].concat())
+    };
+    // A threshold that no pixel reaches.
+    let text = place.text(RULE);
+    let first = text.lines().find(|line| line.starts_with("threshold = "));
+    let never = match first {
+        Some(line) => text.replacen(line, "threshold = 0.9999", 1),
+        None => text.replacen("[rule]\n", "[rule]\nthreshold = 0.9999\n", 1),
+    };
+    std::fs::write(place.path(RULE), &never).unwrap();
+    assert_eq!(predict("never", &[]).code, 0);
+    assert_eq!(nuclei(&place, "never"), 0);
+    // The same again is done already; by another rule it is another result.
+    let again = predict("never", &[]);
+    assert!(again.stdout.contains("0 fields done"), "{}", again.stdout);
+    let other = predict("never", &["--rule", "default"]);
+    assert_eq!(other.code, 1, "{}", other.stderr);
+    assert!(other.stderr.contains("--overwrite"), "{}", other.stderr);
+    assert_eq!(predict("default", &["--rule", "default"]).code, 0);
+    std::fs::remove_file(place.path(RULE)).unwrap();
+    assert_eq!(predict("without", &[]).code, 0);
+    assert_eq!(nuclei(&place, "default"), nuclei(&place, "without"));
+    // A rule of a file is taken whosever it is.
+    std::fs::write(place.path("mine.toml"), "[rule]\nthreshold = 0.9999\n").unwrap();
+    assert_eq!(predict("mine", &["--rule", "mine.toml"]).code, 0);
+    assert_eq!(nuclei(&place, "mine"), 0);
+}
+
+#[test]
+fn a_rule_that_cannot_be_used_is_named() {
+    let place = trained();
+    let text = place.text(RULE);
+    let fails = |text: &str, words: &str| {
+        std::fs::write(place.path(RULE), text).unwrap();
+        let args = ["predict", "study/models/model", "images", "--out", "result"];
+        let run = place.run(&args);
+        assert_eq!(run.code, 1, "{}", run.stderr);
+        let last = run.stderr.lines().last().unwrap_or_default();
+        for words in [words, "nuclei.toml", "stainfree tune"] {
+            assert!(last.contains(words), "{last}");
+        }
+    };
+    let hash = text
+        .lines()
+        .find(|line| line.starts_with("model = "))
+        .unwrap();
+    fails(
+        &text.replacen(hash, "model = \"0123\"", 1),
+        "chosen for another model",
+    );
+    fails(
+        &text.replacen("min_area_um2 = ", "min_area_um2 = -", 1),
+        "`min_area_um2`",
+    );
+    fails(
+        &text.replacen("[rule]", "[rule]\nsplit = 3", 1),
+        "unknown field `split`",
+    );
+    let run = place.run(&[
+        "predict",
+        "study",
+        "images",
+        "--out",
+        "r",
+        "--rule",
+        "none.toml",
+    ]);
+    assert_eq!(run.code, 2, "{}", run.stderr);
+    assert!(
+        run.stderr.contains("`--rule none.toml` is neither"),
+        "{}",
+        run.stderr
+    );
+}
