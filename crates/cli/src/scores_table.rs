@@ -1,8 +1,8 @@
 //! Scores as a table for the terminal.
 
 use stainfree_scores::{
-    AgreementSummary, KindSummary, Pooled, ResolvedRow, Scores, SplittingSummary, Statistic,
-    ToleranceRow,
+    AgreementSummary, FateRow, FateStratum, GroupShift, KindSummary, ObjectErrors, Pooled,
+    ResolvedRow, Scores, Shift, Side, SplittingSummary, Statistic, ToleranceRow,
 };
 
 use crate::output::table;
@@ -39,6 +39,9 @@ pub(crate) fn render(scores: &Scores, shown: Shown) -> String {
                     .get(name)
                     .map(|statistic| row(&format!("objects {name}"), statistic)),
             );
+            if let ("f1_50", Some(shifted)) = (name, &objects.f1_50_shifted) {
+                rows.push(row("objects f1_50_shifted", shifted));
+            }
         }
     }
     text.push_str(&table(
@@ -51,6 +54,13 @@ pub(crate) fn render(scores: &Scores, shown: Shown) -> String {
             "\n\n{} objects in the truth, {} predicted",
             objects.truth, objects.prediction
         ));
+        if !objects.shifts.is_empty() {
+            text.push_str(&format!("\n{}", shift_line(&objects.shifts)));
+        }
+    }
+    if let Some(errors) = &scores.object_errors {
+        text.push_str("\n\n");
+        text.push_str(&error_tables(errors));
     }
     if !scores.boundaries.is_empty() {
         text.push_str("\n\n");
@@ -93,6 +103,81 @@ pub(crate) fn render(scores: &Scores, shown: Shown) -> String {
         text.push_str(&format!("\n{}", on.note));
     }
     text
+}
+
+/// Groups of which the shift is shown in the terminal.
+const SHIFTS: usize = 6;
+
+/// By how much the predictions of each group are moved for `f1_50_shifted`.
+fn shift_line(shifts: &[GroupShift]) -> String {
+    let moved: Vec<String> = shifts
+        .iter()
+        .filter(|group| group.shift != Shift::default())
+        .map(|group| {
+            let shift = group.shift;
+            format!("{} ({:+}, {:+})", group.group, shift.dy_px, shift.dx_px)
+        })
+        .collect();
+    if moved.is_empty() {
+        return "no rigid shift makes the predictions fit better".to_owned();
+    }
+    let more = match moved.len().saturating_sub(SHIFTS) {
+        0 => String::new(),
+        n => format!(", and {n} more in the JSON"),
+    };
+    format!(
+        "best shift of the predictions, y and x in px, in {} of {} group{}: {}{more}",
+        moved.len(),
+        shifts.len(),
+        plural(shifts.len()),
+        moved[..moved.len().min(SHIFTS)].join(", ")
+    )
+}
+
+/// What became of true and of predicted nuclei, by what may explain it.
+fn error_tables(errors: &ObjectErrors) -> String {
+    let side = |side: Side, of: fn(&FateStratum) -> Option<&FateRow>, name: &str| {
+        let words = side.fates().map(|fate| format!("{}, %", fate.words()));
+        let header: Vec<&str> = [name, "number"]
+            .into_iter()
+            .chain(words.iter().map(String::as_str))
+            .collect();
+        let percent = |share: Option<f64>| {
+            share.map_or("-".to_owned(), |share| format!("{:.1}", 100.0 * share))
+        };
+        let row = |stratum: &FateStratum| {
+            let row = of(stratum)?;
+            let shares = row.fates.iter().map(|(_, fate)| percent(fate.share));
+            let first = [named(stratum), row.n.to_string()];
+            Some(first.into_iter().chain(shares).collect())
+        };
+        let rows: Vec<Vec<String>> = errors.strata.iter().filter_map(row).collect();
+        table(&header, &rows, 1)
+    };
+    format!(
+        "{}\n\n{}",
+        side(Side::Truth, |row| Some(&row.truth), "true nuclei"),
+        side(
+            Side::Prediction,
+            |row| row.prediction.as_ref(),
+            "predicted nuclei"
+        ),
+    )
+}
+
+/// A stratum in words that stand alone.
+fn named(stratum: &FateStratum) -> String {
+    match stratum
+        .up_to
+        .or(stratum.above)
+        .filter(|_| stratum.by == "size")
+    {
+        Some(limit) if stratum.up_to.is_some() => {
+            format!("{} (to {limit} px)", stratum.stratum)
+        }
+        Some(limit) => format!("{} (over {limit} px)", stratum.stratum),
+        None => stratum.stratum.clone(),
+    }
 }
 
 /// Clusters by size, then cuts, then what they are counted from.

@@ -169,10 +169,25 @@ fn from_stains_to_a_report() {
     );
     // A network of four steps finds nothing: every whole nucleus of the truth is contradicted.
     assert!(ranking.contains(",only-in-truth,"), "{ranking}");
+    let wrong = place.text("study/models/model/object-errors.csv");
+    assert!(
+        wrong.starts_with("field,error,side,label,y_px,x_px,area_px,iou,neighbours,at_border,"),
+        "{wrong}"
+    );
+    let truth = scores["objects"]["truth"].as_u64().unwrap() as usize;
+    assert_eq!(wrong.matches(",missed,truth,").count(), truth);
+    assert!(
+        place
+            .path("study/runs/model/test/errors/missed.png")
+            .is_file()
+    );
+    assert!(run.stdout.contains("true nuclei"), "{}", run.stdout);
     // Where the model contradicts the truth of test fields is shown on request only.
     let contradicted = "only the truth has this nucleus";
     place.ok(&["report", "study"]);
-    assert!(!place.text("study/report.html").contains(contradicted));
+    let page = place.text("study/report.html");
+    assert!(!page.contains(contradicted));
+    assert!(page.contains(&format!("Missed: the worst of {truth}")));
     place.ok(&["report", "study", "--disagreements", "test"]);
     let page = place.text("study/report.html");
     assert!(page.contains(contradicted) && page.contains("Test fields are among them"));

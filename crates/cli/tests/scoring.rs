@@ -38,6 +38,49 @@ fn folders_are_scored_by_name() {
 }
 
 #[test]
+fn labels_beside_the_image_are_scored_at_the_best_shift_of_their_group_too() {
+    let place = Place::new();
+    for folder in ["truth", "other"] {
+        std::fs::create_dir(place.path(folder)).unwrap();
+    }
+    for (name, shift) in [("A_s1", 6), ("A_s2", 6), ("B_s1", 0)] {
+        disk_labels(&place.path(&format!("truth/{name}.tif")), 96, 0);
+        disk_labels(&place.path(&format!("other/{name}.tif")), 96, shift);
+    }
+    let arguments = [
+        "evaluate",
+        "--truth",
+        "truth",
+        "--prediction",
+        "other",
+        "--objects",
+        "--group",
+        "re:^(.)_",
+    ];
+    let run = place.ok(&[&arguments[..], &["--json", "-"]].concat());
+    let scores: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    let objects = &scores["objects"];
+    // Disks of radius 11 that are 6 px off along both axes match nowhere.
+    assert_eq!(objects["f1_50"]["pooled"], 1.0 / 3.0);
+    assert_eq!(objects["f1_50_shifted"]["pooled"], 1.0);
+    assert_eq!(
+        objects["shifts"],
+        serde_json::json!([
+            {"group": "A", "fields": 2, "dy_px": 6, "dx_px": 6, "f1_50": 0.0, "f1_50_shifted": 1.0},
+            {"group": "B", "fields": 1, "dy_px": 0, "dx_px": 0, "f1_50": 1.0, "f1_50_shifted": 1.0},
+        ])
+    );
+    let all = &scores["object_errors"]["strata"][0];
+    let missed = all["truth"]["n"].as_u64().unwrap() - 9;
+    assert_eq!(all["truth"]["fates"]["found"]["n"], 9);
+    let [outlined, size] = ["badly_outlined", "wrong_size"]
+        .map(|fate| all["truth"]["fates"][fate]["n"].as_u64().unwrap());
+    assert_eq!(outlined + size, missed, "{all}");
+    let table = place.ok(&arguments).stdout;
+    assert!(table.contains("in 1 of 2 groups: A (+6, +6)"), "{table}");
+}
+
+#[test]
 fn splitting_is_scored_on_request_with_table_and_json() {
     let place = Place::new();
     // A joined pair and a single; the prediction fuses the pair in the second of two fields.

@@ -11,8 +11,9 @@ use stainfree_network::recipe::Length;
 use stainfree_scores::{Convention, Scores};
 use stainfree_specimen::{PlateSpec, SpecimenError};
 
-use crate::evaluation::evaluate::{FolderOptions, Pair, evaluate_folders};
+use crate::evaluation::evaluate::{Evaluated, FolderOptions, Pair, evaluate_folders};
 use crate::evaluation::score_model::{ModelOptions, evaluate_model};
+use crate::evaluation::wrong_objects::wrong_objects;
 use crate::prediction::predict::{PredictOptions, predict};
 use crate::report::{ReportOptions, ScoredSet, report};
 use crate::simulate::simulate;
@@ -165,7 +166,8 @@ fn demo_ours(options: &DemoOptions, started: Instant, job: &Job) -> Result<Demo,
         },
         job,
     )?;
-    let scores = score_unstained(&study, &unstained, &result, job)?;
+    let evaluated = score_unstained(&study, &unstained, &result, job)?;
+    let scores = evaluated.scores.clone();
     let scores_file = out.join("scores.json");
     let text = serde_json::to_vec_pretty(&scores).map_err(|error| {
         ProjectError::Failed(format!("the scores cannot be written down: {error}"))
@@ -173,7 +175,11 @@ fn demo_ours(options: &DemoOptions, started: Instant, job: &Job) -> Result<Demo,
     stainfree_image::write_atomic(&scores_file, &text)?;
 
     headline(7, "report");
-    let page = report(&study, &report_options(&scores, &unstained, &result)?, job)?;
+    let page = report(
+        &study,
+        &report_options(&evaluated, &unstained, &result)?,
+        job,
+    )?;
     let shown = out.join("report.html");
     let html = std::fs::read(&page).map_err(|error| ProjectError::read(&page, &error))?;
     stainfree_image::write_atomic(&shown, &html)?;
@@ -240,7 +246,7 @@ fn score_unstained(
     unstained: &Path,
     result: &Path,
     job: &Job,
-) -> Result<Scores, ProjectError> {
+) -> Result<Evaluated, ProjectError> {
     let pair = |product: Product| Pair {
         truth: Store::at(unstained.join("truth")).folder(product),
         prediction: Store::at(result).folder(product),
@@ -262,15 +268,16 @@ fn score_unstained(
     )?;
     match evaluated.failed.first() {
         Some((_, sentence)) => Err(ProjectError::Failed(sentence.clone())),
-        None => Ok(evaluated.scores),
+        None => Ok(evaluated),
     }
 }
 
 fn report_options(
-    scores: &Scores,
+    evaluated: &Evaluated,
     unstained: &Path,
     result: &Path,
 ) -> Result<ReportOptions, ProjectError> {
+    let scores = &evaluated.scores;
     let dataset = stainfree_image::open(
         &unstained.join("plate"),
         &stainfree_image::OpenOptions::default(),
@@ -297,6 +304,7 @@ fn report_options(
                 "the unstained plate ({} fields it never saw, exact truth)",
                 scores.images
             ),
+            wrong: wrong_objects(&evaluated.counts),
             scores: scores.clone(),
             brightfield: crate::Brightfield {
                 channels: vec![0],

@@ -4,13 +4,14 @@
 
 use std::path::{Path, PathBuf};
 
-use stainfree_image::{Field, Image, Store, rounded_um};
+use stainfree_image::{Field, Image, Product, Store, rounded_um};
 use stainfree_network::model::Model;
 use stainfree_objects::NUCLEUS;
 use stainfree_report::{
     Column, Fact, FieldCard, Figure, Picture, ReportData, Rgb, Swatch, Table, TruthQuality,
     brightfield_picture, class_color, class_colors, error_legend, error_picture, field_facts,
-    overlay_classes, render, scale_down, side_by_side, stain_picture, worst_and_best,
+    outline_legend, overlay_classes, render, scale_down, side_by_side, stain_picture,
+    worst_and_best,
 };
 use stainfree_scores::{FieldRow as ScoredRow, Scores, Standing};
 
@@ -20,6 +21,7 @@ use curves::charts;
 
 use crate::evaluation::disagreement::{self, Disagreement, Kind};
 use crate::evaluation::score_model::unit;
+use crate::evaluation::wrong_objects::{self, Seen, WrongObject};
 use crate::study::config::nucleus_classes;
 use crate::study::fields::FieldRow;
 use crate::study::guard::{self, Inputs};
@@ -60,6 +62,8 @@ pub struct ScoredSet {
     pub title: String,
     /// Their scores.
     pub scores: Scores,
+    /// Their objects that are wrong.
+    pub wrong: Vec<WrongObject>,
     /// Their images.
     pub fields: Vec<Field>,
     /// Which planes are brightfield.
@@ -158,6 +162,10 @@ pub fn report(study: &Study, options: &ReportOptions, job: &Job) -> Result<PathB
                 step(&row.name);
             }
         }
+    }
+    if let Some(set) = &set {
+        data.errors = wrong_nuclei(set, job)?;
+        data.errors_legend = swatches(outline_legend());
     }
     let parts = match &options.disagreements[..] {
         [] => &[Part::Train, Part::Validation],
@@ -276,6 +284,43 @@ fn disagreements(
     Ok(figures)
 }
 
+/// The worst nuclei of each kind of error.
+fn wrong_nuclei(set: &ScoredSet, job: &Job) -> Result<Vec<Figure>, ProjectError> {
+    let worst = wrong_objects::close_ups(&set.wrong, &set.scores, |name| {
+        job.cancel.check()?;
+        let Some(field) = set.fields.iter().find(|field| field.name == name) else {
+            return Ok(None);
+        };
+        let planes = set.brightfield.read(field)?;
+        Ok(Some(Seen {
+            light: planes[planes.len() / 2].to_f32(),
+            truth: set.truth.labels(Product::Nuclei, name)?,
+            prediction: set.prediction.labels(Product::Nuclei, name)?,
+        }))
+    })?;
+    let figure = |worst: wrong_objects::Worst| Figure {
+        title: format!(
+            "{}: the worst of {}",
+            capital(worst.error.words()),
+            worst.of
+        ),
+        caption: "Thick: the outline of the nucleus in question. The lowest IoU first, then the \
+            largest; no place is shown twice."
+            .to_owned(),
+        pictures: worst
+            .pictures
+            .into_iter()
+            .map(|(picture, caption)| Picture::new(picture, caption))
+            .collect(),
+    };
+    Ok(worst.into_iter().map(figure).collect())
+}
+
+fn capital(words: &str) -> String {
+    let (first, rest) = words.split_at(1.min(words.len()));
+    first.to_uppercase() + rest
+}
+
 /// The part of a picture around `(y, x)`, moved inside where it would leave it.
 fn around(picture: &Image<[u8; 3]>, y: f64, x: f64) -> Image<[u8; 3]> {
     let (h, w) = (picture.height().min(AROUND), picture.width().min(AROUND));
@@ -313,9 +358,11 @@ fn test_set(
     if scores.on.as_ref().is_some_and(|on| on.model != hash) {
         return Ok(None);
     }
+    let table = wrong_objects::table_path(study, model, Part::Test);
     let scored = |field: &&Field| scores.fields.iter().any(|row| row.name == field.name);
     Ok(Some(ScoredSet {
         title: title_of(&scores),
+        wrong: wrong_objects::read_table(&table)?,
         fields: source
             .dataset
             .fields
@@ -443,11 +490,16 @@ fn legend(classes: &[String]) -> Vec<Swatch> {
             color: class_color(class, name),
             label: name.clone(),
         })
-        .chain(error_legend().map(|(color, label)| Swatch {
-            color,
-            label: label.to_owned(),
-        }))
+        .chain(swatches(error_legend()))
         .collect()
+}
+
+fn swatches(legend: [(Rgb, &str); 3]) -> Vec<Swatch> {
+    let swatch = |(color, label): (Rgb, &str)| Swatch {
+        color,
+        label: label.to_owned(),
+    };
+    legend.map(swatch).to_vec()
 }
 
 fn facts(study: &Study, rows: &[FieldRow], model: &Model, unit: &str) -> Vec<Fact> {

@@ -28,6 +28,10 @@ pub struct ReportData {
     pub legend: Vec<Swatch>,
     /// Training curves and other plots.
     pub charts: Vec<Chart>,
+    /// The worst objects of each kind of error, with their own legend.
+    pub errors: Vec<Figure>,
+    /// Names and colours of the outlines in `errors`.
+    pub errors_legend: Vec<Swatch>,
     /// Score tables.
     pub tables: Vec<Table>,
     /// Fields with the lowest scores, worst first.

@@ -6,7 +6,7 @@ use minijinja::{AutoEscape, Environment};
 use serde::Serialize;
 
 use crate::ReportError;
-use crate::data::{Cell, Fact, FieldCard, Figure, Picture, ReportData, Table};
+use crate::data::{Cell, Fact, FieldCard, Figure, Picture, ReportData, Swatch, Table};
 use crate::palette::css;
 use crate::png::data_uri;
 
@@ -43,11 +43,9 @@ pub fn render(data: &ReportData) -> Result<String, ReportError> {
         trust: &data.trust,
         facts: facts(&data.facts),
         figures: figures(&data.figures)?,
-        legend: data
-            .legend
-            .iter()
-            .map(|s| (css(s.color), &*s.label))
-            .collect(),
+        legend: swatches(&data.legend),
+        errors: figures(&data.errors)?,
+        errors_legend: swatches(&data.errors_legend),
         charts: data
             .charts
             .iter()
@@ -80,6 +78,8 @@ struct Page<'a> {
     figures: Vec<FigureView<'a>>,
     /// Colour, label.
     legend: Vec<(String, &'a str)>,
+    errors: Vec<FigureView<'a>>,
+    errors_legend: Vec<(String, &'a str)>,
     /// Title, drawing, caption.
     charts: Vec<[&'a str; 3]>,
     tables: Vec<TableView<'a>>,
@@ -134,6 +134,13 @@ struct CellView<'a> {
 
 fn facts(facts: &[Fact]) -> Vec<(&str, &str)> {
     facts.iter().map(|f| (&*f.label, &*f.value)).collect()
+}
+
+fn swatches(legend: &[Swatch]) -> Vec<(String, &str)> {
+    legend
+        .iter()
+        .map(|swatch| (css(swatch.color), &*swatch.label))
+        .collect()
 }
 
 fn pictures(pictures: &[Picture]) -> Result<Vec<PictureView<'_>>, ReportError> {
@@ -208,7 +215,7 @@ fn cells<'a>(row: &'a [Cell], table: &Table) -> Vec<CellView<'a>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{Chart, Column, Headline, Swatch, TruthQuality};
+    use crate::data::{Chart, Column, Headline, TruthQuality};
     use crate::{LineChart, Series};
     use stainfree_image::Image;
 
@@ -268,6 +275,11 @@ mod tests {
                 color: [1, 2, 3],
                 label: text(),
             }],
+            errors: vec![figure()],
+            errors_legend: vec![Swatch {
+                color: [1, 2, 3],
+                label: text(),
+            }],
             charts: vec![Chart {
                 title: text(),
                 caption: text(),
@@ -303,7 +315,7 @@ mod tests {
         for address in ["http://", "https://", "url(", "@import", "<link", "src=\"/"] {
             assert!(!page.contains(address), "{address}");
         }
-        assert_eq!(page.matches("src=\"data:image/png;base64,").count(), 4);
+        assert_eq!(page.matches("src=\"data:image/png;base64,").count(), 5);
     }
 
     #[test]
@@ -314,7 +326,9 @@ mod tests {
         })
         .unwrap();
         assert!(page.contains("<title>Empty</title>"));
-        for id in ["pictures", "scores", "fields", "training", "truth", "made"] {
+        for id in [
+            "pictures", "scores", "errors", "fields", "training", "truth", "made",
+        ] {
             assert!(
                 !page.contains(&format!("id=\"{id}\"")) && !page.contains(&format!("#{id}\"")),
                 "{id}"
@@ -333,6 +347,6 @@ mod tests {
         let count = ids.len();
         ids.sort_unstable();
         ids.dedup();
-        assert_eq!((ids.len(), count), (4, 4));
+        assert_eq!((ids.len(), count), (5, 5));
     }
 }

@@ -6,6 +6,7 @@
 
 mod axis;
 mod chart;
+mod close_up;
 mod data;
 mod drawing;
 mod error;
@@ -22,6 +23,7 @@ mod stretch;
 
 pub use axis::Scale;
 pub use chart::{Band, IntervalChart, IntervalRow, Level, LineChart, PointChart, Series};
+pub use close_up::{Outlined, Subject, close_up, outline_legend};
 pub use data::{
     Cell, Chart, Column, Fact, FieldCard, Figure, Headline, Picture, ReportData, Svg, Swatch,
     Table, TruthQuality,

@@ -108,7 +108,7 @@ pub fn error_legend() -> [(Rgb, &'static str); 3] {
     [(AGREED, "found"), (MISSED, "missed"), (FALSE, "false")]
 }
 
-fn check(
+pub(crate) fn check(
     what: &'static str,
     found: (usize, usize),
     expected: (usize, usize),
@@ -128,7 +128,7 @@ fn cycle(label: u32) -> Rgb {
     CYCLE[(label as usize).saturating_sub(1) % CYCLE.len()]
 }
 
-fn blend(below: Rgb, above: Rgb, share: f32) -> Rgb {
+pub(crate) fn blend(below: Rgb, above: Rgb, share: f32) -> Rgb {
     std::array::from_fn(|i| {
         (f32::from(below[i]) * (1.0 - share) + f32::from(above[i]) * share).round() as u8
     })

@@ -4,15 +4,17 @@
 //! are in `nuclei`, words and number formats in `words`.
 
 mod agreement;
+mod errors;
 mod nuclei;
 mod words;
 
-use stainfree_scores::{ByName, Convention, FieldRow, Pixelwise, Scores, Statistic};
+use stainfree_scores::{ByName, Convention, FieldRow, Pixelwise, Scores, Side, Statistic};
 
 use crate::chart::{IntervalChart, IntervalRow};
 use crate::data::{Cell, Chart, Column, Fact, Headline, ReportData, Table};
 pub use agreement::{agreement_charts, reliability_chart};
 use agreement::{agreement_table, calibration_table};
+use errors::{fate_table, shift_table};
 use nuclei::{
     OBJECT_WORDS, cluster_table, cut_table, kind_table, object_table, outline_measures,
     outline_table, threshold_table,
@@ -62,6 +64,13 @@ impl ReportData {
         if let Some(objects) = &scores.objects {
             self.tables.push(object_table(objects));
             self.tables.push(threshold_table(objects));
+            if !objects.shifts.is_empty() {
+                self.tables.push(shift_table(objects));
+            }
+        }
+        if let Some(errors) = &scores.object_errors {
+            self.tables.push(fate_table(errors, Side::Truth));
+            self.tables.push(fate_table(errors, Side::Prediction));
         }
         if let Some(splitting) = &scores.splitting {
             self.tables.push(cluster_table(splitting));
@@ -337,7 +346,8 @@ mod tests {
     use super::*;
     use stainfree_image::Image;
     use stainfree_scores::{
-        BootstrapOptions, FieldScores, Matching, class_lines, pixel_counts, summarise,
+        BootstrapOptions, FieldScores, Matching, Shift, ShiftedCounts, Surroundings, class_lines,
+        pixel_counts, summarise,
     };
 
     /// Fields whose prediction misses more and more of the truth's columns.
@@ -356,6 +366,11 @@ mod tests {
                 group: Some(format!("W{}", i / 2)),
                 pixels: Some(pixel_counts(&truth, &prediction, 2).unwrap()),
                 objects: Some(matching.objects()),
+                judged: Some(matching.judged(Surroundings::default()).unwrap()),
+                shifted: Some(ShiftedCounts {
+                    shift: Shift::default(),
+                    at_50: matching.objects().at[0],
+                }),
                 splitting: Some(matching.splitting(None)),
                 boundaries: ByName(
                     outlines
@@ -382,7 +397,7 @@ mod tests {
     fn every_column_has_a_cell_and_every_number_a_meaning() {
         let mut data = ReportData::default();
         data.add_scores(&scores(&[1, 2, 0]));
-        assert_eq!(data.tables.len(), 9);
+        assert_eq!(data.tables.len(), 12);
         for table in &data.tables {
             assert!(
                 table
@@ -399,7 +414,8 @@ mod tests {
                     .all(|c| !c.numeric || !c.explanation.is_empty())
             );
         }
-        assert_eq!(data.tables[1].rows.len(), OBJECT_WORDS.len());
+        // One more at the best shift.
+        assert_eq!(data.tables[1].rows.len(), OBJECT_WORDS.len() + 1);
         assert_eq!(data.headlines.len(), 3);
         // 3 of 24 columns were missed: F1 = 2 * 21 / (42 + 3).
         assert_eq!(data.headlines[0].value, "0.933");

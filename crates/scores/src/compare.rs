@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::bootstrap::intervals;
 use crate::fields::{BootstrapOptions, Totals, Units};
+use crate::pixels::defined;
 use crate::plan::Plan;
-use crate::summary::{check, defined, sum};
+use crate::summary::{check, sum};
 use crate::{FieldScores, ScoreError};
 
 /// One pooled score of two models and the interval of its difference.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BoundaryCounts, ByName, CalibrationCounts, KindCounts, MaskMeasures, ObjectCounts, PaperScores,
-    PixelCounts, ScoreError, SplittingCounts,
+    BoundaryCounts, ByName, CalibrationCounts, JudgedObject, KindCounts, MaskMeasures,
+    ObjectCounts, PaperScores, PixelCounts, ScoreError, ShiftedCounts, SplittingCounts,
 };
 
 /// All that was counted on one field. What was not scored is `None`.
@@ -22,6 +22,13 @@ pub struct FieldScores {
     pub paper: Option<PaperScores>,
     /// Object counts.
     pub objects: Option<ObjectCounts>,
+    /// Object counts with the prediction at its group's best shift.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shifted: Option<ShiftedCounts>,
+    /// Every object with what became of it. They are not written down with the counts: only what is
+    /// summed up of them is.
+    #[serde(skip)]
+    pub judged: Option<Vec<JudgedObject>>,
     /// Splitting counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub splitting: Option<SplittingCounts>,
@@ -175,6 +182,7 @@ pub(crate) struct Totals {
     pub(crate) pixels: PixelCounts,
     pub(crate) paper: PaperScores,
     pub(crate) objects: ObjectCounts,
+    pub(crate) shifted: ShiftedCounts,
     pub(crate) splitting: SplittingCounts,
     pub(crate) boundaries: ByName<BoundaryCounts>,
     pub(crate) kinds: ByName<KindCounts>,
@@ -191,6 +199,9 @@ impl Totals {
         }
         if let Some(objects) = &field.objects {
             self.objects.add(objects);
+        }
+        if let Some(shifted) = &field.shifted {
+            self.shifted.add(shifted);
         }
         if let Some(splitting) = &field.splitting {
             self.splitting.add(splitting);
@@ -219,6 +230,7 @@ impl Totals {
         self.pixels.kept += other.pixels.kept;
         self.pixels.ignored += other.pixels.ignored;
         self.objects.add(&other.objects);
+        self.shifted.add(&other.shifted);
         self.splitting.add(&other.splitting);
         self.boundaries
             .merge(&other.boundaries, BoundaryCounts::add);

@@ -20,6 +20,8 @@ mod drawing;
 mod edits;
 mod error;
 mod extent;
+mod fate;
+mod fate_strata;
 mod fields;
 mod kinds;
 mod learning_curve;
@@ -35,6 +37,7 @@ mod places;
 mod plan;
 mod repeats;
 mod result;
+mod rigid_shift;
 mod skeleton;
 mod splitting;
 mod summary;
@@ -48,6 +51,8 @@ pub use calibration::{Bin, CALIBRATION_BINS, CalibrationCounts, ReliabilityRow, 
 pub use compare::{Difference, compare};
 pub use edits::{Change, Edit, edits};
 pub use error::ScoreError;
+pub use fate::{Fate, JudgedObject, Side, Surroundings};
+pub use fate_strata::{FateRow, FateShare, FateStratum, FieldFates, ObjectErrors};
 pub use fields::{BootstrapOptions, Convention, FieldScores, UnitRule};
 pub use kinds::KindCounts;
 pub use learning_curve::{
@@ -65,10 +70,11 @@ pub use pixels::{
 };
 pub use repeats::{Repeated, Terms, between_repeats, over_repeats};
 pub use result::{
-    BoundarySummary, CalibrationSummary, FieldObjects, FieldPixelwise, FieldRow, IntervalNote,
-    KindSummary, ObjectSummary, PairNumbers, PairSummary, PaperPair, PaperSummary, Pixelwise,
-    Pooled, ResolvedRow, ScoredOn, Scores, SplittingSummary, Standing, Statistic, Thickness,
-    ThresholdRow, ToleranceRow,
+    BoundarySummary, CalibrationSummary, FieldObjects, FieldPixelwise, FieldRow, GroupShift,
+    IntervalNote, KindSummary, ObjectSummary, PairNumbers, PairSummary, PaperPair, PaperSummary,
+    Pixelwise, Pooled, ResolvedRow, ScoredOn, Scores, SplittingSummary, Standing, Statistic,
+    Thickness, ThresholdRow, ToleranceRow,
 };
+pub use rigid_shift::{SHIFT_REACH, Shift, ShiftOverlaps, ShiftedCounts, moved};
 pub use splitting::{Resolved, SplittingCounts};
 pub use summary::summarise;

@@ -74,7 +74,7 @@ impl MatchCounts {
         )
     }
 
-    fn add(&mut self, other: &MatchCounts) {
+    pub(crate) fn add(&mut self, other: &MatchCounts) {
         self.tp += other.tp;
         self.fp += other.fp;
         self.fn_ += other.fn_;

@@ -268,6 +268,12 @@ pub(crate) fn check_probabilities(
     Ok(())
 }
 
+/// The value, none where it is NaN.
+pub(crate) fn defined(value: f64) -> Option<f64> {
+    // The sum of nothing is -0, which is no number to show.
+    (!value.is_nan()).then_some(value + 0.0)
+}
+
 pub(crate) fn check_size(
     what: &str,
     found: (usize, usize),

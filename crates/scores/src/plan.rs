@@ -14,6 +14,7 @@ use crate::kinds::KIND_SCORES;
 use crate::matching::OBJECT_SCORES;
 use crate::named::Named;
 use crate::pixels::{Background, mean};
+use crate::rigid_shift::SHIFTED_SCORES;
 use crate::splitting::SPLITTING_SCORES;
 
 /// Counts that a field has or lacks as a whole.
@@ -21,6 +22,7 @@ use crate::splitting::SPLITTING_SCORES;
 pub(crate) enum Family {
     Pixels,
     Objects,
+    Shifted,
     Splitting,
     Boundaries,
     Kinds,
@@ -59,9 +61,10 @@ impl Plan {
             scores: Vec::new(),
         };
         let any = |family| fields.iter().any(|field| plan.scored(field, family));
-        let [pixels, objects, splitting, calibration] = [
+        let [pixels, objects, shifted, splitting, calibration] = [
             Family::Pixels,
             Family::Objects,
+            Family::Shifted,
             Family::Splitting,
             Family::Calibration,
         ]
@@ -71,6 +74,9 @@ impl Plan {
         }
         if objects {
             plan.add(Family::Objects, "objects", &OBJECT_SCORES, |t| &t.objects);
+        }
+        if shifted {
+            plan.add(Family::Shifted, "objects", &SHIFTED_SCORES, |t| &t.shifted);
         }
         if splitting {
             plan.add(Family::Splitting, "splitting", &SPLITTING_SCORES, |t| {
@@ -193,6 +199,7 @@ impl Plan {
         match family {
             Family::Pixels => has_pixels(field, self.convention),
             Family::Objects => field.objects.is_some(),
+            Family::Shifted => field.shifted.is_some(),
             Family::Splitting => field.splitting.is_some(),
             Family::Boundaries => !field.boundaries.is_empty(),
             Family::Kinds => !field.kinds.is_empty(),

@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::by_name::ByName;
 use crate::calibration::ReliabilityRow;
-use crate::{AgreementSummary, ClassCounts, Convention, Outline, SplittingCounts};
+use crate::{
+    AgreementSummary, ClassCounts, Convention, FieldFates, ObjectErrors, Outline, Shift,
+    SplittingCounts,
+};
 
 /// What scored fields are to the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +89,13 @@ pub struct Pixelwise {
 pub struct ObjectSummary {
     /// F1 at IoU >= 0.5.
     pub f1_50: Statistic,
+    /// The same with the predictions of each group moved by its best shift; none where no shift was
+    /// looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub f1_50_shifted: Option<Statistic>,
+    /// The shift of every group.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shifts: Vec<GroupShift>,
     /// Mean over IoU 0.50 .. 0.95 of TP / (TP + FP + FN), pooled.
     pub mean_ap: Option<f64>,
     /// Panoptic quality, pooled.
@@ -105,6 +115,22 @@ pub struct ObjectSummary {
     pub detail: ByName<Statistic>,
     /// Pooled counts and scores at each IoU threshold.
     pub by_threshold: Vec<ThresholdRow>,
+}
+
+/// The rigid shift of a group's predictions at which its score is best.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GroupShift {
+    /// The group; the field's name where it has none.
+    pub group: String,
+    /// Fields of the group.
+    pub fields: usize,
+    /// How the predictions are moved.
+    #[serde(flatten)]
+    pub shift: Shift,
+    /// F1 at IoU >= 0.5 of the group as it is.
+    pub f1_50: Option<f64>,
+    /// The same with the predictions moved.
+    pub f1_50_shifted: Option<f64>,
 }
 
 /// Pooled object counts and scores at one IoU threshold.
@@ -380,6 +406,9 @@ pub struct FieldRow {
     /// Object scores.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objects: Option<FieldObjects>,
+    /// What became of the objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object_errors: Option<FieldFates>,
     /// Splitting counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub splitting: Option<SplittingCounts>,
@@ -438,6 +467,9 @@ pub struct Scores {
     /// Object scores.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objects: Option<ObjectSummary>,
+    /// Why objects are wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object_errors: Option<ObjectErrors>,
     /// Splitting scores.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub splitting: Option<SplittingSummary>,

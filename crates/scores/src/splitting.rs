@@ -31,7 +31,7 @@ const RESOLVED_AT: [u64; 2] = [10, 14];
 const LARGE: usize = 5;
 
 /// A prediction that covers less than one tenth of a nucleus is a speck and no part of it.
-const PART: u64 = 10;
+pub(crate) const PART: u64 = 10;
 
 /// Clusters of one size, or singles.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,17 +4,18 @@ use crate::bootstrap::intervals;
 use crate::boundaries::{BOUNDARY_SCORES, BoundaryCounts, Outline, TOLERANCES};
 use crate::by_name::ByName;
 use crate::calibration::{CALIBRATION_BINS, CALIBRATION_SCORES, CalibrationCounts, reliability};
+use crate::fate_strata::{FieldFates, object_errors};
 use crate::fields::{BootstrapOptions, Convention, FieldScores, Totals, Units};
 use crate::kinds::{KIND_SCORES, KindCounts};
 use crate::matching::{OBJECT_SCORES, ObjectCounts, threshold};
 use crate::measured_agreement::measured_agreement;
 use crate::named::Named;
-use crate::pixels::mean;
+use crate::pixels::{defined, mean};
 use crate::plan::{Family, Plan, has_pixels};
 use crate::result::{
-    BoundarySummary, CalibrationSummary, FieldObjects, FieldPixelwise, FieldRow, IntervalNote,
-    KindSummary, ObjectSummary, PairNumbers, PairSummary, PaperPair, PaperSummary, Pixelwise,
-    Pooled, ResolvedRow, Scores, SplittingSummary, Statistic, Thickness, ThresholdRow,
+    BoundarySummary, CalibrationSummary, FieldObjects, FieldPixelwise, FieldRow, GroupShift,
+    IntervalNote, KindSummary, ObjectSummary, PairNumbers, PairSummary, PaperPair, PaperSummary,
+    Pixelwise, Pooled, ResolvedRow, Scores, SplittingSummary, Statistic, Thickness, ThresholdRow,
     ToleranceRow,
 };
 use crate::splitting::{Resolved, SPLITTING_SCORES, SplittingCounts};
@@ -84,7 +85,13 @@ pub fn summarise(
         mean: None,
         mean_without_background: None,
         accuracy: None,
-        objects: object_summary(fields, &total.objects, of(Family::Objects)),
+        objects: object_summary(
+            fields,
+            &total.objects,
+            of(Family::Objects),
+            of(Family::Shifted),
+        ),
+        object_errors: object_errors(fields, &units, options),
         splitting: splitting_summary(&total.splitting, of(Family::Splitting)),
         boundaries: named_summaries(
             &total.boundaries,
@@ -182,11 +189,6 @@ pub(crate) fn sum<'a>(
     Ok(total)
 }
 
-pub(crate) fn defined(value: f64) -> Option<f64> {
-    // The sum of nothing is -0, which is no number to show.
-    (!value.is_nan()).then_some(value + 0.0)
-}
-
 fn paper_summary(fields: &[FieldScores], classes: &[String]) -> Option<PaperSummary> {
     let scored: Vec<_> = fields.iter().filter_map(|f| f.paper.as_ref()).collect();
     if scored.is_empty() {
@@ -210,6 +212,7 @@ fn object_summary(
     fields: &[FieldScores],
     total: &ObjectCounts,
     statistics: &[Statistic],
+    shifted: &[Statistic],
 ) -> Option<ObjectSummary> {
     if statistics.is_empty() {
         return None;
@@ -240,6 +243,8 @@ fn object_summary(
         .map(|o| o.count_error().unsigned_abs() as f64);
     Some(ObjectSummary {
         f1_50: detail.get("f1_50").cloned().unwrap_or_default(),
+        f1_50_shifted: shifted.first().cloned(),
+        shifts: shifts(fields),
         mean_ap: pooled("mean_ap"),
         pq: pooled("pq"),
         count_error: pooled("count_error"),
@@ -250,6 +255,39 @@ fn object_summary(
         by_threshold: total.at.iter().enumerate().map(row).collect(),
         detail,
     })
+}
+
+/// The shift of every group with its scores, in the order of the first fields.
+fn shifts(fields: &[FieldScores]) -> Vec<GroupShift> {
+    let mut groups: Vec<(GroupShift, MatchCounts, MatchCounts)> = Vec::new();
+    for field in fields {
+        let (Some(objects), Some(shifted)) = (&field.objects, &field.shifted) else {
+            continue;
+        };
+        let name = field.group.as_ref().unwrap_or(&field.name);
+        let known = groups.iter().position(|(row, ..)| row.group == *name);
+        let place = known.unwrap_or_else(|| {
+            let row = GroupShift {
+                group: name.clone(),
+                fields: 0,
+                shift: shifted.shift,
+                f1_50: None,
+                f1_50_shifted: None,
+            };
+            groups.push((row, MatchCounts::default(), MatchCounts::default()));
+            groups.len() - 1
+        });
+        let (row, plain, moved) = &mut groups[place];
+        row.fields += 1;
+        plain.add(&objects.at[0]);
+        moved.add(&shifted.at_50);
+    }
+    let scored = |(row, plain, moved): (GroupShift, MatchCounts, MatchCounts)| GroupShift {
+        f1_50: defined(plain.f1()),
+        f1_50_shifted: defined(moved.f1()),
+        ..row
+    };
+    groups.into_iter().map(scored).collect()
 }
 
 fn splitting_summary(
@@ -478,6 +516,7 @@ fn field_row(plan: &Plan, field: &FieldScores, total: &Totals, classes: &[String
         accuracy: field.pixels.as_ref().and_then(|p| defined(p.accuracy())),
         ignored_pixels: field.pixels.as_ref().map(|p| p.ignored),
         objects,
+        object_errors: field.judged.as_deref().map(FieldFates::of),
         splitting: field.splitting,
         reason: (!reasons.is_empty()).then(|| reasons.join("; ")),
     }

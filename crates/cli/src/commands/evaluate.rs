@@ -29,11 +29,13 @@ use crate::{memory, next, scores_table};
   stainfree evaluate --truth sim/truth/nuclei --prediction result/nuclei --kinds sim/truth/cells.csv
 
 The main score is pooled over all fields; intervals (95 %) resample groups. With a study,
-DIR/models/NAME/scores.json is written as well, and disagreements.csv beside it: nuclei that only \
+DIR/models/NAME/scores.json is written as well, and beside it disagreements.csv: nuclei that only \
 the
-truth or only the model has, the surest first (of other parts: scores-PART.json and
-disagreements-PART.csv). `report` shows ten of the training and validation fields, once they are
-scored with --on.")]
+truth or only the model has, the surest first; and object-errors.csv: every nucleus that is \
+missed,
+merged, split, badly outlined, of wrong size or spurious (of other parts: scores-PART.json, ..).
+DIR/runs/NAME/PART/errors/ has pictures of the ten worst of each; `report` shows those of the test
+fields, and ten disagreements of training and validation fields, once they are scored with --on.")]
 pub(crate) struct Evaluate {
     /// The study whose model is scored
     #[arg(conflicts_with_all = ["truth", "prediction"], required_unless_present = "truth")]

@@ -11,10 +11,11 @@ use stainfree_image::{Image, composed, read_class_mask, read_info, read_labels, 
 use stainfree_inference::largest;
 use stainfree_scores::{
     BootstrapOptions, BoundaryCounts, ByName, Convention, FieldScores, Masks, Matching,
-    PaperScores, ScoreError, ScoredOn, Scores, calibration, class_contours, class_lines, measured,
-    paper_scores, pixel_counts, summarise,
+    PaperScores, ScoreError, ScoredOn, Scores, Surroundings, calibration, class_contours,
+    class_lines, measured, paper_scores, pixel_counts, summarise,
 };
 
+use crate::evaluation::best_shift::{Labels, ScoredField, at_best_shift};
 use crate::study::each_field::EachField;
 use crate::study::names;
 use crate::study::provenance::folders::{self, Pairing};
@@ -154,6 +155,11 @@ pub fn evaluate_folders(options: &FolderOptions, job: &Job) -> Result<Evaluated,
             Err(failure) => failed.push(failure),
         }
     }
+    let fields = at_best_shift(fields, job.cancel, |name| {
+        let files = jobs.iter().find(|(known, _)| known == name);
+        let files = files.map(|(_, files)| files);
+        files.map_or_else(|| Err(gone(name)), |files| read_again(name, files, classes))
+    })?;
     let bootstrap = BootstrapOptions {
         convention: options.convention,
         group_name: "group".to_owned(),
@@ -332,14 +338,14 @@ fn score_files(
     files: &Files,
     options: &FolderOptions,
     kinds: Option<&KindTable>,
-) -> Result<FieldScores, ProjectError> {
+) -> Result<ScoredField, ProjectError> {
     let classes: &[String] = options.classes.as_ref().map_or(&[], |(_, names)| names);
     let mut scores = FieldScores {
         name: name.to_owned(),
         group,
         ..FieldScores::default()
     };
-    let mut ignore = None;
+    let (mut ignore, mut overlaps) = (None, None);
     if let Some((truth_path, prediction_path)) = &files.classes {
         let truth = read_mask(truth_path, classes)?;
         let pages = read_info(prediction_path)?.pages.len();
@@ -366,9 +372,7 @@ fn score_files(
             scores.boundaries = class_outlines(&truth, &prediction, classes)
                 .map_err(|e| in_file(prediction_path, e))?;
         }
-        if truth.data().contains(&stainfree_scores::IGNORED) {
-            ignore = Some(truth.map(|&class| class == stainfree_scores::IGNORED));
-        }
+        ignore = ignored(&truth);
     }
     if let Some((truth_path, prediction_path)) = &files.objects {
         let truth = read_instances(truth_path)?;
@@ -376,6 +380,7 @@ fn score_files(
         let matching = Matching::new(&truth, &prediction, ignore.as_ref())
             .map_err(|e| in_file(prediction_path, e))?;
         scores.objects = Some(matching.objects());
+        overlaps = Some(matching.shift_overlaps());
         let pixel_um = match options.pixel_um {
             None => stated_pixel_um(&[truth_path.as_path(), prediction_path.as_path()])?,
             given => given,
@@ -393,11 +398,41 @@ fn score_files(
             let outlines = matching.contours(pixel_um);
             scores.boundaries.0.push((ALL_NUCLEI.to_owned(), outlines));
         }
-        if let Some(kinds) = kinds {
-            scores.kinds = matching.by_kind(&kinds.by_label(name, &truth));
+        let kinds = kinds.map(|kinds| kinds.by_label(name, &truth));
+        if let Some(kinds) = &kinds {
+            scores.kinds = matching.by_kind(kinds);
         }
+        let around = Surroundings {
+            brightfield: None,
+            kinds: kinds.as_ref(),
+        };
+        scores.judged = Some(matching.judged(around)?);
     }
-    Ok(scores)
+    Ok(ScoredField { scores, overlaps })
+}
+
+/// The ignored pixels of a class mask; none where there is no such pixel.
+fn ignored(mask: &Image<u8>) -> Option<Image<bool>> {
+    let any = mask.data().contains(&stainfree_scores::IGNORED);
+    any.then(|| mask.map(|&class| class == stainfree_scores::IGNORED))
+}
+
+/// The labels of a field as they were scored.
+fn read_again(name: &str, files: &Files, classes: &[String]) -> Result<Labels, ProjectError> {
+    let (truth, prediction) = files.objects.as_ref().ok_or_else(|| gone(name))?;
+    let mask = files.classes.as_ref();
+    let mask = mask
+        .map(|(truth, _)| read_mask(truth, classes))
+        .transpose()?;
+    Ok(Labels {
+        truth: read_instances(truth)?,
+        prediction: read_instances(prediction)?,
+        ignore: mask.as_ref().and_then(ignored),
+    })
+}
+
+fn gone(name: &str) -> ProjectError {
+    ProjectError::Failed(format!("the labels of `{name}` are gone"))
 }
 
 /// The pixel size that the first of the files states, where one does.

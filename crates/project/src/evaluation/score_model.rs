@@ -8,12 +8,14 @@ use stainfree_inference::{Options, RuleChoice};
 use stainfree_network::Loss;
 use stainfree_objects::IGNORED;
 use stainfree_scores::{
-    BootstrapOptions, ByName, Convention, FieldScores, Masks, Matching, ScoredOn, calibration,
-    measured, paper_scores, pixel_counts,
+    BootstrapOptions, ByName, Convention, FieldScores, Masks, Matching, ScoredOn, Surroundings,
+    calibration, measured, paper_scores, pixel_counts,
 };
 
+use crate::evaluation::best_shift::{Labels, ScoredField, at_best_shift};
 use crate::evaluation::disagreement::{self, Disagreement};
 use crate::evaluation::evaluate::{ALL_NUCLEI, Evaluated, class_outlines, sum_up};
+use crate::evaluation::wrong_objects::{self, Seen as CloseUp};
 use crate::prediction::opened::{OpenedModel, nuclei_of};
 use crate::prediction::pixel_size::remarks_on_pixel_sizes;
 use crate::prediction::predict::{FILE_NAME, Made, OUTPUTS, remove_outputs, write_field};
@@ -30,7 +32,7 @@ use crate::training::start::is_from_model;
 use crate::training::study_fields::StudyFields;
 use crate::training::train::hash_of_data;
 use crate::truth::kinds::{KindTable, from_classes};
-use crate::{GroupRule, Job, Part, ProjectError};
+use crate::{Cancel, GroupRule, Job, Part, ProjectError};
 
 /// Which model, on which part, how counted.
 #[derive(Clone, Debug)]
@@ -144,7 +146,7 @@ pub fn evaluate_model(
     let fields: Vec<&Field> = fields.filter(|field| !left_out(&field.name)).collect();
     EachField::new(job, &fields, |field| field.name.clone())
         .in_turn(|field| scoring.field(&mut model, field, job))?;
-    scoring.finish(options, on)
+    scoring.finish(options, on, job.cancel)
 }
 
 /// What is found out field by field, and what that takes.
@@ -161,7 +163,7 @@ struct Scoring<'a> {
     kinds: Option<KindTable>,
     boundaries: bool,
     losses: Vec<f64>,
-    scored: Vec<FieldScores>,
+    scored: Vec<ScoredField>,
     predictions: Vec<Prediction>,
     disagreements: Vec<Disagreement>,
 }
@@ -206,6 +208,7 @@ impl Scoring<'_> {
             probabilities,
             &nucleus_classes(classes),
         ));
+        let light = planes[planes.len() / 2].to_f32();
         let truth = Seen {
             classes: &truth,
             nuclei: &true_nuclei,
@@ -214,8 +217,8 @@ impl Scoring<'_> {
             classes: &found.classes,
             nuclei: &parted.labels,
         };
-        let scores = self.scores(field, &truth, &predicted, probabilities)?;
-        self.scored.push(scores);
+        let scored = self.scores(field, &light, &truth, &predicted, probabilities)?;
+        self.scored.push(scored);
         Ok(())
     }
 
@@ -223,17 +226,16 @@ impl Scoring<'_> {
     fn scores(
         &self,
         field: &Field,
+        light: &Image<f32>,
         truth: &Seen,
         predicted: &Seen,
         probabilities: &[Image<f32>],
-    ) -> Result<FieldScores, ProjectError> {
+    ) -> Result<ScoredField, ProjectError> {
         let in_field = |error: stainfree_scores::ScoreError| {
             ProjectError::Failed(format!("field `{}`: {error}", field.name))
         };
         let classes = &self.study.config().truth.classes;
-        let is_ignored = |&class: &u8| class == IGNORED;
-        let any_ignored = truth.classes.data().contains(&IGNORED);
-        let ignore = any_ignored.then(|| truth.classes.map(is_ignored));
+        let ignore = ignored(truth.classes);
         let matching =
             Matching::new(truth.nuclei, predicted.nuclei, ignore.as_ref()).map_err(in_field)?;
         let mut outlines = ByName::default();
@@ -256,36 +258,90 @@ impl Scoring<'_> {
             &stains(self.source, field)?,
             field.pixel_um,
         );
-        Ok(FieldScores {
+        let around = Surroundings {
+            brightfield: Some(light),
+            kinds: Some(&kinds),
+        };
+        let scores = FieldScores {
             name: field.name.clone(),
             group: row.map(|row| row.group.clone()),
             pixels: Some(pixels.map_err(in_field)?),
             paper: Some(paper_scores(probabilities, truth.classes).map_err(in_field)?),
             objects: Some(matching.objects()),
+            shifted: None,
+            judged: Some(matching.judged(around).map_err(in_field)?),
             splitting: Some(matching.splitting(field.pixel_um)),
             boundaries: outlines,
             kinds: matching.by_kind(&kinds),
             calibration: Some(calibration(probabilities, truth.classes).map_err(in_field)?),
             measured: Some(measured.map_err(in_field)?),
+        };
+        Ok(ScoredField {
+            scores,
+            overlaps: Some(matching.shift_overlaps()),
         })
     }
 
+    /// The labels of a field as they were scored.
+    fn labels(&self, name: &str) -> Result<Labels, ProjectError> {
+        let mask = read_class_mask(&self.study.class_mask_path(name))?;
+        Ok(Labels {
+            truth: read_labels(&self.study.nuclei_path(name))?,
+            prediction: Store::at(self.out).labels(Product::Nuclei, name)?,
+            ignore: ignored(&mask),
+        })
+    }
+
+    /// Lists the wrong objects and draws the worst.
+    fn show_wrong(
+        &self,
+        evaluated: &Evaluated,
+        options: &ModelOptions,
+    ) -> Result<(), ProjectError> {
+        let wrong = wrong_objects::wrong_objects(&evaluated.counts);
+        let table = wrong_objects::table_path(self.study, &options.model, options.on);
+        wrong_objects::write_table(&table, &wrong)?;
+        let fields = self.source.by_name();
+        let sheets = wrong_objects::close_ups(&wrong, &evaluated.scores, |name| {
+            let Some(field) = fields.get(name) else {
+                return Ok(None);
+            };
+            let planes = self.source.brightfield.read(field)?;
+            let Labels {
+                truth, prediction, ..
+            } = self.labels(name)?;
+            Ok(Some(CloseUp {
+                light: planes[planes.len() / 2].to_f32(),
+                truth,
+                prediction,
+            }))
+        })?;
+        wrong_objects::write_sheets(self.out, &sheets)
+    }
+
     /// Sums up, and writes what was found.
-    fn finish(self, options: &ModelOptions, on: ScoredOn) -> Result<Evaluated, ProjectError> {
+    fn finish(
+        mut self,
+        options: &ModelOptions,
+        on: ScoredOn,
+        cancel: &Cancel,
+    ) -> Result<Evaluated, ProjectError> {
         let study = self.study;
+        let scored = std::mem::take(&mut self.scored);
+        let scored = at_best_shift(scored, cancel, |name| self.labels(name))?;
         predictions::write(self.out, &self.predictions)?;
-        disagreement::write(
-            &disagreement::path(study, &options.model, options.on),
-            self.disagreements,
-        )?;
+        let disagreements = std::mem::take(&mut self.disagreements);
+        let table = disagreement::path(study, &options.model, options.on);
+        disagreement::write(&table, disagreements)?;
         let bootstrap = BootstrapOptions {
             convention: options.convention,
             group_name: unit(study, self.rows)?,
             ..BootstrapOptions::default()
         };
         let classes = &study.config().truth.classes;
-        let mut evaluated = sum_up(&self.scored, classes, &bootstrap, Vec::new(), Vec::new())?;
+        let mut evaluated = sum_up(&scored, classes, &bootstrap, Vec::new(), Vec::new())?;
         evaluated.call(on);
+        self.show_wrong(&evaluated, options)?;
         let losses = self.losses;
         evaluated.loss =
             (!losses.is_empty()).then(|| losses.iter().sum::<f64>() / losses.len() as f64);
@@ -300,6 +356,12 @@ impl Scoring<'_> {
         stainfree_image::write_atomic(&study.model_path(&options.model).join(name), &text)?;
         Ok(evaluated)
     }
+}
+
+/// The ignored pixels of a class mask; none where there is no such pixel.
+fn ignored(mask: &Image<u8>) -> Option<Image<bool>> {
+    let any = mask.data().contains(&IGNORED);
+    any.then(|| mask.map(|&class| class == IGNORED))
 }
 
 /// The fields of the part that are scored, and what the scores are called.

@@ -58,6 +58,7 @@ pub(super) fn csv(results: &[RunResult]) -> Result<Vec<u8>, ProjectError> {
             "paper_f1",
             "paper_nucleus_iou",
             "paper_nucleus_f1",
+            "objects_f1_50_shifted",
         ]
         .map(str::to_owned),
     );
@@ -114,6 +115,8 @@ fn csv_row(result: &RunResult, classes: &[&String]) -> Vec<String> {
         .get("nucleus")
         .and_then(|class| class.f1.ci95);
     let paper = scores.paper.as_ref();
+    let objects = scores.objects.as_ref();
+    let shifted = objects.and_then(|objects| objects.f1_50_shifted.as_ref());
     let nucleus = paper.and_then(|paper| paper.classes.get("nucleus"));
     row.extend([
         number(interval.map(|i| i[0])),
@@ -136,6 +139,7 @@ fn csv_row(result: &RunResult, classes: &[&String]) -> Vec<String> {
         number(paper.map(|paper| paper.mean.f1)),
         number(nucleus.map(|nucleus| nucleus.iou)),
         number(nucleus.map(|nucleus| nucleus.f1)),
+        number(shifted.and_then(|shifted| shifted.pooled)),
     ]);
     row
 }
