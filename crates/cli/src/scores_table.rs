@@ -44,6 +44,12 @@ pub(crate) fn render(scores: &Scores, shown: Shown) -> String {
             }
         }
     }
+    if let Some(cells) = &scores.cells {
+        for name in ["f1_50", "count_error"] {
+            let found = cells.detail.get(name);
+            rows.extend(found.map(|statistic| row(&format!("cells {name}"), statistic)));
+        }
+    }
     text.push_str(&table(
         &["score", "pooled", "95 % interval", "mean over images"],
         &rows,

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Place, disk_labels, disk_mask, disks, parallel_folders};
-use stainfree_image::{Image, write};
+use stainfree_image::{Image, read_labels, write};
 
 /// Three fields of two channels with labels in a folder of their own.
 fn three_fields() -> Place {
@@ -226,6 +226,60 @@ fn a_prediction_with_cytoplasm_has_cells() {
         (only("area"), only("cell_area"), only("cytoplasm_area")),
         ("100".into(), "400".into(), "300".into())
     );
+    // Cells that `predict` has kept are measured as they are.
+    std::fs::create_dir(place.path("result/cells")).unwrap();
+    let kept = image(|y, x| u8::from((10..20).contains(&y) && (10..30).contains(&x)) * 7);
+    let kept = kept.map(|&label| u32::from(label));
+    write::labels(&place.path("result/cells/f0.tif"), &kept, &note).unwrap();
+    let measure = ["measure", "result", "--images", "images"];
+    place.ok(&[&measure[..], &["--out", "kept.csv"]].concat());
+    assert_eq!(column(&place, "kept.csv", "cell_area"), ["200"]);
+}
+
+#[test]
+fn predicted_cells_are_kept_with_the_numbers_of_their_nuclei_and_scored() {
+    let place = Place::new();
+    place.ok(&[
+        "simulate", "sim", "--wells", "3", "--sites", "1", "--side", "160",
+    ]);
+    place.ok(&["new", "sim/plate", "--out", "study"]);
+    place.ok(&["prepare", "study"]);
+    // From the carried start, which knows such cells before the first step.
+    let train = ["train", "study", "--steps", "2"];
+    place.ok(&[&train[..], &["--crop", "64", "--batch", "2"]].concat());
+    place.ok(&["predict", "study", "sim/plate", "--out", "result"]);
+    let read =
+        |folder: &str| read_labels(&place.path(&format!("result/{folder}/B02_s1.tif"))).unwrap();
+    let (nuclei, cells) = (read("nuclei"), read("cells"));
+    let pairs = || nuclei.data().iter().zip(cells.data());
+    let inside = pairs().filter(|(nucleus, _)| **nucleus > 0).count();
+    let linked = |(nucleus, cell): &(&u32, &u32)| **nucleus > 0 && nucleus == cell;
+    assert!(inside > 0 && pairs().filter(linked).count() == inside);
+    let all = cells.data().iter().filter(|&&cell| cell > 0).count();
+    assert!(
+        all > 2 * inside,
+        "{all} pixels of cells, {inside} of nuclei"
+    );
+    // A field without its cells is not done.
+    std::fs::remove_file(place.path("result/cells/B02_s1.tif")).unwrap();
+    let again = place.ok(&["predict", "study", "sim/plate", "--out", "result"]);
+    assert!(
+        again.stdout.starts_with("1 fields done"),
+        "{}",
+        again.stdout
+    );
+    assert_eq!(read("cells"), cells);
+
+    let run = place.ok(&["evaluate", "study", "--json", "-"]);
+    let scores: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    let (found, tested) = (
+        &scores["cells"],
+        scores["fields"][0]["name"].as_str().unwrap(),
+    );
+    let truth = read_labels(&place.path(&format!("study/truth/cells/{tested}.tif"))).unwrap();
+    let numbers: std::collections::BTreeSet<&u32> = truth.data().iter().collect();
+    assert_eq!(found["truth"].as_u64().unwrap() as usize, numbers.len() - 1);
+    assert!(found["f1_50"]["pooled"].is_number(), "{found}");
 }
 
 #[test]

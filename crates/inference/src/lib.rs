@@ -21,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 mod cap;
+mod cells;
 mod decisions;
 mod error;
 mod nuclei;
@@ -30,6 +31,7 @@ mod predictor;
 mod remark;
 
 pub use cap::DEFAULT_MEMORY;
+pub use cells::{CYTOPLASM, cells, cytoplasm_class};
 pub use decisions::{
     CurvePoint, Decisions, FILE_NAME as DECISIONS, Trial, UNKNOWN_UM, default_rule, read_rule, ways,
 };

@@ -16,8 +16,8 @@ pub use agreement::{agreement_charts, reliability_chart};
 use agreement::{agreement_table, calibration_table};
 use errors::{fate_table, shift_table};
 use nuclei::{
-    OBJECT_WORDS, cluster_table, cut_table, kind_table, object_table, outline_measures,
-    outline_table, threshold_table,
+    CELLS, NUCLEI, OBJECT_WORDS, cluster_table, cut_table, kind_table, object_table,
+    outline_measures, outline_table, threshold_table,
 };
 use words::{
     F1, INTERVAL, IOU, MEAN, POOLED, capital, grouped, interval_words, lower, number, plural,
@@ -62,11 +62,14 @@ impl ReportData {
             self.tables.push(pixel_table(scores));
         }
         if let Some(objects) = &scores.objects {
-            self.tables.push(object_table(objects));
+            self.tables.push(object_table(objects, NUCLEI));
             self.tables.push(threshold_table(objects));
             if !objects.shifts.is_empty() {
                 self.tables.push(shift_table(objects));
             }
+        }
+        if let Some(cells) = &scores.cells {
+            self.tables.push(object_table(cells, CELLS));
         }
         if let Some(errors) = &scores.object_errors {
             self.tables.push(fate_table(errors, Side::Truth));
@@ -367,6 +370,7 @@ mod tests {
                 pixels: Some(pixel_counts(&truth, &prediction, 2).unwrap()),
                 objects: Some(matching.objects()),
                 judged: Some(matching.judged(Surroundings::default()).unwrap()),
+                cells: Some(matching.objects()),
                 shifted: Some(ShiftedCounts {
                     shift: Shift::default(),
                     at_50: matching.objects().at[0],
@@ -397,7 +401,7 @@ mod tests {
     fn every_column_has_a_cell_and_every_number_a_meaning() {
         let mut data = ReportData::default();
         data.add_scores(&scores(&[1, 2, 0]));
-        assert_eq!(data.tables.len(), 12);
+        assert_eq!(data.tables.len(), 13);
         for table in &data.tables {
             assert!(
                 table

@@ -29,6 +29,9 @@ pub struct FieldScores {
     /// summed up of them is.
     #[serde(skip)]
     pub judged: Option<Vec<JudgedObject>>,
+    /// Object counts of whole cells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cells: Option<ObjectCounts>,
     /// Splitting counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub splitting: Option<SplittingCounts>,
@@ -183,6 +186,7 @@ pub(crate) struct Totals {
     pub(crate) paper: PaperScores,
     pub(crate) objects: ObjectCounts,
     pub(crate) shifted: ShiftedCounts,
+    pub(crate) cells: ObjectCounts,
     pub(crate) splitting: SplittingCounts,
     pub(crate) boundaries: ByName<BoundaryCounts>,
     pub(crate) kinds: ByName<KindCounts>,
@@ -202,6 +206,9 @@ impl Totals {
         }
         if let Some(shifted) = &field.shifted {
             self.shifted.add(shifted);
+        }
+        if let Some(cells) = &field.cells {
+            self.cells.add(cells);
         }
         if let Some(splitting) = &field.splitting {
             self.splitting.add(splitting);
@@ -231,6 +238,7 @@ impl Totals {
         self.pixels.ignored += other.pixels.ignored;
         self.objects.add(&other.objects);
         self.shifted.add(&other.shifted);
+        self.cells.add(&other.cells);
         self.splitting.add(&other.splitting);
         self.boundaries
             .merge(&other.boundaries, BoundaryCounts::add);

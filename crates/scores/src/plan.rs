@@ -23,6 +23,7 @@ pub(crate) enum Family {
     Pixels,
     Objects,
     Shifted,
+    Cells,
     Splitting,
     Boundaries,
     Kinds,
@@ -61,10 +62,11 @@ impl Plan {
             scores: Vec::new(),
         };
         let any = |family| fields.iter().any(|field| plan.scored(field, family));
-        let [pixels, objects, shifted, splitting, calibration] = [
+        let [pixels, objects, shifted, cells, splitting, calibration] = [
             Family::Pixels,
             Family::Objects,
             Family::Shifted,
+            Family::Cells,
             Family::Splitting,
             Family::Calibration,
         ]
@@ -77,6 +79,9 @@ impl Plan {
         }
         if shifted {
             plan.add(Family::Shifted, "objects", &SHIFTED_SCORES, |t| &t.shifted);
+        }
+        if cells {
+            plan.add(Family::Cells, "cells", &OBJECT_SCORES, |t| &t.cells);
         }
         if splitting {
             plan.add(Family::Splitting, "splitting", &SPLITTING_SCORES, |t| {
@@ -200,6 +205,7 @@ impl Plan {
             Family::Pixels => has_pixels(field, self.convention),
             Family::Objects => field.objects.is_some(),
             Family::Shifted => field.shifted.is_some(),
+            Family::Cells => field.cells.is_some(),
             Family::Splitting => field.splitting.is_some(),
             Family::Boundaries => !field.boundaries.is_empty(),
             Family::Kinds => !field.kinds.is_empty(),

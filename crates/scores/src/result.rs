@@ -406,6 +406,9 @@ pub struct FieldRow {
     /// Object scores.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objects: Option<FieldObjects>,
+    /// Object scores of whole cells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cells: Option<FieldObjects>,
     /// What became of the objects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object_errors: Option<FieldFates>,
@@ -467,6 +470,9 @@ pub struct Scores {
     /// Object scores.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objects: Option<ObjectSummary>,
+    /// Scores of whole cells as objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cells: Option<ObjectSummary>,
     /// Why objects are wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object_errors: Option<ObjectErrors>,

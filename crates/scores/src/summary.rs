@@ -86,10 +86,19 @@ pub fn summarise(
         mean_without_background: None,
         accuracy: None,
         objects: object_summary(
-            fields,
+            fields.iter().filter_map(|field| field.objects.as_ref()),
             &total.objects,
             of(Family::Objects),
-            of(Family::Shifted),
+        )
+        .map(|summary| ObjectSummary {
+            f1_50_shifted: of(Family::Shifted).first().cloned(),
+            shifts: shifts(fields),
+            ..summary
+        }),
+        cells: object_summary(
+            fields.iter().filter_map(|field| field.cells.as_ref()),
+            &total.cells,
+            of(Family::Cells),
         ),
         object_errors: object_errors(fields, &units, options),
         splitting: splitting_summary(&total.splitting, of(Family::Splitting)),
@@ -208,11 +217,11 @@ fn paper_summary(fields: &[FieldScores], classes: &[String]) -> Option<PaperSumm
     })
 }
 
-fn object_summary(
-    fields: &[FieldScores],
+/// Scores of objects from the counts of every field that has some.
+fn object_summary<'a>(
+    fields: impl Iterator<Item = &'a ObjectCounts>,
     total: &ObjectCounts,
     statistics: &[Statistic],
-    shifted: &[Statistic],
 ) -> Option<ObjectSummary> {
     if statistics.is_empty() {
         return None;
@@ -237,14 +246,11 @@ fn object_summary(
         f1: defined(at.f1()),
         ap: defined(at.average_precision()),
     };
-    let absolute = fields
-        .iter()
-        .filter_map(|f| f.objects.as_ref())
-        .map(|o| o.count_error().unsigned_abs() as f64);
+    let absolute = fields.map(|o| o.count_error().unsigned_abs() as f64);
     Some(ObjectSummary {
         f1_50: detail.get("f1_50").cloned().unwrap_or_default(),
-        f1_50_shifted: shifted.first().cloned(),
-        shifts: shifts(fields),
+        f1_50_shifted: None,
+        shifts: Vec::new(),
         mean_ap: pooled("mean_ap"),
         pq: pooled("pq"),
         count_error: pooled("count_error"),
@@ -493,14 +499,15 @@ fn field_row(plan: &Plan, field: &FieldScores, total: &Totals, classes: &[String
         f1: defined(values[2 * i]),
         iou: defined(values[2 * i + 1]),
     };
-    let objects = field.objects.as_ref().map(|o| FieldObjects {
+    let of_objects = |o: &ObjectCounts| FieldObjects {
         truth: o.truth,
         prediction: o.prediction,
         f1_50: defined(o.at[0].f1()),
         mean_ap: defined(o.mean_average_precision()),
         pq: defined(o.panoptic_quality()),
         count_error: o.count_error(),
-    });
+    };
+    let objects = field.objects.as_ref().map(of_objects);
     if objects.is_some_and(|o| o.f1_50.is_none()) {
         reasons.push("there is no object in truth or prediction".to_owned());
     }
@@ -516,6 +523,7 @@ fn field_row(plan: &Plan, field: &FieldScores, total: &Totals, classes: &[String
         accuracy: field.pixels.as_ref().and_then(|p| defined(p.accuracy())),
         ignored_pixels: field.pixels.as_ref().map(|p| p.ignored),
         objects,
+        cells: field.cells.as_ref().map(of_objects),
         object_errors: field.judged.as_deref().map(FieldFates::of),
         splitting: field.splitting,
         reason: (!reasons.is_empty()).then(|| reasons.join("; ")),

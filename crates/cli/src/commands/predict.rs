@@ -24,9 +24,11 @@ use crate::{memory, next};
   stainfree predict model/ image1.tif image2.tif --out result --overlay
 
 Writes OUT/classes/NAME.tif (class of each pixel), OUT/nuclei/NAME.tif (labels) and
-OUT/predictions.csv. Images whose pixel size is known and differs from the model's are resampled
-for the network; results have the size of the image. Pixels that show nothing (a rim or gap of one
-value, no numbers) are 255 in the classes; their share is the column ignored_share.")]
+OUT/predictions.csv; where the model knows cytoplasm OUT/cells/NAME.tif too: whole cells, each with
+the number of its nucleus, those without one with further numbers. Images whose pixel size is known
+and differs from the model's are resampled for the network; results have the size of the image.
+Pixels that show nothing (a rim or gap of one value, no numbers) are 255 in the classes; their share
+is the column ignored_share.")]
 pub(crate) struct Predict {
     /// Model folder, or a study: its only model, or the one that `--model` names
     #[arg(value_name = "MODEL")]

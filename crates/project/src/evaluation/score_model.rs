@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use stainfree_image::{Field, Image, Product, Store, read_class_mask, read_labels};
-use stainfree_inference::{Options, RuleChoice};
+use stainfree_inference::{Options, RuleChoice, cytoplasm_class};
 use stainfree_network::Loss;
 use stainfree_objects::IGNORED;
 use stainfree_scores::{
-    BootstrapOptions, ByName, Convention, FieldScores, Masks, Matching, ScoredOn, Surroundings,
-    calibration, measured, paper_scores, pixel_counts,
+    BootstrapOptions, ByName, Convention, FieldScores, Masks, Matching, ObjectCounts, ScoredOn,
+    Surroundings, calibration, match_labels_ignoring, measured, paper_scores, pixel_counts,
 };
 
 use crate::evaluation::best_shift::{Labels, ScoredField, at_best_shift};
@@ -18,7 +18,7 @@ use crate::evaluation::evaluate::{ALL_NUCLEI, Evaluated, class_outlines, sum_up}
 use crate::evaluation::wrong_objects::{self, Seen as CloseUp};
 use crate::prediction::opened::{OpenedModel, nuclei_of};
 use crate::prediction::pixel_size::remarks_on_pixel_sizes;
-use crate::prediction::predict::{FILE_NAME, Made, OUTPUTS, remove_outputs, write_field};
+use crate::prediction::predict::{FILE_NAME, Made, OUTPUTS, cells_of, remove_outputs, write_field};
 use crate::study::config::{Scheme, nucleus_classes};
 use crate::study::disk::{create_folder, remove};
 use crate::study::each_field::EachField;
@@ -123,7 +123,8 @@ pub fn evaluate_model(
     remove(&out.join(FILE_NAME))?;
     let mut unscored = part.fields().iter().filter(|field| left_out(&field.name));
     unscored.try_for_each(|field| remove_outputs(&out, &field.name, &OUTPUTS))?;
-    for product in [Product::Classes, Product::Nuclei] {
+    let cells = cytoplasm_class(classes).map(|_| Product::Cells);
+    for product in [Product::Classes, Product::Nuclei].into_iter().chain(cells) {
         create_folder(&Store::at(&out).folder(product))?;
     }
     let mut scoring = Scoring {
@@ -191,7 +192,21 @@ impl Scoring<'_> {
             model: &self.hash,
             content: &content,
         };
-        write_field(self.out, field, &found.classes, &parted, &made)?;
+        let cells = cells_of(
+            field,
+            &found.classes,
+            classes,
+            &parted,
+            model.predictor.decoder().pixel_um,
+        );
+        write_field(
+            self.out,
+            field,
+            &found.classes,
+            &parted,
+            cells.as_ref(),
+            &made,
+        )?;
         let prediction = Prediction::new(&field.name, &self.hash, &content);
         self.predictions.push(prediction);
         let truth = read_class_mask(&self.study.class_mask_path(&field.name))?;
@@ -217,7 +232,8 @@ impl Scoring<'_> {
             classes: &found.classes,
             nuclei: &parted.labels,
         };
-        let scored = self.scores(field, &light, &truth, &predicted, probabilities)?;
+        let mut scored = self.scores(field, &light, &truth, &predicted, probabilities)?;
+        scored.scores.cells = self.cell_counts(field, &truth, cells.as_ref())?;
         self.scored.push(scored);
         Ok(())
     }
@@ -270,6 +286,7 @@ impl Scoring<'_> {
             objects: Some(matching.objects()),
             shifted: None,
             judged: Some(matching.judged(around).map_err(in_field)?),
+            cells: None,
             splitting: Some(matching.splitting(field.pixel_um)),
             boundaries: outlines,
             kinds: matching.by_kind(&kinds),
@@ -317,6 +334,24 @@ impl Scoring<'_> {
             }))
         })?;
         wrong_objects::write_sheets(self.out, &sheets)
+    }
+
+    /// Whole cells against those of the truth, where both are known.
+    fn cell_counts(
+        &self,
+        field: &Field,
+        truth: &Seen,
+        predicted: Option<&Image<u32>>,
+    ) -> Result<Option<ObjectCounts>, ProjectError> {
+        let path = self.study.cells_path(&field.name);
+        let Some(predicted) = predicted.filter(|_| path.is_file()) else {
+            return Ok(None);
+        };
+        let ignore = ignored(truth.classes);
+        let counts = match_labels_ignoring(&read_labels(&path)?, predicted, ignore.as_ref());
+        counts.map(Some).map_err(|error| {
+            ProjectError::Failed(format!("the cells of field `{}`: {error}", field.name))
+        })
     }
 
     /// Sums up, and writes what was found.

@@ -7,7 +7,7 @@ use stainfree_image::{
     Dataset, Field, Image, OpenOptions, Pairing, Plane, PlaneAt, Product, Store, TruthOf,
     list_names, looks_like_truth, read_info,
 };
-use stainfree_objects::{Connectivity, watershed};
+use stainfree_inference::{CYTOPLASM, cells as whole_cells};
 
 use super::MeasureOptions;
 use crate::study::channels::find_channel;
@@ -52,7 +52,7 @@ pub(super) struct Inputs {
 enum Cells {
     None,
     Labels(PathBuf, Pairing),
-    /// Class masks of `predict` in which this class is cytoplasm.
+    /// Cells of `predict`; of older versions, class masks in which this class is cytoplasm.
     Classes(Store, u8),
 }
 
@@ -137,6 +137,7 @@ impl Inputs {
         if let Cells::Classes(store, _) = &self.cells {
             for name in self.labels.files.keys() {
                 files.add(&store.path(Product::Classes, name));
+                files.add(&store.path(Product::Cells, name));
             }
         }
         files
@@ -229,11 +230,17 @@ impl Inputs {
                 same_size((labels, objects.size()), (&truth.path, cells.size()))?;
                 Some(cells)
             }
+            Cells::Classes(store, _) if store.path(Product::Cells, &work.field.name).is_file() => {
+                let path = store.path(Product::Cells, &work.field.name);
+                let cells = store.labels(Product::Cells, &work.field.name)?;
+                same_size((labels, objects.size()), (&path, cells.size()))?;
+                Some(cells)
+            }
             Cells::Classes(store, class) => {
                 let path = store.path(Product::Classes, &work.field.name);
                 let classes = store.classes(&work.field.name)?;
                 same_size((labels, objects.size()), (&path, classes.size()))?;
-                Some(cells_of_classes(&objects, &classes, *class))
+                Some(whole_cells(&classes, *class, &objects, work.pixel_um))
             }
         };
         Ok((objects, cells))
@@ -375,7 +382,7 @@ fn cytoplasm_class(folder: &Path) -> Result<Option<u8>, ProjectError> {
     let Some(table) = table::read(&folder.join(PREDICTIONS))? else {
         return Ok(None);
     };
-    let place = table::classes(&table.columns).position(|class| class == "cytoplasm");
+    let place = table::classes(&table.columns).position(|class| class == CYTOPLASM);
     Ok(place.map(|class| class as u8))
 }
 
@@ -443,18 +450,6 @@ fn keep_vouched(
 fn done_by(path: &Path) -> Result<Option<BTreeMap<String, String>>, ProjectError> {
     let done = table::read(path)?.as_ref().and_then(table::done);
     Ok(done.map(|done| done.into_iter().map(|row| (row.name, row.model)).collect()))
-}
-
-/// Cells of a predicted class mask: each nucleus grows through the cytoplasm, step by step, until
-/// cells meet.
-fn cells_of_classes(nuclei: &Image<u32>, classes: &Image<u8>, cytoplasm: u8) -> Image<u32> {
-    let pairs = nuclei.data().iter().zip(classes.data());
-    let area = pairs
-        .map(|(&nucleus, &class)| nucleus != 0 || class == cytoplasm)
-        .collect();
-    let area = Image::new(nuclei.height(), nuclei.width(), area);
-    let flat = Image::filled(nuclei.height(), nuclei.width(), 0.0);
-    watershed(&flat, nuclei, &area, Connectivity::Four)
 }
 
 #[cfg(test)]

@@ -13,7 +13,9 @@ use std::time::Instant;
 
 use stainfree_image::marker::{self, Kind, Marker};
 use stainfree_image::{Dataset, Field, Image, Plane, PlaneRef, Product, Store, write};
-use stainfree_inference::{Nuclei, NucleusDecoder, Options, Pixels, RuleChoice};
+use stainfree_inference::{
+    Nuclei, NucleusDecoder, Options, Pixels, RuleChoice, cells, cytoplasm_class,
+};
 use stainfree_network::Precision;
 
 use crate::prediction::opened::{OpenedModel, nuclei_of};
@@ -110,6 +112,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     }
     let work = tasks_of(&sets, &model, options, job)?;
     let header = header(&info.classes);
+    let with_cells = cytoplasm_class(&info.classes).is_some();
     let path = options.out.join(FILE_NAME);
     let ours: BTreeSet<String> = work.iter().map(|task| task.field.name.clone()).collect();
     let read_rows = || {
@@ -119,7 +122,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     let rows = read_rows()?;
     let todo = |rows: &Rows, task: &Task| {
         let done = already(rows, &header, task, &hash);
-        done.filter(|_| files_exist(task.field, options))
+        done.filter(|_| files_exist(task.field, options, with_cells))
     };
     let to_write = work.iter().filter(|task| todo(&rows, task).is_none());
     check_folder(to_write, &sets, options)?;
@@ -147,7 +150,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     }
     let names = tasks.iter().map(|task| task.field.name.clone()).collect();
     let lease = share_fields(&options.out, "predict", names, job)?;
-    mark(options, &hash, record.as_ref())?;
+    mark(options, &hash, record.as_ref(), with_cells)?;
     let ours = tasks.iter().map(|task| task.field.name.as_str());
     table::forget(&path, &header, rows, ours)?;
     drop(turn);
@@ -193,10 +196,11 @@ fn mark(
     options: &PredictOptions,
     model: &str,
     record: Option<&Provenance>,
+    with_cells: bool,
 ) -> Result<(), ProjectError> {
     let marker = Marker::new("predict", Kind::Prediction).with_model(model);
     marker::write(&options.out, &marker)?;
-    for product in outputs(options) {
+    for product in outputs(options, with_cells) {
         create_folder(&Store::at(&options.out).folder(product))?;
     }
     record.map_or(Ok(()), |record| record.put_beside(&options.out, model))
@@ -353,7 +357,21 @@ impl Desk<'_> {
             model: &self.hash,
             content: &found.content,
         };
-        write_field(out, task.field, &pixels.classes, &nuclei, &made)?;
+        let cells = cells_of(
+            task.field,
+            &pixels.classes,
+            &self.classes,
+            &nuclei,
+            self.decoder.pixel_um,
+        );
+        write_field(
+            out,
+            task.field,
+            &pixels.classes,
+            &nuclei,
+            cells.as_ref(),
+            &made,
+        )?;
         let (store, name) = (Store::at(out), &task.field.name);
         if self.options.probabilities {
             let note = note(task.field, "probabilities", &made);
@@ -372,12 +390,22 @@ impl Desk<'_> {
     }
 }
 
-/// What is kept of a field; the last two are asked for.
-pub(crate) const OUTPUTS: [Product; 4] = [Product::Classes, Product::Nuclei, EXTRAS[0], EXTRAS[1]];
+/// What is kept of a field; cells where the model knows cytoplasm, and the last two are asked for.
+pub(crate) const OUTPUTS: [Product; 5] = [
+    Product::Classes,
+    Product::Nuclei,
+    Product::Cells,
+    EXTRAS[0],
+    EXTRAS[1],
+];
 const EXTRAS: [Product; 2] = [Product::Probabilities, Product::Overlays];
 
-/// Those that are always written, and what their notes call them.
-const NOTED: [(Product, &str); 2] = [(OUTPUTS[0], "class mask"), (OUTPUTS[1], "nuclei")];
+/// Those that are written unasked, and what their notes call them.
+const NOTED: [(Product, &str); 3] = [
+    (OUTPUTS[0], "class mask"),
+    (OUTPUTS[1], "nuclei"),
+    (OUTPUTS[2], "cells"),
+];
 
 /// Deletes these outputs of a field, where there are any.
 pub(crate) fn remove_outputs(
@@ -392,8 +420,14 @@ pub(crate) fn remove_outputs(
 }
 
 /// What is written.
-fn outputs(options: &PredictOptions) -> impl Iterator<Item = Product> {
-    let asked = [true, true, options.probabilities, options.overlay];
+fn outputs(options: &PredictOptions, with_cells: bool) -> impl Iterator<Item = Product> {
+    let asked = [
+        true,
+        true,
+        with_cells,
+        options.probabilities,
+        options.overlay,
+    ];
     let outputs = OUTPUTS.into_iter().zip(asked);
     outputs
         .filter(|(_, asked)| *asked)
@@ -470,9 +504,9 @@ fn remark_on_ignored(predicted: &Predicted, job: &Job) {
     }
 }
 
-fn files_exist(field: &Field, options: &PredictOptions) -> bool {
+fn files_exist(field: &Field, options: &PredictOptions, with_cells: bool) -> bool {
     let store = Store::at(&options.out);
-    let mut files = outputs(options).map(|kind| store.path(kind, &field.name));
+    let mut files = outputs(options, with_cells).map(|kind| store.path(kind, &field.name));
     files.all(|path| path.is_file())
 }
 
@@ -546,18 +580,41 @@ pub(crate) struct Made<'a> {
     pub(crate) content: &'a Content,
 }
 
-/// Writes `classes/NAME.tif` and `nuclei/NAME.tif`.
+/// Whole cells of a field; none where the model knows no cytoplasm.
+pub(crate) fn cells_of(
+    field: &Field,
+    classes: &Image<u8>,
+    names: &[String],
+    nuclei: &Nuclei,
+    model_um: Option<f64>,
+) -> Option<Image<u32>> {
+    let cytoplasm = cytoplasm_class(names)?;
+    let pixel_um = field.pixel_um.or(model_um);
+    Some(cells(classes, cytoplasm, &nuclei.labels, pixel_um))
+}
+
+/// Writes `classes/NAME.tif` and `nuclei/NAME.tif`, and `cells/NAME.tif` or removes what an earlier
+/// model left there.
 pub(crate) fn write_field(
     out: &Path,
     field: &Field,
     classes: &Image<u8>,
     nuclei: &Nuclei,
+    cells: Option<&Image<u32>>,
     made: &Made,
 ) -> Result<(), ProjectError> {
     let store = Store::at(out);
-    store.put_classes(&field.name, classes, &note(field, "class mask", made))?;
+    let name = &field.name;
+    store.put_classes(name, classes, &note(field, "class mask", made))?;
+    match cells {
+        Some(cells) => {
+            let note = note(field, "cells", made);
+            store.put_labels(Product::Cells, name, cells, &note)?;
+        }
+        None => remove(&store.path(Product::Cells, name))?,
+    }
     let note = note(field, "nuclei", made);
-    Ok(store.put_labels(Product::Nuclei, &field.name, &nuclei.labels, &note)?)
+    Ok(store.put_labels(Product::Nuclei, name, &nuclei.labels, &note)?)
 }
 
 fn note(field: &Field, what: &str, made: &Made) -> write::Note {

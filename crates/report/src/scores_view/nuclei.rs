@@ -70,7 +70,24 @@ pub(super) const OBJECT_WORDS: [(&str, &str, &str); 12] = [
     ),
 ];
 
-pub(super) fn object_table(objects: &ObjectSummary) -> Table {
+/// What objects are called.
+pub(super) struct Things {
+    one: &'static str,
+    many: &'static str,
+}
+
+pub(super) const NUCLEI: Things = Things {
+    one: "nucleus",
+    many: "Nuclei",
+};
+
+pub(super) const CELLS: Things = Things {
+    one: "cell",
+    many: "Whole cells",
+};
+
+/// The table of nuclei, or of whole cells.
+pub(super) fn object_table(objects: &ObjectSummary, of: Things) -> Table {
     let row = |&(key, words, explanation): &(&str, &str, &str)| {
         let statistic = objects.detail.get(key)?;
         let mut row = vec![Cell {
@@ -91,11 +108,13 @@ pub(super) fn object_table(objects: &ObjectSummary) -> Table {
         rows.insert(1.min(rows.len()), row);
     }
     Table {
-        title: "Nuclei as objects".to_owned(),
+        title: format!("{} as objects", of.many),
         caption: format!(
-            "{} in the truth, {} predicted. Every predicted nucleus is matched to at most one true \
-             nucleus.",
-            objects.truth, objects.prediction
+            "{} in the truth, {} predicted. Every predicted {one} is matched to at most one true \
+             {one}.",
+            objects.truth,
+            objects.prediction,
+            one = of.one
         ),
         columns: vec![
             Column::text("score"),
