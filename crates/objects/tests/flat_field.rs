@@ -3,13 +3,11 @@
 use stainfree_image::Image;
 use stainfree_objects::{FlatField, block_means, coarse};
 
+/// Light by place, from -1 to 1 in both directions.
+type Light<'a> = &'a dyn Fn(f32, f32) -> f32;
+
 /// Cells on a ground, elsewhere in every field, both under `light` on top of `offset`.
-fn field(
-    seed: usize,
-    size: (usize, usize),
-    light: &dyn Fn(f32, f32) -> f32,
-    offset: f32,
-) -> Image<f32> {
+fn field(seed: usize, size: (usize, usize), light: Light, offset: f32) -> Image<f32> {
     Image::from_fn(size.0, size.1, |y, x| {
         let at = |i: usize, n: usize| 2.0 * (i as f32 + 0.5) / n as f32 - 1.0;
         let cell = ((y / 4) * 11 + (x / 4) * 17 + seed * 29) % 23 < 6;
@@ -18,14 +16,14 @@ fn field(
     })
 }
 
-fn fields(count: usize, light: &dyn Fn(f32, f32) -> f32, offset: f32) -> Vec<Image<f32>> {
+fn fields(count: usize, light: Light, offset: f32) -> Vec<Image<f32>> {
     (0..count)
         .map(|seed| field(seed, (40, 52), light, offset))
         .collect()
 }
 
 /// The same light by its formula, of mean 1.
-fn shown(light: &dyn Fn(f32, f32) -> f32, height: usize, width: usize) -> Image<f32> {
+fn shown(light: Light, height: usize, width: usize) -> Image<f32> {
     let at = |i: usize, n: usize| 2.0 * (i as f32 + 0.5) / n as f32 - 1.0;
     let image = Image::from_fn(height, width, |y, x| light(at(y, height), at(x, width)));
     let mean = image.data().iter().sum::<f32>() / image.data().len() as f32;
@@ -44,7 +42,7 @@ fn light_of_every_order_that_fields_are_enough_for_is_found() {
         |v: f32, u: f32| (0.2 * v - 0.1 * u - 0.3 * u * u - 0.2 * v * v + 0.1 * u * v).exp();
     let third = move |v: f32, u: f32| second(v, u) * (0.15 * v * v * u - 0.1 * u * u * u).exp();
     let fourth = move |v: f32, u: f32| third(v, u) * (-0.1 * u * u * v * v).exp();
-    let cases: [(usize, &dyn Fn(f32, f32) -> f32); 3] = [(4, &second), (8, &third), (20, &fourth)];
+    let cases: [(usize, Light); 3] = [(4, &second), (8, &third), (20, &fourth)];
     for (count, light) in cases {
         let found = FlatField::estimate(&fields(count, light, 0.0), 0.0).unwrap();
         assert_eq!(found.fields, count);

@@ -83,7 +83,9 @@ fn scattered(height: usize, width: usize, count: usize) -> Image<u32> {
         );
         let reach = chance(3 * i + 2) as usize % 4;
         for (v, u) in places((height, width)).filter(|&(v, u)| {
-            v.abs_diff(y) <= reach && u.abs_diff(x) <= reach && chance(v * width + u) % 5 != 0
+            v.abs_diff(y) <= reach
+                && u.abs_diff(x) <= reach
+                && !chance(v * width + u).is_multiple_of(5)
         }) {
             *image.get_mut(v, u) = i as u32 + 1;
         }

@@ -255,6 +255,7 @@ fn score_unstained(
         &FolderOptions {
             classes: Some((pair(Product::Classes), study.config().truth.classes.clone())),
             objects: Some(pair(Product::Nuclei)),
+            cells: Some(pair(Product::Cells)),
             splitting: true,
             boundaries: false,
             kinds: Some(unstained.join("truth").join("cells.csv")),

@@ -172,21 +172,8 @@ pub fn report(study: &Study, options: &ReportOptions, job: &Job) -> Result<PathB
         given => given,
     };
     data.truth.figures = disagreements(study, &source, &options.model, &model.info.classes, parts)?;
-    if data.truth.figures.is_empty() {
-        let line = "`stainfree evaluate --on train` and `--on validation` find where model and \
-            truth disagree.";
-        data.truth.lines.push(line.to_owned());
-    } else {
-        let line = "The pictures show where model and truth disagree most; look whether the truth \
-            is wrong there.";
-        data.truth.lines.push(line.to_owned());
-        if parts.contains(&Part::Test) {
-            let line = "Test fields are among them. Who corrects those where the model disagrees, \
-                and only there, brings the truth nearer to the model: its scores rise and mean \
-                less.";
-            data.truth.lines.push(line.to_owned());
-        }
-    }
+    let lines = on_disagreements(!data.truth.figures.is_empty(), parts);
+    data.truth.lines.extend(lines.map(str::to_owned));
     let path = study.root().join("report.html");
     stainfree_image::write_atomic(&path, render(&data)?.as_bytes())?;
     Ok(path)
@@ -222,6 +209,25 @@ fn spare_others(
 fn picture_file(study: &Study, field: &Field) -> PathBuf {
     let name = format!("{}.png", field.name);
     study.root().join(PICTURES).join(name)
+}
+
+/// What a reader must know of the disagreements, where some are shown.
+fn on_disagreements(shown: bool, parts: &[Part]) -> impl Iterator<Item = &'static str> {
+    let first = match shown {
+        false => {
+            "`stainfree evaluate --on train` and `--on validation` find where model and truth \
+             disagree."
+        }
+        true => {
+            "The pictures show where model and truth disagree most; look whether the truth is \
+             wrong there."
+        }
+    };
+    let of_test = (shown && parts.contains(&Part::Test)).then_some(
+        "Test fields are among them. Who corrects those where the model disagrees, and only \
+         there, brings the truth nearer to the model: its scores rise and mean less.",
+    );
+    [first].into_iter().chain(of_test)
 }
 
 /// Disagreements that are shown, and the side of what is shown around them, pixels.

@@ -18,7 +18,8 @@ fn series(name: &str, points: &[(f64, f64)]) -> Series {
 
 #[test]
 fn every_point_lies_where_the_numbers_of_the_axes_say() {
-    let shapes: [(&[(f64, f64)], Scale, Scale); 5] = [
+    type Case = (&'static [(f64, f64)], Scale, Scale);
+    let shapes: [Case; 5] = [
         (
             &[(0.0, 0.3), (3.0, 0.71), (7.0, 0.5), (9.0, 0.92)],
             Scale::Linear,

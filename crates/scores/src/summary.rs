@@ -51,31 +51,13 @@ pub fn summarise(
         Totals::add,
         |total| plan.values(total),
     );
-    let scored: Vec<Vec<f64>> = fields
-        .iter()
-        .zip(&single)
-        .map(|(field, total)| plan.values_of_field(field, total))
-        .collect();
-    let pooled = plan.values(&total);
-    let statistics: Vec<Statistic> = pooled
-        .iter()
-        .zip(&bounds)
-        .enumerate()
-        .map(|(i, (&pooled, &ci95))| {
-            let own: Vec<f64> = scored
-                .iter()
-                .map(|values| values[i])
-                .filter(|value| !value.is_nan())
-                .collect();
-            Statistic {
-                pooled: defined(pooled),
-                mean_over_images: defined(mean(own.iter().copied())),
-                images_defined: own.len(),
-                ci95,
-                reason: plan.reason(i, pooled, ci95, units.members.len(), options),
-            }
-        })
-        .collect();
+    let statistics = statistics(&plan, fields, &single, &plan.values(&total), |i, pooled| {
+        let ci95 = bounds[i];
+        (
+            ci95,
+            plan.reason(i, pooled, ci95, units.members.len(), options),
+        )
+    });
     let of = |family: Family| &statistics[plan.range(family)];
     let mut result = Scores {
         on: None,
@@ -134,6 +116,35 @@ pub fn summarise(
         result.paper = paper_summary(fields, classes);
     }
     Ok(result)
+}
+
+/// Every number of the plan: pooled, over the fields' own values, with its interval and why one of
+/// them is undefined.
+fn statistics(
+    plan: &Plan,
+    fields: &[FieldScores],
+    single: &[Totals],
+    pooled: &[f64],
+    interval: impl Fn(usize, f64) -> (Option<[f64; 2]>, Option<String>),
+) -> Vec<Statistic> {
+    let values = |(field, total): (&FieldScores, &Totals)| plan.values_of_field(field, total);
+    let scored: Vec<Vec<f64>> = fields.iter().zip(single).map(values).collect();
+    let statistic = |(i, &pooled): (usize, &f64)| {
+        let own: Vec<f64> = scored
+            .iter()
+            .map(|values| values[i])
+            .filter(|value| !value.is_nan())
+            .collect();
+        let (ci95, reason) = interval(i, pooled);
+        Statistic {
+            pooled: defined(pooled),
+            mean_over_images: defined(mean(own.iter().copied())),
+            images_defined: own.len(),
+            ci95,
+            reason,
+        }
+    };
+    pooled.iter().enumerate().map(statistic).collect()
 }
 
 /// Classes, their means with and without background, and accuracy, in the order of the plan.

@@ -228,6 +228,7 @@ impl Evaluate {
         let options = FolderOptions {
             classes: (!objects).then(|| (pair.clone(), self.classes.clone())),
             objects: objects.then_some(pair),
+            cells: None,
             splitting: self.splitting,
             boundaries: self.boundaries,
             kinds: self.kinds.clone(),

@@ -12,7 +12,7 @@ use stainfree_inference::largest;
 use stainfree_scores::{
     BootstrapOptions, BoundaryCounts, ByName, Convention, FieldScores, Masks, Matching,
     PaperScores, ScoreError, ScoredOn, Scores, Surroundings, calibration, class_contours,
-    class_lines, measured, paper_scores, pixel_counts, summarise,
+    class_lines, match_labels_ignoring, measured, paper_scores, pixel_counts, summarise,
 };
 
 use crate::evaluation::best_shift::{Labels, ScoredField, at_best_shift};
@@ -38,6 +38,8 @@ pub struct FolderOptions {
     pub classes: Option<(Pair, Vec<String>)>,
     /// Folders of label images.
     pub objects: Option<Pair>,
+    /// Folders of label images of whole cells, scored beside the nuclei.
+    pub cells: Option<Pair>,
     /// Also score how touching nuclei of the label images are told apart.
     pub splitting: bool,
     /// Also score outlines: contours of classes or nuclei, and lines such as scheme B's.
@@ -104,7 +106,7 @@ pub fn evaluate_folders(options: &FolderOptions, job: &Job) -> Result<Evaluated,
                 name,
                 Files {
                     classes: Some((truth, prediction)),
-                    objects: None,
+                    ..Files::default()
                 },
             ));
         }
@@ -116,10 +118,17 @@ pub fn evaluate_folders(options: &FolderOptions, job: &Job) -> Result<Evaluated,
                 None => jobs.push((
                     name,
                     Files {
-                        classes: None,
                         objects: Some((truth, prediction)),
+                        ..Files::default()
                     },
                 )),
+            }
+        }
+    }
+    if let Some(pair) = &options.cells {
+        for (name, truth, prediction) in matched(pair, options, &mut messages)? {
+            if let Some((_, files)) = jobs.iter_mut().find(|(known, _)| *known == name) {
+                files.cells = Some((truth, prediction));
             }
         }
     }
@@ -256,9 +265,11 @@ fn nothing_to_find(fields: &[FieldScores], classes: &[String]) -> Vec<String> {
 }
 
 /// The files of one field: truth and prediction.
+#[derive(Default)]
 struct Files {
     classes: Option<(PathBuf, PathBuf)>,
     objects: Option<(PathBuf, PathBuf)>,
+    cells: Option<(PathBuf, PathBuf)>,
 }
 
 /// Name, truth and prediction of a field.
@@ -407,6 +418,14 @@ fn score_files(
             kinds: kinds.as_ref(),
         };
         scores.judged = Some(matching.judged(around)?);
+    }
+    if let Some((truth_path, prediction_path)) = &files.cells {
+        let (truth, prediction) = (
+            read_instances(truth_path)?,
+            read_instances(prediction_path)?,
+        );
+        let counts = match_labels_ignoring(&truth, &prediction, ignore.as_ref());
+        scores.cells = Some(counts.map_err(|e| in_file(prediction_path, e))?);
     }
     Ok(ScoredField { scores, overlaps })
 }
