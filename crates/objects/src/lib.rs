@@ -7,6 +7,7 @@
 // `!(x > 0.0)` is meant to catch NaN as well.
 #![allow(clippy::neg_cmp_op_on_partial_ord)]
 
+mod align;
 mod background;
 mod bits;
 mod blank;
@@ -40,6 +41,9 @@ pub mod threshold;
 mod verdict;
 mod watershed;
 
+pub use align::{
+    Doubt, FieldFit, Known, Lies, TruthEvidence, TruthLaid, TruthShift, Turn, truth_evidence,
+};
 pub use background::{background, block_means, subtract_background};
 pub use blank::{
     blank_in_brightfield, blank_pixels, blank_regions, blank_share, fill_blank, joined,

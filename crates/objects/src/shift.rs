@@ -263,7 +263,7 @@ impl Sums {
         if !inner.contains(&y) || !inner.contains(&x) || !(score[place] > 0.0) {
             return None;
         }
-        let (dy, dx) = paraboloid(&score, y, x);
+        let (dy, dx) = paraboloid(&score, SIDE, y, x);
         let reach = LARGEST_SHIFT_PX as f64;
         Some(((y as f64 + dy - reach, x as f64 + dx - reach), score[place]))
     }
@@ -301,9 +301,10 @@ fn squared_norm(l: &[f64], c: &[f32], z: &mut [f64]) -> f64 {
     z.iter().map(|v| v * v).sum()
 }
 
-/// Top of the least-squares paraboloid through the 3 x 3 values around `(y, x)`, relative to it.
-fn paraboloid(score: &[f64], y: usize, x: usize) -> (f64, f64) {
-    let at = |dy: usize, dx: usize| score[(y + dy - 1) * SIDE + x + dx - 1];
+/// Top of the least-squares paraboloid through the 3 x 3 values around `(y, x)` of a table of
+/// `side` columns, relative to it.
+pub(crate) fn paraboloid(score: &[f64], side: usize, y: usize, x: usize) -> (f64, f64) {
+    let at = |dy: usize, dx: usize| score[(y + dy - 1) * side + x + dx - 1];
     let column = |dx: usize| at(0, dx) + at(1, dx) + at(2, dx);
     let row = |dy: usize| at(dy, 0) + at(dy, 1) + at(dy, 2);
     let (gy, gx) = ((row(2) - row(0)) / 6.0, (column(2) - column(0)) / 6.0);
