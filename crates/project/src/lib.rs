@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod align;
 pub mod demo;
 mod error;
 pub mod evaluation;

@@ -19,6 +19,7 @@ use crate::output::Json;
 
 // Declared here and not in the macro below, where `cargo fmt` would not see them.
 mod advise;
+mod align;
 mod bench;
 mod choices;
 mod compare;
@@ -86,6 +87,7 @@ commands! {
         tune::Tune,
         compare::Compare,
         exclude::Exclude,
+        align::Align,
         advise::Advise,
         experiment::Experiment,
         weights::Weights,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use stainfree_project::Part;
+use stainfree_project::truth::align::AlignSummary;
 use stainfree_project::truth::light::PlateLight;
 use stainfree_project::truth::prepare::{Prepared, prepare, prepare_with_mitosis};
 use stainfree_project::truth::shift::ShiftSummary;
@@ -105,6 +106,9 @@ impl Prepare {
         for light in &prepared.lights {
             self.json.print(&light_line(light))?;
         }
+        if let Some(aligned) = &prepared.aligned {
+            self.json.print(&aligned_line(aligned))?;
+        }
         for shift in &prepared.shifts {
             self.json.print(&shift_line(shift))?;
         }
@@ -184,6 +188,22 @@ fn light_line(light: &PlateLight) -> String {
     format!(
         "light of the {stain} stain{of}: varies by {:.1} %, {what}",
         100.0 * light.unevenness
+    )
+}
+
+/// What the truth was moved by, in one line.
+fn aligned_line(aligned: &AlignSummary) -> String {
+    let (dy, dx) = aligned.median_px;
+    let left = match aligned.left {
+        0 => String::new(),
+        n => format!("; {n} stay where they are"),
+    };
+    format!(
+        "truth of {} group{} moved back as `align` found: {dy:+.1} px down, {dx:+.1} px right in \
+         the middle, +- {:.1} at most{left}",
+        aligned.moved,
+        if aligned.moved == 1 { "" } else { "s" },
+        aligned.largest_radius_px
     )
 }
 

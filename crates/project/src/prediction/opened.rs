@@ -6,6 +6,7 @@ use std::path::Path;
 use stainfree_image::{Dataset, Field, Plane};
 use stainfree_inference::{InferenceError, Nuclei, NucleusDecoder, Options, Pixels, Predictor};
 use stainfree_network::Machine;
+use stainfree_network::model::Model;
 
 use crate::study::Brightfield;
 use crate::study::beside_model::{self, InputChannels};
@@ -32,6 +33,14 @@ impl OpenedModel {
             predictor,
             channels,
         })
+    }
+
+    /// A model that is in memory, of which no folder says which channels it reads.
+    pub(crate) fn of(model: Model, machine: &Machine, flips: bool) -> Self {
+        Self {
+            predictor: Predictor::new(model, machine, &Options { flips }),
+            channels: None,
+        }
     }
 
     /// Which planes of `dataset` the model reads: as asked, else those of its training, else by

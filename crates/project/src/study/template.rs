@@ -184,7 +184,7 @@ fn shift(out: &mut Writer, shift: &ShiftConfig) {
     out.set("cytoplasm_px", &shift.cytoplasm_px);
     out.comment(
         "The same of label images and masks given as truth, whole pixels; they are always \
-        moved back by it. Default [0, 0].",
+        moved back by it. Default [0, 0]: as `stainfree align` has found, where it was run.",
     );
     out.set("labels_px", &shift.labels_px);
 }

@@ -53,6 +53,19 @@ impl TruthFiles {
         &self.corrected
     }
 
+    /// The same without what a person corrected.
+    pub(super) fn without_corrected(&self) -> Self {
+        Self {
+            corrected: BTreeMap::new(),
+            ..self.clone()
+        }
+    }
+
+    /// The file that was given of the nuclei of a field.
+    pub(super) fn nuclei_of(&self, name: &str) -> Option<&Path> {
+        self.nuclei.get(name).map(|truth| truth.path.as_path())
+    }
+
     /// Files corrected by hand that belong to none of `fields`.
     pub(crate) fn strangers(&self, fields: &[Field]) -> Vec<&Path> {
         self.corrected

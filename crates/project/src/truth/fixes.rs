@@ -7,17 +7,12 @@ use stainfree_objects::{
     move_back_nearest, saturated_share, uncovered,
 };
 
+use crate::study::config::TruthConfig;
+use crate::truth::align::Alignment;
 use crate::truth::light::Lights;
+use crate::truth::moves::Move;
 use crate::truth::shift::Shifts;
 use crate::truth::stain::Stain;
-
-/// A stain's shift against the brightfield that is to be corrected.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub(crate) struct Move {
-    pub(crate) dy_px: f64,
-    pub(crate) dx_px: f64,
-    pub(crate) radius95_px: Option<f64>,
-}
 
 /// What is corrected in a stain before it is segmented.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -26,15 +21,26 @@ pub(crate) struct Fix {
     pub(crate) shift: Option<Move>,
 }
 
-/// What is corrected in the stains of a field before they are segmented.
+/// What is corrected in the stains of a field before they are segmented, and where its labels and
+/// masks are laid.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct StainFixes {
     pub(crate) nucleus: Fix,
     pub(crate) cytoplasm: Fix,
+    /// How far labels and masks lie off as `align` found, whole pixels.
+    // Left out where it is nothing: truth made before it existed stays valid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) given: Option<Move>,
 }
 
 impl StainFixes {
-    pub(crate) fn of(lights: &Lights, shifts: &Shifts, field: &Field) -> Self {
+    pub(crate) fn of(
+        lights: &Lights,
+        shifts: &Shifts,
+        alignment: &Alignment,
+        truth: &TruthConfig,
+        field: &Field,
+    ) -> Self {
         let of = |stain| Fix {
             light: lights.of(field, stain).cloned(),
             shift: shifts.of(field, stain).map(|shift| Move {
@@ -43,10 +49,21 @@ impl StainFixes {
                 radius95_px: shift.radius95_px,
             }),
         };
-        Self {
+        let mut fixes = Self {
             nucleus: of(Stain::Nucleus),
             cytoplasm: of(Stain::Cytoplasm),
+            given: None,
+        };
+        match (truth.nucleus.is_some(), alignment.of(field)) {
+            (_, None) => {}
+            // Of a stain the images alone tell too, and may tell more exactly.
+            (true, Some(laid)) => {
+                let own = fixes.nucleus.shift.take();
+                fixes.nucleus.shift = own.filter(|own| own.is_surer(&laid)).or(Some(laid));
+            }
+            (false, Some(laid)) => fixes.given = laid.in_whole_pixels(),
         }
+        fixes
     }
 }
 

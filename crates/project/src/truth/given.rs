@@ -70,7 +70,7 @@ impl<'a> Inputs<'a> {
             field,
             at: plane_at(source, field)?,
             size,
-            given: Given::of(truth),
+            given: Given::of(truth, fixes),
         })
     }
 }
@@ -87,9 +87,17 @@ pub(super) struct Given {
 }
 
 impl Given {
-    pub(super) fn of(truth: &TruthConfig) -> Self {
+    /// As a person has typed, else as it was found.
+    pub(super) fn of(truth: &TruthConfig, fixes: &StainFixes) -> Self {
+        let found = fixes.given.map_or([0; 2], |laid| {
+            // Whole pixels, and far fewer than an `i32` counts.
+            [laid.dy_px as i32, laid.dx_px as i32]
+        });
         Self {
-            shift: truth.shift.labels_px,
+            shift: match truth.shift.typed_of_labels() {
+                Some(_) => truth.shift.labels_px,
+                None => found,
+            },
         }
     }
 

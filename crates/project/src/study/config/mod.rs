@@ -211,10 +211,26 @@ pub struct ShiftConfig {
     /// `fixed`: the same of the cytoplasmic stain.
     pub cytoplasm_px: [f64; 2],
     /// How far label images and masks given as truth lie below and right of the brightfield, whole
-    /// pixels; they are always moved back by it, since nothing in them tells.
+    /// pixels; they are always moved back by it. Where it is nothing, as `align` has found.
     // Left out where it is nothing: truth made before this key existed stays valid.
     #[serde(skip_serializing_if = "is_nothing")]
     pub labels_px: [i32; 2],
+}
+
+impl ShiftConfig {
+    /// The key by which a person says where stains lie, if one does.
+    pub(crate) fn typed_of_stains(&self) -> Option<&'static str> {
+        match self.correct {
+            ShiftChoice::Auto => None,
+            ShiftChoice::Off => Some("correct = \"off\""),
+            ShiftChoice::Fixed => Some("nucleus_px"),
+        }
+    }
+
+    /// The same of label images and masks.
+    pub(crate) fn typed_of_labels(&self) -> Option<&'static str> {
+        (self.labels_px != [0; 2]).then_some("labels_px")
+    }
 }
 
 fn is_nothing(shift: &[i32; 2]) -> bool {

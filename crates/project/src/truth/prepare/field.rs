@@ -15,6 +15,7 @@ use crate::study::human::fit::Seen;
 use crate::study::human::mitosis::Said;
 use crate::study::vouched::{self, Before};
 use crate::study::{Source, Study};
+use crate::truth::align::Alignment;
 use crate::truth::field_truth::FieldTruth;
 use crate::truth::files::TruthFiles;
 use crate::truth::fixes::StainFixes;
@@ -55,7 +56,7 @@ pub(super) fn one_field(
     study: &Study,
     source: &Source,
     files: &TruthFiles,
-    (lights, shifts, decisions): (&Lights, &Shifts, &Decisions),
+    (lights, shifts, alignment, decisions): (&Lights, &Shifts, &Alignment, &Decisions),
     rule: &GroupRule,
     field: &Field,
     job: &Job,
@@ -72,7 +73,8 @@ pub(super) fn one_field(
         made: true,
         failed: failed.then_some(reason),
     };
-    let stains = StainFixes::of(lights, shifts, field);
+    let truth = &study.config().truth;
+    let stains = StainFixes::of(lights, shifts, alignment, truth, field);
     let said = decisions.of(&field.name);
     let key = match key(study, source, files, (&stains, &said), field) {
         Ok(key) => key,

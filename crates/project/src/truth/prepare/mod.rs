@@ -36,6 +36,7 @@ use crate::study::split::{Part, split_further};
 use crate::study::split_record;
 use crate::study::vouched;
 use crate::study::{Source, Study};
+use crate::truth::align::{AlignSummary, Alignment};
 use crate::truth::files::TruthFiles;
 use crate::truth::light::{Lights, PlateLight};
 use crate::truth::mitosis::{self, Decisions};
@@ -59,6 +60,8 @@ pub struct Prepared {
     pub lights: Vec<PlateLight>,
     /// The shift of each stain; empty where it is not looked for.
     pub shifts: Vec<ShiftSummary>,
+    /// What the truth was moved by because `align` had found it; none where nothing was.
+    pub aligned: Option<AlignSummary>,
 }
 
 impl Prepared {
@@ -198,11 +201,13 @@ fn make(
     let was_ended_early = study.is_half_prepared();
     let lights = Lights::find(study, &given.source, job)?;
     let shifts = Shifts::find(base, study, job)?;
+    let alignment = Alignment::find(base, job)?;
     if own {
         given.take_over(study, job)?;
     }
     let known = Known::of(study, &given.files)?;
-    let mut outcomes = make_fields(study, &given, &lights, &shifts, job)?;
+    let fixes = (&lights, &shifts, &alignment);
+    let mut outcomes = make_fields(study, &given, fixes, job)?;
     if own {
         // What was typed while this ran.
         take_out_typed(study, &given.written, &mut given.excluded, job)?;
@@ -218,6 +223,7 @@ fn make(
     }
     let (mut prepared, mut mitoses) = Prepared::of(outcomes, &given.decisions);
     prepared.lights = lights.all().to_vec();
+    prepared.aligned = AlignSummary::of(&alignment);
     prepared.shifts = ShiftSummary::of(shifts.all());
     assign_parts(study, base, &mut prepared.rows, job)?;
     let source = &given.source;
@@ -226,7 +232,13 @@ fn make(
     }
     if prepared.made > 0 || was_ended_early {
         sheet::draw(study, source, &prepared.rows)?;
-        shift::draw(study, source, &shifts, &prepared.rows)?;
+        let by_name = source.by_name();
+        let laid = |row: &&FieldRow| {
+            let field = by_name.get(row.name.as_str());
+            field.is_none_or(|field| alignment.of(field).is_none())
+        };
+        let others: Vec<FieldRow> = prepared.rows.iter().filter(laid).cloned().collect();
+        shift::draw(study, source, &shifts, &others)?;
     }
     if study.config().truth.mitosis.find {
         if own {
@@ -315,11 +327,10 @@ fn begin(study: &Study) -> Result<(), ProjectError> {
 fn make_fields(
     study: &Study,
     given: &Given,
-    lights: &Lights,
-    shifts: &Shifts,
+    (lights, shifts, alignment): (&Lights, &Shifts, &Alignment),
     job: &Job,
 ) -> Result<Vec<Outcome>, ProjectError> {
-    let fixes = (lights, shifts, &given.decisions);
+    let fixes = (lights, shifts, alignment, &given.decisions);
     let fields = &given.source.dataset.fields;
     EachField::new(job, fields, |field| field.name.clone()).at_once(
         |field| {
@@ -348,6 +359,7 @@ impl Prepared {
             failed: Vec::new(),
             lights: Vec::new(),
             shifts: Vec::new(),
+            aligned: None,
         };
         let mut mitoses = Vec::new();
         for outcome in outcomes {

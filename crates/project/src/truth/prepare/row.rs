@@ -8,7 +8,8 @@ use crate::study::config::{CytoplasmFrom, Scheme, TruthConfig, nucleus_classes};
 use crate::study::fields::{FieldRow, NucleiBy, Usable};
 use crate::study::human::mitosis::Decision;
 use crate::truth::field_truth::FieldTruth;
-use crate::truth::fixes::{Fix, StainFixes};
+use crate::truth::fixes::StainFixes;
+use crate::truth::moves::Move;
 use crate::truth::stain::Stain;
 
 /// Pixels of a class mask.
@@ -61,7 +62,9 @@ pub(super) fn row_of(
     let is_mitotic = |mitotic: Option<Decision>| mitotic == Some(Decision::Yes);
     let mitotic = truth.mitosis.iter().filter(|r| is_mitotic(r.mitotic));
     let mitotic = mitotic.count();
-    let radius = |fix: &Fix| fix.shift.and_then(|s| s.radius95_px).map(rounded);
+    let radius = |shift: Option<Move>| shift.and_then(|s| s.radius95_px).map(rounded);
+    // Labels and masks are the nuclei of a field without a stain.
+    let laid = stains.nucleus.shift.or(stains.given);
     FieldRow {
         name: field.name.clone(),
         group: group.to_owned(),
@@ -84,12 +87,12 @@ pub(super) fn row_of(
         blank_share: rounded(blank),
         nucleus_threshold: truth.nucleus_threshold.map(rounded),
         cytoplasm_threshold: truth.cytoplasm_threshold.map(rounded),
-        nucleus_dy_px: stains.nucleus.shift.map(|s| rounded(s.dy_px)),
-        nucleus_dx_px: stains.nucleus.shift.map(|s| rounded(s.dx_px)),
-        nucleus_shift_radius_px: radius(&stains.nucleus),
+        nucleus_dy_px: laid.map(|s| rounded(s.dy_px)),
+        nucleus_dx_px: laid.map(|s| rounded(s.dx_px)),
+        nucleus_shift_radius_px: radius(laid),
         cytoplasm_dy_px: stains.cytoplasm.shift.map(|s| rounded(s.dy_px)),
         cytoplasm_dx_px: stains.cytoplasm.shift.map(|s| rounded(s.dx_px)),
-        cytoplasm_shift_radius_px: radius(&stains.cytoplasm),
+        cytoplasm_shift_radius_px: radius(stains.cytoplasm.shift),
         mitotic: config.mitosis.find.then_some(mitotic),
         nucleus_verdicts: verdicts_on(truth, Stain::Nucleus),
         cytoplasm_verdicts: verdicts_on(truth, Stain::Cytoplasm),
