@@ -268,7 +268,8 @@ fn simulated(plates: usize) -> Result<(), Failure> {
         let labels = laid(&moved)?;
         let stain = laid(&stained)?;
         println!(
-            "plate {plate:3} {:?}, {:.2} um, confluence {:.2}, focus {:+.1} um, shift {:+.2},{:+.2}\n    \
+            "plate {plate:3} {:?}, {:.2} um, confluence {:.2}, focus {:+.1} um, \
+             shift {:+.2},{:+.2}\n    \
              labels: {}\n    stain: {}{}",
             spec.degrade,
             spec.pixel_um,
@@ -345,7 +346,8 @@ fn real(data: &Path) -> Result<(), Failure> {
             .or_default()
             .count(&again, Some(expected));
         println!(
-            "{group}, {} fields: {:+.2},{:+.2} radius {:.2}, clear {:.1}, second {:.2}, {} nuclei, {:?} {:?}\n    \
+            "{group}, {} fields: {:+.2},{:+.2} radius {:.2}, clear {:.1}, second {:.2}, \
+             {} nuclei, {:?} {:?}\n    \
              {:+.2},{:+.2} added: {word}{}",
             fields.len(),
             own.0,

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use stainfree_image::{Field, Image};
-use stainfree_inference::Pixels;
+use stainfree_inference::{Options, Pixels, RuleChoice};
 use stainfree_network::weights;
 use stainfree_objects::{IGNORED, TruthEvidence};
 
@@ -24,6 +24,12 @@ use crate::truth::align::{GroupLaid, Pool, Shown, Suspect, draw};
 use crate::truth::as_given::{AsGiven, GivenNuclei, evidence};
 use crate::truth::files::TruthFiles;
 use crate::{GroupRule, Job, Part, ProjectError};
+
+/// Probabilities of the four flips are averaged: they do not lean to one side.
+const FLIPPED: Options = Options {
+    flips: true,
+    rule: RuleChoice::OfModel,
+};
 
 /// Fields looked at in a group unless it is said otherwise: a plate is certain long before all are
 /// predicted.
@@ -270,7 +276,7 @@ impl Seer {
         Ok(Self {
             name: weights::VIRTUAL_PLATES.to_owned(),
             // Flips take out what a network itself shifts, which is half a pixel.
-            model: OpenedModel::of(weights::virtual_plates()?, job.machine, true),
+            model: OpenedModel::of(weights::virtual_plates()?, job.machine, &FLIPPED),
             record: None,
             same_groups: false,
         })
@@ -279,7 +285,7 @@ impl Seer {
     /// A model of the study.
     fn of_study(study: &Study, name: &str, job: &Job) -> Result<Self, ProjectError> {
         let folder = study.trained_model(Some(name))?;
-        let model = OpenedModel::open(&folder, job.machine, true)?;
+        let model = OpenedModel::open(&folder, job.machine, &FLIPPED)?;
         let hashes = &model.predictor.info().hashes;
         let Some(record) = Provenance::of_model(&folder, hashes)? else {
             return Err(ProjectError::Usage(format!(

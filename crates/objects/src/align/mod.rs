@@ -7,9 +7,9 @@
 //! 1. `surface`: covariance of prediction and truth at every whole-pixel shift, tile by tile.
 //! 2. `coarse`: how well both fit at a quarter of the size, against chance: whether there is
 //!    anything to align, whether the truth is turned, or that of another field.
-//! 3. [`TruthLaid::find`]: fields that fit are pooled. The peak of the sum, with a paraboloid through
-//!    the values around it, is the shift; fields drawn anew give its uncertainty (tiles within
-//!    them as well, where fields are few).
+//! 3. [`TruthLaid::find`]: fields that fit are pooled. The peak of the sum, with a paraboloid
+//!    through the values around it, is the shift; fields drawn anew give its uncertainty (tiles
+//!    within them as well, where fields are few).
 //!
 //! It is an estimate beside a training and no part of one. Not here: which model predicts, which
 //! fields are a group, moving the truth.
@@ -28,8 +28,8 @@ use crate::shift::{LARGEST_SHIFT_PX, paraboloid};
 
 pub use self::coarse::Turn;
 
-/// Standard deviation in pixels of the Gaussian that is taken for slow: from 8 to 20 it makes little
-/// difference on real fields, without it some groups peak anywhere (docs/truth.md).
+/// Standard deviation in pixels of the Gaussian that is taken for slow: from 8 to 20 it makes
+/// little difference on real fields, without it some groups peak anywhere (docs/truth.md).
 const SLOW_PX: f64 = 12.0;
 /// What a model itself is off, pixels, whatever the number of fields: so much is added (as
 /// independent) to what the drawings say. Without it the circles hold 85 %, not 95 %, of the shifts
@@ -149,8 +149,8 @@ pub struct TruthLaid {
     pub fields: Vec<FieldFit>,
 }
 
-/// What the truth of a field, `nuclei`, says against the `probability`, 0 to 1, that a pixel is one of
-/// a nucleus; both of one field and size.
+/// What the truth of a field, `nuclei`, says against the `probability`, 0 to 1, that a pixel is
+/// one of a nucleus; both of one field and size.
 ///
 /// Fields of less than some 70 pixels on a side, or without a nucleus, say nothing.
 ///
@@ -181,8 +181,8 @@ pub fn truth_evidence(
     })
 }
 
-/// A prediction without slow parts: how unevenly cells are spread, and cytoplasm that it is not sure
-/// of. It is taken from the prediction itself, since a table of shifts ends too soon for it.
+/// A prediction without slow parts: how unevenly cells are spread, and cytoplasm that it is not
+/// sure of. It is taken from the prediction itself, since a table of shifts ends too soon for it.
 fn detail(probability: &Image<f32>, seen: Option<&Image<bool>>) -> Image<f32> {
     let (height, width) = probability.size();
     let is_seen = |i: usize| seen.is_none_or(|seen| seen.data()[i]);

@@ -36,9 +36,9 @@ impl OpenedModel {
     }
 
     /// A model that is in memory, of which no folder says which channels it reads.
-    pub(crate) fn of(model: Model, machine: &Machine, flips: bool) -> Self {
+    pub(crate) fn of(model: Model, machine: &Machine, options: &Options) -> Self {
         Self {
-            predictor: Predictor::new(model, machine, &Options { flips }),
+            predictor: Predictor::new(model, machine, options),
             channels: None,
         }
     }
