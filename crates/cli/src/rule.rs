@@ -17,6 +17,22 @@ pub(crate) struct Rule {
 }
 
 impl Rule {
+    /// Refuses a rule where nuclei are not made but read.
+    ///
+    /// # Errors
+    /// One was asked for.
+    pub(crate) fn only_for_models(&self) -> Result<()> {
+        if self.rule == "model" {
+            return Ok(());
+        }
+        Err(UsageError(
+            "`--rule` is for scoring a study's model; the nuclei of a folder are as they are, so \
+             leave it out"
+                .to_owned(),
+        )
+        .into())
+    }
+
     /// What was asked for.
     ///
     /// # Errors

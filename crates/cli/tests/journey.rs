@@ -167,20 +167,21 @@ fn from_stains_to_a_report() {
         ranking.starts_with("field,kind,label,y_px,x_px,area_px,disagreement\n"),
         "{ranking}"
     );
-    // A network of four steps finds nothing: every whole nucleus of the truth is contradicted.
     assert!(ranking.contains(",only-in-truth,"), "{ranking}");
     let wrong = place.text("study/models/model/object-errors.csv");
     assert!(
         wrong.starts_with("field,error,side,label,y_px,x_px,area_px,iou,neighbours,at_border,"),
         "{wrong}"
     );
+    // A network of four steps finds nothing: every nucleus of the truth is missed or within more.
     let truth = scores["objects"]["truth"].as_u64().unwrap() as usize;
-    assert_eq!(wrong.matches(",missed,truth,").count(), truth);
-    assert!(
-        place
-            .path("study/runs/model/test/errors/missed.png")
-            .is_file()
-    );
+    let contradicted = wrong.matches(",truth,").count();
+    assert!(contradicted * 2 > truth && contradicted <= truth, "{wrong}");
+    for fate in ["missed", "merged"] {
+        let sheet = format!("study/runs/model/test/errors/{fate}.png");
+        let listed = wrong.contains(&format!(",{fate},"));
+        assert_eq!(place.path(&sheet).is_file(), listed, "{fate}");
+    }
     assert!(run.stdout.contains("true nuclei"), "{}", run.stdout);
     // Where the model contradicts the truth of test fields is shown on request only.
     let contradicted = "only the truth has this nucleus";

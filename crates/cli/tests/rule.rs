@@ -108,14 +108,12 @@ fn a_rule_that_cannot_be_used_is_named() {
             assert!(last.contains(words), "{last}");
         }
     };
-    let hash = text
-        .lines()
-        .find(|line| line.starts_with("model = "))
-        .unwrap();
-    fails(
-        &text.replacen(hash, "model = \"0123\"", 1),
-        "chosen for another model",
-    );
+    let hash = text.lines().find(|line| line.starts_with("model = "));
+    let other = text.replacen(hash.unwrap(), "model = \"0123\"", 1);
+    std::fs::write(place.path(RULE), other).unwrap();
+    let run = place.ok(&["predict", "study/models/model", "images", "--out", "other"]);
+    let sentence = "was chosen for another model and is not used";
+    assert!(run.stderr.contains(sentence), "{}", run.stderr);
     fails(
         &text.replacen("min_area_um2 = ", "min_area_um2 = -", 1),
         "`min_area_um2`",
@@ -136,6 +134,80 @@ fn a_rule_that_cannot_be_used_is_named() {
     assert_eq!(run.code, 2, "{}", run.stderr);
     assert!(
         run.stderr.contains("`--rule none.toml` is neither"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn a_training_with_outputs_that_know_objects_counts_whole_nuclei_and_parts_by_them() {
+    let place = Place::new();
+    parallel_folders(&place, 4);
+    place.ok(&["new", "study", "--images", "images"]);
+    place.ok(&["prepare", "study"]);
+    let path = place.path("study/stainfree.toml");
+    let config = std::fs::read_to_string(&path).unwrap();
+    let change = "[training.change]\nselection = \"objects\"\n\
+                  outputs = [\"distance\", \"neighbour\", \"flow\"]\n";
+    std::fs::write(&path, config.replacen("[training.change]\n", change, 1)).unwrap();
+    let run = place.ok(&[&["train", "study"], &TINY[..]].concat());
+    assert!(run.stderr.contains(", whole nuclei "), "{}", run.stderr);
+    let log = place.text("study/models/model/log.jsonl");
+    let validation: Vec<serde_json::Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|line: &serde_json::Value| line["what"] == "validation")
+        .collect();
+    assert!(!validation.is_empty());
+    for line in &validation {
+        let objects = line["object_f1"].as_f64().unwrap();
+        assert!((0.0..=1.0).contains(&objects), "{line}");
+        for output in ["distance", "neighbour", "flow"] {
+            assert!(line["errors"][output].as_f64().is_some(), "{line}");
+        }
+    }
+    // What is kept was chosen by both.
+    let model = place.text("study/models/model/model.toml");
+    let kept = model
+        .lines()
+        .find(|line| line.starts_with("chosen_value = "));
+    let kept: f64 = kept.unwrap().split(" = ").nth(1).unwrap().parse().unwrap();
+    let both = |line: &serde_json::Value| {
+        (line["mean_f1"].as_f64().unwrap() + line["object_f1"].as_f64().unwrap()) / 2.0
+    };
+    let best = validation.iter().map(both).fold(f64::MIN, f64::max);
+    assert!((kept - best).abs() < 1e-9, "{kept} {best}");
+    // Every way of parting that the network serves can be asked for.
+    for splitting in ["learned", "flow", "distance"] {
+        let rule = format!("[rule]\nthreshold = 0.1\nsplitting = {{ method = \"{splitting}\" }}\n");
+        std::fs::write(place.path("rule.toml"), rule).unwrap();
+        let args = [
+            "predict",
+            "study",
+            "images",
+            "--out",
+            splitting,
+            "--rule",
+            "rule.toml",
+        ];
+        place.ok(&args);
+        assert!(nuclei(&place, splitting) > 0, "{splitting}");
+    }
+    // A network without them cannot.
+    let plain = trained();
+    let rule = "[rule]\nsplitting = { method = \"flow\" }\n";
+    std::fs::write(plain.path("rule.toml"), rule).unwrap();
+    let run = plain.run(&[
+        "predict",
+        "study",
+        "images",
+        "--out",
+        "r",
+        "--rule",
+        "rule.toml",
+    ]);
+    assert!(
+        run.stderr.contains("`flow` reads the flow of a prediction"),
         "{}",
         run.stderr
     );

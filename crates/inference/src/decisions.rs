@@ -1,8 +1,8 @@
 //! By which rule a model's numbers become nuclei: `nuclei.toml` in its folder.
 //!
 //! The rule is chosen on fields with truth after the training, and can be chosen for any model that
-//! has none. The file names the model it was chosen for: beside other weights it is not used.
-//! Where it is deleted, the default holds again.
+//! has none. The file names the model it was chosen for: beside other weights it is not used, which
+//! is said. Where it is deleted, the default holds again.
 
 use std::path::{Path, PathBuf};
 
@@ -31,9 +31,10 @@ pub struct Decisions {
     pub program: String,
     /// What the model is recognised by ([`stainfree_network::Model::hash`]).
     pub model: String,
-    /// What a pixel is taken for where the model's images have no known size, um; the lengths and
-    /// areas of the rule are then multiples of it.
-    pub pixel_um: f64,
+    /// Whether the rule's lengths and areas are in pixels, and not in um: fields that it was chosen
+    /// on have no known size. It then goes by pixels on every image.
+    #[serde(default)]
+    pub in_pixels: bool,
     /// How nuclei are made.
     pub rule: NucleusRule,
     /// What the rule gives on the fields that it was chosen on.
@@ -73,11 +74,11 @@ pub struct CurvePoint {
 }
 
 impl Decisions {
-    /// What was chosen for the model `hash` in `folder`; `None` where nothing was.
+    /// What was chosen for the model `hash` in `folder`; `None` where nothing was, or what is there
+    /// was chosen for another model.
     ///
     /// # Errors
-    /// [`InferenceError::Decisions`] if the file cannot be read, is damaged, out of range or was
-    /// chosen for another model.
+    /// [`InferenceError::Decisions`] if the file cannot be read, is damaged or out of range.
     pub fn read(folder: &Path, hash: &str) -> Result<Option<Self>, InferenceError> {
         let path = folder.join(FILE_NAME);
         let broken = |what: String| InferenceError::Decisions {
@@ -92,14 +93,31 @@ impl Decisions {
         let found: Self =
             toml::from_str(&text).map_err(|error| broken(error.message().to_owned()))?;
         if found.model != hash {
-            return Err(broken("it was chosen for another model".to_owned()));
-        }
-        if !(found.pixel_um > 0.0 && found.pixel_um.is_finite()) {
-            return Err(broken(format!("`pixel_um` is `{}`", found.pixel_um)));
+            return Ok(None);
         }
         let checked = found.rule.check();
         checked.map_err(|error| broken(error.to_string()))?;
         Ok(Some(found))
+    }
+
+    /// Removes what was chosen for another model than `hash` from `folder`: one that was replaced.
+    ///
+    /// # Errors
+    /// [`InferenceError::Decisions`] if it cannot be removed.
+    pub fn forget_other(folder: &Path, hash: &str) -> Result<(), InferenceError> {
+        if matches!(Self::read(folder, hash), Ok(Some(_))) {
+            return Ok(());
+        }
+        let path = folder.join(FILE_NAME);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(InferenceError::Decisions {
+                    path,
+                    what: error.to_string(),
+                })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Writes the file whole or not at all; one that is there is replaced.

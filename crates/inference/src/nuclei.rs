@@ -7,7 +7,7 @@ use stainfree_network::model::sha256;
 use stainfree_objects::{Distances, NUCLEUS, NucleusRule, PredictedField, nuclei_from_prediction};
 
 use crate::InferenceError;
-use crate::decisions::{DISTANCES, FLOW, reads_distances, reads_flow};
+use crate::decisions::{DISTANCES, FLOW, UNKNOWN_UM, reads_distances, reads_flow};
 use crate::prediction::{PROBABILITIES, Pixels, PredictedOutput};
 
 /// The class of mitotic nuclei, where a model has one.
@@ -15,6 +15,10 @@ pub const MITOTIC: &str = "mitotic";
 
 /// The classes of scheme B, in their order.
 const SCHEME_B: [&str; 4] = ["background", "nucleus", "boundary", "split"];
+
+/// What the probability of a nucleus of any kind is called where it is all that is left of the
+/// probabilities.
+const OF_A_NUCLEUS: &str = "nucleus probability";
 
 /// Nucleus instances of a predicted image.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +39,8 @@ pub struct NucleusDecoder {
     /// Pixel size for images that do not know theirs, um; without one nuclei that touch stay
     /// together.
     pub pixel_um: Option<f64>,
+    /// Whether the rule's lengths are in pixels: the size of an image's pixels is not looked at.
+    pub in_pixels: bool,
 }
 
 impl NucleusDecoder {
@@ -78,25 +84,40 @@ impl NucleusDecoder {
                 _ => None,
             },
         };
-        let found = nuclei_from_prediction(&field, pixel_um.or(self.pixel_um), &self.rule)?;
+        let found = nuclei_from_prediction(&field, self.unit(pixel_um), &self.rule)?;
         Ok(Nuclei {
             labels: found.image,
             count: found.count,
         })
     }
 
+    /// What the rule takes a pixel of an image for, which may know its size.
+    pub fn unit(&self, pixel_um: Option<f64>) -> Option<f64> {
+        match self.in_pixels {
+            true => Some(UNKNOWN_UM),
+            false => pixel_um.or(self.pixel_um),
+        }
+    }
+
     /// Eight hexadecimal digits that rule and pixel size are recognised by.
     pub(crate) fn word(&self) -> String {
         let rule = toml::to_string(&self.rule).unwrap_or_default();
-        let text = format!("{rule}{:?}", self.pixel_um);
+        let text = format!("{rule}{:?}{}", self.pixel_um, self.in_pixels);
         sha256(text.as_bytes())[..8].to_owned()
     }
 
-    /// Takes from `pixels` the outputs that [`NucleusDecoder::decode`] does not read: they are the
-    /// largest things in memory.
+    /// Takes from `pixels` what [`NucleusDecoder::decode`] does not read: outputs are the largest
+    /// things in memory. Of the probabilities one plane is left.
     pub fn keep_only_needed(&self, pixels: &mut Pixels) {
+        let sum = self.rule.threshold.and_then(|_| self.probability(pixels));
+        let mut outputs = pixels.outputs.iter_mut();
+        if let Some((output, plane)) = outputs.find(|o| o.name == PROBABILITIES).zip(sum) {
+            output.name = OF_A_NUCLEUS.to_owned();
+            output.channels = vec![OF_A_NUCLEUS.to_owned()];
+            output.planes = vec![plane];
+        }
         let needed = |output: &PredictedOutput| match &output.name[..] {
-            PROBABILITIES => self.rule.threshold.is_some(),
+            OF_A_NUCLEUS => self.rule.threshold.is_some(),
             FLOW => reads_flow(&self.rule),
             name => DISTANCES.contains(&name) && reads_distances(&self.rule),
         };
@@ -111,6 +132,9 @@ impl NucleusDecoder {
 
     /// The probability that a pixel is a nucleus', of whatever kind, or a line of one.
     fn probability(&self, pixels: &Pixels) -> Option<Image<f32>> {
+        if let Some(found) = plane_of(pixels, OF_A_NUCLEUS, 0) {
+            return Some(found.into_owned());
+        }
         let lines = self.has_lines();
         let counts = |(class, name): &(usize, &String)| {
             *class == usize::from(NUCLEUS)
@@ -166,6 +190,7 @@ mod tests {
             classes: names.to_vec(),
             rule: NucleusRule::default(),
             pixel_um: None,
+            in_pixels: false,
         };
         decoder.decode(&pixels, pixel_um)
     }
@@ -253,6 +278,7 @@ mod tests {
                 ..NucleusRule::default()
             },
             pixel_um: Some(0.5),
+            in_pixels: false,
         };
         let count =
             |pixels: &Pixels, decoder: &NucleusDecoder| decoder.decode(pixels, None).unwrap().count;
@@ -261,9 +287,11 @@ mod tests {
         assert_eq!(count(&pixels, &with(0.5, 0.55)), 2);
         assert_eq!(count(&pixels, &with(0.5, 0.65)), 0);
         with(0.5, 0.55).keep_only_needed(&mut pixels);
-        assert_eq!(pixels.outputs.len(), 2);
+        let kept: Vec<usize> = pixels.outputs.iter().map(|o| o.planes.len()).collect();
+        assert_eq!(kept, [1, 1]);
+        assert_eq!(count(&pixels, &with(0.5, 0.55)), 2);
+        assert_eq!(count(&pixels, &with(0.7, 0.0)), 0);
         with(0.5, 0.0).keep_only_needed(&mut pixels);
-        assert_eq!(pixels.outputs[0].name, PROBABILITIES);
         assert_eq!(pixels.outputs.len(), 1);
         NucleusDecoder {
             rule: NucleusRule::default(),

@@ -15,7 +15,7 @@ use stainfree_objects::{NucleusRule, ObjectsError, blank_regions, blank_share};
 
 use crate::InferenceError;
 use crate::cap::{Cap, DEFAULT_MEMORY, beside_network};
-use crate::decisions::{Decisions, UNKNOWN_UM, default_rule};
+use crate::decisions::{Decisions, FILE_NAME, default_rule};
 use crate::nuclei::{Nuclei, NucleusDecoder};
 use crate::planes::{full_range, network_input, resample_blank, without_blanks};
 use crate::prediction::{Pixels, PredictedOutput, Prediction, largest, leave_open, planes_of};
@@ -38,7 +38,7 @@ pub enum RuleChoice {
     OfModel,
     /// The default, whatever was chosen.
     Default,
-    /// This one; a pixel of unknown size is taken for 1 um.
+    /// This one; its lengths are in pixels where the model knows no pixel size.
     Given(Box<NucleusRule>),
 }
 
@@ -89,10 +89,15 @@ impl Predictor {
         let start = |workers: &Workers| workers.start().map_err(InferenceError::Threads);
         start(machine.workers())?;
         let mut predictor = Self::new(model, machine, options);
-        if options.rule == RuleChoice::OfModel
-            && let Some(chosen) = Decisions::read(folder, &predictor.hash)?
-        {
-            predictor.set_rule(chosen.rule, chosen.pixel_um);
+        if options.rule == RuleChoice::OfModel {
+            match Decisions::read(folder, &predictor.hash)? {
+                Some(chosen) => predictor.set_rule(chosen.rule, chosen.in_pixels),
+                None if folder.join(FILE_NAME).exists() => {
+                    let remark = Remark::on_rule_of_another(folder);
+                    predictor.remarks.add(remark);
+                }
+                None => {}
+            }
         }
         start(predictor.workers())?;
         Ok(predictor)
@@ -120,6 +125,7 @@ impl Predictor {
                 classes: model.info.classes.clone(),
                 rule: default_rule(model.graph.outputs()),
                 pixel_um: model.info.pixel_um,
+                in_pixels: false,
             },
             rule_word: None,
             hash: model.hash(),
@@ -129,7 +135,8 @@ impl Predictor {
             remarks,
         };
         if let RuleChoice::Given(rule) = &options.rule {
-            predictor.set_rule((**rule).clone(), UNKNOWN_UM);
+            let in_pixels = predictor.info.pixel_um.is_none();
+            predictor.set_rule((**rule).clone(), in_pixels);
         }
         predictor
     }
@@ -156,11 +163,10 @@ impl Predictor {
         }
     }
 
-    /// Makes nuclei by `rule` from now on; `pixel_um` is what a pixel is taken for where neither
-    /// the image nor the model knows its size.
-    fn set_rule(&mut self, rule: NucleusRule, pixel_um: f64) {
+    /// Makes nuclei by `rule` from now on.
+    fn set_rule(&mut self, rule: NucleusRule, in_pixels: bool) {
         self.decoder.rule = rule;
-        self.decoder.pixel_um = Some(self.info.pixel_um.unwrap_or(pixel_um));
+        self.decoder.in_pixels = in_pixels;
         self.rule_word = Some(self.decoder.word());
     }
 

@@ -1,12 +1,17 @@
 //! What a user should know of how images are computed, each said once.
 
+use std::path::Path;
+
 use crate::cap::Cap;
+use crate::decisions::FILE_NAME;
 
 /// One thing to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Remark {
     /// The cap on memory leaves fewer threads than asked for; the whole sentence.
     Threads(String),
+    /// A rule beside the model is not used; the whole sentence.
+    Rule(String),
     /// An image is computed in tiles, which may change classes; what follows the image's name in
     /// the sentence.
     Tiles(String),
@@ -16,7 +21,7 @@ impl Remark {
     /// The sentence, where `image` is what the image it came with is called (``field `A1` ``).
     pub fn sentence(&self, image: &str) -> String {
         match self {
-            Self::Threads(sentence) => sentence.clone(),
+            Self::Threads(sentence) | Self::Rule(sentence) => sentence.clone(),
             Self::Tiles(rest) => format!("{image} {rest}"),
         }
     }
@@ -27,6 +32,15 @@ impl Remark {
             "{afforded} of {threads} threads compute, to keep to {cap} of memory; `--memory {}` \
              or more is enough for all",
             Cap::for_threads(threads, scratch)
+        ))
+    }
+
+    /// The rule in `folder` was chosen for a model that is not there any more.
+    pub(crate) fn on_rule_of_another(folder: &Path) -> Self {
+        Self::Rule(format!(
+            "`{}` was chosen for another model and is not used, so nuclei are made by the default; \
+             choose one with `stainfree tune`",
+            folder.join(FILE_NAME).display()
         ))
     }
 

@@ -19,15 +19,14 @@ use std::collections::HashMap;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NucleusRule {
-    /// Probability above which a pixel is a nucleus'; `None`: where no other class has a larger
-    /// one.
+    /// Probability above which a pixel is a nucleus'; `None`, and for classes of scheme B: where no
+    /// other class has a larger one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f64>,
     /// Standard deviation of the Gaussian on the probability before the threshold, in um.
     pub smoothing_um: f64,
-    /// Holes up to this area are filled, in um2; `None`: all.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_hole_um2: Option<f64>,
+    /// Holes up to this area are filled, in um2; all where the pixel size is unknown.
+    pub max_hole_um2: f64,
     /// Nuclei below this area are dropped, in um2.
     pub min_area_um2: f64,
     /// The same in pixels, for fields without a pixel size.
@@ -45,7 +44,7 @@ impl Default for NucleusRule {
             threshold: None,
             smoothing_um: 0.0,
             // Half a usual nucleus: what nuclei of a sheet enclose is no hole of one.
-            max_hole_um2: Some(75.0),
+            max_hole_um2: 75.0,
             min_area_um2: 12.0,
             min_area_px: 30,
             least_distance: 0.0,
@@ -76,10 +75,9 @@ impl NucleusRule {
         if let Some(value) = self.threshold.filter(|t| !(0.0..1.0).contains(t)) {
             return wrong("threshold", value, "at least 0 and below 1");
         }
-        let holes = self.max_hole_um2.unwrap_or_default();
         for (setting, value) in [
             ("smoothing_um", self.smoothing_um),
-            ("max_hole_um2", holes),
+            ("max_hole_um2", self.max_hole_um2),
             ("min_area_um2", self.min_area_um2),
             ("least_distance", self.least_distance),
         ] {
@@ -138,6 +136,12 @@ pub fn nuclei_from_prediction(
         return Err(ObjectsError::PixelSize { value });
     }
     rule.check()?;
+    if rule.least_distance > 0.0 && field.distances.is_none() {
+        return Err(ObjectsError::NotPredicted {
+            method: "least_distance",
+            what: "the distances",
+        });
+    }
     let mask = cleaned(&pixels(field, pixel_um, rule)?, pixel_um, rule);
     let splitting = match (field.lines, pixel_um) {
         (true, _) => Splitting::Boundary(Boundary::default()),
@@ -164,7 +168,8 @@ fn pixels(
     rule: &NucleusRule,
 ) -> Result<Image<bool>, ObjectsError> {
     let is_line = |class: u8| field.lines && (class == BOUNDARY || class == SPLIT);
-    let Some(threshold) = rule.threshold else {
+    // What lines enclose is told by classes alone.
+    let Some(threshold) = rule.threshold.filter(|_| !field.lines) else {
         return Ok(field.classes.map(|&c| c == NUCLEUS || is_line(c)));
     };
     let Some(probability) = field.probability else {
@@ -190,9 +195,9 @@ fn pixels(
 
 /// The mask with holes filled and specks dropped.
 fn cleaned(nuclei: &Image<bool>, pixel_um: Option<f64>, rule: &NucleusRule) -> Image<bool> {
-    let filled = match (rule.max_hole_um2, pixel_um) {
-        (Some(area), Some(um)) => fill_holes_below(nuclei, (area / (um * um)) as usize),
-        _ => fill_holes(nuclei),
+    let filled = match pixel_um {
+        Some(um) => fill_holes_below(nuclei, (rule.max_hole_um2 / (um * um)) as usize),
+        None => fill_holes(nuclei),
     };
     remove_small_objects(&filled, least_area(pixel_um, rule), Connectivity::Four)
 }

@@ -132,7 +132,7 @@ fn a_rule_decides_what_is_a_nucleus() {
     // Holes above the area stay: 9 pixels are 2.25 um2.
     let open = |um2| {
         with(NucleusRule {
-            max_hole_um2: Some(um2),
+            max_hole_um2: um2,
             ..rule.clone()
         })
         .image

@@ -231,7 +231,10 @@ fn simulated(plates: usize) -> Result<(), Failure> {
     let mut predictor = Predictor::new(
         weights::virtual_plates()?,
         &machine,
-        &Options { flips: true },
+        &Options {
+            flips: true,
+            ..Options::default()
+        },
     );
     let mut tallies: BTreeMap<&'static str, Tally> = BTreeMap::new();
     for plate in 0..plates {
@@ -299,7 +302,10 @@ fn real(data: &Path) -> Result<(), Failure> {
     let mut predictor = Predictor::new(
         weights::virtual_plates()?,
         &machine,
-        &Options { flips: true },
+        &Options {
+            flips: true,
+            ..Options::default()
+        },
     );
     let dataset = open(data, &OpenOptions::default())?;
     let light = dataset.channel("brightfield")?;

@@ -212,6 +212,7 @@ impl Evaluate {
         convention: Convention,
         context: &Context,
     ) -> Result<Evaluated> {
+        self.rule.only_for_models()?;
         let objects = self.objects || self.splitting || self.kinds.is_some();
         if self.classes.is_empty() && !objects {
             return Err(UsageError(

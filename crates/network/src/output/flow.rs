@@ -7,9 +7,9 @@
 //! "Cellpose: a generalist algorithm for cellular segmentation", Nature Methods 18:100.
 //!
 //! The middle is the pixel of the nucleus that is nearest to the medians of its rows and columns;
-//! heat spreads for as many steps as the nucleus' frame has pixels around, to the mean of 3 x 3
-//! pixels, outside of the nucleus none. Of a nucleus that the image's rim or unknown pixels cut,
-//! the middle is that of what is seen.
+//! heat spreads for as many steps as the nucleus' frame has pixels around (1000 at most), to the
+//! mean of 3 x 3 pixels, outside of the nucleus none. Of a nucleus that the image's rim or unknown
+//! pixels cut, the middle is that of what is seen.
 
 use super::{Link, OutputKind, OutputLoss, Values, frames, is_object};
 use rayon::prelude::*;
@@ -42,6 +42,10 @@ fn truth(labels: &Image<u32>) -> Vec<Image<f32>> {
     flows
 }
 
+/// Steps at most: as many as nuclei of 250 pixels take. What is larger is no nucleus, and one label
+/// over a whole image would take minutes.
+const MOST_STEPS: usize = 1000;
+
 /// The warmth of one object, in its frame and a rim of one pixel around it.
 struct Heated {
     corner: [usize; 2],
@@ -66,7 +70,7 @@ impl Heated {
             warmth: vec![0.0; inside.len()],
             inside,
         };
-        heated.spread(2 * (rows.len() + columns.len()));
+        heated.spread((2 * (rows.len() + columns.len())).min(MOST_STEPS));
         heated
     }
 

@@ -35,17 +35,27 @@ fn truth(labels: &Image<u32>) -> Vec<Image<f32>> {
     let radii = radii(labels);
     // No farther than the largest radius can the second nearest object matter.
     let reach = radii.values().fold(0.0, |most: f64, &r| most.max(r));
-    let windows: Vec<(f64, Window)> = frames(labels)
-        .into_par_iter()
-        .map(|(label, frame)| (radii[&label], Window::around(labels, label, frame, reach)))
-        .collect();
+    let frames: Vec<_> = frames(labels).into_iter().collect();
     let mut places = vec![Nearest::default(); height * width];
-    for (radius, window) in &windows {
-        window.lay_on(*radius, &mut places, width);
+    // A few at once: the window of an object may be as large as the image.
+    for some in frames.chunks(AT_ONCE) {
+        let windows: Vec<(f64, Window)> = some
+            .par_iter()
+            .map(|(label, frame)| {
+                let window = Window::around(labels, *label, frame.clone(), reach);
+                (radii[label], window)
+            })
+            .collect();
+        for (radius, window) in &windows {
+            window.lay_on(*radius, &mut places, width);
+        }
     }
     let values = places.iter().map(Nearest::value).collect();
     vec![Image::new(height, width, values)]
 }
+
+/// Objects whose distances are in memory at once.
+const AT_ONCE: usize = 32;
 
 /// The two nearest objects of a pixel.
 #[derive(Clone, Copy)]

@@ -44,6 +44,7 @@ impl<'a> NucleusJudge<'a> {
                 classes: classes.to_vec(),
                 rule: default_rule(outputs),
                 pixel_um: Some(pixel_um.unwrap_or(USUAL_UM)),
+                in_pixels: false,
             },
             truth: Mutex::default(),
         }

@@ -7,24 +7,26 @@
 mod search;
 mod tried;
 
-use search::{Search, Unit};
+use search::Search;
 use std::path::Path;
 
 use stainfree_image::{Field, Image, read_class_mask, read_labels};
-use stainfree_inference::{Decisions, Options, Pixels, RuleChoice, UNKNOWN_UM, default_rule, ways};
+use stainfree_inference::{
+    Decisions, NucleusDecoder, Options, Pixels, RuleChoice, default_rule, ways,
+};
 use stainfree_network::Model;
 use stainfree_objects::IGNORED;
 
 use crate::prediction::opened::OpenedModel;
 use crate::study::each_field::EachField;
 use crate::study::fields::FieldRow;
-use crate::study::{Source, Study};
+use crate::study::{Source, Study, training_of};
 use crate::training::study_fields::StudyFields;
 use crate::{Job, Part, ProjectError};
 
 /// Pixels that rules are tried on; larger fields are cut to a window in their middle, so that the
-/// choice takes seconds.
-const MOST_PIXELS: usize = 12_000_000;
+/// choice takes seconds rather than minutes.
+const MOST_PIXELS: usize = 4_000_000;
 
 /// Chooses rules for the study's model `name` on the validation fields; one that was chosen before
 /// is replaced.
@@ -35,7 +37,13 @@ const MOST_PIXELS: usize = 12_000_000;
 pub fn tune(study: &Study, name: &str, job: &Job) -> Result<Decisions, ProjectError> {
     study.truth_must_be_still("tune")?;
     let folder = study.trained_model(Some(name))?;
-    let chosen = choose_rule(study, &study.source()?, &study.fields()?, &folder, job)?;
+    // Nobody trains another model there meanwhile, and `prepare` waits.
+    let way_out = "wait until it ends";
+    let lease = training_of(&study.run_path(name), "tune").own(way_out, job.cancel)?;
+    study.truth_must_be_still("tune")?;
+    let chosen = lease.during(job, |job| {
+        choose_rule(study, &study.source()?, &study.fields()?, &folder, job)
+    })?;
     chosen.ok_or_else(|| {
         ProjectError::Failed(format!(
             "`{}` has no validation field with a nucleus, on which a rule could be chosen; change \
@@ -45,10 +53,11 @@ pub fn tune(study: &Study, name: &str, job: &Job) -> Result<Decisions, ProjectEr
     })
 }
 
-/// [`choose_rule`] for a model that was trained just now, unless it has its rule already.
+/// [`choose_rule`] for a model that was trained just now, unless it has its rule already. The model
+/// is whole without one: where none can be chosen, that is said.
 ///
 /// # Errors
-/// As [`choose_rule`].
+/// [`ProjectError::Cancelled`].
 pub(crate) fn rule_for(
     study: &Study,
     source: &Source,
@@ -60,8 +69,8 @@ pub(crate) fn rule_for(
     if let Ok(Some(_)) = Decisions::read(trained, &hash) {
         return Ok(());
     }
-    if let Some(chosen) = choose_rule(study, source, rows, trained, job)? {
-        job.progress.note(&format!(
+    match choose_rule(study, source, rows, trained, job) {
+        Ok(Some(chosen)) => job.progress.note(&format!(
             "how nuclei are made was chosen on {} validation fields: object F1 {:.3} (the default \
              {:.3}), counts {:+.0} % ({:+.0} %)",
             chosen.fields.len(),
@@ -69,7 +78,14 @@ pub(crate) fn rule_for(
             chosen.default.f1,
             100.0 * chosen.chosen.count_error,
             100.0 * chosen.default.count_error
-        ));
+        )),
+        // One that is there is of the model that was replaced.
+        Ok(None) => Decisions::forget_other(trained, &hash).map_err(decided)?,
+        Err(error @ ProjectError::Cancelled) => return Err(error),
+        Err(error) => job.progress.note(&format!(
+            "the model is whole, but how nuclei are made was not chosen, so the default holds: \
+             {error}; `stainfree tune` chooses it"
+        )),
     }
     Ok(())
 }
@@ -103,36 +119,39 @@ pub(crate) fn choose_rule(
         seen.extend(Seen::of(study, source, field, &mut model, budget, job)?);
         Ok(())
     })?;
-    let names = seen.iter().map(|seen| seen.name.clone()).collect();
-    let has_nuclei = seen
-        .iter()
-        .any(|seen| seen.truth.data().iter().any(|&l| l > 0));
-    if !has_nuclei {
-        return Ok(None);
-    }
+    let in_pixels = decoder.pixel_um.is_none() && seen.iter().any(|s| s.pixel_um.is_none());
+    let first = default_rule(model.predictor.outputs());
     let search = Search {
-        unit: Unit::of(&seen),
+        default: decoder.clone(),
+        decoder: NucleusDecoder {
+            in_pixels,
+            ..decoder
+        },
         ways: ways(model.predictor.outputs()),
-        pixel_um: decoder.pixel_um,
-        classes: decoder.classes,
+        cancel: job.cancel,
         seen,
     };
-    let first = default_rule(model.predictor.outputs());
     let workers = model.predictor.workers().clone();
     let decisions = workers.run(|| -> Result<_, ProjectError> {
-        let default = search.trial(&first)?;
+        let default = search.default_trial()?;
+        if !search.has_nuclei() {
+            return Ok(None);
+        }
         let (rule, chosen) = search.best(&first)?;
-        Ok(Decisions {
+        Ok(Some(Decisions {
             program: format!("stainfree {}", env!("CARGO_PKG_VERSION")),
             model: model.predictor.hash().to_owned(),
-            pixel_um: search.pixel_um.unwrap_or(UNKNOWN_UM),
+            in_pixels,
             curve: search.curve(&rule)?,
             rule,
             chosen,
             default,
-            fields: names,
-        })
+            fields: search.seen.iter().map(|seen| seen.name.clone()).collect(),
+        }))
     })?;
+    let Some(decisions) = decisions else {
+        return Ok(None);
+    };
     decisions.write(folder).map_err(decided)?;
     Ok(Some(decisions))
 }

@@ -6,7 +6,7 @@ use stainfree_objects::{NucleusRule, Splitting, areas, splitting};
 
 use super::Seen;
 use super::tried::Sums;
-use crate::ProjectError;
+use crate::{Cancel, ProjectError};
 
 /// Rounds over all decisions at most.
 const ROUNDS: usize = 3;
@@ -21,9 +21,9 @@ pub(super) struct Unit {
 }
 
 impl Unit {
-    pub(super) fn of(seen: &[Seen]) -> Self {
+    fn of(seen: &[Seen], decoder: &NucleusDecoder) -> Self {
         let of_field = |seen: &Seen| {
-            let um = seen.pixel_um.unwrap_or(UNKNOWN_UM);
+            let um = decoder.unit(seen.pixel_um).unwrap_or(UNKNOWN_UM);
             let areas = areas(&seen.truth).into_values();
             areas.map(|area| area as f64 * um * um).collect::<Vec<_>>()
         };
@@ -45,26 +45,45 @@ struct Decision {
 }
 
 /// What rules are tried on.
-pub(super) struct Search {
+pub(super) struct Search<'a> {
     pub(super) seen: Vec<Seen>,
-    pub(super) classes: Vec<String>,
-    /// Pixel size for fields that do not know theirs.
-    pub(super) pixel_um: Option<f64>,
-    pub(super) unit: Unit,
+    /// Makes nuclei by the model's default.
+    pub(super) default: NucleusDecoder,
+    /// The same with the unit that rules are chosen in; its own rule is not used.
+    pub(super) decoder: NucleusDecoder,
     /// What the network serves beside the nuclei's shape.
     pub(super) ways: Vec<Splitting>,
+    pub(super) cancel: &'a Cancel,
 }
 
-impl Search {
+impl Search<'_> {
+    /// Whether a true nucleus counts anywhere.
+    pub(super) fn has_nuclei(&self) -> bool {
+        let counts = |seen: &Seen| {
+            let ignored = |i: usize| seen.ignore.as_ref().is_some_and(|g| g.data()[i]);
+            let labels = seen.truth.data().iter().enumerate();
+            labels
+                .into_iter()
+                .any(|(i, &label)| label > 0 && !ignored(i))
+        };
+        self.seen.iter().any(counts)
+    }
+
+    /// The default on all fields, as it is without a choice.
+    pub(super) fn default_trial(&self) -> Result<Trial, ProjectError> {
+        self.try_with(&self.default)
+    }
+
     /// The best rule that is found by changing one decision at a time, from every way of parting
     /// nuclei that the network can serve; the default where none is better.
     pub(super) fn best(&self, first: &NucleusRule) -> Result<(NucleusRule, Trial), ProjectError> {
+        let unit = Unit::of(&self.seen, &self.decoder);
         let mut best = (first.clone(), self.trial(first)?);
-        for splitting in self.splittings() {
+        for splitting in self.splittings(unit) {
             let from = NucleusRule {
                 threshold: Some(0.5),
-                max_hole_um2: Some(self.unit.area / 2.0),
-                min_area_um2: self.unit.area / 10.0,
+                max_hole_um2: unit.area / 2.0,
+                min_area_um2: unit.area / 10.0,
                 splitting,
                 ..first.clone()
             };
@@ -77,18 +96,18 @@ impl Search {
     }
 
     /// Ways of parting nuclei, with choices that fit the nuclei's size.
-    fn splittings(&self) -> Vec<Splitting> {
+    fn splittings(&self, unit: Unit) -> Vec<Splitting> {
         let mut ways = vec![Splitting::Distance(splitting::Distance {
-            smoothing_um: 0.07 * self.unit.diameter,
-            depth_um: 0.035 * self.unit.diameter,
+            smoothing_um: 0.07 * unit.diameter,
+            depth_um: 0.035 * unit.diameter,
         })];
         ways.extend(self.ways.iter().map(|way| match *way {
             Splitting::Learned(learned) => Splitting::Learned(splitting::Learned {
-                smoothing_um: 0.04 * self.unit.diameter,
+                smoothing_um: 0.04 * unit.diameter,
                 ..learned
             }),
             Splitting::Flow(flow) => Splitting::Flow(splitting::Flow {
-                reach_um: 1.5 * self.unit.diameter,
+                reach_um: 1.5 * unit.diameter,
                 ..flow
             }),
             other => other,
@@ -146,7 +165,7 @@ impl Search {
 
     /// The decisions that a rule with this way of parting has.
     fn decisions(&self, rule: &NucleusRule) -> Vec<Decision> {
-        let Unit { area, diameter } = self.unit;
+        let Unit { area, diameter } = Unit::of(&self.seen, &self.decoder);
         let times = |unit: f64, shares: &[f64]| shares.iter().map(|share| share * unit).collect();
         let mut all = vec![Decision {
             key: "threshold",
@@ -220,16 +239,16 @@ impl Search {
 
     /// A rule on all fields.
     pub(super) fn trial(&self, rule: &NucleusRule) -> Result<Trial, ProjectError> {
-        let decoder = NucleusDecoder {
-            classes: self.classes.clone(),
+        self.try_with(&NucleusDecoder {
             rule: rule.clone(),
-            pixel_um: Some(self.pixel_um.unwrap_or(UNKNOWN_UM)),
-        };
-        let fields: Result<Vec<Sums>, ProjectError> = self
-            .seen
-            .par_iter()
-            .map(|seen| Sums::of(seen, &decoder))
-            .collect();
+            ..self.decoder.clone()
+        })
+    }
+
+    fn try_with(&self, decoder: &NucleusDecoder) -> Result<Trial, ProjectError> {
+        self.cancel.check()?;
+        let sums = |seen: &Seen| Sums::of(seen, decoder);
+        let fields: Result<Vec<Sums>, ProjectError> = self.seen.par_iter().map(sums).collect();
         Ok(fields?.into_iter().fold(Sums::default(), Sums::and).trial())
     }
 }
@@ -282,7 +301,7 @@ mod tests {
         (truth, made, vec![Output::classes(2), kind.output()])
     }
 
-    fn search() -> Search {
+    fn search(cancel: &Cancel) -> Search<'_> {
         let (truth, made, outputs) = sheet();
         let classes: Vec<String> = ["background", "nucleus"].map(str::to_owned).into();
         let seen = vec![Seen {
@@ -292,20 +311,32 @@ mod tests {
             truth,
             ignore: None,
         }];
-        Search {
-            unit: Unit::of(&seen),
-            pixel_um: Some(0.5),
-            ways: stainfree_inference::ways(&outputs),
+        let default = NucleusDecoder {
             classes,
+            rule: stainfree_inference::default_rule(&outputs),
+            pixel_um: Some(0.5),
+            in_pixels: false,
+        };
+        Search {
+            decoder: default.clone(),
+            default,
+            ways: stainfree_inference::ways(&outputs),
+            cancel,
             seen,
         }
     }
 
     #[test]
     fn the_threshold_and_the_way_of_parting_are_found() {
-        let search = search();
-        // 24 x 24 pixels of a quarter um2.
-        assert_eq!(search.unit.area, 144.0);
+        let cancel = Cancel::default();
+        let search = search(&cancel);
+        // 24 x 24 pixels of a quarter um2; the same in pixels where sizes do not count.
+        assert_eq!(Unit::of(&search.seen, &search.decoder).area, 144.0);
+        let in_pixels = NucleusDecoder {
+            in_pixels: true,
+            ..search.decoder.clone()
+        };
+        assert_eq!(Unit::of(&search.seen, &in_pixels).area, 576.0);
         let (rule, trial) = search.best(&NucleusRule::default()).unwrap();
         assert!(matches!(rule.splitting, Splitting::Learned(_)), "{rule:?}");
         assert!(rule.threshold.is_some_and(|t| t >= 0.55), "{rule:?}");
@@ -335,7 +366,8 @@ mod tests {
 
     #[test]
     fn a_default_that_nothing_beats_stays() {
-        let search = search();
+        let cancel = Cancel::default();
+        let search = search(&cancel);
         let (rule, trial) = search.best(&NucleusRule::default()).unwrap();
         let again = search.best(&rule).unwrap();
         assert_eq!(again, (rule, trial));
