@@ -11,7 +11,7 @@ use crate::failure::UsageError;
 #[derive(clap::Args)]
 pub(crate) struct Rule {
     /// How nuclei are made: `model` (what was chosen for it), `default`, or a TOML file with the
-    /// table [rule], such as another model's nuclei.toml
+    /// table `rule`, such as another model's nuclei.toml
     #[arg(long = "rule", value_name = "NAME|FILE", default_value = "model")]
     rule: String,
 }
