@@ -234,6 +234,16 @@ fn a_prediction_with_cytoplasm_has_cells() {
     let measure = ["measure", "result", "--images", "images"];
     place.ok(&[&measure[..], &["--out", "kept.csv"]].concat());
     assert_eq!(column(&place, "kept.csv", "cell_area"), ["200"]);
+    // Unless they are not the cells of these nuclei, as after a correction.
+    let others = kept.map(|&label| label + u32::from(label > 0));
+    write::labels(&place.path("result/cells/f0.tif"), &others, &note).unwrap();
+    let run = place.ok(&[&measure[..], &["--out", "made.csv"]].concat());
+    assert_eq!(column(&place, "made.csv", "cell_area"), ["400"]);
+    assert!(
+        run.stderr.contains("f0.tif` does not have the cells of"),
+        "{}",
+        run.stderr
+    );
 }
 
 #[test]
@@ -260,15 +270,38 @@ fn predicted_cells_are_kept_with_the_numbers_of_their_nuclei_and_scored() {
         all > 2 * inside,
         "{all} pixels of cells, {inside} of nuclei"
     );
-    // A field without its cells is not done.
-    std::fs::remove_file(place.path("result/cells/B02_s1.tif")).unwrap();
-    let again = place.ok(&["predict", "study", "sim/plate", "--out", "result"]);
+    // Cells that older versions did not make are made from the files, without the network: the
+    // table stays, which has the seconds that a prediction took.
+    let table = place.text("result/predictions.csv");
+    let path = place.path("result/cells/B02_s1.tif");
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::remove_dir_all(place.path("result/cells")).unwrap();
+    let predict = ["predict", "study", "sim/plate", "--out", "result"];
+    let again = place.ok(&predict);
+    assert!(
+        again.stdout.starts_with("0 fields done"),
+        "{}",
+        again.stdout
+    );
+    assert!(again.stdout.contains("3 done before"), "{}", again.stdout);
+    assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    assert_eq!(place.text("result/predictions.csv"), table);
+    // Where the files do not go together, the network does the field again.
+    std::fs::remove_file(&path).unwrap();
+    let small = Image::from_fn(8, 8, |_, _| 0);
+    let nuclei = place.path("result/nuclei/B02_s1.tif");
+    let note = write::Note {
+        text: "stainfree 0: nuclei".to_owned(),
+        pixel_um: None,
+    };
+    write::labels(&nuclei, &small, &note).unwrap();
+    let again = place.ok(&predict);
     assert!(
         again.stdout.starts_with("1 fields done"),
         "{}",
         again.stdout
     );
-    assert_eq!(read("cells"), cells);
+    assert_eq!(std::fs::read(&path).unwrap(), bytes);
 
     let run = place.ok(&["evaluate", "study", "--json", "-"]);
     let scores: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();

@@ -52,7 +52,8 @@ pub(super) struct Inputs {
 enum Cells {
     None,
     Labels(PathBuf, Pairing),
-    /// Cells of `predict`; of older versions, class masks in which this class is cytoplasm.
+    /// Cells of `predict`; where it has kept none, or none of these nuclei, class masks in which
+    /// this class is cytoplasm.
     Classes(Store, u8),
 }
 
@@ -204,10 +205,12 @@ impl Inputs {
         }
     }
 
-    /// The labels of a field and its cells, `None` where it has none.
+    /// The labels of a field and its cells, `None` where it has none; where kept cells are not
+    /// used, `notes` says so.
     pub(super) fn read_labels(
         &self,
         work: &Work,
+        notes: &mut Vec<String>,
     ) -> Result<(Image<u32>, Option<Image<u32>>), ProjectError> {
         let labels = &work.labels.path;
         let objects = work.labels.labels(work.at)?;
@@ -230,18 +233,15 @@ impl Inputs {
                 same_size((labels, objects.size()), (&truth.path, cells.size()))?;
                 Some(cells)
             }
-            Cells::Classes(store, _) if store.path(Product::Cells, &work.field.name).is_file() => {
-                let path = store.path(Product::Cells, &work.field.name);
-                let cells = store.labels(Product::Cells, &work.field.name)?;
-                same_size((labels, objects.size()), (&path, cells.size()))?;
-                Some(cells)
-            }
-            Cells::Classes(store, class) => {
-                let path = store.path(Product::Classes, &work.field.name);
-                let classes = store.classes(&work.field.name)?;
-                same_size((labels, objects.size()), (&path, classes.size()))?;
-                Some(whole_cells(&classes, *class, &objects, work.pixel_um))
-            }
+            Cells::Classes(store, class) => match kept_cells(store, work, &objects, notes)? {
+                Some(cells) => Some(cells),
+                None => {
+                    let path = store.path(Product::Classes, &work.field.name);
+                    let classes = store.classes(&work.field.name)?;
+                    same_size((labels, objects.size()), (&path, classes.size()))?;
+                    Some(whole_cells(&classes, *class, &objects, work.pixel_um))
+                }
+            },
         };
         Ok((objects, cells))
     }
@@ -279,6 +279,33 @@ impl Inputs {
         same_size((&work.labels.path, size), (path, read.size()))?;
         Ok(Some(read))
     }
+}
+
+/// The cells that `predict` has kept of a field; `None` where there are none, or where a nucleus is
+/// not in the cell of its number, as when nuclei were corrected since.
+fn kept_cells(
+    store: &Store,
+    work: &Work,
+    nuclei: &Image<u32>,
+    notes: &mut Vec<String>,
+) -> Result<Option<Image<u32>>, ProjectError> {
+    let path = store.path(Product::Cells, &work.field.name);
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let cells = store.labels(Product::Cells, &work.field.name)?;
+    same_size((&work.labels.path, nuclei.size()), (&path, cells.size()))?;
+    let mut pairs = nuclei.data().iter().zip(cells.data());
+    if pairs.all(|(&nucleus, &cell)| nucleus == 0 || nucleus == cell) {
+        return Ok(Some(cells));
+    }
+    notes.push(format!(
+        "`{}` does not have the cells of the nuclei in `{}`; they are made from the class mask \
+         instead",
+        path.display(),
+        work.labels.path.display()
+    ));
+    Ok(None)
 }
 
 impl Cells {

@@ -241,7 +241,8 @@ fn one_field(
     options: &MeasureOptions,
     channels_at_once: bool,
 ) -> Result<FieldRows, ProjectError> {
-    let (objects, cells) = inputs.read_labels(work)?;
+    let mut notes = Vec::new();
+    let (objects, cells) = inputs.read_labels(work, &mut notes)?;
     let size = objects.size();
     let read = |&channel: &usize| inputs.read_channel(work, channel, options.plane, size);
     let planes: Result<Vec<Option<Plane>>, ProjectError> = if channels_at_once {
@@ -273,9 +274,10 @@ fn one_field(
     };
     let mut found = plan.measure(&images).map_err(in_field)?;
     let by_field = options.settings.background == Background::Field;
-    let notes =
+    let background =
         background_note(plan, &found.columns, &work.field.name, &planes).filter(|_| by_field);
-    let shared = shared_numbers_note(&work.labels.path, &objects);
+    notes.extend(background);
+    notes.extend(shared_numbers_note(&work.labels.path, &objects));
     if options.skip_border {
         let place = plan
             .columns()
@@ -299,7 +301,7 @@ fn one_field(
         columns: found.columns,
         size,
         missing,
-        notes: notes.into_iter().chain(shared).collect(),
+        notes,
     })
 }
 

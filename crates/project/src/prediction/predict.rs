@@ -137,10 +137,14 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
         ..Predicted::default()
     };
     let total = work.len();
-    let mut tasks = Vec::new();
+    let (mut tasks, mut lacking) = (Vec::new(), Vec::new());
     for task in work {
         let Some(nuclei) = todo(&rows, &task) else {
-            tasks.push(task);
+            let done = already(&rows, &header, &task, &hash);
+            match done.filter(|_| with_cells && files_exist(task.field, options, false)) {
+                Some(nuclei) => lacking.push((task, nuclei)),
+                None => tasks.push(task),
+            }
             continue;
         };
         predicted.skipped += 1;
@@ -148,18 +152,64 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
         let message = format!("{} (done already)", task.field.name);
         job.progress.step(predicted.skipped, total, &message);
     }
-    let names = tasks.iter().map(|task| task.field.name.clone()).collect();
+    let all = tasks.iter().chain(lacking.iter().map(|(task, _)| task));
+    let names = all.map(|task| task.field.name.clone()).collect();
     let lease = share_fields(&options.out, "predict", names, job)?;
     mark(options, &hash, record.as_ref(), with_cells)?;
     let ours = tasks.iter().map(|task| task.field.name.as_str());
     table::forget(&path, &header, rows, ours)?;
     drop(turn);
     lease.during(job, |job| {
-        let table = OwnRows::new(path, header.clone());
+        let damaged = add_cells(&model, lacking, &mut predicted, options, job)?;
+        if !damaged.is_empty() {
+            let _turn = my_turn(&options.out, "predict", job.cancel)?;
+            let names = damaged.iter().map(|task| task.field.name.as_str());
+            table::forget(&path, &header, read_rows()?, names)?;
+            tasks.extend(damaged);
+        }
+        let table = OwnRows::new(path.clone(), header.clone());
         predict_ours(&mut model, &tasks, &mut predicted, table, options, job)
     })?;
     predicted.seconds = started.elapsed().as_secs_f64();
     Ok(predicted)
+}
+
+/// Makes the cells of fields that lack nothing else, from their classes and nuclei; gives those
+/// whose files cannot be read.
+fn add_cells<'a>(
+    model: &OpenedModel,
+    lacking: Vec<(Task<'a>, usize)>,
+    predicted: &mut Predicted,
+    options: &PredictOptions,
+    job: &Job,
+) -> Result<Vec<Task<'a>>, ProjectError> {
+    let store = Store::at(&options.out);
+    let names = &model.predictor.info().classes;
+    let pixel_um = model.predictor.decoder().pixel_um;
+    let fields = EachField::new(job, &lacking, |(task, _)| {
+        format!("{} (its cells only)", task.field.name)
+    });
+    let made = fields.after(predicted.skipped).at_once(
+        |(task, _)| {
+            cells_of_files(&store, task.field, names, pixel_um)?;
+            Ok(true)
+        },
+        |_, error| {
+            let sentence = format!("{error}; the field is predicted again");
+            job.progress.note(&sentence);
+            Ok(false)
+        },
+    )?;
+    let mut damaged = Vec::new();
+    for ((task, nuclei), made) in lacking.into_iter().zip(made) {
+        if made {
+            predicted.skipped += 1;
+            predicted.nuclei += nuclei;
+        } else {
+            damaged.push(task);
+        }
+    }
+    Ok(damaged)
 }
 
 /// What is asked for of each field of the inputs.
@@ -591,6 +641,40 @@ pub(crate) fn cells_of(
     let cytoplasm = cytoplasm_class(names)?;
     let pixel_um = field.pixel_um.or(model_um);
     Some(cells(classes, cytoplasm, &nuclei.labels, pixel_um))
+}
+
+/// Writes the whole cells of a field that was predicted before, with the note of its nuclei.
+fn cells_of_files(
+    store: &Store,
+    field: &Field,
+    names: &[String],
+    model_um: Option<f64>,
+) -> Result<(), ProjectError> {
+    let (classes, labels) = (
+        store.classes(&field.name)?,
+        store.labels(Product::Nuclei, &field.name)?,
+    );
+    let path = store.path(Product::Nuclei, &field.name);
+    let said = marker::note_of(&path).filter(|_| classes.size() == labels.size());
+    let Some(said) = said else {
+        return Err(ProjectError::Field(format!(
+            "`{}` does not belong to the class mask of field `{}`",
+            path.display(),
+            field.name
+        )));
+    };
+    let nuclei = Nuclei { labels, count: 0 };
+    let note = write::Note {
+        text: format!(
+            "stainfree {}",
+            said.replacen(": nuclei of", ": cells of", 1)
+        ),
+        pixel_um: field.pixel_um,
+    };
+    match cells_of(field, &classes, names, &nuclei, model_um) {
+        Some(cells) => Ok(store.put_labels(Product::Cells, &field.name, &cells, &note)?),
+        None => Ok(()),
+    }
 }
 
 /// Writes `classes/NAME.tif` and `nuclei/NAME.tif`, and `cells/NAME.tif` or removes what an earlier
