@@ -173,16 +173,13 @@ fn error_tables(errors: &ObjectErrors) -> String {
 
 /// A stratum in words that stand alone.
 fn named(stratum: &FateStratum) -> String {
-    match stratum
-        .up_to
-        .or(stratum.above)
-        .filter(|_| stratum.by == "size")
-    {
-        Some(limit) if stratum.up_to.is_some() => {
-            format!("{} (to {limit} px)", stratum.stratum)
-        }
-        Some(limit) => format!("{} (over {limit} px)", stratum.stratum),
-        None => stratum.stratum.clone(),
+    let name = &stratum.stratum;
+    match (stratum.above, stratum.up_to) {
+        _ if stratum.by != "size" => name.clone(),
+        (None, Some(up_to)) => format!("{name} (to {up_to} px2)"),
+        (Some(above), None) => format!("{name} (over {above} px2)"),
+        (Some(above), Some(up_to)) => format!("{name} (over {above} to {up_to} px2)"),
+        (None, None) => name.clone(),
     }
 }
 

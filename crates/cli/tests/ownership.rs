@@ -199,6 +199,33 @@ fn trained() -> Place {
 const MODEL: &str = "study/models/model";
 
 #[test]
+fn files_of_others_beside_scores_stay_and_cost_no_scores() {
+    let place = trained();
+    let table = format!("{MODEL}/object-errors.csv");
+    std::fs::write(place.path(&table), "mine\n1\n").unwrap();
+    let run = place.ok(&["evaluate", "study"]);
+    let said = run.stderr.contains("table of wrong nuclei");
+    assert!(
+        said && run.stderr.contains("(the scores are written)"),
+        "{}",
+        run.stderr
+    );
+    assert!(place.path(&format!("{MODEL}/scores.json")).is_file());
+    assert_eq!(place.text(&table), "mine\n1\n");
+    let run = place.ok(&["report", "study"]);
+    let said = run.stderr.contains("without pictures of wrong nuclei");
+    assert!(said, "{}", run.stderr);
+    // Of scores that know of no fates, the table is not even read.
+    let path = place.path(&format!("{MODEL}/scores.json"));
+    let text = std::fs::read(&path).unwrap();
+    let mut scores: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    scores.as_object_mut().unwrap().remove("object_errors");
+    std::fs::write(&path, scores.to_string()).unwrap();
+    let run = place.ok(&["report", "study"]);
+    assert!(!run.stderr.contains("wrong nuclei"), "{}", run.stderr);
+}
+
+#[test]
 fn predict_report_and_measure_write_over_nothing_that_is_not_theirs() {
     let place = trained();
     assert_eq!(

@@ -101,7 +101,7 @@ pub fn report(study: &Study, options: &ReportOptions, job: &Job) -> Result<PathB
     let source = study.source()?;
     let set = match &options.shown {
         Some(set) => Some(set.clone()),
-        None => test_set(study, &source, &options.model, &model.hash())?,
+        None => test_set(study, &source, &options.model, &model.hash(), job)?,
     };
     let title = options.title.clone().unwrap_or_else(|| folder_name(study));
     let config_path = study.config_path();
@@ -132,7 +132,8 @@ pub fn report(study: &Study, options: &ReportOptions, job: &Job) -> Result<PathB
             classes: &model.info.classes,
         };
         let (worst, best) = worst_and_best(&set.scores, CARDS);
-        let total = FIGURES.min(set.fields.len()) + worst.len() + best.len();
+        let close_ups = usize::from(!set.wrong.is_empty());
+        let total = FIGURES.min(set.fields.len()) + worst.len() + best.len() + close_ups;
         let mut done = 0;
         let mut step = |name: &str| {
             done += 1;
@@ -162,9 +163,10 @@ pub fn report(study: &Study, options: &ReportOptions, job: &Job) -> Result<PathB
                 step(&row.name);
             }
         }
-    }
-    if let Some(set) = &set {
-        data.errors = wrong_nuclei(set, job)?;
+        if close_ups > 0 {
+            data.errors = wrong_nuclei(set, job)?;
+            step("wrong nuclei");
+        }
         data.errors_legend = swatches(outline_legend());
     }
     let parts = match &options.disagreements[..] {
@@ -319,7 +321,8 @@ fn wrong_nuclei(set: &ScoredSet, job: &Job) -> Result<Vec<Figure>, ProjectError>
             .map(|(picture, caption)| Picture::new(picture, caption))
             .collect(),
     };
-    Ok(worst.into_iter().map(figure).collect())
+    let drawn = worst.into_iter().filter(|kind| !kind.pictures.is_empty());
+    Ok(drawn.map(figure).collect())
 }
 
 fn capital(words: &str) -> String {
@@ -347,6 +350,7 @@ fn test_set(
     source: &Source,
     model: &str,
     hash: &str,
+    job: &Job,
 ) -> Result<Option<ScoredSet>, ProjectError> {
     let path = study.model_path(model).join("scores.json");
     let text = match std::fs::read(&path) {
@@ -365,10 +369,18 @@ fn test_set(
         return Ok(None);
     }
     let table = wrong_objects::table_path(study, model, Part::Test);
+    // A table beside scores that know of no fates is of another scoring.
+    let known = scores.object_errors.is_some();
+    let wrong = known.then(|| wrong_objects::read_table(&table));
+    let wrong = wrong.unwrap_or(Ok(Vec::new())).unwrap_or_else(|error| {
+        let sentence = format!("{error} (the report goes without pictures of wrong nuclei)");
+        job.progress.note(&sentence);
+        Vec::new()
+    });
     let scored = |field: &&Field| scores.fields.iter().any(|row| row.name == field.name);
     Ok(Some(ScoredSet {
         title: title_of(&scores),
-        wrong: wrong_objects::read_table(&table)?,
+        wrong,
         fields: source
             .dataset
             .fields

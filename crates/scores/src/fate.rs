@@ -20,8 +20,9 @@
 //!
 //! Source: missed and split and merged objects are the error types of Caicedo et al. (2019),
 //! "Evaluation of deep learning strategies for nucleus segmentation in fluorescence images",
-//! Cytometry A 95:952, told apart here by coverage instead of IoU; that an error has one cause, and
-//! which goes first, is as in Bolya et al. (2020), "TIDE", ECCV.
+//! Cytometry A 95:952, told apart here by coverage instead of IoU; one cause for each error, as in
+//! TIDE (Bolya et al. 2020, ECCV); which goes first is ours, and so are badly outlined, wrong size
+//! and spurious.
 
 use std::collections::BTreeMap;
 
@@ -149,8 +150,9 @@ pub struct JudgedObject {
     pub at_border: bool,
     /// Such as `mitotic`, where the truth knows; a prediction has none.
     pub kind: Option<String>,
-    /// Standard deviation by mean of the brightfield in it and within 3 px of it (RMS contrast,
-    /// Peli 1990, "Contrast in complex images", J Opt Soc Am A 7:2032); none without an image, and
+    /// Standard deviation by mean of the brightfield in it and within 3 px of it: the
+    /// coefficient of variation, which is ours (compare RMS contrast, Peli 1990, "Contrast in
+    /// complex images", J Opt Soc Am A 7:2032); none without an image, and
     /// where the mean is not positive.
     pub contrast: Option<f64>,
 }
@@ -207,7 +209,7 @@ impl Matching<'_> {
                     kind: kinds.and_then(|kinds| kinds.get(&label)).cloned(),
                     contrast: around
                         .brightfield
-                        .and_then(|light| rms_contrast(light, labels, label, &extent)),
+                        .and_then(|light| variation(light, labels, label, &extent)),
                 });
             }
         }
@@ -332,12 +334,7 @@ fn centroid(labels: &Image<u32>, label: u32, extent: &Extent) -> (f64, f64) {
 }
 
 /// Standard deviation by mean of the finite pixels of `light` in the object and within 3 px of it.
-fn rms_contrast(
-    light: &Image<f32>,
-    labels: &Image<u32>,
-    label: u32,
-    extent: &Extent,
-) -> Option<f64> {
+fn variation(light: &Image<f32>, labels: &Image<u32>, label: u32, extent: &Extent) -> Option<f64> {
     let grown = extent.grown(REACH, labels.height(), labels.width());
     let (height, width) = (grown.bottom - grown.top, grown.right - grown.left);
     let own = Image::from_fn(height, width, |y, x| {

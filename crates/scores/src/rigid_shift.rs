@@ -4,7 +4,9 @@
 //! equal discs of 20 px diameter at a distance of 5 px have an IoU of 0.52. So the score at the
 //! best shift, the same for all fields of a group, stands beside the plain one: the difference is
 //! what a constant shift between truth and image costs. It is found with the truth at hand and
-//! says nothing about what the model would score on images without truth.
+//! says nothing about what the model would score on images without truth: no group scores lower at
+//! its shift than without, and in groups of few objects a part of the difference is chance.
+//! Intervals keep the shifts fixed.
 //!
 //! 1. Every field: pixels shared by the true objects and the predicted ones at every shift by whole
 //!    pixels within [`SHIFT_REACH`] ([`Matching::shift_overlaps`]), 64 pixels a step.
@@ -12,7 +14,8 @@
 //!    ([`ShiftOverlaps::best`]).
 //! 3. Objects are matched at that shift only ([`moved`]).
 //!
-//! What a shift moves out of the image is gone, and what comes in is background. Ignored pixels
+//! What a shift moves out of the image is gone, and what comes in is background: objects at the rim
+//! are cut, so on small images the score is too low. Ignored pixels
 //! stay where they are in the truth.
 
 use serde::{Deserialize, Serialize};

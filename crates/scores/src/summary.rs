@@ -276,13 +276,16 @@ fn object_summary<'a>(
 
 /// The shift of every group with its scores, in the order of the first fields.
 fn shifts(fields: &[FieldScores]) -> Vec<GroupShift> {
+    // A field without a group is none of a group of the same name.
+    let mut keys: Vec<(bool, &str)> = Vec::new();
     let mut groups: Vec<(GroupShift, MatchCounts, MatchCounts)> = Vec::new();
     for field in fields {
         let (Some(objects), Some(shifted)) = (&field.objects, &field.shifted) else {
             continue;
         };
         let name = field.group.as_ref().unwrap_or(&field.name);
-        let known = groups.iter().position(|(row, ..)| row.group == *name);
+        let key = (field.group.is_some(), name.as_str());
+        let known = keys.iter().position(|known| *known == key);
         let place = known.unwrap_or_else(|| {
             let row = GroupShift {
                 group: name.clone(),
@@ -291,6 +294,7 @@ fn shifts(fields: &[FieldScores]) -> Vec<GroupShift> {
                 f1_50: None,
                 f1_50_shifted: None,
             };
+            keys.push(key);
             groups.push((row, MatchCounts::default(), MatchCounts::default()));
             groups.len() - 1
         });
@@ -538,5 +542,35 @@ fn field_row(plan: &Plan, field: &FieldScores, total: &Totals, classes: &[String
         object_errors: field.judged.as_deref().map(FieldFates::of),
         splitting: field.splitting,
         reason: (!reasons.is_empty()).then(|| reasons.join("; ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rigid_shift::{Shift, ShiftedCounts};
+
+    #[test]
+    fn a_field_called_like_a_group_has_a_shift_of_its_own() {
+        let field = |name: &str, group: Option<&str>, dy_px| FieldScores {
+            name: name.to_owned(),
+            group: group.map(str::to_owned),
+            objects: Some(ObjectCounts::default()),
+            shifted: Some(ShiftedCounts {
+                shift: Shift { dy_px, dx_px: 0 },
+                at_50: MatchCounts::default(),
+            }),
+            ..FieldScores::default()
+        };
+        let fields = [
+            field("a", Some("B02"), 1),
+            field("B02", None, 2),
+            field("b", Some("B02"), 1),
+        ];
+        let found = shifts(&fields);
+        let rows = found
+            .iter()
+            .map(|row| (&*row.group, row.fields, row.shift.dy_px));
+        assert_eq!(rows.collect::<Vec<_>>(), [("B02", 2, 1), ("B02", 1, 2)]);
     }
 }

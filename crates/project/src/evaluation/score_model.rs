@@ -9,13 +9,13 @@ use stainfree_network::Loss;
 use stainfree_objects::IGNORED;
 use stainfree_scores::{
     BootstrapOptions, ByName, Convention, FieldScores, Masks, Matching, ObjectCounts, ScoredOn,
-    Surroundings, calibration, match_labels_ignoring, measured, paper_scores, pixel_counts,
+    Scores, Surroundings, calibration, match_labels_ignoring, measured, paper_scores, pixel_counts,
 };
 
 use crate::evaluation::best_shift::{Labels, ScoredField, at_best_shift};
 use crate::evaluation::disagreement::{self, Disagreement};
 use crate::evaluation::evaluate::{ALL_NUCLEI, Evaluated, class_outlines, sum_up};
-use crate::evaluation::wrong_objects::{self, Seen as CloseUp};
+use crate::evaluation::wrong_objects::{self, Seen as CloseUp, WrongObject};
 use crate::prediction::opened::{OpenedModel, nuclei_of};
 use crate::prediction::pixel_size::remarks_on_pixel_sizes;
 use crate::prediction::predict::{FILE_NAME, Made, OUTPUTS, cells_of, remove_outputs, write_field};
@@ -75,6 +75,28 @@ impl ModelOptions {
 pub fn evaluate_model(
     study: &Study,
     options: &ModelOptions,
+    job: &Job,
+) -> Result<Evaluated, ProjectError> {
+    score(study, options, true, job)
+}
+
+/// [`evaluate_model`] without pictures of wrong nuclei: of the many models of an experiment nobody
+/// looks at them.
+///
+/// # Errors
+/// As [`evaluate_model`].
+pub(crate) fn evaluate_without_pictures(
+    study: &Study,
+    options: &ModelOptions,
+    job: &Job,
+) -> Result<Evaluated, ProjectError> {
+    score(study, options, false, job)
+}
+
+fn score(
+    study: &Study,
+    options: &ModelOptions,
+    pictures: bool,
     job: &Job,
 ) -> Result<Evaluated, ProjectError> {
     study.truth_must_be_still("evaluate")?;
@@ -147,7 +169,7 @@ pub fn evaluate_model(
     let fields: Vec<&Field> = fields.filter(|field| !left_out(&field.name)).collect();
     EachField::new(job, &fields, |field| field.name.clone())
         .in_turn(|field| scoring.field(&mut model, field, job))?;
-    scoring.finish(options, on, job.cancel)
+    scoring.finish(options, on, pictures, job)
 }
 
 /// What is found out field by field, and what that takes.
@@ -309,17 +331,16 @@ impl Scoring<'_> {
         })
     }
 
-    /// Lists the wrong objects and draws the worst.
+    /// Draws the worst of the wrong objects.
     fn show_wrong(
         &self,
-        evaluated: &Evaluated,
-        options: &ModelOptions,
+        wrong: &[WrongObject],
+        scores: &Scores,
+        cancel: &Cancel,
     ) -> Result<(), ProjectError> {
-        let wrong = wrong_objects::wrong_objects(&evaluated.counts);
-        let table = wrong_objects::table_path(self.study, &options.model, options.on);
-        wrong_objects::write_table(&table, &wrong)?;
         let fields = self.source.by_name();
-        let sheets = wrong_objects::close_ups(&wrong, &evaluated.scores, |name| {
+        let sheets = wrong_objects::close_ups(wrong, scores, |name| {
+            cancel.check()?;
             let Some(field) = fields.get(name) else {
                 return Ok(None);
             };
@@ -359,11 +380,12 @@ impl Scoring<'_> {
         mut self,
         options: &ModelOptions,
         on: ScoredOn,
-        cancel: &Cancel,
+        pictures: bool,
+        job: &Job,
     ) -> Result<Evaluated, ProjectError> {
         let study = self.study;
         let scored = std::mem::take(&mut self.scored);
-        let scored = at_best_shift(scored, cancel, |name| self.labels(name))?;
+        let scored = at_best_shift(scored, job.cancel, |name| self.labels(name))?;
         predictions::write(self.out, &self.predictions)?;
         let disagreements = std::mem::take(&mut self.disagreements);
         let table = disagreement::path(study, &options.model, options.on);
@@ -376,8 +398,7 @@ impl Scoring<'_> {
         let classes = &study.config().truth.classes;
         let mut evaluated = sum_up(&scored, classes, &bootstrap, Vec::new(), Vec::new())?;
         evaluated.call(on);
-        self.show_wrong(&evaluated, options)?;
-        let losses = self.losses;
+        let losses = &self.losses;
         evaluated.loss =
             (!losses.is_empty()).then(|| losses.iter().sum::<f64>() / losses.len() as f64);
         let text = serde_json::to_vec_pretty(&evaluated.scores).map_err(|error| {
@@ -388,8 +409,29 @@ impl Scoring<'_> {
         } else {
             format!("scores-{}.json", options.on)
         };
+        let table = wrong_objects::table_path(study, &options.model, options.on);
+        wrong_objects::remove_table(&table)?;
         stainfree_image::write_atomic(&study.model_path(&options.model).join(name), &text)?;
+        let wrong = wrong_objects::wrong_objects(&evaluated.counts);
+        said(wrong_objects::write_table(&table, &wrong), job)?;
+        if pictures {
+            let shown = self.show_wrong(&wrong, &evaluated.scores, job.cancel);
+            said(shown, job)?;
+        }
         Ok(evaluated)
+    }
+}
+
+/// Says what went wrong beside the scores, which are written; only a stop ends the command.
+fn said(by_product: Result<(), ProjectError>, job: &Job) -> Result<(), ProjectError> {
+    match by_product {
+        Err(ProjectError::Cancelled) => Err(ProjectError::Cancelled),
+        Err(error) => {
+            let sentence = format!("{error} (the scores are written)");
+            job.progress.note(&sentence);
+            Ok(())
+        }
+        Ok(()) => Ok(()),
     }
 }
 

@@ -16,7 +16,7 @@ use stainfree_scores::{Fate, FieldScores, Scores, Side};
 
 use crate::study::Study;
 use crate::study::disk::{create_folder, remove};
-use crate::study::guard::is_our_png;
+use crate::study::guard::{check_file, is_our_png, is_table};
 use crate::{Part, ProjectError};
 
 /// Objects shown of each kind, and how many of them stand in a row of a sheet.
@@ -103,11 +103,27 @@ pub(crate) fn table_path(study: &Study, model: &str, part: Part) -> PathBuf {
 }
 
 /// Writes the table; none where nothing is wrong.
+///
+/// # Errors
+/// It cannot be written, or another file has its name.
 pub(crate) fn write_table(path: &Path, rows: &[WrongObject]) -> Result<(), ProjectError> {
     if rows.is_empty() {
-        return remove(path);
+        return remove_table(path);
     }
+    check_file(path, "table of wrong nuclei", is_our_table)?;
     crate::study::table::write(path, rows)
+}
+
+/// Removes the table; another file of its name stays.
+pub(crate) fn remove_table(path: &Path) -> Result<(), ProjectError> {
+    match is_our_table(path) {
+        true => remove(path),
+        false => Ok(()),
+    }
+}
+
+fn is_our_table(path: &Path) -> bool {
+    is_table(path, &["field", "error", "side", "label"])
 }
 
 /// Reads the table; empty where there is none.
@@ -240,7 +256,7 @@ fn caption(place: usize, row: &WrongObject) -> String {
         Side::Prediction => "predicted",
     };
     format!(
-        "{letter}) {}: {side}, {} px, IoU {:.2}",
+        "{letter}) {}: {side}, {} px2, IoU {:.2}",
         row.field, row.area_px, row.iou
     )
 }
@@ -251,16 +267,22 @@ fn sheet_path(out: &Path, error: Fate) -> PathBuf {
 }
 
 /// Writes a contact sheet a kind into `errors/` of the folder of predictions, and removes those of
-/// kinds that there are no longer.
+/// kinds that there are no longer. What this program did not draw stays as it is.
 ///
 /// # Errors
-/// A sheet cannot be written, or an old one stays.
+/// A sheet cannot be written, an old one stays, or another file has the name of a sheet; then all
+/// other sheets are written.
 pub(crate) fn write_sheets(out: &Path, sheets: &[Worst]) -> Result<(), ProjectError> {
+    let mut refused = Ok(());
     for error in Fate::WRONG {
         let path = sheet_path(out, error);
         let sheet = sheets.iter().find(|sheet| sheet.error == error);
         match sheet.filter(|sheet| !sheet.pictures.is_empty()) {
             Some(sheet) => {
+                if let Err(refusal) = check_file(&path, "picture of wrong nuclei", is_our_png) {
+                    refused = refused.and(Err(refusal.into()));
+                    continue;
+                }
                 create_folder(&out.join("errors"))?;
                 let pictures: Vec<(&Image<[u8; 3]>, &str)> = sheet
                     .pictures
@@ -274,7 +296,7 @@ pub(crate) fn write_sheets(out: &Path, sheets: &[Worst]) -> Result<(), ProjectEr
             None => {}
         }
     }
-    Ok(())
+    refused
 }
 
 #[cfg(test)]
@@ -310,6 +332,12 @@ mod tests {
         assert_eq!(read_table(&path).unwrap(), rows);
         write_table(&path, &[]).unwrap();
         assert!(!path.exists() && read_table(&path).unwrap().is_empty());
+        // A table of somebody else stays, whatever is wrong.
+        std::fs::write(&path, "mine,yours\n1,2\n").unwrap();
+        write_table(&path, &[]).unwrap();
+        let said = write_table(&path, &rows).unwrap_err().to_string();
+        assert!(said.contains("table of wrong nuclei"), "{said}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine,yours\n1,2\n");
     }
 
     #[test]
@@ -339,5 +367,11 @@ mod tests {
             [Fate::Missed, Fate::Split, Fate::Merged].map(there),
             [false, true, true]
         );
+        // Nor are they written over, and the others are drawn all the same.
+        let sheets = [Fate::Merged, Fate::Missed].map(sheet);
+        let said = write_sheets(folder.path(), &sheets).unwrap_err();
+        assert!(said.to_string().contains("merged.png"), "{said}");
+        assert_eq!(std::fs::read_to_string(&strange).unwrap(), "notes");
+        assert!(there(Fate::Missed) && !there(Fate::Split));
     }
 }

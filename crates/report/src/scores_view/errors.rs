@@ -85,7 +85,7 @@ pub(super) fn fate_table(errors: &ObjectErrors, side: Side) -> Table {
 /// Where the values of a third lie.
 fn limits(stratum: &FateStratum) -> String {
     let of = match stratum.by.as_str() {
-        "size" => "area in px",
+        "size" => "area in px2",
         "contrast" => "standard deviation by mean of the brightfield around it",
         _ => return String::new(),
     };

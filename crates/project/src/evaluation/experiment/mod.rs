@@ -36,7 +36,7 @@ use stainfree_network::recipe::Recipe;
 use stainfree_scores::{Convention, FieldScores, Scores};
 
 use crate::evaluation::evaluate::Evaluated;
-use crate::evaluation::score_model::{ModelOptions, evaluate_model};
+use crate::evaluation::score_model::{ModelOptions, evaluate_without_pictures};
 use crate::study::Study;
 use crate::study::fields::FieldRow;
 use crate::study::guard::{Inputs, ResultFolder};
@@ -494,7 +494,7 @@ impl Work<'_> {
                 boundaries: true,
                 kinds: self.kinds.clone(),
             };
-            let evaluated = evaluate_model(self.study, &options, job)?;
+            let evaluated = evaluate_without_pictures(self.study, &options, job)?;
             for message in &evaluated.messages {
                 job.progress.note(message);
             }
