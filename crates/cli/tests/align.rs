@@ -106,6 +106,17 @@ fn labels_of_other_fields_are_named_and_other_labels_are_not_moved_by_an_old_shi
         let sentence = format!("field `{field}`: the truth of `{other}` fits it better");
         assert!(said.contains(&sentence), "{said}");
     }
+    // They stay where they were given; the others are moved.
+    let run = place.ok(&["prepare", "study"]);
+    assert!(
+        run.stderr
+            .contains("the truth of 2 fields of groups that are moved is not (first: `B02_s1`)"),
+        "{}",
+        run.stderr
+    );
+    let table = place.text("study/fields.csv");
+    let moved = table.lines().filter(|line| line.contains(",6.0,-4.0,"));
+    assert_eq!(moved.count(), 2, "{table}");
     let labels = read_labels(&place.path("labels/B03_s1.tif")).unwrap();
     let moved = move_back_nearest(&labels, (6.0, -4.0));
     let to = place.path("labels/B03_s1.tif");
@@ -134,10 +145,20 @@ fn a_model_judges_no_truth_that_it_has_learned() {
     place.ok(&["prepare", "study"]);
     let train = ["train", "study", "--weights", "none"];
     place.ok(&[&train[..], &common::TINY[..]].concat());
-    let run = place.ok(&["align", "study", "--model", "model", "--json", "found.json"]);
+    // The plate lies as a whole: the shift of its test fields is that of those it has learned.
+    let run = place.run(&["align", "study", "--model", "model"]);
+    assert_ne!(run.code, 0);
     assert!(
         run.stderr
-            .contains("2 fields are left out, since every model has met them"),
+            .contains("every group of fields of `study` that lie alike holds some"),
+        "{}",
+        run.stderr
+    );
+    let by_well = ["align", "study", "--group", "well", "--json", "found.json"];
+    let run = place.ok(&[&by_well[..], &["--model", "model"]].concat());
+    assert!(
+        run.stderr
+            .contains("2 fields are left out, since every model has met some of their group"),
         "{}",
         run.stderr
     );
@@ -145,16 +166,48 @@ fn a_model_judges_no_truth_that_it_has_learned() {
     assert_eq!(found["groups"][0]["models"], "model");
     assert_eq!(found["met"].as_array().map(Vec::len), Some(2));
     // Another that has met none looks at the rest.
-    let both = [
-        "align",
-        "study",
-        "--model",
-        "model,virtual-plates",
-        "--json",
-        "found.json",
-    ];
-    place.ok(&both);
+    let both = ["--model", "model,virtual-plates"];
+    place.ok(&[&by_well[..], &both].concat());
     let found: serde_json::Value = serde_json::from_str(&place.text("found.json")).unwrap();
-    assert_eq!(found["groups"][0]["models"], "model, virtual-plates");
+    let groups = found["groups"].as_array().unwrap();
+    let mut models: Vec<&str> = groups
+        .iter()
+        .map(|group| group["models"].as_str().unwrap())
+        .collect();
+    models.sort_unstable();
+    assert_eq!(models, ["model", "virtual-plates"]);
     assert_eq!(found["met"], serde_json::json!([]));
+    // What a run does not look at keeps what was found, and another rule forgets it.
+    let lines = || place.text("study/align/shifts.csv").lines().count();
+    assert_eq!(lines(), 3);
+    place.ok(&[&by_well[..], &["--model", "model"]].concat());
+    assert_eq!(lines(), 3);
+    let run = place.ok(&["align", "study"]);
+    assert!(
+        run.stderr.contains("what was found before of 2 groups"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(lines(), 2);
+}
+
+#[test]
+fn what_is_made_of_the_truth_later_leaves_what_was_found() {
+    let place = Place::new();
+    place.ok(&[
+        "simulate", "--out", "sim", "--wells", "1", "--sites", "2", "--side", "400", "--planes",
+        "1", "--quiet",
+    ]);
+    place.ok(&["new", "sim/plate", "--out", "study"]);
+    align(&place);
+    let run = place.ok(&["prepare", "study", "--mitosis"]);
+    let is_stale = run.stderr.contains("have other images or truth");
+    assert!(!is_stale, "{}", run.stderr);
+    assert!(place.text("study/stainfree.toml").contains("find = true"));
+    // Labels that lie right are not said to be moved.
+    let new = ["new", "sim/plate", "--out", "right", "--labels"];
+    place.ok(&[&new[..], &["sim/truth/nuclei"]].concat());
+    place.ok(&["align", "right"]);
+    let run = place.ok(&["prepare", "right"]);
+    assert!(!run.stdout.contains("moved back"), "{}", run.stdout);
 }

@@ -54,7 +54,7 @@ pub struct Aligned {
     pub groups: Vec<GroupLaid>,
     /// Fields whose truth is turned, or another field's.
     pub suspects: Vec<Suspect>,
-    /// Fields that every model has met, so that none can tell.
+    /// Fields of groups that every model has met, so that none can tell.
     pub met: Vec<String>,
     /// Fields that could not be looked at, a sentence each.
     pub failed: Vec<String>,
@@ -95,14 +95,23 @@ fn align_alone(study: &Study, options: &AlignOptions, job: &Job) -> Result<Align
     let given = AsGiven::of(study, &source, &files);
     let all = fields_with_truth(study, &source, &given)?;
     let mut seers = Seers::open(study, &options.models, job)?;
-    let chosen = seers.choose(study, &source, &all, job)?;
+    let chosen = seers.choose(study, &source, &pool, &all, job)?;
     let met = all
         .iter()
         .filter(|field| !chosen.contains_key(field.name.as_str()));
     let met: Vec<String> = met.map(|field| field.name.clone()).collect();
     let groups = groups_of(&pool, &all, &chosen, options.fields)?;
+    let looked: usize = groups.values().map(Vec::len).sum();
+    if looked < chosen.len() {
+        job.progress.note(&format!(
+            "looking at {looked} of {} fields: odd truth of the others is not found; `--fields` \
+             looks at more",
+            chosen.len()
+        ));
+    }
     let radius = study.config().truth.shift.max_radius_px;
-    let mut kept = Kept::new(&pool, radius, seers.used());
+    let mut kept = Kept::new(&pool, radius);
+    let models = seers.used();
     let last = Kept::read(study).ok().flatten();
     let mut found = Aligned {
         groups: Vec::new(),
@@ -119,14 +128,14 @@ fn align_alone(study: &Study, options: &AlignOptions, job: &Job) -> Result<Align
         seers: &mut seers,
         chosen: &chosen,
         done: 0,
-        total: groups.values().map(Vec::len).sum(),
+        total: looked,
         failed: &mut found.failed,
     };
     for (key, fields) in &groups {
         // A field that lacks something is told when it is looked at.
         let inputs = keep::inputs_of(study, &source, &files, fields).ok();
         let same = last.as_ref().zip(inputs);
-        let same = same.and_then(|(last, inputs)| last.same(&kept, &inputs));
+        let same = same.and_then(|(last, inputs)| last.same(&kept, &models, &inputs));
         let group = match same {
             Some(group) => {
                 found.kept += 1;
@@ -137,12 +146,16 @@ fn align_alone(study: &Study, options: &AlignOptions, job: &Job) -> Result<Align
         };
         kept.groups.push(group);
     }
-    kept.write(study)?;
     let made = found.kept < kept.groups.len();
+    let looked = kept.groups.len();
+    if let Some(last) = last {
+        kept.carry_over(last, study, &source, &files, job);
+    }
+    kept.write(study)?;
     if made || !keep::picture_path(study).is_file() {
         draw(study, &shown(&source, &given, &kept.groups))?;
     }
-    for group in kept.groups {
+    for group in kept.groups.into_iter().take(looked) {
         found.groups.push(group.laid);
         found.suspects.extend(group.suspects);
     }
@@ -229,11 +242,13 @@ impl Seers {
         self.0.iter().map(used).collect()
     }
 
-    /// Which model looks at which field: the first that has not met it, nor any of its group.
+    /// Which model looks at which field: the first that has met none of those that lie alike. A
+    /// model that has learned their truth has learned how far off it lies.
     fn choose<'a>(
         &self,
         study: &Study,
         source: &Source,
+        pool: &Pool,
         fields: &[&'a Field],
         job: &Job,
     ) -> Result<BTreeMap<&'a str, usize>, ProjectError> {
@@ -250,14 +265,19 @@ impl Seers {
                     seer.unseen(record, candidates)
                 }
             };
-            for field in fields.iter().filter(|field| unseen.contains(&field.name)) {
-                chosen.entry(field.name.as_str()).or_insert(number);
+            let met = fields.iter().filter(|field| !unseen.contains(&field.name));
+            let met: BTreeSet<(String, String)> =
+                met.map(|field| pool.of(field)).collect::<Result<_, _>>()?;
+            for field in fields {
+                if !met.contains(&pool.of(field)?) {
+                    chosen.entry(field.name.as_str()).or_insert(number);
+                }
             }
         }
         match chosen.is_empty() {
             true => Err(ProjectError::Field(format!(
-                "every field of `{}` has trained or chose {}; name a model that has not met them \
-                 with `--model` (`{}` has met none)",
+                "every group of fields of `{}` that lie alike holds some that have trained or \
+                 chose {}; name a model that has not met them with `--model` (`{}` has met none)",
                 study.root().display(),
                 match self.0.as_slice() {
                     [only] => format!("the model `{}`", only.name),
@@ -403,6 +423,7 @@ impl Looking<'_> {
         Ok(KeptGroup {
             laid,
             suspects,
+            models: self.seers.used(),
             inputs: keep::inputs_of(self.study, self.source, self.files, &fields)?,
             fields: fields.iter().map(|field| field.name.clone()).collect(),
         })

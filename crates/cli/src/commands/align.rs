@@ -27,11 +27,12 @@ pixels, and the nuclear stain by parts of one. What is typed in `[truth.shift]` 
 wins.
 
 Without --model it is virtual-plates, which has met no plate. A model of the study looks only at
-fields that it has not met, nor any of their group; of several, the first that has not. Truth is
-read as it was given: to align again after prepare changes nothing.
+groups of which it has met no field; of several, the first that has not. A model that trained on
+truth that lies off has learned a part of that. Truth is read as it was given: to align again after
+prepare changes nothing. Groups that are not looked at keep what was found for them before.
 
-`cannot tell` and `turned` leave the truth where it is. Fields whose truth is mirrored, or that of
-another one, are named.")]
+`cannot tell` and `turned` leave the truth where it is. Fields whose truth is mirrored, that of
+another one, or elsewhere than that of the others are named and stay where they are.")]
 pub(crate) struct Align {
     /// The study
     dir: PathBuf,
@@ -112,7 +113,8 @@ impl Align {
         }
         if let Some(first) = found.met.first() {
             context.job().progress.note(&format!(
-                "{} fields are left out, since every model has met them (first: `{first}`)",
+                "{} fields are left out, since every model has met some of their group (first: \
+                 `{first}`)",
                 found.met.len()
             ));
         }

@@ -59,6 +59,11 @@ const SECOND_PEAK: f64 = 0.8;
 const WORTH: f64 = 3.0;
 /// A second peak lies at least so far from the first, pixels.
 const APART: f64 = 4.0;
+/// A field lies elsewhere if it is off by [`APART`] and so many times what fields are off in the
+/// middle: those of few nuclei scatter by themselves.
+const SCATTERED: f64 = 3.0;
+/// From this share of the fields on that lie elsewhere, there is no common shift.
+const ELSEWHERE: f64 = 0.15;
 
 /// Which pixels are known; none = all.
 #[derive(Clone, Copy, Debug, Default)]
@@ -132,6 +137,8 @@ pub enum FieldFit {
     Turned(Turn),
     /// It is the truth of another field: the one of this number fits.
     Swapped(usize),
+    /// It fits, so many pixels from where the others lie.
+    Elsewhere(f64),
 }
 
 /// Where the truth of a group of fields lies.
@@ -219,22 +226,25 @@ impl TruthLaid {
     /// Where the truth of `fields`, which lie alike, lies; a shift counts as certain if 95 % of the
     /// drawings lie within `max_radius_px`.
     pub fn find(fields: &[TruthEvidence], max_radius_px: f64) -> Self {
-        let fits: Vec<FieldFit> = (0..fields.len()).map(|i| fit(fields, i)).collect();
-        let pooled: Vec<&TruthEvidence> = fields
-            .iter()
-            .zip(&fits)
-            .filter(|(field, fit)| matches!(fit, FieldFit::Fits(_)) && !field.blocks.is_empty())
-            .map(|(field, _)| field)
-            .collect();
+        let mut fits: Vec<FieldFit> = (0..fields.len()).map(|i| fit(fields, i)).collect();
+        let mut pooled = fitting(fields, &fits);
+        let mut shift = estimate(&pooled);
+        let away = elsewhere(fields, &fits);
+        let differ = differ(&away, pooled.len());
+        for &(i, apart) in &away {
+            fits[i] = FieldFit::Elsewhere(apart);
+        }
+        // A few are left out of what the others say; of many it is not known who is right.
+        if !away.is_empty() && differ.is_none() {
+            pooled = fitting(fields, &fits);
+            shift = estimate(&pooled);
+        }
         let nuclei = pooled.iter().map(|field| field.nuclei).sum();
         let clear = clearness(&pooled, |coarse| coarse.fit());
-        let shift = estimate(&pooled);
         let lies = match turned(fields) {
             Some(turn) => Lies::Turned(turn),
-            None => match doubt(fields, &pooled, clear, shift, max_radius_px) {
-                Some(Doubt::Uncertain(_) | Doubt::FieldsDiffer(_))
-                    if shift.is_some_and(|shift| shift.is_worth()) =>
-                {
+            None => match doubt(fields, &pooled, clear, shift, max_radius_px, differ) {
+                Some(Doubt::Uncertain(_)) if shift.is_some_and(|shift| shift.is_worth()) => {
                     Lies::Roughly
                 }
                 Some(doubt) => Lies::CannotTell(doubt),
@@ -321,19 +331,70 @@ fn fit(fields: &[TruthEvidence], i: usize) -> FieldFit {
     }
 }
 
-/// Why the estimate is not to be used.
+/// The fields whose truth is their own and says something.
+fn fitting<'a>(fields: &'a [TruthEvidence], fits: &[FieldFit]) -> Vec<&'a TruthEvidence> {
+    let pairs = fields.iter().zip(fits);
+    let fitting = pairs
+        .filter(|(field, fit)| matches!(fit, FieldFit::Fits(_)) && !field.blocks.is_empty())
+        .map(|(field, _)| field);
+    fitting.collect()
+}
+
+/// The fields that fit by themselves, clearly and at one place, which is another than the middle
+/// of those places; and how far from it. (Pooled, two places that are near each other make one peak
+/// in between.)
+fn elsewhere(fields: &[TruthEvidence], fits: &[FieldFit]) -> Vec<(usize, f64)> {
+    let pairs = fields.iter().zip(fits).enumerate();
+    let own = pairs.filter_map(|(i, (field, fit))| {
+        if !matches!(fit, FieldFit::Fits(own) if *own >= CLEAR) {
+            return None;
+        }
+        let (place, second) = peak(&sum(&field.blocks, |_| 1.0))?;
+        (second <= SECOND_PEAK).then_some((i, place))
+    });
+    let own: Vec<(usize, (f64, f64))> = own.collect();
+    let down = middle(own.iter().map(|(_, place)| place.0));
+    let right = middle(own.iter().map(|(_, place)| place.1));
+    let Some((dy, dx)) = down.zip(right) else {
+        return Vec::new();
+    };
+    let apart = own.iter().map(|&(i, (y, x))| (i, (y - dy).hypot(x - dx)));
+    let apart: Vec<(usize, f64)> = apart.collect();
+    let scatter = middle(apart.iter().map(|&(_, apart)| apart)).unwrap_or(0.0);
+    let is_away = |&(_, apart): &(usize, f64)| apart > APART + SCATTERED * scatter;
+    apart.into_iter().filter(is_away).collect()
+}
+
+/// The middle one of some values; the upper of two.
+fn middle(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_unstable_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}
+
+/// The middle distance of the fields that lie elsewhere, where they are too many of the pooled
+/// ones.
+fn differ(away: &[(usize, f64)], pooled: usize) -> Option<f64> {
+    let apart = middle(away.iter().map(|&(_, apart)| apart));
+    apart.filter(|_| away.len() as f64 >= ELSEWHERE * pooled as f64)
+}
+
+/// Why the estimate is not to be used; `differ` is how far apart fields lie that differ clearly.
 fn doubt(
     all: &[TruthEvidence],
     pooled: &[&TruthEvidence],
     clear: f64,
     shift: Option<TruthShift>,
     max_radius_px: f64,
+    differ: Option<f64>,
 ) -> Option<Doubt> {
     let nuclei: usize = all.iter().map(|field| field.nuclei).sum();
     if nuclei < LEAST_NUCLEI {
         return Some(Doubt::FewNuclei(nuclei));
     }
-    if 2 * pooled.len() < all.len() {
+    // Fields without nuclei, or too small, disagree with nothing.
+    let telling = all.iter().filter(|field| !field.blocks.is_empty());
+    if 2 * pooled.len() < telling.count() {
         return Some(Doubt::Strangers);
     }
     if clear < CLEAR {
@@ -344,6 +405,9 @@ fn doubt(
     };
     if shift.second_peak > SECOND_PEAK {
         return Some(Doubt::SecondPeak(shift.second_peak));
+    }
+    if let Some(apart) = differ {
+        return Some(Doubt::FieldsDiffer(apart));
     }
     if shift.radius95_px <= max_radius_px {
         return None;
@@ -364,9 +428,7 @@ fn spread(fields: &[&TruthEvidence], place: (f64, f64)) -> Option<f64> {
         let (at, _) = peak(&sum(&field.blocks, |_| 1.0))?;
         Some((at.0 - place.0).hypot(at.1 - place.1))
     });
-    let mut distances: Vec<f64> = own.collect();
-    distances.sort_unstable_by(f64::total_cmp);
-    (fields.len() > 1).then(|| distances.get(distances.len() / 2).copied())?
+    middle(own).filter(|_| fields.len() > 1)
 }
 
 fn sum(blocks: &[Surface], weight: impl Fn(usize) -> f64) -> Surface {

@@ -196,6 +196,43 @@ fn fields_that_differ_give_no_common_answer() {
 }
 
 #[test]
+fn a_minority_that_lies_elsewhere_is_told() {
+    // 2 to 1 and 4 to 1: whoever is right, moving all would move some away.
+    for (fields, every) in [(9, 3), (10, 5)] {
+        let laid = found(&evidence(0..fields, |n| match n % every {
+            0 => at(n, (0.0, 0.0)),
+            _ => at(n, (8.0, 0.0)),
+        }));
+        assert!(
+            matches!(laid.lies, Lies::CannotTell(Doubt::FieldsDiffer(_))),
+            "{laid:?}"
+        );
+        let is_away = |fit: &FieldFit| matches!(fit, FieldFit::Elsewhere(_));
+        let away = laid.fields.iter().map(is_away);
+        let expected = (0..fields).map(|n| n % every == 0);
+        assert!(away.eq(expected), "{laid:?}");
+    }
+    // One of ten is named, and the others tell where they lie.
+    let laid = found(&evidence(0..10, |n| match n {
+        4 => at(n, (0.0, 0.0)),
+        _ => at(n, (8.0, 0.0)),
+    }));
+    assert!(matches!(laid.fields[4], FieldFit::Elsewhere(_)), "{laid:?}");
+    assert_eq!(laid.lies, Lies::Here);
+    assert!((laid.shift.unwrap().dy_px - 8.0).abs() < 0.5);
+}
+
+#[test]
+fn fields_that_say_nothing_do_not_disagree() {
+    let nothing = Image::filled(SIDE_PX, SIDE_PX, 0);
+    let laid = found(&evidence(0..9, |n| match n {
+        0..3 => at(n, (3.0, 0.0)),
+        _ => nothing.clone(),
+    }));
+    assert_eq!(laid.lies, Lies::Here, "{laid:?}");
+}
+
+#[test]
 fn what_is_not_known_takes_no_part() {
     let left = Image::from_fn(SIDE_PX, SIDE_PX, |_, x| x >= SIDE_PX / 2);
     let known = Known {

@@ -3,12 +3,13 @@
 use stainfree_image::{Field, Image};
 use stainfree_objects::{IGNORED, Known, TruthEvidence, truth_evidence};
 
+use super::align::config_as_given;
 use super::files::TruthFiles;
 use super::fixes::StainFixes;
 use super::given::NoTruth;
 use super::make::make;
 use crate::ProjectError;
-use crate::study::config::{MaskValues, NucleiFrom, ShiftConfig};
+use crate::study::config::NucleiFrom;
 use crate::study::{Source, Study};
 
 /// Truth as it was given: nothing is moved, and nothing that a person drew on the brightfield takes
@@ -30,17 +31,8 @@ pub(crate) struct GivenNuclei {
 impl<'a> AsGiven<'a> {
     /// The truth of `study`.
     pub(crate) fn of(study: &Study, source: &'a Source, files: &TruthFiles) -> Self {
-        let mut config = study.config().clone();
-        let truth = &mut config.truth;
-        truth.shift = ShiftConfig::default();
-        truth.mitosis.find = false;
-        // The cytoplasm lies wherever its own stain or masks do.
-        (truth.cytoplasm, truth.cell_masks, truth.cell_labels) = (None, None, None);
-        if truth.mask_values != MaskValues::Classes || truth.masks.is_none() {
-            truth.classes = truth.usual_classes();
-        }
         Self {
-            study: study.with_config(config),
+            study: study.with_config(config_as_given(study)),
             source,
             files: files.without_corrected(),
         }

@@ -65,6 +65,12 @@ impl StainFixes {
         }
         fixes
     }
+
+    /// What nuclei are moved by because `laid` was found; none where they are not.
+    pub(crate) fn laid_by(&self, laid: &Move) -> Option<Move> {
+        self.given
+            .or(self.nucleus.shift.filter(|shift| shift == laid))
+    }
 }
 
 /// A stain that lies on the brightfield, under even light.

@@ -25,6 +25,9 @@ pub(crate) fn lay(
         let what = match fit {
             FieldFit::Fits(_) => return None,
             FieldFit::Turned(turn) => format!("its truth fits better {}", turn.words()),
+            FieldFit::Elsewhere(apart) => {
+                format!("its truth lies {apart:.1} px from where that of the others does")
+            }
             FieldFit::Swapped(i) => {
                 format!("the truth of `{}` fits it better", group.fields[*i].name)
             }

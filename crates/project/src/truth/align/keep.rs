@@ -4,13 +4,14 @@
 //! Each group names the fields that were looked at, and has a hash of their images and of the truth
 //! that they were given: where that is another now, what was found says nothing about it.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use stainfree_image::Field;
 
-use super::{Alignment, GroupLaid, Pool, Suspect};
-use crate::study::config::{IlluminationConfig, ImagesConfig, MitosisConfig, ShiftConfig};
+use super::{Alignment, GroupLaid, Pool, Suspect, config_as_given};
+use crate::study::config::ImagesConfig;
 use crate::study::disk::{create_folder, remove};
 use crate::study::fingerprint::{Fingerprint, stamp_of, stamp_of_file};
 use crate::study::{Source, Study, table};
@@ -34,6 +35,9 @@ pub(crate) struct KeptGroup {
     pub(crate) suspects: Vec<Suspect>,
     /// Names of the fields that were looked at.
     pub(crate) fields: Vec<String>,
+    /// The models that were asked for.
+    #[serde(default)]
+    pub(crate) models: Vec<ModelUsed>,
     /// Hash of their images and truth.
     pub(crate) inputs: String,
 }
@@ -46,18 +50,29 @@ pub(crate) struct Kept {
     group: String,
     /// Largest uncertainty of what counts as certain, pixels.
     max_radius_px: f64,
-    models: Vec<ModelUsed>,
     pub(crate) groups: Vec<KeptGroup>,
+}
+
+impl KeptGroup {
+    /// Whether its fields and their truth are still those that were looked at.
+    fn holds(&self, study: &Study, source: &Source, files: &TruthFiles) -> bool {
+        let by_name = source.by_name();
+        let fields = self.fields.iter();
+        let fields: Option<Vec<&Field>> = fields
+            .map(|name| by_name.get(name.as_str()).copied())
+            .collect();
+        let now = fields.map(|fields| inputs_of(study, source, files, &fields));
+        now.is_some_and(|now| now.is_ok_and(|now| now == self.inputs))
+    }
 }
 
 impl Kept {
     /// Of no group yet.
-    pub(crate) fn new(pool: &Pool, max_radius_px: f64, models: Vec<ModelUsed>) -> Self {
+    pub(crate) fn new(pool: &Pool, max_radius_px: f64) -> Self {
         Self {
             format: FORMAT,
             group: pool.text().to_owned(),
             max_radius_px,
-            models,
             groups: Vec::new(),
         }
     }
@@ -91,11 +106,51 @@ impl Kept {
     }
 
     /// What was found of a group from the same fields by the same models, if it was.
-    pub(crate) fn same(&self, other: &Self, inputs: &str) -> Option<&KeptGroup> {
-        let same = (&self.group, self.max_radius_px, &self.models)
-            == (&other.group, other.max_radius_px, &other.models);
-        let mut groups = self.groups.iter().filter(|_| same);
-        groups.find(|group| group.inputs == inputs)
+    pub(crate) fn same(
+        &self,
+        other: &Self,
+        models: &[ModelUsed],
+        inputs: &str,
+    ) -> Option<&KeptGroup> {
+        let mut groups = self.groups.iter().filter(|_| self.is_alike(other));
+        groups.find(|group| group.models == models && group.inputs == inputs)
+    }
+
+    /// Whether groups of both mean the same.
+    fn is_alike(&self, other: &Self) -> bool {
+        (&self.group, self.max_radius_px) == (&other.group, other.max_radius_px)
+    }
+
+    /// Takes over the groups of the last run that this one has not looked at, as far as they still
+    /// hold; says how many are forgotten.
+    pub(crate) fn carry_over(
+        &mut self,
+        last: Self,
+        study: &Study,
+        source: &Source,
+        files: &TruthFiles,
+        job: &Job,
+    ) {
+        let alike = self.is_alike(&last);
+        let name = |group: &KeptGroup| (group.laid.plate.clone(), group.laid.group.clone());
+        let looked: BTreeSet<(String, String)> = self.groups.iter().map(name).collect();
+        let others = last.groups.into_iter();
+        let others = others.filter(|group| !alike || !looked.contains(&name(group)));
+        let (held, forgotten): (Vec<KeptGroup>, Vec<KeptGroup>) =
+            others.partition(|group| alike && group.holds(study, source, files));
+        self.groups.extend(held);
+        if let Some(first) = forgotten.first() {
+            job.progress.note(&format!(
+                "what was found before of {} group{} (first: `{}`) is forgotten: {}",
+                forgotten.len(),
+                if forgotten.len() == 1 { "" } else { "s" },
+                first.laid.name(),
+                match alike {
+                    true => "images or truth are others now",
+                    false => "fields were grouped or judged by another rule",
+                }
+            ));
+        }
     }
 
     /// Writes it, as JSON and as a table.
@@ -150,16 +205,11 @@ pub(crate) fn inputs_of(
     files: &TruthFiles,
     fields: &[&Field],
 ) -> Result<String, ProjectError> {
-    let config = study.config().without_places();
-    let mut truth = config.truth;
-    // Where it is moved to, and what is made of it later, is no part of what was given.
-    truth.shift = ShiftConfig::default();
-    truth.illumination = IlluminationConfig::default();
-    truth.mitosis = MitosisConfig::default();
+    let config = config_as_given(study).without_places();
     let images: &ImagesConfig = &config.images;
     let mut hash = Fingerprint::new(FORMAT);
     hash.value(images);
-    hash.value(&truth);
+    hash.value(&config.truth);
     for field in fields {
         hash.text(&field.name);
         hash.value(&field.pixel_um);
@@ -188,15 +238,7 @@ impl Alignment {
         };
         let source = study.source()?;
         let files = TruthFiles::find(study, &source.dataset)?;
-        let by_name = source.by_name();
-        let holds = |group: &KeptGroup| {
-            let fields = group.fields.iter();
-            let fields: Option<Vec<&Field>> = fields
-                .map(|name| by_name.get(name.as_str()).copied())
-                .collect();
-            let now = fields.map(|fields| inputs_of(study, &source, &files, &fields));
-            now.is_some_and(|now| now.is_ok_and(|now| now == group.inputs))
-        };
+        let holds = |group: &KeptGroup| group.holds(study, &source, &files);
         let (groups, stale): (Vec<KeptGroup>, Vec<KeptGroup>) =
             kept.groups.into_iter().partition(holds);
         if let Some(first) = stale.first() {
@@ -211,11 +253,36 @@ impl Alignment {
         }
         let mut alignment = Self {
             pool: Pool::parse(&kept.group)?,
+            suspects: groups
+                .iter()
+                .flat_map(|group| &group.suspects)
+                .map(|suspect| suspect.field.clone())
+                .collect(),
             groups: groups.into_iter().map(|group| group.laid).collect(),
         };
         alignment.give_way(study, job);
+        alignment.remark_on_suspects(&source, study, job);
         alignment.remark_on_corrected(&source, &files, job);
         Ok(alignment)
+    }
+
+    /// Odd truth stays where it is.
+    fn remark_on_suspects(&self, source: &Source, study: &Study, job: &Job) {
+        let fields = source.dataset.fields.iter();
+        let odd = fields.filter(|field| self.suspects.contains(&field.name));
+        let is_moved = |field: &&Field| self.group_of(field).is_some_and(|g| g.shift().is_some());
+        let odd: Vec<&Field> = odd.filter(is_moved).collect();
+        if let Some(first) = odd.first() {
+            job.progress.note(&format!(
+                "the truth of {} field{} of groups that are moved is not (first: `{}`): `stainfree \
+                 align` found it mirrored, elsewhere, or that of another field; correct what was \
+                 given and run `stainfree align {}` again, or take the field out in `fields.csv`",
+                odd.len(),
+                if odd.len() == 1 { "" } else { "s" },
+                first.name,
+                study.root().display()
+            ));
+        }
     }
 
     /// Nuclei that a person drew stay where they were drawn.

@@ -6,15 +6,19 @@
 //! ([`align`](mod@crate::align)), truth as it was given (`as_given`), the estimate itself
 //! ([`stainfree_objects::TruthLaid`]), moving the truth (`fixes`, `given`).
 
+mod choices;
 mod draw;
 pub(crate) mod estimate;
 pub(crate) mod keep;
 mod pool;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 use stainfree_image::Field;
 use stainfree_objects::TruthShift;
 
+pub(crate) use self::choices::config_as_given;
 pub(crate) use self::draw::{SHOWN, Shown, draw};
 pub use self::pool::Pool;
 use super::moves::Move;
@@ -122,11 +126,16 @@ pub struct Suspect {
 pub(crate) struct Alignment {
     pool: Pool,
     groups: Vec<GroupLaid>,
+    /// Fields whose own truth is odd: it is not moved with that of their group.
+    suspects: BTreeSet<String>,
 }
 
 impl Alignment {
     /// The shift of the truth of a field; none where none is known.
     pub(crate) fn of(&self, field: &Field) -> Option<Move> {
+        if self.suspects.contains(&field.name) {
+            return None;
+        }
         self.group_of(field)?.shift()
     }
 
@@ -145,7 +154,8 @@ impl Alignment {
 pub struct AlignSummary {
     /// Groups that were moved back.
     pub moved: usize,
-    /// Groups of which nobody can tell.
+    /// Groups that stay where they are: of which nobody can tell, that lie off by less than half a
+    /// pixel, or whose stain tells more exactly itself.
     pub left: usize,
     /// Median of the shifts, `(dy, dx)` in pixels.
     pub median_px: (f64, f64),
@@ -154,13 +164,20 @@ pub struct AlignSummary {
 }
 
 impl AlignSummary {
-    /// None where nothing was moved.
-    pub(crate) fn of(alignment: &Alignment) -> Option<Self> {
-        let moves: Vec<Move> = alignment
-            .groups
-            .iter()
-            .filter_map(GroupLaid::shift)
-            .collect();
+    /// Of `fields`, each of which `applied` says what it was moved by; none where nothing was
+    /// moved.
+    pub(crate) fn of(
+        alignment: &Alignment,
+        fields: &[Field],
+        applied: impl Fn(&Field) -> Option<Move>,
+    ) -> Option<Self> {
+        let mut by_group: BTreeMap<String, Move> = BTreeMap::new();
+        for field in fields {
+            if let Some((group, shift)) = alignment.group_of(field).zip(applied(field)) {
+                by_group.insert(group.name(), shift);
+            }
+        }
+        let moves: Vec<Move> = by_group.into_values().collect();
         let median = |value: fn(&Move) -> f64| {
             let mut values: Vec<f64> = moves.iter().map(value).collect();
             values.sort_by(f64::total_cmp);

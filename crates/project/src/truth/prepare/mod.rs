@@ -38,6 +38,7 @@ use crate::study::vouched;
 use crate::study::{Source, Study};
 use crate::truth::align::{AlignSummary, Alignment};
 use crate::truth::files::TruthFiles;
+use crate::truth::fixes::StainFixes;
 use crate::truth::light::{Lights, PlateLight};
 use crate::truth::mitosis::{self, Decisions};
 use crate::truth::sheet;
@@ -223,7 +224,11 @@ fn make(
     }
     let (mut prepared, mut mitoses) = Prepared::of(outcomes, &given.decisions);
     prepared.lights = lights.all().to_vec();
-    prepared.aligned = AlignSummary::of(&alignment);
+    let fields = &given.source.dataset.fields;
+    prepared.aligned = AlignSummary::of(&alignment, fields, |field| {
+        let (truth, laid) = (&study.config().truth, alignment.of(field)?);
+        StainFixes::of(&lights, &shifts, &alignment, truth, field).laid_by(&laid)
+    });
     prepared.shifts = ShiftSummary::of(shifts.all());
     assign_parts(study, base, &mut prepared.rows, job)?;
     let source = &given.source;
