@@ -59,6 +59,17 @@ pub struct Trial {
     pub count_error: f64,
     /// Mean area of predicted by that of true nuclei, minus one.
     pub area_error: f64,
+    /// True nuclei that counted.
+    #[serde(default)]
+    pub nuclei: u64,
+}
+
+impl Trial {
+    /// How much F1 scatters by which nuclei happened to be there: the standard error of a share of
+    /// so many.
+    pub fn standard_error(&self) -> f64 {
+        (self.f1 * (1.0 - self.f1) / self.nuclei.max(1) as f64).sqrt()
+    }
 }
 
 /// One value of one decision.

@@ -70,6 +70,13 @@ pub(crate) fn rule_for(
         return Ok(());
     }
     match choose_rule(study, source, rows, trained, job) {
+        Ok(Some(chosen)) if chosen.chosen == chosen.default => job.progress.note(&format!(
+            "nuclei are made by the default rule: on {} validation fields none is better by more \
+             than chance (object F1 {:.3}, count {:+.0} %)",
+            chosen.fields.len(),
+            chosen.default.f1,
+            100.0 * chosen.default.count_error
+        )),
         Ok(Some(chosen)) => job.progress.note(&format!(
             "how nuclei are made was chosen on {} validation fields: object F1 {:.3} (the default \
              {:.3}), counts {:+.0} % ({:+.0} %)",
@@ -137,7 +144,13 @@ pub(crate) fn choose_rule(
         if !search.has_nuclei() {
             return Ok(None);
         }
-        let (rule, chosen) = search.best(&first)?;
+        let (mut rule, mut chosen) = search.best(&first)?;
+        let mut in_pixels = in_pixels;
+        // Few fields flatter the best of many rules: it must be better by more than chance
+        // (Breiman et al. 1984, the rule of one standard error).
+        if chosen.score < default.score + default.standard_error() {
+            (rule, chosen, in_pixels) = (first, default, false);
+        }
         Ok(Some(Decisions {
             program: format!("stainfree {}", env!("CARGO_PKG_VERSION")),
             model: model.predictor.hash().to_owned(),

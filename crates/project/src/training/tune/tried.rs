@@ -69,6 +69,7 @@ impl Sums {
             f1,
             count_error: count - 1.0,
             area_error: area - 1.0,
+            nuclei: self.truth,
         }
     }
 }
