@@ -8,6 +8,7 @@ mod search;
 mod tried;
 
 use search::Search;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use stainfree_image::{Field, Image, read_class_mask, read_labels};
@@ -27,6 +28,10 @@ use crate::{Job, Part, ProjectError};
 /// Pixels that rules are tried on; larger fields are cut to a window in their middle, so that the
 /// choice takes seconds rather than minutes.
 const MOST_PIXELS: usize = 4_000_000;
+
+/// Groups of validation fields from which on a training chooses unasked. A choice on four fields of
+/// two groups was worse on other groups than the default (docs/objects.md).
+const LEAST_GROUPS: usize = 4;
 
 /// Chooses rules for the study's model `name` on the validation fields; one that was chosen before
 /// is replaced.
@@ -53,8 +58,9 @@ pub fn tune(study: &Study, name: &str, job: &Job) -> Result<Decisions, ProjectEr
     })
 }
 
-/// [`choose_rule`] for a model that was trained just now, unless it has its rule already. The model
-/// is whole without one: where none can be chosen, that is said.
+/// [`choose_rule`] for a model that was trained just now, unless it has its rule already or there
+/// are too few groups to choose on. The model is whole without one: where none can be chosen, that
+/// is said.
 ///
 /// # Errors
 /// [`ProjectError::Cancelled`].
@@ -68,6 +74,14 @@ pub(crate) fn rule_for(
     let hash = Model::load(trained)?.hash();
     if let Ok(Some(_)) = Decisions::read(trained, &hash) {
         return Ok(());
+    }
+    let validation = rows
+        .iter()
+        .filter(|row| row.split == Some(Part::Validation));
+    let groups: BTreeSet<&str> = validation.map(|row| row.group.as_str()).collect();
+    if groups.len() < LEAST_GROUPS {
+        // One that is there is of the model that was replaced.
+        return Decisions::forget_other(trained, &hash).map_err(decided);
     }
     match choose_rule(study, source, rows, trained, job) {
         Ok(Some(chosen)) if chosen.chosen == chosen.default => job.progress.note(&format!(
@@ -86,7 +100,6 @@ pub(crate) fn rule_for(
             100.0 * chosen.chosen.count_error,
             100.0 * chosen.default.count_error
         )),
-        // One that is there is of the model that was replaced.
         Ok(None) => Decisions::forget_other(trained, &hash).map_err(decided)?,
         Err(error @ ProjectError::Cancelled) => return Err(error),
         Err(error) => job.progress.note(&format!(
