@@ -108,6 +108,16 @@ fn a_rule_that_cannot_be_used_is_named() {
             assert!(last.contains(words), "{last}");
         }
     };
+    // A training given again leaves what a person has mistyped.
+    let mistyped = text.replacen("[rule]", "[rule]\nsplit = 3", 1);
+    std::fs::write(place.path(RULE), &mistyped).unwrap();
+    let run = place.ok(&[&["train", "study"], &TINY[..]].concat());
+    assert!(
+        run.stderr.contains("unknown field `split`"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(place.text(RULE), mistyped);
     let hash = text.lines().find(|line| line.starts_with("model = "));
     let other = text.replacen(hash.unwrap(), "model = \"0123\"", 1);
     std::fs::write(place.path(RULE), other).unwrap();

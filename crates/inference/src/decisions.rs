@@ -112,11 +112,12 @@ impl Decisions {
     }
 
     /// Removes what was chosen for another model than `hash` from `folder`: one that was replaced.
+    /// A file that cannot be read stays, since a person may have changed it.
     ///
     /// # Errors
-    /// [`InferenceError::Decisions`] if it cannot be removed.
+    /// [`InferenceError::Decisions`] if it cannot be read or removed.
     pub fn forget_other(folder: &Path, hash: &str) -> Result<(), InferenceError> {
-        if matches!(Self::read(folder, hash), Ok(Some(_))) {
+        if Self::read(folder, hash)?.is_some() {
             return Ok(());
         }
         let path = folder.join(FILE_NAME);

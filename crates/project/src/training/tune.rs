@@ -72,8 +72,14 @@ pub(crate) fn rule_for(
     job: &Job,
 ) -> Result<(), ProjectError> {
     let hash = Model::load(trained)?.hash();
-    if let Ok(Some(_)) = Decisions::read(trained, &hash) {
-        return Ok(());
+    match Decisions::read(trained, &hash) {
+        Ok(Some(_)) => return Ok(()),
+        Ok(None) => {}
+        // Somebody may have changed it: it stays as it is.
+        Err(error) => {
+            job.progress.note(&error.to_string());
+            return Ok(());
+        }
     }
     let validation = rows
         .iter()
