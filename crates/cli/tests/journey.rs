@@ -93,10 +93,19 @@ fn from_stains_to_a_report() {
         "classes/f0.tif",
         "nuclei/f5.tif",
         "probabilities/f3.tif",
+        "outputs/f3.tif",
         "overlays/f1.png",
     ] {
         assert!(place.path("result").join(file).is_file(), "{file}");
     }
+    let outputs = place.path("result/outputs/f3.tif");
+    let note = stainfree_image::marker::note_of(&outputs).unwrap();
+    assert!(
+        note.contains("outputs (distance, neighbour, flow 1, flow 2) of"),
+        "{note}"
+    );
+    let pages = [0, 3, 4].map(|page| stainfree_image::read_plane(&outputs, page).is_ok());
+    assert_eq!(pages, [true, true, false]);
     let table = place.text("result/predictions.csv");
     assert!(table.starts_with(
         "name,status,message,background_share,nucleus_share,ignored_share,nuclei,height,width,\

@@ -12,10 +12,19 @@ const RULE: &str = "study/models/model/nuclei.toml";
 
 /// A study with a model of a few steps.
 fn trained() -> Place {
+    trained_with("outputs = []\n")
+}
+
+/// With these lines in `[training.change]`.
+fn trained_with(change: &str) -> Place {
     let place = Place::new();
     parallel_folders(&place, 4);
     place.ok(&["new", "study", "--images", "images"]);
     place.ok(&["prepare", "study"]);
+    let path = place.path("study/stainfree.toml");
+    let config = std::fs::read_to_string(&path).unwrap();
+    let head = "[training.change]\n";
+    std::fs::write(&path, config.replacen(head, &format!("{head}{change}"), 1)).unwrap();
     place.ok(&[&["train", "study"], &TINY[..]].concat());
     // One field validates: too few to choose unasked.
     assert!(!place.path(RULE).exists());

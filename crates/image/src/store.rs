@@ -3,6 +3,7 @@
 //! Masks, labels, probabilities and pictures that one command writes and another reads, by the name
 //! of their field. Nobody else knows how their files end; another format is another [`Store`].
 
+use std::borrow::Borrow;
 use std::path::PathBuf;
 
 use crate::write::{self, Note};
@@ -28,6 +29,8 @@ pub enum Product {
     Cells,
     /// Probabilities of the classes, a page each.
     Probabilities,
+    /// What a network says beside the classes, a page each.
+    Outputs,
     /// The relative light of a stain, by plate instead of field.
     Illumination,
     /// Pictures of the classes over the brightfield.
@@ -44,6 +47,7 @@ impl Product {
             Self::Automatic => "automatic",
             Self::Cells => "cells",
             Self::Probabilities => "probabilities",
+            Self::Outputs => "outputs",
             Self::Illumination => "illumination",
             Self::Overlays => "overlays",
         }
@@ -131,7 +135,7 @@ impl Store {
         &self,
         product: Product,
         name: &str,
-        planes: &[Image<f32>],
+        planes: &[impl Borrow<Image<f32>>],
         note: &Note,
     ) -> Result<(), ImageError> {
         write::stack_f32(&self.path(product, name), planes, note)

@@ -70,6 +70,13 @@ impl Pixels {
         let output = self.outputs.iter().find(of_classes);
         output.map_or(&[], |output| &output.planes)
     }
+
+    /// The channels of all other outputs, with their names.
+    pub fn further(&self) -> (Vec<&str>, Vec<&Image<f32>>) {
+        let others = self.outputs.iter().filter(|o| o.name != PROBABILITIES);
+        let channels = others.flat_map(|o| o.channels.iter().map(String::as_str).zip(&o.planes));
+        channels.unzip()
+    }
 }
 
 /// Everything that is predicted of an image.

@@ -158,8 +158,8 @@ impl Recipe {
     }
 
     /// The one to use: the encoder that the program carries a start for, locally flattened input,
-    /// varied crops aimed at the rare classes, cross-entropy plus Dice, a larger rate that rises
-    /// and falls, the checkpoint chosen on validation.
+    /// varied crops aimed at the rare classes, cross-entropy plus Dice, distances and directions by
+    /// which nuclei are told apart, a larger rate that rises and falls, the checkpoint chosen on validation.
     pub fn standard() -> Self {
         Self {
             name: "default".into(),
@@ -169,6 +169,7 @@ impl Recipe {
             rescale: true,
             field_order: FieldOrder::Random,
             foreground: 0.7,
+            outputs: ["distance", "neighbour", "flow"].map(String::from).to_vec(),
             normalisation: Normalisation::Local { radius_px: 40.0 },
             augmentation: Augmentation::strong(),
             loss: vec![
@@ -176,7 +177,7 @@ impl Recipe {
                 LossTerm::new("dice", 1.0),
             ],
             adam: Adam {
-                lr: 3e-4,
+                lr: 8e-4,
                 weight_decay: 1e-4,
                 ..Adam::paper()
             },
@@ -192,12 +193,14 @@ impl Recipe {
 
     /// The recipe for another encoder, with the crops and batches the paper trained it on.
     ///
-    /// The batch-norm statistics of the default recipe were chosen for MobileNetV2 from weights
-    /// (`docs/recipe.md`). With the others they are measured: their trainings mostly begin from
-    /// nothing, whose early averages say little.
+    /// The batch-norm statistics and the rate of the default recipe were chosen for MobileNetV2 from
+    /// weights (`docs/recipe.md`, `docs/objects.md`). With the others the rate is lower, and
+    /// statistics are measured: their trainings mostly begin from nothing, whose early averages say
+    /// little.
     pub fn on(mut self, encoder: Encoder) -> Self {
         if self.name == "default" && encoder != Encoder::MobilenetV2 {
             self.batch_norm = BatchNormStatistics::Measured(16);
+            self.adam.lr = 3e-4;
         }
         let (crop, batch) = match encoder {
             Encoder::EfficientnetB4 => (320, 8),

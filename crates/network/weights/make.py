@@ -36,8 +36,8 @@ def plates(folder):
         else:
             out[name] = half(value)
     save_file(out, here / "virtual_plates.safetensors")
-    # The digest is that of the exact weights, which are not what is kept.
-    text = re.sub(r'^weights = ".*"\n', "", (folder / "model.toml").read_text(), flags=re.M)
+    # The digests are those of the exact weights and of files that are not kept.
+    text = re.sub(r"(?<=\[hashes\]\n)(.+\n)*", "", (folder / "model.toml").read_text())
     (here / "virtual_plates.toml").write_text(text)
 
 

@@ -42,7 +42,8 @@ mod verdict;
 mod watershed;
 
 pub use align::{
-    Doubt, FieldFit, Known, Lies, TruthEvidence, TruthLaid, TruthShift, Turn, truth_evidence,
+    Doubt, FieldFit, Known, Lies, Together, TruthEvidence, TruthLaid, TruthShift, Turn,
+    truth_evidence,
 };
 pub use background::{background, block_means, subtract_background};
 pub use blank::{

@@ -33,8 +33,8 @@ pub struct NucleusRule {
     pub min_area_px: usize,
     /// Nuclei whose predicted distance nowhere reaches this are dropped.
     pub least_distance: f64,
-    /// How touching nuclei are separated; needs a pixel size, without one the components stay
-    /// whole.
+    /// How touching nuclei are separated. By shape that needs a pixel size, and without one the
+    /// components stay whole.
     pub splitting: Splitting,
 }
 
@@ -121,7 +121,7 @@ impl<'a> PredictedField<'a> {
 }
 
 /// The nuclei of a predicted field, by `rule`; labels are consecutive in raster order. Without a
-/// pixel size nuclei that touch stay together, unless lines part them.
+/// pixel size nuclei that touch stay together, unless the network itself tells them apart.
 ///
 /// # Errors
 /// [`ObjectsError::PixelSize`] or [`ObjectsError::Setting`] for values out of range,
@@ -143,14 +143,17 @@ pub fn nuclei_from_prediction(
         });
     }
     let mask = cleaned(&pixels(field, pixel_um, rule)?, pixel_um, rule);
+    let is_told = matches!(rule.splitting, Splitting::Learned(_) | Splitting::Flow(_));
     let splitting = match (field.lines, pixel_um) {
         (true, _) => Splitting::Boundary(Boundary::default()),
-        (false, Some(_)) => rule.splitting,
-        (false, None) => Splitting::None,
+        (false, None) if !is_told => Splitting::None,
+        (false, _) => rule.splitting,
     };
-    // Without a pixel size the smallest inside between lines follows from the smallest nucleus.
+    // Without a pixel size the lengths of what the network tells follow from the smallest nucleus.
     let guessed = || (rule.min_area_um2 / rule.min_area_px.max(1) as f64).sqrt();
-    let um = pixel_um.or(field.lines.then(guessed).filter(|&um| um > 0.0));
+    let um = pixel_um.or((field.lines || is_told)
+        .then(guessed)
+        .filter(|&um| um > 0.0));
     let scene = Scene {
         classes: field.lines.then_some(field.classes),
         distances: field.distances,

@@ -112,7 +112,12 @@ fn align_alone(study: &Study, options: &AlignOptions, job: &Job) -> Result<Align
     let radius = study.config().truth.shift.max_radius_px;
     let mut kept = Kept::new(&pool, radius);
     let models = seers.used();
-    let last = Kept::read(study).ok().flatten();
+    let last = Kept::read(study).unwrap_or_else(|error| {
+        job.progress
+            .note(&format!("{error}; all groups are looked at anew"));
+        None
+    });
+    let before = last.as_ref().map(Kept::laid);
     let mut found = Aligned {
         groups: Vec::new(),
         suspects: Vec::new(),
@@ -152,11 +157,12 @@ fn align_alone(study: &Study, options: &AlignOptions, job: &Job) -> Result<Align
         kept.carry_over(last, study, &source, &files, job);
     }
     kept.write(study)?;
-    if made || !keep::picture_path(study).is_file() {
-        draw(study, &shown(&source, &given, &kept.groups))?;
+    let laid = kept.laid();
+    if made || before.as_ref() != Some(&laid) || !keep::picture_path(study).is_file() {
+        draw(study, &shown(&source, &given, &kept.groups, &laid))?;
     }
-    for group in kept.groups.into_iter().take(looked) {
-        found.groups.push(group.laid);
+    for (group, laid) in kept.groups.into_iter().zip(laid).take(looked) {
+        found.groups.push(laid);
         found.suspects.extend(group.suspects);
     }
     Ok(found)
@@ -419,10 +425,12 @@ impl Looking<'_> {
             fields: &fields,
             models: names.join(", "),
         };
-        let (laid, suspects) = lay(&of, &evidence, max_radius_px);
+        let found = lay(&of, &evidence, max_radius_px);
         Ok(KeptGroup {
-            laid,
-            suspects,
+            laid: found.laid,
+            fits: found.fits,
+            pixel_um: fields.first().and_then(|field| field.pixel_um),
+            suspects: found.suspects,
             models: self.seers.used(),
             inputs: keep::inputs_of(self.study, self.source, self.files, &fields)?,
             fields: fields.iter().map(|field| field.name.clone()).collect(),
@@ -455,23 +463,20 @@ fn nucleus_probability(pixels: &Pixels, classes: &[String]) -> Image<f32> {
 }
 
 /// A field of the groups that lie furthest off.
-fn shown(source: &Source, given: &AsGiven, groups: &[KeptGroup]) -> Vec<Shown> {
-    let length = |group: &KeptGroup| {
-        let laid = &group.laid;
+fn shown(source: &Source, given: &AsGiven, groups: &[KeptGroup], laid: &[GroupLaid]) -> Vec<Shown> {
+    let length = |laid: &GroupLaid| {
         laid.dy_px
             .zip(laid.dx_px)
             .map_or(-1.0, |(dy, dx)| dy.hypot(dx))
     };
-    let mut order: Vec<&KeptGroup> = groups.iter().collect();
+    let mut order: Vec<(&KeptGroup, &GroupLaid)> = groups.iter().zip(laid).collect();
     // Those that are moved come first.
-    order.sort_by(|a, b| {
-        let moves = |group: &KeptGroup| group.laid.verdict.moves();
-        moves(b)
-            .cmp(&moves(a))
-            .then(length(b).total_cmp(&length(a)))
+    order.sort_by(|(_, a), (_, b)| {
+        let moves = b.verdict.moves().cmp(&a.verdict.moves());
+        moves.then(length(b).total_cmp(&length(a)))
     });
     let by_name = source.by_name();
-    let one = |group: &&KeptGroup| {
+    let one = |(group, laid): (&KeptGroup, &GroupLaid)| {
         let odd = |name: &&String| group.suspects.iter().any(|s| s.field == **name);
         let name = group.fields.iter().find(|name| !odd(name))?;
         let field = by_name.get(name.as_str())?;
@@ -481,11 +486,11 @@ fn shown(source: &Source, given: &AsGiven, groups: &[KeptGroup]) -> Vec<Shown> {
         let GivenNuclei { labels, .. } = given.nuclei(field, brightfield.size()).ok()?;
         Some(Shown {
             field: name.clone(),
-            laid: group.laid.clone(),
+            laid: laid.clone(),
             brightfield,
             nuclei: labels,
         })
     };
-    let found = order.iter().filter_map(one);
+    let found = order.into_iter().filter_map(one);
     found.take(crate::truth::align::SHOWN).collect()
 }

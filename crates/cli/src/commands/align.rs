@@ -31,6 +31,8 @@ groups of which it has met no field; of several, the first that has not. A model
 truth that lies off has learned a part of that. Truth is read as it was given: to align again after
 prepare changes nothing. Groups that are not looked at keep what was found for them before.
 
+A group that fits, but is too small to tell, is weighed with the others where four or more fit: it
+lies nearer to where they lie, the more so the less it says itself (`with others`).
 `cannot tell` and `turned` leave the truth where it is. Fields whose truth is mirrored, that of
 another one, or elsewhere than that of the others are named and stay where they are.")]
 pub(crate) struct Align {
@@ -159,6 +161,7 @@ fn row(group: &GroupLaid) -> Vec<String> {
         match group.verdict {
             Verdict::Certain => "certain",
             Verdict::Roughly => "roughly",
+            Verdict::WithOthers => "with others",
             Verdict::CannotTell => "cannot tell",
             Verdict::Turned => "turned",
         }

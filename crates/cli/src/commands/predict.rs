@@ -63,7 +63,8 @@ pub(crate) struct Predict {
     #[arg(long, value_name = "UM")]
     pixel_um: Option<f64>,
 
-    /// Also write OUT/probabilities/NAME.tif, one page a class
+    /// Also write OUT/probabilities/NAME.tif, one page a class, and OUT/outputs/NAME.tif where the
+    /// model says more than classes
     #[arg(long)]
     probabilities: bool,
 

@@ -154,13 +154,14 @@ fn own_kind(folder: &Path) -> Option<Kind> {
 /// What `folder` is a part of, if it is one of the folders that the program makes in its results
 /// and studies. A user's folder that happens to bear such a name holds other files.
 fn own_part(folder: &Path) -> Option<Kind> {
-    const PARTS: [&str; 11] = [
+    const PARTS: [&str; 12] = [
         "automatic",
         "cells",
         "classes",
         "models",
         "mitosis",
         "nuclei",
+        "outputs",
         "overlays",
         "probabilities",
         "registration",

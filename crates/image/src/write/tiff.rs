@@ -1,5 +1,6 @@
 //! TIFF as Fiji reads it: strips, unsigned integers or 32-bit floats, ImageJ's description.
 
+use std::borrow::Borrow;
 use std::borrow::Cow;
 use std::io::Cursor;
 use std::path::Path;
@@ -109,8 +110,12 @@ pub fn plane_f32(path: &Path, plane: &Image<f32>, note: &Note) -> Result<(), Ima
 /// # Errors
 /// [`ImageError::Write`] if the file cannot be written; [`ImageError::Misuse`] if there is no
 /// plane or if they differ in size.
-pub fn stack_f32(path: &Path, planes: &[Image<f32>], note: &Note) -> Result<(), ImageError> {
-    let sizes: Vec<(usize, usize)> = planes.iter().map(Image::size).collect();
+pub fn stack_f32(
+    path: &Path,
+    planes: &[impl Borrow<Image<f32>>],
+    note: &Note,
+) -> Result<(), ImageError> {
+    let sizes: Vec<(usize, usize)> = planes.iter().map(|plane| plane.borrow().size()).collect();
     if sizes.is_empty() || sizes.iter().any(|size| *size != sizes[0]) {
         return Err(ImageError::Misuse {
             what: format!(
@@ -124,7 +129,7 @@ pub fn stack_f32(path: &Path, planes: &[Image<f32>], note: &Note) -> Result<(), 
     // No predictor: the encoder has none for floats, and the horizontal one is for integers.
     let pages: Vec<_> = planes
         .iter()
-        .map(|plane| Page::<Gray32Float>::new(plane, Predictor::None))
+        .map(|plane| Page::<Gray32Float>::new(plane.borrow(), Predictor::None))
         .collect();
     write_noted(path, &pages, note)
 }

@@ -10,12 +10,14 @@
 //! 3. [`TruthLaid::find`]: fields that fit are pooled. The peak of the sum, with a paraboloid
 //!    through the values around it, is the shift; fields drawn anew give its uncertainty (tiles
 //!    within them as well, where fields are few).
+//! 4. `together`: of groups too small to tell, what all of them say is weighed with their own.
 //!
 //! It is an estimate beside a training and no part of one. Not here: which model predicts, which
 //! fields are a group, moving the truth.
 
 mod coarse;
 mod surface;
+mod together;
 
 use stainfree_image::Image;
 use stainfree_image::random::Stream;
@@ -27,6 +29,7 @@ use crate::gaussian::gaussian;
 use crate::shift::{LARGEST_SHIFT_PX, paraboloid};
 
 pub use self::coarse::Turn;
+pub use self::together::Together;
 
 /// Standard deviation in pixels of the Gaussian that is taken for slow: from 8 to 20 it makes
 /// little difference on real fields, without it some groups peak anywhere (docs/truth.md).

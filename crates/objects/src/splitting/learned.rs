@@ -32,10 +32,10 @@ pub struct Learned {
 impl Default for Learned {
     fn default() -> Self {
         Self {
-            smoothing_um: 0.5,
+            smoothing_um: 0.8,
             neighbour: 0.5,
             depth: 0.1,
-            least_top: 0.3,
+            least_top: 0.2,
         }
     }
 }

@@ -18,7 +18,8 @@ use crate::evaluation::evaluate::{ALL_NUCLEI, Evaluated, class_outlines, sum_up}
 use crate::evaluation::wrong_objects::{self, Seen as CloseUp, WrongObject};
 use crate::prediction::opened::{OpenedModel, nuclei_of};
 use crate::prediction::pixel_size::remarks_on_pixel_sizes;
-use crate::prediction::predict::{FILE_NAME, Made, OUTPUTS, cells_of, remove_outputs, write_field};
+use crate::prediction::predict::FILE_NAME;
+use crate::prediction::written::{Made, PRODUCTS, cells_of, remove_outputs, write_field};
 use crate::study::config::{Scheme, nucleus_classes};
 use crate::study::disk::{create_folder, remove};
 use crate::study::each_field::EachField;
@@ -144,7 +145,7 @@ fn score(
     // Its rows vouch for files that are about to be rewritten.
     remove(&out.join(FILE_NAME))?;
     let mut unscored = part.fields().iter().filter(|field| left_out(&field.name));
-    unscored.try_for_each(|field| remove_outputs(&out, &field.name, &OUTPUTS))?;
+    unscored.try_for_each(|field| remove_outputs(&out, &field.name, &PRODUCTS))?;
     let cells = cytoplasm_class(classes).map(|_| Product::Cells);
     for product in [Product::Classes, Product::Nuclei].into_iter().chain(cells) {
         create_folder(&Store::at(&out).folder(product))?;

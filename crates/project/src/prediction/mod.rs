@@ -4,6 +4,8 @@ pub(crate) mod labelled;
 pub(crate) mod opened;
 pub(crate) mod pixel_size;
 pub mod predict;
+pub(crate) mod recognised;
 pub(crate) mod results;
 pub mod segment;
 pub(crate) mod table;
+pub(crate) mod written;

@@ -7,25 +7,23 @@
 //! by their notes.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use stainfree_image::marker::{self, Kind, Marker};
-use stainfree_image::{Dataset, Field, Image, Plane, PlaneRef, Product, Store, write};
-use stainfree_inference::{
-    Nuclei, NucleusDecoder, Options, Pixels, RuleChoice, cells, cytoplasm_class,
-};
-use stainfree_network::Precision;
+use stainfree_image::{Dataset, Field, Image, Plane, Product, Store};
+use stainfree_inference::{Nuclei, NucleusDecoder, Options, Pixels, RuleChoice, cytoplasm_class};
 
 use crate::prediction::opened::{OpenedModel, nuclei_of};
 use crate::prediction::pixel_size::remarks_on_pixel_sizes;
+use crate::prediction::recognised::{Task, already, conditions, words};
 use crate::prediction::results::{my_turn, open_inputs, share_fields, unique_names};
 use crate::prediction::table::{self, OwnRows, Rows};
-use crate::study::Brightfield;
-use crate::study::disk::{create_folder, remove};
+use crate::prediction::written::{
+    Made, PRODUCTS, Wanted, cells_of, cells_of_files, note, remove_outputs, write_field,
+};
+use crate::study::disk::create_folder;
 use crate::study::each_field::{EachField, of_this_field};
-use crate::study::fingerprint::Fingerprint;
 use crate::study::guard::{Inputs, ResultFolder};
 pub use crate::study::predictions::FILE_NAME;
 use crate::study::predictions::header;
@@ -47,7 +45,7 @@ pub struct PredictOptions {
     pub planes: Vec<usize>,
     /// Pixel size in um that overrides the images'.
     pub pixel_um: Option<f64>,
-    /// Write the probabilities of the classes too.
+    /// Write the probabilities of the classes too, and the outputs beside them.
     pub probabilities: bool,
     /// Write a picture of each field too.
     pub overlay: bool,
@@ -112,7 +110,12 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     }
     let work = tasks_of(&sets, &model, options, job)?;
     let header = header(&info.classes);
-    let with_cells = cytoplasm_class(&info.classes).is_some();
+    let wanted = Wanted {
+        cells: cytoplasm_class(&info.classes).is_some(),
+        probabilities: options.probabilities,
+        outputs: options.probabilities && model.predictor.outputs().len() > 1,
+        overlay: options.overlay,
+    };
     let path = options.out.join(FILE_NAME);
     let ours: BTreeSet<String> = work.iter().map(|task| task.field.name.clone()).collect();
     let read_rows = || {
@@ -122,7 +125,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     let rows = read_rows()?;
     let todo = |rows: &Rows, task: &Task| {
         let done = already(rows, &header, task, &hash);
-        done.filter(|_| files_exist(task.field, options, with_cells))
+        done.filter(|_| wanted.exist(task.field, &options.out, &hash))
     };
     let to_write = work.iter().filter(|task| todo(&rows, task).is_none());
     check_folder(to_write, &sets, options)?;
@@ -141,7 +144,12 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     for task in work {
         let Some(nuclei) = todo(&rows, &task) else {
             let done = already(&rows, &header, &task, &hash);
-            match done.filter(|_| with_cells && files_exist(task.field, options, false)) {
+            let but_cells = Wanted {
+                cells: false,
+                ..wanted
+            };
+            let but_cells = but_cells.exist(task.field, &options.out, &hash);
+            match done.filter(|_| wanted.cells && but_cells) {
                 Some(nuclei) => lacking.push((task, nuclei)),
                 None => tasks.push(task),
             }
@@ -155,7 +163,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     let all = tasks.iter().chain(lacking.iter().map(|(task, _)| task));
     let names = all.map(|task| task.field.name.clone()).collect();
     let lease = share_fields(&options.out, "predict", names, job)?;
-    mark(options, &hash, record.as_ref(), with_cells)?;
+    mark(options, &hash, record.as_ref(), wanted)?;
     let ours = tasks.iter().map(|task| task.field.name.as_str());
     table::forget(&path, &header, rows, ours)?;
     drop(turn);
@@ -168,7 +176,14 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
             tasks.extend(damaged);
         }
         let table = OwnRows::new(path.clone(), header.clone());
-        predict_ours(&mut model, &tasks, &mut predicted, table, options, job)
+        predict_ours(
+            &mut model,
+            &tasks,
+            &mut predicted,
+            table,
+            (options, wanted),
+            job,
+        )
     })?;
     predicted.seconds = started.elapsed().as_secs_f64();
     Ok(predicted)
@@ -219,19 +234,15 @@ fn tasks_of<'a>(
     options: &PredictOptions,
     job: &Job,
 ) -> Result<Vec<Task<'a>>, ProjectError> {
-    let conditions = conditions(model, options, job);
+    let conditions = conditions(model, options.flips, job);
     let mut tasks = Vec::new();
     for set in sets {
         for problem in &set.problems {
             job.progress.note(problem);
         }
         let brightfield = model.brightfield(set, &options.brightfield, &options.planes)?;
-        tasks.extend(set.fields.iter().map(|field| Task {
-            field,
-            input: Input::of(field, &brightfield, &conditions),
-            brightfield: brightfield.clone(),
-            is_left_over: OnceLock::new(),
-        }));
+        let task = |field| Task::new(field, &brightfield, &conditions);
+        tasks.extend(set.fields.iter().map(task));
     }
     unique_names(tasks.iter().map(|task| task.field), sets)?;
     let fields: Vec<&Field> = tasks.iter().map(|task| task.field).collect();
@@ -246,11 +257,11 @@ fn mark(
     options: &PredictOptions,
     model: &str,
     record: Option<&Provenance>,
-    with_cells: bool,
+    wanted: Wanted,
 ) -> Result<(), ProjectError> {
     let marker = Marker::new("predict", Kind::Prediction).with_model(model);
     marker::write(&options.out, &marker)?;
-    for product in outputs(options, with_cells) {
+    for product in wanted.products() {
         create_folder(&Store::at(&options.out).folder(product))?;
     }
     record.map_or(Ok(()), |record| record.put_beside(&options.out, model))
@@ -262,15 +273,16 @@ fn predict_ours(
     todo: &[Task],
     predicted: &mut Predicted,
     mut table: OwnRows,
-    options: &PredictOptions,
+    (options, wanted): (&PredictOptions, Wanted),
     job: &Job,
 ) -> Result<(), ProjectError> {
     let desk = Desk {
         options,
+        wanted,
         hash: model.predictor.hash().to_owned(),
         classes: model.predictor.info().classes.clone(),
         decoder: model.predictor.decoder().clone(),
-        words: words(model, options, job),
+        words: words(model, options.flips, job),
     };
     // The finishing stage has a thread of its own and parallel loops: those of the network do them.
     let workers = model.predictor.workers().clone();
@@ -294,7 +306,7 @@ fn predict_ours(
                 Err(error) => {
                     let sentence = of_this_field(error)?.to_string();
                     // What another model, or an older image, has left is not this one's.
-                    remove_outputs(&options.out, &task.field.name, &OUTPUTS)?;
+                    remove_outputs(&options.out, &task.field.name, &PRODUCTS)?;
                     table.put_failed(task, &sentence, &desk);
                     predicted.failed.push(sentence);
                 }
@@ -306,41 +318,6 @@ fn predict_ours(
     ended?;
     remark_on_ignored(predicted, job);
     Ok(())
-}
-
-/// A field that is to be predicted.
-struct Task<'a> {
-    field: &'a Field,
-    brightfield: Brightfield,
-    input: Input,
-    /// Whether files without a row are what this run would make; looked at once.
-    is_left_over: OnceLock<bool>,
-}
-
-impl Task<'_> {
-    /// Whether no file is there, or all that are say that this model made them of this image: what
-    /// a killed run, or one whose table was deleted, leaves.
-    fn is_left_over(&self, model: &str, out: &Path) -> bool {
-        *self.is_left_over.get_or_init(|| {
-            let (store, name) = (Store::at(out), &self.field.name);
-            let path = |(product, what)| (store.path(product, name), what);
-            let found = NOTED.into_iter().map(path);
-            let mut found = found.filter(|(path, _)| path.is_file()).peekable();
-            if found.peek().is_none() {
-                return true;
-            }
-            // Where the image cannot be read there is nothing to replace them with.
-            let planes = self.brightfield.read(self.field);
-            let content = planes.ok().map(|planes| Content::of_planes(&planes));
-            found.all(|(path, what)| {
-                let Some(content) = &content else {
-                    return marker::note_of(&path).is_some_and(|note| note.contains(model));
-                };
-                let made = note(self.field, what, &Made { model, content });
-                marker::note_of(&path).is_some_and(|note| made.text.ends_with(&note))
-            })
-        })
-    }
 }
 
 /// What the network leaves to be finished.
@@ -386,6 +363,7 @@ fn compute(
 /// Where predictions are finished and written.
 struct Desk<'a> {
     options: &'a PredictOptions,
+    wanted: Wanted,
     hash: String,
     classes: Vec<String>,
     decoder: NucleusDecoder,
@@ -398,11 +376,7 @@ impl Desk<'_> {
         let pixels = found.pixels;
         let nuclei = nuclei_of(task.field, &pixels, &self.decoder)?;
         let out = &self.options.out;
-        // Those of an earlier run would pass for this one's.
-        let asked = [self.options.probabilities, self.options.overlay];
-        let extra = EXTRAS.into_iter().zip(asked);
-        let stale: Vec<_> = extra.filter(|(_, asked)| !asked).map(|(e, _)| e).collect();
-        remove_outputs(out, &task.field.name, &stale)?;
+        remove_outputs(out, &task.field.name, &self.wanted.stale())?;
         let made = Made {
             model: &self.hash,
             content: &found.content,
@@ -423,9 +397,18 @@ impl Desk<'_> {
             &made,
         )?;
         let (store, name) = (Store::at(out), &task.field.name);
-        if self.options.probabilities {
+        if self.wanted.probabilities {
             let note = note(task.field, "probabilities", &made);
             store.put_planes(Product::Probabilities, name, pixels.probabilities(), &note)?;
+        }
+        if self.wanted.outputs {
+            let (names, planes) = pixels.further();
+            let note = note(
+                task.field,
+                &format!("outputs ({})", names.join(", ")),
+                &made,
+            );
+            store.put_planes(Product::Outputs, name, &planes, &note)?;
         }
         if let Some(plane) = found.shown {
             let picture = pictures::overlay(&plane.to_f32(), &pixels.classes, &self.classes)?;
@@ -440,50 +423,6 @@ impl Desk<'_> {
     }
 }
 
-/// What is kept of a field; cells where the model knows cytoplasm, and the last two are asked for.
-pub(crate) const OUTPUTS: [Product; 5] = [
-    Product::Classes,
-    Product::Nuclei,
-    Product::Cells,
-    EXTRAS[0],
-    EXTRAS[1],
-];
-const EXTRAS: [Product; 2] = [Product::Probabilities, Product::Overlays];
-
-/// Those that are written unasked, and what their notes call them.
-const NOTED: [(Product, &str); 3] = [
-    (OUTPUTS[0], "class mask"),
-    (OUTPUTS[1], "nuclei"),
-    (OUTPUTS[2], "cells"),
-];
-
-/// Deletes these outputs of a field, where there are any.
-pub(crate) fn remove_outputs(
-    out: &Path,
-    name: &str,
-    kinds: &[Product],
-) -> Result<(), ProjectError> {
-    let store = Store::at(out);
-    kinds
-        .iter()
-        .try_for_each(|&kind| remove(&store.path(kind, name)))
-}
-
-/// What is written.
-fn outputs(options: &PredictOptions, with_cells: bool) -> impl Iterator<Item = Product> {
-    let asked = [
-        true,
-        true,
-        with_cells,
-        options.probabilities,
-        options.overlay,
-    ];
-    let outputs = OUTPUTS.into_iter().zip(asked);
-    outputs
-        .filter(|(_, asked)| *asked)
-        .map(|(output, _)| output)
-}
-
 /// Refuses to write over an image, or over what this program did not write, or to delete it:
 /// outputs that are not asked for are taken away.
 fn check_folder<'a>(
@@ -493,7 +432,7 @@ fn check_folder<'a>(
 ) -> Result<(), ProjectError> {
     let store = Store::at(&options.out);
     let mut files: Vec<PathBuf> = todo
-        .flat_map(|task| OUTPUTS.map(|kind| store.path(kind, &task.field.name)))
+        .flat_map(|task| PRODUCTS.map(|kind| store.path(kind, &task.field.name)))
         .collect();
     files.push(options.out.join(FILE_NAME));
     let folder = ResultFolder {
@@ -552,200 +491,6 @@ fn remark_on_ignored(predicted: &Predicted, job: &Job) {
             100.0 * share
         ));
     }
-}
-
-fn files_exist(field: &Field, options: &PredictOptions, with_cells: bool) -> bool {
-    let store = Store::at(&options.out);
-    let mut files = outputs(options, with_cells).map(|kind| store.path(kind, &field.name));
-    files.all(|path| path.is_file())
-}
-
-/// What decides a prediction beside the image and what a model's hash covers. The cap on memory is
-/// a part of it: it decides which tiles an image is computed in.
-fn conditions(opened: &OpenedModel, options: &PredictOptions, job: &Job) -> Fingerprint {
-    let model = opened.predictor.info();
-    let mut hash = Fingerprint::empty();
-    hash.bytes(env!("CARGO_PKG_VERSION"));
-    hash.bytes([
-        u8::from(options.flips),
-        u8::from(is_bf16(job)),
-        u8::from(model.recipe.rescale),
-    ]);
-    hash.bytes(model.pixel_um.unwrap_or(0.0).to_le_bytes());
-    hash.bytes((opened.predictor.memory() as u64).to_le_bytes());
-    if let Some(rule) = opened.predictor.rule_word() {
-        hash.bytes(rule);
-    }
-    hash
-}
-
-/// What a field is read from.
-struct Input {
-    /// The first plane's file.
-    path: String,
-    /// A hash of the conditions, and of names, sizes and times of all files: what "the same image"
-    /// means. Where their folder lies is no part of it.
-    key: String,
-    /// The key of older versions, in which places are as they were typed.
-    older_key: String,
-}
-
-impl Input {
-    fn of(field: &Field, brightfield: &Brightfield, conditions: &Fingerprint) -> Self {
-        let planes = brightfield.planes_of(field).unwrap_or_default();
-        let planes: Vec<&PlaneRef> = planes
-            .iter()
-            .filter_map(|&(channel, z)| field.planes[channel][z].as_ref())
-            .collect();
-        let mut begun = conditions.clone();
-        begun.bytes(field.pixel_um.unwrap_or(0.0).to_le_bytes());
-        let mut hash = begun.clone();
-        planes.iter().for_each(|plane| hash.plane(plane));
-        Self {
-            path: planes.first().map_or(String::new(), |plane| plane.name()),
-            key: hash.finish_short(8),
-            older_key: older_key(begun, &planes),
-        }
-    }
-}
-
-/// See [`Input::older_key`].
-fn older_key(mut hash: Fingerprint, planes: &[&PlaneRef]) -> String {
-    for plane in planes {
-        let stamp = plane.stamp().ok();
-        let (bytes, time) = stamp.map_or((0, 0), |stamp| (stamp.bytes, stamp.nanoseconds()));
-        hash.bytes(plane.location().as_os_str().as_encoded_bytes());
-        hash.bytes(plane.part().to_le_bytes());
-        hash.bytes(bytes.to_le_bytes());
-        hash.bytes(time.to_le_bytes());
-    }
-    hash.finish_short(8)
-}
-
-/// What a prediction was made by and from.
-pub(crate) struct Made<'a> {
-    /// Hash of the model.
-    pub(crate) model: &'a str,
-    /// The image.
-    pub(crate) content: &'a Content,
-}
-
-/// Whole cells of a field; none where the model knows no cytoplasm.
-pub(crate) fn cells_of(
-    field: &Field,
-    classes: &Image<u8>,
-    names: &[String],
-    nuclei: &Nuclei,
-    model_um: Option<f64>,
-) -> Option<Image<u32>> {
-    let cytoplasm = cytoplasm_class(names)?;
-    let pixel_um = field.pixel_um.or(model_um);
-    Some(cells(classes, cytoplasm, &nuclei.labels, pixel_um))
-}
-
-/// Writes the whole cells of a field that was predicted before, with the note of its nuclei.
-fn cells_of_files(
-    store: &Store,
-    field: &Field,
-    names: &[String],
-    model_um: Option<f64>,
-) -> Result<(), ProjectError> {
-    let (classes, labels) = (
-        store.classes(&field.name)?,
-        store.labels(Product::Nuclei, &field.name)?,
-    );
-    let path = store.path(Product::Nuclei, &field.name);
-    let said = marker::note_of(&path).filter(|_| classes.size() == labels.size());
-    let Some(said) = said else {
-        return Err(ProjectError::Field(format!(
-            "`{}` does not belong to the class mask of field `{}`",
-            path.display(),
-            field.name
-        )));
-    };
-    let nuclei = Nuclei { labels, count: 0 };
-    let note = write::Note {
-        text: format!(
-            "stainfree {}",
-            said.replacen(": nuclei of", ": cells of", 1)
-        ),
-        pixel_um: field.pixel_um,
-    };
-    match cells_of(field, &classes, names, &nuclei, model_um) {
-        Some(cells) => Ok(store.put_labels(Product::Cells, &field.name, &cells, &note)?),
-        None => Ok(()),
-    }
-}
-
-/// Writes `classes/NAME.tif` and `nuclei/NAME.tif`, and `cells/NAME.tif` or removes what an earlier
-/// model left there.
-pub(crate) fn write_field(
-    out: &Path,
-    field: &Field,
-    classes: &Image<u8>,
-    nuclei: &Nuclei,
-    cells: Option<&Image<u32>>,
-    made: &Made,
-) -> Result<(), ProjectError> {
-    let store = Store::at(out);
-    let name = &field.name;
-    store.put_classes(name, classes, &note(field, "class mask", made))?;
-    match cells {
-        Some(cells) => {
-            let note = note(field, "cells", made);
-            store.put_labels(Product::Cells, name, cells, &note)?;
-        }
-        None => remove(&store.path(Product::Cells, name))?,
-    }
-    let note = note(field, "nuclei", made);
-    Ok(store.put_labels(Product::Nuclei, name, &nuclei.labels, &note)?)
-}
-
-fn note(field: &Field, what: &str, made: &Made) -> write::Note {
-    write::Note {
-        text: format!(
-            "stainfree {} prediction: {what} of field {}, model {}, image {}",
-            env!("CARGO_PKG_VERSION"),
-            field.name,
-            made.model,
-            made.content.image.join(" ")
-        ),
-        pixel_um: field.pixel_um,
-    }
-}
-
-/// The options that change a prediction.
-fn words(model: &OpenedModel, options: &PredictOptions, job: &Job) -> String {
-    let precision = is_bf16(job).then(|| "bf16".to_owned());
-    let flips = options.flips.then(|| "flips".to_owned());
-    let rule = model.predictor.rule_word();
-    let rule = rule.map(|word| format!("rule:{word}"));
-    let words: Vec<String> = [precision, flips, rule].into_iter().flatten().collect();
-    words.join(" ")
-}
-
-/// Whether the network's products are rounded.
-fn is_bf16(job: &Job) -> bool {
-    job.machine.isa().precision() == Precision::Bf16
-}
-
-/// Nuclei of a field that the same model has done from the same input.
-fn already(rows: &Rows, header: &[String], task: &Task, model: &str) -> Option<usize> {
-    let row = rows.get(&task.field.name)?;
-    let cell = |column: &str| {
-        let place = header.iter().position(|name| name == column);
-        place.map(|i| row[i].as_str())
-    };
-    let same = cell("status") == Some("done")
-        && cell("model") == Some(model)
-        // Rows of older versions do not say which image it was.
-        && cell("content").is_some_and(|content| !content.is_empty())
-        && cell("key").is_some_and(|key| key == task.input.key || key == task.input.older_key);
-    same.then(|| {
-        cell("nuclei")
-            .and_then(|count| count.parse().ok())
-            .unwrap_or(0)
-    })
 }
 
 impl OwnRows {

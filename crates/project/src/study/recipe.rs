@@ -6,7 +6,7 @@ use stainfree_network::Encoder;
 use stainfree_network::recipe::Recipe;
 
 use crate::ProjectError;
-use crate::study::config::{TrainingConfig, explain, from_toml, toml_value};
+use crate::study::config::{Scheme, TrainingConfig, TruthConfig, explain, from_toml, toml_value};
 use crate::study::names::nearest;
 
 /// The table of a study's file that changes its recipe.
@@ -45,6 +45,22 @@ pub fn load(
     table
         .try_into()
         .map_err(|error: toml::de::Error| fail(format!("`{key}`: {}", explain(error.message()))))
+}
+
+/// Takes the default's outputs out of `recipe` where they would learn nothing that helps: masks hold
+/// touching nuclei as one, and lines of scheme B part nuclei by themselves. What `training` asks for
+/// by name stays.
+pub(crate) fn fit_outputs(
+    recipe: &mut Recipe,
+    training: &TrainingConfig,
+    truth: &TruthConfig,
+    scheme: Scheme,
+) {
+    let is_asked = training.change.contains_key("outputs");
+    let is_named = Recipe::named(&training.recipe).is_some();
+    if is_named && !is_asked && (truth.masks.is_some() || scheme == Scheme::B) {
+        recipe.outputs.clear();
+    }
 }
 
 fn from_file(root: &Path, name: &str) -> Result<Recipe, ProjectError> {
@@ -106,6 +122,29 @@ fn merge(base: &mut toml::Table, change: &toml::Table) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn outputs_are_learned_where_the_truth_tells_nuclei_apart() {
+        let outputs = |change: &str, masks: bool, scheme| {
+            let training = TrainingConfig {
+                change: toml::from_str(change).unwrap(),
+                ..TrainingConfig::default()
+            };
+            let truth = TruthConfig {
+                masks: masks.then(|| "masks".into()),
+                ..TruthConfig::default()
+            };
+            let mut recipe = changed(change).unwrap();
+            fit_outputs(&mut recipe, &training, &truth, scheme);
+            recipe.outputs
+        };
+        let usual = ["distance", "neighbour", "flow"];
+        assert_eq!(outputs("", false, Scheme::A), usual);
+        assert!(outputs("", true, Scheme::A).is_empty());
+        assert!(outputs("", false, Scheme::B).is_empty());
+        let asked = "outputs = [\"distance\"]";
+        assert_eq!(outputs(asked, true, Scheme::B), ["distance"]);
+    }
 
     fn changed(text: &str) -> Result<Recipe, ProjectError> {
         let training = TrainingConfig {

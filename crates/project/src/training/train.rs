@@ -247,7 +247,15 @@ fn chosen_recipe(study: &Study, options: &TrainOptions) -> Result<Recipe, Projec
             name.clone()
         };
     }
-    recipe_of(study.root(), training, &study.config_path(), options)
+    let truth = &study.config().truth;
+    let mut recipe = recipe_of(
+        study.root(),
+        training.clone(),
+        &study.config_path(),
+        options,
+    )?;
+    recipe::fit_outputs(&mut recipe, &training, truth, truth.scheme);
+    Ok(recipe)
 }
 
 /// The recipe that `training` asks for, with what the command line says. `root` and `config` as for

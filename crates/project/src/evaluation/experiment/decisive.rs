@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use stainfree_image::{Field, PlaneRef, Stamp, read_pieces};
 use stainfree_network::recipe::Recipe;
+use stainfree_network::weights::{self, VIRTUAL_PLATES};
 
 use crate::study::fields::FieldRow;
 use crate::study::fingerprint::{Fingerprint, stamp_of, stamp_of_file};
@@ -52,6 +53,10 @@ impl Decisive<'_> {
         }
         if is_name(self.weights) {
             hash.text(self.weights);
+        }
+        if self.weights == VIRTUAL_PLATES {
+            // Another build may carry another model under the name.
+            hash.text(&weights::virtual_plates()?.hash());
         }
         for name in self.images {
             hash.text(name);

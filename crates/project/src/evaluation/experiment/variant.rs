@@ -185,6 +185,8 @@ pub(super) fn recipe_of(
         None => "change".to_owned(),
     };
     let mut recipe = recipe::load(base.root(), &training, &experiment.path, &key)?;
+    let truth = &base.config().truth;
+    recipe::fit_outputs(&mut recipe, &training, truth, choice.scheme);
     if let Some(width) = file.width {
         recipe = narrowed(recipe, width);
     }

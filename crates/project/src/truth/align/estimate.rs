@@ -14,12 +14,16 @@ pub(crate) struct Group<'a> {
     pub(crate) models: String,
 }
 
+/// What a group says by itself.
+pub(crate) struct Laid {
+    pub(crate) laid: GroupLaid,
+    /// Whether truth and prediction fit at one place, however exactly it is known.
+    pub(crate) fits: bool,
+    pub(crate) suspects: Vec<Suspect>,
+}
+
 /// What is known of a group, and which of its fields have odd truth.
-pub(crate) fn lay(
-    group: &Group,
-    evidence: &[TruthEvidence],
-    max_radius_px: f64,
-) -> (GroupLaid, Vec<Suspect>) {
+pub(crate) fn lay(group: &Group, evidence: &[TruthEvidence], max_radius_px: f64) -> Laid {
     let found = TruthLaid::find(evidence, max_radius_px);
     let odd = |(field, fit): (&&Field, &FieldFit)| {
         let what = match fit {
@@ -59,12 +63,24 @@ pub(crate) fn lay(
         second_peak: None,
         because,
         models: group.models.clone(),
+        own_dy_px: None,
+        own_dx_px: None,
+        own_radius95_px: None,
     };
     if let Some(shift) = found.shift {
         let pixel_um = group.fields.first().and_then(|field| field.pixel_um);
         laid.take(shift, pixel_um);
     }
-    (laid, suspects)
+    let fits = match found.lies {
+        Lies::Here | Lies::Roughly => true,
+        Lies::CannotTell(doubt) => matches!(doubt, Doubt::Uncertain(_)),
+        Lies::Turned(_) => false,
+    };
+    Laid {
+        laid,
+        fits,
+        suspects,
+    }
 }
 
 /// The verdict on a group, with its reason.

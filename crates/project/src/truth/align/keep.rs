@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use stainfree_image::Field;
 
+use super::weighed::{Alone, weighed};
 use super::{Alignment, GroupLaid, Pool, Suspect, config_as_given};
 use crate::study::config::ImagesConfig;
 use crate::study::disk::{create_folder, remove};
@@ -19,7 +20,7 @@ use crate::truth::files::TruthFiles;
 use crate::{Job, ProjectError};
 
 /// Changes whenever the same fields would give another estimate.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// A model that predicted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +32,12 @@ pub(crate) struct ModelUsed {
 /// A group, and what it was found from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct KeptGroup {
+    /// What it says by itself.
     pub(crate) laid: GroupLaid,
+    /// Whether truth and prediction fit at one place, however exactly it is known.
+    pub(crate) fits: bool,
+    /// Pixel size of its images.
+    pub(crate) pixel_um: Option<f64>,
     pub(crate) suspects: Vec<Suspect>,
     /// Names of the fields that were looked at.
     pub(crate) fields: Vec<String>,
@@ -51,6 +57,12 @@ pub(crate) struct Kept {
     /// Largest uncertainty of what counts as certain, pixels.
     max_radius_px: f64,
     pub(crate) groups: Vec<KeptGroup>,
+}
+
+/// What every format says.
+#[derive(Deserialize)]
+struct Written {
+    format: u32,
 }
 
 impl KeptGroup {
@@ -96,13 +108,16 @@ impl Kept {
                 study.root().display()
             ))
         };
-        let kept: Self = serde_json::from_slice(&bytes).map_err(|e| damaged(e.to_string()))?;
-        match kept.format {
-            FORMAT => Ok(Some(kept)),
-            other => Err(damaged(format!(
+        let written: Written =
+            serde_json::from_slice(&bytes).map_err(|e| damaged(e.to_string()))?;
+        if written.format != FORMAT {
+            let other = written.format;
+            return Err(damaged(format!(
                 "its format is `{other}`, and this program reads `{FORMAT}`"
-            ))),
+            )));
         }
+        let kept = serde_json::from_slice(&bytes).map_err(|e| damaged(e.to_string()))?;
+        Ok(Some(kept))
     }
 
     /// What was found of a group from the same fields by the same models, if it was.
@@ -153,6 +168,16 @@ impl Kept {
         }
     }
 
+    /// What is known of each group, given the others.
+    pub(crate) fn laid(&self) -> Vec<GroupLaid> {
+        let alone = self.groups.iter().map(|group| Alone {
+            laid: &group.laid,
+            fits: group.fits,
+            pixel_um: group.pixel_um,
+        });
+        weighed(&alone.collect::<Vec<_>>())
+    }
+
     /// Writes it, as JSON and as a table.
     ///
     /// # Errors
@@ -163,8 +188,7 @@ impl Kept {
             ProjectError::NotMade(format!("the alignment cannot be kept: {error}"))
         })?;
         stainfree_image::write_atomic(&json_path(study), &text)?;
-        let rows: Vec<&GroupLaid> = self.groups.iter().map(|group| &group.laid).collect();
-        table::write(&csv_path(study), &rows)
+        table::write(&csv_path(study), &self.laid())
     }
 }
 
@@ -238,9 +262,10 @@ impl Alignment {
         };
         let source = study.source()?;
         let files = TruthFiles::find(study, &source.dataset)?;
-        let holds = |group: &KeptGroup| group.holds(study, &source, &files);
+        let mut kept = kept;
+        let all = std::mem::take(&mut kept.groups).into_iter();
         let (groups, stale): (Vec<KeptGroup>, Vec<KeptGroup>) =
-            kept.groups.into_iter().partition(holds);
+            all.partition(|group| group.holds(study, &source, &files));
         if let Some(first) = stale.first() {
             job.progress.note(&format!(
                 "{} of {} groups (first: `{}`) have other images or truth than `stainfree align` \
@@ -251,14 +276,13 @@ impl Alignment {
                 study.root().display()
             ));
         }
+        // What no longer holds has no say in where others lie.
+        kept.groups = groups;
+        let suspects = kept.groups.iter().flat_map(|group| &group.suspects);
         let mut alignment = Self {
             pool: Pool::parse(&kept.group)?,
-            suspects: groups
-                .iter()
-                .flat_map(|group| &group.suspects)
-                .map(|suspect| suspect.field.clone())
-                .collect(),
-            groups: groups.into_iter().map(|group| group.laid).collect(),
+            suspects: suspects.map(|suspect| suspect.field.clone()).collect(),
+            groups: kept.laid(),
         };
         alignment.give_way(study, job);
         alignment.remark_on_suspects(&source, study, job);

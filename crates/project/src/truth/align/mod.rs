@@ -2,7 +2,7 @@
 //! not met the fields.
 //!
 //! Here: what is known of a group, and in which group a field is. `estimate` pools what fields
-//! say, `keep` holds it for `prepare` and for people, `draw` shows it. Not here: who predicts
+//! say, `weighed` what groups say, `keep` holds it for `prepare` and for people, `draw` shows it. Not here: who predicts
 //! ([`align`](mod@crate::align)), truth as it was given (`as_given`), the estimate itself
 //! ([`stainfree_objects::TruthLaid`]), moving the truth (`fixes`, `given`).
 
@@ -11,6 +11,7 @@ mod draw;
 pub(crate) mod estimate;
 pub(crate) mod keep;
 mod pool;
+mod weighed;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,6 +32,8 @@ pub enum Verdict {
     Certain,
     /// Roughly there: the uncertainty is more than wanted, and at most a third of the shift.
     Roughly,
+    /// It cannot be told of this group alone, and its shift is weighed with those of the others.
+    WithOthers,
     /// Nobody can tell; the truth stays where it is.
     CannotTell,
     /// It is turned; the truth stays where it is.
@@ -40,7 +43,7 @@ pub enum Verdict {
 impl Verdict {
     /// Whether the truth is moved back by the shift.
     pub fn moves(self) -> bool {
-        matches!(self, Self::Certain | Self::Roughly)
+        matches!(self, Self::Certain | Self::Roughly | Self::WithOthers)
     }
 }
 
@@ -76,6 +79,15 @@ pub struct GroupLaid {
     pub because: String,
     /// The models that predicted, by name.
     pub models: String,
+    /// What this group alone says, where it was weighed with the others.
+    #[serde(default)]
+    pub own_dy_px: Option<f64>,
+    /// See `own_dy_px`.
+    #[serde(default)]
+    pub own_dx_px: Option<f64>,
+    /// See `own_dy_px`.
+    #[serde(default)]
+    pub own_radius95_px: Option<f64>,
 }
 
 impl GroupLaid {
@@ -96,6 +108,16 @@ impl GroupLaid {
             dy_px,
             dx_px,
             radius95_px: self.radius95_px,
+        })
+    }
+
+    /// The shift that was found, certain or not.
+    fn found(&self) -> Option<TruthShift> {
+        Some(TruthShift {
+            dy_px: self.dy_px?,
+            dx_px: self.dx_px?,
+            radius95_px: self.radius95_px?,
+            second_peak: self.second_peak.unwrap_or(0.0),
         })
     }
 

@@ -1,0 +1,181 @@
+//! What `predict` and `evaluate` write of a field.
+
+use std::path::Path;
+
+use stainfree_image::{Field, Image, Product, Store, marker, write};
+use stainfree_inference::{Nuclei, cells, cytoplasm_class};
+
+use crate::ProjectError;
+use crate::study::disk::remove;
+use crate::study::provenance::Content;
+
+/// What may be kept of a field.
+pub(crate) const PRODUCTS: [Product; 6] = [
+    Product::Classes,
+    Product::Nuclei,
+    Product::Cells,
+    Product::Probabilities,
+    Product::Outputs,
+    Product::Overlays,
+];
+
+/// Those that are written unasked, and what their notes call them.
+pub(crate) const NOTED: [(Product, &str); 3] = [
+    (Product::Classes, "class mask"),
+    (Product::Nuclei, "nuclei"),
+    (Product::Cells, "cells"),
+];
+
+/// What is written beside class masks and nuclei.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Wanted {
+    /// Whole cells: the model knows cytoplasm.
+    pub(crate) cells: bool,
+    /// Probabilities of the classes.
+    pub(crate) probabilities: bool,
+    /// Outputs beside the classes: they are asked for, and the model has some.
+    pub(crate) outputs: bool,
+    /// Pictures.
+    pub(crate) overlay: bool,
+}
+
+impl Wanted {
+    fn wants(self, product: Product) -> bool {
+        match product {
+            Product::Cells => self.cells,
+            Product::Probabilities => self.probabilities,
+            Product::Outputs => self.outputs,
+            Product::Overlays => self.overlay,
+            _ => true,
+        }
+    }
+
+    /// What is written.
+    pub(crate) fn products(self) -> impl Iterator<Item = Product> {
+        PRODUCTS
+            .into_iter()
+            .filter(move |&product| self.wants(product))
+    }
+
+    /// What an earlier run may have left that is not written now: it would pass for this run's.
+    pub(crate) fn stale(self) -> Vec<Product> {
+        let unwanted = |product: &Product| !self.wants(*product);
+        PRODUCTS.into_iter().filter(unwanted).collect()
+    }
+
+    /// Whether everything that is written of a field lies in `out`. Versions that know no
+    /// `outputs` have left those of another model than `model`.
+    pub(crate) fn exist(self, field: &Field, out: &Path, model: &str) -> bool {
+        let store = Store::at(out);
+        let exists = |kind: Product| {
+            let path = store.path(kind, &field.name);
+            let is_of = || marker::note_of(&path).is_some_and(|note| note.contains(model));
+            path.is_file() && (kind != Product::Outputs || is_of())
+        };
+        self.products().all(exists)
+    }
+}
+
+/// Deletes these outputs of a field, where there are any.
+pub(crate) fn remove_outputs(
+    out: &Path,
+    name: &str,
+    kinds: &[Product],
+) -> Result<(), ProjectError> {
+    let store = Store::at(out);
+    kinds
+        .iter()
+        .try_for_each(|&kind| remove(&store.path(kind, name)))
+}
+
+/// What a prediction was made by and from.
+pub(crate) struct Made<'a> {
+    /// Hash of the model.
+    pub(crate) model: &'a str,
+    /// The image.
+    pub(crate) content: &'a Content,
+}
+
+/// Whole cells of a field; none where the model knows no cytoplasm.
+pub(crate) fn cells_of(
+    field: &Field,
+    classes: &Image<u8>,
+    names: &[String],
+    nuclei: &Nuclei,
+    model_um: Option<f64>,
+) -> Option<Image<u32>> {
+    let cytoplasm = cytoplasm_class(names)?;
+    let pixel_um = field.pixel_um.or(model_um);
+    Some(cells(classes, cytoplasm, &nuclei.labels, pixel_um))
+}
+
+/// Writes the whole cells of a field that was predicted before, with the note of its nuclei.
+pub(crate) fn cells_of_files(
+    store: &Store,
+    field: &Field,
+    names: &[String],
+    model_um: Option<f64>,
+) -> Result<(), ProjectError> {
+    let (classes, labels) = (
+        store.classes(&field.name)?,
+        store.labels(Product::Nuclei, &field.name)?,
+    );
+    let path = store.path(Product::Nuclei, &field.name);
+    let said = marker::note_of(&path).filter(|_| classes.size() == labels.size());
+    let Some(said) = said else {
+        return Err(ProjectError::Field(format!(
+            "`{}` does not belong to the class mask of field `{}`",
+            path.display(),
+            field.name
+        )));
+    };
+    let nuclei = Nuclei { labels, count: 0 };
+    let note = write::Note {
+        text: format!(
+            "stainfree {}",
+            said.replacen(": nuclei of", ": cells of", 1)
+        ),
+        pixel_um: field.pixel_um,
+    };
+    match cells_of(field, &classes, names, &nuclei, model_um) {
+        Some(cells) => Ok(store.put_labels(Product::Cells, &field.name, &cells, &note)?),
+        None => Ok(()),
+    }
+}
+
+/// Writes `classes/NAME.tif` and `nuclei/NAME.tif`, and `cells/NAME.tif` or removes what an earlier
+/// model left there.
+pub(crate) fn write_field(
+    out: &Path,
+    field: &Field,
+    classes: &Image<u8>,
+    nuclei: &Nuclei,
+    cells: Option<&Image<u32>>,
+    made: &Made,
+) -> Result<(), ProjectError> {
+    let store = Store::at(out);
+    let name = &field.name;
+    store.put_classes(name, classes, &note(field, "class mask", made))?;
+    match cells {
+        Some(cells) => {
+            let note = note(field, "cells", made);
+            store.put_labels(Product::Cells, name, cells, &note)?;
+        }
+        None => remove(&store.path(Product::Cells, name))?,
+    }
+    let note = note(field, "nuclei", made);
+    Ok(store.put_labels(Product::Nuclei, name, &nuclei.labels, &note)?)
+}
+
+pub(crate) fn note(field: &Field, what: &str, made: &Made) -> write::Note {
+    write::Note {
+        text: format!(
+            "stainfree {} prediction: {what} of field {}, model {}, image {}",
+            env!("CARGO_PKG_VERSION"),
+            field.name,
+            made.model,
+            made.content.image.join(" ")
+        ),
+        pixel_um: field.pixel_um,
+    }
+}
