@@ -159,7 +159,8 @@ impl Recipe {
 
     /// The one to use: the encoder that the program carries a start for, locally flattened input,
     /// varied crops aimed at the rare classes, cross-entropy plus Dice, distances and directions by
-    /// which nuclei are told apart, a larger rate that rises and falls, the checkpoint chosen on validation.
+    /// which nuclei are told apart, a larger rate that rises and falls, the checkpoint chosen on
+    /// validation.
     pub fn standard() -> Self {
         Self {
             name: "default".into(),
@@ -193,8 +194,8 @@ impl Recipe {
 
     /// The recipe for another encoder, with the crops and batches the paper trained it on.
     ///
-    /// The batch-norm statistics and the rate of the default recipe were chosen for MobileNetV2 from
-    /// weights (`docs/recipe.md`, `docs/objects.md`). With the others the rate is lower, and
+    /// The batch-norm statistics and the rate of the default recipe were chosen for MobileNetV2
+    /// from weights (`docs/recipe.md`, `docs/objects.md`). With the others the rate is lower, and
     /// statistics are measured: their trainings mostly begin from nothing, whose early averages say
     /// little.
     pub fn on(mut self, encoder: Encoder) -> Self {

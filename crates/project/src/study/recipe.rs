@@ -47,9 +47,9 @@ pub fn load(
         .map_err(|error: toml::de::Error| fail(format!("`{key}`: {}", explain(error.message()))))
 }
 
-/// Takes the default's outputs out of `recipe` where they would learn nothing that helps: masks hold
-/// touching nuclei as one, and lines of scheme B part nuclei by themselves. What `training` asks for
-/// by name stays.
+/// Takes the default's outputs out of `recipe` where they would learn nothing that helps: masks
+/// hold touching nuclei as one, and lines of scheme B part nuclei by themselves. What `training`
+/// asks for by name stays.
 pub(crate) fn fit_outputs(
     recipe: &mut Recipe,
     training: &TrainingConfig,

@@ -2,9 +2,9 @@
 //! not met the fields.
 //!
 //! Here: what is known of a group, and in which group a field is. `estimate` pools what fields
-//! say, `weighed` what groups say, `keep` holds it for `prepare` and for people, `draw` shows it. Not here: who predicts
-//! ([`align`](mod@crate::align)), truth as it was given (`as_given`), the estimate itself
-//! ([`stainfree_objects::TruthLaid`]), moving the truth (`fixes`, `given`).
+//! say, `weighed` what groups say, `keep` holds it for `prepare` and for people, `draw` shows it.
+//! Not here: who predicts ([`align`](mod@crate::align)), truth as it was given (`as_given`), the
+//! estimate itself ([`stainfree_objects::TruthLaid`]), moving the truth (`fixes`, `given`).
 
 mod choices;
 mod draw;
