@@ -48,8 +48,9 @@ impl std::fmt::Display for Cap {
 /// gives so many channels, or twice as much where flips are averaged.
 pub(crate) fn beside_network(pixels: usize, planes: usize, channels: usize, flips: bool) -> usize {
     // Raw and normalised planes, the network's input, probabilities twice, classes and labels; the
-    // raw planes of the image that is read meanwhile, and masks and distances of the one before.
-    let images = 4 * pixels * (3 * planes + 3 + 2 * channels + 7) * if flips { 2 } else { 1 };
+    // raw planes of the image that is read meanwhile, and masks, probability and
+    // distances of the one before.
+    let images = 4 * pixels * (3 * planes + 3 + 2 * channels + 8) * if flips { 2 } else { 1 };
     images + BASE
 }
 
@@ -85,6 +86,6 @@ mod tests {
     #[test]
     fn flips_take_their_images_twice() {
         let [once, twice] = [false, true].map(|flips| beside_network(1000, 1, 3, flips) - BASE);
-        assert_eq!((once, twice), (4 * 1000 * 19, 2 * 4 * 1000 * 19));
+        assert_eq!((once, twice), (4 * 1000 * 20, 2 * 4 * 1000 * 20));
     }
 }

@@ -36,8 +36,8 @@ pub struct NucleusDecoder {
     pub classes: Vec<String>,
     /// The rule.
     pub rule: NucleusRule,
-    /// Pixel size for images that do not know theirs, um; without one nuclei that touch stay
-    /// together.
+    /// Pixel size for images that do not know theirs, um; without one, nuclei that touch are parted
+    /// only by what the network says of them.
     pub pixel_um: Option<f64>,
     /// Whether the rule's lengths are in pixels: the size of an image's pixels is not looked at.
     pub in_pixels: bool,
@@ -100,7 +100,7 @@ impl NucleusDecoder {
     }
 
     /// Eight hexadecimal digits that rule and pixel size are recognised by.
-    pub(crate) fn word(&self) -> String {
+    pub fn word(&self) -> String {
         let rule = toml::to_string(&self.rule).unwrap_or_default();
         let text = format!("{rule}{:?}{}", self.pixel_um, self.in_pixels);
         sha256(text.as_bytes())[..8].to_owned()

@@ -201,7 +201,10 @@ impl Recipe {
     pub fn on(mut self, encoder: Encoder) -> Self {
         if self.name == "default" && encoder != Encoder::MobilenetV2 {
             self.batch_norm = BatchNormStatistics::Measured(16);
-            self.adam.lr = 3e-4;
+            // A file may say another one.
+            if self.adam == Self::standard().adam {
+                self.adam.lr = 3e-4;
+            }
         }
         let (crop, batch) = match encoder {
             Encoder::EfficientnetB4 => (320, 8),

@@ -113,8 +113,9 @@ fn align_alone(study: &Study, options: &AlignOptions, job: &Job) -> Result<Align
     let mut kept = Kept::new(&pool, radius);
     let models = seers.used();
     let last = Kept::read(study).unwrap_or_else(|error| {
-        job.progress
-            .note(&format!("{error}; all groups are looked at anew"));
+        job.progress.note(&format!(
+            "what was found before is of no use, and every group is looked at anew: {error}"
+        ));
         None
     });
     let before = last.as_ref().map(Kept::laid);

@@ -79,8 +79,13 @@ pub(crate) fn conditions(opened: &OpenedModel, flips: bool, job: &Job) -> Finger
     ]);
     hash.bytes(model.pixel_um.unwrap_or(0.0).to_le_bytes());
     hash.bytes((opened.predictor.memory() as u64).to_le_bytes());
-    if let Some(rule) = opened.predictor.rule_word() {
-        hash.bytes(rule);
+    match opened.predictor.rule_word() {
+        Some(rule) => hash.bytes(rule),
+        // The default for outputs beside the classes is not what it was in every build.
+        None if opened.predictor.outputs().len() > 1 => {
+            hash.bytes(opened.predictor.decoder().word());
+        }
+        None => {}
     }
     hash
 }

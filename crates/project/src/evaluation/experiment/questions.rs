@@ -235,12 +235,11 @@ fn splitting(conditions: &[Condition]) -> Result<Shown, ProjectError> {
     }
     Ok(Shown {
         title: "Touching nuclei told apart".to_owned(),
-        caption:
-            "Scheme A joins touching nuclei and they are parted by shape afterwards; scheme B \
-            predicts the lines between \
+        caption: "Scheme A joins touching nuclei and they are parted afterwards, by shape or by \
+            what else the network says; scheme B predicts the lines between \
                   them. Clusters are resolved where every member is matched at IoU 0.5 and nothing \
                   else lies in them."
-                .to_owned(),
+            .to_owned(),
         columns: vec![
             "condition",
             "clusters resolved",

@@ -84,6 +84,11 @@ impl Search<'_> {
                 threshold: Some(0.5),
                 max_hole_um2: unit.area / 2.0,
                 min_area_um2: unit.area / 10.0,
+                // By shape and by directions nothing of distances is read.
+                least_distance: match splitting {
+                    Splitting::Learned(_) => first.least_distance,
+                    _ => 0.0,
+                },
                 splitting,
                 ..first.clone()
             };
