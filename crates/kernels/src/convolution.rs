@@ -36,6 +36,37 @@ pub struct ConvolutionScratch {
     parts: Buffer,
 }
 
+/// Bytes that a thread takes for its work on some convolutions: the largest of each kind, since a
+/// kind keeps its memory while another one works.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ThreadScratch {
+    winograd: usize,
+    dense: usize,
+    /// Of all others together: rows, or pixels of one run, in less than a second-level cache.
+    small: usize,
+}
+
+impl ThreadScratch {
+    /// With one more convolution.
+    #[must_use]
+    pub fn and(mut self, conv: &Convolution) -> Self {
+        let (kind, bytes) = match conv {
+            Convolution::Winograd(conv, _) => (&mut self.winograd, conv.scratch_bytes()),
+            Convolution::Dense(conv) => (&mut self.dense, conv.scratch_bytes()),
+            Convolution::Pointwise(_) | Convolution::Depthwise(_) | Convolution::Patches(_) => {
+                (&mut self.small, 1 << 20)
+            }
+        };
+        *kind = bytes.max(*kind);
+        self
+    }
+
+    /// What a thread takes at most.
+    pub fn bytes(&self) -> usize {
+        self.winograd + self.dense + self.small
+    }
+}
+
 impl From<Winograd> for Convolution {
     fn from(conv: Winograd) -> Self {
         let bank = conv.filters();
@@ -62,16 +93,6 @@ impl Convolution {
             Self::Pointwise(conv) => conv.blocked_len(),
             Self::Dense(conv) => conv.turned_len(),
             Self::Depthwise(_) | Self::Patches(_) => 0,
-        }
-    }
-
-    /// Bytes that each thread takes for its work at most.
-    pub fn scratch_bytes(&self) -> usize {
-        match self {
-            Self::Winograd(conv, _) => conv.scratch_bytes(),
-            Self::Dense(conv) => conv.scratch_bytes(),
-            // Rows, or pixels of one run: less than a second-level cache.
-            Self::Pointwise(_) | Self::Depthwise(_) | Self::Patches(_) => 1 << 20,
         }
     }
 
@@ -225,5 +246,53 @@ impl Convolution {
             Self::Patches(conv) => conv.weight_gradient(workers, inputs[0], d_out, to, parts),
             Self::Dense(conv) => conv.weight_gradient(workers, inputs, d_out, to, parts),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::depthwise::Window;
+    use crate::isa::Isa;
+    use crate::winograd::Part;
+
+    fn part(channels: usize) -> Part {
+        Part {
+            channels,
+            upsampled: false,
+        }
+    }
+
+    #[test]
+    fn a_kind_keeps_its_memory_while_another_one_works() {
+        let isa = Isa::available()[0];
+        let window = Window {
+            kernel: 3,
+            stride: 2,
+            before: 1,
+        };
+        let dense = |channels: usize| {
+            Convolution::Dense(Dense::new(
+                isa,
+                1,
+                &[part(channels)],
+                channels,
+                [16, 16],
+                window,
+            ))
+        };
+        let winograd = Convolution::from(Winograd::new(isa, 1, 16, 16, &[part(64)], 64));
+        let of = |convolutions: &[&Convolution]| {
+            let all = convolutions.iter();
+            all.fold(ThreadScratch::default(), |sum, conv| sum.and(conv))
+                .bytes()
+        };
+        let (small, large) = (dense(16), dense(64));
+        assert!(of(&[&small]) < of(&[&large]));
+        assert_eq!(of(&[&large, &small]), of(&[&large]));
+        assert_eq!(
+            of(&[&winograd, &small, &large]),
+            of(&[&winograd]) + of(&[&large])
+        );
     }
 }

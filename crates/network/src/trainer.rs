@@ -24,7 +24,7 @@ use crate::tiles::Predict;
 use layer::{AddLayer, Arrays, ConvLayer, NormLayer, UseStatistics};
 use memory::StepMemory;
 use stainfree_kernels::adam::AdamNumbers;
-use stainfree_kernels::convolution::ConvolutionScratch;
+use stainfree_kernels::convolution::{ConvolutionScratch, ThreadScratch};
 use stainfree_kernels::epilogue::{Epilogue, Sink};
 use stainfree_kernels::{Blocked, Buffer, Isa, Workers, elementwise, max_pool};
 use std::collections::HashMap;
@@ -609,9 +609,8 @@ impl Train for CpuTrainer {
         let values = self.arrays.len() + planar + scaled + 4 * weights + 2 * filters;
         let scratch = self
             .conv_layers()
-            .map(|layer| layer.conv.scratch_bytes())
-            .max();
-        size_of::<f32>() * values + self.workers.threads() * scratch.unwrap_or(0)
+            .fold(ThreadScratch::default(), |sum, layer| sum.and(&layer.conv));
+        size_of::<f32>() * values + self.workers.threads() * scratch.bytes()
     }
 
     fn prediction_scratch_bytes(&self) -> usize {

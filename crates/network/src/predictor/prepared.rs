@@ -12,7 +12,7 @@ use crate::parameters::Parameters;
 use crate::places::{self, Lived};
 use crate::program::{ConvStep, Program, Step, ValueId};
 use stainfree_kernels::blocked::{Rows, RowsMut, blocks};
-use stainfree_kernels::convolution::Convolution;
+use stainfree_kernels::convolution::{Convolution, ThreadScratch};
 use stainfree_kernels::epilogue::Epilogue;
 use stainfree_kernels::{Blocked, Buffer, Isa, LANES, Workers, elementwise, max_pool};
 use std::ops::Range;
@@ -76,13 +76,13 @@ fn scratch_of(lowered: &Lowered) -> usize {
     } = lowered;
     let steps = program.steps.iter().zip(kernels);
     let convolutions = steps.filter_map(|(step, kernel)| match (step, kernel) {
-        (Step::Conv(step), Some(kernel)) => {
-            let conv = convolution(*kernel, step, |value| any_shape(program, value));
-            Some(conv.scratch_bytes())
-        }
+        (Step::Conv(step), Some(kernel)) => Some(convolution(*kernel, step, |value| {
+            any_shape(program, value)
+        })),
         _ => None,
     });
-    convolutions.max().unwrap_or(0)
+    let scratch = convolutions.fold(ThreadScratch::default(), |sum, conv| sum.and(&conv));
+    scratch.bytes()
 }
 
 impl PreparedNetwork {
