@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use stainfree_image::{Field, PlaneRef, Stamp, read_pieces};
+use stainfree_inference::default_rule;
+use stainfree_network::output::{Output, OutputKind};
 use stainfree_network::recipe::Recipe;
 use stainfree_network::weights::{self, VIRTUAL_PLATES};
+use stainfree_objects::NucleusRule;
 
 use crate::study::fields::FieldRow;
 use crate::study::fingerprint::{Fingerprint, stamp_of, stamp_of_file};
@@ -16,8 +19,7 @@ use crate::{Part, ProjectError};
 
 /// What results hold and how they are come by, beyond what the program's version says: they are
 /// made anew where it differs.
-const RESULT_FORMAT: &str =
-    "5: pixels, kinds and start are part of the hash; shifts are those of the study";
+const RESULT_FORMAT: &str = "6: the rule that makes nuclei of a prediction is part of the hash";
 
 /// All that decides a run's result.
 pub(super) struct Decisive<'a> {
@@ -58,6 +60,7 @@ impl Decisive<'_> {
             // Another build may carry another model under the name.
             hash.text(&weights::virtual_plates()?.hash());
         }
+        hash.text(&serde_json::to_string(&self.rule()).unwrap_or_default());
         for name in self.images {
             hash.text(name);
         }
@@ -66,6 +69,15 @@ impl Decisive<'_> {
             hash.bytes(digest(kinds)?);
         }
         Ok(hash.finish())
+    }
+
+    /// By what predictions become nuclei, unless the run chooses another rule from its own fields.
+    fn rule(&self) -> NucleusRule {
+        let named = self.recipe.outputs.iter();
+        let outputs: Vec<Output> = named
+            .filter_map(|name| Some(OutputKind::named(name).ok()?.output()))
+            .collect();
+        default_rule(&outputs)
     }
 
     /// The weights file, or the two of a model's folder; known weights are told apart by their
