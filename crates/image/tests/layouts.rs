@@ -5,7 +5,9 @@ mod common;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use common::{first_pixel, htd, plane, put, put_plane, stack};
+use common::{
+    cellvoyager_index, first_pixel, harmony_image, harmony_index, htd, plane, put, put_plane, stack,
+};
 use stainfree_image::{Dataset, Field, OpenOptions, layout_names, open, summarise};
 
 /// Writes an example of a layout into `folder` and says what to open. A new layout needs one here.
@@ -27,6 +29,27 @@ fn example(layout: &str, folder: &Path) -> PathBuf {
         "imagexpress-database" => {
             let guid = "1E78EB128-BD0D-4D94-A6AD-3FF28BB1B105";
             put_plane(folder, &format!("2024-01-01/7/p_C07_s1_w{guid}.tif"), 1, "");
+            folder.to_path_buf()
+        }
+        "harmony" => {
+            let more = "<PlaneID>1</PlaneID><TimepointID>0</TimepointID><ChannelID>1</ChannelID>";
+            let images = [harmony_image(
+                "r01c02f01p01-ch1sk1fk1fl1.tiff",
+                [1, 2, 1],
+                more,
+            )];
+            let index = harmony_index("", &images);
+            put(folder, "Images/Index.idx.xml", index.as_bytes());
+            put_plane(folder, "Images/r01c02f01p01-ch1sk1fk1fl1.tiff", 1, "");
+            folder.to_path_buf()
+        }
+        "cellvoyager" => {
+            let said = "Type=\"IMG\" Row=\"2\" Column=\"3\" TimePoint=\"1\" FieldIndex=\"1\" \
+                        ZIndex=\"1\" ActionIndex=\"1\" Ch=\"1\"";
+            let file = "p_B03_T0001F001L01A01Z01C01.tif";
+            let index = cellvoyager_index(&[(said.into(), file)]);
+            put(folder, "MeasurementData.mlf", index.as_bytes());
+            put_plane(folder, file, 1, "");
             folder.to_path_buf()
         }
         "file" => {

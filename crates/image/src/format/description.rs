@@ -51,7 +51,7 @@ const NO_UNIT: [&str; 12] = [
 
 /// What a length in a foreign unit comes to.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Length {
+pub(crate) enum Length {
     /// In µm, positive and finite.
     Um(f64),
     /// Nothing was calibrated, or the value is no size.
@@ -62,7 +62,7 @@ pub(super) enum Length {
 
 impl Length {
     /// `value` in `unit`, in any of the unit's usual spellings.
-    pub(super) fn of(value: f64, unit: &str) -> Self {
+    pub(crate) fn of(value: f64, unit: &str) -> Self {
         match um_of(unit) {
             Some(factor) if (value * factor).is_finite() && value > 0.0 => Self::Um(value * factor),
             Some(_) => Self::Unstated,
@@ -173,7 +173,7 @@ fn unescaped(text: &str) -> String {
 
 /// A number as programs write it: with a point or, where the computer's language has it so, with a
 /// decimal comma.
-pub(super) fn number(text: &str) -> Option<f64> {
+pub(crate) fn number(text: &str) -> Option<f64> {
     let text = text.trim();
     let decimal = match (text.matches(',').count(), text.contains('.')) {
         (1, false) => text.replace(',', "."),
@@ -203,7 +203,7 @@ pub(super) fn square(x_um: f64, y_um: f64) -> Result<f64, String> {
 }
 
 /// The pixel size of two directions, of which the second may be unstated.
-pub(super) fn both(x: Length, y: Length) -> Result<Option<f64>, String> {
+pub(crate) fn both(x: Length, y: Length) -> Result<Option<f64>, String> {
     match (x, y) {
         (Length::Unknown(problem), _) | (_, Length::Unknown(problem)) => Err(problem),
         (Length::Um(x), Length::Um(y)) => square(x, y).map(Some),

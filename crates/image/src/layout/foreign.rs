@@ -120,6 +120,96 @@ pub(super) fn named_alone(path: &Path) -> Option<ImageError> {
     ))
 }
 
+const CONVERT: &str = "convert it to OME-TIFF with Fiji's Bio-Formats importer or `bfconvert`, or \
+     copy the images of each channel into a folder of its own, under the same names";
+
+/// A system whose plates are folders of TIFFs that make no sense without its index, which is not
+/// read.
+struct Mark {
+    /// With its article.
+    system: &'static str,
+    way_out: &'static str,
+    /// Whether names in a folder, in small letters, are those of the system.
+    bears: fn(&[String]) -> bool,
+}
+
+fn has(names: &[String], wanted: &str) -> bool {
+    names.iter().any(|name| name == wanted)
+}
+
+fn ends(names: &[String], wanted: &str) -> bool {
+    names.iter().any(|name| name.ends_with(wanted))
+}
+
+const MARKS: [Mark; 7] = [
+    Mark {
+        system: "a Micro-Manager data set in NDTiff (`NDTiff.index`)",
+        way_out: "save it again in Micro-Manager as an image stack file (OME-TIFF)",
+        bears: |names| has(names, "ndtiff.index"),
+    },
+    Mark {
+        system: "a Micro-Manager data set of separate files (`metadata.txt`, `img_..`)",
+        way_out: "save it again in Micro-Manager as an image stack file (OME-TIFF)",
+        bears: |names| {
+            let of_one_plane = |name: &String| name.starts_with("img_") && name.contains(".tif");
+            ends(names, "metadata.txt") && names.iter().any(of_one_plane)
+        },
+    },
+    Mark {
+        system: "a CellVoyager plate without its index (`MeasurementData.mlf`)",
+        way_out: "copy the index beside the images",
+        bears: |names| ends(names, ".mrf") || ends(names, ".wpi"),
+    },
+    Mark {
+        system: "a Columbus export (`ImageIndex.ColumbusIDX.xml`)",
+        way_out: "export it from Harmony, whose index is read",
+        bears: |names| ends(names, ".columbusidx.xml"),
+    },
+    Mark {
+        system: "an Olympus ScanR experiment",
+        way_out: CONVERT,
+        bears: |names| has(names, "experiment_descriptor.xml") || has(names, "metadata.ome.xml"),
+    },
+    Mark {
+        system: "an Incucyte archive (`EssenFiles`)",
+        way_out: "export the images from the Incucyte's program",
+        bears: |names| has(names, "essenfiles"),
+    },
+    Mark {
+        system: "an IN Cell Analyzer plate (`.xdce`)",
+        way_out: CONVERT,
+        bears: |names| ends(names, ".xdce"),
+    },
+];
+
+/// The refusal of a folder that bears the mark of a system which is not read, itself or in the
+/// folders in it: taken for plain images, its positions would become channels.
+///
+/// # Errors
+/// If the folder cannot be listed.
+pub(super) fn marked(path: &Path) -> Result<Option<ImageError>, ImageError> {
+    let inside = Entries::of(path)?;
+    let names_of = |entries: &Entries| -> Vec<String> {
+        let all = [&entries.images, &entries.folders, &entries.others];
+        let names = all.into_iter().flatten();
+        names.map(|path| file_name(path).to_lowercase()).collect()
+    };
+    let mut listings = vec![names_of(&inside)];
+    for folder in &inside.folders {
+        listings.push(names_of(&Entries::of(folder)?));
+    }
+    let mut found = MARKS
+        .iter()
+        .filter(|mark| listings.iter().any(|names| (mark.bears)(names)));
+    Ok(found.next().map(|mark| {
+        ImageError::not_supported(
+            path,
+            format!("it is {}, which stainfree does not read", mark.system),
+            mark.way_out,
+        )
+    }))
+}
+
 fn article(kind: Kind) -> String {
     let vowel = kind.name.starts_with(['A', 'E', 'I', 'O', 'U', 'H']);
     let article = if vowel { "an" } else { "a" };
@@ -216,6 +306,44 @@ mod tests {
             assert!(said.ends_with(what), "{said}");
             assert!(!way_out.is_empty());
         }
+    }
+
+    #[test]
+    fn folders_of_tiffs_with_the_mark_of_a_system_are_told_by_it() {
+        for (names, what) in [
+            (&["NDTiff.index", "x_NDTiffStack.tif"][..], "NDTiff"),
+            (
+                &["Pos0/metadata.txt", "Pos0/img_0_DAPI_0.tif"],
+                "of separate files",
+            ),
+            (
+                &["p.wpi", "p_B03_T0001F001L01A01Z01C01.tif"],
+                "without its index",
+            ),
+            (&["ImageIndex.ColumbusIDX.xml", "0001.tif"], "Columbus"),
+            (&["data/metadata.ome.xml", "data/B2--W00014.tif"], "ScanR"),
+            (&["EssenFiles/a.tif"], "Incucyte"),
+            (&["plate.xdce", "A - 1(fld 1 wv DAPI).tif"], "IN Cell"),
+        ] {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            for name in names {
+                let path = folder.path().join(name);
+                std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+                std::fs::write(&path, b"x").expect("written");
+            }
+            let said = crate::open(folder.path(), &crate::OpenOptions::default());
+            let said = said.expect_err("refused").to_string();
+            assert!(
+                said.contains(what) && said.contains("is not supported"),
+                "{said}"
+            );
+        }
+        // Notes of one's own are no mark.
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for name in ["metadata.txt", "a.tif"] {
+            std::fs::write(folder.path().join(name), b"x").expect("written");
+        }
+        assert!(marked(folder.path()).expect("lists").is_none());
     }
 
     #[test]

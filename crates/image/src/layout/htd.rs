@@ -26,7 +26,7 @@ pub(super) struct Htd {
 }
 
 /// Most rows, columns, waves and sites that are believed; a plate of 1,536 wells has 32 x 48.
-const MOST: u32 = 1024;
+pub(super) const MOST: u32 = 1024;
 
 impl Htd {
     pub(super) fn read(path: &Path) -> Result<Self, ImageError> {
@@ -128,7 +128,7 @@ fn as_utf8(bytes: Vec<u8>) -> Vec<u8> {
 }
 
 /// Row 1 and column 2 as `A02`; rows beyond `Z` as `AA`, `AB`, ..
-fn well_name(row: u32, column: u32) -> String {
+pub(super) fn well_name(row: u32, column: u32) -> String {
     let letter = |n: u32| char::from(b'A' + (n % 26) as u8);
     match row - 1 {
         row @ 0..26 => format!("{}{column:02}", letter(row)),

@@ -1,18 +1,22 @@
 //! How images lie in folders: one file per layout behind one registry.
 //!
 //! A layout recognises a path and lists the fields it finds; `assemble` checks them and makes the
-//! data set. A new layout is a file with an implementation of [`Layout`] and a line in
-//! [`LAYOUTS`]; the contract test then covers it.
+//! data set. A new layout is a file with an implementation of [`Layout`] and a line in [`MARKED`]
+//! or [`PLAIN`]; the contract test then covers it.
 
 mod assemble;
+mod cellvoyager;
 mod draft;
 mod files;
 mod foreign;
+mod harmony;
 mod htd;
 mod imagexpress;
+mod indexed;
 mod parallel;
 mod series;
 mod sidecar;
+mod xml;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -35,10 +39,17 @@ trait Layout: Sync {
     fn read(&self, path: &Path, options: &OpenOptions) -> Result<Found, ImageError>;
 }
 
-/// All layouts; the first that recognises a path reads it, so the particular come first.
-const LAYOUTS: [&dyn Layout; 5] = [
+/// Layouts of systems that leave a mark (an index, a description, names like no others); the first
+/// that recognises a path reads it.
+const MARKED: [&dyn Layout; 4] = [
+    &harmony::Harmony,
+    &cellvoyager::CellVoyager,
     &imagexpress::Exported,
     &imagexpress::Database,
+];
+
+/// Layouts of image files alone, for what bears no mark of a system; tried in this order.
+const PLAIN: [&dyn Layout; 3] = [
     &files::SingleFile,
     &parallel::ParallelFolders,
     &files::Folder,
@@ -49,7 +60,8 @@ pub(crate) const CHANNELS_ARE_FOLDERS: &str = "parallel-folders";
 
 /// The names of all layouts, in the order in which they are tried.
 pub fn layout_names() -> Vec<&'static str> {
-    LAYOUTS.iter().map(|layout| layout.name()).collect()
+    let all = MARKED.iter().chain(&PLAIN);
+    all.map(|layout| layout.name()).collect()
 }
 
 /// Opens a plate, a folder of images or one image file, whichever `path` is.
@@ -83,7 +95,19 @@ fn recognised(path: &Path, options: &OpenOptions) -> Result<Dataset, ImageError>
     {
         return Err(error);
     }
-    for layout in LAYOUTS {
+    for layout in MARKED {
+        if layout.recognise(path)? {
+            return assemble(layout.name(), path, layout.read(path, options)?, options);
+        }
+    }
+    // A pattern says how the files are to be understood, whatever system wrote them.
+    if options.pattern.is_none()
+        && path.is_dir()
+        && let Some(error) = foreign::marked(path)?
+    {
+        return Err(error);
+    }
+    for layout in PLAIN {
         if layout.recognise(path)? {
             return assemble(layout.name(), path, layout.read(path, options)?, options);
         }
@@ -330,6 +354,37 @@ impl Notes {
             });
         told.chain(self.rows.into_values().map(of_rows)).collect()
     }
+}
+
+/// Plates as one data set. With more than one, what tells them apart begins the names of their
+/// fields, since wells repeat.
+fn joined(plates: Vec<(String, Found)>, problems: Vec<String>) -> Found {
+    let several = plates.len() > 1;
+    let mut found = Found {
+        problems,
+        ..Found::default()
+    };
+    for (name, mut plate) in plates {
+        if several {
+            for field in &mut plate.fields {
+                field.name = format!("{name}_{}", field.name);
+                // A plate that was imaged twice shows the same places again.
+                let of = field.plate.clone().unwrap_or_default();
+                field.position = field.position.take().map(|at| format!("{of}_{at}"));
+            }
+            for problem in &mut plate.problems {
+                *problem = format!("plate `{name}`: {problem}");
+            }
+        }
+        found.fields.extend(plate.fields);
+        found.problems.extend(plate.problems);
+        for channel in plate.channel_order {
+            if !found.channel_order.contains(&channel) {
+                found.channel_order.push(channel);
+            }
+        }
+    }
+    found
 }
 
 /// What is said of a file that its name makes a single plane.

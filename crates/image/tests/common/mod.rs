@@ -96,6 +96,38 @@ pub fn htd(times: u32, steps: u32, sites: u32, waves: &[&str]) -> String {
     text + "\"EndFile\"\r\n"
 }
 
+/// One image as the index of a Harmony plate lists it; `more` are further elements.
+pub fn harmony_image(file: &str, [row, column, field]: [u32; 3], more: &str) -> String {
+    format!(
+        "<Image Version=\"1\"><id>x</id><State>Ok</State><URL>{file}</URL><Row>{row}</Row>\
+         <Col>{column}</Col><FieldID>{field}</FieldID>{more}</Image>\n"
+    )
+}
+
+/// The index of a Harmony plate with these `images`; `maps` stands before them.
+pub fn harmony_index(maps: &str, images: &[String]) -> String {
+    format!(
+        "\u{feff}<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<EvaluationInputData \
+         xmlns=\"http://www.perkinelmer.com/PEHH/HarmonyV5\"><Plates><Plate><Name>plate 7</Name>\
+         </Plate></Plates><Wells><Well><Image id=\"x\"/></Well></Wells><Maps>{maps}</Maps>\
+         <Images>{}</Images></EvaluationInputData>",
+        images.concat()
+    )
+}
+
+/// A CellVoyager index with these records: attributes without their prefix, and the text.
+pub fn cellvoyager_index(records: &[(String, &str)]) -> String {
+    let record = |(attributes, text): &(String, &str)| {
+        let prefixed = attributes.replace(' ', " bts:");
+        format!("<bts:MeasurementRecord bts:{prefixed}>{text}</bts:MeasurementRecord>\n")
+    };
+    format!(
+        "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<bts:MeasurementData bts:Version=\"1.0\" \
+         xmlns:bts=\"http://www.yokogawa.co.jp/BTS/BTSSchema/1.0\">\n{}</bts:MeasurementData>",
+        records.iter().map(record).collect::<String>()
+    )
+}
+
 /// What `path` holds of plane `number`, judged by its first pixel.
 pub fn first_pixel(plane: &Plane) -> f32 {
     plane.to_f32().get(0, 0)

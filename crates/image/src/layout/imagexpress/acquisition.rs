@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 
 use super::super::htd::Htd;
-use super::super::{Draft, Found, Notes, SEVERAL_PAGES, Slot, sidecar};
+use super::super::{Draft, Found, Notes, SEVERAL_PAGES, Slot, joined, sidecar};
 use crate::format::FileInfo;
 use crate::names::{file_name, folder_name, list_names, stem};
 use crate::{ImageError, PlaneRef};
@@ -76,34 +76,11 @@ pub(super) fn read_acquisitions(
     acquisitions: Vec<Acquisition>,
     problems: Vec<String>,
 ) -> Result<Found, ImageError> {
-    let several = acquisitions.len() > 1;
-    let mut found = Found {
-        problems,
-        ..Found::default()
-    };
-    for taken in acquisitions {
-        let name = taken.name.clone();
-        let mut plate = read_plate(taken)?;
-        if several {
-            for field in &mut plate.fields {
-                field.name = format!("{name}_{}", field.name);
-                // A plate that was imaged twice shows the same places again.
-                let of = field.plate.clone().unwrap_or_default();
-                field.position = field.position.take().map(|at| format!("{of}_{at}"));
-            }
-            for problem in &mut plate.problems {
-                *problem = format!("plate `{name}`: {problem}");
-            }
-        }
-        found.fields.extend(plate.fields);
-        found.problems.extend(plate.problems);
-        for channel in plate.channel_order {
-            if !found.channel_order.contains(&channel) {
-                found.channel_order.push(channel);
-            }
-        }
-    }
-    Ok(found)
+    let plates: Result<Vec<(String, Found)>, ImageError> = acquisitions
+        .into_iter()
+        .map(|taken| Ok((taken.name.clone(), read_plate(taken)?)))
+        .collect();
+    Ok(joined(plates?, problems))
 }
 
 /// One plane of a wave in one `ZStep` folder, with its header.
