@@ -5,8 +5,9 @@ mod common;
 
 use std::path::PathBuf;
 
+use common::samples;
 use common::tiff::{Page, Value, write};
-use stainfree_image::{read_info, read_labels, read_plane};
+use stainfree_image::{OpenOptions, open, read_info, read_labels, read_plane};
 
 /// Odd sides, so that tiles and bytes end inside of a row.
 const HEIGHT: usize = 21;
@@ -483,4 +484,83 @@ fn what_is_not_read_is_told_in_words() {
         place.read(false, &[planar([7, 7])]),
         Ok(vec![7.0; HEIGHT * WIDTH])
     );
+}
+
+/// Three samples a pixel of 16 bits, described as ImageJ does where it shows channels in colours.
+fn rgb48(description: &str) -> Page {
+    let pixel = |n: usize| {
+        [n as u16, 100 + n as u16, 1000]
+            .map(u16::to_le_bytes)
+            .concat()
+    };
+    let bytes = (0..HEIGHT * WIDTH).flat_map(pixel).collect();
+    Page::grey(HEIGHT as u16, WIDTH as u16, 16, bytes)
+        .with(258, Value::Shorts(vec![16; 3]))
+        .short(262, 2)
+        .short(277, 3)
+        .text(description)
+}
+
+#[test]
+fn the_samples_of_imagejs_rgb48_are_channels() {
+    let place = Place::new();
+    let path = place.path("a.tif");
+    write(&path, false, &[rgb48("ImageJ=1.52a\nchannels=3\n")], &[]);
+    let data = open(&path, &OpenOptions::default()).expect("opens");
+    assert_eq!(data.channels, ["C1", "C2", "C3"]);
+    assert!(
+        data.problems.iter().all(|said| said.contains("pixel size")),
+        "{:?}",
+        data.problems
+    );
+    for (channel, first) in [(0, 0.0), (1, 100.0), (2, 1000.0)] {
+        let plane = data.fields[0].read(channel, 0).expect("reads").to_f32();
+        let last = if channel < 2 {
+            (HEIGHT * WIDTH - 1) as f32
+        } else {
+            0.0
+        };
+        assert_eq!(plane.get(0, 0), first);
+        assert_eq!(plane.get(HEIGHT - 1, WIDTH - 1), first + last);
+    }
+    assert!(read_plane(&path, 3).is_err());
+    // Without ImageJ's word they are colours.
+    write(&path, false, &[rgb48("taken by a camera")], &[]);
+    let said = open(&path, &OpenOptions::default())
+        .expect_err("colours")
+        .to_string();
+    assert!(said.contains("is a colour image"), "{said}");
+}
+
+#[test]
+fn colours_are_refused_when_a_folder_is_opened_and_not_at_the_first_reading() {
+    let place = Place::new();
+    for name in [
+        "rgb-colour.tif",
+        "rgb-colour.png",
+        "rgb-grey.tif",
+        "rgb-grey.png",
+    ] {
+        std::fs::copy(samples().join(name), place.path(name)).expect("copied");
+    }
+    for name in ["rgb-colour.tif", "rgb-colour.png"] {
+        let said = open(&place.path(name), &OpenOptions::default()).expect_err("colours");
+        assert!(said.to_string().contains("is a colour image"), "{said}");
+    }
+    let data = open(
+        place.path("x").parent().expect("a folder"),
+        &OpenOptions::default(),
+    );
+    let data = data.expect("opens");
+    let names: Vec<&str> = data
+        .fields
+        .iter()
+        .map(|field| field.name.as_str())
+        .collect();
+    assert_eq!(names, ["rgb-grey"], "{:?}", data.problems);
+    let told = data
+        .problems
+        .iter()
+        .filter(|said| said.contains("is a colour image"));
+    assert_eq!(told.count(), 2, "{:?}", data.problems);
 }

@@ -37,6 +37,14 @@ impl ImageJ {
         self.count("images").unwrap_or(1)
     }
 
+    /// How many channels there are, where nothing else is said to follow one another.
+    pub(super) fn channels_alone(&self) -> usize {
+        match self.images() {
+            1 => self.count("channels").unwrap_or(1),
+            _ => 1,
+        }
+    }
+
     /// The dimensions from the fastest to the slowest: the key `order` (`zct`, `xyzct`), where
     /// dimensions that it leaves out are the slowest; `Err` is a sentence about another text.
     fn order(&self) -> Result<[Dimension; 3], String> {

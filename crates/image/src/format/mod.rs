@@ -47,6 +47,8 @@ pub struct FileInfo {
     pub(crate) metaxpress: Option<metaxpress::MetaXpress>,
     /// Whether its description says that this program wrote it.
     pub(crate) ours: bool,
+    /// Whether pixels have colours, which may all be grey.
+    pub(crate) may_be_coloured: bool,
     /// Further images of the file, such as the positions of an OME-TIFF, in its pages.
     pub(crate) further: Vec<ImageInfo>,
 }
@@ -123,6 +125,7 @@ impl FileInfo {
             problems: Vec::new(),
             metaxpress: None,
             ours: false,
+            may_be_coloured: false,
             further: Vec::new(),
         }
     }
@@ -203,6 +206,35 @@ pub fn read_info(path: &Path) -> Result<FileInfo, ImageError> {
         Kind::Tiff => tiff::info(path),
         Kind::Png => png::info(path),
     }
+}
+
+/// Pixels that are looked at for colours; of larger planes, windows.
+const LOOKED_AT: usize = 1 << 22;
+
+/// Refuses a colour image before anyone counts on it. Headers do not tell: many programs save grey
+/// as red, green and blue that are alike, so pixels are looked at where they may be coloured.
+///
+/// # Errors
+/// [`ImageError::NotSupported`] for colours; as [`read_region`].
+pub(crate) fn refuse_colours(path: &Path, info: &FileInfo) -> Result<(), ImageError> {
+    if !info.may_be_coloured {
+        return Ok(());
+    }
+    let (height, width) = info.pages[0];
+    if height * width <= LOOKED_AT {
+        return read_plane(path, 0).map(|_| ());
+    }
+    let (rows, columns) = (height.min(256), width.min(256));
+    for [down, right] in [[2, 2], [0, 0], [0, 4], [4, 0], [4, 4]] {
+        let window = Region {
+            y: (height - rows) * down / 4,
+            x: (width - columns) * right / 4,
+            height: rows,
+            width: columns,
+        };
+        read_region(path, 0, window)?;
+    }
+    Ok(())
 }
 
 /// The descriptions of the first page of a TIFF, without its pixels; none of any other file, nor of

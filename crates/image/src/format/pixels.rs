@@ -23,8 +23,17 @@ pub(super) enum Colour {
     Colours,
     ColoursAndAlpha,
     GreyAndAlpha,
+    /// Channels, of which this one is meant.
+    Channel(usize),
     /// One value, or several of which nothing says what they are.
     Samples,
+}
+
+impl Colour {
+    /// Whether pixels may be coloured; they are grey where all samples are alike.
+    pub(super) fn may_be_coloured(self) -> bool {
+        matches!(self, Self::Colours | Self::ColoursAndAlpha)
+    }
 }
 
 /// Grey values of pixels with `samples` interleaved samples.
@@ -40,6 +49,10 @@ pub(super) fn grey<T: Copy + PartialEq + std::fmt::Display>(
 ) -> Result<Vec<T>, ImageError> {
     if samples == 1 {
         return Ok(values);
+    }
+    if let Colour::Channel(meant) = colour {
+        let pixels = values.chunks_exact(samples);
+        return Ok(pixels.map(|pixel| pixel[meant]).collect());
     }
     let alpha = matches!(colour, Colour::ColoursAndAlpha | Colour::GreyAndAlpha);
     let colors = samples - usize::from(alpha);

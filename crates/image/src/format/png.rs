@@ -20,6 +20,7 @@ pub(super) fn info(path: &Path) -> Result<FileInfo, ImageError> {
     let coloured = table.is_some_and(|table| greys(table).is_none());
     Ok(FileInfo {
         problems: coloured.then(|| COLOUR_TABLE.into()).into_iter().collect(),
+        may_be_coloured: matches!(reader.info().color_type, ColorType::Rgb | ColorType::Rgba),
         ..FileInfo::of_pages(vec![(height as usize, width as usize)])
     })
 }

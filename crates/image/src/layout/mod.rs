@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use assemble::{Found, assemble};
 use draft::{Draft, Slot};
 
-use crate::format::{FileInfo, read_info};
+use crate::format::{FileInfo, read_info, refuse_colours};
 use crate::marker::{self, Kind};
 use crate::names::{file_name, folder_of, is_image_name, list_names, natural_order};
 use crate::{Dataset, ImageError, OpenOptions, PlaneRef};
@@ -315,7 +315,8 @@ impl Notes {
 
     /// Reads a header; a file that fails, or that the program wrote, becomes a problem instead.
     fn info(&mut self, path: &Path) -> Option<FileInfo> {
-        match read_info(path) {
+        let read = read_info(path).and_then(|info| refuse_colours(path, &info).map(|()| info));
+        match read {
             Ok(info) if info.ours => {
                 self.add(
                     "left out, since stainfree wrote it and it is no image of a microscope",

@@ -36,9 +36,16 @@ pub(super) fn info(path: &Path) -> Result<FileInfo, ImageError> {
     if let Some(stack) = &stack {
         info.pages = vec![info.pages[0]; stack.images];
     }
-    if let Err(ImageError::NotSupported { what, way_out, .. }) = Layout::of(&mut file, &first) {
+    match Layout::of(&mut file, &first) {
         // Better known now than at the first reading.
-        info.problems.push(format!("{what}; {way_out}"));
+        Err(ImageError::NotSupported { what, way_out, .. }) => {
+            info.problems.push(format!("{what}; {way_out}"));
+        }
+        Ok(layout) => match channels_of_a_pixel(&mut file, &first, index.planes.len())? {
+            Some(channels) => info.pages = vec![info.pages[0]; channels],
+            None => info.may_be_coloured = layout.may_be_coloured(),
+        },
+        Err(_) => {}
     }
     if file.number(&first, tag::PHOTOMETRIC)? == Some(photometric::PALETTE)
         && !descriptions
@@ -143,12 +150,24 @@ fn calibrate(
 /// over images; of it a region, or all.
 pub(super) fn read(path: &Path, page: usize, region: Option<Region>) -> Result<Pixels, ImageError> {
     let mut file = TiffFile::open(path)?;
-    if page == 0 {
-        let first = file.first()?;
-        return Layout::of(&mut file, &first)?.read(&mut file, 0, region);
+    let first = file.first()?;
+    let layout = Layout::of(&mut file, &first);
+    // Whoever has one sample a pixel, which is nearly everybody, need not know how many pages there
+    // are to read the first.
+    let several = layout.as_ref().is_ok_and(|layout| layout.depth().0 > 1);
+    if page == 0 && !several {
+        return layout?.read(&mut file, 0, region);
     }
     let planes = file.planes()?;
-    let first = file.first()?;
+    if several && let Some(channels) = channels_of_a_pixel(&mut file, &first, planes)? {
+        return match page < channels {
+            true => layout?.of_channel(page).read(&mut file, 0, region),
+            false => Err(no_such_page(path, page, channels)),
+        };
+    }
+    if page == 0 {
+        return layout?.read(&mut file, 0, region);
+    }
     if let Some(stack) = stack(&mut file, &first, planes)? {
         if page >= stack.images {
             return Err(no_such_page(path, page, stack.images));
@@ -160,6 +179,23 @@ pub(super) fn read(path: &Path, page: usize, region: Option<Region>) -> Result<P
         Some(directory) => Layout::of(&mut file, &directory)?.read(&mut file, 0, region),
         None => Err(no_such_page(path, page, planes)),
     }
+}
+
+/// The number of channels that are the samples of a pixel: in ImageJ's RGB48, three channels of 16
+/// bits that say how they are shown, and not what colour anything has.
+fn channels_of_a_pixel(
+    file: &mut TiffFile<'_>,
+    first: &Directory,
+    planes: usize,
+) -> Result<Option<usize>, ImageError> {
+    let (samples, bits) = Layout::of(file, first)?.depth();
+    if planes != 1 || samples < 2 || bits != 16 {
+        return Ok(None);
+    }
+    let text = file.text_beginning(first, tag::IMAGE_DESCRIPTION, imagej::START);
+    let said = text.and_then(|text| ImageJ::parse(&text));
+    let channels = said.map(|said| said.channels_alone());
+    Ok(channels.filter(|&channels| channels == samples))
 }
 
 /// Images that follow the first one at a fixed distance, without directories of their own.

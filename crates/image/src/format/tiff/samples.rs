@@ -283,6 +283,24 @@ impl Layout {
         }))
     }
 
+    /// The layout of one channel, where the samples of a pixel are channels.
+    pub(super) fn of_channel(self, channel: usize) -> Self {
+        Self {
+            colour: Colour::Channel(channel),
+            ..self
+        }
+    }
+
+    /// Whether the pixels are colours, or grey that is stored as such.
+    pub(super) fn may_be_coloured(&self) -> bool {
+        self.colour.may_be_coloured()
+    }
+
+    /// Samples a pixel, and bits of each.
+    pub(super) fn depth(&self) -> (usize, usize) {
+        (self.samples, self.bits)
+    }
+
     /// Decodes the page or a region of it, `shift` bytes behind where the directory places it.
     pub(super) fn read(
         &self,
