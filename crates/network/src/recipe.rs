@@ -103,6 +103,11 @@ pub struct Recipe {
     /// average); 0 = as they are.
     #[serde(default)]
     pub average_steps: u64,
+    /// Least steps of a round. A training of two rounds and more is as many trainings from one
+    /// start, each on crops of its own with the whole course of the rate, and what is kept is the
+    /// mean of their weights; none = one round.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round_steps: Option<u64>,
     /// Steps that schedule and selection count as an epoch; none = one pass over the training
     /// fields.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -151,6 +156,7 @@ impl Recipe {
             selection: Selection::TrainingLoss,
             batch_norm: BatchNormStatistics::Running,
             average_steps: 0,
+            round_steps: None,
             epoch_steps: None,
             validate_every: 1000,
             patience: 0,
@@ -159,8 +165,8 @@ impl Recipe {
 
     /// The one to use: the encoder that the program carries a start for, locally flattened input,
     /// varied crops aimed at the rare classes, cross-entropy plus Dice, distances and directions by
-    /// which nuclei are told apart, a larger rate that rises and falls, the checkpoint chosen on
-    /// validation.
+    /// which nuclei are told apart, a larger rate that rises and falls, the mean of rounds, the
+    /// checkpoint chosen on validation.
     pub fn standard() -> Self {
         Self {
             name: "default".into(),
@@ -187,6 +193,7 @@ impl Recipe {
                 floor: 0.02,
             },
             selection: Selection::Validation,
+            round_steps: Some(400),
             validate_every: 100,
             ..Self::paper()
         }
@@ -232,6 +239,12 @@ impl Recipe {
             Length::Epochs(epochs) => epochs * per_epoch,
             Length::Crops(crops) => (crops / fields.max(1) as u64).max(1) * per_epoch,
         }
+    }
+
+    /// The rounds of a training of `steps` steps.
+    pub fn rounds(&self, steps: u64) -> Rounds {
+        let length = self.round_steps.unwrap_or(steps).max(1);
+        Rounds { steps, length }
     }
 
     /// Refuses what cannot be trained, for a network of `classes` classes whose sides are multiples
@@ -298,6 +311,23 @@ impl Recipe {
                 "0 where `batch_norm` is `running`; give `batch_norm = { measured = 16 }`",
             );
         }
+        if self.round_steps == Some(0) {
+            return wrong("round_steps", "0".into(), "1 step or more");
+        }
+        if self.round_steps.is_some() && self.average_steps > 0 {
+            return wrong(
+                "average_steps",
+                self.average_steps.to_string(),
+                "0 where `round_steps` is given: rounds are averaged by themselves",
+            );
+        }
+        if self.round_steps.is_some() && self.selection == Selection::TrainingLoss {
+            return wrong(
+                "selection",
+                "training-loss".into(),
+                "another one where `round_steps` is given: the mean of rounds has no training loss",
+            );
+        }
         self.normalisation.check()?;
         self.augmentation.check()?;
         Loss::new(&self.loss, classes)?;
@@ -305,6 +335,47 @@ impl Recipe {
             OutputKind::named(name)?;
         }
         Ok(())
+    }
+}
+
+/// How the steps of a training are parted into rounds: all of one length, but for the last, which
+/// takes what is left where that is too little for a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rounds {
+    steps: u64,
+    length: u64,
+}
+
+impl Rounds {
+    /// Their number.
+    pub fn count(&self) -> u64 {
+        (self.steps / self.length).max(1)
+    }
+
+    /// The steps of its round before `step`, counted from 0, and those of the whole round.
+    pub fn within(&self, step: u64) -> (u64, u64) {
+        let last = self.count() - 1;
+        let round = (step / self.length).min(last);
+        let begin = round * self.length;
+        let end = if round == last {
+            self.steps
+        } else {
+            begin + self.length
+        };
+        (step - begin, end - begin)
+    }
+
+    /// Whether a round ends after `done` steps.
+    pub fn ends_after(&self, done: u64) -> bool {
+        let inner =
+            done.is_multiple_of(self.length) && (1..self.count()).contains(&(done / self.length));
+        inner || done == self.steps
+    }
+
+    /// Whether a training that was made for `self` can go on as one for `other` after `done` steps:
+    /// rounds so far end where they ended.
+    pub fn go_on_as(&self, other: &Self, done: u64) -> bool {
+        (1..=done).all(|step| self.ends_after(step) == other.ends_after(step))
     }
 }
 
@@ -378,6 +449,43 @@ mod tests {
             let text = toml::to_string(&recipe).unwrap();
             assert_eq!(toml::from_str::<Recipe>(&text).unwrap(), recipe, "{text}");
         }
+    }
+
+    #[test]
+    fn rounds_part_all_steps_and_short_trainings_have_one() {
+        let recipe = Recipe {
+            round_steps: Some(400),
+            ..Recipe::standard()
+        };
+        for (steps, count) in [(1, 1), (399, 1), (400, 1), (799, 1), (800, 2), (1300, 3)] {
+            assert_eq!(recipe.rounds(steps).count(), count, "{steps}");
+        }
+        let rounds = recipe.rounds(1300);
+        let ends: Vec<u64> = (0..=1300).filter(|&done| rounds.ends_after(done)).collect();
+        assert_eq!(ends, [400, 800, 1300]);
+        assert_eq!(rounds.within(0), (0, 400));
+        assert_eq!(rounds.within(399), (399, 400));
+        assert_eq!(rounds.within(400), (0, 400));
+        assert_eq!(rounds.within(800), (0, 500));
+        assert_eq!(rounds.within(1300), (500, 500));
+        let plain = Recipe::paper().rounds(1300);
+        assert_eq!((plain.count(), plain.within(1299)), (1, (1299, 1300)));
+    }
+
+    #[test]
+    fn a_longer_training_goes_on_where_its_rounds_end_alike() {
+        let recipe = Recipe {
+            round_steps: Some(400),
+            ..Recipe::standard()
+        };
+        let goes_on = |from, to, done| recipe.rounds(from).go_on_as(&recipe.rounds(to), done);
+        assert!(goes_on(800, 1200, 800) && goes_on(800, 1200, 500));
+        assert!(goes_on(400, 800, 400));
+        // A last round of 500 steps is none of a longer training.
+        assert!(!goes_on(1300, 2000, 1300) && goes_on(1300, 2000, 1100));
+        assert!(!goes_on(700, 1200, 600));
+        let plain = Recipe::paper();
+        assert!(plain.rounds(100).go_on_as(&plain.rounds(200), 50));
     }
 
     #[test]

@@ -1,22 +1,25 @@
-//! The moving average of the weights over a training's last steps: what is scored and kept in place
-//! of the last step's.
+//! The mean of weights: over a training's last steps, or over its rounds. It is scored and kept in
+//! place of the last step's.
 //!
 //! Steps with a large rate scatter around a good place; their mean lies nearer to it (Polyak &
 //! Juditsky 1992; Izmailov et al. 2018, "Averaging weights leads to wider optima and better
-//! generalization"). Batch-norm statistics belong to the weights they were collected with, so they
-//! are measured anew for the average.
+//! generalization"). Trainings from one pretrained start end in one basin, and the mean of their
+//! weights predicts about as well as all of them together (Wortsman et al. 2022, "Model soups").
+//! Batch-norm statistics belong to the weights they were collected with, so they are measured anew
+//! for a mean.
 
 use crate::parameters::Parameters;
 
 /// Updates in the time over which is averaged: more would cost time, fewer would follow unevenly.
 const UPDATES: u64 = 16;
 
-/// An exponential moving average of parameters.
+/// A mean of parameters.
 #[derive(Clone, Debug)]
 pub(super) struct Average {
     pub(super) parameters: Parameters,
-    /// Updates so far, the start included.
+    /// Updates so far, the first included.
     pub(super) updates: u64,
+    /// Steps over which it is a moving average; 0 for the plain mean of rounds.
     steps: u64,
 }
 
@@ -30,6 +33,11 @@ impl Average {
         }
     }
 
+    /// The mean of rounds, of which `first` is the first.
+    pub(super) fn of_rounds(first: Parameters) -> Self {
+        Self::new(first, 0)
+    }
+
     /// Goes on from what a checkpoint holds.
     pub(super) fn resumed(parameters: Parameters, updates: u64, steps: u64) -> Self {
         Self {
@@ -41,7 +49,7 @@ impl Average {
 
     /// Whether an update is due after `step` steps.
     pub(super) fn is_due(&self, step: u64) -> bool {
-        step.is_multiple_of(self.every())
+        self.steps > 0 && step.is_multiple_of(self.every())
     }
 
     fn every(&self) -> u64 {
@@ -52,8 +60,11 @@ impl Average {
     ///
     /// Early on it is the plain mean of all updates, so that the start does not linger.
     pub(super) fn update(&mut self, now: &Parameters) {
-        let decay = (-(self.every() as f64) / self.steps as f64).exp();
-        let share = (1.0 - decay).max(1.0 / (self.updates + 1) as f64) as f32;
+        let mean = 1.0 / (self.updates + 1) as f64;
+        let share = match self.steps {
+            0 => mean,
+            steps => (1.0 - (-(self.every() as f64) / steps as f64).exp()).max(mean),
+        } as f32;
         for (average, tensor) in self.parameters.iter_mut().zip(now.iter()) {
             for (a, &v) in average.data.iter_mut().zip(&tensor.data) {
                 *a += share * (v - *a);

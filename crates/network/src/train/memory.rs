@@ -29,14 +29,17 @@ struct Copies {
 impl Copies {
     fn of(job: &TrainJob) -> Self {
         let recipe = job.recipe;
-        let average = usize::from(recipe.average_steps > 0);
+        let rounds = usize::from(recipe.round_steps.is_some());
+        let average = usize::from(recipe.average_steps > 0) + rounds;
         Self {
-            always: 1 + average + usize::from(recipe.selection != Selection::Last),
+            // Rounds begin anew from the start as it was measured, and try a mean with the state
+            // at hand.
+            always: 1 + average + 2 * rounds + usize::from(recipe.selection != Selection::Last),
             saving: 3,
             file: 3 + average,
             measuring: match recipe.batch_norm {
-                BatchNormStatistics::Running => 1,
-                BatchNormStatistics::Measured(_) => 1 + 2 + 2 + 1,
+                BatchNormStatistics::Running if rounds == 0 => 1,
+                _ => 1 + 2 + 2 + 1,
             },
             validating: 1,
         }

@@ -27,8 +27,9 @@ pub use observer::{Observer, Picture, Silent, StepReport, ValidationReport};
 
 use crate::device::{AdamStep, Train};
 use crate::loss::{Objective, Targets};
+use crate::optimiser::ScheduleState;
 use crate::parameters::Parameters;
-use crate::recipe::{RecipeError, Selection};
+use crate::recipe::{RecipeError, Rounds, Selection};
 use crate::tiles::TileError;
 use crate::trainer::{CpuTrainer, all_finite};
 use average::Average;
@@ -134,6 +135,9 @@ struct Run<'a> {
     progress: Progress,
     /// What is scored in place of the weights as they are, where the recipe says so.
     average: Option<Average>,
+    rounds: Rounds,
+    /// Where rounds begin, where there are several.
+    start: Option<Parameters>,
     /// Chosen parameters that are not on disk yet.
     unsaved_best: Option<Parameters>,
     /// When the last checkpoint was written, and how long that took.
@@ -174,20 +178,31 @@ impl<'a> Run<'a> {
         let machine = trainer.identity();
         let mut progress = Progress::default();
         let mut average = None;
-        if !job.restart && files.checkpoint.exists() {
-            let saved = files.load(job.graph, |found| {
+        let rounds = recipe.rounds(steps);
+        let goes_on = !job.restart && files.checkpoint.exists();
+        if job.folded_norms && (rounds.count() > 1 || !goes_on) {
+            validate::measure_folded_norms(job, &mut *trainer, training)?;
+        }
+        let start = (rounds.count() > 1).then(|| trainer.parameters());
+        if goes_on {
+            let mut saved = files.load(job.graph, |found| {
                 refuse_another(job, found, &identity, steps)
             })?;
             remark_on_changes(&saved.progress, &machine, steps, observer);
+            // A round's optimiser counts its own steps.
+            saved.optimiser.step = rounds.within(saved.progress.step).0;
             trainer.restore(&saved.parameters, &saved.optimiser);
             progress = saved.progress;
             average = saved
                 .average
                 .map(|p| Average::resumed(p, progress.averaged, recipe.average_steps));
+            if start.is_some() && rounds.ends_after(progress.step) && average.is_none() {
+                // The one round of a shorter training.
+                average = Some(Average::of_rounds(saved.parameters));
+            }
             observer.message(&format!("going on after step {}", progress.step));
         } else {
             if job.folded_norms {
-                validate::measure_folded_norms(job, &mut *trainer, training)?;
                 observer.message("the encoder's batch norms were measured on training crops");
             }
             if let Some(lost) = lost(&files) {
@@ -214,7 +229,7 @@ impl<'a> Run<'a> {
             selection = Selection::Last;
         }
         let steps_per_epoch = recipe.epoch(training.len());
-        Ok(Self {
+        let mut run = Self {
             steps,
             longer_or_shorter: made_for != 0 && made_for != steps,
             resumed_at: progress.step,
@@ -234,8 +249,15 @@ impl<'a> Run<'a> {
             trainer,
             progress,
             average,
+            rounds,
+            start,
             selection,
-        })
+        };
+        if run.rounds.ends_after(run.resumed_at) && run.resumed_at < steps {
+            // The last round of a shorter training.
+            run.begin_round();
+        }
+        Ok(run)
     }
 
     fn go(
@@ -309,16 +331,17 @@ impl<'a> Run<'a> {
 
     fn step(&mut self, batch: &Batch) -> Result<(f64, f64), TrainError> {
         let recipe = self.job.recipe;
+        let (within, of_round) = self.rounds.within(self.progress.step);
         let lr = recipe.adam.lr
             * recipe
                 .schedule
-                .factor(&self.progress.schedule, self.progress.step, self.steps);
+                .factor(&self.progress.schedule, within, of_round);
         let mut d_logits = vec![0.0; batch.target.len() * self.job.graph.output_channels()];
         let targets = Targets {
             classes: &batch.target,
             numbers: &batch.values,
         };
-        let momentum = validate::momentum(self.progress.step + 1);
+        let momentum = validate::momentum(within + 1);
         self.trainer.set_batch_norm_momentum(momentum);
         let workers = self.job.machine.workers();
         let logits = self.trainer.forward(&batch.input);
@@ -372,15 +395,48 @@ impl<'a> Run<'a> {
                 self.choose(parameters, mean)?;
             }
         }
+        let several = self.rounds.count() > 1;
+        let ends = several && self.rounds.ends_after(step);
+        if ends {
+            let now = self.trainer.parameters();
+            match &mut self.average {
+                Some(average) => average.update(&now),
+                None => self.average = Some(Average::of_rounds(now)),
+            }
+        }
         let every = self.job.recipe.validate_every;
-        if step == self.steps || (every > 0 && step.is_multiple_of(every)) {
+        if step == self.steps || ends || (every > 0 && step.is_multiple_of(every)) {
             self.validate()?;
+        }
+        if ends && step < self.steps {
+            self.begin_round();
         }
         Ok(())
     }
 
+    /// Puts the trainer back to where all rounds begin.
+    fn begin_round(&mut self) {
+        let Some(start) = &self.start else { return };
+        let mut state = self.trainer.optimiser_state();
+        state.step = 0;
+        for moment in state.first.iter_mut().chain(&mut state.second) {
+            moment.data.fill(0.0);
+        }
+        self.trainer.restore(start, &state);
+        self.progress.schedule = ScheduleState::default();
+    }
+
+    /// What is scored: the parameters as they are, their average, or the mean of the rounds that
+    /// have ended and the one at hand.
     fn scoring_parameters(&mut self) -> Result<Parameters, TrainError> {
-        let average = self.average.as_ref().map(|average| &average.parameters);
+        let under_way = self.rounds.count() > 1 && !self.rounds.ends_after(self.progress.step);
+        let with_this = self.average.as_ref().filter(|_| under_way).map(|average| {
+            let mut average = average.clone();
+            average.update(&self.trainer.parameters());
+            average
+        });
+        let average = with_this.as_ref().or(self.average.as_ref());
+        let average = average.map(|average| &average.parameters);
         validate::scoring_parameters(self.job, &mut *self.trainer, average, self.training)
     }
 
@@ -422,6 +478,8 @@ impl<'a> Run<'a> {
             Selection::Objects => Some(object_f1.map_or(mean_f1, |of| (mean_f1 + of) / 2.0)),
             Selection::TrainingLoss | Selection::Last => None,
         };
+        // A round under way is no candidate: its rate is still high.
+        let value = value.filter(|_| self.rounds.ends_after(step) || self.rounds.count() == 1);
         let mut best = false;
         if let Some(value) = value {
             let before = self.progress.best.as_ref();

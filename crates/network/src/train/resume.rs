@@ -12,7 +12,7 @@ pub(super) fn refuse_another(
     identity: &Identity,
     steps: u64,
 ) -> Result<(), TrainError> {
-    let differences = match &saved.training {
+    let mut differences = match &saved.training {
         Some(before) => before.differences(identity),
         None if saved.identity == earlier(job) => Vec::new(),
         None => {
@@ -23,6 +23,14 @@ pub(super) fn refuse_another(
             ]
         }
     };
+    let [before, now] = [saved.steps, steps].map(|steps| job.recipe.rounds(steps));
+    let in_rounds = before.count() > 1 || now.count() > 1;
+    if saved.steps != 0 && in_rounds && !before.go_on_as(&now, saved.step) {
+        differences.push(format!(
+            "its rounds end elsewhere in {steps} steps than in the {} that it was made for",
+            saved.steps
+        ));
+    }
     let folder = job.folder.to_path_buf();
     let step = saved.step;
     if !differences.is_empty() {

@@ -114,10 +114,15 @@ pub(super) fn scoring_parameters(
     fields: &Fields,
 ) -> Result<Parameters, TrainError> {
     let parameters = trainer.parameters();
-    match job.recipe.batch_norm {
+    // Running averages are those of the last weights and not of a mean.
+    let batches = match job.recipe.batch_norm {
+        BatchNormStatistics::Running => average.map(|_| MEAN_BATCHES),
+        BatchNormStatistics::Measured(batches) => Some(batches),
+    };
+    match batches {
         // Batches leave no share to the start.
-        BatchNormStatistics::Running => Ok(parameters),
-        BatchNormStatistics::Measured(batches) => {
+        None => Ok(parameters),
+        Some(batches) => {
             let state = trainer.optimiser_state();
             if let Some(average) = average {
                 trainer.restore(average, &state);
@@ -136,6 +141,10 @@ pub(super) fn scoring_parameters(
         }
     }
 }
+
+/// Batches on which the statistics of a mean of weights are measured, unless the recipe says how
+/// many.
+const MEAN_BATCHES: u32 = 32;
 
 /// Batches on which folded batch norms are measured: together some hundred thousand pixels, and
 /// some thousands of the deepest layers.

@@ -130,6 +130,8 @@ fn recipe_of(options: &TrainOptions) -> Result<Recipe, ProjectError> {
         ..TrainingConfig::default()
     };
     let mut recipe = train::recipe_of(Path::new(""), training, Path::new("pretrain"), options)?;
+    // No plate comes twice, so that there is nothing to begin anew for.
+    recipe.round_steps = None;
     if !matches!(recipe.length, Length::Steps(_)) {
         return Err(ProjectError::Usage(format!(
             "the recipe `{}` counts epochs and virtual plates never end; give `--steps`",

@@ -156,6 +156,13 @@ pub(crate) fn model_of<'a>(wanted: &str, path: &'a Path) -> Option<&'a Path> {
 }
 
 impl Start {
+    /// Whether it is a network that was trained for the task, and not an encoder of photographs or
+    /// nothing.
+    pub(crate) fn is_trained(&self) -> bool {
+        let origin = self.origin.as_deref();
+        origin.is_some_and(|origin| origin == weights::VIRTUAL_PLATES || is_from_model(origin))
+    }
+
     fn take_virtual_plates(
         &mut self,
         network: &UnetSpec,

@@ -25,6 +25,59 @@ fn the_average_is_what_is_kept_and_steps_go_on_from_the_weights_themselves() {
 }
 
 #[test]
+fn rounds_begin_at_the_same_start_and_the_mean_of_their_weights_is_kept() {
+    let trained = |steps, round_steps| {
+        let setup = Setup::new(Recipe {
+            round_steps,
+            selection: Selection::Last,
+            ..recipe(steps)
+        });
+        let kept = setup.train().unwrap().parameters;
+        let files = Files::new(setup.folder.path());
+        (kept, files.load(&setup.graph, |_| Ok(())).unwrap())
+    };
+    let weights = |p: &Parameters| p.get("segmentation_head.0.weight").unwrap().data.clone();
+    // A training of 3 steps is the first of two rounds.
+    let (_, one) = trained(3, None);
+    let (kept, two) = trained(6, Some(3));
+    let (first, second) = (weights(&one.parameters), weights(&two.parameters));
+    assert_ne!(first, second, "the second round has crops of its own");
+    assert_eq!((two.progress.averaged, two.progress.step), (2, 6));
+    for (mean, (a, b)) in weights(&kept).iter().zip(first.iter().zip(&second)) {
+        // Rounded twice in f32.
+        assert!((mean - (a + b) / 2.0).abs() <= 2.0 * f32::EPSILON * a.abs().max(b.abs()));
+    }
+    // One round is a training as ever.
+    assert_eq!(trained(3, Some(3)).0, trained(3, None).0);
+}
+
+#[test]
+fn only_the_ends_of_rounds_are_chosen_from() {
+    struct Seen(Vec<ValidationReport>);
+    impl Observer for Seen {
+        fn validation(&mut self, report: &ValidationReport, _: &[Picture]) {
+            self.0.push(report.clone());
+        }
+    }
+    let setup = Setup::new(Recipe {
+        round_steps: Some(4),
+        validate_every: 2,
+        ..recipe(12)
+    });
+    let mut seen = Seen(vec![]);
+    let outcome = train(&setup.job(), &mut seen, &AtomicBool::new(false)).unwrap();
+    let steps: Vec<u64> = seen.0.iter().map(|report| report.step).collect();
+    assert_eq!(steps, [2, 4, 6, 8, 10, 12]);
+    let best = seen.0.iter().filter(|report| report.best);
+    assert!(best.map(|report| report.step).all(|step| step % 4 == 0));
+    assert!(
+        outcome.chosen_step.is_multiple_of(4),
+        "{}",
+        outcome.chosen_step
+    );
+}
+
+#[test]
 fn discs_are_learned_and_the_best_state_is_the_one_returned() {
     struct Best(Vec<ValidationReport>, usize);
     impl Observer for Best {

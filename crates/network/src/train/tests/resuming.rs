@@ -6,9 +6,16 @@ use stainfree_kernels::Isa;
 #[test]
 fn a_resumed_training_equals_an_uninterrupted_one_bit_for_bit() {
     // With 32 the average is brought up to date every second step: once before the interruption.
-    for average_steps in [0, 32] {
+    // In rounds of two steps an interruption after three is within one, after four between two.
+    for (average_steps, round_steps, stop) in [
+        (0, None, 3),
+        (32, None, 3),
+        (0, Some(2), 3),
+        (0, Some(2), 4),
+    ] {
         let recipe = Recipe {
             average_steps,
+            round_steps,
             ..recipe(6)
         };
         let straight = Setup::new(recipe.clone());
@@ -16,7 +23,7 @@ fn a_resumed_training_equals_an_uninterrupted_one_bit_for_bit() {
         assert_eq!((expected.steps, expected.ending), (6, Ending::Finished));
 
         let broken = Setup::new(recipe);
-        assert_eq!(train_until(&broken, 3).ending, Ending::Cancelled);
+        assert_eq!(train_until(&broken, stop).ending, Ending::Cancelled);
         let resumed = broken.train().unwrap();
         assert_eq!(resumed.parameters, expected.parameters);
         assert_eq!(
@@ -29,6 +36,36 @@ fn a_resumed_training_equals_an_uninterrupted_one_bit_for_bit() {
             straight.file("best.safetensors")
         );
     }
+}
+
+#[test]
+fn a_longer_training_in_rounds_goes_on_unless_its_rounds_end_elsewhere() {
+    let of = |steps| Recipe {
+        round_steps: Some(2),
+        ..recipe(steps)
+    };
+    // One round, then two, then three: as if it had been made for three.
+    let mut setup = Setup::new(of(2));
+    for steps in [2, 4, 6] {
+        setup.recipe = of(steps);
+        setup.train().unwrap();
+    }
+    let straight = Setup::new(of(6));
+    let expected = straight.train().unwrap();
+    let files = |setup: &Setup| Files::new(setup.folder.path());
+    let saved = [&setup, &straight].map(|s| files(s).load(&s.graph, |_| Ok(())).unwrap());
+    assert_eq!(saved[0].average, saved[1].average);
+    assert_eq!(saved[0].parameters, saved[1].parameters);
+    assert_eq!(expected.steps, 6);
+
+    let mut setup = Setup::new(of(5));
+    setup.train().unwrap();
+    setup.recipe = of(8);
+    let error = setup.train().unwrap_err().to_string();
+    assert!(
+        error.contains("its rounds end elsewhere in 8 steps than in the 5 that it was made for"),
+        "{error}"
+    );
 }
 
 #[test]
