@@ -228,6 +228,12 @@ fn folders_with_an_index_each_are_plates_of_one_data_set() {
     for plate in ["first", "second"] {
         harmony_plate(&made.path().join(plate));
     }
+    put(
+        made.path(),
+        "third/Index.idx.xml",
+        b"<EvaluationInputData><Images>",
+    );
+    put_plane(made.path(), "old exports/a.tif", 1, "");
     let data = opened(made.path());
     let names: Vec<&str> = data.fields.iter().map(|f| f.name.as_str()).collect();
     assert_eq!(
@@ -239,6 +245,101 @@ fn folders_with_an_index_each_are_plates_of_one_data_set() {
             "second_B03_s2"
         ]
     );
+    let said = data.problems.join("\n");
+    assert!(said.contains("plate `third` is left out"), "{said}");
+    assert!(
+        said.contains("folders without an index, left out") && said.contains("`old exports`"),
+        "{said}"
+    );
+}
+
+#[test]
+fn images_beside_a_plate_are_a_data_set_of_their_own() {
+    let made = folder();
+    harmony_plate(&made.path().join("plate"));
+    for name in ["a_bf.tif", "a_dapi.tif"] {
+        put_plane(made.path(), name, 1, "");
+    }
+    let data = opened(made.path());
+    assert_eq!((data.layout.as_str(), data.channels.len()), ("folder", 2));
+}
+
+#[test]
+fn files_are_found_under_other_spellings_and_in_folders_beside_the_index() {
+    let made = folder();
+    let listed = ["Zellk\u{f6}rper_1.TIF", "b.tif", "within\\c.tif"];
+    let images: Vec<String> = listed
+        .iter()
+        .zip(1..)
+        .map(|(file, site)| harmony_image(file, [1, 1, site], &v5([1, 0, 1], "BF")))
+        .collect();
+    put(
+        made.path(),
+        "Index.xml",
+        harmony_index("", &images).as_bytes(),
+    );
+    put_plane(made.path(), "zellko\u{308}rper_1.tif", 1, "");
+    put_plane(made.path(), "within/c.tif", 3, "");
+    let grey = stainfree_image::Image::from_fn(4, 6, |_, _| 7_u8);
+    stainfree_image::write::png_gray(&made.path().join("b.png"), &grey).expect("written");
+    let data = opened(made.path());
+    assert!(data.problems.is_empty(), "{:?}", data.problems);
+    let first = |field: usize| first_pixel(&data.fields[field].read(0, 0).expect("reads"));
+    assert_eq!([first(0), first(1), first(2)], [100.0, 7.0, 300.0]);
+}
+
+#[test]
+fn a_plane_that_two_images_show_is_left_out_and_both_are_named() {
+    let made = folder();
+    let images: Vec<String> = ["a.tiff", "b.tiff"]
+        .iter()
+        .map(|file| harmony_image(file, [1, 1, 1], &v5([1, 0, 1], "BF")))
+        .chain([harmony_image("c.tiff", [1, 1, 1], &v5([2, 0, 1], "BF"))])
+        .collect();
+    put(
+        made.path(),
+        "Index.xml",
+        harmony_index("", &images).as_bytes(),
+    );
+    for name in ["a.tiff", "b.tiff", "c.tiff"] {
+        put_plane(made.path(), name, 1, "");
+    }
+    let data = opened(made.path());
+    let said = data.problems.join("\n");
+    assert!(
+        said.contains("shown by two images each, such as `a.tiff` and `b.tiff`"),
+        "{said}"
+    );
+    assert!(data.fields[0].planes[0][0].is_none() && data.fields[0].planes[0][1].is_some());
+}
+
+#[test]
+fn an_index_of_more_than_any_plate_has_is_refused_before_room_is_made() {
+    let made = folder();
+    let images: Vec<String> = (1..=2000)
+        .map(|n| harmony_image("a.tiff", [1, 1, n], &v5([n, 0, 1], "BF")))
+        .collect();
+    put(
+        made.path(),
+        "Index.xml",
+        harmony_index("", &images).as_bytes(),
+    );
+    put_plane(made.path(), "a.tiff", 1, "");
+    let said = refused(made.path());
+    assert!(
+        said.contains("lists 2000 planes of a channel, and no plate has more than 1024"),
+        "{said}"
+    );
+    let times: Vec<String> = [0, u32::MAX]
+        .iter()
+        .map(|&time| harmony_image("a.tiff", [1, 1, 1], &v5([1, time, 1], "BF")))
+        .collect();
+    put(
+        made.path(),
+        "Index.xml",
+        harmony_index("", &times).as_bytes(),
+    );
+    assert_eq!(opened(made.path()).fields.len(), 2);
 }
 
 /// A record of a CellVoyager index: `[row, column, time, field, z, action, channel]`.
@@ -280,7 +381,7 @@ fn cellvoyager_plate(folder: &Path, records: &[(String, &str)]) {
 #[test]
 fn cellvoyager_names_brightfield_reports_errors_and_passes_over_corrections() {
     let made = folder();
-    let error = "Type=\"ERR\" Row=\"2\" Column=\"3\" TimePoint=\"1\" FieldIndex=\"2\"".to_string();
+    let error = "Type=\"ERR\" Row=\"2\" Column=\"3\" TimePoint=\"2\" FieldIndex=\"2\"".to_string();
     cellvoyager_plate(
         made.path(),
         &[
@@ -326,17 +427,31 @@ fn cellvoyager_names_brightfield_reports_errors_and_passes_over_corrections() {
 #[test]
 fn time_lines_that_visit_one_well_each_are_no_time_lapse() {
     let made = folder();
+    let second = record([4, 3, 2, 1, 1, 1, 1]) + " TimelineIndex=\"2\"";
     cellvoyager_plate(
         made.path(),
-        &[
-            (record([3, 3, 1, 1, 1, 1, 1]), "a.tif"),
-            (record([4, 3, 2, 1, 1, 1, 1]), "b.tif"),
-        ],
+        &[(record([3, 3, 1, 1, 1, 1, 1]), "a.tif"), (second, "b.tif")],
     );
     let data = opened(made.path());
     let names: Vec<&str> = data.fields.iter().map(|f| f.name.as_str()).collect();
     assert_eq!(names, ["C03_s1", "D03_s1"]);
     assert!(data.problems.is_empty(), "{:?}", data.problems);
+}
+
+#[test]
+fn times_are_those_of_the_plate_where_a_well_failed_once() {
+    let made = folder();
+    let error = "Type=\"ERR\" Row=\"2\" Column=\"3\" TimePoint=\"2\" FieldIndex=\"1\"";
+    let error = error.to_string();
+    let records = [
+        (record([2, 3, 1, 1, 1, 1, 1]), "a.tif"),
+        (error, "AF Error"),
+        (record([2, 3, 3, 1, 1, 1, 1]), "b.tif"),
+    ];
+    cellvoyager_plate(made.path(), &records);
+    let data = opened(made.path());
+    let names: Vec<&str> = data.fields.iter().map(|f| f.name.as_str()).collect();
+    assert_eq!(names, ["B03_s1_t001", "B03_s1_t003"]);
 }
 
 #[test]
@@ -352,7 +467,7 @@ fn a_channel_that_two_actions_took_is_two_channels() {
         ],
     );
     let data = opened(made.path());
-    assert_eq!(data.channels, ["C01_A01", "C01_A02"]);
+    assert_eq!(data.channels, ["C01_A01", "C01_A02_Maximum"]);
     let depths: Vec<usize> = data.fields[0].planes.iter().map(Vec::len).collect();
     assert_eq!(depths, [2, 1]);
     let said = data.problems.join("\n");

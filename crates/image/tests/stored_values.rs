@@ -524,6 +524,14 @@ fn the_samples_of_imagejs_rgb48_are_channels() {
         assert_eq!(plane.get(HEIGHT - 1, WIDTH - 1), first + last);
     }
     assert!(read_plane(&path, 3).is_err());
+    // ImageJ may call them images.
+    write(&path, false, &[rgb48("ImageJ=1.52a\nimages=3\n")], &[]);
+    let data = open(&path, &OpenOptions::default()).expect("opens");
+    assert_eq!(data.channels, ["C1", "C2", "C3"]);
+    assert_eq!(
+        data.fields[0].read(2, 0).expect("reads").to_f32().get(0, 0),
+        1000.0
+    );
     // Without ImageJ's word they are colours.
     write(&path, false, &[rgb48("taken by a camera")], &[]);
     let said = open(&path, &OpenOptions::default())

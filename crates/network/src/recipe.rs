@@ -105,16 +105,17 @@ pub struct Recipe {
     pub average_steps: u64,
     /// Least steps of a round. A training of two rounds and more is as many trainings from one
     /// start, each on crops of its own with the whole course of the rate, and what is kept is the
-    /// mean of their weights; none = one round.
+    /// mean of their weights; none, or more than the training has = one round.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub round_steps: Option<u64>,
     /// Steps that schedule and selection count as an epoch; none = one pass over the training
     /// fields.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch_steps: Option<u64>,
-    /// Steps between validations; 0 = only at the end.
+    /// Steps between validations, beside those at the end and at the end of every round; 0 = none.
     pub validate_every: u64,
-    /// Stop after so many validations without a better one; 0 = never.
+    /// Stop after so many validations without a better one; 0 = never. In a training of several
+    /// rounds those at their ends count.
     pub patience: u32,
 }
 
@@ -241,10 +242,22 @@ impl Recipe {
         }
     }
 
-    /// The rounds of a training of `steps` steps.
-    pub fn rounds(&self, steps: u64) -> Rounds {
-        let length = self.round_steps.unwrap_or(steps).max(1);
-        Rounds { steps, length }
+    /// Least steps of a round; none for a training that has one round, however long it is. So has
+    /// one that keeps a moving average, or the state of the lowest training loss: it has a mean of
+    /// its own, or needs none.
+    pub fn round_length(&self) -> Option<u64> {
+        let alone = self.average_steps > 0 || self.selection == Selection::TrainingLoss;
+        self.round_steps.filter(|&length| !alone && length > 0)
+    }
+
+    /// The rounds of a training of `steps` steps, of which `from` were made as a shorter training
+    /// and count as rounds that have ended.
+    pub fn rounds(&self, from: u64, steps: u64) -> Rounds {
+        Rounds {
+            from,
+            steps,
+            length: self.round_length().unwrap_or(steps).max(1),
+        }
     }
 
     /// Refuses what cannot be trained, for a network of `classes` classes whose sides are multiples
@@ -314,20 +327,6 @@ impl Recipe {
         if self.round_steps == Some(0) {
             return wrong("round_steps", "0".into(), "1 step or more");
         }
-        if self.round_steps.is_some() && self.average_steps > 0 {
-            return wrong(
-                "average_steps",
-                self.average_steps.to_string(),
-                "0 where `round_steps` is given: rounds are averaged by themselves",
-            );
-        }
-        if self.round_steps.is_some() && self.selection == Selection::TrainingLoss {
-            return wrong(
-                "selection",
-                "training-loss".into(),
-                "another one where `round_steps` is given: the mean of rounds has no training loss",
-            );
-        }
         self.normalisation.check()?;
         self.augmentation.check()?;
         Loss::new(&self.loss, classes)?;
@@ -342,34 +341,41 @@ impl Recipe {
 /// takes what is left where that is too little for a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rounds {
+    from: u64,
     steps: u64,
     length: u64,
 }
 
 impl Rounds {
-    /// Their number.
+    /// Rounds that are not of a shorter training.
+    fn own(&self) -> u64 {
+        (self.steps.saturating_sub(self.from) / self.length).max(1)
+    }
+
+    /// Their number; a shorter training counts as one.
     pub fn count(&self) -> u64 {
-        (self.steps / self.length).max(1)
+        self.own() + u64::from(self.from > 0)
     }
 
     /// The steps of its round before `step`, counted from 0, and those of the whole round.
     pub fn within(&self, step: u64) -> (u64, u64) {
-        let last = self.count() - 1;
-        let round = (step / self.length).min(last);
-        let begin = round * self.length;
+        let last = self.own() - 1;
+        let round = (step.saturating_sub(self.from) / self.length).min(last);
+        let begin = self.from + round * self.length;
         let end = if round == last {
             self.steps
         } else {
             begin + self.length
         };
-        (step - begin, end - begin)
+        (step.saturating_sub(begin), end.saturating_sub(begin))
     }
 
     /// Whether a round ends after `done` steps.
     pub fn ends_after(&self, done: u64) -> bool {
+        let own = done.saturating_sub(self.from);
         let inner =
-            done.is_multiple_of(self.length) && (1..self.count()).contains(&(done / self.length));
-        inner || done == self.steps
+            own.is_multiple_of(self.length) && (1..self.own()).contains(&(own / self.length));
+        inner || done == self.steps || (self.from > 0 && done == self.from)
     }
 
     /// Whether a training that was made for `self` can go on as one for `other` after `done` steps:
@@ -458,9 +464,9 @@ mod tests {
             ..Recipe::standard()
         };
         for (steps, count) in [(1, 1), (399, 1), (400, 1), (799, 1), (800, 2), (1300, 3)] {
-            assert_eq!(recipe.rounds(steps).count(), count, "{steps}");
+            assert_eq!(recipe.rounds(0, steps).count(), count, "{steps}");
         }
-        let rounds = recipe.rounds(1300);
+        let rounds = recipe.rounds(0, 1300);
         let ends: Vec<u64> = (0..=1300).filter(|&done| rounds.ends_after(done)).collect();
         assert_eq!(ends, [400, 800, 1300]);
         assert_eq!(rounds.within(0), (0, 400));
@@ -468,7 +474,12 @@ mod tests {
         assert_eq!(rounds.within(400), (0, 400));
         assert_eq!(rounds.within(800), (0, 500));
         assert_eq!(rounds.within(1300), (500, 500));
-        let plain = Recipe::paper().rounds(1300);
+        let averaged = Recipe {
+            average_steps: 100,
+            ..recipe
+        };
+        assert_eq!(averaged.rounds(0, 1300).count(), 1);
+        let plain = Recipe::paper().rounds(0, 1300);
         assert_eq!((plain.count(), plain.within(1299)), (1, (1299, 1300)));
     }
 
@@ -478,14 +489,22 @@ mod tests {
             round_steps: Some(400),
             ..Recipe::standard()
         };
-        let goes_on = |from, to, done| recipe.rounds(from).go_on_as(&recipe.rounds(to), done);
+        let goes_on = |was, now, done| {
+            let [was, now] = [was, now].map(|steps| recipe.rounds(0, steps));
+            was.go_on_as(&now, done)
+        };
         assert!(goes_on(800, 1200, 800) && goes_on(800, 1200, 500));
         assert!(goes_on(400, 800, 400));
         // A last round of 500 steps is none of a longer training.
         assert!(!goes_on(1300, 2000, 1300) && goes_on(1300, 2000, 1100));
         assert!(!goes_on(700, 1200, 600));
-        let plain = Recipe::paper();
-        assert!(plain.rounds(100).go_on_as(&plain.rounds(200), 50));
+        // Where it was finished, it counts as rounds that have ended.
+        let rounds = recipe.rounds(1300, 2000);
+        assert_eq!((rounds.count(), rounds.within(1300)), (2, (0, 700)));
+        let ends: Vec<u64> = (0..=2000).filter(|&done| rounds.ends_after(done)).collect();
+        assert_eq!(ends, [1300, 2000]);
+        let rounds = recipe.rounds(200, 2000);
+        assert_eq!((rounds.count(), rounds.within(600)), (5, (0, 400)));
     }
 
     #[test]

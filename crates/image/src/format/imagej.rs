@@ -37,12 +37,14 @@ impl ImageJ {
         self.count("images").unwrap_or(1)
     }
 
-    /// How many channels there are, where nothing else is said to follow one another.
-    pub(super) fn channels_alone(&self) -> usize {
-        match self.images() {
-            1 => self.count("channels").unwrap_or(1),
-            _ => 1,
-        }
+    /// Whether all that is described are `samples` channels: by their number, that of the images,
+    /// or both.
+    pub(super) fn is_of_channels(&self, samples: usize) -> bool {
+        let stated = ["channels", "images"].map(|key| self.count(key));
+        let alone = ["slices", "frames"].map(|key| self.count(key).unwrap_or(1));
+        alone == [1, 1]
+            && stated.iter().flatten().all(|&count| count == samples)
+            && stated.iter().any(Option::is_some)
     }
 
     /// The dimensions from the fastest to the slowest: the key `order` (`zct`, `xyzct`), where

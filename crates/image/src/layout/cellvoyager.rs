@@ -1,16 +1,17 @@
-//! CellVoyager plates (CV7000, CV8000, CQ1): `MeasurementData.mlf` lists every plane,
+//! CellVoyager plates (CV7000, CV8000, CQ3K): `MeasurementData.mlf` lists every plane,
 //! `MeasurementDetail.mrf` has sizes, the `.mes` file that it names has the channels.
 //!
-//! Rows and columns start at 1. `TimePoint` is not always time: where each "time line" visits one
-//! well, it numbers the lines, so the times of a well are counted within it. Records of type `ERR`
-//! are messages. One channel may be taken by several actions (a stack and a projection): then each
-//! is a channel of its own. `DC_*` and `SC_*` files beside the images are dark and shading images.
+//! Rows and columns start at 1. `TimePoint` counts over all "time lines" of a measurement, each of
+//! which may visit one well only, so times are counted within a line. Records of type `ERR` are
+//! messages; they have a time as well. One channel may be taken by several actions (a stack and a
+//! projection): then each is a channel of its own. `DC_*` and `SC_*` files beside the images are
+//! dark and shading images.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::htd::{MOST, well_name};
-use super::indexed::{Channel, Index, Listed, indexes_at, is_plain, make_unique, read_all};
+use super::indexed::{Channel, Index, Listed, indexes_at, lies_within, read_all};
 use super::xml::{Met, attribute, walk};
 use super::{Found, Layout};
 use crate::format::description::{Length, both, number};
@@ -25,7 +26,7 @@ impl Layout for CellVoyager {
     }
 
     fn recognise(&self, path: &Path) -> Result<bool, ImageError> {
-        Ok(!indexes_at(path, is_index, index_of)?.is_empty())
+        Ok(!indexes_at(path, is_index, index_of)?.found.is_empty())
     }
 
     fn read(&self, path: &Path, _options: &OpenOptions) -> Result<Found, ImageError> {
@@ -47,7 +48,11 @@ fn index_of(folder: &Path) -> Option<PathBuf> {
 fn beside(folder: &Path, wanted: impl Fn(&str) -> bool) -> Option<PathBuf> {
     let entries = std::fs::read_dir(folder).ok()?.flatten();
     let mut found: Vec<PathBuf> = entries
-        .filter(|entry| wanted(&entry.file_name().to_string_lossy()))
+        .filter(|entry| {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            // Hidden ones are what macOS keeps of a file on other systems' disks.
+            !name.starts_with('.') && wanted(&name)
+        })
         .map(|entry| entry.path())
         .collect();
     found.sort();
@@ -57,7 +62,16 @@ fn beside(folder: &Path, wanted: impl Fn(&str) -> bool) -> Option<PathBuf> {
 /// One image as the index lists it, before channels and times are numbered.
 struct Record {
     listed: Listed,
+    taken: Taken,
+}
+
+/// What of the protocol took an image.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Taken {
+    line: u32,
     action: u32,
+    /// How it was made of several planes, where it was.
+    processing: String,
 }
 
 /// Reads an index and what lies beside it.
@@ -70,19 +84,26 @@ fn read_index(path: &Path) -> Result<Index, ImageError> {
         mut records,
         errors,
         misplaced,
-        projections,
+        times,
         ..
     } = records(path)?;
     if records.is_empty() {
-        return Err(ImageError::broken(
-            path,
-            "it lists no image with row, column, field and channel",
-        ));
+        let why = match (misplaced.first(), errors.first()) {
+            (Some(file), _) => format!(
+                "it lists no image with a usable file name, row, column, field and channel (the \
+                 first of {} is `{file}`)",
+                misplaced.len()
+            ),
+            (None, Some(error)) => format!("it lists errors alone, such as `{error}`"),
+            (None, None) => "it lists no images".into(),
+        };
+        return Err(ImageError::broken(path, why));
     }
+    count_times(&mut records, &times);
     let mut problems = Vec::new();
     let detail = beside(&folder, |name| name.eq_ignore_ascii_case(DETAIL));
     let detail = match &detail {
-        Some(path) => Detail::read(path)?,
+        Some(path) => Detail::read(path, &mut problems)?,
         None => {
             problems.push(format!(
                 "`{DETAIL}` is missing, so that the size of a pixel is not known; copy it beside \
@@ -101,29 +122,41 @@ fn read_index(path: &Path) -> Result<Index, ImageError> {
             list_names(&errors)
         ));
     }
-    if misplaced > 0 {
+    if !misplaced.is_empty() {
         problems.push(format!(
-            "{misplaced} images that `{}` lists without a usable file name, row, column, field or \
-             channel are left out",
+            "{} images that `{}` lists without a usable file name, row, column, field or channel \
+             are left out",
+            misplaced.len(),
             file_name(path)
         ));
+    }
+    let mut projections: BTreeMap<&str, usize> = BTreeMap::new();
+    for Record { taken, .. } in records.iter().filter(|r| !r.taken.processing.is_empty()) {
+        *projections.entry(&taken.processing).or_default() += 1;
     }
     for (processing, count) in projections {
         problems.push(format!(
             "{count} images are projections that the microscope made (`{processing}`)"
         ));
     }
-    let mut images: Vec<Listed> = records.into_iter().map(|record| record.listed).collect();
-    count_times(&mut images);
+    let images: Vec<Listed> = records.into_iter().map(|record| record.listed).collect();
     Ok(Index {
         plate: detail.plate.unwrap_or_else(|| folder_name(&folder)),
         path: path.to_path_buf(),
         folder,
         channels,
         images,
-        passed_over: |name| name.starts_with("DC_") || name.starts_with("SC_"),
+        left_out: misplaced,
+        passed_over: is_correction,
         problems,
     })
+}
+
+/// Whether a file is a dark image of a camera or the shading of a channel: `DC_DCAM#1_CAM3.tif`,
+/// `SC_BP445-45_20x v2_M01_CH01.tif`.
+fn is_correction(name: &str) -> bool {
+    (name.starts_with("DC_") && name.contains("_CAM"))
+        || (name.starts_with("SC_") && name.contains("_CH"))
 }
 
 /// What the index lists.
@@ -132,15 +165,16 @@ struct Reading {
     records: Vec<Record>,
     /// Messages.
     errors: Vec<String>,
-    misplaced: usize,
-    /// How many images are projections, by their kind.
-    projections: BTreeMap<String, usize>,
+    /// Texts of records that say too little.
+    misplaced: Vec<String>,
+    /// All time points of every time line, those of errors too.
+    times: BTreeMap<u32, BTreeSet<u32>>,
     /// Of the record at hand.
     attributes: BTreeMap<&'static str, String>,
 }
 
 /// Attributes of a record that are read.
-const OF_RECORD: [&str; 11] = [
+const OF_RECORD: [&str; 12] = [
     "Type",
     "Row",
     "Column",
@@ -148,6 +182,7 @@ const OF_RECORD: [&str; 11] = [
     "FieldIndex",
     "ZIndex",
     "ActionIndex",
+    "TimelineIndex",
     "Ch",
     "X",
     "Y",
@@ -175,6 +210,11 @@ impl Reading {
     fn finish(&mut self, text: &str) {
         let said = |key: &str| self.attributes.get(key).map(|value| value.trim());
         let whole = |key: &str| said(key)?.parse::<u32>().ok();
+        let (line, time) = (
+            whole("TimelineIndex").unwrap_or(1),
+            whole("TimePoint").unwrap_or(1),
+        );
+        self.times.entry(line).or_default().insert(time);
         match said("Type") {
             Some("IMG") => {}
             Some("ERR") => return self.errors.push(text.to_string()),
@@ -186,26 +226,28 @@ impl Reading {
             let well = well_name(on_plate("Row")?, on_plate("Column")?);
             Some((well, whole("FieldIndex")?, whole("Ch")?))
         })();
-        let Some((well, site, channel)) = placed.filter(|_| is_plain(text)) else {
-            self.misplaced += 1;
+        let Some((well, site, channel)) = placed.filter(|_| lies_within(text)) else {
+            self.misplaced.push(text.to_string());
             return;
         };
         let um = |key: &str| said(key).and_then(number);
         let listed = Listed {
-            file: text.to_string(),
+            file: text.replace('\\', "/"),
             well,
             site,
-            time: whole("TimePoint").unwrap_or(1),
+            time,
             plane: whole("ZIndex").unwrap_or(1),
             channel,
             // Up is positive there.
-            place_um: um("X").zip(um("Y")).map(|(x, y)| [x, -y]),
+            place_um: um("X").zip(um("Y")).map(|(x, y)| [x, 0.0 - y]),
         };
-        let action = whole("ActionIndex").unwrap_or(1);
-        if let Some(kind) = said("ZImageProcessing").filter(|kind| !["", "None"].contains(kind)) {
-            *self.projections.entry(kind.to_string()).or_default() += 1;
-        }
-        self.records.push(Record { listed, action });
+        let processing = said("ZImageProcessing").filter(|kind| !["", "None"].contains(kind));
+        let taken = Taken {
+            line,
+            action: whole("ActionIndex").unwrap_or(1),
+            processing: processing.unwrap_or_default().to_string(),
+        };
+        self.records.push(Record { listed, taken });
     }
 }
 
@@ -220,7 +262,7 @@ struct Detail {
 }
 
 impl Detail {
-    fn read(path: &Path) -> Result<Self, ImageError> {
+    fn read(path: &Path, problems: &mut Vec<String>) -> Result<Self, ImageError> {
         let mut found = Self::default();
         walk(path, |names, met| {
             let (Some(name), Met::Start(element)) = (names.last(), met) else {
@@ -242,7 +284,10 @@ impl Detail {
                     let side = |key: &str| text(key)?.trim().parse::<usize>().ok();
                     let channel = Channel {
                         name: String::new(),
-                        pixel_um: pixel.unwrap_or_default(),
+                        pixel_um: pixel.unwrap_or_else(|problem| {
+                            problems.push(format!("channel {ch}: {problem}"));
+                            None
+                        }),
                         size: side("VerticalPixels").zip(side("HorizontalPixels")),
                     };
                     found.channels.insert(ch, channel);
@@ -262,13 +307,11 @@ fn names_of_channels(
 ) -> Result<BTreeMap<u32, String>, ImageError> {
     let mut names = BTreeMap::new();
     let ends = |name: &str| name.to_lowercase().ends_with(".mes");
-    let named = settings
-        .filter(|name| is_plain(name))
-        .map(|name| folder.join(name));
-    let Some(path) = named
-        .filter(|path| path.is_file())
-        .or_else(|| beside(folder, ends))
-    else {
+    let path = match settings {
+        Some(wanted) => beside(folder, |name| name.eq_ignore_ascii_case(wanted)),
+        None => beside(folder, ends),
+    };
+    let Some(path) = path else {
         problems.push(
             "the file with the settings (`.mes`) is missing, so that the names of the channels \
              are not known; copy it beside the images"
@@ -303,10 +346,61 @@ fn channels(
     names: &BTreeMap<u32, String>,
     problems: &mut Vec<String>,
 ) -> BTreeMap<u32, Channel> {
-    // A plane that occurs twice was taken by two actions.
+    let doubled = doubled(records);
+    let key = |record: &Record| {
+        let ch = record.listed.channel;
+        (ch, doubled.contains(&ch).then(|| record.taken.clone()))
+    };
+    let all: BTreeSet<(u32, Option<Taken>)> = records.iter().map(key).collect();
+    let numbers: BTreeMap<_, u32> = all.into_iter().zip(1..).collect();
+    for record in records.iter_mut() {
+        record.listed.channel = numbers[&key(record)];
+    }
+    for ch in &doubled {
+        problems.push(format!(
+            "channel {ch} was taken by several actions of the protocol, each of which is a channel \
+             here"
+        ));
+    }
+    let chosen = |ch: u32| {
+        names
+            .get(&ch)
+            .cloned()
+            .unwrap_or_else(|| format!("C{ch:02}"))
+    };
+    let used: BTreeSet<u32> = numbers.keys().map(|(ch, _)| *ch).collect();
+    let named = |ch: u32| {
+        let name = chosen(ch);
+        match used.iter().filter(|other| chosen(**other) == name).count() {
+            1 => name,
+            _ => format!("{name}_C{ch:02}"),
+        }
+    };
+    let of_action = |taken: &Taken| {
+        let processing = &taken.processing;
+        let line = match taken.line {
+            1 => String::new(),
+            line => format!("_L{line:02}"),
+        };
+        let made = if processing.is_empty() { "" } else { "_" };
+        format!("{line}_A{:02}{made}{processing}", taken.action)
+    };
+    numbers
+        .into_iter()
+        .map(|((ch, taken), number)| {
+            let known = detail.channels.get(&ch).cloned().unwrap_or_default();
+            let taken = taken.as_ref().map(of_action).unwrap_or_default();
+            let name = named(ch) + &taken;
+            (number, Channel { name, ..known })
+        })
+        .collect()
+}
+
+/// Channels of which a plane occurs twice: several actions took them.
+fn doubled(records: &[Record]) -> BTreeSet<u32> {
     let mut seen = BTreeSet::new();
     let mut doubled = BTreeSet::new();
-    for Record { listed, .. } in records.iter() {
+    for Record { listed, .. } in records {
         let plane = (
             &listed.well,
             listed.site,
@@ -318,49 +412,21 @@ fn channels(
             doubled.insert(listed.channel);
         }
     }
-    drop(seen);
-    let key = |record: &Record| {
-        let ch = record.listed.channel;
-        (ch, doubled.contains(&ch).then_some(record.action))
-    };
-    let all: BTreeSet<(u32, Option<u32>)> = records.iter().map(key).collect();
-    let numbers: BTreeMap<_, u32> = all.iter().copied().zip(1..).collect();
-    for record in records.iter_mut() {
-        record.listed.channel = numbers[&key(record)];
-    }
-    for ch in &doubled {
-        problems.push(format!(
-            "channel {ch} was taken by several actions of the protocol, each of which is a channel \
-             here"
-        ));
-    }
-    let mut found: BTreeMap<u32, Channel> = numbers
-        .iter()
-        .map(|(&(ch, action), &number)| {
-            let known = detail.channels.get(&ch).cloned().unwrap_or_default();
-            let usual = || format!("C{ch:02}");
-            let name = names.get(&ch).cloned().unwrap_or_else(usual);
-            let name = match action {
-                Some(action) => format!("{name}_A{action:02}"),
-                None => name,
-            };
-            (number, Channel { name, ..known })
-        })
-        .collect();
-    make_unique(&mut found);
-    found
+    doubled
 }
 
-/// Counts the times of every well from 1.
-fn count_times(images: &mut [Listed]) {
-    let mut times: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
-    for image in images.iter() {
-        times
-            .entry(image.well.clone())
-            .or_default()
-            .insert(image.time);
-    }
-    for image in images.iter_mut() {
-        image.time = times[&image.well].range(..=image.time).count() as u32;
+/// Counts times from 1 within every time line.
+fn count_times(records: &mut [Record], times: &BTreeMap<u32, BTreeSet<u32>>) {
+    let ranks: BTreeMap<(u32, u32), u32> = times
+        .iter()
+        .flat_map(|(&line, times)| {
+            times
+                .iter()
+                .zip(1..)
+                .map(move |(&t, rank)| ((line, t), rank))
+        })
+        .collect();
+    for Record { listed, taken } in records {
+        listed.time = ranks[&(taken.line, listed.time)];
     }
 }

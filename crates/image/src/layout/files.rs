@@ -18,7 +18,7 @@ use super::{
     Draft, Entries, Found, Layout, Notes, Pages, SEVERAL_PAGES, Slot, channels_of, drafts_by_time,
     foreign, images_of,
 };
-use crate::format::{read_info, refuse_colours};
+use crate::format::read_info;
 use crate::names::{
     composed, file_name, folder_name, folder_of, marked_names, natural_order, stem, truth_stem,
 };
@@ -42,7 +42,6 @@ impl Layout for SingleFile {
         if info.ours {
             return Err(ImageError::own_output(path, "an image of results or truth"));
         }
-        refuse_colours(path, &info)?;
         read_files(folder_of(path), vec![path.to_path_buf()], options)
     }
 }

@@ -3,6 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use regex::Regex;
 
 use super::Entries;
 use crate::ImageError;
@@ -141,7 +144,35 @@ fn ends(names: &[String], wanted: &str) -> bool {
     names.iter().any(|name| name.ends_with(wanted))
 }
 
-const MARKS: [Mark; 7] = [
+static OF_HARMONY: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^r\d+c\d+f\d+p\d+-ch\d+sk\d+fk\d+fl\d+\.tiff?$").expect("a valid pattern")
+});
+static OF_CELLVOYAGER: LazyLock<Regex> = LazyLock::new(|| {
+    let pattern = r"_[a-p]\d\d_t\d{4}f\d{3}l\d\da\d\dz\d+c\d\d\.(tif|png)$";
+    Regex::new(pattern).expect("a valid pattern")
+});
+/// Version 1.4, and 2.
+static OF_MICRO_MANAGER: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^img_(\d{9}_|channel\d+_position\d+_).*\.tif$").expect("a valid pattern")
+});
+static OF_SCANR: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"--w\d{5}--p\d{5}--.*\.tif$").expect("a valid pattern"));
+
+fn some(names: &[String], pattern: &Regex) -> bool {
+    names.iter().any(|name| pattern.is_match(name))
+}
+
+const MARKS: [Mark; 9] = [
+    Mark {
+        system: "a Harmony plate without a usable index (`Index.idx.xml` or `Index.xml`)",
+        way_out: "copy the index beside the images, or export the plate again",
+        bears: |names| some(names, &OF_HARMONY),
+    },
+    Mark {
+        system: "a CQ1 measurement (`MeasurementResult.ome.xml`)",
+        way_out: CONVERT,
+        bears: |names| has(names, "measurementresult.ome.xml"),
+    },
     Mark {
         system: "a Micro-Manager data set in NDTiff (`NDTiff.index`)",
         way_out: "save it again in Micro-Manager as an image stack file (OME-TIFF)",
@@ -150,15 +181,12 @@ const MARKS: [Mark; 7] = [
     Mark {
         system: "a Micro-Manager data set of separate files (`metadata.txt`, `img_..`)",
         way_out: "save it again in Micro-Manager as an image stack file (OME-TIFF)",
-        bears: |names| {
-            let of_one_plane = |name: &String| name.starts_with("img_") && name.contains(".tif");
-            ends(names, "metadata.txt") && names.iter().any(of_one_plane)
-        },
+        bears: |names| some(names, &OF_MICRO_MANAGER),
     },
     Mark {
         system: "a CellVoyager plate without its index (`MeasurementData.mlf`)",
         way_out: "copy the index beside the images",
-        bears: |names| ends(names, ".mrf") || ends(names, ".wpi"),
+        bears: |names| ends(names, ".mrf") || ends(names, ".wpi") || some(names, &OF_CELLVOYAGER),
     },
     Mark {
         system: "a Columbus export (`ImageIndex.ColumbusIDX.xml`)",
@@ -168,7 +196,7 @@ const MARKS: [Mark; 7] = [
     Mark {
         system: "an Olympus ScanR experiment",
         way_out: CONVERT,
-        bears: |names| has(names, "experiment_descriptor.xml") || has(names, "metadata.ome.xml"),
+        bears: |names| has(names, "experiment_descriptor.xml") || some(names, &OF_SCANR),
     },
     Mark {
         system: "an Incucyte archive (`EssenFiles`)",
@@ -182,8 +210,9 @@ const MARKS: [Mark; 7] = [
     },
 ];
 
-/// The refusal of a folder that bears the mark of a system which is not read, itself or in the
-/// folders in it: taken for plain images, its positions would become channels.
+/// The refusal of a folder that bears the mark of a system which is not read, itself or, where it
+/// has no images of its own, in the folders in it: taken for plain images, positions would become
+/// channels.
 ///
 /// # Errors
 /// If the folder cannot be listed.
@@ -194,20 +223,21 @@ pub(super) fn marked(path: &Path) -> Result<Option<ImageError>, ImageError> {
         let names = all.into_iter().flatten();
         names.map(|path| file_name(path).to_lowercase()).collect()
     };
-    let mut listings = vec![names_of(&inside)];
-    for folder in &inside.folders {
-        listings.push(names_of(&Entries::of(folder)?));
+    let mut listings = vec![(path.to_path_buf(), names_of(&inside))];
+    if inside.images.is_empty() {
+        for folder in &inside.folders {
+            listings.push((folder.clone(), names_of(&Entries::of(folder)?)));
+        }
     }
-    let mut found = MARKS
-        .iter()
-        .filter(|mark| listings.iter().any(|names| (mark.bears)(names)));
-    Ok(found.next().map(|mark| {
-        ImageError::not_supported(
-            path,
+    let mut found = listings.iter().filter_map(|(folder, names)| {
+        let mark = MARKS.iter().find(|mark| (mark.bears)(names))?;
+        Some(ImageError::not_supported(
+            folder,
             format!("it is {}, which stainfree does not read", mark.system),
             mark.way_out,
-        )
-    }))
+        ))
+    });
+    Ok(found.next())
 }
 
 fn article(kind: Kind) -> String {
@@ -313,7 +343,7 @@ mod tests {
         for (names, what) in [
             (&["NDTiff.index", "x_NDTiffStack.tif"][..], "NDTiff"),
             (
-                &["Pos0/metadata.txt", "Pos0/img_0_DAPI_0.tif"],
+                &["Pos0/metadata.txt", "Pos0/img_000000000_DAPI_000.tif"],
                 "of separate files",
             ),
             (
@@ -321,7 +351,19 @@ mod tests {
                 "without its index",
             ),
             (&["ImageIndex.ColumbusIDX.xml", "0001.tif"], "Columbus"),
-            (&["data/metadata.ome.xml", "data/B2--W00014.tif"], "ScanR"),
+            (
+                &["data/B2--W00014--P00001--Z00000--T00000--405 nm #1.tif"],
+                "ScanR",
+            ),
+            (
+                &[
+                    "Images/r01c01f01p01-ch1sk1fk1fl1.tiff",
+                    "Images/Index.idx.xml",
+                ],
+                "Harmony",
+            ),
+            (&["p_B03_T0001F001L01A01Z01C01.tif"], "without its index"),
+            (&["MeasurementResult.ome.xml", "Image/W1F1.tif"], "CQ1"),
             (&["EssenFiles/a.tif"], "Incucyte"),
             (&["plate.xdce", "A - 1(fld 1 wv DAPI).tif"], "IN Cell"),
         ] {
@@ -338,9 +380,15 @@ mod tests {
                 "{said}"
             );
         }
-        // Notes of one's own are no mark.
+        // Notes of one's own are no mark, and what lies deeper is not what was opened.
         let folder = tempfile::tempdir().expect("a temporary folder");
-        for name in ["metadata.txt", "a.tif"] {
+        std::fs::create_dir(folder.path().join("raw")).expect("made");
+        for name in [
+            "metadata.txt",
+            "img_001.tif",
+            "metadata.ome.xml",
+            "raw/NDTiff.index",
+        ] {
             std::fs::write(folder.path().join(name), b"x").expect("written");
         }
         assert!(marked(folder.path()).expect("lists").is_none());

@@ -8,13 +8,13 @@
 //! channels too, times at 0 or 1. Images are as the camera took them: the `FlatfieldProfile` is
 //! not applied.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::htd::{MOST, well_name};
-use super::indexed::{Channel, Index, Listed, indexes_at, is_plain, make_unique, read_all};
+use super::indexed::{Channel, Index, Listed, indexes_at, lies_within, make_unique, read_all};
 use super::xml::{Met, attribute, walk};
 use super::{Found, Layout};
 use crate::format::description::{Length, both, number};
@@ -29,7 +29,7 @@ impl Layout for Harmony {
     }
 
     fn recognise(&self, path: &Path) -> Result<bool, ImageError> {
-        Ok(!indexes_at(path, is_index, index_of)?.is_empty())
+        Ok(!indexes_at(path, is_index, index_of)?.found.is_empty())
     }
 
     fn read(&self, path: &Path, _options: &OpenOptions) -> Result<Found, ImageError> {
@@ -103,15 +103,27 @@ fn read_index(path: &Path) -> Result<Index, ImageError> {
         .into_iter()
         .map(|(number, facts)| (number, channel(number, &facts, &mut problems)))
         .collect();
-    let is_used = |number: &u32| images.iter().any(|image| image.channel == *number);
-    channels.retain(|number, _| is_used(number));
+    let used: BTreeSet<u32> = images.iter().map(|image| image.channel).collect();
+    channels.retain(|number, _| used.contains(number));
     make_unique(&mut channels);
     if images.is_empty() {
-        return Err(ImageError::broken(
-            path,
-            "it lists no image with row, column, field and channel",
-        ));
+        let states: Vec<&String> = in_state.keys().collect();
+        let why = match (misplaced.first(), states.is_empty()) {
+            (Some(file), _) => format!(
+                "it lists no image with a usable file name, row, column, field and channel (the \
+                 first of {} is `{file}`)",
+                misplaced.len()
+            ),
+            (None, false) => format!(
+                "the microscope calls the state of all its images {}",
+                list_names(&states)
+            ),
+            (None, true) => "it lists no images".into(),
+        };
+        return Err(ImageError::broken(path, why));
     }
+    let left_out = in_state.values().flatten().chain(&misplaced).cloned();
+    let left_out = left_out.collect();
     for (state, files) in in_state {
         problems.push(format!(
             "{} images are left out, since the microscope calls their state `{state}`: {}",
@@ -119,23 +131,27 @@ fn read_index(path: &Path) -> Result<Index, ImageError> {
             list_names(&files)
         ));
     }
-    if misplaced > 0 {
+    if !misplaced.is_empty() {
         problems.push(format!(
-            "{misplaced} images that `{}` lists without a usable file name, row, column, field or \
-             channel are left out",
+            "{} images that `{}` lists without a usable file name, row, column, field or channel \
+             are left out",
+            misplaced.len(),
             file_name(path)
         ));
     }
-    for (kept, channel) in [("Digital Phase Contrast", "computed from brightfield planes")] {
-        if channels.values().any(|other| other.name == kept) {
-            problems.push(format!(
-                "channel `{kept}` is {channel} by the microscope's program"
-            ));
-        }
+    if channels.values().any(|channel| channel.name == COMPUTED) {
+        problems.push(format!(
+            "channel `{COMPUTED}` was computed from brightfield planes by the microscope's program"
+        ));
     }
     let folder = folder_of(path).to_path_buf();
+    let measurement = match file_name(&folder).eq_ignore_ascii_case("images") {
+        true => folder_name(folder_of(&folder)),
+        false => folder_name(&folder),
+    };
     Ok(Index {
-        plate: plate.unwrap_or_else(|| folder_name(&folder)),
+        plate: plate.unwrap_or(measurement),
+        left_out,
         path: path.to_path_buf(),
         folder,
         channels,
@@ -145,11 +161,14 @@ fn read_index(path: &Path) -> Result<Index, ImageError> {
     })
 }
 
+/// A channel that no camera took.
+const COMPUTED: &str = "Digital Phase Contrast";
+
 /// Times begin at 0 in version 5 and at 1 in version 7.
 fn from_one(mut images: Vec<Listed>) -> Vec<Listed> {
     let first = images.iter().map(|image| image.time).min().unwrap_or(0);
     for image in &mut images {
-        image.time = image.time - first + 1;
+        image.time = (image.time - first).saturating_add(1);
     }
     images
 }
@@ -191,8 +210,8 @@ struct Reading {
     images: Vec<Listed>,
     /// Images in another state than `Ok`.
     in_state: BTreeMap<String, Vec<String>>,
-    /// Images that say too little.
-    misplaced: usize,
+    /// Files, or names, of images that say too little.
+    misplaced: Vec<String>,
     /// Of the image at hand.
     image: Facts,
     /// Channel of the map's entry at hand.
@@ -243,12 +262,16 @@ impl Reading {
         let facts = std::mem::take(&mut self.image);
         let text = |key: &str| facts.get(key).map(|(text, _)| text.as_str());
         let whole = |key: &str| text(key)?.parse::<u32>().ok();
-        let file = text("URL").unwrap_or_default().to_string();
+        let file = text("URL").unwrap_or_default().replace('\\', "/");
+        let named = || match file.is_empty() {
+            true => text("id").unwrap_or_default().to_string(),
+            false => file.clone(),
+        };
         if let Some(state) = text("State").filter(|state| !state.eq_ignore_ascii_case("ok")) {
             self.in_state
                 .entry(state.to_string())
                 .or_default()
-                .push(file);
+                .push(named());
             return;
         }
         let on_plate = |key: &str| whole(key).filter(|n| (1..=MOST).contains(n));
@@ -260,8 +283,8 @@ impl Reading {
                 whole("ChannelID")?,
             ))
         })();
-        let Some((row, column, site, channel)) = placed.filter(|_| is_plain(&file)) else {
-            self.misplaced += 1;
+        let Some((row, column, site, channel)) = placed.filter(|_| lies_within(&file)) else {
+            self.misplaced.push(named());
             return;
         };
         let metres = |key: &str| match (self::number(text(key)?)?, facts[key].1.as_str()) {
@@ -272,7 +295,7 @@ impl Reading {
         // Up is positive there.
         let place_um = metres("PositionX")
             .zip(metres("PositionY"))
-            .map(|(x, y)| [x, -y]);
+            .map(|(x, y)| [x, 0.0 - y]);
         let said = self.channels.entry(channel).or_default();
         for key in OF_CHANNEL {
             if let Some(value) = facts.get(key).filter(|_| !said.contains_key(key)) {

@@ -66,8 +66,8 @@ pub fn layout_names() -> Vec<&'static str> {
 
 /// Opens a plate, a folder of images or one image file, whichever `path` is.
 ///
-/// Headers are read, pixels are not. Files that cannot be used are listed in
-/// [`Dataset::problems`] and left out.
+/// Headers are read, pixels are not, but of some images that may be coloured. Files that cannot be
+/// used are listed in [`Dataset::problems`] and left out.
 ///
 /// # Errors
 /// [`ImageError::Read`] if the path cannot be read, [`ImageError::NoImages`] if no field could be
@@ -275,7 +275,13 @@ struct Notes {
     by_sentence: BTreeMap<String, Vec<String>>,
     /// By the fault, where sentences about rows of a table differ in the row.
     rows: BTreeMap<String, FaultyRows>,
+    /// Files whose pixels were looked at for colours.
+    looked_at: usize,
 }
+
+/// Files of a folder whose pixels are looked at for colours before they are read: those of one
+/// camera are alike.
+const MOST_LOOKED_AT: usize = 16;
 
 /// Rows of a table with the same fault.
 struct FaultyRows {
@@ -315,7 +321,13 @@ impl Notes {
 
     /// Reads a header; a file that fails, or that the program wrote, becomes a problem instead.
     fn info(&mut self, path: &Path) -> Option<FileInfo> {
-        let read = read_info(path).and_then(|info| refuse_colours(path, &info).map(|()| info));
+        let read = read_info(path).and_then(|info| {
+            if info.may_be_coloured && self.looked_at < MOST_LOOKED_AT {
+                self.looked_at += 1;
+                refuse_colours(path, &info)?;
+            }
+            Ok(info)
+        });
         match read {
             Ok(info) if info.ours => {
                 self.add(

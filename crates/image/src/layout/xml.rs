@@ -71,11 +71,12 @@ pub(super) fn walk(
                 names.pop();
                 text.clear();
             }
-            Event::Text(piece) if text.len() < MOST_TEXT => text.push_str(&piece),
-            Event::CData(piece) if text.len() < MOST_TEXT => text.push_str(&piece),
+            Event::Text(piece) => push(&mut text, &piece),
+            Event::CData(piece) => push(&mut text, &piece),
             Event::GeneralRef(name) => {
                 let escaped = format!("&{};", &*name);
-                text.push_str(&quick_xml::escape::unescape(&escaped).unwrap_or_default());
+                let resolved = quick_xml::escape::unescape(&escaped);
+                push(&mut text, &resolved.unwrap_or_default());
             }
             Event::End(_) => {
                 visit(&names, Met::End(text.trim()));
@@ -92,6 +93,14 @@ pub(super) fn walk(
             _ => {}
         }
     }
+}
+
+/// Adds as much of `piece` as a text may have.
+fn push(text: &mut String, piece: &str) {
+    let left = MOST_TEXT.saturating_sub(text.len());
+    let end = (0..=left.min(piece.len())).rev();
+    let end = end.into_iter().find(|&end| piece.is_char_boundary(end));
+    text.push_str(&piece[..end.unwrap_or(0)]);
 }
 
 /// The attribute called `name`, whatever its prefix.
@@ -142,6 +151,9 @@ mod tests {
         let deep = "<A>".repeat(100);
         let error = walked(deep.as_bytes()).expect_err("too deep");
         assert!(error.contains("nest too deep"), "{error}");
+        let long = format!("<A>{}</A>", "\u{b5}".repeat(MOST_TEXT));
+        let seen = walked(long.as_bytes()).expect("XML");
+        assert_eq!(seen[0].len(), "A=".len() + MOST_TEXT);
         // Entities of the file's own are not resolved, so they cannot grow.
         let bomb = "<!DOCTYPE A [<!ENTITY a \"aaaaaaaaaa\"><!ENTITY b \"&a;&a;\">]><A>&b;</A>";
         assert_eq!(walked(bomb.as_bytes()).expect("XML"), ["A="]);

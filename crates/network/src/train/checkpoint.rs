@@ -62,6 +62,9 @@ pub(super) struct Progress {
     /// Updates of the average of the weights; 0 where none is made.
     #[serde(default)]
     pub(super) averaged: u64,
+    /// Steps that were made as a shorter training and count as rounds that have ended.
+    #[serde(default)]
+    pub(super) rounds_from: u64,
 }
 
 /// What a checkpoint holds.

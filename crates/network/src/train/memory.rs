@@ -29,12 +29,11 @@ struct Copies {
 impl Copies {
     fn of(job: &TrainJob) -> Self {
         let recipe = job.recipe;
-        let rounds = usize::from(recipe.round_steps.is_some());
+        let rounds = usize::from(recipe.round_length().is_some());
         let average = usize::from(recipe.average_steps > 0) + rounds;
         Self {
-            // Rounds begin anew from the start as it was measured, and try a mean with the state
-            // at hand.
-            always: 1 + average + 2 * rounds + usize::from(recipe.selection != Selection::Last),
+            // Rounds begin anew from the start as it was measured.
+            always: 1 + average + rounds + usize::from(recipe.selection != Selection::Last),
             saving: 3,
             file: 3 + average,
             measuring: match recipe.batch_norm {

@@ -38,7 +38,7 @@ use data::{Batch, Fields};
 use identity::Identity;
 use log::{Log, round};
 use memory::most_memory;
-use resume::{lost, refuse_another, remark_on_changes};
+use resume::{lost, refuse_another, remark_on_changes, rounds_from};
 use serde_json::json;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
@@ -178,17 +178,19 @@ impl<'a> Run<'a> {
         let machine = trainer.identity();
         let mut progress = Progress::default();
         let mut average = None;
-        let rounds = recipe.rounds(steps);
         let goes_on = !job.restart && files.checkpoint.exists();
-        if job.folded_norms && (rounds.count() > 1 || !goes_on) {
+        if job.folded_norms && (recipe.round_length().is_some() || !goes_on) {
             validate::measure_folded_norms(job, &mut *trainer, training)?;
         }
-        let start = (rounds.count() > 1).then(|| trainer.parameters());
+        let start = recipe.round_length().map(|_| trainer.parameters());
+        let mut rounds = recipe.rounds(0, steps);
         if goes_on {
             let mut saved = files.load(job.graph, |found| {
                 refuse_another(job, found, &identity, steps)
             })?;
-            remark_on_changes(&saved.progress, &machine, steps, observer);
+            let from = rounds_from(recipe, &saved.progress, steps);
+            rounds = recipe.rounds(from, steps);
+            remark_on_changes(&saved.progress, &machine, steps, rounds, observer);
             // A round's optimiser counts its own steps.
             saved.optimiser.step = rounds.within(saved.progress.step).0;
             trainer.restore(&saved.parameters, &saved.optimiser);
@@ -196,9 +198,11 @@ impl<'a> Run<'a> {
             average = saved
                 .average
                 .map(|p| Average::resumed(p, progress.averaged, recipe.average_steps));
-            if start.is_some() && rounds.ends_after(progress.step) && average.is_none() {
-                // The one round of a shorter training.
+            let is_longer = from != std::mem::replace(&mut progress.rounds_from, from);
+            if is_longer && average.is_none() {
+                // The one round of a shorter training, whose states within it were candidates.
                 average = Some(Average::of_rounds(saved.parameters));
+                (progress.best, progress.waited) = (None, 0);
             }
             observer.message(&format!("going on after step {}", progress.step));
         } else {
@@ -253,8 +257,9 @@ impl<'a> Run<'a> {
             start,
             selection,
         };
-        if run.rounds.ends_after(run.resumed_at) && run.resumed_at < steps {
-            // The last round of a shorter training.
+        if run.rounds.count() > 1 && run.rounds.ends_after(run.resumed_at) && run.resumed_at < steps
+        {
+            // The last round of a shorter training is not followed by a beginning yet.
             run.begin_round();
         }
         Ok(run)
@@ -399,6 +404,9 @@ impl<'a> Run<'a> {
         let ends = several && self.rounds.ends_after(step);
         if ends {
             let now = self.trainer.parameters();
+            if !now.iter().all(|tensor| all_finite(&tensor.data)) {
+                return Err(self.not_finite("the weights are not finite"));
+            }
             match &mut self.average {
                 Some(average) => average.update(&now),
                 None => self.average = Some(Average::of_rounds(now)),
@@ -424,18 +432,15 @@ impl<'a> Run<'a> {
         }
         self.trainer.restore(start, &state);
         self.progress.schedule = ScheduleState::default();
+        (self.progress.epoch_loss, self.progress.epoch_steps) = (0.0, 0);
     }
 
-    /// What is scored: the parameters as they are, their average, or the mean of the rounds that
-    /// have ended and the one at hand.
+    /// What is scored: the parameters as they are within a round, their average, or the mean of the
+    /// rounds where one has ended.
     fn scoring_parameters(&mut self) -> Result<Parameters, TrainError> {
-        let under_way = self.rounds.count() > 1 && !self.rounds.ends_after(self.progress.step);
-        let with_this = self.average.as_ref().filter(|_| under_way).map(|average| {
-            let mut average = average.clone();
-            average.update(&self.trainer.parameters());
-            average
-        });
-        let average = with_this.as_ref().or(self.average.as_ref());
+        let several = self.rounds.count() > 1;
+        let under_way = several && !self.rounds.ends_after(self.progress.step);
+        let average = self.average.as_ref().filter(|_| !under_way);
         let average = average.map(|average| &average.parameters);
         validate::scoring_parameters(self.job, &mut *self.trainer, average, self.training)
     }

@@ -98,6 +98,7 @@ fn train_ours(study: &Study, options: &TrainOptions, job: &Job) -> Result<Traine
     let source = study.source()?;
     let rows = study.fields()?;
     let mut training = StudyFields::of(study, &source, &rows, Part::Train)?;
+    let all: Vec<&Field> = training.fields.clone();
     if let Some(only) = &options.only {
         training.fields.retain(|field| only.contains(&field.name));
     }
@@ -110,6 +111,11 @@ fn train_ours(study: &Study, options: &TrainOptions, job: &Job) -> Result<Traine
         validation.pixel_um = pixel_um;
         remark_on_pixel_sizes(&training, &validation, job);
     }
+
+    let pixels = all
+        .iter()
+        .map(|field| pixels_at(field, training.pixel_um))
+        .sum();
 
     let classes = study.config().truth.classes.clone();
     let network = network_of(&recipe, classes.len())?;
@@ -125,7 +131,7 @@ fn train_ours(study: &Study, options: &TrainOptions, job: &Job) -> Result<Traine
         &recipe,
         job,
     )?;
-    fit_rounds(&mut recipe, &start, &training, job);
+    fit_rounds(&mut recipe, &start, pixels, training.fields.len(), job);
     let fields = met_fields(study, &source, &rows, options.only.as_deref(), job)?;
     remark_on_blank_truth(&fields, job);
     let contents = contents_by_name(&fields);
@@ -188,7 +194,10 @@ const ROUND_PASSES: u64 = 10;
 
 /// Makes rounds as long as the fields ask for. Weights can only be averaged where all rounds begin
 /// with a network that knows the task: trainings from less end too far from one another.
-fn fit_rounds(recipe: &mut Recipe, start: &Start, fields: &StudyFields, job: &Job) {
+///
+/// `pixels` are those of all training fields as they are learned from, also where a learning curve
+/// takes only some: its points differ in nothing else. `fields` are trained on.
+fn fit_rounds(recipe: &mut Recipe, start: &Start, pixels: u64, fields: usize, job: &Job) {
     let Some(least) = recipe.round_steps else {
         return;
     };
@@ -196,18 +205,29 @@ fn fit_rounds(recipe: &mut Recipe, start: &Start, fields: &StudyFields, job: &Jo
         recipe.round_steps = None;
         return;
     }
-    let size = |field: &&Field| (field.height * field.width) as u64;
-    let pixels: u64 = fields.fields.iter().map(size).sum();
-    let of_step = (recipe.batch * recipe.crop * recipe.crop) as u64;
-    let length = least.max((ROUND_PASSES * pixels).div_ceil(of_step.max(1)));
+    let of_step = (recipe.batch as u64)
+        .saturating_mul(recipe.crop as u64)
+        .saturating_mul(recipe.crop as u64);
+    let length = ROUND_PASSES.saturating_mul(pixels).div_ceil(of_step.max(1));
+    // What cannot be followed is refused later, in words.
+    let length = if least == 0 { 0 } else { least.max(length) };
     recipe.round_steps = Some(length);
-    let rounds = recipe.rounds(recipe.steps(fields.fields.len())).count();
+    let rounds = recipe.rounds(0, recipe.steps(fields)).count();
     if rounds > 1 {
         job.progress.note(&format!(
             "{rounds} rounds of {length} steps or more, each from the same start; what is kept is \
              the mean of their weights"
         ));
     }
+}
+
+/// Pixels of a field that is brought to a pixel size, where both are known.
+fn pixels_at(field: &Field, pixel_um: Option<f64>) -> u64 {
+    let factor = field
+        .pixel_um
+        .zip(pixel_um)
+        .map_or(1.0, |(own, um)| own / um);
+    ((field.height * field.width) as f64 * factor * factor) as u64
 }
 
 /// The network that a recipe asks for.

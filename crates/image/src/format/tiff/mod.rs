@@ -32,19 +32,24 @@ pub(super) fn info(path: &Path) -> Result<FileInfo, ImageError> {
     let descriptions = file.texts(&first, tag::IMAGE_DESCRIPTION);
     let mut info = FileInfo::of_pages(index.planes.iter().map(|place| place.size).collect());
     info.ours = descriptions.iter().any(|text| is_our_description(text));
-    let stack = stack(&mut file, &first, index.planes.len())?;
-    if let Some(stack) = &stack {
-        info.pages = vec![info.pages[0]; stack.images];
+    let layout = Layout::of(&mut file, &first);
+    let channels = match &layout {
+        Ok(_) => channels_of_a_pixel(&mut file, &first, index.planes.len())?,
+        Err(_) => None,
+    };
+    let stack = match channels {
+        Some(_) => None,
+        None => stack(&mut file, &first, index.planes.len())?,
+    };
+    if let Some(images) = channels.or(stack.as_ref().map(|stack| stack.images)) {
+        info.pages = vec![info.pages[0]; images];
     }
-    match Layout::of(&mut file, &first) {
+    match layout {
         // Better known now than at the first reading.
         Err(ImageError::NotSupported { what, way_out, .. }) => {
             info.problems.push(format!("{what}; {way_out}"));
         }
-        Ok(layout) => match channels_of_a_pixel(&mut file, &first, index.planes.len())? {
-            Some(channels) => info.pages = vec![info.pages[0]; channels],
-            None => info.may_be_coloured = layout.may_be_coloured(),
-        },
+        Ok(layout) => info.may_be_coloured = channels.is_none() && layout.may_be_coloured(),
         Err(_) => {}
     }
     if file.number(&first, tag::PHOTOMETRIC)? == Some(photometric::PALETTE)
@@ -73,7 +78,18 @@ pub(super) fn info(path: &Path) -> Result<FileInfo, ImageError> {
             info.metaxpress = Some(metaxpress);
         } else if let Some(imagej) = ImageJ::parse(text) {
             sizes.push(imagej.pixel_um(&resolution));
-            match imagej.axes(pages) {
+            let axes = match channels {
+                // Of images that are channels the description need not say so.
+                Some(channels) => Ok(Some(Axes {
+                    channels,
+                    planes: 1,
+                    times: 1,
+                    order: Dimension::ALL,
+                    placed: None,
+                })),
+                None => imagej.axes(pages),
+            };
+            match axes {
                 Ok(axes) => {
                     let labels = slice_labels(&mut file, &first);
                     if let (None, Some(axes)) = (&info.axes, axes) {
@@ -194,8 +210,9 @@ fn channels_of_a_pixel(
     }
     let text = file.text_beginning(first, tag::IMAGE_DESCRIPTION, imagej::START);
     let said = text.and_then(|text| ImageJ::parse(&text));
-    let channels = said.map(|said| said.channels_alone());
-    Ok(channels.filter(|&channels| channels == samples))
+    Ok(said
+        .is_some_and(|said| said.is_of_channels(samples))
+        .then_some(samples))
 }
 
 /// Images that follow the first one at a fixed distance, without directories of their own.

@@ -44,27 +44,54 @@ fn a_longer_training_in_rounds_goes_on_unless_its_rounds_end_elsewhere() {
         round_steps: Some(2),
         ..recipe(steps)
     };
-    // One round, then two, then three: as if it had been made for three.
+    // One round, then two, then three: as if it had been made for three. What is kept is a mean,
+    // and no state within the first round.
     let mut setup = Setup::new(of(2));
+    let mut kept = Vec::new();
     for steps in [2, 4, 6] {
         setup.recipe = of(steps);
-        setup.train().unwrap();
+        kept.push(setup.train().unwrap());
     }
     let straight = Setup::new(of(6));
     let expected = straight.train().unwrap();
+    assert!(
+        [4, 6].contains(&kept[2].chosen_step),
+        "{}",
+        kept[2].chosen_step
+    );
     let files = |setup: &Setup| Files::new(setup.folder.path());
     let saved = [&setup, &straight].map(|s| files(s).load(&s.graph, |_| Ok(())).unwrap());
     assert_eq!(saved[0].average, saved[1].average);
     assert_eq!(saved[0].parameters, saved[1].parameters);
     assert_eq!(expected.steps, 6);
 
+    // What is finished counts as rounds that have ended; what is not, must end alike.
     let mut setup = Setup::new(of(5));
-    setup.train().unwrap();
+    assert_eq!(train_until(&setup, 4).ending, Ending::Cancelled);
     setup.recipe = of(8);
     let error = setup.train().unwrap_err().to_string();
     assert!(
         error.contains("its rounds end elsewhere in 8 steps than in the 5 that it was made for"),
         "{error}"
+    );
+    setup.recipe = of(5);
+    setup.train().unwrap();
+    setup.recipe = of(6);
+    let error = setup.train().unwrap_err().to_string();
+    assert!(
+        error.contains("1 steps more are less than a round, so give 7 or more"),
+        "{error}"
+    );
+    setup.recipe = of(4);
+    let error = setup.train().unwrap_err().to_string();
+    assert!(error.contains("5"), "{error}");
+    assert!(!error.contains("round"), "{error}");
+    setup.recipe = of(8);
+    assert_eq!(setup.train().unwrap().steps, 8);
+    let saved = files(&setup).load(&setup.graph, |_| Ok(())).unwrap();
+    assert_eq!(
+        (saved.progress.averaged, saved.progress.rounds_from),
+        (3, 5)
     );
 }
 
