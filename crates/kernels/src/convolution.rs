@@ -40,30 +40,45 @@ pub struct ConvolutionScratch {
 /// kind keeps its memory while another one works.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ThreadScratch {
-    winograd: usize,
+    /// Of patches and of products, which are kept apart.
+    winograd: [usize; 2],
     dense: usize,
     /// Of all others together: rows, or pixels of one run, in less than a second-level cache.
     small: usize,
 }
 
 impl ThreadScratch {
-    /// With one more convolution.
+    /// With one more convolution, of which forward passes are made.
     #[must_use]
-    pub fn and(mut self, conv: &Convolution) -> Self {
-        let (kind, bytes) = match conv {
-            Convolution::Winograd(conv, _) => (&mut self.winograd, conv.scratch_bytes()),
-            Convolution::Dense(conv) => (&mut self.dense, conv.scratch_bytes()),
-            Convolution::Pointwise(_) | Convolution::Depthwise(_) | Convolution::Patches(_) => {
-                (&mut self.small, 1 << 20)
+    pub fn and(self, conv: &Convolution) -> Self {
+        self.and_of(conv, |forward| forward)
+    }
+
+    /// With one more convolution that is trained: a gradient's patches are of the outputs.
+    #[must_use]
+    pub fn and_trained(self, conv: &Convolution) -> Self {
+        self.and_of(conv, |[v, m]| [v.max(m); 2])
+    }
+
+    fn and_of(mut self, conv: &Convolution, winograd: fn([usize; 2]) -> [usize; 2]) -> Self {
+        match conv {
+            Convolution::Winograd(conv, _) => {
+                let own = winograd(conv.scratch_bytes());
+                for (most, bytes) in self.winograd.iter_mut().zip(own) {
+                    *most = bytes.max(*most);
+                }
             }
-        };
-        *kind = bytes.max(*kind);
+            Convolution::Dense(conv) => self.dense = conv.scratch_bytes().max(self.dense),
+            Convolution::Pointwise(_) | Convolution::Depthwise(_) | Convolution::Patches(_) => {
+                self.small = 1 << 20;
+            }
+        }
         self
     }
 
     /// What a thread takes at most.
     pub fn bytes(&self) -> usize {
-        self.winograd + self.dense + self.small
+        self.winograd.iter().sum::<usize>() + self.dense + self.small
     }
 }
 
@@ -294,5 +309,13 @@ mod tests {
             of(&[&winograd, &small, &large]),
             of(&[&winograd]) + of(&[&large])
         );
+        // Patches of the one layer and products of the other.
+        let layer = |inputs, outputs| {
+            Convolution::from(Winograd::new(isa, 1, 16, 16, &[part(inputs)], outputs))
+        };
+        let (wide, narrow) = (layer(64, 16), layer(16, 64));
+        assert!(of(&[&wide, &narrow]) > of(&[&wide]).max(of(&[&narrow])));
+        let trained = ThreadScratch::default().and_trained(&wide).bytes();
+        assert!(trained > of(&[&wide]));
     }
 }

@@ -609,7 +609,9 @@ impl Train for CpuTrainer {
         let values = self.arrays.len() + planar + scaled + 4 * weights + 2 * filters;
         let scratch = self
             .conv_layers()
-            .fold(ThreadScratch::default(), |sum, layer| sum.and(&layer.conv));
+            .fold(ThreadScratch::default(), |sum, layer| {
+                sum.and_trained(&layer.conv)
+            });
         size_of::<f32>() * values + self.workers.threads() * scratch.bytes()
     }
 

@@ -67,16 +67,18 @@ impl Winograd {
         Self { tile, ..self }
     }
 
-    /// Bytes that a thread takes for its work at most, and keeps for the next layer.
-    pub fn scratch_bytes(&self) -> usize {
+    /// Bytes that a thread takes for V and for M at most in a forward pass, and keeps for the next
+    /// layer; the gradient of the inputs takes them the other way round.
+    pub fn scratch_bytes(&self) -> [usize; 2] {
         let inputs: usize = self
             .parts
             .iter()
             .map(|part| part.channels.div_ceil(LANES))
             .sum();
-        let blocks = inputs + self.outputs.div_ceil(LANES);
-        let tiles = Blocking::on(self.isa, self.tile).group(self.tile, blocks);
-        self.tile.positions() * blocks * LANES * tiles * size_of::<f32>()
+        let outputs = self.outputs.div_ceil(LANES);
+        let tiles = Blocking::on(self.isa, self.tile).group(self.tile, inputs + outputs);
+        let block = self.tile.positions() * LANES * tiles * size_of::<f32>();
+        [inputs, outputs].map(|blocks| blocks * block)
     }
 
     /// The arrangement of its filters.
