@@ -370,6 +370,14 @@ impl Rounds {
         (step.saturating_sub(begin), end.saturating_sub(begin))
     }
 
+    /// The number of the round that `step` is in, from 0.
+    pub fn number(&self, step: u64) -> u64 {
+        match step.checked_sub(self.from) {
+            Some(own) => u64::from(self.from > 0) + (own / self.length).min(self.own() - 1),
+            None => 0,
+        }
+    }
+
     /// Whether a round ends after `done` steps.
     pub fn ends_after(&self, done: u64) -> bool {
         let own = done.saturating_sub(self.from);
@@ -505,6 +513,8 @@ mod tests {
         assert_eq!(ends, [1300, 2000]);
         let rounds = recipe.rounds(200, 2000);
         assert_eq!((rounds.count(), rounds.within(600)), (5, (0, 400)));
+        let numbers = [0, 199, 200, 599, 600, 1999].map(|step| rounds.number(step));
+        assert_eq!(numbers, [0, 0, 1, 1, 2, 4]);
     }
 
     #[test]

@@ -163,7 +163,6 @@ impl<'a> Run<'a> {
     ) -> Result<Self, TrainError> {
         let recipe = job.recipe;
         let files = Files::new(job.folder);
-        trainer.set_stochastic_depth(Some(recipe.seed));
         let gibibytes = |bytes: usize| bytes as f64 / f64::from(1 << 30);
         observer.message(&format!(
             "a step on {} crops of {side} x {side} pixels takes {:.2} GiB of memory; with images, \
@@ -346,6 +345,9 @@ impl<'a> Run<'a> {
             classes: &batch.target,
             numbers: &batch.values,
         };
+        // The steps of a round are counted anew, and what is dropped should not repeat.
+        let seed = recipe.seed ^ self.rounds.number(self.progress.step);
+        self.trainer.set_stochastic_depth(Some(seed));
         let momentum = validate::momentum(within + 1);
         self.trainer.set_batch_norm_momentum(momentum);
         let workers = self.job.machine.workers();

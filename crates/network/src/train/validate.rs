@@ -106,7 +106,8 @@ pub(super) fn mean_foreground(f1: &[Option<f64>]) -> f64 {
 }
 
 /// The parameters as they are now, or their average, with batch-norm statistics fit for prediction.
-/// The trainer is left as it was, but for batch norm's momentum, which every step sets.
+/// The trainer is left as it was, but for batch norm's momentum and stochastic depth, which every
+/// step sets.
 pub(super) fn scoring_parameters(
     job: &TrainJob,
     trainer: &mut dyn Train,
@@ -135,7 +136,6 @@ pub(super) fn scoring_parameters(
                 trainer.forward(&batch.input);
             }
             let measured = trainer.parameters();
-            trainer.set_stochastic_depth(Some(job.recipe.seed));
             trainer.restore(&parameters, &state);
             Ok(measured)
         }

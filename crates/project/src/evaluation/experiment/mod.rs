@@ -53,6 +53,8 @@ pub use file::{Choice, Experiment, ExperimentFile};
 
 /// Pause before asking again for work that others have.
 const PAUSE: Duration = Duration::from_secs(2);
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// What became of one run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -168,7 +170,7 @@ pub fn run(experiment: &Experiment, out: &Path, job: &Job) -> Result<Ran, Projec
     let mut waiting: Vec<usize> = (0..total).collect();
     let mut said_waiting = false;
     while !waiting.is_empty() {
-        let before = waiting.len();
+        let (before, begun) = (waiting.len(), Instant::now());
         let mut busy = Vec::new();
         for index in waiting {
             job.cancel.check()?;
@@ -206,7 +208,7 @@ pub fn run(experiment: &Experiment, out: &Path, job: &Job) -> Result<Ran, Projec
                 ));
             }
             said_waiting = true;
-            pause(job)?;
+            pause(begun.elapsed(), job)?;
         }
         waiting = busy;
     }
@@ -256,9 +258,12 @@ fn runs(count: usize) -> String {
     format!("{count} run{}", if count == 1 { "" } else { "s" })
 }
 
-fn pause(job: &Job) -> Result<(), ProjectError> {
+/// Waits before the next look at runs that others are at, of which the last one `took` so long: it
+/// reads all images, so that most of the time is to be waited.
+fn pause(took: Duration, job: &Job) -> Result<(), ProjectError> {
+    let wait = (took * 9).clamp(PAUSE, LONGEST_PAUSE);
     let begun = Instant::now();
-    while begun.elapsed() < PAUSE {
+    while begun.elapsed() < wait {
         job.cancel.check()?;
         std::thread::sleep(Duration::from_millis(50));
     }
