@@ -27,6 +27,7 @@ pub use observer::{Observer, Picture, Silent, StepReport, ValidationReport};
 
 use crate::device::{AdamStep, Train};
 use crate::loss::{Objective, Targets};
+use crate::machine::MachineIdentity;
 use crate::optimiser::ScheduleState;
 use crate::parameters::Parameters;
 use crate::recipe::{RecipeError, Rounds, Selection};
@@ -153,6 +154,43 @@ struct Run<'a> {
     seconds_before: f64,
 }
 
+/// Takes over what stands in the folder of a training that `what` tells (what it is recognised by,
+/// where its steps are computed, and how many it is to have): how far it is, the mean of weights,
+/// and how its rounds lie.
+///
+/// # Errors
+/// It is another training, or its checkpoint cannot be read.
+fn resumed(
+    job: &TrainJob,
+    files: &Files,
+    (identity, machine, steps): (&Identity, &MachineIdentity, u64),
+    trainer: &mut dyn Train,
+    observer: &mut dyn Observer,
+) -> Result<(Progress, Option<Average>, Rounds), TrainError> {
+    let recipe = job.recipe;
+    let mut saved = files.load(job.graph, |found| {
+        refuse_another(job, found, identity, steps)
+    })?;
+    let from = rounds_from(recipe, &saved.progress, steps);
+    let rounds = recipe.rounds(from, steps);
+    remark_on_changes(&saved.progress, machine, steps, rounds, observer);
+    // A round's optimiser counts its own steps.
+    saved.optimiser.step = rounds.within(saved.progress.step).0;
+    trainer.restore(&saved.parameters, &saved.optimiser);
+    let mut progress = saved.progress;
+    let mut average = saved
+        .average
+        .map(|p| Average::resumed(p, progress.averaged, recipe.average_steps));
+    let is_longer = from != std::mem::replace(&mut progress.rounds_from, from);
+    if is_longer && average.is_none() {
+        // The one round of a shorter training, whose states within it were candidates.
+        average = Some(Average::of_rounds(saved.parameters));
+        (progress.best, progress.waited) = (None, 0);
+    }
+    observer.message(&format!("going on after step {}", progress.step));
+    Ok((progress, average, rounds))
+}
+
 impl<'a> Run<'a> {
     fn start(
         job: &'a TrainJob,
@@ -184,26 +222,8 @@ impl<'a> Run<'a> {
         let start = recipe.round_length().map(|_| trainer.parameters());
         let mut rounds = recipe.rounds(0, steps);
         if goes_on {
-            let mut saved = files.load(job.graph, |found| {
-                refuse_another(job, found, &identity, steps)
-            })?;
-            let from = rounds_from(recipe, &saved.progress, steps);
-            rounds = recipe.rounds(from, steps);
-            remark_on_changes(&saved.progress, &machine, steps, rounds, observer);
-            // A round's optimiser counts its own steps.
-            saved.optimiser.step = rounds.within(saved.progress.step).0;
-            trainer.restore(&saved.parameters, &saved.optimiser);
-            progress = saved.progress;
-            average = saved
-                .average
-                .map(|p| Average::resumed(p, progress.averaged, recipe.average_steps));
-            let is_longer = from != std::mem::replace(&mut progress.rounds_from, from);
-            if is_longer && average.is_none() {
-                // The one round of a shorter training, whose states within it were candidates.
-                average = Some(Average::of_rounds(saved.parameters));
-                (progress.best, progress.waited) = (None, 0);
-            }
-            observer.message(&format!("going on after step {}", progress.step));
+            let what = (&identity, &machine, steps);
+            (progress, average, rounds) = resumed(job, &files, what, &mut *trainer, observer)?;
         } else {
             if job.folded_norms {
                 observer.message("the encoder's batch norms were measured on training crops");
