@@ -101,6 +101,8 @@ pub struct Dataset {
     pub root: PathBuf,
     /// Channel names, unique; every field has one entry for each in [`Field::planes`].
     pub channels: Vec<String>,
+    /// Those of the channels of which the files say that they were taken in transmitted light.
+    pub transmitted: BTreeSet<String>,
     /// The fields in natural order of their names.
     pub fields: Vec<Field>,
     /// What is missing or odd, each a sentence; the fields that remain can be used.

@@ -34,8 +34,16 @@ impl Stamp {
     /// # Errors
     /// What the operating system said.
     pub fn of_file(path: &Path) -> io::Result<Self> {
+        Self::of_part(path, 0)
+    }
+
+    /// The stamp of one plane, number `part` from 0, of those that the file `path` holds.
+    ///
+    /// # Errors
+    /// What the operating system said.
+    pub(crate) fn of_part(path: &Path, part: usize) -> io::Result<Self> {
         let facts = std::fs::metadata(path)?;
-        Ok(Self::of_page(path, 0, &facts))
+        Ok(Self::of_page(path, part, &facts))
     }
 
     fn of_page(path: &Path, page: usize, facts: &Metadata) -> Self {
@@ -145,8 +153,7 @@ impl PlaneSource for FilePage {
     }
 
     fn stamp(&self) -> io::Result<Stamp> {
-        let facts = std::fs::metadata(&self.path)?;
-        Ok(Stamp::of_page(&self.path, self.page, &facts))
+        Stamp::of_part(&self.path, self.page)
     }
 
     fn read(&self) -> Result<Plane, ImageError> {

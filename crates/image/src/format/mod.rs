@@ -324,7 +324,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Opens a file for reading; a folder gives an error of its own.
-fn open(path: &Path) -> Result<File, ImageError> {
+pub(crate) fn open(path: &Path) -> Result<File, ImageError> {
     let file = File::open(path).map_err(|error| ImageError::read(path, error))?;
     let metadata = file
         .metadata()
@@ -349,7 +349,11 @@ fn no_such_page(path: &Path, page: usize, count: usize) -> ImageError {
 }
 
 /// The window that is wanted of a plane of this size, all of it if none is named.
-fn window(path: &Path, size: (usize, usize), region: Option<Region>) -> Result<Region, ImageError> {
+pub(crate) fn window(
+    path: &Path,
+    size: (usize, usize),
+    region: Option<Region>,
+) -> Result<Region, ImageError> {
     let wanted = region.unwrap_or(Region::whole(size));
     if wanted.lies_in(size) {
         return Ok(wanted);
@@ -372,7 +376,7 @@ fn window(path: &Path, size: (usize, usize), region: Option<Region>) -> Result<R
 }
 
 /// Checks a plane's size against the cap and against nothing; called before memory is taken.
-fn check_size(path: &Path, height: u64, width: u64) -> Result<(), ImageError> {
+pub(crate) fn check_size(path: &Path, height: u64, width: u64) -> Result<(), ImageError> {
     if height == 0 || width == 0 {
         return Err(ImageError::broken(
             path,

@@ -1,7 +1,7 @@
 //! From planes found by a layout to a checked data set: one size per field, channels united by
 //! name, everything missing said.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
 use super::draft::{Draft, Slot};
@@ -14,6 +14,8 @@ pub(super) struct Found {
     pub(super) fields: Vec<Draft>,
     /// Channels that come first, in this order, whether or not the first field has them.
     pub(super) channel_order: Vec<String>,
+    /// Channels that the files say were taken in transmitted light.
+    pub(super) transmitted: BTreeSet<String>,
     pub(super) problems: Vec<String>,
 }
 
@@ -27,6 +29,7 @@ pub(super) fn assemble(
     let Found {
         mut fields,
         channel_order,
+        mut transmitted,
         mut problems,
     } = found;
     fields.sort_by(|a, b| natural_order(&a.name, &b.name));
@@ -85,8 +88,13 @@ pub(super) fn assemble(
         });
     }
     if !options.channels.is_empty() {
-        channels = renamed(root, &channels, &options.channels)?;
+        let new = renamed(root, &channels, &options.channels)?;
+        let names = channels.iter().zip(&new);
+        let said = names.filter(|(old, _)| transmitted.contains(*old));
+        transmitted = said.map(|(_, new)| new.clone()).collect();
+        channels = new;
     }
+    transmitted.retain(|name| channels.contains(name));
     if let Some(um) = options.pixel_um {
         if !(um.is_finite() && um > 0.0) {
             return Err(ImageError::Misuse {
@@ -102,6 +110,7 @@ pub(super) fn assemble(
         layout: layout.to_string(),
         root: root.to_path_buf(),
         channels,
+        transmitted,
         fields: checked,
         problems,
     })

@@ -141,8 +141,8 @@ pub(super) fn read_files(
     }
     Ok(Found {
         fields,
-        channel_order: Vec::new(),
         problems: notes.into_problems(),
+        ..Found::default()
     })
 }
 
@@ -460,8 +460,8 @@ fn by_pattern(
     }
     Ok(Found {
         fields,
-        channel_order: Vec::new(),
         problems: notes.into_problems(),
+        ..Found::default()
     })
 }
 

@@ -190,6 +190,7 @@ fn fields_of(mut index: Index) -> Result<Found, ImageError> {
         fields,
         channel_order: index.channels.into_values().map(|c| c.name).collect(),
         problems,
+        ..Found::default()
     })
 }
 

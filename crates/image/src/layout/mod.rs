@@ -6,6 +6,8 @@
 
 mod assemble;
 mod cellvoyager;
+#[allow(dead_code, unused_imports)]
+mod containers;
 mod draft;
 mod files;
 mod foreign;
@@ -90,15 +92,15 @@ pub fn open(path: &Path, options: &OpenOptions) -> Result<Dataset, ImageError> {
 }
 
 fn recognised(path: &Path, options: &OpenOptions) -> Result<Dataset, ImageError> {
-    if path.is_dir()
-        && let Some(error) = foreign::named_alone(path)
-    {
-        return Err(error);
-    }
     for layout in MARKED {
         if layout.recognise(path)? {
             return assemble(layout.name(), path, layout.read(path, options)?, options);
         }
+    }
+    if path.is_dir()
+        && let Some(error) = foreign::named_alone(path)
+    {
+        return Err(error);
     }
     // A pattern says how the files are to be understood, whatever system wrote them.
     if options.pattern.is_none()
@@ -391,6 +393,7 @@ fn joined(plates: Vec<(String, Found)>, problems: Vec<String>) -> Found {
         }
         found.fields.extend(plate.fields);
         found.problems.extend(plate.problems);
+        found.transmitted.extend(plate.transmitted);
         for channel in plate.channel_order {
             if !found.channel_order.contains(&channel) {
                 found.channel_order.push(channel);

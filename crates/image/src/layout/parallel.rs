@@ -106,6 +106,7 @@ impl Layout for ParallelFolders {
             fields,
             channel_order,
             problems: notes.into_problems(),
+            ..Found::default()
         })
     }
 }

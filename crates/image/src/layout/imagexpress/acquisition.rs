@@ -244,6 +244,7 @@ fn read_plate(taken: Acquisition) -> Result<Found, ImageError> {
         fields,
         channel_order: names.into_values().collect(),
         problems,
+        ..Found::default()
     })
 }
 

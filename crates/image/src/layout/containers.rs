@@ -1,0 +1,286 @@
+//! Files and folders that hold many images each (`container`), alone or several in a folder.
+//!
+//! Fields are called after the plate's wells where the container names wells (`B02_s1`), else after
+//! the file, with the image's name or, where names do not tell them apart, its number (`a_p2`).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+use super::{Draft, Entries, Found, Layout, Notes, Slot, foreign, joined, sidecar};
+use crate::container::{ChannelSaid, Contained, Contents, Reader};
+use crate::names::{file_name, folder_name, folder_of, is_image_name, natural_order, stem};
+use crate::{ImageError, OpenOptions, rounded_um};
+
+/// The layout of what `R` reads.
+pub(super) struct Of<R>(pub(super) R);
+
+impl<R: Reader> Layout for Of<R> {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn recognise(&self, path: &Path) -> Result<bool, ImageError> {
+        Ok(!self.containers(path)?.is_empty())
+    }
+
+    fn read(&self, path: &Path, _options: &OpenOptions) -> Result<Found, ImageError> {
+        let containers = self.containers(path)?;
+        let alone = containers.len() == 1;
+        let (mut listed, mut problems, mut failed) = (Vec::new(), Vec::new(), None);
+        for container in &containers {
+            match self.0.list(container) {
+                Ok(contents) => listed.push((container, contents)),
+                Err(error) if alone => return Err(error),
+                Err(error) => {
+                    problems.push(error.to_string());
+                    failed = failed.or(Some(error));
+                }
+            }
+        }
+        if listed.is_empty()
+            && let Some(error) = failed
+        {
+            return Err(error);
+        }
+        if !alone {
+            problems.extend(foreign::beside(&Entries::of(path)?));
+        }
+        let mut notes = Notes::default();
+        let beside = if path.is_dir() && !alone {
+            path
+        } else {
+            folder_of(path)
+        };
+        let table = sidecar::table(beside, &mut notes);
+        let mut found = joined_of(listed, problems);
+        for draft in &mut found.fields {
+            if let Some(facts) = table.get(&draft.name) {
+                draft.metadata.extend(facts.metadata.clone());
+                draft.pixel_um.extend(facts.pixel_um);
+            }
+        }
+        found.problems.extend(notes.into_problems());
+        Ok(found)
+    }
+}
+
+impl<R: Reader> Of<R> {
+    /// `path` itself, or what lies in it, in natural order. A folder with images of its own is a
+    /// folder of images, with containers beside them.
+    fn containers(&self, path: &Path) -> Result<Vec<PathBuf>, ImageError> {
+        if self.0.takes(path) {
+            return Ok(vec![path.to_path_buf()]);
+        }
+        if !path.is_dir() {
+            return Ok(Vec::new());
+        }
+        // Every kind of container asks this of every folder, so that a folder of images, which may
+        // have thousands, is left at the first of them.
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(path).map_err(|error| ImageError::read(path, error))? {
+            let entry = entry.map_err(|error| ImageError::read(path, error))?.path();
+            if file_name(&entry).starts_with('.') {
+                continue;
+            }
+            if is_image_name(&entry) && !entry.is_dir() {
+                return Ok(Vec::new());
+            }
+            found.push(entry);
+        }
+        found.retain(|path| self.0.takes(path));
+        found.sort_by(|a, b| natural_order(&file_name(a), &file_name(b)));
+        Ok(found)
+    }
+}
+
+/// The fields of all containers. Plates are told apart as those of other layouts are; other files
+/// by their names, of which those that differ in nothing but an ending keep it.
+fn joined_of(listed: Vec<(&PathBuf, Contents)>, problems: Vec<String>) -> Found {
+    let several = listed.len() > 1;
+    let stems: Vec<String> = listed.iter().map(|(path, _)| stem_of(path)).collect();
+    let name_of = |path: &Path| {
+        let stem = stem_of(path);
+        match stems.iter().filter(|other| **other == stem).count() {
+            0 | 1 => stem,
+            _ => file_name(path),
+        }
+    };
+    let (mut plates, mut others) = (Vec::new(), Found::default());
+    for (path, mut contents) in listed {
+        let name = name_of(path);
+        if several {
+            for problem in &mut contents.problems {
+                *problem = format!("`{}`: {problem}", file_name(path));
+            }
+        }
+        let is_plate = contents.images.iter().all(|image| image.well.is_some());
+        let found = fields_of(&name, contents, is_plate);
+        if is_plate {
+            plates.push((name, found));
+        } else {
+            others.fields.extend(found.fields);
+            others.problems.extend(found.problems);
+            others.transmitted.extend(found.transmitted);
+        }
+    }
+    let mut all = joined(plates, problems);
+    all.fields.extend(others.fields);
+    all.problems.extend(others.problems);
+    all.transmitted.extend(others.transmitted);
+    all
+}
+
+/// A container's name without its ending, also where that has two parts.
+fn stem_of(path: &Path) -> String {
+    let name = match path.is_dir() {
+        true => folder_name(path),
+        false => file_name(path),
+    };
+    let stem = stem(Path::new(&name));
+    let lower = stem.to_lowercase();
+    match lower.strip_suffix(".ome") {
+        Some(rest) if !rest.is_empty() => stem[..rest.len()].to_string(),
+        _ => stem,
+    }
+}
+
+/// The fields of one container called `name`.
+fn fields_of(name: &str, contents: Contents, is_plate: bool) -> Found {
+    let Contents {
+        plate,
+        images,
+        problems,
+    } = contents;
+    let names = match is_plate {
+        true => by_well(&images),
+        false => by_name(name, &images),
+    };
+    let mut found = Found {
+        problems,
+        ..Found::default()
+    };
+    for (image, (position, site)) in images.into_iter().zip(names) {
+        for (channel, said) in channel_names(&image.channels)
+            .into_iter()
+            .zip(&image.channels)
+        {
+            if said.transmitted == Some(true) {
+                found.transmitted.insert(channel);
+            }
+        }
+        let plate = image
+            .well
+            .is_some()
+            .then(|| plate.clone().unwrap_or(name.to_string()));
+        found.fields.extend(drafts(image, &position, site, plate));
+    }
+    found
+}
+
+/// `WELL_sSITE` of every image, and the site: as it is stated, or counted within the well.
+fn by_well(images: &[Contained]) -> Vec<(String, Option<u32>)> {
+    let mut counted: HashMap<&str, u32> = HashMap::new();
+    let named = images.iter().map(|image| {
+        let well = image.well.as_deref().unwrap_or_default();
+        let count = counted.entry(well).or_default();
+        *count += 1;
+        let site = image.site.unwrap_or(*count);
+        (format!("{well}_s{site}"), Some(site))
+    });
+    named.collect()
+}
+
+/// The container's name where it has one image, else with what tells the images apart.
+fn by_name(name: &str, images: &[Contained]) -> Vec<(String, Option<u32>)> {
+    if images.len() == 1 {
+        return vec![(name.to_string(), images[0].site)];
+    }
+    let own: Vec<String> = images.iter().map(|image| as_name(&image.name)).collect();
+    let distinct: BTreeSet<&String> = own.iter().filter(|own| !own.is_empty()).collect();
+    let told_apart = distinct.len() == own.len();
+    let named = own.iter().enumerate().map(|(k, own)| match told_apart {
+        true => format!("{name}_{own}"),
+        false => format!("{name}_p{}", k + 1),
+    });
+    named.zip(images.iter().map(|image| image.site)).collect()
+}
+
+/// What a container calls an image, as a part of a file's name on every system.
+fn as_name(text: &str) -> String {
+    let kept = |c: char| match c {
+        c if c.is_alphanumeric() || matches!(c, '-' | '.' | '(' | ')' | '+') => c,
+        _ => '_',
+    };
+    let text: String = text.trim().chars().map(kept).collect();
+    text.trim_matches(['_', '.']).to_string()
+}
+
+/// Names of channels: as stated where each has one of its own, else with their number.
+fn channel_names(channels: &[ChannelSaid]) -> Vec<String> {
+    let mut count: BTreeMap<&str, usize> = BTreeMap::new();
+    for channel in channels {
+        *count.entry(channel.name.trim()).or_default() += 1;
+    }
+    let named = channels
+        .iter()
+        .enumerate()
+        .map(|(c, channel)| match channel.name.trim() {
+            "" => format!("C{}", c + 1),
+            name if count[name] > 1 => format!("{name}_C{}", c + 1),
+            name => name.to_string(),
+        });
+    named.collect()
+}
+
+/// The fields of one image: one for every time.
+fn drafts(
+    image: Contained,
+    position: &str,
+    site: Option<u32>,
+    plate: Option<String>,
+) -> Vec<Draft> {
+    let mut metadata = BTreeMap::new();
+    let [x_um, y_um] = image.centre_um.map_or([None; 2], |place| place.map(Some));
+    for (key, value) in [
+        ("z_step_um", image.z_step_um),
+        ("time_step_s", image.time_step_s),
+        ("x_um", x_um),
+        ("y_um", y_um),
+    ] {
+        if let Some(value) = value {
+            metadata.insert(key.to_string(), rounded_um(value).to_string());
+        }
+    }
+    if !image.name.is_empty() {
+        metadata.insert("image".to_string(), image.name.clone());
+    }
+    let names = channel_names(&image.channels);
+    let (channels, planes) = (names.len(), image.planes);
+    let slot = |c: usize, z: usize, t: usize| {
+        let place = image.places.get(c + channels * (z + planes * t))?.clone()?;
+        Some(Slot {
+            place,
+            size: image.size,
+        })
+    };
+    let lapse = image.times > 1;
+    let at = |t: usize| Draft {
+        name: match lapse {
+            true => format!("{position}_t{:03}", t + 1),
+            false => position.to_string(),
+        },
+        position: Some(position.to_string()),
+        plate: plate.clone(),
+        well: image.well.clone(),
+        site,
+        time: lapse.then_some(t as u32 + 1),
+        channels: names
+            .iter()
+            .enumerate()
+            .map(|(c, name)| (name.clone(), (0..planes).map(|z| slot(c, z, t)).collect()))
+            .collect(),
+        pixel_um: image.pixel_um.into_iter().collect(),
+        metadata: metadata.clone(),
+    };
+    (0..image.times).map(at).collect()
+}
