@@ -7,7 +7,7 @@ use stainfree_image::marker::{self, Kind, Marker};
 use stainfree_image::{Dataset, OpenOptions, Pairing, PlaneAt, TruthOf, list_names};
 use stainfree_objects::{NumberShapes, smoothed_share};
 
-use crate::study::channels::{CYTOPLASM, NUCLEUS, find_channel, guess_brightfield, speaks_of};
+use crate::study::channels::{CYTOPLASM, NUCLEUS, find_channel, recognise_brightfield, speaks_of};
 use crate::study::config::{self, Config, MaskValues, Scheme, TruthConfig};
 use crate::study::lease;
 use crate::study::lease::{Lease, Thing};
@@ -315,7 +315,7 @@ fn brightfield(
             })
             .collect();
     }
-    let chosen = guess_brightfield(&dataset.channels).ok_or_else(|| {
+    let found = recognise_brightfield(dataset).ok_or_else(|| {
         ProjectError::Channel(format!(
             "no channel of `{}` looks like brightfield (channels: {}); name it with \
              `--brightfield`",
@@ -323,8 +323,12 @@ fn brightfield(
             listed(&dataset.channels)
         ))
     })?;
-    messages.push(format!("brightfield: guessed {}", listed(&chosen)));
-    Ok(chosen)
+    let chosen = listed(&found.channels);
+    messages.push(match found.said {
+        true => format!("brightfield: {chosen}, as the files say"),
+        false => format!("brightfield: guessed {chosen}"),
+    });
+    Ok(found.channels)
 }
 
 fn truth_given(options: &NewOptions) -> Option<()> {
@@ -594,6 +598,7 @@ mod tests {
 
     #[test]
     fn brightfield_is_guessed_by_name() {
+        use crate::study::channels::guess_brightfield;
         let guess = |names: &[&str]| guess_brightfield(&owned(names));
         assert_eq!(
             guess(&["Hoechst", "Brightfield"]),

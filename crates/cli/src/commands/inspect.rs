@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use stainfree_image::{OpenOptions, open, summarise};
+use stainfree_image::{Inspection, OpenOptions, open, summarise};
+use stainfree_project::study::channels::{Recognised, recognise_brightfield};
 
 use crate::Context;
 use crate::failure::Outcome;
@@ -28,17 +29,42 @@ pub(crate) struct Inspect {
     pixel_um: Option<f64>,
 }
 
+/// What `--json` writes.
+#[derive(serde::Serialize)]
+struct Found<'a> {
+    #[serde(flatten)]
+    inspection: &'a Inspection,
+    /// The channels that look like brightfield.
+    brightfield: Option<&'a [String]>,
+    /// By what they do.
+    brightfield_by: Option<&'static str>,
+}
+
+/// What tells that channels are brightfield.
+fn by(found: &Recognised) -> &'static str {
+    match found.said {
+        true => "what the files say",
+        false => "names",
+    }
+}
+
 impl Inspect {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
         self.json.check(&["layout", "fields", "channels"])?;
-        let found = summarise(&open(
+        let dataset = open(
             &self.path,
             &OpenOptions {
                 pixel_um: self.pixel_um,
                 ..OpenOptions::default()
             },
-        )?);
-        self.json.write(&found)?;
+        )?;
+        let found = summarise(&dataset);
+        let brightfield = recognise_brightfield(&dataset);
+        self.json.write(&Found {
+            inspection: &found,
+            brightfield: brightfield.as_ref().map(|found| &found.channels[..]),
+            brightfield_by: brightfield.as_ref().map(by),
+        })?;
         let rows: Vec<Vec<String>> = [
             ("layout", found.layout.clone()),
             ("fields", found.fields.to_string()),
@@ -47,6 +73,12 @@ impl Inspect {
             ("time points", found.times.to_string()),
             ("planes", found.planes.to_string()),
             ("channels", found.channels.join(", ")),
+            (
+                "brightfield",
+                brightfield.as_ref().map_or("unknown".to_owned(), |found| {
+                    format!("{} (guessed from {})", found.channels.join(", "), by(found))
+                }),
+            ),
             (
                 "size (height x width)",
                 format!("{} x {}", found.height, found.width),

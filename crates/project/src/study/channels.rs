@@ -30,6 +30,36 @@ pub(crate) fn find_channel(dataset: &Dataset, name: &str) -> Result<usize, Strin
     ))
 }
 
+/// Channels that may be brightfield, and by what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recognised {
+    /// One, or three that are the planes.
+    pub channels: Vec<String>,
+    /// Whether the files say that they were taken in transmitted light; else it is their names.
+    pub said: bool,
+}
+
+/// The brightfield channels: those of which the files say so, else by their names.
+pub fn recognise_brightfield(dataset: &Dataset) -> Option<Recognised> {
+    let said: Vec<String> = dataset
+        .channels
+        .iter()
+        .filter(|name| dataset.transmitted.contains(*name))
+        .cloned()
+        .collect();
+    let by_name = |channels| guess_brightfield(channels).map(|channels| (channels, false));
+    let (channels, said) = match said.len() {
+        0 => by_name(&dataset.channels)?,
+        1 | 3 => (said, true),
+        // Of several (phase contrast beside brightfield) names may tell which one is meant.
+        _ => match guess_brightfield(&said) {
+            Some(channels) => (channels, true),
+            None => (vec![said[0].clone()], true),
+        },
+    };
+    Some(Recognised { channels, said })
+}
+
 /// The channels whose names speak of brightfield: one, or three that are the planes.
 pub fn guess_brightfield(channels: &[String]) -> Option<Vec<String>> {
     if let [only] = channels {
