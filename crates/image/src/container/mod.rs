@@ -5,6 +5,7 @@
 //! among the layouts.
 
 mod bytes;
+pub(crate) mod nd2;
 
 use std::path::Path;
 

@@ -38,7 +38,7 @@ const KINDS: [Kind; 21] = [
         way_out: "convert it to OME-TIFF, with `bfconvert` or Fiji",
         ends: &["zarr", "n5"],
     },
-    vendor("Nikon file", &["nd2", "nd"]),
+    vendor("MetaMorph series", &["nd"]),
     vendor("Zeiss file", &["czi", "lsm", "zvi"]),
     vendor("Leica file", &["lif", "lof", "xlef", "lei", "scn"]),
     vendor("Olympus file", &["oib", "oif", "oir", "vsi", "ets"]),
@@ -321,7 +321,7 @@ mod tests {
     #[test]
     fn a_folder_of_foreign_files_says_what_they_are_and_how_to_convert_them() {
         for (name, what) in [
-            ("a.nd2", "1 Nikon file (`a.nd2`)"),
+            ("a.nd", "1 MetaMorph series (`a.nd`)"),
             ("a.CZI", "1 Zeiss file (`a.CZI`)"),
             ("a.jpg", "1 JPEG (`a.jpg`)"),
             ("a.stk", "1 MetaMorph stack (`a.stk`)"),
