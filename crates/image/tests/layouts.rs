@@ -6,8 +6,8 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use common::{
-    cellvoyager_index, first_pixel, harmony_image, harmony_index, htd, nd2, plane, put, put_plane,
-    stack,
+    c01, cellvoyager_index, first_pixel, harmony_image, harmony_index, htd, nd2, plane, put,
+    put_plane, stack,
 };
 use stainfree_image::{Dataset, Field, OpenOptions, layout_names, open, summarise};
 
@@ -63,6 +63,13 @@ fn example(layout: &str, folder: &Path) -> PathBuf {
                 file.frame(number, &nd2::pixels(size, 2, |_, _, c| (number + c) as u16));
             }
             put(folder, "plate.nd2", &file.finished());
+            folder.to_path_buf()
+        }
+        "cellomics" => {
+            for (name, first) in [("f00d0", 1), ("f00d1", 2), ("f01d0", 3)] {
+                let bytes = c01::file([4, 6], 0, |y, x| first + y + x);
+                put(folder, &format!("plate 7_B02{name}.C01"), &bytes);
+            }
             folder.to_path_buf()
         }
         "file" => {

@@ -89,15 +89,17 @@ pub fn attributes([height, width]: [u32; 2], components: u32, bits: u32, packing
 
 /// The description of channels, with a pixel size where it is one.
 pub fn picture(channels: &[&str], pixel_um: Option<f64>) -> Item {
-    let plane = |name: &&str| {
+    const KEYS: [&str; 4] = ["a0", "a1", "a2", "a3"];
+    let plane = |(key, name): (&&'static str, &&str)| {
         let items = vec![
             Item::Uint("uiCompCount", 1),
             Item::Uint("uiModalityMask", 257),
             Item::text("sDescription", name),
         ];
-        Item::Level("a", items)
+        Item::Level(key, items)
     };
-    let planes = channels.iter().map(plane).collect();
+    assert!(channels.len() <= KEYS.len(), "more channels than keys");
+    let planes = KEYS.iter().zip(channels).map(plane).collect();
     Item::Level(
         "SLxPictureMetadata",
         vec![

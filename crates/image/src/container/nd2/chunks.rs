@@ -2,10 +2,10 @@
 //!
 //! A chunk is a signature, the length of its name, the length of its data (u32, u32, u64, little
 //! endian), its name up to and including `!`, padding that counts as name, and its data. It begins
-//! at a multiple of 4,096. The last 40 bytes of a file say where the map is, a chunk of its own: name,
-//! offset and size of each chunk, in the order of the text of the names. The stated sizes are wrong
-//! in some files, so those of the chunks themselves count. A recording that was cut off has no map;
-//! its chunks are found one after the other.
+//! at a multiple of 4,096. The last 40 bytes of a file say where the map is, a chunk of its own:
+//! name, offset and size of each chunk, in the order of the text of the names. The stated sizes are
+//! wrong in some files (an issue of Bio-Formats), so those of the chunks themselves count. A
+//! recording that was cut off has no map; its chunks are found one after the other.
 
 use std::collections::BTreeMap;
 

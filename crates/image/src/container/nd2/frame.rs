@@ -1,6 +1,7 @@
 //! The planes of an ND2 file: one sample of each pixel of a frame.
 //!
-//! A frame begins with eight bytes of time. Its rows are longer than their pixels where they are padded.
+//! A frame begins with eight bytes of time. Rows may be padded behind their pixels. The samples of
+//! a pixel, one for each channel, lie next to each other.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};

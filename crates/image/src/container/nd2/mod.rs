@@ -3,9 +3,9 @@
 //! - `chunks`: where things lie. `tree`: the descriptions. `picture`: what they say of pixels and
 //!   channels. `experiment`: the order of the frames. `wells`: what names say. `frame`: the pixels.
 //! - A frame has one place, plane and time in all channels, whose samples lie next to each other.
-//! - What a file does not say: which channels were taken in transmitted light (a channel of the
-//!   samples that was is called fluorescence), and that a channel was taken on one plane only (it is
-//!   zero on the others).
+//! - What a file does not say: that a channel was taken on one plane only (it is zero on the
+//!   others) and, as a rule, which channel was taken in transmitted light (that of a sample is
+//!   called fluorescence).
 //!
 //! Read from the samples of three microscopes, from the documentation and source of the Python
 //! package `nd2`, and from issues of it, of `nd2reader` and of Bio-Formats.

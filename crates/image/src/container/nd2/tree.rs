@@ -1,11 +1,11 @@
 //! The descriptions inside an ND2 file, as trees of named values.
 //!
-//! Binary, of files from version 3 on: one byte of type, the length of the name in UTF-16 units, the
-//! name with its closing zero, the value. A level says how many items it has and how many bytes it
-//! takes from its own first byte on, and has a table of the places of its items behind them. A whole tree
-//! may be packed with zlib behind the letters `LV0Z` and a length. Older files have XML, in UTF-8 or
-//! UTF-16: `<uiWidth runtype="lx_uint32" value="512"/>`. (Read from the three samples; for the
-//! types and XML, the documentation and source of the Python package `nd2`.)
+//! Binary, of files from version 3 on: one byte of type, the length of the name in UTF-16 units,
+//! the name with its closing zero, the value. A level says how many items it has and how many bytes
+//! it takes from its own first byte on, and has a table of the places of its items behind them. A
+//! whole tree may be packed with zlib behind the letters `LV0Z` and a length. Older files have XML,
+//! in UTF-8 or UTF-16: `<uiWidth runtype="lx_uint32" value="512"/>`. (Read from the three samples;
+//! for the types and XML, the documentation and source of the Python package `nd2`.)
 
 use std::io::Read;
 

@@ -1,8 +1,9 @@
 //! Wells in the names that NIS-Elements gives to points and files.
 //!
-//! ND2 has no field for a well. Its program for plates names points `B02_0006` (read from a
-//! listing in an issue of `nd2reader`), and files `.._WellB02_PointB02_0006_Channel.._Seq0000.nd2` or
-//! `WellB02_Channel.._Seq0000.nd2` (from several public analyses). Points are numbered from `0000`.
+//! ND2 has no field for a well. The program names the points of a plate `B02_0006` (read from a
+//! listing in an issue of `nd2reader`), and files `.._WellB02_PointB02_0006_Channel.._Seq0000.nd2`
+//! or `WellB02_Channel.._Seq0000.nd2` (from several public analyses). Points are numbered from
+//! `0000`.
 
 use std::path::Path;
 use std::sync::LazyLock;
