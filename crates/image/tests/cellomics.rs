@@ -1,5 +1,5 @@
-//! Cellomics files: the real sample as decoded without this crate, plates by their names, and what is
-//! refused.
+//! Cellomics files: the real sample as decoded without this crate, plates by their names, and what
+//! is refused.
 
 mod common;
 

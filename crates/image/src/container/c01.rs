@@ -2,8 +2,8 @@
 //! its channel.
 //!
 //! A C01 file is the bytes 00 00 00 10 and a zlib stream of a DIB file. That is a Windows bitmap
-//! header of 40 bytes (width, height, planes, bits, pixels per metre; little endian), three masks of
-//! colours that mean nothing, and from byte 52 on the rows, the topmost first, whatever is usual
+//! header of 40 bytes (width, height, planes, bits, pixels per metre; little endian), three masks
+//! of colours that mean nothing, and from byte 52 on the rows, the topmost first, whatever is usual
 //! in bitmaps. (Read from the sample; planes and rows as Bio-Formats reads them.)
 
 use std::fs::File;

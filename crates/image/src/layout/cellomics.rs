@@ -86,8 +86,8 @@ fn files_at(path: &Path) -> Result<Vec<PathBuf>, ImageError> {
     Ok(all)
 }
 
-/// Files and folders in `folder`; none where images of another kind lie in it, which are a data set of
-/// their own.
+/// Files and folders in `folder`; none where images of another kind lie in it, which are a data
+/// set of their own.
 fn inside(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), ImageError> {
     let (mut files, mut folders) = (Vec::new(), Vec::new());
     for entry in std::fs::read_dir(folder).map_err(|error| ImageError::read(folder, error))? {

@@ -89,6 +89,8 @@ impl FramePlane {
                 self.number, span.length
             )));
         }
+        let wanted = region.height * region.width * self.of.attributes.sample_bytes;
+        samples.0.reserve(wanted);
         let at_once = (PIECE / row_bytes).clamp(1, region.height);
         for first in (0..region.height).step_by(at_once) {
             let rows = at_once.min(region.height - first);

@@ -27,7 +27,7 @@ use frame::{FramePlane, Frames};
 use picture::{Attributes, Picture, WAY_OUT};
 use tree::Value;
 
-use super::{Bytes, Contained, Contents, MOST_PLANES, Reader};
+use super::{Bytes, Contained, Contents, Reader};
 use crate::names::{folder_name, folder_of};
 use crate::{ImageError, PlaneRef};
 
@@ -214,7 +214,7 @@ impl Listed {
         /// A recording that was stopped misses planes of one round, which is short.
         const MOST_MISSING: usize = 64;
         let listed = all.planes.saturating_mul(all.times);
-        if listed / MOST_MISSING > frames.max(MOST_PLANES >> 10) {
+        if listed / MOST_MISSING > frames.max(MOST_MISSING) {
             let what =
                 format!("it has {frames} frames of the {listed} that their numbers speak of");
             return Err(ImageError::broken(path, what));

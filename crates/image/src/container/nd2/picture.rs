@@ -1,10 +1,11 @@
 //! What an ND2 file says of its frames: size and type of their pixels, channels, pixel size.
 
+use std::path::Path;
+
 use super::tree::Value;
 use crate::container::ChannelSaid;
 use crate::format::NO_SIZE_TAKEN;
-use crate::{ImageError, rounded_um};
-use std::path::Path;
+use crate::{ImageError, list_names, rounded_um};
 
 /// The chunk `ImageAttributes`: how the pixels of all frames lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,12 +40,14 @@ impl Attributes {
         };
         let (height, width) = (needed("uiHeight")?, needed("uiWidth")?);
         let (components, bits) = (needed("uiComp")?, needed("uiBpcInMemory")?);
+        if components > MOST_COMPONENTS {
+            let what = format!("its pixels have {components} samples");
+            return Err(ImageError::broken(path, what));
+        }
+        let refused = |what: String| ImageError::not_supported(path, what, WAY_OUT);
         let sample_bytes = match bits {
             8 | 16 | 32 => bits / 8,
-            _ => {
-                let what = format!("its samples have {bits} bits");
-                return Err(ImageError::not_supported(path, what, WAY_OUT));
-            }
+            _ => return Err(refused(format!("its samples have {bits} bits"))),
         };
         // The samples have it as `1`, of whole numbers.
         if let Some(kind) = tree.count("ePixelType").filter(|kind| *kind != 1)
@@ -55,43 +58,45 @@ impl Attributes {
                  numbers from 0 on"
             ));
         }
-        let is_packed = match tree.count("eCompression") {
-            Some(0) => true,
-            None | Some(2) => false,
-            Some(1) => {
-                let what = "it is an ND2 file whose compression has changed the intensities";
-                return Err(ImageError::not_supported(path, what, WAY_OUT));
-            }
-            Some(other) => {
-                let what = format!("it is an ND2 file with the compression `{other}`");
-                return Err(ImageError::not_supported(path, what, WAY_OUT));
-            }
-        };
-        let least = width
-            .checked_mul(components)
-            .and_then(|n| n.checked_mul(sample_bytes));
-        let stated = tree.count("uiWidthBytes").filter(|bytes| *bytes > 0);
-        let row_bytes = match (least, stated) {
-            (Some(least), None) => least,
-            (Some(least), Some(stated)) if stated >= least => stated,
-            _ => {
-                let what = format!(
-                    "{width} pixels of {components} samples do not fit into its rows of {} bytes",
-                    stated.unwrap_or(0)
-                );
-                return Err(ImageError::broken(path, what));
-            }
-        };
         Ok(Self {
             height,
             width,
-            row_bytes,
+            row_bytes: row_bytes(tree, [width, components, sample_bytes])
+                .map_err(|what| ImageError::broken(path, what))?,
             components,
             sample_bytes,
-            is_packed,
+            is_packed: is_packed(tree).map_err(refused)?,
             frames: tree.count("uiSequenceCount"),
         })
     }
+}
+
+/// Spectral detectors have 32; this is far more than any.
+const MOST_COMPONENTS: usize = 1024;
+
+/// Whether frames are packed with zlib. A text about any other compression.
+fn is_packed(tree: &Value) -> Result<bool, String> {
+    match tree.count("eCompression") {
+        Some(0) => Ok(true),
+        None | Some(2) => Ok(false),
+        Some(1) => Err("it is an ND2 file whose compression has changed the intensities".into()),
+        Some(other) => Err(format!("it is an ND2 file with the compression `{other}`")),
+    }
+}
+
+/// Bytes from one row to the next: as stated or, where that is left open, those of the pixels. A
+/// text where pixels of so many samples of so many bytes do not fit.
+fn row_bytes(tree: &Value, [width, components, sample]: [usize; 3]) -> Result<usize, String> {
+    let pixel = components * sample;
+    let least = width.checked_mul(pixel);
+    let stated = tree.count("uiWidthBytes").filter(|bytes| *bytes > 0);
+    let found = least.map(|least| stated.unwrap_or(least));
+    found.filter(|found| Some(*found) >= least).ok_or_else(|| {
+        format!(
+            "{width} pixels of {pixel} bytes do not fit into its rows of {} bytes",
+            stated.unwrap_or(0)
+        )
+    })
 }
 
 /// How a file that is not read here can be converted.
@@ -137,6 +142,7 @@ impl Picture {
     }
 }
 
+/// The channels of pixels with so many samples.
 fn channels(
     tree: &Value,
     components: usize,
@@ -146,14 +152,9 @@ fn channels(
     let planes = tree.get("sPicturePlanes");
     let planes = planes.and_then(|planes| planes.get("sPlaneNew").or(planes.get("sPlane")));
     let planes = planes.map_or(&[][..], Value::items);
-    let size = |plane: &Value| plane.count("uiCompCount").unwrap_or(1);
-    let samples = planes.iter().map(|(_, plane)| size(plane));
+    let samples = planes.iter().map(|(_, plane)| samples_of(plane));
     let samples = samples.fold(0_usize, usize::saturating_add);
     if samples != components {
-        if components > crate::container::MOST_PLANES {
-            let what = format!("its pixels have {components} samples");
-            return Err(ImageError::broken(path, what));
-        }
         problems.push(format!(
             "its pixels have {components} samples and {samples} are described, so channels have no \
              names"
@@ -164,10 +165,34 @@ fn channels(
         };
         return Ok((0..components).map(unnamed).collect());
     }
+    let (found, coloured) = grey_and_coloured(planes);
+    let colours = format!(
+        "of a colour camera, with several samples a pixel: {}",
+        list_names(&coloured)
+    );
+    if found.is_empty() {
+        let way_out = "take the images with a grey camera, or split their colours into channels \
+                       in NIS-Elements";
+        let what = format!("all its channels are {colours}");
+        return Err(ImageError::not_supported(path, what, way_out));
+    }
+    if !coloured.is_empty() {
+        problems.push(format!("channels are left out that are {colours}"));
+    }
+    Ok(found)
+}
+
+/// Samples of a pixel that belong to one channel: 1, or more of a colour camera.
+fn samples_of(plane: &Value) -> usize {
+    plane.count("uiCompCount").unwrap_or(1)
+}
+
+/// Channels of one sample, and the names of those of more.
+fn grey_and_coloured(planes: &[(String, Value)]) -> (Vec<Channel>, Vec<String>) {
     let (mut found, mut coloured, mut component) = (Vec::new(), Vec::new(), 0);
     for (_, plane) in planes {
         let name = plane.text("sDescription").trim().to_string();
-        match size(plane) {
+        match samples_of(plane) {
             1 => found.push(Channel {
                 component,
                 said: ChannelSaid {
@@ -177,24 +202,9 @@ fn channels(
             }),
             _ => coloured.push(name),
         }
-        component += size(plane);
+        component += samples_of(plane);
     }
-    let colours = || {
-        format!(
-            "of a colour camera, with several samples a pixel: {}",
-            crate::list_names(&coloured)
-        )
-    };
-    if found.is_empty() {
-        let way_out = "take the images with a grey camera, or split their colours into channels \
-                       in NIS-Elements";
-        let what = format!("all its channels are {}", colours());
-        return Err(ImageError::not_supported(path, what, way_out));
-    }
-    if !coloured.is_empty() {
-        problems.push(format!("channels are left out that are {}", colours()));
-    }
-    Ok(found)
+    (found, coloured)
 }
 
 /// Whether a channel is said to be brightfield, phase contrast, differential interference contrast
