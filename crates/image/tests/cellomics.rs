@@ -68,6 +68,7 @@ fn the_real_file_reads_as_it_was_decoded_elsewhere() {
 fn files_of_a_folder_are_fields_of_a_plate() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     for (name, first) in [
+        ("MFGTMP_A1_0901_B01f00d1.C01", 50),
         ("MFGTMP_A1_0901_B02f00d0.C01", 100),
         ("MFGTMP_A1_0901_B02f00d1.C01", 200),
         ("MFGTMP_A1_0901_B02f01d0.C01", 300),
@@ -78,15 +79,19 @@ fn files_of_a_folder_are_fields_of_a_plate() {
     }
     put(folder.path(), "MFGTMP_A1_0901.mdb", b"Access");
     let data = opened(folder.path()).expect("opens");
-    assert_eq!(names(&data), ["B02_s1", "B02_s2", "B10_s1", "H12_s11"]);
+    assert_eq!(
+        names(&data),
+        ["B01_s1", "B02_s1", "B02_s2", "B10_s1", "H12_s11"]
+    );
     assert_eq!(data.channels, ["d0", "d1"]);
-    let field = &data.fields[0];
+    let field = &data.fields[1];
     assert_eq!(field.position.plate.as_deref(), Some("MFGTMP_A1_0901"));
     assert_eq!(field.position.well.as_deref(), Some("B02"));
     assert_eq!((field.position.site, field.pixel_um), (Some(1), Some(0.5)));
     assert_eq!(first_pixel(&field.read(1, 0).expect("pixels")), 200.0);
-    assert_eq!(data.problems.len(), 1, "{:?}", data.problems);
-    assert!(data.problems[0].starts_with("channel `d1` is missing in 3 of 4 fields"));
+    assert_eq!(data.problems.len(), 2, "{:?}", data.problems);
+    assert!(data.problems[0].starts_with("channel `d0` is missing in 1 of 5 fields"));
+    assert!(data.problems[1].starts_with("channel `d1` is missing in 3 of 5 fields"));
 
     let plane = field.plane(0, 0).expect("a plane");
     let region = Region {

@@ -5,7 +5,7 @@
 //! be missing. (Names as Bio-Formats and several public analyses read them.) Names and exposures of
 //! channels lie in an Access database beside the images, which is not read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
@@ -169,7 +169,13 @@ fn by_plate(files: Vec<PathBuf>) -> (Vec<Plate>, Vec<PathBuf>) {
 
 impl Plate {
     fn fields(self, notes: &mut Notes) -> Found {
-        let mut found = Found::default();
+        let channels = self.fields.values().flat_map(BTreeMap::keys).cloned();
+        let channels: BTreeSet<String> = channels.collect();
+        let mut found = Found {
+            channel_order: channels.into_iter().collect(),
+            ..Found::default()
+        };
+        found.channel_order.sort_by(|a, b| natural_order(a, b));
         for ((well, site), channels) in self.fields {
             let mut draft = Draft {
                 plate: Some(self.barcode.clone()),

@@ -337,6 +337,7 @@ mod tests {
     fn a_folder_of_foreign_files_says_what_they_are_and_how_to_convert_them() {
         for (name, what) in [
             ("a.nd", "1 MetaMorph series (`a.nd`)"),
+            ("deep/a.nd2", "1 Nikon ND2 file (`a.nd2`)"),
             ("a.CZI", "1 Zeiss file (`a.CZI`)"),
             ("a.jpg", "1 JPEG (`a.jpg`)"),
             ("a.stk", "1 MetaMorph stack (`a.stk`)"),

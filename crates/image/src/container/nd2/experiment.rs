@@ -410,4 +410,45 @@ mod tests {
         ));
         assert_eq!(endless.0.expect("loops").at(17).map(|at| at.time), Some(17));
     }
+
+    #[test]
+    fn what_is_odd_in_an_experiment_is_told() {
+        let count = |count: f64| level(&[("uiCount", n(count)), ("x", n(0.0))]);
+        let (custom, problems) = read(&with(7.0, count(4.0), None));
+        assert_eq!(custom.expect("loops").at(3).map(|at| at.time), Some(3));
+        assert!(
+            problems[0].contains("4 steps, which are taken as times"),
+            "{problems:?}"
+        );
+
+        let both = level(&[
+            ("", with(4.0, count(3.0), None)),
+            ("", with(2.0, count(2.0), None)),
+        ]);
+        let values = [
+            ("eType", n(1.0)),
+            ("uLoopPars", count(2.0)),
+            ("ppNextLevelEx", both),
+        ];
+        let (found, problems) = read(&level(&values));
+        assert_eq!(found.expect("loops").frames(), 6);
+        assert!(problems[0].contains("2 loops side by side"), "{problems:?}");
+
+        // Changed on the way: the inner loop is that of the first phase.
+        let changed = level(&[("SLxExperiment", with(4.0, count(3.0), None))]);
+        let phase = level(&[("ppNextLevelEx", level(&[("", changed)]))]);
+        let values = level(&[("uiCount", n(2.0)), ("pSubLoops", level(&[("", phase)]))]);
+        let (found, problems) = read(&with(8.0, values, None));
+        assert_eq!(found.expect("loops").planes(), 3);
+        assert!(
+            problems[0].contains("was changed while it ran"),
+            "{problems:?}"
+        );
+
+        let mut deep = with(6.0, count(1.0), None);
+        for _ in 0..20 {
+            deep = with(6.0, count(1.0), Some(deep));
+        }
+        assert_eq!(read(&deep).0, Err("nests more loops than are known".into()));
+    }
 }
