@@ -6,7 +6,8 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use common::{
-    cellvoyager_index, first_pixel, harmony_image, harmony_index, htd, plane, put, put_plane, stack,
+    c01, cellvoyager_index, first_pixel, harmony_image, harmony_index, htd, nd2, plane, put,
+    put_plane, stack,
 };
 use stainfree_image::{Dataset, Field, OpenOptions, layout_names, open, summarise};
 
@@ -50,6 +51,25 @@ fn example(layout: &str, folder: &Path) -> PathBuf {
             let index = cellvoyager_index(&[(said.into(), file)]);
             put(folder, "MeasurementData.mlf", index.as_bytes());
             put_plane(folder, file, 1, "");
+            folder.to_path_buf()
+        }
+        "nd2" => {
+            let named = nd2::points(&[("B02_0000", 0.0, 0.0), ("B02_0001", 300.0, 0.0)]);
+            let (loops, size) = (nd2::experiment(2, named, None), [4, 6]);
+            let attributes = nd2::attributes(size, 2, 16, 2);
+            let picture = nd2::picture(&["BF", "DAPI"], None);
+            let mut file = nd2::File::described(&attributes, &picture, Some(&loops));
+            for number in 0..2 {
+                file.frame(number, &nd2::pixels(size, 2, |_, _, c| (number + c) as u16));
+            }
+            put(folder, "plate.nd2", &file.finished());
+            folder.to_path_buf()
+        }
+        "cellomics" => {
+            for (name, first) in [("f00d0", 1), ("f00d1", 2), ("f01d0", 3)] {
+                let bytes = c01::file([4, 6], 0, |y, x| first + y + x);
+                put(folder, &format!("plate 7_B02{name}.C01"), &bytes);
+            }
             folder.to_path_buf()
         }
         "file" => {

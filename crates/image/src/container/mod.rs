@@ -1,10 +1,12 @@
 //! Files and folders that hold many images each: what is in them, and how their planes are read.
 //!
-//! A [`Reader`] lists what one container holds as [`Contents`]; `layout::containers` makes fields of
-//! them. A new container is a file with a reader, its planes as a [`crate::PlaneSource`], and a line
-//! among the layouts.
+//! A [`Reader`] lists what one container holds as [`Contents`]; `layout::containers` makes fields
+//! of them. A new container is a file with a reader, its planes as a [`crate::PlaneSource`], and a
+//! line among the layouts.
 
 mod bytes;
+pub(crate) mod c01;
+pub(crate) mod nd2;
 
 use std::path::Path;
 

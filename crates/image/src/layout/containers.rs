@@ -43,7 +43,9 @@ impl<R: Reader> Layout for Of<R> {
             return Err(error);
         }
         if !alone {
-            problems.extend(foreign::beside(&Entries::of(path)?));
+            problems.extend(foreign::beside(&Entries::of(path)?, |path| {
+                self.0.takes(path)
+            }));
         }
         let mut notes = Notes::default();
         let beside = if path.is_dir() && !alone {

@@ -57,7 +57,7 @@ impl Layout for Folder {
 
     fn read(&self, path: &Path, options: &OpenOptions) -> Result<Found, ImageError> {
         let entries = Entries::of(path)?;
-        let beside = foreign::beside(&entries);
+        let beside = foreign::beside(&entries, |_| false);
         let looks_like_plate = named_like_a_plate(&entries.images);
         let mut found = read_files(path, entries.images, options)?;
         found.problems.extend(beside);

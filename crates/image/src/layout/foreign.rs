@@ -2,7 +2,7 @@
 //! them.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -11,7 +11,7 @@ use super::Entries;
 use crate::ImageError;
 use crate::names::{file_name, list_names};
 
-/// A kind of file that holds images and is not read.
+/// A kind of file that holds images and is not read, or not where it lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Kind {
     /// Of one file, without its article.
@@ -32,20 +32,32 @@ const fn vendor(name: &'static str, ends: &'static [&'static str]) -> Kind {
     }
 }
 
-const KINDS: [Kind; 21] = [
+/// What is read, but not from among images of another kind, or two folders down.
+const READ_APART: &str = "name it, or a folder of such files alone, by itself";
+
+const fn readable(name: &'static str, ends: &'static [&'static str]) -> Kind {
+    Kind {
+        name,
+        way_out: READ_APART,
+        ends,
+    }
+}
+
+const KINDS: [Kind; 22] = [
     Kind {
         name: "OME-Zarr store",
         way_out: "convert it to OME-TIFF, with `bfconvert` or Fiji",
         ends: &["zarr", "n5"],
     },
-    vendor("Nikon file", &["nd2", "nd"]),
+    readable("Nikon ND2 file", &["nd2"]),
+    vendor("MetaMorph series", &["nd"]),
     vendor("Zeiss file", &["czi", "lsm", "zvi"]),
     vendor("Leica file", &["lif", "lof", "xlef", "lei", "scn"]),
     vendor("Olympus file", &["oib", "oif", "oir", "vsi", "ets"]),
     vendor("Imaris file", &["ims"]),
     vendor("DeltaVision file", &["dv", "r3d"]),
     vendor("Opera file", &["flex", "mea"]),
-    vendor("Cellomics file", &["c01", "dib"]),
+    readable("Cellomics file", &["c01", "dib"]),
     vendor("slide scan", &["svs", "ndpi", "mrxs", "bif", "qptiff"]),
     vendor("DICOM file", &["dcm", "dicom"]),
     vendor("Incell file", &["xdce"]),
@@ -248,13 +260,13 @@ fn article(kind: Kind) -> String {
 
 /// What lies in a folder that has no image, and what to do with it.
 pub(super) fn instead(entries: &Entries) -> (String, String) {
-    let mut found = by_kind(entries);
+    let mut found = by_kind(entries, |_| false);
     for inside in entries
         .folders
         .iter()
         .filter_map(|path| Entries::of(path).ok())
     {
-        for (kind, files) in by_kind(&inside) {
+        for (kind, files) in by_kind(&inside, |_| false) {
             found.entry(kind).or_default().extend(files);
         }
     }
@@ -283,22 +295,25 @@ pub(super) fn instead(entries: &Entries) -> (String, String) {
     )
 }
 
-/// A sentence about files of microscopes that lie among images and are not read.
-pub(super) fn beside(entries: &Entries) -> Option<String> {
-    let mut found = by_kind(entries);
-    found.retain(|kind, _| kind.way_out == EXPORT || *kind == KINDS[0]);
-    let listed: Vec<String> = found
-        .iter()
-        .map(|(kind, files)| counted(*kind, files))
-        .collect();
-    let way_out = found.keys().next()?.way_out;
-    Some(format!("not read: {}; {way_out}", listed.join(", ")))
+/// Sentences about files of microscopes that lie among images and are not read, by their way out;
+/// `is_read` says which of them are.
+pub(super) fn beside(entries: &Entries, is_read: impl Fn(&Path) -> bool) -> Vec<String> {
+    let mut by_way_out: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (kind, files) in by_kind(entries, is_read) {
+        if [EXPORT, READ_APART].contains(&kind.way_out) || kind == KINDS[0] {
+            let listed = by_way_out.entry(kind.way_out).or_default();
+            listed.push(counted(kind, &files));
+        }
+    }
+    let told = by_way_out.into_iter();
+    told.map(|(way_out, listed)| format!("not read: {}; {way_out}", listed.join(", ")))
+        .collect()
 }
 
-fn by_kind(entries: &Entries) -> BTreeMap<Kind, Vec<String>> {
+fn by_kind(entries: &Entries, is_read: impl Fn(&Path) -> bool) -> BTreeMap<Kind, Vec<String>> {
     let mut found: BTreeMap<Kind, Vec<String>> = BTreeMap::new();
-    let all: Vec<&PathBuf> = entries.others.iter().chain(&entries.folders).collect();
-    for path in all {
+    let all = entries.others.iter().chain(&entries.folders);
+    for path in all.filter(|path| !is_read(path)) {
         if let Some(kind) = kind_of(path) {
             found.entry(kind).or_default().push(file_name(path));
         }
@@ -321,7 +336,8 @@ mod tests {
     #[test]
     fn a_folder_of_foreign_files_says_what_they_are_and_how_to_convert_them() {
         for (name, what) in [
-            ("a.nd2", "1 Nikon file (`a.nd2`)"),
+            ("a.nd", "1 MetaMorph series (`a.nd`)"),
+            ("deep/a.nd2", "1 Nikon ND2 file (`a.nd2`)"),
             ("a.CZI", "1 Zeiss file (`a.CZI`)"),
             ("a.jpg", "1 JPEG (`a.jpg`)"),
             ("a.stk", "1 MetaMorph stack (`a.stk`)"),

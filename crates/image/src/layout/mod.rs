@@ -5,8 +5,8 @@
 //! or [`PLAIN`]; the contract test then covers it.
 
 mod assemble;
+mod cellomics;
 mod cellvoyager;
-#[allow(dead_code, unused_imports)]
 mod containers;
 mod draft;
 mod files;
@@ -43,11 +43,13 @@ trait Layout: Sync {
 
 /// Layouts of systems that leave a mark (an index, a description, names like no others); the first
 /// that recognises a path reads it.
-const MARKED: [&dyn Layout; 4] = [
+const MARKED: [&dyn Layout; 6] = [
     &harmony::Harmony,
     &cellvoyager::CellVoyager,
     &imagexpress::Exported,
     &imagexpress::Database,
+    &containers::Of(crate::container::nd2::Nd2),
+    &cellomics::Cellomics,
 ];
 
 /// Layouts of image files alone, for what bears no mark of a system; tried in this order.

@@ -1,6 +1,8 @@
 //! Shared by the tests: where the samples lie, digests as in `golden.json`, small plates.
 #![allow(dead_code, unreachable_pub)] // Each test file uses a part of it.
 
+pub mod c01;
+pub mod nd2;
 pub mod tiff;
 
 use std::path::{Path, PathBuf};
