@@ -18,7 +18,6 @@ mod indexed;
 mod parallel;
 mod series;
 mod sidecar;
-mod xml;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
