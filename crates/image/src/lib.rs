@@ -6,8 +6,6 @@
 #![forbid(unsafe_code)]
 
 mod array;
-// Until the first reader is in.
-#[allow(dead_code, unused_imports)]
 mod container;
 mod dataset;
 mod error;

@@ -6,7 +6,8 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use common::{
-    cellvoyager_index, first_pixel, harmony_image, harmony_index, htd, plane, put, put_plane, stack,
+    cellvoyager_index, czi, first_pixel, harmony_image, harmony_index, htd, plane, put, put_plane,
+    stack,
 };
 use stainfree_image::{Dataset, Field, OpenOptions, layout_names, open, summarise};
 
@@ -50,6 +51,12 @@ fn example(layout: &str, folder: &Path) -> PathBuf {
             let index = cellvoyager_index(&[(said.into(), file)]);
             put(folder, "MeasurementData.mlf", index.as_bytes());
             put_plane(folder, file, 1, "");
+            folder.to_path_buf()
+        }
+        "czi" => {
+            let blocks = ["S0 M0", "S1 M0"].map(|on| czi::Block::grey(&plane(1)).on(on));
+            let said = czi::description(&czi::scenes(&[("P1", ""), ("P2", "")]), [""; 3]);
+            put(folder, "a.czi", &czi::file(&said, &blocks));
             folder.to_path_buf()
         }
         "file" => {

@@ -1,14 +1,17 @@
 //! Files and folders that hold many images each: what is in them, and how their planes are read.
 //!
-//! A [`Reader`] lists what one container holds as [`Contents`]; `layout::containers` makes fields of
-//! them. A new container is a file with a reader, its planes as a [`crate::PlaneSource`], and a line
-//! among the layouts.
+//! A [`Reader`] lists what one container holds as [`Contents`]; `layout::containers` makes fields
+//! of them. A new container is a file with a reader, its planes as a [`crate::PlaneSource`], and a
+//! line among the layouts.
 
 mod bytes;
+pub(crate) mod czi;
 
 use std::path::Path;
 
-pub(crate) use bytes::{Bytes, first_bytes};
+pub(crate) use bytes::Bytes;
+#[allow(unused_imports)] // Readers of other containers take it.
+pub(crate) use bytes::first_bytes;
 
 use crate::{Image, ImageError, Plane, PlaneRef, Region};
 
@@ -112,6 +115,7 @@ impl Contained {
 ///
 /// # Errors
 /// [`ImageError::Misuse`] if the window leaves the plane or is empty.
+#[allow(dead_code)] // Readers of other containers take it.
 pub(crate) fn part_of(plane: &Plane, path: &Path, region: Region) -> Result<Plane, ImageError> {
     fn cut<T: Copy>(image: &Image<T>, region: Region) -> Image<T> {
         let Region {

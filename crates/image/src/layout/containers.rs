@@ -43,7 +43,11 @@ impl<R: Reader> Layout for Of<R> {
             return Err(error);
         }
         if !alone {
-            problems.extend(foreign::beside(&Entries::of(path)?));
+            let mut entries = Entries::of(path)?;
+            for others in [&mut entries.others, &mut entries.folders] {
+                others.retain(|path| !self.0.takes(path));
+            }
+            problems.extend(foreign::beside(&entries));
         }
         let mut notes = Notes::default();
         let beside = if path.is_dir() && !alone {

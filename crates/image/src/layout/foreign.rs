@@ -32,14 +32,22 @@ const fn vendor(name: &'static str, ends: &'static [&'static str]) -> Kind {
     }
 }
 
-const KINDS: [Kind; 21] = [
+/// What to do about a file that is read, but not where other images lie.
+const BY_ITSELF: &str = "open it by itself, or move it to a folder without other images";
+
+const KINDS: [Kind; 22] = [
     Kind {
         name: "OME-Zarr store",
         way_out: "convert it to OME-TIFF, with `bfconvert` or Fiji",
         ends: &["zarr", "n5"],
     },
     vendor("Nikon file", &["nd2", "nd"]),
-    vendor("Zeiss file", &["czi", "lsm", "zvi"]),
+    vendor("Zeiss file", &["lsm", "zvi"]),
+    Kind {
+        name: "CZI file",
+        way_out: BY_ITSELF,
+        ends: &["czi"],
+    },
     vendor("Leica file", &["lif", "lof", "xlef", "lei", "scn"]),
     vendor("Olympus file", &["oib", "oif", "oir", "vsi", "ets"]),
     vendor("Imaris file", &["ims"]),
@@ -271,28 +279,39 @@ pub(super) fn instead(entries: &Entries) -> (String, String) {
         .iter()
         .map(|(kind, files)| counted(*kind, files))
         .collect();
-    let mut ways: Vec<&str> = Vec::new();
-    for kind in found.keys() {
-        if !ways.contains(&kind.way_out) {
-            ways.push(kind.way_out);
-        }
-    }
     (
         format!("it has no TIFF or PNG file, but {}", listed.join(", ")),
-        ways.join("; "),
+        ways_out(&found),
     )
 }
 
 /// A sentence about files of microscopes that lie among images and are not read.
 pub(super) fn beside(entries: &Entries) -> Option<String> {
     let mut found = by_kind(entries);
-    found.retain(|kind, _| kind.way_out == EXPORT || *kind == KINDS[0]);
+    found.retain(|kind, _| [EXPORT, BY_ITSELF].contains(&kind.way_out) || *kind == KINDS[0]);
+    if found.is_empty() {
+        return None;
+    }
     let listed: Vec<String> = found
         .iter()
         .map(|(kind, files)| counted(*kind, files))
         .collect();
-    let way_out = found.keys().next()?.way_out;
-    Some(format!("not read: {}; {way_out}", listed.join(", ")))
+    Some(format!(
+        "not read: {}; {}",
+        listed.join(", "),
+        ways_out(&found)
+    ))
+}
+
+/// What to do about files of several kinds, each way once.
+fn ways_out(found: &BTreeMap<Kind, Vec<String>>) -> String {
+    let mut ways: Vec<&str> = Vec::new();
+    for kind in found.keys() {
+        if !ways.contains(&kind.way_out) {
+            ways.push(kind.way_out);
+        }
+    }
+    ways.join("; ")
 }
 
 fn by_kind(entries: &Entries) -> BTreeMap<Kind, Vec<String>> {
@@ -322,7 +341,8 @@ mod tests {
     fn a_folder_of_foreign_files_says_what_they_are_and_how_to_convert_them() {
         for (name, what) in [
             ("a.nd2", "1 Nikon file (`a.nd2`)"),
-            ("a.CZI", "1 Zeiss file (`a.CZI`)"),
+            ("a.LSM", "1 Zeiss file (`a.LSM`)"),
+            ("a/b.czi", "1 CZI file (`b.czi`)"),
             ("a.jpg", "1 JPEG (`a.jpg`)"),
             ("a.stk", "1 MetaMorph stack (`a.stk`)"),
             ("a.zarr/.zattrs", "1 OME-Zarr store (`a.zarr`)"),

@@ -6,7 +6,6 @@
 
 mod assemble;
 mod cellvoyager;
-#[allow(dead_code, unused_imports)]
 mod containers;
 mod draft;
 mod files;
@@ -42,11 +41,12 @@ trait Layout: Sync {
 
 /// Layouts of systems that leave a mark (an index, a description, names like no others); the first
 /// that recognises a path reads it.
-const MARKED: [&dyn Layout; 4] = [
+const MARKED: [&dyn Layout; 5] = [
     &harmony::Harmony,
     &cellvoyager::CellVoyager,
     &imagexpress::Exported,
     &imagexpress::Database,
+    &containers::Of(crate::container::czi::Czi),
 ];
 
 /// Layouts of image files alone, for what bears no mark of a system; tried in this order.
