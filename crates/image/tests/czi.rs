@@ -244,8 +244,17 @@ fn scenes_are_told_apart_with_other_numbers_and_without_names() {
     assert_eq!(names(&data), ["a_S2", "a_S5"]);
     // As many are described as there are: they follow in the same order.
     let said = scenes(&[("left", ""), ("right", "")]);
+    for blocks in [
+        &blocks,
+        &["S1", "S2"].map(|on| Block::filled(1, 1, 1).on(on)),
+    ] {
+        let data = opened(&file(&description(&said, [""; 3]), blocks));
+        assert_eq!(names(&data), ["a_left", "a_right"]);
+    }
+    // More are described: the numbers tell which.
+    let said = scenes(&[("a", ""), ("b", ""), ("c", "")]);
     let data = opened(&file(&description(&said, [""; 3]), &blocks));
-    assert_eq!(names(&data), ["a_left", "a_right"]);
+    assert_eq!(names(&data), ["a_S5", "a_c"]);
     // A single scene in the description is that of blocks without one.
     let said = scenes(&[("", "<ArrayName>C4</ArrayName>")]);
     let block = Block::filled(1, 1, 1);
@@ -484,7 +493,8 @@ fn names_light_and_sizes_come_from_the_description() {
         <Channel Id=\"Channel:2\"/>\
         <Channel Id=\"Channel:3\" Name=\"T PMT\"><ContrastMethod>Other</ContrastMethod>\
             <IlluminationType>Epifluorescence</IlluminationType></Channel>\
-        <Channel Id=\"Channel:4\" Name=\"TL\"><ContrastMethod>Brightfield</ContrastMethod></Channel>\
+        <Channel Id=\"Channel:4\" Name=\"TL\">\
+            <ContrastMethod>Brightfield</ContrastMethod></Channel>\
         </Channels>";
     let blocks = [0, 1, 2, 3, 4].map(|c| Block::filled(1, 1, c).on(&format!("C{c}")));
     let said = description(said, ["6.5E-7", "6.5E-7", ""]);
@@ -498,6 +508,12 @@ fn names_light_and_sizes_come_from_the_description() {
         said.clone().into_bytes(),
         ("\u{feff}<?xml version=\"1.0\" encoding=\"utf-8\"?>".to_string() + &said).into_bytes(),
         [said.as_bytes(), b"\0\0"].concat(),
+        // What a microscope is made of nests deep.
+        said.replace(
+            "<Information>",
+            &("<A>".repeat(99) + &"</A>".repeat(99) + "<Information>"),
+        )
+        .into_bytes(),
         utf16,
     ] {
         let data = opened(&described(&text, &blocks));

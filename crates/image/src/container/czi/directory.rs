@@ -294,7 +294,7 @@ impl Directory {
         }
         if directory.unusable > 0 {
             directory.problems.push(format!(
-                "`{}` of its blocks are left out, since their entries are damaged (of the first: {})",
+                "`{}` of its blocks are left out, as their entries are damaged (of the first: {})",
                 directory.unusable, directory.fault
             ));
         }

@@ -2,10 +2,10 @@
 //!
 //! Here: what is in a file (`directory` has its blocks, `metadata` its description) and which
 //! blocks make a plane; `pixels` reads them. A block has a place in the dimensions X, Y, C
-//! (channel), Z, T, S (scene) and M (tile of a mosaic), and in B, V, H, I and R (block, view, phase,
-//! illumination, rotation), which are no part of an image here. X and Y are pixels of the stage:
-//! they may be negative, and scenes lie as far apart as the wells of a plate. So every scene has
-//! the box of its own tiles; of tiles that overlap, the one with the higher number lies on top.
+//! (channel), Z, T, S (scene) and M (tile of a mosaic), and in B, V, H, I and R (block, view,
+//! phase, illumination, rotation), which are no part of an image here. X and Y are pixels of the
+//! stage: they may be negative, and scenes lie as far apart as the wells of a plate. So every scene
+//! has the box of its own tiles; of tiles that overlap, the one with the higher number lies on top.
 //! Blocks that show others smaller (the pyramid) are passed over.
 
 mod coverage;
@@ -14,7 +14,7 @@ mod metadata;
 mod pixels;
 mod times;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -210,8 +210,7 @@ impl<'a> Listing<'a> {
         let scenes: Vec<&[Block]> = blocks.chunk_by(|a, b| a.scene == b.scene).collect();
         let mut images = Vec::new();
         let (mut part, mut places) = (0, 0);
-        for (rank, of_scene) in scenes.iter().enumerate() {
-            let scene = self.scene(rank, scenes.len(), of_scene);
+        for (scene, of_scene) in self.scenes(&scenes).into_iter().zip(&scenes) {
             let Some(image) = self.image(scene, of_scene, &mut part)? else {
                 continue;
             };
@@ -237,20 +236,32 @@ impl<'a> Listing<'a> {
         }
     }
 
-    /// What is said of a scene: by its number or, where the numbers are others, by its rank.
-    fn scene(&self, rank: usize, count: usize, blocks: &[Block]) -> Scene {
+    /// What is said of each scene: by its number or, where the numbers are others, by its rank.
+    fn scenes(&self, of_scenes: &[&[Block]]) -> Vec<Scene> {
         let said = &self.metadata.scenes;
-        let number = blocks.first().and_then(|block| block.scene);
-        let numbered = said.iter().find(|s| s.index.is_some() && s.index == number);
-        let ranked = said.get(rank).filter(|_| said.len() == count);
-        let mut scene = numbered.or(ranked).cloned().unwrap_or_default();
-        if scene.name.is_empty() && count > 1 {
-            scene.name = match number {
-                Some(number) => format!("S{number}"),
-                None => "without a scene".into(),
+        let number = |blocks: &[Block]| blocks.first().and_then(|block| block.scene);
+        let by_number: HashMap<i32, &Scene> = said
+            .iter()
+            .filter_map(|scene| Some((scene.index?, scene)))
+            .collect();
+        let numbered = |blocks: &[Block]| by_number.get(&number(blocks)?).copied();
+        let all = of_scenes.iter().all(|blocks| numbered(blocks).is_some());
+        let by_rank = !all && said.len() == of_scenes.len();
+        let named = of_scenes.iter().enumerate().map(|(rank, blocks)| {
+            let found = match by_rank {
+                true => said.get(rank),
+                false => numbered(blocks),
             };
-        }
-        scene
+            let mut scene = found.cloned().unwrap_or_default();
+            if scene.name.is_empty() && of_scenes.len() > 1 {
+                scene.name = match number(blocks) {
+                    Some(number) => format!("S{number}"),
+                    None => "without a scene".into(),
+                };
+            }
+            scene
+        });
+        named.collect()
     }
 
     fn note(&mut self, scene: &Scene, sentence: String) {
@@ -291,39 +302,52 @@ impl<'a> Listing<'a> {
         };
         image.check(self.path)?;
         image.places = vec![None; self.channels.len() * planes.len() * times.len()];
-        let (mut gaps, mut twice) = (false, false);
-        let path = Arc::new(self.path.to_path_buf());
-        let plane_of = |block: &Block| (block.time, block.plane, block.channel);
-        for group in used.chunk_by(|a, b| plane_of(a.0) == plane_of(b.0)) {
-            let plane = frame.plane(&path, *part, group);
-            let tiles: Vec<Tile> = plane.tiles.iter().map(|tile| tile.place).collect();
-            gaps |= !covered(frame.size, &tiles);
-            twice |= lie_twice(group);
-            let (time, z, channel) = plane_of(group[0].0);
-            let index = self
-                .channels
-                .index(channel)
-                .zip(planes.index(z))
-                .zip(times.index(time));
-            let place = index.and_then(|((c, z), t)| {
-                image
-                    .places
-                    .get_mut(c + self.channels.len() * (z + planes.len() * t))
+        for (key, plane) in self.planes(&scene, &frame, &used) {
+            let (time, z, channel) = key;
+            let index = self.channels.index(channel).zip(planes.index(z));
+            let index = index.zip(times.index(time)).map(|((c, z), t)| {
+                let (channels, planes) = (self.channels.len(), planes.len());
+                c + channels * (z + planes * t)
             });
-            if let Some(place) = place {
+            if let Some(place) = index.and_then(|index| image.places.get_mut(index)) {
+                let plane = CziPlane {
+                    part: *part,
+                    ..plane
+                };
                 *place = Some(PlaneRef::new(plane));
                 *part += 1;
             }
         }
+        Ok(Some(image))
+    }
+
+    /// The planes of a scene by time, plane and channel, with notes on what is odd about them.
+    fn planes(
+        &mut self,
+        scene: &Scene,
+        frame: &Frame,
+        used: &[(&Block, Kept)],
+    ) -> Vec<((i32, i32, i32), CziPlane)> {
+        let path = Arc::new(self.path.to_path_buf());
+        let key = |block: &Block| (block.time, block.plane, block.channel);
+        let (mut gaps, mut twice) = (false, false);
+        let mut planes = Vec::new();
+        for group in used.chunk_by(|a, b| key(a.0) == key(b.0)) {
+            let plane = frame.plane(&path, group);
+            let tiles: Vec<Tile> = plane.tiles.iter().map(|tile| tile.place).collect();
+            gaps |= !covered(frame.size, &tiles);
+            twice |= lie_twice(group);
+            planes.extend(group.first().map(|(block, _)| (key(block), plane)));
+        }
         if gaps {
             let said = "tiles leave gaps in some of its planes, where pixels are 0";
-            self.note(&scene, said.into());
+            self.note(scene, said.into());
         }
         if twice {
             let said = "blocks lie exactly over others, of which the last is taken";
-            self.note(&scene, said.into());
+            self.note(scene, said.into());
         }
-        Ok(Some(image))
+        planes
     }
 
     /// The channels of a scene, with notes on those whose pixels are not read.
@@ -457,7 +481,7 @@ impl Frame {
     }
 
     /// The plane that blocks of one channel, plane and time make.
-    fn plane(&self, path: &Arc<PathBuf>, part: usize, group: &[(&Block, Kept)]) -> CziPlane {
+    fn plane(&self, path: &Arc<PathBuf>, group: &[(&Block, Kept)]) -> CziPlane {
         let offset = |start: i32, from: i64| u32::try_from(i64::from(start) - from).ok();
         let placed = |&(block, kept): &(&Block, Kept)| {
             Some(Placed {
@@ -475,7 +499,7 @@ impl Frame {
         };
         CziPlane {
             path: Arc::clone(path),
-            part,
+            part: 0,
             size: self.size,
             tiles: group.iter().filter_map(placed).collect(),
         }
