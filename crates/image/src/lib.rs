@@ -26,6 +26,7 @@ pub mod store;
 pub mod table;
 mod truth;
 pub mod write;
+mod xml;
 
 pub use array::Image;
 pub use dataset::{Dataset, Field, OpenOptions};

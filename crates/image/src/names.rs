@@ -307,6 +307,15 @@ pub fn is_image_name(path: &Path) -> bool {
     !hidden && matches!(extension.as_deref(), Some("tif" | "tiff" | "png"))
 }
 
+/// Row 1 and column 2 as `A02`; rows beyond `Z` as `AA`, `AB`, ..
+pub(crate) fn well_name(row: u32, column: u32) -> String {
+    let letter = |n: u32| char::from(b'A' + (n % 26) as u8);
+    match row - 1 {
+        row @ 0..26 => format!("{}{column:02}", letter(row)),
+        row => format!("{}{}{column:02}", letter(row / 26 - 1), letter(row)),
+    }
+}
+
 /// Up to five names in backticks, then how many more there are.
 ///
 /// ```
@@ -403,5 +412,12 @@ mod tests {
     fn stems_drop_one_extension_and_ome() {
         assert_eq!(stem(Path::new("a/b.c.tif")), "b.c");
         assert_eq!(stem(Path::new("a/b.OME.tiff")), "b");
+    }
+
+    #[test]
+    fn rows_beyond_z_have_two_letters() {
+        assert_eq!(well_name(26, 1), "Z01");
+        assert_eq!(well_name(27, 48), "AA48");
+        assert_eq!(well_name(32, 7), "AF07");
     }
 }

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use common::{
-    c01, cellvoyager_index, first_pixel, harmony_image, harmony_index, htd, nd2, plane, put,
+    c01, cellvoyager_index, czi, first_pixel, harmony_image, harmony_index, htd, nd2, plane, put,
     put_plane, stack,
 };
 use stainfree_image::{Dataset, Field, OpenOptions, layout_names, open, summarise};
@@ -70,6 +70,12 @@ fn example(layout: &str, folder: &Path) -> PathBuf {
                 let bytes = c01::file([4, 6], 0, |y, x| first + y + x);
                 put(folder, &format!("plate 7_B02{name}.C01"), &bytes);
             }
+            folder.to_path_buf()
+        }
+        "czi" => {
+            let blocks = ["S0 M0", "S1 M0"].map(|on| czi::Block::grey(&plane(1)).on(on));
+            let said = czi::description(&czi::scenes(&[("P1", ""), ("P2", "")]), [""; 3]);
+            put(folder, "a.czi", &czi::file(&said, &blocks));
             folder.to_path_buf()
         }
         "file" => {

@@ -6,11 +6,14 @@
 
 mod bytes;
 pub(crate) mod c01;
+pub(crate) mod czi;
 pub(crate) mod nd2;
 
 use std::path::Path;
 
-pub(crate) use bytes::{Bytes, first_bytes};
+pub(crate) use bytes::Bytes;
+#[allow(unused_imports)] // Readers of other containers take it.
+pub(crate) use bytes::first_bytes;
 
 use crate::{Image, ImageError, Plane, PlaneRef, Region};
 
@@ -114,6 +117,7 @@ impl Contained {
 ///
 /// # Errors
 /// [`ImageError::Misuse`] if the window leaves the plane or is empty.
+#[allow(dead_code)] // Readers of other containers take it.
 pub(crate) fn part_of(plane: &Plane, path: &Path, region: Region) -> Result<Plane, ImageError> {
     fn cut<T: Copy>(image: &Image<T>, region: Region) -> Image<T> {
         let Region {

@@ -43,7 +43,7 @@ const fn readable(name: &'static str, ends: &'static [&'static str]) -> Kind {
     }
 }
 
-const KINDS: [Kind; 22] = [
+const KINDS: [Kind; 23] = [
     Kind {
         name: "OME-Zarr store",
         way_out: "convert it to OME-TIFF, with `bfconvert` or Fiji",
@@ -51,7 +51,8 @@ const KINDS: [Kind; 22] = [
     },
     readable("Nikon ND2 file", &["nd2"]),
     vendor("MetaMorph series", &["nd"]),
-    vendor("Zeiss file", &["czi", "lsm", "zvi"]),
+    readable("Zeiss CZI file", &["czi"]),
+    vendor("Zeiss file", &["lsm", "zvi"]),
     vendor("Leica file", &["lif", "lof", "xlef", "lei", "scn"]),
     vendor("Olympus file", &["oib", "oif", "oir", "vsi", "ets"]),
     vendor("Imaris file", &["ims"]),
@@ -283,16 +284,21 @@ pub(super) fn instead(entries: &Entries) -> (String, String) {
         .iter()
         .map(|(kind, files)| counted(*kind, files))
         .collect();
+    (
+        format!("it has no TIFF or PNG file, but {}", listed.join(", ")),
+        ways_out(&found),
+    )
+}
+
+/// What to do about files of several kinds, each way once.
+fn ways_out(found: &BTreeMap<Kind, Vec<String>>) -> String {
     let mut ways: Vec<&str> = Vec::new();
     for kind in found.keys() {
         if !ways.contains(&kind.way_out) {
             ways.push(kind.way_out);
         }
     }
-    (
-        format!("it has no TIFF or PNG file, but {}", listed.join(", ")),
-        ways.join("; "),
-    )
+    ways.join("; ")
 }
 
 /// Sentences about files of microscopes that lie among images and are not read, by their way out;
@@ -338,7 +344,8 @@ mod tests {
         for (name, what) in [
             ("a.nd", "1 MetaMorph series (`a.nd`)"),
             ("deep/a.nd2", "1 Nikon ND2 file (`a.nd2`)"),
-            ("a.CZI", "1 Zeiss file (`a.CZI`)"),
+            ("a.LSM", "1 Zeiss file (`a.LSM`)"),
+            ("deep/a.czi", "1 Zeiss CZI file (`a.czi`)"),
             ("a.jpg", "1 JPEG (`a.jpg`)"),
             ("a.stk", "1 MetaMorph stack (`a.stk`)"),
             ("a.zarr/.zattrs", "1 OME-Zarr store (`a.zarr`)"),

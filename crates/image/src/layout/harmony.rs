@@ -13,12 +13,12 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::htd::{MOST, well_name};
+use super::htd::MOST;
 use super::indexed::{Channel, Index, Listed, indexes_at, lies_within, make_unique, read_all};
-use super::xml::{Met, attribute, walk};
 use super::{Found, Layout};
 use crate::format::description::{Length, both, number};
-use crate::names::{file_name, folder_name, folder_of, list_names};
+use crate::names::{file_name, folder_name, folder_of, list_names, well_name};
+use crate::xml::{Met, attribute, walk};
 use crate::{ImageError, OpenOptions};
 
 pub(super) struct Harmony;

@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use crate::ImageError;
+use crate::names::well_name;
 use crate::table::text_of;
 
 /// What the plate description declares.
@@ -127,15 +128,6 @@ fn as_utf8(bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-/// Row 1 and column 2 as `A02`; rows beyond `Z` as `AA`, `AB`, ..
-pub(super) fn well_name(row: u32, column: u32) -> String {
-    let letter = |n: u32| char::from(b'A' + (n % 26) as u8);
-    match row - 1 {
-        row @ 0..26 => format!("{}{column:02}", letter(row)),
-        row => format!("{}{}{column:02}", letter(row / 26 - 1), letter(row)),
-    }
-}
-
 /// The number after `prefix` in a key such as `WaveName3`, within 1 to [`MOST`].
 fn numbered(key: &str, prefix: &str) -> Option<u32> {
     let number = key.strip_prefix(prefix)?.parse().ok()?;
@@ -206,12 +198,5 @@ mod tests {
             let htd = Htd::parse(&as_utf8(bytes)).expect("a plate description");
             assert_eq!(htd.channel_name(1), "\u{b5}");
         }
-    }
-
-    #[test]
-    fn rows_beyond_z_have_two_letters() {
-        assert_eq!(well_name(26, 1), "Z01");
-        assert_eq!(well_name(27, 48), "AA48");
-        assert_eq!(well_name(32, 7), "AF07");
     }
 }

@@ -18,7 +18,6 @@ mod indexed;
 mod parallel;
 mod series;
 mod sidecar;
-mod xml;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -43,13 +42,14 @@ trait Layout: Sync {
 
 /// Layouts of systems that leave a mark (an index, a description, names like no others); the first
 /// that recognises a path reads it.
-const MARKED: [&dyn Layout; 6] = [
+const MARKED: [&dyn Layout; 7] = [
     &harmony::Harmony,
     &cellvoyager::CellVoyager,
     &imagexpress::Exported,
     &imagexpress::Database,
     &containers::Of(crate::container::nd2::Nd2),
     &cellomics::Cellomics,
+    &containers::Of(crate::container::czi::Czi),
 ];
 
 /// Layouts of image files alone, for what bears no mark of a system; tried in this order.
