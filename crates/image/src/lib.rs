@@ -6,8 +6,6 @@
 #![forbid(unsafe_code)]
 
 mod array;
-// Until the first reader is in.
-#[allow(dead_code, unused_imports)]
 mod container;
 mod dataset;
 mod error;
@@ -28,6 +26,7 @@ pub mod store;
 pub mod table;
 mod truth;
 pub mod write;
+mod xml;
 
 pub use array::Image;
 pub use dataset::{Dataset, Field, OpenOptions};

@@ -6,24 +6,11 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{plane, put, samples};
+use common::{Random, plane, put, samples};
 use stainfree_image::{
     ImageError, OpenOptions, open, read_class_mask, read_info, read_labels, read_plane, write,
     write_atomic,
 };
-
-/// A linear congruential generator (Knuth, MMIX): the tests must be the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        ((self.0 >> 33) % end as u64) as usize
-    }
-}
 
 /// Everything that reads a file; only that it returns matters.
 fn read_all(path: &Path) {

@@ -6,7 +6,8 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use common::{
-    cellvoyager_index, first_pixel, harmony_image, harmony_index, htd, plane, put, put_plane, stack,
+    cellvoyager_index, first_pixel, harmony_image, harmony_index, htd, lif, ndtiff, plane, put,
+    put_plane, stack,
 };
 use stainfree_image::{Dataset, Field, OpenOptions, layout_names, open, summarise};
 
@@ -50,6 +51,28 @@ fn example(layout: &str, folder: &Path) -> PathBuf {
             let index = cellvoyager_index(&[(said.into(), file)]);
             put(folder, "MeasurementData.mlf", index.as_bytes());
             put_plane(folder, file, 1, "");
+            folder.to_path_buf()
+        }
+        "lif" => {
+            let sides = [lif::dimension(1, 2, 0.0, 1), lif::dimension(2, 2, 0.0, 2)];
+            let gray = [lif::channel(8, "Gray", 0, "")];
+            let image = |name| lif::image(name, &gray, &sides, 1, "");
+            let bytes = lif::file(2, &(image("x") + &image("y")), &[(1, &[1, 2, 3, 4])]);
+            put(folder, "a.lif", &bytes);
+            folder.to_path_buf()
+        }
+        "ndtiff" => {
+            let axes = [r#"{"position":0,"z":0}"#, r#"{"position":1,"z":3}"#];
+            let taken = axes.map(|axes| ndtiff::Taken {
+                axes,
+                said: "{}",
+                kind: 0,
+                size: (2, 2),
+                pixels: &[1, 2, 3, 4],
+            });
+            let (index, tiff) = ndtiff::set("x_NDTiffStack.tif", "{}", &taken);
+            put(folder, "NDTiff.index", &index);
+            put(folder, "x_NDTiffStack.tif", &tiff);
             folder.to_path_buf()
         }
         "file" => {

@@ -1,10 +1,13 @@
 //! Files and folders that hold many images each: what is in them, and how their planes are read.
 //!
-//! A [`Reader`] lists what one container holds as [`Contents`]; `layout::containers` makes fields of
-//! them. A new container is a file with a reader, its planes as a [`crate::PlaneSource`], and a line
-//! among the layouts.
+//! A [`Reader`] lists what one container holds as [`Contents`]; `layout::containers` makes fields
+//! of them. A new container is a file with a reader, its planes as a [`crate::PlaneSource`], and a
+//! line among the layouts.
 
 mod bytes;
+pub(crate) mod lif;
+pub(crate) mod ndtiff;
+mod strided;
 
 use std::path::Path;
 
@@ -112,6 +115,7 @@ impl Contained {
 ///
 /// # Errors
 /// [`ImageError::Misuse`] if the window leaves the plane or is empty.
+#[allow(dead_code)] // Until a reader of compressed planes is in.
 pub(crate) fn part_of(plane: &Plane, path: &Path, region: Region) -> Result<Plane, ImageError> {
     fn cut<T: Copy>(image: &Image<T>, region: Region) -> Image<T> {
         let Region {

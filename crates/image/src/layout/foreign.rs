@@ -32,7 +32,10 @@ const fn vendor(name: &'static str, ends: &'static [&'static str]) -> Kind {
     }
 }
 
-const KINDS: [Kind; 21] = [
+/// What to do about a file that is read, but not where other images lie.
+const BY_ITSELF: &str = "open it by itself, or move it to a folder without other images";
+
+const KINDS: [Kind; 22] = [
     Kind {
         name: "OME-Zarr store",
         way_out: "convert it to OME-TIFF, with `bfconvert` or Fiji",
@@ -40,7 +43,12 @@ const KINDS: [Kind; 21] = [
     },
     vendor("Nikon file", &["nd2", "nd"]),
     vendor("Zeiss file", &["czi", "lsm", "zvi"]),
-    vendor("Leica file", &["lif", "lof", "xlef", "lei", "scn"]),
+    vendor("Leica file", &["lof", "xlef", "lei", "scn"]),
+    Kind {
+        name: "LIF file",
+        way_out: BY_ITSELF,
+        ends: &["lif"],
+    },
     vendor("Olympus file", &["oib", "oif", "oir", "vsi", "ets"]),
     vendor("Imaris file", &["ims"]),
     vendor("DeltaVision file", &["dv", "r3d"]),
@@ -151,6 +159,8 @@ static OF_CELLVOYAGER: LazyLock<Regex> = LazyLock::new(|| {
     let pattern = r"_[a-p]\d\d_t\d{4}f\d{3}l\d\da\d\dz\d+c\d\d\.(tif|png)$";
     Regex::new(pattern).expect("a valid pattern")
 });
+static OF_NDTIFF: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"(^|_)ndtiffstack(_\d+)?\.tif$").expect("a valid pattern"));
 /// Version 1.4, and 2.
 static OF_MICRO_MANAGER: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"^img_(\d{9}_|channel\d+_position\d+_).*\.tif$").expect("a valid pattern")
@@ -174,9 +184,10 @@ const MARKS: [Mark; 9] = [
         bears: |names| has(names, "measurementresult.ome.xml"),
     },
     Mark {
-        system: "a Micro-Manager data set in NDTiff (`NDTiff.index`)",
-        way_out: "save it again in Micro-Manager as an image stack file (OME-TIFF)",
-        bears: |names| has(names, "ndtiff.index"),
+        system: "an NDTiff data set of Micro-Manager without its index (`NDTiff.index`)",
+        way_out: "copy the index beside the files, or save the set again in Micro-Manager as an \
+                  image stack file (OME-TIFF)",
+        bears: |names| has(names, "full resolution") || some(names, &OF_NDTIFF),
     },
     Mark {
         system: "a Micro-Manager data set of separate files (`metadata.txt`, `img_..`)",
@@ -271,28 +282,39 @@ pub(super) fn instead(entries: &Entries) -> (String, String) {
         .iter()
         .map(|(kind, files)| counted(*kind, files))
         .collect();
-    let mut ways: Vec<&str> = Vec::new();
-    for kind in found.keys() {
-        if !ways.contains(&kind.way_out) {
-            ways.push(kind.way_out);
-        }
-    }
     (
         format!("it has no TIFF or PNG file, but {}", listed.join(", ")),
-        ways.join("; "),
+        ways_out(&found),
     )
 }
 
 /// A sentence about files of microscopes that lie among images and are not read.
 pub(super) fn beside(entries: &Entries) -> Option<String> {
     let mut found = by_kind(entries);
-    found.retain(|kind, _| kind.way_out == EXPORT || *kind == KINDS[0]);
+    found.retain(|kind, _| [EXPORT, BY_ITSELF].contains(&kind.way_out) || *kind == KINDS[0]);
+    if found.is_empty() {
+        return None;
+    }
     let listed: Vec<String> = found
         .iter()
         .map(|(kind, files)| counted(*kind, files))
         .collect();
-    let way_out = found.keys().next()?.way_out;
-    Some(format!("not read: {}; {way_out}", listed.join(", ")))
+    Some(format!(
+        "not read: {}; {}",
+        listed.join(", "),
+        ways_out(&found)
+    ))
+}
+
+/// What to do about files of several kinds, each way once.
+fn ways_out(found: &BTreeMap<Kind, Vec<String>>) -> String {
+    let mut ways: Vec<&str> = Vec::new();
+    for kind in found.keys() {
+        if !ways.contains(&kind.way_out) {
+            ways.push(kind.way_out);
+        }
+    }
+    ways.join("; ")
 }
 
 fn by_kind(entries: &Entries) -> BTreeMap<Kind, Vec<String>> {
@@ -323,6 +345,7 @@ mod tests {
         for (name, what) in [
             ("a.nd2", "1 Nikon file (`a.nd2`)"),
             ("a.CZI", "1 Zeiss file (`a.CZI`)"),
+            ("a/b.lif", "1 LIF file (`b.lif`)"),
             ("a.jpg", "1 JPEG (`a.jpg`)"),
             ("a.stk", "1 MetaMorph stack (`a.stk`)"),
             ("a.zarr/.zattrs", "1 OME-Zarr store (`a.zarr`)"),
@@ -341,7 +364,8 @@ mod tests {
     #[test]
     fn folders_of_tiffs_with_the_mark_of_a_system_are_told_by_it() {
         for (names, what) in [
-            (&["NDTiff.index", "x_NDTiffStack.tif"][..], "NDTiff"),
+            (&["x_NDTiffStack_1.tif"][..], "NDTiff"),
+            (&["Full resolution/x.tif", "Downsampled_x2/x.tif"], "NDTiff"),
             (
                 &["Pos0/metadata.txt", "Pos0/img_000000000_DAPI_000.tif"],
                 "of separate files",
@@ -387,7 +411,7 @@ mod tests {
             "metadata.txt",
             "img_001.tif",
             "metadata.ome.xml",
-            "raw/NDTiff.index",
+            "raw/x_NDTiffStack.tif",
         ] {
             std::fs::write(folder.path().join(name), b"x").expect("written");
         }

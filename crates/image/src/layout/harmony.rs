@@ -15,10 +15,10 @@ use std::path::{Path, PathBuf};
 
 use super::htd::{MOST, well_name};
 use super::indexed::{Channel, Index, Listed, indexes_at, lies_within, make_unique, read_all};
-use super::xml::{Met, attribute, walk};
 use super::{Found, Layout};
 use crate::format::description::{Length, both, number};
 use crate::names::{file_name, folder_name, folder_of, list_names};
+use crate::xml::{Met, attribute, walk};
 use crate::{ImageError, OpenOptions};
 
 pub(super) struct Harmony;

@@ -6,7 +6,6 @@
 
 mod assemble;
 mod cellvoyager;
-#[allow(dead_code, unused_imports)]
 mod containers;
 mod draft;
 mod files;
@@ -18,7 +17,6 @@ mod indexed;
 mod parallel;
 mod series;
 mod sidecar;
-mod xml;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -43,11 +41,13 @@ trait Layout: Sync {
 
 /// Layouts of systems that leave a mark (an index, a description, names like no others); the first
 /// that recognises a path reads it.
-const MARKED: [&dyn Layout; 4] = [
+const MARKED: [&dyn Layout; 6] = [
     &harmony::Harmony,
     &cellvoyager::CellVoyager,
     &imagexpress::Exported,
     &imagexpress::Database,
+    &containers::Of(crate::container::lif::Lif),
+    &containers::Of(crate::container::ndtiff::NdTiff),
 ];
 
 /// Layouts of image files alone, for what bears no mark of a system; tried in this order.

@@ -1,6 +1,8 @@
 //! Shared by the tests: where the samples lie, digests as in `golden.json`, small plates.
 #![allow(dead_code, unreachable_pub)] // Each test file uses a part of it.
 
+pub mod lif;
+pub mod ndtiff;
 pub mod tiff;
 
 use std::path::{Path, PathBuf};
@@ -172,4 +174,17 @@ pub fn stack(pages: &[Image<u16>], description: &str) -> Vec<u8> {
         bytes.extend([0; 4]);
     }
     bytes
+}
+
+/// A linear congruential generator (Knuth, MMIX): the tests must be the same everywhere.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn below(&mut self, end: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        ((self.0 >> 33) % end as u64) as usize
+    }
 }

@@ -1,4 +1,4 @@
-//! Elements of an XML file, one after the other: indexes of large plates are never held whole.
+//! Elements of an XML text, one after the other: indexes of large plates are never held whole.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -16,8 +16,8 @@ const MOST_TEXT: usize = 4096;
 /// Larger files are no index; a plate of 384 wells with 100,000 images has 200 MB.
 const MOST_BYTES: u64 = 2 << 30;
 
-/// What is met on the way through a file.
-pub(super) enum Met<'a, 'b> {
+/// What is met on the way through a text.
+pub(crate) enum Met<'a, 'b> {
     /// An element begins.
     Start(&'a BytesStart<'b>),
     /// An element ends; its text without that of elements in it, cut off where it is very long.
@@ -29,25 +29,34 @@ pub(super) enum Met<'a, 'b> {
 ///
 /// # Errors
 /// If the file cannot be read, is no XML, or ends before its elements do.
-pub(super) fn walk(
+pub(crate) fn walk(
     path: &Path,
-    mut visit: impl FnMut(&[String], Met<'_, '_>),
+    visit: impl FnMut(&[String], Met<'_, '_>),
 ) -> Result<(), ImageError> {
     let failed = |error| ImageError::read(path, error);
     let file = File::open(path).map_err(failed)?;
     if file.metadata().map_err(failed)?.len() > MOST_BYTES {
         return Err(ImageError::broken(path, "it is too large for an index"));
     }
-    let mut file = BufReader::new(file);
+    walk_in(path, BufReader::new(file), visit)
+}
+
+/// As [`walk`], through a text that stands in the file at `path` among other things.
+///
+/// # Errors
+/// As [`walk`].
+pub(crate) fn walk_in(
+    path: &Path,
+    mut text: impl BufRead,
+    mut visit: impl FnMut(&[String], Met<'_, '_>),
+) -> Result<(), ImageError> {
+    let start = text.fill_buf();
+    let start = start.map_err(|error| ImageError::read(path, error))?;
     // A byte order mark is no part of the text.
-    if file
-        .fill_buf()
-        .map_err(failed)?
-        .starts_with(b"\xef\xbb\xbf")
-    {
-        file.consume(3);
+    if start.starts_with(b"\xef\xbb\xbf") {
+        text.consume(3);
     }
-    let mut reader = Reader::from_reader(file);
+    let mut reader = Reader::from_reader(text);
     let (mut names, mut text, mut buffer) = (Vec::new(), String::new(), Vec::new());
     loop {
         buffer.clear();
@@ -104,7 +113,7 @@ fn push(text: &mut String, piece: &str) {
 }
 
 /// The attribute called `name`, whatever its prefix.
-pub(super) fn attribute(element: &BytesStart<'_>, name: &str) -> Option<String> {
+pub(crate) fn attribute(element: &BytesStart<'_>, name: &str) -> Option<String> {
     let mut all = element.attributes();
     let mut found = all.with_checks(false).flatten();
     let named = found.find(|attribute| attribute.key.local_name().as_ref() == name);
