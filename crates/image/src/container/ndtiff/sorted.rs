@@ -225,38 +225,23 @@ impl Set<'_> {
         let (mut planes, mut sizes) = (0, Vec::new());
         let most = MOST_PLANES.min(MOST_EMPTY * self.all().count() + MOST_MISSING);
         for (place, found) in &self.places {
+            let slices = distinct(found.iter(), Z);
             let mut image = Contained {
                 channels: channels.iter().map(|(_, said)| said.clone()).collect(),
+                planes: slices.len(),
                 times: times.len(),
+                size: size_of_most(found),
+                z_step_um: self.z_step_um(&slices),
                 ..Contained::default()
             };
-            let slices = distinct(found.iter(), Z);
-            image.planes = slices.len();
-            image.size = size_of_most(found);
             image.check(self.index)?;
             planes += image.channels.len() * image.planes * image.times;
             if planes > most {
                 return Err(self.too_sparse(most));
             }
             self.describe(&mut image, place, &varying, found);
-            image.places = vec![None; image.channels.len() * image.planes * image.times];
-            for plane in found {
-                if plane.entry.size != image.size {
-                    sizes.push(image.name.clone());
-                    continue;
-                }
-                let axes = &plane.entry.axes;
-                let c = channels
-                    .iter()
-                    .position(|(at, _)| at.as_ref() == axes.get(CHANNEL));
-                let z = slices.binary_search(&axes.get(Z));
-                let t = times.binary_search(&axes.get(TIME));
-                if let (Some(c), Ok(z), Ok(t)) = (c, z, t) {
-                    let at = c + image.channels.len() * (z + image.planes * t);
-                    image.places[at] = plane.source.clone().map(PlaneRef::new);
-                }
-            }
-            image.z_step_um = self.z_step_um(&slices);
+            let of_another_size = fill(&mut image, found, &channels, &slices, &times);
+            sizes.extend(vec![image.name.clone(); of_another_size]);
             contents.images.push(image);
         }
         if !sizes.is_empty() {
@@ -410,6 +395,34 @@ impl Set<'_> {
         let is_even = apart.all(|other| other == Some(first));
         is_even.then(|| step.abs() * first as f64)
     }
+}
+
+/// Puts the planes of a place where they belong; how many are left out for their size.
+fn fill(
+    image: &mut Contained,
+    found: &[Plane],
+    channels: &[(Option<At>, ChannelSaid)],
+    slices: &[Option<&At>],
+    times: &[Option<&At>],
+) -> usize {
+    let mut of_another_size = 0;
+    image.places = vec![None; channels.len() * slices.len() * times.len()];
+    for plane in found {
+        if plane.entry.size != image.size {
+            of_another_size += 1;
+            continue;
+        }
+        let axes = &plane.entry.axes;
+        let of_channel = |(at, _): &(Option<At>, _)| at.as_ref() == axes.get(CHANNEL);
+        let c = channels.iter().position(of_channel);
+        let z = slices.binary_search(&axes.get(Z));
+        let t = times.binary_search(&axes.get(TIME));
+        if let (Some(c), Ok(z), Ok(t)) = (c, z, t) {
+            let at = c + channels.len() * (z + slices.len() * t);
+            image.places[at] = plane.source.clone().map(PlaneRef::new);
+        }
+    }
+    of_another_size
 }
 
 /// The values along an axis in order, of which one may be to have none.
