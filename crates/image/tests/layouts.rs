@@ -53,6 +53,23 @@ fn example(layout: &str, folder: &Path) -> PathBuf {
             put_plane(folder, file, 1, "");
             folder.to_path_buf()
         }
+        "incucyte-archive" => {
+            for (time, number) in [("2301/31/2300", 1), ("2302/01/0100", 2)] {
+                let name = format!("EssenFiles/ScanData/{time}/7/A1-1-Ph.tif");
+                put_plane(folder, &name, number, "");
+            }
+            folder.to_path_buf()
+        }
+        "incucyte" => {
+            put_plane(folder, "phase/VID7_A1_1_00d00h00m.tif", 1, "");
+            put_plane(folder, "red/VID7_A1_1_00d00h00m.tif", 2, "");
+            folder.to_path_buf()
+        }
+        "gen5" => {
+            put_plane(folder, "B3_01_1_1_Bright Field_001.tif", 1, "");
+            put_plane(folder, "B3_01_2_1_DAPI_001.tif", 2, "");
+            folder.to_path_buf()
+        }
         "lif" => {
             let sides = [lif::dimension(1, 2, 0.0, 1), lif::dimension(2, 2, 0.0, 2)];
             let gray = [lif::channel(8, "Gray", 0, "")];

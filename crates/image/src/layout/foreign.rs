@@ -210,8 +210,8 @@ const MARKS: [Mark; 9] = [
         bears: |names| has(names, "experiment_descriptor.xml") || some(names, &OF_SCANR),
     },
     Mark {
-        system: "an Incucyte archive (`EssenFiles`)",
-        way_out: "export the images from the Incucyte's program",
+        system: "an Incucyte archive (`EssenFiles`) without its scans (`ScanData`)",
+        way_out: "name the whole archive, or export the images from the Incucyte's program",
         bears: |names| has(names, "essenfiles"),
     },
     Mark {

@@ -10,13 +10,16 @@ mod containers;
 mod draft;
 mod files;
 mod foreign;
+mod gen5;
 mod harmony;
 mod htd;
 mod imagexpress;
+mod incucyte;
 mod indexed;
 mod parallel;
 mod series;
 mod sidecar;
+mod taken;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -41,11 +44,14 @@ trait Layout: Sync {
 
 /// Layouts of systems that leave a mark (an index, a description, names like no others); the first
 /// that recognises a path reads it.
-const MARKED: [&dyn Layout; 6] = [
+const MARKED: [&dyn Layout; 9] = [
     &harmony::Harmony,
     &cellvoyager::CellVoyager,
     &imagexpress::Exported,
     &imagexpress::Database,
+    &incucyte::Archive,
+    &incucyte::Exported,
+    &gen5::Gen5,
     &containers::Of(crate::container::lif::Lif),
     &containers::Of(crate::container::ndtiff::NdTiff),
 ];
