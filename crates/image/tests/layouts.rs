@@ -6,8 +6,8 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use common::{
-    c01, cellvoyager_index, czi, first_pixel, harmony_image, harmony_index, htd, nd2, plane, put,
-    put_plane, stack,
+    c01, cellvoyager_index, czi, first_pixel, harmony_image, harmony_index, htd, lif, nd2, ndtiff,
+    plane, put, put_plane, stack,
 };
 use stainfree_image::{Dataset, Field, OpenOptions, layout_names, open, summarise};
 
@@ -76,6 +76,45 @@ fn example(layout: &str, folder: &Path) -> PathBuf {
             let blocks = ["S0 M0", "S1 M0"].map(|on| czi::Block::grey(&plane(1)).on(on));
             let said = czi::description(&czi::scenes(&[("P1", ""), ("P2", "")]), [""; 3]);
             put(folder, "a.czi", &czi::file(&said, &blocks));
+            folder.to_path_buf()
+        }
+        "incucyte-archive" => {
+            for (time, number) in [("2301/31/2300", 1), ("2302/01/0100", 2)] {
+                let name = format!("EssenFiles/ScanData/{time}/7/A1-1-Ph.tif");
+                put_plane(folder, &name, number, "");
+            }
+            folder.to_path_buf()
+        }
+        "incucyte" => {
+            put_plane(folder, "phase/VID7_A1_1_00d00h00m.tif", 1, "");
+            put_plane(folder, "red/VID7_A1_1_00d00h00m.tif", 2, "");
+            folder.to_path_buf()
+        }
+        "gen5" => {
+            put_plane(folder, "B3_01_1_1_Bright Field_001.tif", 1, "");
+            put_plane(folder, "B3_01_2_1_DAPI_001.tif", 2, "");
+            folder.to_path_buf()
+        }
+        "lif" => {
+            let sides = [lif::dimension(1, 2, 0.0, 1), lif::dimension(2, 2, 0.0, 2)];
+            let gray = [lif::channel(8, "Gray", 0, "")];
+            let image = |name| lif::image(name, &gray, &sides, 1, "");
+            let bytes = lif::file(2, &(image("x") + &image("y")), &[(1, &[1, 2, 3, 4])]);
+            put(folder, "a.lif", &bytes);
+            folder.to_path_buf()
+        }
+        "ndtiff" => {
+            let axes = [r#"{"position":0,"z":0}"#, r#"{"position":1,"z":3}"#];
+            let taken = axes.map(|axes| ndtiff::Taken {
+                axes,
+                said: "{}",
+                kind: 0,
+                size: (2, 2),
+                pixels: &[1, 2, 3, 4],
+            });
+            let (index, tiff) = ndtiff::set("x_NDTiffStack.tif", "{}", &taken);
+            put(folder, "NDTiff.index", &index);
+            put(folder, "x_NDTiffStack.tif", &tiff);
             folder.to_path_buf()
         }
         "file" => {

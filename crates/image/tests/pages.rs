@@ -282,3 +282,29 @@ fn directories_in_a_circle_and_reduced_pages_between_others() {
     );
     assert!(matches!(read_plane(&path, 0), Ok(Plane::U16(_))));
 }
+
+#[test]
+fn exports_of_nis_elements_have_their_pixel_size() {
+    let (_folder, path) = file();
+    for big_endian in [false, true] {
+        for (um, wanted) in [
+            (0.325, Some(0.325)),
+            (0.0, None),
+            (-1.0, None),
+            (f64::NAN, None),
+            (f64::INFINITY, None),
+        ] {
+            let page = grey16(&stack_bytes(1)).with(65326, Value::Double(um));
+            write(&path, big_endian, &[page], &[]);
+            assert_eq!(read_info(&path).expect("opens").pixel_um, wanted, "{um}");
+        }
+    }
+    let real = common::real_sets().join("usiigaci/set10/raw.tif");
+    match real.is_file() {
+        true => {
+            let um = read_info(&real).expect("opens").pixel_um;
+            assert_eq!(um, Some(0.8707951277094507));
+        }
+        false => println!("skipped: the real sets are not in ../shared/data"),
+    }
+}

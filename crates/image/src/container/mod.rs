@@ -7,7 +7,10 @@
 mod bytes;
 pub(crate) mod c01;
 pub(crate) mod czi;
+pub(crate) mod lif;
 pub(crate) mod nd2;
+pub(crate) mod ndtiff;
+mod strided;
 
 use std::path::Path;
 
@@ -117,7 +120,6 @@ impl Contained {
 ///
 /// # Errors
 /// [`ImageError::Misuse`] if the window leaves the plane or is empty.
-#[allow(dead_code)] // Readers of other containers take it.
 pub(crate) fn part_of(plane: &Plane, path: &Path, region: Region) -> Result<Plane, ImageError> {
     fn cut<T: Copy>(image: &Image<T>, region: Region) -> Image<T> {
         let Region {

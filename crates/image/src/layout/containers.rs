@@ -134,11 +134,17 @@ fn joined_of(listed: Vec<(&PathBuf, Contents)>, problems: Vec<String>) -> Found 
 
 /// A container's name without its ending, also where that has two parts.
 fn stem_of(path: &Path) -> String {
-    let name = match path.is_dir() {
-        true => folder_name(path),
-        false => file_name(path),
+    let stem = match path.is_dir() {
+        // A point in the name of a folder begins no ending (`run 0.5 um`), but for stores.
+        true => {
+            let name = folder_name(path);
+            match name.to_lowercase().strip_suffix(".zarr") {
+                Some(rest) if !rest.is_empty() => name[..rest.len()].to_string(),
+                _ => name,
+            }
+        }
+        false => stem(Path::new(&file_name(path))),
     };
-    let stem = stem(Path::new(&name));
     let lower = stem.to_lowercase();
     match lower.strip_suffix(".ome") {
         Some(rest) if !rest.is_empty() => stem[..rest.len()].to_string(),

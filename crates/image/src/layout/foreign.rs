@@ -43,7 +43,7 @@ const fn readable(name: &'static str, ends: &'static [&'static str]) -> Kind {
     }
 }
 
-const KINDS: [Kind; 23] = [
+const KINDS: [Kind; 24] = [
     Kind {
         name: "OME-Zarr store",
         way_out: "convert it to OME-TIFF, with `bfconvert` or Fiji",
@@ -53,7 +53,8 @@ const KINDS: [Kind; 23] = [
     vendor("MetaMorph series", &["nd"]),
     readable("Zeiss CZI file", &["czi"]),
     vendor("Zeiss file", &["lsm", "zvi"]),
-    vendor("Leica file", &["lif", "lof", "xlef", "lei", "scn"]),
+    readable("Leica LIF file", &["lif"]),
+    vendor("Leica file", &["lof", "xlef", "lei", "scn"]),
     vendor("Olympus file", &["oib", "oif", "oir", "vsi", "ets"]),
     vendor("Imaris file", &["ims"]),
     vendor("DeltaVision file", &["dv", "r3d"]),
@@ -164,6 +165,8 @@ static OF_CELLVOYAGER: LazyLock<Regex> = LazyLock::new(|| {
     let pattern = r"_[a-p]\d\d_t\d{4}f\d{3}l\d\da\d\dz\d+c\d\d\.(tif|png)$";
     Regex::new(pattern).expect("a valid pattern")
 });
+static OF_NDTIFF: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"(^|_)ndtiffstack(_\d+)?\.tif$").expect("a valid pattern"));
 /// Version 1.4, and 2.
 static OF_MICRO_MANAGER: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"^img_(\d{9}_|channel\d+_position\d+_).*\.tif$").expect("a valid pattern")
@@ -187,9 +190,10 @@ const MARKS: [Mark; 9] = [
         bears: |names| has(names, "measurementresult.ome.xml"),
     },
     Mark {
-        system: "a Micro-Manager data set in NDTiff (`NDTiff.index`)",
-        way_out: "save it again in Micro-Manager as an image stack file (OME-TIFF)",
-        bears: |names| has(names, "ndtiff.index"),
+        system: "an NDTiff data set of Micro-Manager without its index (`NDTiff.index`)",
+        way_out: "copy the index beside the files, or save the set again in Micro-Manager as an \
+                  image stack file (OME-TIFF)",
+        bears: |names| has(names, "full resolution") || some(names, &OF_NDTIFF),
     },
     Mark {
         system: "a Micro-Manager data set of separate files (`metadata.txt`, `img_..`)",
@@ -212,8 +216,8 @@ const MARKS: [Mark; 9] = [
         bears: |names| has(names, "experiment_descriptor.xml") || some(names, &OF_SCANR),
     },
     Mark {
-        system: "an Incucyte archive (`EssenFiles`)",
-        way_out: "export the images from the Incucyte's program",
+        system: "an Incucyte archive (`EssenFiles`) without its scans (`ScanData`)",
+        way_out: "name the whole archive, or export the images from the Incucyte's program",
         bears: |names| has(names, "essenfiles"),
     },
     Mark {
@@ -345,6 +349,7 @@ mod tests {
             ("a.nd", "1 MetaMorph series (`a.nd`)"),
             ("deep/a.nd2", "1 Nikon ND2 file (`a.nd2`)"),
             ("a.LSM", "1 Zeiss file (`a.LSM`)"),
+            ("deep/b.lif", "1 Leica LIF file (`b.lif`)"),
             ("deep/a.czi", "1 Zeiss CZI file (`a.czi`)"),
             ("a.jpg", "1 JPEG (`a.jpg`)"),
             ("a.stk", "1 MetaMorph stack (`a.stk`)"),
@@ -364,7 +369,8 @@ mod tests {
     #[test]
     fn folders_of_tiffs_with_the_mark_of_a_system_are_told_by_it() {
         for (names, what) in [
-            (&["NDTiff.index", "x_NDTiffStack.tif"][..], "NDTiff"),
+            (&["x_NDTiffStack_1.tif"][..], "NDTiff"),
+            (&["Full resolution/x.tif", "Downsampled_x2/x.tif"], "NDTiff"),
             (
                 &["Pos0/metadata.txt", "Pos0/img_000000000_DAPI_000.tif"],
                 "of separate files",
@@ -410,7 +416,7 @@ mod tests {
             "metadata.txt",
             "img_001.tif",
             "metadata.ome.xml",
-            "raw/NDTiff.index",
+            "raw/x_NDTiffStack.tif",
         ] {
             std::fs::write(folder.path().join(name), b"x").expect("written");
         }

@@ -11,13 +11,16 @@ mod containers;
 mod draft;
 mod files;
 mod foreign;
+mod gen5;
 mod harmony;
 mod htd;
 mod imagexpress;
+mod incucyte;
 mod indexed;
 mod parallel;
 mod series;
 mod sidecar;
+mod taken;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -42,7 +45,7 @@ trait Layout: Sync {
 
 /// Layouts of systems that leave a mark (an index, a description, names like no others); the first
 /// that recognises a path reads it.
-const MARKED: [&dyn Layout; 7] = [
+const MARKED: [&dyn Layout; 12] = [
     &harmony::Harmony,
     &cellvoyager::CellVoyager,
     &imagexpress::Exported,
@@ -50,6 +53,11 @@ const MARKED: [&dyn Layout; 7] = [
     &containers::Of(crate::container::nd2::Nd2),
     &cellomics::Cellomics,
     &containers::Of(crate::container::czi::Czi),
+    &incucyte::Archive,
+    &incucyte::Exported,
+    &gen5::Gen5,
+    &containers::Of(crate::container::lif::Lif),
+    &containers::Of(crate::container::ndtiff::NdTiff),
 ];
 
 /// Layouts of image files alone, for what bears no mark of a system; tried in this order.

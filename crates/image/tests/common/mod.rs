@@ -3,7 +3,9 @@
 
 pub mod c01;
 pub mod czi;
+pub mod lif;
 pub mod nd2;
+pub mod ndtiff;
 pub mod tiff;
 
 use std::path::{Path, PathBuf};

@@ -18,6 +18,7 @@ pub enum Value {
     Text(Vec<u8>),
     /// Pairs of numerator and denominator.
     Ratio(u32, u32),
+    Double(f64),
     /// Values that lie at a place of the file, as numbers of four bytes.
     Pointer {
         count: u32,
@@ -123,6 +124,10 @@ pub fn write(path: &Path, big_endian: bool, pages: &[Page], behind: &[u8]) {
                 ),
                 Value::Text(text) => (2, text.len(), text.clone()),
                 Value::Ratio(n, d) => (5, 1, [long(*n), long(*d)].concat()),
+                Value::Double(value) => match big_endian {
+                    true => (12, 1, value.to_be_bytes().to_vec()),
+                    false => (12, 1, value.to_le_bytes().to_vec()),
+                },
                 Value::Pointer { count, place } => (4, *count as usize, long(*place).to_vec()),
             };
             let at = entries + 12 * k;
