@@ -251,7 +251,17 @@ fn scenes_are_told_apart_with_other_numbers_and_without_names() {
         let data = opened(&file(&description(&said, [""; 3]), blocks));
         assert_eq!(names(&data), ["a_left", "a_right"]);
     }
-    // More are described: the numbers tell which.
+    // The numbers tell which, in whatever order they are described.
+    let said = "<S><Scenes><Scene Index=\"5\" Name=\"x\"/><Scene Index=\"2\" Name=\"y\"/>\
+                </Scenes></S>";
+    let blocks_of_two = [
+        Block::filled(1, 1, 2).on("S2"),
+        Block::filled(1, 1, 5).on("S5"),
+    ];
+    let data = opened(&file(&description(said, [""; 3]), &blocks_of_two));
+    assert_eq!(names(&data), ["a_x", "a_y"]);
+    assert_eq!(first(&data.fields[0], 0, 0), 5.0);
+    // More are described than there are.
     let said = scenes(&[("a", ""), ("b", ""), ("c", "")]);
     let data = opened(&file(&description(&said, [""; 3]), &blocks));
     assert_eq!(names(&data), ["a_S5", "a_c"]);
@@ -640,6 +650,9 @@ fn a_file_that_was_cut_off_gives_what_is_there() {
     let data = opened(&first_listed);
     assert_eq!(names(&data), ["a_t001", "a_t002"]);
     assert_eq!(first(&data.fields[1], 0, 0), 1.0);
+    let text = refused(&first_listed[..544 + shift as usize]);
+    let told = "is broken: it is cut off: `3` of its `3` blocks of pixels lie behind its end; copy";
+    assert!(text.starts_with(told), "{text}");
     let told = "it is cut off: `1` of its `3` blocks of pixels lie behind its end";
     assert!(
         data.problems.iter().any(|line| line == told),

@@ -53,13 +53,15 @@ impl Reader for Czi {
             problems.push("a program had not finished writing it".into());
         }
         problems.append(&mut metadata.problems);
-        drop_cut_off(bytes.length, &mut directory, &mut problems);
+        let cut_off = drop_cut_off(bytes.length, &mut directory);
         if directory.blocks.is_empty() {
-            return Err(bytes.broken(match directory.reduced {
-                0 => "it has no pixels",
-                _ => "it has reduced copies of its pixels only, and not the pixels",
+            return Err(bytes.broken(match (cut_off, directory.reduced) {
+                (Some(cut_off), _) => cut_off,
+                (None, 0) => "it has no pixels".into(),
+                _ => "it has reduced copies of its pixels only, and not the pixels".into(),
             }));
         }
+        problems.extend(cut_off);
         let stamps = match header.attachments {
             Some(position) if metadata.time_step_s.is_none() => times::stamps(bytes, position),
             _ => Vec::new(),
@@ -98,17 +100,15 @@ fn refuse_further_dimensions(path: &Path, directory: &Directory) -> Result<(), I
     ))
 }
 
-/// Leaves out blocks that lie behind the end of the file.
-fn drop_cut_off(length: u64, directory: &mut Directory, problems: &mut Vec<String>) {
+/// Leaves out blocks that lie behind the end of the file; a sentence about them.
+fn drop_cut_off(length: u64, directory: &mut Directory) -> Option<String> {
     let all = directory.blocks.len();
     let fits = |block: &Block| Kept::of(block).map_or(true, |kept| kept.fits(block, length));
     directory.blocks.retain(fits);
     let lost = all - directory.blocks.len();
-    if lost > 0 {
-        problems.push(format!(
-            "it is cut off: `{lost}` of its `{all}` blocks of pixels lie behind its end"
-        ));
-    }
+    (lost > 0).then(|| {
+        format!("it is cut off: `{lost}` of its `{all}` blocks of pixels lie behind its end")
+    })
 }
 
 /// Places along one dimension, in order.
