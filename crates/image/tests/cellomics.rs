@@ -139,14 +139,14 @@ fn files_in_the_way_of_others_and_broken_ones_are_told() {
     at("p_B03f00d0.C01", &image(4)[..30]);
     at("notes.dib", b"hello");
     at("alone.C01", &image(5));
-    at("b.czi", b"x");
+    at("b.zvi", b"x");
     let data = opened(folder.path()).expect("opens");
     assert_eq!(names(&data), ["B02_s1", "alone"]);
     let said = data.problems.join("\n");
     for told in [
         "`p_B02f00d1.C01`, `p_B02f00d1.DIB` are files of one place, so none of them is used",
         "p_B03f00d0.C01` is broken: it cannot be unpacked",
-        "not read: 1 Zeiss file (`b.czi`)",
+        "not read: 1 Zeiss file (`b.zvi`)",
         "1 Cellomics file (`notes.dib`)",
     ] {
         assert!(said.contains(told), "no `{told}` in {said}");

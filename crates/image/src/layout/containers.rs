@@ -167,6 +167,7 @@ fn fields_of(name: &str, contents: Contents, is_plate: bool) -> Found {
         problems,
         ..Found::default()
     };
+    let depths = Depths::of(&images);
     for (image, (position, site)) in images.into_iter().zip(names) {
         for (channel, said) in channel_names(&image.channels)
             .into_iter()
@@ -180,7 +181,9 @@ fn fields_of(name: &str, contents: Contents, is_plate: bool) -> Found {
             .well
             .is_some()
             .then(|| plate.clone().unwrap_or(name.to_string()));
-        found.fields.extend(drafts(image, &position, site, plate));
+        found
+            .fields
+            .extend(drafts(image, &depths, &position, site, plate));
     }
     found
 }
@@ -240,9 +243,48 @@ fn channel_names(channels: &[ChannelSaid]) -> Vec<String> {
     named.collect()
 }
 
+/// The planes in which each channel was taken.
+///
+/// Microscopes take brightfield as a stack and stains in one plane: beside a channel of
+/// [`FEWEST_IN_STACK`] planes, one that was only ever taken in one plane has that one, and the
+/// others are no holes.
+struct Depths(BTreeMap<String, BTreeSet<usize>>);
+
+/// Fewest planes of a stack.
+const FEWEST_IN_STACK: usize = 3;
+
+impl Depths {
+    fn of(images: &[Contained]) -> Self {
+        let mut taken: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
+        for image in images {
+            let names = channel_names(&image.channels);
+            for (place, _) in image.places.iter().enumerate().filter(|(_, p)| p.is_some()) {
+                let (c, rest) = (place % names.len().max(1), place / names.len().max(1));
+                let Some(name) = names.get(c) else { continue };
+                let z = rest % image.planes.max(1);
+                match taken.get_mut(name) {
+                    Some(planes) => planes.insert(z),
+                    None => taken.entry(name.clone()).or_default().insert(z),
+                };
+            }
+        }
+        Self(taken)
+    }
+
+    fn has(&self, channel: &str, z: usize) -> bool {
+        let is_stack = |taken: &BTreeSet<usize>| taken.len() >= FEWEST_IN_STACK;
+        let flat = self.0.get(channel).filter(|own| own.len() == 1);
+        match flat.filter(|_| self.0.values().any(is_stack)) {
+            Some(own) => own.contains(&z),
+            None => true,
+        }
+    }
+}
+
 /// The fields of one image: one for every time.
 fn drafts(
     image: Contained,
+    depths: &Depths,
     position: &str,
     site: Option<u32>,
     plate: Option<String>,
@@ -285,10 +327,62 @@ fn drafts(
         channels: names
             .iter()
             .enumerate()
-            .map(|(c, name)| (name.clone(), (0..planes).map(|z| slot(c, z, t)).collect()))
+            .map(|(c, name)| {
+                let own = (0..planes).filter(|&z| depths.has(name, z));
+                (name.clone(), own.map(|z| slot(c, z, t)).collect())
+            })
             .collect(),
         pixel_um: image.pixel_um.into_iter().collect(),
         metadata: metadata.clone(),
     };
     (0..image.times).map(at).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::PlaneRef;
+
+    #[test]
+    fn a_channel_taken_in_one_plane_of_a_stack_has_one_plane() {
+        let channel = |name: &str| ChannelSaid {
+            name: name.into(),
+            transmitted: None,
+        };
+        let place = |part| Some(PlaneRef::of_file(Path::new("a").to_path_buf(), part));
+        // Brightfield at three planes of four, of which one is lost; the stain at the second.
+        let image = Contained {
+            size: (2, 2),
+            channels: vec![channel("BF"), channel("DAPI")],
+            planes: 4,
+            times: 1,
+            places: vec![
+                place(0),
+                None,
+                place(1),
+                place(2),
+                None,
+                None,
+                place(3),
+                None,
+            ],
+            ..Contained::default()
+        };
+        let contents = Contents {
+            images: vec![image],
+            ..Contents::default()
+        };
+        let found = fields_of("a", contents, false);
+        let depths: Vec<usize> = found.fields[0]
+            .channels
+            .iter()
+            .map(|(_, planes)| planes.len())
+            .collect();
+        assert_eq!(depths, [4, 1]);
+        // What no channel has is missing in the stack.
+        let stack = &found.fields[0].channels[0].1;
+        assert!(stack[2].is_none() && found.fields[0].channels[1].1[0].is_some());
+    }
 }

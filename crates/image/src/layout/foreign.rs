@@ -129,10 +129,7 @@ pub(super) fn named_alone(path: &Path) -> Option<ImageError> {
     }
     Some(ImageError::not_supported(
         path,
-        format!(
-            "stainfree reads TIFF and PNG, and this is {}",
-            article(kind)
-        ),
+        format!("it is {}, which stainfree does not read", article(kind)),
         kind.way_out,
     ))
 }
@@ -429,7 +426,7 @@ mod tests {
             .expect("foreign")
             .to_string();
         assert!(
-            error.contains("reads TIFF and PNG, and this is an Imaris file; export as TIFF"),
+            error.contains("it is an Imaris file, which stainfree does not read; export as TIFF"),
             "{error}"
         );
         assert!(named_alone(Path::new("a.tif")).is_none());
