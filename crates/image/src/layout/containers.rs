@@ -206,7 +206,7 @@ fn by_name(name: &str, images: &[Contained]) -> Vec<(String, Option<u32>)> {
 }
 
 /// What a container calls an image, as a part of a file's name on every system.
-fn as_name(text: &str) -> String {
+pub(super) fn as_name(text: &str) -> String {
     let kept = |c: char| match c {
         c if c.is_alphanumeric() || matches!(c, '-' | '.' | '(' | ')' | '+') => c,
         _ => '_',
@@ -216,7 +216,7 @@ fn as_name(text: &str) -> String {
 }
 
 /// Names of channels: as stated where each has one of its own, else with their number.
-fn channel_names(channels: &[ChannelSaid]) -> Vec<String> {
+pub(super) fn channel_names(channels: &[ChannelSaid]) -> Vec<String> {
     let mut count: BTreeMap<&str, usize> = BTreeMap::new();
     for channel in channels {
         *count.entry(channel.name.trim()).or_default() += 1;
@@ -233,7 +233,7 @@ fn channel_names(channels: &[ChannelSaid]) -> Vec<String> {
 }
 
 /// The fields of one image: one for every time.
-fn drafts(
+pub(super) fn drafts(
     image: Contained,
     position: &str,
     site: Option<u32>,

@@ -151,10 +151,6 @@ static OF_CELLVOYAGER: LazyLock<Regex> = LazyLock::new(|| {
     let pattern = r"_[a-p]\d\d_t\d{4}f\d{3}l\d\da\d\dz\d+c\d\d\.(tif|png)$";
     Regex::new(pattern).expect("a valid pattern")
 });
-/// Version 1.4, and 2.
-static OF_MICRO_MANAGER: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"^img_(\d{9}_|channel\d+_position\d+_).*\.tif$").expect("a valid pattern")
-});
 static OF_SCANR: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"--w\d{5}--p\d{5}--.*\.tif$").expect("a valid pattern"));
 
@@ -162,26 +158,16 @@ fn some(names: &[String], pattern: &Regex) -> bool {
     names.iter().any(|name| pattern.is_match(name))
 }
 
-const MARKS: [Mark; 9] = [
+const MARKS: [Mark; 7] = [
     Mark {
         system: "a Harmony plate without a usable index (`Index.idx.xml` or `Index.xml`)",
         way_out: "copy the index beside the images, or export the plate again",
         bears: |names| some(names, &OF_HARMONY),
     },
     Mark {
-        system: "a CQ1 measurement (`MeasurementResult.ome.xml`)",
-        way_out: CONVERT,
-        bears: |names| has(names, "measurementresult.ome.xml"),
-    },
-    Mark {
         system: "a Micro-Manager data set in NDTiff (`NDTiff.index`)",
         way_out: "save it again in Micro-Manager as an image stack file (OME-TIFF)",
         bears: |names| has(names, "ndtiff.index"),
-    },
-    Mark {
-        system: "a Micro-Manager data set of separate files (`metadata.txt`, `img_..`)",
-        way_out: "save it again in Micro-Manager as an image stack file (OME-TIFF)",
-        bears: |names| some(names, &OF_MICRO_MANAGER),
     },
     Mark {
         system: "a CellVoyager plate without its index (`MeasurementData.mlf`)",
@@ -194,8 +180,8 @@ const MARKS: [Mark; 9] = [
         bears: |names| ends(names, ".columbusidx.xml"),
     },
     Mark {
-        system: "an Olympus ScanR experiment",
-        way_out: CONVERT,
+        system: "an Olympus ScanR experiment without its metadata (`data/metadata.ome.xml`)",
+        way_out: "copy the metadata beside the images, or convert them to OME-TIFF",
         bears: |names| has(names, "experiment_descriptor.xml") || some(names, &OF_SCANR),
     },
     Mark {
@@ -343,10 +329,6 @@ mod tests {
         for (names, what) in [
             (&["NDTiff.index", "x_NDTiffStack.tif"][..], "NDTiff"),
             (
-                &["Pos0/metadata.txt", "Pos0/img_000000000_DAPI_000.tif"],
-                "of separate files",
-            ),
-            (
                 &["p.wpi", "p_B03_T0001F001L01A01Z01C01.tif"],
                 "without its index",
             ),
@@ -363,7 +345,6 @@ mod tests {
                 "Harmony",
             ),
             (&["p_B03_T0001F001L01A01Z01C01.tif"], "without its index"),
-            (&["MeasurementResult.ome.xml", "Image/W1F1.tif"], "CQ1"),
             (&["EssenFiles/a.tif"], "Incucyte"),
             (&["plate.xdce", "A - 1(fld 1 wv DAPI).tif"], "IN Cell"),
         ] {

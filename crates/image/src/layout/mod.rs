@@ -15,18 +15,20 @@ mod harmony;
 mod htd;
 mod imagexpress;
 mod indexed;
+mod micromanager;
+mod ome;
 mod parallel;
 mod series;
 mod sidecar;
 mod xml;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use assemble::{Found, assemble};
 use draft::{Draft, Slot};
 
-use crate::format::{FileInfo, read_info, refuse_colours};
+use crate::format::{FileInfo, read_info, reduced_copies, refuse_colours};
 use crate::marker::{self, Kind};
 use crate::names::{file_name, folder_of, is_image_name, list_names, natural_order};
 use crate::{Dataset, ImageError, OpenOptions, PlaneRef};
@@ -43,11 +45,13 @@ trait Layout: Sync {
 
 /// Layouts of systems that leave a mark (an index, a description, names like no others); the first
 /// that recognises a path reads it.
-const MARKED: [&dyn Layout; 4] = [
+const MARKED: [&dyn Layout; 6] = [
     &harmony::Harmony,
     &cellvoyager::CellVoyager,
     &imagexpress::Exported,
     &imagexpress::Database,
+    &micromanager::SeparateFiles,
+    &ome::OmeTiff,
 ];
 
 /// Layouts of image files alone, for what bears no mark of a system; tried in this order.
@@ -141,7 +145,7 @@ pub fn open_files(paths: &[PathBuf], options: &OpenOptions) -> Result<Dataset, I
             });
         }
     }
-    let found = files::read_files(root, paths.to_vec(), options)?;
+    let found = files::read_files(root, paths.to_vec(), false, options)?;
     assemble(files::Folder.name(), root, found, options)
 }
 
@@ -406,6 +410,9 @@ fn joined(plates: Vec<(String, Found)>, problems: Vec<String>) -> Found {
 /// What is said of a file that its name makes a single plane.
 const SEVERAL_PAGES: &str = "it has several pages, of which the first is used";
 
+/// The channels of one time point, each with its planes along z.
+type Channels = Vec<(String, Vec<Option<Slot>>)>;
+
 /// What the pages of a file are, where the file itself does not say.
 enum Pages<'a> {
     Unknown,
@@ -425,24 +432,25 @@ fn channels_of(
     alone: &str,
     prefix: &str,
     notes: &mut Notes,
-) -> Vec<Vec<(String, Vec<Option<Slot>>)>> {
+) -> Vec<Channels> {
     let slot = |page: usize| {
         let place = PlaneRef::of_file(path.to_path_buf(), page);
         info.pages.get(page).map(|&size| Slot { place, size })
     };
     let count = info.pages.len();
-    let each_page = |names: &[String]| {
+    let each_page = |names: &[String], pages: &[usize]| {
         vec![
             names
                 .iter()
-                .enumerate()
-                .map(|(p, name)| (name.clone(), vec![slot(p)]))
+                .zip(pages)
+                .map(|(name, &page)| (name.clone(), vec![slot(page)]))
                 .collect(),
         ]
     };
+    let all: Vec<usize> = (0..count).collect();
     if let Pages::Channels(names) = pages {
         if names.len() == count {
-            return each_page(names);
+            return each_page(names, &all);
         }
         if info
             .axes
@@ -482,27 +490,46 @@ fn channels_of(
             })
             .collect();
     }
-    if count == 1 {
-        return vec![vec![(alone.to_string(), vec![slot(0)])]];
+    let full = full_size(info);
+    if full.len() < count {
+        notes.add(reduced_copies(count - full.len(), count), path);
+    }
+    if let [page] = full[..] {
+        return vec![vec![(alone.to_string(), vec![slot(page)])]];
     }
     // More pages than a microscope has channels are a stack.
     const MOST_CHANNELS: usize = 32;
-    if matches!(pages, Pages::Planes) || count > MOST_CHANNELS {
-        return vec![vec![(alone.to_string(), (0..count).map(slot).collect())]];
+    if matches!(pages, Pages::Planes) || full.len() > MOST_CHANNELS {
+        let planes = full.into_iter().map(slot).collect();
+        return vec![vec![(alone.to_string(), planes)]];
     }
+    let (count, last) = (full.len(), full.last().map_or(count, |page| page + 1));
     notes.add(
         format!(
             "nothing says whether its {count} pages are channels or planes; they are taken as \
-             channels `{prefix}page1` to `{prefix}page{count}`"
+             channels `{prefix}page1` to `{prefix}page{last}`"
         ),
         path,
     );
-    let names: Vec<String> = (1..=count).map(|p| format!("{prefix}page{p}")).collect();
-    each_page(&names)
+    let names: Vec<String> = full
+        .iter()
+        .map(|page| format!("{prefix}page{}", page + 1))
+        .collect();
+    each_page(&names, &full)
+}
+
+/// The pages of the largest size: others are reduced copies, as Incucyte's archive and scanners of
+/// slides keep them.
+fn full_size(info: &FileInfo) -> Vec<usize> {
+    let area = |&(height, width): &(usize, usize)| height.saturating_mul(width);
+    let largest = info.pages.iter().map(area).max();
+    let pages = info.pages.iter().enumerate();
+    let full = pages.filter(|(_, size)| Some(area(size)) == largest);
+    full.map(|(page, _)| page).collect()
 }
 
 /// The images of one file with their names: the positions of an OME-TIFF are fields of their own,
-/// `NAME_p1`, `NAME_p2`.
+/// called as they are in it where names tell them apart, else `NAME_p1`, `NAME_p2`.
 fn images_of(name: &str, info: FileInfo) -> Vec<(String, FileInfo)> {
     let images = info.into_images();
     if images.len() == 1 {
@@ -511,14 +538,23 @@ fn images_of(name: &str, info: FileInfo) -> Vec<(String, FileInfo)> {
             .map(|info| (name.to_string(), info))
             .collect();
     }
-    let numbered = images.into_iter().enumerate();
-    numbered
-        .map(|(k, info)| (format!("{name}_p{}", k + 1), info))
-        .collect()
+    let own = |info: &FileInfo| match ome::is_a_number(&info.facts.name) {
+        true => String::new(),
+        false => containers::as_name(&info.facts.name),
+    };
+    let own: Vec<String> = images.iter().map(own).collect();
+    let distinct: BTreeSet<&String> = own.iter().filter(|own| !own.is_empty()).collect();
+    let told_apart = distinct.len() == own.len();
+    let names = own.iter().enumerate().map(|(k, own)| match told_apart {
+        true if own.starts_with(name) => own.clone(),
+        true => format!("{name}_{own}"),
+        false => format!("{name}_p{}", k + 1),
+    });
+    names.zip(images).collect()
 }
 
 /// One draft per time point, named with `_tNNN` where there are several.
-fn drafts_by_time(name: &str, times: Vec<Vec<(String, Vec<Option<Slot>>)>>) -> Vec<Draft> {
+fn drafts_by_time(name: &str, times: Vec<Channels>) -> Vec<Draft> {
     let several = times.len() > 1;
     times
         .into_iter()
