@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use assemble::{Found, assemble};
 use draft::{Draft, Slot};
 
-use crate::format::{FileInfo, read_info, reduced_copies, refuse_colours};
+use crate::format::{Axes, FileInfo, read_info, reduced_copies, refuse_colours};
 use crate::marker::{self, Kind};
 use crate::names::{file_name, folder_of, is_image_name, list_names, natural_order};
 use crate::{Dataset, ImageError, OpenOptions, PlaneRef};
@@ -475,20 +475,7 @@ fn channels_of(
                 .map(|c| format!("{prefix}C{c}"))
                 .collect(),
         };
-        return (0..axes.times)
-            .map(|t| {
-                let planes = |c| {
-                    (0..axes.planes)
-                        .map(|z| axes.page(c, z, t).and_then(slot))
-                        .collect::<Vec<_>>()
-                };
-                names
-                    .iter()
-                    .enumerate()
-                    .map(|(c, name)| (name.clone(), planes(c)))
-                    .collect()
-            })
-            .collect();
+        return by_axes(axes, &names, slot);
     }
     let full = full_size(info);
     if full.len() < count {
@@ -516,6 +503,21 @@ fn channels_of(
         .map(|page| format!("{prefix}page{}", page + 1))
         .collect();
     each_page(&names, &full)
+}
+
+/// The channels called `names` at each time, where a file says which page is which plane.
+fn by_axes(axes: &Axes, names: &[String], slot: impl Fn(usize) -> Option<Slot>) -> Vec<Channels> {
+    let planes = |c, t| {
+        let pages = (0..axes.planes).map(|z| axes.page(c, z, t));
+        pages.map(|page| page.and_then(&slot)).collect()
+    };
+    let at = |t| {
+        let named = names.iter().enumerate();
+        named
+            .map(|(c, name)| (name.clone(), planes(c, t)))
+            .collect()
+    };
+    (0..axes.times).map(at).collect()
 }
 
 /// The pages of the largest size: others are reduced copies, as Incucyte's archive and scanners of

@@ -6,19 +6,23 @@
 //! (CQ1).
 
 mod files;
+mod members;
 mod set;
+mod told;
 mod wells;
+mod xml;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use set::{Members, Opened, Set, is_xml_name, strangers};
+use members::{Members, spelled, strangers};
+use set::{Opened, Set};
 pub(super) use wells::of_label;
+use xml::{is_ome_file, is_xml_name, xml_beside};
 
 use super::containers::{as_name, drafts};
 use super::{Found, Layout, Notes, joined, sidecar};
-use crate::container::{Contained, first_bytes};
-use crate::format::ome::is_ome;
+use crate::container::Contained;
 use crate::names::{
     file_name, folder_name, folder_of, is_image_name, list_names, natural_order, stem,
 };
@@ -103,7 +107,7 @@ pub(super) fn take_out(
         }
     }
     for path in paths.iter().filter(|path| is_tiff_name(path)) {
-        if taking.looked_at.contains(path) {
+        if taking.looked_at.contains(&spelled(path)) {
             continue;
         }
         if let Ok(Some(set)) = Set::of(path) {
@@ -113,13 +117,13 @@ pub(super) fn take_out(
             }
         }
     }
-    paths.retain(|path| !taking.taken.contains(path));
+    paths.retain(|path| !taking.taken.contains(&spelled(path)));
     taking.opened
 }
 
 struct Taking {
     opened: Vec<(PathBuf, Opened)>,
-    /// Files of sets that were opened.
+    /// Files of sets that were opened, with their folders.
     taken: HashSet<PathBuf>,
     /// Files of any set.
     looked_at: HashSet<PathBuf>,
@@ -127,8 +131,7 @@ struct Taking {
 
 impl Taking {
     fn open(&mut self, set: &Set, members: Members, notes: &mut Notes) {
-        let paths = members.paths();
-        let paths: Vec<PathBuf> = paths.into_iter().map(Path::to_path_buf).collect();
+        let paths = members.paths().clone();
         self.looked_at.extend(paths.iter().cloned());
         match set.open(members, notes) {
             Ok(opened) => {
@@ -147,6 +150,7 @@ impl Taking {
 /// Plates are told apart as those of other layouts are.
 pub(super) fn fields(opened: Vec<(PathBuf, Opened)>, others: &HashSet<String>) -> Found {
     let names = unique_names(&opened, others);
+    let folders = folders_of_plates(&opened);
     let (mut plates, mut found): (BTreeMap<String, Found>, Found) = Default::default();
     for (s, (master, set)) in opened.into_iter().enumerate() {
         for (k, (image, place)) in set.images.into_iter().enumerate() {
@@ -157,8 +161,12 @@ pub(super) fn fields(opened: Vec<(PathBuf, Opened)>, others: &HashSet<String>) -
                 found.transmitted.extend(transmitted);
                 continue;
             };
-            let plate = set.plates.get(place.plate).cloned().flatten();
-            let plate = plate.unwrap_or_else(|| plate_of(&master));
+            let stated = set.plates.get(place.plate).cloned().flatten();
+            let plate = match stated {
+                Some(name) if folders[&name].len() == 1 => name,
+                Some(name) => format!("{}_{name}", plate_of(&master)),
+                None => plate_of(&master),
+            };
             let of_plate = plates.entry(plate.clone()).or_default();
             let name = format!("{}_s{}", place.well, place.site);
             let new = drafts(image, &name, Some(place.site), Some(plate));
@@ -170,6 +178,18 @@ pub(super) fn fields(opened: Vec<(PathBuf, Opened)>, others: &HashSet<String>) -
     all.fields.extend(found.fields);
     all.transmitted.extend(found.transmitted);
     all
+}
+
+/// In which folders plates of a name lie: those in folders of their own are several.
+fn folders_of_plates(opened: &[(PathBuf, Opened)]) -> HashMap<String, HashSet<PathBuf>> {
+    let mut found: HashMap<String, HashSet<PathBuf>> = HashMap::new();
+    for (master, set) in opened {
+        for plate in set.plates.iter().flatten() {
+            let folders = found.entry(plate.clone()).or_default();
+            folders.insert(folder_of(master).to_path_buf());
+        }
+    }
+    found
 }
 
 /// Names of the channels that were taken in transmitted light.
@@ -264,42 +284,9 @@ fn tell_strangers(master: &Path, strangers: &[PathBuf], notes: &mut Notes) {
     }
 }
 
-/// Whether an XML file begins as OME-XML does.
-fn is_ome_file(path: &Path) -> bool {
-    // Comments and namespaces may come first.
-    const BEGINNING: usize = 4096;
-    let start = first_bytes(path, BEGINNING);
-    let utf16 = start.starts_with(&[0xff, 0xfe]) || start.starts_with(&[0xfe, 0xff]);
-    let letters: Vec<u8> = match utf16 {
-        true => start
-            .into_iter()
-            .filter(u8::is_ascii)
-            .filter(|b| *b > 0)
-            .collect(),
-        false => start,
-    };
-    is_ome(&String::from_utf8_lossy(&letters))
-}
-
 fn is_tiff_name(path: &Path) -> bool {
     let is_png = |end: &std::ffi::OsStr| end.eq_ignore_ascii_case("png");
     is_image_name(path) && !path.extension().is_some_and(is_png)
-}
-
-/// XML files beside images.
-fn xml_beside(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let paths = entries.map(|entry| entry.path());
-    let named = |path: &PathBuf| {
-        let name = file_name(path).to_lowercase();
-        !name.starts_with('.') && (name.ends_with(".ome") || name.ends_with(".ome.xml"))
-    };
-    let mut found: Vec<PathBuf> = paths
-        .filter(named)
-        .filter(|path| is_ome_file(path))
-        .collect();
-    found.sort_by(|a, b| natural_order(&file_name(a), &file_name(b)));
-    found
 }
 
 /// The XML that makes a folder one set, by its name: scanR's, and CQ1's, which has projections

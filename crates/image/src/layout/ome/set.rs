@@ -6,24 +6,19 @@
 //! more than the XML. Headers of large sets are not all read: files beyond a number are believed
 //! to be what the XML states.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::files::Files;
+use super::members::Members;
+use super::told::Told;
 use super::wells::{self, Place};
+use super::xml::{is_xml_name, read_xml};
+use crate::ImageError;
 use crate::container::{ChannelSaid, Contained, MOST_PLANES};
-use crate::format::description::text;
-use crate::format::ome::{Block, Document, Elsewhere, Stated, is_ome, place, plain_name};
-use crate::format::{FileInfo, MAX_PAGES, descriptions, outline, refuse_colours};
-use crate::layout::{MOST_LOOKED_AT, Notes};
+use crate::format::ome::{Block, Document, Elsewhere, Stated, is_ome, place};
+use crate::format::{MAX_PAGES, descriptions};
+use crate::layout::Notes;
 use crate::names::{file_name, folder_of, list_names};
-use crate::{ImageError, PlaneRef};
-
-/// Files of a set whose headers are read.
-const MOST_HEADERS: usize = 512;
-/// Larger XML is none of an image set: 100,000 planes take 50 MB.
-const MOST_BYTES: u64 = 1 << 29;
 
 /// Metadata, before its files are looked for.
 pub(super) struct Set {
@@ -51,24 +46,6 @@ pub(in crate::layout) struct Opened {
     pub(super) images: Vec<(Contained, Option<Place>)>,
     /// Names of plates by their numbers.
     pub(super) plates: Vec<Option<String>>,
-}
-
-/// A file that the metadata names.
-#[derive(Default)]
-struct Member {
-    /// Its name as it is stated; empty where there is only an identifier.
-    stated: String,
-    uuid: Option<String>,
-    /// `None` where it is not there, or cannot be used.
-    path: Option<PathBuf>,
-    /// Sizes of its pages, where its header was read.
-    pages: Option<Vec<(usize, usize)>>,
-}
-
-/// The files of a set.
-pub(super) struct Members {
-    all: Vec<Member>,
-    ids: HashMap<String, usize>,
 }
 
 impl Set {
@@ -140,39 +117,9 @@ impl Set {
 
     /// Looks for the files that it names.
     pub(super) fn members(&self) -> Members {
-        let (mut all, mut ids): (Vec<Member>, HashMap<String, usize>) = Default::default();
-        let images = self.document.images.iter();
-        for block in images.flat_map(|image| &image.blocks) {
-            let next = ids.len();
-            let id = *ids.entry(key(block)).or_insert(next);
-            if id == all.len() {
-                all.push(Member {
-                    stated: block.file.clone().unwrap_or_default(),
-                    uuid: block.uuid.clone(),
-                    ..Member::default()
-                });
-            }
-        }
-        let mut files = Files::of(folder_of(&self.master));
         let by_itself = !self.alone && !self.document.is_of_several_files();
-        for member in &mut all {
-            let uuid = member.uuid.as_deref();
-            member.path = match (member.stated.is_empty(), uuid) {
-                // The one file that is named is this one, whatever its name is by now.
-                _ if by_itself => Some(self.master.clone()),
-                // A block that names no file means the one that it is in.
-                (true, None) => (!self.alone).then(|| self.master.clone()),
-                (true, Some(uuid)) => files.identified(uuid),
-                (false, _) => files
-                    .named(&member.stated)
-                    .or_else(|| files.identified(uuid?)),
-            };
-        }
-        let mut members = Members { all, ids };
-        if !self.alone {
-            members.renamed_alike(&self.master, &mut files);
-        }
-        members
+        let own = (!self.alone).then_some(self.master.as_path());
+        Members::of(&self.document, &self.master, own, by_itself)
     }
 
     /// Lists its images.
@@ -245,7 +192,7 @@ impl Set {
 
     /// Refuses metadata without any image.
     fn refuse_nothing(&self, members: &Members) -> Result<(), ImageError> {
-        if members.all.iter().any(|member| member.path.is_some()) {
+        if !members.paths().is_empty() {
             return Ok(());
         }
         let count = self.document.images.len();
@@ -297,7 +244,7 @@ impl Set {
             .blocks
             .iter()
             .filter(within)
-            .filter_map(|block| Some((*members.ids.get(&key(block))?, block)))
+            .filter_map(|block| Some((members.id(block)?, block)))
             .collect();
         told.beyond += stated.blocks.len() - blocks.len();
         let found = place(&axes, &blocks, |id| members.pages_of(id))?;
@@ -365,11 +312,9 @@ impl Set {
         if self.alone {
             return own.to_string();
         }
-        let stated = members
-            .all
-            .iter()
-            .filter(|member| !member.stated.is_empty());
-        let mut names = stated.map(|member| without_endings(&member.stated).to_string());
+        let mut names = members
+            .stated()
+            .map(|name| without_endings(name).to_string());
         let first = names.next().unwrap_or_default();
         let shared = names.fold(first.as_str(), |shared, name| {
             let pairs = shared.char_indices().zip(name.chars());
@@ -401,250 +346,6 @@ fn without_endings(name: &str) -> &str {
     name
 }
 
-/// Whether a name is one of OME-XML by itself.
-pub(super) fn is_xml_name(path: &Path) -> bool {
-    let name = file_name(path).to_lowercase();
-    !name.starts_with('.') && (name.ends_with(".ome") || name.ends_with(".xml"))
-}
-
-/// The text of an XML file, in whichever encoding.
-fn read_xml(path: &Path) -> Result<String, ImageError> {
-    let file = crate::format::open(path)?;
-    let mut bytes = Vec::new();
-    let read = file.take(MOST_BYTES + 1).read_to_end(&mut bytes);
-    read.map_err(|error| ImageError::read(path, error))?;
-    if bytes.len() as u64 > MOST_BYTES {
-        return Err(ImageError::TooLarge {
-            path: path.to_path_buf(),
-            what: "its XML is larger".into(),
-            cap: format!("{MOST_BYTES} bytes"),
-            way_out: "export it in parts",
-        });
-    }
-    let units = |number: fn([u8; 2]) -> u16| {
-        let pairs = bytes.chunks_exact(2).skip(1);
-        let units: Vec<u16> = pairs.map(|pair| number([pair[0], pair[1]])).collect();
-        String::from_utf16_lossy(&units)
-    };
-    Ok(match bytes[..] {
-        [0xff, 0xfe, ..] => units(u16::from_le_bytes),
-        [0xfe, 0xff, ..] => units(u16::from_be_bytes),
-        _ => text(&bytes),
-    })
-}
-
-/// What tells the file of a block from others: its name, else its identifier.
-fn key(block: &Block) -> String {
-    match (&block.file, &block.uuid) {
-        (Some(file), _) => file.trim().replace('\\', "/").to_lowercase(),
-        (None, Some(uuid)) => format!("uuid {uuid}"),
-        (None, None) => String::new(),
-    }
-}
-
-impl Members {
-    /// The files that are there.
-    pub(super) fn paths(&self) -> BTreeSet<&Path> {
-        let paths = self.all.iter().filter_map(|member| member.path.as_deref());
-        paths.collect()
-    }
-
-    /// Whether `path` is one of them.
-    pub(super) fn has(&self, path: &Path) -> bool {
-        let name = file_name(path);
-        let mut paths = self.all.iter().filter_map(|member| member.path.as_deref());
-        paths.any(|member| file_name(member) == name && folder_of(member) == folder_of(path))
-    }
-
-    fn missing(&self) -> Vec<&str> {
-        let missing = self.all.iter().filter(|member| member.path.is_none());
-        let names = missing.map(|member| match member.stated.as_str() {
-            "" => member.uuid.as_deref().unwrap_or_default(),
-            stated => stated,
-        });
-        names.filter(|name| !name.is_empty()).collect()
-    }
-
-    /// Finds files that were all renamed alike.
-    fn renamed_alike(&mut self, master: &Path, files: &mut Files) {
-        let stated: Vec<String> = self
-            .all
-            .iter()
-            .map(|member| member.stated.clone())
-            .collect();
-        if self.all.iter().all(|member| member.path.is_some())
-            || stated
-                .iter()
-                .any(|stated| plain_name(stated) != stated.to_lowercase())
-        {
-            return;
-        }
-        let uuids: Vec<&str> = self.all.iter().filter_map(|m| m.uuid.as_deref()).collect();
-        if let Some(paths) = files.renamed_alike(master, &stated, &uuids) {
-            for (member, path) in self.all.iter_mut().zip(paths) {
-                member.path = Some(path);
-            }
-        }
-    }
-
-    /// Reads the headers of files; those that cannot be used are told, and left out.
-    fn look_into(&mut self, notes: &mut Notes) {
-        let there = self.all.iter_mut().filter(|member| member.path.is_some());
-        for member in there.take(MOST_HEADERS) {
-            let Some(path) = member.path.clone() else {
-                continue;
-            };
-            match looked_into(&path, notes) {
-                Ok((info, texts)) => {
-                    let uuid = texts
-                        .iter()
-                        .find_map(|text| crate::format::ome::root_uuid(text));
-                    if let (Some(own), Some(stated)) = (uuid, &member.uuid)
-                        && own != *stated
-                    {
-                        notes.add(OTHER_UUID, &path);
-                    }
-                    for problem in info.problems {
-                        notes.add(problem, &path);
-                    }
-                    member.pages = Some(info.pages);
-                }
-                Err(error) => {
-                    notes.by_sentence.entry(error.to_string()).or_default();
-                    member.path = None;
-                }
-            }
-        }
-    }
-
-    /// How many pages a file has; one where its header was not read.
-    fn pages_of(&self, id: usize) -> usize {
-        let pages = self.all.get(id).and_then(|member| member.pages.as_ref());
-        pages.map_or(1, Vec::len)
-    }
-
-    fn size(&self, id: usize, page: usize) -> Option<(usize, usize)> {
-        self.all.get(id)?.pages.as_ref()?.get(page).copied()
-    }
-
-    /// A plane, if its file and page are there and of the right size.
-    fn plane(
-        &self,
-        id: usize,
-        page: usize,
-        size: (usize, usize),
-        told: &mut Told,
-    ) -> Option<PlaneRef> {
-        let member = self.all.get(id)?;
-        let path = member.path.clone()?;
-        if let Some(pages) = &member.pages {
-            match pages.get(page) {
-                None => {
-                    told.short.insert(member.stated.clone());
-                    return None;
-                }
-                Some(other) if *other != size => {
-                    told.other_size.insert(member.stated.clone());
-                    return None;
-                }
-                Some(_) => {}
-            }
-        }
-        Some(PlaneRef::of_file(path, page))
-    }
-}
-
-/// What is said of a file whose identifier is another one.
-const OTHER_UUID: &str = "its identifier is not the one that the OME metadata of its set states; \
-                          it is taken by its name";
-
-/// The header of a file, unless it is no image of a microscope or is coloured.
-fn looked_into(path: &Path, notes: &mut Notes) -> Result<(FileInfo, Vec<String>), ImageError> {
-    let (info, texts) = outline(path)?;
-    if info.ours {
-        return Err(ImageError::own_output(path, "an image of results or truth"));
-    }
-    if info.may_be_coloured && notes.looked_at < MOST_LOOKED_AT {
-        notes.looked_at += 1;
-        refuse_colours(path, &info)?;
-    }
-    Ok((info, texts))
-}
-
-/// What is to be told of the images of a set.
-#[derive(Default)]
-struct Told {
-    /// Images without any plane here.
-    empty: Vec<String>,
-    /// Images by what is wrong with their metadata.
-    refused: BTreeMap<String, Vec<String>>,
-    /// Images whose pages have another size than stated.
-    resized: Vec<String>,
-    problems: BTreeSet<String>,
-    /// Elements that name planes beyond the sizes.
-    beyond: usize,
-    /// Planes, and how many of them no element names.
-    stated: usize,
-    unnamed: usize,
-    /// Files with fewer pages than are named, and with pages of another size.
-    short: BTreeSet<String>,
-    other_size: BTreeSet<String>,
-}
-
-impl Told {
-    fn sentences(self, members: &Members, images: usize) -> Vec<String> {
-        let mut said: Vec<String> = self.problems.into_iter().collect();
-        let missing = members.missing();
-        if !missing.is_empty() {
-            said.push(format!(
-                "{} of {} files that its OME metadata names are not there: {}",
-                missing.len(),
-                members.all.len(),
-                list_names(&missing)
-            ));
-        }
-        let list = |set: BTreeSet<String>| list_names(&set.into_iter().collect::<Vec<_>>());
-        if !self.short.is_empty() {
-            let files = list(self.short);
-            said.push(format!(
-                "its OME metadata names pages that are not there in {files}"
-            ));
-        }
-        if !self.other_size.is_empty() {
-            let files = list(self.other_size);
-            said.push(format!("pages of another size are left out: {files}"));
-        }
-        if self.beyond > 0 {
-            said.push(format!(
-                "its OME metadata names {} planes that its sizes do not have, which are left out",
-                self.beyond
-            ));
-        }
-        if self.unnamed > 0 {
-            said.push(format!(
-                "its OME metadata names no page for {} of {} planes",
-                self.unnamed, self.stated
-            ));
-        }
-        for (what, names) in [
-            (
-                "have another size than it states, which is believed",
-                self.resized,
-            ),
-            ("have none of their planes here", self.empty),
-        ] {
-            if !names.is_empty() {
-                let (count, names) = (names.len(), list_names(&names));
-                said.push(format!("{count} of {images} images {what}: {names}"));
-            }
-        }
-        for (problem, names) in self.refused {
-            said.push(format!("{problem} ({})", list_names(&names)));
-        }
-        said
-    }
-}
-
 impl Stated {
     /// What it is called in messages.
     fn called(&self) -> String {
@@ -653,20 +354,4 @@ impl Stated {
             name => name.to_string(),
         }
     }
-}
-
-/// Images in the folders of `members` that are none of them.
-pub(super) fn strangers(members: &Members) -> Vec<PathBuf> {
-    let known = members.paths();
-    let folders: HashSet<&Path> = known.iter().map(|path| folder_of(path)).collect();
-    let mut found = Vec::new();
-    for folder in folders {
-        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        let paths = entries.map(|entry| entry.path());
-        found.extend(paths.filter(|path| {
-            crate::names::is_image_name(path) && !known.contains(path.as_path()) && path.is_file()
-        }));
-    }
-    found.sort();
-    found
 }
