@@ -415,3 +415,48 @@ fn positions_of_one_file_bear_their_names_and_places() {
     assert_eq!(names(&opened(["Image0", "Image1"])), ["a_p1", "a_p2"]);
     assert_eq!(names(&opened(["b", "b"])), ["a_p1", "a_p2"]);
 }
+
+#[test]
+fn a_stack_that_micro_manager_did_not_finish_is_sorted_by_its_pages() {
+    let (_folder, path) = file();
+    let page = |number: usize, said: String| {
+        let bytes = stack_bytes(number + 1).split_off(number * 2 * HEIGHT * WIDTH);
+        grey16(&bytes).with(51123, Value::Text(said.into_bytes()))
+    };
+    // Planes first, then channels; the last page was not finished.
+    let mut pages: Vec<Page> = [(0, 0), (0, 1), (1, 0), (1, 1)]
+        .into_iter()
+        .enumerate()
+        .map(|(number, (c, z))| {
+            let said = format!(
+                "{{\"Channel\": \"{}\", \"ChannelIndex\": {c}, \"SliceIndex\": {z}, \
+                 \"FrameIndex\": 0, \"PositionIndex\": 2, \"PixelSizeUm\": 0.25}}",
+                ["BF", "DAPI"][c]
+            );
+            page(number, said)
+        })
+        .collect();
+    pages.push(page(4, "{\"Channel\": ".into()));
+    write(&path, false, &pages, &[]);
+    let data = open(&path, &OpenOptions::default()).expect("opens");
+    assert_eq!(data.channels, ["BF", "DAPI"]);
+    assert_eq!(data.fields[0].pixel_um, Some(0.25));
+    let first = |c, z| common::first_pixel(&data.fields[0].read(c, z).expect("a plane"));
+    assert_eq!([first(0, 1), first(1, 0)], [1010.0, 1020.0]);
+    assert!(
+        data.problems[0].contains("1 of 5 pages bear no metadata"),
+        "{:?}",
+        data.problems
+    );
+    // A description that fits counts for all of them.
+    let text = "ImageJ=1.48v\nchannels=5\n";
+    pages[0] = pages[0].clone().text(text);
+    write(&path, false, &pages, &[]);
+    assert_eq!(
+        open(&path, &OpenOptions::default())
+            .expect("opens")
+            .channels
+            .len(),
+        5
+    );
+}

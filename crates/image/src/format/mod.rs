@@ -6,6 +6,7 @@
 pub(crate) mod description;
 mod imagej;
 pub(crate) mod metaxpress;
+mod micromanager;
 pub(crate) mod ome;
 mod pixels;
 mod png;

@@ -18,6 +18,7 @@ use samples::{Layout, photometric};
 use super::description::is_our_description;
 use super::imagej::{self, ImageJ};
 use super::metaxpress::MetaXpress;
+use super::micromanager::{self, PageSaid};
 use super::ome::Ome;
 use super::resolution::Resolution;
 use super::shaped::Shaped;
@@ -42,8 +43,12 @@ pub(super) fn info(path: &Path) -> Result<FileInfo, ImageError> {
         &first,
         &resolution,
     );
-    if let (None, Some(Stack { axes, .. })) = (&info.axes, many.stack) {
-        info.axes = axes;
+    if let (None, Some(Stack { axes, .. })) = (&info.axes, &many.stack) {
+        info.axes = axes.clone();
+    }
+    let is_placed = info.axes.as_ref().is_some_and(|axes| axes.placed.is_some());
+    if !is_placed && many.stack.is_none() && first.has(tag::MICRO_MANAGER) {
+        by_page(&mut info, &mut file, &first)?;
     }
     leave_reduced_out(&mut info);
     calibrate(&mut info, sizes, &resolution, &mut file, &first);
@@ -170,6 +175,42 @@ fn describe(
     sizes
 }
 
+/// Takes what Micro-Manager says of every page by itself, where no OME-XML says it.
+fn by_page(
+    info: &mut FileInfo,
+    file: &mut TiffFile<'_>,
+    first: &Directory,
+) -> Result<(), ImageError> {
+    let mut said = Vec::with_capacity(info.pages.len());
+    for page in 0..info.pages.len() {
+        let text = match file.plane(page)? {
+            Some(_) if page == 0 => file.texts(first, tag::MICRO_MANAGER),
+            Some(directory) => file.texts(&directory, tag::MICRO_MANAGER),
+            None => Vec::new(),
+        };
+        said.push(text.first().and_then(|text| PageSaid::parse(text)));
+    }
+    let silent = said.iter().filter(|said| said.is_none()).count();
+    let mut images = micromanager::images(&said).unwrap_or_default().into_iter();
+    // A description that fits all pages says more than some of them.
+    if info.axes.is_some() && silent > 0 {
+        return Ok(());
+    }
+    if let Some(image) = images.next() {
+        (info.axes, info.channels, info.facts) = (image.axes, image.channels, image.facts);
+        info.pixel_um = image.pixel_um;
+        info.further = images.collect();
+        if silent > 0 {
+            info.problems.push(format!(
+                "{silent} of {} pages bear no metadata of Micro-Manager that can be used, and are \
+                 left out",
+                said.len()
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// How many pages of one size come first, where all others are smaller: reduced copies may follow
 /// as pages of their own, without the tag that marks them.
 fn full_pages(pages: &[(usize, usize)]) -> usize {
@@ -210,6 +251,9 @@ fn calibrate(
     file: &mut TiffFile<'_>,
     first: &Directory,
 ) {
+    if info.pixel_um.is_some() {
+        return;
+    }
     let described = !sizes.is_empty();
     let mut problem = None;
     for size in sizes {
