@@ -118,6 +118,11 @@ fn a_set_with_a_companion_opens_by_any_of_its_files() {
     let two = [1, 4].map(|z| folder.path().join(format!("multifile-Z{z}.ome.tiff")));
     let data = open_files(&two, &OpenOptions::default()).expect("opens");
     assert_eq!(names(&data), ["multifile"]);
+    // As a shell names all files of a folder.
+    let all = fs::read_dir(folder.path()).expect("lists");
+    let all: Vec<PathBuf> = all.map(|entry| entry.expect("an entry").path()).collect();
+    let data = open_files(&all, &OpenOptions::default()).expect("opens");
+    assert_eq!((names(&data), data.problems.len()), (vec!["multifile"], 0));
 }
 
 #[test]
@@ -534,7 +539,7 @@ fn an_absurd_number_of_planes_is_refused_before_memory_is_taken() {
             [100_000, 100_000, 1],
             "its OME metadata states 10000000000 planes",
         ),
-        ([1 << 21, 1, 1], "states 2097152 planes and names 2 of them"),
+        ([2, 1 << 20, 1], "states 2097152 planes and names 2 of them"),
         ([usize::MAX, usize::MAX, 2], "planes"),
     ] {
         let blocks = block("a.tif", 0, [0, 0, 0]) + &block("b.tif", 0, [1, 0, 0]);
@@ -659,6 +664,51 @@ fn a_micro_manager_stack_opens_by_any_of_its_files() {
         .map(|&v| f64::from(v))
         .sum();
     assert_eq!(sum, 22750832.0);
+}
+
+#[test]
+fn folders_of_micro_manager_stacks_of_one_name_are_no_channels() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for run in ["run_1", "run_2"] {
+        tiff(
+            folder.path(),
+            &format!("{run}/MMStack_Pos0.ome.tif"),
+            &[1],
+            "",
+        );
+    }
+    let said = refused(folder.path());
+    assert!(
+        said.contains("each by itself (`run_1`, `run_2`); name one of the folders in it"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_stack_that_goes_on_in_a_second_file_is_one() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let files = ["x_MMStack_Pos0.ome.tif", "x_MMStack_Pos0_1.ome.tif"];
+    let blocks: String = (0..5)
+        .map(|t| block(files[t / 3], t % 3, [0, 0, t]))
+        .collect();
+    let inside = format!("<Channel Name=\"BF\"/>{blocks}");
+    let xml = Xml::new()
+        .image("x_MMStack_Pos0", [1, 1, 5], &inside)
+        .text();
+    tiff(folder.path(), files[0], &[1, 2, 3], &xml);
+    let only = format!(
+        "<OME><BinaryOnly MetadataFile=\"{0}\" UUID=\"urn:uuid:{0}\"/></OME>",
+        files[0]
+    );
+    tiff(folder.path(), files[1], &[4, 5], &only);
+    for path in [folder.path().to_path_buf(), folder.path().join(files[1])] {
+        let data = opened(&path);
+        assert_eq!(data.fields.len(), 5);
+        assert_eq!(data.fields[4].name, "x_MMStack_Pos0_t005");
+        let found = firsts(&data).concat().concat();
+        assert_eq!(found, [100.0, 200.0, 300.0, 400.0, 500.0]);
+        assert_eq!(data.problems, Vec::<String>::new());
+    }
 }
 
 #[test]

@@ -98,8 +98,10 @@ pub(super) fn read_files(
     }
     let sets = ome::take_out(root, whole, &mut paths, &mut notes);
 
-    let alone = Some(folder_name(root)).filter(|name| !name.is_empty());
-    let alone = alone.unwrap_or_else(|| "image".into());
+    let alone = match folder_name(root) {
+        name if name.is_empty() => "image".into(),
+        name => name,
+    };
     let (mut fields, mut transmitted) = (Vec::new(), BTreeSet::new());
     for group in group(paths) {
         let mut facts = Facts::default();
@@ -144,17 +146,19 @@ pub(super) fn read_files(
         }
         fields.extend(drafts.into_values());
     }
+    let mut found = with_sets(fields, sets, &table);
+    found.transmitted.extend(transmitted);
+    found.problems.extend(notes.into_problems());
+    Ok(found)
+}
+
+/// The fields of files, and those of sets.
+fn with_sets(mut fields: Vec<Draft>, sets: Vec<(PathBuf, ome::Opened)>, table: &ByField) -> Found {
     let names: HashSet<String> = fields.iter().map(|draft| draft.name.clone()).collect();
-    let mut of_sets = ome::fields(sets, &names);
-    table.add_to(&mut of_sets.fields);
-    fields.extend(of_sets.fields);
-    transmitted.extend(of_sets.transmitted);
-    Ok(Found {
-        fields,
-        transmitted,
-        problems: notes.into_problems(),
-        ..Found::default()
-    })
+    let mut found = ome::fields(sets, &names);
+    table.add_to(&mut found.fields);
+    fields.append(&mut found.fields);
+    Found { fields, ..found }
 }
 
 /// Names of the channels of a file that it says were taken in transmitted light.

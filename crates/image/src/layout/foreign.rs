@@ -215,6 +215,20 @@ pub(super) fn marked(path: &Path) -> Result<Option<ImageError>, ImageError> {
             listings.push((folder.clone(), names_of(&Entries::of(folder)?)));
         }
     }
+    let is_stack = |name: &String| name.contains("mmstack") && name.ends_with(".ome.tif");
+    let stacks = listings.iter().skip(1);
+    let stacks = stacks.filter(|(_, names)| names.iter().any(is_stack));
+    let stacks: Vec<String> = stacks.map(|(folder, _)| file_name(folder)).collect();
+    if !stacks.is_empty() {
+        return Ok(Some(ImageError::NoImages {
+            path: path.to_path_buf(),
+            what: format!(
+                "its folders are data sets of Micro-Manager, each by itself ({})",
+                list_names(&stacks)
+            ),
+            way_out: "name one of the folders in it".into(),
+        }));
+    }
     let mut found = listings.iter().filter_map(|(folder, names)| {
         let mark = MARKS.iter().find(|mark| (mark.bears)(names))?;
         Some(ImageError::not_supported(

@@ -77,7 +77,10 @@ fn positions_in(path: &Path) -> Result<Vec<PathBuf>, ImageError> {
         if Place::of(&name).is_some() {
             return Ok(vec![path.to_path_buf()]);
         }
-        has_images |= is_image_name(Path::new(&name));
+        if is_image_name(Path::new(&name)) {
+            has_images = true;
+            continue;
+        }
         if !name.starts_with('.') && entry.path().is_dir() {
             folders.push(entry.path());
         }

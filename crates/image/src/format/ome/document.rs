@@ -326,8 +326,9 @@ impl Plate {
         let naming = |name: &str| {
             let text = attribute(element, name).map(|text| text.trim().to_lowercase());
             match text.as_deref() {
-                Some("letter") => Naming::Letters,
-                Some("number") => Naming::Numbers,
+                // Until 2009 the first row or column itself was written.
+                Some("letter" | "a") => Naming::Letters,
+                Some("number" | "1") => Naming::Numbers,
                 _ => Naming::Unstated,
             }
         };
@@ -454,6 +455,111 @@ pub(crate) fn root_uuid(text: &str) -> Option<String> {
             Event::Start(element) | Event::Empty(element) => return attribute(&element, "UUID"),
             Event::Eof => return None,
             _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(text: &str) -> Document {
+        Document::parse(text).expect("OME-XML")
+    }
+
+    #[test]
+    fn older_schemas_and_prefixes_say_the_same() {
+        let text = "<?xml version=\"1.0\"?><!-- a note --><OME:OME \
+                    xmlns:OME=\"http://www.openmicroscopy.org/Schemas/OME/2008-02\" \
+                    UUID=\"urn:uuid:7\"><SPW:Plate ID=\"Plate:1\" Name=\" old \" \
+                    ColumnNamingConvention=\"1\" RowNamingConvention=\"A\"><SPW:Well Row=\"0\" \
+                    Column=\"1\"><SPW:WellSample Index=\"0\"><OME:ImageRef ID=\"Image:0\"/>\
+                    </SPW:WellSample></SPW:Well></SPW:Plate><OME:Image ID=\"Image:0\">\
+                    <OME:LogicalChannel ID=\"LogicalChannel:0\" Name=\"BF\" \
+                    IlluminationType=\"Transmitted\"/><OME:Pixels DimensionOrder=\"XYCZT\" \
+                    SizeX=\"6\" SizeY=\"4\" SizeC=\"1\" SizeZ=\"2\" SizeT=\"1\" \
+                    PhysicalSizeX=\"0.5\"><OME:TiffData IFD=\"3\" NumPlanes=\"2\">\
+                    <OME:UUID FileName=\"a.tif\"> urn:uuid:8 </OME:UUID></OME:TiffData>\
+                    </OME:Pixels></OME:Image></OME:OME>";
+        let found = document(text);
+        assert_eq!(root_uuid(text).as_deref(), Some("urn:uuid:7"));
+        let image = &found.images[0];
+        assert_eq!(image.channels[0].name.as_deref(), Some("BF"));
+        assert_eq!(image.channels[0].transmitted, Some(true));
+        assert_eq!((image.size, image.pixel_um), (Some((4, 6)), Some(0.5)));
+        let block = &image.blocks[0];
+        assert_eq!((block.page, block.count), (Some(3), Some(2)));
+        let uuid = block.uuid.as_deref();
+        assert_eq!(
+            (block.file.as_deref(), uuid),
+            (Some("a.tif"), Some("urn:uuid:8"))
+        );
+        let plate = &found.plates[0];
+        assert_eq!(plate.name.as_deref(), Some("old"));
+        assert_eq!(
+            (plate.rows_in, plate.columns_in),
+            (Naming::Letters, Naming::Numbers)
+        );
+        assert_eq!(plate.wells[0].samples[0].images, ["Image:0"]);
+        assert!(found.problems.is_empty());
+    }
+
+    #[test]
+    fn what_programs_keep_for_themselves_is_passed_over() {
+        let text = "<OME><StructuredAnnotations><XMLAnnotation><Value><Image Name=\"no\"><Plate/>\
+                    </Image></Value></XMLAnnotation></StructuredAnnotations><Image Name=\"yes\"/>\
+                    </OME>";
+        let found = document(text);
+        assert_eq!((found.images.len(), found.plates.len()), (1, 0));
+        assert_eq!(found.images[0].name, "yes");
+    }
+
+    #[test]
+    fn places_and_steps_have_units() {
+        let image = |root: &str, pixels: &str, inside: &str| {
+            let text =
+                format!("<OME {root}><Image><Pixels {pixels}>{inside}</Pixels></Image></OME>");
+            document(&text).images.remove(0)
+        };
+        let plane = |unit: &str| {
+            format!(
+                "<Plane PositionX=\"2\" PositionXUnit=\"{unit}\" PositionY=\"-3\" \
+                 PositionYUnit=\"{unit}\"/>"
+            )
+        };
+        let place = |unit: &str| image("", "", &plane(unit)).centre_um;
+        assert_eq!(place("mm"), Some([2000.0, -3000.0]));
+        assert_eq!(place("reference frame"), None);
+        let bare = "<Plane PositionX=\"2\" PositionY=\"3\"/>";
+        assert_eq!(image("", "", bare).centre_um, None);
+        let scanr = "Creator=\"Olympus, scanR 3.3.0\"";
+        assert_eq!(image(scanr, "", bare).centre_um, Some([2.0, 3.0]));
+        let steps = |pixels: &str| {
+            let image = image("", pixels, "");
+            (image.z_step_um, image.time_step_s)
+        };
+        assert_eq!(
+            steps("PhysicalSizeZ=\"3\" TimeIncrement=\"4\""),
+            (Some(3.0), Some(4.0))
+        );
+        let other = "PhysicalSizeZ=\"3\" PhysicalSizeZUnit=\"pixel\" TimeIncrement=\"4\" \
+                     TimeIncrementUnit=\"fortnight\"";
+        assert_eq!(steps(other), (None, None));
+        assert_eq!(
+            steps("PhysicalSizeZ=\"-1\" TimeIncrement=\"0\""),
+            (None, None)
+        );
+    }
+
+    #[test]
+    fn damage_ends_the_reading_and_is_said() {
+        for text in [
+            "<OME><Image Name=\"a\"/><Image",
+            "<OME><Image/></Image></OME>",
+            "<OME><Image>",
+        ] {
+            let found = document(text);
+            assert_eq!((found.images.len(), found.problems.len()), (1, 1), "{text}");
         }
     }
 }

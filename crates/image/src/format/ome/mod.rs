@@ -37,11 +37,7 @@ impl Ome {
             ..Self::default()
         };
         if let Some(elsewhere) = &document.elsewhere {
-            let file = elsewhere.file.as_deref().unwrap_or("another file");
-            found.problems.push(format!(
-                "its OME metadata lies in `{file}`, which is not there or does not name it, so \
-                 that the file is read by itself"
-            ));
+            found.problems.push(elsewhere.not_there());
         }
         let several = document.images.len() > 1;
         let file = match document.file_of_blocks(path) {
@@ -91,6 +87,16 @@ impl Ome {
             ));
         }
         Some(found)
+    }
+}
+
+impl Elsewhere {
+    fn not_there(&self) -> String {
+        let file = self.file.as_deref().unwrap_or("another file");
+        format!(
+            "its OME metadata lies in `{file}`, which is not there or does not name it, so that \
+             the file is read by itself"
+        )
     }
 }
 
@@ -166,7 +172,7 @@ impl Stated {
 
     /// Which page of this file holds which plane; `Err` says why the pages cannot be told.
     fn place(self, pages: usize, full: usize, several: bool, file: &Own) -> Result<InFile, String> {
-        let Some(mut axes) = self.axes_in_pages() else {
+        let Some(axes) = self.axes_in_pages() else {
             return Ok(InFile {
                 axes: None,
                 channels: Vec::new(),
@@ -207,9 +213,8 @@ impl Stated {
             .map(|block| ((), block))
             .collect();
         let spread = own.len() < self.blocks.len();
-        let found = place(&axes, &own, |()| pages)?;
         let mut placed = vec![None; total];
-        for (plane, ((), page)) in found {
+        for (plane, ((), page)) in place(&axes, &own, |()| pages)? {
             if page >= pages {
                 return Err(format!(
                     "its OME metadata names page {page} (from 0), but it has {pages} pages"
@@ -217,29 +222,40 @@ impl Stated {
             }
             placed[plane] = Some(page);
         }
-        let missing = total - placed.iter().flatten().count();
-        if missing == total {
-            return Err("its OME metadata names no page of this file".into());
-        }
-        let mut problems = Vec::new();
-        if spread {
-            problems.push(SPREAD.into());
-        } else if missing > 0 {
-            problems.push(format!(
-                "its OME metadata names no page for {missing} of {total} planes"
-            ));
-        }
-        axes.placed = Some(placed);
-        let (axes, channels) = match spread {
-            true => own_part(&axes, &names),
-            false => (axes, names),
-        };
-        Ok(InFile {
-            axes: Some(axes),
-            channels,
-            problems,
-        })
+        in_file(axes, names, placed, spread)
     }
+}
+
+/// An image of which these pages are in the file; `spread` says that others hold the rest.
+fn in_file(
+    mut axes: Axes,
+    names: Vec<Channel>,
+    placed: Vec<Option<usize>>,
+    spread: bool,
+) -> Result<InFile, String> {
+    let total = placed.len();
+    let missing = total - placed.iter().flatten().count();
+    if missing == total {
+        return Err("its OME metadata names no page of this file".into());
+    }
+    let mut problems = Vec::new();
+    if spread {
+        problems.push(SPREAD.into());
+    } else if missing > 0 {
+        problems.push(format!(
+            "its OME metadata names no page for {missing} of {total} planes"
+        ));
+    }
+    axes.placed = Some(placed);
+    let (axes, channels) = match spread {
+        true => own_part(&axes, &names),
+        false => (axes, names),
+    };
+    Ok(InFile {
+        axes: Some(axes),
+        channels,
+        problems,
+    })
 }
 
 /// What is said of one file of a set that is not read as one.

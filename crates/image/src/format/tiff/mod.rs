@@ -138,21 +138,7 @@ fn describe(
             info.metaxpress = Some(metaxpress);
         } else if let Some(imagej) = ImageJ::parse(text) {
             sizes.push(imagej.pixel_um(resolution));
-            let axes = match many.channels {
-                // Of images that are channels the description need not say so.
-                Some(channels) => Ok(Some(Axes {
-                    channels,
-                    planes: 1,
-                    times: 1,
-                    order: Dimension::ALL,
-                    placed: None,
-                })),
-                None => imagej.axes(pages).or_else(|said| match full < pages {
-                    true => imagej.axes(full),
-                    false => Err(said),
-                }),
-            };
-            match axes {
+            match imagej_axes(&imagej, many, pages, full) {
                 Ok(axes) => {
                     let labels = slice_labels(file, first);
                     if let (None, Some(axes)) = (&info.axes, axes) {
@@ -173,6 +159,29 @@ fn describe(
         info.problems.extend(imagej_problem);
     }
     sizes
+}
+
+/// The dimensions that ImageJ's description states of all pages, or of those that are `full`.
+fn imagej_axes(
+    imagej: &ImageJ,
+    many: &Many,
+    pages: usize,
+    full: usize,
+) -> Result<Option<Axes>, String> {
+    match many.channels {
+        // Of images that are channels the description need not say so.
+        Some(channels) => Ok(Some(Axes {
+            channels,
+            planes: 1,
+            times: 1,
+            order: Dimension::ALL,
+            placed: None,
+        })),
+        None => imagej.axes(pages).or_else(|said| match full < pages {
+            true => imagej.axes(full),
+            false => Err(said),
+        }),
+    }
 }
 
 /// Takes what Micro-Manager says of every page by itself, where no OME-XML says it.

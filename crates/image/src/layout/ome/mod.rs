@@ -16,7 +16,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use members::{Members, spelled, strangers};
-use set::{Opened, Set};
+pub(super) use set::Opened;
+use set::Set;
 pub(super) use wells::of_label;
 use xml::{is_ome_file, is_xml_name, xml_beside};
 
@@ -96,13 +97,20 @@ pub(super) fn take_out(
         taken: HashSet::new(),
         looked_at: HashSet::new(),
     };
+    // XML that is named among images, as `*` names it, stands for its set.
+    let named: Vec<PathBuf> = paths
+        .iter()
+        .filter(|path| is_xml_name(path) && is_ome_file(path))
+        .map(|path| spelled(path))
+        .collect();
+    paths.retain(|path| !named.contains(&spelled(path)));
     for xml in xml_beside(root) {
         let Ok(Some(set)) = Set::of(&xml) else {
             continue;
         };
         let members = set.members();
         let concerned = paths.iter().any(|path| members.has(path));
-        if concerned || whole {
+        if concerned || whole || named.contains(&spelled(&xml)) {
             taking.open(&set, members, notes);
         }
     }

@@ -20,6 +20,9 @@ use crate::format::{MAX_PAGES, descriptions};
 use crate::layout::Notes;
 use crate::names::{file_name, folder_of, list_names};
 
+/// More channels than any microscope takes are damage.
+const MOST_CHANNELS: usize = 1024;
+
 /// Metadata, before its files are looked for.
 pub(super) struct Set {
     /// The file that has it.
@@ -237,6 +240,12 @@ impl Set {
     ) -> Result<Option<Contained>, String> {
         let axes = stated.axes_in_pages();
         let axes = axes.ok_or("its OME metadata states no usable dimensions")?;
+        if axes.channels > MOST_CHANNELS {
+            return Err(format!(
+                "its OME metadata states {} channels",
+                axes.channels
+            ));
+        }
         let total = axes.count().unwrap_or(0);
         let sizes = [axes.channels, axes.planes, axes.times];
         let within = |block: &&Block| block.first.iter().zip(sizes).all(|(&at, size)| at < size);
@@ -273,19 +282,10 @@ impl Set {
             return Ok(None);
         }
         told.problems.extend(stated.problem.clone());
-        let mut channels: Vec<ChannelSaid> = stated
-            .channels
-            .iter()
-            .map(|channel| ChannelSaid {
-                name: channel.name.clone().unwrap_or_default(),
-                transmitted: channel.transmitted,
-            })
-            .collect();
-        channels.resize(axes.channels, ChannelSaid::default());
         let image = Contained {
             name: stated.name.clone(),
             size,
-            channels,
+            channels: channels_said(stated, axes.channels),
             planes: axes.planes,
             times: axes.times,
             pixel_um: stated.pixel_um,
@@ -329,6 +329,17 @@ impl Set {
             shared => shared.to_string(),
         }
     }
+}
+
+/// What is said of each of `count` channels.
+fn channels_said(stated: &Stated, count: usize) -> Vec<ChannelSaid> {
+    let said = stated.channels.iter().map(|channel| ChannelSaid {
+        name: channel.name.clone().unwrap_or_default(),
+        transmitted: channel.transmitted,
+    });
+    let mut channels: Vec<ChannelSaid> = said.take(count).collect();
+    channels.resize(count, ChannelSaid::default());
+    channels
 }
 
 /// A file's name without its endings, also where there are two.

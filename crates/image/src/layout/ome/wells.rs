@@ -1,7 +1,8 @@
 //! Which well and site an image of OME-XML shows.
 //!
 //! `Plate` elements say it (`Well`, `WellSample`, `ImageRef`; rows and columns from 0). The index
-//! of a sample counts through the whole plate, so that the fields of a well are numbered by its order.
+//! of a sample counts through the whole plate, so that the fields of a well are numbered by its
+//! order.
 //! Without them, names of images do: `Well 14, Position 1 (B2)` of scanR, `W14(B2),A1,F1` of CQ1
 //! (read from programs that convert them), and labels `B2-Site_0` that Micro-Manager's plate plugin
 //! gives to positions.
