@@ -682,6 +682,10 @@ fn folders_of_micro_manager_stacks_of_one_name_are_no_channels() {
         said.contains("each by itself (`run_1`, `run_2`); name one of the folders in it"),
         "{said}"
     );
+    let set = companion_set();
+    let parent = tempfile::tempdir().expect("a temporary folder");
+    fs::rename(set.keep(), parent.path().join("one")).expect("moved");
+    assert!(refused(parent.path()).contains("OME-TIFF sets, each by itself (`one`)"));
 }
 
 #[test]

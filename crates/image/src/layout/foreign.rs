@@ -215,19 +215,8 @@ pub(super) fn marked(path: &Path) -> Result<Option<ImageError>, ImageError> {
             listings.push((folder.clone(), names_of(&Entries::of(folder)?)));
         }
     }
-    let is_stack = |name: &String| name.contains("mmstack") && name.ends_with(".ome.tif");
-    let stacks = listings.iter().skip(1);
-    let stacks = stacks.filter(|(_, names)| names.iter().any(is_stack));
-    let stacks: Vec<String> = stacks.map(|(folder, _)| file_name(folder)).collect();
-    if !stacks.is_empty() {
-        return Ok(Some(ImageError::NoImages {
-            path: path.to_path_buf(),
-            what: format!(
-                "its folders are data sets of Micro-Manager, each by itself ({})",
-                list_names(&stacks)
-            ),
-            way_out: "name one of the folders in it".into(),
-        }));
+    if let Some(error) = sets_inside(path, &listings) {
+        return Ok(Some(error));
     }
     let mut found = listings.iter().filter_map(|(folder, names)| {
         let mark = MARKS.iter().find(|mark| (mark.bears)(names))?;
@@ -238,6 +227,26 @@ pub(super) fn marked(path: &Path) -> Result<Option<ImageError>, ImageError> {
         ))
     });
     Ok(found.next())
+}
+
+/// The refusal of a folder of folders with OME-TIFF sets: files of the same name in each are no
+/// channels. `listings` begin with the folder itself.
+fn sets_inside(path: &Path, listings: &[(PathBuf, Vec<String>)]) -> Option<ImageError> {
+    let is_of_set = |name: &String| {
+        let is_stack = name.contains("mmstack") && name.ends_with(".ome.tif");
+        is_stack || name.ends_with(".companion.ome")
+    };
+    let inside = listings.iter().skip(1);
+    let sets = inside.filter(|(_, names)| names.iter().any(is_of_set));
+    let sets: Vec<String> = sets.map(|(folder, _)| file_name(folder)).collect();
+    (!sets.is_empty()).then(|| ImageError::NoImages {
+        path: path.to_path_buf(),
+        what: format!(
+            "its folders hold OME-TIFF sets, each by itself ({})",
+            list_names(&sets)
+        ),
+        way_out: "name one of the folders in it".into(),
+    })
 }
 
 fn article(kind: Kind) -> String {
