@@ -117,6 +117,25 @@ fn example(layout: &str, folder: &Path) -> PathBuf {
             put(folder, "x_NDTiffStack.tif", &tiff);
             folder.to_path_buf()
         }
+        "micro-manager" => {
+            for (z, number) in [(0, 1), (1, 2)] {
+                let name = format!("Pos0/img_000000000_BF_00{z}.tif");
+                put_plane(folder, &name, number, "");
+            }
+            put(folder, "Pos0/metadata.txt", b"{\"Summary\": {}}");
+            folder.to_path_buf()
+        }
+        "ome-tiff" => {
+            let file = "<UUID FileName=\"a.tif\">urn:uuid:1</UUID>";
+            let xml = format!(
+                "<OME><Image ID=\"Image:0\"><Pixels DimensionOrder=\"XYZCT\" SizeX=\"6\" \
+                 SizeY=\"4\" SizeC=\"1\" SizeZ=\"1\" SizeT=\"1\"><Channel Name=\"BF\"/>\
+                 <TiffData>{file}</TiffData></Pixels></Image></OME>"
+            );
+            put(folder, "x.companion.ome", xml.as_bytes());
+            put_plane(folder, "a.tif", 1, "");
+            folder.join("x.companion.ome")
+        }
         "file" => {
             put_plane(folder, "a.tif", 1, "");
             folder.join("a.tif")

@@ -308,3 +308,181 @@ fn exports_of_nis_elements_have_their_pixel_size() {
         false => println!("skipped: the real sets are not in ../shared/data"),
     }
 }
+
+/// A page of another size, whose values begin with `first`.
+fn of_size(height: usize, width: usize, first: u16) -> Page {
+    let bytes = (0..height * width).flat_map(|_| first.to_le_bytes());
+    Page::grey(height as u16, width as u16, 16, bytes.collect())
+}
+
+#[test]
+fn reduced_copies_as_pages_of_their_own_are_neither_channels_nor_planes() {
+    let (_folder, path) = file();
+    let full = || grey16(&stack_bytes(1));
+    let copies = || [of_size(10, 9, 1), of_size(5, 4, 2)];
+    let opened = || open(&path, &OpenOptions::default()).expect("opens");
+    let of_all = |pages: Vec<Page>| write(&path, false, &pages, &[]);
+    let said = |smaller: usize, pages: usize| {
+        format!("`a.tif`: {smaller} of its {pages} pages are smaller than the others")
+    };
+    // Without a word about them.
+    of_all([vec![full()], copies().to_vec()].concat());
+    let data = opened();
+    assert_eq!(data.channels.len(), 1);
+    assert_eq!(data.fields[0].planes[0].len(), 1);
+    assert!(
+        data.problems[0].starts_with(&said(2, 3)),
+        "{:?}",
+        data.problems
+    );
+    // After two channels, and between them.
+    of_all([vec![full(), full()], copies().to_vec()].concat());
+    assert_eq!(opened().channels, ["page1", "page2"]);
+    let [small, smaller] = copies();
+    of_all(vec![full(), small, of_size(HEIGHT, WIDTH, 7), smaller]);
+    let data = opened();
+    assert_eq!(data.channels, ["page1", "page3"]);
+    let second = data.fields[0].read(1, 0).expect("a plane");
+    assert_eq!(common::first_pixel(&second), 7.0);
+    // Behind pages that a description counts, but for one it names.
+    let xml = |blocks: &str| {
+        format!(
+            "<OME><Image><Pixels DimensionOrder=\"XYZCT\" SizeC=\"2\" SizeZ=\"1\" \
+             SizeT=\"1\"><Channel Name=\"BF\"/><Channel Name=\"DAPI\"/>{blocks}</Pixels>\
+             </Image></OME>"
+        )
+    };
+    for text in [xml(""), "ImageJ=1.54f\nimages=2\nchannels=2\n".into()] {
+        of_all([vec![full().text(&text), full()], copies().to_vec()].concat());
+        let data = opened();
+        assert_eq!(data.channels.len(), 2, "{text}");
+        assert!(
+            data.problems[0].starts_with(&said(2, 4)),
+            "{:?}",
+            data.problems
+        );
+    }
+    let text = xml("<TiffData IFD=\"0\" PlaneCount=\"2\"/>");
+    of_all([vec![full().text(&text), full()], copies().to_vec()].concat());
+    let data = opened();
+    assert_eq!(data.channels, ["BF", "DAPI"]);
+    assert!(
+        data.problems[0].contains("does not name 2 of 4 pages"),
+        "{:?}",
+        data.problems
+    );
+}
+
+#[test]
+fn a_pyramid_below_its_page_is_the_full_resolution_alone() {
+    let (_folder, path) = file();
+    // A directory below the first page, of a reduced copy of 2 x 2 pixels.
+    let page = |place: u32| {
+        let below = Value::Pointer { count: 1, place };
+        grey16(&stack_bytes(1)).with(330, below)
+    };
+    write(&path, false, &[page(0)], &[]);
+    let at = std::fs::metadata(&path).expect("written").len() as u32;
+    let entries = [
+        (254_u16, 4_u16, 1_u32),
+        (256, 3, 2),
+        (257, 3, 2),
+        (258, 3, 16),
+        (259, 3, 1),
+        (262, 3, 1),
+        (273, 4, 8),
+        (277, 3, 1),
+        (278, 3, 2),
+        (279, 4, 8),
+    ];
+    let mut below = (entries.len() as u16).to_le_bytes().to_vec();
+    for (tag, kind, value) in entries {
+        below.extend([tag.to_le_bytes(), kind.to_le_bytes()].concat());
+        below.extend([1_u32.to_le_bytes(), value.to_le_bytes()].concat());
+    }
+    below.extend([0; 4]);
+    write(&path, false, &[page(at)], &below);
+    let info = read_info(&path).expect("a header");
+    assert_eq!(info.pages, [(HEIGHT, WIDTH)]);
+    let data = open(&path, &OpenOptions::default()).expect("opens");
+    assert_eq!(data.problems, ["no pixel size is stated"; 0]);
+    assert_eq!((data.channels.len(), data.fields[0].height), (1, HEIGHT));
+}
+
+#[test]
+fn positions_of_one_file_bear_their_names_and_places() {
+    let (_folder, path) = file();
+    let image = |page: usize, name: &str| {
+        format!(
+            "<Image Name=\"{name}\"><StageLabel X=\"{page}\" XUnit=\"mm\" Y=\"2\" \
+             YUnit=\"mm\"/><Pixels DimensionOrder=\"XYZCT\" SizeC=\"1\" SizeZ=\"3\" \
+             SizeT=\"1\" PhysicalSizeZ=\"3\"><Channel Name=\"x\" \
+             ContrastMethod=\"Brightfield\"/><TiffData IFD=\"{page}\" PlaneCount=\"3\"/>\
+             </Pixels></Image>"
+        )
+    };
+    let opened = |names: [&str; 2]| {
+        let text = format!("<OME>{}{}</OME>", image(0, names[0]), image(3, names[1]));
+        write(&path, false, &six(&[&text]), &[]);
+        open(&path, &OpenOptions::default()).expect("opens")
+    };
+    let names = |data: &stainfree_image::Dataset| -> Vec<String> {
+        data.fields.iter().map(|field| field.name.clone()).collect()
+    };
+    let data = opened(["left side", "a_right"]);
+    assert_eq!(names(&data), ["a_left_side", "a_right"]);
+    assert!(data.transmitted.contains("x"));
+    let facts = &data.fields[1].metadata;
+    assert_eq!(
+        [&facts["x_um"], &facts["y_um"], &facts["z_step_um"]],
+        ["3000", "2000", "3"]
+    );
+    // Numbers that programs give are no names.
+    assert_eq!(names(&opened(["Image0", "Image1"])), ["a_p1", "a_p2"]);
+    assert_eq!(names(&opened(["b", "b"])), ["a_p1", "a_p2"]);
+}
+
+#[test]
+fn a_stack_that_micro_manager_did_not_finish_is_sorted_by_its_pages() {
+    let (_folder, path) = file();
+    let page = |number: usize, said: String| {
+        let bytes = stack_bytes(number + 1).split_off(number * 2 * HEIGHT * WIDTH);
+        grey16(&bytes).with(51123, Value::Text(said.into_bytes()))
+    };
+    // Planes first, then channels; the last page was not finished.
+    let mut pages: Vec<Page> = [(0, 0), (0, 1), (1, 0), (1, 1)]
+        .into_iter()
+        .enumerate()
+        .map(|(number, (c, z))| {
+            let said = format!(
+                "{{\"Channel\": \"{}\", \"ChannelIndex\": {c}, \"SliceIndex\": {z}, \
+                 \"FrameIndex\": 0, \"PositionIndex\": 2, \"PixelSizeUm\": 0.25}}",
+                ["BF", "DAPI"][c]
+            );
+            page(number, said)
+        })
+        .collect();
+    pages.push(page(4, "{\"Channel\": ".into()));
+    write(&path, false, &pages, &[]);
+    let data = open(&path, &OpenOptions::default()).expect("opens");
+    assert_eq!(data.channels, ["BF", "DAPI"]);
+    assert_eq!(data.fields[0].pixel_um, Some(0.25));
+    let first = |c, z| common::first_pixel(&data.fields[0].read(c, z).expect("a plane"));
+    assert_eq!([first(0, 1), first(1, 0)], [1010.0, 1020.0]);
+    assert!(
+        data.problems[0].contains("1 of 5 pages bear no metadata"),
+        "{:?}",
+        data.problems
+    );
+    // A description that fits counts for all of them.
+    let text = "ImageJ=1.48v\nchannels=5\n";
+    pages[0] = pages[0].clone().text(text);
+    write(&path, false, &pages, &[]);
+    assert_eq!(
+        open(&path, &OpenOptions::default())
+            .expect("opens")
+            .channels
+            .len(),
+        5
+    );
+}

@@ -6,7 +6,8 @@
 pub(crate) mod description;
 mod imagej;
 pub(crate) mod metaxpress;
-mod ome;
+mod micromanager;
+pub(crate) mod ome;
 mod pixels;
 mod png;
 mod resolution;
@@ -51,6 +52,8 @@ pub struct FileInfo {
     pub(crate) may_be_coloured: bool,
     /// Further images of the file, such as the positions of an OME-TIFF, in its pages.
     pub(crate) further: Vec<ImageInfo>,
+    /// What else is said of its first image.
+    pub(crate) facts: Facts,
 }
 
 /// One of several images in the pages of a file.
@@ -59,6 +62,20 @@ pub(crate) struct ImageInfo {
     pub(crate) axes: Option<Axes>,
     pub(crate) channels: Vec<String>,
     pub(crate) pixel_um: Option<f64>,
+    pub(crate) facts: Facts,
+}
+
+/// What a description says of an image besides its pages and the names of its channels.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Facts {
+    /// Empty where it has no name.
+    pub(crate) name: String,
+    /// Of every channel whether it was taken in transmitted light, where that is said.
+    pub(crate) transmitted: Vec<Option<bool>>,
+    pub(crate) z_step_um: Option<f64>,
+    pub(crate) time_step_s: Option<f64>,
+    /// Where its middle lies in the stage's system, um.
+    pub(crate) centre_um: Option<[f64; 2]>,
 }
 
 /// The order of the pages of a file with several dimensions.
@@ -127,6 +144,7 @@ impl FileInfo {
             ours: false,
             may_be_coloured: false,
             further: Vec::new(),
+            facts: Facts::default(),
         }
     }
 
@@ -138,6 +156,7 @@ impl FileInfo {
             channels: image.channels,
             pixel_um: image.pixel_um.or(self.pixel_um),
             problems: Vec::new(),
+            facts: image.facts,
             ..self.clone()
         };
         let further: Vec<Self> = further.into_iter().map(alone).collect();
@@ -188,6 +207,14 @@ pub(crate) const NO_SIZE_TAKEN: &str = "so no pixel size is taken";
 /// What is said of an image whose values are the indices of a colour table.
 const COLOUR_TABLE: &str =
     "it has a colour table; the indices are taken as its values, and not the colours";
+
+/// What is said of pages that are smaller than the others of their file.
+pub(crate) fn reduced_copies(smaller: usize, pages: usize) -> String {
+    format!(
+        "{smaller} of its {pages} pages are smaller than the others, as the reduced copies of a \
+         pyramid are, and left out"
+    )
+}
 
 /// What kind of file the first bytes say it is.
 enum Kind {
@@ -243,6 +270,21 @@ pub(crate) fn descriptions(path: &Path) -> Vec<String> {
     match kind(path) {
         Ok(Kind::Tiff) => tiff::descriptions(path).unwrap_or_default(),
         _ => Vec::new(),
+    }
+}
+
+/// What the pages of a TIFF are, and its descriptions, without what these say of the pages.
+///
+/// # Errors
+/// As [`read_info`]; [`ImageError::NotSupported`] if it is no TIFF.
+pub(crate) fn outline(path: &Path) -> Result<(FileInfo, Vec<String>), ImageError> {
+    match kind(path)? {
+        Kind::Tiff => tiff::outline(path),
+        Kind::Png => Err(ImageError::not_supported(
+            path,
+            "it is a PNG where a TIFF is named",
+            "save it as TIFF",
+        )),
     }
 }
 

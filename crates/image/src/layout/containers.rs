@@ -217,7 +217,7 @@ fn by_name(name: &str, images: &[Contained]) -> Vec<(String, Option<u32>)> {
 }
 
 /// What a container calls an image, as a part of a file's name on every system.
-fn as_name(text: &str) -> String {
+pub(super) fn as_name(text: &str) -> String {
     let kept = |c: char| match c {
         c if c.is_alphanumeric() || matches!(c, '-' | '.' | '(' | ')' | '+') => c,
         _ => '_',
@@ -227,7 +227,7 @@ fn as_name(text: &str) -> String {
 }
 
 /// Names of channels: as stated where each has one of its own, else with their number.
-fn channel_names(channels: &[ChannelSaid]) -> Vec<String> {
+pub(super) fn channel_names(channels: &[ChannelSaid]) -> Vec<String> {
     let mut count: BTreeMap<&str, usize> = BTreeMap::new();
     for channel in channels {
         *count.entry(channel.name.trim()).or_default() += 1;
@@ -248,13 +248,13 @@ fn channel_names(channels: &[ChannelSaid]) -> Vec<String> {
 /// Microscopes take brightfield as a stack and stains in one plane: beside a channel of
 /// [`FEWEST_IN_STACK`] planes, one that was only ever taken in one plane has that one, and the
 /// others are no holes.
-struct Depths(BTreeMap<String, BTreeSet<usize>>);
+pub(super) struct Depths(BTreeMap<String, BTreeSet<usize>>);
 
 /// Fewest planes of a stack.
 const FEWEST_IN_STACK: usize = 3;
 
 impl Depths {
-    fn of(images: &[Contained]) -> Self {
+    pub(super) fn of<'a>(images: impl IntoIterator<Item = &'a Contained>) -> Self {
         let mut taken: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
         for image in images {
             let names = channel_names(&image.channels);
@@ -282,7 +282,7 @@ impl Depths {
 }
 
 /// The fields of one image: one for every time.
-fn drafts(
+pub(super) fn drafts(
     image: Contained,
     depths: &Depths,
     position: &str,

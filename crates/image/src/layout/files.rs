@@ -6,19 +6,20 @@
 //!   Without a JSON the same holds for ends that are channel words ([`is_channel_word`]).
 //! - Any other scheme by a regular expression ([`OpenOptions::pattern`]).
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use regex::Regex;
 use serde_json::Value;
 
 use super::imagexpress::named_like_a_plate;
+use super::ome;
 use super::sidecar::{self, ByField, Facts};
 use super::{
-    Draft, Entries, Found, Layout, Notes, Pages, SEVERAL_PAGES, Slot, channels_of, drafts_by_time,
-    foreign, images_of,
+    Channels, Draft, Entries, Found, Layout, Notes, Pages, SEVERAL_PAGES, Slot, channels_of,
+    drafts_by_time, foreign, images_of,
 };
-use crate::format::read_info;
+use crate::format::{FileInfo, read_info};
 use crate::names::{
     composed, file_name, folder_name, folder_of, marked_names, natural_order, stem, truth_stem,
 };
@@ -42,7 +43,7 @@ impl Layout for SingleFile {
         if info.ours {
             return Err(ImageError::own_output(path, "an image of results or truth"));
         }
-        read_files(folder_of(path), vec![path.to_path_buf()], options)
+        read_files(folder_of(path), vec![path.to_path_buf()], false, options)
     }
 }
 
@@ -59,7 +60,7 @@ impl Layout for Folder {
         let entries = Entries::of(path)?;
         let beside = foreign::beside(&entries, |_| false);
         let looks_like_plate = named_like_a_plate(&entries.images);
-        let mut found = read_files(path, entries.images, options)?;
+        let mut found = read_files(path, entries.images, true, options)?;
         found.problems.extend(beside);
         if looks_like_plate && options.pattern.is_none() {
             found.problems.push(
@@ -80,10 +81,12 @@ struct Group {
     members: Vec<(Option<String>, PathBuf)>,
 }
 
-/// Reads image files of the folder `root` as fields. Truth files among images are left out.
+/// Reads image files of the folder `root`, all of them if it is `whole`, as fields. Truth files
+/// among images are left out.
 pub(super) fn read_files(
     root: &Path,
     mut paths: Vec<PathBuf>,
+    whole: bool,
     options: &OpenOptions,
 ) -> Result<Found, ImageError> {
     paths.sort_by(|a, b| natural_order(&file_name(a), &file_name(b)));
@@ -93,10 +96,13 @@ pub(super) fn read_files(
     if let Some(pattern) = &options.pattern {
         return by_pattern(pattern, paths, &table, notes);
     }
+    let sets = ome::take_out(root, whole, &mut paths, &mut notes);
 
-    let alone = Some(folder_name(root)).filter(|name| !name.is_empty());
-    let alone = alone.unwrap_or_else(|| "image".into());
-    let mut fields = Vec::new();
+    let alone = match folder_name(root) {
+        name if name.is_empty() => "image".into(),
+        name => name,
+    };
+    let (mut fields, mut transmitted) = (Vec::new(), BTreeSet::new());
     for group in group(paths) {
         let mut facts = Facts::default();
         if let Some(json) = &group.json
@@ -124,11 +130,12 @@ pub(super) fn read_files(
                     .map_or(String::new(), |channel| format!("{channel}_"));
                 let alone = channel.as_deref().unwrap_or(&alone);
                 let times = channels_of(path, &info, &pages, alone, &prefix, &mut notes);
+                transmitted.extend(in_transmitted_light(&times, &info));
                 for found in drafts_by_time(&name, times) {
                     let draft = drafts.entry(found.name.clone()).or_insert_with(|| Draft {
                         position: found.position,
                         time: found.time,
-                        metadata: facts.metadata.clone(),
+                        metadata: with_facts(&facts.metadata, &info),
                         pixel_um: facts.pixel_um.into_iter().collect(),
                         ..Draft::named(&found.name)
                     });
@@ -139,11 +146,52 @@ pub(super) fn read_files(
         }
         fields.extend(drafts.into_values());
     }
-    Ok(Found {
-        fields,
-        problems: notes.into_problems(),
-        ..Found::default()
-    })
+    let mut found = with_sets(fields, sets, &table);
+    found.transmitted.extend(transmitted);
+    found.problems.extend(notes.into_problems());
+    Ok(found)
+}
+
+/// The fields of files, and those of sets.
+fn with_sets(mut fields: Vec<Draft>, sets: Vec<(PathBuf, ome::Opened)>, table: &ByField) -> Found {
+    let names: HashSet<String> = fields.iter().map(|draft| draft.name.clone()).collect();
+    let mut found = ome::fields(sets, &names);
+    table.add_to(&mut found.fields);
+    fields.append(&mut found.fields);
+    Found { fields, ..found }
+}
+
+/// Names of the channels of a file that it says were taken in transmitted light.
+fn in_transmitted_light(times: &[Channels], info: &FileInfo) -> Vec<String> {
+    let channels = times.first().map(Vec::as_slice).unwrap_or_default();
+    let said = &info.facts.transmitted;
+    if channels.len() != said.len() {
+        return Vec::new();
+    }
+    let named = channels.iter().zip(said);
+    let transmitted = named.filter(|(_, said)| **said == Some(true));
+    transmitted.map(|((name, _), _)| name.clone()).collect()
+}
+
+/// What a sidecar says of a field, and what its file does.
+fn with_facts(sidecar: &BTreeMap<String, String>, info: &FileInfo) -> BTreeMap<String, String> {
+    let (planes, times) = info
+        .axes
+        .as_ref()
+        .map_or((1, 1), |axes| (axes.planes, axes.times));
+    let facts = &info.facts;
+    let [x_um, y_um] = facts.centre_um.map_or([None; 2], |place| place.map(Some));
+    let mut found = BTreeMap::new();
+    for (key, value) in [
+        ("z_step_um", facts.z_step_um.filter(|_| planes > 1)),
+        ("time_step_s", facts.time_step_s.filter(|_| times > 1)),
+        ("x_um", x_um),
+        ("y_um", y_um),
+    ] {
+        found.extend(value.map(|value| (key.to_string(), crate::rounded_um(value).to_string())));
+    }
+    found.extend(sidecar.clone());
+    found
 }
 
 /// Leaves out the truth of images that lie in the same folder.

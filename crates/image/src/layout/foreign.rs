@@ -2,7 +2,7 @@
 //! them.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -164,10 +164,6 @@ static OF_CELLVOYAGER: LazyLock<Regex> = LazyLock::new(|| {
 });
 static OF_NDTIFF: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"(^|_)ndtiffstack(_\d+)?\.tif$").expect("a valid pattern"));
-/// Version 1.4, and 2.
-static OF_MICRO_MANAGER: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"^img_(\d{9}_|channel\d+_position\d+_).*\.tif$").expect("a valid pattern")
-});
 static OF_SCANR: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"--w\d{5}--p\d{5}--.*\.tif$").expect("a valid pattern"));
 
@@ -175,27 +171,17 @@ fn some(names: &[String], pattern: &Regex) -> bool {
     names.iter().any(|name| pattern.is_match(name))
 }
 
-const MARKS: [Mark; 9] = [
+const MARKS: [Mark; 7] = [
     Mark {
         system: "a Harmony plate without a usable index (`Index.idx.xml` or `Index.xml`)",
         way_out: "copy the index beside the images, or export the plate again",
         bears: |names| some(names, &OF_HARMONY),
     },
     Mark {
-        system: "a CQ1 measurement (`MeasurementResult.ome.xml`)",
-        way_out: CONVERT,
-        bears: |names| has(names, "measurementresult.ome.xml"),
-    },
-    Mark {
         system: "an NDTiff data set of Micro-Manager without its index (`NDTiff.index`)",
         way_out: "copy the index beside the files, or save the set again in Micro-Manager as an \
                   image stack file (OME-TIFF)",
         bears: |names| has(names, "full resolution") || some(names, &OF_NDTIFF),
-    },
-    Mark {
-        system: "a Micro-Manager data set of separate files (`metadata.txt`, `img_..`)",
-        way_out: "save it again in Micro-Manager as an image stack file (OME-TIFF)",
-        bears: |names| some(names, &OF_MICRO_MANAGER),
     },
     Mark {
         system: "a CellVoyager plate without its index (`MeasurementData.mlf`)",
@@ -208,8 +194,8 @@ const MARKS: [Mark; 9] = [
         bears: |names| ends(names, ".columbusidx.xml"),
     },
     Mark {
-        system: "an Olympus ScanR experiment",
-        way_out: CONVERT,
+        system: "an Olympus ScanR experiment without its metadata (`data/metadata.ome.xml`)",
+        way_out: "copy the metadata beside the images, or convert them to OME-TIFF",
         bears: |names| has(names, "experiment_descriptor.xml") || some(names, &OF_SCANR),
     },
     Mark {
@@ -243,6 +229,9 @@ pub(super) fn marked(path: &Path) -> Result<Option<ImageError>, ImageError> {
             listings.push((folder.clone(), names_of(&Entries::of(folder)?)));
         }
     }
+    if let Some(error) = sets_inside(path, &listings) {
+        return Ok(Some(error));
+    }
     let mut found = listings.iter().filter_map(|(folder, names)| {
         let mark = MARKS.iter().find(|mark| (mark.bears)(names))?;
         Some(ImageError::not_supported(
@@ -252,6 +241,26 @@ pub(super) fn marked(path: &Path) -> Result<Option<ImageError>, ImageError> {
         ))
     });
     Ok(found.next())
+}
+
+/// The refusal of a folder of folders with OME-TIFF sets: files of the same name in each are no
+/// channels. `listings` begin with the folder itself.
+fn sets_inside(path: &Path, listings: &[(PathBuf, Vec<String>)]) -> Option<ImageError> {
+    let is_of_set = |name: &String| {
+        let is_stack = name.contains("mmstack") && name.ends_with(".ome.tif");
+        is_stack || name.ends_with(".companion.ome")
+    };
+    let inside = listings.iter().skip(1);
+    let sets = inside.filter(|(_, names)| names.iter().any(is_of_set));
+    let sets: Vec<String> = sets.map(|(folder, _)| file_name(folder)).collect();
+    (!sets.is_empty()).then(|| ImageError::NoImages {
+        path: path.to_path_buf(),
+        what: format!(
+            "its folders hold OME-TIFF sets, each by itself ({})",
+            list_names(&sets)
+        ),
+        way_out: "name one of the folders in it".into(),
+    })
 }
 
 fn article(kind: Kind) -> String {
@@ -369,10 +378,6 @@ mod tests {
             (&["x_NDTiffStack_1.tif"][..], "NDTiff"),
             (&["Full resolution/x.tif", "Downsampled_x2/x.tif"], "NDTiff"),
             (
-                &["Pos0/metadata.txt", "Pos0/img_000000000_DAPI_000.tif"],
-                "of separate files",
-            ),
-            (
                 &["p.wpi", "p_B03_T0001F001L01A01Z01C01.tif"],
                 "without its index",
             ),
@@ -389,7 +394,6 @@ mod tests {
                 "Harmony",
             ),
             (&["p_B03_T0001F001L01A01Z01C01.tif"], "without its index"),
-            (&["MeasurementResult.ome.xml", "Image/W1F1.tif"], "CQ1"),
             (&["EssenFiles/a.tif"], "Incucyte"),
             (&["plate.xdce", "A - 1(fld 1 wv DAPI).tif"], "IN Cell"),
         ] {

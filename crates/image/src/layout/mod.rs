@@ -17,6 +17,9 @@ mod htd;
 mod imagexpress;
 mod incucyte;
 mod indexed;
+mod micromanager;
+mod ome;
+mod pages;
 mod parallel;
 mod series;
 mod sidecar;
@@ -27,11 +30,12 @@ use std::path::{Path, PathBuf};
 
 use assemble::{Found, assemble};
 use draft::{Draft, Slot};
+use pages::{Channels, Pages, SEVERAL_PAGES, channels_of, drafts_by_time, images_of};
 
 use crate::format::{FileInfo, read_info, refuse_colours};
 use crate::marker::{self, Kind};
 use crate::names::{file_name, folder_of, is_image_name, list_names, natural_order};
-use crate::{Dataset, ImageError, OpenOptions, PlaneRef};
+use crate::{Dataset, ImageError, OpenOptions};
 
 /// One way in which images lie in a folder.
 trait Layout: Sync {
@@ -45,7 +49,7 @@ trait Layout: Sync {
 
 /// Layouts of systems that leave a mark (an index, a description, names like no others); the first
 /// that recognises a path reads it.
-const MARKED: [&dyn Layout; 12] = [
+const MARKED: [&dyn Layout; 14] = [
     &harmony::Harmony,
     &cellvoyager::CellVoyager,
     &imagexpress::Exported,
@@ -58,6 +62,8 @@ const MARKED: [&dyn Layout; 12] = [
     &gen5::Gen5,
     &containers::Of(crate::container::lif::Lif),
     &containers::Of(crate::container::ndtiff::NdTiff),
+    &micromanager::SeparateFiles,
+    &ome::OmeTiff,
 ];
 
 /// Layouts of image files alone, for what bears no mark of a system; tried in this order.
@@ -151,7 +157,7 @@ pub fn open_files(paths: &[PathBuf], options: &OpenOptions) -> Result<Dataset, I
             });
         }
     }
-    let found = files::read_files(root, paths.to_vec(), options)?;
+    let found = files::read_files(root, paths.to_vec(), false, options)?;
     assemble(files::Folder.name(), root, found, options)
 }
 
@@ -411,138 +417,4 @@ fn joined(plates: Vec<(String, Found)>, problems: Vec<String>) -> Found {
         }
     }
     found
-}
-
-/// What is said of a file that its name makes a single plane.
-const SEVERAL_PAGES: &str = "it has several pages, of which the first is used";
-
-/// What the pages of a file are, where the file itself does not say.
-enum Pages<'a> {
-    Unknown,
-    Planes,
-    Channels(&'a [String]),
-}
-
-/// The channels of one file at each of its time points.
-///
-/// `alone` is the name of the channel if there is only one; `prefix` goes before the names of
-/// several. Pages of unknown meaning become channels `page1`, `page2`, ..: three planes named as
-/// channels can still be used as planes, whereas the reverse would hide the stains.
-fn channels_of(
-    path: &Path,
-    info: &FileInfo,
-    pages: &Pages<'_>,
-    alone: &str,
-    prefix: &str,
-    notes: &mut Notes,
-) -> Vec<Vec<(String, Vec<Option<Slot>>)>> {
-    let slot = |page: usize| {
-        let place = PlaneRef::of_file(path.to_path_buf(), page);
-        info.pages.get(page).map(|&size| Slot { place, size })
-    };
-    let count = info.pages.len();
-    let each_page = |names: &[String]| {
-        vec![
-            names
-                .iter()
-                .enumerate()
-                .map(|(p, name)| (name.clone(), vec![slot(p)]))
-                .collect(),
-        ]
-    };
-    if let Pages::Channels(names) = pages {
-        if names.len() == count {
-            return each_page(names);
-        }
-        if info
-            .axes
-            .as_ref()
-            .is_none_or(|axes| axes.channels != names.len())
-        {
-            notes.add(
-                format!(
-                    "{} channels are named, but the file has {count} pages",
-                    names.len()
-                ),
-                path,
-            );
-        }
-    }
-    if let Some(axes) = &info.axes {
-        let names: Vec<String> = match pages {
-            Pages::Channels(names) if names.len() == axes.channels => names.to_vec(),
-            _ if info.channels.len() == axes.channels => info.channels.clone(),
-            _ if axes.channels == 1 => vec![alone.to_string()],
-            _ => (1..=axes.channels)
-                .map(|c| format!("{prefix}C{c}"))
-                .collect(),
-        };
-        return (0..axes.times)
-            .map(|t| {
-                let planes = |c| {
-                    (0..axes.planes)
-                        .map(|z| axes.page(c, z, t).and_then(slot))
-                        .collect::<Vec<_>>()
-                };
-                names
-                    .iter()
-                    .enumerate()
-                    .map(|(c, name)| (name.clone(), planes(c)))
-                    .collect()
-            })
-            .collect();
-    }
-    if count == 1 {
-        return vec![vec![(alone.to_string(), vec![slot(0)])]];
-    }
-    // More pages than a microscope has channels are a stack.
-    const MOST_CHANNELS: usize = 32;
-    if matches!(pages, Pages::Planes) || count > MOST_CHANNELS {
-        return vec![vec![(alone.to_string(), (0..count).map(slot).collect())]];
-    }
-    notes.add(
-        format!(
-            "nothing says whether its {count} pages are channels or planes; they are taken as \
-             channels `{prefix}page1` to `{prefix}page{count}`"
-        ),
-        path,
-    );
-    let names: Vec<String> = (1..=count).map(|p| format!("{prefix}page{p}")).collect();
-    each_page(&names)
-}
-
-/// The images of one file with their names: the positions of an OME-TIFF are fields of their own,
-/// `NAME_p1`, `NAME_p2`.
-fn images_of(name: &str, info: FileInfo) -> Vec<(String, FileInfo)> {
-    let images = info.into_images();
-    if images.len() == 1 {
-        return images
-            .into_iter()
-            .map(|info| (name.to_string(), info))
-            .collect();
-    }
-    let numbered = images.into_iter().enumerate();
-    numbered
-        .map(|(k, info)| (format!("{name}_p{}", k + 1), info))
-        .collect()
-}
-
-/// One draft per time point, named with `_tNNN` where there are several.
-fn drafts_by_time(name: &str, times: Vec<Vec<(String, Vec<Option<Slot>>)>>) -> Vec<Draft> {
-    let several = times.len() > 1;
-    times
-        .into_iter()
-        .enumerate()
-        .map(|(t, channels)| Draft {
-            name: if several {
-                format!("{name}_t{:03}", t + 1)
-            } else {
-                name.to_string()
-            },
-            position: several.then(|| name.to_string()),
-            time: several.then_some(t as u32 + 1),
-            channels,
-            ..Draft::default()
-        })
-        .collect()
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::Notes;
+use super::{Draft, Notes};
 use crate::ImageError;
 use crate::format::description::{is_no_unit, um_of};
 use crate::names::{composed, is_image_name, stem, truth_stem};
@@ -233,6 +233,16 @@ impl ByField {
     }
 
     /// Adds what is not known yet.
+    /// Adds what is known of them to fields that are no group of files.
+    pub(super) fn add_to(&self, fields: &mut [Draft]) {
+        for draft in fields {
+            if let Some(facts) = self.get(&draft.name) {
+                draft.metadata.extend(facts.metadata.clone());
+                draft.pixel_um.extend(facts.pixel_um);
+            }
+        }
+    }
+
     pub(super) fn add(&mut self, field: &str, facts: &Facts) {
         self.rows.entry(composed(field)).or_default().add(facts);
     }

@@ -42,6 +42,7 @@ pub(super) mod tag {
     pub(crate) const UIC2: u16 = 33629;
     pub(crate) const IJ_METADATA_BYTE_COUNTS: u16 = 50838;
     pub(crate) const IJ_METADATA: u16 = 50839;
+    pub(crate) const MICRO_MANAGER: u16 = 51123;
     pub(crate) const HARMONY: u16 = 65500;
     pub(crate) const NIS_PIXEL_UM: u16 = 65326;
 }

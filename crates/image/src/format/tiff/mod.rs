@@ -12,16 +12,19 @@ mod samples;
 
 use std::path::Path;
 
-use directory::{Directory, Order, TiffFile, tag, too_many_pages};
+use directory::{Directory, Index, Order, TiffFile, tag, too_many_pages};
 use samples::{Layout, photometric};
 
 use super::description::is_our_description;
 use super::imagej::{self, ImageJ};
 use super::metaxpress::MetaXpress;
+use super::micromanager::{self, PageSaid};
 use super::ome::Ome;
 use super::resolution::Resolution;
 use super::shaped::Shaped;
-use super::{Axes, COLOUR_TABLE, Dimension, FileInfo, MAX_PAGES, Pixels, no_such_page, uic};
+use super::{
+    Axes, COLOUR_TABLE, Dimension, FileInfo, MAX_PAGES, Pixels, no_such_page, reduced_copies, uic,
+};
 use crate::{ImageError, Region};
 
 /// Reads all directories of the file, and what the first one says about the meaning of the pages.
@@ -30,16 +33,62 @@ pub(super) fn info(path: &Path) -> Result<FileInfo, ImageError> {
     let index = file.index()?;
     let first = file.first()?;
     let descriptions = file.texts(&first, tag::IMAGE_DESCRIPTION);
+    let (mut info, many) = pages(&mut file, &index, &first, &descriptions)?;
+    let resolution = resolution(&mut file, &first)?;
+    let sizes = describe(
+        &mut info,
+        &descriptions,
+        &many,
+        &mut file,
+        &first,
+        &resolution,
+    );
+    if let (None, Some(Stack { axes, .. })) = (&info.axes, &many.stack) {
+        info.axes = axes.clone();
+    }
+    let is_placed = info.axes.as_ref().is_some_and(|axes| axes.placed.is_some());
+    if !is_placed && many.stack.is_none() && first.has(tag::MICRO_MANAGER) {
+        by_page(&mut info, &mut file, &first)?;
+    }
+    leave_reduced_out(&mut info);
+    calibrate(&mut info, sizes, &resolution, &mut file, &first);
+    Ok(info)
+}
+
+/// The pages of the file and the descriptions of the first, without what these say of the pages.
+pub(super) fn outline(path: &Path) -> Result<(FileInfo, Vec<String>), ImageError> {
+    let mut file = TiffFile::open(path)?;
+    let index = file.index()?;
+    let first = file.first()?;
+    let descriptions = file.texts(&first, tag::IMAGE_DESCRIPTION);
+    let (info, _) = pages(&mut file, &index, &first, &descriptions)?;
+    Ok((info, descriptions))
+}
+
+/// Where there are more images than directories.
+struct Many {
+    /// Channels that are the samples of a pixel.
+    channels: Option<usize>,
+    stack: Option<Stack>,
+}
+
+/// The sizes of all pages, and whether and how their pixels can be read.
+fn pages(
+    file: &mut TiffFile<'_>,
+    index: &Index,
+    first: &Directory,
+    descriptions: &[String],
+) -> Result<(FileInfo, Many), ImageError> {
     let mut info = FileInfo::of_pages(index.planes.iter().map(|place| place.size).collect());
     info.ours = descriptions.iter().any(|text| is_our_description(text));
-    let layout = Layout::of(&mut file, &first);
+    let layout = Layout::of(file, first);
     let channels = match &layout {
-        Ok(_) => channels_of_a_pixel(&mut file, &first, index.planes.len())?,
+        Ok(_) => channels_of_a_pixel(file, first, index.planes.len())?,
         Err(_) => None,
     };
     let stack = match channels {
         Some(_) => None,
-        None => stack(&mut file, &first, index.planes.len())?,
+        None => stack(file, first, index.planes.len())?,
     };
     if let Some(images) = channels.or(stack.as_ref().map(|stack| stack.images)) {
         info.pages = vec![info.pages[0]; images];
@@ -52,7 +101,7 @@ pub(super) fn info(path: &Path) -> Result<FileInfo, ImageError> {
         Ok(layout) => info.may_be_coloured = channels.is_none() && layout.may_be_coloured(),
         Err(_) => {}
     }
-    if file.number(&first, tag::PHOTOMETRIC)? == Some(photometric::PALETTE)
+    if file.number(first, tag::PHOTOMETRIC)? == Some(photometric::PALETTE)
         && !descriptions
             .iter()
             .any(|text| ImageJ::parse(text).is_some())
@@ -60,16 +109,27 @@ pub(super) fn info(path: &Path) -> Result<FileInfo, ImageError> {
         // In ImageJ's files the table is how a channel is shown, which nobody takes for its values.
         info.problems.push(COLOUR_TABLE.into());
     }
-    let resolution = resolution(&mut file, &first)?;
-    let pages = info.pages.len();
+    Ok((info, Many { channels, stack }))
+}
+
+/// What the descriptions say: dimensions and names go to `info`, the pixel sizes are returned.
+fn describe(
+    info: &mut FileInfo,
+    descriptions: &[String],
+    many: &Many,
+    file: &mut TiffFile<'_>,
+    first: &Directory,
+    resolution: &Resolution,
+) -> Vec<Result<Option<f64>, String>> {
+    let (pages, full) = (info.pages.len(), full_pages(&info.pages));
     let mut sizes: Vec<Result<Option<f64>, String>> = Vec::new();
     let mut imagej_problem = None;
-    for text in &descriptions {
-        if let Some(ome) = Ome::parse(text, pages, path) {
+    for text in descriptions {
+        if let Some(ome) = Ome::parse(text, pages, full, file.path) {
             info.problems.extend(ome.problems);
             let mut images = ome.images.into_iter();
             let first = images.next().unwrap_or_default();
-            (info.axes, info.channels) = (first.axes, first.channels);
+            (info.axes, info.channels, info.facts) = (first.axes, first.channels, first.facts);
             info.further = images.collect();
             sizes.insert(0, Ok(first.pixel_um));
         } else if let Some(metaxpress) = MetaXpress::parse(text) {
@@ -77,21 +137,10 @@ pub(super) fn info(path: &Path) -> Result<FileInfo, ImageError> {
             sizes.push(Ok(metaxpress.pixel_um));
             info.metaxpress = Some(metaxpress);
         } else if let Some(imagej) = ImageJ::parse(text) {
-            sizes.push(imagej.pixel_um(&resolution));
-            let axes = match channels {
-                // Of images that are channels the description need not say so.
-                Some(channels) => Ok(Some(Axes {
-                    channels,
-                    planes: 1,
-                    times: 1,
-                    order: Dimension::ALL,
-                    placed: None,
-                })),
-                None => imagej.axes(pages),
-            };
-            match axes {
+            sizes.push(imagej.pixel_um(resolution));
+            match imagej_axes(&imagej, many, pages, full) {
                 Ok(axes) => {
-                    let labels = slice_labels(&mut file, &first);
+                    let labels = slice_labels(file, first);
                     if let (None, Some(axes)) = (&info.axes, axes) {
                         info.channels = imagej::channel_names(&labels, &axes);
                         info.axes = Some(axes);
@@ -100,19 +149,99 @@ pub(super) fn info(path: &Path) -> Result<FileInfo, ImageError> {
                 Err(problem) => imagej_problem = Some(problem),
             }
         } else if let Some(shaped) = Shaped::parse(text) {
-            sizes.extend(shaped.pixel_um(&resolution));
-            info.axes = info.axes.or_else(|| shaped.axes(pages));
+            sizes.extend(shaped.pixel_um(resolution));
+            let axes = || shaped.axes(pages).or_else(|| shaped.axes(full));
+            info.axes = info.axes.take().or_else(axes);
         }
     }
     // Micro-Manager writes both descriptions; one that fits is enough.
     if info.axes.is_none() {
         info.problems.extend(imagej_problem);
     }
-    if let (None, Some(Stack { axes, .. })) = (&info.axes, stack) {
-        info.axes = axes;
+    sizes
+}
+
+/// The dimensions that ImageJ's description states of all pages, or of those that are `full`.
+fn imagej_axes(
+    imagej: &ImageJ,
+    many: &Many,
+    pages: usize,
+    full: usize,
+) -> Result<Option<Axes>, String> {
+    match many.channels {
+        // Of images that are channels the description need not say so.
+        Some(channels) => Ok(Some(Axes {
+            channels,
+            planes: 1,
+            times: 1,
+            order: Dimension::ALL,
+            placed: None,
+        })),
+        None => imagej.axes(pages).or_else(|said| match full < pages {
+            true => imagej.axes(full),
+            false => Err(said),
+        }),
     }
-    calibrate(&mut info, sizes, &resolution, &mut file, &first);
-    Ok(info)
+}
+
+/// Takes what Micro-Manager says of every page by itself, where no OME-XML says it.
+fn by_page(
+    info: &mut FileInfo,
+    file: &mut TiffFile<'_>,
+    first: &Directory,
+) -> Result<(), ImageError> {
+    let mut said = Vec::with_capacity(info.pages.len());
+    for page in 0..info.pages.len() {
+        let text = match file.plane(page)? {
+            Some(_) if page == 0 => file.texts(first, tag::MICRO_MANAGER),
+            Some(directory) => file.texts(&directory, tag::MICRO_MANAGER),
+            None => Vec::new(),
+        };
+        said.push(text.first().and_then(|text| PageSaid::parse(text)));
+    }
+    let silent = said.iter().filter(|said| said.is_none()).count();
+    let mut images = micromanager::images(&said).unwrap_or_default().into_iter();
+    // A description that fits all pages says more than some of them.
+    if info.axes.is_some() && silent > 0 {
+        return Ok(());
+    }
+    if let Some(image) = images.next() {
+        (info.axes, info.channels, info.facts) = (image.axes, image.channels, image.facts);
+        info.pixel_um = image.pixel_um;
+        info.further = images.collect();
+        if silent > 0 {
+            info.problems.push(format!(
+                "{silent} of {} pages bear no metadata of Micro-Manager that can be used, and are \
+                 left out",
+                said.len()
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// How many pages of one size come first, where all others are smaller: reduced copies may follow
+/// as pages of their own, without the tag that marks them.
+fn full_pages(pages: &[(usize, usize)]) -> usize {
+    let first = pages.first().copied().unwrap_or_default();
+    let full = pages.iter().take_while(|&&size| size == first).count();
+    let rest = pages.get(full..).unwrap_or_default();
+    let smaller = |&(height, width): &(usize, usize)| height <= first.0 && width <= first.1;
+    match rest.iter().all(|size| *size != first && smaller(size)) {
+        true => full,
+        false => pages.len(),
+    }
+}
+
+/// Leaves out the pages behind those that a description counts.
+fn leave_reduced_out(info: &mut FileInfo) {
+    let full = full_pages(&info.pages);
+    let counted = |axes: &Axes| axes.placed.is_none() && axes.count() == Some(full);
+    if full < info.pages.len() && info.axes.as_ref().is_some_and(counted) {
+        info.problems
+            .push(reduced_copies(info.pages.len() - full, info.pages.len()));
+        info.pages.truncate(full);
+    }
 }
 
 /// The descriptions of the first page, however many pages there are.
@@ -131,6 +260,9 @@ fn calibrate(
     file: &mut TiffFile<'_>,
     first: &Directory,
 ) {
+    if info.pixel_um.is_some() {
+        return;
+    }
     let described = !sizes.is_empty();
     let mut problem = None;
     for size in sizes {

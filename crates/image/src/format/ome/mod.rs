@@ -2,17 +2,21 @@
 //! is which plane.
 //!
 //! `TiffData` elements say where planes lie; `DimensionOrder` counts only where they leave it open.
-//! What cannot be obeyed is reported instead of guessed. Sets spread over several files are read
-//! file by file.
+//! What cannot be obeyed is reported instead of guessed. Here: one file by itself. What the XML
+//! says is in `document`, where it puts planes in `place`; sets of several files are a layout
+//! (`layout::ome`).
+
+mod document;
+mod place;
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use quick_xml::Reader;
-use quick_xml::events::{BytesStart, Event};
+pub(crate) use document::{Block, Channel, Document, Elsewhere, Naming, Plate, Stated};
+pub(crate) use document::{is_ome, root_uuid};
+pub(crate) use place::place;
 
-use super::description::{Length, attribute, both, number};
-use super::{Axes, Dimension, ImageInfo, NO_SIZE_TAKEN};
+use super::{Axes, Facts, ImageInfo};
 use crate::names::file_name;
 
 /// What the XML says about the images of the file.
@@ -23,53 +27,17 @@ pub(super) struct Ome {
     pub(super) problems: Vec<String>,
 }
 
-/// One `Image` element.
-#[derive(Default)]
-struct Stated {
-    axes: Option<Axes>,
-    names: Vec<Option<String>>,
-    /// Samples a pixel of the first channel.
-    samples: Option<usize>,
-    pixel_um: Option<f64>,
-    problem: Option<String>,
-    blocks: Vec<Block>,
-}
-
-/// One `TiffData` element: planes that follow one another in a file.
-#[derive(Default)]
-struct Block {
-    page: Option<usize>,
-    first: [usize; 3],
-    count: Option<usize>,
-    file: Option<String>,
-    uuid: Option<String>,
-}
-
-/// All that the XML says that matters here.
-#[derive(Default)]
-struct Document {
-    images: Vec<Stated>,
-    /// The identifier of the file that the XML was written into.
-    uuid: Option<String>,
-    /// The metadata is in another file.
-    elsewhere: Option<String>,
-}
-
 impl Ome {
-    /// `None` if `description` is not OME-XML; `pages` is the number of pages of the file `path`.
-    pub(super) fn parse(description: &str, pages: usize, path: &Path) -> Option<Self> {
-        let start = description.trim_start_matches('\u{feff}').trim_start();
-        if !start.starts_with('<') || !description.contains("<OME") && !description.contains(":OME")
-        {
-            return None;
-        }
-        let document = Document::read(description);
-        let mut found = Self::default();
-        if let Some(other) = &document.elsewhere {
-            found.problems.push(format!(
-                "its OME metadata lies in `{other}`, which is not looked at, so that the file is \
-                 read by itself"
-            ));
+    /// `None` if `description` is not OME-XML; `pages` is the number of pages of the file `path`,
+    /// and `full` how many of them come before those that are reduced copies by their size.
+    pub(super) fn parse(description: &str, pages: usize, full: usize, path: &Path) -> Option<Self> {
+        let document = Document::parse(description)?;
+        let mut found = Self {
+            problems: document.problems.clone(),
+            ..Self::default()
+        };
+        if let Some(elsewhere) = &document.elsewhere {
+            found.problems.push(elsewhere.not_there());
         }
         let several = document.images.len() > 1;
         let file = match document.file_of_blocks(path) {
@@ -81,20 +49,23 @@ impl Ome {
         };
         let mut used = BTreeSet::new();
         for image in document.images {
-            let mut info = ImageInfo {
-                pixel_um: image.pixel_um,
-                ..ImageInfo::default()
-            };
             // Of a set, an image may lie in other files altogether.
             let here = image.blocks.is_empty() || image.blocks.iter().any(|block| file.has(block));
             if several && !here {
                 continue;
             }
+            let mut info = ImageInfo {
+                pixel_um: image.pixel_um,
+                facts: image.facts(),
+                ..ImageInfo::default()
+            };
             let mut problems: Vec<String> = image.problem.clone().into_iter().collect();
-            match image.place(pages, several, &file) {
+            match image.place(pages, full, several, &file) {
                 Ok(placed) => {
                     problems.extend(placed.problems);
-                    let names: Option<Vec<String>> = placed.channels.into_iter().collect();
+                    let channels = placed.channels;
+                    info.facts.transmitted = channels.iter().map(|c| c.transmitted).collect();
+                    let names: Option<Vec<String>> = channels.into_iter().map(|c| c.name).collect();
                     info.channels = names.unwrap_or_default();
                     info.axes = placed.axes;
                 }
@@ -119,8 +90,18 @@ impl Ome {
     }
 }
 
+impl Elsewhere {
+    fn not_there(&self) -> String {
+        let file = self.file.as_deref().unwrap_or("another file");
+        format!(
+            "its OME metadata lies in `{file}`, which is not there or does not name it, so that \
+             the file is read by itself"
+        )
+    }
+}
+
 /// Which `TiffData` elements mean this file.
-enum Own {
+pub(super) enum Own {
     /// All: there is one file, whatever its name is by now.
     All,
     /// Those of this name; those without one by the identifier.
@@ -142,128 +123,62 @@ impl Own {
 }
 
 impl Document {
-    fn read(xml: &str) -> Self {
-        let mut found = Self::default();
-        let mut reader = Reader::from_str(xml);
-        // Whether the next text is the identifier of a file.
-        let mut in_uuid = false;
-        // Damaged XML ends the reading; what came before it still counts.
-        while let Ok(event) = reader.read_event() {
-            let element = match event {
-                Event::Eof => break,
-                Event::Start(element) | Event::Empty(element) => element,
-                Event::Text(text) => {
-                    if let (true, Some(block)) = (in_uuid, found.last_block()) {
-                        block.uuid = Some(text.trim().to_string());
-                    }
-                    continue;
-                }
-                Event::End(_) => {
-                    in_uuid = false;
-                    continue;
-                }
-                _ => continue,
-            };
-            in_uuid = false;
-            match element.local_name().as_ref() {
-                "OME" => found.uuid = attribute(&element, "UUID"),
-                "BinaryOnly" => {
-                    found.elsewhere =
-                        attribute(&element, "MetadataFile").or(Some("another".into()));
-                }
-                "Image" => found.images.push(Stated::default()),
-                "UUID" => {
-                    in_uuid = true;
-                    if let Some(block) = found.last_block() {
-                        block.file = attribute(&element, "FileName");
-                    }
-                }
-                name => {
-                    if let Some(image) = found.images.last_mut() {
-                        image.element(name, &element);
-                    }
-                }
-            }
-        }
-        found
+    fn blocks(&self) -> impl Iterator<Item = &Block> {
+        self.images.iter().flat_map(|image| &image.blocks)
+    }
+
+    /// Whether its elements name several files. A file that was renamed keeps its old name in its
+    /// XML: where all elements name one and the same file, it is this one.
+    pub(crate) fn is_of_several_files(&self) -> bool {
+        let named = |block: &Block| (block.file.as_deref().map(plain_name), block.uuid.clone());
+        let first = self.blocks().next().map(named);
+        self.blocks().any(|block| Some(named(block)) != first)
     }
 
     /// What tells the elements of the file `path` from those of others in a set.
-    ///
-    /// A file that was renamed keeps its old name in its XML: where all elements name one and the
-    /// same file, it is this one.
     fn file_of_blocks(&self, path: &Path) -> Result<Own, String> {
-        let blocks = || self.images.iter().flat_map(|image| &image.blocks);
-        let named: BTreeSet<(Option<String>, Option<&String>)> = blocks()
-            .map(|block| (block.file.as_deref().map(plain_name), block.uuid.as_ref()))
-            .collect();
-        if named.len() <= 1 {
+        if !self.is_of_several_files() {
             return Ok(Own::All);
         }
         let by_name = Own::Named(plain_name(&file_name(path)), self.uuid.clone());
-        if blocks().any(|block| by_name.has(block)) {
+        if self.blocks().any(|block| by_name.has(block)) {
             return Ok(by_name);
         }
         let by_uuid = self.uuid.clone().map(Own::Uuid);
         by_uuid
-            .filter(|own| blocks().any(|block| own.has(block)))
+            .filter(|own| self.blocks().any(|block| own.has(block)))
             .ok_or_else(|| SPREAD.into())
-    }
-
-    fn last_block(&mut self) -> Option<&mut Block> {
-        self.images.last_mut()?.blocks.last_mut()
     }
 }
 
 /// The planes of an image that lie in one file.
-struct Placed {
+struct InFile {
     axes: Option<Axes>,
-    channels: Vec<Option<String>>,
+    channels: Vec<Channel>,
     problems: Vec<String>,
 }
 
 impl Stated {
-    fn element(&mut self, name: &str, element: &BytesStart<'_>) {
-        let count = |name: &str| attribute(element, name)?.trim().parse::<usize>().ok();
-        match name {
-            "Pixels" => {
-                self.axes = pixels_axes(element);
-                match pixel_um(element) {
-                    Ok(um) => self.pixel_um = um,
-                    Err(problem) => self.problem = Some(problem),
-                }
-            }
-            "Channel" => {
-                if self.names.is_empty() {
-                    self.samples = count("SamplesPerPixel");
-                }
-                self.names.push(attribute(element, "Name"));
-            }
-            "TiffData" => self.blocks.push(Block {
-                page: count("IFD"),
-                first: ["FirstC", "FirstZ", "FirstT"].map(|name| count(name).unwrap_or(0)),
-                count: count("PlaneCount").or_else(|| count("NumPlanes")),
-                ..Block::default()
-            }),
-            _ => {}
+    /// What is said of it besides its pages and channels.
+    fn facts(&self) -> Facts {
+        Facts {
+            name: self.name.clone(),
+            transmitted: Vec::new(),
+            z_step_um: self.z_step_um,
+            time_step_s: self.time_step_s,
+            centre_um: self.centre_um,
         }
     }
 
     /// Which page of this file holds which plane; `Err` says why the pages cannot be told.
-    fn place(mut self, pages: usize, several: bool, file: &Own) -> Result<Placed, String> {
-        let Some(mut axes) = self.axes.take() else {
-            return Ok(Placed {
+    fn place(self, pages: usize, full: usize, several: bool, file: &Own) -> Result<InFile, String> {
+        let Some(axes) = self.axes_in_pages() else {
+            return Ok(InFile {
                 axes: None,
                 channels: Vec::new(),
                 problems: Vec::new(),
             });
         };
-        // A page holds all samples of a pixel, which count as channels.
-        if let Some(samples) = self.samples.filter(|&samples| samples > 1)
-            && axes.channels.is_multiple_of(samples)
-        {
-            axes.channels /= samples;
-        }
         let (channels, planes, times) = (axes.channels, axes.planes, axes.times);
         let mismatch = || {
             format!(
@@ -276,139 +191,92 @@ impl Stated {
             .count()
             .filter(|total| (1..=super::MAX_PAGES).contains(total));
         let total = total.ok_or_else(mismatch)?;
-        let mut names = self.names;
-        names.resize(channels, None);
+        let mut names = self.channels;
+        names.resize(channels, Channel::default());
         if self.blocks.iter().all(Block::says_nothing) {
             if several {
                 return Err("its OME metadata does not say which pages are which image".into());
             }
-            if total != pages {
+            if total != pages && total != full {
                 return Err(mismatch());
             }
-            return Ok(Placed {
+            return Ok(InFile {
                 axes: Some(axes),
                 channels: names,
                 problems: Vec::new(),
             });
         }
-        let own: Vec<&Block> = self.blocks.iter().filter(|block| file.has(block)).collect();
+        let own: Vec<((), &Block)> = self
+            .blocks
+            .iter()
+            .filter(|block| file.has(block))
+            .map(|block| ((), block))
+            .collect();
         let spread = own.len() < self.blocks.len();
-        let placed = placed(&axes, total, &own, pages)?;
-        let missing = total - placed.iter().flatten().count();
-        if missing == total {
-            return Err("its OME metadata names no page of this file".into());
+        let mut placed = vec![None; total];
+        for (plane, ((), page)) in place(&axes, &own, |()| pages)? {
+            if page >= pages {
+                return Err(format!(
+                    "its OME metadata names page {page} (from 0), but it has {pages} pages"
+                ));
+            }
+            placed[plane] = Some(page);
         }
-        let mut problems = Vec::new();
-        if spread {
-            problems.push(SPREAD.into());
-        } else if missing > 0 {
-            problems.push(format!(
-                "its OME metadata names no page for {missing} of {total} planes"
-            ));
-        }
-        axes.placed = Some(placed);
-        let (axes, channels) = match spread {
-            true => own_part(&axes, &names),
-            false => (axes, names),
-        };
-        Ok(Placed {
-            axes: Some(axes),
-            channels,
-            problems,
-        })
+        in_file(axes, names, placed, spread)
     }
 }
 
-/// What is said of one file of a set.
+/// An image of which these pages are in the file; `spread` says that others hold the rest.
+fn in_file(
+    mut axes: Axes,
+    names: Vec<Channel>,
+    placed: Vec<Option<usize>>,
+    spread: bool,
+) -> Result<InFile, String> {
+    let total = placed.len();
+    let missing = total - placed.iter().flatten().count();
+    if missing == total {
+        return Err("its OME metadata names no page of this file".into());
+    }
+    let mut problems = Vec::new();
+    if spread {
+        problems.push(SPREAD.into());
+    } else if missing > 0 {
+        problems.push(format!(
+            "its OME metadata names no page for {missing} of {total} planes"
+        ));
+    }
+    axes.placed = Some(placed);
+    let (axes, channels) = match spread {
+        true => own_part(&axes, &names),
+        false => (axes, names),
+    };
+    Ok(InFile {
+        axes: Some(axes),
+        channels,
+        problems,
+    })
+}
+
+/// What is said of one file of a set that is not read as one.
 const SPREAD: &str =
     "its OME metadata spreads the image over several files, which are read one by one";
 
 impl Block {
     /// Whether pages simply follow the order of the dimensions.
     fn says_nothing(&self) -> bool {
-        self.page.unwrap_or(0) == 0
-            && self.first == [0; 3]
-            && self.count.is_none()
-            && self.page.is_none()
-            && self.file.is_none()
+        self.first == [0; 3] && self.count.is_none() && self.page.is_none() && self.file.is_none()
     }
 }
 
 /// The last part of a path of any system, in lower case.
-fn plain_name(file: &str) -> String {
+pub(crate) fn plain_name(file: &str) -> String {
     let name = file.rsplit(['/', '\\']).next().unwrap_or(file);
     name.trim().to_lowercase()
 }
 
-/// The page of every plane, channels fastest, as the blocks of this file name them.
-fn placed(
-    axes: &Axes,
-    total: usize,
-    blocks: &[&Block],
-    pages: usize,
-) -> Result<Vec<Option<usize>>, String> {
-    let mut placed = vec![None; total];
-    let mut used = BTreeSet::new();
-    let sizes = [axes.channels, axes.planes, axes.times];
-    for block in blocks {
-        let [c, z, t] = block.first;
-        if c >= sizes[0] || z >= sizes[1] || t >= sizes[2] {
-            return Err(format!(
-                "its OME metadata names the plane C {c}, Z {z}, T {t}, which its sizes do not have"
-            ));
-        }
-        // The element's own rule: without a count, one plane where a page is named, else all.
-        let rest = total - axes.page(c, z, t).unwrap_or(0);
-        let count = block
-            .count
-            .unwrap_or(if block.page.is_some() { 1 } else { rest });
-        if count > rest {
-            return Err(format!(
-                "its OME metadata places {count} planes from C {c}, Z {z}, T {t} on, where {rest} \
-                 are left"
-            ));
-        }
-        let mut at = block.first;
-        for k in 0..count {
-            let page = block.page.unwrap_or(0) + k;
-            if page >= pages {
-                return Err(format!(
-                    "its OME metadata names page {page} (from 0), but it has {pages} pages"
-                ));
-            }
-            let place: &mut Option<usize> =
-                &mut placed[at[0] + sizes[0] * (at[1] + sizes[1] * at[2])];
-            if place.is_some_and(|other| other != page) {
-                return Err("its OME metadata names several pages for one plane".into());
-            }
-            if place.is_none() && !used.insert(page) {
-                return Err("its OME metadata names one page for several planes".into());
-            }
-            *place = Some(page);
-            advance(&mut at, &sizes, axes.order);
-        }
-    }
-    Ok(placed)
-}
-
-/// The next plane in the order of the dimensions.
-fn advance(at: &mut [usize; 3], sizes: &[usize; 3], order: [Dimension; 3]) {
-    for dimension in order {
-        let d = match dimension {
-            Dimension::C => 0,
-            Dimension::Z => 1,
-            Dimension::T => 2,
-        };
-        at[d] += 1;
-        if at[d] < sizes[d] {
-            return;
-        }
-        at[d] = 0;
-    }
-}
-
 /// The channels, planes and times of a set that lie in one file, and the names of those channels.
-fn own_part(axes: &Axes, names: &[Option<String>]) -> (Axes, Vec<Option<String>>) {
+fn own_part(axes: &Axes, names: &[Channel]) -> (Axes, Vec<Channel>) {
     let (mut cs, mut zs, mut ts) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     let all = (0..axes.times).flat_map(|t| {
         (0..axes.planes).flat_map(move |z| (0..axes.channels).map(move |c| (c, z, t)))
@@ -436,45 +304,6 @@ fn own_part(axes: &Axes, names: &[Option<String>]) -> (Axes, Vec<Option<String>>
     (part, cs.iter().map(|&c| names[c].clone()).collect())
 }
 
-/// Pixel size in µm; `Err` is a sentence about one that is not understood.
-fn pixel_um(pixels: &BytesStart<'_>) -> Result<Option<f64>, String> {
-    let size = |axis: &str| -> Result<Length, String> {
-        let Some(text) = attribute(pixels, &format!("PhysicalSize{axis}")) else {
-            return Ok(Length::Unstated);
-        };
-        let value = number(&text).ok_or_else(|| {
-            format!(
-                "its pixel size `{}` is no number, {NO_SIZE_TAKEN}",
-                text.trim()
-            )
-        })?;
-        let unit = attribute(pixels, &format!("PhysicalSize{axis}Unit"));
-        Ok(Length::of(value, unit.as_deref().unwrap_or("µm")))
-    };
-    both(size("X")?, size("Y")?)
-}
-
-fn pixels_axes(pixels: &BytesStart<'_>) -> Option<Axes> {
-    let size = |axis: &str| {
-        attribute(pixels, &format!("Size{axis}"))?
-            .trim()
-            .parse::<usize>()
-            .ok()
-    };
-    let text = attribute(pixels, "DimensionOrder")?;
-    let letters = text.trim().strip_prefix("XY")?;
-    if letters.len() != Dimension::ALL.len() {
-        return None;
-    }
-    Some(Axes {
-        channels: size("C")?,
-        planes: size("Z")?,
-        times: size("T")?,
-        order: Dimension::order(letters.chars())?,
-        placed: None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -487,7 +316,7 @@ mod tests {
              SizeT=\"1\"><Channel Name=\"BF\"/><Channel Name=\"A &amp; B\"/>{blocks}</Pixels>\
              </Image></OME>"
         );
-        Ome::parse(&xml, pages, Path::new("folder/a.ome.tif")).expect("OME-XML")
+        Ome::parse(&xml, pages, pages, Path::new("folder/a.ome.tif")).expect("OME-XML")
     }
 
     fn pages(ome: &Ome) -> Vec<Option<usize>> {
@@ -509,14 +338,14 @@ mod tests {
                    PhysicalSizeX=\"0,65\" \
                    PhysicalSizeY=\"650\" PhysicalSizeYUnit=\"nm\"><Channel Name=\"BF\"/>\
                    <Channel Name=\"A &amp; B\"/></Pixels></Image></OME>";
-        let ome = Ome::parse(xml, 4, Path::new("a.tif")).expect("OME-XML");
+        let ome = Ome::parse(xml, 4, 4, Path::new("a.tif")).expect("OME-XML");
         let image = &ome.images[0];
         let axes = image.axes.as_ref().expect("consistent sizes");
         assert_eq!(axes.page(1, 0, 0), Some(2));
         assert_eq!(image.channels, ["BF", "A & B"]);
         assert_eq!(image.pixel_um, Some(0.65));
         assert!(ome.problems.is_empty());
-        let other = Ome::parse(xml, 3, Path::new("a.tif")).expect("OME-XML");
+        let other = Ome::parse(xml, 3, 3, Path::new("a.tif")).expect("OME-XML");
         assert_eq!(other.problems.len(), 1);
     }
 
@@ -562,7 +391,7 @@ mod tests {
             )
         };
         let xml = format!("<OME>{}{}</OME>", image("BF", 2), image("GFP", 0));
-        let ome = Ome::parse(&xml, 4, Path::new("a.tif")).expect("OME-XML");
+        let ome = Ome::parse(&xml, 4, 4, Path::new("a.tif")).expect("OME-XML");
         let first = |image: &ImageInfo| image.axes.as_ref().and_then(|axes| axes.page(0, 0, 0));
         let found: Vec<_> = ome
             .images
@@ -576,7 +405,7 @@ mod tests {
             .replace(" PlaneCount=\"2\"", "")
             .replace(" IFD=\"2\"", "");
         let open = open.replace(" IFD=\"0\"", "");
-        let ome = Ome::parse(&open, 4, Path::new("a.tif")).expect("OME-XML");
+        let ome = Ome::parse(&open, 4, 4, Path::new("a.tif")).expect("OME-XML");
         let said = "its OME metadata does not say which pages are which image";
         assert_eq!(ome.problems, [said]);
     }
