@@ -15,6 +15,7 @@ pub mod new;
 mod pictures;
 pub mod prediction;
 pub mod report;
+pub mod screen;
 pub mod simulate;
 pub mod study;
 pub mod training;

@@ -6,6 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::student::point_975;
+
 /// Fewer units than this say nothing.
 const FEWEST: usize = 3;
 
@@ -70,7 +72,7 @@ fn limits(differences: Vec<f64>) -> Option<BlandAltman> {
     }
     let bias = mean(&differences);
     let sd = covariance(&differences, &differences).sqrt();
-    let t = student_t_975(n - 1);
+    let t = point_975((n - 1) as f64);
     let estimate = |value: f64, error: f64| Estimate {
         value,
         ci95: [value - t * error, value + t * error],
@@ -132,66 +134,9 @@ fn covariance(x: &[f64], y: &[f64]) -> f64 {
     sum / (x.len() - 1) as f64
 }
 
-/// The 97.5 % point of Student's t distribution with `freedom` >= 2 degrees of freedom.
-///
-/// Bisection of the distribution function, which for whole degrees of freedom is a finite sum
-/// (Abramowitz & Stegun 1964, 26.7.3 and 26.7.4); exact to rounding.
-fn student_t_975(freedom: usize) -> f64 {
-    let (mut low, mut high) = (1.0f64, 5.0f64);
-    while high - low > 1e-13 {
-        let middle = (low + high) / 2.0;
-        if student_two_sided(middle, freedom) < 0.95 {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
-    (low + high) / 2.0
-}
-
-/// Probability that |T| <= t.
-fn student_two_sided(t: f64, freedom: usize) -> f64 {
-    let angle = (t / (freedom as f64).sqrt()).atan();
-    let (sin, cos) = angle.sin_cos();
-    // Terms cos^k with k up to freedom - 2, of the parity of the freedom.
-    let odd = freedom % 2 == 1;
-    let mut term = if odd { cos } else { 1.0 };
-    let mut sum = if odd && freedom == 1 { 0.0 } else { term };
-    let mut k = if odd { 1 } else { 0 };
-    while k + 2 <= freedom - 2 {
-        // 2/3, 4/5 .. for odd freedom; 1/2, 3/4 .. for even.
-        term *= (k + 1) as f64 / (k + 2) as f64 * cos * cos;
-        sum += term;
-        k += 2;
-    }
-    if odd {
-        std::f64::consts::FRAC_2_PI * (angle + sin * sum)
-    } else {
-        sin * sum
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn points_of_students_t_are_those_of_the_tables() {
-        // scipy.stats.t.ppf(0.975, n)
-        for (freedom, expected) in [
-            (2, 4.302652729911275),
-            (3, 3.182446305284263),
-            (4, 2.7764451051977987),
-            (5, 2.570581835636197),
-            (10, 2.2281388519649385),
-            (29, 2.045229642132703),
-            (100, 1.983971518449633),
-            (999, 1.962341461133449),
-        ] {
-            let got = student_t_975(freedom);
-            assert!((got - expected).abs() < 1e-9, "{freedom}: {got} {expected}");
-        }
-    }
 
     #[test]
     fn concordance_of_the_reference_case() {

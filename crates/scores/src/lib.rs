@@ -35,11 +35,13 @@ mod paper;
 mod pixels;
 mod places;
 mod plan;
+pub mod powered;
 mod repeats;
 mod result;
 mod rigid_shift;
 mod skeleton;
 mod splitting;
+mod student;
 mod summary;
 
 pub use agreement::{

@@ -26,6 +26,7 @@ mod compare;
 mod completions;
 mod demo;
 mod devices;
+mod estimate;
 mod evaluate;
 mod exclude;
 mod experiment;
@@ -34,6 +35,7 @@ mod inspect;
 mod man;
 mod measure;
 mod new;
+mod plan;
 mod predict;
 mod prepare;
 mod pretrain;
@@ -88,6 +90,8 @@ commands! {
         compare::Compare,
         exclude::Exclude,
         align::Align,
+        plan::Plan,
+        estimate::Estimate,
         advise::Advise,
         experiment::Experiment,
         weights::Weights,

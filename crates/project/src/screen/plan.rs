@@ -1,0 +1,305 @@
+//! Which wells of a screen to stain: drawn at random over plates and conditions.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use stainfree_image::{OpenOptions, list_names, natural_order, open};
+use stainfree_scores::powered::{FEWEST_STAINED, draw};
+
+use super::wells::{WellKey, WellTable};
+use crate::study::split::Part;
+use crate::{ProjectError, Study};
+
+/// Where wells are drawn from.
+#[derive(Clone, Debug, Default)]
+pub struct PlanOptions {
+    /// Plates, or tables with a row a well.
+    pub screen: Vec<PathBuf>,
+    /// The study whose model predicts: wells that trained it are left out, since it is better there
+    /// than elsewhere.
+    pub study: Option<PathBuf>,
+    /// How many wells.
+    pub wells: usize,
+    /// Column of the conditions, over which wells are spread.
+    pub by: Option<String>,
+    /// Table with that column, by well.
+    pub layout: Option<PathBuf>,
+    /// Column of the predictions, over which wells are spread.
+    pub column: Option<String>,
+    /// Another seed draws other wells.
+    pub seed: u64,
+}
+
+/// A well to stain.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PlannedWell {
+    /// Its plate; empty where there is one without a name.
+    pub plate: String,
+    /// The well.
+    pub well: String,
+    /// The probability with which it was to be drawn.
+    pub probability: f64,
+    /// Plate and condition that it stands for.
+    pub stratum: String,
+}
+
+/// The wells to stain, in the order of plates.
+#[derive(Clone, Debug, Serialize)]
+pub struct Planned {
+    /// The wells.
+    pub wells: Vec<PlannedWell>,
+    /// Wells they were drawn from.
+    pub of: usize,
+    /// What is to be known of them, each a sentence.
+    pub problems: Vec<String>,
+}
+
+/// A well that may be drawn.
+struct Candidate {
+    key: WellKey,
+    condition: Option<String>,
+    predicted: Option<f64>,
+}
+
+/// Draws the wells.
+///
+/// # Errors
+/// A plate or table cannot be read, or has no wells.
+pub fn plan(options: &PlanOptions) -> Result<Planned, ProjectError> {
+    let mut candidates = BTreeMap::new();
+    for path in &options.screen {
+        for candidate in candidates_in(path, options)? {
+            candidates.insert(candidate.key.clone(), candidate);
+        }
+    }
+    let mut problems = Vec::new();
+    if let Some(study) = &options.study {
+        leave_out_training(study, &mut candidates, &mut problems)?;
+    }
+    let mut candidates: Vec<Candidate> = candidates.into_values().collect();
+    if let (Some(by), Some(layout)) = (&options.by, &options.layout) {
+        let table = WellTable::read(layout)?;
+        let column = table.column(by)?;
+        for candidate in &mut candidates {
+            candidate.condition = table.text(&candidate.key, column).map(str::to_owned);
+        }
+    }
+    leave_out_unconditioned(options, &mut candidates, &mut problems);
+    if candidates.is_empty() {
+        return Err(ProjectError::Usage(
+            "no wells are left to draw from; name plates, or tables with a row a well".into(),
+        ));
+    }
+    if options.wells > candidates.len() {
+        problems.push(format!(
+            "there are {} wells, which is fewer than {}: all are to be stained",
+            candidates.len(),
+            options.wells
+        ));
+    }
+    let names: Vec<String> = candidates.iter().map(stratum_of).collect();
+    let strata = numbered(&names);
+    let predicted: Vec<Option<f64>> = candidates.iter().map(|well| well.predicted).collect();
+    let drawn = draw(&strata, &predicted, options.wells, options.seed);
+    let wells: Vec<PlannedWell> = drawn
+        .iter()
+        .map(|drawn| PlannedWell {
+            plate: candidates[drawn.well].key.plate.clone(),
+            well: candidates[drawn.well].key.well.clone(),
+            probability: drawn.probability,
+            stratum: names[drawn.well].clone(),
+        })
+        .collect();
+    let drawn: BTreeSet<usize> = drawn.iter().map(|drawn| drawn.well).collect();
+    problems.extend(thin(&candidates, &drawn));
+    Ok(Planned {
+        wells,
+        of: candidates.len(),
+        problems,
+    })
+}
+
+/// The wells at a path: of a table, or of the images there.
+fn candidates_in(path: &Path, options: &PlanOptions) -> Result<Vec<Candidate>, ProjectError> {
+    let is_table = path.is_file()
+        && path.extension().is_some_and(|end| {
+            ["csv", "tsv", "txt"]
+                .iter()
+                .any(|known| end.eq_ignore_ascii_case(known))
+        });
+    if !is_table {
+        return wells_of_images(path);
+    }
+    let table = WellTable::read(path)?;
+    let by = match (&options.by, &options.layout) {
+        (Some(by), None) => Some(table.column(by)?),
+        _ => None,
+    };
+    let column = options.column.as_deref();
+    let column = column.map(|title| table.column(title)).transpose()?;
+    let mut found = Vec::new();
+    for key in table.wells() {
+        let condition = by.and_then(|by| table.text(key, by)).map(str::to_owned);
+        let predicted = match column {
+            Some(column) => table.number(key, column)?,
+            None => None,
+        };
+        found.push(Candidate {
+            key: key.clone(),
+            condition,
+            predicted,
+        });
+    }
+    Ok(found)
+}
+
+fn wells_of_images(path: &Path) -> Result<Vec<Candidate>, ProjectError> {
+    let dataset = open(path, &OpenOptions::default())?;
+    let mut wells = BTreeSet::new();
+    for field in &dataset.fields {
+        if let Some(well) = &field.position.well {
+            wells.insert(WellKey {
+                plate: field.position.plate.clone().unwrap_or_default(),
+                well: well.clone(),
+            });
+        }
+    }
+    if wells.is_empty() {
+        return Err(ProjectError::Usage(format!(
+            "`{}` has no wells that could be drawn: its layout is `{}`; name a plate, or a table \
+             with the columns `plate` and `well`",
+            path.display(),
+            dataset.layout
+        )));
+    }
+    let candidate = |key| Candidate {
+        key,
+        condition: None,
+        predicted: None,
+    };
+    Ok(wells.into_iter().map(candidate).collect())
+}
+
+/// Leaves out the wells of a study that are no test: its model has met them.
+fn leave_out_training(
+    study: &Path,
+    candidates: &mut BTreeMap<WellKey, Candidate>,
+    problems: &mut Vec<String>,
+) -> Result<(), ProjectError> {
+    let study = Study::open(study)?;
+    let source = study.source()?;
+    let fields = source.by_name();
+    let met = study
+        .fields()?
+        .into_iter()
+        .filter(|row| matches!(row.split, Some(Part::Train | Part::Validation)));
+    let mut left_out = BTreeSet::new();
+    for row in met {
+        let Some(field) = fields.get(row.name.as_str()) else {
+            continue;
+        };
+        let position = &field.position;
+        let key = WellKey {
+            plate: position.plate.clone().unwrap_or_default(),
+            well: position.well.clone().unwrap_or_default(),
+        };
+        if candidates.remove(&key).is_some() {
+            left_out.insert(key.well);
+        }
+    }
+    if !left_out.is_empty() {
+        let names: Vec<&String> = left_out.iter().collect();
+        problems.push(format!(
+            "{} wells trained or chose the study's model and are not drawn: {}; leave them out of \
+             the estimate as well",
+            names.len(),
+            list_names(&names)
+        ));
+    }
+    Ok(())
+}
+
+/// Leaves out wells without a condition, where conditions were asked for.
+fn leave_out_unconditioned(
+    options: &PlanOptions,
+    candidates: &mut Vec<Candidate>,
+    problems: &mut Vec<String>,
+) {
+    let Some(by) = &options.by else {
+        return;
+    };
+    let without: Vec<&str> = candidates
+        .iter()
+        .filter(|well| well.condition.is_none())
+        .map(|well| well.key.well.as_str())
+        .collect();
+    if !without.is_empty() {
+        problems.push(format!(
+            "{} wells have no `{by}` and are not drawn: {}",
+            without.len(),
+            list_names(&without)
+        ));
+    }
+    candidates.retain(|well| well.condition.is_some());
+}
+
+/// Plate and condition, as far as there are any.
+fn stratum_of(well: &Candidate) -> String {
+    let parts = [Some(&well.key.plate), well.condition.as_ref()];
+    let parts: Vec<&str> = parts.into_iter().flatten().map(String::as_str).collect();
+    let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    parts.join("/")
+}
+
+/// Each name by its place among all, in natural order.
+fn numbered(names: &[String]) -> Vec<usize> {
+    let mut distinct: Vec<&String> = names.iter().collect::<BTreeSet<_>>().into_iter().collect();
+    distinct.sort_by(|a, b| natural_order(a, b));
+    let place: BTreeMap<&String, usize> = distinct.into_iter().zip(0..).collect();
+    names.iter().map(|name| place[name]).collect()
+}
+
+/// Plates that get no well, and conditions that get too few for an interval of their own.
+fn thin(candidates: &[Candidate], drawn: &BTreeSet<usize>) -> Vec<String> {
+    let mut plates: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut conditions: BTreeMap<&str, usize> = BTreeMap::new();
+    for (place, well) in candidates.iter().enumerate() {
+        let hit = usize::from(drawn.contains(&place));
+        *plates.entry(&well.key.plate).or_default() += hit;
+        if let Some(condition) = &well.condition {
+            *conditions.entry(condition).or_default() += hit;
+        }
+    }
+    let mut said = Vec::new();
+    let empty: Vec<&str> = plates
+        .iter()
+        .filter(|(_, n)| **n == 0)
+        .map(|(p, _)| *p)
+        .collect();
+    if !empty.is_empty() {
+        said.push(format!(
+            "{} of {} plates get no stained well ({}), so that `estimate` takes plates for drawn; \
+             draw {} wells or more to reach every plate",
+            empty.len(),
+            plates.len(),
+            list_names(&empty),
+            plates.len()
+        ));
+    }
+    let few: Vec<&str> = conditions
+        .iter()
+        .filter(|(_, n)| **n < FEWEST_STAINED)
+        .map(|(condition, _)| *condition)
+        .collect();
+    if !few.is_empty() {
+        said.push(format!(
+            "{} of {} conditions get fewer than {FEWEST_STAINED} stained wells, too few for an \
+             interval of their own ({}); draw more wells",
+            few.len(),
+            conditions.len(),
+            list_names(&few)
+        ));
+    }
+    said
+}
