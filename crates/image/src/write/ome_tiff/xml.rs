@@ -20,7 +20,7 @@ impl OmeTiff {
         if !self.text.is_empty() {
             put(
                 &mut xml,
-                format_args!("<Description>{}</Description>", escaped(&self.text)),
+                format_args!("<Description>\n{}\n</Description>", self.escaped_text()),
             );
         }
         let (height, width) = self.size;
@@ -63,6 +63,12 @@ impl OmeTiff {
         self.put_places(&mut xml, there);
         xml.push_str("</Pixels></Image></OME>");
         xml
+    }
+
+    /// The text with its lines, on lines of their own: so `marker` finds what this program noted.
+    fn escaped_text(&self) -> String {
+        let lines: Vec<String> = self.text.lines().map(escaped).collect();
+        lines.join("\n")
     }
 
     /// Which directory holds which plane.
