@@ -34,6 +34,7 @@ mod inspect;
 mod man;
 mod measure;
 mod new;
+mod outlines;
 mod predict;
 mod prepare;
 mod pretrain;
@@ -84,6 +85,7 @@ commands! {
     "More" {
         demo::Demo,
         segment::Segment,
+        outlines::Outlines,
         tune::Tune,
         compare::Compare,
         exclude::Exclude,
