@@ -161,8 +161,15 @@ fn segment_also_writes_what_other_programs_open() {
     );
     // What is missing is made from the labels.
     std::fs::remove_dir_all(place.path("out/qupath")).unwrap();
-    std::fs::remove_file(place.path("out/napari/cells/f1.tif")).unwrap();
-    place.ok(&segment(&["--cytoplasm", "bf", "--also", "qupath,napari"]));
+    for file in ["napari/cells/f1.tif", "rois/f0.zip", "ome/f0.ome.tif"] {
+        std::fs::remove_file(place.path("out").join(file)).unwrap();
+    }
+    place.ok(&segment(&[
+        "--cytoplasm",
+        "bf",
+        "--also",
+        "qupath,napari,fiji,ome",
+    ]));
     assert!(held(&place, "out") == first);
     // Of other labels nothing stays, and no cells where there are none.
     let other = ["--pixel-um", "0.7", "--overwrite", "--also", "cellpose"];
@@ -329,6 +336,40 @@ fn a_bad_label_file_spoils_no_other() {
             .all(|one| one["properties"]["objectType"] == "cell")
     );
     assert!(kinds.iter().all(|one| one.get("nucleusGeometry").is_some()));
+    // Names in results of this program are whole: `a` and `a_mask` are two fields.
+    std::fs::create_dir(place.path("stains")).unwrap();
+    for name in ["a", "a_mask"] {
+        disks(&place.path(&format!("stains/{name}.tif")), 96, 9000, 3);
+    }
+    place.ok(&[
+        "segment",
+        "stains/a.tif",
+        "stains/a_mask.tif",
+        "--out",
+        "ours",
+    ]);
+    place.ok(&["outlines", "ours", "--out", "two"]);
+    for file in [
+        "qupath/a.geojson",
+        "qupath/a_mask.geojson",
+        "rois/a_mask.zip",
+    ] {
+        assert!(place.path("two").join(file).is_file(), "{file}");
+    }
+    // Cells of another image.
+    disk_labels(&place.path("other.tif"), 64, 3);
+    let run = place.run(&[
+        "outlines",
+        "labels/a.tif",
+        "--cells",
+        "other.tif",
+        "--out",
+        "odd",
+        "--to",
+        "napari",
+    ]);
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    assert!(run.stderr.contains("96 x 96"), "{}", run.stderr);
     // Into the labels themselves nothing is written.
     let run = place.run(&["outlines", "labels", "--out", "labels"]);
     assert_eq!(run.code, 1, "{}", run.stderr);

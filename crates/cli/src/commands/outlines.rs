@@ -13,10 +13,10 @@ use crate::output::Json;
 
 /// Write labels that exist as outlines and in other forms for QuPath, ImageJ, napari ..
 ///
-/// Takes label images of any program, or a result of `predict` or `segment` with its cells. Outlines
-/// run along the edges of pixels, with holes and parts: painted again they are the same labels. What
-/// is there of the same labels is skipped; what is there of others is replaced with --overwrite only.
-/// A file that fails is reported, the rest goes on (exit code 3).
+/// Takes label images of any program, or a result of `predict` or `segment` with its cells.
+/// Outlines run along the edges of pixels, with holes and parts: painted again they are the same
+/// labels. What is there of the same labels is skipped; what is there of others is replaced with
+/// --overwrite only. A file that fails is reported, the rest goes on (exit code 3).
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   stainfree outlines result/ --out forms

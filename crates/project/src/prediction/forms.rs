@@ -196,6 +196,13 @@ pub(crate) fn put_forms(
         nuclei,
         cells,
     } = labels;
+    if let Some(cells) = cells.filter(|cells| cells.size() != nuclei.size()) {
+        let ((height, width), (rows, columns)) = (nuclei.size(), cells.size());
+        return Err(ProjectError::Field(format!(
+            "the labels of field `{name}` are {height} x {width} and its cells {rows} x {columns}; \
+             both must be of the same image"
+        )));
+    }
     let outlines = match forms.need_outlines() {
         true => stainfree_objects::outlines(nuclei, cells)
             .map_err(|error| ProjectError::Field(format!("field `{name}`: {error}")))?,

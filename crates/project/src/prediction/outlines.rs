@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use stainfree_image::marker::{self, Kind};
+use stainfree_image::store::TIFF;
 use stainfree_image::{Product, Store, read_info, read_labels, truth_stem, write};
 
 use crate::prediction::forms::{Forms, LabelsOf, all_products, put_forms, remove_forms};
@@ -94,13 +95,16 @@ pub fn outlines(options: &OutlinesOptions, job: &Job) -> Result<Outlined, Projec
 
 /// The label images, with their cells.
 fn tasks_of(options: &OutlinesOptions) -> Result<Vec<Task>, ProjectError> {
-    let (nuclei, kept_cells) = places(&options.labels);
-    let cells = options.cells.clone().or(kept_cells);
-    let mut cells = match &cells {
-        Some(path) => named(path)?,
-        None => BTreeMap::new(),
+    let places = Places::of(&options.labels);
+    let nuclei = match places.is_ours {
+        true => files_of_ours(&places.nuclei)?,
+        false => named(&places.nuclei)?,
     };
-    let nuclei = named(&nuclei)?;
+    let mut cells = match (&options.cells, &places.cells) {
+        (None, None) => BTreeMap::new(),
+        (None, Some(folder)) if places.is_ours => files_of_ours(folder)?,
+        (None, Some(path)) | (Some(path), _) => named(path)?,
+    };
     // One file for one: they need no common name.
     if let (1, 1, Some(path)) = (nuclei.len(), cells.len(), &options.cells)
         && path.is_file()
@@ -131,16 +135,54 @@ fn tasks_of(options: &OutlinesOptions) -> Result<Vec<Task>, ProjectError> {
     nuclei.into_iter().map(task).collect()
 }
 
-/// Where nuclei lie, and cells where they belong to the same result.
-fn places(labels: &Path) -> (PathBuf, Option<PathBuf>) {
-    let store = Store::at(labels);
-    let [nuclei, cells] = [Product::Nuclei, Product::Cells].map(|kind| store.folder(kind));
-    let cells = Some(cells).filter(|path| path.is_dir());
-    if nuclei.is_dir() {
-        return (nuclei, cells);
+/// Where labels lie.
+struct Places {
+    nuclei: PathBuf,
+    /// Cells of the same result.
+    cells: Option<PathBuf>,
+    /// Whether this program wrote them, so that names of files are those of fields.
+    is_ours: bool,
+}
+
+impl Places {
+    fn of(labels: &Path) -> Self {
+        let store = Store::at(labels);
+        let [nuclei, cells] = [Product::Nuclei, Product::Cells].map(|kind| store.folder(kind));
+        let in_folders = nuclei.is_dir();
+        let is_ours = in_folders || marker::written_by_us(labels) == Some(Kind::Segmentation);
+        Self {
+            nuclei: if in_folders {
+                nuclei
+            } else {
+                labels.to_owned()
+            },
+            cells: Some(cells).filter(|path| is_ours && path.is_dir()),
+            is_ours,
+        }
     }
-    let ours = marker::written_by_us(labels) == Some(Kind::Segmentation);
-    (labels.to_owned(), cells.filter(|_| ours))
+}
+
+/// The label images of a folder of this program, by the names of their fields as they are.
+fn files_of_ours(folder: &Path) -> Result<BTreeMap<String, PathBuf>, ProjectError> {
+    let entries = std::fs::read_dir(folder).map_err(|error| ProjectError::read(folder, &error))?;
+    let mut files = BTreeMap::new();
+    for entry in entries {
+        let path = entry
+            .map_err(|error| ProjectError::read(folder, &error))?
+            .path();
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let is_labels = path.extension().is_some_and(|end| end == TIFF) && path.is_file();
+        if is_labels && !stem.starts_with('.') {
+            files.insert(stem.into_owned(), path.clone());
+        }
+    }
+    match files.is_empty() {
+        true => Err(ProjectError::Failed(format!(
+            "`{}` holds no labels; make some with `stainfree predict` or `stainfree segment`",
+            folder.display()
+        ))),
+        false => Ok(files),
+    }
 }
 
 /// The label images of a folder, or the one file, by the name of the field.
