@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod also;
 mod commands;
 mod console;
 #[cfg(feature = "download")]

@@ -557,6 +557,7 @@ fn a_stop_keeps_nothing() {
         plane: None,
         pixel_um: None,
         skip_border: false,
+        names: stainfree_project::measuring::ColumnNames::Own,
         overwrite: false,
         settings: stainfree_objects::measure::MeasureSettings::default(),
     };

@@ -15,6 +15,7 @@ mod layout;
 pub mod marker;
 mod names;
 mod numbers;
+pub mod outline;
 mod pairing;
 mod pixel_size;
 mod plane;

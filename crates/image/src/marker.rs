@@ -41,6 +41,8 @@ pub enum Kind {
     Prediction,
     /// Labels of `segment`.
     Segmentation,
+    /// Labels in forms for other programs, of `outlines`.
+    Outlines,
     /// Runs and results of `experiment` or `advise`.
     Experiment,
     /// Everything that `demo` leaves.
@@ -54,11 +56,12 @@ pub enum Kind {
 }
 
 impl Kind {
-    const NAMES: [(Kind, &'static str); 8] = [
+    const NAMES: [(Kind, &'static str); 9] = [
         (Kind::Study, "study"),
         (Kind::Model, "model"),
         (Kind::Prediction, "prediction"),
         (Kind::Segmentation, "segmentation"),
+        (Kind::Outlines, "outlines"),
         (Kind::Experiment, "experiment"),
         (Kind::Demo, "demo"),
         (Kind::Plate, "plate"),
@@ -83,6 +86,7 @@ impl Kind {
             Kind::Model => "a model".to_owned(),
             Kind::Prediction => "a result of `predict`".to_owned(),
             Kind::Segmentation => "a result of `segment`".to_owned(),
+            Kind::Outlines => "a result of `outlines`".to_owned(),
             Kind::Experiment => "an experiment".to_owned(),
             Kind::Demo => "a demo".to_owned(),
             Kind::Plate => "a simulated plate".to_owned(),

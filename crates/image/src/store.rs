@@ -6,13 +6,18 @@
 use std::borrow::Borrow;
 use std::path::PathBuf;
 
-use crate::write::{self, Note};
+use crate::outline::Outlines;
+use crate::write::{self, Note, OmeTiff, PixelType, Samples, Shrink};
 use crate::{Image, ImageError, read_class_mask, read_labels};
 
 /// The ending of every file of pixels that the program writes.
 pub const TIFF: &str = "tif";
 /// The ending of every picture that the program writes.
 pub const PNG: &str = "png";
+/// The ending of outlines as QuPath reads them.
+pub const GEOJSON: &str = "geojson";
+/// The ending of outlines as ImageJ reads them.
+pub const ZIP: &str = "zip";
 
 /// A kind of what is kept of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +40,20 @@ pub enum Product {
     Illumination,
     /// Pictures of the classes over the brightfield.
     Overlays,
+    /// Labels of nuclei and cells as channels of an OME-TIFF.
+    OmeLabels,
+    /// Outlines of nuclei and cells for QuPath.
+    GeoJson,
+    /// Outlines of nuclei and cells for ImageJ's ROI Manager.
+    Rois,
+    /// Labels of nuclei under the name that Cellpose looks for.
+    Cellpose,
+    /// Labels of whole cells under that name.
+    CellposeCells,
+    /// Labels of nuclei in 32 bits, which napari opens as labels.
+    Napari,
+    /// Labels of whole cells in 32 bits.
+    NapariCells,
 }
 
 impl Product {
@@ -50,16 +69,26 @@ impl Product {
             Self::Outputs => "outputs",
             Self::Illumination => "illumination",
             Self::Overlays => "overlays",
+            Self::OmeLabels => "ome",
+            Self::GeoJson => "qupath",
+            Self::Rois => "rois",
+            Self::Cellpose => "cellpose",
+            Self::CellposeCells => "cellpose/cells",
+            Self::Napari => "napari",
+            Self::NapariCells => "napari/cells",
         }
     }
 
     /// The name of the file of the field `name`.
     pub fn file(self, name: &str) -> String {
-        let ending = match self {
-            Self::Overlays => PNG,
-            _ => TIFF,
-        };
-        format!("{name}.{ending}")
+        match self {
+            Self::Overlays => format!("{name}.{PNG}"),
+            Self::OmeLabels => format!("{name}.ome.{TIFF}"),
+            Self::GeoJson => format!("{name}.{GEOJSON}"),
+            Self::Rois => format!("{name}.{ZIP}"),
+            Self::Cellpose | Self::CellposeCells => format!("{name}_cp_masks.{TIFF}"),
+            _ => format!("{name}.{TIFF}"),
+        }
     }
 }
 
@@ -123,7 +152,69 @@ impl Store {
         labels: &Image<u32>,
         note: &Note,
     ) -> Result<(), ImageError> {
-        write::labels(&self.path(product, name), labels, note)
+        let path = self.path(product, name);
+        match product {
+            Product::Napari | Product::NapariCells => write::wide_labels(&path, labels, note),
+            _ => write::labels(&path, labels, note),
+        }
+    }
+
+    /// Keeps labels of nuclei, and of whole cells where there are some, as channels of one file.
+    ///
+    /// # Errors
+    /// [`ImageError::Write`] if the file cannot be written; [`ImageError::Misuse`] if nuclei and
+    /// cells differ in size, or there is no pixel.
+    pub fn put_ome_labels(
+        &self,
+        name: &str,
+        nuclei: &Image<u32>,
+        cells: Option<&Image<u32>>,
+        note: &Note,
+    ) -> Result<(), ImageError> {
+        let channels: Vec<(&str, &Image<u32>)> = [("nuclei", Some(nuclei)), ("cells", cells)]
+            .into_iter()
+            .filter_map(|(name, labels)| Some((name, labels?)))
+            .collect();
+        let values = channels.iter().flat_map(|(_, labels)| labels.data());
+        // 16 bits at least, as in every other file of labels.
+        let pixel_type = PixelType::of_counts(values.copied().max().unwrap_or(0));
+        let image = OmeTiff {
+            name: name.to_owned(),
+            text: note.text.clone(),
+            size: nuclei.size(),
+            planes: 1,
+            times: 1,
+            channels: channels.iter().map(|&(name, _)| name.to_owned()).collect(),
+            pixel_type: pixel_type.max(PixelType::U16),
+            pixel_um: note.pixel_um,
+            z_step_um: None,
+            shrink: Shrink::Nearest,
+        };
+        write::ome_tiff(&self.path(Product::OmeLabels, name), &image, |place| {
+            let (_, labels) = channels[place.channel];
+            Ok(Some(Samples::U32(labels.clone())))
+        })
+    }
+
+    /// Keeps outlines of a field as QuPath reads them.
+    ///
+    /// # Errors
+    /// [`ImageError::Write`] if the file cannot be written.
+    pub fn put_geojson(
+        &self,
+        name: &str,
+        outlines: &Outlines,
+        pixel_um: Option<f64>,
+    ) -> Result<(), ImageError> {
+        write::geojson(&self.path(Product::GeoJson, name), name, outlines, pixel_um)
+    }
+
+    /// Keeps outlines of a field as ImageJ reads them.
+    ///
+    /// # Errors
+    /// [`ImageError::Write`] if the file cannot be written.
+    pub fn put_rois(&self, name: &str, outlines: &Outlines) -> Result<(), ImageError> {
+        write::imagej_rois(&self.path(Product::Rois, name), name, outlines)
     }
 
     /// Keeps planes of numbers of a field, such as probabilities, in their order.
@@ -162,6 +253,12 @@ mod tests {
         assert_eq!(at(Product::Classes), "result/classes/B02_s1.tif");
         assert_eq!(at(Product::Labels), "result/B02_s1.tif");
         assert_eq!(at(Product::Overlays), "result/overlays/B02_s1.png");
+        assert_eq!(at(Product::OmeLabels), "result/ome/B02_s1.ome.tif");
+        assert_eq!(at(Product::GeoJson), "result/qupath/B02_s1.geojson");
+        assert_eq!(at(Product::Rois), "result/rois/B02_s1.zip");
+        let cellpose = "result/cellpose/cells/B02_s1_cp_masks.tif";
+        assert_eq!(at(Product::CellposeCells), cellpose);
+        assert_eq!(at(Product::Napari), "result/napari/B02_s1.tif");
     }
 
     #[test]

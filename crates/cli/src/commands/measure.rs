@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use stainfree_objects::measure::{Background, MeasureSettings, Ring, TextureSettings};
 use stainfree_project::ProjectError;
-use stainfree_project::measuring::{MeasureOptions, MeasuredPlate, Objects, measure};
+use stainfree_project::measuring::{ColumnNames, MeasureOptions, MeasuredPlate, Objects, measure};
 
 use crate::Context;
 use crate::failure::{Outcome, UsageError};
@@ -108,6 +108,16 @@ pub(crate) struct Measure {
     )]
     texture_distance: usize,
 
+    /// Whose names the columns have: `stainfree` (scikit-image's), or `cellprofiler` (its names for
+    /// what it measures alike)
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_parser = ["stainfree", "cellprofiler"],
+        default_value = "stainfree",
+    )]
+    columns: String,
+
     /// Leave out objects that touch the rim of the image
     #[arg(long)]
     skip_border: bool,
@@ -196,6 +206,10 @@ impl Measure {
             plane: self.plane.map(|z| z as usize),
             pixel_um: self.pixel_um,
             skip_border: self.skip_border,
+            names: match self.columns.as_str() {
+                "cellprofiler" => ColumnNames::CellProfiler,
+                _ => ColumnNames::Own,
+            },
             overwrite: self.overwrite,
             settings: MeasureSettings {
                 ring: self.ring.0,

@@ -35,6 +35,7 @@ mod inspect;
 mod man;
 mod measure;
 mod new;
+mod outlines;
 mod plan;
 mod predict;
 mod prepare;
@@ -86,6 +87,7 @@ commands! {
     "More" {
         demo::Demo,
         segment::Segment,
+        outlines::Outlines,
         tune::Tune,
         compare::Compare,
         exclude::Exclude,

@@ -7,6 +7,7 @@ use stainfree_project::Study;
 use stainfree_project::prediction::predict::{PredictOptions, predict};
 
 use crate::Context;
+use crate::also::Also;
 use crate::failure::{Outcome, UsageError};
 use crate::output::Json;
 use crate::rule::Rule;
@@ -22,6 +23,7 @@ use crate::{memory, next};
 #[command(after_help = "Examples:
   stainfree predict study plate2/ --out result
   stainfree predict model/ image1.tif image2.tif --out result --overlay
+  stainfree predict study plate2/ --out result --also geojson,imagej-rois
 
 Writes OUT/classes/NAME.tif (class of each pixel), OUT/nuclei/NAME.tif (labels) and
 OUT/predictions.csv; where the model knows cytoplasm OUT/cells/NAME.tif too: whole cells, each with
@@ -72,6 +74,9 @@ pub(crate) struct Predict {
     #[arg(long)]
     overlay: bool,
 
+    #[command(flatten)]
+    also: Also,
+
     /// Average over the four flips (four times the work, slightly better)
     #[arg(long)]
     flips: bool,
@@ -108,6 +113,7 @@ impl Predict {
             pixel_um: self.pixel_um,
             probabilities: self.probabilities,
             overlay: self.overlay,
+            forms: self.also.forms(),
             flips: self.flips,
             rule: self.rule.choice()?,
             overwrite: self.overwrite,

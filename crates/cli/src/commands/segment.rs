@@ -7,6 +7,7 @@ use stainfree_objects::{Splitting, StainSettings, Threshold};
 use stainfree_project::prediction::segment::{SegmentOptions, segment};
 
 use crate::Context;
+use crate::also::Also;
 use crate::failure::{Outcome, UsageError};
 use crate::next;
 use crate::output::Json;
@@ -65,6 +66,9 @@ pub(crate) struct Segment {
     )]
     splitting: Option<String>,
 
+    #[command(flatten)]
+    also: Also,
+
     /// Replace labels of other images, options or versions
     #[arg(long)]
     overwrite: bool,
@@ -102,6 +106,7 @@ impl Segment {
             pixel_um: self.pixel_um,
             nuclei,
             cells: StainSettings::cytoplasm(),
+            forms: self.also.forms(),
             overwrite: self.overwrite,
         };
         let done = segment(&options, &context.job())?;

@@ -64,11 +64,18 @@ pub fn labels(path: &Path, labels: &Image<u32>, note: &Note) -> Result<(), Image
             let page = Page::<Gray16>::new(&labels, Predictor::Horizontal);
             write_noted(path, &[page], note)
         }
-        None => {
-            let page = Page::<Gray32>::new(labels, Predictor::Horizontal);
-            write_noted(path, &[page], note)
-        }
+        None => wide_labels(path, labels, note),
     }
+}
+
+/// Writes instance labels in 32 bits, whatever their numbers: napari takes 16 bits for an image
+/// (read from its `guess_labels`).
+///
+/// # Errors
+/// [`ImageError::Write`] if the file cannot be written.
+pub fn wide_labels(path: &Path, labels: &Image<u32>, note: &Note) -> Result<(), ImageError> {
+    let page = Page::<Gray32>::new(labels, Predictor::Horizontal);
+    write_noted(path, &[page], note)
 }
 
 /// Labels in 16 bits, if all of them fit.

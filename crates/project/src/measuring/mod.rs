@@ -4,6 +4,7 @@
 //! Fields are read, measured and written some at a time, in order: memory does not grow with the
 //! plate. A table appears whole or not at all.
 
+mod cellprofiler;
 mod cells;
 mod csv;
 mod heat;
@@ -72,10 +73,22 @@ pub struct MeasureOptions {
     pub pixel_um: Option<f64>,
     /// Leave out objects that touch the rim of the image.
     pub skip_border: bool,
+    /// Whose names the columns have.
+    pub names: ColumnNames,
     /// Replace tables that exist.
     pub overwrite: bool,
     /// What to measure and how.
     pub settings: MeasureSettings,
+}
+
+/// Whose names the columns of the objects' table have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ColumnNames {
+    /// scikit-image's, where it has them.
+    #[default]
+    Own,
+    /// CellProfiler's for what it measures alike, and the own ones for the rest.
+    CellProfiler,
 }
 
 /// What was measured.
@@ -334,6 +347,9 @@ fn keep<T>(values: &mut Vec<T>, flags: &[bool]) {
 
 /// Where rows go: the table, the table of wells, the heat maps.
 struct Sink {
+    names: ColumnNames,
+    /// Fields until now, which CellProfiler numbers.
+    images: u32,
     heads: Vec<ColumnHead>,
     measured: Vec<Column>,
     table: TableFile,
@@ -349,14 +365,7 @@ impl Sink {
         plan: &MeasurePlan,
         work: &[Work],
     ) -> Result<Self, ProjectError> {
-        let first = FIRST
-            .iter()
-            .map(|&(name, kind)| ColumnHead::new(name, kind));
-        let rest = plan
-            .columns()
-            .iter()
-            .map(|column| ColumnHead::new(&column.name, kind(column)));
-        let heads: Vec<ColumnHead> = first.chain(rest).collect();
+        let heads = heads(options.names, plan, &inputs.channel_names());
         let by_well = options.wells.is_some() || !options.heatmaps.is_empty();
         if by_well && work.iter().all(|work| work.field.position.well.is_none()) {
             return Err(ProjectError::Usage(format!(
@@ -386,6 +395,8 @@ impl Sink {
         Ok(Self {
             table: TableFile::begin(&options.out, &heads, &facts)?,
             wells_table: options.wells.as_ref().map(begin).transpose()?,
+            names: options.names,
+            images: 0,
             heads,
             measured: plan.columns().to_vec(),
             wells,
@@ -411,19 +422,25 @@ impl Sink {
         let n = rows.labels.len();
         let text = |text: Option<&str>| Cells::Text(vec![text.map(Arc::from); n]);
         let number = |number: Option<u32>| Cells::Integer(vec![number.map(i64::from); n]);
-        let mut cells = vec![
+        self.images += 1;
+        let labels = || {
+            let labels = rows.labels.iter();
+            Cells::Integer(labels.map(|&label| Some(i64::from(label))).collect())
+        };
+        let mut cells = match self.names {
+            ColumnNames::Own => Vec::new(),
+            ColumnNames::CellProfiler => vec![number(Some(self.images)), labels()],
+        };
+        cells.extend([
             text(field.position.plate.as_deref()),
             text(field.position.well.as_deref()),
             number(field.position.site),
             number(field.time),
             text(Some(&field.name)),
-            Cells::Integer(
-                rows.labels
-                    .iter()
-                    .map(|&label| Some(i64::from(label)))
-                    .collect(),
-            ),
-        ];
+        ]);
+        if self.names == ColumnNames::Own {
+            cells.push(labels());
+        }
         let columns = self.measured.iter().zip(rows.columns);
         cells.extend(columns.map(|(column, values)| Cells::numbers(kind(column), values)));
         self.table.append(cells)?;
@@ -508,6 +525,22 @@ fn refuse_existing(path: &Path, options: &MeasureOptions) -> Result<(), ProjectE
     }
 }
 
+/// The heads of the objects' table.
+fn heads(names: ColumnNames, plan: &MeasurePlan, channels: &[String]) -> Vec<ColumnHead> {
+    let head = |&(name, kind): &(&str, ColumnType)| ColumnHead::new(name, kind);
+    let rename = |name: &str| match names {
+        ColumnNames::Own => name.to_owned(),
+        ColumnNames::CellProfiler => cellprofiler::name(name, channels),
+    };
+    let first = match names {
+        ColumnNames::Own => &FIRST[..],
+        ColumnNames::CellProfiler => &cellprofiler::FIRST[..],
+    };
+    let rest = plan.columns().iter();
+    let rest = rest.map(|column| ColumnHead::new(rename(&column.name), kind(column)));
+    first.iter().map(head).chain(rest).collect()
+}
+
 fn kind(column: &Column) -> ColumnType {
     match column.kind {
         Kind::Integer => ColumnType::Integer,
@@ -528,11 +561,15 @@ fn check(options: &MeasureOptions) -> Result<(), ProjectError> {
             options.out.display()
         )));
     }
-    let heads = [FIRST, WELL_FIRST].map(|first| first.map(|(name, _)| name));
+    let names = |first: &[(&'static str, ColumnType)]| -> Vec<&'static str> {
+        first.iter().map(|&(name, _)| name).collect()
+    };
+    let of_objects = vec![names(&FIRST), names(&cellprofiler::FIRST)];
+    let heads = [of_objects, vec![names(&WELL_FIRST)]];
     for (path, heads) in tables.into_iter().zip(heads) {
         TableFile::check(path)?;
         guard::check_file(path, "table of `measure`", |path| {
-            table::is_ours(path, &heads)
+            heads.iter().any(|heads| table::is_ours(path, heads))
         })?;
         refuse_existing(path, options)?;
     }

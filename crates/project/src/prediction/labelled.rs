@@ -1,4 +1,4 @@
-//! What the marker of a folder of labels says of each field: what its labels were made from.
+//! What the marker of a folder of labels says of each field: what its files were made from.
 //!
 //! An entry vouches for the files of its field: it is taken out before they are made anew, and put
 //! in when they are there. In between the marker says what they are being made from, so that an
@@ -23,6 +23,30 @@ const FIELDS: &str = "fields";
 /// What it calls those whose labels are being made.
 const BEGUN: &str = "begun";
 
+/// The command whose folder it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Maker {
+    #[default]
+    Segment,
+    Outlines,
+}
+
+impl Maker {
+    pub(super) const fn command(self) -> &'static str {
+        match self {
+            Self::Segment => "segment",
+            Self::Outlines => "outlines",
+        }
+    }
+
+    pub(super) const fn kind(self) -> Kind {
+        match self {
+            Self::Segment => Kind::Segmentation,
+            Self::Outlines => Kind::Outlines,
+        }
+    }
+}
+
 /// Labels of a field that are there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Labelled {
@@ -35,6 +59,7 @@ pub(super) struct Labelled {
 /// What the marker says of fields.
 #[derive(Debug, Default)]
 pub(super) struct Known {
+    maker: Maker,
     fields: BTreeMap<String, Labelled>,
     /// Keys of what is being made, or was when its run was ended.
     begun: BTreeMap<String, String>,
@@ -42,10 +67,11 @@ pub(super) struct Known {
 
 impl Known {
     /// What the marker of `out` says; nothing where there is none.
-    pub(super) fn read(out: &Path) -> Self {
+    pub(super) fn read(maker: Maker, out: &Path) -> Self {
         let more = marker::read(out).map(|marker| marker.more);
         let more = more.unwrap_or_default();
         Self {
+            maker,
             fields: part(&more, FIELDS),
             begun: part(&more, BEGUN),
         }
@@ -81,7 +107,7 @@ impl Known {
 
     /// Puts it into the marker, with whatever else that says.
     fn write(self, out: &Path) -> Result<(), ProjectError> {
-        let mut marker = Marker::new("segment", Kind::Segmentation);
+        let mut marker = Marker::new(self.maker.command(), self.maker.kind());
         marker.more = marker::read(out).map_or_else(BTreeMap::new, |found| found.more);
         // Names, digits and counts: turning them into JSON cannot fail.
         let fields = serde_json::to_value(self.fields).unwrap_or_default();
@@ -109,6 +135,7 @@ fn part<T: DeserializeOwned + Default>(
 
 /// The fields of this run that are finished, which join those of others in the marker.
 pub(super) struct Finished<'a> {
+    maker: Maker,
     out: &'a Path,
     unsaved: Mutex<Unsaved>,
 }
@@ -120,12 +147,13 @@ struct Unsaved {
 }
 
 impl<'a> Finished<'a> {
-    pub(super) fn new(out: &'a Path) -> Self {
+    pub(super) fn new(maker: Maker, out: &'a Path) -> Self {
         let unsaved = Unsaved {
             fields: BTreeMap::new(),
             saved: Instant::now(),
         };
         Self {
+            maker,
             out,
             unsaved: Mutex::new(unsaved),
         }
@@ -139,7 +167,7 @@ impl<'a> Finished<'a> {
         let mut unsaved = self.unsaved.lock().unwrap_or_else(PoisonError::into_inner);
         unsaved.fields.insert(name.to_owned(), found);
         match unsaved.saved.elapsed() >= SAVE_EVERY {
-            true => unsaved.save(self.out),
+            true => unsaved.save(self.maker, self.out),
             false => Ok(()),
         }
     }
@@ -153,17 +181,17 @@ impl<'a> Finished<'a> {
         let mut unsaved = unsaved.unwrap_or_else(PoisonError::into_inner);
         match unsaved.fields.is_empty() {
             true => Ok(()),
-            false => unsaved.save(self.out),
+            false => unsaved.save(self.maker, self.out),
         }
     }
 }
 
 impl Unsaved {
     /// On a turn: others may have put theirs there since.
-    fn save(&mut self, out: &Path) -> Result<(), ProjectError> {
+    fn save(&mut self, maker: Maker, out: &Path) -> Result<(), ProjectError> {
         // After a stop as well: what is finished is kept.
-        let _turn = my_turn(out, "segment", &Cancel::new())?;
-        let mut known = Known::read(out);
+        let _turn = my_turn(out, maker.command(), &Cancel::new())?;
+        let mut known = Known::read(maker, out);
         for (name, found) in std::mem::take(&mut self.fields) {
             known.begun.remove(&name);
             match found {
@@ -194,18 +222,21 @@ mod tests {
         let out = folder.path();
         let begin = |name: &str| {
             let fields = std::iter::once((name.to_owned(), "k".to_owned()));
-            Known::read(out).begin(out, fields).unwrap();
+            Known::read(Maker::Segment, out).begin(out, fields).unwrap();
         };
-        let (one, other) = (Finished::new(out), Finished::new(out));
+        let (one, other) = (
+            Finished::new(Maker::Segment, out),
+            Finished::new(Maker::Segment, out),
+        );
         begin("a");
         begin("b");
         one.put("a", Some(labelled("k"))).unwrap();
         other.put("b", Some(labelled("k"))).unwrap();
-        let known = Known::read(out);
+        let known = Known::read(Maker::Segment, out);
         assert_eq!((known.labels("a"), known.key("a")), (None, Some("k")));
         other.save().unwrap();
         one.save().unwrap();
-        let known = Known::read(out);
+        let known = Known::read(Maker::Segment, out);
         assert_eq!(known.labels("a"), Some(&labelled("k")));
         assert_eq!(known.labels("b"), Some(&labelled("k")));
         assert!(!marker::read(out).unwrap().more.contains_key(BEGUN));
@@ -215,17 +246,17 @@ mod tests {
     fn what_is_begun_is_vouched_for_by_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path();
-        let first = Finished::new(out);
+        let first = Finished::new(Maker::Segment, out);
         first.put("a", Some(labelled("k"))).unwrap();
         first.save().unwrap();
         let fields = std::iter::once(("a".to_owned(), "other".to_owned()));
-        Known::read(out).begin(out, fields).unwrap();
-        let known = Known::read(out);
+        Known::read(Maker::Segment, out).begin(out, fields).unwrap();
+        let known = Known::read(Maker::Segment, out);
         assert_eq!((known.labels("a"), known.key("a")), (None, Some("other")));
         // It failed: nothing of it is there.
-        let second = Finished::new(out);
+        let second = Finished::new(Maker::Segment, out);
         second.put("a", None).unwrap();
         second.save().unwrap();
-        assert_eq!(Known::read(out).key("a"), None);
+        assert_eq!(Known::read(Maker::Segment, out).key("a"), None);
     }
 }

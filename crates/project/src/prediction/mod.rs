@@ -1,7 +1,9 @@
 //! Folders of results: predictions of a model, and segmentations of stains without one.
 
+pub mod forms;
 pub(crate) mod labelled;
 pub(crate) mod opened;
+pub mod outlines;
 pub(crate) mod pixel_size;
 pub mod predict;
 pub(crate) mod recognised;

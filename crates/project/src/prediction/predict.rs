@@ -14,13 +14,15 @@ use stainfree_image::marker::{self, Kind, Marker};
 use stainfree_image::{Dataset, Field, Image, Plane, Product, Store};
 use stainfree_inference::{Nuclei, NucleusDecoder, Options, Pixels, RuleChoice, cytoplasm_class};
 
+use crate::prediction::forms::{Forms, LabelsOf, put_forms};
 use crate::prediction::opened::{OpenedModel, nuclei_of};
 use crate::prediction::pixel_size::remarks_on_pixel_sizes;
 use crate::prediction::recognised::{Task, already, conditions, words};
 use crate::prediction::results::{my_turn, open_inputs, share_fields, unique_names};
 use crate::prediction::table::{self, OwnRows, Rows};
 use crate::prediction::written::{
-    Made, PRODUCTS, Wanted, cells_of, cells_of_files, note, remove_outputs, write_field,
+    Made, PRODUCTS, Wanted, cells_of, cells_of_files, forms_of_files, note, remove_outputs,
+    write_field,
 };
 use crate::study::disk::create_folder;
 use crate::study::each_field::{EachField, of_this_field};
@@ -49,6 +51,8 @@ pub struct PredictOptions {
     pub probabilities: bool,
     /// Write a picture of each field too.
     pub overlay: bool,
+    /// Write labels in these forms too.
+    pub forms: Forms,
     /// Average over the four flips.
     pub flips: bool,
     /// How nuclei are made.
@@ -115,6 +119,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
         probabilities: options.probabilities,
         outputs: options.probabilities && model.predictor.outputs().len() > 1,
         overlay: options.overlay,
+        forms: options.forms,
     };
     let path = options.out.join(FILE_NAME);
     let ours: BTreeSet<String> = work.iter().map(|task| task.field.name.clone()).collect();
@@ -144,12 +149,9 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     for task in work {
         let Some(nuclei) = todo(&rows, &task) else {
             let done = already(&rows, &header, &task, &hash);
-            let but_cells = Wanted {
-                cells: false,
-                ..wanted
-            };
-            let but_cells = but_cells.exist(task.field, &options.out, &hash);
-            match done.filter(|_| wanted.cells && but_cells) {
+            let others = wanted.but_derived();
+            let there = others.exist(task.field, &options.out, &hash);
+            match done.filter(|_| there) {
                 Some(nuclei) => lacking.push((task, nuclei)),
                 None => tasks.push(task),
             }
@@ -168,7 +170,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     table::forget(&path, &header, rows, ours)?;
     drop(turn);
     lease.during(job, |job| {
-        let damaged = add_cells(&model, lacking, &mut predicted, options, job)?;
+        let damaged = add_derived(&model, lacking, &mut predicted, (options, wanted), job)?;
         if !damaged.is_empty() {
             let _turn = my_turn(&options.out, "predict", job.cancel)?;
             let names = damaged.iter().map(|task| task.field.name.as_str());
@@ -189,24 +191,28 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     Ok(predicted)
 }
 
-/// Makes the cells of fields that lack nothing else, from their classes and nuclei; gives those
-/// whose files cannot be read.
-fn add_cells<'a>(
+/// Makes the cells and the forms for other programs of fields that lack nothing else, from their
+/// classes and nuclei; gives those whose files cannot be read.
+fn add_derived<'a>(
     model: &OpenedModel,
     lacking: Vec<(Task<'a>, usize)>,
     predicted: &mut Predicted,
-    options: &PredictOptions,
+    (options, wanted): (&PredictOptions, Wanted),
     job: &Job,
 ) -> Result<Vec<Task<'a>>, ProjectError> {
     let store = Store::at(&options.out);
     let names = &model.predictor.info().classes;
     let pixel_um = model.predictor.decoder().pixel_um;
     let fields = EachField::new(job, &lacking, |(task, _)| {
-        format!("{} (its cells only)", task.field.name)
+        format!("{} (from its labels)", task.field.name)
     });
     let made = fields.after(predicted.skipped).at_once(
         |(task, _)| {
-            cells_of_files(&store, task.field, names, pixel_um)?;
+            let cells = store.path(Product::Cells, &task.field.name);
+            if wanted.cells && !cells.is_file() {
+                cells_of_files(&store, task.field, names, pixel_um)?;
+            }
+            forms_of_files(&store, task.field, wanted.forms, wanted.cells)?;
             Ok(true)
         },
         |_, error| {
@@ -397,6 +403,14 @@ impl Desk<'_> {
             &made,
         )?;
         let (store, name) = (Store::at(out), &task.field.name);
+        let labels = LabelsOf {
+            name,
+            nuclei: &nuclei.labels,
+            cells: cells.as_ref(),
+        };
+        put_forms(&store, self.wanted.forms, labels, |what| {
+            note(task.field, what, &made)
+        })?;
         if self.wanted.probabilities {
             let note = note(task.field, "probabilities", &made);
             store.put_planes(Product::Probabilities, name, pixels.probabilities(), &note)?;

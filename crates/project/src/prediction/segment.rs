@@ -6,13 +6,14 @@
 use std::path::PathBuf;
 
 use stainfree_image::marker::Kind;
-use stainfree_image::{Dataset, Field, Product, Store, write};
+use stainfree_image::{Dataset, Field, Image, Product, Store, write};
 use stainfree_objects::{
     StainSettings, Verdict, Word, blank_pixels, blank_regions, blank_share, cells_from_nuclei,
     segment_cytoplasm, segment_nuclei,
 };
 
-use crate::prediction::labelled::{Finished, Known, Labelled};
+use crate::prediction::forms::{Forms, LabelsOf, all_products, put_forms, remove_forms};
+use crate::prediction::labelled::{Finished, Known, Labelled, Maker};
 use crate::prediction::pixel_size::odd_pixel_size;
 use crate::prediction::results::{my_turn, open_inputs, share_fields, unique_names};
 use crate::study::channels::{find_channel, guess_nucleus};
@@ -40,6 +41,8 @@ pub struct SegmentOptions {
     pub nuclei: StainSettings,
     /// Settings of the cytoplasmic stain.
     pub cells: StainSettings,
+    /// Write labels in these forms too.
+    pub forms: Forms,
     /// Replace labels that were made from other images or with other options.
     pub overwrite: bool,
 }
@@ -66,6 +69,8 @@ struct Task<'a> {
     cytoplasm: Option<usize>,
     /// A hash of what the labels follow from.
     key: String,
+    /// The number of nuclei, where the labels are there and only forms of them are missing.
+    kept: Option<usize>,
 }
 
 /// Labels of nuclei (and cells) of every field of the inputs.
@@ -96,10 +101,10 @@ pub fn segment(options: &SegmentOptions, job: &Job) -> Result<Segmented, Project
     }
     unique_names(work.iter().map(|task| task.field), &sets)?;
     check_folder(&work, &sets, options)?;
-    refuse_others(&Known::read(&options.out), &work, options)?;
+    refuse_others(&Known::read(Maker::Segment, &options.out), &work, options)?;
     // Others may fill the same folder: what they have done until now is done.
     let turn = my_turn(&options.out, "segment", job.cancel)?;
-    let known = Known::read(&options.out);
+    let known = Known::read(Maker::Segment, &options.out);
     refuse_others(&known, &work, options)?;
     let mut segmented = Segmented {
         failed,
@@ -108,7 +113,7 @@ pub fn segment(options: &SegmentOptions, job: &Job) -> Result<Segmented, Project
     let todo = skip_done(&known, work, &mut segmented, options, job);
     let names = todo.iter().map(|task| task.field.name.clone()).collect();
     let lease = share_fields(&options.out, "segment", names, job)?;
-    let begun = todo.iter();
+    let begun = todo.iter().filter(|task| task.kept.is_none());
     let begun = begun.map(|task| (task.field.name.clone(), task.key.clone()));
     known.begin(&options.out, begun)?;
     drop(turn);
@@ -132,6 +137,7 @@ fn tasks_of<'a>(set: &'a Dataset, options: &SegmentOptions) -> Result<Vec<Task<'
         nucleus,
         cytoplasm,
         key: key(field, nucleus, cytoplasm, options),
+        kept: None,
     };
     Ok(set.fields.iter().map(task).collect())
 }
@@ -153,9 +159,9 @@ fn skip_done<'a>(
     options: &SegmentOptions,
     job: &Job,
 ) -> Vec<Task<'a>> {
-    let total = work.len();
+    let (total, store) = (work.len(), Store::at(&options.out));
     let mut todo = Vec::new();
-    for task in work {
+    for mut task in work {
         let name = &task.field.name;
         let [cells, nuclei] = labels_of(options, name).map(|path| path.is_file());
         let there = nuclei && cells == task.cytoplasm.is_some();
@@ -164,6 +170,11 @@ fn skip_done<'a>(
             todo.push(task);
             continue;
         };
+        if !options.forms.exist(&store, name, cells) {
+            task.kept = Some(done.nuclei);
+            todo.push(task);
+            continue;
+        }
         segmented.fields += 1;
         segmented.skipped += 1;
         segmented.nuclei += done.nuclei;
@@ -180,13 +191,15 @@ fn segment_ours(
     options: &SegmentOptions,
     job: &Job,
 ) -> Result<(), ProjectError> {
-    let folder = Store::at(&options.out).folder(match options.cytoplasm {
+    let store = Store::at(&options.out);
+    create_folder(&store.folder(match options.cytoplasm {
         Some(_) => Product::Cells,
         None => Product::Labels,
-    });
-    create_folder(&folder)?;
+    }))?;
+    let forms = options.forms;
+    forms.create_folders(&store, options.cytoplasm.is_some())?;
 
-    let finished = Finished::new(&options.out);
+    let finished = Finished::new(Maker::Segment, &options.out);
     let each = EachField::new(job, todo, |task| task.field.name.clone());
     let results = each.after(segmented.skipped).at_once(
         |task| {
@@ -230,10 +243,10 @@ fn check_folder(
     sets: &[Dataset],
     options: &SegmentOptions,
 ) -> Result<(), ProjectError> {
-    // Cells as well where none are asked for: those of an earlier run are removed.
+    // Cells and forms as well where none are asked for: those of an earlier run are removed.
     let outputs: Vec<PathBuf> = work
         .iter()
-        .flat_map(|task| labels_of(options, &task.field.name))
+        .flat_map(|task| outputs_of(options, &task.field.name))
         .collect();
     let folder = ResultFolder {
         path: &options.out,
@@ -305,10 +318,18 @@ fn labels_of(options: &SegmentOptions, name: &str) -> [PathBuf; 2] {
     [Product::Cells, Product::Labels].map(|product| store.path(product, name))
 }
 
+/// Where all files of a field lie.
+fn outputs_of(options: &SegmentOptions, name: &str) -> impl Iterator<Item = PathBuf> {
+    let store = Store::at(&options.out);
+    let forms = all_products().map(|product| store.path(product, name));
+    labels_of(options, name)
+        .into_iter()
+        .chain(forms.collect::<Vec<_>>())
+}
+
 /// Takes away what an earlier run made of a field.
 fn remove_labels(options: &SegmentOptions, name: &str) -> Result<(), ProjectError> {
-    let labels = labels_of(options, name);
-    labels.iter().try_for_each(|path| remove(path))
+    outputs_of(options, name).try_for_each(|path| remove(&path))
 }
 
 /// What was found in a field.
@@ -361,8 +382,69 @@ fn remarks(found: &[(&str, Found)]) -> Vec<String> {
     sentences.into_iter().flatten().collect()
 }
 
+/// The forms of a field whose labels are there.
+fn forms_of_labels(task: &Task, options: &SegmentOptions) -> Result<(), ProjectError> {
+    let (store, name) = (Store::at(&options.out), &task.field.name);
+    let nuclei = store.labels(Product::Labels, name)?;
+    let cells = task.cytoplasm.map(|_| store.labels(Product::Cells, name));
+    let cells = cells.transpose()?;
+    let labels = LabelsOf {
+        name,
+        nuclei: &nuclei,
+        cells: cells.as_ref(),
+    };
+    put_forms(&store, options.forms, labels, |what| note(task.field, what))
+}
+
+/// What a file says of where it comes from.
+fn note(field: &Field, what: &str) -> write::Note {
+    write::Note {
+        text: format!(
+            "stainfree {} classical {what} of field {}",
+            env!("CARGO_PKG_VERSION"),
+            field.name
+        ),
+        pixel_um: field.pixel_um,
+    }
+}
+
+/// Writes the files of a field.
+fn put_field(
+    task: &Task,
+    options: &SegmentOptions,
+    nuclei: &Image<u32>,
+    cells: Option<&Image<u32>>,
+) -> Result<(), ProjectError> {
+    let (store, name) = (Store::at(&options.out), &task.field.name);
+    // Whenever the program is killed, nothing lies beside nuclei that it does not belong to.
+    remove(&store.path(Product::Cells, name))?;
+    remove_forms(&store, name)?;
+    let note = |what: &str| note(task.field, what);
+    store.put_labels(Product::Labels, name, nuclei, &note("nuclei"))?;
+    if let Some(cells) = cells {
+        store.put_labels(Product::Cells, name, cells, &note("cells"))?;
+    }
+    let labels = LabelsOf {
+        name,
+        nuclei,
+        cells,
+    };
+    put_forms(&store, options.forms, labels, note)
+}
+
 fn one_field(task: &Task, options: &SegmentOptions) -> Result<Found, ProjectError> {
     let field = task.field;
+    // Where the labels cannot be read they are made again.
+    if let Some(nuclei) = task.kept
+        && forms_of_labels(task, options).is_ok()
+    {
+        return Ok(Found {
+            nuclei,
+            unusable: None,
+            uncalibrated: None,
+            blank_share: 0.0,
+        });
+    }
     let in_field = |error: stainfree_objects::ObjectsError| {
         ProjectError::Failed(format!("field `{}`: {error}", field.name))
     };
@@ -380,14 +462,6 @@ fn one_field(task: &Task, options: &SegmentOptions) -> Result<Found, ProjectErro
         found.labels = found.labels.map(|_| 0);
         found.count = 0;
     }
-    let note = |what: &str| write::Note {
-        text: format!(
-            "stainfree {} classical {what} of field {}",
-            env!("CARGO_PKG_VERSION"),
-            field.name
-        ),
-        pixel_um: field.pixel_um,
-    };
     let cells = match task.cytoplasm {
         Some(channel) => {
             let stain = read_middle(field, channel)?.to_f32();
@@ -397,13 +471,7 @@ fn one_field(task: &Task, options: &SegmentOptions) -> Result<Found, ProjectErro
         }
         None => None,
     };
-    // Whenever the program is killed, no cells lie beside nuclei that they do not belong to.
-    let (store, name) = (Store::at(&options.out), &field.name);
-    remove(&store.path(Product::Cells, name))?;
-    store.put_labels(Product::Labels, name, &found.labels, &note("nuclei"))?;
-    if let Some(cells) = cells {
-        store.put_labels(Product::Cells, name, &cells, &note("cells"))?;
-    }
+    put_field(task, options, &found.labels, cells.as_ref())?;
     let uncalibrated = found
         .quality
         .into_iter()

@@ -6,17 +6,25 @@ use stainfree_image::{Field, Image, Product, Store, marker, write};
 use stainfree_inference::{Nuclei, cells, cytoplasm_class};
 
 use crate::ProjectError;
+use crate::prediction::forms::{Forms, LabelsOf, put_forms};
 use crate::study::disk::remove;
 use crate::study::provenance::Content;
 
 /// What may be kept of a field.
-pub(crate) const PRODUCTS: [Product; 6] = [
+pub(crate) const PRODUCTS: [Product; 13] = [
     Product::Classes,
     Product::Nuclei,
     Product::Cells,
     Product::Probabilities,
     Product::Outputs,
     Product::Overlays,
+    Product::GeoJson,
+    Product::Rois,
+    Product::Cellpose,
+    Product::CellposeCells,
+    Product::Napari,
+    Product::NapariCells,
+    Product::OmeLabels,
 ];
 
 /// Those that are written unasked, and what their notes call them.
@@ -37,6 +45,8 @@ pub(crate) struct Wanted {
     pub(crate) outputs: bool,
     /// Pictures.
     pub(crate) overlay: bool,
+    /// Forms for other programs.
+    pub(crate) forms: Forms,
 }
 
 impl Wanted {
@@ -46,7 +56,17 @@ impl Wanted {
             Product::Probabilities => self.probabilities,
             Product::Outputs => self.outputs,
             Product::Overlays => self.overlay,
-            _ => true,
+            Product::Classes | Product::Nuclei => true,
+            other => self.forms.products(self.cells).any(|form| form == other),
+        }
+    }
+
+    /// The same without what can be made from the files of the others.
+    pub(crate) fn but_derived(self) -> Self {
+        Self {
+            cells: false,
+            forms: Forms::default(),
+            ..self
         }
     }
 
@@ -141,6 +161,41 @@ pub(crate) fn cells_of_files(
         Some(cells) => Ok(store.put_labels(Product::Cells, &field.name, &cells, &note)?),
         None => Ok(()),
     }
+}
+
+/// Writes the forms of a field that was predicted before, with the notes of its labels.
+///
+/// # Errors
+/// The labels cannot be read or say nothing, or a file cannot be written.
+pub(crate) fn forms_of_files(
+    store: &Store,
+    field: &Field,
+    forms: Forms,
+    cells: bool,
+) -> Result<(), ProjectError> {
+    let name = &field.name;
+    let read = |product| store.labels(product, name);
+    let nuclei = read(Product::Nuclei)?;
+    let cells = cells.then(|| read(Product::Cells)).transpose()?;
+    let path = store.path(Product::Nuclei, name);
+    let Some(said) = marker::note_of(&path) else {
+        return Err(ProjectError::Field(format!(
+            "`{}` does not say what it was made from",
+            path.display()
+        )));
+    };
+    let labels = LabelsOf {
+        name,
+        nuclei: &nuclei,
+        cells: cells.as_ref(),
+    };
+    put_forms(store, forms, labels, |what| write::Note {
+        text: format!(
+            "stainfree {}",
+            said.replacen(": nuclei of", &format!(": {what} of"), 1)
+        ),
+        pixel_um: field.pixel_um,
+    })
 }
 
 /// Writes `classes/NAME.tif` and `nuclei/NAME.tif`, and `cells/NAME.tif` or removes what an earlier

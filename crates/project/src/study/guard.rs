@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use stainfree_image::Dataset;
 use stainfree_image::marker::{self, Kind};
-use stainfree_image::store::{PNG, TIFF};
+use stainfree_image::store::{GEOJSON, PNG, TIFF, ZIP};
+use stainfree_image::write::{GEOJSON_NOTE, ROIS_NOTE};
 
 use crate::error::Refusal;
 
@@ -202,6 +203,9 @@ impl ResultFolder<'_> {
             _ if found.len() == 0 && found.is_file() => true,
             TIFF => marker::is_our_tiff(output),
             PNG => folder_is_ours || is_our_png(output),
+            // Outlines that were edited and saved there say it no longer.
+            GEOJSON => begins_with(output, GEOJSON_NOTE),
+            ZIP => ends_with_note(output, ROIS_NOTE),
             _ => folder_is_ours,
         };
         if may_go {
