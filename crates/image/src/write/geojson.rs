@@ -276,8 +276,8 @@ mod tests {
             .collect();
         assert_eq!(kinds, ["cell", "cell", "detection"]);
         let measured = serde_json::json!({
-            "Label": 1, "Cell: Area µm^2": 4.0, "Nucleus: Label": 1,
-            "Nucleus: Area µm^2": 1.0, "Nucleus/Cell area ratio": 0.25
+            "Label": 1, "Cell: Area µm^2": 4, "Nucleus: Label": 1,
+            "Nucleus: Area µm^2": 1, "Nucleus/Cell area ratio": 0.25
         });
         assert_eq!(features[0]["properties"]["measurements"], measured);
         assert!(features[0].get("nucleusGeometry").is_some());
