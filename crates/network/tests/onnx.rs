@@ -9,7 +9,7 @@ use common::onnx::{Onnx, Tensor};
 use stainfree_image::Image;
 use stainfree_network::input::{ChannelOrder, InputSpec, Normalisation, Preprocessing};
 use stainfree_network::model::{FORMAT, NetworkName};
-use stainfree_network::onnx::{INPUT, OnnxError, OnnxOptions, encode};
+use stainfree_network::onnx::{BEGINNING, INPUT, OnnxError, OnnxOptions, encode};
 use stainfree_network::output::{OutputKind, parts};
 use stainfree_network::recipe::Recipe;
 use stainfree_network::{
@@ -200,6 +200,7 @@ fn a_file_says_what_it_reads_and_gives() {
     assert_eq!(notes["pixel_um"], "0.5");
     assert!(notes["in_the_file"].contains("multiple of 32"));
     assert!(notes["normalisation"].contains(r#""radius_px":7.0"#));
+    assert!(bytes.starts_with(BEGINNING.as_bytes()));
     // The same model gives the same bytes.
     assert_eq!(encode(&model, &OPTIONS).unwrap(), bytes);
 }

@@ -15,9 +15,9 @@ mod notes;
 mod planes;
 mod proto;
 
-pub use notes::{input_sentences, notes};
+pub use notes::{OUTSIDE, about, input_sentences, notes, planes as about_planes};
 
-use crate::input::{InputError, InputSpec};
+use crate::input::{InputError, InputSpec, Normalisation};
 use crate::model::Model;
 use nodes::{Axis, Nodes, Port};
 use planes::Planes;
@@ -27,6 +27,8 @@ use proto::Message;
 pub const INPUT: &str = "planes";
 /// Version of the operators.
 pub const OPERATORS: i64 = 17;
+/// What files begin with: the format's version, and who wrote them.
+pub const BEGINNING: &str = "\u{8}\u{8}\u{12}\tstainfree";
 /// Version of the format.
 const FORMAT: i64 = 8;
 /// What a protobuf message can hold, less room for all that is no weight.
@@ -47,6 +49,11 @@ impl Default for OnnxOptions {
             full_range: 65_535.0,
         }
     }
+}
+
+/// Whether results differ with [`OnnxOptions::full_range`], images without any light aside.
+pub fn depends_on_full_range(normalisation: &Normalisation) -> bool {
+    matches!(normalisation, Normalisation::Paper)
 }
 
 /// A model that cannot be an ONNX file.
@@ -117,7 +124,7 @@ fn graph(model: &Model, options: &OnnxOptions) -> Message {
     };
     let about: Vec<String> = outputs
         .iter()
-        .map(|output| notes::about(output, &model.info.classes))
+        .map(|output| about(output, &model.info.classes))
         .collect();
     let given: Vec<Port> = outputs
         .iter()
@@ -131,7 +138,7 @@ fn graph(model: &Model, options: &OnnxOptions) -> Message {
     let read = Port {
         name: INPUT,
         axes: axes(input.planes),
-        about: &notes::planes(input),
+        about: &about_planes(input),
     };
     nodes.finish(&read, &given)
 }

@@ -50,13 +50,13 @@ pub fn notes(model: &Model, options: &OnnxOptions) -> Vec<(&'static str, String)
 }
 
 /// What a prediction does beside what the file does.
-const OUTSIDE: &str = "Stainfree also fills pixels that show nothing (rims and gaps of one value, \
+pub const OUTSIDE: &str = "Stainfree also fills pixels that show nothing (rims and gaps of one value, \
                        no numbers) before the planes are normalised, resamples images to the \
                        model's pixel size where its recipe says so, and makes nuclei of the \
                        outputs.";
 
 /// What the planes are.
-pub(super) fn planes(input: &InputSpec) -> String {
+pub fn planes(input: &InputSpec) -> String {
     let planes = match input.planes {
         1 => "one brightfield plane".to_owned(),
         n => format!("{n} brightfield planes in the order of their z"),
@@ -65,7 +65,7 @@ pub(super) fn planes(input: &InputSpec) -> String {
 }
 
 /// What an output's channels are.
-pub(super) fn about(output: &Output, classes: &[String]) -> String {
+pub fn about(output: &Output, classes: &[String]) -> String {
     if output.name == CLASSES {
         return format!("probabilities of the classes {}", classes.join(", "));
     }

@@ -260,7 +260,11 @@ impl<'a> Onnx<'a> {
             let from: Vec<&Tensor> = inputs
                 .iter()
                 .filter(|name| !name.is_empty())
-                .map(|name| values.get(name).unwrap_or_else(|| panic!("{name} is unknown")))
+                .map(|name| {
+                    values
+                        .get(name)
+                        .unwrap_or_else(|| panic!("{name} is unknown"))
+                })
                 .collect();
             let made = compute(&operator, &from, &Attributes::of(&node));
             let names = node.texts(2);
@@ -322,8 +326,16 @@ fn compute(operator: &str, x: &[&Tensor], attributes: &Attributes) -> Vec<Tensor
         "Or" => one(pairs(x[0], x[1], f64::max)),
         "Where" => {
             // What is not chosen may be no number.
-            let first = pairs(x[0], x[1], |is, a| if is == 1.0 { a } else { f64::NEG_INFINITY });
-            let second = pairs(x[0], x[2], |is, b| if is == 1.0 { f64::NEG_INFINITY } else { b });
+            let first = pairs(
+                x[0],
+                x[1],
+                |is, a| if is == 1.0 { a } else { f64::NEG_INFINITY },
+            );
+            let second = pairs(
+                x[0],
+                x[2],
+                |is, b| if is == 1.0 { f64::NEG_INFINITY } else { b },
+            );
             one(pairs(&first, &second, f64::max))
         }
         "Cast" => {
@@ -555,7 +567,9 @@ fn convolved(x: &[&Tensor], attributes: &Attributes) -> Tensor {
                 for (y, row) in plane.chunks_mut(made[1]).enumerate() {
                     let start = (y * strides[0] + tap / kernel) * width + tap % kernel;
                     let line = read[start..].iter().step_by(strides[1]);
-                    row.iter_mut().zip(line).for_each(|(sum, v)| *sum += weight * v);
+                    row.iter_mut()
+                        .zip(line)
+                        .for_each(|(sum, v)| *sum += weight * v);
                 }
             }
         }

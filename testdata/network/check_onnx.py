@@ -1,0 +1,120 @@
+"""Exported models against ONNX Runtime, the ONNX checker and bioimage.io's own libraries.
+
+In a virtual environment with `pip install onnx onnxruntime numpy bioimageio.spec bioimageio.core`:
+
+    cargo run -p stainfree-network --example onnx_cases -- /tmp/cases
+    python testdata/network/check_onnx.py /tmp/cases [target/debug/stainfree]
+
+The first command writes models of every encoder with 2, 3 and 4 classes, further outputs, every
+normalisation, one and three planes, and the trained model that the program carries, each with
+raw planes of two sizes (a batch of two) and what this program makes of them. The second computes
+them with ONNX Runtime and ends with an error where a number is further than 1e-4 off. With the
+program's path it also exports each model in both formats, computes the examples beside the ONNX
+files, validates the packages, and lets bioimageio.core reproduce them.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+
+TOLERANCE = 1e-4
+
+
+def session(path):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 2
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def difference(found, expected):
+    """Largest difference, against the largest value where that is above 1."""
+    assert found.shape == expected.shape, (found.shape, expected.shape)
+    assert np.isfinite(found).all()
+    return float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
+
+
+def check_network(path):
+    """The file is sound by ONNX's own rules, shapes included."""
+    model = onnx.load(path)
+    onnx.checker.check_model(model, full_check=True)
+    notes = {note.key: note.value for note in model.metadata_props}
+    for key in ["classes", "outputs", "input", "in_the_file", "normalisation", "full_range"]:
+        assert notes[key], key
+    names = [output["name"] for output in json.loads(notes["outputs"])]
+    assert names == [output.name for output in model.graph.output]
+    return names
+
+
+def check_sizes(folder, names):
+    """Both sizes, two images at once: the largest difference over all outputs."""
+    run = session(folder / "network.onnx")
+    planes = run.get_inputs()[0].shape[1]
+    worst = {}
+    for file in sorted(folder.glob("*.planes.f32")):
+        size = file.name.split(".")[0]
+        height, width = map(int, size.split("x"))
+        raw = np.fromfile(file, "<f4").reshape(2, planes, height, width)
+        found = dict(zip(names, run.run(names, {"planes": raw})))
+        for name in names:
+            expected = np.fromfile(folder / f"{size}.{name}.f32", "<f4")
+            expected = expected.reshape(2, -1, height, width)
+            key = f"{size} {name}"
+            worst[key] = difference(found[name], expected)
+        # One image alone is what it is among two.
+        alone = run.run(names, {"planes": raw[1:]})
+        for name, array in zip(names, alone):
+            worst[f"{size} {name} alone"] = difference(array, found[name][1:])
+    return worst
+
+
+def check_export(program, folder):
+    """The program's own files: the example beside the ONNX file, and the package."""
+    import bioimageio.core
+    import bioimageio.spec
+
+    model = folder / "model"
+    file, package = folder / "exported.onnx", folder / "exported.zip"
+    for form, out in [("onnx", file), ("bioimageio", package)]:
+        more = ["--author", "A. Tester", "--license", "CC0-1.0"] if form == "bioimageio" else []
+        command = [program, "export", model, "--to", form, "--out", out, "--quiet"]
+        subprocess.run(list(map(str, command)) + more, check=True, stdout=subprocess.DEVNULL)
+    names = check_network(file)
+    raw = np.load(folder / "exported.test_input.npy")
+    found = session(file).run(names, {"planes": raw})
+    worst = 0.0
+    for name, array in zip(names, found):
+        expected = np.load(folder / f"exported.test_output.{name}.npy")
+        worst = max(worst, difference(array, expected))
+    summary = bioimageio.spec.load_description_and_validate_format_only(package)
+    assert summary.status == "valid-format", summary.display()
+    tested = bioimageio.core.test_description(package)
+    if tested.status != "passed":
+        tested.display()
+        raise SystemExit(f"{folder.name}: bioimageio.core says `{tested.status}`")
+    return worst
+
+
+def main():
+    out = Path(sys.argv[1])
+    program = Path(sys.argv[2]).resolve() if len(sys.argv) > 2 else None
+    wrong = []
+    for folder in sorted(path.parent for path in out.glob("*/network.onnx")):
+        names = check_network(folder / "network.onnx")
+        worst = check_sizes(folder, names)
+        print(f"{folder.name}: {', '.join(names)}: at most {max(worst.values()):.1e}", flush=True)
+        wrong += [f"{folder.name} {k}: {v:.1e}" for k, v in worst.items() if not v < TOLERANCE]
+        if program:
+            far = check_export(program, folder)
+            print(f"  exported: {far:.1e}, package valid and reproduced", flush=True)
+            wrong += [f"{folder.name} exported: {far:.1e}"] * (not far < TOLERANCE)
+    if wrong:
+        raise SystemExit("\n".join(wrong))
+
+
+if __name__ == "__main__":
+    main()
