@@ -1,6 +1,8 @@
 """Exported models against ONNX Runtime, the ONNX checker and bioimage.io's own libraries.
 
-In a virtual environment with `pip install onnx onnxruntime numpy bioimageio.spec bioimageio.core`:
+In a virtual environment with
+`pip install onnx onnxruntime numpy bioimageio.spec bioimageio.core "pydantic<2.13"` (bioimageio.spec
+0.5.12 fails with pydantic 2.14 on any model):
 
     cargo run -p stainfree-network --example onnx_cases -- /tmp/cases
     python testdata/network/check_onnx.py /tmp/cases [target/debug/stainfree]
@@ -8,9 +10,12 @@ In a virtual environment with `pip install onnx onnxruntime numpy bioimageio.spe
 The first command writes models of every encoder with 2, 3 and 4 classes, further outputs, every
 normalisation, one and three planes, and the trained model that the program carries, each with
 raw planes of two sizes (a batch of two) and what this program makes of them. The second computes
-them with ONNX Runtime and ends with an error where a number is further than 1e-4 off. With the
-program's path it also exports each model in both formats, computes the examples beside the ONNX
-files, validates the packages, and lets bioimageio.core reproduce them.
+them with ONNX Runtime and ends with an error where a number is further than 1e-4 off. Networks of
+random weights may make rounding grow beyond that in any program: where they do, the same file is
+computed in double precision by ONNX's own reference, and this program must be no further from that
+than three times what ONNX Runtime is (tests/golden.rs goes by the same rule), which is said.
+With the program's path it also exports each model in both formats, computes the examples beside
+the ONNX files, validates the packages, and lets bioimageio.core reproduce them.
 """
 
 import json
@@ -21,8 +26,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
+from onnx.reference import ReferenceEvaluator
 
 TOLERANCE = 1e-4
+# Beyond this it is no rounding, whatever ONNX Runtime does.
+ROUNDING = 1e-3
 
 
 def session(path):
@@ -38,6 +46,25 @@ def difference(found, expected):
     return float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
 
 
+def in_double(path, names, raw):
+    """The same nodes with all numbers in double precision."""
+    model = onnx.load(path)
+    real, double = onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE
+    for tensor in model.graph.initializer:
+        # The factors of an up-sampling stay as they are.
+        if tensor.data_type == real and not tensor.name.startswith("scales"):
+            values = onnx.numpy_helper.to_array(tensor).astype(np.float64)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            if node.op_type == "Cast" and attribute.i == real:
+                attribute.i = double
+    for port in [*model.graph.input, *model.graph.output]:
+        port.type.tensor_type.elem_type = double
+    exact = ReferenceEvaluator(model).run(names, {"planes": raw.astype(np.float64)})
+    return dict(zip(names, exact))
+
+
 def check_network(path):
     """The file is sound by ONNX's own rules, shapes included."""
     model = onnx.load(path)
@@ -51,25 +78,33 @@ def check_network(path):
 
 
 def check_sizes(folder, names):
-    """Both sizes, two images at once: the largest difference over all outputs."""
+    """Both sizes, two images at once: the largest difference, and what is wrong."""
     run = session(folder / "network.onnx")
     planes = run.get_inputs()[0].shape[1]
-    worst = {}
+    worst, wrong, remarks = 0.0, [], []
     for file in sorted(folder.glob("*.planes.f32")):
         size = file.name.split(".")[0]
         height, width = map(int, size.split("x"))
         raw = np.fromfile(file, "<f4").reshape(2, planes, height, width)
         found = dict(zip(names, run.run(names, {"planes": raw})))
+        exact = None
         for name in names:
-            expected = np.fromfile(folder / f"{size}.{name}.f32", "<f4")
-            expected = expected.reshape(2, -1, height, width)
-            key = f"{size} {name}"
-            worst[key] = difference(found[name], expected)
+            own = np.fromfile(folder / f"{size}.{name}.f32", "<f4").reshape(2, -1, height, width)
+            far = difference(found[name], own)
+            worst = max(worst, far)
+            if far < TOLERANCE:
+                continue
+            exact = exact or in_double(folder / "network.onnx", names, raw)
+            ours, theirs = (difference(x, exact[name]) for x in (own, found[name]))
+            said = f"{folder.name} {size} {name}: {far:.1e} apart; from double precision "
+            said += f"{ours:.1e} here, {theirs:.1e} in ONNX Runtime"
+            rounding = far < ROUNDING and ours < 3 * theirs
+            (remarks if rounding else wrong).append(said)
         # One image alone is what it is among two.
-        alone = run.run(names, {"planes": raw[1:]})
-        for name, array in zip(names, alone):
-            worst[f"{size} {name} alone"] = difference(array, found[name][1:])
-    return worst
+        for name, array in zip(names, run.run(names, {"planes": raw[1:]})):
+            if difference(array, found[name][1:]) > TOLERANCE:
+                wrong.append(f"{folder.name} {size} {name}: another in a batch than alone")
+    return worst, wrong, remarks
 
 
 def check_export(program, folder):
@@ -105,9 +140,11 @@ def main():
     wrong = []
     for folder in sorted(path.parent for path in out.glob("*/network.onnx")):
         names = check_network(folder / "network.onnx")
-        worst = check_sizes(folder, names)
-        print(f"{folder.name}: {', '.join(names)}: at most {max(worst.values()):.1e}", flush=True)
-        wrong += [f"{folder.name} {k}: {v:.1e}" for k, v in worst.items() if not v < TOLERANCE]
+        worst, errors, remarks = check_sizes(folder, names)
+        print(f"{folder.name}: {', '.join(names)}: at most {worst:.1e}", flush=True)
+        for remark in remarks:
+            print(f"  rounding: {remark}")
+        wrong += errors
         if program:
             far = check_export(program, folder)
             print(f"  exported: {far:.1e}, package valid and reproduced", flush=True)

@@ -64,6 +64,11 @@ fn random(encoder: Encoder, width: f64, classes: usize) -> Result<Model, Box<dyn
             (percentiles, Preprocessing::centred(), 3)
         }
     };
+    let input = InputSpec {
+        planes,
+        normalisation,
+        preprocessing,
+    };
     Ok(Model {
         info: ModelInfo {
             format: FORMAT,
@@ -72,11 +77,7 @@ fn random(encoder: Encoder, width: f64, classes: usize) -> Result<Model, Box<dyn
             pixel_um: Some(0.5),
             pretrained: None,
             network: network.into(),
-            input: InputSpec {
-                planes,
-                normalisation,
-                preprocessing,
-            },
+            input,
             recipe: Recipe::named("default").ok_or("no default recipe")?,
             training: TrainingRecord::default(),
             hashes: BTreeMap::new(),
@@ -95,13 +96,8 @@ fn case(out: &Path, name: &str, mut model: Model) -> Result<(), Box<dyn Error>> 
     let mut session = Session::new(&Machine::new(2), &model.graph, &model.parameters);
     for [height, width] in SIZES {
         let mut all: BTreeMap<String, Vec<f32>> = BTreeMap::new();
-        for image in 0..2 {
-            let seeds = (0..model.info.input.planes).map(|z| 5 * image + z);
-            let planes: Vec<Image<f32>> = seeds.map(|seed| plane(height, width, seed)).collect();
-            let normalised = model.info.input.normalise(&planes, options.full_range)?;
-            let views: Vec<&[f32]> = normalised.iter().map(Image::data).collect();
-            let mut input = vec![0.0; 3 * height * width];
-            model.info.input.write_channels(&views, &mut input);
+        for planes in images(model.info.input.planes, height, width) {
+            let input = channels(&model.info.input, &planes)?;
             let tiles = TileOptions::new(&model.graph);
             let made = predict_image(&mut session, &input, height, width, &tiles)?;
             for plane in &planes {
@@ -118,6 +114,21 @@ fn case(out: &Path, name: &str, mut model: Model) -> Result<(), Box<dyn Error>> 
     }
     println!("{name}");
     Ok(())
+}
+
+/// Two images.
+fn images(planes: usize, height: usize, width: usize) -> [Vec<Image<f32>>; 2] {
+    let image = |i: usize| (0..planes).map(move |z| plane(height, width, 5 * i + z));
+    [0, 1].map(|i| image(i).collect())
+}
+
+/// What the network reads of an image.
+fn channels(input: &InputSpec, planes: &[Image<f32>]) -> Result<Vec<f32>, Box<dyn Error>> {
+    let normalised = input.normalise(planes, OnnxOptions::default().full_range)?;
+    let views: Vec<&[f32]> = normalised.iter().map(Image::data).collect();
+    let mut channels = vec![0.0; InputSpec::CHANNELS * views[0].len()];
+    input.write_channels(&views, &mut channels);
+    Ok(channels)
 }
 
 /// Raw counts of 16 bits: shading, cells and noise, other ones in every plane.
