@@ -141,7 +141,7 @@ impl Layers<'_> {
     }
 
     fn squeeze_excite(&mut self, x: &str, prefix: &str) -> String {
-        let means = self.nodes.add("GlobalAveragePool", &[x], &[]);
+        let means = self.nodes.plane_means(x);
         let squeezed = self.linear(&means, &format!("{prefix}.fc1"));
         let squeezed = self.activation(&squeezed, Activation::Swish);
         let gates = self.linear(&squeezed, &format!("{prefix}.fc2"));

@@ -139,6 +139,14 @@ impl Nodes {
         self.put(operator, inputs, attributes, &[port.to_owned()]);
     }
 
+    /// The mean of each plane, line by line first: one sum of f32 over a large image, as
+    /// `GlobalAveragePool` may be computed, loses digits (1e-3 of a probability was seen).
+    pub(super) fn plane_means(&mut self, x: &str) -> String {
+        let along = |axis: &'static [i64]| [("axes", Attribute::Ints(axis))];
+        let x = self.add("ReduceMean", &[x], &along(&[3]));
+        self.add("ReduceMean", &[&x], &along(&[2]))
+    }
+
     fn put(
         &mut self,
         operator: &str,

@@ -134,13 +134,13 @@ impl Planes<'_> {
     }
 
     fn local(&mut self, x: &str, radius_px: f64, full_range: f32) -> String {
-        let centre = self.mean(x);
+        let centre = self.0.plane_means(x);
         let x = self.op("Sub", &[x, &centre]);
         let around = self.blurred(&x, blur_half(radius_px));
         let background = self.op("Add", &[&around, &centre]);
         let [tenth, least] =
             [LEAST_LIGHT, LEAST_RANGE * full_range].map(|value| self.0.number(value));
-        let floor = self.mean(&background);
+        let floor = self.0.plane_means(&background);
         let floor = self.op("Mul", &[&floor, &tenth]);
         let floor = self.op("Max", &[&floor, &least]);
         let light = self.op("Max", &[&background, &floor]);
@@ -162,19 +162,12 @@ impl Planes<'_> {
         let limit = self.percentile(&flat, OUTLIERS);
         let magnitude = self.op("Min", &[&magnitude, &limit]);
         let squares = self.op("Mul", &[&magnitude, &magnitude]);
-        let mean = self.mean(&squares);
+        let mean = self.0.plane_means(&squares);
         let deviation = self.op("Sqrt", &[&mean]);
         let [least, none] = [LEAST_DEVIATION, 0.0].map(|value| self.0.number(value));
         let is_some = self.op("Greater", &[&deviation, &least]);
         let scale = self.op("Reciprocal", &[&deviation]);
         self.op("Where", &[&is_some, &scale, &none])
-    }
-
-    /// The mean of each plane, line by line first: long sums of f32 lose digits.
-    fn mean(&mut self, x: &str) -> String {
-        let along = |axis: &'static [i64]| [("axes", Attribute::Ints(axis))];
-        let x = self.0.add("ReduceMean", &[x], &along(&[3]));
-        self.0.add("ReduceMean", &[&x], &along(&[2]))
     }
 
     /// Box means of `2 half + 1` pixels, passed again and again, along lines and then columns.

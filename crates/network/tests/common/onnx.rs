@@ -349,7 +349,7 @@ fn compute(operator: &str, x: &[&Tensor], attributes: &Attributes) -> Vec<Tensor
             one(arranged(operator, x, attributes))
         }
         "TopK" => one(sorted(x[0], x[1].value() as usize, attributes)),
-        "ReduceMean" | "Softmax" | "GlobalAveragePool" => one(reduced(operator, x[0], attributes)),
+        "ReduceMean" | "Softmax" => one(reduced(operator, x[0], attributes)),
         "BatchNormalization" => {
             let epsilon = attributes.floats["epsilon"];
             let mut made = x[0].clone();
@@ -504,7 +504,6 @@ fn sorted(x: &Tensor, count: usize, attributes: &Attributes) -> Tensor {
 fn reduced(operator: &str, x: &Tensor, attributes: &Attributes) -> Tensor {
     let mean = |line: &[f64]| vec![line.iter().sum::<f64>() / line.len() as f64];
     match operator {
-        "GlobalAveragePool" => x.lines(3, mean).lines(2, mean),
         "ReduceMean" => x.lines(attributes.int("axes"), mean),
         _ => x.lines(attributes.int("axis"), |line| {
             let largest = line.iter().copied().fold(f64::NEG_INFINITY, f64::max);

@@ -182,9 +182,7 @@ fn input(model: &Model, example: &Example) -> Vec<String> {
     lines.extend(sentences.iter().map(|sentence| format!("1. {sentence}")));
     lines.push(String::new());
     lines.push(
-        "Normalisation by the whole image cannot be said in the steps that bioimage.io's format \
-         knows (their percentiles and means see no local background), so none of them is asked \
-         for."
+        "No steps that bioimage.io's format knows say exactly this, so none are asked for."
             .to_owned(),
     );
     lines

@@ -31,10 +31,14 @@ pub(super) struct Example {
     pub(super) simulated: bool,
 }
 
-/// Pixels at the borders of a tile that had better be cut away: half of what a pixel sees, since
-/// the outer half weighs next to nothing.
+/// The widest border of tiles: programs that cut images make tiles of a few hundred pixels.
+const WIDEST_HALO: usize = 128;
+
+/// Pixels at the borders of a tile that had better be cut away: half of what a pixel sees, as
+/// `tiles` takes where memory is short, and no more than programs can cut.
 pub(super) fn halo(graph: &Graph) -> usize {
-    (receptive_radius(graph) / 2).next_multiple_of(graph.multiple())
+    let half = (receptive_radius(graph) / 2).next_multiple_of(graph.multiple());
+    half.min(WIDEST_HALO)
 }
 
 /// The least side that leaves something between two halos.

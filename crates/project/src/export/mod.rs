@@ -8,6 +8,8 @@ mod example;
 mod npy;
 mod package;
 mod rdf;
+#[cfg(test)]
+mod tests;
 mod yaml;
 
 use std::path::{Path, PathBuf};
