@@ -8,22 +8,14 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 use super::example::Example;
+use super::rdf::{CARD, COVER, NETWORK, Part};
 use super::{ExportOptions, card, rdf, yaml};
 use crate::{ProjectError, pictures};
 
 /// The comment at the end of the zip, by which the program knows its own.
 pub(super) const NOTE: &str = "exported by stainfree";
-/// Names of the files within.
-pub(super) const DESCRIPTION: &str = "rdf.yaml";
-pub(super) const NETWORK: &str = "weights.onnx";
-pub(super) const COVER: &str = "cover.png";
-pub(super) const CARD: &str = "README.md";
-
-/// A file of the package.
-pub(super) struct Part {
-    pub(super) name: String,
-    pub(super) bytes: Vec<u8>,
-}
+/// Name of the description within.
+const DESCRIPTION: &str = "rdf.yaml";
 
 /// The package's bytes: the same for the same model, options and version.
 ///

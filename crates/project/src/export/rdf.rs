@@ -12,8 +12,18 @@ use stainfree_network::{Model, Output};
 
 use super::ExportOptions;
 use super::example::{Example, halo, least_side};
-use super::package::{CARD, COVER, NETWORK, Part};
 use crate::ProjectError;
+
+/// Names of files of the package.
+pub(super) const NETWORK: &str = "weights.onnx";
+pub(super) const COVER: &str = "cover.png";
+pub(super) const CARD: &str = "README.md";
+
+/// A file of the package.
+pub(super) struct Part {
+    pub(super) name: String,
+    pub(super) bytes: Vec<u8>,
+}
 
 /// The format's version: the oldest with all keys that are used, so that older programs read it.
 const FORMAT: &str = "0.5.3";
