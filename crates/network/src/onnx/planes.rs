@@ -155,7 +155,7 @@ impl Planes<'_> {
         self.op("Add", &[&x, &middle])
     }
 
-    /// One by the root of the mean square of each plane, outliers cut; 0 where there is no contrast.
+    /// One by the root of the mean square of each plane, outliers cut; 0 where nothing differs.
     fn contrast(&mut self, x: &str) -> String {
         let magnitude = self.op("Abs", &[x]);
         let flat = self.flat(&magnitude);
