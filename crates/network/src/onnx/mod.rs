@@ -2,8 +2,8 @@
 //!
 //! The file holds all that a prediction of a whole image does with planes at the model's pixel
 //! size: normalisation, mirrored borders, the network, links, and the cut back to the image. So
-//! sides may be of any length, and the batch of any size. What it does not hold, its notes say: planes with
-//! pixels that show nothing, other pixel sizes, and nuclei.
+//! sides may be of any length, and the batch of any size. What it does not hold, its notes say:
+//! planes with pixels that show nothing, other pixel sizes, and nuclei.
 //!
 //! Here: the file as a whole. Its bytes are in `proto`, graphs in `nodes`, the network in `layers`,
 //! what lies around it in `planes`, and what the file says of itself in `notes`. Source: onnx.proto

@@ -50,10 +50,10 @@ pub fn notes(model: &Model, options: &OnnxOptions) -> Vec<(&'static str, String)
 }
 
 /// What a prediction does beside what the file does.
-pub const OUTSIDE: &str = "Stainfree also fills pixels that show nothing (rims and gaps of one \
-                           value, no numbers) before the planes are normalised, resamples images to the \
-                       model's pixel size where its recipe says so, and makes nuclei of the \
-                       outputs.";
+pub const OUTSIDE: &str = "\
+    Stainfree also fills pixels that show nothing (rims and gaps of one value, no numbers) before \
+    the planes are normalised, resamples images to the model's pixel size where its recipe says \
+    so, and makes nuclei of the outputs.";
 
 /// What the planes are.
 pub fn planes(input: &InputSpec) -> String {
