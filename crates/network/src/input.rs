@@ -38,7 +38,22 @@ pub enum Normalisation {
 /// Centre and standard deviation of a normalised plane; those of natural images in ImageNet, so
 /// that pretrained encoders see what they are used to.
 pub const CENTRE: f32 = 0.45;
-const SPREAD: f32 = 0.225;
+pub(crate) const SPREAD: f32 = 0.225;
+/// Where [`Normalisation::Local`] is clipped, in standard deviations.
+pub(crate) const LIMIT: f32 = 5.0;
+/// Percentile of the magnitudes above which a pixel does not set the contrast: one in a thousand
+/// is dust or dead.
+pub(crate) const OUTLIERS: f64 = 99.9;
+/// Contrast below which there is none.
+pub(crate) const LEAST_DEVIATION: f32 = 1e-7;
+/// The floor of the background is this share of its mean, and keeps dark corners from exploding.
+pub(crate) const LEAST_LIGHT: f32 = 0.1;
+/// Ranges and backgrounds below this share of the full range count as that.
+pub(crate) const LEAST_RANGE: f32 = 1e-6;
+/// Where [`Normalisation::Percentiles`] is clipped.
+pub(crate) const STRETCHED: [f32; 2] = [-0.5, 1.5];
+/// Box means that make a blur.
+pub(crate) const BLUR_PASSES: usize = 3;
 
 impl Normalisation {
     /// Refuses numbers that make no sense.
@@ -136,8 +151,8 @@ fn percentiles<const N: usize>(data: &[f32], percent: [f64; N]) -> [f32; N] {
 }
 
 fn stretched(plane: &Image<f32>, [low, high]: [f32; 2], full_range: f32) -> Image<f32> {
-    let range = (high - low).max(1e-6 * full_range);
-    plane.map(|&x| ((x - low) / range).clamp(-0.5, 1.5))
+    let range = (high - low).max(LEAST_RANGE * full_range);
+    plane.map(|&x| ((x - low) / range).clamp(STRETCHED[0], STRETCHED[1]))
 }
 
 /// The mean around each pixel of those that are not blank; 0 where there is none.
@@ -165,34 +180,32 @@ fn local(
         Some(blank) => blur_besides(plane, blank, radius_px),
     };
     let seen = (0..plane.data().len()).filter(|&i| is_seen(i)).count();
-    // Divide by the background as well where there is light: shading multiplies. The floor keeps
-    // dark corners from exploding.
+    // Divide by the background as well where there is light: shading multiplies.
     let around = background.data().iter().enumerate();
     let sum: f64 = around
         .filter(|&(i, _)| is_seen(i))
         .map(|(_, &x)| f64::from(x))
         .sum();
     let mean = sum / seen.max(1) as f64;
-    let floor = (0.1 * mean as f32).max(1e-6 * full_range);
+    let floor = (LEAST_LIGHT * mean as f32).max(LEAST_RANGE * full_range);
     let data: Vec<f32> = plane
         .data()
         .iter()
         .zip(background.data())
         .map(|(x, b)| (x - b) / b.max(floor))
         .collect();
-    // One pixel in a thousand (dust, dead pixels) must not set the contrast.
     let places = data.iter().enumerate();
     let magnitudes: Vec<f32> = places
         .filter(|&(i, _)| is_seen(i))
         .map(|(_, x)| x.abs())
         .collect();
-    let [limit] = percentiles(&magnitudes, [99.9]);
+    let [limit] = percentiles(&magnitudes, [OUTLIERS]);
     let squares: f64 = magnitudes
         .iter()
         .map(|x| f64::from(x.min(limit)).powi(2))
         .sum();
     let deviation = (squares / seen.max(1) as f64).sqrt() as f32;
-    let scale = if deviation > 1e-7 {
+    let scale = if deviation > LEAST_DEVIATION {
         1.0 / deviation
     } else {
         0.0
@@ -200,7 +213,7 @@ fn local(
     let (height, width) = plane.size();
     let data = data
         .iter()
-        .map(|x| CENTRE + SPREAD * (x * scale).clamp(-5.0, 5.0))
+        .map(|x| CENTRE + SPREAD * (x * scale).clamp(-LIMIT, LIMIT))
         .collect();
     Image::new(height, width, data)
 }
@@ -210,9 +223,7 @@ fn local(
 /// Source: Wells (1986), "Efficient synthesis of Gaussian filters by cascaded uniform filters";
 /// widths after Getreuer (2013). Sums in f64, so the running sum does not drift.
 fn blur(image: &Image<f32>, sigma: f64) -> Image<f32> {
-    let half = (((12.0 * sigma * sigma / 3.0 + 1.0).sqrt() - 1.0) / 2.0)
-        .round()
-        .max(1.0) as usize;
+    let half = blur_half(sigma);
     let (height, width) = image.size();
     let mut rows = image.data().to_vec();
     rows.par_chunks_mut(width.max(1))
@@ -222,6 +233,13 @@ fn blur(image: &Image<f32>, sigma: f64) -> Image<f32> {
         .par_chunks_mut(height.max(1))
         .for_each(|column| blur_line(column, half));
     Image::new(height, width, transpose(&columns, width, height))
+}
+
+/// Pixels to each side of the middle one in the box means of a blur.
+pub(crate) fn blur_half(sigma: f64) -> usize {
+    let passes = BLUR_PASSES as f64;
+    let half = ((12.0 * sigma * sigma / passes + 1.0).sqrt() - 1.0) / 2.0;
+    half.round().max(1.0) as usize
 }
 
 fn transpose(data: &[f32], height: usize, width: usize) -> Vec<f32> {
@@ -241,7 +259,7 @@ fn blur_line(line: &mut [f32], half: usize) {
     let window = 2 * half + 1;
     // The line with `half` mirrored values before it and one more behind it.
     let mut from = vec![0.0f32; n + window];
-    for _ in 0..3 {
+    for _ in 0..BLUR_PASSES {
         from[half..half + n].copy_from_slice(line);
         for i in (0..half).chain(half + n..n + window) {
             from[i] = line[mirror(i as isize - half as isize, n)];

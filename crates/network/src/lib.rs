@@ -17,6 +17,7 @@ pub mod loss;
 mod lower;
 pub mod machine;
 pub mod model;
+pub mod onnx;
 pub mod optimiser;
 pub mod output;
 pub mod parameters;

@@ -10,6 +10,7 @@ pub mod align;
 pub mod demo;
 mod error;
 pub mod evaluation;
+pub mod export;
 pub mod measuring;
 pub mod new;
 mod pictures;

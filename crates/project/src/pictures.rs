@@ -2,7 +2,9 @@
 
 use stainfree_image::Image;
 use stainfree_network::train::Picture;
-use stainfree_report::{Rgb, brightfield_picture, class_colors, overlay_classes, sheet};
+use stainfree_report::{
+    Rgb, brightfield_picture, class_colors, encode_png, overlay_classes, scale_down, sheet,
+};
 
 use crate::ProjectError;
 
@@ -20,6 +22,31 @@ pub(crate) fn overlay(
         mask,
         &class_colors(classes),
     )?)
+}
+
+/// Sides of each half of a [`cover`].
+const COVER: usize = 256;
+
+/// A small PNG, twice as wide as high: the middle of `brightfield` alone, and with the classes of
+/// `mask` drawn over it.
+///
+/// # Errors
+/// The two differ in size, or hold no pixel.
+pub(crate) fn cover(
+    brightfield: &Image<f32>,
+    mask: &Image<u8>,
+    classes: &[String],
+) -> Result<Vec<u8>, ProjectError> {
+    let halves = [
+        brightfield_picture(brightfield),
+        overlay(brightfield, mask, classes)?,
+    ];
+    let side = brightfield.height().min(brightfield.width());
+    let [top, left] = [brightfield.height(), brightfield.width()].map(|n| (n - side) / 2);
+    let halves = halves.map(|half| scale_down(&half.crop(top, left, side, side), COVER));
+    let side = halves[0].width();
+    let picture = Image::from_fn(side, 2 * side, |y, x| halves[x / side].get(y, x % side));
+    Ok(encode_png(&picture)?)
 }
 
 /// What the colours of [`overlay`] mean.

@@ -30,6 +30,7 @@ mod estimate;
 mod evaluate;
 mod exclude;
 mod experiment;
+mod export;
 mod folder;
 mod inspect;
 mod man;
@@ -96,6 +97,7 @@ commands! {
         estimate::Estimate,
         advise::Advise,
         experiment::Experiment,
+        export::Export,
         weights::Weights,
     }
     "For experts" {
@@ -138,6 +140,22 @@ fn open_study(dir: &Path, context: &Context) -> Result<Study> {
         context.job().progress.note(&line);
     }
     Ok(study)
+}
+
+/// The folder of a model: `given`, or that of the model `name` of the study `given`.
+fn model_folder(given: &Path, name: Option<&str>, context: &Context) -> Result<PathBuf> {
+    if !Study::is_at(given) {
+        return match name {
+            None => Ok(given.to_owned()),
+            Some(_) => Err(crate::failure::UsageError(format!(
+                "`--model` names a model of a study, and `{}` is none; leave it out",
+                given.display()
+            ))
+            .into()),
+        };
+    }
+    let study = open_study(given, context)?;
+    Ok(study.trained_model(name)?)
 }
 
 /// The encoders, as values that the parser lists and checks.

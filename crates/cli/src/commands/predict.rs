@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use stainfree_project::Study;
 use stainfree_project::prediction::predict::{PredictOptions, predict};
 
 use crate::Context;
 use crate::also::Also;
-use crate::failure::{Outcome, UsageError};
+use crate::failure::Outcome;
 use crate::output::Json;
 use crate::rule::Rule;
 use crate::{memory, next};
@@ -105,7 +104,7 @@ impl Predict {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
         self.json.check_result(&["out", "nuclei"])?;
         let options = PredictOptions {
-            model: self.model(context)?,
+            model: super::model_folder(&self.model, self.name.as_deref(), context)?,
             inputs: self.inputs.clone(),
             out: self.out.clone(),
             brightfield: self.brightfield.clone(),
@@ -144,21 +143,5 @@ impl Predict {
         let there = predicted.done + predicted.skipped;
         let objects = next::word(&self.out);
         super::end_of_fields(context, &self.inputs, &objects, there, &predicted.failed)
-    }
-
-    /// The model's folder: as given, or the study's.
-    fn model(&self, context: &Context) -> Result<PathBuf> {
-        if !Study::is_at(&self.model) {
-            return match &self.name {
-                None => Ok(self.model.clone()),
-                Some(_) => Err(UsageError(format!(
-                    "`--model` names a model of a study, and `{}` is none; leave it out",
-                    self.model.display()
-                ))
-                .into()),
-            };
-        }
-        let study = super::open_study(&self.model, context)?;
-        Ok(study.trained_model(self.name.as_deref())?)
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod gradients;
 pub mod interpreter;
+pub mod onnx;
 
 use stainfree_network::{Graph, Parameters, Tensor};
 use std::path::PathBuf;
