@@ -1,14 +1,19 @@
 //! Files and folders that hold many images each: what is in them, and how their planes are read.
 //!
-//! A [`Reader`] lists what one container holds as [`Contents`]; `layout::containers` makes fields of
-//! them. A new container is a file with a reader, its planes as a [`crate::PlaneSource`], and a line
-//! among the layouts.
+//! A [`Reader`] lists what one container holds as [`Contents`]; `layout::containers` makes fields
+//! of them. A new container is a file with a reader, its planes as a [`crate::PlaneSource`], and a
+//! line among the layouts.
 
 mod bytes;
+#[cfg(feature = "zarr")]
+mod zarr;
 
 use std::path::Path;
 
 pub(crate) use bytes::{Bytes, first_bytes};
+
+#[cfg(feature = "zarr")]
+pub(crate) use zarr::OmeZarr;
 
 use crate::{Image, ImageError, Plane, PlaneRef, Region};
 

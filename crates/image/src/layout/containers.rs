@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use super::{Draft, Entries, Found, Layout, Notes, Slot, foreign, joined, sidecar};
 use crate::container::{ChannelSaid, Contained, Contents, Reader};
-use crate::names::{file_name, folder_name, folder_of, is_image_name, natural_order, stem};
+use crate::names::{
+    file_name, folder_name, folder_of, is_image_name, list_names, natural_order, stem,
+};
 use crate::{ImageError, OpenOptions, rounded_um};
 
 /// The layout of what `R` reads.
@@ -43,7 +45,17 @@ impl<R: Reader> Layout for Of<R> {
             return Err(error);
         }
         if !alone {
-            problems.extend(foreign::beside(&Entries::of(path)?));
+            let mut beside = Entries::of(path)?;
+            beside.folders.retain(|path| !containers.contains(path));
+            beside.others.retain(|path| !containers.contains(path));
+            problems.extend(foreign::beside(&beside));
+            let other: Vec<String> = beside.folders.iter().map(|path| file_name(path)).collect();
+            if !other.is_empty() {
+                problems.push(format!(
+                    "other folders are not read: {}",
+                    list_names(&other)
+                ));
+            }
         }
         let mut notes = Notes::default();
         let beside = if path.is_dir() && !alone {
@@ -132,11 +144,20 @@ fn joined_of(listed: Vec<(&PathBuf, Contents)>, problems: Vec<String>) -> Found 
 
 /// A container's name without its ending, also where that has two parts.
 fn stem_of(path: &Path) -> String {
-    let name = match path.is_dir() {
-        true => folder_name(path),
-        false => file_name(path),
+    let stem = match path.is_dir() {
+        // A point in a folder's name begins an ending only where it is one of a store.
+        true => {
+            let name = folder_name(path);
+            let end = name.len().saturating_sub(".zarr".len());
+            match name.get(end..) {
+                Some(ending) if ending.eq_ignore_ascii_case(".zarr") && end > 0 => {
+                    name[..end].to_string()
+                }
+                _ => name,
+            }
+        }
+        false => stem(path),
     };
-    let stem = stem(Path::new(&name));
     let lower = stem.to_lowercase();
     match lower.strip_suffix(".ome") {
         Some(rest) if !rest.is_empty() => stem[..rest.len()].to_string(),
