@@ -1,7 +1,7 @@
 //! A file appears under its name whole, or not at all.
 
 use std::fs::{File, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crate::ImageError;
@@ -240,6 +240,13 @@ impl Write for AtomicFile {
 
     fn flush(&mut self) -> io::Result<()> {
         self.target.file().flush()
+    }
+}
+
+/// A pipe cannot be gone back in, which is an error.
+impl Seek for AtomicFile {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.target.file().seek(to)
     }
 }
 

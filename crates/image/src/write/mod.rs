@@ -1,13 +1,16 @@
 //! Writing images: whole or not at all, readable by Fiji, with the pixel size where it is known.
 //!
-//! Every function encodes in memory and then calls [`write_atomic`], so that a killed program or a
-//! full disk never leaves half a file under the final name.
+//! Every function encodes in memory and then calls [`write_atomic`], or writes an [`AtomicFile`]
+//! piece by piece, so that a killed program or a full disk never leaves half a file under the final
+//! name.
 
 mod atomic;
+mod ome_tiff;
 mod png;
 mod tiff;
 
 pub use atomic::{AtomicFile, is_unfinished, replace_file, write_atomic};
+pub use ome_tiff::{OmeTiff, PYRAMID_ABOVE, PixelType, PlaneOf, Samples, Shrink, ome_tiff};
 pub use png::{PNG_NOTE, png_bytes, png_gray, png_rgb};
 pub use tiff::{
     Compression, Integers, Note, class_mask, described, labels, plane_f32, plane_u16, stack_f32,
