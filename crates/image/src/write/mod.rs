@@ -6,11 +6,13 @@
 
 mod atomic;
 mod ome_tiff;
+mod ome_zarr;
 mod png;
 mod tiff;
 
 pub use atomic::{AtomicFile, is_unfinished, replace_file, write_atomic};
 pub use ome_tiff::{OmeTiff, PYRAMID_ABOVE, PixelType, PlaneOf, Samples, Shrink, ome_tiff};
+pub use ome_zarr::{ZarrField, ZarrLabels, ZarrMore, ome_zarr, ome_zarr_labels, ome_zarr_plate};
 pub use png::{PNG_NOTE, png_bytes, png_gray, png_rgb};
 pub use tiff::{
     Compression, Integers, Note, class_mask, described, labels, plane_f32, plane_u16, stack_f32,
