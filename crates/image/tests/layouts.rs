@@ -136,6 +136,20 @@ fn example(layout: &str, folder: &Path) -> PathBuf {
             put_plane(folder, "a.tif", 1, "");
             folder.join("x.companion.ome")
         }
+        "ome-zarr" => {
+            // One image of two channels in zarr 2, stored as it is, without any unit.
+            let axes = r#"["c", "y", "x"]"#;
+            let image = format!(r#"[{{"datasets": [{{"path": "0"}}], "axes": {axes}}}]"#);
+            let attributes = format!(r#"{{"multiscales": {image}}}"#);
+            put(folder, ".zattrs", attributes.as_bytes());
+            let array = r#"{"zarr_format": 2, "shape": [2, 4, 6], "chunks": [1, 4, 6],
+                "dtype": "|u1", "order": "C", "compressor": null, "filters": null,
+                "fill_value": 0}"#;
+            put(folder, "0/.zarray", array.as_bytes());
+            put(folder, "0/0.0.0", &[1; 24]);
+            put(folder, "0/1.0.0", &[2; 24]);
+            folder.to_path_buf()
+        }
         "file" => {
             put_plane(folder, "a.tif", 1, "");
             folder.join("a.tif")

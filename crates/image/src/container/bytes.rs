@@ -58,7 +58,6 @@ impl<'a> Bytes<'a> {
 }
 
 /// The bytes of `path` that come first, fewer if it is shorter; none if it cannot be read.
-#[allow(dead_code)] // Readers of other containers take it.
 pub(crate) fn first_bytes(path: &Path, count: usize) -> Vec<u8> {
     let mut start = Vec::new();
     let file = File::open(path);

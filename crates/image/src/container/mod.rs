@@ -11,12 +11,14 @@ pub(crate) mod lif;
 pub(crate) mod nd2;
 pub(crate) mod ndtiff;
 mod strided;
+#[cfg(feature = "zarr")]
+mod zarr;
 
 use std::path::Path;
 
-pub(crate) use bytes::Bytes;
-#[allow(unused_imports)] // Readers of other containers take it.
-pub(crate) use bytes::first_bytes;
+pub(crate) use bytes::{Bytes, first_bytes};
+#[cfg(feature = "zarr")]
+pub(crate) use zarr::OmeZarr;
 
 use crate::{Image, ImageError, Plane, PlaneRef, Region};
 

@@ -183,7 +183,7 @@ pub(crate) fn number(text: &str) -> Option<f64> {
 }
 
 /// An attribute of an XML element, its escapes resolved where they can be.
-pub(super) fn attribute(element: &BytesStart<'_>, name: &str) -> Option<String> {
+pub(crate) fn attribute(element: &BytesStart<'_>, name: &str) -> Option<String> {
     let raw = element.try_get_attribute(name).ok()??;
     let text = raw.value.into_owned();
     Some(quick_xml::escape::unescape(&text).map_or(text.clone(), |t| t.into_owned()))

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use super::{Draft, Entries, Found, Layout, Notes, Slot, foreign, joined, sidecar};
 use crate::container::{ChannelSaid, Contained, Contents, Reader};
-use crate::names::{file_name, folder_name, folder_of, is_image_name, natural_order, stem};
+use crate::names::{
+    file_name, folder_name, folder_of, is_image_name, list_names, natural_order, stem,
+};
 use crate::{ImageError, OpenOptions, rounded_um};
 
 /// The layout of what `R` reads.
@@ -43,9 +45,16 @@ impl<R: Reader> Layout for Of<R> {
             return Err(error);
         }
         if !alone {
-            problems.extend(foreign::beside(&Entries::of(path)?, |path| {
-                self.0.takes(path)
-            }));
+            let beside = Entries::of(path)?;
+            problems.extend(foreign::beside(&beside, |path| self.0.takes(path)));
+            let others = beside.folders.iter().filter(|path| !self.0.takes(path));
+            let others: Vec<String> = others.map(|path| file_name(path)).collect();
+            if !others.is_empty() {
+                problems.push(format!(
+                    "other folders are not read: {}",
+                    list_names(&others)
+                ));
+            }
         }
         let mut notes = Notes::default();
         let beside = if path.is_dir() && !alone {
@@ -136,19 +145,18 @@ fn joined_of(listed: Vec<(&PathBuf, Contents)>, problems: Vec<String>) -> Found 
 fn stem_of(path: &Path) -> String {
     let stem = match path.is_dir() {
         // A point in the name of a folder begins no ending (`run 0.5 um`), but for stores.
-        true => {
-            let name = folder_name(path);
-            match name.to_lowercase().strip_suffix(".zarr") {
-                Some(rest) if !rest.is_empty() => name[..rest.len()].to_string(),
-                _ => name,
-            }
-        }
+        true => without(&folder_name(path), ".zarr"),
         false => stem(Path::new(&file_name(path))),
     };
-    let lower = stem.to_lowercase();
-    match lower.strip_suffix(".ome") {
-        Some(rest) if !rest.is_empty() => stem[..rest.len()].to_string(),
-        _ => stem,
+    without(&stem, ".ome")
+}
+
+/// A name without its ending, in letters of any case, unless it is nothing else.
+fn without(name: &str, ending: &str) -> String {
+    let cut = name.len().saturating_sub(ending.len());
+    match name.get(cut..) {
+        Some(end) if cut > 0 && end.eq_ignore_ascii_case(ending) => name[..cut].to_string(),
+        _ => name.to_string(),
     }
 }
 

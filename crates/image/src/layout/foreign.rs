@@ -24,6 +24,10 @@ struct Kind {
 const EXPORT: &str = "export as TIFF from the microscope's program, or convert with Fiji's \
      Bio-Formats importer or `bfconvert`";
 
+/// What to do where stores are not read.
+const NO_ZARR: &str = "this build has no OME-Zarr: build it with the feature `zarr`, or convert \
+     the store to OME-TIFF, with `bfconvert` or Fiji";
+
 const fn vendor(name: &'static str, ends: &'static [&'static str]) -> Kind {
     Kind {
         name,
@@ -43,11 +47,19 @@ const fn readable(name: &'static str, ends: &'static [&'static str]) -> Kind {
     }
 }
 
-const KINDS: [Kind; 24] = [
+const KINDS: [Kind; 25] = [
     Kind {
         name: "OME-Zarr store",
-        way_out: "convert it to OME-TIFF, with `bfconvert` or Fiji",
-        ends: &["zarr", "n5"],
+        way_out: match cfg!(feature = "zarr") {
+            true => "name the store by itself, or the folder that it lies in",
+            false => NO_ZARR,
+        },
+        ends: &["zarr"],
+    },
+    Kind {
+        name: "N5 store",
+        way_out: "convert it to OME-Zarr, with Fiji",
+        ends: &["n5"],
     },
     readable("Nikon ND2 file", &["nd2"]),
     vendor("MetaMorph series", &["nd"]),
@@ -124,8 +136,19 @@ fn kind_of(path: &Path) -> Option<Kind> {
 /// The error for a file, or the folder of a store, that was named by itself.
 pub(super) fn named_alone(path: &Path) -> Option<ImageError> {
     let kind = kind_of(path)?;
-    if path.is_dir() && kind != KINDS[0] {
+    if path.is_dir() && !KINDS[..2].contains(&kind) {
         return None;
+    }
+    // Where stores are read, this one has nothing by which it could be.
+    if kind == KINDS[0] && cfg!(feature = "zarr") {
+        return Some(match path.is_dir() {
+            true => ImageError::broken(path, "it is an OME-Zarr store without metadata"),
+            false => ImageError::not_supported(
+                path,
+                "it is a file, and an OME-Zarr store is a folder",
+                "unpack it first",
+            ),
+        });
     }
     Some(ImageError::not_supported(
         path,
@@ -264,7 +287,7 @@ fn sets_inside(path: &Path, listings: &[(PathBuf, Vec<String>)]) -> Option<Image
 }
 
 fn article(kind: Kind) -> String {
-    let vowel = kind.name.starts_with(['A', 'E', 'I', 'O', 'U', 'H']);
+    let vowel = kind.name.starts_with(['A', 'E', 'I', 'O', 'U', 'H']) || kind == KINDS[1];
     let article = if vowel { "an" } else { "a" };
     format!("{article} {}", kind.name)
 }
@@ -359,6 +382,7 @@ mod tests {
             ("deep/a.czi", "1 Zeiss CZI file (`a.czi`)"),
             ("a.jpg", "1 JPEG (`a.jpg`)"),
             ("a.stk", "1 MetaMorph stack (`a.stk`)"),
+            ("a.n5/attributes.json", "1 N5 store (`a.n5`)"),
             ("a.zarr/.zattrs", "1 OME-Zarr store (`a.zarr`)"),
             ("store/zarr.json", "1 OME-Zarr store (`store`)"),
         ] {
@@ -434,5 +458,20 @@ mod tests {
             "{error}"
         );
         assert!(named_alone(Path::new("a.tif")).is_none());
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let said = |name: &str| {
+            let path = folder.path().join(name);
+            std::fs::create_dir(&path).expect("made");
+            named_alone(&path)
+                .map(|error| error.to_string())
+                .unwrap_or_default()
+        };
+        let store = match cfg!(feature = "zarr") {
+            true => "store without metadata",
+            false => "this build has no OME-Zarr",
+        };
+        assert!(said("a.zarr").contains(store));
+        assert!(said("a.n5").contains("this is an N5 store"));
+        assert_eq!(said("a.gif"), "");
     }
 }

@@ -49,7 +49,10 @@ trait Layout: Sync {
 
 /// Layouts of systems that leave a mark (an index, a description, names like no others); the first
 /// that recognises a path reads it.
-const MARKED: [&dyn Layout; 14] = [
+const MARKED: [&dyn Layout; 14 + cfg!(feature = "zarr") as usize] = [
+    // First, as the others look into every folder of a store.
+    #[cfg(feature = "zarr")]
+    &containers::Of(crate::container::OmeZarr),
     &harmony::Harmony,
     &cellvoyager::CellVoyager,
     &imagexpress::Exported,

@@ -148,8 +148,8 @@ impl WellTable {
         self.table.column(title)
     }
 
-    /// The text in a column; `None` where the well has no row, or the cell is empty. A table without
-    /// plates says the same of a well on every plate.
+    /// The text in a column; `None` where the well has no row, or the cell is empty. A table
+    /// without plates says the same of a well on every plate.
     pub(super) fn text(&self, key: &WellKey, column: usize) -> Option<&str> {
         let text = self.row(key)?.cell(column);
         (!text.is_empty()).then_some(text)

@@ -1,7 +1,7 @@
 //! Means over many wells of which a few were stained: prediction-powered inference.
 //!
-//! Every well of a screen has a prediction, a few have the truth as well. The mean of the truth over
-//! all is estimated by the predictions, corrected by what they are off on the stained wells:
+//! Every well of a screen has a prediction, a few have the truth as well. The mean of the truth
+//! over all is estimated by the predictions, corrected by what they are off on the stained wells:
 //! `weight * mean(predicted elsewhere) + mean(truth - weight * predicted)`. Whatever the network's
 //! errors, that is right on average, since the correction is measured; good predictions only make
 //! it sharper. The wells must have been drawn at random, and the network must not have been trained

@@ -28,7 +28,7 @@ use flate2::Compression;
 use flate2::write::ZlibEncoder;
 
 use self::directory::{Directory, Form, Value};
-use self::samples::Sample;
+pub(super) use self::samples::Sample;
 pub use self::samples::{PixelType, Samples};
 use super::AtomicFile;
 use crate::{Image, ImageError};
@@ -135,7 +135,7 @@ pub fn ome_tiff<E: From<ImageError>>(
 
 impl OmeTiff {
     /// Refuses what no file can hold.
-    fn check(&self, path: &Path) -> Result<(), ImageError> {
+    pub(super) fn check(&self, path: &Path) -> Result<(), ImageError> {
         let (height, width) = self.size;
         let fits = |side: usize| side > 0 && i32::try_from(side).is_ok();
         if !fits(height) || !fits(width) {
@@ -147,7 +147,7 @@ impl OmeTiff {
         }
     }
 
-    fn misuse(&self, path: &Path, what: &str) -> ImageError {
+    pub(super) fn misuse(&self, path: &Path, what: &str) -> ImageError {
         ImageError::Misuse {
             what: format!("`{}` cannot hold an image that {what}", path.display()),
             way_out: "check what it is made from".into(),
@@ -155,7 +155,7 @@ impl OmeTiff {
     }
 
     /// All planes in the order of the file.
-    fn places(&self) -> impl Iterator<Item = PlaneOf> {
+    pub(super) fn places(&self) -> impl Iterator<Item = PlaneOf> {
         let (planes, channels) = (self.planes, self.channels.len());
         let of_time = move |time| {
             let of_channel = move |channel| (0..planes).map(move |z| PlaneOf { z, channel, time });
@@ -165,7 +165,7 @@ impl OmeTiff {
     }
 
     /// A plane in the type of the file.
-    fn fitting(
+    pub(super) fn fitting(
         &self,
         path: &Path,
         place: PlaneOf,
@@ -365,7 +365,7 @@ fn compressed(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
 }
 
 /// A level of half the size, rounded up.
-fn shrink<T: Sample>(level: &Image<T>, how: Shrink) -> Image<T> {
+pub(super) fn shrink<T: Sample>(level: &Image<T>, how: Shrink) -> Image<T> {
     let (height, width) = level.size();
     Image::from_fn(height.div_ceil(2), width.div_ceil(2), |y, x| {
         let (y, x) = (2 * y, 2 * x);

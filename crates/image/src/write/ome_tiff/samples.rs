@@ -133,7 +133,7 @@ fn all<T: Copy, U: Copy>(
 }
 
 /// What writing tiles and levels needs to know of a type.
-pub(super) trait Sample: Copy + Default {
+pub(in crate::write) trait Sample: Copy + Default {
     const TYPE: PixelType;
     /// Whether pixels are stored as differences to the pixel before.
     const DIFFERENCES: bool;

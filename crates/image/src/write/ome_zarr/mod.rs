@@ -1,0 +1,256 @@
+//! OME-Zarr 0.5: an image, its labels and plates of images as stores of zarr 3.
+//!
+//! Planes are asked for one by one, so an image may be larger than memory. Chunks are a plane of at
+//! most 1,024 x 1,024 pixels, compressed with zstd, which every reader of zarr 3 knows. Levels halve
+//! until both sides are at most 512: the mean of 2 x 2 pixels for intensities, one of them for
+//! labels. A plane that is missing has no chunks, so readers show zeros. A group is written under
+//! another name and renamed at the end, its old content, if any, deleted then: it is there whole or
+//! not at all.
+//!
+//! Here: images and their chunks. Not here: what groups say (`metadata`), plates and labels
+//! (`groups`).
+
+mod groups;
+mod metadata;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+pub use self::groups::{ZarrField, ZarrLabels, ome_zarr_labels, ome_zarr_plate};
+use self::metadata::Axes;
+use super::ome_tiff::{Sample, shrink};
+use super::{OmeTiff, PlaneOf, Samples, Shrink};
+use crate::{Image, ImageError};
+
+/// Sides of a chunk in pixels, at most.
+const CHUNK: usize = 1024;
+/// Levels halve until both sides are at most as long.
+const SMALLEST: usize = 512;
+/// How hard zstd tries: its default.
+const LEVEL: i32 = 3;
+/// Metadata of groups and arrays.
+const FILE: &str = "zarr.json";
+
+/// What a store says of an image beside what an OME-TIFF does.
+#[derive(Clone, Debug, Default)]
+pub struct ZarrMore {
+    /// Between time points; `None` writes none.
+    pub time_step_s: Option<f64>,
+    /// Further attributes of the group, by their keys; `ome` is taken.
+    pub attributes: BTreeMap<String, Value>,
+}
+
+/// Writes an image as the group `folder`, of the planes that `plane` gives when it is asked, z
+/// fastest, then channel, then time. `None` is a plane that is missing.
+///
+/// Planes of another type than [`OmeTiff::pixel_type`] are stored in that type where it holds all
+/// of their values. What lies at `folder` is replaced.
+///
+/// # Errors
+/// Those of `plane`; [`ImageError::Write`] if a file cannot be written; [`ImageError::Misuse`] if
+/// there is nothing to write, or a plane has another size or values that the type does not hold.
+pub fn ome_zarr<E: From<ImageError>>(
+    folder: &Path,
+    image: &OmeTiff,
+    more: &ZarrMore,
+    mut plane: impl FnMut(PlaneOf) -> Result<Option<Samples>, E>,
+) -> Result<(), E> {
+    image.check(folder)?;
+    let unfinished = Unfinished::beside(folder)?;
+    let axes = Axes::of(image);
+    let mut ranges = vec![None; image.channels.len()];
+    let mut there = false;
+    for place in image.places() {
+        let Some(samples) = plane(place)? else {
+            continue;
+        };
+        there = true;
+        let samples = image.fitting(folder, place, samples)?;
+        let range = match &samples {
+            Samples::U8(plane) => put_plane(&unfinished.path, axes, place, plane, image.shrink),
+            Samples::U16(plane) => put_plane(&unfinished.path, axes, place, plane, image.shrink),
+            Samples::U32(plane) => put_plane(&unfinished.path, axes, place, plane, image.shrink),
+            Samples::F32(plane) => put_plane(&unfinished.path, axes, place, plane, image.shrink),
+        };
+        let range = range.map_err(|error| ImageError::write(folder, error))?;
+        ranges[place.channel] = wider(ranges[place.channel], range);
+    }
+    if !there {
+        return Err(image.misuse(folder, "has no plane at all").into());
+    }
+    put_groups(&unfinished.path, image, axes, more, &ranges)
+        .and_then(|()| unfinished.take_name(folder))
+        .map_err(|error| ImageError::write(folder, error))?;
+    Ok(())
+}
+
+/// Writes what the group and the arrays of an image say.
+fn put_groups(
+    folder: &Path,
+    image: &OmeTiff,
+    axes: Axes,
+    more: &ZarrMore,
+    ranges: &[Option<[f64; 2]>],
+) -> io::Result<()> {
+    let levels = levels(image.size);
+    for (level, &(height, width)) in levels.iter().enumerate() {
+        let shape = [
+            image.times,
+            image.channels.len(),
+            image.planes,
+            height,
+            width,
+        ];
+        let array = metadata::array(axes, shape, chunk((height, width)), image.pixel_type);
+        put_json(&folder.join(level.to_string()), &array)?;
+    }
+    let mut attributes = metadata::ome(serde_json::json!({
+        "multiscales": metadata::multiscales(image, axes, more, levels.len()),
+        "omero": metadata::omero(image, ranges),
+    }));
+    attributes.extend(more.attributes.clone());
+    put_json(folder, &metadata::group(Value::Object(attributes)))
+}
+
+/// Writes the metadata of the group or array `folder`, which is made.
+fn put_json(folder: &Path, said: &Value) -> io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    // Plain data: turning it into text cannot fail.
+    let text = serde_json::to_string_pretty(said).unwrap_or_default();
+    super::replace_file(&folder.join(FILE), format!("{text}\n").as_bytes())
+}
+
+/// The sizes of all levels, the full one first.
+fn levels(size: (usize, usize)) -> Vec<(usize, usize)> {
+    let mut levels = vec![size];
+    let (mut height, mut width) = size;
+    while height.max(width) > SMALLEST {
+        (height, width) = (height.div_ceil(2), width.div_ceil(2));
+        levels.push((height, width));
+    }
+    levels
+}
+
+/// The size of the chunks of a level.
+fn chunk((height, width): (usize, usize)) -> (usize, usize) {
+    (height.min(CHUNK), width.min(CHUNK))
+}
+
+/// Writes the chunks of a plane at all levels, and says the least and the greatest value.
+fn put_plane<T: Sample + Into<f64>>(
+    folder: &Path,
+    axes: Axes,
+    place: PlaneOf,
+    plane: &Image<T>,
+    how: Shrink,
+) -> io::Result<Option<[f64; 2]>> {
+    let mut shrunk: Option<Image<T>> = None;
+    for level in 0..levels(plane.size()).len() {
+        if level > 0 {
+            shrunk = Some(shrink(shrunk.as_ref().unwrap_or(plane), how));
+        }
+        let folder = folder.join(level.to_string()).join("c");
+        put_chunks(&folder, axes, place, shrunk.as_ref().unwrap_or(plane))?;
+    }
+    let numbers = plane.data().iter().map(|&value| value.into());
+    let numbers = numbers.filter(|value: &f64| value.is_finite());
+    Ok(numbers.fold(None, |range, value| wider(range, Some([value, value]))))
+}
+
+/// The range of both.
+fn wider(a: Option<[f64; 2]>, b: Option<[f64; 2]>) -> Option<[f64; 2]> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some([a[0].min(b[0]), a[1].max(b[1])]),
+        (a, b) => a.or(b),
+    }
+}
+
+/// Writes the chunks of a plane at one level. Those at the rim are as large as all others; what lies
+/// beyond the plane is zeros.
+fn put_chunks<T: Sample>(
+    folder: &Path,
+    axes: Axes,
+    place: PlaneOf,
+    level: &Image<T>,
+) -> io::Result<()> {
+    let (height, width) = level.size();
+    let chunk = chunk(level.size());
+    let mut packer = zstd::bulk::Compressor::new(LEVEL)?;
+    for (row, y) in (0..height).step_by(chunk.0).enumerate() {
+        let at = axes.of_five([place.time, place.channel, place.z, row, 0]);
+        let (_, at) = at.split_last().unwrap_or((&0, &[]));
+        let folder = at
+            .iter()
+            .fold(folder.to_path_buf(), |path, at| path.join(at.to_string()));
+        std::fs::create_dir_all(&folder)?;
+        for (column, x) in (0..width).step_by(chunk.1).enumerate() {
+            let mut bytes = Vec::with_capacity(chunk.0 * chunk.1 * T::TYPE.bytes());
+            let columns = x..(x + chunk.1).min(width);
+            for row in y..(y + chunk.0).min(height) {
+                level.row(row)[columns.clone()]
+                    .iter()
+                    .for_each(|value| value.put(&mut bytes));
+                for _ in columns.len()..chunk.1 {
+                    T::default().put(&mut bytes);
+                }
+            }
+            bytes.resize(chunk.0 * chunk.1 * T::TYPE.bytes(), 0);
+            std::fs::write(folder.join(column.to_string()), packer.compress(&bytes)?)?;
+        }
+    }
+    Ok(())
+}
+
+/// A group while it is written: a hidden folder beside its place, deleted unless it takes its name.
+struct Unfinished {
+    path: PathBuf,
+    named: bool,
+}
+
+impl Unfinished {
+    /// Empty; what a program that was killed has left is deleted.
+    fn beside(folder: &Path) -> Result<Self, ImageError> {
+        let path = hidden(folder, "part");
+        let made = remove(&path).and_then(|()| std::fs::create_dir_all(&path));
+        made.map_err(|error| ImageError::write(folder, error))?;
+        Ok(Self { path, named: false })
+    }
+
+    fn take_name(mut self, folder: &Path) -> io::Result<()> {
+        let old = hidden(folder, "old");
+        remove(&old)?;
+        match std::fs::rename(folder, &old) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        std::fs::rename(&self.path, folder)?;
+        self.named = true;
+        remove(&old)
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if !self.named {
+            // Whoever writes the group next deletes what is left.
+            let _ = remove(&self.path);
+        }
+    }
+}
+
+/// `.NAME.ENDING` beside a folder.
+fn hidden(folder: &Path, ending: &str) -> PathBuf {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    folder.with_file_name(format!(".{name}.{ending}"))
+}
+
+/// Deletes a folder that may be missing.
+fn remove(folder: &Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
