@@ -3,6 +3,7 @@
 
 pub mod c01;
 pub mod nd2;
+pub mod hostile;
 pub mod tiff;
 
 use std::path::{Path, PathBuf};
