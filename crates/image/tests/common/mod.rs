@@ -3,6 +3,7 @@
 
 pub mod c01;
 pub mod czi;
+pub mod hostile;
 pub mod lif;
 pub mod nd2;
 pub mod ndtiff;
