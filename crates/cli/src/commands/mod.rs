@@ -24,6 +24,7 @@ mod bench;
 mod choices;
 mod compare;
 mod completions;
+mod convert;
 mod demo;
 mod devices;
 mod evaluate;
@@ -86,6 +87,7 @@ commands! {
         segment::Segment,
         tune::Tune,
         compare::Compare,
+        convert::Convert,
         exclude::Exclude,
         align::Align,
         advise::Advise,
