@@ -1,5 +1,5 @@
-//! What all targets share: an input is laid as the files of a reader into a folder in memory, opened
-//! and read.
+//! What all targets share: an input is laid as the files of a reader into a folder in memory,
+//! opened and read.
 
 #[path = "../../crates/image/tests/common/hostile.rs"]
 mod hostile;

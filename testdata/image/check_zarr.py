@@ -5,8 +5,8 @@
     venv/bin/python testdata/image/check_zarr.py DIR
 
 With a second folder, `check_zarr.py DIR IMAGES`, it checks what `stainfree convert IMAGES --out DIR
---to ome-zarr` wrote of TIFF files of one page instead (needs tifffile): each store NAME.ome.zarr
-against NAME.tif or NAME.tiff.
+--to ome-zarr` wrote of a folder of TIFF files of one page, which is no plate, instead (needs
+tifffile): each store NAME.ome.zarr against NAME.tif or NAME.tiff.
 """
 
 import pathlib
@@ -87,7 +87,8 @@ def converted(folder, images):
         group = zarr.open_group(store, mode="r")
         check_models(group)
         name = store.name.removesuffix(".ome.zarr")
-        path = next(path for end in ["tif", "tiff"] for path in [images / f"{name}.{end}"] if path.exists())
+        files = [images / f"{name}.{ending}" for ending in ["tif", "tiff"]]
+        path = next(path for path in files if path.exists())
         check_levels(group, lambda c: tifffile.imread(path), "cyx")
 
 

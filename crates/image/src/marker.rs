@@ -51,6 +51,8 @@ pub enum Kind {
     Plate,
     /// The exact truth of a simulated plate.
     Truth,
+    /// Images in another format: read as those of a microscope.
+    Conversion,
     /// What another version calls by this word.
     Other(String),
 }
@@ -66,6 +68,7 @@ impl Kind {
         (Kind::Demo, "demo"),
         (Kind::Plate, "plate"),
         (Kind::Truth, "truth"),
+        (Kind::Conversion, "conversion"),
     ];
 
     /// The word of the marker.
@@ -91,13 +94,14 @@ impl Kind {
             Kind::Demo => "a demo".to_owned(),
             Kind::Plate => "a simulated plate".to_owned(),
             Kind::Truth => "the truth of a simulated plate".to_owned(),
+            Kind::Conversion => "a result of `convert`".to_owned(),
             Kind::Other(word) => format!("a folder of stainfree (`{word}`)"),
         }
     }
 
     /// Whether images of a microscope may lie in it.
     pub fn holds_images(&self) -> bool {
-        *self == Kind::Plate
+        matches!(self, Kind::Plate | Kind::Conversion)
     }
 }
 

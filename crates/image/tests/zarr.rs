@@ -770,15 +770,21 @@ fn planes_without_chunks_are_told() {
     std::fs::remove_file(folder.path().join("0/0.0.0")).expect("removed");
     put(folder.path(), "0/1/0/0", &[1; 20]);
     let data = opened(folder.path());
-    let said = "2 of its 3 planes have no chunks and are read as the fill value `6` (the first: \
-                channel 1, plane 1, time 1)";
+    let said = "2 of its 3 planes have no chunks and are missing (the first: channel 1, plane 1, \
+                time 1)";
     assert!(
         data.problems.iter().any(|found| found == said),
         "{:?}",
         data.problems
     );
-    assert_eq!(read(&data.fields[0], 0, 0), [6.0; 20]);
-    assert_eq!(read(&data.fields[0], 1, 0), [1.0; 20]);
+    // What is missing as a whole is no channel.
+    assert_eq!(data.channels, ["C2"]);
+    assert_eq!(read(&data.fields[0], 0, 0), [1.0; 20]);
+    // Where nothing at all is stored, it is what the fill value says.
+    std::fs::remove_dir_all(folder.path().join("0/1")).expect("removed");
+    let data = opened(folder.path());
+    assert_eq!(read(&data.fields[0], 2, 0), [6.0; 20]);
+    assert!(data.problems[0].contains("are read as the fill value `6`"));
 }
 
 /// A linear congruential generator (Knuth, MMIX): the tests must be the same everywhere.

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod align;
+pub mod convert;
 pub mod demo;
 mod error;
 pub mod evaluation;

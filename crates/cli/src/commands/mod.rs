@@ -24,6 +24,7 @@ mod bench;
 mod choices;
 mod compare;
 mod completions;
+mod convert;
 mod demo;
 mod devices;
 mod estimate;
@@ -91,6 +92,7 @@ commands! {
         outlines::Outlines,
         tune::Tune,
         compare::Compare,
+        convert::Convert,
         exclude::Exclude,
         align::Align,
         plan::Plan,

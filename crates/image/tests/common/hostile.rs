@@ -105,8 +105,8 @@ fn parts(data: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Opens `data` as `reader` does and reads some planes, whole and in part; says whether any could be
-/// read. Errors are as good as images; what must not happen is anything else.
+/// Opens `data` as `reader` does and reads some planes, whole and in part; says whether any could
+/// be read. Errors are as good as images; what must not happen is anything else.
 pub fn read(reader: &str, folder: &Path, data: &[u8]) -> bool {
     let path = laid(reader, folder, data);
     let Ok(dataset) = open(&path, &OpenOptions::default()) else {

@@ -50,7 +50,8 @@ impl Fingerprint {
     /// where they lie is no part of it, since a shared folder has another path on every machine.
     pub(crate) fn stamps(&mut self, mut stamps: Vec<Stamp>) {
         stamps.sort();
-        stamps.dedup_by(|a, b| a.location == b.location);
+        // Planes of one file have its facts; those of a folder may have their own.
+        stamps.dedup_by_key(|stamp| (stamp.location.clone(), stamp.bytes, stamp.modified));
         for stamp in stamps {
             let name = stamp.location.file_name().unwrap_or_default();
             self.text(&name.to_string_lossy());

@@ -1,12 +1,12 @@
 //! Blosc 1: blocks of a chunk, each shuffled and compressed.
 //!
-//! Read from the notes and the decoder of c-blosc 1.21 (BSD-3-Clause). 16 bytes come first: version,
-//! version of the compressor, flags, bytes of an element, then three numbers of 32 bits, little
-//! end first: bytes of pixels, bytes of a block, bytes in all. Flag 1 is the shuffle of bytes, 2
-//! "stored as it is", 4 the shuffle of bits, 16 "blocks are not split"; bits 5 to 7 say the
-//! compressor. Then a number for each block: where it begins. A block of up to 16 bytes an element
-//! is split into as many streams, but not the last, shorter one; each stream has its number of
-//! bytes first, and is stored as it is where that is the number it would have.
+//! Read from the notes and the decoder of c-blosc 1.21 (BSD-3-Clause). 16 bytes come first:
+//! version, version of the compressor, flags, bytes of an element, then three numbers of 32 bits,
+//! little end first: bytes of pixels, bytes of a block, bytes in all. Flag 1 is the shuffle of
+//! bytes, 2 "stored as it is", 4 the shuffle of bits, 16 "blocks are not split"; bits 5 to 7 say
+//! the compressor. Then a number for each block: where it begins. A block of up to 16 bytes an
+//! element is split into as many streams, but not the last, shorter one; each stream has its number
+//! of bytes first, and is stored as it is where that is the number it would have.
 
 use std::io::Read;
 

@@ -141,12 +141,13 @@ fn image(
     image.channels = channels(group.ome, level.series[0].1, problems);
     image.check(group.folder).map_err(Refusal::Error)?;
     add_lengths(&mut image, multiscale, &axes, &level, problems);
-    problems.extend(absent(&level));
+    let missing = missing(&level, problems);
     let count = level.count().unwrap_or_default();
     let level = Arc::new(level);
     let plane = |part| {
         let level = level.clone();
-        Some(PlaneRef::new(LevelPlane { level, part }))
+        let is_there = missing.binary_search(&part).is_err();
+        is_there.then(|| PlaneRef::new(LevelPlane { level, part }))
     };
     image.places = (0..count).map(plane).collect();
     Ok(image)
@@ -271,42 +272,44 @@ fn add_lengths(
 }
 
 /// Planes of one image that are looked for one by one.
-const MOST_LOOKED_FOR: usize = 256;
+const MOST_LOOKED_FOR: usize = 1 << 12;
 
-/// What is said of chunks that are not there, as far as it shows without looking at each: no file
-/// at all, or none in the folder of a plane.
-fn absent(level: &Level) -> Option<String> {
+/// The planes without any chunk, as far as it shows without looking at each: where no file is in
+/// the folder that has the plane's. Where there is no file at all nothing is missing: so look
+/// images of nothing but the fill value, and stores of which only the metadata were kept.
+fn missing(level: &Level, problems: &mut Vec<String>) -> Vec<usize> {
     let array = &level.array;
-    let fill = &array.fill_said;
     let is_chunk = |path: &Path| !MARKERS.contains(&file_name(path).as_str());
-    let entries = std::fs::read_dir(&array.folder).ok()?;
+    let entries = std::fs::read_dir(&array.folder).into_iter().flatten();
     if !entries.flatten().any(|entry| is_chunk(&entry.path())) {
-        return Some(format!(
-            "none of its chunks is there, so that all pixels are read as the fill value `{fill}`"
+        problems.push(format!(
+            "none of its chunks is there, so that all pixels are read as the fill value `{}`",
+            array.fill_said
         ));
+        return Vec::new();
     }
     let leading = level.y.min(level.x);
-    let count = level
-        .count()
-        .filter(|count| (2..=MOST_LOOKED_FOR).contains(count))?;
-    let missing: Vec<usize> = (0..count)
-        .filter(|&part| {
-            let at = level.slice(part).at;
-            let place = at.iter().zip(&array.in_file).take(leading);
-            let place: Vec<usize> = place.map(|(at, size)| at / size).collect();
-            array
-                .folder_of(&place)
-                .is_some_and(|folder| !folder.exists())
-        })
-        .collect();
-    let first = *missing.first()?;
+    let looked_for = |count: &usize| (2..=MOST_LOOKED_FOR).contains(count);
+    let count = level.count().filter(looked_for).unwrap_or(0);
+    let is_missing = |part: &usize| {
+        let at = level.slice(*part).at;
+        let place = at.iter().zip(&array.in_file).take(leading);
+        let place: Vec<usize> = place.map(|(at, size)| at / size).collect();
+        array
+            .folder_of(&place)
+            .is_some_and(|folder| !folder.exists())
+    };
+    let missing: Vec<usize> = (0..count).filter(is_missing).collect();
     let [(_, channels), (_, planes), _] = level.series;
-    Some(format!(
-        "{} of its {count} planes have no chunks and are read as the fill value `{fill}` (the \
-         first: channel {}, plane {}, time {})",
-        missing.len(),
-        first % channels + 1,
-        first / channels % planes + 1,
-        first / channels / planes + 1
-    ))
+    if let Some(first) = missing.first() {
+        problems.push(format!(
+            "{} of its {count} planes have no chunks and are missing (the first: channel {}, plane \
+             {}, time {})",
+            missing.len(),
+            first % channels + 1,
+            first / channels % planes + 1,
+            first / channels / planes + 1
+        ));
+    }
+    missing
 }

@@ -195,8 +195,8 @@ fn parsed<T: for<'a> Deserialize<'a>>(bytes: &[u8], name: &str) -> Result<T, Ref
         .map_err(|error| Refusal::Broken(format!("its `{name}` is no JSON as expected ({error})")))
 }
 
-/// The text with `null` for `NaN` and `Infinity`, which Python writes and JSON does not have; `None`
-/// if there are none.
+/// The text with `null` for `NaN` and `Infinity`, which Python writes and JSON does not have;
+/// `None` if there are none.
 fn without_nan(bytes: &[u8]) -> Option<Vec<u8>> {
     const WORDS: [&[u8]; 3] = [b"-Infinity", b"Infinity", b"NaN"];
     let (mut out, mut rest) = (Vec::with_capacity(bytes.len()), bytes);

@@ -30,8 +30,8 @@ pub struct ZarrLabels<'a> {
 /// replaced.
 ///
 /// # Errors
-/// [`ImageError::Write`] if a file cannot be written; [`ImageError::Misuse`] if there are no pixels,
-/// or the name is none of a folder.
+/// [`ImageError::Write`] if a file cannot be written; [`ImageError::Misuse`] if there are no
+/// pixels, or the name is none of a folder.
 pub fn ome_zarr_labels(image: &Path, said: &ZarrLabels<'_>) -> Result<(), ImageError> {
     let parent = image.join("labels");
     let folder = parent.join(said.name);

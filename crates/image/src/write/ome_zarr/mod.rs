@@ -1,8 +1,8 @@
 //! OME-Zarr 0.5: an image, its labels and plates of images as stores of zarr 3.
 //!
 //! Planes are asked for one by one, so an image may be larger than memory. Chunks are a plane of at
-//! most 1,024 x 1,024 pixels, compressed with zstd, which every reader of zarr 3 knows. Levels halve
-//! until both sides are at most 512: the mean of 2 x 2 pixels for intensities, one of them for
+//! most 1,024 x 1,024 pixels, compressed with zstd, which every reader of zarr 3 knows. Levels
+//! halve until both sides are at most 512: the mean of 2 x 2 pixels for intensities, one of them for
 //! labels. A plane that is missing has no chunks, so readers show zeros. A group is written under
 //! another name and renamed at the end, its old content, if any, deleted then: it is there whole or
 //! not at all.
@@ -168,8 +168,8 @@ fn wider(a: Option<[f64; 2]>, b: Option<[f64; 2]>) -> Option<[f64; 2]> {
     }
 }
 
-/// Writes the chunks of a plane at one level. Those at the rim are as large as all others; what lies
-/// beyond the plane is zeros.
+/// Writes the chunks of a plane at one level. Those at the rim are as large as all others; what
+/// lies beyond the plane is zeros.
 fn put_chunks<T: Sample>(
     folder: &Path,
     axes: Axes,
