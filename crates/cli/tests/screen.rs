@@ -259,6 +259,14 @@ fn what_cannot_be_estimated_is_said_in_a_sentence() {
         run.stderr
     );
 
+    with("plate,well,objects,probability\np1,A1,300,0.1\np1,A2,200,\n");
+    let run = place.run(&estimate);
+    assert!(
+        run.stderr.contains("well `A02` has no probability"),
+        "{}",
+        run.stderr
+    );
+
     // Two wells give an estimate without an interval.
     with("plate,well,objects\np1,A1,300\np1,A2,280\n");
     let run = place.ok(&estimate);
@@ -281,6 +289,18 @@ fn what_cannot_be_estimated_is_said_in_a_sentence() {
         "{}",
         run.stderr
     );
+    // Counts that were typed into the plan stay.
+    std::fs::write(
+        place.path("typed.csv"),
+        "plate,well,probability,stratum,objects\n",
+    )
+    .unwrap();
+    let run = place.run(&["plan", "wells.csv", "--wells", "3", "--out", "typed.csv"]);
+    assert!(run.code != 0, "{}", run.stderr);
+    assert_eq!(
+        place.text("typed.csv"),
+        "plate,well,probability,stratum,objects\n"
+    );
     std::fs::write(place.path("mine.csv"), "precious\n").unwrap();
     let run = place.run(&["plan", "wells.csv", "--wells", "3", "--out", "mine.csv"]);
     assert!(
@@ -295,6 +315,35 @@ fn what_cannot_be_estimated_is_said_in_a_sentence() {
         run.stderr
     );
     assert_eq!(run.stdout.lines().count(), 4, "{}", run.stdout);
+}
+
+#[test]
+fn wells_of_several_plates_are_told_apart_by_their_plate() {
+    let place = screen(2);
+    std::fs::write(
+        place.path("stained.csv"),
+        "well,objects\nA1,300\nA2,200\nA3,90\n",
+    )
+    .unwrap();
+    let estimate = [
+        "estimate",
+        "--predicted",
+        "wells.csv",
+        "--stained",
+        "stained.csv",
+    ];
+    let run = place.run(&estimate);
+    assert!(
+        run.code != 0 && run.stderr.contains("on which of the 2 plates"),
+        "{}",
+        run.stderr
+    );
+    for name in ["a.csv", "b.csv"] {
+        std::fs::write(place.path(name), "well,objects\nA1,3\nA2,2\n").unwrap();
+    }
+    let run = place.run(&["plan", "a.csv", "b.csv", "--wells", "2"]);
+    let said = "`a.csv` and `b.csv` both have the well `A01` of one plate";
+    assert!(run.code != 0 && run.stderr.contains(said), "{}", run.stderr);
 }
 
 #[test]

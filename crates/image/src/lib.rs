@@ -38,7 +38,9 @@ pub use format::{
 pub use inspect::{Inspection, summarise};
 pub use layout::layout_names;
 pub use layout::{open, open_files};
-pub use names::{composed, is_image_name, list_names, looks_like_truth, natural_order, truth_stem};
+pub use names::{
+    composed, is_image_name, list_names, looks_like_truth, natural_order, stem, truth_stem,
+};
 pub use pairing::{Pairing, PlaneAt, TruthOf};
 pub use pixel_size::rounded_um;
 pub use plane::Plane;

@@ -258,13 +258,14 @@ fn split_digits(text: &str) -> (&str, &str) {
 }
 
 /// The file name without its extension, and without `.ome` before it.
-pub(crate) fn stem(path: &Path) -> String {
+pub fn stem(path: &Path) -> String {
     let stem = path
         .file_stem()
         .map(|s| s.to_string_lossy().into_owned())
         .unwrap_or_default();
-    match stem.to_lowercase().strip_suffix(".ome") {
-        Some(shorter) if !shorter.is_empty() => stem[..stem.len() - 4].to_string(),
+    let cut = stem.len().saturating_sub(4);
+    match stem.get(cut..) {
+        Some(end) if cut > 0 && end.eq_ignore_ascii_case(".ome") => stem[..cut].to_string(),
         _ => stem,
     }
 }

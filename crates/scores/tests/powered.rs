@@ -71,24 +71,29 @@ fn estimates_and_weights_are_those_of_ppi_python() {
             let off = (got.powered.estimate - expected).abs();
             assert!(off < 1e-9 * expected, "{} {expected}", got.powered.estimate);
 
-            // Its interval: normal, with variances over n.
-            let errors: Vec<f64> = truth
-                .iter()
-                .zip(&predicted)
-                .map(|(y, f)| y - weight * f)
-                .collect();
-            let own = spread(&errors) / truth.len() as f64;
-            let of_screen = weight * weight * spread(&others) / others.len() as f64;
-            let half = NORMAL * (own + of_screen).sqrt();
+            let ci95 = got.powered.ci95.expect("an interval");
+            for (found, expected) in ci95.iter().zip(numbers(&result["student95"])) {
+                let off = (found - expected).abs();
+                assert!(off < 1e-9 * expected.abs().max(1.0), "{found} {expected}");
+            }
+            // ppi-python's own: normal, with variances over n.
+            let half = normal_half(&truth, &predicted, &others, weight);
             let ci95 = numbers(&result["ci95"]);
             assert!(((ci95[1] - ci95[0]) / 2.0 - half).abs() < 1e-9 * half);
-            // Ours is the same with n - 1 and Student's t, so that it is wider by both.
-            let [low, high] = got.powered.ci95.expect("an interval");
-            let by_n = 1.0 / (truth.len() - 1) as f64;
-            let wider = (high - low) / 2.0 / half;
-            assert!(wider > (1.0 + by_n).sqrt() * 0.99 && wider < 1.8, "{wider}");
         }
     }
+}
+
+/// Half of ppi-python's interval.
+fn normal_half(truth: &[f64], predicted: &[f64], others: &[f64], weight: f64) -> f64 {
+    let errors: Vec<f64> = truth
+        .iter()
+        .zip(predicted)
+        .map(|(y, f)| y - weight * f)
+        .collect();
+    let own = spread(&errors) / truth.len() as f64;
+    let of_screen = weight * weight * spread(others) / others.len() as f64;
+    NORMAL * (own + of_screen).sqrt()
 }
 
 /// Draws of a simulated screen.
@@ -209,6 +214,58 @@ fn with_three_to_five_wells_intervals_hold_and_still_gain() {
             assert!((93.0..=98.0).contains(&held), "{kind:?} {n}: {held}");
             assert!(ratio < 1.1, "{kind:?} {n}: {ratio}");
         }
+    }
+}
+
+#[test]
+fn normal_intervals_with_few_wells_hold_too_rarely() {
+    for (n, most) in [(6, 87.0), (12, 92.0)] {
+        for kind in [Predictions::Strong, Predictions::Weak, Predictions::Useless] {
+            let mut draws = Draws(Stream::new(4000 + n as u64));
+            let mut held = 0;
+            for _ in 0..SCREENS {
+                let (wells, _) = screen(&mut draws, kind, n, 384 - n);
+                let tuned = powered_mean(&wells, Weight::PowerTuned).expect("stained wells");
+                let truth: Vec<f64> = wells.stained.iter().map(|well| well.truth).collect();
+                let said: Vec<f64> = wells.stained.iter().map(|well| well.predicted).collect();
+                let half = normal_half(&truth, &said, &wells.predicted, tuned.weight);
+                held += usize::from((tuned.powered.estimate - 300.0).abs() <= half);
+            }
+            let held = 100.0 * held as f64 / SCREENS as f64;
+            println!("normal, {kind:?} n {n}: {held:.1} %");
+            assert!(held < most, "{kind:?} {n}: {held}");
+        }
+    }
+}
+
+#[test]
+fn skewed_counts_cost_what_they_cost_students_t_alone() {
+    for n in [6, 8, 12, 24] {
+        let mut draws = Draws(Stream::new(5000 + n as u64));
+        let (mut held, mut alone) = (0, 0);
+        for _ in 0..SCREENS {
+            // A gamma distribution of shape 4: mean 300, standard deviation 150.
+            let mut count = || -75.0 * (0..4).map(|_| draws.uniform().ln()).sum::<f64>();
+            let truth: Vec<f64> = (0..384).map(|_| count()).collect();
+            let said: Vec<f64> = truth
+                .iter()
+                .map(|y| 0.8 * y + 180.0 * draws.normal())
+                .collect();
+            let wells = wells(&truth[..n], &said[..n], &said[n..]);
+            let mean = powered_mean(&wells, Weight::Auto).expect("stained wells");
+            held += usize::from(holds(&mean.powered, 300.0));
+            alone += usize::from(holds(&mean.classical, 300.0));
+        }
+        let share = |held: usize| 100.0 * held as f64 / SCREENS as f64;
+        println!(
+            "skewed n {n}: {:.1} %, stained alone {:.1} %",
+            share(held),
+            share(alone)
+        );
+        assert!(
+            share(held) > 91.5 && share(held) > share(alone) - 1.5,
+            "{n}"
+        );
     }
 }
 

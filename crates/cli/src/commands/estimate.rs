@@ -33,6 +33,10 @@ pub(crate) struct Estimate {
     #[arg(long, value_name = "TABLE")]
     stained: PathBuf,
 
+    /// The study whose model predicts: wells that trained it are left out
+    #[arg(long, value_name = "DIR")]
+    study: Option<PathBuf>,
+
     /// Column to estimate [default: the only one that both tables have]
     #[arg(long, value_name = "NAME")]
     column: Option<String>,
@@ -49,7 +53,8 @@ pub(crate) struct Estimate {
     #[arg(long, value_name = "VALUE", requires = "by")]
     against: Option<String>,
 
-    /// What was drawn at random: plates where stained wells lie on some only, else wells
+    /// What was drawn at random: by default plates where several stained wells share one and other
+    /// plates have none, else wells
     #[arg(long, value_name = "UNIT", default_value = "auto")]
     unit: UnitArg,
 
@@ -86,6 +91,7 @@ impl Estimate {
         let found = estimate(&EstimateOptions {
             predicted: self.predicted.clone(),
             stained: self.stained.clone(),
+            study: self.study.clone(),
             column: self.column.clone(),
             by: self.by.clone(),
             layout: self.layout.clone(),

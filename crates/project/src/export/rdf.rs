@@ -80,8 +80,8 @@ pub(super) fn description(
     match &options.licence {
         Some(licence) => rdf["license"] = licence.as_str().into(),
         None => remarks.push(
-            "the package names no licence, without which nobody else may use it; give one with \
-             `--license`, such as `CC-BY-4.0`"
+            "the package names no licence, without which nobody else may use it and older readers \
+             of the format refuse it; give one with `--license`, such as `CC-BY-4.0`"
                 .to_owned(),
         ),
     }
@@ -216,7 +216,7 @@ fn axes(model: &Model, channels: &[String], side: impl Fn(&str) -> Value) -> Val
 fn channel_names(model: &Model, output: &Output) -> Vec<String> {
     if output.name == CLASSES {
         let classes = model.info.classes.iter();
-        return classes.map(|class| identifier(class)).collect();
+        return distinct(classes.map(|class| identifier(class)).collect());
     }
     let name = identifier(&output.name);
     match (output.values.is_vector(), output.channels) {
@@ -226,6 +226,16 @@ fn channel_names(model: &Model, output: &Output) -> Vec<String> {
         (_, 1) => vec![name],
         (_, n) => (1..=n).map(|i| format!("{name}_{i}")).collect(),
     }
+}
+
+/// Names of which those that came out alike are numbered.
+fn distinct(names: Vec<String>) -> Vec<String> {
+    let before = |k: usize| names[..k].iter().filter(|name| **name == names[k]).count();
+    let numbered = (0..names.len()).map(|k| match before(k) {
+        0 => names[k].clone(),
+        earlier => format!("{}_{}", names[k], earlier + 1),
+    });
+    numbered.collect()
 }
 
 /// The name as the format's identifiers are: small letters, digits and `_`, a letter first.

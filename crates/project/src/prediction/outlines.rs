@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use stainfree_image::marker::{self, Kind};
 use stainfree_image::store::TIFF;
-use stainfree_image::{Product, Store, read_info, read_labels, truth_stem, write};
+use stainfree_image::{Product, Store, read_info, read_labels, stem, truth_stem, write};
 
 use crate::prediction::forms::{Forms, LabelsOf, all_products, put_forms, remove_forms};
 use crate::prediction::labelled::{Finished, Known, Labelled, Maker};
@@ -65,6 +65,11 @@ struct Task {
 /// The labels cannot be listed, the folder cannot be written or holds forms of other labels that
 /// are not to be replaced, or [`ProjectError::Cancelled`] (what is finished is kept).
 pub fn outlines(options: &OutlinesOptions, job: &Job) -> Result<Outlined, ProjectError> {
+    if let Some(um) = options.pixel_um.filter(|um| !(um.is_finite() && *um > 0.0)) {
+        return Err(ProjectError::Usage(format!(
+            "`{um}` is no pixel size; give the width of a pixel in um, such as 0.325"
+        )));
+    }
     let tasks = tasks_of(options)?;
     check_folder(&tasks, options)?;
     let out = &options.out;
@@ -190,7 +195,8 @@ fn named(path: &Path) -> Result<BTreeMap<String, PathBuf>, ProjectError> {
     if !path.is_file() {
         return truth_files(path);
     }
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    // As the same file is called among others.
+    let stem = stem(path);
     let name = truth_stem(&stem).unwrap_or(&stem).to_owned();
     Ok(BTreeMap::from([(name, path.to_owned())]))
 }

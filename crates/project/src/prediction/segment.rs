@@ -434,16 +434,21 @@ fn put_field(
 
 fn one_field(task: &Task, options: &SegmentOptions) -> Result<Found, ProjectError> {
     let field = task.field;
-    // Where the labels cannot be read they are made again.
-    if let Some(nuclei) = task.kept
-        && forms_of_labels(task, options).is_ok()
-    {
-        return Ok(Found {
-            nuclei,
-            unusable: None,
-            uncalibrated: None,
-            blank_share: 0.0,
-        });
+    if let Some(nuclei) = task.kept {
+        match forms_of_labels(task, options) {
+            Ok(()) => {
+                return Ok(Found {
+                    nuclei,
+                    unusable: None,
+                    uncalibrated: None,
+                    blank_share: 0.0,
+                });
+            }
+            // Nothing that is there goes for want of room.
+            Err(error) if error.is_write() => return Err(error),
+            // Where the labels cannot be read they are made again.
+            Err(_) => {}
+        }
     }
     let in_field = |error: stainfree_objects::ObjectsError| {
         ProjectError::Failed(format!("field `{}`: {error}", field.name))

@@ -11,7 +11,7 @@ use stainfree_scores::powered::{
     powered_mean, weight_of_others,
 };
 
-use super::wells::{PROBABILITY, WellKey, WellTable};
+use super::wells::{PROBABILITY, WellKey, WellTable, leave_out_training};
 use crate::ProjectError;
 
 /// What to estimate.
@@ -22,6 +22,8 @@ pub struct EstimateOptions {
     /// Table of the stained wells: what the stain says. A column `probability` is that with which
     /// each was drawn.
     pub stained: PathBuf,
+    /// The study whose model predicts: wells that trained it say nothing of the others.
+    pub study: Option<PathBuf>,
     /// The column to estimate; the only number that both have where it is left open.
     pub column: Option<String>,
     /// Column of the conditions, each of which gets an estimate of its own.
@@ -40,7 +42,7 @@ pub struct EstimateOptions {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Unit {
-    /// Plates where stained wells lie on some of them only, else wells.
+    /// Plates where several stained wells share one and others have none, else wells.
     #[default]
     Auto,
     /// Wells.
@@ -128,7 +130,10 @@ pub fn estimate(options: &EstimateOptions) -> Result<Estimated, ProjectError> {
     let stained = WellTable::read(&options.stained)?;
     let column = column_of(options, &predicted, &stained)?;
     let mut problems = Vec::new();
-    let known = known_wells(&column, &predicted, &stained, &mut problems)?;
+    let mut known = known_wells(&column, &predicted, &stained, &mut problems)?;
+    if let Some(study) = &options.study {
+        leave_out_training(study, &mut known, |well| &well.key, &mut problems)?;
+    }
     let groups = grouped(options, &predicted, known, &mut problems)?;
     let unit = unit_of(options.unit, &groups, &mut problems);
 
@@ -200,6 +205,15 @@ fn known_wells(
     stained: &WellTable,
     problems: &mut Vec<String>,
 ) -> Result<Vec<Known>, ProjectError> {
+    if !stained.has_plates && predicted.plates() > 1 {
+        return Err(ProjectError::Usage(format!(
+            "`{}` does not say on which of the {} plates of `{}` its wells lie; add the column \
+             `plate`",
+            stained.path.display(),
+            predicted.plates(),
+            predicted.path.display()
+        )));
+    }
     let (of_network, of_stain) = (predicted.column(column)?, stained.column(column)?);
     let probability = stained.has(PROBABILITY);
     let (mut known, mut blank) = (Vec::new(), Vec::new());
@@ -209,24 +223,9 @@ fn known_wells(
             continue;
         };
         let truth = stained.number(key, of_stain)?;
-        let drawn = match (truth, probability) {
-            (Some(_), Some(column)) => stained.number(key, column)?,
-            _ => None,
-        };
-        let stands_for = match drawn {
-            None => 1.0,
-            Some(chance) if chance > 0.0 && chance <= 1.0 => 1.0 / chance,
-            Some(chance) => {
-                return Err(ProjectError::Table {
-                    path: stained.path.clone(),
-                    line: None,
-                    message: format!(
-                        "well `{}` has the probability `{chance}`; probabilities lie above 0 and \
-                         up to 1",
-                        key.well
-                    ),
-                });
-            }
+        let stands_for = match (truth, probability) {
+            (Some(_), Some(column)) => 1.0 / chance_of(stained, key, column)?,
+            _ => 1.0,
         };
         known.push(Known {
             key: key.clone(),
@@ -266,6 +265,29 @@ fn known_wells(
     Ok(known)
 }
 
+/// The probability with which a stained well was drawn.
+///
+/// # Errors
+/// It has none, as a well that was chosen by hand, or one that is none.
+fn chance_of(stained: &WellTable, key: &WellKey, column: usize) -> Result<f64, ProjectError> {
+    let chance = stained.number(key, column)?;
+    if let Some(chance) = chance.filter(|chance| *chance > 0.0 && *chance <= 1.0) {
+        return Ok(chance);
+    }
+    let found = chance.map_or("no probability".into(), |chance| {
+        format!("the probability `{chance}`")
+    });
+    Err(ProjectError::Table {
+        path: stained.path.clone(),
+        line: None,
+        message: format!(
+            "well `{}` has {found}; those of wells that were drawn lie above 0 and up to 1, and \
+             wells that were not drawn have to be taken out",
+            key.well
+        ),
+    })
+}
+
 /// The wells by condition: in the order of numbers where all conditions are numbers.
 fn grouped(
     options: &EstimateOptions,
@@ -296,7 +318,8 @@ fn grouped(
     }
     if groups.is_empty() {
         return Err(ProjectError::Usage(format!(
-            "no well of `{}` has a `{by}` in `{}`",
+            "no well of `{}` has a `{by}` in `{}`; the columns `plate` and `well` have to be the \
+             same in both, or `plate` missing in the second",
             predicted.path.display(),
             table.path.display()
         )));
@@ -305,15 +328,14 @@ fn grouped(
         .into_iter()
         .map(|(by, wells)| (Some(by), wells))
         .collect();
-    groups.sort_by(|(a, _), (b, _)| {
-        let (a, b) = (
+    let value = |by: &Option<String>| number(by.as_deref().unwrap_or_default());
+    let are_numbers = groups.iter().all(|(by, _)| value(by).is_some());
+    groups.sort_by(|(a, _), (b, _)| match (value(a), value(b)) {
+        (Some(a), Some(b)) if are_numbers => a.total_cmp(&b),
+        _ => natural_order(
             a.as_deref().unwrap_or_default(),
             b.as_deref().unwrap_or_default(),
-        );
-        match (number(a), number(b)) {
-            (Some(a), Some(b)) => a.total_cmp(&b),
-            _ => natural_order(a, b),
-        }
+        ),
     });
     Ok(groups)
 }
@@ -349,8 +371,9 @@ fn unit_of(wanted: Unit, groups: &Groups, problems: &mut Vec<String>) -> Unit {
     }
     if unit == Unit::Plate {
         problems.push(
-            "stained wells lie on some plates only, so that plates count as drawn, and not wells \
-             (`--unit well` if any well of any plate could have been drawn)"
+            "several stained wells share a plate and other plates have none, so that plates count \
+             as drawn, and not wells: the mean is one over plates (`--unit well` if any well of \
+             any plate could have been drawn)"
                 .into(),
         );
     }

@@ -7,9 +7,8 @@ use serde::Serialize;
 use stainfree_image::{OpenOptions, list_names, natural_order, open};
 use stainfree_scores::powered::{FEWEST_STAINED, draw};
 
-use super::wells::{WellKey, WellTable};
-use crate::study::split::Part;
-use crate::{ProjectError, Study};
+use super::wells::{WellKey, WellTable, leave_out_training};
+use crate::ProjectError;
 
 /// Where wells are drawn from.
 #[derive(Clone, Debug, Default)]
@@ -67,17 +66,11 @@ struct Candidate {
 /// # Errors
 /// A plate or table cannot be read, or has no wells.
 pub fn plan(options: &PlanOptions) -> Result<Planned, ProjectError> {
-    let mut candidates = BTreeMap::new();
-    for path in &options.screen {
-        for candidate in candidates_in(path, options)? {
-            candidates.insert(candidate.key.clone(), candidate);
-        }
-    }
+    let mut candidates = all_candidates(options)?;
     let mut problems = Vec::new();
     if let Some(study) = &options.study {
-        leave_out_training(study, &mut candidates, &mut problems)?;
+        leave_out_training(study, &mut candidates, |well| &well.key, &mut problems)?;
     }
-    let mut candidates: Vec<Candidate> = candidates.into_values().collect();
     if let (Some(by), Some(layout)) = (&options.by, &options.layout) {
         let table = WellTable::read(layout)?;
         let column = table.column(by)?;
@@ -87,9 +80,13 @@ pub fn plan(options: &PlanOptions) -> Result<Planned, ProjectError> {
     }
     leave_out_unconditioned(options, &mut candidates, &mut problems);
     if candidates.is_empty() {
-        return Err(ProjectError::Usage(
-            "no wells are left to draw from; name plates, or tables with a row a well".into(),
-        ));
+        let why: String = problems
+            .iter()
+            .map(|problem| format!(" ({problem})"))
+            .collect();
+        return Err(ProjectError::Usage(format!(
+            "no wells are left to draw from{why}"
+        )));
     }
     if options.wells > candidates.len() {
         problems.push(format!(
@@ -120,6 +117,37 @@ pub fn plan(options: &PlanOptions) -> Result<Planned, ProjectError> {
     })
 }
 
+/// The wells of all plates and tables, in order.
+///
+/// # Errors
+/// One of them twice: then half of them could never be drawn.
+fn all_candidates(options: &PlanOptions) -> Result<Vec<Candidate>, ProjectError> {
+    let mut candidates: BTreeMap<WellKey, (Candidate, &Path)> = BTreeMap::new();
+    for path in &options.screen {
+        for candidate in candidates_in(path, options)? {
+            let key = candidate.key.clone();
+            if let Some((_, other)) = candidates.get(&key) {
+                return Err(ProjectError::Usage(format!(
+                    "`{}` and `{}` both have the well `{}` of one plate{}; tell plates apart by a \
+                     column `plate`",
+                    other.display(),
+                    path.display(),
+                    key.well,
+                    match key.plate.as_str() {
+                        "" => String::new(),
+                        plate => format!(", `{plate}`"),
+                    }
+                )));
+            }
+            candidates.insert(key, (candidate, path));
+        }
+    }
+    Ok(candidates
+        .into_values()
+        .map(|(candidate, _)| candidate)
+        .collect())
+}
+
 /// The wells at a path: of a table, or of the images there.
 fn candidates_in(path: &Path, options: &PlanOptions) -> Result<Vec<Candidate>, ProjectError> {
     let is_table = path.is_file()
@@ -129,6 +157,13 @@ fn candidates_in(path: &Path, options: &PlanOptions) -> Result<Vec<Candidate>, P
                 .any(|known| end.eq_ignore_ascii_case(known))
         });
     if !is_table {
+        if options.column.is_some() || options.by.is_some() && options.layout.is_none() {
+            return Err(ProjectError::Usage(format!(
+                "`{}` are images, which know neither conditions nor predictions: give conditions \
+                 with `--layout TABLE`, and `--column` with a table of the wells",
+                path.display()
+            )));
+        }
         return wells_of_images(path);
     }
     let table = WellTable::read(path)?;
@@ -179,45 +214,6 @@ fn wells_of_images(path: &Path) -> Result<Vec<Candidate>, ProjectError> {
         predicted: None,
     };
     Ok(wells.into_iter().map(candidate).collect())
-}
-
-/// Leaves out the wells of a study that are no test: its model has met them.
-fn leave_out_training(
-    study: &Path,
-    candidates: &mut BTreeMap<WellKey, Candidate>,
-    problems: &mut Vec<String>,
-) -> Result<(), ProjectError> {
-    let study = Study::open(study)?;
-    let source = study.source()?;
-    let fields = source.by_name();
-    let met = study
-        .fields()?
-        .into_iter()
-        .filter(|row| matches!(row.split, Some(Part::Train | Part::Validation)));
-    let mut left_out = BTreeSet::new();
-    for row in met {
-        let Some(field) = fields.get(row.name.as_str()) else {
-            continue;
-        };
-        let position = &field.position;
-        let key = WellKey {
-            plate: position.plate.clone().unwrap_or_default(),
-            well: position.well.clone().unwrap_or_default(),
-        };
-        if candidates.remove(&key).is_some() {
-            left_out.insert(key.well);
-        }
-    }
-    if !left_out.is_empty() {
-        let names: Vec<&String> = left_out.iter().collect();
-        problems.push(format!(
-            "{} wells trained or chose the study's model and are not drawn: {}; leave them out of \
-             the estimate as well",
-            names.len(),
-            list_names(&names)
-        ));
-    }
-    Ok(())
 }
 
 /// Leaves out wells without a condition, where conditions were asked for.
@@ -279,8 +275,7 @@ fn thin(candidates: &[Candidate], drawn: &BTreeSet<usize>) -> Vec<String> {
         .collect();
     if !empty.is_empty() {
         said.push(format!(
-            "{} of {} plates get no stained well ({}), so that `estimate` takes plates for drawn; \
-             draw {} wells or more to reach every plate",
+            "{} of {} plates get no stained well ({}); draw {} wells or more to reach every plate",
             empty.len(),
             plates.len(),
             list_names(&empty),

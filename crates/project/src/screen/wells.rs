@@ -1,11 +1,13 @@
 //! Tables with a row a well, joined by plate and well.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use stainfree_image::list_names;
 use stainfree_image::table::{Row, Table, number};
 
-use crate::ProjectError;
+use crate::study::split::Part;
+use crate::{ProjectError, Study};
 
 /// Columns that say which well a row is of.
 pub(super) const PLATE: &str = "plate";
@@ -101,6 +103,12 @@ impl WellTable {
         self.rows.keys()
     }
 
+    /// How many plates its wells lie on.
+    pub(super) fn plates(&self) -> usize {
+        let plates: BTreeSet<&String> = self.rows.keys().map(|key| &key.plate).collect();
+        plates.len()
+    }
+
     /// The number of wells.
     pub(super) fn len(&self) -> usize {
         self.rows.len()
@@ -192,6 +200,68 @@ impl WellTable {
         };
         place.map(|&place| &self.table.rows[place])
     }
+}
+
+/// The wells of a study that its model has met.
+pub(super) fn training_wells(study: &Path) -> Result<BTreeSet<WellKey>, ProjectError> {
+    let study = Study::open(study)?;
+    let source = study.source()?;
+    let fields = source.by_name();
+    let rows = study.fields()?;
+    let met = rows
+        .iter()
+        .filter(|row| matches!(row.split, Some(Part::Train | Part::Validation)))
+        .filter_map(|row| fields.get(row.name.as_str()));
+    let key = |position: &stainfree_image::Position| {
+        Some(WellKey {
+            plate: position.plate.clone().unwrap_or_default(),
+            well: printed(position.well.as_deref()?),
+        })
+    };
+    Ok(met.filter_map(|field| key(&field.position)).collect())
+}
+
+/// Whether a well of a screen is one of those that trained: by plate and well, where both know
+/// plates.
+fn is_met(met: &BTreeSet<WellKey>, well: &WellKey) -> bool {
+    let same_plate =
+        |other: &WellKey| well.plate.is_empty() || other.plate.is_empty() || other == well;
+    met.iter()
+        .any(|other| other.well == well.well && same_plate(other))
+}
+
+/// Leaves out the wells that a study's model has met, and says which; `of` gives a well's key.
+pub(super) fn leave_out_training<T>(
+    study: &Path,
+    wells: &mut Vec<T>,
+    of: impl Fn(&T) -> &WellKey,
+    problems: &mut Vec<String>,
+) -> Result<(), ProjectError> {
+    let met = training_wells(study)?;
+    let left_out: BTreeSet<String> = wells
+        .iter()
+        .map(&of)
+        .filter(|well| is_met(&met, well))
+        .map(|well| well.well.clone())
+        .collect();
+    wells.retain(|well| !is_met(&met, of(well)));
+    let names: Vec<&String> = left_out.iter().collect();
+    match names.is_empty() {
+        false => problems.push(format!(
+            "wells that trained or chose the model of `{}` are left out, since it is better there: \
+             {}",
+            study.display(),
+            list_names(&names)
+        )),
+        true if !met.is_empty() => problems.push(format!(
+            "none of the {} wells that trained the model of `{}` is among those of the screen; if \
+             they should be, plates are called otherwise there",
+            met.len(),
+            study.display()
+        )),
+        true => {}
+    }
+    Ok(())
 }
 
 /// Whether a cell says that there is no number.

@@ -159,7 +159,11 @@ impl Set {
                     .push(stated.called()),
             }
         }
-        let sentences = told.sentences(&members, self.document.images.len());
+        let sentences = told.sentences(
+            &members.missing(),
+            members.count(),
+            self.document.images.len(),
+        );
         if images.is_empty() {
             return Err(ImageError::broken(&self.master, sentences.join("; ")));
         }
