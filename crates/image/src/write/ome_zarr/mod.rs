@@ -2,10 +2,10 @@
 //!
 //! Planes are asked for one by one, so an image may be larger than memory. Chunks are a plane of at
 //! most 1,024 x 1,024 pixels, compressed with zstd, which every reader of zarr 3 knows. Levels
-//! halve until both sides are at most 512: the mean of 2 x 2 pixels for intensities, one of them for
-//! labels. A plane that is missing has no chunks, so readers show zeros. A group is written under
-//! another name and renamed at the end, its old content, if any, deleted then: it is there whole or
-//! not at all.
+//! halve until both sides are at most 512: the mean of 2 x 2 pixels for intensities, one of them
+//! for labels. A plane that is missing has no chunks, so readers show zeros. A group is written
+//! under another name and renamed at the end, its old content, if any, deleted then: it is there
+//! whole or not at all.
 //!
 //! Here: images and their chunks. Not here: what groups say (`metadata`), plates and labels
 //! (`groups`).
