@@ -365,9 +365,9 @@ fn wells_are_planned_from_images_and_those_that_trained_are_left_out() {
         .count();
     assert!(tests > 0 && tests < 6, "{fields}");
     assert_eq!(planned["of"], tests, "{}", run.stdout);
-    assert!(
-        run.stderr.contains("trained or chose the study's model"),
-        "{}",
-        run.stderr
-    );
+    let said = "trained or chose the model of `study`";
+    assert!(run.stderr.contains(said), "{}", run.stderr);
+    let run = place.run(&["plan", "sim/plate", "--wells", "2", "--by", "dose"]);
+    let said = "know neither conditions nor predictions";
+    assert!(run.stderr.contains(said), "{}", run.stderr);
 }
