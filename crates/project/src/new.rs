@@ -620,6 +620,10 @@ mod tests {
             guess(&["brightfield_channel", "live_nuclei_channel"]),
             Some(owned(&["brightfield_channel"]))
         );
+        assert_eq!(
+            guess(&["Digital Phase Contrast", "Brightfield high", "Alexa 488"]),
+            Some(owned(&["Brightfield high"]))
+        );
         assert_eq!(guess(&["BFP", "GFP"]), None);
         assert_eq!(guess(&["w1"]), Some(owned(&["w1"])));
     }

@@ -40,11 +40,12 @@ struct Found<'a> {
     brightfield_by: Option<&'static str>,
 }
 
-/// What tells that channels are brightfield.
-fn by(found: &Recognised) -> &'static str {
-    match found.said {
-        true => "what the files say",
-        false => "names",
+/// What tells that channels are brightfield; `alone`, there is one channel.
+fn by(found: &Recognised, alone: bool) -> &'static str {
+    match (found.said, alone) {
+        (true, _) => "as the files say",
+        (false, true) => "the only channel",
+        (false, false) => "guessed from names",
     }
 }
 
@@ -60,10 +61,11 @@ impl Inspect {
         )?;
         let found = summarise(&dataset);
         let brightfield = recognise_brightfield(&dataset);
+        let alone = dataset.channels.len() == 1;
         self.json.write(&Found {
             inspection: &found,
             brightfield: brightfield.as_ref().map(|found| &found.channels[..]),
-            brightfield_by: brightfield.as_ref().map(by),
+            brightfield_by: brightfield.as_ref().map(|found| by(found, alone)),
         })?;
         let rows: Vec<Vec<String>> = [
             ("layout", found.layout.clone()),
@@ -76,7 +78,7 @@ impl Inspect {
             (
                 "brightfield",
                 brightfield.as_ref().map_or("unknown".to_owned(), |found| {
-                    format!("{} (guessed from {})", found.channels.join(", "), by(found))
+                    format!("{} ({})", found.channels.join(", "), by(found, alone))
                 }),
             ),
             (

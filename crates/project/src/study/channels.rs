@@ -74,6 +74,13 @@ pub fn guess_brightfield(channels: &[String]) -> Option<Vec<String>> {
         .filter(|name| speaks_of(name, &BRIGHTFIELD))
         .map(|name| (*name).clone())
         .collect();
+    // What is computed, or taken with phase rings, is not meant where brightfield was taken too.
+    let plain: Vec<String> = found
+        .iter()
+        .filter(|name| speaks_of(name, &PLAIN_BRIGHTFIELD))
+        .cloned()
+        .collect();
+    let found = if plain.is_empty() { found } else { plain };
     match found.len() {
         0 if images.len() == 1 => Some(vec![images[0].clone()]),
         0 => None,
@@ -91,6 +98,9 @@ pub(crate) fn guess_nucleus(channels: &[String]) -> Option<usize> {
         .iter()
         .position(|name| !stainfree_image::looks_like_truth(name) && speaks_of(name, &NUCLEUS))
 }
+
+/// Beginnings of the words for brightfield alone.
+const PLAIN_BRIGHTFIELD: [&str; 3] = ["brightfield", "bright", "bf"];
 
 /// Beginnings of the words that name a transmitted-light channel.
 pub(crate) const BRIGHTFIELD: [&str; 7] = [
