@@ -58,7 +58,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    const NAMES: [(Kind, &'static str); 9] = [
+    const NAMES: [(Kind, &'static str); 10] = [
         (Kind::Study, "study"),
         (Kind::Model, "model"),
         (Kind::Prediction, "prediction"),

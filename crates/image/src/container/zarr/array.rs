@@ -4,7 +4,8 @@
 //! Read from the specifications of zarr 2 and 3 with the sharding codec. A shape is cut by a
 //! regular grid; each chunk is a file whose name is its place, `0.0.1` or `0/0/1`, in zarr 3 by
 //! default `c/0/0/1`. Chunks at the rim are as large as all others. A chunk without a file has the
-//! fill value everywhere. A shard is a file of several chunks with an index of them at its end or start.
+//! fill value everywhere. A shard is a file of several chunks with an index of them at its end or
+//! start.
 
 use std::path::{Path, PathBuf};
 

@@ -96,7 +96,7 @@ pub(super) struct Keys {
 /// A group or an array.
 #[derive(Debug)]
 pub(super) enum Node {
-    Group(Format, Map<String, Value>),
+    Group(Map<String, Value>),
     /// With the file that describes it.
     Array(Format, Box<Keys>, PathBuf),
 }
@@ -129,7 +129,7 @@ impl Node {
             Some(text) => parsed(&text, ".zattrs")?,
             None => Map::new(),
         };
-        Ok(Some(Self::Group(Format::V2, attributes)))
+        Ok(Some(Self::Group(attributes)))
     }
 
     fn of_v3(mut read: Keys, file: PathBuf) -> Result<Self, Refusal> {
@@ -140,10 +140,7 @@ impl Node {
             ));
         }
         match read.node_type.as_str() {
-            Some("group") => Ok(Self::Group(
-                Format::V3,
-                read.attributes.take().unwrap_or_default(),
-            )),
+            Some("group") => Ok(Self::Group(read.attributes.take().unwrap_or_default())),
             Some("array") => Ok(Self::Array(Format::V3, Box::new(read), file)),
             _ => broken(format!(
                 "its `zarr.json` has the `node_type` `{}`, which is neither group nor array",

@@ -90,7 +90,7 @@ pub(super) fn group_at(
 ) -> Result<(PathBuf, Map<String, Value>), Refusal> {
     let folder = inside(group.root, group.folder, path)?;
     match Node::read(&folder)? {
-        Some(Node::Group(_, attributes)) => Ok((folder, attributes)),
+        Some(Node::Group(attributes)) => Ok((folder, attributes)),
         Some(Node::Array(..)) => broken("it is an array and no group"),
         None => broken("it has no metadata"),
     }

@@ -25,7 +25,7 @@ pub(super) fn list(path: &Path) -> Result<Contents, ImageError> {
 
 fn of_root(root: &Path, path: &Path) -> Result<Contents, Refusal> {
     let attributes = match Node::read(path)? {
-        Some(Node::Group(_, attributes)) => attributes,
+        Some(Node::Group(attributes)) => attributes,
         Some(Node::Array(..)) => {
             return Err(Refusal::NotSupported {
                 what: "it is a zarr array without OME-Zarr's metadata".into(),

@@ -47,7 +47,7 @@ pub(super) fn of(group: Group<'_>) -> Result<Part, Refusal> {
 
 /// The series that the group `OME` lists.
 fn listed(folder: &Path) -> Result<Option<Vec<String>>, Refusal> {
-    let Some(Node::Group(_, attributes)) = Node::read(folder)? else {
+    let Some(Node::Group(attributes)) = Node::read(folder)? else {
         return Ok(None);
     };
     let series = ome(&attributes).get("series").and_then(Value::as_array);
