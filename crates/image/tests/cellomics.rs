@@ -239,3 +239,25 @@ fn damaged_files_give_a_sentence_and_never_panic() {
         }
     }
 }
+
+#[test]
+fn what_a_program_drew_over_is_left_out_and_counted() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for name in ["p_B02f00d0.C01", "p_B02f00o0.C01", "p_B02f00O1.DIB"] {
+        put(folder.path(), name, &image(1));
+    }
+    put(
+        folder.path(),
+        "fields.csv",
+        b"name,drug,pixel_um\nB02_s1,taxol,0.5\n",
+    );
+    let data = opened(folder.path()).expect("opens");
+    assert_eq!((names(&data), data.channels.len()), (vec!["B02_s1"], 1));
+    assert_eq!(data.fields[0].metadata["drug"], "taxol");
+    let told = "2 images are left out, since a program drew over them";
+    assert!(
+        data.problems.iter().any(|line| line.starts_with(told)),
+        "{:?}",
+        data.problems
+    );
+}

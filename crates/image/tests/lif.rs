@@ -273,7 +273,7 @@ fn images_that_are_no_grey_planes_are_left_out_by_name() {
         ),
         (
             image("i", &gray, &sides, 8, ""),
-            "its pixels (block `MemBlock_8`) are not in the file",
+            "its pixels are not in the file",
         ),
         (
             image("i", &gray, &with(dimension(4, 2_000_000, 1.0, 4)), 1, ""),
@@ -464,4 +464,31 @@ fn the_real_file_has_the_values_of_another_reader() {
             .iter()
             .any(|line| line.starts_with("image `xzy`: its pixels are not square"))
     );
+}
+
+#[test]
+fn a_file_that_was_cut_off_is_told_in_a_sentence_for_each_reason() {
+    let images: String = (1..=50).map(|k| plain(&format!("i{k}"), k)).collect();
+    let (_made, data) = opened(&file(2, &images, &[(1, &[1; 4]), (2, &[2; 4])]));
+    let data = data.expect("opens");
+    assert_eq!(data.fields.len(), 2);
+    assert_eq!(data.problems.len(), 1, "{:?}", data.problems);
+    let said = &data.problems[0];
+    assert!(said.starts_with("images `i3`, "), "{said}");
+    assert!(
+        said.ends_with("left out, since its pixels are not in the file"),
+        "{said}"
+    );
+
+    // Blocks that are there, but too short.
+    let steps = [1, 3, 12, 24, 6];
+    let both: String = ["s", "t"]
+        .iter()
+        .map(|name| stack_image(name, steps, 1, [0, 1, 2, 3]))
+        .collect();
+    let short = stack(steps, 1);
+    let (_made, data) = opened(&file(2, &both, &[(1, &short[..short.len() - 10])]));
+    let said = data.expect("opens").problems.join("\n");
+    let told = "images `s`, `t`: 4 of their 16 planes lie beyond the ends of their blocks";
+    assert!(said.contains(told), "{said}");
 }

@@ -197,3 +197,91 @@ fn gen5_files_are_told_by_well_step_field_channel_and_time() {
         data.problems
     );
 }
+
+#[test]
+fn folders_of_other_names_are_channels_where_they_hold_the_same_places() {
+    let folder = made();
+    for (k, channel) in ["phase", "annexin", "cytotox"].iter().enumerate() {
+        for well in ["B2", "B3"] {
+            let name = format!("{channel}/VID7_{well}_1_00d00h00m.tif");
+            put_plane(folder.path(), &name, k as u16, "");
+        }
+    }
+    let data = opened(folder.path());
+    assert_eq!(data.layout, "incucyte");
+    assert_eq!(data.channels, ["annexin", "cytotox", "phase"]);
+    assert_eq!(names(&data), ["B02_s1", "B03_s1"]);
+    assert_eq!(
+        (first(&data, 0, 0), first(&data, 1, 1), first(&data, 0, 2)),
+        (100.0, 200.0, 0.0)
+    );
+    assert!(data.problems.is_empty(), "{:?}", data.problems);
+}
+
+#[test]
+fn a_folder_called_as_the_archives_is_none_without_vessels() {
+    let folder = made();
+    for name in ["one.tif", "two.tif"] {
+        put_plane(folder.path(), &format!("ScanData/{name}"), 1, "");
+    }
+    for path in [folder.path().to_path_buf(), folder.path().join("ScanData")] {
+        let data = opened(&path);
+        assert_eq!((data.fields.len(), names(&data)), (2, vec!["one", "two"]));
+    }
+}
+
+#[test]
+fn a_pattern_counts_more_than_the_names_of_a_system() {
+    for name in [
+        "VID7_B2_1_00d00h00m.tif",
+        "B3_02_1_1_Bright Field_001.tif",
+        "img_000000000_BF_000.tif",
+    ] {
+        let folder = made();
+        put_plane(folder.path(), name, 1, "");
+        let options = OpenOptions {
+            pattern: Some("^(?<name>...).*$".into()),
+            ..OpenOptions::default()
+        };
+        let data = open(folder.path(), &options).expect("opens");
+        assert_eq!(data.layout, "folder", "{name}");
+        assert_eq!(data.fields[0].name, name[..3], "{name}");
+    }
+}
+
+#[test]
+fn a_table_gives_pixel_sizes_to_plates_and_a_row_may_name_a_place() {
+    let folder = made();
+    let htd = common::htd(1, 0, 1, &["TL"]);
+    common::put(folder.path(), "p.HTD", htd.as_bytes());
+    put_plane(folder.path(), "p_B02_s1_w1.tif", 1, "");
+    let table = b"name,drug,pixel_um\nB02_s1,taxol,0.5\n";
+    common::put(folder.path(), "fields.csv", table);
+    let data = opened(folder.path());
+    assert_eq!(data.layout, "imagexpress");
+    assert_eq!(data.fields[0].pixel_um, Some(0.5));
+    assert_eq!(data.fields[0].metadata["drug"], "taxol");
+
+    let folder = made();
+    let image = common::harmony_image("1.tif", [2, 2, 1], "<ChannelID>1</ChannelID>");
+    let index = common::harmony_index("", &[image]);
+    common::put(folder.path(), "Images/Index.idx.xml", index.as_bytes());
+    put_plane(folder.path(), "Images/1.tif", 1, "");
+    let before = opened(folder.path());
+    let um = before.fields[0].pixel_um.unwrap_or(0.5);
+    let table = format!("name,drug,pixel_um\nB02_s1,taxol,{um}\n");
+    common::put(folder.path(), "Images/fields.csv", table.as_bytes());
+    let data = opened(folder.path());
+    assert_eq!(data.layout, "harmony");
+    assert_eq!(data.fields[0].pixel_um, Some(um));
+    assert_eq!(data.fields[0].metadata["drug"], "taxol");
+
+    let folder = made();
+    for time in ["00d00h00m", "00d01h00m"] {
+        put_plane(folder.path(), &format!("V_B2_1_{time}.tif"), 1, "");
+    }
+    common::put(folder.path(), "fields.csv", b"name,drug\nB02_s1,taxol\n");
+    let data = opened(folder.path());
+    assert_eq!(names(&data), ["B02_s1_t001", "B02_s1_t002"]);
+    assert!(data.fields.iter().all(|f| f.metadata["drug"] == "taxol"));
+}

@@ -6,7 +6,7 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use common::nd2::{File, Item, attributes, experiment, picture, pixels, points};
-use common::{put, real_sets};
+use common::{put, put_plane, real_sets};
 use serde_json::Value;
 use stainfree_image::{Dataset, ImageError, OpenOptions, Plane, Region, open};
 
@@ -544,4 +544,90 @@ fn damaged_files_give_a_sentence_and_never_panic() {
         std::fs::write(&path, &bytes).expect("written");
         read_all(&path);
     }
+}
+
+/// A file of one frame.
+fn one() -> Vec<u8> {
+    let mut file = File::described(&attributes(SIZE, 1, 16, 2), &picture(&["a"], None), None);
+    file.frame(0, &frame(7, 1));
+    file.finished()
+}
+
+#[test]
+fn a_folder_with_one_file_says_what_lies_beside_it_and_has_its_own_table() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let inside = folder.path().join("day");
+    put(&inside, "a.nd2", &one());
+    put(&inside, "b.lif", b"x");
+    put(&inside, "fields.csv", b"name,drug\na,taxol\n");
+    put(&inside, "notes/readme.txt", b"x");
+    put(folder.path(), "fields.csv", b"name,drug\na,none\n");
+    let data = opened(&inside).expect("opens");
+    assert_eq!(names(&data), ["a"]);
+    assert_eq!(data.fields[0].metadata["drug"], "taxol");
+    let said = data.problems.join("\n");
+    assert!(said.contains("(`b.lif`)"), "{said}");
+    assert!(
+        said.contains("other folders are not read: `notes`"),
+        "{said}"
+    );
+    // The table of a file that is named itself lies beside it.
+    let data = opened(&inside.join("a.nd2")).expect("opens");
+    assert_eq!(data.fields[0].metadata["drug"], "taxol");
+    assert!(data.problems.is_empty(), "{:?}", data.problems);
+
+    put(folder.path(), "broken/a.nd2", b"hello there");
+    let error = opened(&folder.path().join("broken")).expect_err("refused");
+    assert!(error.to_string().contains("a.nd2` is broken"), "{error}");
+}
+
+#[test]
+fn folders_of_images_beside_a_file_are_read_and_the_file_is_told() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    put(folder.path(), "raw.nd2", &one());
+    for channel in ["bf", "nuc"] {
+        put_plane(folder.path(), &format!("{channel}/a.tif"), 1, "");
+    }
+    let data = opened(folder.path()).expect("opens");
+    assert_eq!(data.layout, "parallel-folders");
+    assert_eq!(data.channels, ["bf", "nuc"]);
+    let said = data.problems.join("\n");
+    assert!(said.contains("(`raw.nd2`)"), "{said}");
+
+    // Truth, and pictures that are no channels, are no images of the same fields.
+    for others in [&["masks/raw.tif"][..], &["one/a.tif", "two/b.tif"]] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        put(folder.path(), "raw.nd2", &one());
+        others
+            .iter()
+            .for_each(|name| put_plane(folder.path(), name, 1, ""));
+        let data = opened(folder.path()).expect("opens");
+        assert_eq!((data.layout.as_str(), names(&data)), ("nd2", vec!["raw"]));
+        assert!(
+            data.problems
+                .join("\n")
+                .contains("other folders are not read")
+        );
+    }
+}
+
+#[test]
+fn packed_rows_that_are_mostly_padding_are_refused() {
+    let attributes = |bytes| {
+        let Item::Level(name, mut items) = attributes(SIZE, 1, 16, 0) else {
+            panic!("attributes are a level");
+        };
+        items.retain(|item| !matches!(item, Item::Uint("uiWidthBytes", _)));
+        items.push(Item::Uint("uiWidthBytes", bytes));
+        Item::Level(name, items)
+    };
+    let file = |bytes| {
+        let mut file = File::described(&attributes(bytes), &picture(&["a"], None), None);
+        file.frame(0, &[0; 8]);
+        file.finished()
+    };
+    let said = refused(&file(1 << 30));
+    let wanted = "its packed rows have 1073741824 bytes for 10 of pixels";
+    assert!(said.contains(wanted), "{said}");
+    assert!(of(&file(16)).1.is_ok());
 }

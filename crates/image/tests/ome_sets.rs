@@ -880,3 +880,55 @@ fn damaged_files_of_a_set_never_panic() {
         try_all(folder.path());
     }
 }
+
+#[test]
+fn acquisitions_of_a_plate_show_the_same_places() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let sample = |k: u32| {
+        format!(
+            "<WellSample ID=\"WellSample:{k}\" Index=\"{k}\"><ImageRef ID=\"Image:{k}\"/>\
+             </WellSample>"
+        )
+    };
+    let samples: String = (0..4).map(sample).collect();
+    let of = |name: &str, samples: [u32; 2]| {
+        let refs = samples.map(|k| format!("<WellSampleRef ID=\"WellSample:{k}\"/>"));
+        format!(
+            "<PlateAcquisition ID=\"PlateAcquisition:{name}\" Name=\"{name}\">{}\
+             </PlateAcquisition>",
+            refs.concat()
+        )
+    };
+    let image = |k: u32| {
+        format!(
+            "<Image ID=\"Image:{k}\"><Pixels DimensionOrder=\"XYZCT\" SizeX=\"6\" SizeY=\"4\" \
+             SizeC=\"1\" SizeZ=\"1\" SizeT=\"1\"><TiffData IFD=\"0\" PlaneCount=\"1\">\
+             <UUID FileName=\"{k}.tif\">urn:uuid:{k}</UUID></TiffData></Pixels></Image>"
+        )
+    };
+    let images: String = (0..4).map(image).collect();
+    let text = format!(
+        "<OME><Plate Name=\"p\"><Well Row=\"1\" Column=\"1\">{samples}</Well>{}{}</Plate>\
+         {images}</OME>",
+        of("day 1", [0, 1]),
+        of("day 2", [2, 3])
+    );
+    put(folder.path(), "p.companion.ome", text.as_bytes());
+    for k in 0..4 {
+        common::put_plane(folder.path(), &format!("{k}.tif"), k, "");
+    }
+    let data = opened(folder.path());
+    assert_eq!(
+        names(&data),
+        [
+            "day_1_B02_s1",
+            "day_1_B02_s2",
+            "day_2_B02_s1",
+            "day_2_B02_s2"
+        ]
+    );
+    assert_eq!(data.fields[0].position, data.fields[2].position);
+    assert_eq!(data.fields[1].position, data.fields[3].position);
+    assert_ne!(data.fields[0].position, data.fields[1].position);
+    assert_eq!(firsts(&data)[2], [[200.0]]);
+}

@@ -546,7 +546,10 @@ fn acquisitions_of_a_well_are_fields_and_no_times() {
         .iter()
         .map(|field| field.name.as_str())
         .collect();
-    assert_eq!(names, ["B03_s1", "B03_s2"]);
+    assert_eq!(names, ["acquisition0_B03_s1", "acquisition1_B03_s1"]);
+    // The same place twice, which is not to be split over training and test.
+    assert_eq!(data.fields[0].position, data.fields[1].position);
+    assert_eq!(data.fields[0].position.site, Some(1));
     for field in &data.fields {
         assert_eq!(field.position.plate.as_deref(), Some("p 7"));
         assert_eq!(field.position.well.as_deref(), Some("B03"));
@@ -874,4 +877,71 @@ fn a_plate_in_parts_of_it_never_panics() {
         std::fs::write(&path, &whole).expect("written");
     }
     assert_eq!(opened(folder.path()).fields.len(), 2);
+}
+
+#[test]
+fn acquisitions_of_a_well_by_itself_show_the_same_places() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    put_plate(folder.path());
+    let data = opened(&folder.path().join("B/3"));
+    let names: Vec<_> = data.fields.iter().map(|field| &field.name).collect();
+    assert_eq!(names, ["acquisition0_3_s1", "acquisition1_3_s1"]);
+    assert_eq!(data.fields[0].position, data.fields[1].position);
+}
+
+#[test]
+fn a_store_in_the_folder_of_a_plate_does_not_stand_for_the_plate() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    put_image(
+        &folder.path().join("a.zarr"),
+        &attributes("0.4", &["y", "x"]),
+        &[4, 5],
+    );
+    let htd = common::htd(1, 0, 1, &["TL"]);
+    put(folder.path(), "day/p.HTD", htd.as_bytes());
+    common::put_plane(folder.path(), "day/p_B02_s1_w1.tif", 1, "");
+    let data = opened(folder.path());
+    assert_eq!(data.layout, "imagexpress", "{:?}", data.problems);
+
+    // What the program made of images is none, and is told.
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for name in ["a.zarr", "b.zarr"] {
+        let store = folder.path().join(name);
+        put_image(&store, &attributes("0.4", &["y", "x"]), &[4, 5]);
+    }
+    let marker = json!({ "program": "stainfree", "version": "1", "command": "x", "kind": "study" });
+    put(
+        &folder.path().join("b.zarr"),
+        "made-by-stainfree.json",
+        marker.to_string().as_bytes(),
+    );
+    let data = opened(folder.path());
+    assert_eq!(data.fields.len(), 1);
+    let said = data.problems.join("\n");
+    assert!(
+        said.contains("`b.zarr`: left out, since it is a study"),
+        "{said}"
+    );
+}
+
+#[test]
+fn many_channels_and_planes_are_listed_at_once_and_more_are_refused() {
+    for (shape, depth) in [([1, 1024, 1, 1, 1], 1), ([1, 1, 65_536, 1, 1], 65_536)] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let axes = ["t", "c", "z", "y", "x"];
+        put_image(folder.path(), &attributes("0.4", &axes), &shape);
+        let data = opened(folder.path());
+        assert_eq!(data.channels.len(), shape[1]);
+        assert_eq!(data.fields[0].planes[0].len(), depth);
+        let more = shape.map(|size| if size > 1 { size + 1 } else { 1 });
+        let array = folder.path().join("0/.zarray");
+        let text = std::fs::read_to_string(&array).expect("read");
+        let shapes = [shape, more].map(|shape| serde_json::to_string(&shape).expect("JSON"));
+        std::fs::write(&array, text.replace(&shapes[0], &shapes[1])).expect("written");
+        let said = refused(folder.path());
+        assert!(
+            said.contains("too large") && said.contains("in parts"),
+            "{said}"
+        );
+    }
 }

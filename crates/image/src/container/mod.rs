@@ -60,6 +60,8 @@ pub(crate) struct Contained {
     /// The site within the well, from 1; those of a well are numbered in their order where it is
     /// left open.
     pub(crate) site: Option<u32>,
+    /// The acquisition it belongs to, where several show the same sites.
+    pub(crate) acquisition: Option<String>,
     /// Height and width of every plane.
     pub(crate) size: (usize, usize),
     pub(crate) channels: Vec<ChannelSaid>,
@@ -91,16 +93,35 @@ pub(crate) struct ChannelSaid {
 /// Most planes of one container: a plate of 1,536 wells with more than any microscope takes.
 pub(crate) const MOST_PLANES: usize = 1 << 22;
 
+/// More channels than any microscope takes are damage.
+pub(crate) const MOST_CHANNELS: usize = 1024;
+
+/// Most planes along z: more than any stage can move to.
+pub(crate) const MOST_ALONG_Z: usize = 1 << 16;
+
 impl Contained {
     /// Checks the sizes against the caps, before any list is made of them.
     ///
     /// # Errors
     /// [`ImageError::Broken`] if nothing is in it, [`ImageError::TooLarge`] above
-    /// [`crate::MAX_PLANE_PIXELS`] or [`MOST_PLANES`].
+    /// [`crate::MAX_PLANE_PIXELS`], [`MOST_CHANNELS`], [`MOST_ALONG_Z`] or [`MOST_PLANES`].
     pub(crate) fn check(&self, path: &Path) -> Result<(), ImageError> {
         let (height, width) = self.size;
         crate::format::check_size(path, height as u64, width as u64)?;
         let (channels, planes, times) = (self.channels.len(), self.planes, self.times);
+        for (count, most, what) in [
+            (channels, MOST_CHANNELS, "channels"),
+            (planes, MOST_ALONG_Z, "planes along z"),
+        ] {
+            if count > most {
+                return Err(ImageError::TooLarge {
+                    path: path.to_path_buf(),
+                    what: format!("it has {count} {what}"),
+                    cap: format!("{most} {what}"),
+                    way_out: "export it in parts",
+                });
+            }
+        }
         let count = channels.checked_mul(planes);
         match count.and_then(|count| count.checked_mul(times)) {
             Some(0) => Err(ImageError::broken(

@@ -1,7 +1,8 @@
 //! From planes found by a layout to a checked data set: one size per field, channels united by
 //! name, everything missing said.
 
-use std::collections::{BTreeSet, HashSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 use super::draft::{Draft, Slot};
@@ -37,29 +38,25 @@ pub(super) fn assemble(
     super::series::place(&mut fields);
 
     let mut channels = channel_order;
+    let mut numbers: HashMap<String, usize> = HashMap::new();
+    for (c, name) in channels.iter().enumerate() {
+        numbers.entry(name.clone()).or_insert(c);
+    }
     for (name, _) in fields.iter().flat_map(|field| &field.channels) {
-        if !channels.contains(name) {
+        if !numbers.contains_key(name) {
+            numbers.insert(name.clone(), channels.len());
             channels.push(name.clone());
         }
     }
-    let depths: Vec<usize> = channels
-        .iter()
-        .map(|name| {
-            let depth = |field: &Draft| {
-                field
-                    .channels
-                    .iter()
-                    .filter(|(n, _)| n == name)
-                    .map(|(_, z)| z.len())
-                    .max()
-            };
-            fields.iter().filter_map(depth).max().unwrap_or(0).max(1)
-        })
-        .collect();
+    let mut depths = vec![1; channels.len()];
+    for (name, planes) in fields.iter().flat_map(|field| &field.channels) {
+        let depth = &mut depths[numbers[name]];
+        *depth = planes.len().max(*depth);
+    }
 
     let mut checked = Vec::with_capacity(fields.len());
     for draft in fields {
-        if let Some(field) = check(draft, &channels, &depths, &mut problems) {
+        if let Some(field) = check(draft, &channels, &numbers, &depths, &mut problems) {
             checked.push(field);
         }
     }
@@ -152,15 +149,13 @@ fn files_of(field: &Draft) -> Vec<String> {
 fn check(
     draft: Draft,
     channels: &[String],
+    numbers: &HashMap<String, usize>,
     depths: &[usize],
     problems: &mut Vec<String>,
 ) -> Option<Field> {
     let mut planes: Vec<Vec<Option<Slot>>> = vec![Vec::new(); channels.len()];
     for (name, slots) in draft.channels {
-        let c = channels
-            .iter()
-            .position(|channel| *channel == name)
-            .expect("united above");
+        let c = numbers[&name];
         if planes[c].iter().any(Option::is_some) {
             let file_of = |slots: &[Option<Slot>]| {
                 let slot = slots.iter().flatten().next();
@@ -239,15 +234,12 @@ fn check(
 
 /// The size that most planes have; of equally frequent ones, the first.
 fn size_of_most(planes: &[Vec<Option<Slot>>]) -> Option<(usize, usize)> {
-    let sizes: Vec<_> = planes
-        .iter()
-        .flatten()
-        .flatten()
-        .map(|slot| slot.size)
-        .collect();
-    let count = |size: &(usize, usize)| sizes.iter().filter(|other| *other == size).count();
-    // `max_by_key` keeps the last of equals, so the order is turned around.
-    sizes.iter().rev().max_by_key(|size| count(size)).copied()
+    let mut counts: HashMap<(usize, usize), (usize, Reverse<usize>)> = HashMap::new();
+    for (k, slot) in planes.iter().flatten().flatten().enumerate() {
+        counts.entry(slot.size).or_insert((0, Reverse(k))).0 += 1;
+    }
+    let most = counts.into_iter().max_by_key(|(_, count)| *count);
+    most.map(|(size, _)| size)
 }
 
 fn one_pixel_size(name: &str, stated: &[f64], problems: &mut Vec<String>) -> Option<f64> {

@@ -43,6 +43,15 @@ impl Layout for Cellomics {
                 folder_of(path)
             }
         };
+        let (drawn, files): (Vec<_>, Vec<_>) = files.into_iter().partition(|f| is_drawn(f));
+        if !drawn.is_empty() {
+            problems.push(format!(
+                "{} images are left out, since a program drew over them, as the `o` in their names \
+                 says: {}",
+                drawn.len(),
+                list_names(&drawn.iter().map(|file| file_name(file)).collect::<Vec<_>>())
+            ));
+        }
         let (plates, others) = by_plate(files);
         let plates = plates.into_iter().map(|plate| {
             let name = plate.name.clone();
@@ -55,12 +64,7 @@ impl Layout for Cellomics {
             found.fields.push(draft);
         }
         let table = sidecar::table(root, &mut notes);
-        for draft in &mut found.fields {
-            if let Some(facts) = table.get(&draft.name) {
-                draft.metadata.extend(facts.metadata.clone());
-                draft.pixel_um.extend(facts.pixel_um);
-            }
-        }
+        table.add_to(&mut found.fields);
         found.problems.extend(notes.into_problems());
         Ok(found)
     }
@@ -129,6 +133,14 @@ struct Plate {
     barcode: String,
     /// By well and site.
     fields: BTreeMap<(String, u32), ByChannel>,
+}
+
+/// Whether a program drew over the image.
+fn is_drawn(file: &Path) -> bool {
+    let name = stem(file);
+    let said = NAME.captures(&name);
+    let channel = said.as_ref().and_then(|said| said.name("channel"));
+    channel.is_some_and(|text| text.as_str().starts_with(['o', 'O']))
 }
 
 /// Plates, and files whose names say nothing.

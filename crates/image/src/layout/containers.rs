@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use super::{Draft, Entries, Found, Layout, Notes, Slot, foreign, joined, sidecar};
+use super::{
+    Draft, Entries, Found, Layout, Notes, Slot, foreign, joined, own_kind, parallel, sidecar,
+};
 use crate::container::{ChannelSaid, Contained, Contents, Reader};
 use crate::names::{
     file_name, folder_name, folder_of, is_image_name, list_names, natural_order, stem,
@@ -15,6 +17,25 @@ use crate::{ImageError, OpenOptions, rounded_um};
 
 /// The layout of what `R` reads.
 pub(super) struct Of<R>(pub(super) R);
+
+/// A container that was named itself, and no folder of them.
+#[cfg(feature = "zarr")]
+pub(super) struct Itself<R>(pub(super) R);
+
+#[cfg(feature = "zarr")]
+impl<R: Reader + Copy> Layout for Itself<R> {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn recognise(&self, path: &Path) -> Result<bool, ImageError> {
+        Ok(self.0.takes(path))
+    }
+
+    fn read(&self, path: &Path, options: &OpenOptions) -> Result<Found, ImageError> {
+        Of(self.0).read(path, options)
+    }
+}
 
 impl<R: Reader> Layout for Of<R> {
     fn name(&self) -> &'static str {
@@ -27,6 +48,7 @@ impl<R: Reader> Layout for Of<R> {
 
     fn read(&self, path: &Path, _options: &OpenOptions) -> Result<Found, ImageError> {
         let containers = self.containers(path)?;
+        let itself = self.0.takes(path);
         let alone = containers.len() == 1;
         let (mut listed, mut problems, mut failed) = (Vec::new(), Vec::new(), None);
         for container in &containers {
@@ -44,40 +66,37 @@ impl<R: Reader> Layout for Of<R> {
         {
             return Err(error);
         }
-        if !alone {
-            let beside = Entries::of(path)?;
-            problems.extend(foreign::beside(&beside, |path| self.0.takes(path)));
-            let others = beside.folders.iter().filter(|path| !self.0.takes(path));
-            let others: Vec<String> = others.map(|path| file_name(path)).collect();
-            if !others.is_empty() {
-                problems.push(format!(
-                    "other folders are not read: {}",
-                    list_names(&others)
-                ));
-            }
-        }
         let mut notes = Notes::default();
-        let beside = if path.is_dir() && !alone {
-            path
-        } else {
-            folder_of(path)
-        };
-        let table = sidecar::table(beside, &mut notes);
-        let mut found = joined_of(listed, problems);
-        for draft in &mut found.fields {
-            if let Some(facts) = table.get(&draft.name) {
-                draft.metadata.extend(facts.metadata.clone());
-                draft.pixel_um.extend(facts.pixel_um);
-            }
+        if !itself {
+            problems.extend(self.beside(path, &mut notes)?);
         }
+        let table = sidecar::table(if itself { folder_of(path) } else { path }, &mut notes);
+        let mut found = joined_of(listed, problems);
+        table.add_to(&mut found.fields);
         found.problems.extend(notes.into_problems());
         Ok(found)
     }
 }
 
 impl<R: Reader> Of<R> {
-    /// `path` itself, or what lies in it, in natural order. A folder with images of its own is a
-    /// folder of images, with containers beside them.
+    /// What is said of all that lies in the folder `path` beside the containers.
+    fn beside(&self, path: &Path, notes: &mut Notes) -> Result<Vec<String>, ImageError> {
+        let beside = Entries::of(path)?;
+        notes.ours(&beside.ours);
+        let mut problems = foreign::beside(&beside, |path| self.0.takes(path));
+        let others = beside.folders.iter().filter(|path| !self.0.takes(path));
+        let others: Vec<String> = others.map(|path| file_name(path)).collect();
+        if !others.is_empty() {
+            problems.push(format!(
+                "other folders are not read: {}",
+                list_names(&others)
+            ));
+        }
+        Ok(problems)
+    }
+
+    /// `path` itself, or what lies in it, in natural order. A folder with images of its own, or
+    /// with folders of them that are its channels, is one of images, with containers beside them.
     fn containers(&self, path: &Path) -> Result<Vec<PathBuf>, ImageError> {
         if self.0.takes(path) {
             return Ok(vec![path.to_path_buf()]);
@@ -98,7 +117,12 @@ impl<R: Reader> Of<R> {
             }
             found.push(entry);
         }
-        found.retain(|path| self.0.takes(path));
+        let (mut found, others): (Vec<PathBuf>, Vec<PathBuf>) =
+            found.into_iter().partition(|path| self.0.takes(path));
+        found.retain(|path| own_kind(path).is_none());
+        if found.is_empty() || parallel::are_images(&others)? {
+            return Ok(Vec::new());
+        }
         found.sort_by(|a, b| natural_order(&file_name(a), &file_name(b)));
         Ok(found)
     }
@@ -167,8 +191,13 @@ fn fields_of(name: &str, contents: Contents, is_plate: bool) -> Found {
         images,
         problems,
     } = contents;
+    let acquisitions: BTreeSet<_> = images.iter().map(|image| &image.acquisition).collect();
+    let several = acquisitions.len() > 1;
     let names = match is_plate {
         true => by_well(&images),
+        false if several && images.iter().all(|image| image.site.is_some()) => {
+            by_site(name, &images)
+        }
         false => by_name(name, &images),
     };
     let mut found = Found {
@@ -189,22 +218,38 @@ fn fields_of(name: &str, contents: Contents, is_plate: bool) -> Found {
             .well
             .is_some()
             .then(|| plate.clone().unwrap_or(name.to_string()));
-        found
-            .fields
-            .extend(drafts(image, &depths, &position, site, plate));
+        let of = image.acquisition.clone().filter(|_| several);
+        let mut new = drafts(image, &depths, &position, site, plate);
+        // An acquisition shows the same places as another, so that only names tell them apart.
+        if let Some(of) = of {
+            for draft in &mut new {
+                draft.name = format!("{}_{}", as_name(&of), draft.name);
+            }
+        }
+        found.fields.extend(new);
     }
     found
 }
 
-/// `WELL_sSITE` of every image, and the site: as it is stated, or counted within the well.
+/// `WELL_sSITE` of every image, and the site: as it is stated, or counted within the well, in each
+/// acquisition anew.
 fn by_well(images: &[Contained]) -> Vec<(String, Option<u32>)> {
-    let mut counted: HashMap<&str, u32> = HashMap::new();
+    let mut counted: HashMap<(&str, &Option<String>), u32> = HashMap::new();
     let named = images.iter().map(|image| {
         let well = image.well.as_deref().unwrap_or_default();
-        let count = counted.entry(well).or_default();
+        let count = counted.entry((well, &image.acquisition)).or_default();
         *count += 1;
         let site = image.site.unwrap_or(*count);
         (format!("{well}_s{site}"), Some(site))
+    });
+    named.collect()
+}
+
+/// `NAME_sSITE` of every image.
+fn by_site(name: &str, images: &[Contained]) -> Vec<(String, Option<u32>)> {
+    let named = images.iter().map(|image| {
+        let site = image.site.unwrap_or_default();
+        (format!("{name}_s{site}"), image.site)
     });
     named.collect()
 }
@@ -256,7 +301,11 @@ pub(super) fn channel_names(channels: &[ChannelSaid]) -> Vec<String> {
 /// Microscopes take brightfield as a stack and stains in one plane: beside a channel of
 /// [`FEWEST_IN_STACK`] planes, one that was only ever taken in one plane has that one, and the
 /// others are no holes.
-pub(super) struct Depths(BTreeMap<String, BTreeSet<usize>>);
+pub(super) struct Depths {
+    taken: BTreeMap<String, BTreeSet<usize>>,
+    /// Whether any channel is a stack.
+    has_stack: bool,
+}
 
 /// Fewest planes of a stack.
 const FEWEST_IN_STACK: usize = 3;
@@ -276,13 +325,16 @@ impl Depths {
                 };
             }
         }
-        Self(taken)
+        let is_stack = |planes: &BTreeSet<usize>| planes.len() >= FEWEST_IN_STACK;
+        Self {
+            has_stack: taken.values().any(is_stack),
+            taken,
+        }
     }
 
     fn has(&self, channel: &str, z: usize) -> bool {
-        let is_stack = |taken: &BTreeSet<usize>| taken.len() >= FEWEST_IN_STACK;
-        let flat = self.0.get(channel).filter(|own| own.len() == 1);
-        match flat.filter(|_| self.0.values().any(is_stack)) {
+        let flat = self.taken.get(channel).filter(|own| own.len() == 1);
+        match flat.filter(|_| self.has_stack) {
             Some(own) => own.contains(&z),
             None => true,
         }

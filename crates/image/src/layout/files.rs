@@ -500,12 +500,9 @@ fn by_pattern(
                 None => draft.channels.push((member.channel, vec![slot])),
             }
         }
-        if let Some(facts) = table.get(&draft.name) {
-            draft.metadata = facts.metadata.clone();
-            draft.pixel_um.extend(facts.pixel_um);
-        }
         fields.push(draft);
     }
+    table.add_to(&mut fields);
     Ok(Found {
         fields,
         problems: notes.into_problems(),

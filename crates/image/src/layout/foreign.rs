@@ -119,12 +119,14 @@ const KINDS: [Kind; 25] = [
     },
 ];
 
+/// Whether a folder is an OME-Zarr store.
+pub(super) fn is_store(path: &Path) -> bool {
+    let names = [".zgroup", ".zarray", ".zattrs", "zarr.json"];
+    path.is_dir() && names.iter().any(|name| path.join(name).is_file())
+}
+
 fn kind_of(path: &Path) -> Option<Kind> {
-    let is_store = path.is_dir()
-        && [".zgroup", ".zarray", ".zattrs", "zarr.json"]
-            .iter()
-            .any(|name| path.join(name).is_file());
-    if is_store {
+    if is_store(path) {
         return Some(KINDS[0]);
     }
     let end = path.extension()?.to_string_lossy().to_lowercase();
@@ -471,7 +473,7 @@ mod tests {
             false => "this build has no OME-Zarr",
         };
         assert!(said("a.zarr").contains(store));
-        assert!(said("a.n5").contains("this is an N5 store"));
+        assert!(said("a.n5").contains("it is an N5 store"));
         assert_eq!(said("a.gif"), "");
     }
 }

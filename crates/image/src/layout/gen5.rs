@@ -30,6 +30,10 @@ impl Layout for Gen5 {
         Ok(!images.is_empty())
     }
 
+    fn yields_to_pattern(&self) -> bool {
+        true
+    }
+
     fn read(&self, path: &Path, _options: &OpenOptions) -> Result<Found, ImageError> {
         let images = images_at(path, |image| taken(image).is_some())?;
         let mut all: Vec<(i32, Taken)> = images.iter().filter_map(|one| taken(one)).collect();

@@ -3,10 +3,12 @@
 //! Exported: `VID1630_C4_1_00d23h56m.tif`, with what the user put before the well, the field, and
 //! the time since the start or (`2026y10m05d_14h30m`) of the day. The channel is the folder's name
 //! (`phase`, `red`) or the word before the well (`VID9955_Phase_B3_1_..`); folders of other names
-//! are groups of wells. Archive: `EssenFiles/ScanData/<YYMM>/<DD>/<HHMM>/<vessel>/`, in it
+//! are groups of wells, or channels where they hold
+//! the same places. Archive: `EssenFiles/ScanData/<YYMM>/<DD>/<HHMM>/<vessel>/`, in it
 //! `A1-1-Ph.tif` (well, field, channel), each with smaller copies as further pages. (Names as
 //! several public analyses and converters read them; no real file was at hand.)
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
@@ -33,10 +35,16 @@ impl Layout for Exported {
         Ok(!images.is_empty())
     }
 
+    fn yields_to_pattern(&self) -> bool {
+        true
+    }
+
     fn read(&self, path: &Path, _options: &OpenOptions) -> Result<Found, ImageError> {
         let images = images_at(path, |image| exported(image).is_some())?;
         let taken = images.iter().filter_map(|image| exported(image));
-        Ok(found(path, taken.collect(), |_| Ok(None)))
+        let mut taken: Vec<Taken> = taken.collect();
+        name_by_folders(&mut taken);
+        Ok(found(path, taken, |_| Ok(None)))
     }
 }
 
@@ -46,7 +54,10 @@ impl Layout for Archive {
     }
 
     fn recognise(&self, path: &Path) -> Result<bool, ImageError> {
-        Ok(scans_of(path).is_some())
+        match scans_of(path) {
+            Some(scans) => Ok(!vessels(&scans)?.is_empty()),
+            None => Ok(false),
+        }
     }
 
     fn read(&self, path: &Path, _options: &OpenOptions) -> Result<Found, ImageError> {
@@ -108,6 +119,27 @@ fn is_channel(word: &str) -> bool {
     CHANNELS.contains(&word.to_lowercase().as_str())
 }
 
+/// The channel of images of which neither name nor folder has a known word.
+const UNNAMED: &str = "C1";
+
+/// Names channels after their folders where files in several folders show the same place at the
+/// same time, so that the folders can be nothing else.
+fn name_by_folders(taken: &mut [Taken]) {
+    let mut folders: BTreeMap<_, BTreeSet<PathBuf>> = BTreeMap::new();
+    for one in taken.iter().filter(|one| one.channel == UNNAMED) {
+        let place = (one.of.clone(), one.well.clone(), one.site, one.time);
+        let folder = folder_of(&one.path).to_path_buf();
+        folders.entry(place).or_default().insert(folder);
+    }
+    let shared = folders.into_values().filter(|folders| folders.len() > 1);
+    let channels: BTreeSet<PathBuf> = shared.flatten().collect();
+    for one in taken.iter_mut().filter(|one| one.channel == UNNAMED) {
+        if channels.contains(folder_of(&one.path)) {
+            one.channel = folder_name(folder_of(&one.path));
+        }
+    }
+}
+
 fn exported(path: &Path) -> Option<Taken> {
     let name = stem(path);
     let said = EXPORTED.captures(&name)?;
@@ -125,7 +157,7 @@ fn exported(path: &Path) -> Option<Taken> {
         (true, false) => (prefix, folder.as_str()),
         (true, true) => (before, folder.as_str()),
         (false, true) => (before, last),
-        (false, false) => (prefix, "C1"),
+        (false, false) => (prefix, UNNAMED),
     };
     Some(Taken {
         of: plate.to_string(),

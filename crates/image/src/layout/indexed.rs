@@ -170,7 +170,7 @@ fn fields_of(mut index: Index) -> Result<Found, ImageError> {
     let mut notes = Notes::default();
     let table = sidecar::table(&index.folder, &mut notes);
     let sizes = Sizes::of(&index, &there, &mut problems);
-    let fields = drafts(&index, &mut problems, |image| {
+    let mut fields = drafts(&index, &mut problems, |image| {
         let path = index.folder.join(there.name_of(&image.file)?);
         let size = sizes.of_image(image, &path);
         let place = PlaneRef::of_file(path, 0);
@@ -178,13 +178,7 @@ fn fields_of(mut index: Index) -> Result<Found, ImageError> {
             .ok()
             .map(|size| Slot { place, size })
     });
-    let with_facts = fields.into_iter().map(|mut draft| {
-        if let Some(facts) = table.get(&draft.name) {
-            draft.metadata.extend(facts.metadata.clone());
-        }
-        draft
-    });
-    let fields = with_facts.collect();
+    table.add_to(&mut fields);
     problems.extend(notes.into_problems());
     Ok(Found {
         fields,

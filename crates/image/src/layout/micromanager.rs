@@ -41,6 +41,10 @@ impl Layout for SeparateFiles {
         Ok(!positions_in(acquisition(path))?.is_empty())
     }
 
+    fn yields_to_pattern(&self) -> bool {
+        true
+    }
+
     fn read(&self, path: &Path, _options: &OpenOptions) -> Result<Found, ImageError> {
         let root = acquisition(path);
         let mut notes = Notes::default();

@@ -43,26 +43,33 @@ trait Layout: Sync {
     fn name(&self) -> &'static str;
     /// Whether `path` looks like it; cheap, and wrong rather in the negative.
     fn recognise(&self, path: &Path) -> Result<bool, ImageError>;
+    /// Whether a folder is left to a pattern that is given for the names of its files.
+    fn yields_to_pattern(&self) -> bool {
+        false
+    }
     /// Lists the fields at `path`; files that cannot be used go to the problems.
     fn read(&self, path: &Path, options: &OpenOptions) -> Result<Found, ImageError>;
 }
 
 /// Layouts of systems that leave a mark (an index, a description, names like no others); the first
 /// that recognises a path reads it.
-const MARKED: [&dyn Layout; 14 + cfg!(feature = "zarr") as usize] = [
+const MARKED: [&dyn Layout; 14 + 2 * cfg!(feature = "zarr") as usize] = [
     // First, as the others look into every folder of a store.
     #[cfg(feature = "zarr")]
-    &containers::Of(crate::container::OmeZarr),
+    &containers::Itself(crate::container::OmeZarr),
     &harmony::Harmony,
     &cellvoyager::CellVoyager,
     &imagexpress::Exported,
     &imagexpress::Database,
-    &containers::Of(crate::container::nd2::Nd2),
     &cellomics::Cellomics,
-    &containers::Of(crate::container::czi::Czi),
     &incucyte::Archive,
     &incucyte::Exported,
     &gen5::Gen5,
+    // Behind the plates, in whose folders a container of something else may lie.
+    #[cfg(feature = "zarr")]
+    &containers::Of(crate::container::OmeZarr),
+    &containers::Of(crate::container::nd2::Nd2),
+    &containers::Of(crate::container::czi::Czi),
     &containers::Of(crate::container::lif::Lif),
     &containers::Of(crate::container::ndtiff::NdTiff),
     &micromanager::SeparateFiles,
@@ -81,8 +88,13 @@ pub(crate) const CHANNELS_ARE_FOLDERS: &str = "parallel-folders";
 
 /// The names of all layouts, in the order in which they are tried.
 pub fn layout_names() -> Vec<&'static str> {
-    let all = MARKED.iter().chain(&PLAIN);
-    all.map(|layout| layout.name()).collect()
+    let mut names = Vec::new();
+    for layout in MARKED.iter().chain(&PLAIN) {
+        if !names.contains(&layout.name()) {
+            names.push(layout.name());
+        }
+    }
+    names
 }
 
 /// Opens a plate, a folder of images or one image file, whichever `path` is.
@@ -111,7 +123,11 @@ pub fn open(path: &Path, options: &OpenOptions) -> Result<Dataset, ImageError> {
 }
 
 fn recognised(path: &Path, options: &OpenOptions) -> Result<Dataset, ImageError> {
+    let by_pattern = options.pattern.is_some() && path.is_dir();
     for layout in MARKED {
+        if by_pattern && layout.yields_to_pattern() {
+            continue;
+        }
         if layout.recognise(path)? {
             return assemble(layout.name(), path, layout.read(path, options)?, options);
         }

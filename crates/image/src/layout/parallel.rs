@@ -8,11 +8,47 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::sidecar::{self, ByField, Facts};
-use super::{Draft, Entries, Found, Layout, Notes, Pages, channels_of, drafts_by_time, images_of};
-use crate::names::{composed, file_name, marked_names, stem, truth_stem};
+use super::{
+    Draft, Entries, Found, Layout, Notes, Pages, channels_of, drafts_by_time, foreign, images_of,
+    own_kind, own_part,
+};
+use crate::names::{composed, file_name, looks_like_truth, marked_names, stem, truth_stem};
 use crate::{ImageError, OpenOptions};
 
 pub(super) struct ParallelFolders;
+
+/// Whether `folders` are channels of the same fields, or only one of them has images.
+fn are_channels(folders: &[PathBuf]) -> Result<bool, ImageError> {
+    let mut inside = Vec::new();
+    for folder in folders {
+        inside.push(Entries::of(folder)?.images);
+    }
+    let names = FieldNames::of(&inside);
+    let mut seen = HashSet::new();
+    let mut filled = 0;
+    let mut shared = false;
+    for images in &inside {
+        let here: HashSet<String> = images.iter().map(|path| names.key(path)).collect();
+        filled += usize::from(!here.is_empty());
+        for name in here {
+            shared |= !seen.insert(name);
+        }
+    }
+    Ok(filled == 1 || shared)
+}
+
+/// Whether folders among `paths` are channels, and not the truth of something else.
+pub(super) fn are_images(paths: &[PathBuf]) -> Result<bool, ImageError> {
+    let folders = paths.iter().filter(|path| path.is_dir());
+    let folders = folders.filter(|path| own_kind(path).or_else(|| own_part(path)).is_none());
+    let folders: Vec<PathBuf> = folders.cloned().collect();
+    let mut has_images = false;
+    for folder in &folders {
+        let is_truth = looks_like_truth(&file_name(folder));
+        has_images |= !is_truth && !Entries::of(folder)?.images.is_empty();
+    }
+    Ok(has_images && are_channels(&folders)?)
+}
 
 impl Layout for ParallelFolders {
     fn name(&self) -> &'static str {
@@ -27,22 +63,7 @@ impl Layout for ParallelFolders {
         if !root.images.is_empty() {
             return Ok(false);
         }
-        let mut inside = Vec::new();
-        for folder in &root.folders {
-            inside.push(Entries::of(folder)?.images);
-        }
-        let names = FieldNames::of(&inside);
-        let mut seen = HashSet::new();
-        let mut filled = 0;
-        let mut shared = false;
-        for images in &inside {
-            let here: HashSet<String> = images.iter().map(|path| names.key(path)).collect();
-            filled += usize::from(!here.is_empty());
-            for name in here {
-                shared |= !seen.insert(name);
-            }
-        }
-        Ok(filled == 1 || shared)
+        are_channels(&root.folders)
     }
 
     fn read(&self, path: &Path, _options: &OpenOptions) -> Result<Found, ImageError> {
@@ -51,6 +72,7 @@ impl Layout for ParallelFolders {
         let mut facts = sidecar::table(path, &mut notes);
         add_sidecars(&mut facts, &root.others, &mut notes);
         notes.ours(&root.ours);
+        let foreign = foreign::beside(&root, |_| false);
 
         let mut inside = Vec::new();
         for folder in &root.folders {
@@ -95,17 +117,11 @@ impl Layout for ParallelFolders {
             channel_order.push(channel);
         }
         let mut fields: Vec<Draft> = drafts.into_values().collect();
-        for draft in &mut fields {
-            let position = draft.position.as_deref().unwrap_or_default();
-            if let Some(facts) = facts.get(&draft.name).or_else(|| facts.get(position)) {
-                draft.metadata = facts.metadata.clone();
-                draft.pixel_um.extend(facts.pixel_um);
-            }
-        }
+        facts.add_to(&mut fields);
         Ok(Found {
             fields,
             channel_order,
-            problems: notes.into_problems(),
+            problems: foreign.into_iter().chain(notes.into_problems()).collect(),
             ..Found::default()
         })
     }

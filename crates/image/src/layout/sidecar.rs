@@ -232,17 +232,19 @@ impl ByField {
         self.rows.get(&composed(field))
     }
 
-    /// Adds what is not known yet.
-    /// Adds what is known of them to fields that are no group of files.
+    /// Adds what is known of fields, by their names or those of their places, to them: metadata, in
+    /// place of what files state, and pixel sizes beside theirs.
     pub(super) fn add_to(&self, fields: &mut [Draft]) {
         for draft in fields {
-            if let Some(facts) = self.get(&draft.name) {
+            let position = draft.position.as_deref().unwrap_or_default();
+            if let Some(facts) = self.get(&draft.name).or_else(|| self.get(position)) {
                 draft.metadata.extend(facts.metadata.clone());
                 draft.pixel_um.extend(facts.pixel_um);
             }
         }
     }
 
+    /// Adds what is not known yet of a field.
     pub(super) fn add(&mut self, field: &str, facts: &Facts) {
         self.rows.entry(composed(field)).or_default().add(facts);
     }

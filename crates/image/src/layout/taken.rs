@@ -79,12 +79,7 @@ pub(super) fn found(
     });
     let mut found = joined(plates.collect(), Vec::new());
     let table = sidecar::table(root, &mut notes);
-    for draft in &mut found.fields {
-        if let Some(facts) = table.get(&draft.name) {
-            draft.metadata.extend(facts.metadata.clone());
-            draft.pixel_um.extend(facts.pixel_um);
-        }
-    }
+    table.add_to(&mut found.fields);
     found.problems.extend(notes.into_problems());
     found
 }

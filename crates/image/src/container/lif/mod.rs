@@ -11,7 +11,7 @@ mod blocks;
 mod described;
 mod image;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -49,6 +49,7 @@ impl Reader for Lif {
             blocks,
             contents: Contents::default(),
             left_out: Vec::new(),
+            cut: Vec::new(),
             planes: 0,
         };
         listed.contents.problems.extend(problem);
@@ -64,6 +65,8 @@ struct Listed<'a> {
     contents: Contents,
     /// Why images are left out, with their names.
     left_out: Vec<(String, String)>,
+    /// Images of which planes are missing, with how many of how many.
+    cut: Vec<(String, usize, usize)>,
     /// Planes so far, of all images.
     planes: usize,
 }
@@ -83,6 +86,7 @@ impl Listed<'_> {
         }
         let (first, count) = (self.left_out.first().cloned(), described.images.len());
         self.contents.problems.extend(left_out(self.left_out));
+        self.contents.problems.extend(cut_off(&self.cut));
         let images = &self.contents.images;
         match (images.is_empty(), first) {
             (false, _) => {}
@@ -111,10 +115,7 @@ impl Listed<'_> {
         };
         let block = said.block.as_ref().and_then(|name| self.blocks.get(name));
         let Some(block) = block.filter(|block| block.bytes > 0) else {
-            let block = said.block.as_deref().unwrap_or_default();
-            return Ok(Err(format!(
-                "its pixels (block `{block}`) are not in the file"
-            )));
+            return Ok(Err("its pixels are not in the file".into()));
         };
         let whole = Whole {
             geometry: &geometry,
@@ -199,28 +200,41 @@ impl Listed<'_> {
             });
         }
         if missing > 0 {
-            self.contents.problems.push(format!(
-                "image `{name}`: {missing} of its {all} planes lie beyond the end of its block or \
-                 of the file"
-            ));
+            self.cut.push((name.to_string(), missing, all));
         }
     }
 }
 
 /// A sentence for each reason.
 fn left_out(images: Vec<(String, String)>) -> Vec<String> {
-    let mut by_reason: Vec<(String, Vec<String>)> = Vec::new();
+    let mut by_reason: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (why, name) in images {
-        match by_reason.iter_mut().find(|(known, _)| *known == why) {
-            Some((_, names)) => names.push(name),
-            None => by_reason.push((why, vec![name])),
-        }
+        by_reason.entry(why).or_default().push(name);
     }
     let said = by_reason.into_iter().map(|(why, names)| {
         let what = if names.len() == 1 { "image" } else { "images" };
         format!("{what} {}: left out, since {why}", list_names(&names))
     });
     said.collect()
+}
+
+/// That planes are missing, of all images at once, as where the file was cut off.
+fn cut_off(cut: &[(String, usize, usize)]) -> Option<String> {
+    let missing: usize = cut.iter().map(|(_, missing, _)| missing).sum();
+    let all: usize = cut.iter().map(|(_, _, all)| all).sum();
+    let names: Vec<&str> = cut.iter().map(|(name, ..)| name.as_str()).collect();
+    match names[..] {
+        [] => None,
+        [name] => Some(format!(
+            "image `{name}`: {missing} of its {all} planes lie beyond the end of its block or of \
+             the file"
+        )),
+        _ => Some(format!(
+            "images {}: {missing} of their {all} planes lie beyond the ends of their blocks or of \
+             the file",
+            list_names(&names)
+        )),
+    }
 }
 
 /// That wells are taken from names, which nothing else says.

@@ -58,14 +58,21 @@ impl Attributes {
                  numbers from 0 on"
             ));
         }
+        let is_packed = is_packed(tree).map_err(refused)?;
+        let row_bytes = row_bytes(tree, [width, components, sample_bytes])
+            .map_err(|what| ImageError::broken(path, what))?;
+        let used = width.saturating_mul(components * sample_bytes);
+        if is_packed && row_bytes.saturating_sub(used) > MOST_PADDING {
+            let what = format!("its packed rows have {row_bytes} bytes for {used} of pixels");
+            return Err(ImageError::broken(path, what));
+        }
         Ok(Self {
             height,
             width,
-            row_bytes: row_bytes(tree, [width, components, sample_bytes])
-                .map_err(|what| ImageError::broken(path, what))?,
+            row_bytes,
             components,
             sample_bytes,
-            is_packed: is_packed(tree).map_err(refused)?,
+            is_packed,
             frames: tree.count("uiSequenceCount"),
         })
     }
@@ -73,6 +80,10 @@ impl Attributes {
 
 /// Spectral detectors have 32; this is far more than any.
 const MOST_COMPONENTS: usize = 1024;
+
+/// Most bytes of padding behind the pixels of a packed row, which would be unpacked in vain. Rows
+/// are padded to whole words.
+const MOST_PADDING: usize = 64;
 
 /// Whether frames are packed with zlib. A text about any other compression.
 fn is_packed(tree: &Value) -> Result<bool, String> {

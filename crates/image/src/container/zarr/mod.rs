@@ -32,6 +32,7 @@ use super::{Contents, Reader};
 use crate::ImageError;
 
 /// The reader of stores.
+#[derive(Clone, Copy)]
 pub(crate) struct OmeZarr;
 
 impl Reader for OmeZarr {

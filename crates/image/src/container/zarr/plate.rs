@@ -1,6 +1,6 @@
 //! What a store is: an image, a plate with wells, one well, or a series of images.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::AtomicUsize;
 use std::thread;
@@ -90,7 +90,8 @@ fn without_images(group: Group<'_>) -> Refusal {
     }
 }
 
-/// The images of a well. Those of several acquisitions are no time series: each is a field.
+/// The images of a well. Those of several acquisitions are no time series: each is a field, at
+/// the same sites.
 fn well(group: Group<'_>, planes: &AtomicUsize) -> Result<Part, Refusal> {
     check_version(group.ome)?;
     let listed = group
@@ -108,7 +109,11 @@ fn well(group: Group<'_>, planes: &AtomicUsize) -> Result<Part, Refusal> {
         part.problems.push((String::new(), what.into()));
     }
     let mut seen = HashSet::new();
-    for (image, site) in listed.iter().zip(1..) {
+    let mut sites: HashMap<Option<u64>, u32> = HashMap::new();
+    for image in listed {
+        let of = acquisition(image);
+        let site = sites.entry(of).or_default();
+        *site += 1;
         let Some(path) = image["path"].as_str() else {
             part.refuse("", Refusal::Broken("one of its images has no path".into()));
             continue;
@@ -117,7 +122,7 @@ fn well(group: Group<'_>, planes: &AtomicUsize) -> Result<Part, Refusal> {
             part.problems.push((path.to_string(), "named twice".into()));
             continue;
         }
-        let name = match acquisition(image) {
+        let name = match of {
             Some(of) if acquisitions.len() > 1 => format!("acquisition {of} image {path}"),
             _ => path.to_string(),
         };
@@ -126,7 +131,10 @@ fn well(group: Group<'_>, planes: &AtomicUsize) -> Result<Part, Refusal> {
         if let Ok(Listed { images, .. }) = &mut found
             && let [image] = &mut images[..]
         {
-            image.site = Some(site);
+            image.site = Some(*site);
+        }
+        for image in found.iter_mut().flat_map(|found| &mut found.images) {
+            image.acquisition = of.map(|of| format!("acquisition{of}"));
         }
         part.add(path, &name, found);
     }

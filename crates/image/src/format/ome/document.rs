@@ -86,6 +86,15 @@ pub(crate) struct Plate {
     pub(crate) rows_in: Naming,
     pub(crate) columns_in: Naming,
     pub(crate) wells: Vec<Well>,
+    pub(crate) acquisitions: Vec<Acquisition>,
+}
+
+/// One time that a plate was imaged.
+#[derive(Debug, Default)]
+pub(crate) struct Acquisition {
+    pub(crate) name: Option<String>,
+    /// Identifiers of its samples.
+    pub(crate) samples: Vec<String>,
 }
 
 /// How rows or columns are printed on a plate.
@@ -108,6 +117,7 @@ pub(crate) struct Well {
 /// One field of a well.
 #[derive(Debug, Default)]
 pub(crate) struct Sample {
+    pub(crate) id: Option<String>,
     /// Orders the fields of a plate, and with them those of a well.
     pub(crate) index: Option<u64>,
     /// Identifiers of images.
@@ -210,6 +220,20 @@ impl Document {
                 within.sample = true;
                 if let Some(well) = self.last_well() {
                     well.samples.push(Sample::of(element));
+                }
+            }
+            "PlateAcquisition" => {
+                if let Some(plate) = self.plates.last_mut() {
+                    plate.acquisitions.push(Acquisition {
+                        name: named(element, "Name"),
+                        samples: Vec::new(),
+                    });
+                }
+            }
+            "WellSampleRef" => {
+                let plate = self.plates.last_mut();
+                if let Some(of) = plate.and_then(|plate| plate.acquisitions.last_mut()) {
+                    of.samples.extend(text("ID"));
                 }
             }
             "ImageRef" if within.sample => {
@@ -338,6 +362,7 @@ impl Plate {
             rows_in: naming("RowNamingConvention"),
             columns_in: naming("ColumnNamingConvention"),
             wells: Vec::new(),
+            acquisitions: Vec::new(),
         }
     }
 }
@@ -356,6 +381,7 @@ impl Sample {
     fn of(element: &BytesStart<'_>) -> Self {
         let index = attribute(element, "Index");
         Self {
+            id: attribute(element, "ID"),
             index: index.and_then(|text| text.trim().parse().ok()),
             images: Vec::new(),
             centre_um: position(element, ["PositionX", "PositionY"], ""),

@@ -225,10 +225,8 @@ fn read_plate(taken: Acquisition) -> Result<Found, ImageError> {
         }
     }
     let mut fields: Vec<Draft> = drafts.into_values().collect();
+    table.add_to(&mut fields);
     for draft in &mut fields {
-        if let Some(facts) = table.get(&draft.name) {
-            draft.metadata = facts.metadata.clone();
-        }
         if let Some((htd, _)) = htd {
             draft.metadata.extend(facts_of(htd));
         }

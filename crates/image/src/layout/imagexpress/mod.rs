@@ -18,7 +18,7 @@ use regex::Regex;
 
 use acquisition::{Acquisition, ImageFile, read_acquisitions};
 
-use super::{Entries, Found, Layout, Notes};
+use super::{Entries, Found, Layout, Notes, foreign};
 use crate::marker::Kind;
 use crate::names::{
     file_name, folder_name, folder_of, list_names, looks_like_truth, natural_order, stem,
@@ -77,7 +77,10 @@ impl Layout for Database {
                 return Ok(DATABASE_NAME.is_match(&stem(image)) || is_thumb(image));
             }
             if depth < DATABASE_DEPTH {
-                folders.extend(inside.folders.into_iter().map(|folder| (folder, depth + 1)));
+                // A store has a folder for every row of its chunks.
+                let folders_in = inside.folders.into_iter();
+                let folders_in = folders_in.filter(|folder| !foreign::is_store(folder));
+                folders.extend(folders_in.map(|folder| (folder, depth + 1)));
             }
         }
         Ok(false)

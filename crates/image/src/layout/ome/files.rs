@@ -4,9 +4,10 @@
 //! root of their OME-XML). Micro-Manager's files but the first have none; they say which file has
 //! their metadata, by its name and identifier.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use super::members::spelled;
 use crate::format::descriptions;
 use crate::format::ome::{Document, is_ome, root_uuid};
 use crate::layout::indexed::lies_within;
@@ -22,6 +23,10 @@ pub(super) struct Files {
     /// Names in small letters, by the folder within.
     listed: HashMap<String, HashMap<String, PathBuf>>,
     by_uuid: Option<HashMap<String, PathBuf>>,
+    /// Images with metadata of their own.
+    with_metadata: Option<Vec<PathBuf>>,
+    /// Identifiers of metadata that no file has.
+    in_vain: HashSet<String>,
 }
 
 fn key(name: &str) -> String {
@@ -34,6 +39,8 @@ impl Files {
             folder: folder.to_path_buf(),
             listed: HashMap::new(),
             by_uuid: None,
+            with_metadata: None,
+            in_vain: HashSet::new(),
         }
     }
 
@@ -78,15 +85,22 @@ impl Files {
 
     /// The file with the metadata of others, of which only the identifier is known by now.
     pub(super) fn with_metadata(&mut self, uuid: &str) -> Option<(PathBuf, Document)> {
-        self.images().into_iter().find_map(|path| {
-            let texts = descriptions(&path);
-            let text = texts
-                .iter()
-                .find(|text| is_ome(text) && text.contains(uuid))?;
-            let document = Document::parse(text)?;
-            let is_it = document.elsewhere.is_none() && !document.images.is_empty();
-            is_it.then_some((path, document))
-        })
+        if self.in_vain.contains(uuid) {
+            return None;
+        }
+        if self.with_metadata.is_none() {
+            let mut images = self.images();
+            images.retain(|path| metadata_in(path, "").is_some());
+            self.with_metadata = Some(images);
+        }
+        let found = self.with_metadata.iter().flatten().find_map(|path| {
+            let document = metadata_in(path, uuid)?;
+            Some((path.clone(), document))
+        });
+        if found.is_none() {
+            self.in_vain.insert(uuid.to_string());
+        }
+        found
     }
 
     /// Images beside the metadata; none where there are more than are looked into.
@@ -128,6 +142,44 @@ impl Files {
             });
             renamed.collect()
         })
+    }
+}
+
+/// The metadata of images that a file has itself, if it speaks of `uuid`.
+fn metadata_in(path: &Path, uuid: &str) -> Option<Document> {
+    let texts = descriptions(path);
+    let mut texts = texts.iter();
+    let text = texts.find(|text| is_ome(text) && text.contains(uuid))?;
+    let document = Document::parse(text)?;
+    (document.elsewhere.is_none() && !document.images.is_empty()).then_some(document)
+}
+
+/// What was looked for in folders whose files are looked at one after the other, so that each is
+/// searched once.
+#[derive(Default)]
+pub(super) struct Searched {
+    folders: HashMap<PathBuf, Files>,
+    /// Files that were named as those with the metadata: the members of its set, none where there
+    /// is no set.
+    masters: HashMap<PathBuf, HashSet<PathBuf>>,
+}
+
+impl Searched {
+    /// The files of a folder.
+    pub(super) fn files(&mut self, folder: &Path) -> &mut Files {
+        let files = self.folders.entry(folder.to_path_buf());
+        files.or_insert_with(|| Files::of(folder))
+    }
+
+    /// Whether `path` is known not to be a member of the set of `master`.
+    pub(super) fn excludes(&self, master: &Path, path: &Path) -> bool {
+        let members = self.masters.get(master);
+        members.is_some_and(|members| !members.contains(&spelled(path)))
+    }
+
+    /// Remembers the members of the set of `master`.
+    pub(super) fn knows(&mut self, master: &Path, members: HashSet<PathBuf>) {
+        self.masters.insert(master.to_path_buf(), members);
     }
 }
 

@@ -50,12 +50,13 @@ fn key(block: &Block) -> String {
 
 impl Members {
     /// Looks for the files that `document`, which lies in `master`, names. `own` is the file that
-    /// elements without a name mean; `by_itself`, it is the only one.
+    /// elements without a name mean; `by_itself`, it is the only one. `files` are those beside it.
     pub(super) fn of(
         document: &Document,
         master: &Path,
         own: Option<&Path>,
         by_itself: bool,
+        files: &mut Files,
     ) -> Self {
         let (mut all, mut ids): (Vec<Member>, HashMap<String, usize>) = Default::default();
         for block in document.images.iter().flat_map(|image| &image.blocks) {
@@ -69,7 +70,6 @@ impl Members {
                 });
             }
         }
-        let mut files = Files::of(folder_of(master));
         for member in &mut all {
             let uuid = member.uuid.as_deref();
             member.path = match (member.stated.is_empty(), uuid) {
@@ -88,7 +88,7 @@ impl Members {
             paths: HashSet::new(),
         };
         if own.is_some() {
-            members.renamed_alike(master, &mut files);
+            members.renamed_alike(master, files);
         }
         let paths = members
             .all

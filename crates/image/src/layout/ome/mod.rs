@@ -15,6 +15,7 @@ mod xml;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use files::Searched;
 use members::{Members, spelled, strangers};
 pub(super) use set::Opened;
 use set::Set;
@@ -44,6 +45,10 @@ impl Layout for OmeTiff {
             return Ok(is_ome_file(path));
         }
         Ok(is_tiff_name(path) && Set::of(path)?.is_some_and(|set| set.members().has(path)))
+    }
+
+    fn yields_to_pattern(&self) -> bool {
+        true
     }
 
     fn read(&self, path: &Path, _options: &OpenOptions) -> Result<Found, ImageError> {
@@ -97,6 +102,7 @@ pub(super) fn take_out(
         taken: HashSet::new(),
         looked_at: HashSet::new(),
     };
+    let mut searched = Searched::default();
     // XML that is named among images, as `*` names it, stands for its set.
     let named: Vec<PathBuf> = paths
         .iter()
@@ -118,8 +124,9 @@ pub(super) fn take_out(
         if taking.looked_at.contains(&spelled(path)) {
             continue;
         }
-        if let Ok(Some(set)) = Set::of(path) {
-            let members = set.members();
+        if let Ok(Some(set)) = Set::among(path, &mut searched) {
+            let members = set.members_among(&mut searched);
+            searched.knows(&set.master, members.paths().clone());
             if members.has(path) {
                 taking.open(&set, members, notes);
             }
@@ -180,7 +187,13 @@ pub(super) fn fields(opened: Vec<(PathBuf, Opened)>, others: &HashSet<String>) -
             };
             let of_plate = plates.entry(plate.clone()).or_default();
             let name = format!("{}_s{}", place.well, place.site);
-            let new = drafts(image, &depths, &name, Some(place.site), Some(plate));
+            let mut new = drafts(image, &depths, &name, Some(place.site), Some(plate));
+            if let Some(of) = place.acquisition {
+                // Another acquisition shows the same places.
+                for draft in &mut new {
+                    draft.name = format!("{}_{}", as_name(&of), draft.name);
+                }
+            }
             of_plate.fields.extend(new);
             of_plate.transmitted.extend(transmitted);
         }

@@ -6,22 +6,20 @@
 //! more than the XML. Headers of large sets are not all read: files beyond a number are believed
 //! to be what the XML states.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use super::files::Files;
+use super::files::Searched;
 use super::members::Members;
 use super::told::Told;
 use super::wells::{self, Place};
 use super::xml::{is_xml_name, read_xml};
 use crate::ImageError;
-use crate::container::{ChannelSaid, Contained, MOST_PLANES};
+use crate::container::{ChannelSaid, Contained, MOST_CHANNELS, MOST_PLANES};
 use crate::format::ome::{Block, Document, Elsewhere, Stated, is_ome, place};
 use crate::format::{MAX_PAGES, descriptions};
 use crate::layout::Notes;
 use crate::names::{file_name, folder_of, list_names};
-
-/// More channels than any microscope takes are damage.
-const MOST_CHANNELS: usize = 1024;
 
 /// Metadata, before its files are looked for.
 pub(super) struct Set {
@@ -58,6 +56,11 @@ impl Set {
     /// # Errors
     /// [`ImageError::Read`] and [`ImageError::TooLarge`] of XML by itself.
     pub(super) fn of(path: &Path) -> Result<Option<Self>, ImageError> {
+        Self::among(path, &mut Searched::default())
+    }
+
+    /// As [`Self::of`], for one of many files: what is known of others is not looked for again.
+    pub(super) fn among(path: &Path, searched: &mut Searched) -> Result<Option<Self>, ImageError> {
         if is_xml_name(path) {
             let document = Document::parse(&read_xml(path)?);
             return Ok(document.map(|document| Self {
@@ -66,10 +69,10 @@ impl Set {
                 alone: true,
             }));
         }
-        Ok(Self::of_tiff(path))
+        Ok(Self::of_tiff(path, searched))
     }
 
-    fn of_tiff(path: &Path) -> Option<Self> {
+    fn of_tiff(path: &Path, searched: &mut Searched) -> Option<Self> {
         let texts = descriptions(path);
         let text = texts.iter().find(|text| is_ome(text))?;
         // Files by themselves, which are most, are not parsed twice.
@@ -78,7 +81,7 @@ impl Set {
         }
         let document = Document::parse(text)?;
         if let Some(elsewhere) = &document.elsewhere {
-            return Self::elsewhere(path, elsewhere);
+            return Self::elsewhere(path, elsewhere, searched);
         }
         let has_wells = || {
             let placed = document.images.iter().all(|image| !image.blocks.is_empty());
@@ -92,37 +95,53 @@ impl Set {
     }
 
     /// The set whose metadata is in another file than `path`.
-    fn elsewhere(path: &Path, elsewhere: &Elsewhere) -> Option<Self> {
-        let mut files = Files::of(folder_of(path));
+    fn elsewhere(path: &Path, elsewhere: &Elsewhere, searched: &mut Searched) -> Option<Self> {
+        let folder = folder_of(path);
+        let files = searched.files(folder);
         let named = elsewhere.file.as_deref().and_then(|file| files.named(file));
-        let by_name = named.and_then(|master| {
-            let alone = is_xml_name(&master);
-            let text = match alone {
-                true => read_xml(&master).ok()?,
-                false => descriptions(&master).into_iter().find(|t| is_ome(t))?,
-            };
-            let document = Document::parse(&text)?;
-            document.elsewhere.is_none().then_some(Self {
-                master,
-                document,
-                alone,
-            })
-        });
-        by_name.or_else(|| {
-            let (master, document) = files.with_metadata(elsewhere.uuid.as_deref()?)?;
-            Some(Self {
-                master,
-                document,
-                alone: false,
-            })
+        let named = named.filter(|master| !searched.excludes(master, path));
+        if let Some(master) = named {
+            if let Some(set) = Self::with_images(&master) {
+                return Some(set);
+            }
+            searched.knows(&master, HashSet::new());
+        }
+        let files = searched.files(folder);
+        let (master, document) = files.with_metadata(elsewhere.uuid.as_deref()?)?;
+        let is_other = searched.excludes(&master, path);
+        (!is_other).then_some(Self {
+            master,
+            document,
+            alone: false,
+        })
+    }
+
+    /// The set whose metadata is in `master`.
+    fn with_images(master: &Path) -> Option<Self> {
+        let alone = is_xml_name(master);
+        let text = match alone {
+            true => read_xml(master).ok()?,
+            false => descriptions(master).into_iter().find(|t| is_ome(t))?,
+        };
+        let document = Document::parse(&text)?;
+        document.elsewhere.is_none().then_some(Self {
+            master: master.to_path_buf(),
+            document,
+            alone,
         })
     }
 
     /// Looks for the files that it names.
     pub(super) fn members(&self) -> Members {
+        self.members_among(&mut Searched::default())
+    }
+
+    /// As [`Self::members`], for one of many sets of a folder.
+    pub(super) fn members_among(&self, searched: &mut Searched) -> Members {
         let by_itself = !self.alone && !self.document.is_of_several_files();
         let own = (!self.alone).then_some(self.master.as_path());
-        Members::of(&self.document, &self.master, own, by_itself)
+        let files = searched.files(folder_of(&self.master));
+        Members::of(&self.document, &self.master, own, by_itself, files)
     }
 
     /// Lists its images.
@@ -368,5 +387,48 @@ impl Stated {
             "" => self.id.clone(),
             name => name.to_string(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Image;
+    use crate::write::{Compression, Integers, described};
+
+    fn put(path: &Path, text: &str) {
+        let pixels = Image::filled(2, 2, 1_u16);
+        let pixels = Integers::Counts(&pixels);
+        described(path, pixels, text, Compression::Uncompressed).expect("written");
+    }
+
+    #[test]
+    fn what_was_looked_for_in_vain_is_not_looked_for_again() {
+        let place = tempfile::tempdir().expect("a folder");
+        let [a, b, master] = ["a.tif", "b.tif", "m.tif"].map(|name| place.path().join(name));
+        let only = "<OME><BinaryOnly MetadataFile=\"x.companion.ome\" UUID=\"urn:uuid:1\"/></OME>";
+        put(&a, only);
+        put(&b, only);
+        let mut searched = Searched::default();
+        assert!(Set::among(&a, &mut searched).expect("reads").is_none());
+        // Headers are read once, so that what comes later is not found.
+        let block = |file: &str, uuid: u32| {
+            format!("<TiffData><UUID FileName=\"{file}\">urn:uuid:{uuid}</UUID></TiffData>")
+        };
+        let blocks = block("m.tif", 1) + &block("b.tif", 2);
+        let own =
+            format!("<OME UUID=\"urn:uuid:1\"><Image><Pixels>{blocks}</Pixels></Image></OME>");
+        put(&master, &own);
+        assert!(Set::among(&b, &mut searched).expect("reads").is_none());
+        // Nor is metadata looked at again for a file that it does not name.
+        let mut searched = Searched::default();
+        let set = Set::among(&a, &mut searched)
+            .expect("reads")
+            .expect("a set");
+        let members = set.members_among(&mut searched);
+        assert!(!members.has(&a) && members.has(&b));
+        searched.knows(&set.master, members.paths().clone());
+        assert!(Set::among(&a, &mut searched).expect("reads").is_none());
+        assert!(Set::among(&b, &mut searched).expect("reads").is_some());
     }
 }

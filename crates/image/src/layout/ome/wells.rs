@@ -7,7 +7,7 @@
 //! (read from programs that convert them), and labels `B2-Site_0` that Micro-Manager's plate plugin
 //! gives to positions.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -23,6 +23,8 @@ pub(super) struct Place {
     pub(super) well: String,
     /// From 1.
     pub(super) site: u32,
+    /// Where the plate was imaged several times, what tells them apart; sites are those of each.
+    pub(super) acquisition: Option<String>,
     pub(super) centre_um: Option<[f64; 2]>,
 }
 
@@ -62,23 +64,51 @@ fn of_plate(number: usize, plate: &Plate) -> Vec<(&str, Place)> {
             samples.extend(well.samples.iter().filter(|s| !s.images.is_empty()));
         }
     }
+    let acquisitions = acquisitions(plate);
     let mut found = Vec::new();
     for ((row, column), mut samples) in wells {
         let Some(well) = printed(plate, row, column) else {
             continue;
         };
         samples.sort_by_key(|sample| sample.index);
-        let images = samples
-            .iter()
-            .flat_map(|sample| sample.images.iter().map(|image| (image, sample.centre_um)));
-        for (site, (image, centre_um)) in (1..).zip(images) {
-            let place = Place {
-                plate: number,
-                well: well.clone(),
-                site,
-                centre_um,
+        let mut sites: HashMap<Option<&String>, u32> = HashMap::new();
+        for sample in samples {
+            let acquisition = sample.id.as_deref().and_then(|id| acquisitions.get(id));
+            let site = sites.entry(acquisition).or_default();
+            for image in &sample.images {
+                *site += 1;
+                let place = Place {
+                    plate: number,
+                    well: well.clone(),
+                    site: *site,
+                    acquisition: acquisition.cloned(),
+                    centre_um: sample.centre_um,
+                };
+                found.push((image.as_str(), place));
+            }
+        }
+    }
+    found
+}
+
+/// The acquisition of every sample by its identifier, where there are several: its name, or its
+/// number where names do not tell them apart.
+fn acquisitions(plate: &Plate) -> HashMap<&str, String> {
+    let with_samples = plate
+        .acquisitions
+        .iter()
+        .filter(|of| !of.samples.is_empty());
+    let all: Vec<_> = with_samples.collect();
+    let names: HashSet<&str> = all.iter().filter_map(|of| of.name.as_deref()).collect();
+    let told_apart = names.len() == all.len();
+    let mut found = HashMap::new();
+    if all.len() > 1 {
+        for (number, of) in all.into_iter().enumerate() {
+            let name = match &of.name {
+                Some(name) if told_apart => name.clone(),
+                _ => format!("acquisition{number}"),
             };
-            found.push((image.as_str(), place));
+            found.extend(of.samples.iter().map(|id| (id.as_str(), name.clone())));
         }
     }
     found
@@ -137,7 +167,7 @@ fn by_name(document: &Document) -> HashMap<usize, Place> {
         .map(|(k, image)| Some((k, of_name(image, columns)?)))
         .collect();
     let found = found.unwrap_or_default();
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     match found.values().all(|at| seen.insert((&at.well, at.site))) {
         true => found,
         false => HashMap::new(),
@@ -170,6 +200,7 @@ fn of_name(image: &Stated, columns: Option<usize>) -> Option<Place> {
             plate: 0,
             well,
             site: number("site")?.checked_add(1 - first)?,
+            acquisition: None,
             centre_um: None,
         });
     }

@@ -147,20 +147,58 @@ pub(super) fn omero(image: &OmeTiff, ranges: &[Option<[f64; 2]>]) -> Value {
 
 /// The colour in which a channel is shown: that of its light where the name says it.
 fn colour(name: &str, c: usize, count: usize) -> &'static str {
-    const KNOWN: [(&[&str], &str); 4] = [
-        (&["bright", "bf", "phase", "dic", "trans"], "FFFFFF"),
-        (&["dapi", "hoechst", "405", "nuc"], "0000FF"),
-        (&["fitc", "gfp", "488"], "00FF00"),
-        (&["tritc", "rfp", "cy3", "568", "561", "mcherry"], "FF0000"),
+    /// Words that a name has in it, and those that stand by themselves: `BF` is no part of `BFP`.
+    const KNOWN: [(&[&str], &[&str], &str); 4] = [
+        (&["bright", "phase", "trans"], &["bf", "dic"], "FFFFFF"),
+        (&["dapi", "hoechst", "bfp", "nuc"], &["405"], "0000FF"),
+        (&["fitc", "gfp"], &["488"], "00FF00"),
+        (
+            &["tritc", "rfp", "cy3", "mcherry"],
+            &["561", "568"],
+            "FF0000",
+        ),
     ];
     const OTHERS: [&str; 4] = ["FF00FF", "00FFFF", "FFFF00", "FF8000"];
     let name = name.to_lowercase();
-    let known = KNOWN
-        .iter()
-        .find(|(words, _)| words.iter().any(|word| name.contains(word)));
+    let pieces: Vec<&str> = name
+        .split(|c: char| !c.is_alphanumeric())
+        .flat_map(|word| {
+            word.as_bytes()
+                .chunk_by(|a, b| a.is_ascii_digit() == b.is_ascii_digit())
+        })
+        .filter_map(|piece| std::str::from_utf8(piece).ok())
+        .collect();
+    let known = KNOWN.iter().find(|(within, alone, _)| {
+        let has = |word: &&&str| pieces.iter().any(|piece| *piece == **word);
+        within.iter().any(|word| name.contains(word)) || alone.iter().any(|word| has(&word))
+    });
     match known {
-        Some((_, colour)) => colour,
+        Some((.., colour)) => colour,
         None if count == 1 => "FFFFFF",
         None => OTHERS[c % OTHERS.len()],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::colour;
+
+    #[test]
+    fn short_words_count_by_themselves_only() {
+        for (name, expected) in [
+            ("BF", "FFFFFF"),
+            ("BF1", "FFFFFF"),
+            ("c1 bf", "FFFFFF"),
+            ("Brightfield", "FFFFFF"),
+            ("BFP", "0000FF"),
+            ("tagBFP", "0000FF"),
+            ("laser405", "0000FF"),
+            ("x4051", "FF00FF"),
+            ("EGFP", "00FF00"),
+            ("Alexa 568", "FF0000"),
+            ("\u{e9}t\u{e9}", "FF00FF"),
+        ] {
+            assert_eq!(colour(name, 0, 2), expected, "{name}");
+        }
     }
 }

@@ -51,7 +51,8 @@ pub struct ZarrMore {
 ///
 /// # Errors
 /// Those of `plane`; [`ImageError::Write`] if a file cannot be written; [`ImageError::Misuse`] if
-/// there is nothing to write, or a plane has another size or values that the type does not hold.
+/// there is nothing to write, a plane has another size or values that the type does not hold, or
+/// what lies at `folder` is no store.
 pub fn ome_zarr<E: From<ImageError>>(
     folder: &Path,
     image: &OmeTiff,
@@ -211,8 +212,23 @@ struct Unfinished {
 }
 
 impl Unfinished {
-    /// Empty; what a program that was killed has left is deleted.
+    /// Empty; what a program that was killed has left is deleted, or gets its name again where it
+    /// is all there is.
     fn beside(folder: &Path) -> Result<Self, ImageError> {
+        let old = hidden(folder, "old");
+        if !there(folder) && there(&old) {
+            let restored = std::fs::rename(&old, folder);
+            restored.map_err(|error| ImageError::write(folder, error))?;
+        }
+        if there(folder) && !folder.join(FILE).is_file() {
+            return Err(ImageError::Misuse {
+                what: format!(
+                    "`{}` is there, and it is no OME-Zarr store",
+                    folder.display()
+                ),
+                way_out: "choose another name, or delete it first".into(),
+            });
+        }
         let path = hidden(folder, "part");
         let made = remove(&path).and_then(|()| std::fs::create_dir_all(&path));
         made.map_err(|error| ImageError::write(folder, error))?;
@@ -226,7 +242,11 @@ impl Unfinished {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        std::fs::rename(&self.path, folder)?;
+        if let Err(error) = std::fs::rename(&self.path, folder) {
+            // What was there before comes back; the first error is the one that counts.
+            let _ = std::fs::rename(&old, folder);
+            return Err(error);
+        }
         self.named = true;
         remove(&old)
     }
@@ -241,6 +261,11 @@ impl Drop for Unfinished {
     }
 }
 
+/// Whether anything is at `path`, a link to nothing included.
+fn there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
 /// `.NAME.ENDING` beside a folder.
 fn hidden(folder: &Path, ending: &str) -> PathBuf {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
@@ -252,5 +277,42 @@ fn remove(folder: &Path) -> io::Result<()> {
     match std::fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_old_store_comes_back_where_the_new_one_cannot_take_its_name() {
+        let place = tempfile::tempdir().expect("a folder");
+        let store = place.path().join("a.zarr");
+        std::fs::create_dir(&store).expect("made");
+        std::fs::write(store.join(FILE), "old").expect("written");
+        let new = Unfinished::beside(&store).expect("made");
+        std::fs::remove_dir(&new.path).expect("deleted");
+        assert!(new.take_name(&store).is_err());
+        assert_eq!(
+            std::fs::read_to_string(store.join(FILE)).expect("read"),
+            "old"
+        );
+
+        // As a program leaves it that was killed between the two.
+        std::fs::rename(&store, hidden(&store, "old")).expect("renamed");
+        drop(Unfinished::beside(&store).expect("made"));
+        assert_eq!(
+            std::fs::read_to_string(store.join(FILE)).expect("read"),
+            "old"
+        );
+
+        std::fs::remove_file(store.join(FILE)).expect("deleted");
+        std::fs::write(store.join("thesis.txt"), "mine").expect("written");
+        let error = Unfinished::beside(&store).err().expect("refused");
+        assert!(
+            error.to_string().contains("is no OME-Zarr store"),
+            "{error}"
+        );
+        assert!(store.join("thesis.txt").is_file());
     }
 }
