@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::members::Members;
 use crate::names::list_names;
 
 /// What is to be told of the images of a set.
@@ -26,15 +25,14 @@ pub(super) struct Told {
 }
 
 impl Told {
-    pub(super) fn sentences(self, members: &Members, images: usize) -> Vec<String> {
+    /// About a set of so many `images` and `files`, of which some are `missing`.
+    pub(super) fn sentences(self, missing: &[&str], files: usize, images: usize) -> Vec<String> {
         let mut said: Vec<String> = self.problems.into_iter().collect();
-        let missing = members.missing();
         if !missing.is_empty() {
             said.push(format!(
-                "{} of {} files that its OME metadata names are not there: {}",
+                "{} of {files} files that its OME metadata names are not there: {}",
                 missing.len(),
-                members.count(),
-                list_names(&missing)
+                list_names(missing)
             ));
         }
         let list = |set: BTreeSet<String>| list_names(&set.into_iter().collect::<Vec<_>>());
