@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use super::{
-    Draft, Entries, Found, Layout, Notes, Slot, foreign, joined, own_kind, parallel, sidecar,
+    Draft, Entries, Found, Layout, Notes, Slot, channel_folders, foreign, joined, own_kind, sidecar,
 };
 use crate::container::{ChannelSaid, Contained, Contents, Reader};
 use crate::names::{
@@ -120,7 +120,7 @@ impl<R: Reader> Of<R> {
         let (mut found, others): (Vec<PathBuf>, Vec<PathBuf>) =
             found.into_iter().partition(|path| self.0.takes(path));
         found.retain(|path| own_kind(path).is_none());
-        if found.is_empty() || parallel::are_images(&others)? {
+        if found.is_empty() || channel_folders::are_images(&others)? {
             return Ok(Vec::new());
         }
         found.sort_by(|a, b| natural_order(&file_name(a), &file_name(b)));

@@ -7,6 +7,7 @@
 mod assemble;
 mod cellomics;
 mod cellvoyager;
+mod channel_folders;
 mod containers;
 mod draft;
 mod files;

@@ -7,11 +7,10 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::members::spelled;
 use crate::format::descriptions;
 use crate::format::ome::{Document, is_ome, root_uuid};
 use crate::layout::indexed::lies_within;
-use crate::names::{composed, file_name, is_image_name};
+use crate::names::{composed, file_name, folder_of, is_image_name};
 
 /// Files whose headers are looked at for an identifier; in larger folders a renamed file is
 /// missing.
@@ -27,6 +26,11 @@ pub(super) struct Files {
     with_metadata: Option<Vec<PathBuf>>,
     /// Identifiers of metadata that no file has.
     in_vain: HashSet<String>,
+}
+
+/// A path with its folder, by which files are told from one another.
+pub(super) fn spelled(path: &Path) -> PathBuf {
+    folder_of(path).join(file_name(path))
 }
 
 fn key(name: &str) -> String {

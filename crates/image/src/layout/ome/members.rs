@@ -3,12 +3,12 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::files::Files;
+use super::files::{Files, spelled};
 use super::told::Told;
 use crate::format::ome::{Block, Document, plain_name, root_uuid};
 use crate::format::{FileInfo, outline, refuse_colours};
 use crate::layout::{MOST_LOOKED_AT, Notes};
-use crate::names::{file_name, folder_of, is_image_name};
+use crate::names::{folder_of, is_image_name};
 use crate::{ImageError, PlaneRef};
 
 /// Files of a set whose headers are read.
@@ -32,11 +32,6 @@ pub(super) struct Members {
     ids: HashMap<String, usize>,
     /// The files that are there.
     paths: HashSet<PathBuf>,
-}
-
-/// A path with its folder, by which files are told from one another.
-pub(super) fn spelled(path: &Path) -> PathBuf {
-    folder_of(path).join(file_name(path))
 }
 
 /// What tells the file of a block from others: its name, else its identifier.

@@ -15,8 +15,8 @@ mod xml;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use files::Searched;
-use members::{Members, spelled, strangers};
+use files::{Searched, spelled};
+use members::{Members, strangers};
 pub(super) use set::Opened;
 use set::Set;
 pub(super) use wells::of_label;

@@ -178,11 +178,8 @@ impl Set {
                     .push(stated.called()),
             }
         }
-        let sentences = told.sentences(
-            &members.missing(),
-            members.count(),
-            self.document.images.len(),
-        );
+        let count = self.document.images.len();
+        let sentences = told.sentences(&members.missing(), members.count(), count);
         if images.is_empty() {
             return Err(ImageError::broken(&self.master, sentences.join("; ")));
         }

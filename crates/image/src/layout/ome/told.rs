@@ -25,14 +25,13 @@ pub(super) struct Told {
 }
 
 impl Told {
-    /// The sentences; `missing` are names of files, out of `files`.
+    /// About a set of so many `images` and `files`, of which some are `missing`.
     pub(super) fn sentences(self, missing: &[&str], files: usize, images: usize) -> Vec<String> {
         let mut said: Vec<String> = self.problems.into_iter().collect();
         if !missing.is_empty() {
             said.push(format!(
-                "{} of {} files that its OME metadata names are not there: {}",
+                "{} of {files} files that its OME metadata names are not there: {}",
                 missing.len(),
-                files,
                 list_names(missing)
             ));
         }
