@@ -595,7 +595,11 @@ fn folders_of_images_beside_a_file_are_read_and_the_file_is_told() {
     assert!(said.contains("(`raw.nd2`)"), "{said}");
 
     // Truth, and pictures that are no channels, are no images of the same fields.
-    for others in [&["masks/raw.tif"][..], &["one/a.tif", "two/b.tif"]] {
+    for others in [
+        &["masks/raw.tif"][..],
+        &["one/a.tif", "two/b.tif"],
+        &["thumbnails/raw.tif"],
+    ] {
         let folder = tempfile::tempdir().expect("a temporary folder");
         put(folder.path(), "raw.nd2", &one());
         others

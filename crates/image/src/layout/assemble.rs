@@ -178,7 +178,13 @@ fn check(
             planes.resize(depth, None);
         }
     }
-    let (height, width) = size_of_most(&planes)?;
+    let Some((height, width)) = size_of_most(&planes) else {
+        problems.push(format!(
+            "field `{}` has no plane that is there; it is left out",
+            draft.name
+        ));
+        return None;
+    };
     let usual = planes
         .iter()
         .flatten()

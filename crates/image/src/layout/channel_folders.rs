@@ -9,6 +9,12 @@ use crate::names::{composed, file_name, looks_like_truth, marked_names, stem, tr
 
 /// Whether `folders` are channels of the same fields, or only one of them has images.
 pub(super) fn are_channels(folders: &[PathBuf]) -> Result<bool, ImageError> {
+    let (filled, shared) = filled_and_shared(folders)?;
+    Ok(filled == 1 || shared)
+}
+
+/// How many of `folders` have images, and whether two of them have some of the same name.
+fn filled_and_shared(folders: &[PathBuf]) -> Result<(usize, bool), ImageError> {
     let mut inside = Vec::new();
     for folder in folders {
         inside.push(Entries::of(folder)?.images);
@@ -24,7 +30,7 @@ pub(super) fn are_channels(folders: &[PathBuf]) -> Result<bool, ImageError> {
             shared |= !seen.insert(name);
         }
     }
-    Ok(filled == 1 || shared)
+    Ok((filled, shared))
 }
 
 /// Whether folders among `paths` are channels, and not the truth of something else.
@@ -37,7 +43,8 @@ pub(super) fn are_images(paths: &[PathBuf]) -> Result<bool, ImageError> {
         let is_truth = looks_like_truth(&file_name(folder));
         has_images |= !is_truth && !Entries::of(folder)?.images.is_empty();
     }
-    Ok(has_images && are_channels(&folders)?)
+    // One folder of pictures (`thumbnails`) makes no channel of what lies beside it.
+    Ok(has_images && filled_and_shared(&folders)?.1)
 }
 
 /// How files of several folders are named after the same fields.

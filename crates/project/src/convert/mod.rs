@@ -106,6 +106,9 @@ pub fn convert(options: &ConvertOptions, job: &Job) -> Result<Converted, Project
         job.progress.note(problem);
     }
     let targets = targets_of(&set, options.to)?;
+    if let Some(note) = about_flat_channels(&targets) {
+        job.progress.note(&note);
+    }
     check(&set, &targets, &Record::read(&options.out), options)?;
     let turn = my_turn(&options.out, "convert", job.cancel)?;
     let record = Record::read(&options.out);
@@ -115,6 +118,22 @@ pub fn convert(options: &ConvertOptions, job: &Job) -> Result<Converted, Project
     begin(record, &targets, options)?;
     drop(turn);
     lease.during(job, |job| write_all(&targets, options, job))
+}
+
+/// A sentence about channels that were taken in fewer planes than others.
+fn about_flat_channels(targets: &[Target]) -> Option<String> {
+    let images = targets.iter().flat_map(|target| &target.images);
+    let flat: std::collections::BTreeSet<&str> = images
+        .flat_map(|(image, _)| image.flat_channels())
+        .collect();
+    let names: Vec<&str> = flat.into_iter().collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "channels that were taken in fewer planes than others are written as the first planes \
+             of the stack, whatever their depth was: {}",
+            stainfree_image::list_names(&names)
+        )
+    })
 }
 
 /// The files or stores that are made of a data set.
@@ -195,10 +214,13 @@ fn check(
         let path = options.out.join(&target.name);
         inputs.spare(&path, WAY_OUT)?;
         match record.key(&target.name) {
-            Some(key) if *key == target.key => {}
             _ if !path.exists() => {}
-            Some(_) => others.push(&target.name),
-            None => {
+            Some(key) if target.is_at(&path) => {
+                if *key != target.key {
+                    others.push(&target.name);
+                }
+            }
+            _ => {
                 return Err(crate::Refusal::NotOurs {
                     path,
                     expected: "result of `convert`".to_owned(),
@@ -233,13 +255,45 @@ fn begin(
         if record.key(&target.name) != Some(&target.key) {
             remove_all(&path)?;
             remove_all(&part)?;
-        } else if record.lacks(&target.name) && path.is_dir() && !part.exists() {
-            // Some of its images could not be made; they are tried again.
+        } else if target.lacks_images_in(&path) && !part.exists() {
+            // Some of its images could not be made, or were taken out; they are made now.
             rename(&path, &part)?;
         }
         record.put(&target.name, &target.key);
     }
     record.write(&options.out)
+}
+
+impl Target<'_> {
+    /// Where the images of a plate lie in the store `path`, with their keys; none of other targets.
+    fn groups<'a>(&'a self, path: &'a Path) -> impl Iterator<Item = (PathBuf, &'a String)> {
+        let of_plate = self.images.iter().filter(|_| self.plate.is_some());
+        of_plate.filter_map(move |(image, key)| {
+            let (_, field) = image.place.as_ref()?;
+            Some((path.join(field.path()), key))
+        })
+    }
+
+    /// Whether what lies at `path` is what this program wrote there, as far as a store says: any of
+    /// a plate's images, or the image itself.
+    fn is_at(&self, path: &Path) -> bool {
+        if !path.is_dir() {
+            return true;
+        }
+        match self.plate {
+            Some(_) => self
+                .groups(path)
+                .any(|(group, _)| record::key_of_group(&group).is_some()),
+            None => record::key_of_group(path).is_some(),
+        }
+    }
+
+    /// Whether the store of a plate at `path` is there and some image in it is not.
+    fn lacks_images_in(&self, path: &Path) -> bool {
+        let lacking =
+            |(group, key): (PathBuf, &String)| record::key_of_group(&group).as_ref() != Some(key);
+        path.is_dir() && self.groups(path).any(lacking)
+    }
 }
 
 /// The hidden folder of a plate that is not finished.
@@ -290,9 +344,6 @@ fn write_all(
             converted.files.push(target.name.clone());
         }
         record.put(&target.name, &target.key);
-        if there < tasks.len() {
-            record.put_lacking(&target.name);
-        }
     }
     let _turn = my_turn(&options.out, "convert", job.cancel)?;
     Record::read(&options.out)

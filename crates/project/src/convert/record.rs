@@ -1,6 +1,6 @@
 //! What the marker of a folder of converted images says of each: what it was made from.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::Value;
@@ -10,14 +10,11 @@ use crate::ProjectError;
 
 /// What the marker calls the keys of files and stores.
 const KEYS: &str = "results";
-/// What it calls those of which images could not be made.
-const LACKING: &str = "incomplete";
 
 /// The record of a folder.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Record {
     keys: BTreeMap<String, String>,
-    lacking: BTreeSet<String>,
 }
 
 impl Record {
@@ -26,10 +23,9 @@ impl Record {
         let more = marker::read(out)
             .map(|marker| marker.more)
             .unwrap_or_default();
-        let part = |name: &str| more.get(name).cloned().unwrap_or_default();
+        let keys = more.get(KEYS).cloned().unwrap_or_default();
         Self {
-            keys: serde_json::from_value(part(KEYS)).unwrap_or_default(),
-            lacking: serde_json::from_value(part(LACKING)).unwrap_or_default(),
+            keys: serde_json::from_value(keys).unwrap_or_default(),
         }
     }
 
@@ -38,25 +34,12 @@ impl Record {
         self.keys.get(name)
     }
 
-    /// Whether images of it could not be made.
-    pub(super) fn lacks(&self, name: &str) -> bool {
-        self.lacking.contains(name)
-    }
-
     pub(super) fn put(&mut self, name: &str, key: &str) {
         self.keys.insert(name.to_owned(), key.to_owned());
-        self.lacking.remove(name);
-    }
-
-    /// Of what was put there.
-    pub(super) fn put_lacking(&mut self, name: &str) {
-        self.lacking.insert(name.to_owned());
     }
 
     /// This one with what another says of its names.
     pub(super) fn joined(mut self, other: Self) -> Self {
-        self.lacking.retain(|name| !other.keys.contains_key(name));
-        self.lacking.extend(other.lacking);
         self.keys.extend(other.keys);
         self
     }
@@ -71,10 +54,8 @@ impl Record {
             .map(|found| found.more)
             .unwrap_or_default();
         // Names and digits: turning them into JSON cannot fail.
-        let put = |value| serde_json::to_value(value).unwrap_or_default();
-        marker.more.insert(KEYS.to_owned(), put(&self.keys));
-        let lacking = serde_json::to_value(&self.lacking).unwrap_or_default();
-        marker.more.insert(LACKING.to_owned(), lacking);
+        let keys = serde_json::to_value(&self.keys).unwrap_or_default();
+        marker.more.insert(KEYS.to_owned(), keys);
         Ok(marker::write(out, &marker)?)
     }
 }

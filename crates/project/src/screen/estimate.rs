@@ -133,6 +133,14 @@ pub fn estimate(options: &EstimateOptions) -> Result<Estimated, ProjectError> {
     let mut known = known_wells(&column, &predicted, &stained, &mut problems)?;
     if let Some(study) = &options.study {
         leave_out_training(study, &mut known, |well| &well.key, &mut problems)?;
+        if known.iter().all(|well| well.truth.is_none()) {
+            return Err(ProjectError::Usage(format!(
+                "all stained wells of `{}` trained or chose the model of `{}`, which says nothing \
+                 of the others; stain wells that it has not met",
+                options.stained.display(),
+                study.display()
+            )));
+        }
     }
     let groups = grouped(options, &predicted, known, &mut problems)?;
     let unit = unit_of(options.unit, &groups, &mut problems);
@@ -155,6 +163,13 @@ pub fn estimate(options: &EstimateOptions) -> Result<Estimated, ProjectError> {
         }
     }
     let differences = differences(options.against.as_deref(), &groups, &means)?;
+    if unit == Unit::Plate && !differences.is_empty() {
+        problems.push(
+            "conditions that share plates are taken for independent, so that the intervals of \
+             their differences are rather too wide"
+                .into(),
+        );
+    }
     Ok(Estimated {
         column,
         by: options.by.clone(),

@@ -85,7 +85,7 @@ pub fn plan(options: &PlanOptions) -> Result<Planned, ProjectError> {
             .map(|problem| format!(" ({problem})"))
             .collect();
         return Err(ProjectError::Usage(format!(
-            "no wells are left to draw from{why}"
+            "no wells are left to draw from{why}; name plates or tables with further wells"
         )));
     }
     if options.wells > candidates.len() {
