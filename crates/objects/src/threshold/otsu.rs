@@ -13,6 +13,10 @@ pub struct Histogram {
     pub high: f64,
 }
 
+/// Cuts whose variances differ by less are equally good, as those on either side of an empty bin
+/// are: the first of them counts, and not the one that rounding favours.
+const ROUNDING: f64 = 1e-12;
+
 impl Histogram {
     /// Counts `values` in `bins` bins; `None` if there is no value or all are equal.
     ///
@@ -54,7 +58,7 @@ impl Histogram {
         let places = || self.counts.iter().enumerate();
         let sum: f64 = places().map(|(i, &c)| c as f64 * self.centre(i)).sum();
         let (mut below, mut below_sum) = (0.0f64, 0.0f64);
-        let (mut best, mut best_variance) = (0usize, f64::NEG_INFINITY);
+        let (mut best, mut best_variance) = (0usize, 0.0);
         // The threshold parts bins 0..=i from the rest.
         for (i, &count) in places().take(self.counts.len() - 1) {
             below += count as f64;
@@ -62,7 +66,7 @@ impl Histogram {
             let above = total - below;
             let gap = below_sum / below - (sum - below_sum) / above;
             let variance = below * above * gap * gap;
-            if variance > best_variance {
+            if variance > best_variance * (1.0 + ROUNDING) {
                 (best, best_variance) = (i, variance);
             }
         }
