@@ -15,7 +15,8 @@ pub struct Drawn {
 
 /// Draws `count` wells, all with the same probability, spread evenly over strata and, within a
 /// stratum, over `predicted` where there are predictions: a systematic sample from a list in that
-/// order, from a random start (Cochran 1977, chapter 8). In the order of the list.
+/// order, neighbours in it mixed, from a random start (Cochran 1977, chapter 8). In the list's
+/// order.
 ///
 /// Each stratum gets its share of the wells, rounded up or down. Neighbouring strata run through
 /// predictions in opposite directions, so that a step over their border is no jump.
@@ -56,6 +57,7 @@ pub fn draw(strata: &[usize], predicted: &[Option<f64>], count: usize, seed: u64
             .then(ties[a].cmp(&ties[b]))
             .then(Ordering::Equal)
     });
+    mix_neighbours(&mut order, strata, total.div_ceil(count), &ties);
     // Places `(start + k) * total / count` with a start in [0, 1): each is hit equally often.
     let start = Stream::new(number(seed, u64::MAX)).bits() >> 11;
     let start = start as f64 / (1u64 << 53) as f64;
@@ -71,6 +73,17 @@ pub fn draw(strata: &[usize], predicted: &[Option<f64>], count: usize, seed: u64
         .collect();
     drawn.sort_by_key(|drawn| drawn.well);
     drawn
+}
+
+/// Puts wells that lie within `reach` of each other, in one stratum, into an order by chance: else
+/// there would be as many different samples as there are steps between two drawn wells, and no
+/// more.
+fn mix_neighbours(order: &mut [usize], strata: &[usize], reach: usize, chance: &[u64]) {
+    for stratum in order.chunk_by_mut(|&a, &b| strata[a] == strata[b]) {
+        for near in stratum.chunks_mut(reach) {
+            near.sort_by_key(|&well| chance[well]);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -99,6 +112,17 @@ mod tests {
             hits.iter().all(|hits| (hits - 600.0).abs() < 113.0),
             "{hits:?}"
         );
+    }
+
+    #[test]
+    fn there_are_many_different_samples() {
+        let predicted: Vec<Option<f64>> = (0..40).map(|well| Some(f64::from(well))).collect();
+        let samples: std::collections::BTreeSet<Vec<usize>> = (0..500)
+            .map(|seed| draw(&[0; 40], &predicted, 4, seed))
+            .map(|drawn| drawn.iter().map(|drawn| drawn.well).collect())
+            .collect();
+        // Of 10,000; a systematic sample alone has ten.
+        assert!(samples.len() > 450, "{}", samples.len());
     }
 
     #[test]
