@@ -528,8 +528,7 @@ fn names_light_and_sizes_come_from_the_description() {
     ] {
         let data = opened(&described(&text, &blocks));
         assert_eq!(data.channels, expected);
-        let transmitted: Vec<&String> = data.transmitted.iter().collect();
-        assert_eq!(transmitted, ["Bright & b", "TL"]);
+        assert_eq!(data.said_to_be(true), ["Bright & b", "TL"]);
         assert_eq!(data.fields[0].pixel_um, Some(0.65));
         assert_eq!(data.problems, [""; 0]);
     }
@@ -926,7 +925,12 @@ fn compare(folder: &Path, name: &str, expected: &serde_json::Value) -> bool {
     let transmitted: Vec<&str> = transmitted
         .filter_map(|kind| kind["name"].as_str())
         .collect();
-    assert!(data.transmitted.iter().eq(transmitted.iter()), "{name}");
+    assert_eq!(data.said_to_be(true), transmitted, "{name}");
+    for kind in expected["channel_kinds"].as_array().expect("kinds") {
+        let (other, channel) = (kind["contrast"] == "Fluorescence", &kind["name"]);
+        let channel = channel.as_str().expect("a name");
+        assert_eq!(data.said_to_be(false).contains(&channel), other, "{name}");
+    }
     let (times, fields) = (&expected["t"], &expected["fields"]);
     assert_eq!(
         said.times,

@@ -10,7 +10,7 @@ use stainfree_network::model::Model;
 
 use crate::study::Brightfield;
 use crate::study::beside_model::{self, InputChannels};
-use crate::study::channels::{find_channel, guess_brightfield};
+use crate::study::channels::{find_channel, recognise_brightfield};
 use crate::{Job, ProjectError};
 
 /// A model that predicts fields of data sets.
@@ -72,7 +72,7 @@ impl OpenedModel {
         }) {
             known.brightfield.clone()
         } else {
-            guess_brightfield(&dataset.channels).ok_or_else(|| {
+            let found = recognise_brightfield(dataset).ok_or_else(|| {
                 let listed: Vec<String> = dataset
                     .channels
                     .iter()
@@ -86,7 +86,8 @@ impl OpenedModel {
                     dataset.root.display(),
                     listed.join(", ")
                 ))
-            })?
+            })?;
+            found.channels
         };
         let channels = names.iter().map(index).collect::<Result<Vec<_>, _>>()?;
         Ok(Brightfield {
