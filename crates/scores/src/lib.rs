@@ -39,6 +39,7 @@ pub mod powered;
 mod repeats;
 mod result;
 mod rigid_shift;
+mod risk;
 mod skeleton;
 mod splitting;
 mod student;
@@ -78,5 +79,6 @@ pub use result::{
     Thickness, ThresholdRow, ToleranceRow,
 };
 pub use rigid_shift::{SHIFT_REACH, Shift, ShiftOverlaps, ShiftedCounts, moved};
+pub use risk::{Controlled, Uncontrolled, controlled};
 pub use splitting::{Resolved, SplittingCounts};
 pub use summary::summarise;

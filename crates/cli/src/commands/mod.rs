@@ -33,6 +33,7 @@ mod exclude;
 mod experiment;
 mod export;
 mod folder;
+mod import;
 mod inspect;
 mod man;
 mod measure;
@@ -100,6 +101,7 @@ commands! {
         advise::Advise,
         experiment::Experiment,
         export::Export,
+        import::Import,
         weights::Weights,
     }
     "For experts" {
