@@ -181,7 +181,7 @@ mod tests {
         let settings: Vec<f64> = (0..=100).map(|k| 1.0 - f64::from(k) / 100.0).collect();
         for units in [9, 19, 49] {
             let bound = 0.2;
-            let (mut lost, draws) = (0.0, 4_000);
+            let (mut lost, draws) = (0.0, 1_000);
             for _ in 0..draws {
                 // A unit's losses fall with the threshold, in its own way.
                 let mut unit = || {
