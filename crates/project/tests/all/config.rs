@@ -297,6 +297,62 @@ fn the_last_values_before_those_are_taken() {
 }
 
 #[test]
+fn sources_that_contradict_each_other_are_named_with_a_line_that_is_there() {
+    // The lines of `[truth]`, a part of the sentence, and the line it names.
+    let cases: [(&str, &str, usize); 8] = [
+        (
+            "classes = [\"background\", \"nucleus\"]",
+            "says nowhere where the nuclei are",
+            4,
+        ),
+        (
+            "masks = \"m\"\nlabels = \"l\"",
+            "more than one of `nucleus`, `masks`, `labels`",
+            5,
+        ),
+        (
+            "nucleus = \"DAPI\"\nmasks = \"m\"",
+            "more than one of `nucleus`, `masks`",
+            5,
+        ),
+        (
+            "labels = \"l\"\ncell_masks = \"c\"\ncell_labels = \"d\"",
+            "more than one of `cytoplasm`, `cell_masks`, `cell_labels`",
+            6,
+        ),
+        (
+            "masks = \"m\"\ncytoplasm = \"Mito\"\nclasses = [\"background\", \"nucleus\"]",
+            "already say what is cytoplasm",
+            5,
+        ),
+        (
+            "masks = \"m\"\nscheme = \"B\"\nclasses = [\"background\", \"nucleus\"]",
+            "scheme B is made from nuclei alone",
+            6,
+        ),
+        (
+            "masks = \"m\"\nclasses = [\"background\"]",
+            "names 1 classes; name 2 to 16, background first",
+            6,
+        ),
+        (
+            "labels = \"l\"\nclasses = [\"background\", \"nucleus\"]\n[truth.mitosis]\nfind = true",
+            "mitotic nuclei are found in a nuclear stain",
+            8,
+        ),
+    ];
+    for (lines, part, line) in cases {
+        let head = "[images]\npath = \"p\"\nbrightfield = [\"b\"]\n[truth]\n";
+        let sentence = said(parse(&format!("{head}{lines}\n")));
+        has(&sentence, &[part]);
+        has(
+            &sentence,
+            &[&format!("`study/stainfree.toml`, line {line}: ")],
+        );
+    }
+}
+
+#[test]
 fn unknown_keys_and_words_are_named_in_every_section() {
     let cases: [(&str, &str, &str); 12] = [
         (
