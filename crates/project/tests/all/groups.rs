@@ -83,6 +83,23 @@ fn parts_of_names_are_groups_with_or_without_a_capture() {
 }
 
 #[test]
+fn rules_that_say_nothing_are_refused_with_the_forms_there_are() {
+    for (rule, part) in [
+        ("", "the group rule is empty"),
+        ("key:", "`key:` names no key"),
+        ("re:", "`re:` has no pattern"),
+        ("re:[", "`re:[` is no regular expression"),
+        ("(a", "`(a` is no regular expression"),
+        ("re:a{2,1}", "is no regular expression"),
+    ] {
+        has(
+            &said(GroupRule::parse(rule)),
+            &[part, "`well`", "`field`", "`key:NAME`"],
+        );
+    }
+}
+
+#[test]
 fn fields_of_one_experiment_never_lie_in_two_parts() {
     let place = Place::new();
     let names = [
