@@ -150,6 +150,46 @@ fn tables_of_earlier_versions_lack_columns_and_are_read() {
 }
 
 #[test]
+fn a_cell_that_cannot_be_is_named_with_line_column_and_way_out() {
+    let place = Place::new();
+    let path = place.path("fields.csv");
+    let plain = |name: &str| FieldRow {
+        remarks: String::new(),
+        ..full(name)
+    };
+    fields::write(&path, &[plain("a"), plain("b")]).unwrap();
+    let text = place.text("fields.csv");
+    let table = cells(&text);
+    for (column, wrong) in [
+        ("split", "tset"),
+        ("split", "training"),
+        ("usable", "perhaps"),
+        ("usable", "1"),
+        ("nuclei_from", "hand"),
+        ("site", "-1"),
+        ("nuclei", "many"),
+        ("nuclei", "1.5"),
+        ("nucleus_share", "a quarter"),
+        ("pixel_um", "0.5 um"),
+    ] {
+        let at = table[0].iter().position(|title| *title == column).unwrap();
+        let mut edited = table.clone();
+        edited[2][at] = wrong;
+        let lines: Vec<String> = edited.iter().map(|row| row.join(",")).collect();
+        place.write("fields.csv", lines.join("\n"));
+        let sentence = said(fields::read(&path));
+        has(
+            &sentence,
+            &[
+                "fields.csv`, line 3: ",
+                &format!("column `{column}` holds `{wrong}`: "),
+                "; delete it and prepare again",
+            ],
+        );
+    }
+}
+
+#[test]
 fn what_is_no_table_of_fields_is_told() {
     let place = Place::new();
     let path = place.path("fields.csv");
