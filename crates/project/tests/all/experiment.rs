@@ -80,6 +80,30 @@ fn results_lie_beside_the_file_under_its_name_or_where_it_says() {
 }
 
 #[test]
+fn runs_that_blocks_share_are_made_once_and_no_other_is_lost() {
+    let place = Place::new();
+    let experiment = load(
+        &place,
+        "[[runs]]\nimages = [4, 4]\n[[runs]]\nimages = [4]\nseed = [1]\n[[runs]]\nimages = \
+         [8]\n",
+    )
+    .unwrap();
+    assert_eq!(
+        labels(&experiment),
+        ["A, 4 images, seed 1", "A, 8 images, seed 1"]
+    );
+    // Names that differ in letters that no file's name takes are different all the same.
+    let experiment = load(
+        &place,
+        "[variants.\"α\"]\nbatch = 2\n[variants.\"β\"]\nbatch = 3\n[variants.a_b]\nbatch = \
+         4\n[variants.a-b]\nbatch = 5\n[[runs]]\nvariant = [\"α\", \"β\", \"a_b\", \
+         \"a-b\"]\n[[runs]]\nweights = [\"../m/x_1\", \"../m/x 1\"]\n",
+    )
+    .unwrap();
+    assert_eq!(experiment.choices.len(), 6, "{:?}", labels(&experiment));
+}
+
+#[test]
 fn folds_come_for_cross_validated_runs_alone() {
     let place = Place::new();
     let experiment = load(
