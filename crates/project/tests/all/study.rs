@@ -91,6 +91,34 @@ fn a_prepared_study_may_be_moved_with_its_images_and_is_not_made_again() {
     assert_eq!(again.rows, first.rows);
 }
 
+#[test]
+fn a_name_that_no_table_keeps_is_said_and_all_others_are_found_again() {
+    let place = Place::new();
+    for (i, name) in ["a ", "b", "c, d"].iter().enumerate() {
+        place.picture(&format!("images/{name}.tif"), i, 2000);
+        place.labels(&format!("labels/{name}.tif"), i);
+    }
+    let study = place.study("labels = \"../labels\"", "group = \"field\"");
+    let (found, _) = prepared(&study);
+    let [(_, why)] = &found.failed[..] else {
+        panic!("{:?}", found.failed);
+    };
+    has(
+        why,
+        &[
+            "the name of field `a ` begins or ends with a blank",
+            "rename its files",
+        ],
+    );
+    let source = study.source().unwrap();
+    let by_name = source.by_name();
+    let rows = study.fields().unwrap();
+    let usable = rows.iter().filter(|row| row.is_usable());
+    let names: Vec<&str> = usable.map(|row| &row.name[..]).collect();
+    assert_eq!(names, ["b", "c, d"]);
+    assert!(names.iter().all(|name| by_name.contains_key(name)));
+}
+
 /// A field of one channel with `planes` planes, as a study reads it.
 fn stack(place: &Place, planes: usize, lines: &str) -> Result<Study, ProjectError> {
     // Levels tell the planes apart.
