@@ -77,6 +77,34 @@ fn settings_that_no_microscope_has_are_refused_before_a_folder_is_made() {
     }
 }
 
+#[test]
+fn a_stop_leaves_no_half_plate_and_the_next_run_makes_the_same_bytes() {
+    let place = Place::new();
+    let cancel = Cancel::new();
+    cancel.stop();
+    let machine = stainfree_network::Machine::new(2);
+    let stopped = simulate(
+        &spec(),
+        &place.path("sim"),
+        &Job::new(&Silent, &cancel, &machine),
+    );
+    assert!(stopped.is_err());
+    assert!(!place.path("sim/plate").exists() && !place.path("sim/truth").exists());
+    for folder in ["sim", "other"] {
+        quietly(|job| simulate(&spec(), &place.path(folder), job)).unwrap();
+    }
+    let table = |folder: &str| place.text(&format!("{folder}/truth/cells.csv"));
+    assert_eq!(table("sim"), table("other"));
+    let set = |folder: &str| open(&place.path(folder), &OpenOptions::default()).unwrap();
+    for (a, b) in set("sim/plate")
+        .fields
+        .iter()
+        .zip(&set("other/plate").fields)
+    {
+        assert_eq!(a.read(0, 0).unwrap(), b.read(0, 0).unwrap());
+    }
+}
+
 fn options(place: &Place) -> SegmentOptions {
     SegmentOptions {
         inputs: vec![place.path("sim/plate")],
