@@ -261,6 +261,23 @@ fn text_of(folder: &Path, name: &str) -> String {
 }
 
 #[test]
+fn channels_have_names_of_their_own_whatever_classes_are_called() {
+    for (classes, expected) in [
+        (["empty", "x", "X"], ["empty", "x", "x_2"]),
+        (["1st", "2nd", "µ"], ["n1st", "n2nd", "n_"]),
+        // A name that is numbered must not become another one's.
+        (["x", "x_2", "X"], ["x", "x_2", "x_3"]),
+        (["x_2", "x", "X"], ["x_2", "x", "x_3"]),
+    ] {
+        let place = tempfile::tempdir().unwrap();
+        model_of(&place.path().join("model"), &classes, None);
+        let text = text_of(place.path(), "rdf.yaml");
+        let names = serde_json::to_string(&expected).unwrap();
+        assert!(text.contains(&names), "{names} of {classes:?} in\n{text}");
+    }
+}
+
+#[test]
 fn the_card_says_what_trained_the_model_and_what_it_started_from() {
     let field = |name: &str, group: &str, role: Part, through: Option<&str>| MetField {
         name: name.into(),
