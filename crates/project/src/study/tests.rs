@@ -1,5 +1,5 @@
-//! Records beside models, parts of groups and prints of inputs: what is taken for the same, and what
-//! is never taken for it.
+//! Records beside models, parts of groups and prints of inputs: what is taken for the same, and
+//! what never is.
 
 use std::collections::BTreeMap;
 use std::path::Path;
