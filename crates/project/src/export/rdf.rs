@@ -233,7 +233,7 @@ fn distinct(names: Vec<String>) -> Vec<String> {
     let mut taken: Vec<String> = Vec::new();
     for (k, name) in names.iter().enumerate() {
         let is_free = |wanted: &String| {
-            let is_others = names.iter().any(|other| other == wanted) && wanted != name;
+            let is_others = names.contains(wanted) && wanted != name;
             !taken.contains(wanted) && !is_others
         };
         let numbered = (2..names.len() + k + 3).map(|number| format!("{name}_{number}"));

@@ -193,11 +193,6 @@ fn what_a_file_cannot_ask_for_is_named() {
 #[test]
 fn losses_are_sums_of_terms_with_factors() {
     let place = Place::new();
-    let terms = |loss: &str| {
-        let experiment = load(&place, &format!("[[runs]]\nloss = [\"{loss}\"]\n")).unwrap();
-        let terms = experiment.choices[0].label();
-        (terms, experiment)
-    };
     for loss in [
         "dice",
         "dice + focal",
@@ -205,7 +200,8 @@ fn losses_are_sums_of_terms_with_factors() {
         "hybrid",
         "recipe",
     ] {
-        let (label, _) = terms(loss);
+        let experiment = load(&place, &format!("[[runs]]\nloss = [\"{loss}\"]\n")).unwrap();
+        let label = experiment.choices[0].label();
         assert_eq!(label, format!("A, loss {loss}, all images"));
     }
 }
