@@ -24,6 +24,10 @@ doc:
 test:
     cargo test --release
 
+# lines of Rust of each crate, and the share that are tests
+sizes:
+    .ci/sizes
+
 # a thousand kills at random moments of every command (`cargo test` does fifty); minutes
 kills n="1000" seed="1":
     STAINFREE_KILLS={{n}} STAINFREE_KILLS_SEED={{seed}} \

@@ -1,6 +1,8 @@
 //! What can go wrong with a study, each in one sentence that names the file and the way out.
 
 mod refusal;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::path::{Path, PathBuf};

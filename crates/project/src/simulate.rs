@@ -20,6 +20,7 @@ pub fn simulate(spec: &PlateSpec, out: &Path, job: &Job) -> Result<PlateSummary,
     };
     let lease = thing.own("wait until it ends, or choose another folder", job.cancel)?;
     lease.during(job, |job| {
+        job.cancel.check()?;
         let mut report = |done, total| job.progress.step(done, total, "simulating");
         let written = job.run(|| write_plate(spec, out, job.cancel.flag(), &mut report))?;
         Ok(written?)

@@ -254,4 +254,77 @@ mod tests {
             [(Kind::OnlyInPrediction, Some(3)), (Kind::Field, None)]
         );
     }
+    #[test]
+    fn small_objects_count_less_and_mitotic_nuclei_are_nuclei() {
+        // A nucleus of 100 pixels, one of 25, and one that the model calls mitotic.
+        let labels = Image::from_fn(12, 40, |y, x| match (y, x) {
+            (1..=10, 1..=10) => 1u32,
+            (1..=5, 15..=19) => 2,
+            (1..=10, 25..=34) => 3,
+            _ => 0,
+        });
+        let truth = labels.map(|&label| u8::from(label > 0));
+        let nothing = Image::filled(12, 40, 0u32);
+        let empty = Image::filled(12, 40, 0u8);
+        let mitotic = Image::from_fn(12, 40, |_, x| if x > 22 { 0.9f32 } else { 0.0 });
+        let nucleus = Image::filled(12, 40, 0.05f32);
+        let planes = [nucleus.clone(), nucleus, mitotic];
+        let found = of_field("f", &truth, &labels, &empty, &nothing, &planes, &[1, 2]);
+        let listed: Vec<(Option<u32>, f64)> = found
+            .iter()
+            .map(|row| (row.label, row.disagreement))
+            .collect();
+        // Sure by 0.95 that the first is none; of the second, a quarter of the usual area, that is
+        // too little to be listed; the third is one for the model as well.
+        assert_eq!(listed[0], (Some(1), 0.95));
+        assert_eq!(listed.len(), 2, "{listed:?}");
+        let share = 225.0 / 480.0;
+        assert!((listed[1].1 - share).abs() < 1e-4, "{listed:?}");
+        let place = (found[0].y_px, found[0].x_px, found[0].area_px);
+        assert_eq!(place, (Some(5.5), Some(5.5), Some(100)));
+    }
+
+    #[test]
+    fn the_ranking_has_the_strongest_objects_first_and_fields_behind_them() {
+        let row = |field: &str, kind, label, disagreement| Disagreement {
+            field: field.to_owned(),
+            kind,
+            label,
+            y_px: label.map(|_| 1.5),
+            x_px: label.map(|_| 2.0),
+            area_px: label.map(|_| 30),
+            disagreement,
+        };
+        let rows = vec![
+            row("a", Kind::Field, None, 0.9),
+            row("b, \"c\"", Kind::OnlyInPrediction, Some(2), 0.6),
+            row("a", Kind::OnlyInTruth, Some(9), 0.7),
+            row("a", Kind::OnlyInTruth, Some(1), 0.7),
+            row("d", Kind::Field, None, 1.0),
+        ];
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("disagreements.csv");
+        assert!(read(&path).unwrap().is_empty());
+        write(&path, rows).unwrap();
+        let found = read(&path).unwrap();
+        let order: Vec<(&str, Option<u32>)> = found
+            .iter()
+            .map(|row| (&row.field[..], row.label))
+            .collect();
+        let expected = [
+            ("a", Some(1)),
+            ("a", Some(9)),
+            ("b, \"c\"", Some(2)),
+            ("d", None),
+            ("a", None),
+        ];
+        assert_eq!(order, expected);
+        assert_eq!(found[0].y_px, Some(1.5));
+        // A word that is none is told with the way out.
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.replacen(",field,", ",plate,", 1)).unwrap();
+        let error = read(&path).unwrap_err().to_string();
+        assert!(error.contains("column `kind` holds `plate`"), "{error}");
+        assert!(error.ends_with("run `stainfree evaluate` again"), "{error}");
+    }
 }

@@ -228,14 +228,20 @@ fn channel_names(model: &Model, output: &Output) -> Vec<String> {
     }
 }
 
-/// Names of which those that came out alike are numbered.
+/// Names of which those that came out alike are numbered, as no other one is.
 fn distinct(names: Vec<String>) -> Vec<String> {
-    let before = |k: usize| names[..k].iter().filter(|name| **name == names[k]).count();
-    let numbered = (0..names.len()).map(|k| match before(k) {
-        0 => names[k].clone(),
-        earlier => format!("{}_{}", names[k], earlier + 1),
-    });
-    numbered.collect()
+    let mut taken: Vec<String> = Vec::new();
+    for (k, name) in names.iter().enumerate() {
+        let is_free = |wanted: &String| {
+            let is_others = names.contains(wanted) && wanted != name;
+            !taken.contains(wanted) && !is_others
+        };
+        let numbered = (2..names.len() + k + 3).map(|number| format!("{name}_{number}"));
+        let mut wanted = std::iter::once(name.clone()).chain(numbered);
+        // More numbers than names: one is free.
+        taken.push(wanted.find(is_free).unwrap_or_default());
+    }
+    taken
 }
 
 /// The name as the format's identifiers are: small letters, digits and `_`, a letter first.

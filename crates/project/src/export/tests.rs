@@ -11,8 +11,13 @@ use stainfree_network::{
     Encoder, Graph, Machine, Model, Parameters, TrainingRecord, UnetSpec, onnx,
 };
 
+use stainfree_scores::{
+    BootstrapOptions, FieldScores, ScoredOn, Standing, pixel_counts, summarise,
+};
+
 use super::*;
-use crate::{Cancel, Silent};
+use crate::study::provenance::{Ancestor, Content, Known, MetField, Provenance};
+use crate::{Cancel, Part, Silent};
 
 /// A small model of random weights with two outputs, in `folder`.
 fn model_in(folder: &Path, normalisation: Normalisation) -> Model {
@@ -226,5 +231,162 @@ fn names_and_endings_that_cannot_be_are_refused() {
         let error = run(&wrong).unwrap_err().to_string();
         assert!(error.contains(part), "{error}");
         assert!(!wrong.out.exists());
+    }
+}
+
+/// The same model with other classes and this record of what it has met.
+fn model_of(folder: &Path, classes: &[&str], record: Option<&Provenance>) -> Model {
+    let place = tempfile::tempdir().unwrap();
+    let mut model = model_in(&place.path().join("model"), local());
+    let network = UnetSpec::new(Encoder::Vgg16, 0.0625, classes.len());
+    model.graph = Graph::unet(&network).unwrap();
+    model.parameters = Parameters::initialise(&model.graph, 3);
+    model.info.network = network.into();
+    model.info.classes = classes.iter().map(|class| (*class).to_owned()).collect();
+    std::fs::create_dir_all(folder).unwrap();
+    if let Some(record) = record {
+        record.write(&folder.join("provenance.json")).unwrap();
+        let hash = sha256(&record.bytes());
+        model.info.hashes.insert("provenance".into(), hash);
+    }
+    model.save(folder).unwrap();
+    model
+}
+
+/// A text of the package that is made of the model in `folder`.
+fn text_of(folder: &Path, name: &str) -> String {
+    let options = options(folder, Format::Bioimageio, "net.zip");
+    run(&options).unwrap_or_else(|error| panic!("{error}"));
+    String::from_utf8(unzipped(&options.out)[name].clone()).unwrap()
+}
+
+#[test]
+fn channels_have_names_of_their_own_whatever_classes_are_called() {
+    for (classes, expected) in [
+        (["empty", "x", "X"], ["empty", "x", "x_2"]),
+        (["1st", "2nd", "µ"], ["n1st", "n2nd", "n_"]),
+        // A name that is numbered must not become another one's.
+        (["x", "x_2", "X"], ["x", "x_2", "x_3"]),
+        (["x_2", "x", "X"], ["x_2", "x", "x_3"]),
+    ] {
+        let place = tempfile::tempdir().unwrap();
+        model_of(&place.path().join("model"), &classes, None);
+        let text = text_of(place.path(), "rdf.yaml");
+        let names = serde_json::to_string(&expected).unwrap();
+        assert!(text.contains(&names), "{names} of {classes:?} in\n{text}");
+    }
+}
+
+#[test]
+fn the_card_says_what_trained_the_model_and_what_it_started_from() {
+    let field = |name: &str, group: &str, role: Part, through: Option<&str>| MetField {
+        name: name.into(),
+        group: group.into(),
+        role,
+        through: through.map(str::to_owned),
+        content: Content::default(),
+    };
+    let mut record = Provenance::new(
+        "well",
+        vec![
+            field("a", "B02", Part::Train, None),
+            field("b", "B02", Part::Train, None),
+            field("c", "B03", Part::Train, None),
+            field("d", "B04", Part::Test, None),
+            // What an ancestor met is no field of this training.
+            field("e", "C01", Part::Train, Some("model a")),
+        ],
+    );
+    for (name, knows) in [("model a", Known::Recorded), ("old", Known::Unknown)] {
+        let name = name.to_owned();
+        record.ancestors.push(Ancestor { name, knows });
+    }
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("model");
+    let model = model_of(&folder, &["background", "nucleus"], Some(&record));
+    let card = text_of(place.path(), "README.md");
+    for said in [
+        "- train: 3 fields of 2 groups.",
+        "- test: 1 fields of 1 groups.",
+        "- Started from `model a`: a model whose fields are recorded.",
+        "- Started from `old`: a model that records nothing",
+        "No scores lie in the model's folder",
+    ] {
+        assert!(card.contains(said), "{said}\n{card}");
+    }
+    assert!(!card.contains("- validation:"), "there was none");
+    // Scores are this model's, or are not said.
+    let mask = Image::from_fn(4, 4, |y, _| u8::from(y > 1));
+    let scored = FieldScores {
+        name: "d".into(),
+        pixels: Some(pixel_counts(&mask, &mask, 2).unwrap()),
+        ..FieldScores::default()
+    };
+    let classes = &model.info.classes;
+    let mut scores = summarise(&[scored], classes, &BootstrapOptions::default()).unwrap();
+    for (of, is_said) in [("another", false), (&model.hash()[..], true)] {
+        scores.on = Some(ScoredOn {
+            standing: Standing::Test,
+            model: of.to_owned(),
+            asked: 1,
+            left_out: Vec::new(),
+            truth_changed: None,
+            corrected: None,
+            note: "scored on 1 field that the model has not met".into(),
+        });
+        let text = serde_json::to_string(&scores).unwrap();
+        std::fs::write(folder.join("scores.json"), text).unwrap();
+        let card = text_of(place.path(), "README.md");
+        assert_eq!(
+            card.contains("| nucleus | F1 of pixels | 1.000 |"),
+            is_said,
+            "{card}"
+        );
+    }
+    // A file that is damaged is told and not left out.
+    std::fs::write(folder.join("scores.json"), "{").unwrap();
+    let error = run(&options(place.path(), Format::Bioimageio, "net.zip"));
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("scores.json` is damaged"), "{error}");
+    std::fs::remove_file(folder.join("scores.json")).unwrap();
+    std::fs::write(folder.join("provenance.json"), "{}").unwrap();
+    let error = run(&options(place.path(), Format::Bioimageio, "net.zip"));
+    assert!(matches!(error, Err(ProjectError::OtherModels { .. })));
+}
+
+#[test]
+fn names_that_the_format_does_not_take_are_refused_and_the_longest_are_taken() {
+    let place = tempfile::tempdir().unwrap();
+    model_in(&place.path().join("model"), local());
+    let longest = "m".repeat(128);
+    for (name, taken) in [
+        ("my model (v2)+", true),
+        (&longest[..], true),
+        ("four", false),
+        (&format!("{longest}m")[..], false),
+        ("größe", false),
+        ("a/b/c", false),
+    ] {
+        let options = ExportOptions {
+            name: Some(name.to_owned()),
+            ..options(place.path(), Format::Bioimageio, "net.zip")
+        };
+        match run(&options) {
+            Ok(_) => assert!(taken, "{name}"),
+            Err(error) => {
+                assert!(!taken, "{error}");
+                assert!(error.to_string().contains("5 to 128 letters"), "{error}");
+            }
+        }
+    }
+    for author in ["", "  ", "a\\b"] {
+        let options = ExportOptions {
+            authors: vec!["A. Name".into(), author.to_owned()],
+            ..options(place.path(), Format::Bioimageio, "net.zip")
+        };
+        assert!(
+            matches!(run(&options), Err(ProjectError::Usage(_))),
+            "{author:?}"
+        );
     }
 }

@@ -182,4 +182,72 @@ mod tests {
         assert_eq!((mean, median), (5.0, 5.0));
         assert!(std.is_nan() && statistics(&mut []).iter().all(|v| v.is_nan()));
     }
+    fn key(plate: Option<&str>, well: &str, time: Option<u32>) -> WellKey {
+        WellKey {
+            plate: plate.map(str::to_owned),
+            well: well.to_owned(),
+            time,
+        }
+    }
+
+    /// Sums up wells with the one column `area`.
+    fn wells() -> Wells {
+        Wells {
+            columns: vec![0],
+            heads: Vec::new(),
+            open: None,
+        }
+    }
+
+    #[test]
+    fn a_well_ends_where_another_plate_well_or_time_begins() {
+        let keys = [
+            key(None, "A01", None),
+            key(Some("p"), "A01", None),
+            key(Some("q"), "A01", None),
+            key(Some("q"), "A02", None),
+            key(Some("q"), "A02", Some(1)),
+            key(Some("q"), "A02", Some(2)),
+        ];
+        let mut wells = wells();
+        let mut rows = Vec::new();
+        for (i, key) in keys.iter().enumerate() {
+            // Two fields of each.
+            for _ in 0..2 {
+                rows.extend(wells.add(key.clone(), &[vec![i as f64]], 1, 0.25));
+            }
+        }
+        rows.extend(wells.close());
+        assert!(wells.close().is_none());
+        let found: Vec<&WellKey> = rows.iter().map(|row| &row.key).collect();
+        assert_eq!(found, keys.iter().collect::<Vec<_>>());
+        for (i, row) in rows.iter().enumerate() {
+            assert_eq!((row.number(3), row.number(4)), (2.0, 2.0));
+            // Four objects a square millimetre, and the mean of what was measured on them.
+            assert_eq!((row.number(5), row.number(6)), (4.0, i as f64));
+        }
+    }
+
+    #[test]
+    fn what_is_unknown_of_objects_and_fields_is_left_out_or_unknown() {
+        let mut wells = wells();
+        let nan = f64::NAN;
+        wells.add(key(None, "A01", None), &[vec![1.0, nan, 4.0]], 3, 0.5);
+        wells.add(key(None, "A01", None), &[Vec::new()], 0, 0.5);
+        let row = wells.close().unwrap();
+        // Three objects, of which two say something; a field without objects has area all the same.
+        assert_eq!((row.number(4), row.number(5)), (3.0, 3.0));
+        assert_eq!((row.number(6), row.number(7)), (2.5, 2.5));
+        // A field of unknown size makes the density unknown, and nothing else.
+        wells.add(key(None, "A02", None), &[vec![2.0]], 1, nan);
+        let row = wells.close().unwrap();
+        assert!(row.number(5).is_nan() && row.number(8).is_nan());
+        assert_eq!(row.number(6), 2.0);
+        // Neither has a well whose fields hold nothing.
+        wells.add(key(None, "A03", None), &[Vec::new()], 0, 1.0);
+        let row = wells.close().unwrap();
+        assert_eq!(row.number(5), 0.0);
+        assert!(row.number(6).is_nan());
+        assert_eq!(row.cells().len(), 5 + 1 + 3);
+    }
 }

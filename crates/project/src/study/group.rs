@@ -29,18 +29,23 @@ impl GroupRule {
     /// pattern, as earlier versions wrote it; [`GroupRule::is_bare`] tells it.
     ///
     /// # Errors
-    /// An empty text or an expression that cannot be compiled.
+    /// A text that says nothing, or an expression that cannot be compiled.
     pub fn parse(text: &str) -> Result<Self, ProjectError> {
+        let says_nothing = |what: &str| {
+            Err(ProjectError::Usage(format!(
+                "{what}; use `well`, `field`, `key:NAME` or `re:PATTERN`"
+            )))
+        };
         match text {
-            "" => Err(ProjectError::Usage(
-                "the group rule is empty; use `well`, `field`, `key:NAME` or `re:PATTERN`"
-                    .to_owned(),
-            )),
+            "" => says_nothing("the group rule is empty"),
+            "key:" => says_nothing("the group rule `key:` names no key"),
+            // It would put all fields into one group.
+            "re:" => says_nothing("the group rule `re:` has no pattern"),
             "well" => Ok(GroupRule::Well),
             "field" => Ok(GroupRule::Field),
             _ => match text.strip_prefix("key:") {
-                Some(key) if !key.is_empty() => Ok(GroupRule::Key(key.to_owned())),
-                _ => Regex::new(text.strip_prefix("re:").unwrap_or(text))
+                Some(key) => Ok(GroupRule::Key(key.to_owned())),
+                None => Regex::new(text.strip_prefix("re:").unwrap_or(text))
                     .map(GroupRule::Name)
                     .map_err(|error| {
                         let reason = error.to_string();

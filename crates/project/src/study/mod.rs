@@ -23,6 +23,8 @@ pub mod split;
 pub mod split_record;
 pub(crate) mod table;
 pub mod template;
+#[cfg(test)]
+mod tests;
 pub(crate) mod vouched;
 
 pub use self::folder::{Brightfield, DEFAULT_MODEL, Source, Study};

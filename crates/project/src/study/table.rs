@@ -49,27 +49,59 @@ pub(crate) fn read<T: DeserializeOwned>(
         titles.iter().enumerate().map(cell).collect()
     };
     let read = |row: &Row| {
-        typed(row)
+        let cells = typed(row);
+        cells
             .deserialize(Some(&head))
             .map_err(|error| ProjectError::Table {
                 path: path.to_owned(),
                 line: Some(row.line),
-                message: format!("{}; {way_out}", describe(&error, &table, row)),
+                message: format!(
+                    "{}; {way_out}",
+                    describe::<T>(&error, (&table, row), (&cells, &head))
+                ),
             })
     };
     table.rows.iter().map(read).collect()
 }
 
-/// What is wrong with a row, naming the cell where it is known.
-fn describe(error: &csv::Error, table: &Table, row: &Row) -> String {
+/// What is wrong with a row, naming the cell where it is known; `cells` are those that were read
+/// under `head`.
+fn describe<T: DeserializeOwned>(
+    error: &csv::Error,
+    (table, row): (&Table, &Row),
+    (cells, head): (&csv::StringRecord, &csv::StringRecord),
+) -> String {
     let csv::ErrorKind::Deserialize { err, .. } = error.kind() else {
         return error.to_string();
     };
     let place = err.field().and_then(|column| usize::try_from(column).ok());
+    let place = place.or_else(|| place_of_word::<T>(&err.kind().to_string(), cells, head));
     match place.and_then(|column| Some((table.columns.get(column)?, row.cell(column)))) {
         Some((title, cell)) => format!("column `{title}` holds `{cell}`: {}", err.kind()),
         None => err.kind().to_string(),
     }
+}
+
+/// The column of a word that is none of its column's, which the `message` about it does not name:
+/// it is of this word, and where another one stands, of that one.
+fn place_of_word<T: DeserializeOwned>(
+    message: &str,
+    cells: &csv::StringRecord,
+    head: &csv::StringRecord,
+) -> Option<usize> {
+    const NO_WORD: &str = "\u{1}";
+    let is_of =
+        |message: &str, word: &str| message.starts_with(&format!("unknown variant `{word}`"));
+    (0..cells.len()).find(|&column| {
+        let cell = |(i, cell)| if i == column { NO_WORD } else { cell };
+        let probe: csv::StringRecord = cells.iter().enumerate().map(cell).collect();
+        let error = probe.deserialize::<T>(Some(head)).err();
+        let is_read_as_word = error.is_some_and(|error| match error.kind() {
+            csv::ErrorKind::Deserialize { err, .. } => is_of(&err.kind().to_string(), NO_WORD),
+            _ => false,
+        });
+        is_read_as_word && is_of(message, &cells[column])
+    })
 }
 
 #[cfg(test)]

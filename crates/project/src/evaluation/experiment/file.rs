@@ -461,9 +461,10 @@ fn choices(file: &ExperimentFile, scheme: Scheme) -> Vec<Choice> {
         .flat_map(|block| expand(block, &usual))
         .flat_map(|choice| folded(choice, file.folds))
         .collect();
-    // Once each, in the file's order, sorted by seed.
+    // Once each, in the file's order, sorted by seed. By what they are called and not by the names
+    // of their files, in which letters may be left out.
     let mut seen = BTreeSet::new();
-    all.retain(|choice| seen.insert(choice.slug()));
+    all.retain(|choice| seen.insert(choice.full_label()));
     all.sort_by_key(|choice| choice.seed);
     all
 }

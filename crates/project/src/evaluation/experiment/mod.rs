@@ -23,6 +23,8 @@ mod results;
 mod run_table;
 mod shown;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod variant;
 
 use std::collections::{BTreeMap, BTreeSet};

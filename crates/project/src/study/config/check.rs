@@ -34,13 +34,14 @@ struct File<'a> {
 }
 
 impl File<'_> {
-    /// An error that names the first line which sets `key`.
+    /// An error that names the first line which sets `key`, or begins the section of that name.
     fn fail(&self, key: &str, message: String) -> Checked {
-        let line = self.text.lines().position(|line| {
-            line.trim_start()
-                .strip_prefix(key)
-                .is_some_and(|rest| rest.trim_start().starts_with('='))
-        });
+        let sets = |line: &str| match line.trim().strip_prefix(key) {
+            // A section, where none of its lines is the one.
+            Some(rest) if key.starts_with('[') => rest.is_empty(),
+            rest => rest.is_some_and(|rest| rest.trim_start().starts_with('=')),
+        };
+        let line = self.text.lines().position(sets);
         Err(ProjectError::Config {
             path: self.path.to_owned(),
             line: line.map(|n| n + 1),
@@ -96,36 +97,41 @@ impl File<'_> {
 
     /// One source of nuclei, at most one of cytoplasm.
     fn sources(&self, truth: &TruthConfig) -> Checked {
-        let sources = [
-            truth.nucleus.is_some(),
-            truth.masks.is_some(),
-            truth.labels.is_some(),
+        let nuclei = [
+            ("nucleus", truth.nucleus.is_some()),
+            ("masks", truth.masks.is_some()),
+            ("labels", truth.labels.is_some()),
         ];
-        match sources.iter().filter(|&&given| given).count() {
-        1 => {}
-        0 => return self.fail(
-            "[truth]",
-            "`[truth]` says nowhere where the nuclei are; set one of `nucleus`, `masks`, `labels`"
-                .to_owned(),
-        ),
-        _ => {
-            return self.fail(
-                "nucleus",
-                "`[truth]` sets more than one of `nucleus`, `masks`, `labels`; keep one".to_owned(),
-            );
+        match set_keys(&nuclei)[..] {
+            [_] => {}
+            [] => {
+                return self.fail(
+                    "[truth]",
+                    "`[truth]` says nowhere where the nuclei are; set one of `nucleus`, `masks`, \
+                     `labels`"
+                        .to_owned(),
+                );
+            }
+            [first, ..] => {
+                return self.fail(
+                    first,
+                    "`[truth]` sets more than one of `nucleus`, `masks`, `labels`; keep one"
+                        .to_owned(),
+                );
+            }
         }
-    }
         let cells = [
-            truth.cytoplasm.is_some(),
-            truth.cell_masks.is_some(),
-            truth.cell_labels.is_some(),
+            ("cytoplasm", truth.cytoplasm.is_some()),
+            ("cell_masks", truth.cell_masks.is_some()),
+            ("cell_labels", truth.cell_labels.is_some()),
         ];
-        if cells.iter().filter(|&&given| given).count() > 1 {
+        if let [first, _, ..] = set_keys(&cells)[..] {
             return self.fail(
-            "cytoplasm",
-            "`[truth]` sets more than one of `cytoplasm`, `cell_masks`, `cell_labels`; keep one"
+                first,
+                "`[truth]` sets more than one of `cytoplasm`, `cell_masks`, `cell_labels`; keep \
+                 one"
                 .to_owned(),
-        );
+            );
         }
         Ok(())
     }
@@ -261,4 +267,10 @@ impl File<'_> {
         }
         Ok(())
     }
+}
+
+/// Those of the keys that are set.
+fn set_keys<'a>(keys: &[(&'a str, bool)]) -> Vec<&'a str> {
+    let set = keys.iter().filter(|(_, is_set)| *is_set);
+    set.map(|(key, _)| *key).collect()
 }

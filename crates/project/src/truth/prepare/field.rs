@@ -73,6 +73,14 @@ pub(super) fn one_field(
         made: true,
         failed: failed.then_some(reason),
     };
+    if field.name.trim() != field.name {
+        let reason = format!(
+            "the name of field `{}` begins or ends with a blank, which tables do not keep, so that \
+             it would not be found again; rename its files",
+            field.name
+        );
+        return Ok(left_out(reason, true));
+    }
     let truth = &study.config().truth;
     let stains = StainFixes::of(lights, shifts, alignment, truth, field);
     let said = decisions.of(&field.name);
