@@ -350,7 +350,9 @@ fn confidence_table(confidence: &ConfidenceSummary) -> String {
     let looked: Vec<String> = looked.collect();
     if !looked.is_empty() {
         let looked = looked.join(", ");
-        lines.push(format!("errors left where the least sure are looked at: {looked}"));
+        lines.push(format!(
+            "errors left where the least sure are looked at: {looked}"
+        ));
     }
     for (what, counts) in [("field", &confidence.fields), ("well", &confidence.wells)] {
         lines.extend(counts_line(what, counts));
@@ -366,15 +368,11 @@ fn counts_line(what: &str, counts: &[ExpectedCount]) -> Option<String> {
     let [all, held] = ConfidenceSummary::held(counts);
     let (n, s) = (counts.len(), plural(counts.len()));
     let intervals = match level {
-        Some(level) => format!(
-            "; {held} of {all} intervals of {:.0} % hold",
-            100.0 * level
-        ),
+        Some(level) => format!("; {held} of {all} intervals of {:.0} % hold", 100.0 * level),
         None => "; too few validation groups for intervals".to_owned(),
     };
-    (n > 0).then(|| {
-        format!("{n} {what}{s}: {truth} true nuclei, {expected:.1} expected{intervals}")
-    })
+    (n > 0)
+        .then(|| format!("{n} {what}{s}: {truth} true nuclei, {expected:.1} expected{intervals}"))
 }
 
 fn kind_table(scores: &Scores) -> String {

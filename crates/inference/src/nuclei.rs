@@ -151,7 +151,9 @@ impl NucleusDecoder {
     /// memory. Of the probabilities one plane is left.
     pub fn keep_only_needed(&self, pixels: &mut Pixels, wanted: bool) {
         let threshold = self.rule.threshold.is_some();
-        let sum = (threshold || wanted).then(|| self.probability(pixels)).flatten();
+        let sum = (threshold || wanted)
+            .then(|| self.probability(pixels))
+            .flatten();
         let mut outputs = pixels.outputs.iter_mut();
         if let Some((output, plane)) = outputs.find(|o| o.name == PROBABILITIES).zip(sum) {
             output.name = OF_A_NUCLEUS.to_owned();

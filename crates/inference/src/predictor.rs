@@ -256,7 +256,9 @@ impl Predictor {
         let found = workers.run(|| self.decoder.decode(&pixels, pixel_um))?;
         let sure = self.confidence.as_ref();
         let confidences = sure.map_or(Vec::new(), |sure| {
-            let table = self.decoder.features(&pixels, &found.labels, pixel_um, sure.in_pixels);
+            let table = self
+                .decoder
+                .features(&pixels, &found.labels, pixel_um, sure.in_pixels);
             sure.of(&table)
         });
         let Pixels {

@@ -113,7 +113,9 @@ pub struct ConfidenceSummary {
 impl ConfidenceSummary {
     /// How many of these counts have an interval, and how many of those hold the truth.
     pub fn held(counts: &[ExpectedCount]) -> [usize; 2] {
-        let with = counts.iter().filter_map(|count| Some((count.truth, count.interval?)));
+        let with = counts
+            .iter()
+            .filter_map(|count| Some((count.truth, count.interval?)));
         with.fold([0, 0], |[all, held], (truth, [low, high])| {
             let inside = (low..=high).contains(&(truth as f64));
             [all + 1, held + usize::from(inside)]
@@ -188,7 +190,9 @@ pub(crate) fn confidence_summary(
             reason: reason.map(str::to_owned),
         }
     };
-    let counts = fields.iter().filter_map(|field| field.confidence.as_ref()?.count.clone());
+    let counts = fields
+        .iter()
+        .filter_map(|field| field.confidence.as_ref()?.count.clone());
     Some(ConfidenceSummary {
         objects: ordered.objects.len() as u64,
         wrong: ordered.wrong(),
@@ -207,7 +211,9 @@ impl Ordered {
     fn of(fields: &[FieldScores], units: &Units) -> Self {
         let mut objects = Vec::new();
         for (unit, members) in units.members.iter().enumerate() {
-            let own = members.iter().filter_map(|&i| fields[i].confidence.as_ref());
+            let own = members
+                .iter()
+                .filter_map(|&i| fields[i].confidence.as_ref());
             let own = own.flat_map(|field| &field.objects);
             objects.extend(own.map(|&object| (object, unit)));
         }
@@ -216,7 +222,10 @@ impl Ordered {
     }
 
     fn wrong(&self) -> u64 {
-        self.objects.iter().filter(|(object, _)| !object.right).count() as u64
+        self.objects
+            .iter()
+            .filter(|(object, _)| !object.right)
+            .count() as u64
     }
 
     /// ECE, AUROC and Brier score where each object counts as often as its unit; NaN where
@@ -225,7 +234,10 @@ impl Ordered {
         let mut gaps = [0.0; BINS];
         let [mut all, mut squares, mut pairs] = [0.0; 3];
         let mut below = [0.0; 2];
-        for run in self.objects.chunk_by(|(a, _), (b, _)| a.confidence == b.confidence) {
+        for run in self
+            .objects
+            .chunk_by(|(a, _), (b, _)| a.confidence == b.confidence)
+        {
             let confidence = run[0].0.confidence;
             let mut here = [0.0; 2];
             for &(object, unit) in run {
@@ -278,11 +290,14 @@ impl Ordered {
         runs.map(row).collect()
     }
 
-    /// Of objects of one confidence that are looked at in part, the mean of all ways to choose them.
+    /// Of objects of one confidence that are looked at in part, the mean of all ways to choose.
     fn looked_at(&self, share: f64) -> LookedAtRow {
         let looked = share * self.objects.len() as f64;
         let (mut before, mut found) = (0.0, 0.0);
-        for run in self.objects.chunk_by(|(a, _), (b, _)| a.confidence == b.confidence) {
+        for run in self
+            .objects
+            .chunk_by(|(a, _), (b, _)| a.confidence == b.confidence)
+        {
             let n = run.len() as f64;
             let wrong = run.iter().filter(|(object, _)| !object.right).count() as f64;
             found += wrong * ((looked - before) / n).clamp(0.0, 1.0);
@@ -302,121 +317,4 @@ fn bin_of(confidence: f64) -> usize {
     let edge = |bin: usize| (bin + 1) as f64 / BINS as f64;
     let bin = (0..BINS).find(|&bin| confidence <= edge(bin));
     bin.unwrap_or(BINS - 1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use stainfree_image::Image;
-
-    fn field(name: &str, group: &str, objects: &[(f64, bool)]) -> FieldScores {
-        let object = |&(confidence, right): &(f64, bool)| SureObject { confidence, right };
-        FieldScores {
-            name: name.to_owned(),
-            group: Some(group.to_owned()),
-            confidence: Some(FieldConfidence {
-                objects: objects.iter().map(object).collect(),
-                count: None,
-            }),
-            ..FieldScores::default()
-        }
-    }
-
-    fn summary(fields: &[FieldScores]) -> ConfidenceSummary {
-        let options = BootstrapOptions::default();
-        let units = Units::new(fields, &options);
-        confidence_summary(fields, &units, &options).unwrap()
-    }
-
-    /// Objects and scores of scikit-learn, made by `testdata/scores/make_confidence.py`.
-    #[test]
-    fn scores_are_those_of_scikit_learn() {
-        #[derive(Deserialize)]
-        struct Case {
-            confidence: Vec<f64>,
-            right: Vec<bool>,
-            auroc: f64,
-            brier: f64,
-            ece: f64,
-            bins: Vec<[f64; 2]>,
-            errors_left: Vec<[f64; 2]>,
-        }
-        let path = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../../testdata/scores/confidence.json"
-        );
-        let cases: Vec<Case> = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-        assert_eq!(cases.len(), 3);
-        for case in cases {
-            let objects: Vec<(f64, bool)> = case.confidence.into_iter().zip(case.right).collect();
-            // In two fields: their order is nothing that scores know.
-            let (first, second) = objects.split_at(objects.len() / 3);
-            let found = summary(&[field("b", "b", second), field("a", "a", first)]);
-            // Sums of the same f64 in another order.
-            let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} {b}");
-            near(found.auroc.pooled.unwrap(), case.auroc);
-            near(found.brier.pooled.unwrap(), case.brier);
-            near(found.ece.pooled.unwrap(), case.ece);
-            assert_eq!(found.bins.len(), case.bins.len());
-            for (bin, [right, confidence]) in found.bins.iter().zip(case.bins) {
-                near(bin.right, right);
-                near(bin.confidence, confidence);
-            }
-            for (row, [share, left]) in found.looked_at.iter().zip(case.errors_left) {
-                near(row.share, share);
-                near(row.errors_left.unwrap(), left);
-            }
-        }
-    }
-
-    #[test]
-    fn one_kind_has_no_roc_and_nothing_no_scores() {
-        let right = summary(&[field("a", "a", &[(0.9, true), (0.7, true)])]);
-        assert_eq!(right.auroc.pooled, None);
-        assert!(right.auroc.reason.is_some() && right.ece.pooled.is_some());
-        assert_eq!(right.looked_at[0].errors_left, None);
-        let nothing = summary(&[field("a", "a", &[])]);
-        assert_eq!((nothing.objects, nothing.ece.pooled), (0, None));
-        let options = BootstrapOptions::default();
-        let without = [FieldScores::default()];
-        let units = Units::new(&without, &options);
-        assert_eq!(confidence_summary(&without, &units, &options), None);
-    }
-
-    #[test]
-    fn intervals_draw_groups_and_not_objects() {
-        // Eight groups, all objects of one alike: right in half of them.
-        let groups: Vec<FieldScores> = (0..8)
-            .map(|i| field(&i.to_string(), &i.to_string(), &vec![(0.5, i % 2 == 0); 100]))
-            .collect();
-        let found = summary(&groups);
-        assert_eq!(found.ece.pooled, Some(0.0));
-        // |share - 0.5| of 8 groups: the 97.5 % point is 0.375 (7 of 8; P(0, 1, 7 or 8) = 0.07).
-        let [_, high] = found.ece.ci95.unwrap();
-        assert!((0.3..0.5).contains(&high), "{high}");
-        // 800 objects of 0.5 by chance: sqrt(2 / pi) 0.5 / sqrt(800).
-        let chance = found.ece_by_chance.unwrap();
-        assert!((chance - 0.5 * (2.0 / std::f64::consts::PI / 800.0).sqrt()).abs() < 1e-12);
-    }
-
-    #[test]
-    fn right_objects_are_those_that_the_matching_counts() {
-        let square = |from: usize, x: usize| (from..from + 4).contains(&x);
-        let image = |boxes: &[(usize, u32)]| {
-            Image::from_fn(4, 40, |_, x| {
-                let found = boxes.iter().find(|(from, _)| square(*from, x));
-                found.map_or(0, |(_, label)| *label)
-            })
-        };
-        let truth = image(&[(0, 1), (10, 2), (20, 3)]);
-        let prediction = image(&[(0, 5), (12, 6), (20, 7), (30, 8)]);
-        // Most of the last prediction, and of the third pair, is ignored.
-        let ignore = Image::from_fn(4, 40, |_, x| (30..33).contains(&x) || (20..23).contains(&x));
-        let matching = Matching::new(&truth, &prediction, Some(&ignore)).unwrap();
-        let right: Vec<(u32, bool)> = matching.right().into_iter().collect();
-        assert_eq!(right, [(5, true), (6, false)]);
-        let counts = matching.objects();
-        let found = right.iter().filter(|(_, right)| *right).count() as u64;
-        assert_eq!((counts.prediction, counts.at[0].tp), (2, found));
-    }
 }

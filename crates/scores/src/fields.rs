@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BoundaryCounts, ByName, CalibrationCounts, FieldConfidence, JudgedObject, KindCounts,
-    MaskMeasures, ObjectCounts, PaperScores, PixelCounts, ScoreError, ShiftedCounts, SplittingCounts,
+    MaskMeasures, ObjectCounts, PaperScores, PixelCounts, ScoreError, ShiftedCounts,
+    SplittingCounts,
 };
 
 /// All that was counted on one field. What was not scored is `None`.

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::by_name::ByName;
 use crate::calibration::ReliabilityRow;
 use crate::{
-    AgreementSummary, ClassCounts, ConfidenceSummary, Convention, FieldFates, ObjectErrors, Outline, Shift,
-    SplittingCounts,
+    AgreementSummary, ClassCounts, ConfidenceSummary, Convention, FieldFates, ObjectErrors,
+    Outline, Shift, SplittingCounts,
 };
 
 /// What scored fields are to the model.

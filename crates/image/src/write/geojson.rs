@@ -57,7 +57,13 @@ fn text(field: &str, outlines: &Outlines, pixel_um: Option<f64>) -> String {
         if let (Some(place), Some(_)) = (cell.nucleus, nucleus) {
             in_cell[place] = true;
         }
-        add(cell_feature(field, &cell.outline, nucleus, outlines, pixel_um));
+        add(cell_feature(
+            field,
+            &cell.outline,
+            nucleus,
+            outlines,
+            pixel_um,
+        ));
     }
     for (nucleus, in_cell) in outlines.nuclei.iter().zip(in_cell) {
         if !in_cell {
@@ -149,7 +155,9 @@ fn area(prefix: &str, outline: &Outline, pixel_um: Option<f64>) -> String {
 /// How sure a nucleus is, after a comma; nothing where it is not known.
 fn confidence(prefix: &str, nucleus: &Outline, outlines: &Outlines) -> String {
     let sure = outlines.confidences.get(&nucleus.label);
-    sure.map_or(String::new(), |sure| format!(",\"{prefix}Confidence\":{sure:.4}"))
+    sure.map_or(String::new(), |sure| {
+        format!(",\"{prefix}Confidence\":{sure:.4}")
+    })
 }
 
 fn geometry(outline: &Outline) -> String {

@@ -208,7 +208,11 @@ mod tests {
 
     #[test]
     fn an_interval_has_no_negative_end() {
-        let rule = CountRule::new(2.0, &units(&[("a", 9.0), ("b", 9.0), ("c", 9.0), ("d", 9.0)]), &[]);
+        let rule = CountRule::new(
+            2.0,
+            &units(&[("a", 9.0), ("b", 9.0), ("c", 9.0), ("d", 9.0)]),
+            &[],
+        );
         let count = rule.count(1.0, CountOf::Field);
         assert_eq!(count.expected, 2.0);
         assert_eq!(count.interval.unwrap()[0], 0.0);

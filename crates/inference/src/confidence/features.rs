@@ -20,16 +20,34 @@ pub const FEATURES: [(&str, &str); COUNT] = [
     ("peak", "largest probability"),
     ("spread", "standard deviation of the probability inside"),
     ("seed", "largest predicted distance"),
-    ("residual", "mean difference of the predicted distance from that of its outline"),
-    ("crowding", "mean nearness of a second nucleus that the network says"),
-    ("saddle", "height of the saddle to a touching nucleus by that of its top; 0 if none touches"),
-    ("touching", "share of its outline that touches another nucleus"),
+    (
+        "residual",
+        "mean difference of the predicted distance from that of its outline",
+    ),
+    (
+        "crowding",
+        "mean nearness of a second nucleus that the network says",
+    ),
+    (
+        "saddle",
+        "height of the saddle to a touching nucleus by that of its top; 0 if none touches",
+    ),
+    (
+        "touching",
+        "share of its outline that touches another nucleus",
+    ),
     ("area", "logarithm of its area by the usual one"),
     ("area_off", "square of that"),
     ("solidity", "area by that of its convex hull"),
-    ("elongation", "logarithm of its longest by its shortest axis"),
+    (
+        "elongation",
+        "logarithm of its longest by its shortest axis",
+    ),
     ("border", "1 where it touches the rim of the image, else 0"),
-    ("ragged", "logarithm of its outline by that of a circle of its area"),
+    (
+        "ragged",
+        "logarithm of its outline by that of a circle of its area",
+    ),
 ];
 
 /// The place of `area` in a row.
@@ -142,8 +160,16 @@ impl Sum {
             has(maps.distance, self.seed),
             has(maps.distance, share(self.residual, 0.0)),
             has(maps.neighbour, self.crowding / n),
-            if top > 0.0 { (self.saddle / top).clamp(0.0, 1.0) } else { 0.0 },
-            if self.edges > 0.0 { self.touching / self.edges } else { 0.0 },
+            if top > 0.0 {
+                (self.saddle / top).clamp(0.0, 1.0)
+            } else {
+                0.0
+            },
+            if self.edges > 0.0 {
+                self.touching / self.edges
+            } else {
+                0.0
+            },
             area.ln(),
             0.0,
             solidity,
@@ -174,7 +200,11 @@ struct Sums {
 
 impl Sums {
     fn of(labels: &Image<u32>, maps: &Maps, pixel_um: Option<f64>) -> Self {
-        assert_eq!(labels.size(), maps.probability.size(), "labels and probability");
+        assert_eq!(
+            labels.size(),
+            maps.probability.size(),
+            "labels and probability"
+        );
         let numbered = areas(labels).into_keys().enumerate();
         let places: BTreeMap<u32, usize> = numbered.map(|(place, label)| (label, place)).collect();
         let mut sums = Self {
@@ -287,13 +317,19 @@ impl Sum {
 /// The distance that the network would learn from these labels; NaN where none is known.
 fn distance_of(labels: &Image<u32>) -> Image<f32> {
     let kind = OutputKind::named(crate::decisions::DISTANCES[0]);
-    let made = kind.ok().and_then(|kind| kind.truth(labels).into_iter().next());
+    let made = kind
+        .ok()
+        .and_then(|kind| kind.truth(labels).into_iter().next());
     made.unwrap_or_else(|| labels.map(|_| f32::NAN))
 }
 
 /// Nothing is said where nothing was seen.
 fn finite(value: f32) -> f64 {
-    if value.is_finite() { f64::from(value) } else { 0.0 }
+    if value.is_finite() {
+        f64::from(value)
+    } else {
+        0.0
+    }
 }
 
 #[cfg(test)]
@@ -356,7 +392,10 @@ mod tests {
         assert!(value(0, "residual") > 0.05 && value(2, "residual") == 0.0);
         assert!(value(0, "crowding").is_nan());
         near(beside(&table.rows[0], 50.0)[at("area")], 0.5f64.ln());
-        near(beside(&table.rows[0], 50.0)[at("area_off")], 0.5f64.ln().powi(2));
+        near(
+            beside(&table.rows[0], 50.0)[at("area_off")],
+            0.5f64.ln().powi(2),
+        );
         // Twice as long as wide.
         let long = Image::from_fn(24, 44, |y, x| {
             u32::from((2..22).contains(&y) && (2..42).contains(&x))
@@ -382,7 +421,10 @@ mod tests {
             distance: Some(&holes),
             neighbour: None,
         };
-        assert_eq!(FeatureTable::new(&labels, &maps, None), FeatureTable::default());
+        assert_eq!(
+            FeatureTable::new(&labels, &maps, None),
+            FeatureTable::default()
+        );
         let one = Image::filled(4, 4, 1u32);
         let table = FeatureTable::new(&one, &maps, None);
         assert!(table.rows[0].iter().take(7).all(|value| value.is_finite()));

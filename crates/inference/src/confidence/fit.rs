@@ -175,7 +175,10 @@ fn groups(fields: &[FieldFound]) -> Vec<&str> {
 
 /// The median area of all predicted nuclei.
 fn usual_area(fields: &[FieldFound]) -> f64 {
-    let mut areas: Vec<f64> = fields.iter().flat_map(|field| field.table.areas()).collect();
+    let mut areas: Vec<f64> = fields
+        .iter()
+        .flat_map(|field| field.table.areas())
+        .collect();
     areas.sort_unstable_by(f64::total_cmp);
     areas.get(areas.len() / 2).copied().unwrap_or(1.0)
 }
@@ -202,7 +205,9 @@ fn cases(fields: &[FieldFound], folds: &Option<Vec<usize>>, usual_area: f64) -> 
                 row: beside(row, usual_area),
                 right,
                 field: number,
-                fold: folds.as_ref().map_or(cases.len() % 5, |folds| folds[number]),
+                fold: folds
+                    .as_ref()
+                    .map_or(cases.len() % 5, |folds| folds[number]),
             });
         }
     }
@@ -240,7 +245,9 @@ impl Scaled {
         let columns: Vec<Column> = (0..COUNT).filter_map(column).collect();
         let row = |case: &Case| {
             let columns = columns.iter();
-            columns.map(|c| (case.row[c.place] - c.mean) / c.deviation).collect()
+            columns
+                .map(|c| (case.row[c.place] - c.mean) / c.deviation)
+                .collect()
         };
         Self {
             rows: cases.iter().map(row).collect(),
@@ -250,7 +257,12 @@ impl Scaled {
 
     /// The line through those of the cases that are `wanted`.
     fn line(&self, cases: &[Case], wanted: impl Fn(&Case) -> bool, ridge: f64) -> Line {
-        let chosen = || cases.iter().zip(&self.rows).filter(|(case, _)| wanted(case));
+        let chosen = || {
+            cases
+                .iter()
+                .zip(&self.rows)
+                .filter(|(case, _)| wanted(case))
+        };
         let rows: Vec<&[f64]> = chosen().map(|(_, row)| row.as_slice()).collect();
         let right: Vec<bool> = chosen().map(|(case, _)| case.right).collect();
         fit(&rows, &right, &[], ridge)
@@ -262,7 +274,8 @@ impl Scaled {
         let lines: Vec<Line> = (0..folds)
             .map(|fold| self.line(cases, |case| case.fold != fold, ridge))
             .collect();
-        let logit = |(case, row): (&Case, &Vec<f64>)| lines[case.fold].logit(row).clamp(-20.0, 20.0);
+        let logit =
+            |(case, row): (&Case, &Vec<f64>)| lines[case.fold].logit(row).clamp(-20.0, 20.0);
         cases.iter().zip(&self.rows).map(logit).collect()
     }
 
@@ -272,13 +285,18 @@ impl Scaled {
         let mut best: Option<(f64, f64, Vec<f64>)> = None;
         for ridge in RIDGES.into_iter().rev() {
             let logits = self.left_out(cases, ridge);
-            let losses = logits.iter().zip(cases).map(|(&z, case)| log_loss(z, case.right));
+            let losses = logits
+                .iter()
+                .zip(cases)
+                .map(|(&z, case)| log_loss(z, case.right));
             let loss = losses.sum::<f64>();
             if best.as_ref().is_none_or(|(least, ..)| loss < *least) {
                 best = Some((loss, ridge, logits));
             }
         }
-        best.map_or((RIDGES[0], Vec::new()), |(_, ridge, logits)| (ridge, logits))
+        best.map_or((RIDGES[0], Vec::new()), |(_, ridge, logits)| {
+            (ridge, logits)
+        })
     }
 }
 
@@ -290,8 +308,8 @@ fn drawn_together(logits: &[f64], right: &[bool]) -> [f64; 2] {
     [line.intercept, (1.0 + line.weights[0]).max(0.0)]
 }
 
-/// True nuclei by the sum of confidences, and intervals of counts, of which each group's residual is
-/// by what was fitted without it.
+/// True nuclei by the sum of confidences, and intervals of counts, of which each group's residual
+/// is by what was fitted without it.
 fn count_rule(fields: &[FieldFound], cases: &[Case], sure: &[f64]) -> CountRule {
     let mut found = vec![0.0; fields.len()];
     for (case, sure) in cases.iter().zip(sure) {
@@ -313,9 +331,8 @@ fn count_rule(fields: &[FieldFound], cases: &[Case], sure: &[f64]) -> CountRule 
     let mut wells: Vec<(&str, CountedUnit)> = Vec::new();
     for (field, unit) in fields.iter().zip(&units) {
         let Some(well) = &field.well else { continue };
-        let same = |(name, known): &&mut (&str, CountedUnit)| {
-            name == well && known.group == unit.group
-        };
+        let same =
+            |(name, known): &&mut (&str, CountedUnit)| name == well && known.group == unit.group;
         match wells.iter_mut().find(same) {
             Some((_, sum)) => {
                 sum.truth += unit.truth;
@@ -339,10 +356,13 @@ fn ece(sure: &[f64], right: &[bool]) -> f64 {
     gaps.iter().map(|gap| gap.abs()).sum::<f64>() / sure.len().max(1) as f64
 }
 
-/// The share of pairs of a right and a wrong nucleus in which the right one is surer; half of a tie.
+/// The share of pairs of a right and a wrong nucleus in which the right one is surer; half of ties.
 fn auroc(sure: &[f64], right: &[bool]) -> f64 {
     let of = |kind: bool| -> Vec<f64> {
-        let pairs = sure.iter().zip(right).filter(move |(_, right)| **right == kind);
+        let pairs = sure
+            .iter()
+            .zip(right)
+            .filter(move |(_, right)| **right == kind);
         let mut values: Vec<f64> = pairs.map(|(p, _)| *p).collect();
         values.sort_unstable_by(f64::total_cmp);
         values
@@ -423,10 +443,22 @@ mod tests {
         // The standard error of a probability from 1,800 draws is about 0.5 / sqrt(1800) = 0.012.
         assert!(off(&fitted, &known) < 0.03, "{}", off(&fitted, &known));
         assert!(fitted.checked.ece < 0.05, "{:?}", fitted.checked);
-        assert!((fitted.checked.slope - 1.0).abs() < 0.2, "{:?}", fitted.checked);
+        assert!(
+            (fitted.checked.slope - 1.0).abs() < 0.2,
+            "{:?}",
+            fitted.checked
+        );
         // Of logits that run evenly from -2 to 2.
-        assert!((0.72..0.84).contains(&fitted.checked.auroc), "{:?}", fitted.checked);
-        assert!((fitted.counts.per_found - 1.25).abs() < 0.02, "{:?}", fitted.counts);
+        assert!(
+            (0.72..0.84).contains(&fitted.checked.auroc),
+            "{:?}",
+            fitted.checked
+        );
+        assert!(
+            (fitted.counts.per_found - 1.25).abs() < 0.02,
+            "{:?}",
+            fitted.counts
+        );
         assert_eq!(fitted.counts.level, Some(0.8));
         assert!(fitted.counts.field.is_some() && fitted.counts.well.is_some());
     }
@@ -441,7 +473,12 @@ mod tests {
             let most = sure.iter().copied().fold(0.0, f64::max);
             most - sure.iter().copied().fold(1.0, f64::min)
         };
-        assert!(spread(&apart) < spread(&alike), "{} {}", spread(&apart), spread(&alike));
+        assert!(
+            spread(&apart) < spread(&alike),
+            "{} {}",
+            spread(&apart),
+            spread(&alike)
+        );
     }
 
     #[test]
@@ -452,7 +489,10 @@ mod tests {
         let all_right = fields(2, 100, |_| 50.0);
         let error = Confidence::fit("m", "r", false, &all_right).unwrap_err();
         assert_eq!((error.nuclei, error.wrong), (200, 0));
-        assert!(error.to_string().contains("200 predicted nuclei"), "{error}");
+        assert!(
+            error.to_string().contains("200 predicted nuclei"),
+            "{error}"
+        );
         assert!(Confidence::fit("m", "r", false, &[]).is_err());
         // Two fields of one group: nuclei are left out, and no interval is given.
         let two = Confidence::fit("m", "r", false, &fields(2, 100, |_| 0.0)).unwrap();

@@ -52,9 +52,8 @@ pub(super) fn fit(rows: &[&[f64]], right: &[bool], offsets: &[f64], ridge: f64) 
         intercept: 0.0,
         weights: vec![0.0; count],
     };
-    let logit = |line: &Line, i: usize| {
-        line.logit(rows[i]) + offsets.get(i).copied().unwrap_or(0.0)
-    };
+    let logit =
+        |line: &Line, i: usize| line.logit(rows[i]) + offsets.get(i).copied().unwrap_or(0.0);
     let loss = |line: &Line| {
         let rows = (0..rows.len()).map(|i| log_loss(logit(line, i), right[i]));
         let squares: f64 = line.weights.iter().map(|w| w * w).sum();

@@ -18,8 +18,8 @@ use stainfree_image::write_atomic;
 
 use crate::InferenceError;
 pub use counts::{Count, CountOf, CountRule, CountedUnit, LEVELS};
-pub use features::{FEATURES, FeatureTable, Maps};
 use features::{COUNT, beside};
+pub use features::{FEATURES, FeatureTable, Maps};
 pub use fit::{Checked, FieldFound, LeftOut, TooFew};
 use logistic::{Line, sigmoid};
 
@@ -93,7 +93,10 @@ impl Confidence {
             }
             let numbers = [feature.mean, feature.weight, feature.deviation];
             if !(numbers.iter().all(|n| n.is_finite()) && feature.deviation > 0.0) {
-                return Err(format!("the numbers of `{}` are out of range", feature.name));
+                return Err(format!(
+                    "the numbers of `{}` are out of range",
+                    feature.name
+                ));
             }
         }
         let positive = [self.usual_area, self.counts.per_found];
@@ -228,7 +231,10 @@ mod tests {
         damaged.features[0].deviation = 0.0;
         damaged.write(folder.path()).unwrap();
         let error = read("m", "r").unwrap_err().to_string();
-        assert!(error.contains("`inside`") && error.contains("stainfree tune"), "{error}");
+        assert!(
+            error.contains("`inside`") && error.contains("stainfree tune"),
+            "{error}"
+        );
         Confidence::forget_other(folder.path(), "m", "other").unwrap();
         assert!(!folder.path().join(FILE_NAME).exists());
     }

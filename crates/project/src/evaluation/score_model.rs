@@ -347,9 +347,8 @@ impl Scoring<'_> {
     ) -> Result<FieldConfidence, ProjectError> {
         let ignore = ignored(truth.classes);
         let matching = Matching::new(truth.nuclei, predicted.nuclei, ignore.as_ref());
-        let matching = matching.map_err(|error| {
-            ProjectError::Failed(format!("field `{}`: {error}", field.name))
-        })?;
+        let matching = matching
+            .map_err(|error| ProjectError::Failed(format!("field `{}`: {error}", field.name)))?;
         let by_label = sure.by_label();
         let object = |(label, right): (u32, bool)| {
             let confidence = *by_label.get(&label)?;

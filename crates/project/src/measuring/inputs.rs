@@ -157,7 +157,10 @@ impl Inputs {
         labels: &[u32],
     ) -> Result<Vec<f64>, ProjectError> {
         let name = &work.field.name;
-        let path = self.sure.as_ref().map(|store| store.path(Product::Confidence, name));
+        let path = self
+            .sure
+            .as_ref()
+            .map(|store| store.path(Product::Confidence, name));
         let known = path.map(|path| sure::read(&path)).transpose()?.flatten();
         let known = known.unwrap_or_default();
         let areas = areas(objects);

@@ -290,7 +290,9 @@ fn one_field(
     };
     let mut found = plan.measure(&images).map_err(in_field)?;
     if inputs.has_confidence() {
-        found.columns.push(inputs.confidences(work, &objects, &found.labels)?);
+        found
+            .columns
+            .push(inputs.confidences(work, &objects, &found.labels)?);
     }
     let by_field = options.settings.background == Background::Field;
     let background =

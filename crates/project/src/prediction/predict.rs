@@ -384,7 +384,10 @@ fn compute(
     if !options.probabilities {
         // They are the largest thing in memory, and the next field is on its way.
         let sure = model.predictor.confidence().is_some();
-        model.predictor.decoder().keep_only_needed(&mut pixels, sure);
+        model
+            .predictor
+            .decoder()
+            .keep_only_needed(&mut pixels, sure);
     }
     let middle = planes.len() / 2;
     let shown = options.overlay.then(|| planes.swap_remove(middle));
@@ -437,7 +440,10 @@ impl Desk<'_> {
         let sure = sure.map(|c| Sure::of(task.field, &pixels, &nuclei.labels, &self.decoder, c));
         if let Some(sure) = &sure {
             let note = note(task.field, "confidence of nuclei", &made);
-            let map = self.wanted.confidence_map.then_some((&nuclei.labels, &note));
+            let map = self
+                .wanted
+                .confidence_map
+                .then_some((&nuclei.labels, &note));
             sure.put(&store, name, map)?;
         }
         let by_label = sure.as_ref().map(Sure::by_label);

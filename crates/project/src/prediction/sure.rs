@@ -64,7 +64,9 @@ impl Sure {
     /// The confidence of every label.
     pub(crate) fn by_label(&self) -> BTreeMap<u32, f64> {
         let nuclei = self.nuclei.iter();
-        nuclei.map(|nucleus| (nucleus.label, nucleus.confidence)).collect()
+        nuclei
+            .map(|nucleus| (nucleus.label, nucleus.confidence))
+            .collect()
     }
 
     /// Cells of `predictions.csv`, those of [`cells_without`] where there is no confidence.
@@ -134,7 +136,10 @@ pub(crate) fn read(path: &Path) -> Result<Option<BTreeMap<u32, (usize, f64)>>, P
     };
     let row = |row: &stainfree_image::table::Row| {
         let sure = row.cell(confidence).parse().ok()?;
-        Some((row.cell(label).parse().ok()?, (row.cell(area).parse().ok()?, sure)))
+        Some((
+            row.cell(label).parse().ok()?,
+            (row.cell(area).parse().ok()?, sure),
+        ))
     };
     Ok(Some(table.rows.iter().filter_map(row).collect()))
 }

@@ -62,7 +62,14 @@ pub fn tune(study: &Study, name: &str, job: &Job) -> Result<Tuned, ProjectError>
     let lease = training_of(&study.run_path(name), "tune").own(way_out, job.cancel)?;
     study.truth_must_be_still("tune")?;
     let chosen = lease.during(job, |job| {
-        choose(study, &study.source()?, &study.fields()?, &folder, None, job)
+        choose(
+            study,
+            &study.source()?,
+            &study.fields()?,
+            &folder,
+            None,
+            job,
+        )
     })?;
     let Some((Some(decisions), fitted)) = chosen else {
         return Err(ProjectError::Failed(format!(
@@ -305,7 +312,11 @@ impl Seen {
         Ok(Some(Self {
             name: field.name.clone(),
             group: group.to_owned(),
-            well: field.position.well.as_ref().map(|_| field.position.well_or_name()),
+            well: field
+                .position
+                .well
+                .as_ref()
+                .map(|_| field.position.well_or_name()),
             pixels,
             pixel_um: field.pixel_um,
             truth: window.of(&truth),

@@ -39,7 +39,9 @@ fn found(
     decoder: &NucleusDecoder,
     in_pixels: bool,
 ) -> Result<FieldFound, ProjectError> {
-    let nuclei = decoder.decode(&seen.pixels, seen.pixel_um).map_err(decided)?;
+    let nuclei = decoder
+        .decode(&seen.pixels, seen.pixel_um)
+        .map_err(decided)?;
     let table = decoder.features(&seen.pixels, &nuclei.labels, seen.pixel_um, in_pixels);
     let matching = Matching::new(&seen.truth, &nuclei.labels, seen.ignore.as_ref());
     let matching = matching.map_err(|error| ProjectError::Failed(error.to_string()))?;
@@ -48,7 +50,11 @@ fn found(
         name: seen.name.clone(),
         group: seen.group.clone(),
         well: seen.well.clone(),
-        right: table.labels.iter().map(|label| right.get(label).copied()).collect(),
+        right: table
+            .labels
+            .iter()
+            .map(|label| right.get(label).copied())
+            .collect(),
         truth: matching.objects().truth,
         table,
     })
