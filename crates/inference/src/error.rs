@@ -58,6 +58,17 @@ pub enum InferenceError {
         /// What is wrong with it.
         what: String,
     },
+    /// What says how sure nuclei are cannot be had.
+    #[error(
+        "`{}` cannot be used: {what}; fit it anew with `stainfree tune`, or delete the file and do \
+         without confidences", path.display()
+    )]
+    Confidence {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
     /// The nuclei could not be made from the classes; a pixel size that is no size.
     #[error(transparent)]
     Nuclei(#[from] ObjectsError),

@@ -22,6 +22,7 @@
 
 mod cap;
 mod cells;
+pub mod confidence;
 mod decisions;
 mod error;
 mod nuclei;
@@ -32,6 +33,7 @@ mod remark;
 
 pub use cap::DEFAULT_MEMORY;
 pub use cells::{CYTOPLASM, cells, cytoplasm_class};
+pub use confidence::{Confidence, FILE_NAME as CONFIDENCE};
 pub use decisions::{
     CurvePoint, Decisions, FILE_NAME as DECISIONS, Trial, UNKNOWN_UM, default_rule, read_rule, ways,
 };

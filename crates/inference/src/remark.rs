@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::cap::Cap;
+use crate::confidence::FILE_NAME as CONFIDENCE;
 use crate::decisions::FILE_NAME;
 
 /// One thing to tell.
@@ -41,6 +42,15 @@ impl Remark {
             "`{}` was chosen for another model and is not used, so nuclei are made by the default; \
              choose one with `stainfree tune`",
             folder.join(FILE_NAME).display()
+        ))
+    }
+
+    /// The confidence in `folder` was fitted for another model or another rule.
+    pub(crate) fn on_confidence_of_another(folder: &Path) -> Self {
+        Self::Rule(format!(
+            "`{}` was fitted for another model or another rule and is not used, so nuclei have no \
+             confidence; `stainfree tune` fits it anew",
+            folder.join(CONFIDENCE).display()
         ))
     }
 

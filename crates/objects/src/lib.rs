@@ -66,6 +66,7 @@ pub use gaussian::{box_mean, gaussian};
 pub use holes::{fill_holes, fill_holes_below};
 pub use illumination::{FlatField, coarse};
 pub use labels::{Connectivity, Labels};
+pub use measure::solidities;
 pub use mitosis::{MitoticCandidate, mitotic_candidates};
 pub use morphology::{close, dilate, erode, open};
 pub use nuclei::{NucleiTruth, segment_nuclei, segment_nuclei_besides};

@@ -14,6 +14,7 @@ mod by_name;
 mod calibration;
 mod clusters;
 mod compare;
+mod confidence;
 mod cut_line;
 #[cfg(test)]
 mod drawing;
@@ -52,6 +53,9 @@ pub use boundaries::{BoundaryCounts, Outline, PairSums, TOLERANCES, class_contou
 pub use by_name::ByName;
 pub use calibration::{Bin, CALIBRATION_BINS, CalibrationCounts, ReliabilityRow, calibration};
 pub use compare::{Difference, compare};
+pub use confidence::{
+    ConfidenceRow, ConfidenceSummary, ExpectedCount, FieldConfidence, LookedAtRow, SureObject,
+};
 pub use edits::{Change, Edit, edits};
 pub use error::ScoreError;
 pub use fate::{Fate, JudgedObject, Side, Surroundings};

@@ -28,6 +28,9 @@ Writes OUT/classes/NAME.tif (class of each pixel), OUT/nuclei/NAME.tif (labels) 
 OUT/predictions.csv; where the model knows cytoplasm OUT/cells/NAME.tif too: whole cells, each with
 the number of its nucleus, those without one with further numbers. Images whose pixel size is known
 and differs from the model's are resampled for the network; results have the size of the image.
+Where the model has a confidence.toml (`train` and `tune` write it) OUT/confidence/NAME.csv says of
+every nucleus how probable it is that it is right, and predictions.csv how many true nuclei are
+expected in each field.
 Pixels that show nothing (a rim or gap of one value, no numbers) are 255 in the classes; their share
 is the column ignored_share.")]
 pub(crate) struct Predict {
@@ -73,6 +76,10 @@ pub(crate) struct Predict {
     #[arg(long)]
     overlay: bool,
 
+    /// Also write OUT/confidence_map/NAME.tif: nuclei painted with how sure they are, 0 to 1
+    #[arg(long)]
+    confidence_map: bool,
+
     #[command(flatten)]
     also: Also,
 
@@ -112,6 +119,7 @@ impl Predict {
             pixel_um: self.pixel_um,
             probabilities: self.probabilities,
             overlay: self.overlay,
+            confidence_map: self.confidence_map,
             forms: self.also.forms(),
             flips: self.flips,
             rule: self.rule.choice()?,
@@ -129,6 +137,7 @@ impl Predict {
             "done": predicted.done,
             "skipped": predicted.skipped,
             "nuclei": predicted.nuclei,
+            "wells": predicted.wells,
             "failed": predicted.failed,
             "seconds": predicted.seconds,
         }))?;

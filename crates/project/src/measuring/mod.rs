@@ -21,7 +21,7 @@ use std::time::Instant;
 use rayon::prelude::*;
 use stainfree_image::Plane;
 use stainfree_objects::measure::{
-    Background, Column, FieldImages, Kind, MeasurePlan, MeasureSettings,
+    Background, Column, FieldImages, Frame, Kind, MeasurePlan, MeasureSettings, Unit,
 };
 
 use crate::prediction::results::fields_of;
@@ -49,6 +49,9 @@ const FIRST: [(&str, ColumnType); 6] = [
 ];
 /// The column by which objects at the rim are told.
 const TOUCHES_BORDER: &str = "touches_border";
+
+/// How sure a prediction is of its nuclei.
+const CONFIDENCE: &str = "confidence";
 
 /// What to measure, and where it goes.
 #[derive(Clone, Debug)]
@@ -286,6 +289,11 @@ fn one_field(
         ProjectError::Field(format!("field `{}`: {error}", work.field.name))
     };
     let mut found = plan.measure(&images).map_err(in_field)?;
+    if inputs.has_confidence() {
+        found
+            .columns
+            .push(inputs.confidences(work, &objects, &found.labels)?);
+    }
     let by_field = options.settings.background == Background::Field;
     let background =
         background_note(plan, &found.columns, &work.field.name, &planes).filter(|_| by_field);
@@ -365,7 +373,8 @@ impl Sink {
         plan: &MeasurePlan,
         work: &[Work],
     ) -> Result<Self, ProjectError> {
-        let heads = heads(options.names, plan, &inputs.channel_names());
+        let measured = columns(plan, inputs);
+        let heads = heads(options.names, &measured, &inputs.channel_names());
         let by_well = options.wells.is_some() || !options.heatmaps.is_empty();
         if by_well && work.iter().all(|work| work.field.position.well.is_none()) {
             return Err(ProjectError::Usage(format!(
@@ -374,7 +383,7 @@ impl Sink {
                 options.images.display()
             )));
         }
-        let wells = by_well.then(|| Wells::new(plan.columns()));
+        let wells = by_well.then(|| Wells::new(&measured));
         let well_heads = wells.as_ref().map_or(&[][..], |wells| &wells.heads);
         let maps = options
             .heatmaps
@@ -398,7 +407,7 @@ impl Sink {
             names: options.names,
             images: 0,
             heads,
-            measured: plan.columns().to_vec(),
+            measured,
             wells,
             heatmaps,
         })
@@ -525,8 +534,22 @@ fn refuse_existing(path: &Path, options: &MeasureOptions) -> Result<(), ProjectE
     }
 }
 
+/// The columns that are measured, and how sure nuclei are where the prediction says it.
+fn columns(plan: &MeasurePlan, inputs: &Inputs) -> Vec<Column> {
+    let mut columns = plan.columns().to_vec();
+    if inputs.has_confidence() {
+        columns.push(Column {
+            name: CONFIDENCE.to_owned(),
+            unit: Unit::None,
+            kind: Kind::Float,
+            frame: Frame::Free,
+        });
+    }
+    columns
+}
+
 /// The heads of the objects' table.
-fn heads(names: ColumnNames, plan: &MeasurePlan, channels: &[String]) -> Vec<ColumnHead> {
+fn heads(names: ColumnNames, measured: &[Column], channels: &[String]) -> Vec<ColumnHead> {
     let head = |&(name, kind): &(&str, ColumnType)| ColumnHead::new(name, kind);
     let rename = |name: &str| match names {
         ColumnNames::Own => name.to_owned(),
@@ -536,7 +559,7 @@ fn heads(names: ColumnNames, plan: &MeasurePlan, channels: &[String]) -> Vec<Col
         ColumnNames::Own => &FIRST[..],
         ColumnNames::CellProfiler => &cellprofiler::FIRST[..],
     };
-    let rest = plan.columns().iter();
+    let rest = measured.iter();
     let rest = rest.map(|column| ColumnHead::new(rename(&column.name), kind(column)));
     first.iter().map(head).chain(rest).collect()
 }

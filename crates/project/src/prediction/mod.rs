@@ -9,5 +9,6 @@ pub mod predict;
 pub(crate) mod recognised;
 pub(crate) mod results;
 pub mod segment;
+pub mod sure;
 pub(crate) mod table;
 pub(crate) mod written;

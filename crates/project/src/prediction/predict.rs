@@ -8,17 +8,21 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use stainfree_image::marker::{self, Kind, Marker};
 use stainfree_image::{Dataset, Field, Image, Plane, Product, Store};
-use stainfree_inference::{Nuclei, NucleusDecoder, Options, Pixels, RuleChoice, cytoplasm_class};
+use stainfree_inference::{
+    Confidence, Nuclei, NucleusDecoder, Options, Pixels, RuleChoice, cytoplasm_class,
+};
 
 use crate::prediction::forms::{Forms, LabelsOf, put_forms};
 use crate::prediction::opened::{OpenedModel, nuclei_of};
 use crate::prediction::pixel_size::remarks_on_pixel_sizes;
 use crate::prediction::recognised::{Task, already, conditions, words};
 use crate::prediction::results::{my_turn, open_inputs, share_fields, unique_names};
+use crate::prediction::sure::{Sure, WellCount, cells_without, wells};
 use crate::prediction::table::{self, OwnRows, Rows};
 use crate::prediction::written::{
     Made, PRODUCTS, Wanted, cells_of, cells_of_files, forms_of_files, note, remove_outputs,
@@ -51,6 +55,8 @@ pub struct PredictOptions {
     pub probabilities: bool,
     /// Write a picture of each field too.
     pub overlay: bool,
+    /// Write maps of how sure nuclei are too.
+    pub confidence_map: bool,
     /// Write labels in these forms too.
     pub forms: Forms,
     /// Average over the four flips.
@@ -70,6 +76,8 @@ pub struct Predicted {
     pub skipped: usize,
     /// Nuclei in all fields.
     pub nuclei: usize,
+    /// True nuclei that are expected in the wells of the inputs, where the model has a confidence.
+    pub wells: Vec<WellCount>,
     /// Fields with pixels that show nothing: name, and their share.
     pub ignored: Vec<(String, f64)>,
     /// What failed, a sentence each.
@@ -119,8 +127,13 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
         probabilities: options.probabilities,
         outputs: options.probabilities && model.predictor.outputs().len() > 1,
         overlay: options.overlay,
+        confidence: model.predictor.confidence().is_some(),
+        confidence_map: options.confidence_map,
         forms: options.forms,
     };
+    if options.confidence_map && !wanted.confidence {
+        return Err(no_confidence(options));
+    }
     let path = options.out.join(FILE_NAME);
     let ours: BTreeSet<String> = work.iter().map(|task| task.field.name.clone()).collect();
     let read_rows = || {
@@ -187,8 +200,21 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
             job,
         )
     })?;
+    if let Some(confidence) = model.predictor.confidence() {
+        let rows = table::read_rows(&path, &header, |_| false)?;
+        predicted.wells = wells(&sets, &rows, &header, &confidence.counts);
+    }
     predicted.seconds = started.elapsed().as_secs_f64();
     Ok(predicted)
+}
+
+/// The map of what nobody knows.
+fn no_confidence(options: &PredictOptions) -> ProjectError {
+    ProjectError::Usage(format!(
+        "`--confidence-map`: the model `{}` does not know how sure its nuclei are; `stainfree \
+         tune` in its study fits that, or leave the option out",
+        options.model.display()
+    ))
 }
 
 /// Makes the cells and the forms for other programs of fields that lack nothing else, from their
@@ -288,6 +314,7 @@ fn predict_ours(
         hash: model.predictor.hash().to_owned(),
         classes: model.predictor.info().classes.clone(),
         decoder: model.predictor.decoder().clone(),
+        confidence: model.predictor.confidence().cloned(),
         words: words(model, options.flips, job),
     };
     // The finishing stage has a thread of its own and parallel loops: those of the network do them.
@@ -341,6 +368,7 @@ struct Finished {
     classes: Image<u8>,
     blank_share: f64,
     nuclei: Nuclei,
+    sure: Option<Sure>,
 }
 
 fn compute(
@@ -355,7 +383,11 @@ fn compute(
     let mut pixels = model.predict(field, &planes, job)?;
     if !options.probabilities {
         // They are the largest thing in memory, and the next field is on its way.
-        model.predictor.decoder().keep_only_needed(&mut pixels);
+        let sure = model.predictor.confidence().is_some();
+        model
+            .predictor
+            .decoder()
+            .keep_only_needed(&mut pixels, sure);
     }
     let middle = planes.len() / 2;
     let shown = options.overlay.then(|| planes.swap_remove(middle));
@@ -373,6 +405,7 @@ struct Desk<'a> {
     hash: String,
     classes: Vec<String>,
     decoder: NucleusDecoder,
+    confidence: Option<Arc<Confidence>>,
     /// The options that change a prediction.
     words: String,
 }
@@ -403,10 +436,22 @@ impl Desk<'_> {
             &made,
         )?;
         let (store, name) = (Store::at(out), &task.field.name);
+        let sure = self.confidence.as_ref();
+        let sure = sure.map(|c| Sure::of(task.field, &pixels, &nuclei.labels, &self.decoder, c));
+        if let Some(sure) = &sure {
+            let note = note(task.field, "confidence of nuclei", &made);
+            let map = self
+                .wanted
+                .confidence_map
+                .then_some((&nuclei.labels, &note));
+            sure.put(&store, name, map)?;
+        }
+        let by_label = sure.as_ref().map(Sure::by_label);
         let labels = LabelsOf {
             name,
             nuclei: &nuclei.labels,
             cells: cells.as_ref(),
+            sure: by_label.as_ref(),
         };
         put_forms(&store, self.wanted.forms, labels, |what| {
             note(task.field, what, &made)
@@ -433,6 +478,7 @@ impl Desk<'_> {
             classes: pixels.classes,
             blank_share: pixels.blank_share,
             nuclei,
+            sure,
         })
     }
 }
@@ -527,6 +573,9 @@ impl OwnRows {
         row.extend([
             format!("{:.6}", found.blank_share),
             found.nuclei.count.to_string(),
+        ]);
+        row.extend(found.sure.as_ref().map_or_else(cells_without, Sure::cells));
+        row.extend([
             height.to_string(),
             width.to_string(),
             format!("{seconds:.2}"),

@@ -87,6 +87,10 @@ pub(crate) fn conditions(opened: &OpenedModel, flips: bool, job: &Job) -> Finger
         }
         None => {}
     }
+    // A model may be given a confidence after fields were predicted.
+    if let Some(confidence) = opened.predictor.confidence() {
+        hash.bytes(confidence.word());
+    }
     hash
 }
 
@@ -139,7 +143,10 @@ pub(crate) fn words(model: &OpenedModel, flips: bool, job: &Job) -> String {
     let flips = flips.then(|| "flips".to_owned());
     let rule = model.predictor.rule_word();
     let rule = rule.map(|word| format!("rule:{word}"));
-    let words: Vec<String> = [precision, flips, rule].into_iter().flatten().collect();
+    let sure = model.predictor.confidence();
+    let sure = sure.map(|sure| format!("confidence:{}", sure.word()));
+    let words = [precision, flips, rule, sure];
+    let words: Vec<String> = words.into_iter().flatten().collect();
     words.join(" ")
 }
 

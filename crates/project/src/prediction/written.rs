@@ -7,11 +7,12 @@ use stainfree_inference::{Nuclei, cells, cytoplasm_class};
 
 use crate::ProjectError;
 use crate::prediction::forms::{Forms, LabelsOf, put_forms};
+use crate::prediction::sure;
 use crate::study::disk::remove;
 use crate::study::provenance::Content;
 
 /// What may be kept of a field.
-pub(crate) const PRODUCTS: [Product; 13] = [
+pub(crate) const PRODUCTS: [Product; 15] = [
     Product::Classes,
     Product::Nuclei,
     Product::Cells,
@@ -25,6 +26,8 @@ pub(crate) const PRODUCTS: [Product; 13] = [
     Product::Napari,
     Product::NapariCells,
     Product::OmeLabels,
+    Product::Confidence,
+    Product::ConfidenceMap,
 ];
 
 /// Those that are written unasked, and what their notes call them.
@@ -45,6 +48,10 @@ pub(crate) struct Wanted {
     pub(crate) outputs: bool,
     /// Pictures.
     pub(crate) overlay: bool,
+    /// How sure nuclei are: the model says it.
+    pub(crate) confidence: bool,
+    /// Maps of that, which are asked for.
+    pub(crate) confidence_map: bool,
     /// Forms for other programs.
     pub(crate) forms: Forms,
 }
@@ -56,6 +63,8 @@ impl Wanted {
             Product::Probabilities => self.probabilities,
             Product::Outputs => self.outputs,
             Product::Overlays => self.overlay,
+            Product::Confidence => self.confidence,
+            Product::ConfidenceMap => self.confidence_map,
             Product::Classes | Product::Nuclei => true,
             other => self.forms.products(self.cells).any(|form| form == other),
         }
@@ -184,10 +193,16 @@ pub(crate) fn forms_of_files(
             path.display()
         )));
     };
+    let sure = sure::read(&store.path(Product::Confidence, name))?;
+    let sure = sure.map(|sure| {
+        let nuclei = sure.into_iter();
+        nuclei.map(|(label, (_, sure))| (label, sure)).collect()
+    });
     let labels = LabelsOf {
         name,
         nuclei: &nuclei,
         cells: cells.as_ref(),
+        sure: sure.as_ref(),
     };
     put_forms(store, forms, labels, |what| write::Note {
         text: format!(
