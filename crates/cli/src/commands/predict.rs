@@ -29,7 +29,8 @@ OUT/predictions.csv; where the model knows cytoplasm OUT/cells/NAME.tif too: who
 the number of its nucleus, those without one with further numbers. Images whose pixel size is known
 and differs from the model's are resampled for the network; results have the size of the image.
 Pixels that show nothing (a rim or gap of one value, no numbers) are 255 in the classes; their share
-is the column ignored_share.")]
+is the column ignored_share. Fields unlike what the model was trained on are marked (columns
+strangeness, 1 is the limit; strange; unlike), and a sentence says what is different.")]
 pub(crate) struct Predict {
     /// Model folder, or a study: its only model, or the one that `--model` names
     #[arg(value_name = "MODEL")]
@@ -129,6 +130,7 @@ impl Predict {
             "done": predicted.done,
             "skipped": predicted.skipped,
             "nuclei": predicted.nuclei,
+            "strange": predicted.strange,
             "failed": predicted.failed,
             "seconds": predicted.seconds,
         }))?;

@@ -22,7 +22,8 @@ use crate::{Context, memory, next};
 
 Writes DIR/models/NAME/nuclei.toml: the rule, what it and the default give, and how the score
 changes with each decision. `predict` and `evaluate` read it; `--rule default` passes it over, and
-deleting the file brings the default back.")]
+deleting the file brings the default back. Also writes DIR/models/NAME/familiar.toml: what the
+training's fields look like, by which `predict` marks fields unlike them.")]
 pub(crate) struct Tune {
     /// The study
     dir: PathBuf,

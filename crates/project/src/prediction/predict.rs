@@ -13,11 +13,13 @@ use std::time::Instant;
 use stainfree_image::marker::{self, Kind, Marker};
 use stainfree_image::{Dataset, Field, Image, Plane, Product, Store};
 use stainfree_inference::{Nuclei, NucleusDecoder, Options, Pixels, RuleChoice, cytoplasm_class};
+use stainfree_network::model::ModelInfo;
 
+use crate::prediction::familiar::{Compared, Familiarity, Gathered, Looks, Strange};
 use crate::prediction::forms::{Forms, LabelsOf, put_forms};
 use crate::prediction::opened::{OpenedModel, nuclei_of};
 use crate::prediction::pixel_size::remarks_on_pixel_sizes;
-use crate::prediction::recognised::{Task, already, conditions, words};
+use crate::prediction::recognised::{Task, already, conditions, is_marked, words};
 use crate::prediction::results::{my_turn, open_inputs, share_fields, unique_names};
 use crate::prediction::table::{self, OwnRows, Rows};
 use crate::prediction::written::{
@@ -72,6 +74,8 @@ pub struct Predicted {
     pub nuclei: usize,
     /// Fields with pixels that show nothing: name, and their share.
     pub ignored: Vec<(String, f64)>,
+    /// What is unlike the training.
+    pub strange: Strange,
     /// What failed, a sentence each.
     pub failed: Vec<String>,
     /// Wall time in seconds.
@@ -113,6 +117,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
         return Err(ProjectError::Failed(first.clone()));
     }
     let work = tasks_of(&sets, &model, options, job)?;
+    let known = Familiarity::open(&options.model, &model.predictor, job);
     let header = header(&info.classes);
     let wanted = Wanted {
         cells: cytoplasm_class(&info.classes).is_some(),
@@ -159,6 +164,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
         };
         predicted.skipped += 1;
         predicted.nuclei += nuclei;
+        predicted.strange.marked_before += usize::from(is_marked(&rows, &header, &task));
         let message = format!("{} (done already)", task.field.name);
         job.progress.step(predicted.skipped, total, &message);
     }
@@ -183,7 +189,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
             &tasks,
             &mut predicted,
             table,
-            (options, wanted),
+            (options, wanted, known.as_ref()),
             job,
         )
     })?;
@@ -279,7 +285,7 @@ fn predict_ours(
     todo: &[Task],
     predicted: &mut Predicted,
     mut table: OwnRows,
-    (options, wanted): (&PredictOptions, Wanted),
+    (options, wanted, known): (&PredictOptions, Wanted, Option<&Familiarity>),
     job: &Job,
 ) -> Result<(), ProjectError> {
     let desk = Desk {
@@ -289,7 +295,10 @@ fn predict_ours(
         classes: model.predictor.info().classes.clone(),
         decoder: model.predictor.decoder().clone(),
         words: words(model, options.flips, job),
+        info: model.predictor.info().clone(),
+        known,
     };
+    let mut gathered = Gathered::default();
     // The finishing stage has a thread of its own and parallel loops: those of the network do them.
     let workers = model.predictor.workers().clone();
     let fields = EachField::new(job, todo, |task| task.field.name.clone());
@@ -307,6 +316,9 @@ fn predict_ours(
             match result {
                 Ok(found) => {
                     predicted.add(task.field, &found);
+                    if let Some(compared) = &found.compared {
+                        gathered.add(task.field.position.plate.as_ref(), compared);
+                    }
                     table.put_done(task, &found, &desk, seconds);
                 }
                 Err(error) => {
@@ -323,6 +335,11 @@ fn predict_ours(
     table.save()?;
     ended?;
     remark_on_ignored(predicted, job);
+    if let Some(known) = known {
+        predicted.strange.plates = gathered.plates(known);
+        let sentences = predicted.strange.sentences();
+        sentences.iter().for_each(|said| job.progress.note(said));
+    }
     Ok(())
 }
 
@@ -331,6 +348,8 @@ struct Computed {
     pixels: Pixels,
     /// What the image is recognised by.
     content: Content,
+    /// What it is compared with the training by.
+    looks: Looks,
     /// The plane under an overlay, if one is asked for.
     shown: Option<Plane>,
 }
@@ -341,6 +360,8 @@ struct Finished {
     classes: Image<u8>,
     blank_share: f64,
     nuclei: Nuclei,
+    /// How it compares with the training, where that is known.
+    compared: Option<Compared>,
 }
 
 fn compute(
@@ -353,6 +374,8 @@ fn compute(
     let mut planes = planes?;
     let content = Content::of_planes(&planes);
     let mut pixels = model.predict(field, &planes, job)?;
+    let (workers, info) = (model.predictor.workers().clone(), model.predictor.info());
+    let looks = workers.run(|| Looks::of(&planes, field.pixel_um, info, &pixels));
     if !options.probabilities {
         // They are the largest thing in memory, and the next field is on its way.
         model.predictor.decoder().keep_only_needed(&mut pixels);
@@ -362,6 +385,7 @@ fn compute(
     Ok(Computed {
         pixels,
         content,
+        looks,
         shown,
     })
 }
@@ -375,6 +399,8 @@ struct Desk<'a> {
     decoder: NucleusDecoder,
     /// The options that change a prediction.
     words: String,
+    info: ModelInfo,
+    known: Option<&'a Familiarity>,
 }
 
 impl Desk<'_> {
@@ -428,7 +454,11 @@ impl Desk<'_> {
             let picture = pictures::overlay(&plane.to_f32(), &pixels.classes, &self.classes)?;
             store.put_picture(name, &picture)?;
         }
+        let looks = found
+            .looks
+            .with_nuclei(&nuclei, task.field.pixel_um, &self.info);
         Ok(Finished {
+            compared: self.known.map(|known| known.compare(looks)),
             content: found.content,
             classes: pixels.classes,
             blank_share: pixels.blank_share,
@@ -531,6 +561,12 @@ impl OwnRows {
             width.to_string(),
             format!("{seconds:.2}"),
         ]);
+        row.extend(
+            found
+                .compared
+                .as_ref()
+                .map_or_else(Default::default, Compared::cells),
+        );
         row.extend([
             desk.hash.clone(),
             env!("CARGO_PKG_VERSION").to_owned(),

@@ -19,12 +19,15 @@ pub(crate) const IGNORED_SHARE: &str = "ignored_share";
 /// Columns before the shares of the classes.
 pub(crate) const FIRST: [&str; 3] = ["name", "status", "message"];
 /// Columns after them.
-const LAST: [&str; 11] = [
+const LAST: [&str; 14] = [
     IGNORED_SHARE,
     "nuclei",
     "height",
     "width",
     "seconds",
+    "strangeness",
+    "strange",
+    "unlike",
     "model",
     "program",
     "options",

@@ -22,6 +22,7 @@ use crate::prediction::opened::OpenedModel;
 use crate::study::each_field::EachField;
 use crate::study::fields::FieldRow;
 use crate::study::{Source, Study, training_of};
+use crate::training::familiar::keep_looks;
 use crate::training::study_fields::StudyFields;
 use crate::{Job, Part, ProjectError};
 
@@ -47,7 +48,11 @@ pub fn tune(study: &Study, name: &str, job: &Job) -> Result<Decisions, ProjectEr
     let lease = training_of(&study.run_path(name), "tune").own(way_out, job.cancel)?;
     study.truth_must_be_still("tune")?;
     let chosen = lease.during(job, |job| {
-        choose_rule(study, &study.source()?, &study.fields()?, &folder, job)
+        let (source, rows) = (study.source()?, study.fields()?);
+        let chosen = choose_rule(study, &source, &rows, &folder, job)?;
+        // By the rule that was chosen.
+        keep_looks(study, &source, &rows, &folder, job)?;
+        Ok(chosen)
     })?;
     chosen.ok_or_else(|| {
         ProjectError::Failed(format!(
