@@ -21,9 +21,9 @@ import numpy as np
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-SIDE, WELLS, SITES = 384, 2, 2
+SIDE, WELLS, SITES = 320, 2, 2
 TRAINING = {"wells": 12, "sites": 2, "seed": 1}
-LIKE, EACH = 30, 6
+LIKE, EACH = 20, 5
 UM = 0.325
 
 # The microscope and cells of the training's plate.

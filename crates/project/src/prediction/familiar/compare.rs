@@ -9,7 +9,7 @@ use stainfree_inference::Predictor;
 use stainfree_scores::familiar::{Example, Familiar};
 
 use super::difference::Difference;
-use super::features::{COUNT, FEATURES, Looks};
+use super::features::{COUNT, FEATURES, Looks, middle_of};
 use super::file::{FILE_NAME, Kept, WorseScore};
 use crate::Job;
 
@@ -32,13 +32,23 @@ pub struct Expected {
 
 /// What a model knows of its training.
 pub(crate) struct Familiarity {
-    /// The training's fields, in the order of [`FEATURES`].
-    fields: Vec<(String, [f64; COUNT])>,
+    /// The training's fields.
+    fields: Reference,
+    /// The same group by group, the median of each feature.
+    groups: Reference,
+    /// Fields of the middle group.
+    of_a_group: usize,
     /// What it scores on validation fields that were made worse.
     worse: Vec<WorseScore>,
+}
+
+/// Rows of features that others are compared with.
+struct Reference {
+    /// Group and features, in the order of [`FEATURES`].
+    rows: Vec<(String, [f64; COUNT])>,
     /// Whether nuclei are made as they were there.
     same_rule: bool,
-    /// What was learned of the features that fields have: they need not have the same.
+    /// What was learned of the features that there are: fields need not have the same.
     learned: Mutex<BTreeMap<Vec<usize>, Option<Arc<Familiar>>>>,
 }
 
@@ -90,7 +100,8 @@ impl Familiarity {
             }
         };
         let known = Self::of(&kept, kept.rule.as_deref() == predictor.rule_word());
-        if known.learned(&(0..COUNT).collect::<Vec<_>>()).is_none() {
+        let all: Vec<usize> = (0..COUNT).collect();
+        if known.fields.learned(&all).is_none() {
             job.progress.note(&format!(
                 "`{FILE_NAME}` has {} fields, too few to tell what is unlike them: fields are not \
                  marked",
@@ -108,51 +119,34 @@ impl Familiarity {
             let value = |place: Option<usize>| place.map_or(f64::NAN, |i| field.values[i]);
             (field.group.clone(), places.map(value))
         });
-        Self {
-            fields: fields.collect(),
-            worse: kept.worse.clone(),
-            same_rule,
-            learned: Mutex::default(),
+        let fields: Vec<(String, [f64; COUNT])> = fields.collect();
+        let mut by_group: BTreeMap<&str, Vec<&[f64; COUNT]>> = BTreeMap::new();
+        for (group, values) in &fields {
+            by_group.entry(group).or_default().push(values);
         }
-    }
-
-    /// What all fields of the training have of the features `wanted`.
-    fn columns(&self, wanted: &[usize]) -> Vec<usize> {
-        let has = |i: &usize| self.fields.iter().all(|(_, values)| values[*i].is_finite());
-        let counts = |i: &usize| self.same_rule || !FEATURES[*i].by_rule;
-        wanted.iter().copied().filter(counts).filter(has).collect()
-    }
-
-    fn learned(&self, wanted: &[usize]) -> Option<(Vec<usize>, Arc<Familiar>)> {
-        let columns = self.columns(wanted);
-        let mut learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = learned.entry(columns.clone()).or_insert_with(|| {
-            let of = |values: &[f64; COUNT]| columns.iter().map(|&i| values[i]).collect();
-            let examples: Vec<Example> = self
-                .fields
-                .iter()
-                .map(|(group, values)| Example {
-                    group: group.clone(),
-                    values: of(values),
-                })
-                .collect();
-            let none: Vec<f64> = columns.iter().map(|&i| FEATURES[i].none).collect();
-            Familiar::learn(&examples, &none).map(Arc::new)
-        });
-        known.clone().map(|known| (columns, known))
+        let mut sizes: Vec<usize> = by_group.values().map(Vec::len).collect();
+        sizes.sort_unstable();
+        let middle = |(group, rows): (&&str, &Vec<&[f64; COUNT]>)| {
+            ((*group).to_owned(), middle_of(rows.iter().copied()).0)
+        };
+        let groups: Vec<(String, [f64; COUNT])> = by_group.iter().map(middle).collect();
+        Self {
+            groups: Reference::new(groups, same_rule),
+            fields: Reference::new(fields, same_rule),
+            of_a_group: sizes.get(sizes.len() / 2).copied().unwrap_or(1),
+            worse: kept.worse.clone(),
+        }
     }
 
     /// How unlike the training a field of these `looks` is.
     pub(crate) fn compare(&self, looks: Looks) -> Compared {
-        let has: Vec<usize> = (0..COUNT).filter(|&i| looks.0[i].is_finite()).collect();
-        let Some((columns, known)) = self.learned(&has) else {
+        let Some((columns, row, known)) = self.fields.known(&looks) else {
             return Compared {
                 looks,
                 strangeness: None,
                 differences: Vec::new(),
             };
         };
-        let row: Vec<f64> = columns.iter().map(|&i| looks.0[i]).collect();
         let mut out: Vec<(f64, usize)> = known.deviations(&row).into_iter().zip(columns).collect();
         out.retain(|(deviation, _)| deviation.abs() >= STANDS_OUT);
         out.sort_by(|a, b| b.0.abs().total_cmp(&a.0.abs()));
@@ -165,6 +159,17 @@ impl Familiarity {
             differences,
             looks,
         }
+    }
+
+    /// How unlike the groups of the training `fields` fields are that have these looks in their
+    /// middle: what all of them have in common shows there before it shows in one. `None` where
+    /// there are fewer fields than in a group, whose middle scatters more, or too few groups.
+    pub(crate) fn strangeness_of_middle(&self, looks: &Looks, fields: usize) -> Option<f64> {
+        if fields < self.of_a_group {
+            return None;
+        }
+        let (_, row, known) = self.groups.known(looks)?;
+        Some(known.strangeness(&row))
     }
 
     /// What the model scored where things were as strange as this.
@@ -184,8 +189,53 @@ impl Familiarity {
     }
 
     fn difference(&self, feature: usize, value: f64, deviation: f64) -> Difference {
-        let mut there: Vec<f64> = self.fields.iter().map(|(_, v)| v[feature]).collect();
+        let rows = self.fields.rows.iter();
+        let mut there: Vec<f64> = rows.map(|(_, values)| values[feature]).collect();
         there.sort_by(f64::total_cmp);
         Difference::new(&FEATURES[feature], value, &there, deviation)
+    }
+}
+
+impl Reference {
+    fn new(rows: Vec<(String, [f64; COUNT])>, same_rule: bool) -> Self {
+        Self {
+            rows,
+            same_rule,
+            learned: Mutex::default(),
+        }
+    }
+
+    /// Of the features `wanted` those that all rows have.
+    fn columns(&self, wanted: &[usize]) -> Vec<usize> {
+        let has = |i: &usize| self.rows.iter().all(|(_, values)| values[*i].is_finite());
+        let counts = |i: &usize| self.same_rule || !FEATURES[*i].by_rule;
+        wanted.iter().copied().filter(counts).filter(has).collect()
+    }
+
+    fn learned(&self, wanted: &[usize]) -> Option<(Vec<usize>, Arc<Familiar>)> {
+        let columns = self.columns(wanted);
+        let mut learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = learned.entry(columns.clone()).or_insert_with(|| {
+            let of = |values: &[f64; COUNT]| columns.iter().map(|&i| values[i]).collect();
+            let examples: Vec<Example> = self
+                .rows
+                .iter()
+                .map(|(group, values)| Example {
+                    group: group.clone(),
+                    values: of(values),
+                })
+                .collect();
+            let none: Vec<f64> = columns.iter().map(|&i| FEATURES[i].none).collect();
+            Familiar::learn(&examples, &none).map(Arc::new)
+        });
+        known.clone().map(|known| (columns, known))
+    }
+
+    /// The features that `looks` and all rows have, those of `looks`, and what is known of them.
+    fn known(&self, looks: &Looks) -> Option<(Vec<usize>, Vec<f64>, Arc<Familiar>)> {
+        let has: Vec<usize> = (0..COUNT).filter(|&i| looks.0[i].is_finite()).collect();
+        let (columns, known) = self.learned(&has)?;
+        let row = columns.iter().map(|&i| looks.0[i]).collect();
+        Some((columns, row, known))
     }
 }

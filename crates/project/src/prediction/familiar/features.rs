@@ -84,19 +84,19 @@ pub(crate) const FEATURES: [Feature; COUNT] = [
         "detail_16px",
         "poorer in structures of 16 px",
         "richer in structures of 16 px",
-        0.05,
+        0.07,
     ),
     log(
         "detail_32px",
         "poorer in structures of 32 px",
         "richer in structures of 32 px",
-        0.06,
+        0.1,
     ),
     log(
         "unevenness",
         "more even",
         "less even (light or clumps)",
-        0.08,
+        0.25,
     ),
     plain(
         "skewness_fine",
@@ -366,5 +366,27 @@ fn entropy(p: f32) -> f64 {
     match p > 0.0 {
         true => f64::from(-p * p.ln()),
         false => 0.0,
+    }
+}
+
+/// The median of every feature over the rows that have it.
+pub(super) fn middle_of<'a>(rows: impl Iterator<Item = &'a [f64; COUNT]>) -> Looks {
+    let rows: Vec<&[f64; COUNT]> = rows.collect();
+    let mut middle = [f64::NAN; COUNT];
+    for (i, middle) in middle.iter_mut().enumerate() {
+        let values = rows.iter().map(|row| row[i]);
+        *middle = median(values.filter(|value| value.is_finite()));
+    }
+    Looks(middle)
+}
+
+/// The middle of values; NaN without any.
+pub(super) fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    match values.len() {
+        0 => f64::NAN,
+        n if n % 2 == 1 => values[n / 2],
+        n => (values[n / 2 - 1] + values[n / 2]) / 2.0,
     }
 }

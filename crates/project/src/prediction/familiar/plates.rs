@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::compare::{Compared, Expected, Familiarity};
 use super::difference::Difference;
-use super::features::{COUNT, Looks};
+use super::features::{Looks, median, middle_of};
 
 /// Plates that are told one by one; the others are counted.
 const MOST_TOLD: usize = 3;
@@ -20,9 +20,10 @@ pub struct PlateLooks {
     pub fields: usize,
     /// Those that are unlike the training.
     pub strange_fields: usize,
-    /// Median over its fields: 1 is what 5 % of the fields like the training exceed.
+    /// That of the median of its fields, or the median of theirs where it is larger: 1 is what 5 %
+    /// of the groups and fields like the training exceed.
     pub strangeness: f64,
-    /// Whether more than half of its fields are unlike the training.
+    /// Whether that is above 1, as it is where more than half of the fields are unlike the training.
     pub strange: bool,
     /// What stands out in the middle of its fields.
     pub differences: Vec<Difference>,
@@ -55,39 +56,21 @@ impl Gathered {
     pub(crate) fn plates(&self, known: &Familiarity) -> Vec<PlateLooks> {
         let plates = self.0.iter().map(|(plate, fields)| {
             let strange_fields = fields.iter().filter(|(s, _)| *s > 1.0).count();
-            let middle = known.compare(middle_of(fields));
-            let strangeness = median(fields.iter().map(|(strangeness, _)| *strangeness));
+            let middle = middle_of(fields.iter().map(|(_, looks)| &looks.0));
+            let of_fields = median(fields.iter().map(|(strangeness, _)| *strangeness));
+            let of_middle = known.strangeness_of_middle(&middle, fields.len());
+            let strangeness = of_middle.map_or(of_fields, |middle| middle.max(of_fields));
             PlateLooks {
                 plate: plate.clone(),
                 fields: fields.len(),
                 strange_fields,
                 strangeness,
-                strange: 2 * strange_fields > fields.len(),
-                differences: middle.differences,
-                expected: known.expected(strangeness),
+                strange: strangeness > 1.0,
+                differences: known.compare(middle).differences,
+                expected: known.expected(of_fields),
             }
         });
         plates.collect()
-    }
-}
-
-/// The median of every feature over the fields that have it.
-fn middle_of(fields: &[(f64, Looks)]) -> Looks {
-    let mut middle = [f64::NAN; COUNT];
-    for (i, middle) in middle.iter_mut().enumerate() {
-        let values = fields.iter().map(|(_, looks)| looks.0[i]);
-        *middle = median(values.filter(|value| value.is_finite()));
-    }
-    Looks(middle)
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    match values.len() {
-        0 => f64::NAN,
-        n if n % 2 == 1 => values[n / 2],
-        n => (values[n / 2 - 1] + values[n / 2]) / 2.0,
     }
 }
 
@@ -111,9 +94,8 @@ impl Strange {
         });
         if marked > 0 {
             sentences.push(format!(
-                "{marked} of {fields} fields are unlike what the model was trained on (`strange` \
-                 in `predictions.csv`; about {:.0} would be by chance)",
-                fields as f64 * stainfree_scores::familiar::FALSE_ALARMS
+                "{marked} of {fields} fields are unlike what the model was trained on (see `strange` \
+                 and `unlike` in `predictions.csv`); one in twenty is by chance"
             ));
         }
         if self.marked_before > 0 {
@@ -159,10 +141,16 @@ impl Expected {
     fn words(&self) -> String {
         let study = self.in_study;
         match self.when_as_strange {
-            Some([least, most]) => format!(
-                " (F1 of whole nuclei on its validation fields: {study:.2}, and {least:.2} to \
-                 {most:.2} once they were blurred, noisier or darker until about as strange)"
-            ),
+            Some([least, most]) => {
+                let range = match format!("{least:.2}") == format!("{most:.2}") {
+                    true => format!("{least:.2}"),
+                    false => format!("{least:.2} to {most:.2}"),
+                };
+                format!(
+                    " (F1 of whole nuclei on its validation fields: {study:.2}, and {range} once \
+                     they were blurred, noisier or darker until about as strange)"
+                )
+            }
             None => format!(
                 " (F1 of whole nuclei on its validation fields: {study:.2}; what it is here is \
                  not known)"
