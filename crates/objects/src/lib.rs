@@ -8,6 +8,7 @@
 #![allow(clippy::neg_cmp_op_on_partial_ord)]
 
 mod align;
+mod appearance;
 mod background;
 mod bits;
 mod blank;
@@ -46,6 +47,7 @@ pub use align::{
     Doubt, FieldFit, Known, Lies, Together, TruthEvidence, TruthLaid, TruthShift, Turn,
     truth_evidence,
 };
+pub use appearance::{Appearance, OCTAVES, appearance, likeness};
 pub use background::{background, block_means, subtract_background};
 pub use blank::{
     blank_in_brightfield, blank_pixels, blank_regions, blank_share, fill_blank, joined,

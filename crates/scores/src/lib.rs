@@ -21,6 +21,7 @@ mod drawing;
 mod edits;
 mod error;
 mod extent;
+pub mod familiar;
 mod fate;
 mod fate_strata;
 mod fields;

@@ -32,7 +32,8 @@ Where the model has a confidence.toml (`train` and `tune` write it) OUT/confiden
 every nucleus how probable it is that it is right, and predictions.csv how many true nuclei are
 expected in each field.
 Pixels that show nothing (a rim or gap of one value, no numbers) are 255 in the classes; their share
-is the column ignored_share.")]
+is the column ignored_share. Fields unlike what the model was trained on are marked (columns
+strangeness, 1 is the limit; strange; unlike), and a sentence says what is different.")]
 pub(crate) struct Predict {
     /// Model folder, or a study: its only model, or the one that `--model` names
     #[arg(value_name = "MODEL")]
@@ -138,6 +139,7 @@ impl Predict {
             "skipped": predicted.skipped,
             "nuclei": predicted.nuclei,
             "wells": predicted.wells,
+            "strange": predicted.strange,
             "failed": predicted.failed,
             "seconds": predicted.seconds,
         }))?;

@@ -24,7 +24,8 @@ use crate::{Context, memory, next};
 Writes DIR/models/NAME/nuclei.toml: the rule, what it and the default give, and how the score
 changes with each decision. `predict` and `evaluate` read it; `--rule default` passes it over, and
 deleting the file brings the default back. Beside it confidence.toml: how sure nuclei by that rule
-are, from which `predict` gives each a confidence, and fields a count with an interval.")]
+are, from which `predict` gives each a confidence, and fields a count with an interval; and
+familiar.toml: what the training's fields look like, by which `predict` marks fields unlike them.")]
 pub(crate) struct Tune {
     /// The study
     dir: PathBuf,

@@ -14,12 +14,14 @@ mod parquet;
 mod table;
 mod wells;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use rayon::prelude::*;
 use stainfree_image::Plane;
+use stainfree_image::table::Row;
 use stainfree_objects::measure::{
     Background, Column, FieldImages, Frame, Kind, MeasurePlan, MeasureSettings, Unit,
 };
@@ -29,10 +31,11 @@ use crate::study::each_field::EachField;
 use crate::study::fingerprint::Fingerprint;
 use crate::study::guard;
 use crate::study::lease::{Lease, Thing};
+use crate::study::predictions;
 use crate::truth::given::shared_numbers_note;
 use crate::{Cancel, Job, ProjectError};
 use cells::{Cells, ColumnHead, ColumnType};
-use heat::HeatMap;
+use heat::{HeatMap, STRANGENESS};
 pub use inputs::Objects;
 use inputs::{Inputs, Work};
 use table::TableFile;
@@ -364,6 +367,8 @@ struct Sink {
     wells: Option<Wells>,
     wells_table: Option<TableFile>,
     heatmaps: Vec<HeatMap>,
+    /// How unlike the training fields are, where a map of that is wanted.
+    strangeness: BTreeMap<String, f64>,
 }
 
 impl Sink {
@@ -391,6 +396,11 @@ impl Sink {
             .map(|name| HeatMap::of(name, well_heads));
         let heatmaps = maps.collect::<Result<Vec<_>, _>>()?;
         spare_others(&heatmaps, options, inputs, work)?;
+        let of_fields = options.heatmaps.iter().any(|name| name == STRANGENESS);
+        let strangeness = match of_fields {
+            true => strangeness(&options.objects)?,
+            false => BTreeMap::new(),
+        };
         let facts = [
             (
                 "program",
@@ -410,6 +420,7 @@ impl Sink {
             measured,
             wells,
             heatmaps,
+            strangeness,
         })
     }
 
@@ -425,6 +436,10 @@ impl Sink {
             };
             let mm = work.pixel_um.map_or(f64::NAN, |um| um / 1000.0);
             let area = (rows.size.0 * rows.size.1) as f64 * mm * mm;
+            let strangeness = self.strangeness.get(&field.name).copied();
+            for map in &mut self.heatmaps {
+                map.add_field(&key, strangeness.unwrap_or(f64::NAN));
+            }
             let before = wells.add(key, &rows.columns, rows.labels.len(), area);
             ended = self.end_well(before)?;
         }
@@ -487,6 +502,33 @@ impl Sink {
             files.extend(map.write(&options.out)?);
         }
         Ok(files)
+    }
+}
+
+/// What `predict` says of how unlike the training its fields are.
+///
+/// # Errors
+/// The objects are no predictions, or their table cannot be read or says nothing of it.
+fn strangeness(objects: &Objects) -> Result<BTreeMap<String, f64>, ProjectError> {
+    let nothing = |why: String| ProjectError::Usage(format!("`--heatmap {STRANGENESS}`: {why}"));
+    let Objects::Prediction(folder) = objects else {
+        return Err(nothing("only folders that `predict` has filled know it".to_owned()));
+    };
+    let path = folder.join(predictions::FILE_NAME);
+    let mut found = BTreeMap::new();
+    if let Some(table) = predictions::read(&path)? {
+        if let Some((name, value)) = table.column("name").zip(table.column(STRANGENESS)) {
+            let of = |row: &Row| Some((row.cell(name).to_owned(), row.cell(value).parse().ok()?));
+            found.extend(table.rows.iter().filter_map(of));
+        }
+    }
+    match found.is_empty() {
+        false => Ok(found),
+        true => Err(nothing(format!(
+            "`{}` says nothing of it; `stainfree tune` lets the model know its training, and \
+             `predict --overwrite` compares with it",
+            path.display()
+        ))),
     }
 }
 

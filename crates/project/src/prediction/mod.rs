@@ -1,5 +1,6 @@
 //! Folders of results: predictions of a model, and segmentations of stains without one.
 
+pub mod familiar;
 pub mod forms;
 pub(crate) mod labelled;
 pub(crate) mod opened;

@@ -16,11 +16,13 @@ use stainfree_image::{Dataset, Field, Image, Plane, Product, Store};
 use stainfree_inference::{
     Confidence, Nuclei, NucleusDecoder, Options, Pixels, RuleChoice, cytoplasm_class,
 };
+use stainfree_network::model::ModelInfo;
 
+use crate::prediction::familiar::{Compared, Familiarity, Gathered, Looks, Strange};
 use crate::prediction::forms::{Forms, LabelsOf, put_forms};
 use crate::prediction::opened::{OpenedModel, nuclei_of};
 use crate::prediction::pixel_size::remarks_on_pixel_sizes;
-use crate::prediction::recognised::{Task, already, conditions, words};
+use crate::prediction::recognised::{Task, already, conditions, is_marked, words};
 use crate::prediction::results::{my_turn, open_inputs, share_fields, unique_names};
 use crate::prediction::sure::{Sure, WellCount, cells_without, wells};
 use crate::prediction::table::{self, OwnRows, Rows};
@@ -80,6 +82,8 @@ pub struct Predicted {
     pub wells: Vec<WellCount>,
     /// Fields with pixels that show nothing: name, and their share.
     pub ignored: Vec<(String, f64)>,
+    /// What is unlike the training.
+    pub strange: Strange,
     /// What failed, a sentence each.
     pub failed: Vec<String>,
     /// Wall time in seconds.
@@ -121,6 +125,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
         return Err(ProjectError::Failed(first.clone()));
     }
     let work = tasks_of(&sets, &model, options, job)?;
+    let known = Familiarity::open(&options.model, &model.predictor, job);
     let header = header(&info.classes);
     let wanted = Wanted {
         cells: cytoplasm_class(&info.classes).is_some(),
@@ -172,6 +177,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
         };
         predicted.skipped += 1;
         predicted.nuclei += nuclei;
+        predicted.strange.marked_before += usize::from(is_marked(&rows, &header, &task));
         let message = format!("{} (done already)", task.field.name);
         job.progress.step(predicted.skipped, total, &message);
     }
@@ -196,7 +202,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
             &tasks,
             &mut predicted,
             table,
-            (options, wanted),
+            (options, wanted, known.as_ref()),
             job,
         )
     })?;
@@ -305,7 +311,7 @@ fn predict_ours(
     todo: &[Task],
     predicted: &mut Predicted,
     mut table: OwnRows,
-    (options, wanted): (&PredictOptions, Wanted),
+    (options, wanted, known): (&PredictOptions, Wanted, Option<&Familiarity>),
     job: &Job,
 ) -> Result<(), ProjectError> {
     let desk = Desk {
@@ -316,7 +322,10 @@ fn predict_ours(
         decoder: model.predictor.decoder().clone(),
         confidence: model.predictor.confidence().cloned(),
         words: words(model, options.flips, job),
+        info: model.predictor.info().clone(),
+        known,
     };
+    let mut gathered = Gathered::default();
     // The finishing stage has a thread of its own and parallel loops: those of the network do them.
     let workers = model.predictor.workers().clone();
     let fields = EachField::new(job, todo, |task| task.field.name.clone());
@@ -334,6 +343,9 @@ fn predict_ours(
             match result {
                 Ok(found) => {
                     predicted.add(task.field, &found);
+                    if let Some(compared) = &found.compared {
+                        gathered.add(task.field.position.plate.as_ref(), compared);
+                    }
                     table.put_done(task, &found, &desk, seconds);
                 }
                 Err(error) => {
@@ -350,6 +362,11 @@ fn predict_ours(
     table.save()?;
     ended?;
     remark_on_ignored(predicted, job);
+    if let Some(known) = known {
+        predicted.strange.plates = gathered.plates(known);
+        let sentences = predicted.strange.sentences();
+        sentences.iter().for_each(|said| job.progress.note(said));
+    }
     Ok(())
 }
 
@@ -358,6 +375,8 @@ struct Computed {
     pixels: Pixels,
     /// What the image is recognised by.
     content: Content,
+    /// What it is compared with the training by.
+    looks: Looks,
     /// The plane under an overlay, if one is asked for.
     shown: Option<Plane>,
 }
@@ -369,6 +388,8 @@ struct Finished {
     blank_share: f64,
     nuclei: Nuclei,
     sure: Option<Sure>,
+    /// How it compares with the training, where that is known.
+    compared: Option<Compared>,
 }
 
 fn compute(
@@ -381,6 +402,8 @@ fn compute(
     let mut planes = planes?;
     let content = Content::of_planes(&planes);
     let mut pixels = model.predict(field, &planes, job)?;
+    let (workers, info) = (model.predictor.workers().clone(), model.predictor.info());
+    let looks = workers.run(|| Looks::of(&planes, field.pixel_um, info, &pixels));
     if !options.probabilities {
         // They are the largest thing in memory, and the next field is on its way.
         let sure = model.predictor.confidence().is_some();
@@ -394,6 +417,7 @@ fn compute(
     Ok(Computed {
         pixels,
         content,
+        looks,
         shown,
     })
 }
@@ -408,6 +432,8 @@ struct Desk<'a> {
     confidence: Option<Arc<Confidence>>,
     /// The options that change a prediction.
     words: String,
+    info: ModelInfo,
+    known: Option<&'a Familiarity>,
 }
 
 impl Desk<'_> {
@@ -473,7 +499,11 @@ impl Desk<'_> {
             let picture = pictures::overlay(&plane.to_f32(), &pixels.classes, &self.classes)?;
             store.put_picture(name, &picture)?;
         }
+        let looks = found
+            .looks
+            .with_nuclei(&nuclei, task.field.pixel_um, &self.info);
         Ok(Finished {
+            compared: self.known.map(|known| known.compare(looks)),
             content: found.content,
             classes: pixels.classes,
             blank_share: pixels.blank_share,
@@ -580,6 +610,12 @@ impl OwnRows {
             width.to_string(),
             format!("{seconds:.2}"),
         ]);
+        row.extend(
+            found
+                .compared
+                .as_ref()
+                .map_or_else(Default::default, Compared::cells),
+        );
         row.extend([
             desk.hash.clone(),
             env!("CARGO_PKG_VERSION").to_owned(),

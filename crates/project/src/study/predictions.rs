@@ -23,7 +23,7 @@ pub(crate) const INTERVAL: [&str; 3] = ["nuclei_low", "nuclei_high", "interval_l
 /// Columns before the shares of the classes.
 pub(crate) const FIRST: [&str; 3] = ["name", "status", "message"];
 /// Columns after them.
-const LAST: [&str; 15] = [
+const LAST: [&str; 18] = [
     IGNORED_SHARE,
     "nuclei",
     EXPECTED,
@@ -33,6 +33,9 @@ const LAST: [&str; 15] = [
     "height",
     "width",
     "seconds",
+    "strangeness",
+    "strange",
+    "unlike",
     "model",
     "program",
     "options",

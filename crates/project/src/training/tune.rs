@@ -25,6 +25,7 @@ use crate::prediction::opened::OpenedModel;
 use crate::study::each_field::EachField;
 use crate::study::fields::FieldRow;
 use crate::study::{Source, Study, training_of};
+use crate::training::familiar::keep_looks;
 use crate::training::study_fields::StudyFields;
 use crate::{Job, Part, ProjectError};
 
@@ -62,14 +63,11 @@ pub fn tune(study: &Study, name: &str, job: &Job) -> Result<Tuned, ProjectError>
     let lease = training_of(&study.run_path(name), "tune").own(way_out, job.cancel)?;
     study.truth_must_be_still("tune")?;
     let chosen = lease.during(job, |job| {
-        choose(
-            study,
-            &study.source()?,
-            &study.fields()?,
-            &folder,
-            None,
-            job,
-        )
+        let (source, rows) = (study.source()?, study.fields()?);
+        let chosen = choose(study, &source, &rows, &folder, None, job)?;
+        // By the rule that was chosen.
+        keep_looks(study, &source, &rows, &folder, job)?;
+        Ok(chosen)
     })?;
     let Some((Some(decisions), fitted)) = chosen else {
         return Err(ProjectError::Failed(format!(
