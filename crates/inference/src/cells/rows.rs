@@ -1,7 +1,7 @@
 //! Whole cells of a field that is larger than memory, from rows of its classes and nuclei.
 //!
-//! The cells are those of [`super::cells`]. Which cytoplasm no nucleus reaches, how large the median
-//! nucleus is, and so which cells have no nucleus, is found in two passes over the rows
+//! The cells are those of [`super::cells`]. Which cytoplasm no nucleus reaches, how large the
+//! median nucleus is, and so which cells have no nucleus, is found in a pass over the rows
 //! ([`CellSurvey`]). Then nuclei grow in windows: a pixel's cell is certain where it lies nearer to
 //! its nucleus, along the cytoplasm, than to the edge of the window, since nothing outside can then
 //! come first; where one is not, the window is made larger, up to [`MOST_MARGIN`] around it.

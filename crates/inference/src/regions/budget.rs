@@ -17,8 +17,8 @@ const SIDES: [usize; 7] = [768, 512, 384, 256, 128, 64, 32];
 const LEAST_HELD: usize = 320;
 /// Rows of a row of tiles of the files that are written, with their smaller levels.
 const WRITTEN: usize = 512;
-/// What the nuclei of a few columns take while they are parted.
-const PARTED: usize = 64 << 20;
+/// Rows, columns and bytes a pixel of the nuclei that are parted at once.
+const PARTED: [usize; 3] = [1024, 1280, 48];
 
 /// What an image is like.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +61,9 @@ impl Sizes {
         let row = image * (1 + 1 + 4 + 4 * self.maps);
         let handed = 2 * row * side;
         let written = image * WRITTEN * (5 + if self.outputs { 4 * channels } else { 0 });
-        (seen + read + tile + handed + written + PARTED, row)
+        let [rows, columns, bytes] = PARTED;
+        let parted = bytes * rows.min(self.image.0) * columns.min(image);
+        (seen + read + tile + handed + written + parted, row)
     }
 }
 

@@ -71,6 +71,8 @@ pub struct RegionsDone {
     pub count: usize,
     /// Share of the pixels that show nothing.
     pub blank_share: f64,
+    /// How many parts went through the network.
+    pub parts: usize,
     /// What the user should know.
     pub remarks: Vec<Remark>,
 }
@@ -212,6 +214,7 @@ impl Predictor {
         Ok(RegionsDone {
             count,
             blank_share: open_pixels as f64 / (height * width) as f64,
+            parts: parts.rows.len() * parts.columns.len(),
             remarks: self.remarks.take(),
         })
     }
@@ -468,7 +471,15 @@ struct Parts {
 impl Parts {
     /// Those of the cuts, where the image has the model's pixel size; else of about as much.
     fn of(cuts: &Cuts, back: Option<&Resampling>, size: [usize; 2], model: [usize; 2]) -> Self {
-        if back.is_none() {
+        // In one piece there is no margin, so the image is one part at any size.
+        if back.is_none() || cuts.margin == 0 {
+            let whole = |axis: usize| std::iter::once(0..size[axis]).collect();
+            if back.is_some() {
+                return Self {
+                    rows: whole(0),
+                    columns: whole(1),
+                };
+            }
             return Self {
                 rows: cuts.rows.clone(),
                 columns: cuts.columns.clone(),

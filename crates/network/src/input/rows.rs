@@ -417,7 +417,7 @@ impl ColumnMeans {
         while self.next < self.height && (there == self.height || there > self.next + self.half) {
             ready.push_back(self.mean());
             self.next += 1;
-            // The row that leaves the next window, and the one at the mirrored end, are still there.
+            // The row that leaves the next window, and that at the mirrored end, are still there.
             let needed = match self.height > 2 * self.half + 2 {
                 true => self.next.saturating_sub(self.half + 1),
                 false => 0,
