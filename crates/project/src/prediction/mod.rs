@@ -1,5 +1,6 @@
 //! Folders of results: predictions of a model, and segmentations of stains without one.
 
+pub(crate) mod by_region;
 pub mod forms;
 pub(crate) mod labelled;
 pub(crate) mod opened;
@@ -11,3 +12,4 @@ pub(crate) mod results;
 pub mod segment;
 pub(crate) mod table;
 pub(crate) mod written;
+pub(crate) mod zarr;
