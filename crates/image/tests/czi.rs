@@ -691,15 +691,15 @@ fn what_is_no_whole_file_of_this_kind_is_refused() {
 fn a_scene_that_is_too_large_is_left_out() {
     let far = [
         Block::filled(1, 1, 1).at(0, i32::MIN).on("S0"),
-        Block::filled(1, 1, 1).at(0, i32::MAX).on("S0"),
+        Block::filled(1, 1, 1).at(99, i32::MAX).on("S0"),
     ];
     let text = refused(&file(&silent(), &far));
-    let told = "is too large: a plane has 1 x 4294967296 pixels";
+    let told = "is too large: a plane has 100 x 4294967296 pixels";
     assert!(text.starts_with(told), "{text}");
     let near = Block::filled(1, 1, 5).on("S1");
     let data = opened(&file(&silent(), &[&far[..], &[near]].concat()));
     assert_eq!(names(&data), ["a"]);
-    let told = "scene `S0`: left out, since its tiles lie over `1` x `4294967296` pixels";
+    let told = "scene `S0`: left out, since its tiles lie over `100` x `4294967296` pixels";
     assert!(data.problems[0].starts_with(told), "{:#?}", data.problems);
 }
 

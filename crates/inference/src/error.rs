@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use stainfree_image::ImageError;
 use stainfree_network::input::InputError;
 use stainfree_network::model::ModelError;
 use stainfree_network::resample::ResampleError;
@@ -24,6 +25,9 @@ pub enum InferenceError {
     /// The planes are not what the model reads: their number, their sizes, their pixels.
     #[error(transparent)]
     Input(#[from] InputError),
+    /// A part of the image cannot be read.
+    #[error(transparent)]
+    Image(#[from] ImageError),
     /// No pixel shows anything of the specimen.
     #[error(
         "the image shows nothing: every pixel holds one value or no number; look at it, or leave \

@@ -66,35 +66,26 @@ impl NucleusDecoder {
     /// what was not predicted.
     pub fn decode(&self, pixels: &Pixels, pixel_um: Option<f64>) -> Result<Nuclei, InferenceError> {
         // A mitotic nucleus is a nucleus, whatever its class.
-        let mitotic = self.classes.iter().position(|name| name == MITOTIC);
-        let is_mitotic = |class: u8| Some(usize::from(class)) == mitotic;
+        let mitotic = self.mitotic();
         let classes = match mitotic {
             None => Cow::Borrowed(&pixels.classes),
-            Some(_) => Cow::Owned(
+            Some(mitotic) => Cow::Owned(
                 pixels
                     .classes
-                    .map(|&class| if is_mitotic(class) { NUCLEUS } else { class }),
+                    .map(|&class| if class == mitotic { NUCLEUS } else { class }),
             ),
         };
-        let probability = self.rule.threshold.and_then(|_| self.probability(pixels));
-        let maps = match reads_distances(&self.rule) {
-            true => DISTANCES.map(|name| plane_of(pixels, name, 0)),
-            false => [None, None],
-        };
-        let flow = match reads_flow(&self.rule) {
-            true => [0, 1].map(|channel| plane_of(pixels, FLOW, channel)),
-            false => [None, None],
-        };
+        let [probability, border, neighbour, down, right] = self.maps(pixels);
         let field = PredictedField {
             classes: &classes,
             lines: self.has_lines(),
-            probability: probability.as_ref(),
-            distances: maps[0].as_deref().map(|border| Distances {
+            probability: probability.as_deref(),
+            distances: border.as_deref().map(|border| Distances {
                 border,
-                neighbour: maps[1].as_deref(),
+                neighbour: neighbour.as_deref(),
             }),
-            flow: match &flow {
-                [Some(down), Some(right)] => Some([down, right]),
+            flow: match (&down, &right) {
+                (Some(down), Some(right)) => Some([down, right]),
                 _ => None,
             },
         };
@@ -103,6 +94,35 @@ impl NucleusDecoder {
             labels: found.image,
             count: found.count,
         })
+    }
+
+    /// The class of mitotic nuclei, where there is one.
+    pub(crate) fn mitotic(&self) -> Option<u8> {
+        let mitotic = self.classes.iter().position(|name| name == MITOTIC);
+        mitotic.and_then(|class| u8::try_from(class).ok())
+    }
+
+    /// What the rule reads beside the classes: the probability of a nucleus, the distances to the
+    /// border and to the neighbour, the flow down and to the right.
+    pub(crate) fn maps<'a>(&self, pixels: &'a Pixels) -> [Option<Cow<'a, Image<f32>>>; 5] {
+        let probability = self.rule.threshold.and_then(|_| self.probability(pixels));
+        let distances = match reads_distances(&self.rule) {
+            true => DISTANCES.map(|name| plane_of(pixels, name, 0)),
+            false => [None, None],
+        };
+        let flow = match reads_flow(&self.rule) {
+            true => [0, 1].map(|channel| plane_of(pixels, FLOW, channel)),
+            false => [None, None],
+        };
+        let ([border, neighbour], [down, right]) = (distances, flow);
+        [probability.map(Cow::Owned), border, neighbour, down, right]
+    }
+
+    /// The most maps that [`maps`](Self::maps) gives.
+    pub(crate) fn maps_read(&self) -> usize {
+        usize::from(self.rule.threshold.is_some())
+            + 2 * usize::from(reads_distances(&self.rule))
+            + 2 * usize::from(reads_flow(&self.rule))
     }
 
     /// What the rule takes a pixel of an image for, which may know its size.
@@ -169,7 +189,7 @@ impl NucleusDecoder {
     }
 
     /// Whether the classes are those of scheme B.
-    fn has_lines(&self) -> bool {
+    pub(crate) fn has_lines(&self) -> bool {
         let names = self.classes.iter().map(String::as_str);
         names.take(SCHEME_B.len()).eq(SCHEME_B)
     }

@@ -45,19 +45,19 @@ pub enum RuleChoice {
 
 /// A loaded model: what is known about it, and its network, ready to predict.
 pub struct Predictor {
-    info: ModelInfo,
+    pub(crate) info: ModelInfo,
     hash: String,
     /// Keys of its `model.toml` that this version has passed over.
     ignored: Vec<String>,
-    session: Session,
-    options: TileOptions,
-    decoder: NucleusDecoder,
+    pub(crate) session: Session,
+    pub(crate) options: TileOptions,
+    pub(crate) decoder: NucleusDecoder,
     /// What a rule that is not the default is recognised by.
     rule_word: Option<String>,
     /// How sure nuclei by this rule are, where that was fitted.
     confidence: Option<Arc<Confidence>>,
-    cap: Cap,
-    remarks: Remarks,
+    pub(crate) cap: Cap,
+    pub(crate) remarks: Remarks,
 }
 
 /// A raw image on its way into the network.
@@ -369,7 +369,7 @@ impl Predictor {
     }
 
     /// The size at which the model reads an image of this size, where that is another.
-    fn other_size(
+    pub(crate) fn other_size(
         &self,
         pixel_um: Option<f64>,
         size: [usize; 2],

@@ -54,6 +54,13 @@ impl Remark {
         ))
     }
 
+    /// An image of that size is read and computed part by part, which `how` says more of.
+    pub(crate) fn on_regions([height, width]: [usize; 2], cap: Cap, how: &str) -> Self {
+        Self::Tiles(format!(
+            "of {height} x {width} pixels is read and computed by region to keep to {cap}{how}"
+        ))
+    }
+
     /// An image of that size is computed in tiles, which `how` says more of.
     pub(crate) fn on_tiles([height, width]: [usize; 2], cap: Cap, how: &str) -> Self {
         Self::Tiles(format!(

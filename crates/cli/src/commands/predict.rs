@@ -84,6 +84,11 @@ pub(crate) struct Predict {
     #[command(flatten)]
     also: Also,
 
+    /// Also write each image with classes, nuclei and cells as its labels, for napari and other
+    /// programs that open OME-Zarr: OUT/zarr/NAME.ome.zarr, a plate as OUT/zarr/PLATE.ome.zarr
+    #[arg(long, value_name = "FORMAT", value_parser = ["ome-zarr"])]
+    to: Option<String>,
+
     /// Average over the four flips (four times the work, slightly better)
     #[arg(long)]
     flips: bool,
@@ -91,8 +96,9 @@ pub(crate) struct Predict {
     #[command(flatten)]
     rule: Rule,
 
-    /// Cap on memory, such as `1GiB`; large images are computed in tiles, and a note says where the
-    /// cap leaves too little margin for the same classes [default: 4GiB]
+    /// Cap on memory, such as `1GiB`; large images are computed in tiles, larger ones read and
+    /// written by region too, and a note says where the cap leaves too little margin for the same
+    /// classes [default: 4GiB]
     #[arg(long, value_name = "SIZE", value_parser = memory::parse)]
     memory: Option<usize>,
 
@@ -122,6 +128,7 @@ impl Predict {
             overlay: self.overlay,
             confidence_map: self.confidence_map,
             forms: self.also.forms(),
+            zarr: self.to.is_some(),
             flips: self.flips,
             rule: self.rule.choice()?,
             overwrite: self.overwrite,

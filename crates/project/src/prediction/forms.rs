@@ -129,7 +129,8 @@ impl Forms {
         self == Self::default()
     }
 
-    fn iter(self) -> impl Iterator<Item = Form> {
+    /// Those that are asked for.
+    pub(crate) fn iter(self) -> impl Iterator<Item = Form> {
         let is_wanted = move |form: &Form| self.0[*form as usize];
         Form::ALL.into_iter().filter(is_wanted)
     }

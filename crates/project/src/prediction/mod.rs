@@ -1,5 +1,6 @@
 //! Folders of results: predictions of a model, and segmentations of stains without one.
 
+pub(crate) mod by_region;
 pub mod familiar;
 pub mod forms;
 pub(crate) mod labelled;
@@ -13,3 +14,4 @@ pub mod segment;
 pub mod sure;
 pub(crate) mod table;
 pub(crate) mod written;
+pub(crate) mod zarr;

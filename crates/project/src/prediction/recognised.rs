@@ -12,7 +12,7 @@ use stainfree_network::Precision;
 use crate::Job;
 use crate::prediction::opened::OpenedModel;
 use crate::prediction::table::Rows;
-use crate::prediction::written::{Made, NOTED, note};
+use crate::prediction::written::{Made, NOTED, is_large, note};
 use crate::study::Brightfield;
 use crate::study::fingerprint::Fingerprint;
 use crate::study::provenance::Content;
@@ -53,8 +53,18 @@ impl<'a> Task<'a> {
                 return true;
             }
             // Where the image cannot be read there is nothing to replace them with.
-            let planes = self.brightfield.read(self.field);
-            let content = planes.ok().map(|planes| Content::of_planes(&planes));
+            let content = match is_large(self.field) {
+                true => {
+                    let planes = self.brightfield.sources(self.field).ok();
+                    let size = (self.field.height, self.field.width);
+                    let of = |planes: Vec<_>| Content::of_regions(&planes, size, &mut || Ok(()));
+                    planes.and_then(|planes| of(planes).ok())
+                }
+                false => {
+                    let planes = self.brightfield.read(self.field);
+                    planes.ok().map(|planes| Content::of_planes(&planes))
+                }
+            };
             found.all(|(path, what)| {
                 let Some(content) = &content else {
                     return marker::note_of(&path).is_some_and(|note| note.contains(model));

@@ -8,6 +8,7 @@ use stainfree_inference::{Nuclei, cells, cytoplasm_class};
 use crate::ProjectError;
 use crate::prediction::forms::{Forms, LabelsOf, put_forms};
 use crate::prediction::sure;
+use crate::prediction::zarr;
 use crate::study::disk::remove;
 use crate::study::provenance::Content;
 
@@ -54,6 +55,8 @@ pub(crate) struct Wanted {
     pub(crate) confidence_map: bool,
     /// Forms for other programs.
     pub(crate) forms: Forms,
+    /// A store of the image with its labels.
+    pub(crate) zarr: bool,
 }
 
 impl Wanted {
@@ -75,6 +78,7 @@ impl Wanted {
         Self {
             cells: false,
             forms: Forms::default(),
+            zarr: false,
             ..self
         }
     }
@@ -101,7 +105,8 @@ impl Wanted {
             let is_of = || marker::note_of(&path).is_some_and(|note| note.contains(model));
             path.is_file() && (kind != Product::Outputs || is_of())
         };
-        self.products().all(exists)
+        let is_stored = || !self.zarr || zarr::exists(out, field, model, self.cells);
+        self.products().all(exists) && is_stored()
     }
 }
 
@@ -115,6 +120,14 @@ pub(crate) fn remove_outputs(
     kinds
         .iter()
         .try_for_each(|&kind| remove(&store.path(kind, name)))
+}
+
+/// Pixels from which on cells and contents are made by region, whatever the cap on memory.
+const LARGE: usize = 1 << 26;
+
+/// Whether what is made of the files of a field is made by region.
+pub(crate) fn is_large(field: &Field) -> bool {
+    field.height * field.width > LARGE
 }
 
 /// What a prediction was made by and from.
