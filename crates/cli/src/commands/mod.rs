@@ -47,6 +47,7 @@ mod segment;
 mod simulate;
 mod train;
 mod tune;
+pub(crate) mod view;
 mod weights;
 
 /// Makes the subcommands, their groups on the help page, and the dispatch from one list.
@@ -85,6 +86,7 @@ commands! {
         evaluate::Evaluate,
         measure::Measure,
         report::Report,
+        view::View,
     }
     "More" {
         demo::Demo,
@@ -166,7 +168,7 @@ fn encoders() -> clap::builder::PossibleValuesParser {
 }
 
 /// Who decides: as given, else as the environment says.
-fn who(given: Option<&String>) -> String {
+pub(crate) fn who(given: Option<&String>) -> String {
     let named = ["STAINFREE_USER", "USER", "LOGNAME", "USERNAME"]
         .iter()
         .filter_map(|variable| std::env::var(variable).ok());
