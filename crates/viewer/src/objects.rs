@@ -48,12 +48,7 @@ impl Sums {
         // Sum of the columns from..to.
         self.x += (from + to - 1) as u64 * count / 2;
         let b = &mut self.bounds;
-        *b = [
-            b[0].min(y),
-            b[1].min(from),
-            b[2].max(y + 1),
-            b[3].max(to),
-        ];
+        *b = [b[0].min(y), b[1].min(from), b[2].max(y + 1), b[3].max(to)];
     }
 
     fn object(&self, label: u32) -> Object {
@@ -78,7 +73,12 @@ const NOTHING: Sums = Sums {
 
 /// Calls `run(y, from, to, label)` for every run of one label but 0 in the rows of `image`, which
 /// begins at row `first` and column `left`.
-fn runs(image: &Image<u32>, first: usize, left: usize, mut run: impl FnMut(usize, usize, usize, u32)) {
+fn runs(
+    image: &Image<u32>,
+    first: usize,
+    left: usize,
+    mut run: impl FnMut(usize, usize, usize, u32),
+) {
     for y in 0..image.height() {
         let row = image.row(y);
         let mut x = 0;
@@ -156,7 +156,12 @@ fn count_shared(
             }
         }
     };
-    for pair in ours.data().iter().copied().zip(theirs.data().iter().copied()) {
+    for pair in ours
+        .data()
+        .iter()
+        .copied()
+        .zip(theirs.data().iter().copied())
+    {
         if pair != last {
             add(last, count);
             (last, count) = (pair, 0);

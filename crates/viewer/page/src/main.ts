@@ -73,7 +73,7 @@ async function start(): Promise<void> {
   requestAnimationFrame(() => view.fit());
   await actions.go(0);
   // For scripts that drive the page and measure it.
-  Object.assign(window, { stainfree: { app, renderer, view } });
+  Object.assign(window, { stainfree: { app, edits, renderer, view } });
 }
 
 start().catch((error: unknown) => {

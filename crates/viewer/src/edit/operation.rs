@@ -121,9 +121,9 @@ impl Operation {
             | Self::Split { label, .. }
             | Self::Mitotic { label, .. } => vec![*label],
             Self::Merge { labels } => labels.clone(),
-            Self::Paint { label, .. }
-            | Self::Erase { label, .. }
-            | Self::Comment { label, .. } => label.iter().copied().collect(),
+            Self::Paint { label, .. } | Self::Erase { label, .. } | Self::Comment { label, .. } => {
+                label.iter().copied().collect()
+            }
             Self::Unusable { .. } | Self::Undo | Self::Redo => Vec::new(),
         }
     }
@@ -197,12 +197,7 @@ impl Change<'_> {
         pixels.map(|i| (i, label, new)).collect()
     }
 
-    fn stroke(
-        &self,
-        points: &[Point],
-        radius: f32,
-        new: impl Fn(u32) -> Option<u32>,
-    ) -> Patch {
+    fn stroke(&self, points: &[Point], radius: f32, new: impl Fn(u32) -> Option<u32>) -> Patch {
         let width = self.labels.width();
         let mut patch = BTreeMap::new();
         brush(points, radius, self.labels.size(), |y, from, to| {
@@ -364,9 +359,7 @@ impl Change<'_> {
             let (y, x) = ((i / width) as i64, (i % width) as i64);
             let pixels = (1..=GAP as i64).map(|n| (y + n * dy, x + n * dx));
             let mut inside = pixels
-                .filter(|&(y, x)| {
-                    (0..height as i64).contains(&y) && (0..width as i64).contains(&x)
-                })
+                .filter(|&(y, x)| (0..height as i64).contains(&y) && (0..width as i64).contains(&x))
                 .map(|(y, x)| y as usize * width + x as usize);
             inside.find(|&j| self.labels.data()[j] != 0)
         };
@@ -424,7 +417,10 @@ mod tests {
         let found = after(&["11111.11", "11111...", "11111..."], split).unwrap();
         assert_eq!(found, ["11122.11", "11122...", "11122..."]);
         let line = vec![[-1.0, 2.0], [1.0, 2.0]];
-        let refused = after(&["11111", "11111", "11111"], Operation::Split { label: 1, line });
+        let refused = after(
+            &["11111", "11111", "11111"],
+            Operation::Split { label: 1, line },
+        );
         assert!(refused.unwrap_err().contains("does not cut object 1"));
     }
 
@@ -432,7 +428,13 @@ mod tests {
     fn a_diagonal_line_leaves_no_way_through() {
         let line = vec![[-1.0, -1.0], [5.0, 5.0]];
         let found = after(&["11111"; 5], Operation::Split { label: 1, line }).unwrap();
-        let count = |c| found.iter().flat_map(|row| row.chars()).filter(|d| *d == c).count();
+        let count = |c| {
+            found
+                .iter()
+                .flat_map(|row| row.chars())
+                .filter(|d| *d == c)
+                .count()
+        };
         assert_eq!(count('1') + count('2'), 25);
         assert!(count('2') >= 6, "{found:?}");
     }
@@ -443,22 +445,42 @@ mod tests {
         let found = after(&["11.22", "11.22", "....3"], merge.clone()).unwrap();
         assert_eq!(found, ["22222", "22222", "....3"]);
         let refused = after(&["11......22"], merge).unwrap_err();
-        assert!(refused.contains("objects 2 and 1 do not touch"), "{refused}");
+        assert!(
+            refused.contains("objects 2 and 1 do not touch"),
+            "{refused}"
+        );
     }
 
     #[test]
     fn brushes_add_background_only_and_erase_what_was_asked_for() {
         let line = vec![[1.0, 1.0], [1.0, 4.0]];
-        let paint = |label| Operation::Paint { label, radius: 0.6, line: line.clone() };
+        let paint = |label| Operation::Paint {
+            label,
+            radius: 0.6,
+            line: line.clone(),
+        };
         let rows = ["1....2", "1....2", "1....2"];
         let found = after(&rows, paint(Some(1))).unwrap();
         assert_eq!(found, ["1....2", "111112", "1....2"]);
         assert_eq!(after(&rows, paint(None)).unwrap()[1], "133332");
-        let erase = |label| Operation::Erase { label, radius: 1.2, line: vec![[1.0, 0.0]] };
-        assert_eq!(after(&["1.", "12", "1."], erase(None)).unwrap(), ["..", "..", ".."]);
-        assert_eq!(after(&["1.", "12", "1."], erase(Some(2))).unwrap(), ["1.", "1.", "1."]);
+        let erase = |label| Operation::Erase {
+            label,
+            radius: 1.2,
+            line: vec![[1.0, 0.0]],
+        };
+        assert_eq!(
+            after(&["1.", "12", "1."], erase(None)).unwrap(),
+            ["..", "..", ".."]
+        );
+        assert_eq!(
+            after(&["1.", "12", "1."], erase(Some(2))).unwrap(),
+            ["1.", "1.", "1."]
+        );
         let reject = Operation::Reject { label: 2 };
-        assert_eq!(after(&["1.", "12", "22"], reject).unwrap(), ["1.", "1.", ".."]);
+        assert_eq!(
+            after(&["1.", "12", "22"], reject).unwrap(),
+            ["1.", "1.", ".."]
+        );
         let absent = after(&["1"], Operation::Reject { label: 9 });
         assert_eq!(absent.unwrap_err(), "there is no object 9");
     }
@@ -467,13 +489,34 @@ mod tests {
     fn what_nobody_draws_is_refused() {
         let line = vec![[0.0, 0.0]];
         for operation in [
-            Operation::Paint { label: None, radius: f32::NAN, line: line.clone() },
-            Operation::Paint { label: None, radius: 1e9, line: line.clone() },
-            Operation::Erase { label: None, radius: 1.0, line: vec![[f32::INFINITY, 0.0]] },
-            Operation::Split { label: 1, line: vec![[0.0, 0.0]; MOST_POINTS + 1] },
-            Operation::Split { label: 1, line: vec![[0.0, 0.0], [1e6, 0.0]] },
+            Operation::Paint {
+                label: None,
+                radius: f32::NAN,
+                line: line.clone(),
+            },
+            Operation::Paint {
+                label: None,
+                radius: 1e9,
+                line: line.clone(),
+            },
+            Operation::Erase {
+                label: None,
+                radius: 1.0,
+                line: vec![[f32::INFINITY, 0.0]],
+            },
+            Operation::Split {
+                label: 1,
+                line: vec![[0.0, 0.0]; MOST_POINTS + 1],
+            },
+            Operation::Split {
+                label: 1,
+                line: vec![[0.0, 0.0], [1e6, 0.0]],
+            },
             Operation::Merge { labels: vec![1] },
-            Operation::Comment { label: None, text: "a".repeat(MOST_LETTERS + 1) },
+            Operation::Comment {
+                label: None,
+                text: "a".repeat(MOST_LETTERS + 1),
+            },
         ] {
             assert!(operation.check().is_err(), "{operation:?}");
         }

@@ -116,7 +116,7 @@ impl Session {
         session.read_tail()?;
         if session.log.lines() == 0 {
             let from = session.source();
-            session.begin(read_labels(from)?)?;
+            session.begin(read_labels(from)?, 0)?;
         }
         Ok(session)
     }
@@ -126,11 +126,17 @@ impl Session {
         let Places {
             corrected, truth, ..
         } = &self.places;
-        if corrected.is_file() { corrected } else { truth }
+        if corrected.is_file() {
+            corrected
+        } else {
+            truth
+        }
     }
 
-    /// Starts from these labels.
-    fn begin(&mut self, labels: Image<u32>) -> Result<(), ViewError> {
+    /// Starts from these labels, at a version.
+    fn begin(&mut self, labels: Image<u32>, version: u64) -> Result<(), ViewError> {
+        // A base that says what is shown already is news to nobody.
+        let same = *self.labels == labels;
         let labels = Arc::new(labels);
         let listed = objects::list(&LabelPixels::Whole(Arc::clone(&labels)), None)?;
         self.next = listed.last().map_or(1, |object| object.label + 1);
@@ -140,8 +146,8 @@ impl Session {
         self.made.clear();
         self.done.clear();
         self.undone.clear();
-        let whole = [0, 0, height, width];
-        self.changes.push((self.log.lines(), Some(whole)));
+        let whole = (!same).then_some([0, 0, height, width]);
+        self.changes.push((version, whole));
         Ok(())
     }
 
@@ -169,7 +175,7 @@ impl Session {
             match line {
                 Line::Base { file, .. } => {
                     let labels = read_labels(&self.places.edits.join(safe_name(&file)?))?;
-                    self.begin(labels)?;
+                    self.begin(labels, version)?;
                 }
                 Line::Edit(edit) => {
                     let patch = self.patch(&edit.edit)?;
@@ -247,7 +253,7 @@ impl Session {
             who: who.to_owned(),
             when: when.to_owned(),
         })?;
-        self.begin(labels)?;
+        self.begin(labels, self.version())?;
         self.write_labels()
     }
 
@@ -363,12 +369,7 @@ impl Session {
         let places = patch.iter().map(|&(i, _, _)| (i / width, i % width));
         places.fold(None, |bounds, (y, x)| {
             let [top, left, bottom, right] = bounds.unwrap_or([y, x, y + 1, x + 1]);
-            Some([
-                top.min(y),
-                left.min(x),
-                bottom.max(y + 1),
-                right.max(x + 1),
-            ])
+            Some([top.min(y), left.min(x), bottom.max(y + 1), right.max(x + 1)])
         })
     }
 

@@ -28,7 +28,7 @@ impl Columns {
         }
     }
 
-    /// Adds the columns of the table at `path`, where there is one, whose column `key` names fields.
+    /// Adds the columns of the table at `path`, where there is one; its column `key` names fields.
     ///
     /// # Errors
     /// The table is damaged.

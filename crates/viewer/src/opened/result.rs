@@ -87,10 +87,7 @@ fn fields_of(dataset: &mut Option<Dataset>) -> BTreeMap<String, Field> {
 }
 
 /// The names of the fields that the first folder of labels with any has.
-fn names(
-    store: &Store,
-    layers: &[(&str, LayerKind, Product)],
-) -> Result<Vec<String>, ViewError> {
+fn names(store: &Store, layers: &[(&str, LayerKind, Product)]) -> Result<Vec<String>, ViewError> {
     for &(_, _, product) in layers {
         let folder = store.folder(product);
         let entries = match std::fs::read_dir(&folder) {

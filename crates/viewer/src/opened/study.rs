@@ -39,7 +39,11 @@ pub(super) fn open(path: &Path) -> Result<Opened, ViewError> {
         }),
     );
     for (title, kind, product) in [
-        ("truth: nuclei before", LayerKind::Objects, Product::Automatic),
+        (
+            "truth: nuclei before",
+            LayerKind::Objects,
+            Product::Automatic,
+        ),
         ("truth: cells", LayerKind::Objects, Product::Cells),
         ("truth: classes", LayerKind::Classes, Product::Classes),
     ] {
@@ -143,7 +147,11 @@ impl Opened {
     /// Takes layers away that no field has.
     pub(super) fn drop_empty_layers(&mut self) {
         for layer in (0..self.layers.len()).rev() {
-            if self.fields.iter().all(|field| field.labels[layer].is_none()) {
+            if self
+                .fields
+                .iter()
+                .all(|field| field.labels[layer].is_none())
+            {
                 self.layers.remove(layer);
                 for field in &mut self.fields {
                     field.labels.remove(layer);

@@ -125,14 +125,17 @@ pub(super) async fn objects(
     Path((field, layer, other)): Path<(usize, usize, String)>,
 ) -> Response {
     work(state, move |state| {
-        let other = match other.as_str() {
-            "-" => None,
-            number => Some(number.parse().map_err(|_| {
-                ViewError::Absent("the other layer is a number or `-`".to_owned())
-            })?),
-        };
+        let other =
+            match other.as_str() {
+                "-" => None,
+                number => Some(number.parse().map_err(|_| {
+                    ViewError::Absent("the other layer is a number or `-`".to_owned())
+                })?),
+            };
         let (objects, version) = state.objects(field, layer, other)?;
-        Ok(answers::json(&json!({"version": version, "objects": objects})))
+        Ok(answers::json(
+            &json!({"version": version, "objects": objects}),
+        ))
     })
     .await
 }

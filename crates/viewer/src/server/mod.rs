@@ -123,7 +123,10 @@ impl Server {
 fn routes(state: Arc<State>) -> Router {
     let api = Router::new()
         .route("/list", get(api::list))
-        .route("/image/{field}/{channel}/{z}/{level}/{y}/{x}", get(api::image))
+        .route(
+            "/image/{field}/{channel}/{z}/{level}/{y}/{x}",
+            get(api::image),
+        )
         .route("/range/{field}/{channel}/{z}", get(api::range))
         .route("/labels/{field}/{layer}/{level}/{y}/{x}", get(api::labels))
         .route("/objects/{field}/{layer}/{other}", get(api::objects))

@@ -130,7 +130,15 @@ mod tests {
                 assert_eq!(found, image.get(y, x), "{at:?}");
             }
         }
-        let first = label_tile(&whole, TileAt { level: 0, y: 0, x: 1 }).unwrap();
+        let first = label_tile(
+            &whole,
+            TileAt {
+                level: 0,
+                y: 0,
+                x: 1,
+            },
+        )
+        .unwrap();
         // One row above the image, two columns left of the tile.
         assert_eq!(first.get(0, 0), image.get(0, 510));
     }
