@@ -18,8 +18,6 @@ mod next;
 mod output;
 mod rule;
 mod scores_table;
-#[cfg(feature = "viewer")]
-mod viewer;
 
 use std::process::ExitCode;
 

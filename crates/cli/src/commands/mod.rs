@@ -47,7 +47,7 @@ mod segment;
 mod simulate;
 mod train;
 mod tune;
-pub(crate) mod view;
+mod view;
 mod weights;
 
 /// Makes the subcommands, their groups on the help page, and the dispatch from one list.
@@ -168,7 +168,7 @@ fn encoders() -> clap::builder::PossibleValuesParser {
 }
 
 /// Who decides: as given, else as the environment says.
-pub(crate) fn who(given: Option<&String>) -> String {
+fn who(given: Option<&String>) -> String {
     let named = ["STAINFREE_USER", "USER", "LOGNAME", "USERNAME"]
         .iter()
         .filter_map(|variable| std::env::var(variable).ok());

@@ -25,6 +25,7 @@ export class Actions {
     app.z = Math.min(app.z, app.depth - 1);
     const same = before.size.join() === app.shown.size.join() && before.place === app.shown.place;
     if (!same) this.view.fit();
+    sessionStorage.setItem("stainfree-field", app.shown.name);
     app.tell("field");
     await Promise.all([this.contrast(), this.edits.load().catch((e: unknown) => this.failed(e))]);
   }
@@ -184,9 +185,11 @@ export class Actions {
   }
 
   colouring(): void {
-    const ways: LayerView["colouring"][] = ["number", "one", "iou", "area"];
+    const ways: LayerView["colouring"][] = ["number", "one", "area"];
+    if (this.app.other !== null) ways.push("iou");
     if (!this.layer) return;
-    this.layer.colouring = ways[(ways.indexOf(this.layer.colouring) + 1) % 4] ?? "number";
+    const next = (ways.indexOf(this.layer.colouring) + 1) % ways.length;
+    this.layer.colouring = ways[next] ?? "number";
     this.app.tell("layers", "objects");
   }
 

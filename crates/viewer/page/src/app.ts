@@ -1,6 +1,6 @@
 // What the page shows, in one place; panels listen to what concerns them.
 
-import { CHANNELS, type Rgb } from "./palette";
+import { CHANNELS, OTHER_CHANNELS, type Rgb } from "./palette";
 import type { Decided, Field, List, Range, Thing } from "./types";
 
 export type Topic =
@@ -87,13 +87,15 @@ export class App {
     this.channels = list.channels.map((channel, i) => ({
       on: lit ? channel.role === "brightfield" : i === 0,
       opacity: 1,
-      colour: CHANNELS[channel.role] ?? [1, 1, 1],
+      colour: CHANNELS[channel.role] ?? OTHER_CHANNELS[i % OTHER_CHANNELS.length] ?? [1, 1, 1],
       adds: channel.role !== "brightfield",
       range: null,
       low: 0,
       high: 1,
       auto: true,
     }));
+    // The middle plane is the one in focus, or nearest to it.
+    this.z = Math.floor((this.depth - 1) / 2);
     const first = list.layers.findIndex((l) => l.kind !== "classes");
     const corrected = list.layers.findIndex((l) => l.kind === "corrections");
     this.active = corrected >= 0 ? corrected : Math.max(first, 0);

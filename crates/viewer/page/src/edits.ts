@@ -19,29 +19,35 @@ export class Edits {
     window.setInterval(() => void this.look(), LOOK_EVERY);
   }
 
-  /** The objects of the active layer and what is decided on them. */
-  async load(): Promise<void> {
+  /**
+   * The objects of the active layer and what is decided on them; `again` keeps what is shown until
+   * they are there.
+   */
+  async load(again = false): Promise<void> {
     const { app } = this;
-    const field = app.field;
+    const { field, active } = app;
     const there = (layer: number | null): boolean => layer !== null && !!app.shown.layers[layer];
-    app.objects = new Map();
-    app.decided = NOTHING_DECIDED;
-    app.version = 0;
-    if (there(app.active)) {
+    if (!again) {
+      app.objects = new Map();
+      app.decided = NOTHING_DECIDED;
+      app.version = 0;
+      this.loaded = -1;
+    }
+    if (there(active)) {
       const other = there(app.other) ? app.other : null;
-      const said = await api.objects(field, app.active, other);
-      if (field !== app.field) return;
+      const corrected = app.list.layers[active]?.kind === "corrections";
+      const said = await api.objects(field, active, other);
+      const since = corrected ? await api.since(field, said.version) : null;
+      // Another field, or an edit since that the list does not know.
+      if (field !== app.field || active !== app.active || said.version < app.version) return;
       app.objects = new Map(said.objects.map((thing) => [thing.label, thing]));
       app.version = said.version;
-      if (app.list.layers[app.active]?.kind === "corrections") {
-        const since = await api.since(field, said.version);
-        if (field !== app.field) return;
-        app.decided = since.state;
-      }
+      if (since && since.version === said.version) app.decided = since.state;
     }
     this.loaded = field;
     if (app.selection !== null && !app.objects.has(app.selection)) app.selection = null;
-    this.order();
+    if (again) this.keepOrder();
+    else this.order();
     app.tell("objects", "edits", "selection");
   }
 
@@ -108,7 +114,7 @@ export class Edits {
     for (const label of said.removed) app.objects.delete(label);
     for (const thing of said.objects) this.put(thing);
     if (app.selection !== null && !app.objects.has(app.selection)) app.selection = null;
-    if (said.version !== before && foreign && said.boxes.length > 0) void this.load();
+    if (said.version !== before && foreign && said.boxes.length > 0) void this.load(true);
     this.renderer.ask();
     app.tell("objects", "edits", "selection");
   }
@@ -135,6 +141,13 @@ export class Edits {
     } catch (error) {
       if (error instanceof api.Refusal) app.say(error.message, true);
     }
+  }
+
+  /** New objects come at the end of the work list, so that nobody loses the place in it. */
+  private keepOrder(): void {
+    const { app } = this;
+    const known = new Set(app.work);
+    app.work.push(...[...app.objects.keys()].filter((label) => !known.has(label)));
   }
 
   /** Sorts the work list: the least agreed on first, or the smallest where nothing is compared. */

@@ -71,9 +71,11 @@ async function start(): Promise<void> {
   }, BLINK);
   for (const note of app.list.notes.slice(0, 1)) app.say(note);
   requestAnimationFrame(() => view.fit());
-  await actions.go(0);
+  // A reload shows the field that was shown.
+  const last = sessionStorage.getItem("stainfree-field");
+  await actions.go(Math.max(0, app.list.fields.findIndex((field) => field.name === last)));
   // For scripts that drive the page and measure it.
-  Object.assign(window, { stainfree: { app, edits, renderer, view } });
+  Object.assign(window, { stainfree: { app, actions, edits, renderer, view } });
 }
 
 start().catch((error: unknown) => {

@@ -22,13 +22,20 @@ export const CLASSES: Rgb[] = [
   [0.8, 0.47, 0.65],
 ];
 
-/** Channels by role, and further ones in turn. */
+/** Channels by role. */
 export const CHANNELS: Record<string, Rgb> = {
   brightfield: [1, 1, 1],
   nucleus: [0.25, 0.65, 1],
   cytoplasm: [1, 0.65, 0.1],
-  other: [0.2, 0.9, 0.6],
 };
+
+/** Channels of which nothing is known but the name. */
+export const OTHER_CHANNELS: Rgb[] = [
+  [0.2, 0.9, 0.6],
+  [1, 0.45, 0.75],
+  [0.95, 0.9, 0.25],
+  [0.35, 0.75, 1],
+];
 
 /** Anchors of cividis (Nuñez, Anderton and Renslow 2018), which every colour vision reads alike. */
 const CIVIDIS: Rgb[] = [

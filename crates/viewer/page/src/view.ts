@@ -43,6 +43,7 @@ export class View {
       this.line = [];
       this.above.dataset["tool"] = app.tool;
     });
+    above.dataset["tool"] = app.tool;
   }
 
   private resize(): void {
@@ -88,7 +89,7 @@ export class View {
     const thing = this.app.objects.get(label);
     if (!thing) return;
     const [top, left, bottom, right] = thing.box;
-    const side = Math.max(bottom - top, right - left, 8);
+    const side = Math.max(bottom - top, right - left, 40);
     const room = Math.min(this.canvas.clientWidth, this.canvas.clientHeight);
     const scale = clamp(room / (side * 4), this.app.camera.scale * 0.999, NEAREST);
     const near = this.app.camera.scale >= room / (side * 9);

@@ -5,6 +5,7 @@ mod api;
 mod assets;
 mod guard;
 mod state;
+mod token;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -16,8 +17,8 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::routing::get;
 
-use self::guard::Token;
 use self::state::State;
+use self::token::Token;
 use crate::{Opened, ViewError};
 
 /// Largest request: a stroke of 20,000 points is half of it.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use stainfree_image::{Image, Plane, Region, Stamp, read_labels};
 
 use super::Options;
-use super::guard::Token;
+use super::token::Token;
 use crate::ViewError;
 use crate::edit::Store;
 use crate::objects::{self, Object};

@@ -9,7 +9,7 @@ import { Tables } from "./tables";
 import { type At, type Tile, Tiles } from "./tiles";
 
 /** Width of outlines, pixels of the screen. */
-const LINE = 1.6;
+const LINE = 2;
 
 /** What of a tile is drawn where. */
 interface Piece {
@@ -78,12 +78,23 @@ export class Renderer {
         this.image(view, `image/${app.field}/${channel}/${z}`);
       }
     });
-    app.layers.forEach((view, layer) => {
-      if (view.on && !app.hidden && app.shown.layers[layer] && !(this.blinked && app.blink)) {
-        this.labels(view, layer);
+    const shown = (layer: number): boolean => app.shown.layers[layer] === true;
+    if (!app.hidden && !(this.blinked && app.blink)) {
+      for (const layer of this.stack) {
+        const view = app.layers[layer];
+        if (view?.on && shown(layer)) this.labels(view, layer);
       }
-    });
+    }
     this.tiles.end();
+  }
+
+  /** Layers from the bottom: classes, then objects, and what is listed above all. */
+  private get stack(): number[] {
+    const { active, list } = this.app;
+    const height = (layer: number): number =>
+      layer === active ? 2 : list.layers[layer]?.kind === "classes" ? 0 : 1;
+    const layers = list.layers.map((_, i) => i);
+    return layers.sort((a, b) => height(a) - height(b) || b - a);
   }
 
   private image(view: ChannelView, of: string): void {
@@ -113,7 +124,7 @@ export class Renderer {
     const ways = { number: 0, one: 1, iou: active ? 2 : 0, area: active ? 2 : 0 };
     gl.uniform1i(program.at("colouring"), classes ? 3 : ways[view.colouring]);
     gl.uniform3f(program.at("colour"), ...view.colour);
-    const inside = view.style === "lines" ? 0 : view.opacity * (view.style === "both" ? 0.35 : 1);
+    const inside = view.opacity * { lines: 0, both: 0.35, fill: 0.7 }[view.style];
     gl.uniform2f(program.at("fill"), inside, view.style === "fill" ? inside : view.opacity);
     gl.uniform1f(program.at("border"), app.list.border);
     gl.uniform1ui(program.at("selected"), active ? (app.selection ?? 0) : 0);

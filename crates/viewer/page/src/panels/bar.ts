@@ -17,6 +17,12 @@ export function top(actions: Actions, help: Help): HTMLElement {
   const { app } = actions;
   const name = h("strong", {});
   const part = h("span", { class: "part" });
+  const saved = h("span", { class: "saved", role: "status" });
+  const keep = (): void => {
+    const edited = app.decided.edits > 0 ? `${app.decided.edits} edits, saved` : "";
+    saved.textContent = app.saving > 0 ? "saving …" : edited;
+  };
+  app.on(["edits", "field"], keep);
   const draw = (): void => {
     name.textContent = app.shown.name;
     part.textContent = app.part;
@@ -34,6 +40,7 @@ export function top(actions: Actions, help: Help): HTMLElement {
     button("›", "next field (PageDown)", () => actions.nextField(1)),
     part,
     h("span", { class: "grow" }),
+    saved,
     h("span", { class: "dim" }, app.list.read_only ? "read-only" : `corrections by ${app.list.who}`),
     button("wide", "plate and table wide (G)", () => actions.wide(), { class: "quiet" }),
     button("◐", "light and dark (D)", () => actions.theme(), { class: "quiet", "aria-label": "light and dark" }),
@@ -57,15 +64,14 @@ export function tools(actions: Actions): HTMLElement {
     ["Comment", "comment (C)", () => void actions.comment()],
     ["Unusable", "the field is not to be used (F)", () => void actions.unusable()],
   ];
-  const undo = button("↶ Undo", "undo (U)", () => void edits.send({ do: "undo" }));
-  const redo = button("↷ Redo", "redo (Shift+U)", () => void edits.send({ do: "redo" }));
-  const saved = h("span", { class: "saved", role: "status" });
+  const undo = button("↶", "undo (U)", () => void edits.send({ do: "undo" }), { "aria-label": "undo" });
+  const redo = button("↷", "redo (Shift+U)", () => void edits.send({ do: "redo" }), { "aria-label": "redo" });
   const bar = h(
     "div",
     { class: "tools", role: "toolbar", "aria-label": "tools" },
     h("div", { class: "group" }, ...buttons, brush),
     h("div", { class: "group" }, ...judge.map(([text, tip, action]) => button(text, tip, action))),
-    h("div", { class: "group" }, undo, redo, saved),
+    h("div", { class: "group" }, undo, redo),
   );
   const draw = (): void => {
     for (const element of buttons) {
@@ -78,8 +84,6 @@ export function tools(actions: Actions): HTMLElement {
     undo.disabled = app.decided.undo === null;
     redo.disabled = app.decided.redo === null;
     undo.title = `undo ${app.decided.undo ?? ""} (U)`;
-    const edited = app.decided.edits > 0 ? `${app.decided.edits} edits, saved` : "";
-    saved.textContent = app.saving > 0 ? "saving …" : edited;
     bar.hidden = !app.corrects;
   };
   app.on(["tool", "edits", "field", "layers"], draw);

@@ -184,7 +184,8 @@ export class Layers {
       (value) => (view.style = value as Style),
     );
     const ways: [string, string][] = [["number", "by object"], ["one", "one colour"]];
-    if (active) ways.push(["iou", "by agreement"], ["area", "by area"]);
+    if (active) ways.push(["area", "by area"]);
+    if (active && app.other !== null) ways.push(["iou", "by agreement"]);
     const colouring = this.choice("colour", ways, view.colouring, (value) => {
       view.colouring = value as LayerView["colouring"];
     });

@@ -28,9 +28,16 @@ export class Table {
     this.numeric = columns.map((_, i) => isNumber(app, i));
     // What the name says already, or says of every field the same, only takes room.
     const dull = new Set(["well", "site", "group", "height", "width", "status", "message"]);
+    const first = (i: number): number => {
+      const name = columns[i] ?? "";
+      const wanted = ["split", "nuclei", "wrong nuclei", "concern", "mitotic", "remarks"];
+      const at = wanted.findIndex((word) => name === word || (word === "wrong nuclei" && name.startsWith(word)));
+      return at < 0 ? wanted.length : at;
+    };
     this.columns = columns
       .map((_, i) => i)
-      .filter((i) => !dull.has(columns[i] ?? "") && fields.some((f) => (f.cells[i] ?? "") !== ""));
+      .filter((i) => !dull.has(columns[i] ?? "") && fields.some((f) => (f.cells[i] ?? "") !== ""))
+      .sort((a, b) => first(a) - first(b) || a - b);
     this.filter = h("input", {
       type: "search",
       placeholder: "filter: B02, split=train, nuclei>50",
@@ -72,7 +79,7 @@ export class Table {
         this.sorted = column;
         this.apply();
       };
-      const kind = column < 0 ? "name" : "cell";
+      const kind = column < 0 ? "name" : this.numeric[column] ? "cell number" : "cell";
       const title = `${this.name(column)}: sort`;
       return h("button", { type: "button", class: kind, onclick: action, title }, this.name(column) + mark);
     });

@@ -7,8 +7,9 @@ use stainfree_project::study::human::corrected::bring_over;
 use stainfree_project::{ProjectError, Study};
 use stainfree_viewer::{Opened, Options, Server, ViewError, What};
 
+use super::View;
 use crate::Context;
-use crate::commands::view::View;
+use crate::commands::who;
 use crate::failure::{Outcome, UsageError};
 use crate::output;
 
@@ -16,7 +17,7 @@ use crate::output;
 ///
 /// # Errors
 /// It cannot be opened, or the port is taken.
-pub(crate) fn view(args: &View, context: &Context) -> Result<Outcome> {
+pub(super) fn view(args: &View, context: &Context) -> Result<Outcome> {
     if Study::is_at(&args.path)
         && !args.read_only
         && let Some(line) = bring_over(&Study::open(&args.path)?)?
@@ -33,7 +34,7 @@ pub(crate) fn view(args: &View, context: &Context) -> Result<Outcome> {
         &Options {
             port: args.port,
             read_only: args.read_only,
-            who: crate::commands::who(args.by.as_ref()),
+            who: who(args.by.as_ref()),
             threads: context.machine.threads(),
             cache_bytes: args.cache << 20,
         },

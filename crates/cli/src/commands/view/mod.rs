@@ -1,5 +1,8 @@
 //! `view`: look at images, truth and predictions in the browser, and correct nuclei.
 
+#[cfg(feature = "viewer")]
+mod serve;
+
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -27,27 +30,27 @@ here. `?` on the page lists all keys.")]
 pub(crate) struct View {
     /// A study, a result of `predict` or `segment`, or images
     #[arg(value_name = "STUDY|RESULT|IMAGES")]
-    pub(crate) path: PathBuf,
+    path: PathBuf,
 
     /// The images that a result is of
     #[arg(long, value_name = "PATH")]
-    pub(crate) images: Option<PathBuf>,
+    images: Option<PathBuf>,
 
     /// Port on 127.0.0.1 [default: a free one]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
-    pub(crate) port: u16,
+    port: u16,
 
     /// Do not open the browser, only print the address
     #[arg(long)]
-    pub(crate) no_open: bool,
+    no_open: bool,
 
     /// Show only; nothing can be corrected
     #[arg(long)]
-    pub(crate) read_only: bool,
+    read_only: bool,
 
     /// Who corrects [default: STAINFREE_USER, else the name of your account]
     #[arg(long = "as", value_name = "NAME")]
-    pub(crate) by: Option<String>,
+    by: Option<String>,
 
     /// Megabytes of tiles to keep in memory
     #[arg(
@@ -59,13 +62,13 @@ pub(crate) struct View {
             _ => Err("a whole number from 16 to 1048576"),
         },
     )]
-    pub(crate) cache: usize,
+    cache: usize,
 }
 
 impl View {
     #[cfg(feature = "viewer")]
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
-        crate::viewer::view(self, context)
+        serve::view(self, context)
     }
 
     #[cfg(not(feature = "viewer"))]
