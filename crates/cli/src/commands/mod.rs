@@ -48,6 +48,7 @@ mod segment;
 mod simulate;
 mod train;
 mod tune;
+mod view;
 mod weights;
 
 /// Makes the subcommands, their groups on the help page, and the dispatch from one list.
@@ -86,6 +87,7 @@ commands! {
         evaluate::Evaluate,
         measure::Measure,
         report::Report,
+        view::View,
     }
     "More" {
         demo::Demo,
