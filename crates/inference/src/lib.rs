@@ -36,7 +36,8 @@ pub use cap::DEFAULT_MEMORY;
 pub use cells::{CYTOPLASM, CellSurvey, cell_rows, cells, cytoplasm_class};
 pub use confidence::{Confidence, FILE_NAME as CONFIDENCE};
 pub use decisions::{
-    CurvePoint, Decisions, FILE_NAME as DECISIONS, Trial, UNKNOWN_UM, default_rule, read_rule, ways,
+    CurvePoint, Decisions, FILE_NAME as DECISIONS, Promise, Trial, UNKNOWN_UM, default_rule,
+    read_rule, ways,
 };
 pub use error::InferenceError;
 pub use nuclei::{MITOTIC, Nuclei, NucleusDecoder};

@@ -2,8 +2,8 @@
 //!
 //! Angelopoulos, Bates, Fisch, Lei & Schuster (2022), "Conformal Risk Control". For units that are
 //! exchangeable with those to come, losses between 0 and 1 that do not grow along the settings, and
-//! `R` their mean over `n` units, the first setting with `n / (n + 1) R + 1 / (n + 1) <= bound` has an
-//! expected loss of at most `bound` on a new unit, whatever the settings and losses are.
+//! `R` their mean over `n` units, the first setting with `n / (n + 1) R + 1 / (n + 1) <= bound` has
+//! an expected loss of at most `bound` on a new unit, whatever the settings and losses are.
 
 /// A setting that was chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,11 +60,12 @@ fn percent(share: f64) -> String {
     }
 }
 
-/// The first of the settings, from the strictest to the most lenient, that keeps the expected loss of
-/// a new unit at or below `bound`. `losses` has a list a unit: its loss (0 to 1) with each setting.
+/// The first of the settings, from the strictest to the most lenient, that keeps the expected loss
+/// of a new unit at or below `bound`. `losses` has a list a unit: its loss (0 to 1) with each
+/// setting.
 ///
-/// Where a lenient setting loses more than a stricter one, both count with the larger loss, since the
-/// promise holds for losses that do not grow only.
+/// Where a lenient setting loses more than a stricter one, both count with the larger loss, since
+/// the promise holds for losses that do not grow only.
 ///
 /// # Errors
 /// Why none does.
@@ -166,9 +167,9 @@ mod tests {
         assert!(error.to_string().contains("promises 43 %"), "{error}");
     }
 
-    /// Units whose cells are missed with a chance of their own: over many draws, the loss of the next
-    /// unit stays below the bound on average, and not far below (Theorem 1 there: by 2 / (n + 1) at
-    /// most, for continuous losses).
+    /// Units whose cells are missed with a chance of their own: over many draws, the loss of the
+    /// next unit stays below the bound on average, and not far below (Theorem 1 there: by 2 / (n +
+    /// 1) at most, for continuous losses).
     #[test]
     fn the_next_units_loss_is_below_the_bound_on_average() {
         let mut state = 7u64;

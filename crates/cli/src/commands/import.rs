@@ -46,13 +46,13 @@ pub(crate) struct Import {
         value_parser = PossibleValuesParser::new(["1", "3"]))]
     planes: String,
 
-    /// How counts became numbers from 0 to 1: `full-range` (of 8 or 16 bits), `percentiles:LOW:HIGH`
-    /// or `local:PX` (background of that radius taken away)
+    /// How counts became numbers from 0 to 1: `full-range` (of 8 or 16 bits),
+    /// `percentiles:LOW:HIGH` or `local:PX` (background of that radius taken away)
     #[arg(long, value_name = "HOW", default_value = "full-range", value_parser = scale)]
     scale: Normalisation,
 
-    /// What the network read then: `imagenet` (minus the mean, by the deviation, of ImageNet), `unit`
-    /// (0 to 1) or `byte` (0 to 255)
+    /// What the network read then: `imagenet` (minus the mean, by the deviation, of ImageNet),
+    /// `unit` (0 to 1) or `byte` (0 to 255)
     #[arg(long, value_name = "INPUT", default_value = "imagenet",
         value_parser = PossibleValuesParser::new(["imagenet", "unit", "byte"]))]
     input: String,

@@ -13,7 +13,9 @@ use std::time::Instant;
 
 use stainfree_image::marker::{self, Kind, Marker};
 use stainfree_image::{Dataset, Field, Image, Plane, Product, Store};
-use stainfree_inference::{Confidence, NucleusDecoder, Options, Pixels, RuleChoice, cytoplasm_class};
+use stainfree_inference::{
+    Confidence, NucleusDecoder, Options, Pixels, RuleChoice, cytoplasm_class,
+};
 use stainfree_network::model::ModelInfo;
 
 use crate::prediction::by_region::{self, Asked, Found, derived_by_region, predict_by_region};

@@ -4,6 +4,7 @@
 //! the right nuclei is another question, with its own answer for every model. It costs no training:
 //! the fields are predicted once, and some hundred rules are tried on what came out.
 
+mod risk;
 mod search;
 mod sure;
 mod tried;
@@ -50,12 +51,18 @@ pub struct Tuned {
 }
 
 /// Chooses rules for the study's model `name` on the validation fields, and fits how sure nuclei by
-/// the rule are; what was chosen before is replaced.
+/// the rule are; what was chosen before is replaced. With `miss` the rule is the strictest that
+/// promises to miss at most this share of the nuclei, and not the best.
 ///
 /// # Errors
 /// There is no such model, no validation field with a nucleus, a field cannot be read or predicted,
 /// or the file not be written.
-pub fn tune(study: &Study, name: &str, job: &Job) -> Result<Tuned, ProjectError> {
+pub fn tune(
+    study: &Study,
+    name: &str,
+    miss: Option<f64>,
+    job: &Job,
+) -> Result<Tuned, ProjectError> {
     study.truth_must_be_still("tune")?;
     let folder = study.trained_model(Some(name))?;
     // Nobody trains another model there meanwhile, and `prepare` waits.
@@ -64,7 +71,7 @@ pub fn tune(study: &Study, name: &str, job: &Job) -> Result<Tuned, ProjectError>
     study.truth_must_be_still("tune")?;
     let chosen = lease.during(job, |job| {
         let (source, rows) = (study.source()?, study.fields()?);
-        let chosen = choose(study, &source, &rows, &folder, None, job)?;
+        let chosen = choose(study, &source, &rows, &folder, Wish::Rule { miss }, job)?;
         // By the rule that was chosen.
         keep_looks(study, &source, &rows, &folder, job)?;
         Ok(chosen)
@@ -123,8 +130,11 @@ pub(crate) fn rule_for(
     if is_sure && !anew {
         return Ok(());
     }
-    let given = (!anew).then(|| NucleusDecoder::of_model(&model, rule.as_ref()));
-    match choose(study, source, rows, trained, given, job) {
+    let wish = match anew {
+        true => Wish::Rule { miss: None },
+        false => Wish::Given(NucleusDecoder::of_model(&model, rule.as_ref())),
+    };
+    match choose(study, source, rows, trained, wish, job) {
         Ok(Some((chosen, fitted))) => {
             if let Some(chosen) = chosen {
                 job.progress.note(&chosen_sentence(&chosen));
@@ -163,12 +173,20 @@ fn chosen_sentence(chosen: &Decisions) -> String {
     )
 }
 
+/// What is wanted of a choice.
+enum Wish {
+    /// A rule: the best, or the strictest that misses at most a share of the nuclei.
+    Rule { miss: Option<f64> },
+    /// How sure nuclei by this one are.
+    Given(NucleusDecoder),
+}
+
 /// The rule that was chosen, where one was asked for, and how sure its nuclei are.
 type Choice = (Option<Decisions>, Result<Confidence, TooFew>);
 
-/// Chooses the rule for the model in `folder` on the study's validation fields, unless one is
-/// `given`, fits how sure nuclei by it are, and writes both beside the model. `None` where there is
-/// no such field, or none with a nucleus.
+/// Chooses the rule for the model in `folder` on the study's validation fields, as is the `wish`,
+/// fits how sure nuclei by it are, and writes both beside the model. `None` where there is no such
+/// field, or none with a nucleus.
 ///
 /// # Errors
 /// A field cannot be read or predicted, or a file not be written.
@@ -177,7 +195,7 @@ fn choose(
     source: &Source,
     rows: &[FieldRow],
     folder: &Path,
-    given: Option<NucleusDecoder>,
+    wish: Wish,
     job: &Job,
 ) -> Result<Option<Choice>, ProjectError> {
     let part = StudyFields::of(study, source, rows, Part::Validation)?;
@@ -205,11 +223,14 @@ fn choose(
     let hash = model.predictor.hash().to_owned();
     let workers = model.predictor.workers().clone();
     workers.run(|| {
-        if let Some(decoder) = given {
-            let fitted = sure::fit(&seen, &decoder, (folder, &hash))?;
-            return Ok(Some((None, fitted)));
-        }
-        let decisions = chosen_rule(&model, &seen, job)?;
+        let miss = match wish {
+            Wish::Rule { miss } => miss,
+            Wish::Given(decoder) => {
+                let fitted = sure::fit(&seen, &decoder, (folder, &hash))?;
+                return Ok(Some((None, fitted)));
+            }
+        };
+        let decisions = chosen_rule(&model, &seen, miss, job)?;
         decisions.write(folder).map_err(decided)?;
         let decoder = NucleusDecoder {
             rule: decisions.rule.clone(),
@@ -221,8 +242,14 @@ fn choose(
     })
 }
 
-/// The best rule for these fields, or the default where that is as good.
-fn chosen_rule(model: &OpenedModel, seen: &[Seen], job: &Job) -> Result<Decisions, ProjectError> {
+/// The best rule for these fields, or the default where that is as good; or the strictest that
+/// misses at most the share `miss`.
+fn chosen_rule(
+    model: &OpenedModel,
+    seen: &[Seen],
+    miss: Option<f64>,
+    job: &Job,
+) -> Result<Decisions, ProjectError> {
     let decoder = model.predictor.decoder().clone();
     let in_pixels = decoder.pixel_um.is_none() && seen.iter().any(|s| s.pixel_um.is_none());
     let first = default_rule(model.predictor.outputs());
@@ -237,13 +264,24 @@ fn chosen_rule(model: &OpenedModel, seen: &[Seen], job: &Job) -> Result<Decision
         seen,
     };
     let default = search.default_trial()?;
-    let (mut rule, mut chosen) = search.best(&first)?;
-    let mut in_pixels = in_pixels;
-    // Few fields flatter the best of many rules: it must be better by more than chance (Breiman et
-    // al. 1984, the rule of one standard error).
-    if chosen.score < default.score + default.standard_error() {
-        (rule, chosen, in_pixels) = (first, default, false);
-    }
+    let (rule, chosen, in_pixels, promise) = match miss {
+        Some(bound) => {
+            let (rule, promise) = risk::rule_within(seen, &search.default, bound, job.cancel)?;
+            let by_it = NucleusDecoder {
+                rule: rule.clone(),
+                ..search.default.clone()
+            };
+            (rule, search.try_with(&by_it)?, false, Some(promise))
+        }
+        None => match search.best(&first)? {
+            // Few fields flatter the best of many rules: it must be better by more than chance
+            // (Breiman et al. 1984, the rule of one standard error).
+            (_, best) if best.score < default.score + default.standard_error() => {
+                (first, default, false, None)
+            }
+            (rule, best) => (rule, best, in_pixels, None),
+        },
+    };
     Ok(Decisions {
         program: format!("stainfree {}", env!("CARGO_PKG_VERSION")),
         model: model.predictor.hash().to_owned(),
@@ -252,6 +290,7 @@ fn chosen_rule(model: &OpenedModel, seen: &[Seen], job: &Job) -> Result<Decision
         rule,
         chosen,
         default,
+        promise,
         fields: seen.iter().map(|seen| seen.name.clone()).collect(),
     })
 }

@@ -1,9 +1,9 @@
 //! U-Nets of segmentation_models.pytorch that were trained elsewhere, whole.
 //!
-//! A file of their `state_dict` (`.pth`, `.pt`, safetensors, also as Lightning wraps it) says by its
-//! names which encoder it has. What comes out computes the same logits; every tensor is accounted
-//! for. The names are those of segmentation_models.pytorch 0.3 to 0.6, whose own networks made the
-//! numbers that `tests/smp.rs` holds this to.
+//! A file of their `state_dict` (`.pth`, `.pt`, safetensors, also as Lightning wraps it) says by
+//! its names which encoder it has. What comes out computes the same logits; every tensor is
+//! accounted for. The names are those of segmentation_models.pytorch 0.3 to 0.6, whose own networks
+//! made the numbers that `tests/smp.rs` holds this to.
 
 mod networks;
 
@@ -74,7 +74,8 @@ impl SmpEncoder {
     /// The encoder whose names these are.
     fn of_names(file: &Tensors) -> Option<Self> {
         let has = |name: &str| file.contains_key(name);
-        // Of EfficientNets, B4 alone has as many channels in its first convolution and as many blocks.
+        // Of EfficientNets, B4 alone has as many channels in its first convolution and as many
+        // blocks.
         let has_stem = |name: &str| {
             file.get(name)
                 .is_some_and(|array| array.shape.first() == Some(&48))
@@ -156,8 +157,8 @@ pub struct SmpNetwork {
     pub parameters: Parameters,
     /// What a model calls it.
     pub name: NetworkName,
-    /// Channels of the file's last convolution: 1 became two classes, of which the first has a logit
-    /// of 0, so that their probabilities are those of a sigmoid.
+    /// Channels of the file's last convolution: 1 became two classes, of which the first has a
+    /// logit of 0, so that their probabilities are those of a sigmoid.
     pub head_channels: usize,
     /// Channels of the images that it was trained on: 1 (the second of three planes here) or 3.
     pub image_channels: usize,
@@ -166,7 +167,8 @@ pub struct SmpNetwork {
 }
 
 impl SmpNetwork {
-    /// Puts the classes into another order: `order` has, for each place, the class that comes there.
+    /// Puts the classes into another order: `order` has, for each place, the class that comes
+    /// there.
     ///
     /// # Panics
     /// If a number in `order` is no class.

@@ -138,7 +138,8 @@ const TIMM: Style = Style {
     epsilon: EPSILON,
 };
 
-/// Kernel, blocks, channels out, expansion, stride of the first block (Tan & Le 2019, scaled to B4).
+/// Kernel, blocks, channels out, expansion, stride of the first block (Tan & Le 2019, scaled to
+/// B4).
 const STAGES: [[usize; 5]; 7] = [
     [3, 2, 24, 1, 1],
     [3, 4, 32, 6, 2],
@@ -150,8 +151,8 @@ const STAGES: [[usize; 5]; 7] = [
 ];
 /// Channels of the first convolution.
 const STEM: usize = 48;
-/// Stages (from 0) whose last blocks are read by the decoder, from the last: the bottom, then skips;
-/// the stem is the last skip.
+/// Stages (from 0) whose last blocks are read by the decoder, from the last: the bottom, then
+/// skips; the stem is the last skip.
 const ENDS: [usize; 4] = [6, 4, 2, 1];
 /// A block's channels are squeezed to its input's divided by this.
 const SQUEEZE: usize = 4;

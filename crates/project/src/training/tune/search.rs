@@ -238,7 +238,7 @@ impl Search<'_> {
         })
     }
 
-    fn try_with(&self, decoder: &NucleusDecoder) -> Result<Trial, ProjectError> {
+    pub(super) fn try_with(&self, decoder: &NucleusDecoder) -> Result<Trial, ProjectError> {
         self.cancel.check()?;
         let sums = |seen: &Seen| Sums::of(seen, decoder);
         let fields: Result<Vec<Sums>, ProjectError> = self.seen.par_iter().map(sums).collect();
