@@ -224,8 +224,8 @@ pub fn import(path: &Path, partial: bool, seed: u64) -> Result<SmpNetwork, SmpEr
         tensors.push(TensorFate { name, shape, fate });
     }
     tensors.append(&mut applied);
-    tensors.extend(file.into_values().map(|array| TensorFate {
-        fate: match encoder.is_unused(&graph_name(&array.name)) {
+    tensors.extend(file.into_iter().map(|(own, array)| TensorFate {
+        fate: match encoder.is_unused(&own) {
             true => Fate::Unused,
             false => Fate::LeftOver,
         },
