@@ -5,7 +5,7 @@ default:
     @just --list
 
 # everything CI runs
-check: fmt lint doc test memcheck
+check: fmt lint doc test judges memcheck
 
 # formatting, as rustfmt has it
 fmt:
@@ -32,6 +32,10 @@ sizes:
 kills n="1000" seed="1":
     STAINFREE_KILLS={{n}} STAINFREE_KILLS_SEED={{seed}} \
         cargo test --release -p stainfree --test kills -- --nocapture a_kill_at_any_moment
+
+# other software reads what was written (needs Python 3.11; installs its packages under target)
+judges:
+    .ci/judges
 
 # every access to memory of the kernels' tests (needs valgrind; AVX2 at most)
 memcheck:

@@ -3,7 +3,7 @@
 
 usage: check_tables.py TABLE.csv TABLE.parquet        (needs pandas, pyarrow, polars)
 
-Both must be of the same run. Run by hand; CI has no Python.
+Both must be of the same run. Run by hand.
 """
 import sys
 

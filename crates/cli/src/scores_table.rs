@@ -1,8 +1,9 @@
 //! Scores as a table for the terminal.
 
 use stainfree_scores::{
-    AgreementSummary, FateRow, FateStratum, GroupShift, KindSummary, ObjectErrors, Pooled,
-    ResolvedRow, Scores, Shift, Side, SplittingSummary, Statistic, ToleranceRow,
+    AgreementSummary, ConfidenceSummary, ExpectedCount, FateRow, FateStratum, GroupShift,
+    KindSummary, ObjectErrors, Pooled, ResolvedRow, Scores, Shift, Side, SplittingSummary,
+    Statistic, ToleranceRow,
 };
 
 use crate::output::table;
@@ -92,6 +93,10 @@ pub(crate) fn render(scores: &Scores, shown: Shown) -> String {
             &rows,
             1,
         ));
+    }
+    if let Some(confidence) = &scores.confidence {
+        text.push_str("\n\n");
+        text.push_str(&confidence_table(confidence));
     }
     if let Some(splitting) = scores.splitting.as_ref().filter(|_| shown.splitting) {
         text.push_str("\n\n");
@@ -319,6 +324,55 @@ fn agreement_table(agreement: &AgreementSummary) -> String {
         agreement.units,
         agreement.unit
     )
+}
+
+/// Whether confidences of nuclei hold, what is found where the least sure are looked at, and
+/// whether intervals of counts hold.
+fn confidence_table(confidence: &ConfidenceSummary) -> String {
+    let rows = [
+        pooled_row("calibration error (ECE)", &confidence.ece),
+        pooled_row("wrong ones told (AUROC)", &confidence.auroc),
+        pooled_row("Brier score", &confidence.brier),
+    ];
+    let header = ["confidence of nuclei", "pooled", "95 % interval"];
+    let mut lines = vec![table(&header, &rows, 1), String::new()];
+    let chance = confidence.ece_by_chance.map_or(String::new(), |ece| {
+        format!("; confidences that hold exactly have an ECE of {ece:.3} by chance")
+    });
+    lines.push(format!(
+        "{} of {} predicted nuclei are wrong{chance}",
+        confidence.wrong, confidence.objects
+    ));
+    let looked = confidence.looked_at.iter().filter_map(|row| {
+        let left = row.errors_left?;
+        Some(format!("{:.0} %: {:.0} %", 100.0 * row.share, 100.0 * left))
+    });
+    let looked: Vec<String> = looked.collect();
+    if !looked.is_empty() {
+        let looked = looked.join(", ");
+        lines.push(format!(
+            "errors left where the least sure are looked at: {looked}"
+        ));
+    }
+    for (what, counts) in [("field", &confidence.fields), ("well", &confidence.wells)] {
+        lines.extend(counts_line(what, counts));
+    }
+    lines.join("\n")
+}
+
+/// True and expected counts of fields or wells in one sentence.
+fn counts_line(what: &str, counts: &[ExpectedCount]) -> Option<String> {
+    let truth: u64 = counts.iter().map(|count| count.truth).sum();
+    let expected: f64 = counts.iter().map(|count| count.expected).sum();
+    let level = counts.iter().find_map(|count| count.level);
+    let [all, held] = ConfidenceSummary::held(counts);
+    let (n, s) = (counts.len(), plural(counts.len()));
+    let intervals = match level {
+        Some(level) => format!("; {held} of {all} intervals of {:.0} % hold", 100.0 * level),
+        None => "; too few validation groups for intervals".to_owned(),
+    };
+    (n > 0)
+        .then(|| format!("{n} {what}{s}: {truth} true nuclei, {expected:.1} expected{intervals}"))
 }
 
 fn kind_table(scores: &Scores) -> String {

@@ -109,7 +109,7 @@ fn from_stains_to_a_report() {
     let table = place.text("result/predictions.csv");
     assert!(table.starts_with(
         "name,status,message,background_share,nucleus_share,ignored_share,nuclei,height,width,\
-         seconds,model,program,options,input,content,key\n"
+         seconds,strangeness,strange,unlike,model,program,options,input,content,key\n"
     ));
     assert_eq!(table.lines().count(), 7);
     let again = place.ok(&["predict", "study/models/model", "images", "--out", "result"]);

@@ -101,8 +101,9 @@ pub struct Dataset {
     pub root: PathBuf,
     /// Channel names, unique; every field has one entry for each in [`Field::planes`].
     pub channels: Vec<String>,
-    /// Those of the channels of which the files say that they were taken in transmitted light.
-    pub transmitted: BTreeSet<String>,
+    /// Of channels of which the files say it: whether they were taken in transmitted light
+    /// (where files differ, whether any says so).
+    pub transmitted: BTreeMap<String, bool>,
     /// The fields in natural order of their names.
     pub fields: Vec<Field>,
     /// What is missing or odd, each a sentence; the fields that remain can be used.
@@ -110,6 +111,17 @@ pub struct Dataset {
 }
 
 impl Dataset {
+    /// Names of the channels of which files say that they were taken in transmitted light (`true`)
+    /// or in another (`false`), in the order of the channels.
+    pub fn said_to_be(&self, transmitted: bool) -> Vec<&str> {
+        let said = |name: &&String| self.transmitted.get(*name) == Some(&transmitted);
+        self.channels
+            .iter()
+            .filter(said)
+            .map(String::as_str)
+            .collect()
+    }
+
     /// The number of different places; smaller than the number of fields in time-lapse.
     pub fn places(&self) -> usize {
         let place = |field: &Field| {

@@ -39,8 +39,10 @@ pub use inspect::{Inspection, summarise};
 pub use layout::layout_names;
 pub use layout::{open, open_files};
 pub use names::{
-    composed, is_image_name, list_names, looks_like_truth, natural_order, stem, truth_stem,
+    composed, is_image_name, list_names, looks_like_truth, natural_order, printed_well, stem,
+    truth_stem,
 };
+pub use numbers::read_labels_region;
 pub use pairing::{Pairing, PlaneAt, TruthOf};
 pub use pixel_size::rounded_um;
 pub use plane::Plane;

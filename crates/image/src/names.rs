@@ -317,6 +317,31 @@ pub(crate) fn well_name(row: u32, column: u32) -> String {
     }
 }
 
+/// Rows and columns of the largest plate that is made, of 3,456 wells.
+const MOST_ROWS: u32 = 48;
+const MOST_COLUMNS: u32 = 72;
+
+/// A row (`B`, `b`, `AF`) and a column (`2`, `02`) as printed on the plate (`B02`); `None` where no
+/// plate has such a well.
+///
+/// ```
+/// use stainfree_image::printed_well;
+/// assert_eq!(printed_well("b", "2").as_deref(), Some("B02"));
+/// assert_eq!(printed_well("ABC", "2"), None);
+/// ```
+pub fn printed_well(row: &str, column: &str) -> Option<String> {
+    let letter = |c: char| u32::from(c.to_ascii_uppercase()) - u32::from('A') + 1;
+    let is_row = matches!(row.len(), 1 | 2) && row.chars().all(|c| c.is_ascii_alphabetic());
+    let row = row
+        .chars()
+        .filter(|_| is_row)
+        .fold(0, |n, c| n * 26 + letter(c));
+    let is_column = column.chars().all(|c| c.is_ascii_digit());
+    let column: u32 = column.parse().ok().filter(|_| is_column)?;
+    let is_one = (1..=MOST_ROWS).contains(&row) && (1..=MOST_COLUMNS).contains(&column);
+    is_one.then(|| well_name(row, column))
+}
+
 /// Up to five names in backticks, then how many more there are.
 ///
 /// ```
@@ -420,5 +445,25 @@ mod tests {
         assert_eq!(well_name(26, 1), "Z01");
         assert_eq!(well_name(27, 48), "AA48");
         assert_eq!(well_name(32, 7), "AF07");
+    }
+
+    #[test]
+    fn wells_are_those_of_plates() {
+        let read = |row, column| printed_well(row, column).unwrap_or_default();
+        assert_eq!(read("b", "2"), "B02");
+        assert_eq!(read("AF", "048"), "AF48");
+        assert_eq!(read("AV", "72"), "AV72");
+        for (row, column) in [
+            ("", "1"),
+            ("AW", "1"),
+            ("ABC", "1"),
+            ("ä", "1"),
+            ("A1", "1"),
+        ] {
+            assert_eq!(printed_well(row, column), None, "{row}");
+        }
+        for column in ["", "0", "73", "-1", "+1", "1a", "4294967297"] {
+            assert_eq!(printed_well("A", column), None, "{column}");
+        }
     }
 }

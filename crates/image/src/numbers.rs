@@ -2,12 +2,24 @@
 
 use std::path::Path;
 
-use crate::format::{Purpose, read_pixels};
-use crate::{Image, ImageError};
+use crate::format::{Pixels, Purpose, read_pixels, read_pixels_of};
+use crate::{Image, ImageError, Region};
 
 /// As [`crate::read_labels`], from a page of the file.
 pub(crate) fn labels_of(path: &Path, page: usize) -> Result<Image<u32>, ImageError> {
-    read_pixels(path, page, Purpose::Numbers)?
+    labels_from(path, read_pixels(path, page, Purpose::Numbers)?)
+}
+
+/// A window of a file of labels of one page; a class mask is read so, too.
+///
+/// # Errors
+/// As [`crate::read_labels`]; [`ImageError::Misuse`] if the window leaves the image or is empty.
+pub fn read_labels_region(path: &Path, region: Region) -> Result<Image<u32>, ImageError> {
+    labels_from(path, read_pixels_of(path, 0, region)?)
+}
+
+fn labels_from(path: &Path, pixels: Pixels) -> Result<Image<u32>, ImageError> {
+    pixels
         .into_integers()
         .map_err(|value| ImageError::WrongContent {
             path: path.to_path_buf(),

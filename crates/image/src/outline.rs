@@ -3,6 +3,8 @@
 //! Corners are counted from the upper left corner of the upper left pixel, so that the pixel in row
 //! `y` and column `x` is the square from `(x, y)` to `(x + 1, y + 1)`.
 
+use std::collections::BTreeMap;
+
 /// A closed line through corners `[x, y]` of pixels, of which two neighbours differ in one
 /// coordinate. No corner comes twice, and the first one is not repeated at the end.
 pub type Ring = Vec<[u32; 2]>;
@@ -51,12 +53,14 @@ fn twice_area(ring: &[[u32; 2]]) -> i128 {
 }
 
 /// Outlines of nuclei and of the cells around them, of one image.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outlines {
     /// Nuclei, by their labels.
     pub nuclei: Vec<Outline>,
     /// Whole cells, by their labels, which are numbers of their own.
     pub cells: Vec<CellOutline>,
+    /// How sure nuclei are, by label, where it is known.
+    pub confidences: BTreeMap<u32, f64>,
 }
 
 /// A whole cell.

@@ -16,6 +16,8 @@ pub const TIFF: &str = "tif";
 pub const PNG: &str = "png";
 /// The ending of outlines as QuPath reads them.
 pub const GEOJSON: &str = "geojson";
+/// The ending of tables.
+pub const CSV: &str = "csv";
 /// The ending of outlines as ImageJ reads them.
 pub const ZIP: &str = "zip";
 
@@ -54,6 +56,10 @@ pub enum Product {
     Napari,
     /// Labels of whole cells in 32 bits.
     NapariCells,
+    /// How sure every nucleus is, a table.
+    Confidence,
+    /// Nuclei painted with that, 0 elsewhere.
+    ConfidenceMap,
 }
 
 impl Product {
@@ -76,6 +82,8 @@ impl Product {
             Self::CellposeCells => "cellpose/cells",
             Self::Napari => "napari",
             Self::NapariCells => "napari/cells",
+            Self::Confidence => "confidence",
+            Self::ConfidenceMap => "confidence_map",
         }
     }
 
@@ -86,6 +94,7 @@ impl Product {
             Self::OmeLabels => format!("{name}.ome.{TIFF}"),
             Self::GeoJson => format!("{name}.{GEOJSON}"),
             Self::Rois => format!("{name}.{ZIP}"),
+            Self::Confidence => format!("{name}.{CSV}"),
             Self::Cellpose | Self::CellposeCells => format!("{name}_cp_masks.{TIFF}"),
             _ => format!("{name}.{TIFF}"),
         }
@@ -259,6 +268,9 @@ mod tests {
         let cellpose = "result/cellpose/cells/B02_s1_cp_masks.tif";
         assert_eq!(at(Product::CellposeCells), cellpose);
         assert_eq!(at(Product::Napari), "result/napari/B02_s1.tif");
+        assert_eq!(at(Product::Confidence), "result/confidence/B02_s1.csv");
+        let map = "result/confidence_map/B02_s1.tif";
+        assert_eq!(at(Product::ConfidenceMap), map);
     }
 
     #[test]

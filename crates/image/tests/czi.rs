@@ -528,8 +528,7 @@ fn names_light_and_sizes_come_from_the_description() {
     ] {
         let data = opened(&described(&text, &blocks));
         assert_eq!(data.channels, expected);
-        let transmitted: Vec<&String> = data.transmitted.iter().collect();
-        assert_eq!(transmitted, ["Bright & b", "TL"]);
+        assert_eq!(data.said_to_be(true), ["Bright & b", "TL"]);
         assert_eq!(data.fields[0].pixel_um, Some(0.65));
         assert_eq!(data.problems, [""; 0]);
     }
@@ -692,15 +691,15 @@ fn what_is_no_whole_file_of_this_kind_is_refused() {
 fn a_scene_that_is_too_large_is_left_out() {
     let far = [
         Block::filled(1, 1, 1).at(0, i32::MIN).on("S0"),
-        Block::filled(1, 1, 1).at(0, i32::MAX).on("S0"),
+        Block::filled(1, 1, 1).at(99, i32::MAX).on("S0"),
     ];
     let text = refused(&file(&silent(), &far));
-    let told = "is too large: a plane has 1 x 4294967296 pixels";
+    let told = "is too large: a plane has 100 x 4294967296 pixels";
     assert!(text.starts_with(told), "{text}");
     let near = Block::filled(1, 1, 5).on("S1");
     let data = opened(&file(&silent(), &[&far[..], &[near]].concat()));
     assert_eq!(names(&data), ["a"]);
-    let told = "scene `S0`: left out, since its tiles lie over `1` x `4294967296` pixels";
+    let told = "scene `S0`: left out, since its tiles lie over `100` x `4294967296` pixels";
     assert!(data.problems[0].starts_with(told), "{:#?}", data.problems);
 }
 
@@ -926,7 +925,12 @@ fn compare(folder: &Path, name: &str, expected: &serde_json::Value) -> bool {
     let transmitted: Vec<&str> = transmitted
         .filter_map(|kind| kind["name"].as_str())
         .collect();
-    assert!(data.transmitted.iter().eq(transmitted.iter()), "{name}");
+    assert_eq!(data.said_to_be(true), transmitted, "{name}");
+    for kind in expected["channel_kinds"].as_array().expect("kinds") {
+        let (other, channel) = (kind["contrast"] == "Fluorescence", &kind["name"]);
+        let channel = channel.as_str().expect("a name");
+        assert_eq!(data.said_to_be(false).contains(&channel), other, "{name}");
+    }
     let (times, fields) = (&expected["t"], &expected["fields"]);
     assert_eq!(
         said.times,

@@ -401,6 +401,8 @@ fn cellvoyager_names_brightfield_reports_errors_and_passes_over_corrections() {
         let data = opened(&path);
         assert_eq!(data.layout, "cellvoyager");
         assert_eq!(data.channels, ["C01", "Brightfield"]);
+        assert_eq!(data.said_to_be(true), ["Brightfield"]);
+        assert_eq!(data.said_to_be(false), ["C01"]);
         assert_eq!(data.problems.len(), 1, "{:?}", data.problems);
         assert!(
             data.problems[0]

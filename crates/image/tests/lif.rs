@@ -171,8 +171,7 @@ fn channels_are_called_by_user_dye_light_or_colour() {
     let (_made, data) = opened(&file(2, &images, &[(1, &[0; 12])]));
     let data = data.expect("opens");
     assert_eq!(data.channels, ["ALEXA 488", "Gray", "TL-BF", "H2B", "Blue"]);
-    let transmitted: Vec<&str> = data.transmitted.iter().map(String::as_str).collect();
-    assert_eq!(transmitted, ["Gray", "TL-BF"]);
+    assert_eq!(data.said_to_be(true), ["Gray", "TL-BF"]);
 }
 
 #[test]

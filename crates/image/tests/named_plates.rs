@@ -130,7 +130,7 @@ fn an_incucyte_archive_is_sorted_by_vessel_and_scan_and_pyramids_are_one_page() 
             ["700_A01_s1_t001", "700_A01_s1_t002", "701_A01_s1"]
         );
         assert_eq!(data.channels, ["C1", "Ph"]);
-        assert!(data.transmitted.contains("Ph") && data.transmitted.len() == 1);
+        assert_eq!(data.said_to_be(true), ["Ph"]);
         assert_eq!((first(&data, 1, 1), first(&data, 2, 1)), (1000.0, 5000.0));
         let told = "1 images of the archive have names that are not known, and are left out";
         assert!(

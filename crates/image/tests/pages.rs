@@ -431,7 +431,7 @@ fn positions_of_one_file_bear_their_names_and_places() {
     };
     let data = opened(["left side", "a_right"]);
     assert_eq!(names(&data), ["a_left_side", "a_right"]);
-    assert!(data.transmitted.contains("x"));
+    assert_eq!(data.said_to_be(true), ["x"]);
     let facts = &data.fields[1].metadata;
     assert_eq!(
         [&facts["x_um"], &facts["y_um"], &facts["z_step_um"]],

@@ -1,9 +1,13 @@
 //! From predicted classes and nuclei to whole cells.
 
+mod rows;
+
 use std::collections::VecDeque;
 
 use stainfree_image::Image;
 use stainfree_objects::{NUCLEUS, NucleusRule, areas};
+
+pub use rows::{CellSurvey, cell_rows};
 
 /// The class of the cytoplasm, where a model has one.
 pub const CYTOPLASM: &str = "cytoplasm";
@@ -39,24 +43,11 @@ pub fn cells(
         nuclei.size(),
         "classes and nuclei differ in size"
     );
-    // Where the rule for nuclei takes none, what was called one is the cell's all the same.
-    let is_cell = |class: u8| class == cytoplasm || class == NUCLEUS;
-    let is_open = |cells: &Image<u32>, i: usize| cells.data()[i] == 0 && is_cell(classes.data()[i]);
-    let mut cells = nuclei.clone();
-    let nucleus = (0..nuclei.data().len()).filter(|&i| nuclei.data()[i] != 0);
-    // Inside a nucleus there is nothing to begin with.
-    let rim = |i: &usize| neighbours(*i, nuclei.size()).any(|n| nuclei.data()[n] == 0);
-    let mut reached: VecDeque<usize> = nucleus.filter(rim).collect();
-    while let Some(i) = reached.pop_front() {
-        let cell = cells.data()[i];
-        for n in neighbours(i, nuclei.size()) {
-            if is_open(&cells, n) {
-                cells.data_mut()[n] = cell;
-                reached.push_back(n);
-            }
-        }
-    }
-    let least = smallest_cell(nuclei, pixel_um);
+    let is_open = |cells: &Image<u32>, i: usize| {
+        cells.data()[i] == 0 && is_cell(classes.data()[i], cytoplasm)
+    };
+    let mut cells = grown(classes, cytoplasm, nuclei, |_, _| {});
+    let least = smallest_cell(areas(nuclei).into_values().collect(), pixel_um);
     let last = nuclei.data().iter().copied().max().unwrap_or(0);
     let mut next = last.saturating_add(1);
     // Pieces that are no cells, closed until all are found.
@@ -89,6 +80,37 @@ pub fn cells(
     cells
 }
 
+/// Where the rule for nuclei takes none, what was called one is the cell's all the same.
+fn is_cell(class: u8, cytoplasm: u8) -> bool {
+    class == cytoplasm || class == NUCLEUS
+}
+
+/// Nuclei with all that they reach; `at` is told every pixel that is reached from another, and that
+/// other.
+fn grown(
+    classes: &Image<u8>,
+    cytoplasm: u8,
+    nuclei: &Image<u32>,
+    mut at: impl FnMut(usize, usize),
+) -> Image<u32> {
+    let mut cells = nuclei.clone();
+    let nucleus = (0..nuclei.data().len()).filter(|&i| nuclei.data()[i] != 0);
+    // Inside a nucleus there is nothing to begin with.
+    let rim = |i: &usize| neighbours(*i, nuclei.size()).any(|n| nuclei.data()[n] == 0);
+    let mut reached: VecDeque<usize> = nucleus.filter(rim).collect();
+    while let Some(i) = reached.pop_front() {
+        let cell = cells.data()[i];
+        for n in neighbours(i, nuclei.size()) {
+            if cells.data()[n] == 0 && is_cell(classes.data()[n], cytoplasm) {
+                cells.data_mut()[n] = cell;
+                at(n, i);
+                reached.push_back(n);
+            }
+        }
+    }
+    cells
+}
+
 /// Pixels that share an edge with pixel `i`: above, left, right, below.
 fn neighbours(i: usize, (height, width): (usize, usize)) -> impl Iterator<Item = usize> {
     let (y, x) = (i / width, i % width);
@@ -103,9 +125,8 @@ fn neighbours(i: usize, (height, width): (usize, usize)) -> impl Iterator<Item =
     .flatten()
 }
 
-/// Pixels of the smallest cell without a nucleus.
-fn smallest_cell(nuclei: &Image<u32>, pixel_um: Option<f64>) -> usize {
-    let mut sizes: Vec<usize> = areas(nuclei).into_values().collect();
+/// Pixels of the smallest cell without a nucleus, where nuclei have these.
+fn smallest_cell(mut sizes: Vec<usize>, pixel_um: Option<f64>) -> usize {
     sizes.sort_unstable();
     let clean_up = NucleusRule::default();
     let smallest = match pixel_um {

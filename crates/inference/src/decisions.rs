@@ -41,11 +41,29 @@ pub struct Decisions {
     pub chosen: Trial,
     /// What the default gives there.
     pub default: Trial,
+    /// What the rule promises, where it was chosen for that and not as the best.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promise: Option<Promise>,
     /// The fields.
     pub fields: Vec<String>,
     /// How the score changes with each decision alone, the others as chosen.
     #[serde(default)]
     pub curve: Vec<CurvePoint>,
+}
+
+/// How few nuclei a rule misses in groups like those that it was chosen on (conformal risk control,
+/// Angelopoulos et al. 2022). A nucleus is missed where predicted nuclei cover less than half of
+/// it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Promise {
+    /// The share that may be missed, as it was asked for.
+    pub missed: f64,
+    /// The share that is missed at most on average over new groups.
+    pub promised: f64,
+    /// The share that was missed in these groups on average.
+    pub missed_here: f64,
+    /// The groups.
+    pub groups: usize,
 }
 
 /// A rule tried on fields with truth; numbers are pooled over them.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use stainfree_image::ImageError;
 use stainfree_network::input::InputError;
 use stainfree_network::model::ModelError;
 use stainfree_network::resample::ResampleError;
@@ -24,6 +25,9 @@ pub enum InferenceError {
     /// The planes are not what the model reads: their number, their sizes, their pixels.
     #[error(transparent)]
     Input(#[from] InputError),
+    /// A part of the image cannot be read.
+    #[error(transparent)]
+    Image(#[from] ImageError),
     /// No pixel shows anything of the specimen.
     #[error(
         "the image shows nothing: every pixel holds one value or no number; look at it, or leave \
@@ -53,6 +57,17 @@ pub enum InferenceError {
          take the default", path.display()
     )]
     Decisions {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// What says how sure nuclei are cannot be had.
+    #[error(
+        "`{}` cannot be used: {what}; fit it anew with `stainfree tune`, or delete the file and do \
+         without confidences", path.display()
+    )]
+    Confidence {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.

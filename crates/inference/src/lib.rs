@@ -22,21 +22,27 @@
 
 mod cap;
 mod cells;
+pub mod confidence;
 mod decisions;
 mod error;
 mod nuclei;
 pub mod planes;
 mod prediction;
 mod predictor;
+mod regions;
 mod remark;
 
 pub use cap::DEFAULT_MEMORY;
-pub use cells::{CYTOPLASM, cells, cytoplasm_class};
+pub use cells::{CYTOPLASM, CellSurvey, cell_rows, cells, cytoplasm_class};
+pub use confidence::{Confidence, FILE_NAME as CONFIDENCE};
 pub use decisions::{
-    CurvePoint, Decisions, FILE_NAME as DECISIONS, Trial, UNKNOWN_UM, default_rule, read_rule, ways,
+    CurvePoint, Decisions, FILE_NAME as DECISIONS, Promise, Trial, UNKNOWN_UM, default_rule,
+    read_rule, ways,
 };
 pub use error::InferenceError;
 pub use nuclei::{MITOTIC, Nuclei, NucleusDecoder};
 pub use prediction::{PROBABILITIES, Pixels, PredictedOutput, Prediction, largest};
 pub use predictor::{Options, Predictor, RuleChoice};
+pub use regions::{RegionImage, RegionSink, RegionsDone};
 pub use remark::Remark;
+pub use stainfree_objects::RowsDone;

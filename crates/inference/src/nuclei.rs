@@ -3,11 +3,14 @@
 use std::borrow::Cow;
 
 use stainfree_image::Image;
-use stainfree_network::model::sha256;
+use stainfree_network::model::{Model, sha256};
 use stainfree_objects::{Distances, NUCLEUS, NucleusRule, PredictedField, nuclei_from_prediction};
 
 use crate::InferenceError;
-use crate::decisions::{DISTANCES, FLOW, UNKNOWN_UM, reads_distances, reads_flow};
+use crate::confidence::{FeatureTable, Maps};
+use crate::decisions::{
+    DISTANCES, Decisions, FLOW, UNKNOWN_UM, default_rule, reads_distances, reads_flow,
+};
 use crate::prediction::{PROBABILITIES, Pixels, PredictedOutput};
 
 /// The class of mitotic nuclei, where a model has one.
@@ -44,6 +47,17 @@ pub struct NucleusDecoder {
 }
 
 impl NucleusDecoder {
+    /// The decoder of a model, by the rule that was chosen for it, else by the default.
+    pub fn of_model(model: &Model, chosen: Option<&Decisions>) -> Self {
+        let default = || default_rule(model.graph.outputs());
+        Self {
+            classes: model.info.classes.clone(),
+            rule: chosen.map_or_else(default, |chosen| chosen.rule.clone()),
+            pixel_um: model.info.pixel_um,
+            in_pixels: chosen.is_some_and(|chosen| chosen.in_pixels),
+        }
+    }
+
     /// The nuclei of an image with pixels of `pixel_um`, where that is known: cleaned up and
     /// parted, or by the predicted lines where the classes are those of scheme B.
     ///
@@ -52,35 +66,26 @@ impl NucleusDecoder {
     /// what was not predicted.
     pub fn decode(&self, pixels: &Pixels, pixel_um: Option<f64>) -> Result<Nuclei, InferenceError> {
         // A mitotic nucleus is a nucleus, whatever its class.
-        let mitotic = self.classes.iter().position(|name| name == MITOTIC);
-        let is_mitotic = |class: u8| Some(usize::from(class)) == mitotic;
+        let mitotic = self.mitotic();
         let classes = match mitotic {
             None => Cow::Borrowed(&pixels.classes),
-            Some(_) => Cow::Owned(
+            Some(mitotic) => Cow::Owned(
                 pixels
                     .classes
-                    .map(|&class| if is_mitotic(class) { NUCLEUS } else { class }),
+                    .map(|&class| if class == mitotic { NUCLEUS } else { class }),
             ),
         };
-        let probability = self.rule.threshold.and_then(|_| self.probability(pixels));
-        let maps = match reads_distances(&self.rule) {
-            true => DISTANCES.map(|name| plane_of(pixels, name, 0)),
-            false => [None, None],
-        };
-        let flow = match reads_flow(&self.rule) {
-            true => [0, 1].map(|channel| plane_of(pixels, FLOW, channel)),
-            false => [None, None],
-        };
+        let [probability, border, neighbour, down, right] = self.maps(pixels);
         let field = PredictedField {
             classes: &classes,
             lines: self.has_lines(),
-            probability: probability.as_ref(),
-            distances: maps[0].as_deref().map(|border| Distances {
+            probability: probability.as_deref(),
+            distances: border.as_deref().map(|border| Distances {
                 border,
-                neighbour: maps[1].as_deref(),
+                neighbour: neighbour.as_deref(),
             }),
-            flow: match &flow {
-                [Some(down), Some(right)] => Some([down, right]),
+            flow: match (&down, &right) {
+                (Some(down), Some(right)) => Some([down, right]),
                 _ => None,
             },
         };
@@ -89,6 +94,35 @@ impl NucleusDecoder {
             labels: found.image,
             count: found.count,
         })
+    }
+
+    /// The class of mitotic nuclei, where there is one.
+    pub(crate) fn mitotic(&self) -> Option<u8> {
+        let mitotic = self.classes.iter().position(|name| name == MITOTIC);
+        mitotic.and_then(|class| u8::try_from(class).ok())
+    }
+
+    /// What the rule reads beside the classes: the probability of a nucleus, the distances to the
+    /// border and to the neighbour, the flow down and to the right.
+    pub(crate) fn maps<'a>(&self, pixels: &'a Pixels) -> [Option<Cow<'a, Image<f32>>>; 5] {
+        let probability = self.rule.threshold.and_then(|_| self.probability(pixels));
+        let distances = match reads_distances(&self.rule) {
+            true => DISTANCES.map(|name| plane_of(pixels, name, 0)),
+            false => [None, None],
+        };
+        let flow = match reads_flow(&self.rule) {
+            true => [0, 1].map(|channel| plane_of(pixels, FLOW, channel)),
+            false => [None, None],
+        };
+        let ([border, neighbour], [down, right]) = (distances, flow);
+        [probability.map(Cow::Owned), border, neighbour, down, right]
+    }
+
+    /// The most maps that [`maps`](Self::maps) gives.
+    pub(crate) fn maps_read(&self) -> usize {
+        usize::from(self.rule.threshold.is_some())
+            + 2 * usize::from(reads_distances(&self.rule))
+            + 2 * usize::from(reads_flow(&self.rule))
     }
 
     /// What the rule takes a pixel of an image for, which may know its size.
@@ -106,10 +140,40 @@ impl NucleusDecoder {
         sha256(text.as_bytes())[..8].to_owned()
     }
 
-    /// Takes from `pixels` what [`NucleusDecoder::decode`] does not read: outputs are the largest
-    /// things in memory. Of the probabilities one plane is left.
-    pub fn keep_only_needed(&self, pixels: &mut Pixels) {
-        let sum = self.rule.threshold.and_then(|_| self.probability(pixels));
+    /// The features of nuclei that were decoded from these pixels, by which a confidence is told;
+    /// an empty table where no probabilities are there. Areas are in pixels where those of the
+    /// confidence are (`in_pixels`), whatever size the image's pixels have.
+    ///
+    /// # Panics
+    /// If the sizes differ.
+    pub fn features(
+        &self,
+        pixels: &Pixels,
+        labels: &Image<u32>,
+        pixel_um: Option<f64>,
+        in_pixels: bool,
+    ) -> FeatureTable {
+        let Some(probability) = self.probability(pixels) else {
+            return FeatureTable::default();
+        };
+        let [distance, neighbour] = DISTANCES.map(|name| plane_of(pixels, name, 0));
+        let maps = Maps {
+            probability: &probability,
+            distance: distance.as_deref(),
+            neighbour: neighbour.as_deref(),
+        };
+        let pixel_um = pixel_um.or(self.pixel_um).filter(|_| !in_pixels);
+        FeatureTable::new(labels, &maps, pixel_um)
+    }
+
+    /// Takes from `pixels` what [`NucleusDecoder::decode`] does not read, nor
+    /// [`NucleusDecoder::features`] where those are `wanted`: outputs are the largest things in
+    /// memory. Of the probabilities one plane is left.
+    pub fn keep_only_needed(&self, pixels: &mut Pixels, wanted: bool) {
+        let threshold = self.rule.threshold.is_some();
+        let sum = (threshold || wanted)
+            .then(|| self.probability(pixels))
+            .flatten();
         let mut outputs = pixels.outputs.iter_mut();
         if let Some((output, plane)) = outputs.find(|o| o.name == PROBABILITIES).zip(sum) {
             output.name = OF_A_NUCLEUS.to_owned();
@@ -117,15 +181,15 @@ impl NucleusDecoder {
             output.planes = vec![plane];
         }
         let needed = |output: &PredictedOutput| match &output.name[..] {
-            OF_A_NUCLEUS => self.rule.threshold.is_some(),
+            OF_A_NUCLEUS => threshold || wanted,
             FLOW => reads_flow(&self.rule),
-            name => DISTANCES.contains(&name) && reads_distances(&self.rule),
+            name => DISTANCES.contains(&name) && (wanted || reads_distances(&self.rule)),
         };
         pixels.outputs.retain(needed);
     }
 
     /// Whether the classes are those of scheme B.
-    fn has_lines(&self) -> bool {
+    pub(crate) fn has_lines(&self) -> bool {
         let names = self.classes.iter().map(String::as_str);
         names.take(SCHEME_B.len()).eq(SCHEME_B)
     }
@@ -286,18 +350,27 @@ mod tests {
         assert_eq!(count(&pixels, &with(0.7, 0.0)), 0);
         assert_eq!(count(&pixels, &with(0.5, 0.55)), 2);
         assert_eq!(count(&pixels, &with(0.5, 0.65)), 0);
-        with(0.5, 0.55).keep_only_needed(&mut pixels);
+        with(0.5, 0.55).keep_only_needed(&mut pixels, false);
         let kept: Vec<usize> = pixels.outputs.iter().map(|o| o.planes.len()).collect();
         assert_eq!(kept, [1, 1]);
         assert_eq!(count(&pixels, &with(0.5, 0.55)), 2);
         assert_eq!(count(&pixels, &with(0.7, 0.0)), 0);
-        with(0.5, 0.0).keep_only_needed(&mut pixels);
+        // Features read both, whatever the rule does.
+        with(0.5, 0.0).keep_only_needed(&mut pixels, true);
+        assert_eq!(pixels.outputs.len(), 2);
+        let labels = with(0.5, 0.0).decode(&pixels, None).unwrap().labels;
+        let features = |in_pixels| {
+            let table = with(0.5, 0.0).features(&pixels, &labels, Some(0.5), in_pixels);
+            table.areas().next().unwrap()
+        };
+        assert!((features(true) - 4.0 * features(false)).abs() < 1e-6);
+        with(0.5, 0.0).keep_only_needed(&mut pixels, false);
         assert_eq!(pixels.outputs.len(), 1);
         NucleusDecoder {
             rule: NucleusRule::default(),
             ..with(0.5, 0.0)
         }
-        .keep_only_needed(&mut pixels);
+        .keep_only_needed(&mut pixels, false);
         assert_eq!(pixels.outputs, []);
     }
 }

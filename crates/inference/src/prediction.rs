@@ -90,6 +90,9 @@ pub struct Prediction {
     pub labels: Image<u32>,
     /// Number of nuclei.
     pub count: usize,
+    /// How sure each is, by label: the probability that it matches a true nucleus at IoU >= 0.5;
+    /// empty where the model's folder has no [`crate::Confidence`].
+    pub confidences: Vec<f64>,
     /// Share of the pixels that show nothing.
     pub blank_share: f64,
     /// What the user should know of how it was computed, and has not been told.

@@ -15,7 +15,8 @@ use stainfree_objects::{NucleusRule, ObjectsError, blank_regions, blank_share};
 
 use crate::InferenceError;
 use crate::cap::{Cap, DEFAULT_MEMORY, beside_network};
-use crate::decisions::{Decisions, FILE_NAME, default_rule};
+use crate::confidence::{Confidence, FILE_NAME as CONFIDENCE};
+use crate::decisions::{Decisions, FILE_NAME};
 use crate::nuclei::{Nuclei, NucleusDecoder};
 use crate::planes::{full_range, network_input, resample_blank, without_blanks};
 use crate::prediction::{Pixels, PredictedOutput, Prediction, largest, leave_open, planes_of};
@@ -44,17 +45,19 @@ pub enum RuleChoice {
 
 /// A loaded model: what is known about it, and its network, ready to predict.
 pub struct Predictor {
-    info: ModelInfo,
+    pub(crate) info: ModelInfo,
     hash: String,
     /// Keys of its `model.toml` that this version has passed over.
     ignored: Vec<String>,
-    session: Session,
-    options: TileOptions,
-    decoder: NucleusDecoder,
+    pub(crate) session: Session,
+    pub(crate) options: TileOptions,
+    pub(crate) decoder: NucleusDecoder,
     /// What a rule that is not the default is recognised by.
     rule_word: Option<String>,
-    cap: Cap,
-    remarks: Remarks,
+    /// How sure nuclei by this rule are, where that was fitted.
+    confidence: Option<Arc<Confidence>>,
+    pub(crate) cap: Cap,
+    pub(crate) remarks: Remarks,
 }
 
 /// A raw image on its way into the network.
@@ -78,7 +81,8 @@ impl Predictor {
     ///
     /// # Errors
     /// [`InferenceError::Model`] if the folder holds no model, or one that cannot be read;
-    /// [`InferenceError::Decisions`] if its rule for nuclei cannot be read;
+    /// [`InferenceError::Decisions`] if its rule for nuclei cannot be read,
+    /// [`InferenceError::Confidence`] if what says how sure they are cannot;
     /// [`InferenceError::Threads`] where the system gives no threads.
     pub fn open(
         folder: &Path,
@@ -99,6 +103,14 @@ impl Predictor {
                 None => {}
             }
         }
+        let word = predictor.decoder.word();
+        let sure = Confidence::read(folder, &predictor.hash, &word)?;
+        let unused = sure.is_none() && folder.join(CONFIDENCE).exists();
+        if unused && options.rule == RuleChoice::OfModel {
+            let remark = Remark::on_confidence_of_another(folder);
+            predictor.remarks.add(remark);
+        }
+        predictor.confidence = sure.map(Arc::new);
         start(predictor.workers())?;
         Ok(predictor)
     }
@@ -121,13 +133,9 @@ impl Predictor {
                 flips: options.flips,
                 ..TileOptions::new(&model.graph)
             },
-            decoder: NucleusDecoder {
-                classes: model.info.classes.clone(),
-                rule: default_rule(model.graph.outputs()),
-                pixel_um: model.info.pixel_um,
-                in_pixels: false,
-            },
+            decoder: NucleusDecoder::of_model(&model, None),
             rule_word: None,
+            confidence: None,
             hash: model.hash(),
             info: model.info,
             ignored: model.ignored,
@@ -157,6 +165,7 @@ impl Predictor {
             options: self.options.clone(),
             decoder: self.decoder.clone(),
             rule_word: self.rule_word.clone(),
+            confidence: self.confidence.clone(),
             cap: self.cap,
             // What there is to say of threads, the first one says.
             remarks: Remarks::default(),
@@ -173,6 +182,11 @@ impl Predictor {
     /// What the rule for nuclei is recognised by, where it is not the model's default.
     pub fn rule_word(&self) -> Option<&str> {
         self.rule_word.as_deref()
+    }
+
+    /// How sure nuclei by the present rule are; none where that was not fitted.
+    pub fn confidence(&self) -> Option<&Arc<Confidence>> {
+        self.confidence.as_ref()
     }
 
     /// What the network says, the classes first.
@@ -240,6 +254,13 @@ impl Predictor {
         let pixels = self.pixels(planes, pixel_um)?;
         let workers = self.workers().clone();
         let found = workers.run(|| self.decoder.decode(&pixels, pixel_um))?;
+        let sure = self.confidence.as_ref();
+        let confidences = sure.map_or(Vec::new(), |sure| {
+            let table = self
+                .decoder
+                .features(&pixels, &found.labels, pixel_um, sure.in_pixels);
+            sure.of(&table)
+        });
         let Pixels {
             classes,
             outputs,
@@ -252,6 +273,7 @@ impl Predictor {
             outputs,
             labels,
             count,
+            confidences,
             blank_share,
             remarks,
         })
@@ -347,7 +369,7 @@ impl Predictor {
     }
 
     /// The size at which the model reads an image of this size, where that is another.
-    fn other_size(
+    pub(crate) fn other_size(
         &self,
         pixel_um: Option<f64>,
         size: [usize; 2],

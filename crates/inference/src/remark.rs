@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::cap::Cap;
+use crate::confidence::FILE_NAME as CONFIDENCE;
 use crate::decisions::FILE_NAME;
 
 /// One thing to tell.
@@ -41,6 +42,22 @@ impl Remark {
             "`{}` was chosen for another model and is not used, so nuclei are made by the default; \
              choose one with `stainfree tune`",
             folder.join(FILE_NAME).display()
+        ))
+    }
+
+    /// The confidence in `folder` was fitted for another model or another rule.
+    pub(crate) fn on_confidence_of_another(folder: &Path) -> Self {
+        Self::Rule(format!(
+            "`{}` was fitted for another model or another rule and is not used, so nuclei have no \
+             confidence; `stainfree tune` fits it anew",
+            folder.join(CONFIDENCE).display()
+        ))
+    }
+
+    /// An image of that size is read and computed part by part, which `how` says more of.
+    pub(crate) fn on_regions([height, width]: [usize; 2], cap: Cap, how: &str) -> Self {
+        Self::Tiles(format!(
+            "of {height} x {width} pixels is read and computed by region to keep to {cap}{how}"
         ))
     }
 

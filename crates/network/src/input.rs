@@ -6,6 +6,10 @@
 //! the same pixels in prediction have the same values. [`Preprocessing`] then turns three planes
 //! into the channels, order and scale that the encoder's weights were trained with.
 
+mod rows;
+
+pub use rows::{NormalisedRows, Pass, Row, RowNormaliser, Values, ranked};
+
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use stainfree_image::Image;

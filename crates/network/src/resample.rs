@@ -9,6 +9,7 @@
 use crate::output::Output;
 use rayon::prelude::*;
 use stainfree_image::{Image, rounded_um};
+use std::ops::Range;
 
 /// Pixel sizes closer than this share are taken for the same: scale augmentation covers them, and
 /// every resampling costs sharpness.
@@ -80,6 +81,95 @@ pub fn resample(image: &Image<f32>, height: usize, width: usize) -> Image<f32> {
     Image::new(height, width, out)
 }
 
+/// How an image is brought to another size, for parts of it: what [`resample`] gives there, bit for
+/// bit.
+pub struct Resampling {
+    down: Taps,
+    across: Taps,
+    from: [usize; 2],
+    to: [usize; 2],
+}
+
+impl Resampling {
+    /// From one height and width to another.
+    pub fn new(from: [usize; 2], to: [usize; 2]) -> Self {
+        Self {
+            down: Taps::new(from[0], to[0]),
+            across: Taps::new(from[1], to[1]),
+            from,
+            to,
+        }
+    }
+
+    /// Rows and columns of the old image that these of the new one are made of.
+    pub fn needed(&self, part: &[Range<usize>; 2]) -> [Range<usize>; 2] {
+        [
+            self.down.needed(&part[0], self.from[0]),
+            self.across.needed(&part[1], self.from[1]),
+        ]
+    }
+
+    /// Rows and columns `part` of the new image, from the part of the old one that is
+    /// [`needed`](Self::needed), whose first pixel is `corner`.
+    ///
+    /// # Panics
+    /// If that part is not there.
+    pub fn part(
+        &self,
+        old: &Image<f32>,
+        corner: [usize; 2],
+        part: &[Range<usize>; 2],
+    ) -> Image<f32> {
+        let (height, width) = (part[0].len(), part[1].len());
+        let mut rows = vec![0.0f32; old.height() * width];
+        rows.par_chunks_mut(width.max(1))
+            .zip(old.data().par_chunks(old.width().max(1)))
+            .for_each(|(to, from)| {
+                for (value, x) in to.iter_mut().zip(part[1].clone()) {
+                    let (first, weights) = self.across.of(x);
+                    let from = &from[first - corner[1]..];
+                    *value = weights.iter().zip(from).map(|(w, v)| w * v).sum();
+                }
+            });
+        let mut out = vec![0.0f32; height * width];
+        out.par_chunks_mut(width.max(1))
+            .zip(part[0].clone())
+            .for_each(|(to, y)| {
+                let (first, weights) = self.down.of(y);
+                let rows = rows.chunks_exact(width.max(1)).skip(first - corner[0]);
+                for (from, w) in rows.zip(weights) {
+                    for (value, v) in to.iter_mut().zip(from) {
+                        *value += w * v;
+                    }
+                }
+            });
+        Image::new(height, width, out)
+    }
+
+    /// [`resample_output`] of a part: one image a channel.
+    ///
+    /// # Panics
+    /// If there is no image for every channel, or [`part`](Self::part) panics.
+    pub fn output_part(
+        &self,
+        output: &Output,
+        planes: &[Image<f32>],
+        corner: [usize; 2],
+        part: &[Range<usize>; 2],
+    ) -> Vec<Image<f32>> {
+        assert_eq!(planes.len(), output.channels, "an image a channel");
+        let channel = |(channel, plane): (usize, &Image<f32>)| {
+            let factor = output.values.resized(channel, self.from, self.to);
+            let mut new = self.part(plane, corner, part);
+            if factor != 1.0 {
+                new.data_mut().iter_mut().for_each(|x| *x *= factor as f32);
+            }
+            new
+        };
+        planes.iter().enumerate().map(channel).collect()
+    }
+}
+
 /// One image a channel of an output at another size: [`resample`], and what counts in pixels
 /// counts in those of the new size.
 ///
@@ -144,6 +234,16 @@ impl Taps {
 
     fn of(&self, i: usize) -> (usize, &[f32]) {
         (self.first[i], &self.weights[i])
+    }
+
+    /// Old pixels that these new ones are made of, of a line of `old`.
+    fn needed(&self, new: &Range<usize>, old: usize) -> Range<usize> {
+        let (mut start, mut end) = (old, 0);
+        for i in new.clone() {
+            let (first, weights) = self.of(i);
+            (start, end) = (start.min(first), end.max(first + weights.len()));
+        }
+        start.min(end)..end
     }
 }
 
@@ -223,6 +323,23 @@ mod tests {
             let classes = resample_classes(&mask, h, w);
             let expected = tensor(&name.replace("image_", "mask_")).data().to_vec();
             assert_eq!(classes.data(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn parts_are_those_of_the_whole_bit_for_bit() {
+        let image = Image::from_fn(37, 53, |y, x| ((y * 7919 + x * 104_729) % 997) as f32 / 7.0);
+        for to in [[37, 53], [20, 91], [90, 19], [5, 5]] {
+            let whole = resample(&image, to[0], to[1]);
+            let resampling = Resampling::new([37, 53], to);
+            for rows in [0..1, 0..to[0], to[0] / 3..to[0] / 2 + 1, to[0] - 2..to[0]] {
+                let part = [rows.clone(), to[1] / 4..to[1]];
+                let [down, right] = resampling.needed(&part);
+                let old = image.crop(down.start, right.start, down.len(), right.len());
+                let found = resampling.part(&old, [down.start, right.start], &part);
+                let expected = whole.crop(rows.start, to[1] / 4, rows.len(), to[1] - to[1] / 4);
+                assert_eq!(found, expected, "{to:?} {rows:?}");
+            }
         }
     }
 

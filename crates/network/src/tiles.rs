@@ -12,8 +12,10 @@
 //! prediction of the tile alone.
 
 mod cut;
+mod part;
 
 pub use cut::{CutMargin, cut_margin, needed_for_whole, receptive_radius};
+pub use part::{Cuts, Window, cuts, needed_for_part, predict_part};
 
 use crate::graph::Graph;
 use crate::input::mirror;
@@ -24,7 +26,8 @@ use std::ops::Range;
 /// What computes a network's outputs: the CPU's predictor, or another device's.
 pub trait Predict {
     /// Writes the outputs of the tile's kept pixels, behind their links, to their places in `out`,
-    /// `[channel][y][x]` of the whole image. The tile's sides are multiples of the network's.
+    /// `[channel][y][x]` of the whole image, or of the part of it that the tile says
+    /// ([`Tile::out_size`]). The tile's sides are multiples of the network's.
     fn predict(&mut self, tile: &Tile, out: &mut [f32]);
     /// Memory taken for a tile of that size beside the image and its outputs, in bytes.
     fn memory_bytes(&self, height: usize, width: usize) -> usize;
@@ -32,14 +35,18 @@ pub trait Predict {
 
 /// A part of a mirrored image that is computed at once, and the pixels of it that are kept.
 pub struct Tile<'a> {
-    /// `[channel][y][x]` of the whole image.
+    /// `[channel][y][x]` of the image, or of the window of it that is there.
     planes: &'a [f32],
+    /// Rows and columns of the image that `planes` has.
+    window: [Range<usize>; 2],
     height: usize,
     width: usize,
     /// Mirrored pixels above and to the left of the image.
     padding: [usize; 2],
     row: Span,
     column: Span,
+    /// Rows and columns of the image that are written.
+    out: [Range<usize>; 2],
 }
 
 impl Tile<'_> {
@@ -48,13 +55,21 @@ impl Tile<'_> {
         [self.row.computed.len(), self.column.computed.len()]
     }
 
-    /// Height and width of the image.
-    pub fn image_size(&self) -> [usize; 2] {
-        [self.height, self.width]
+    /// Height and width of what is written: the image, or a part of it.
+    pub fn out_size(&self) -> [usize; 2] {
+        self.out.each_ref().map(Range::len)
     }
 
-    /// Where the tile's first row and column lie in the image; they may lie outside.
+    /// Where the tile's first row and column lie in what is written; they may lie outside.
     pub fn corner(&self) -> [isize; 2] {
+        let [top, left] = self.corner_in_image();
+        [
+            top - self.out[0].start as isize,
+            left - self.out[1].start as isize,
+        ]
+    }
+
+    fn corner_in_image(&self) -> [isize; 2] {
         let first = |span: &Span, padding: usize| span.computed.start as isize - padding as isize;
         [
             first(&self.row, self.padding[0]),
@@ -81,16 +96,17 @@ impl Tile<'_> {
     /// If `to` is not as long as the tile is wide.
     pub fn row(&self, channel: usize, y: usize, to: &mut [f32]) {
         assert_eq!(to.len(), self.column.computed.len(), "row of another width");
-        let [top, left] = self.corner();
-        let line = mirror(top + y as isize, self.height);
-        let line = &self.planes[(channel * self.height + line) * self.width..][..self.width];
+        let [top, left] = self.corner_in_image();
+        let [rows, columns] = &self.window;
+        let line = mirror(top + y as isize, self.height) - rows.start;
+        let line = &self.planes[(channel * rows.len() + line) * columns.len()..][..columns.len()];
         let inside = (-left).max(0) as usize
             ..(self.width as isize - left).clamp(0, to.len() as isize) as usize;
         for x in (0..inside.start.min(to.len())).chain(inside.end..to.len()) {
-            to[x] = line[mirror(left + x as isize, self.width)];
+            to[x] = line[mirror(left + x as isize, self.width) - columns.start];
         }
         if !inside.is_empty() {
-            let from = (left + inside.start as isize) as usize;
+            let from = (left + inside.start as isize) as usize - columns.start;
             to[inside.clone()].copy_from_slice(&line[from..from + inside.len()]);
         }
     }
@@ -194,23 +210,32 @@ pub fn predict_beside(
         }
         sum.iter_mut().for_each(|p| *p *= 0.25);
     }
+    refuse_none(&sum, &options.outputs, height * width, open)?;
+    Ok(sum)
+}
+
+/// Refuses outputs, `[channel][pixel]`, that are no numbers where the image is not `open`.
+fn refuse_none(
+    made: &[f32],
+    outputs: &[Output],
+    pixels: usize,
+    open: Option<&[bool]>,
+) -> Result<(), TileError> {
     // Of a pixel that is no number all classes are none, and the numbers of other channels may be
     // none beside them.
-    let classes = options.outputs.first().map_or(0, |output| output.channels);
-    let first_of_each = (0..channels(&options.outputs)).filter(|&c| c == 0 || c >= classes);
-    let plane = |c: usize| &sum[c * height * width..][..height * width];
+    let classes = outputs.first().map_or(0, |output| output.channels);
+    let first_of_each = (0..channels(outputs)).filter(|&c| c == 0 || c >= classes);
     let counts = |c: usize, i: usize| c == 0 || open.is_none_or(|open| !open[i]);
     let wrong = |c: usize| {
-        let values = plane(c).iter().enumerate();
+        let values = made[c * pixels..][..pixels].iter().enumerate();
         values
             .filter(move |&(i, p)| !p.is_finite() && counts(c, i))
             .count()
     };
-    let pixels = first_of_each.map(wrong).max().unwrap_or(0);
-    if pixels > 0 {
-        return Err(TileError::NotFinite { pixels });
+    match first_of_each.map(wrong).max().unwrap_or(0) {
+        0 => Ok(()),
+        pixels => Err(TileError::NotFinite { pixels }),
     }
-    Ok(sum)
 }
 
 fn predict_once(
@@ -220,12 +245,9 @@ fn predict_once(
     width: usize,
     options: &TileOptions,
 ) -> Result<Vec<f32>, TileError> {
-    let (full_height, full_width) = (
-        height.next_multiple_of(options.multiple),
-        width.next_multiple_of(options.multiple),
-    );
+    let (full_height, full_width) = (options.up(height), options.up(width));
     let (top, left) = ((full_height - height) / 2, (full_width - width) / 2);
-    let (rows, columns) = match plan(predict, options, full_height, full_width)? {
+    let (rows, columns) = match plan(predict, options, [full_height, full_width], None)? {
         None => (
             spans(full_height, full_height, 0),
             spans(full_width, full_width, 0),
@@ -240,11 +262,13 @@ fn predict_once(
         for column in &columns {
             let tile = Tile {
                 planes: input,
+                window: [0..height, 0..width],
                 height,
                 width,
                 padding: [top, left],
                 row: row.clone(),
                 column: column.clone(),
+                out: [0..height, 0..width],
             };
             if tile.kept().iter().all(|range| !range.is_empty()) {
                 predict.predict(&tile, &mut out);

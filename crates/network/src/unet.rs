@@ -1,6 +1,6 @@
 //! The U-Net of segmentation_models 1.0.1: an encoder, a centre block, five decoder stages, a head.
 
-use crate::encoder::Encoder;
+use crate::encoder::{Encoder, Features};
 use crate::graph::{Activation, Bias, Graph, GraphBuilder, Init, NodeId};
 use crate::input::InputSpec;
 use crate::output::{self, Output, OutputError, OutputKind};
@@ -114,7 +114,7 @@ const DECODER: [usize; 5] = [256, 128, 64, 32, 16];
 /// Keras' epsilon of batch norm, as segmentation_models uses it.
 const EPSILON: f64 = 1e-3;
 /// Name of the last convolution: the channels of the outputs in their order.
-const HEAD: &str = "segmentation_head.0";
+pub(crate) const HEAD: &str = "segmentation_head.0";
 
 impl Graph {
     /// Builds the U-Net of `spec`: four skips (1/16 to 1/2), none at full resolution.
@@ -137,33 +137,47 @@ impl Graph {
         let (mut b, input) = GraphBuilder::new(InputSpec::CHANNELS);
         let scaling = spec.scaling();
         let features = spec.encoder.build(&mut b, input, scaling);
-        let mut x = features.bottom;
-        if features.ends_in_pool {
-            for i in 0..2 {
-                x = conv_bn_relu(
-                    &mut b,
-                    x,
-                    &format!("decoder.center.{i}"),
-                    scaling.channels(CENTRE),
-                );
-            }
-        }
-        for (i, channels) in DECODER.into_iter().enumerate() {
-            x = b.upsample_concat(x, features.skips.get(i).copied());
-            for j in 1..=2 {
-                let prefix = format!("decoder.blocks.{i}.conv{j}");
-                x = conv_bn_relu(&mut b, x, &prefix, scaling.channels(channels));
-            }
-        }
-        let channels = output::channels(&outputs);
-        b.conv(x, HEAD, channels, Init::GlorotUniform, Bias::Yes);
+        decode(&mut b, &features, scaling, EPSILON, &outputs);
         let graph = b.finish(outputs);
         Program::new(&graph)?;
         Ok(graph)
     }
 }
 
-fn conv_bn_relu(b: &mut GraphBuilder, input: NodeId, prefix: &str, channels: usize) -> NodeId {
+/// Centre block, decoder stages and head behind what an encoder hands over; `epsilon` is that of
+/// batch norm.
+pub(crate) fn decode(
+    b: &mut GraphBuilder,
+    features: &Features,
+    scaling: Scaling,
+    epsilon: f64,
+    outputs: &[Output],
+) {
+    let mut x = features.bottom;
+    if features.ends_in_pool {
+        for i in 0..2 {
+            let prefix = format!("decoder.center.{i}");
+            x = conv_bn_relu(b, x, &prefix, scaling.channels(CENTRE), epsilon);
+        }
+    }
+    for (i, channels) in DECODER.into_iter().enumerate() {
+        x = b.upsample_concat(x, features.skips.get(i).copied());
+        for j in 1..=2 {
+            let prefix = format!("decoder.blocks.{i}.conv{j}");
+            x = conv_bn_relu(b, x, &prefix, scaling.channels(channels), epsilon);
+        }
+    }
+    let channels = output::channels(outputs);
+    b.conv(x, HEAD, channels, Init::GlorotUniform, Bias::Yes);
+}
+
+fn conv_bn_relu(
+    b: &mut GraphBuilder,
+    input: NodeId,
+    prefix: &str,
+    channels: usize,
+    epsilon: f64,
+) -> NodeId {
     let x = b.conv(
         input,
         &format!("{prefix}.0"),
@@ -171,7 +185,7 @@ fn conv_bn_relu(b: &mut GraphBuilder, input: NodeId, prefix: &str, channels: usi
         Init::HeUniform,
         Bias::No,
     );
-    let x = b.batch_norm(x, &format!("{prefix}.1"), EPSILON);
+    let x = b.batch_norm(x, &format!("{prefix}.1"), epsilon);
     b.activation(x, Activation::Relu)
 }
 

@@ -16,6 +16,10 @@
 //!
 //! docs/truth.md has the counts of false alarms on real images.
 
+mod rows;
+
+pub use rows::{BlankRows, BlankSurvey, MOST_PIXELS as MOST_BLANK_PIXELS};
+
 use crate::bits::Bits;
 use crate::labels::Connectivity;
 use crate::runs::{Components, Frame, without_small};
@@ -87,6 +91,40 @@ const FAR_OUT: f32 = 10.0;
 /// Share of the pixels that specks have at most: more is the picture.
 const SPECKS: f64 = 0.002;
 
+/// The values beyond which a pixel is a speck.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SpeckLimits {
+    low: f32,
+    high: f32,
+}
+
+impl SpeckLimits {
+    /// Of so many values, how many lie below the central 99 %, and as many above; `None` for too
+    /// few to tell.
+    pub fn rank(count: usize) -> Option<usize> {
+        Some(count / 200).filter(|&rank| rank > 0)
+    }
+
+    /// Beyond the central values, which lie from `low` to `high`.
+    pub fn between(low: f32, high: f32) -> Option<Self> {
+        let reach = FAR_OUT * (high - low);
+        (reach > 0.0).then_some(Self {
+            low: low - reach,
+            high: high + reach,
+        })
+    }
+
+    /// Whether a value lies beyond.
+    pub fn is_far(&self, value: f32) -> bool {
+        value > self.high || value < self.low
+    }
+
+    /// Whether so many far values of so many are specks, and not the picture.
+    pub fn are_few(far: usize, count: usize) -> bool {
+        far > 0 && far as f64 <= SPECKS * count as f64
+    }
+}
+
 /// Few pixels of values far beyond all others, with their neighbours.
 fn specks(plane: &Image<f32>, blank: Option<&Image<bool>>) -> Option<Image<bool>> {
     let is_seen = |i: usize| blank.is_none_or(|blank| !blank.data()[i]);
@@ -95,23 +133,19 @@ fn specks(plane: &Image<f32>, blank: Option<&Image<bool>>) -> Option<Image<bool>
         .filter(|&(i, _)| is_seen(i))
         .map(|(_, &v)| v)
         .collect();
-    let rank = seen.len() / 200;
-    if rank == 0 {
-        return None;
-    }
+    let rank = SpeckLimits::rank(seen.len())?;
     let last = seen.len() - 1;
     let low = *seen.select_nth_unstable_by(rank, f32::total_cmp).1;
     let high = *seen.select_nth_unstable_by(last - rank, f32::total_cmp).1;
-    let reach = FAR_OUT * (high - low);
-    let far = |v: f32| v > high + reach || v < low - reach;
-    let count = seen.iter().filter(|&&v| far(v)).count();
-    if reach <= 0.0 || count == 0 || count as f64 > SPECKS * seen.len() as f64 {
+    let limits = SpeckLimits::between(low, high)?;
+    let count = seen.iter().filter(|&&v| limits.is_far(v)).count();
+    if !SpeckLimits::are_few(count, seen.len()) {
         return None;
     }
     let (height, width) = plane.size();
     let mut specks = Image::filled(height, width, false);
     for (i, &v) in plane.data().iter().enumerate() {
-        if is_seen(i) && far(v) {
+        if is_seen(i) && limits.is_far(v) {
             let (y, x) = (i / width, i % width);
             for y in y.saturating_sub(1)..(y + 2).min(height) {
                 for x in x.saturating_sub(1)..(x + 2).min(width) {

@@ -8,6 +8,7 @@
 #![allow(clippy::neg_cmp_op_on_partial_ord)]
 
 mod align;
+mod appearance;
 mod background;
 mod bits;
 mod blank;
@@ -46,9 +47,11 @@ pub use align::{
     Doubt, FieldFit, Known, Lies, Together, TruthEvidence, TruthLaid, TruthShift, Turn,
     truth_evidence,
 };
+pub use appearance::{Appearance, OCTAVES, appearance, likeness};
 pub use background::{background, block_means, subtract_background};
 pub use blank::{
-    blank_in_brightfield, blank_pixels, blank_regions, blank_share, fill_blank, joined,
+    BlankRows, BlankSurvey, MOST_BLANK_PIXELS, SpeckLimits, blank_in_brightfield, blank_pixels,
+    blank_regions, blank_share, fill_blank, joined,
 };
 pub use components::{
     areas, label, label_values, relabel_consecutive, remove_border_objects, remove_small_objects,
@@ -66,11 +69,14 @@ pub use gaussian::{box_mean, gaussian};
 pub use holes::{fill_holes, fill_holes_below};
 pub use illumination::{FlatField, coarse};
 pub use labels::{Connectivity, Labels};
+pub use measure::solidities;
 pub use mitosis::{MitoticCandidate, mitotic_candidates};
 pub use morphology::{close, dilate, erode, open};
 pub use nuclei::{NucleiTruth, segment_nuclei, segment_nuclei_besides};
 pub use outlines::outlines;
-pub use predicted::{NucleusRule, PredictedField, nuclei_from_prediction};
+pub use predicted::{
+    NucleiRows, NucleusRule, PredictedField, RowsDone, RowsField, nuclei_from_prediction,
+};
 pub use purity::{bleed_through, debris_share};
 pub use reconstruct::{h_maxima, reconstruct, regional_maxima};
 pub use scheme::{

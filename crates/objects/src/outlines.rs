@@ -27,7 +27,7 @@ use crate::runs::Components;
 pub fn outlines(nuclei: &Image<u32>, cells: Option<&Image<u32>>) -> Result<Outlines, ObjectsError> {
     let mut found = Outlines {
         nuclei: outlines_of_labels(nuclei),
-        cells: Vec::new(),
+        ..Outlines::default()
     };
     let Some(cells) = cells else {
         return Ok(found);

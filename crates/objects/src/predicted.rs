@@ -4,6 +4,10 @@
 //! a pixel is a nucleus', how outlines are smoothed, what is parted and what is dropped. The
 //! default is for networks that nothing is known of; better rules are chosen on fields with truth.
 
+mod rows;
+
+pub use rows::{NucleiRows, RowsDone, RowsField};
+
 use crate::components::{relabel_consecutive, remove_small_objects, retain};
 use crate::error::{ObjectsError, same_size};
 use crate::gaussian::gaussian;
@@ -143,6 +147,16 @@ pub fn nuclei_from_prediction(
         });
     }
     let mask = cleaned(&pixels(field, pixel_um, rule)?, pixel_um, rule);
+    nuclei_of_pixels(&mask, field, pixel_um, rule)
+}
+
+/// The nuclei of the pixels `mask` of a field.
+fn nuclei_of_pixels(
+    mask: &Image<bool>,
+    field: &PredictedField,
+    pixel_um: Option<f64>,
+    rule: &NucleusRule,
+) -> Result<Labels, ObjectsError> {
     let is_told = matches!(rule.splitting, Splitting::Learned(_) | Splitting::Flow(_));
     let splitting = match (field.lines, pixel_um) {
         (true, _) => Splitting::Boundary(Boundary::default()),
@@ -158,7 +172,7 @@ pub fn nuclei_from_prediction(
         classes: field.lines.then_some(field.classes),
         distances: field.distances,
         flow: field.flow,
-        ..Scene::of_mask(&mask, um.unwrap_or(1.0))
+        ..Scene::of_mask(mask, um.unwrap_or(1.0))
     };
     let found = split(&scene, &splitting)?;
     Ok(dropped(found, field.distances, pixel_um, rule))

@@ -128,7 +128,7 @@ fn the_rim_of_the_image_closes_lines() {
 fn cells_have_the_only_nucleus_that_lies_inside() {
     let nuclei = labels(&[".1..2.", "...3..", "4...5.", "6....."]);
     let cells = labels(&["999888", "998888", "7...33", "7....."]);
-    let Outlines { nuclei, cells } = outlines(&nuclei, Some(&cells)).unwrap();
+    let Outlines { nuclei, cells, .. } = outlines(&nuclei, Some(&cells)).unwrap();
     let found: Vec<_> = cells
         .iter()
         .map(|cell| (cell.outline.label, cell.nucleus.map(|i| nuclei[i].label)))

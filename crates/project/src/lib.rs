@@ -12,6 +12,7 @@ pub mod demo;
 mod error;
 pub mod evaluation;
 pub mod export;
+pub mod import;
 pub mod measuring;
 pub mod new;
 mod pictures;

@@ -49,6 +49,11 @@ pub(crate) fn cover(
     Ok(encode_png(&picture)?)
 }
 
+/// A colour for every class, the background's first.
+pub(crate) fn class_colours(classes: &[String]) -> Vec<[u8; 3]> {
+    class_colors(classes)
+}
+
 /// What the colours of [`overlay`] mean.
 pub(crate) fn class_legend(classes: &[String]) -> Vec<(Rgb, &str)> {
     let colours = class_colors(classes);

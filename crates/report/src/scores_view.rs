@@ -4,6 +4,7 @@
 //! are in `nuclei`, words and number formats in `words`.
 
 mod agreement;
+mod confidence;
 mod errors;
 mod nuclei;
 mod words;
@@ -14,6 +15,7 @@ use crate::chart::{IntervalChart, IntervalRow};
 use crate::data::{Cell, Chart, Column, Fact, Headline, ReportData, Table};
 pub use agreement::{agreement_charts, reliability_chart};
 use agreement::{agreement_table, calibration_table};
+use confidence::{confidence_chart, confidence_table};
 use errors::{fate_table, shift_table};
 use nuclei::{
     CELLS, NUCLEI, OBJECT_WORDS, cluster_table, cut_table, kind_table, object_table,
@@ -98,6 +100,10 @@ impl ReportData {
         if let Some(calibration) = &scores.calibration {
             self.tables.push(calibration_table(calibration));
             self.charts.push(reliability_chart(calibration));
+        }
+        if let Some(confidence) = &scores.confidence {
+            self.tables.push(confidence_table(confidence));
+            self.charts.push(confidence_chart(confidence));
         }
         if !scores.fields.is_empty() {
             self.tables.push(field_table(scores));

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BoundaryCounts, ByName, CalibrationCounts, JudgedObject, KindCounts, MaskMeasures,
-    ObjectCounts, PaperScores, PixelCounts, ScoreError, ShiftedCounts, SplittingCounts,
+    BoundaryCounts, ByName, CalibrationCounts, FieldConfidence, JudgedObject, KindCounts,
+    MaskMeasures, ObjectCounts, PaperScores, PixelCounts, ScoreError, ShiftedCounts,
+    SplittingCounts,
 };
 
 /// All that was counted on one field. What was not scored is `None`.
@@ -44,6 +45,10 @@ pub struct FieldScores {
     /// Pixels by predicted probability, where probabilities were at hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration: Option<CalibrationCounts>,
+    /// How sure the prediction is of its objects. They are not written down with the counts: only
+    /// what is summed up of them is.
+    #[serde(skip)]
+    pub confidence: Option<FieldConfidence>,
     /// What was measured through true and predicted masks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured: Option<MaskMeasures>,

@@ -14,12 +14,14 @@ mod by_name;
 mod calibration;
 mod clusters;
 mod compare;
+mod confidence;
 mod cut_line;
 #[cfg(test)]
 mod drawing;
 mod edits;
 mod error;
 mod extent;
+pub mod familiar;
 mod fate;
 mod fate_strata;
 mod fields;
@@ -39,6 +41,7 @@ pub mod powered;
 mod repeats;
 mod result;
 mod rigid_shift;
+mod risk;
 mod skeleton;
 mod splitting;
 mod student;
@@ -51,6 +54,9 @@ pub use boundaries::{BoundaryCounts, Outline, PairSums, TOLERANCES, class_contou
 pub use by_name::ByName;
 pub use calibration::{Bin, CALIBRATION_BINS, CalibrationCounts, ReliabilityRow, calibration};
 pub use compare::{Difference, compare};
+pub use confidence::{
+    ConfidenceRow, ConfidenceSummary, ExpectedCount, FieldConfidence, LookedAtRow, SureObject,
+};
 pub use edits::{Change, Edit, edits};
 pub use error::ScoreError;
 pub use fate::{Fate, JudgedObject, Side, Surroundings};
@@ -78,5 +84,6 @@ pub use result::{
     Thickness, ThresholdRow, ToleranceRow,
 };
 pub use rigid_shift::{SHIFT_REACH, Shift, ShiftOverlaps, ShiftedCounts, moved};
+pub use risk::{Controlled, Uncontrolled, controlled};
 pub use splitting::{Resolved, SplittingCounts};
 pub use summary::summarise;

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::by_name::ByName;
 use crate::calibration::ReliabilityRow;
 use crate::{
-    AgreementSummary, ClassCounts, Convention, FieldFates, ObjectErrors, Outline, Shift,
-    SplittingCounts,
+    AgreementSummary, ClassCounts, ConfidenceSummary, Convention, FieldFates, ObjectErrors,
+    Outline, Shift, SplittingCounts,
 };
 
 /// What scored fields are to the model.
@@ -488,6 +488,9 @@ pub struct Scores {
     /// Whether probabilities mean what they say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration: Option<CalibrationSummary>,
+    /// Whether confidences of objects mean what they say; none where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<ConfidenceSummary>,
     /// Counts, areas and intensities through predicted masks against those through true ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agreement: Option<AgreementSummary>,

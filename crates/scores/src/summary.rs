@@ -4,6 +4,7 @@ use crate::bootstrap::intervals;
 use crate::boundaries::{BOUNDARY_SCORES, BoundaryCounts, Outline, TOLERANCES};
 use crate::by_name::ByName;
 use crate::calibration::{CALIBRATION_BINS, CALIBRATION_SCORES, CalibrationCounts, reliability};
+use crate::confidence::confidence_summary;
 use crate::fate_strata::{FieldFates, object_errors};
 use crate::fields::{BootstrapOptions, Convention, FieldScores, Totals, Units};
 use crate::kinds::{KIND_SCORES, KindCounts};
@@ -92,6 +93,7 @@ pub fn summarise(
         ),
         kinds: named_summaries(&total.kinds, &KIND_SCORES, of(Family::Kinds), kind_summary),
         calibration: calibration_summary(&total.calibration, classes, of(Family::Calibration)),
+        confidence: confidence_summary(fields, &units, options),
         agreement: measured_agreement(fields, &options.group_name),
         paper: None,
         convention: options.convention,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use stainfree_image::{Inspection, OpenOptions, open, summarise};
+use stainfree_image::{Dataset, Inspection, OpenOptions, open, summarise};
 use stainfree_project::study::channels::{Recognised, recognise_brightfield};
 
 use crate::Context;
@@ -49,6 +49,17 @@ fn by(found: &Recognised, alone: bool) -> &'static str {
     }
 }
 
+/// That no brightfield was found, and of which channels the files say that they are none.
+fn unknown(dataset: &Dataset) -> String {
+    match &dataset.said_to_be(false)[..] {
+        [] => "unknown".to_owned(),
+        others => format!(
+            "unknown (no transmitted light, as the files say: {})",
+            others.join(", ")
+        ),
+    }
+}
+
 impl Inspect {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
         self.json.check(&["layout", "fields", "channels"])?;
@@ -77,9 +88,10 @@ impl Inspect {
             ("channels", found.channels.join(", ")),
             (
                 "brightfield",
-                brightfield.as_ref().map_or("unknown".to_owned(), |found| {
-                    format!("{} ({})", found.channels.join(", "), by(found, alone))
-                }),
+                match &brightfield {
+                    Some(found) => format!("{} ({})", found.channels.join(", "), by(found, alone)),
+                    None => unknown(&dataset),
+                },
             ),
             (
                 "size (height x width)",

@@ -33,6 +33,7 @@ mod exclude;
 mod experiment;
 mod export;
 mod folder;
+mod import;
 mod inspect;
 mod man;
 mod measure;
@@ -47,6 +48,7 @@ mod segment;
 mod simulate;
 mod train;
 mod tune;
+mod view;
 mod weights;
 
 /// Makes the subcommands, their groups on the help page, and the dispatch from one list.
@@ -85,6 +87,7 @@ commands! {
         evaluate::Evaluate,
         measure::Measure,
         report::Report,
+        view::View,
     }
     "More" {
         demo::Demo,
@@ -100,6 +103,7 @@ commands! {
         advise::Advise,
         experiment::Experiment,
         export::Export,
+        import::Import,
         weights::Weights,
     }
     "For experts" {

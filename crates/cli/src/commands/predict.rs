@@ -28,8 +28,12 @@ Writes OUT/classes/NAME.tif (class of each pixel), OUT/nuclei/NAME.tif (labels) 
 OUT/predictions.csv; where the model knows cytoplasm OUT/cells/NAME.tif too: whole cells, each with
 the number of its nucleus, those without one with further numbers. Images whose pixel size is known
 and differs from the model's are resampled for the network; results have the size of the image.
+Where the model has a confidence.toml (`train` and `tune` write it) OUT/confidence/NAME.csv says of
+every nucleus how probable it is that it is right, and predictions.csv how many true nuclei are
+expected in each field.
 Pixels that show nothing (a rim or gap of one value, no numbers) are 255 in the classes; their share
-is the column ignored_share.")]
+is the column ignored_share. Fields unlike what the model was trained on are marked (columns
+strangeness, 1 is the limit; strange; unlike), and a sentence says what is different.")]
 pub(crate) struct Predict {
     /// Model folder, or a study: its only model, or the one that `--model` names
     #[arg(value_name = "MODEL")]
@@ -73,8 +77,17 @@ pub(crate) struct Predict {
     #[arg(long)]
     overlay: bool,
 
+    /// Also write OUT/confidence_map/NAME.tif: nuclei painted with how sure they are, 0 to 1
+    #[arg(long)]
+    confidence_map: bool,
+
     #[command(flatten)]
     also: Also,
+
+    /// Also write each image with classes, nuclei and cells as its labels, for napari and other
+    /// programs that open OME-Zarr: OUT/zarr/NAME.ome.zarr, a plate as OUT/zarr/PLATE.ome.zarr
+    #[arg(long, value_name = "FORMAT", value_parser = ["ome-zarr"])]
+    to: Option<String>,
 
     /// Average over the four flips (four times the work, slightly better)
     #[arg(long)]
@@ -83,8 +96,9 @@ pub(crate) struct Predict {
     #[command(flatten)]
     rule: Rule,
 
-    /// Cap on memory, such as `1GiB`; large images are computed in tiles, and a note says where the
-    /// cap leaves too little margin for the same classes [default: 4GiB]
+    /// Cap on memory, such as `1GiB`; large images are computed in tiles, larger ones read and
+    /// written by region too, and a note says where the cap leaves too little margin for the same
+    /// classes [default: 4GiB]
     #[arg(long, value_name = "SIZE", value_parser = memory::parse)]
     memory: Option<usize>,
 
@@ -112,7 +126,9 @@ impl Predict {
             pixel_um: self.pixel_um,
             probabilities: self.probabilities,
             overlay: self.overlay,
+            confidence_map: self.confidence_map,
             forms: self.also.forms(),
+            zarr: self.to.is_some(),
             flips: self.flips,
             rule: self.rule.choice()?,
             overwrite: self.overwrite,
@@ -129,6 +145,8 @@ impl Predict {
             "done": predicted.done,
             "skipped": predicted.skipped,
             "nuclei": predicted.nuclei,
+            "wells": predicted.wells,
+            "strange": predicted.strange,
             "failed": predicted.failed,
             "seconds": predicted.seconds,
         }))?;

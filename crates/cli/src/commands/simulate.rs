@@ -3,7 +3,7 @@
 use anyhow::Result;
 use stainfree_project::ProjectError;
 use stainfree_project::simulate::simulate;
-use stainfree_specimen::{Degrade, PlateSpec, SpecimenError};
+use stainfree_specimen::{Degrade, Optics, PlateSpec, SpecimenError};
 
 use super::folder::Folder;
 use crate::Context;
@@ -66,12 +66,57 @@ pub(crate) struct Simulate {
     )]
     shift: Vec<f64>,
 
+    #[command(flatten)]
+    microscope: Microscope,
+
     /// `clean` or `hard`: dim, uneven, hazy, dirty
     #[arg(long, value_name = "NAME", value_parser = ["clean", "hard"], default_value = "clean")]
     degrade: String,
 
     #[command(flatten)]
     json: Json,
+}
+
+/// The brightfield microscope that is simulated.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Microscope")]
+struct Microscope {
+    /// Pixel size at the specimen, um
+    #[arg(long, value_name = "UM", default_value_t = PlateSpec::default().pixel_um)]
+    pixel_um: f64,
+
+    /// Numerical aperture of the objective
+    #[arg(long, value_name = "NA", default_value_t = Optics::default().objective_na)]
+    objective_na: f64,
+
+    /// Numerical aperture of the condenser
+    #[arg(long, value_name = "NA", default_value_t = Optics::default().condenser_na)]
+    condenser_na: f64,
+
+    /// Wavelength of the light, um
+    #[arg(long, value_name = "UM", default_value_t = Optics::default().wavelength_um)]
+    wavelength_um: f64,
+
+    /// Height of the focal plane above the best focus of the cells, um
+    #[arg(
+        long,
+        value_name = "UM",
+        default_value_t = Optics::default().focus_offset_um,
+        allow_hyphen_values = true
+    )]
+    focus_um: f64,
+}
+
+impl Microscope {
+    fn optics(&self) -> Optics {
+        Optics {
+            objective_na: self.objective_na,
+            condenser_na: self.condenser_na,
+            wavelength_um: self.wavelength_um,
+            focus_offset_um: self.focus_um,
+            ..Optics::default()
+        }
+    }
 }
 
 impl Simulate {
@@ -99,6 +144,8 @@ impl Simulate {
             unstained: self.unstained,
             shift_px,
             degrade: self.degrade.parse::<Degrade>()?,
+            pixel_um: self.microscope.pixel_um,
+            optics: self.microscope.optics(),
             ..PlateSpec::default()
         };
         spec.validate()

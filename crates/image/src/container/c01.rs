@@ -14,7 +14,7 @@ use flate2::read::ZlibDecoder;
 
 use super::{first_bytes, part_of};
 use crate::format::description::{Length, both};
-use crate::format::{NO_SIZE_TAKEN, check_size, open};
+use crate::format::{NO_SIZE_TAKEN, check_memory, check_size, open};
 use crate::{
     Image, ImageError, Plane, PlaneRef, PlaneSource, Region, Stamp, read_pieces, rounded_um,
 };
@@ -73,6 +73,7 @@ impl Header {
         };
         let (rows, columns) = (side(height)?, side(width)?);
         check_size(path, rows, columns)?;
+        check_memory(path, rows, columns)?;
         let sample_bytes = match bits {
             8 | 16 => bits as usize / 8,
             _ => return Err(refused(path, format!("its pixels have {bits} bits"))),

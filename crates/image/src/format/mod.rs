@@ -23,11 +23,14 @@ pub(crate) use pixels::Pixels;
 
 use crate::{ImageError, Plane, Region};
 
-/// Most pixels in one plane: 2^29, so that a plane takes at most 2 GiB as `f32`.
+/// Most pixels that are read at once: 2^29, so that they take at most 2 GiB as `f32`.
 ///
-/// A whole 25 mm chip at 1.2 µm is below it, and a damaged header that claims more is refused
-/// before any memory is taken.
+/// A whole 25 mm chip at 1.2 µm is below it. Larger planes are read by region.
 pub const MAX_PLANE_PIXELS: u64 = 1 << 29;
+
+/// Most pixels in a plane that is read by region: 2^36, a square of 262,144. A damaged header that
+/// claims more is refused.
+pub(crate) const MAX_REGIONS_PIXELS: u64 = 1 << 36;
 
 /// Most planes in one file: 65,536, above which a page count is taken for damage.
 pub const MAX_PAGES: usize = 1 << 16;
@@ -324,6 +327,14 @@ pub(crate) fn read_pixels(
     }
 }
 
+/// As [`read_pixels`], of a window of a TIFF.
+pub(crate) fn read_pixels_of(path: &Path, page: usize, at: Region) -> Result<Pixels, ImageError> {
+    match kind(path)? {
+        Kind::Tiff => tiff::read(path, page, Some(at)),
+        Kind::Png => png::read(path, Purpose::Numbers, Some(at)),
+    }
+}
+
 fn kind(path: &Path) -> Result<Kind, ImageError> {
     let mut start = [0_u8; 8];
     let mut file = open(path)?;
@@ -398,6 +409,7 @@ pub(crate) fn window(
 ) -> Result<Region, ImageError> {
     let wanted = region.unwrap_or(Region::whole(size));
     if wanted.lies_in(size) {
+        check_memory(path, wanted.height as u64, wanted.width as u64)?;
         return Ok(wanted);
     }
     let Region {
@@ -417,7 +429,7 @@ pub(crate) fn window(
     })
 }
 
-/// Checks a plane's size against the cap and against nothing; called before memory is taken.
+/// Checks the size of a plane that is read by region.
 pub(crate) fn check_size(path: &Path, height: u64, width: u64) -> Result<(), ImageError> {
     if height == 0 || width == 0 {
         return Err(ImageError::broken(
@@ -425,13 +437,22 @@ pub(crate) fn check_size(path: &Path, height: u64, width: u64) -> Result<(), Ima
             format!("its image has no pixels ({height} x {width})"),
         ));
     }
-    if height.saturating_mul(width) > MAX_PLANE_PIXELS {
-        return Err(ImageError::TooLarge {
+    below(path, height, width, MAX_REGIONS_PIXELS)
+}
+
+/// Checks the size of what is read at once; called before memory is taken.
+pub(crate) fn check_memory(path: &Path, height: u64, width: u64) -> Result<(), ImageError> {
+    below(path, height, width, MAX_PLANE_PIXELS)
+}
+
+fn below(path: &Path, height: u64, width: u64, most: u64) -> Result<(), ImageError> {
+    match height.saturating_mul(width) > most {
+        true => Err(ImageError::TooLarge {
             path: path.to_path_buf(),
             what: format!("a plane has {height} x {width} pixels"),
-            cap: format!("{MAX_PLANE_PIXELS} pixels"),
+            cap: format!("{most} pixels"),
             way_out: "cut it into smaller fields",
-        });
+        }),
+        false => Ok(()),
     }
-    Ok(())
 }

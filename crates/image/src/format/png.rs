@@ -9,7 +9,7 @@ use std::path::Path;
 use ::png::{BitDepth, ColorType, Decoder, DecodingError, Limits, Reader, Transformations};
 
 use super::pixels::{Colour, grey};
-use super::{COLOUR_TABLE, FileInfo, Pixels, Purpose, check_size, open, window};
+use super::{COLOUR_TABLE, FileInfo, Pixels, Purpose, check_memory, check_size, open, window};
 use crate::{Image, ImageError, Region};
 
 /// Size of the image; a PNG states no pixel size that a microscope would have written.
@@ -173,6 +173,8 @@ fn reader(path: &Path) -> Result<Reader<BufReader<File>>, ImageError> {
     let header = decoder.read_header_info();
     let (width, height) = header.map_err(|error| png_error(path, error))?.size();
     check_size(path, u64::from(height), u64::from(width))?;
+    // Rows follow from those above them, so a part takes the time of the whole.
+    check_memory(path, u64::from(height), u64::from(width))?;
     decoder.read_info().map_err(|error| png_error(path, error))
 }
 

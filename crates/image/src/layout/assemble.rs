@@ -2,7 +2,7 @@
 //! name, everything missing said.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use super::draft::{Draft, Slot};
@@ -15,9 +15,18 @@ pub(super) struct Found {
     pub(super) fields: Vec<Draft>,
     /// Channels that come first, in this order, whether or not the first field has them.
     pub(super) channel_order: Vec<String>,
-    /// Channels that the files say were taken in transmitted light.
-    pub(super) transmitted: BTreeSet<String>,
+    /// Of channels of which the files say it: whether they were taken in transmitted light.
+    pub(super) transmitted: BTreeMap<String, bool>,
     pub(super) problems: Vec<String>,
+}
+
+impl Found {
+    /// Keeps what files say of the light of channels; one that says transmitted outweighs others.
+    pub(super) fn say_light(&mut self, said: impl IntoIterator<Item = (String, bool)>) {
+        for (channel, transmitted) in said {
+            *self.transmitted.entry(channel).or_default() |= transmitted;
+        }
+    }
 }
 
 /// Checks what was found and makes the data set of it.
@@ -87,11 +96,11 @@ pub(super) fn assemble(
     if !options.channels.is_empty() {
         let new = renamed(root, &channels, &options.channels)?;
         let names = channels.iter().zip(&new);
-        let said = names.filter(|(old, _)| transmitted.contains(*old));
-        transmitted = said.map(|(_, new)| new.clone()).collect();
+        let said = names.filter_map(|(old, new)| Some((new.clone(), *transmitted.get(old)?)));
+        transmitted = said.collect();
         channels = new;
     }
-    transmitted.retain(|name| channels.contains(name));
+    transmitted.retain(|name, _| channels.contains(name));
     if let Some(um) = options.pixel_um {
         if !(um.is_finite() && um > 0.0) {
             return Err(ImageError::Misuse {

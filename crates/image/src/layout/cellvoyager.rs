@@ -112,8 +112,8 @@ fn read_index(path: &Path) -> Result<Index, ImageError> {
             Detail::default()
         }
     };
-    let names = names_of_channels(&folder, detail.settings.as_deref(), &mut problems)?;
-    let channels = channels(&mut records, &detail, &names, &mut problems);
+    let settings = settings_of_channels(&folder, detail.settings.as_deref(), &mut problems)?;
+    let channels = channels(&mut records, &detail, &settings, &mut problems);
     if !errors.is_empty() {
         problems.push(format!(
             "`{}` reports {} errors, whose images were not taken: {}",
@@ -289,6 +289,7 @@ impl Detail {
                             None
                         }),
                         size: side("VerticalPixels").zip(side("HorizontalPixels")),
+                        transmitted: None,
                     };
                     found.channels.insert(ch, channel);
                 }
@@ -299,13 +300,21 @@ impl Detail {
     }
 }
 
-/// Names of the channels by number: `Brightfield`, the dye where one was given, or nothing.
-fn names_of_channels(
+/// What the settings say of a channel.
+#[derive(Default)]
+struct Settings {
+    /// `Brightfield`, the dye where one was given, or nothing.
+    name: Option<String>,
+    transmitted: Option<bool>,
+}
+
+/// Settings of the channels by number.
+fn settings_of_channels(
     folder: &Path,
     settings: Option<&str>,
     problems: &mut Vec<String>,
-) -> Result<BTreeMap<u32, String>, ImageError> {
-    let mut names = BTreeMap::new();
+) -> Result<BTreeMap<u32, Settings>, ImageError> {
+    let mut settings_of = BTreeMap::new();
     let ends = |name: &str| name.to_lowercase().ends_with(".mes");
     let path = match settings {
         Some(wanted) => beside(folder, |name| name.eq_ignore_ascii_case(wanted)),
@@ -317,7 +326,7 @@ fn names_of_channels(
              are not known; copy it beside the images"
                 .into(),
         );
-        return Ok(names);
+        return Ok(settings_of);
     };
     walk(&path, |elements, met| {
         let (Some("Channel"), Met::Start(element)) = (elements.last().map(String::as_str), met)
@@ -328,22 +337,27 @@ fn names_of_channels(
         let Some(ch) = text("Ch").and_then(|ch| ch.trim().parse().ok()) else {
             return;
         };
-        let is_bright = |text: String| text.to_lowercase().replace(' ', "").contains("brightfield");
-        let bright = text("Kind").is_some_and(is_bright) || text("Method").is_some_and(is_bright);
-        let name = match bright {
-            true => Some("Brightfield".to_string()),
-            false => text("Fluorophore"),
+        let ways = [text("Kind"), text("Method")].map(Option::unwrap_or_default);
+        let ways = ways.map(|way| way.to_lowercase().replace(' ', ""));
+        let said = |word: &str| ways.iter().any(|way| way.contains(word));
+        let transmitted = match said("brightfield") {
+            true => Some(true),
+            false => said("fluorescence").then_some(false),
         };
-        names.extend(name.map(|name| (ch, name)));
+        let name = match transmitted {
+            Some(true) => Some("Brightfield".to_string()),
+            _ => text("Fluorophore"),
+        };
+        settings_of.insert(ch, Settings { name, transmitted });
     })?;
-    Ok(names)
+    Ok(settings_of)
 }
 
 /// Numbers the channels anew, where one was taken by several actions, and names them.
 fn channels(
     records: &mut [Record],
     detail: &Detail,
-    names: &BTreeMap<u32, String>,
+    settings: &BTreeMap<u32, Settings>,
     problems: &mut Vec<String>,
 ) -> BTreeMap<u32, Channel> {
     let doubled = doubled(records);
@@ -363,10 +377,8 @@ fn channels(
         ));
     }
     let chosen = |ch: u32| {
-        names
-            .get(&ch)
-            .cloned()
-            .unwrap_or_else(|| format!("C{ch:02}"))
+        let name = settings.get(&ch).and_then(|said| said.name.clone());
+        name.unwrap_or_else(|| format!("C{ch:02}"))
     };
     let used: BTreeSet<u32> = numbers.keys().map(|(ch, _)| *ch).collect();
     let named = |ch: u32| {
@@ -391,7 +403,13 @@ fn channels(
             let known = detail.channels.get(&ch).cloned().unwrap_or_default();
             let taken = taken.as_ref().map(of_action).unwrap_or_default();
             let name = named(ch) + &taken;
-            (number, Channel { name, ..known })
+            let transmitted = settings.get(&ch).and_then(|said| said.transmitted);
+            let channel = Channel {
+                name,
+                transmitted,
+                ..known
+            };
+            (number, channel)
         })
         .collect()
 }

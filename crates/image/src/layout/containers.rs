@@ -155,13 +155,13 @@ fn joined_of(listed: Vec<(&PathBuf, Contents)>, problems: Vec<String>) -> Found 
         } else {
             others.fields.extend(found.fields);
             others.problems.extend(found.problems);
-            others.transmitted.extend(found.transmitted);
+            others.say_light(found.transmitted);
         }
     }
     let mut all = joined(plates, problems);
     all.fields.extend(others.fields);
     all.problems.extend(others.problems);
-    all.transmitted.extend(others.transmitted);
+    all.say_light(others.transmitted);
     all
 }
 
@@ -182,6 +182,14 @@ fn without(name: &str, ending: &str) -> String {
         Some(end) if cut > 0 && end.eq_ignore_ascii_case(ending) => name[..cut].to_string(),
         _ => name.to_string(),
     }
+}
+
+/// Of the channels of which it is said: whether they were taken in transmitted light.
+pub(super) fn light(image: &Contained) -> impl Iterator<Item = (String, bool)> {
+    let channels = channel_names(&image.channels)
+        .into_iter()
+        .zip(&image.channels);
+    channels.filter_map(|(name, channel)| Some((name, channel.transmitted?)))
 }
 
 /// The fields of one container called `name`.
@@ -206,14 +214,7 @@ fn fields_of(name: &str, contents: Contents, is_plate: bool) -> Found {
     };
     let depths = Depths::of(&images);
     for (image, (position, site)) in images.into_iter().zip(names) {
-        for (channel, said) in channel_names(&image.channels)
-            .into_iter()
-            .zip(&image.channels)
-        {
-            if said.transmitted == Some(true) {
-                found.transmitted.insert(channel);
-            }
-        }
+        found.say_light(light(&image));
         let plate = image
             .well
             .is_some()

@@ -6,7 +6,7 @@
 //!   Without a JSON the same holds for ends that are channel words ([`is_channel_word`]).
 //! - Any other scheme by a regular expression ([`OpenOptions::pattern`]).
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use regex::Regex;
@@ -102,7 +102,7 @@ pub(super) fn read_files(
         name if name.is_empty() => "image".into(),
         name => name,
     };
-    let (mut fields, mut transmitted) = (Vec::new(), BTreeSet::new());
+    let (mut fields, mut light) = (Vec::new(), Vec::new());
     for group in group(paths) {
         let mut facts = Facts::default();
         if let Some(json) = &group.json
@@ -130,7 +130,7 @@ pub(super) fn read_files(
                     .map_or(String::new(), |channel| format!("{channel}_"));
                 let alone = channel.as_deref().unwrap_or(&alone);
                 let times = channels_of(path, &info, &pages, alone, &prefix, &mut notes);
-                transmitted.extend(in_transmitted_light(&times, &info));
+                light.extend(light_of(&times, &info));
                 for found in drafts_by_time(&name, times) {
                     let draft = drafts.entry(found.name.clone()).or_insert_with(|| Draft {
                         position: found.position,
@@ -147,7 +147,7 @@ pub(super) fn read_files(
         fields.extend(drafts.into_values());
     }
     let mut found = with_sets(fields, sets, &table);
-    found.transmitted.extend(transmitted);
+    found.say_light(light);
     found.problems.extend(notes.into_problems());
     Ok(found)
 }
@@ -161,16 +161,17 @@ fn with_sets(mut fields: Vec<Draft>, sets: Vec<(PathBuf, ome::Opened)>, table: &
     Found { fields, ..found }
 }
 
-/// Names of the channels of a file that it says were taken in transmitted light.
-fn in_transmitted_light(times: &[Channels], info: &FileInfo) -> Vec<String> {
+/// Of the channels of a file of which it says so: whether they were taken in transmitted light.
+fn light_of(times: &[Channels], info: &FileInfo) -> Vec<(String, bool)> {
     let channels = times.first().map(Vec::as_slice).unwrap_or_default();
     let said = &info.facts.transmitted;
     if channels.len() != said.len() {
         return Vec::new();
     }
     let named = channels.iter().zip(said);
-    let transmitted = named.filter(|(_, said)| **said == Some(true));
-    transmitted.map(|((name, _), _)| name.clone()).collect()
+    named
+        .filter_map(|((name, _), said)| Some((name.clone(), (*said)?)))
+        .collect()
 }
 
 /// What a sidecar says of a field, and what its file does.

@@ -11,10 +11,10 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::taken::{Taken, found, images_at, well};
+use super::taken::{Taken, found, images_at};
 use super::{Found, Layout};
 use crate::format::description::number;
-use crate::names::{folder_name, folder_of, stem};
+use crate::names::{folder_name, folder_of, printed_well, stem};
 use crate::xml::{Met, walk_in};
 use crate::{ImageError, OpenOptions};
 
@@ -70,7 +70,7 @@ fn taken(path: &Path) -> Option<(i32, Taken)> {
     let one = Taken {
         of: plate.clone(),
         plate,
-        well: well(&said["row"], &said["column"])?,
+        well: printed_well(&said["row"], &said["column"])?,
         site: said["field"].parse().ok()?,
         time: said["time"].parse().ok()?,
         // Some programs have no blanks in names.

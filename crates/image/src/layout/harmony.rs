@@ -196,6 +196,13 @@ fn channel(number: u32, facts: &Facts, problems: &mut Vec<String>) -> Channel {
         name,
         pixel_um,
         size: side("ImageSizeY").zip(side("ImageSizeX")),
+        transmitted: match (text("ChannelType"), text("IlluminationType")) {
+            // Computed from two planes of brightfield.
+            (Some("Phase"), _) => None,
+            (_, Some("Transmitted")) => Some(true),
+            (_, Some("Epifluorescence")) => Some(false),
+            _ => None,
+        },
     }
 }
 
@@ -220,8 +227,10 @@ struct Reading {
 }
 
 /// What an image says of its channel.
-const OF_CHANNEL: [&str; 5] = [
+const OF_CHANNEL: [&str; 7] = [
     "ChannelName",
+    "ChannelType",
+    "IlluminationType",
     "ImageResolutionX",
     "ImageResolutionY",
     "ImageSizeX",

@@ -14,9 +14,9 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::taken::{Taken, found, images_at, well};
+use super::taken::{Taken, found, images_at};
 use super::{Entries, Found, Layout};
-use crate::names::{file_name, folder_name, folder_of, stem};
+use crate::names::{file_name, folder_name, folder_of, printed_well, stem};
 use crate::{ImageError, OpenOptions};
 
 /// Exported images.
@@ -74,7 +74,7 @@ impl Layout for Archive {
         // So the system names it, whatever the user calls its channels.
         let mut channels = found.fields.iter().flat_map(|field| &field.channels);
         if channels.any(|(name, _)| name == PHASE) {
-            found.transmitted.insert(PHASE.into());
+            found.say_light([(PHASE.into(), true)]);
         }
         if others > 0 {
             found.problems.push(format!(
@@ -162,7 +162,7 @@ fn exported(path: &Path) -> Option<Taken> {
     Some(Taken {
         of: plate.to_string(),
         plate: plate.to_string(),
-        well: well(&said["row"], &said["column"])?,
+        well: printed_well(&said["row"], &said["column"])?,
         site: said["field"].parse().ok()?,
         time,
         channel: channel.to_string(),
@@ -212,7 +212,7 @@ fn archived(time: u64, path: &Path) -> Option<Taken> {
     Some(Taken {
         of: vessel.clone(),
         plate: vessel,
-        well: well(&said["row"], &said["column"])?,
+        well: printed_well(&said["row"], &said["column"])?,
         site: said["field"].parse().ok()?,
         time,
         channel: said["channel"].to_string(),

@@ -38,6 +38,8 @@ pub(super) struct Channel {
     pub(super) pixel_um: Option<f64>,
     /// Height and width of its images, where the index states them.
     pub(super) size: Option<(usize, usize)>,
+    /// Whether it was taken in transmitted light, where that is said.
+    pub(super) transmitted: Option<bool>,
 }
 
 /// What an index says.
@@ -180,12 +182,18 @@ fn fields_of(mut index: Index) -> Result<Found, ImageError> {
     });
     table.add_to(&mut fields);
     problems.extend(notes.into_problems());
-    Ok(Found {
+    let channels = index.channels.into_values();
+    let (channel_order, light): (Vec<String>, Vec<_>) =
+        channels.map(|c| (c.name, c.transmitted)).unzip();
+    let mut found = Found {
         fields,
-        channel_order: index.channels.into_values().map(|c| c.name).collect(),
         problems,
         ..Found::default()
-    })
+    };
+    let light = channel_order.iter().cloned().zip(light);
+    found.say_light(light.filter_map(|(name, said)| Some((name, said?))));
+    found.channel_order = channel_order;
+    Ok(found)
 }
 
 /// Refuses an index of more than any plate has, before room is made for it.

@@ -429,7 +429,7 @@ fn joined(plates: Vec<(String, Found)>, problems: Vec<String>) -> Found {
         }
         found.fields.extend(plate.fields);
         found.problems.extend(plate.problems);
-        found.transmitted.extend(plate.transmitted);
+        found.say_light(plate.transmitted);
         for channel in plate.channel_order {
             if !found.channel_order.contains(&channel) {
                 found.channel_order.push(channel);

@@ -23,12 +23,6 @@ pub(super) struct Taken {
     pub(super) path: PathBuf,
 }
 
-/// A row and a column (`B`, `2`) as the name of a well; `None` for no column.
-pub(super) fn well(row: &str, column: &str) -> Option<String> {
-    let column: u32 = column.parse().ok()?;
-    (column > 0).then(|| format!("{}{column:02}", row.to_uppercase()))
-}
-
 /// The images in `folder` or, where it has none, in the folders in it; none if there is one that
 /// `is_one` does not know, truth aside.
 ///

@@ -57,22 +57,34 @@ fn text(field: &str, outlines: &Outlines, pixel_um: Option<f64>) -> String {
         if let (Some(place), Some(_)) = (cell.nucleus, nucleus) {
             in_cell[place] = true;
         }
-        add(cell_feature(field, &cell.outline, nucleus, pixel_um));
+        add(cell_feature(
+            field,
+            &cell.outline,
+            nucleus,
+            outlines,
+            pixel_um,
+        ));
     }
     for (nucleus, in_cell) in outlines.nuclei.iter().zip(in_cell) {
         if !in_cell {
-            add(nucleus_feature(field, nucleus, pixel_um));
+            add(nucleus_feature(field, nucleus, outlines, pixel_um));
         }
     }
     text.push_str("\n]}\n");
     text
 }
 
-fn nucleus_feature(field: &str, nucleus: &Outline, pixel_um: Option<f64>) -> String {
+fn nucleus_feature(
+    field: &str,
+    nucleus: &Outline,
+    outlines: &Outlines,
+    pixel_um: Option<f64>,
+) -> String {
     let geometry = geometry(nucleus);
     let id = id(field, "nucleus", nucleus.label);
     let areas = area("", nucleus, pixel_um);
-    let measurements = format!("\"Label\":{},{areas}", nucleus.label);
+    let sure = confidence("", nucleus, outlines);
+    let measurements = format!("\"Label\":{},{areas}{sure}", nucleus.label);
     feature(&id, &geometry, "detection", NUCLEUS, &measurements)
 }
 
@@ -80,6 +92,7 @@ fn cell_feature(
     field: &str,
     cell: &Outline,
     nucleus: Option<&Outline>,
+    outlines: &Outlines,
     pixel_um: Option<f64>,
 ) -> String {
     let mut shapes = geometry(cell);
@@ -96,10 +109,11 @@ fn cell_feature(
         put(
             &mut measurements,
             format_args!(
-                ",\"Nucleus: Label\":{},{},\"Nucleus/Cell area ratio\":{}",
+                ",\"Nucleus: Label\":{},{},\"Nucleus/Cell area ratio\":{}{}",
                 nucleus.label,
                 area("Nucleus: ", nucleus, pixel_um),
-                nucleus.area() as f64 / cell.area() as f64
+                nucleus.area() as f64 / cell.area() as f64,
+                confidence("Nucleus: ", nucleus, outlines)
             ),
         );
     }
@@ -136,6 +150,14 @@ fn area(prefix: &str, outline: &Outline, pixel_um: Option<f64>) -> String {
         }
         None => format!("\"{prefix}Area px^2\":{pixels}"),
     }
+}
+
+/// How sure a nucleus is, after a comma; nothing where it is not known.
+fn confidence(prefix: &str, nucleus: &Outline, outlines: &Outlines) -> String {
+    let sure = outlines.confidences.get(&nucleus.label);
+    sure.map_or(String::new(), |sure| {
+        format!(",\"{prefix}Confidence\":{sure:.4}")
+    })
 }
 
 fn geometry(outline: &Outline) -> String {
@@ -225,7 +247,7 @@ mod tests {
     fn a_pixel_is_a_square_and_objects_keep_their_names() {
         let outlines = Outlines {
             nuclei: vec![square(7, [0, 0], 1)],
-            cells: Vec::new(),
+            ..Outlines::default()
         };
         let said = text("ü\"", &outlines, None);
         let value: serde_json::Value = serde_json::from_str(&said).expect("JSON");
@@ -266,6 +288,7 @@ mod tests {
         let outlines = Outlines {
             nuclei: vec![square(1, [1, 1], 2), square(2, [9, 9], 1)],
             cells: vec![cell(1, Some(0)), cell(5, None)],
+            confidences: [(1, 0.75), (2, 0.5)].into(),
         };
         let said = text("f", &outlines, Some(0.5));
         let value: serde_json::Value = serde_json::from_str(&said).expect("JSON");
@@ -277,11 +300,12 @@ mod tests {
         assert_eq!(kinds, ["cell", "cell", "detection"]);
         let measured = serde_json::json!({
             "Label": 1, "Cell: Area µm^2": 4, "Nucleus: Label": 1,
-            "Nucleus: Area µm^2": 1, "Nucleus/Cell area ratio": 0.25
+            "Nucleus: Area µm^2": 1, "Nucleus/Cell area ratio": 0.25, "Nucleus: Confidence": 0.75
         });
         assert_eq!(features[0]["properties"]["measurements"], measured);
         assert!(features[0].get("nucleusGeometry").is_some());
         assert!(features[1].get("nucleusGeometry").is_none());
         assert_eq!(features[2]["properties"]["measurements"]["Label"], 2);
+        assert_eq!(features[2]["properties"]["measurements"]["Confidence"], 0.5);
     }
 }

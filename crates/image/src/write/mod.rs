@@ -14,7 +14,9 @@ mod tiff;
 
 pub use atomic::{AtomicFile, is_unfinished, replace_file, write_atomic};
 pub use geojson::{GEOJSON_NOTE, geojson};
-pub use ome_tiff::{OmeTiff, PYRAMID_ABOVE, PixelType, PlaneOf, Samples, Shrink, ome_tiff};
+pub use ome_tiff::{
+    OmeTiff, OmeTiffRows, PYRAMID_ABOVE, PixelType, PlaneOf, Samples, Shrink, ome_tiff,
+};
 pub use ome_zarr::{ZarrField, ZarrLabels, ZarrMore, ome_zarr, ome_zarr_labels, ome_zarr_plate};
 pub use png::{PNG_NOTE, png_bytes, png_gray, png_rgb};
 pub use rois::{ROIS_NOTE, imagej_rois};

@@ -180,6 +180,12 @@ impl OutputKind {
         })
     }
 
+    /// What the network would learn from these labels: one image a channel, NaN where a pixel has
+    /// no truth.
+    pub fn truth(&self, labels: &Image<u32>) -> Vec<Image<f32>> {
+        (self.truth)(labels)
+    }
+
     /// The output as data.
     pub fn output(&self) -> Output {
         Output {

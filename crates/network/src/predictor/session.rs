@@ -155,7 +155,7 @@ impl Predict for Session {
                 if rows.is_empty() {
                     return;
                 }
-                let [height, width] = tile.image_size();
+                let [height, width] = tile.out_size();
                 let to = Planes {
                     data: out,
                     height,

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 impl TileOptions {
     /// The next length that the network takes.
-    fn up(&self, length: usize) -> usize {
+    pub(super) fn up(&self, length: usize) -> usize {
         length.next_multiple_of(self.multiple)
     }
 
@@ -72,16 +72,19 @@ pub(super) fn spans(length: usize, core: usize, margin: usize) -> Vec<Span> {
 }
 
 /// Side of the kept core and margin, both multiples of `options.multiple`; `None` = in one piece.
+/// Cores are at most as large as `most`, and then an image is in one piece only where it is not
+/// larger.
 pub(super) fn plan(
     predict: &dyn Predict,
     options: &TileOptions,
-    height: usize,
-    width: usize,
+    [height, width]: [usize; 2],
+    most: Option<usize>,
 ) -> Result<Option<(usize, usize)>, TileError> {
     let Some(cap) = options.memory else {
         return Ok(None);
     };
-    if predict.memory_bytes(height, width) <= cap {
+    let most = most.unwrap_or(usize::MAX);
+    if height.max(width) <= most && predict.memory_bytes(height, width) <= cap {
         return Ok(None);
     }
     let mut needs = Needs::new(predict, height, width);
@@ -92,6 +95,7 @@ pub(super) fn plan(
         let fitting = options
             .cores(height, width)
             .rev()
+            .filter(|&core| core <= most)
             .find(|&core| needs.bytes(core, margin, cap).is_some());
         if let Some(core) = fitting {
             return Ok(Some((core, margin)));
@@ -121,7 +125,9 @@ pub fn cut_margin(
     width: usize,
 ) -> Option<CutMargin> {
     let (height, width) = (options.up(height), options.up(width));
-    let (_, margin) = plan(predict, options, height, width).ok().flatten()?;
+    let (_, margin) = plan(predict, options, [height, width], None)
+        .ok()
+        .flatten()?;
     let full = options.up(options.radius);
     (margin < full).then(|| CutMargin {
         margin,

@@ -20,7 +20,7 @@ impl Predict for Mean {
             tile.row(0, y, row);
         }
         let inside = |i: isize, n: usize| (0..n as isize).contains(&i);
-        let ([top, left], [image_height, image_width]) = (tile.corner(), tile.image_size());
+        let ([top, left], [image_height, image_width]) = (tile.corner(), tile.out_size());
         let [rows, columns] = tile.kept();
         for (y, x) in rows.flat_map(|y| columns.clone().map(move |x| (y, x))) {
             let mut sum = 0.0;
@@ -98,6 +98,66 @@ fn tiles_give_what_the_whole_gives() {
         run(70, 53, Some(32 * 32), false).1.len() > 4,
         "the cap did not lead to tiles"
     );
+}
+
+/// The image put together from its parts, of which no more is at hand than they read.
+fn in_parts(height: usize, width: usize, memory: usize, most: usize, flips: bool) -> Vec<f32> {
+    let options = TileOptions {
+        multiple: 8,
+        channels: 3,
+        outputs: vec![Output::classes(2)],
+        radius: 7,
+        sees_whole_image: false,
+        memory: Some(memory),
+        flips,
+    };
+    let mut network = Mean {
+        reach: 7,
+        sizes: vec![],
+    };
+    let planes = image(height, width);
+    let found = cuts(&network, &options, [height, width], most).unwrap();
+    let mut whole = vec![f32::NAN; 2 * height * width];
+    for rows in &found.rows {
+        for columns in &found.columns {
+            let kept = [rows.clone(), columns.clone()];
+            let at = needed_for_part(&options, [height, width], &kept, found.margin);
+            let row = |c: usize, y: usize| {
+                let from = (c * height + y) * width;
+                planes[from + at[1].start..from + at[1].end].to_vec()
+            };
+            let there: Vec<f32> = (0..3)
+                .flat_map(|c| at[0].clone().flat_map(move |y| row(c, y)))
+                .collect();
+            let window = Window {
+                planes: &there,
+                at: at.clone(),
+                size: [height, width],
+            };
+            let part = predict_part(&mut network, &window, &kept, found.margin, &options, None);
+            let part = part.unwrap();
+            for (i, value) in part.into_iter().enumerate() {
+                let (line, x) = (i / columns.len(), i % columns.len());
+                let (c, y) = (line / rows.len(), line % rows.len());
+                whole[(c * height + rows.start + y) * width + columns.start + x] = value;
+            }
+        }
+    }
+    whole
+}
+
+#[test]
+fn parts_of_which_only_a_window_is_there_give_what_the_whole_gives() {
+    for (height, width) in [(70, 53), (64, 64), (8, 100), (1, 1), (65, 9)] {
+        for flips in [false, true] {
+            let (whole, _) = run(height, width, None, flips);
+            for (memory, most) in [(24 * 24, 64), (40 * 40, 16), (64 * 64, 1)] {
+                let found = in_parts(height, width, memory, most, flips);
+                // Whole numbers, and quarters of them: exact in f32.
+                assert_eq!(found, whole, "{height} x {width}, {memory}, flips {flips}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -202,7 +262,7 @@ impl Predict for ToBrightest {
         }
         let brightest = (0..plane.len()).max_by(|&a, &b| plane[a].total_cmp(&plane[b]));
         let (v, u) = brightest.map_or((0, 0), |i| (i / width, i % width));
-        let ([top, left], [image_height, image_width]) = (tile.corner(), tile.image_size());
+        let ([top, left], [image_height, image_width]) = (tile.corner(), tile.out_size());
         let [rows, columns] = tile.kept();
         for (y, x) in rows.flat_map(|y| columns.clone().map(move |x| (y, x))) {
             let at = (y as isize + top) as usize * image_width + (x as isize + left) as usize;

@@ -12,6 +12,7 @@ mod keras;
 mod pickle;
 mod pth;
 mod safe;
+pub mod smp;
 mod source;
 
 pub use built_in::{VIRTUAL_PLATES, built_in, load_built_in, virtual_plates};
@@ -115,7 +116,8 @@ fn import(
             })?,
         ),
     };
-    let found = select(wanted, path, &read(path)?)?;
+    let file = read(path, &|name| canonical(name).is_some())?;
+    let found = select(wanted, path, &file)?;
     let source = match named {
         Some(source) => {
             source.check_probes(path, &found)?;
@@ -232,8 +234,8 @@ fn shorten(names: &[String]) -> String {
     text
 }
 
-/// All f32 arrays of a weights file that can belong to an encoder.
-fn read(path: &Path) -> Result<Vec<NamedArray>, WeightsError> {
+/// The arrays of floats of a weights file whose names are `wanted`.
+fn read(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<NamedArray>, WeightsError> {
     let io = |error| WeightsError::Io {
         path: path.into(),
         error,
@@ -246,18 +248,17 @@ fn read(path: &Path) -> Result<Vec<NamedArray>, WeightsError> {
         });
     }
     let layout = layout(path)?;
-    let wanted = |name: &str| canonical(name).is_some();
     let broken = |what: String| WeightsError::Broken {
         path: path.into(),
         what,
     };
     match layout {
         Layout::Safetensors => {
-            safe::read(&std::fs::read(path).map_err(io)?, &wanted).map_err(broken)
+            safe::read(&std::fs::read(path).map_err(io)?, wanted).map_err(broken)
         }
-        Layout::Hdf5 => hdf5::read(&std::fs::read(path).map_err(io)?, &wanted).map_err(broken),
-        Layout::Zip => pth::read_zip(path, &wanted).map_err(broken),
-        Layout::LegacyPickle => pth::read_legacy(path, &wanted).map_err(broken),
+        Layout::Hdf5 => hdf5::read(&std::fs::read(path).map_err(io)?, wanted).map_err(broken),
+        Layout::Zip => pth::read_zip(path, wanted).map_err(broken),
+        Layout::LegacyPickle => pth::read_legacy(path, wanted).map_err(broken),
     }
 }
 

@@ -13,6 +13,10 @@
 //! Method: an object's rows have a first and a last pixel; the hull of the diamonds is a chain of
 //! at most two points a row on either side (Andrew 1979), so the cost is that of the rows.
 
+use std::collections::BTreeMap;
+
+use stainfree_image::Image;
+
 use super::regions::Regions;
 use super::{Block, Column, Family, Part, Scene, Unit};
 
@@ -52,6 +56,17 @@ impl Family for Hull {
             ]);
         }
     }
+}
+
+/// The solidity of every object: its area by that of its convex hull.
+pub fn solidities(labels: &Image<u32>) -> BTreeMap<u32, f64> {
+    let regions = Regions::of(labels);
+    let solidity = |i: usize| {
+        let filled = Outline::of_rows(&extremes(&regions, i)).fill();
+        let hull: i64 = filled.iter().map(|(from, to)| to - from + 1).sum();
+        (regions.labels()[i], regions.area(i) as f64 / hull as f64)
+    };
+    (0..regions.len()).map(solidity).collect()
 }
 
 /// First and last column of every row of the bounding box, `(MAX, MIN)` where a row is empty.

@@ -26,6 +26,7 @@ mod texture;
 use stainfree_image::{Image, Plane};
 
 use crate::error::{ObjectsError, same_size};
+pub use hull::solidities;
 use parts::Layer;
 pub use parts::Part;
 use regions::Regions;

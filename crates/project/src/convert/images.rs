@@ -249,7 +249,7 @@ impl Shown<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::BTreeMap;
 
     use stainfree_image::Position;
 
@@ -277,7 +277,7 @@ mod tests {
             layout: String::new(),
             root: "x".into(),
             channels: vec!["BF".into()],
-            transmitted: BTreeSet::new(),
+            transmitted: BTreeMap::new(),
             fields,
             problems: Vec::new(),
         }

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use stainfree_image::{Field, Image, Product, Store, read_class_mask, read_labels};
+use stainfree_inference::confidence::{CountOf, CountRule};
 use stainfree_inference::{Options, RuleChoice, cytoplasm_class};
 use stainfree_network::Loss;
 use stainfree_objects::IGNORED;
 use stainfree_scores::{
-    BootstrapOptions, ByName, Convention, FieldScores, Masks, Matching, ObjectCounts, ScoredOn,
-    Scores, Surroundings, calibration, match_labels_ignoring, measured, paper_scores, pixel_counts,
+    BootstrapOptions, ByName, ConfidenceSummary, Convention, ExpectedCount, FieldConfidence,
+    FieldScores, Masks, Matching, ObjectCounts, ScoredOn, Scores, SureObject, Surroundings,
+    calibration, match_labels_ignoring, measured, paper_scores, pixel_counts,
 };
 
 use crate::evaluation::best_shift::{Labels, ScoredField, at_best_shift};
@@ -19,6 +21,7 @@ use crate::evaluation::wrong_objects::{self, Seen as CloseUp, WrongObject};
 use crate::prediction::opened::{OpenedModel, nuclei_of};
 use crate::prediction::pixel_size::remarks_on_pixel_sizes;
 use crate::prediction::predict::FILE_NAME;
+use crate::prediction::sure::Sure;
 use crate::prediction::written::{Made, PRODUCTS, cells_of, remove_outputs, write_field};
 use crate::study::config::{Scheme, nucleus_classes};
 use crate::study::disk::{create_folder, remove};
@@ -147,7 +150,9 @@ fn score(
     let mut unscored = part.fields().iter().filter(|field| left_out(&field.name));
     unscored.try_for_each(|field| remove_outputs(&out, &field.name, &PRODUCTS))?;
     let cells = cytoplasm_class(classes).map(|_| Product::Cells);
-    for product in [Product::Classes, Product::Nuclei].into_iter().chain(cells) {
+    let sure = model.predictor.confidence().map(|_| Product::Confidence);
+    let always = [Product::Classes, Product::Nuclei];
+    for product in always.into_iter().chain(cells).chain(sure) {
         create_folder(&Store::at(&out).folder(product))?;
     }
     let mut scoring = Scoring {
@@ -162,6 +167,7 @@ fn score(
         kinds: options.kinds.as_deref().map(KindTable::read).transpose()?,
         boundaries: options.boundaries || study.config().truth.scheme == Scheme::B,
         losses: Vec::new(),
+        counts: model.predictor.confidence().map(|sure| sure.counts.clone()),
         scored: Vec::new(),
         predictions: Vec::new(),
         disagreements: Vec::new(),
@@ -187,6 +193,8 @@ struct Scoring<'a> {
     kinds: Option<KindTable>,
     boundaries: bool,
     losses: Vec<f64>,
+    /// How counts follow from confidences, where the model has those.
+    counts: Option<CountRule>,
     scored: Vec<ScoredField>,
     predictions: Vec<Prediction>,
     disagreements: Vec<Disagreement>,
@@ -256,6 +264,12 @@ impl Scoring<'_> {
             nuclei: &parted.labels,
         };
         let mut scored = self.scores(field, &light, &truth, &predicted, probabilities)?;
+        if let Some(confidence) = model.predictor.confidence() {
+            let decoder = model.predictor.decoder();
+            let sure = Sure::of(field, &found, &parted.labels, decoder, confidence);
+            sure.put(&Store::at(self.out), &field.name, None)?;
+            scored.scores.confidence = Some(self.confidence(field, &truth, &predicted, &sure)?);
+        }
         scored.scores.cells = self.cell_counts(field, &truth, cells.as_ref())?;
         self.scored.push(scored);
         Ok(())
@@ -314,12 +328,78 @@ impl Scoring<'_> {
             boundaries: outlines,
             kinds: matching.by_kind(&kinds),
             calibration: Some(calibration(probabilities, truth.classes).map_err(in_field)?),
+            confidence: None,
             measured: Some(measured.map_err(in_field)?),
         };
         Ok(ScoredField {
             scores,
             overlaps: Some(matching.shift_overlaps()),
         })
+    }
+
+    /// The confidences of a field beside what is right, and its count beside what was expected.
+    fn confidence(
+        &self,
+        field: &Field,
+        truth: &Seen,
+        predicted: &Seen,
+        sure: &Sure,
+    ) -> Result<FieldConfidence, ProjectError> {
+        let ignore = ignored(truth.classes);
+        let matching = Matching::new(truth.nuclei, predicted.nuclei, ignore.as_ref());
+        let matching = matching
+            .map_err(|error| ProjectError::Failed(format!("field `{}`: {error}", field.name)))?;
+        let by_label = sure.by_label();
+        let object = |(label, right): (u32, bool)| {
+            let confidence = *by_label.get(&label)?;
+            Some(SureObject { confidence, right })
+        };
+        let objects: Vec<SureObject> = matching.right().into_iter().filter_map(object).collect();
+        let row = self.rows.iter().find(|row| row.name == field.name);
+        let sum = objects.iter().map(|object| object.confidence).sum();
+        let count = self.counts.as_ref().map(|rule| ExpectedCount {
+            name: field.name.clone(),
+            group: row.map(|row| row.group.clone()),
+            truth: matching.objects().truth,
+            predicted: objects.len() as u64,
+            ..expected(rule, sum, CountOf::Field)
+        });
+        Ok(FieldConfidence { objects, count })
+    }
+
+    /// The counts of the wells of all scored fields.
+    fn wells(&self, summary: &ConfidenceSummary) -> Vec<ExpectedCount> {
+        let (fields, Some(rule)) = (self.source.by_name(), &self.counts) else {
+            return Vec::new();
+        };
+        let mut wells: Vec<ExpectedCount> = Vec::new();
+        for count in &summary.fields {
+            let position = fields.get(count.name.as_str()).map(|field| &field.position);
+            let Some(position) = position.filter(|position| position.well.is_some()) else {
+                continue;
+            };
+            let name = position.well_or_name();
+            let same = |well: &&mut ExpectedCount| well.name == name && well.group == count.group;
+            match wells.iter_mut().find(same) {
+                Some(well) => {
+                    well.truth += count.truth;
+                    well.predicted += count.predicted;
+                    well.expected += count.expected;
+                }
+                None => wells.push(ExpectedCount {
+                    name,
+                    ..count.clone()
+                }),
+            }
+        }
+        let with_interval = |well: ExpectedCount| ExpectedCount {
+            name: well.name,
+            group: well.group,
+            truth: well.truth,
+            predicted: well.predicted,
+            ..expected(rule, well.expected / rule.per_found, CountOf::Well)
+        };
+        wells.into_iter().map(with_interval).collect()
     }
 
     /// The labels of a field as they were scored.
@@ -399,6 +479,9 @@ impl Scoring<'_> {
         let classes = &study.config().truth.classes;
         let mut evaluated = sum_up(&scored, classes, &bootstrap, Vec::new(), Vec::new())?;
         evaluated.call(on);
+        if let Some(summary) = &mut evaluated.scores.confidence {
+            summary.wells = self.wells(summary);
+        }
         let losses = &self.losses;
         evaluated.loss =
             (!losses.is_empty()).then(|| losses.iter().sum::<f64>() / losses.len() as f64);
@@ -420,6 +503,20 @@ impl Scoring<'_> {
             said(shown, job)?;
         }
         Ok(evaluated)
+    }
+}
+
+/// What is expected from this sum of confidences.
+fn expected(rule: &CountRule, sum: f64, of: CountOf) -> ExpectedCount {
+    let count = rule.count(sum, of);
+    ExpectedCount {
+        name: String::new(),
+        group: None,
+        truth: 0,
+        predicted: 0,
+        expected: count.expected,
+        level: count.interval.and(rule.level),
+        interval: count.interval,
     }
 }
 

@@ -14,12 +14,15 @@ use crate::study::names;
 /// Plates and times of which there is a map each.
 pub(super) type Plates<'a> = BTreeSet<(&'a Option<String>, Option<u32>)>;
 
+/// What is not of objects but of fields: how unlike the training `predict` has found them.
+pub(super) const STRANGENESS: &str = "strangeness";
+
 /// A column to be shown, and its values so far.
 pub(super) struct HeatMap {
     /// As it was asked for.
     name: String,
-    /// Its column in the table of wells.
-    column: usize,
+    /// Its column in the table of wells; none is of fields.
+    column: Option<usize>,
     /// Its head there.
     head: String,
     values: Vec<(WellKey, f64)>,
@@ -28,6 +31,14 @@ pub(super) struct HeatMap {
 impl HeatMap {
     /// A column of the table of wells, or of the objects, of which the mean is taken.
     pub(super) fn of(name: &str, heads: &[ColumnHead]) -> Result<Self, ProjectError> {
+        if name == STRANGENESS {
+            return Ok(Self {
+                name: name.to_owned(),
+                column: None,
+                head: String::new(),
+                values: Vec::new(),
+            });
+        }
         let find = |name: &str| {
             heads[3..]
                 .iter()
@@ -48,14 +59,27 @@ impl HeatMap {
             })?;
         Ok(Self {
             name: name.to_owned(),
-            column,
+            column: Some(column),
             head: heads[column].name.clone(),
             values: Vec::new(),
         })
     }
 
     pub(super) fn add(&mut self, row: &WellRow) {
-        self.values.push((row.key.clone(), row.number(self.column)));
+        if let Some(column) = self.column {
+            self.values.push((row.key.clone(), row.number(column)));
+        }
+    }
+
+    /// Adds the field of a well, whose strangeness is `value`; wells show the largest of theirs.
+    pub(super) fn add_field(&mut self, key: &WellKey, value: f64) {
+        if self.column.is_some() {
+            return;
+        }
+        match self.values.last_mut().filter(|(last, _)| last == key) {
+            Some((_, most)) => *most = most.max(value),
+            None => self.values.push((key.clone(), value)),
+        }
     }
 
     /// Writes a map for each plate and time, named after the table `out`, and gives the files.
@@ -73,6 +97,7 @@ impl HeatMap {
                 .iter()
                 .filter(|(key, _)| (&key.plate, key.time) == (plate, time));
             let unit = match self.name.as_str() {
+                _ if self.column.is_none() => "strangest field of each well; 1 is the limit",
                 name if name == self.head => "per well",
                 _ => "mean of the objects of each well",
             };
@@ -138,4 +163,36 @@ fn file_name(name: &str) -> String {
         }
     };
     name.chars().map(keep).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_well_shows_its_strangest_field() {
+        let key = |well: &str| WellKey {
+            plate: None,
+            well: well.to_owned(),
+            time: None,
+        };
+        let mut map = HeatMap::of(STRANGENESS, &[]).unwrap();
+        for (well, value) in [
+            ("B02", 0.5),
+            ("B02", 2.0),
+            ("B02", f64::NAN),
+            ("B03", f64::NAN),
+        ] {
+            map.add_field(&key(well), value);
+        }
+        assert_eq!(map.values.len(), 2);
+        assert_eq!(map.values[0], (key("B02"), 2.0));
+        assert!(map.values[1].1.is_nan());
+        // Other columns are of objects.
+        let head = ColumnHead::new("area_mean", crate::measuring::cells::ColumnType::Float);
+        let heads = vec![head; 4];
+        let mut map = HeatMap::of("area", &heads).unwrap();
+        map.add_field(&key("B02"), 1.0);
+        assert!(map.values.is_empty());
+    }
 }

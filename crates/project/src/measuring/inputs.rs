@@ -8,8 +8,10 @@ use stainfree_image::{
     list_names, looks_like_truth, read_info,
 };
 use stainfree_inference::{CYTOPLASM, cells as whole_cells};
+use stainfree_objects::areas;
 
 use super::MeasureOptions;
+use crate::prediction::sure;
 use crate::study::channels::find_channel;
 use crate::study::guard;
 use crate::study::keep_images_only;
@@ -44,6 +46,8 @@ pub(super) struct Inputs {
     pub(super) channels: Vec<usize>,
     labels: Pairing,
     cells: Cells,
+    /// The prediction that says how sure nuclei are.
+    sure: Option<Store>,
     /// Hashes of the models that made the labels, where `predict` has noted them.
     pub(super) models: String,
 }
@@ -104,11 +108,21 @@ impl Inputs {
             (None, Objects::Labels(_)) => Cells::None,
         };
         let channels = channels(&set, &options.channels, &[&labels, cells.named().1], job)?;
+        let sure = match &options.objects {
+            Objects::Prediction(folder) => Some(Store::at(folder)),
+            Objects::Labels(_) => None,
+        };
+        let says = |store: &Store| {
+            let mut names = labels.files.keys();
+            names.any(|name| store.path(Product::Confidence, name).is_file())
+        };
+        let sure = sure.filter(says);
         let inputs = Self {
             set,
             channels,
             labels,
             cells,
+            sure,
             models,
         };
         let folder = match &options.objects {
@@ -129,12 +143,44 @@ impl Inputs {
         !matches!(self.cells, Cells::None)
     }
 
+    /// Whether the prediction says how sure nuclei are.
+    pub(super) fn has_confidence(&self) -> bool {
+        self.sure.is_some()
+    }
+
+    /// How sure each of these `objects` of a field is; NaN where nothing is known, or where it is
+    /// no longer what was predicted: its area is another.
+    pub(super) fn confidences(
+        &self,
+        work: &Work,
+        objects: &Image<u32>,
+        labels: &[u32],
+    ) -> Result<Vec<f64>, ProjectError> {
+        let name = &work.field.name;
+        let path = self
+            .sure
+            .as_ref()
+            .map(|store| store.path(Product::Confidence, name));
+        let known = path.map(|path| sure::read(&path)).transpose()?.flatten();
+        let known = known.unwrap_or_default();
+        let areas = areas(objects);
+        let of = |label: &u32| match known.get(label) {
+            Some((area, confidence)) if areas.get(label) == Some(area) => *confidence,
+            _ => f64::NAN,
+        };
+        Ok(labels.iter().map(of).collect())
+    }
+
     /// Every file that may be read.
     pub(super) fn files(&self) -> guard::Inputs {
         let mut files = guard::Inputs::of(std::slice::from_ref(&self.set));
         let (_, cells) = self.cells.named();
         let truth = self.labels.files.values().chain(cells.files.values());
         truth.for_each(|truth| files.add(&truth.path));
+        if let Some(store) = &self.sure {
+            let tables = self.labels.files.keys();
+            tables.for_each(|name| files.add(&store.path(Product::Confidence, name)));
+        }
         if let Cells::Classes(store, _) = &self.cells {
             for name in self.labels.files.keys() {
                 files.add(&store.path(Product::Classes, name));

@@ -14,14 +14,16 @@ mod parquet;
 mod table;
 mod wells;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use rayon::prelude::*;
 use stainfree_image::Plane;
+use stainfree_image::table::Row;
 use stainfree_objects::measure::{
-    Background, Column, FieldImages, Kind, MeasurePlan, MeasureSettings,
+    Background, Column, FieldImages, Frame, Kind, MeasurePlan, MeasureSettings, Unit,
 };
 
 use crate::prediction::results::fields_of;
@@ -29,10 +31,11 @@ use crate::study::each_field::EachField;
 use crate::study::fingerprint::Fingerprint;
 use crate::study::guard;
 use crate::study::lease::{Lease, Thing};
+use crate::study::predictions;
 use crate::truth::given::shared_numbers_note;
 use crate::{Cancel, Job, ProjectError};
 use cells::{Cells, ColumnHead, ColumnType};
-use heat::HeatMap;
+use heat::{HeatMap, STRANGENESS};
 pub use inputs::Objects;
 use inputs::{Inputs, Work};
 use table::TableFile;
@@ -49,6 +52,9 @@ const FIRST: [(&str, ColumnType); 6] = [
 ];
 /// The column by which objects at the rim are told.
 const TOUCHES_BORDER: &str = "touches_border";
+
+/// How sure a prediction is of its nuclei.
+const CONFIDENCE: &str = "confidence";
 
 /// What to measure, and where it goes.
 #[derive(Clone, Debug)]
@@ -286,6 +292,11 @@ fn one_field(
         ProjectError::Field(format!("field `{}`: {error}", work.field.name))
     };
     let mut found = plan.measure(&images).map_err(in_field)?;
+    if inputs.has_confidence() {
+        found
+            .columns
+            .push(inputs.confidences(work, &objects, &found.labels)?);
+    }
     let by_field = options.settings.background == Background::Field;
     let background =
         background_note(plan, &found.columns, &work.field.name, &planes).filter(|_| by_field);
@@ -356,6 +367,8 @@ struct Sink {
     wells: Option<Wells>,
     wells_table: Option<TableFile>,
     heatmaps: Vec<HeatMap>,
+    /// How unlike the training fields are, where a map of that is wanted.
+    strangeness: BTreeMap<String, f64>,
 }
 
 impl Sink {
@@ -365,7 +378,8 @@ impl Sink {
         plan: &MeasurePlan,
         work: &[Work],
     ) -> Result<Self, ProjectError> {
-        let heads = heads(options.names, plan, &inputs.channel_names());
+        let measured = columns(plan, inputs);
+        let heads = heads(options.names, &measured, &inputs.channel_names());
         let by_well = options.wells.is_some() || !options.heatmaps.is_empty();
         if by_well && work.iter().all(|work| work.field.position.well.is_none()) {
             return Err(ProjectError::Usage(format!(
@@ -374,7 +388,7 @@ impl Sink {
                 options.images.display()
             )));
         }
-        let wells = by_well.then(|| Wells::new(plan.columns()));
+        let wells = by_well.then(|| Wells::new(&measured));
         let well_heads = wells.as_ref().map_or(&[][..], |wells| &wells.heads);
         let maps = options
             .heatmaps
@@ -382,6 +396,11 @@ impl Sink {
             .map(|name| HeatMap::of(name, well_heads));
         let heatmaps = maps.collect::<Result<Vec<_>, _>>()?;
         spare_others(&heatmaps, options, inputs, work)?;
+        let of_fields = options.heatmaps.iter().any(|name| name == STRANGENESS);
+        let strangeness = match of_fields {
+            true => strangeness(&options.objects)?,
+            false => BTreeMap::new(),
+        };
         let facts = [
             (
                 "program",
@@ -398,9 +417,10 @@ impl Sink {
             names: options.names,
             images: 0,
             heads,
-            measured: plan.columns().to_vec(),
+            measured,
             wells,
             heatmaps,
+            strangeness,
         })
     }
 
@@ -416,6 +436,10 @@ impl Sink {
             };
             let mm = work.pixel_um.map_or(f64::NAN, |um| um / 1000.0);
             let area = (rows.size.0 * rows.size.1) as f64 * mm * mm;
+            let strangeness = self.strangeness.get(&field.name).copied();
+            for map in &mut self.heatmaps {
+                map.add_field(&key, strangeness.unwrap_or(f64::NAN));
+            }
             let before = wells.add(key, &rows.columns, rows.labels.len(), area);
             ended = self.end_well(before)?;
         }
@@ -481,6 +505,35 @@ impl Sink {
     }
 }
 
+/// What `predict` says of how unlike the training its fields are.
+///
+/// # Errors
+/// The objects are no predictions, or their table cannot be read or says nothing of it.
+fn strangeness(objects: &Objects) -> Result<BTreeMap<String, f64>, ProjectError> {
+    let nothing = |why: String| ProjectError::Usage(format!("`--heatmap {STRANGENESS}`: {why}"));
+    let Objects::Prediction(folder) = objects else {
+        return Err(nothing(
+            "only folders that `predict` has filled know it".to_owned(),
+        ));
+    };
+    let path = folder.join(predictions::FILE_NAME);
+    let mut found = BTreeMap::new();
+    if let Some(table) = predictions::read(&path)? {
+        if let Some((name, value)) = table.column("name").zip(table.column(STRANGENESS)) {
+            let of = |row: &Row| Some((row.cell(name).to_owned(), row.cell(value).parse().ok()?));
+            found.extend(table.rows.iter().filter_map(of));
+        }
+    }
+    match found.is_empty() {
+        false => Ok(found),
+        true => Err(nothing(format!(
+            "`{}` says nothing of it; `stainfree tune` lets the model know its training, and \
+             `predict --overwrite` compares with it",
+            path.display()
+        ))),
+    }
+}
+
 /// Refuses to write over what is read, and heat maps over what is none.
 fn spare_others(
     heatmaps: &[HeatMap],
@@ -525,8 +578,22 @@ fn refuse_existing(path: &Path, options: &MeasureOptions) -> Result<(), ProjectE
     }
 }
 
+/// The columns that are measured, and how sure nuclei are where the prediction says it.
+fn columns(plan: &MeasurePlan, inputs: &Inputs) -> Vec<Column> {
+    let mut columns = plan.columns().to_vec();
+    if inputs.has_confidence() {
+        columns.push(Column {
+            name: CONFIDENCE.to_owned(),
+            unit: Unit::None,
+            kind: Kind::Float,
+            frame: Frame::Free,
+        });
+    }
+    columns
+}
+
 /// The heads of the objects' table.
-fn heads(names: ColumnNames, plan: &MeasurePlan, channels: &[String]) -> Vec<ColumnHead> {
+fn heads(names: ColumnNames, measured: &[Column], channels: &[String]) -> Vec<ColumnHead> {
     let head = |&(name, kind): &(&str, ColumnType)| ColumnHead::new(name, kind);
     let rename = |name: &str| match names {
         ColumnNames::Own => name.to_owned(),
@@ -536,7 +603,7 @@ fn heads(names: ColumnNames, plan: &MeasurePlan, channels: &[String]) -> Vec<Col
         ColumnNames::Own => &FIRST[..],
         ColumnNames::CellProfiler => &cellprofiler::FIRST[..],
     };
-    let rest = plan.columns().iter();
+    let rest = measured.iter();
     let rest = rest.map(|column| ColumnHead::new(rename(&column.name), kind(column)));
     first.iter().map(head).chain(rest).collect()
 }

@@ -4,6 +4,7 @@
 //! that are there, and is made from them again where it is missing. Where each lies, and under
 //! which name, is said by `Store`.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use stainfree_image::outline::Outlines;
@@ -128,7 +129,8 @@ impl Forms {
         self == Self::default()
     }
 
-    fn iter(self) -> impl Iterator<Item = Form> {
+    /// Those that are asked for.
+    pub(crate) fn iter(self) -> impl Iterator<Item = Form> {
         let is_wanted = move |form: &Form| self.0[*form as usize];
         Form::ALL.into_iter().filter(is_wanted)
     }
@@ -178,6 +180,8 @@ pub(crate) struct LabelsOf<'a> {
     pub(crate) name: &'a str,
     pub(crate) nuclei: &'a Image<u32>,
     pub(crate) cells: Option<&'a Image<u32>>,
+    /// How sure nuclei are, by label, where that is known.
+    pub(crate) sure: Option<&'a BTreeMap<u32, f64>>,
 }
 
 /// Writes a field in these forms, whose folders are there; `note` is what a file with this content
@@ -195,6 +199,7 @@ pub(crate) fn put_forms(
         name,
         nuclei,
         cells,
+        sure,
     } = labels;
     if let Some(cells) = cells.filter(|cells| cells.size() != nuclei.size()) {
         let ((height, width), (rows, columns)) = (nuclei.size(), cells.size());
@@ -203,11 +208,12 @@ pub(crate) fn put_forms(
              both must be of the same image"
         )));
     }
-    let outlines = match forms.need_outlines() {
+    let mut outlines = match forms.need_outlines() {
         true => stainfree_objects::outlines(nuclei, cells)
             .map_err(|error| ProjectError::Field(format!("field `{name}`: {error}")))?,
         false => Outlines::default(),
     };
+    outlines.confidences = sure.cloned().unwrap_or_default();
     let put = |product, labels: Option<&Image<u32>>, what| match labels {
         Some(labels) => store.put_labels(product, name, labels, &note(what)),
         None => Ok(()),
@@ -256,6 +262,7 @@ mod tests {
             name: "f",
             nuclei: &nuclei,
             cells: None,
+            sure: None,
         };
         let put = |labels| put_forms(&store, forms, labels, |_| Note::default()).unwrap();
         put(labels);

@@ -1,5 +1,7 @@
 //! Folders of results: predictions of a model, and segmentations of stains without one.
 
+pub(crate) mod by_region;
+pub mod familiar;
 pub mod forms;
 pub(crate) mod labelled;
 pub(crate) mod opened;
@@ -9,5 +11,7 @@ pub mod predict;
 pub(crate) mod recognised;
 pub(crate) mod results;
 pub mod segment;
+pub mod sure;
 pub(crate) mod table;
 pub(crate) mod written;
+pub(crate) mod zarr;

@@ -4,13 +4,16 @@
 use std::path::Path;
 
 use stainfree_image::{Dataset, Field, Plane};
-use stainfree_inference::{InferenceError, Nuclei, NucleusDecoder, Options, Pixels, Predictor};
+use stainfree_inference::{
+    InferenceError, Nuclei, NucleusDecoder, Options, Pixels, Predictor, RegionImage, RegionSink,
+    RegionsDone, Remark,
+};
 use stainfree_network::Machine;
 use stainfree_network::model::Model;
 
 use crate::study::Brightfield;
 use crate::study::beside_model::{self, InputChannels};
-use crate::study::channels::{find_channel, guess_brightfield};
+use crate::study::channels::{find_channel, recognise_brightfield};
 use crate::{Job, ProjectError};
 
 /// A model that predicts fields of data sets.
@@ -72,7 +75,7 @@ impl OpenedModel {
         }) {
             known.brightfield.clone()
         } else {
-            guess_brightfield(&dataset.channels).ok_or_else(|| {
+            let found = recognise_brightfield(dataset).ok_or_else(|| {
                 let listed: Vec<String> = dataset
                     .channels
                     .iter()
@@ -86,7 +89,8 @@ impl OpenedModel {
                     dataset.root.display(),
                     listed.join(", ")
                 ))
-            })?
+            })?;
+            found.channels
         };
         let channels = names.iter().map(index).collect::<Result<Vec<_>, _>>()?;
         Ok(Brightfield {
@@ -107,11 +111,45 @@ impl OpenedModel {
             Ok(pixels) => std::mem::take(&mut pixels.remarks),
             Err(_) => self.predictor.take_remarks(),
         };
-        for remark in remarks {
-            let name = format!("field `{}`", field.name);
-            job.progress.note(&remark.sentence(&name));
-        }
+        tell(&remarks, field, job);
         found.map_err(|error| in_field(field, error))
+    }
+
+    /// Whether a field is to be predicted by [`predict_regions`](Self::predict_regions).
+    pub(crate) fn needs_regions(&self, field: &Field, brightfield: &Brightfield) -> bool {
+        let planes = brightfield
+            .planes_of(field)
+            .map_or(0, |planes| planes.len());
+        let size = (field.height, field.width);
+        self.predictor.needs_regions(planes, size, field.pixel_um)
+    }
+
+    /// Predicts a field that is read by region, and says what the user should know of it.
+    pub(crate) fn predict_regions(
+        &mut self,
+        field: &Field,
+        image: &RegionImage,
+        sink: &mut (dyn RegionSink<ProjectError> + Send),
+        job: &Job,
+    ) -> Result<RegionsDone, ProjectError> {
+        let mut found = self.predictor.predict_regions(image, sink);
+        let remarks = match &mut found {
+            Ok(done) => std::mem::take(&mut done.remarks),
+            Err(_) => self.predictor.take_remarks(),
+        };
+        tell(&remarks, field, job);
+        found.map_err(|error| match error {
+            ProjectError::Inference(InferenceError::Image(error)) => error.into(),
+            ProjectError::Inference(error) => in_field(field, error),
+            error => error,
+        })
+    }
+}
+
+fn tell(remarks: &[Remark], field: &Field, job: &Job) {
+    for remark in remarks {
+        let name = format!("field `{}`", field.name);
+        job.progress.note(&remark.sentence(&name));
     }
 }
 

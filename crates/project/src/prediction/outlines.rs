@@ -350,6 +350,7 @@ fn one_field(task: &Task, options: &OutlinesOptions) -> Result<usize, ProjectErr
         name: &task.name,
         nuclei: &nuclei,
         cells: cells.as_ref(),
+        sure: None,
     };
     put_forms(&Store::at(&options.out), options.forms, labels, |what| {
         write::Note {

@@ -8,22 +8,30 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use stainfree_image::marker::{self, Kind, Marker};
 use stainfree_image::{Dataset, Field, Image, Plane, Product, Store};
-use stainfree_inference::{Nuclei, NucleusDecoder, Options, Pixels, RuleChoice, cytoplasm_class};
+use stainfree_inference::{
+    Confidence, NucleusDecoder, Options, Pixels, RuleChoice, cytoplasm_class,
+};
+use stainfree_network::model::ModelInfo;
 
+use crate::prediction::by_region::{self, Asked, Found, derived_by_region, predict_by_region};
+use crate::prediction::familiar::{Compared, Familiarity, Gathered, Looks, Strange};
 use crate::prediction::forms::{Forms, LabelsOf, put_forms};
 use crate::prediction::opened::{OpenedModel, nuclei_of};
 use crate::prediction::pixel_size::remarks_on_pixel_sizes;
-use crate::prediction::recognised::{Task, already, conditions, words};
+use crate::prediction::recognised::{Task, already, conditions, is_marked, words};
 use crate::prediction::results::{my_turn, open_inputs, share_fields, unique_names};
+use crate::prediction::sure::{Sure, WellCount, cells_without, wells};
 use crate::prediction::table::{self, OwnRows, Rows};
 use crate::prediction::written::{
-    Made, PRODUCTS, Wanted, cells_of, cells_of_files, forms_of_files, note, remove_outputs,
-    write_field,
+    Made, PRODUCTS, Wanted, cells_of, cells_of_files, forms_of_files, is_large, note,
+    remove_outputs, write_field,
 };
+use crate::prediction::zarr;
 use crate::study::disk::create_folder;
 use crate::study::each_field::{EachField, of_this_field};
 use crate::study::guard::{Inputs, ResultFolder};
@@ -51,8 +59,12 @@ pub struct PredictOptions {
     pub probabilities: bool,
     /// Write a picture of each field too.
     pub overlay: bool,
+    /// Write maps of how sure nuclei are too.
+    pub confidence_map: bool,
     /// Write labels in these forms too.
     pub forms: Forms,
+    /// Write each image with its labels as OME-Zarr too.
+    pub zarr: bool,
     /// Average over the four flips.
     pub flips: bool,
     /// How nuclei are made.
@@ -70,8 +82,12 @@ pub struct Predicted {
     pub skipped: usize,
     /// Nuclei in all fields.
     pub nuclei: usize,
+    /// True nuclei that are expected in the wells of the inputs, where the model has a confidence.
+    pub wells: Vec<WellCount>,
     /// Fields with pixels that show nothing: name, and their share.
     pub ignored: Vec<(String, f64)>,
+    /// What is unlike the training.
+    pub strange: Strange,
     /// What failed, a sentence each.
     pub failed: Vec<String>,
     /// Wall time in seconds.
@@ -81,7 +97,7 @@ pub struct Predicted {
 impl Predicted {
     fn add(&mut self, field: &Field, found: &Finished) {
         self.done += 1;
-        self.nuclei += found.nuclei.count;
+        self.nuclei += found.nuclei;
         if found.blank_share > 0.0 {
             self.ignored.push((field.name.clone(), found.blank_share));
         }
@@ -113,14 +129,21 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
         return Err(ProjectError::Failed(first.clone()));
     }
     let work = tasks_of(&sets, &model, options, job)?;
+    let known = Familiarity::open(&options.model, &model.predictor, job);
     let header = header(&info.classes);
     let wanted = Wanted {
         cells: cytoplasm_class(&info.classes).is_some(),
         probabilities: options.probabilities,
         outputs: options.probabilities && model.predictor.outputs().len() > 1,
         overlay: options.overlay,
+        confidence: model.predictor.confidence().is_some(),
+        confidence_map: options.confidence_map,
         forms: options.forms,
+        zarr: options.zarr,
     };
+    if options.confidence_map && !wanted.confidence {
+        return Err(no_confidence(options));
+    }
     let path = options.out.join(FILE_NAME);
     let ours: BTreeSet<String> = work.iter().map(|task| task.field.name.clone()).collect();
     let read_rows = || {
@@ -134,6 +157,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     };
     let to_write = work.iter().filter(|task| todo(&rows, task).is_none());
     check_folder(to_write, &sets, options)?;
+    refuse_by_region(&model, &work, wanted)?;
     refuse_others(&rows, &header, &work, &hash, options)?;
     let record = Provenance::of_model(&options.model, &info.hashes)?;
     // Others may fill the same folder: what they have done until now is done.
@@ -159,6 +183,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
         };
         predicted.skipped += 1;
         predicted.nuclei += nuclei;
+        predicted.strange.marked_before += usize::from(is_marked(&rows, &header, &task));
         let message = format!("{} (done already)", task.field.name);
         job.progress.step(predicted.skipped, total, &message);
     }
@@ -183,12 +208,30 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
             &tasks,
             &mut predicted,
             table,
-            (options, wanted),
+            (options, wanted, known.as_ref()),
             job,
         )
     })?;
+    if let Some(confidence) = model.predictor.confidence() {
+        let rows = table::read_rows(&path, &header, |_| false)?;
+        predicted.wells = wells(&sets, &rows, &header, &confidence.counts);
+    }
+    if wanted.zarr {
+        let _turn = my_turn(&options.out, "predict", job.cancel)?;
+        let fields = sets.iter().flat_map(|set| &set.fields);
+        zarr::finish_plates(&options.out, fields)?;
+    }
     predicted.seconds = started.elapsed().as_secs_f64();
     Ok(predicted)
+}
+
+/// The map of what nobody knows.
+fn no_confidence(options: &PredictOptions) -> ProjectError {
+    ProjectError::Usage(format!(
+        "`--confidence-map`: the model `{}` does not know how sure its nuclei are; `stainfree \
+         tune` in its study fits that, or leave the option out",
+        options.model.display()
+    ))
 }
 
 /// Makes the cells and the forms for other programs of fields that lack nothing else, from their
@@ -203,16 +246,29 @@ fn add_derived<'a>(
     let store = Store::at(&options.out);
     let names = &model.predictor.info().classes;
     let pixel_um = model.predictor.decoder().pixel_um;
+    let large = too_large(model, lacking.iter().map(|(task, _)| task));
     let fields = EachField::new(job, &lacking, |(task, _)| {
         format!("{} (from its labels)", task.field.name)
     });
     let made = fields.after(predicted.skipped).at_once(
         |(task, _)| {
+            if is_large(task.field) || large.contains(&*task.field.name) {
+                derived_by_region(&store, task.field, (names, pixel_um), wanted, job)?;
+                return Ok(true);
+            }
             let cells = store.path(Product::Cells, &task.field.name);
             if wanted.cells && !cells.is_file() {
                 cells_of_files(&store, task.field, names, pixel_um)?;
             }
-            forms_of_files(&store, task.field, wanted.forms, wanted.cells)?;
+            if !wanted.forms.is_empty()
+                && !wanted.forms.exist(&store, &task.field.name, wanted.cells)
+            {
+                forms_of_files(&store, task.field, wanted.forms, wanted.cells)?;
+            }
+            if wanted.zarr {
+                let (out, cells) = (&options.out, wanted.cells);
+                zarr::put_files(&store, out, task.field, &task.brightfield, names, cells)?;
+            }
             Ok(true)
         },
         |_, error| {
@@ -221,6 +277,7 @@ fn add_derived<'a>(
             Ok(false)
         },
     )?;
+    drop(large);
     let mut damaged = Vec::new();
     for ((task, nuclei), made) in lacking.into_iter().zip(made) {
         if made {
@@ -279,7 +336,7 @@ fn predict_ours(
     todo: &[Task],
     predicted: &mut Predicted,
     mut table: OwnRows,
-    (options, wanted): (&PredictOptions, Wanted),
+    (options, wanted, known): (&PredictOptions, Wanted, Option<&Familiarity>),
     job: &Job,
 ) -> Result<(), ProjectError> {
     let desk = Desk {
@@ -288,31 +345,50 @@ fn predict_ours(
         hash: model.predictor.hash().to_owned(),
         classes: model.predictor.info().classes.clone(),
         decoder: model.predictor.decoder().clone(),
+        confidence: model.predictor.confidence().cloned(),
         words: words(model, options.flips, job),
+        info: model.predictor.info().clone(),
+        known,
     };
+    let mut gathered = Gathered::default();
     // The finishing stage has a thread of its own and parallel loops: those of the network do them.
     let workers = model.predictor.workers().clone();
+    let large = too_large(model, todo);
+    let is_large = |task: &Task| large.contains(&*task.field.name);
     let fields = EachField::new(job, todo, |task| task.field.name.clone());
     let ended = fields.after(predicted.skipped).in_stages(
-        |task| task.brightfield.read(task.field),
+        |task| (!is_large(task)).then(|| task.brightfield.read(task.field)),
         |task, planes| {
             let begun = Instant::now();
-            (begun, compute(model, task.field, planes, options, job))
+            let computed = match planes {
+                Some(planes) => {
+                    compute(model, task.field, planes, options, job).map(Begun::InMemory)
+                }
+                None => desk.by_region(model, task, job).map(Begun::Finished),
+            };
+            (begun, computed)
         },
         |task, (begun, computed)| {
-            let finished = computed.and_then(|found| workers.run(|| desk.finish(task, found)));
+            let finished = computed.and_then(|found| match found {
+                Begun::InMemory(found) => workers.run(|| desk.finish(task, found)),
+                Begun::Finished(finished) => Ok(finished),
+            });
             (begun.elapsed().as_secs_f64(), finished)
         },
         |task, (seconds, result)| {
             match result {
                 Ok(found) => {
                     predicted.add(task.field, &found);
+                    if let Some(compared) = &found.compared {
+                        gathered.add(task.field.position.plate.as_ref(), compared);
+                    }
                     table.put_done(task, &found, &desk, seconds);
                 }
                 Err(error) => {
                     let sentence = of_this_field(error)?.to_string();
                     // What another model, or an older image, has left is not this one's.
                     remove_outputs(&options.out, &task.field.name, &PRODUCTS)?;
+                    zarr::remove(&options.out, task.field)?;
                     table.put_failed(task, &sentence, &desk);
                     predicted.failed.push(sentence);
                 }
@@ -323,7 +399,33 @@ fn predict_ours(
     table.save()?;
     ended?;
     remark_on_ignored(predicted, job);
+    if let Some(known) = known {
+        predicted.strange.plates = gathered.plates(known);
+        let sentences = predicted.strange.sentences();
+        sentences.iter().for_each(|said| job.progress.note(said));
+    }
     Ok(())
+}
+
+/// Names of the fields that do not fit into memory; those of one size are asked for once.
+fn too_large<'a>(
+    model: &OpenedModel,
+    todo: impl IntoIterator<Item = &'a Task<'a>>,
+) -> BTreeSet<&'a str> {
+    let mut known: Option<((usize, usize), Option<f64>, bool)> = None;
+    let mut large = BTreeSet::new();
+    for task in todo {
+        let (size, um) = ((task.field.height, task.field.width), task.field.pixel_um);
+        let is_large = match known {
+            Some((other, other_um, is_large)) if (other, other_um) == (size, um) => is_large,
+            _ => model.needs_regions(task.field, &task.brightfield),
+        };
+        known = Some((size, um, is_large));
+        if is_large {
+            large.insert(&*task.field.name);
+        }
+    }
+    large
 }
 
 /// What the network leaves to be finished.
@@ -331,16 +433,31 @@ struct Computed {
     pixels: Pixels,
     /// What the image is recognised by.
     content: Content,
+    /// What it is compared with the training by.
+    looks: Looks,
     /// The plane under an overlay, if one is asked for.
     shown: Option<Plane>,
+    /// All planes, where they are written with their labels.
+    stored: Option<Vec<Plane>>,
+}
+
+/// What the network's stage hands on.
+enum Begun {
+    InMemory(Computed),
+    /// A field that does not fit into memory is written while it is computed.
+    Finished(Finished),
 }
 
 /// A field that is done.
 struct Finished {
     content: Content,
-    classes: Image<u8>,
+    /// Pixels of every class.
+    counts: Vec<usize>,
     blank_share: f64,
-    nuclei: Nuclei,
+    nuclei: usize,
+    sure: Option<Sure>,
+    /// How it compares with the training, where that is known.
+    compared: Option<Compared>,
 }
 
 fn compute(
@@ -353,16 +470,25 @@ fn compute(
     let mut planes = planes?;
     let content = Content::of_planes(&planes);
     let mut pixels = model.predict(field, &planes, job)?;
+    let (workers, info) = (model.predictor.workers().clone(), model.predictor.info());
+    let looks = workers.run(|| Looks::of(&planes, field.pixel_um, info, &pixels));
     if !options.probabilities {
         // They are the largest thing in memory, and the next field is on its way.
-        model.predictor.decoder().keep_only_needed(&mut pixels);
+        let sure = model.predictor.confidence().is_some();
+        model
+            .predictor
+            .decoder()
+            .keep_only_needed(&mut pixels, sure);
     }
     let middle = planes.len() / 2;
+    let stored = options.zarr.then(|| planes.clone());
     let shown = options.overlay.then(|| planes.swap_remove(middle));
     Ok(Computed {
         pixels,
         content,
+        looks,
         shown,
+        stored,
     })
 }
 
@@ -373,8 +499,11 @@ struct Desk<'a> {
     hash: String,
     classes: Vec<String>,
     decoder: NucleusDecoder,
+    confidence: Option<Arc<Confidence>>,
     /// The options that change a prediction.
     words: String,
+    info: ModelInfo,
+    known: Option<&'a Familiarity>,
 }
 
 impl Desk<'_> {
@@ -383,6 +512,7 @@ impl Desk<'_> {
         let nuclei = nuclei_of(task.field, &pixels, &self.decoder)?;
         let out = &self.options.out;
         remove_outputs(out, &task.field.name, &self.wanted.stale())?;
+        zarr::remove(out, task.field)?;
         let made = Made {
             model: &self.hash,
             content: &found.content,
@@ -403,10 +533,22 @@ impl Desk<'_> {
             &made,
         )?;
         let (store, name) = (Store::at(out), &task.field.name);
+        let sure = self.confidence.as_ref();
+        let sure = sure.map(|c| Sure::of(task.field, &pixels, &nuclei.labels, &self.decoder, c));
+        if let Some(sure) = &sure {
+            let note = note(task.field, "confidence of nuclei", &made);
+            let map = self
+                .wanted
+                .confidence_map
+                .then_some((&nuclei.labels, &note));
+            sure.put(&store, name, map)?;
+        }
+        let by_label = sure.as_ref().map(Sure::by_label);
         let labels = LabelsOf {
             name,
             nuclei: &nuclei.labels,
             cells: cells.as_ref(),
+            sure: by_label.as_ref(),
         };
         put_forms(&store, self.wanted.forms, labels, |what| {
             note(task.field, what, &made)
@@ -424,27 +566,103 @@ impl Desk<'_> {
             );
             store.put_planes(Product::Outputs, name, &planes, &note)?;
         }
+        if let Some(planes) = found.stored {
+            let shown = zarr::Shown {
+                field: task.field,
+                brightfield: &task.brightfield,
+                planes,
+                classes: &pixels.classes,
+                nuclei: &nuclei.labels,
+                cells: cells.as_ref(),
+                names: &self.classes,
+                note: note(task.field, "results", &made),
+            };
+            zarr::put(out, shown)?;
+        }
         if let Some(plane) = found.shown {
             let picture = pictures::overlay(&plane.to_f32(), &pixels.classes, &self.classes)?;
             store.put_picture(name, &picture)?;
         }
+        let looks = found
+            .looks
+            .with_nuclei(&nuclei, task.field.pixel_um, &self.info);
         Ok(Finished {
+            compared: self.known.map(|known| known.compare(looks)),
             content: found.content,
-            classes: pixels.classes,
+            counts: counts_of(&pixels.classes, self.classes.len()),
             blank_share: pixels.blank_share,
-            nuclei,
+            nuclei: nuclei.count,
+            sure,
         })
     }
+
+    /// A field that does not fit into memory, from its image to its files.
+    fn by_region(
+        &self,
+        model: &mut OpenedModel,
+        task: &Task,
+        job: &Job,
+    ) -> Result<Finished, ProjectError> {
+        let asked = Asked {
+            field: task.field,
+            brightfield: &task.brightfield,
+            out: &self.options.out,
+            wanted: self.wanted,
+            hash: &self.hash,
+        };
+        let Found {
+            content,
+            counts,
+            blank_share,
+            nuclei,
+        } = predict_by_region(model, &asked, job)?;
+        Ok(Finished {
+            content,
+            counts,
+            blank_share,
+            nuclei,
+            // Neither is known of fields that never lie in memory as a whole.
+            sure: None,
+            compared: None,
+        })
+    }
+}
+
+/// Pixels of every class; what shows nothing is of none.
+fn counts_of(classes: &Image<u8>, count: usize) -> Vec<usize> {
+    let mut counts = vec![0; count];
+    for &class in classes.data() {
+        if let Some(count) = counts.get_mut(usize::from(class)) {
+            *count += 1;
+        }
+    }
+    counts
+}
+
+/// Refuses, before anything is computed, what cannot be made of fields that do not fit into memory.
+fn refuse_by_region(
+    model: &OpenedModel,
+    work: &[Task],
+    wanted: Wanted,
+) -> Result<(), ProjectError> {
+    let large = too_large(model, work);
+    let mut fields = work.iter().map(|task| task.field);
+    let first = fields.find(|field| large.contains(&*field.name));
+    first.map_or(Ok(()), |field| by_region::refuse(field, wanted))
 }
 
 /// Refuses to write over an image, or over what this program did not write, or to delete it:
 /// outputs that are not asked for are taken away.
 fn check_folder<'a>(
-    todo: impl Iterator<Item = &'a Task<'a>>,
+    todo: impl Iterator<Item = &'a Task<'a>> + Clone,
     sets: &[Dataset],
     options: &PredictOptions,
 ) -> Result<(), ProjectError> {
     let store = Store::at(&options.out);
+    if options.zarr {
+        let mut fields = todo.clone().map(|task| task.field);
+        fields.try_for_each(|field| zarr::check(&options.out, field))?;
+    }
     let mut files: Vec<PathBuf> = todo
         .flat_map(|task| PRODUCTS.map(|kind| store.path(kind, &task.field.name)))
         .collect();
@@ -510,27 +728,29 @@ fn remark_on_ignored(predicted: &Predicted, job: &Job) {
 impl OwnRows {
     fn put_done(&mut self, task: &Task, found: &Finished, desk: &Desk, seconds: f64) {
         let Task { field, input, .. } = task;
-        let mut counts = vec![0usize; desk.classes.len()];
-        for &class in found.classes.data() {
-            // What shows nothing is of no class.
-            if let Some(count) = counts.get_mut(usize::from(class)) {
-                *count += 1;
-            }
-        }
-        let pixels = counts.iter().sum::<usize>().max(1) as f64;
-        let shares = counts
+        let pixels = found.counts.iter().sum::<usize>().max(1) as f64;
+        let shares = found
+            .counts
             .iter()
             .map(|&count| format!("{:.6}", count as f64 / pixels));
         let mut row = vec![field.name.clone(), "done".to_owned(), String::new()];
         row.extend(shares);
-        let (height, width) = found.classes.size();
         row.extend([
             format!("{:.6}", found.blank_share),
-            found.nuclei.count.to_string(),
-            height.to_string(),
-            width.to_string(),
+            found.nuclei.to_string(),
+        ]);
+        row.extend(found.sure.as_ref().map_or_else(cells_without, Sure::cells));
+        row.extend([
+            field.height.to_string(),
+            field.width.to_string(),
             format!("{seconds:.2}"),
         ]);
+        row.extend(
+            found
+                .compared
+                .as_ref()
+                .map_or_else(Default::default, Compared::cells),
+        );
         row.extend([
             desk.hash.clone(),
             env!("CARGO_PKG_VERSION").to_owned(),

@@ -12,7 +12,7 @@ use stainfree_network::Precision;
 use crate::Job;
 use crate::prediction::opened::OpenedModel;
 use crate::prediction::table::Rows;
-use crate::prediction::written::{Made, NOTED, note};
+use crate::prediction::written::{Made, NOTED, is_large, note};
 use crate::study::Brightfield;
 use crate::study::fingerprint::Fingerprint;
 use crate::study::provenance::Content;
@@ -53,8 +53,18 @@ impl<'a> Task<'a> {
                 return true;
             }
             // Where the image cannot be read there is nothing to replace them with.
-            let planes = self.brightfield.read(self.field);
-            let content = planes.ok().map(|planes| Content::of_planes(&planes));
+            let content = match is_large(self.field) {
+                true => {
+                    let planes = self.brightfield.sources(self.field).ok();
+                    let size = (self.field.height, self.field.width);
+                    let of = |planes: Vec<_>| Content::of_regions(&planes, size, &mut || Ok(()));
+                    planes.and_then(|planes| of(planes).ok())
+                }
+                false => {
+                    let planes = self.brightfield.read(self.field);
+                    planes.ok().map(|planes| Content::of_planes(&planes))
+                }
+            };
             found.all(|(path, what)| {
                 let Some(content) = &content else {
                     return marker::note_of(&path).is_some_and(|note| note.contains(model));
@@ -86,6 +96,10 @@ pub(crate) fn conditions(opened: &OpenedModel, flips: bool, job: &Job) -> Finger
             hash.bytes(opened.predictor.decoder().word());
         }
         None => {}
+    }
+    // A model may be given a confidence after fields were predicted.
+    if let Some(confidence) = opened.predictor.confidence() {
+        hash.bytes(confidence.word());
     }
     hash
 }
@@ -139,13 +153,23 @@ pub(crate) fn words(model: &OpenedModel, flips: bool, job: &Job) -> String {
     let flips = flips.then(|| "flips".to_owned());
     let rule = model.predictor.rule_word();
     let rule = rule.map(|word| format!("rule:{word}"));
-    let words: Vec<String> = [precision, flips, rule].into_iter().flatten().collect();
+    let sure = model.predictor.confidence();
+    let sure = sure.map(|sure| format!("confidence:{}", sure.word()));
+    let words = [precision, flips, rule, sure];
+    let words: Vec<String> = words.into_iter().flatten().collect();
     words.join(" ")
 }
 
 /// Whether the network's products are rounded.
 fn is_bf16(job: &Job) -> bool {
     job.machine.isa().precision() == Precision::Bf16
+}
+
+/// Whether a field that is done already was unlike the training.
+pub(crate) fn is_marked(rows: &Rows, header: &[String], task: &Task) -> bool {
+    let place = header.iter().position(|name| name == "strange");
+    let row = rows.get(&task.field.name).zip(place);
+    row.is_some_and(|(row, place)| row[place] == "yes")
 }
 
 /// Nuclei of a field that the same model has done from the same input.

@@ -392,6 +392,7 @@ fn forms_of_labels(task: &Task, options: &SegmentOptions) -> Result<(), ProjectE
         name,
         nuclei: &nuclei,
         cells: cells.as_ref(),
+        sure: None,
     };
     put_forms(&store, options.forms, labels, |what| note(task.field, what))
 }
@@ -428,6 +429,7 @@ fn put_field(
         name,
         nuclei,
         cells,
+        sure: None,
     };
     put_forms(&store, options.forms, labels, note)
 }

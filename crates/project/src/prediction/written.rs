@@ -7,11 +7,13 @@ use stainfree_inference::{Nuclei, cells, cytoplasm_class};
 
 use crate::ProjectError;
 use crate::prediction::forms::{Forms, LabelsOf, put_forms};
+use crate::prediction::sure;
+use crate::prediction::zarr;
 use crate::study::disk::remove;
 use crate::study::provenance::Content;
 
 /// What may be kept of a field.
-pub(crate) const PRODUCTS: [Product; 13] = [
+pub(crate) const PRODUCTS: [Product; 15] = [
     Product::Classes,
     Product::Nuclei,
     Product::Cells,
@@ -25,6 +27,8 @@ pub(crate) const PRODUCTS: [Product; 13] = [
     Product::Napari,
     Product::NapariCells,
     Product::OmeLabels,
+    Product::Confidence,
+    Product::ConfidenceMap,
 ];
 
 /// Those that are written unasked, and what their notes call them.
@@ -45,8 +49,14 @@ pub(crate) struct Wanted {
     pub(crate) outputs: bool,
     /// Pictures.
     pub(crate) overlay: bool,
+    /// How sure nuclei are: the model says it.
+    pub(crate) confidence: bool,
+    /// Maps of that, which are asked for.
+    pub(crate) confidence_map: bool,
     /// Forms for other programs.
     pub(crate) forms: Forms,
+    /// A store of the image with its labels.
+    pub(crate) zarr: bool,
 }
 
 impl Wanted {
@@ -56,6 +66,8 @@ impl Wanted {
             Product::Probabilities => self.probabilities,
             Product::Outputs => self.outputs,
             Product::Overlays => self.overlay,
+            Product::Confidence => self.confidence,
+            Product::ConfidenceMap => self.confidence_map,
             Product::Classes | Product::Nuclei => true,
             other => self.forms.products(self.cells).any(|form| form == other),
         }
@@ -66,6 +78,7 @@ impl Wanted {
         Self {
             cells: false,
             forms: Forms::default(),
+            zarr: false,
             ..self
         }
     }
@@ -92,7 +105,8 @@ impl Wanted {
             let is_of = || marker::note_of(&path).is_some_and(|note| note.contains(model));
             path.is_file() && (kind != Product::Outputs || is_of())
         };
-        self.products().all(exists)
+        let is_stored = || !self.zarr || zarr::exists(out, field, model, self.cells);
+        self.products().all(exists) && is_stored()
     }
 }
 
@@ -106,6 +120,14 @@ pub(crate) fn remove_outputs(
     kinds
         .iter()
         .try_for_each(|&kind| remove(&store.path(kind, name)))
+}
+
+/// Pixels from which on cells and contents are made by region, whatever the cap on memory.
+const LARGE: usize = 1 << 26;
+
+/// Whether what is made of the files of a field is made by region.
+pub(crate) fn is_large(field: &Field) -> bool {
+    field.height * field.width > LARGE
 }
 
 /// What a prediction was made by and from.
@@ -184,10 +206,16 @@ pub(crate) fn forms_of_files(
             path.display()
         )));
     };
+    let sure = sure::read(&store.path(Product::Confidence, name))?;
+    let sure = sure.map(|sure| {
+        let nuclei = sure.into_iter();
+        nuclei.map(|(label, (_, sure))| (label, sure)).collect()
+    });
     let labels = LabelsOf {
         name,
         nuclei: &nuclei,
         cells: cells.as_ref(),
+        sure: sure.as_ref(),
     };
     put_forms(store, forms, labels, |what| write::Note {
         text: format!(

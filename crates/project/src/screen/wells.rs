@@ -279,12 +279,7 @@ fn printed(well: &str) -> String {
         .find(|c: char| c.is_ascii_digit())
         .unwrap_or(well.len());
     let (row, column) = well.split_at(digits);
-    let (row, column) = (row.trim(), column.trim());
-    let is_row = (1..=2).contains(&row.len()) && row.bytes().all(|b| b.is_ascii_uppercase());
-    match column.parse::<u32>() {
-        Ok(column) if is_row => format!("{row}{column:02}"),
-        _ => well,
-    }
+    stainfree_image::printed_well(row.trim(), column.trim()).unwrap_or_else(|| well.clone())
 }
 
 #[cfg(test)]

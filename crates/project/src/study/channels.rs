@@ -42,14 +42,12 @@ pub struct Recognised {
 /// The brightfield channels: those of which the files say so, else by their names.
 pub fn recognise_brightfield(dataset: &Dataset) -> Option<Recognised> {
     let said: Vec<String> = dataset
-        .channels
-        .iter()
-        .filter(|name| dataset.transmitted.contains(*name))
-        .cloned()
+        .said_to_be(true)
+        .into_iter()
+        .map(String::from)
         .collect();
-    let by_name = |channels| guess_brightfield(channels).map(|channels| (channels, false));
     let (channels, said) = match said.len() {
-        0 => by_name(&dataset.channels)?,
+        0 => (by_name(dataset)?, false),
         1 | 3 => (said, true),
         // Of several (phase contrast beside brightfield) names may tell which one is meant.
         _ => match guess_brightfield(&said) {
@@ -58,6 +56,15 @@ pub fn recognise_brightfield(dataset: &Dataset) -> Option<Recognised> {
         },
     };
     Some(Recognised { channels, said })
+}
+
+/// The channels whose names speak of brightfield, though the files may say another light (some
+/// programs write fluorescence wherever nothing was chosen); or the only one of unknown light.
+fn by_name(dataset: &Dataset) -> Option<Vec<String>> {
+    let other = |name: &String| dataset.transmitted.get(name) == Some(&false);
+    let found = guess_brightfield(&dataset.channels)?;
+    let named = |name: &String| speaks_of(name, &BRIGHTFIELD);
+    (found.iter().all(|name| named(name) || !other(name))).then_some(found)
 }
 
 /// The channels whose names speak of brightfield: one, or three that are the planes.
@@ -143,4 +150,46 @@ pub(crate) fn speaks_of(name: &str, words: &[&str]) -> bool {
             .replace([' ', '_', '-'], "")
             .starts_with("brightfield")
             && words.contains(&"brightfield")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(channels: &[(&str, Option<bool>)]) -> Option<(Vec<String>, bool)> {
+        let light = channels.iter().filter_map(|(name, light)| {
+            let said = (name.to_string(), (*light)?);
+            Some(said)
+        });
+        let dataset = Dataset {
+            layout: "files".into(),
+            root: "x".into(),
+            channels: channels.iter().map(|(name, _)| name.to_string()).collect(),
+            transmitted: light.collect(),
+            fields: Vec::new(),
+            problems: Vec::new(),
+        };
+        recognise_brightfield(&dataset).map(|found| (found.channels, found.said))
+    }
+
+    #[test]
+    fn what_files_say_of_the_light_comes_before_names_and_numbers() {
+        let found = |names: &[&str], said| {
+            let names = names.iter().map(|name| name.to_string()).collect();
+            Some((names, said))
+        };
+        let (yes, no) = (Some(true), Some(false));
+        assert_eq!(said(&[("AF488", None)]), found(&["AF488"], false));
+        assert_eq!(said(&[("AF488", no)]), None);
+        assert_eq!(said(&[("GFP", no), ("C2", None)]), None);
+        assert_eq!(said(&[("GFP", no), ("C2", yes)]), found(&["C2"], true));
+        // Fluorescence is also written where nobody chose anything.
+        assert_eq!(said(&[("GFP", no), ("BF", no)]), found(&["BF"], false));
+        assert_eq!(
+            said(&[("BF", None), ("T-PMT", yes)]),
+            found(&["T-PMT"], true)
+        );
+        let planes = [("TL1", yes), ("TL2", yes), ("TL3", yes), ("x", no)];
+        assert_eq!(said(&planes), found(&["TL1", "TL2", "TL3"], true));
+    }
 }

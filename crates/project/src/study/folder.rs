@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-use stainfree_image::{Dataset, Field, OpenOptions, Plane, Product, Store};
+use stainfree_image::{Dataset, Field, OpenOptions, Plane, PlaneRef, Product, Store};
 
 use crate::ProjectError;
 use crate::study::channels::find_channel;
@@ -374,6 +374,16 @@ impl Brightfield {
             }
         }
         Ok(chosen)
+    }
+
+    /// The brightfield planes of `field`, to be read by region: one or three.
+    ///
+    /// # Errors
+    /// A plane is missing.
+    pub(crate) fn sources(&self, field: &Field) -> Result<Vec<PlaneRef>, ProjectError> {
+        let planes = self.planes_of(field)?.into_iter();
+        let source = |(channel, z)| Ok(field.plane(channel, z)?.clone());
+        planes.map(source).collect()
     }
 
     /// Reads the brightfield planes of `field`: one or three of the same size.

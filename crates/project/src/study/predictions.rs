@@ -16,15 +16,26 @@ pub const FILE_NAME: &str = "predictions.csv";
 const SHARE: &str = "_share";
 /// Column of the share of pixels that show nothing.
 pub(crate) const IGNORED_SHARE: &str = "ignored_share";
+/// Column of the true nuclei that are expected, where the model has a confidence.
+pub(crate) const EXPECTED: &str = "expected_nuclei";
+/// Columns of their interval and of its probability, where the model has one.
+pub(crate) const INTERVAL: [&str; 3] = ["nuclei_low", "nuclei_high", "interval_level"];
 /// Columns before the shares of the classes.
 pub(crate) const FIRST: [&str; 3] = ["name", "status", "message"];
 /// Columns after them.
-const LAST: [&str; 11] = [
+const LAST: [&str; 18] = [
     IGNORED_SHARE,
     "nuclei",
+    EXPECTED,
+    INTERVAL[0],
+    INTERVAL[1],
+    INTERVAL[2],
     "height",
     "width",
     "seconds",
+    "strangeness",
+    "strange",
+    "unlike",
     "model",
     "program",
     "options",

@@ -20,6 +20,7 @@ use crate::study::fingerprint::Fingerprint;
 use crate::study::provenance::{Content, MetField, Provenance, difference, fields_of, of_training};
 use crate::study::recipe;
 use crate::study::{Source, Study, training_of};
+use crate::training::familiar::looks_for;
 use crate::training::shared::{
     Trained, Training, check_folder, finished, mark, refuse_without_checkpoint, write_model,
 };
@@ -164,7 +165,7 @@ fn train_ours(study: &Study, options: &TrainOptions, job: &Job) -> Result<Traine
         .map_err(|error| ProjectError::read(&study.config_path(), &error))?;
     let (mut model, fresh) = training.model(job)?;
     if let Some(trained) = finished(&model, fresh, &folder, job)? {
-        rule_for(study, &source, &rows, &folder, job)?;
+        beside_model(study, &source, &rows, options, job)?;
         return Ok(trained);
     }
     model.info.pixel_um = pixel_um;
@@ -182,8 +183,25 @@ fn train_ours(study: &Study, options: &TrainOptions, job: &Job) -> Result<Traine
     let hash = INPUT.put(&folder, text.as_bytes())?;
     model.info.hashes.extend([hash]);
     let trained = write_model(&mut model, record, &run, &folder)?;
-    rule_for(study, &source, &rows, &folder, job)?;
+    beside_model(study, &source, &rows, options, job)?;
     Ok(trained)
+}
+
+/// What is learned of a model once it is whole, and kept beside it: how nuclei are made, and what
+/// its training looked like. Runs of an experiment predict nothing that they have not met.
+fn beside_model(
+    study: &Study,
+    source: &Source,
+    rows: &[FieldRow],
+    options: &TrainOptions,
+    job: &Job,
+) -> Result<(), ProjectError> {
+    let folder = study.model_path(&options.name);
+    rule_for(study, source, rows, &folder, job)?;
+    match options.exact {
+        None => looks_for(study, source, rows, &folder, job),
+        Some(_) => Ok(()),
+    }
 }
 
 /// Passes over the pixels of the training fields that a round takes at least.

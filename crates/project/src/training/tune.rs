@@ -4,16 +4,20 @@
 //! the right nuclei is another question, with its own answer for every model. It costs no training:
 //! the fields are predicted once, and some hundred rules are tried on what came out.
 
+mod risk;
 mod search;
+mod sure;
 mod tried;
 
 use search::Search;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use serde::Serialize;
 use stainfree_image::{Field, Image, read_class_mask, read_labels};
+use stainfree_inference::confidence::TooFew;
 use stainfree_inference::{
-    Decisions, NucleusDecoder, Options, Pixels, RuleChoice, default_rule, ways,
+    Confidence, Decisions, NucleusDecoder, Options, Pixels, RuleChoice, default_rule, ways,
 };
 use stainfree_network::Model;
 use stainfree_objects::IGNORED;
@@ -22,6 +26,7 @@ use crate::prediction::opened::OpenedModel;
 use crate::study::each_field::EachField;
 use crate::study::fields::FieldRow;
 use crate::study::{Source, Study, training_of};
+use crate::training::familiar::keep_looks;
 use crate::training::study_fields::StudyFields;
 use crate::{Job, Part, ProjectError};
 
@@ -33,13 +38,31 @@ const MOST_PIXELS: usize = 4_000_000;
 /// two groups was worse on other groups than the default (docs/objects.md).
 const LEAST_GROUPS: usize = 4;
 
-/// Chooses rules for the study's model `name` on the validation fields; one that was chosen before
-/// is replaced.
+/// What was chosen for a model.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Tuned {
+    /// The rule.
+    #[serde(flatten)]
+    pub decisions: Decisions,
+    /// How sure nuclei by that rule are, where it could be told.
+    pub confidence: Option<Confidence>,
+    /// What a user should know of that.
+    pub confidence_note: String,
+}
+
+/// Chooses rules for the study's model `name` on the validation fields, and fits how sure nuclei by
+/// the rule are; what was chosen before is replaced. With `miss` the rule is the strictest that
+/// promises to miss at most this share of the nuclei, and not the best.
 ///
 /// # Errors
 /// There is no such model, no validation field with a nucleus, a field cannot be read or predicted,
 /// or the file not be written.
-pub fn tune(study: &Study, name: &str, job: &Job) -> Result<Decisions, ProjectError> {
+pub fn tune(
+    study: &Study,
+    name: &str,
+    miss: Option<f64>,
+    job: &Job,
+) -> Result<Tuned, ProjectError> {
     study.truth_must_be_still("tune")?;
     let folder = study.trained_model(Some(name))?;
     // Nobody trains another model there meanwhile, and `prepare` waits.
@@ -47,20 +70,29 @@ pub fn tune(study: &Study, name: &str, job: &Job) -> Result<Decisions, ProjectEr
     let lease = training_of(&study.run_path(name), "tune").own(way_out, job.cancel)?;
     study.truth_must_be_still("tune")?;
     let chosen = lease.during(job, |job| {
-        choose_rule(study, &study.source()?, &study.fields()?, &folder, job)
+        let (source, rows) = (study.source()?, study.fields()?);
+        let chosen = choose(study, &source, &rows, &folder, Wish::Rule { miss }, job)?;
+        // By the rule that was chosen.
+        keep_looks(study, &source, &rows, &folder, job)?;
+        Ok(chosen)
     })?;
-    chosen.ok_or_else(|| {
-        ProjectError::Failed(format!(
+    let Some((Some(decisions), fitted)) = chosen else {
+        return Err(ProjectError::Failed(format!(
             "`{}` has no validation field with a nucleus, on which a rule could be chosen; change \
              `[split]` and prepare again",
             study.root().display()
-        ))
+        )));
+    };
+    Ok(Tuned {
+        decisions,
+        confidence_note: sure::sentence(&fitted),
+        confidence: fitted.ok(),
     })
 }
 
-/// [`choose_rule`] for a model that was trained just now, unless it has its rule already or there
-/// are too few groups to choose on. The model is whole without one: where none can be chosen, that
-/// is said.
+/// [`choose`] for a model that was trained just now, unless it has all already. The rule is chosen
+/// where there are groups enough to choose on; how sure nuclei are is fitted for whatever rule
+/// holds. The model is whole without either: where none can be had, that is said.
 ///
 /// # Errors
 /// [`ProjectError::Cancelled`].
@@ -71,63 +103,101 @@ pub(crate) fn rule_for(
     trained: &Path,
     job: &Job,
 ) -> Result<(), ProjectError> {
-    let hash = Model::load(trained)?.hash();
-    match Decisions::read(trained, &hash) {
-        Ok(Some(_)) => return Ok(()),
-        Ok(None) => {}
+    let model = Model::load(trained)?;
+    let hash = model.hash();
+    let there = Decisions::read(trained, &hash).and_then(|rule| {
+        let word = NucleusDecoder::of_model(&model, rule.as_ref()).word();
+        let sure = Confidence::read(trained, &hash, &word)?;
+        Ok((rule, sure.is_some()))
+    });
+    let (rule, is_sure) = match there {
+        Ok(there) => there,
         // Somebody may have changed it: it stays as it is.
         Err(error) => {
             job.progress.note(&error.to_string());
             return Ok(());
         }
-    }
+    };
     let validation = rows
         .iter()
         .filter(|row| row.split == Some(Part::Validation));
     let groups: BTreeSet<&str> = validation.map(|row| row.group.as_str()).collect();
-    if groups.len() < LEAST_GROUPS {
+    let anew = rule.is_none() && groups.len() >= LEAST_GROUPS;
+    if rule.is_none() && !anew {
         // One that is there is of the model that was replaced.
-        return Decisions::forget_other(trained, &hash).map_err(decided);
+        Decisions::forget_other(trained, &hash).map_err(decided)?;
     }
-    match choose_rule(study, source, rows, trained, job) {
-        Ok(Some(chosen)) if chosen.chosen == chosen.default => job.progress.note(&format!(
-            "nuclei are made by the default rule: on {} validation fields none is better by more \
-             than chance (object F1 {:.3}, count {:+.0} %)",
-            chosen.fields.len(),
-            chosen.default.f1,
-            100.0 * chosen.default.count_error
-        )),
-        Ok(Some(chosen)) => job.progress.note(&format!(
-            "how nuclei are made was chosen on {} validation fields: object F1 {:.3} (the default \
-             {:.3}), counts {:+.0} % ({:+.0} %)",
-            chosen.fields.len(),
-            chosen.chosen.f1,
-            chosen.default.f1,
-            100.0 * chosen.chosen.count_error,
-            100.0 * chosen.default.count_error
-        )),
-        Ok(None) => Decisions::forget_other(trained, &hash).map_err(decided)?,
+    if is_sure && !anew {
+        return Ok(());
+    }
+    let wish = match anew {
+        true => Wish::Rule { miss: None },
+        false => Wish::Given(NucleusDecoder::of_model(&model, rule.as_ref())),
+    };
+    match choose(study, source, rows, trained, wish, job) {
+        Ok(Some((chosen, fitted))) => {
+            if let Some(chosen) = chosen {
+                job.progress.note(&chosen_sentence(&chosen));
+            }
+            job.progress.note(&sure::sentence(&fitted));
+        }
+        Ok(None) if anew => Decisions::forget_other(trained, &hash).map_err(decided)?,
+        Ok(None) => {}
         Err(error @ ProjectError::Cancelled) => return Err(error),
         Err(error) => job.progress.note(&format!(
-            "the model is whole, but how nuclei are made was not chosen, so the default holds: \
-             {error}; `stainfree tune` chooses it"
+            "the model is whole, but how nuclei are made and how sure they are was not settled, so \
+             the default holds: {error}; `stainfree tune` settles it"
         )),
     }
     Ok(())
 }
 
-/// Chooses the rule for the model in `folder` on the study's validation fields and writes it beside
-/// the model. `None` where there is no such field, or none with a nucleus.
+/// What was chosen, in a sentence.
+fn chosen_sentence(chosen: &Decisions) -> String {
+    let fields = chosen.fields.len();
+    if chosen.chosen == chosen.default {
+        return format!(
+            "nuclei are made by the default rule: on {fields} validation fields none is better by \
+             more than chance (object F1 {:.3}, count {:+.0} %)",
+            chosen.default.f1,
+            100.0 * chosen.default.count_error
+        );
+    }
+    format!(
+        "how nuclei are made was chosen on {fields} validation fields: object F1 {:.3} (the \
+         default {:.3}), counts {:+.0} % ({:+.0} %)",
+        chosen.chosen.f1,
+        chosen.default.f1,
+        100.0 * chosen.chosen.count_error,
+        100.0 * chosen.default.count_error
+    )
+}
+
+/// What is wanted of a choice.
+enum Wish {
+    /// A rule: the best, or the strictest that misses at most a share of the nuclei.
+    Rule { miss: Option<f64> },
+    /// How sure nuclei by this one are.
+    Given(NucleusDecoder),
+}
+
+/// The rule that was chosen, where one was asked for, and how sure its nuclei are.
+type Choice = (Option<Decisions>, Result<Confidence, TooFew>);
+
+/// Chooses the rule for the model in `folder` on the study's validation fields, as is the `wish`,
+/// fits how sure nuclei by it are, and writes both beside the model. `None` where there is no such
+/// field, or none with a nucleus.
 ///
 /// # Errors
-/// A field cannot be read or predicted, or the file not be written.
-pub(crate) fn choose_rule(
+/// A field cannot be read or predicted, or a file not be written.
+fn choose(
     study: &Study,
     source: &Source,
     rows: &[FieldRow],
     folder: &Path,
+    wish: Wish,
     job: &Job,
-) -> Result<Option<Decisions>, ProjectError> {
+) -> Result<Option<Choice>, ProjectError> {
     let part = StudyFields::of(study, source, rows, Part::Validation)?;
     if part.fields().is_empty() {
         return Ok(None);
@@ -138,13 +208,49 @@ pub(crate) fn choose_rule(
         ..Options::default()
     };
     let mut model = OpenedModel::open(folder, job.machine, &options)?;
-    let decoder = model.predictor.decoder().clone();
     let mut seen = Vec::new();
     let budget = MOST_PIXELS / part.fields().len();
     EachField::new(job, part.fields(), |field| field.name.clone()).in_turn(|field| {
-        seen.extend(Seen::of(study, source, field, &mut model, budget, job)?);
+        let group = rows.iter().find(|row| row.name == field.name);
+        let group = group.map_or("", |row| &row.group);
+        let found = Seen::of(study, source, (field, group), &mut model, budget, job)?;
+        seen.extend(found);
         Ok(())
     })?;
+    if !has_nuclei(&seen) {
+        return Ok(None);
+    }
+    let hash = model.predictor.hash().to_owned();
+    let workers = model.predictor.workers().clone();
+    workers.run(|| {
+        let miss = match wish {
+            Wish::Rule { miss } => miss,
+            Wish::Given(decoder) => {
+                let fitted = sure::fit(&seen, &decoder, (folder, &hash))?;
+                return Ok(Some((None, fitted)));
+            }
+        };
+        let decisions = chosen_rule(&model, &seen, miss, job)?;
+        decisions.write(folder).map_err(decided)?;
+        let decoder = NucleusDecoder {
+            rule: decisions.rule.clone(),
+            in_pixels: decisions.in_pixels,
+            ..model.predictor.decoder().clone()
+        };
+        let fitted = sure::fit(&seen, &decoder, (folder, &hash))?;
+        Ok(Some((Some(decisions), fitted)))
+    })
+}
+
+/// The best rule for these fields, or the default where that is as good; or the strictest that
+/// misses at most the share `miss`.
+fn chosen_rule(
+    model: &OpenedModel,
+    seen: &[Seen],
+    miss: Option<f64>,
+    job: &Job,
+) -> Result<Decisions, ProjectError> {
+    let decoder = model.predictor.decoder().clone();
     let in_pixels = decoder.pixel_um.is_none() && seen.iter().any(|s| s.pixel_um.is_none());
     let first = default_rule(model.predictor.outputs());
     let search = Search {
@@ -157,35 +263,46 @@ pub(crate) fn choose_rule(
         cancel: job.cancel,
         seen,
     };
-    let workers = model.predictor.workers().clone();
-    let decisions = workers.run(|| -> Result<_, ProjectError> {
-        let default = search.default_trial()?;
-        if !search.has_nuclei() {
-            return Ok(None);
+    let default = search.default_trial()?;
+    let (rule, chosen, in_pixels, promise) = match miss {
+        Some(bound) => {
+            let (rule, promise) = risk::rule_within(seen, &search.default, bound, job.cancel)?;
+            let by_it = NucleusDecoder {
+                rule: rule.clone(),
+                ..search.default.clone()
+            };
+            (rule, search.try_with(&by_it)?, false, Some(promise))
         }
-        let (mut rule, mut chosen) = search.best(&first)?;
-        let mut in_pixels = in_pixels;
-        // Few fields flatter the best of many rules: it must be better by more than chance
-        // (Breiman et al. 1984, the rule of one standard error).
-        if chosen.score < default.score + default.standard_error() {
-            (rule, chosen, in_pixels) = (first, default, false);
-        }
-        Ok(Some(Decisions {
-            program: format!("stainfree {}", env!("CARGO_PKG_VERSION")),
-            model: model.predictor.hash().to_owned(),
-            in_pixels,
-            curve: search.curve(&rule)?,
-            rule,
-            chosen,
-            default,
-            fields: search.seen.iter().map(|seen| seen.name.clone()).collect(),
-        }))
-    })?;
-    let Some(decisions) = decisions else {
-        return Ok(None);
+        None => match search.best(&first)? {
+            // Few fields flatter the best of many rules: it must be better by more than chance
+            // (Breiman et al. 1984, the rule of one standard error).
+            (_, best) if best.score < default.score + default.standard_error() => {
+                (first, default, false, None)
+            }
+            (rule, best) => (rule, best, in_pixels, None),
+        },
     };
-    decisions.write(folder).map_err(decided)?;
-    Ok(Some(decisions))
+    Ok(Decisions {
+        program: format!("stainfree {}", env!("CARGO_PKG_VERSION")),
+        model: model.predictor.hash().to_owned(),
+        in_pixels,
+        curve: search.curve(&rule)?,
+        rule,
+        chosen,
+        default,
+        promise,
+        fields: seen.iter().map(|seen| seen.name.clone()).collect(),
+    })
+}
+
+/// Whether a true nucleus counts anywhere.
+fn has_nuclei(seen: &[Seen]) -> bool {
+    let counts = |seen: &Seen| {
+        let ignored = |i: usize| seen.ignore.as_ref().is_some_and(|g| g.data()[i]);
+        let mut labels = seen.truth.data().iter().enumerate();
+        labels.any(|(i, &label)| label > 0 && !ignored(i))
+    };
+    seen.iter().any(counts)
 }
 
 fn decided(error: stainfree_inference::InferenceError) -> ProjectError {
@@ -195,6 +312,9 @@ fn decided(error: stainfree_inference::InferenceError) -> ProjectError {
 /// A field with truth, predicted.
 struct Seen {
     name: String,
+    group: String,
+    /// Its well, where that is known.
+    well: Option<String>,
     pixels: Pixels,
     pixel_um: Option<f64>,
     truth: Image<u32>,
@@ -207,7 +327,7 @@ impl Seen {
     fn of(
         study: &Study,
         source: &Source,
-        field: &Field,
+        (field, group): (&Field, &str),
         model: &mut OpenedModel,
         budget: usize,
         job: &Job,
@@ -228,6 +348,12 @@ impl Seen {
         let any_ignored = classes.data().contains(&IGNORED);
         Ok(Some(Self {
             name: field.name.clone(),
+            group: group.to_owned(),
+            well: field
+                .position
+                .well
+                .as_ref()
+                .map(|_| field.position.well_or_name()),
             pixels,
             pixel_um: field.pixel_um,
             truth: window.of(&truth),

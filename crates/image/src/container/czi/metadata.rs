@@ -17,7 +17,7 @@ use super::directory::{content, int};
 use crate::ImageError;
 use crate::container::{Bytes, ChannelSaid};
 use crate::format::description::{Length, both, number};
-use crate::names::well_name;
+use crate::names::{printed_well, well_name};
 use crate::table::text_of;
 use crate::xml::{Met, attribute, walk_in};
 
@@ -274,8 +274,7 @@ static WELL: LazyLock<Regex> =
 /// The well of a text such as `D6`, `d06` or `AF48`, as printed on the plate.
 fn well_of(text: &str) -> Option<String> {
     let found = WELL.captures(text.trim())?;
-    let column: u32 = found[2].parse().ok()?;
-    Some(format!("{}{column:02}", found[1].to_uppercase()))
+    printed_well(&found[1], &found[2])
 }
 
 /// Two numbers with a comma between them.

@@ -24,8 +24,9 @@ use metadata::{Metadata, Scene, even_step};
 use pixels::{CziPlane, Kept, Placed, Unread};
 
 use super::{Bytes, ChannelSaid, Contained, Contents, MOST_PLANES, Reader};
+use crate::format::MAX_REGIONS_PIXELS;
 use crate::names::list_names;
-use crate::{ImageError, MAX_PLANE_PIXELS, PlaneRef};
+use crate::{ImageError, PlaneRef};
 
 /// The reader of CZI files.
 pub(crate) struct Czi;
@@ -403,7 +404,7 @@ impl<'a> Listing<'a> {
                 scene,
                 format!(
                     "left out, since its tiles lie over `{height}` x `{width}` pixels, and the \
-                     cap is {MAX_PLANE_PIXELS} pixels; export it in parts from ZEN"
+                     cap is {MAX_REGIONS_PIXELS} pixels; export it in parts from ZEN"
                 ),
             );
         }

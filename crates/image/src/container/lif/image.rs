@@ -5,6 +5,7 @@ use super::described::{Channel, Dimension, Said};
 use crate::container::ChannelSaid;
 use crate::container::strided::{Grid, Sample};
 use crate::format::description::{Length, both, um_of};
+use crate::names::printed_well;
 
 /// Numbers of dimensions (`DimID`).
 const X: u32 = 1;
@@ -303,10 +304,8 @@ fn transmits(contrast: &str) -> Option<bool> {
 pub(super) fn well_of(path: &[String]) -> Option<String> {
     let folders = path.get(..path.len().checked_sub(1)?)?;
     let mut wells = folders.windows(2).filter_map(|pair| {
-        let row = &pair[0];
-        let is_row = matches!(row.as_bytes(), [b'A'..=b'Z'] | [b'A', b'A'..=b'F']);
-        let column: u32 = pair[1].parse().ok()?;
-        (is_row && (1..=48).contains(&column)).then(|| format!("{row}{column:02}"))
+        let [row, column] = [&pair[0], &pair[1]];
+        printed_well(row, column).filter(|_| row.chars().all(|c| c.is_ascii_uppercase()))
     });
     wells.next_back()
 }

@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::experiment::Point;
-use crate::names::stem;
+use crate::names::{printed_well, stem};
 
 /// Where a point is on a plate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,11 +22,11 @@ pub(super) struct Place {
 }
 
 static OF_POINT: LazyLock<Regex> = LazyLock::new(|| {
-    let pattern = r"^(?i:well[ _-]?)?([A-P])(\d\d?)(?:_(\d{4}))?$";
+    let pattern = r"^(?i:well[ _-]?)?([A-P])([01]?\d|2[0-4])(?:_(\d{4}))?$";
     Regex::new(pattern).expect("a valid pattern")
 });
 static OF_FILE: LazyLock<Regex> = LazyLock::new(|| {
-    let pattern = r"(?:^|_)Well([A-P])(\d\d)(?:_Point[A-P]\d\d_(\d{4}))?_";
+    let pattern = r"(?:^|_)Well([A-P])([01]\d|2[0-4])(?:_Point[A-P]\d\d_(\d{4}))?_";
     Regex::new(pattern).expect("a valid pattern")
 });
 
@@ -34,16 +34,16 @@ static OF_FILE: LazyLock<Regex> = LazyLock::new(|| {
 /// digits, or with the word or a number of four digits beside it. `A1` may be a name of any kind.
 fn of_name(pattern: &Regex, name: &str) -> Option<(Place, bool)> {
     let found = pattern.captures(name)?;
-    let column: u32 = found[2].parse().ok()?;
+    let well = printed_well(&found[1], &found[2])?;
     let number = found
         .get(3)
         .and_then(|number| number.as_str().parse::<u32>().ok());
     let place = Place {
-        well: format!("{}{column:02}", &found[1]),
+        well,
         site: number.map(|number| number + 1),
     };
     let is_sure = found[2].len() == 2 || found[0].len() > found[1].len() + found[2].len();
-    (1..=24).contains(&column).then_some((place, is_sure))
+    Some((place, is_sure))
 }
 
 /// Wells of the points, if the names of all of them are such.

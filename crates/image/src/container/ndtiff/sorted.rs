@@ -12,7 +12,7 @@ use super::index::{At, Entry, Index};
 use crate::container::strided::{Grid, Sample, StridedPlane};
 use crate::container::{ChannelSaid, Contained, Contents, MOST_PLANES};
 use crate::format::check_size;
-use crate::names::list_names;
+use crate::names::{list_names, printed_well};
 use crate::{ImageError, PlaneRef};
 
 /// What tells images of one place apart; all other axes tell places apart.
@@ -460,7 +460,6 @@ static OF_A_PLATE: LazyLock<Regex> =
 
 fn well_of(position: &str) -> Option<(String, u32)> {
     let found = OF_A_PLATE.captures(position)?;
-    let column: u32 = found[2].parse().ok()?;
     let site: u32 = found[3].parse().ok()?;
-    (column > 0).then(|| (format!("{}{column:02}", &found[1]), site + 1))
+    Some((printed_well(&found[1], &found[2])?, site + 1))
 }

@@ -13,7 +13,7 @@ use super::parts::{Part, gathered, group_at, images_at};
 use super::series;
 use crate::ImageError;
 use crate::container::Contents;
-use crate::names::{file_name, list_names, natural_order};
+use crate::names::{file_name, list_names, natural_order, printed_well};
 
 /// Lists the store `path`.
 pub(super) fn list(path: &Path) -> Result<Contents, ImageError> {
@@ -214,10 +214,7 @@ fn of_well(group: Group<'_>, path: &str, planes: &AtomicUsize) -> Part {
 /// `B/3` and `B/03` as printed on the plate (`B03`).
 fn usual(path: &str) -> Option<String> {
     let (row, column) = path.trim_end_matches('/').split_once('/')?;
-    let is_row = matches!(row.len(), 1 | 2) && row.chars().all(|c| c.is_ascii_alphabetic());
-    let is_column = matches!(column.len(), 1..=3) && column.chars().all(|c| c.is_ascii_digit());
-    let column: u32 = column.parse().ok().filter(|_| is_row && is_column)?;
-    Some(format!("{}{column:02}", row.to_uppercase()))
+    printed_well(row, column)
 }
 
 /// What is said of wells whose indices name another row or column than their path.

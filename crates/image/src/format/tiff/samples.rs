@@ -18,6 +18,10 @@ pub(super) mod photometric {
     pub(crate) const PALETTE: u64 = 3;
 }
 
+/// Most bytes of one strip or tile that are decoded for a part of a plane that is too large to be
+/// read at once.
+const MOST_OF_A_PIECE: usize = 128 << 20;
+
 /// How the pixels of one page are stored.
 pub(super) struct Layout {
     pub(super) height: usize,
@@ -256,6 +260,7 @@ impl Layout {
         if self.offsets[number] == 0 {
             return Err(file.broken("a strip or tile of a page was never written"));
         }
+        self.check_piece(file, length, window)?;
         if length as u64 / self.compression.most() > stored {
             return Err(file.broken("a strip or tile is shorter than its pixels"));
         }
@@ -281,6 +286,31 @@ impl Layout {
             columns: size.1,
             samples,
         }))
+    }
+
+    /// Refuses a window of which more has to be decoded than memory is taken for: that of whoever
+    /// reads all at once is larger anyway.
+    fn check_piece(
+        &self,
+        file: &TiffFile<'_>,
+        length: usize,
+        window: Region,
+    ) -> Result<(), ImageError> {
+        let in_parts = (window.height, window.width) != (self.height, self.width);
+        let is_small = (self.height as u64 * self.width as u64) <= MAX_PLANE_PIXELS;
+        if !in_parts || is_small || length <= MOST_OF_A_PIECE {
+            return Ok(());
+        }
+        let (rows, columns) = self.chunk;
+        Err(ImageError::TooLarge {
+            path: file.path.to_path_buf(),
+            what: format!(
+                "its strips or tiles of {rows} x {columns} pixels are compressed as a whole, and a \
+                 part takes {length} bytes"
+            ),
+            cap: format!("{MOST_OF_A_PIECE} bytes"),
+            way_out: "save it in tiles, as with `bfconvert -tilex 512 -tiley 512`",
+        })
     }
 
     /// The layout of one channel, where the samples of a pixel are channels.

@@ -22,7 +22,7 @@ use set::Set;
 pub(super) use wells::of_label;
 use xml::{is_ome_file, is_xml_name, xml_beside};
 
-use super::containers::{Depths, as_name, drafts};
+use super::containers::{Depths, as_name, drafts, light};
 use super::{Found, Layout, Notes, joined, sidecar};
 use crate::container::Contained;
 use crate::names::{
@@ -170,13 +170,13 @@ pub(super) fn fields(opened: Vec<(PathBuf, Opened)>, others: &HashSet<String>) -
     for (s, (master, set)) in opened.into_iter().enumerate() {
         let depths = Depths::of(set.images.iter().map(|(image, _)| image));
         for (k, (image, place)) in set.images.into_iter().enumerate() {
-            let transmitted = transmitted(&image);
+            let light: Vec<_> = light(&image).collect();
             let Some(place) = place else {
                 let name = &names[&(s, k)];
                 found
                     .fields
                     .extend(drafts(image, &depths, name, None, None));
-                found.transmitted.extend(transmitted);
+                found.say_light(light);
                 continue;
             };
             let stated = set.plates.get(place.plate).cloned().flatten();
@@ -195,12 +195,12 @@ pub(super) fn fields(opened: Vec<(PathBuf, Opened)>, others: &HashSet<String>) -
                 }
             }
             of_plate.fields.extend(new);
-            of_plate.transmitted.extend(transmitted);
+            of_plate.say_light(light);
         }
     }
     let mut all = joined(plates.into_iter().collect(), Vec::new());
     all.fields.extend(found.fields);
-    all.transmitted.extend(found.transmitted);
+    all.say_light(found.transmitted);
     all
 }
 
@@ -214,14 +214,6 @@ fn folders_of_plates(opened: &[(PathBuf, Opened)]) -> HashMap<String, HashSet<Pa
         }
     }
     found
-}
-
-/// Names of the channels that were taken in transmitted light.
-fn transmitted(image: &Contained) -> Vec<String> {
-    let names = super::containers::channel_names(&image.channels);
-    let channels = names.into_iter().zip(&image.channels);
-    let said = channels.filter(|(_, channel)| channel.transmitted == Some(true));
-    said.map(|(name, _)| name).collect()
 }
 
 /// The folder of a plate whose metadata does not name it; that of images within an experiment is

@@ -13,6 +13,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use crate::format::ome::{Document, Naming, Plate, Stated};
+use crate::names::printed_well;
 
 /// Where on a plate an image lies.
 #[derive(Clone, Debug, PartialEq)]
@@ -187,8 +188,8 @@ fn of_name(image: &Stated, columns: Option<usize>) -> Option<Place> {
             continue;
         };
         let number = |group: &str| found.name(group)?.as_str().parse::<u32>().ok();
-        let well = match (found.name("row"), number("column")) {
-            (Some(row), Some(column)) => format!("{}{column:02}", row.as_str()),
+        let well = match (found.name("row"), found.name("column")) {
+            (Some(row), Some(column)) => printed_well(row.as_str(), column.as_str())?,
             // Numbers of wells count row by row.
             _ => {
                 let (well, columns) = (number("number")?.checked_sub(1)? as usize, columns?);
@@ -210,10 +211,9 @@ fn of_name(image: &Stated, columns: Option<usize>) -> Option<Place> {
 /// The well and site that a label of Micro-Manager's plate plugin names.
 pub(in crate::layout) fn of_label(label: &str) -> Option<(String, u32)> {
     let found = LABEL.captures(label)?;
-    let column: u32 = found["column"].parse().ok()?;
     let site: u32 = found["site"].parse().ok()?;
     Some((
-        format!("{}{column:02}", &found["row"]),
+        printed_well(&found["row"], &found["column"])?,
         site.checked_add(1)?,
     ))
 }

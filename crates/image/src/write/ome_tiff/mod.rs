@@ -18,6 +18,7 @@
 //! and their entries (`directory`), the types of pixels (`samples`), the XML (`xml`).
 
 mod directory;
+mod rows;
 mod samples;
 mod xml;
 
@@ -28,6 +29,7 @@ use flate2::Compression;
 use flate2::write::ZlibEncoder;
 
 use self::directory::{Directory, Form, Value};
+pub use self::rows::OmeTiffRows;
 pub(super) use self::samples::Sample;
 pub use self::samples::{PixelType, Samples};
 use super::AtomicFile;
@@ -194,6 +196,22 @@ impl OmeTiff {
         })
     }
 
+    /// The directory of a level with what it says of its pixels.
+    fn described<T: Sample>(&self, mut directory: Directory, number: usize) -> Directory {
+        let bits = 8 * T::TYPE.bytes() as u16;
+        directory.put(directory::NEW_SUBFILE_TYPE, Value::long(number.min(1)));
+        directory.put(directory::BITS_PER_SAMPLE, Value::Short(bits));
+        let format = if T::TYPE == PixelType::F32 { 3 } else { 1 };
+        directory.put(directory::SAMPLE_FORMAT, Value::Short(format));
+        let predictor = if T::DIFFERENCES { 2 } else { 1 };
+        directory.put(directory::PREDICTOR, Value::Short(predictor));
+        if let Some(um) = self.pixel_um.filter(|um| um.is_finite() && *um > 0.0) {
+            let factor = 2_f64.powi(i32::try_from(number).unwrap_or(0));
+            directory.put_pixel_size(um * factor);
+        }
+        directory
+    }
+
     /// The side of the square tiles, the same at all levels.
     fn tile(&self) -> usize {
         let (height, width) = self.size;
@@ -305,19 +323,8 @@ impl File {
                 offsets.push(self.put(&bytes)?);
             }
         }
-        let mut directory = Directory::of_tiles((height, width), tile, offsets, counts);
-        let bits = 8 * T::TYPE.bytes() as u16;
-        directory.put(directory::NEW_SUBFILE_TYPE, Value::long(number.min(1)));
-        directory.put(directory::BITS_PER_SAMPLE, Value::Short(bits));
-        let format = if T::TYPE == PixelType::F32 { 3 } else { 1 };
-        directory.put(directory::SAMPLE_FORMAT, Value::Short(format));
-        let predictor = if T::DIFFERENCES { 2 } else { 1 };
-        directory.put(directory::PREDICTOR, Value::Short(predictor));
-        if let Some(um) = image.pixel_um.filter(|um| um.is_finite() && *um > 0.0) {
-            let factor = 2_f64.powi(i32::try_from(number).unwrap_or(0));
-            directory.put_pixel_size(um * factor);
-        }
-        Ok(directory)
+        let directory = Directory::of_tiles((height, width), tile, offsets, counts);
+        Ok(image.described::<T>(directory, number))
     }
 
     /// Writes the directories of the full planes, and the header that says where they begin.

@@ -133,7 +133,8 @@ fn all<T: Copy, U: Copy>(
 }
 
 /// What writing tiles and levels needs to know of a type.
-pub(in crate::write) trait Sample: Copy + Default {
+pub trait Sample: Copy + Default {
+    /// The type.
     const TYPE: PixelType;
     /// Whether pixels are stored as differences to the pixel before.
     const DIFFERENCES: bool;

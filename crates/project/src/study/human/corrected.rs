@@ -104,7 +104,7 @@ fn is_usual(study: &Study) -> bool {
 }
 
 /// The folder that corrected nuclei belong in.
-pub(crate) fn folder(study: &Study) -> PathBuf {
+pub fn folder(study: &Study) -> PathBuf {
     match is_usual(study) {
         true => study.root().join(CORRECTED),
         false => study.resolve(&study.config().truth.corrected),
@@ -126,7 +126,7 @@ pub(crate) fn place_in_use(study: &Study) -> PathBuf {
 ///
 /// # Errors
 /// A folder that cannot be read, or two files for one field.
-pub(crate) fn files(study: &Study) -> Result<BTreeMap<String, PathBuf>, ProjectError> {
+pub fn files(study: &Study) -> Result<BTreeMap<String, PathBuf>, ProjectError> {
     let mut files = files_in(&folder(study))?;
     if is_usual(study) {
         // What could not be moved is what a person put there last.

@@ -87,7 +87,7 @@ pub fn content_of_labels(labels: &Image<u32>) -> String {
 }
 
 /// What the image of a field is recognised by now.
-pub(crate) fn content_of(source: &Source, name: &str) -> Option<String> {
+pub fn content_of(source: &Source, name: &str) -> Option<String> {
     let field = source.dataset.fields.iter().find(|f| f.name == name)?;
     let plane = match source.nucleus {
         Some(channel) => read_middle(field, channel).ok()?,

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use stainfree_image::{Field, Image, Plane, Stamp, read_class_mask, read_labels};
+use stainfree_image::{Field, Image, Plane, PlaneRef, Region, Stamp, read_class_mask, read_labels};
 use stainfree_inference::planes::full_range;
 use stainfree_objects::IGNORED;
 
@@ -41,6 +41,26 @@ impl Content {
         }
     }
 
+    /// [`Content::of_planes`] of planes of that size that are read by region; `go_on` is asked now
+    /// and then.
+    ///
+    /// # Errors
+    /// A plane cannot be read, or what `go_on` gives.
+    pub(crate) fn of_regions(
+        planes: &[PlaneRef],
+        size: (usize, usize),
+        go_on: &mut dyn FnMut() -> Result<(), ProjectError>,
+    ) -> Result<Self, ProjectError> {
+        let mut image = Vec::new();
+        for plane in planes {
+            image.extend(region_hash(plane, size, go_on)?);
+        }
+        Ok(Self {
+            image,
+            ..Self::default()
+        })
+    }
+
     /// The same with what its truth is recognised by.
     pub fn with_truth(mut self, classes: Option<&Image<u8>>, nuclei: Option<&Image<u32>>) -> Self {
         self.classes = classes.and_then(classes_hash);
@@ -56,12 +76,40 @@ fn plane_hash(plane: &Plane) -> Option<String> {
     if values.data().iter().all(|&value| value == first) {
         return None;
     }
-    // One bit pattern for every NaN, and one for both zeros.
-    let bits = |value: f32| match value {
+    Some(hash_of("plane", values.size(), values.data(), plane_bits))
+}
+
+/// One bit pattern for every NaN, and one for both zeros.
+fn plane_bits(value: f32) -> u32 {
+    match value {
         value if value.is_nan() => f32::NAN.to_bits(),
         value => (value + 0.0).to_bits(),
-    };
-    Some(hash_of("plane", values.size(), values.data(), bits))
+    }
+}
+
+/// [`plane_hash`] of a plane that is read by region.
+fn region_hash(
+    plane: &PlaneRef,
+    (height, width): (usize, usize),
+    go_on: &mut dyn FnMut() -> Result<(), ProjectError>,
+) -> Result<Option<String>, ProjectError> {
+    const ROWS: usize = 256;
+    let mut hash = begun("plane", (height, width));
+    let (mut first, mut is_flat) = (None, true);
+    for top in (0..height).step_by(ROWS) {
+        go_on()?;
+        let region = Region {
+            y: top,
+            x: 0,
+            height: ROWS.min(height - top),
+            width,
+        };
+        let values = plane.read_region(region)?.to_f32();
+        let first = *first.get_or_insert(values.get(0, 0));
+        is_flat = is_flat && values.data().iter().all(|&value| value == first);
+        add_bits(&mut hash, values.data(), plane_bits);
+    }
+    Ok((!is_flat).then(|| hash.finish_short(HASH_BYTES)))
 }
 
 fn classes_hash(mask: &Image<u8>) -> Option<String> {
@@ -88,22 +136,32 @@ fn nuclei_hash(labels: &Image<u32>) -> Option<String> {
 /// digits; `what` parts kinds of images that may hold the same bits.
 pub(crate) fn hash_of<T: Copy>(
     what: &str,
-    (height, width): (usize, usize),
+    size: (usize, usize),
     data: &[T],
     bits: impl Fn(T) -> u32,
 ) -> String {
-    const PIECE: usize = 1 << 14;
+    let mut hash = begun(what, size);
+    add_bits(&mut hash, data, bits);
+    hash.finish_short(HASH_BYTES)
+}
+
+/// The hash of an image before its values.
+fn begun(what: &str, (height, width): (usize, usize)) -> Fingerprint {
     let mut hash = Fingerprint::empty();
     hash.bytes(what);
     hash.bytes((height as u64).to_le_bytes());
     hash.bytes((width as u64).to_le_bytes());
+    hash
+}
+
+fn add_bits<T: Copy>(hash: &mut Fingerprint, data: &[T], bits: impl Fn(T) -> u32) {
+    const PIECE: usize = 1 << 14;
     let mut bytes = Vec::with_capacity(4 * PIECE);
     for piece in data.chunks(PIECE) {
         bytes.clear();
         bytes.extend(piece.iter().flat_map(|&value| bits(value).to_le_bytes()));
         hash.bytes(&bytes);
     }
-    hash.finish_short(HASH_BYTES)
 }
 
 /// What a field of a study is recognised by.
@@ -171,6 +229,7 @@ fn remembered(field: &Field, channel: usize, z: usize) -> Result<PlaneFacts, Pro
 #[cfg(test)]
 mod tests {
     use super::*;
+    use stainfree_image::{OpenOptions, write};
 
     #[test]
     fn the_type_that_values_are_stored_in_does_not_matter_and_the_values_do() {
@@ -194,6 +253,20 @@ mod tests {
         other.data_mut()[5] += 1;
         assert_ne!(plane_hash(&Plane::U8(other)), hashes[0]);
         assert_eq!(plane_hash(&Plane::U8(narrow.map(|_| 3))), None, "flat");
+    }
+
+    #[test]
+    fn a_plane_that_is_read_by_region_is_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.tif");
+        for value in [3, 600] {
+            let plane = Image::from_fn(600, 7, |y, x| (y * value / 600 * 7 + x * value / 7) as u16);
+            write::plane_u16(&path, &plane, &write::Note::default()).unwrap();
+            let set = stainfree_image::open(&path, &OpenOptions::default()).unwrap();
+            let sources = [set.fields[0].plane(0, 0).unwrap().clone()];
+            let found = Content::of_regions(&sources, plane.size(), &mut || Ok(())).unwrap();
+            assert_eq!(found, Content::of_planes(&[Plane::U16(plane)]));
+        }
     }
 
     #[test]

@@ -46,7 +46,7 @@ struct Decision {
 
 /// What rules are tried on.
 pub(super) struct Search<'a> {
-    pub(super) seen: Vec<Seen>,
+    pub(super) seen: &'a [Seen],
     /// Makes nuclei by the model's default.
     pub(super) default: NucleusDecoder,
     /// The same with the unit that rules are chosen in; its own rule is not used.
@@ -57,18 +57,6 @@ pub(super) struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Whether a true nucleus counts anywhere.
-    pub(super) fn has_nuclei(&self) -> bool {
-        let counts = |seen: &Seen| {
-            let ignored = |i: usize| seen.ignore.as_ref().is_some_and(|g| g.data()[i]);
-            let labels = seen.truth.data().iter().enumerate();
-            labels
-                .into_iter()
-                .any(|(i, &label)| label > 0 && !ignored(i))
-        };
-        self.seen.iter().any(counts)
-    }
-
     /// The default on all fields, as it is without a choice.
     pub(super) fn default_trial(&self) -> Result<Trial, ProjectError> {
         self.try_with(&self.default)
@@ -77,7 +65,7 @@ impl Search<'_> {
     /// The best rule that is found by changing one decision at a time, from every way of parting
     /// nuclei that the network can serve; the default where none is better.
     pub(super) fn best(&self, first: &NucleusRule) -> Result<(NucleusRule, Trial), ProjectError> {
-        let unit = Unit::of(&self.seen, &self.decoder);
+        let unit = Unit::of(self.seen, &self.decoder);
         let mut best = (first.clone(), self.trial(first)?);
         for splitting in self.splittings(unit) {
             let from = NucleusRule {
@@ -170,7 +158,7 @@ impl Search<'_> {
 
     /// The decisions that a rule with this way of parting has.
     fn decisions(&self, rule: &NucleusRule) -> Vec<Decision> {
-        let Unit { area, diameter } = Unit::of(&self.seen, &self.decoder);
+        let Unit { area, diameter } = Unit::of(self.seen, &self.decoder);
         let times = |unit: f64, shares: &[f64]| shares.iter().map(|share| share * unit).collect();
         let mut all = vec![Decision {
             key: "threshold",
@@ -250,7 +238,7 @@ impl Search<'_> {
         })
     }
 
-    fn try_with(&self, decoder: &NucleusDecoder) -> Result<Trial, ProjectError> {
+    pub(super) fn try_with(&self, decoder: &NucleusDecoder) -> Result<Trial, ProjectError> {
         self.cancel.check()?;
         let sums = |seen: &Seen| Sums::of(seen, decoder);
         let fields: Result<Vec<Sums>, ProjectError> = self.seen.par_iter().map(sums).collect();
@@ -306,16 +294,23 @@ mod tests {
         (truth, made, vec![Output::classes(2), kind.output()])
     }
 
-    fn search(cancel: &Cancel) -> Search<'_> {
+    fn seen() -> Vec<Seen> {
         let (truth, made, outputs) = sheet();
         let classes: Vec<String> = ["background", "nucleus"].map(str::to_owned).into();
-        let seen = vec![Seen {
+        vec![Seen {
             name: "sheet".to_owned(),
+            group: "sheet".to_owned(),
+            well: None,
             pixels: Pixels::of_network(&outputs, &classes, &made, [110, 110]),
             pixel_um: Some(0.5),
             truth,
             ignore: None,
-        }];
+        }]
+    }
+
+    fn search<'a>(seen: &'a [Seen], cancel: &'a Cancel) -> Search<'a> {
+        let (_, _, outputs) = sheet();
+        let classes: Vec<String> = ["background", "nucleus"].map(str::to_owned).into();
         let default = NucleusDecoder {
             classes,
             rule: stainfree_inference::default_rule(&outputs),
@@ -334,14 +329,15 @@ mod tests {
     #[test]
     fn the_threshold_and_the_way_of_parting_are_found() {
         let cancel = Cancel::default();
-        let search = search(&cancel);
+        let seen = seen();
+        let search = search(&seen, &cancel);
         // 24 x 24 pixels of a quarter um2; the same in pixels where sizes do not count.
-        assert_eq!(Unit::of(&search.seen, &search.decoder).area, 144.0);
+        assert_eq!(Unit::of(search.seen, &search.decoder).area, 144.0);
         let in_pixels = NucleusDecoder {
             in_pixels: true,
             ..search.decoder.clone()
         };
-        assert_eq!(Unit::of(&search.seen, &in_pixels).area, 576.0);
+        assert_eq!(Unit::of(search.seen, &in_pixels).area, 576.0);
         let (rule, trial) = search.best(&NucleusRule::default()).unwrap();
         assert!(matches!(rule.splitting, Splitting::Learned(_)), "{rule:?}");
         assert!(rule.threshold.is_some_and(|t| t >= 0.55), "{rule:?}");
@@ -372,7 +368,8 @@ mod tests {
     #[test]
     fn a_default_that_nothing_beats_stays() {
         let cancel = Cancel::default();
-        let search = search(&cancel);
+        let seen = seen();
+        let search = search(&seen, &cancel);
         let (rule, trial) = search.best(&NucleusRule::default()).unwrap();
         let again = search.best(&rule).unwrap();
         assert_eq!(again, (rule, trial));

@@ -1,0 +1,223 @@
+//! How sure nuclei are: from a model's folder into every result.
+
+mod common;
+
+use std::path::Path;
+
+use common::{Place, TINY, parallel_folders};
+use stainfree_image::read_plane;
+use stainfree_inference::confidence::{Checked, CountRule, CountedUnit, Weighed};
+use stainfree_inference::{Confidence, Options, Predictor, read_rule};
+use stainfree_network::Machine;
+
+const MODEL: &str = "study/models/model";
+
+/// A study with a model of a few steps, which finds something everywhere.
+fn trained() -> Place {
+    let place = Place::new();
+    parallel_folders(&place, 4);
+    place.ok(&["new", "study", "--images", "images"]);
+    place.ok(&["prepare", "study"]);
+    let path = place.path("study/stainfree.toml");
+    let config = std::fs::read_to_string(&path).unwrap();
+    let head = "[training.change]\n";
+    let config = config.replacen(head, &format!("{head}outputs = [\"distance\"]\n"), 1);
+    std::fs::write(&path, config).unwrap();
+    let run = place.ok(&[&["train", "study"], &TINY[..]].concat());
+    // A network of four steps is right nowhere, or finds nothing.
+    assert!(
+        run.stderr.contains("nuclei have no confidence"),
+        "{}",
+        run.stderr
+    );
+    assert!(!place.path(MODEL).join("confidence.toml").exists());
+    let run = place.ok(&["tune", "study"]);
+    assert!(
+        run.stdout.contains("nuclei have no confidence"),
+        "{}",
+        run.stdout
+    );
+    let rule = place.path(MODEL).join("nuclei.toml");
+    let text = place.text(&format!("{MODEL}/nuclei.toml"));
+    let mut rule_of_file = read_rule(&rule).unwrap();
+    rule_of_file.threshold = Some(0.0);
+    rule_of_file.least_distance = 0.0;
+    let (head, rest) = text.split_once("[rule]\n").unwrap();
+    let rest = &rest[rest.find("[chosen]").unwrap()..];
+    let table = format!("[rule]\n{}", toml_of(&rule_of_file));
+    std::fs::write(&rule, format!("{head}{table}{rest}")).unwrap();
+    place
+}
+
+/// The keys of a rule, its tables below it.
+fn toml_of(rule: &stainfree_objects::NucleusRule) -> String {
+    let text = format!(
+        "threshold = {:?}\nsmoothing_um = 0.0\nmax_hole_um2 = 75.0\nmin_area_um2 = 12.0\n\
+         min_area_px = 30\nleast_distance = {:?}\n\n[rule.splitting]\nmethod = \"distance\"\n\
+         smoothing_um = 1.0\ndepth_um = 0.5\n\n",
+        rule.threshold.unwrap_or(0.0),
+        rule.least_distance
+    );
+    text
+}
+
+/// Gives the model a confidence, as `tune` would.
+fn give_confidence(place: &Place) -> Confidence {
+    let folder = place.path(MODEL);
+    let predictor = Predictor::open(&folder, &Machine::new(1), &Options::default()).unwrap();
+    let unit = |group: usize| CountedUnit {
+        group: group.to_string(),
+        truth: 10.0 + group as f64,
+        expected: 10.0,
+    };
+    let units: Vec<CountedUnit> = (0..4).map(unit).collect();
+    let confidence = Confidence {
+        program: "stainfree".to_owned(),
+        model: predictor.hash().to_owned(),
+        rule: predictor.decoder().word(),
+        in_pixels: true,
+        usual_area: 300.0,
+        intercept: 0.25,
+        checked: Checked::default(),
+        counts: CountRule::new(1.5, &units, &[]),
+        features: vec![Weighed {
+            name: "area".to_owned(),
+            mean: 0.0,
+            deviation: 1.0,
+            weight: -0.125,
+        }],
+    };
+    confidence.write(&folder).unwrap();
+    confidence
+}
+
+/// Rows of a table by the names of its columns.
+fn rows(text: &str) -> Vec<std::collections::BTreeMap<String, String>> {
+    let mut lines = text.lines().map(|line| line.split(',').map(str::to_owned));
+    let head: Vec<String> = lines.next().unwrap().collect();
+    lines
+        .map(|cells| head.iter().cloned().zip(cells).collect())
+        .collect()
+}
+
+fn number(row: &std::collections::BTreeMap<String, String>, column: &str) -> f64 {
+    row[column]
+        .parse()
+        .unwrap_or_else(|_| panic!("{column} of {row:?}"))
+}
+
+#[test]
+fn a_confidence_goes_from_the_model_into_tables_maps_outlines_and_scores() {
+    let place = trained();
+    let predict = |out: &str, more: &[&str]| {
+        let args = ["predict", MODEL, "images", "--out", out];
+        place.run(&[&args[..], more].concat())
+    };
+    let without = predict("without", &["--confidence-map"]);
+    assert_eq!(without.code, 2, "{}", without.stderr);
+    assert!(
+        without.stderr.contains("stainfree tune"),
+        "{}",
+        without.stderr
+    );
+    let confidence = give_confidence(&place);
+    let asked = ["--confidence-map", "--also", "geojson"];
+    let run = predict("result", &asked);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let table = place.text("result/predictions.csv");
+    let fields = rows(&table);
+    assert!(!fields.is_empty());
+    for field in &fields {
+        let name = &field["name"];
+        let nuclei = rows(&place.text(&format!("result/confidence/{name}.csv")));
+        assert_eq!(nuclei.len() as f64, number(field, "nuclei"));
+        assert!(!nuclei.is_empty(), "the rule finds something in `{name}`");
+        let mut sum = 0.0;
+        for nucleus in &nuclei {
+            let logit = 0.25 - 0.125 * (number(nucleus, "area_px") / 300.0).ln();
+            let expected = 1.0 / (1.0 + (-logit).exp());
+            let found = number(nucleus, "confidence");
+            // Four decimals are written.
+            assert!((found - expected).abs() < 1e-4, "{found} {expected}");
+            sum += expected;
+        }
+        let expected = number(field, "expected_nuclei");
+        assert!((expected - 1.5 * sum).abs() < 1e-3, "{expected} {sum}");
+        let [low, high] = ["nuclei_low", "nuclei_high"].map(|column| number(field, column));
+        assert!(
+            low <= expected && expected < high,
+            "{low} {expected} {high}"
+        );
+        assert_eq!(number(field, "interval_level"), 0.8);
+        assert!(field["options"].contains(&confidence.word()), "{field:?}");
+        let map = place.path(&format!("result/confidence_map/{name}.tif"));
+        let map = read_plane(&map, 0).unwrap().to_f32();
+        let most = map.data().iter().copied().fold(0.0, f32::max);
+        let sure = nuclei.iter().map(|nucleus| number(nucleus, "confidence"));
+        assert!((f64::from(most) - sure.fold(0.0, f64::max)).abs() < 1e-4);
+        let outlines = place.text(&format!("result/qupath/{name}.geojson"));
+        assert_eq!(outlines.matches("Confidence\":").count(), nuclei.len());
+    }
+    // The same again is done; without the confidence it is another result.
+    let again = predict("result", &asked);
+    assert!(again.stdout.contains("0 fields done"), "{}", again.stdout);
+    place.ok(&[
+        "measure",
+        "result",
+        "--images",
+        "images",
+        "--out",
+        "nuclei.csv",
+    ]);
+    let measured = rows(&place.text("nuclei.csv"));
+    assert!(
+        measured
+            .iter()
+            .all(|row| (0.0..1.0).contains(&number(row, "confidence")))
+    );
+    let run = place.ok(&["evaluate", "study", "--json", "-"]);
+    let scores: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    let sure = &scores["confidence"];
+    assert_eq!(sure["objects"], scores["objects"]["prediction"]);
+    let count = &sure["fields"][0];
+    assert_eq!(count["level"], 0.8);
+    assert!(count["expected"].as_f64().unwrap() > 0.0, "{count}");
+    let shown = place.ok(&["evaluate", "study"]).stdout;
+    assert!(shown.contains("wrong ones told (AUROC)"), "{shown}");
+    std::fs::remove_file(place.path(MODEL).join("confidence.toml")).unwrap();
+    let other = predict("result", &["--also", "geojson"]);
+    assert_eq!(other.code, 1, "{}", other.stderr);
+    let none = predict("none", &[]);
+    assert_eq!(none.code, 0, "{}", none.stderr);
+    assert!(!Path::new(&place.path("none/confidence")).exists());
+    assert_eq!(
+        rows(&place.text("none/predictions.csv"))[0]["expected_nuclei"],
+        ""
+    );
+}
+
+#[test]
+fn a_confidence_of_another_rule_is_not_used_and_a_damaged_one_is_named() {
+    let place = trained();
+    let predict = |out: &str, more: &[&str]| {
+        let args = ["predict", MODEL, "images", "--out", out];
+        place.run(&[&args[..], more].concat())
+    };
+    give_confidence(&place);
+    let other = predict("default", &["--rule", "default"]);
+    assert_eq!(other.code, 0, "{}", other.stderr);
+    assert!(!place.path("default/confidence").exists());
+    std::fs::remove_file(place.path(MODEL).join("nuclei.toml")).unwrap();
+    let run = predict("another", &[]);
+    assert!(run.stderr.contains("another rule"), "{}", run.stderr);
+    assert!(!place.path("another/confidence").exists());
+    let path = place.path(MODEL).join("confidence.toml");
+    std::fs::write(&path, "weights = 1\n").unwrap();
+    let run = predict("damaged", &[]);
+    assert_eq!(run.code, 1);
+    let last = run.stderr.lines().last().unwrap_or_default();
+    assert!(
+        last.contains("confidence.toml") && last.contains("stainfree tune"),
+        "{last}"
+    );
+}

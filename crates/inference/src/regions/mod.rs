@@ -1,0 +1,624 @@
+//! Images that are larger than memory, predicted part by part.
+//!
+//! Planes are read by region. What has to be known of the whole image (pixels that show nothing,
+//! what the normalisation goes by) is found in passes over its rows; then parts of it go through
+//! the network, row of parts by row of parts, and nuclei are made as soon as all of them that a row
+//! has are known. Where the parts are those in which the image would be cut in memory, the result
+//! is the same, number by number.
+
+mod budget;
+mod raw;
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use stainfree_image::{Image, ImageError, PlaneRef};
+use stainfree_network::input::{InputError, InputSpec, NormalisedRows, Row, RowNormaliser};
+use stainfree_network::resample::Resampling;
+use stainfree_network::tiles::{Cuts, Window, cuts, needed_for_part, predict_part};
+use stainfree_network::{TileOptions, output};
+use stainfree_objects::{NucleiRows, ObjectsError, RowsDone, RowsField};
+
+use self::budget::{Budget, Sizes};
+use self::raw::{BLOCK, Raw, Rows};
+use crate::InferenceError;
+use crate::prediction::{Pixels, PredictedOutput, largest, leave_open};
+use crate::predictor::Predictor;
+use crate::remark::Remark;
+
+/// An image that is read by region.
+pub struct RegionImage<'a> {
+    /// As many brightfield planes as the model reads, or three where it reads one.
+    pub planes: &'a [PlaneRef],
+    /// Height and width of each.
+    pub size: (usize, usize),
+    /// Where it is known.
+    pub pixel_um: Option<f64>,
+}
+
+/// Who takes what is predicted, rows from the top.
+pub trait RegionSink<E> {
+    /// Asked now and then, so that long work may be stopped.
+    ///
+    /// # Errors
+    /// Ends the prediction.
+    fn go_on(&mut self) -> Result<(), E>;
+
+    /// Rows of classes and nuclei.
+    ///
+    /// # Errors
+    /// Ends the prediction.
+    fn rows(&mut self, done: &RowsDone) -> Result<(), E>;
+
+    /// Whether [`outputs`](Self::outputs) is to be called.
+    fn wants_outputs(&self) -> bool {
+        false
+    }
+
+    /// Rows of all outputs, from the row `first` on.
+    ///
+    /// # Errors
+    /// Ends the prediction.
+    fn outputs(&mut self, _first: usize, _outputs: &[PredictedOutput]) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+/// What is known of an image that was predicted part by part.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RegionsDone {
+    /// Number of nuclei.
+    pub count: usize,
+    /// Share of the pixels that show nothing.
+    pub blank_share: f64,
+    /// How many parts went through the network.
+    pub parts: usize,
+    /// What the user should know.
+    pub remarks: Vec<Remark>,
+}
+
+impl Predictor {
+    /// Whether an image is to be predicted by region: it does not fit into the cap on memory as a
+    /// whole, and does part by part.
+    pub fn needs_regions(
+        &self,
+        planes: usize,
+        size: (usize, usize),
+        pixel_um: Option<f64>,
+    ) -> bool {
+        let Ok(sizes) = self.sizes(planes, size, pixel_um, false) else {
+            return false;
+        };
+        let is_large = (size.0 * size.1) as u64 > stainfree_image::MAX_PLANE_PIXELS;
+        is_large || !self.fits(&sizes) && self.budget(&sizes).is_ok()
+    }
+
+    fn sizes(
+        &self,
+        planes: usize,
+        image: (usize, usize),
+        pixel_um: Option<f64>,
+        outputs: bool,
+    ) -> Result<Sizes, InferenceError> {
+        let other = self.other_size(pixel_um, [image.0, image.1])?;
+        Ok(Sizes {
+            image,
+            model: other.map_or(image, |[height, width]| (height, width)),
+            planes: self.planes_read(planes),
+            maps: self.decoder.maps_read(),
+            outputs,
+            // As if there were: the survey takes a while, and this is to be known before.
+            has_blank: true,
+        })
+    }
+
+    /// A model of one plane reads the middle one of a stack.
+    fn planes_read(&self, planes: usize) -> usize {
+        match (self.info.input.planes, planes) {
+            (1, 3) => 1,
+            _ => planes,
+        }
+    }
+
+    /// Predicts an image part by part; what [`Predictor::predict`] gives of it, but for the remarks
+    /// of [`RegionsDone`].
+    ///
+    /// # Errors
+    /// As [`Predictor::predict`], those of reading, and those of `sink`.
+    pub fn predict_regions<E: From<InferenceError>>(
+        &mut self,
+        image: &RegionImage,
+        sink: &mut (dyn RegionSink<E> + Send),
+    ) -> Result<RegionsDone, E>
+    where
+        E: Send,
+    {
+        let sizes = self.sizes(
+            image.planes.len(),
+            image.size,
+            image.pixel_um,
+            sink.wants_outputs(),
+        )?;
+        let budget = self.budget(&sizes)?;
+        let workers = self.workers().clone();
+        workers.run(|| self.regions_here(image, sizes, budget, sink))
+    }
+
+    fn regions_here<E: From<InferenceError>>(
+        &mut self,
+        image: &RegionImage,
+        sizes: Sizes,
+        budget: Budget,
+        sink: &mut (dyn RegionSink<E> + Send),
+    ) -> Result<RegionsDone, E> {
+        self.check_regions(image)?;
+        let planes = match sizes.planes < image.planes.len() {
+            true => &image.planes[1..2],
+            false => image.planes,
+        };
+        let (height, width) = image.size;
+        let other = (sizes.model != sizes.image).then_some([sizes.model.0, sizes.model.1]);
+        let mut raw = Raw::new(planes, image.size);
+        let full_range = raw.full_range().map_err(InferenceError::from)?;
+        let mut go_on = || sink.go_on();
+        let rows = Rows::survey(raw, other, &mut || go_on().map_err(Passed::Sink));
+        let mut rows = rows.map_err(Passed::into_error)?;
+        let normalisers = self.normalisers(&mut rows, planes.len(), full_range, &mut go_on)?;
+        let options = TileOptions {
+            memory: Some(budget.network),
+            ..self.options.clone()
+        };
+        let model = [sizes.model.0, sizes.model.1];
+        let cuts = cuts(&self.session, &options, model, budget.side);
+        let cuts = cuts.map_err(InferenceError::from)?;
+        let step = rows.step();
+        let mut seen = SeenRows::new(rows, &normalisers);
+        let back = other.map(|[rows, columns]| Resampling::new([rows, columns], [height, width]));
+        let parts = Parts::of(&cuts, back.as_ref(), [height, width], model);
+        let mut decoding: Option<NucleiRows> = None;
+        let (mut open_pixels, mut count, mut cut) = (0, 0, 0);
+        for rows in &parts.rows {
+            sink.go_on()?;
+            let how = How {
+                cuts: &cuts,
+                options: &options,
+                back: back.as_ref(),
+                keep_outputs: sink.wants_outputs(),
+            };
+            let band = self.band(&mut seen, rows, (&parts.columns, width), &how)?;
+            open_pixels += band.open;
+            if sink.wants_outputs() {
+                sink.outputs(rows.start, &band.outputs)?;
+            }
+            let decoding = match &mut decoding {
+                Some(decoding) => decoding,
+                none => {
+                    let field =
+                        self.rows_field(image, band.maps.each_ref().map(Option::is_some), &budget);
+                    none.insert(NucleiRows::new(field).map_err(InferenceError::from)?)
+                }
+            };
+            let maps: Vec<Image<f32>> = band.maps.into_iter().flatten().collect();
+            let done = decoding
+                .push(&band.classes, &maps)
+                .map_err(InferenceError::from)?;
+            if let Some(done) = done {
+                sink.rows(&done)?;
+            }
+            (count, cut) = (decoding.count(), decoding.cut());
+        }
+        if open_pixels == height * width {
+            return Err(InferenceError::NothingSeen.into());
+        }
+        self.remark_on_regions(&cuts, &budget, image.size, step, cut);
+        Ok(RegionsDone {
+            count,
+            blank_share: open_pixels as f64 / (height * width) as f64,
+            parts: parts.rows.len() * parts.columns.len(),
+            remarks: self.remarks.take(),
+        })
+    }
+
+    fn check_regions(&self, image: &RegionImage) -> Result<(), InferenceError> {
+        if let Some(value) = image.pixel_um.filter(|um| !(um.is_finite() && *um > 0.0)) {
+            return Err(ObjectsError::PixelSize { value }.into());
+        }
+        let found = self.planes_read(image.planes.len());
+        let expected = self.info.input.planes;
+        if found != expected || !matches!(found, 1 | InputSpec::CHANNELS) {
+            return Err(InputError::Planes { expected, found }.into());
+        }
+        match image.size {
+            (0, _) | (_, 0) => Err(InputError::Empty.into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn normalisers<E: From<InferenceError>>(
+        &self,
+        rows: &mut Rows,
+        planes: usize,
+        full_range: f32,
+        go_on: &mut dyn FnMut() -> Result<(), E>,
+    ) -> Result<Vec<RowNormaliser>, E> {
+        let (size, has_blank) = (rows.size, rows.has_blank());
+        let of = |plane: usize| {
+            let mut pass = |f: &mut dyn FnMut(Row)| -> Result<(), Passed<E>> {
+                for top in (0..size.0).step_by(BLOCK / 4) {
+                    go_on().map_err(Passed::Sink)?;
+                    let these = top..(top + BLOCK / 4).min(size.0);
+                    let (values, blank) = rows.plane(plane, these)?;
+                    for y in 0..values.height() {
+                        f(Row {
+                            values: values.row(y),
+                            blank: blank.as_ref().map(|blank| blank.row(y)),
+                        });
+                    }
+                }
+                Ok(())
+            };
+            let normalisation = &self.info.input.normalisation;
+            RowNormaliser::survey(normalisation, size, full_range, has_blank, &mut pass)
+        };
+        let found: Result<Vec<_>, Passed<E>> = (0..planes).map(of).collect();
+        found.map_err(Passed::into_error)
+    }
+
+    fn rows_field(&self, image: &RegionImage, maps: [bool; 5], budget: &Budget) -> RowsField {
+        RowsField {
+            size: image.size,
+            pixel_um: self.decoder.unit(image.pixel_um),
+            rule: self.decoder.rule.clone(),
+            lines: self.decoder.has_lines(),
+            also_nuclei: self.decoder.mitotic(),
+            maps,
+            most: budget.held,
+        }
+    }
+
+    /// A row of parts with these columns, of an image of that width.
+    fn band(
+        &mut self,
+        seen: &mut SeenRows,
+        rows: &Range<usize>,
+        (all_columns, width): (&[Range<usize>], usize),
+        how: &How,
+    ) -> Result<Band, InferenceError> {
+        let How {
+            cuts,
+            options,
+            back,
+            ..
+        } = *how;
+        let [_, open_of_image] = seen.rows.blank_of_image(rows.clone())?;
+        let model_size = [seen.rows.size.0, seen.rows.size.1];
+        let kept_rows = match back {
+            None => rows.clone(),
+            Some(back) => back.needed(&[rows.clone(), 0..1])[0].clone(),
+        };
+        let everything = [kept_rows.clone(), 0..model_size[1]];
+        let [needed, _] = needed_for_part(options, model_size, &everything, cuts.margin);
+        let open = seen.rows.open(kept_rows.clone())?;
+        seen.read_to(needed)?;
+        let mut band = Band::new(rows.len(), width);
+        for columns in all_columns {
+            let kept_columns = match back {
+                None => columns.clone(),
+                Some(back) => back.needed(&[0..1, columns.clone()])[1].clone(),
+            };
+            let kept = [kept_rows.clone(), kept_columns];
+            let crop = |open: &Image<bool>, left: usize, columns: &Range<usize>| {
+                open.crop(0, left, open.height(), columns.len())
+            };
+            let open = open
+                .as_ref()
+                .map(|open| crop(open, kept[1].start, &kept[1]));
+            let made = self.part(seen, &kept, how, open.as_ref())?;
+            let part = [rows.clone(), columns.clone()];
+            let mut outputs = self.outputs_of_part(made, &kept, back, &part);
+            let mut classes = largest(&outputs[0].planes);
+            if let Some(open) = &open_of_image {
+                let open = crop(open, columns.start, columns);
+                band.open += open.data().iter().filter(|open| **open).count();
+                leave_open(&mut classes, &mut outputs, &open);
+            }
+            let pixels = Pixels {
+                classes,
+                outputs,
+                blank_share: 0.0,
+                remarks: Vec::new(),
+            };
+            band.put(columns.start, &pixels, self.decoder.maps(&pixels));
+            if how.keep_outputs {
+                band.put_outputs(columns.start, &pixels.outputs);
+            }
+        }
+        Ok(band)
+    }
+
+    /// The network's numbers of a part, at the model's pixel size.
+    fn part(
+        &mut self,
+        seen: &SeenRows,
+        kept: &[Range<usize>; 2],
+        how: &How,
+        open: Option<&Image<bool>>,
+    ) -> Result<Vec<f32>, InferenceError> {
+        let How { cuts, options, .. } = *how;
+        let size = [seen.rows.size.0, seen.rows.size.1];
+        let at = needed_for_part(options, size, kept, cuts.margin);
+        let planes: Vec<Vec<f32>> = seen.window(&at);
+        let views: Vec<&[f32]> = planes.iter().map(Vec::as_slice).collect();
+        let mut input = vec![0.0; InputSpec::CHANNELS * at[0].len() * at[1].len()];
+        self.info.input.write_channels(&views, &mut input);
+        let window = Window {
+            planes: &input,
+            at,
+            size,
+        };
+        let open = open.map(Image::data);
+        let mut made = predict_part(&mut self.session, &window, kept, cuts.margin, options, open)?;
+        if let Some(open) = open {
+            // No numbers would spread where planes are resampled.
+            for plane in made.chunks_mut(open.len()) {
+                let none = plane
+                    .iter_mut()
+                    .zip(open)
+                    .filter(|(v, open)| **open && !v.is_finite());
+                none.for_each(|(v, _)| *v = 0.0);
+            }
+        }
+        Ok(made)
+    }
+
+    fn outputs_of_part(
+        &self,
+        made: Vec<f32>,
+        kept: &[Range<usize>; 2],
+        back: Option<&Resampling>,
+        part: &[Range<usize>; 2],
+    ) -> Vec<PredictedOutput> {
+        let (height, width) = (kept[0].len(), kept[1].len());
+        let channels = output::channels(&self.options.outputs);
+        let mut all = crate::prediction::planes_of(made, channels, height, width);
+        let corner = [kept[0].start, kept[1].start];
+        let mut outputs = Vec::new();
+        for output in &self.options.outputs {
+            let mut planes: Vec<_> = all.drain(..output.channels).collect();
+            if let Some(back) = back {
+                planes = back.output_part(output, &planes, corner, part);
+            }
+            outputs.push(PredictedOutput::new(output, &self.info.classes, planes));
+        }
+        outputs
+    }
+
+    fn remark_on_regions(
+        &mut self,
+        cuts: &Cuts,
+        budget: &Budget,
+        (height, width): (usize, usize),
+        step: usize,
+        cut: usize,
+    ) {
+        let mut how = String::new();
+        if self.options.sees_whole_image && cuts.rows.len().max(cuts.columns.len()) > 1 {
+            how += ", and this network weighs channels by their means over a part";
+        } else if cuts.margin < cuts.full {
+            how += &format!(
+                ", with a margin of {} instead of {} pixels, so classes near the seams may differ",
+                cuts.margin, cuts.full
+            );
+        }
+        if step > 1 {
+            how +=
+                &format!("; regions of one value were looked for in every {step}th row and column");
+        }
+        if cut > 0 {
+            how += &format!(
+                "; {cut} nuclei or clumps of them higher than {} pixels are cut there",
+                budget.held / 2
+            );
+        }
+        let remark = Remark::on_regions([height, width], self.cap, &how);
+        self.remarks.add(remark);
+    }
+}
+
+/// Errors of a pass, which may be those of who takes its rows.
+enum Passed<E> {
+    Own(InferenceError),
+    Sink(E),
+}
+
+impl<E: From<InferenceError>> Passed<E> {
+    fn into_error(self) -> E {
+        match self {
+            Self::Own(error) => error.into(),
+            Self::Sink(error) => error,
+        }
+    }
+}
+
+impl<E> From<ImageError> for Passed<E> {
+    fn from(error: ImageError) -> Self {
+        Self::Own(error.into())
+    }
+}
+
+impl<E> From<InputError> for Passed<E> {
+    fn from(error: InputError) -> Self {
+        Self::Own(error.into())
+    }
+}
+
+/// How parts are computed.
+#[derive(Clone, Copy)]
+struct How<'a> {
+    cuts: &'a Cuts,
+    options: &'a TileOptions,
+    /// From the model's pixel size to the image's, where they differ.
+    back: Option<&'a Resampling>,
+    keep_outputs: bool,
+}
+
+/// Rows and columns of the image that are computed at once.
+struct Parts {
+    rows: Vec<Range<usize>>,
+    columns: Vec<Range<usize>>,
+}
+
+impl Parts {
+    /// Those of the cuts, where the image has the model's pixel size; else of about as much.
+    fn of(cuts: &Cuts, back: Option<&Resampling>, size: [usize; 2], model: [usize; 2]) -> Self {
+        // In one piece there is no margin, so the image is one part at any size.
+        if back.is_none() || cuts.margin == 0 {
+            let whole = |axis: usize| std::iter::once(0..size[axis]).collect();
+            if back.is_some() {
+                return Self {
+                    rows: whole(0),
+                    columns: whole(1),
+                };
+            }
+            return Self {
+                rows: cuts.rows.clone(),
+                columns: cuts.columns.clone(),
+            };
+        }
+        let along = |parts: &[Range<usize>], axis: usize| {
+            let core = parts.iter().map(Range::len).max().unwrap_or(1);
+            // What is resampled of a part needs a few pixels more.
+            let side = core.saturating_sub(4).max(1) * size[axis] / model[axis];
+            let side = side.max(1);
+            let part = |first: usize| first..(first + side).min(size[axis]);
+            (0..size[axis]).step_by(side).map(part).collect()
+        };
+        Self {
+            rows: along(&cuts.rows, 0),
+            columns: along(&cuts.columns, 1),
+        }
+    }
+}
+
+/// Rows as the network sees them, of which those that are needed are in memory.
+struct SeenRows<'a> {
+    rows: Rows<'a>,
+    normalising: Vec<NormalisedRows>,
+    /// The next row that is read.
+    next: usize,
+    /// Rows that are ready, by plane, from `first` on.
+    ready: Vec<VecDeque<Vec<f32>>>,
+    first: usize,
+}
+
+impl<'a> SeenRows<'a> {
+    fn new(rows: Rows<'a>, normalisers: &[RowNormaliser]) -> Self {
+        Self {
+            rows,
+            normalising: normalisers.iter().map(RowNormaliser::rows).collect(),
+            next: 0,
+            ready: normalisers.iter().map(|_| VecDeque::new()).collect(),
+            first: 0,
+        }
+    }
+
+    /// Reads on until these rows are ready, and gives up those before.
+    fn read_to(&mut self, rows: Range<usize>) -> Result<(), InferenceError> {
+        while self.first < rows.start && self.ready.iter().all(|ready| !ready.is_empty()) {
+            self.ready
+                .iter_mut()
+                .for_each(|ready| drop(ready.pop_front()));
+            self.first += 1;
+        }
+        while self
+            .ready
+            .iter()
+            .any(|ready| self.first + ready.len() < rows.end)
+        {
+            let these = self.next..(self.next + BLOCK / 4).min(self.rows.size.0);
+            for (plane, normalising) in self.normalising.iter_mut().enumerate() {
+                let (values, blank) = self.rows.plane(plane, these.clone())?;
+                let ready = &mut self.ready[plane];
+                for y in 0..values.height() {
+                    let row = Row {
+                        values: values.row(y),
+                        blank: blank.as_ref().map(|blank| blank.row(y)),
+                    };
+                    normalising.push(&row, &mut |row| ready.push_back(row.to_vec()));
+                }
+            }
+            self.next = these.end;
+            while self.first < rows.start && self.ready.iter().all(|ready| !ready.is_empty()) {
+                self.ready
+                    .iter_mut()
+                    .for_each(|ready| drop(ready.pop_front()));
+                self.first += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows and columns of every plane.
+    fn window(&self, at: &[Range<usize>; 2]) -> Vec<Vec<f32>> {
+        let of = |ready: &VecDeque<Vec<f32>>| {
+            let rows = at[0].clone().map(|y| &ready[y - self.first][at[1].clone()]);
+            rows.flatten().copied().collect()
+        };
+        self.ready.iter().map(of).collect()
+    }
+}
+
+/// What was predicted of a row of parts.
+struct Band {
+    classes: Image<u8>,
+    maps: [Option<Image<f32>>; 5],
+    outputs: Vec<PredictedOutput>,
+    /// Pixels of which nothing is said.
+    open: usize,
+}
+
+impl Band {
+    fn new(height: usize, width: usize) -> Self {
+        Self {
+            classes: Image::filled(height, width, 0),
+            maps: Default::default(),
+            outputs: Vec::new(),
+            open: 0,
+        }
+    }
+
+    /// Puts a part in its columns.
+    fn put(&mut self, left: usize, part: &Pixels, maps: [Option<std::borrow::Cow<Image<f32>>>; 5]) {
+        paste(&mut self.classes, left, &part.classes);
+        let (height, width) = self.classes.size();
+        let nothing = || Image::filled(height, width, 0.0);
+        for (to, from) in self.maps.iter_mut().zip(maps) {
+            if let Some(from) = from {
+                paste(to.get_or_insert_with(nothing), left, &from);
+            }
+        }
+    }
+
+    fn put_outputs(&mut self, left: usize, outputs: &[PredictedOutput]) {
+        let (height, width) = self.classes.size();
+        let nothing = || Image::filled(height, width, 0.0);
+        if self.outputs.is_empty() {
+            let wide = |output: &PredictedOutput| PredictedOutput {
+                planes: output.planes.iter().map(|_| nothing()).collect(),
+                ..output.clone()
+            };
+            self.outputs = outputs.iter().map(wide).collect();
+        }
+        for (to, from) in self.outputs.iter_mut().zip(outputs) {
+            for (to, from) in to.planes.iter_mut().zip(&from.planes) {
+                paste(to, left, from);
+            }
+        }
+    }
+}
+
+fn paste<T: Copy>(to: &mut Image<T>, left: usize, from: &Image<T>) {
+    for y in 0..from.height() {
+        to.row_mut(y)[left..left + from.width()].copy_from_slice(from.row(y));
+    }
+}

@@ -1,0 +1,241 @@
+//! How sure every predicted nucleus of a field is: told from what the network says, and kept in
+//! `confidence/NAME.csv` beside the labels.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+
+use serde::Serialize;
+use stainfree_image::table::Table;
+use stainfree_image::{Dataset, Field, Image, Product, Store, write, write_atomic};
+use stainfree_inference::confidence::{Count, CountOf, CountRule};
+use stainfree_inference::{Confidence, NucleusDecoder, Pixels};
+use stainfree_objects::areas;
+
+use crate::ProjectError;
+use crate::prediction::table::Rows;
+use crate::study::predictions::EXPECTED;
+
+/// Columns of a field's table.
+const COLUMNS: [&str; 5] = ["label", "y_px", "x_px", "area_px", "confidence"];
+
+/// The nuclei of a field with their confidences.
+pub(crate) struct Sure {
+    nuclei: Vec<SureNucleus>,
+    /// The true nuclei that are expected in the field.
+    pub(crate) count: Count,
+    /// The probability of its interval.
+    level: Option<f64>,
+}
+
+struct SureNucleus {
+    label: u32,
+    centroid: [f64; 2],
+    area: usize,
+    confidence: f64,
+}
+
+impl Sure {
+    /// Of the nuclei `labels` that `decoder` made of `pixels`.
+    pub(crate) fn of(
+        field: &Field,
+        pixels: &Pixels,
+        labels: &Image<u32>,
+        decoder: &NucleusDecoder,
+        confidence: &Confidence,
+    ) -> Self {
+        let table = decoder.features(pixels, labels, field.pixel_um, confidence.in_pixels);
+        let sure = confidence.of(&table);
+        let areas = areas(labels);
+        let count = confidence.counts.count(sure.iter().sum(), CountOf::Field);
+        let nucleus = |(i, confidence): (usize, f64)| SureNucleus {
+            label: table.labels[i],
+            centroid: table.centroids[i],
+            area: areas.get(&table.labels[i]).copied().unwrap_or(0),
+            confidence,
+        };
+        Self {
+            nuclei: sure.into_iter().enumerate().map(nucleus).collect(),
+            level: count.interval.and(confidence.counts.level),
+            count,
+        }
+    }
+
+    /// The confidence of every label.
+    pub(crate) fn by_label(&self) -> BTreeMap<u32, f64> {
+        let nuclei = self.nuclei.iter();
+        nuclei
+            .map(|nucleus| (nucleus.label, nucleus.confidence))
+            .collect()
+    }
+
+    /// Cells of `predictions.csv`, those of [`cells_without`] where there is no confidence.
+    pub(crate) fn cells(&self) -> [String; 4] {
+        let bound = |end: usize| {
+            let interval = self.count.interval;
+            interval.map_or(String::new(), |interval| format!("{:.2}", interval[end]))
+        };
+        [
+            format!("{:.3}", self.count.expected),
+            bound(0),
+            bound(1),
+            self.level.map_or(String::new(), |level| level.to_string()),
+        ]
+    }
+
+    /// Keeps the table of a field, and a map where that is wanted; their folders are there.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub(crate) fn put(
+        &self,
+        store: &Store,
+        name: &str,
+        map_of: Option<(&Image<u32>, &write::Note)>,
+    ) -> Result<(), ProjectError> {
+        let mut text = format!("{}\n", COLUMNS.join(","));
+        for nucleus in &self.nuclei {
+            let ([y, x], area) = (nucleus.centroid, nucleus.area);
+            let (label, confidence) = (nucleus.label, nucleus.confidence);
+            // A string takes every line.
+            let _ = writeln!(text, "{label},{y:.2},{x:.2},{area},{confidence:.4}");
+        }
+        write_atomic(&store.path(Product::Confidence, name), text.as_bytes())?;
+        if let Some((labels, note)) = map_of {
+            let by_label = self.by_label();
+            let sure = |label: &u32| by_label.get(label).map_or(0.0, |sure| *sure as f32);
+            store.put_planes(Product::ConfidenceMap, name, &[labels.map(sure)], note)?;
+        }
+        Ok(())
+    }
+}
+
+/// The cells of a field without confidences.
+pub(crate) fn cells_without() -> [String; 4] {
+    std::array::from_fn(|_| String::new())
+}
+
+/// Label, area and confidence of the nuclei of a field as they were kept; `None` where nothing was.
+///
+/// # Errors
+/// The table cannot be read.
+pub(crate) fn read(path: &Path) -> Result<Option<BTreeMap<u32, (usize, f64)>>, ProjectError> {
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let table = Table::read(path)?;
+    let columns = ["label", "area_px", "confidence"].map(|name| table.column(name));
+    let [Some(label), Some(area), Some(confidence)] = columns else {
+        return Err(ProjectError::Table {
+            path: path.to_owned(),
+            line: Some(1),
+            message: "the columns `label`, `area_px` and `confidence` are expected; predict the \
+                      field again with `--overwrite`"
+                .to_owned(),
+        });
+    };
+    let row = |row: &stainfree_image::table::Row| {
+        let sure = row.cell(confidence).parse().ok()?;
+        Some((
+            row.cell(label).parse().ok()?,
+            (row.cell(area).parse().ok()?, sure),
+        ))
+    };
+    Ok(Some(table.rows.iter().filter_map(row).collect()))
+}
+
+/// What a well holds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct WellCount {
+    /// Its name, with that of its plate where that is known.
+    pub well: String,
+    /// Fields that are done.
+    pub fields: usize,
+    /// Expected number of true nuclei, and its interval.
+    #[serde(flatten)]
+    pub count: Count,
+    /// The probability of the interval.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub level: Option<f64>,
+}
+
+/// The wells of `sets`, from the rows of their fields; fields without a count are in none.
+pub(crate) fn wells(
+    sets: &[Dataset],
+    rows: &Rows,
+    header: &[String],
+    rule: &CountRule,
+) -> Vec<WellCount> {
+    let mut wells: BTreeMap<String, (usize, f64)> = BTreeMap::new();
+    let place = header.iter().position(|column| column == EXPECTED);
+    for field in sets.iter().flat_map(|set| &set.fields) {
+        let cell = || rows.get(&field.name)?.get(place?)?.parse::<f64>().ok();
+        let (Some(_), Some(expected)) = (&field.position.well, cell()) else {
+            continue;
+        };
+        let well = wells.entry(field.position.well_or_name()).or_default();
+        well.0 += 1;
+        well.1 += expected;
+    }
+    let count = |(well, (fields, expected)): (String, (usize, f64))| {
+        let count = rule.count(expected / rule.per_found, CountOf::Well);
+        WellCount {
+            well,
+            fields,
+            level: count.interval.and(rule.level),
+            count,
+        }
+    };
+    wells.into_iter().map(count).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sure() -> Sure {
+        let nucleus = |label, confidence| SureNucleus {
+            label,
+            centroid: [1.0, 2.0],
+            area: 3,
+            confidence,
+        };
+        Sure {
+            nuclei: vec![nucleus(2, 0.25), nucleus(9, 0.75)],
+            count: Count {
+                expected: 1.25,
+                interval: None,
+            },
+            level: None,
+        }
+    }
+
+    #[test]
+    fn what_is_put_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::at(folder.path());
+        for product in [Product::Confidence, Product::ConfidenceMap] {
+            std::fs::create_dir(store.folder(product)).unwrap();
+        }
+        let labels = Image::new(1, 4, vec![0, 2, 9, 2]);
+        let note = write::Note::default();
+        sure().put(&store, "f", Some((&labels, &note))).unwrap();
+        let path = store.path(Product::Confidence, "f");
+        let read = read(&path).unwrap().unwrap();
+        assert_eq!(read, [(2, (3, 0.25)), (9, (3, 0.75))].into());
+        let map = stainfree_image::read_plane(&store.path(Product::ConfidenceMap, "f"), 0);
+        assert_eq!(map.unwrap().to_f32().data(), [0.0, 0.25, 0.75, 0.25]);
+        assert_eq!(super::read(&folder.path().join("none.csv")).unwrap(), None);
+        std::fs::write(&path, "label,sure\n1,1\n").unwrap();
+        let error = super::read(&path).unwrap_err().to_string();
+        assert!(error.contains("`area_px`"), "{error}");
+    }
+
+    #[test]
+    fn a_count_without_an_interval_leaves_its_cells_empty() {
+        assert_eq!(sure().cells(), ["1.250", "", "", ""]);
+        let mut held = sure();
+        (held.count.interval, held.level) = (Some([0.0, 7.5]), Some(0.8));
+        assert_eq!(held.cells(), ["1.250", "0.00", "7.50", "0.8"]);
+    }
+}

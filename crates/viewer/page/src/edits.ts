@@ -1,0 +1,161 @@
+// Corrections: sent one after the other, shown when the server has them on its disk.
+
+import * as api from "./api";
+import { type App, NOTHING_DECIDED } from "./app";
+import type { Renderer } from "./gl/renderer";
+import type { Applied, Operation, Thing } from "./types";
+
+/** How often others' edits are asked for, milliseconds. */
+const LOOK_EVERY = 2000;
+
+export class Edits {
+  private queue: Promise<void> = Promise.resolve();
+  private loaded = -1;
+
+  constructor(
+    private readonly app: App,
+    private readonly renderer: Renderer,
+  ) {
+    window.setInterval(() => void this.look(), LOOK_EVERY);
+  }
+
+  /**
+   * The objects of the active layer and what is decided on them; `again` keeps what is shown until
+   * they are there.
+   */
+  async load(again = false): Promise<void> {
+    const { app } = this;
+    const { field, active } = app;
+    const there = (layer: number | null): boolean => layer !== null && !!app.shown.layers[layer];
+    if (!again) {
+      app.objects = new Map();
+      app.decided = NOTHING_DECIDED;
+      app.version = 0;
+      this.loaded = -1;
+    }
+    if (there(active)) {
+      const other = there(app.other) ? app.other : null;
+      const corrected = app.list.layers[active]?.kind === "corrections";
+      const said = await api.objects(field, active, other);
+      const since = corrected ? await api.since(field, said.version) : null;
+      // Another field, or an edit since that the list does not know.
+      if (field !== app.field || active !== app.active || said.version < app.version) return;
+      app.objects = new Map(said.objects.map((thing) => [thing.label, thing]));
+      app.version = said.version;
+      if (since && since.version === said.version) app.decided = since.state;
+    }
+    this.loaded = field;
+    if (app.selection !== null && !app.objects.has(app.selection)) app.selection = null;
+    if (again) this.keepOrder();
+    else this.order();
+    app.tell("objects", "edits", "selection");
+  }
+
+  /** Sends an edit; what follows waits for it. */
+  send(operation: Operation): Promise<boolean> {
+    const { app } = this;
+    if (!app.corrects) {
+      app.say(
+        app.list.read_only
+          ? "nothing can be corrected here (a study that is not read-only can)"
+          : "choose the layer of corrected nuclei first",
+        true,
+      );
+      return Promise.resolve(false);
+    }
+    const field = app.field;
+    const id = crypto.randomUUID();
+    app.saving += 1;
+    app.tell("edits");
+    const done = this.queue.then(async () => {
+      try {
+        this.take(field, await this.once(field, id, operation), operation);
+        return true;
+      } catch (error) {
+        if (error instanceof api.Refusal) {
+          if (error.since) this.take(field, error.since, null);
+          app.say(error.message, true);
+        } else throw error;
+        return false;
+      } finally {
+        app.saving -= 1;
+        app.tell("edits");
+      }
+    });
+    this.queue = done.then(() => undefined);
+    return done;
+  }
+
+  /** Asks again where no answer came: the server knows an edit that it has made by its id. */
+  private async once(field: number, id: string, operation: Operation): Promise<Applied> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await api.edit(field, id, this.app.version, operation);
+      } catch (error) {
+        const silent = error instanceof api.Refusal && error.status === 0;
+        if (!silent || attempt === 2) throw error;
+        await new Promise((wait) => setTimeout(wait, 500));
+      }
+    }
+  }
+
+  /** Shows what the server says; `own` is the edit that it answers. */
+  private take(field: number, said: Applied, own: Operation | null): void {
+    const { app } = this;
+    if (field !== app.field) return;
+    const foreign = own === null || said.version > app.version + 1;
+    const before = app.version;
+    app.version = said.version;
+    app.decided = said.state;
+    for (const box of said.boxes) {
+      const { tile, border } = app.list;
+      this.renderer.tiles.spoil(`labels/${field}/${app.active}`, box, tile, border);
+    }
+    for (const label of said.removed) app.objects.delete(label);
+    for (const thing of said.objects) this.put(thing);
+    if (app.selection !== null && !app.objects.has(app.selection)) app.selection = null;
+    if (said.version !== before && foreign && said.boxes.length > 0) void this.load(true);
+    this.renderer.ask();
+    app.tell("objects", "edits", "selection");
+  }
+
+  private put(thing: Thing): void {
+    const old = this.app.objects.get(thing.label);
+    // How well a changed object agrees is not known until the list is loaded again.
+    if (old?.iou !== undefined) thing = { iou: old.iou, other: old.other ?? 0, ...thing };
+    this.app.objects.set(thing.label, thing);
+    if (!old && !this.app.work.includes(thing.label)) this.app.work.push(thing.label);
+  }
+
+  private async look(): Promise<void> {
+    const { app } = this;
+    if (app.saving > 0 || document.hidden || this.loaded !== app.field) return;
+    if (app.list.layers[app.active]?.kind !== "corrections" || !app.shown.layers[app.active]) return;
+    const field = app.field;
+    try {
+      const said = await api.since(field, app.version);
+      const news = said.version > app.version && app.saving === 0 && field === app.field;
+      if (!news) return;
+      this.take(field, said, null);
+      app.say("somebody else corrected this field; it is shown as it is now");
+    } catch (error) {
+      if (error instanceof api.Refusal) app.say(error.message, true);
+    }
+  }
+
+  /** New objects come at the end of the work list, so that nobody loses the place in it. */
+  private keepOrder(): void {
+    const { app } = this;
+    const known = new Set(app.work);
+    app.work.push(...[...app.objects.keys()].filter((label) => !known.has(label)));
+  }
+
+  /** Sorts the work list: the least agreed on first, or the smallest where nothing is compared. */
+  order(): void {
+    const { app } = this;
+    const things = [...app.objects.values()];
+    const doubt = (thing: Thing): number => thing.iou ?? thing.area;
+    things.sort((a, b) => doubt(a) - doubt(b) || a.label - b.label);
+    app.work = things.map((thing) => thing.label);
+  }
+}

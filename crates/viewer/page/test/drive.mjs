@@ -1,0 +1,284 @@
+// Drives the page in a headless Chromium: open, look, judge, split, merge, paint, undo, reload,
+// a kill of the server in the middle, a second window.
+//
+//   node test/drive.mjs PROGRAM STUDY [FOLDER FOR PICTURES]
+//
+// STUDY is a prepared study, of which a copy is corrected. Where it has a model, what that says
+// is compared. Ends with a line for every step; anything unexpected is an error.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { cp, mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { chromium } from "playwright-core";
+
+const [program, given, pictures] = process.argv.slice(2);
+assert(program && given, "usage: drive.mjs PROGRAM STUDY [PICTURES]");
+const browserPath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+
+const work = await mkdtemp(join(tmpdir(), "stainfree-view-"));
+// What lies beside the study, such as its plate, is copied along: it is named relative to it.
+await cp(dirname(resolve(given)), join(work, "all"), { recursive: true });
+const study = join(work, "all", resolve(given).split("/").pop());
+
+/** Starts the program; gives its process and address. */
+async function serve(...more) {
+  const args = ["view", study, "--no-open", "--as", "driver", ...more];
+  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
+  let said = "";
+  const url = await new Promise((found, failed) => {
+    child.stderr.on("data", (data) => (said += data));
+    child.stdout.on("data", (data) => {
+      const match = /http:\S+/.exec(String(data));
+      if (match) found(match[0]);
+    });
+    child.on("exit", (code) => failed(new Error(`the program ended with ${code}: ${said}`)));
+  });
+  return { child, url };
+}
+
+const steps = [];
+const step = (text) => {
+  steps.push(text);
+  console.log(`ok: ${text}`);
+};
+
+let server = await serve();
+const port = new URL(server.url).port;
+const browser = await chromium.launch({
+  executablePath: browserPath,
+  args: ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"],
+});
+const context = await browser.newContext({
+  viewport: { width: 1280, height: 720 },
+  colorScheme: "dark",
+});
+const page = await context.newPage();
+const problems = [];
+const expected = { down: false };
+page.on("pageerror", (error) => problems.push(String(error)));
+page.on("console", (message) => {
+  // The steps that make a refusal say so.
+  if (message.type() === "error" && !expected.down && !/409|400/.test(message.text())) {
+    problems.push(message.text());
+  }
+});
+page.on("request", (request) => {
+  const url = new URL(request.url());
+  if (url.hostname !== "127.0.0.1" && url.protocol !== "blob:") problems.push(`asked ${url}`);
+});
+
+// The page's policy allows no code from texts; the browser's own console may.
+const read = (on, text, v) =>
+  on.evaluate(`((s, v) => (${text}))(window.stainfree, ${JSON.stringify(v ?? null)})`);
+const app = (text, v) => read(page, text, v);
+const until = async (text, v, on = page) => {
+  for (let i = 0; i < 600; i++) {
+    if (await read(on, text, v).catch(() => false)) return;
+    await new Promise((wait) => setTimeout(wait, 50));
+  }
+  throw new Error(`never true: ${text}`);
+};
+const loaded = (on = page) => until("s && s.app.objects.size > 0", null, on);
+const settled = async () => {
+  // A frame first, which asks for what it lacks.
+  await page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))");
+  await until("s.app.saving === 0 && s.renderer.tiles.complete");
+};
+const shot = async (name) => {
+  if (!pictures) return;
+  await mkdir(pictures, { recursive: true });
+  await page.screenshot({ path: join(pictures, `${name}.png`) });
+};
+/** Where a place of the image is on the screen. */
+const screen = async (y, x) => {
+  const box = await page.locator("canvas.above").boundingBox();
+  const c = await app("s.app.camera");
+  return [box.x + box.width / 2 + (x - c.x) * c.scale, box.y + box.height / 2 + (y - c.y) * c.scale];
+};
+const click = async (y, x, more = {}) => page.mouse.click(...(await screen(y, x)), more);
+const drag = async (points) => {
+  const places = await Promise.all(points.map(([y, x]) => screen(y, x)));
+  await page.mouse.move(...places[0]);
+  await page.mouse.down();
+  for (const place of places.slice(1)) await page.mouse.move(...place, { steps: 6 });
+  await page.mouse.up();
+};
+const thing = (label) => app("s.app.objects.get(v)", label);
+const labels = () => app("[...s.app.objects.keys()]");
+
+try {
+  await page.goto(server.url);
+  await loaded();
+  await settled();
+  assert.equal(new URL(page.url()).hash, "", "the token stays in the address");
+  const title = await page.title();
+  await shot("open");
+  step(`opens: ${title}, ${await app("s.app.objects.size")} nuclei`);
+
+  // A field of the training: the list by doubt is open there.
+  await page.keyboard.press("/");
+  await page.keyboard.type("split=train");
+  await until("s.app.order.length < s.app.list.fields.length");
+  await page.keyboard.press("Escape");
+  await page.evaluate(() => document.activeElement.blur());
+  await page.keyboard.press("PageDown");
+  await until("s.app.part === 'train'");
+  await loaded();
+  await settled();
+  step("filters the table and goes to a field of the training");
+
+  await page.keyboard.press("n");
+  await settled();
+  const first = await app("s.app.selection");
+  assert(first > 0);
+  await shot("first");
+  await page.keyboard.press("a");
+  await settled();
+  assert.deepEqual(await app("s.app.decided.accepted"), [first]);
+  const second = await app("s.app.selection");
+  assert.notEqual(second, first);
+  step("accepts the first of the work list with two keys");
+
+  await page.keyboard.press("x");
+  await settled();
+  assert.equal(await thing(second), undefined);
+  step("rejects the next with one");
+  await page.keyboard.press("u");
+  await settled();
+  assert(await thing(second));
+  step("takes the rejection back");
+
+  // The largest nucleus that lies well inside is split across its middle.
+  await page.keyboard.press("Escape");
+  const large = await app(
+    "[...s.app.objects.values()].filter(t => t.box[0] > 60 && t.box[1] > 60 && t.box[2] < s.app.shown.size[0] - 60 && t.box[3] < s.app.shown.size[1] - 60).sort((a, b) => b.area - a.area)[0]",
+  );
+  await app("s.app.selection = v", large.label);
+  await app("(s.view.show(v), s.app.tell('selection'))", large.label);
+  await settled();
+  const before = await labels();
+  await page.keyboard.press("s");
+  await drag([[large.box[0] - 3, large.x], [large.y, large.x], [large.box[2] + 3, large.x]]);
+  await settled();
+  const parts = (await labels()).filter((label) => !before.includes(label));
+  assert.equal(parts.length, 1, "a split makes one object more");
+  await shot("split");
+  step(`splits object ${large.label} with a key and a line`);
+
+  await page.keyboard.press("m");
+  const [a, b] = [await thing(large.label), await thing(parts[0])];
+  await click(a.y + 0.5, a.x + 0.5);
+  await until("s.app.picked !== null");
+  await click(b.y + 0.5, b.x + 0.5);
+  await until("!s.app.objects.has(v)", parts[0]);
+  await settled();
+  assert.equal((await thing(large.label)).area, large.area);
+  step("merges both again with a key and two clicks");
+
+  await page.keyboard.press("p");
+  const painted = await thing(large.label);
+  await drag([[painted.y, painted.box[3] - 2], [painted.y, painted.box[3] + 12]]);
+  await settled();
+  const grown = await thing(large.label);
+  assert(grown.area > painted.area && grown.box[3] > painted.box[3]);
+  await shot("paint");
+  await page.keyboard.press("e");
+  await drag([[painted.y, painted.box[3] + 12], [painted.y, painted.box[3] - 2]]);
+  await settled();
+  assert((await thing(large.label)).area < grown.area);
+  await page.keyboard.press("Escape");
+  step("paints and erases");
+  for (let i = 0; i < 2; i++) await page.keyboard.press("u");
+  await settled();
+  assert.equal((await thing(large.label)).area, large.area);
+  await page.keyboard.press("Shift+U");
+  await settled();
+  assert.equal((await thing(large.label)).area, grown.area);
+  step("undoes and redoes");
+
+  await page.keyboard.press("t");
+  await settled();
+  assert.equal(await app("s.app.decided.mitotic[v]", large.label), true);
+  await page.keyboard.press("c");
+  await page.locator("dialog[open] input").fill("two in one?");
+  await page.keyboard.press("Enter");
+  await until("s.app.decided.comments.length === 1");
+  step("marks a mitosis and comments");
+
+  const state = JSON.stringify(await app("s.app.decided"));
+  await page.reload();
+  await loaded();
+  await until("s.app.decided.edits > 0");
+  await settled();
+  assert.equal(JSON.stringify(await app("s.app.decided")), state, "a reload changes nothing");
+  step("reloads with everything as it was");
+
+  // A second window on the same field sees an edit of the first.
+  const other = await context.newPage();
+  await other.goto(server.url);
+  await loaded(other);
+  await read(other, "s.actions.go(v)", await app("s.app.field"));
+  await until("s.app.version === v", await app("s.app.version"), other);
+  await other.close();
+  step("a second window shows the same version");
+
+  // Strokes until the server is killed in the middle; none that was answered is lost.
+  expected.down = true;
+  await page.keyboard.press("Escape");
+  const doomed = (await labels()).slice(0, 8);
+  const killed = new Promise((done) => setTimeout(() => (server.child.kill("SIGKILL"), done()), 120));
+  const answers = await app(
+    "Promise.all(v.map((label) => s.edits.send({ do: 'reject', label })))",
+    doomed,
+  );
+  await killed;
+  const answered = doomed.filter((_, i) => answers[i]);
+  server = await serve("--port", port);
+  await page.goto("about:blank");
+  await page.goto(server.url);
+  await loaded();
+  await until("s.app.decided.edits > 0");
+  await settled();
+  const left = new Set(await labels());
+  assert(answered.every((label) => !left.has(label)), "an answered edit was lost");
+  expected.down = false;
+  step(`a killed server lost none of ${answered.length} answered edits (of ${doomed.length} sent)`);
+
+  await page.keyboard.press("?");
+  await shot("keys");
+  await page.keyboard.press("Escape");
+  await page.emulateMedia({ colorScheme: "light" });
+  await page.keyboard.press("0");
+  await page.keyboard.press("k");
+  await page.keyboard.press("k");
+  await page.keyboard.press("o");
+  await settled();
+  await shot("light");
+  await page.setViewportSize({ width: 820, height: 1180 });
+  await settled();
+  await shot("tablet");
+  await page.setViewportSize({ width: 1280, height: 720 });
+  await page.keyboard.press("g");
+  await shot("wide");
+  await page.keyboard.press("g");
+  step("help, light and dark, a tablet, the wide table");
+
+  const median = (values, share) => [...values].sort((x, y) => x - y)[Math.floor(values.length * share)];
+  const times = await app("({ frames: s.renderer.frames, tiles: s.renderer.tiles.latencies })");
+  const say = (what, v) => `${what} p50 ${median(v, 0.5).toFixed(1)} ms, p95 ${median(v, 0.95).toFixed(1)} ms (${v.length})`;
+  console.log(`${say("frames", times.frames)}; ${say("tiles", times.tiles)}; software rendering`);
+  assert.deepEqual(problems, []);
+} catch (error) {
+  await shot("failed");
+  console.error(problems.join("\n"));
+  throw error;
+} finally {
+  await browser.close();
+  const ended = new Promise((done) => server.child.on("exit", done));
+  server.child.kill("SIGINT");
+  await ended;
+  await rm(work, { recursive: true, force: true });
+}
+console.log(`${steps.length} steps`);

@@ -1,0 +1,252 @@
+//! What is shown: the fields of a study, of a result or of a folder of images, with their channels,
+//! layers of labels and table.
+//!
+//! Everything that a request may name is a number in the lists made here; no path comes from a
+//! request.
+
+mod columns;
+mod result;
+mod study;
+
+use std::path::{Path, PathBuf};
+
+use stainfree_image::{Dataset, Field, OpenOptions, marker, open};
+use stainfree_project::Study;
+use stainfree_project::study::channels::recognise_brightfield;
+
+pub(crate) use self::columns::Columns;
+use crate::ViewError;
+
+/// What was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A study: its images, truth, predictions and corrections.
+    Study,
+    /// A result of `predict` or `segment`.
+    Result,
+    /// Images alone.
+    Images,
+}
+
+impl What {
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            What::Study => "study",
+            What::Result => "result",
+            What::Images => "images",
+        }
+    }
+}
+
+/// What a channel shows, by which it is coloured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Brightfield,
+    Nucleus,
+    Cytoplasm,
+    Other,
+}
+
+impl Role {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Role::Brightfield => "brightfield",
+            Role::Nucleus => "nucleus",
+            Role::Cytoplasm => "cytoplasm",
+            Role::Other => "other",
+        }
+    }
+}
+
+/// A channel of the images.
+#[derive(Clone, Debug)]
+pub(crate) struct Channel {
+    pub(crate) name: String,
+    pub(crate) role: Role,
+}
+
+/// What the numbers of a layer mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LayerKind {
+    /// Objects, numbered.
+    Objects,
+    /// Classes of pixels.
+    Classes,
+    /// Nuclei of the study's truth as they are corrected here.
+    Corrections,
+}
+
+impl LayerKind {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            LayerKind::Objects => "objects",
+            LayerKind::Classes => "classes",
+            LayerKind::Corrections => "corrections",
+        }
+    }
+}
+
+/// A layer of labels over the images.
+#[derive(Clone, Debug)]
+pub(crate) struct Layer {
+    pub(crate) name: String,
+    pub(crate) kind: LayerKind,
+}
+
+/// A field, and where its pixels and labels lie.
+#[derive(Clone, Debug)]
+pub(crate) struct Shown {
+    pub(crate) name: String,
+    /// Its images; `None` where only labels are at hand.
+    pub(crate) image: Option<Field>,
+    /// Rows and columns in pixels.
+    pub(crate) size: (usize, usize),
+    pub(crate) pixel_um: Option<f64>,
+    /// By layer: the file of its labels.
+    pub(crate) labels: Vec<Option<PathBuf>>,
+    /// By column of the table.
+    pub(crate) cells: Vec<String>,
+}
+
+/// Everything that is shown.
+#[derive(Debug)]
+pub struct Opened {
+    pub(crate) what: What,
+    pub(crate) path: PathBuf,
+    pub(crate) channels: Vec<Channel>,
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) columns: Vec<String>,
+    pub(crate) fields: Vec<Shown>,
+    /// The study that corrections belong to.
+    pub(crate) study: Option<Study>,
+    /// Name of the model whose predictions corrections are made beside.
+    pub(crate) model: Option<String>,
+    /// Sentences that a user should read.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Opened {
+    /// Opens a study, a result (with the images that it is of, if given) or images.
+    ///
+    /// # Errors
+    /// There is nothing to show, or it cannot be read.
+    pub fn open(path: &Path, images: Option<&Path>) -> Result<Self, ViewError> {
+        if Study::is_at(path) {
+            if images.is_some() {
+                return Err(ViewError::Misuse(format!(
+                    "`{}` is a study, which knows its images; leave out `--images`",
+                    path.display()
+                )));
+            }
+            return study::open(path);
+        }
+        match marker::written_by_us(path) {
+            Some(kind) if !kind.holds_images() => result::open(path, images, &kind),
+            _ if images.is_some() => Err(ViewError::Misuse(format!(
+                "`{}` is no result of `predict` or `segment`, and `--images` says what a result \
+                 is of; leave it out",
+                path.display()
+            ))),
+            _ => Self::of_images(path),
+        }
+    }
+
+    fn of_images(path: &Path) -> Result<Self, ViewError> {
+        let dataset = open(path, &OpenOptions::default())?;
+        let mut opened = Self::empty(What::Images, path);
+        opened.channels = channels(&dataset, None, None);
+        opened.notes = dataset.problems;
+        let fields = dataset.fields.into_iter();
+        opened.fields = fields.map(|field| Shown::of(field, 0)).collect();
+        opened.checked()
+    }
+
+    fn empty(what: What, path: &Path) -> Self {
+        Self {
+            what,
+            path: path.to_owned(),
+            channels: Vec::new(),
+            layers: Vec::new(),
+            columns: Vec::new(),
+            fields: Vec::new(),
+            study: None,
+            model: None,
+            notes: Vec::new(),
+        }
+    }
+
+    fn checked(self) -> Result<Self, ViewError> {
+        if self.fields.is_empty() {
+            return Err(ViewError::Absent(format!(
+                "`{}` holds no field that could be shown",
+                self.path.display()
+            )));
+        }
+        Ok(self)
+    }
+
+    /// What was opened.
+    pub fn what(&self) -> What {
+        self.what
+    }
+
+    /// How many fields there are.
+    pub fn fields(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// Sentences that a user should read.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The layer that is corrected.
+    pub(crate) fn corrections(&self) -> Option<usize> {
+        let of = |layer: &Layer| layer.kind == LayerKind::Corrections;
+        self.layers.iter().position(of)
+    }
+
+    /// The field of this number.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(crate) fn field(&self, number: usize) -> Result<&Shown, ViewError> {
+        self.fields.get(number).ok_or_else(|| {
+            ViewError::Absent(format!(
+                "there is no field number {number} (there are {}, counted from 0)",
+                self.fields.len()
+            ))
+        })
+    }
+}
+
+impl Shown {
+    fn of(field: Field, layers: usize) -> Self {
+        Self {
+            name: field.name.clone(),
+            size: (field.height, field.width),
+            pixel_um: field.pixel_um,
+            labels: vec![None; layers],
+            cells: Vec::new(),
+            image: Some(field),
+        }
+    }
+}
+
+/// The channels of images; stains by their numbers, brightfield by names and what files say.
+fn channels(dataset: &Dataset, nucleus: Option<usize>, cytoplasm: Option<usize>) -> Vec<Channel> {
+    let brightfield = recognise_brightfield(dataset).map_or(Vec::new(), |found| found.channels);
+    let names = dataset.channels.iter().enumerate();
+    names
+        .map(|(number, name)| Channel {
+            name: name.clone(),
+            role: match number {
+                _ if Some(number) == nucleus => Role::Nucleus,
+                _ if Some(number) == cytoplasm => Role::Cytoplasm,
+                _ if brightfield.contains(name) => Role::Brightfield,
+                _ => Role::Other,
+            },
+        })
+        .collect()
+}

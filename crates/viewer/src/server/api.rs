@@ -1,0 +1,199 @@
+//! What the page asks for. Fields, channels and layers are numbers in the lists of `/api/list`.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{Path, State as FromState};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use super::answers;
+use super::state::State;
+use crate::ViewError;
+use crate::edit::Request;
+use crate::opened::Shown;
+use crate::tiles::{BORDER, PlaneAddress, TILE, TileAt};
+
+/// Runs what reads and computes on threads of their own, so that the server goes on listening.
+async fn work(
+    state: Arc<State>,
+    job: impl FnOnce(&State) -> Result<Response, ViewError> + Send + 'static,
+) -> Response {
+    let job = move || state.on_pool(|| job(&state));
+    match tokio::task::spawn_blocking(job).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => error.into_response(),
+        // The hook for panics has said what happened.
+        Err(_) => answers::refusal(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the program met a fault of its own, which it printed where it was started",
+        ),
+    }
+}
+
+type Shared = FromState<Arc<State>>;
+
+/// Everything that is open.
+pub(super) async fn list(FromState(state): Shared) -> Response {
+    work(state, |state| {
+        let opened = &state.opened;
+        let channel = |c: &crate::opened::Channel| json!({"name": c.name, "role": c.role.word()});
+        let layer = |l: &crate::opened::Layer| json!({"name": l.name, "kind": l.kind.word()});
+        let fields: Vec<Value> = opened.fields.iter().map(field).collect();
+        Ok(answers::json(&json!({
+            "program": env!("CARGO_PKG_VERSION"),
+            "what": opened.what.word(),
+            "name": opened.path.file_name().map(|name| name.to_string_lossy()),
+            "who": state.who,
+            "model": opened.model,
+            "read_only": state.read_only || state.store.is_none(),
+            "tile": TILE,
+            "border": BORDER,
+            "notes": opened.notes,
+            "channels": opened.channels.iter().map(channel).collect::<Vec<_>>(),
+            "layers": opened.layers.iter().map(layer).collect::<Vec<_>>(),
+            "columns": opened.columns,
+            "fields": fields,
+        })))
+    })
+    .await
+}
+
+fn field(shown: &Shown) -> Value {
+    let position = shown.image.as_ref().map(|image| &image.position);
+    let depth = shown.image.as_ref().map(|image| {
+        let planes = image.planes.iter();
+        planes.map(Vec::len).collect::<Vec<_>>()
+    });
+    json!({
+        "name": shown.name,
+        "place": position.map(|p| &p.name),
+        "plate": position.and_then(|p| p.plate.as_deref()),
+        "well": position.and_then(|p| p.well.as_deref()),
+        "site": position.and_then(|p| p.site),
+        "time": shown.image.as_ref().and_then(|image| image.time),
+        "size": [shown.size.0, shown.size.1],
+        "pixel_um": shown.pixel_um,
+        "depth": depth.unwrap_or_default(),
+        "layers": shown.labels.iter().map(Option::is_some).collect::<Vec<_>>(),
+        "cells": shown.cells,
+    })
+}
+
+/// A tile of an image.
+pub(super) async fn image(
+    FromState(state): Shared,
+    Path((field, channel, z, level, y, x)): Path<(usize, usize, usize, u32, usize, usize)>,
+) -> Response {
+    work(state, move |state| {
+        let plane = PlaneAddress { field, channel, z };
+        let tile = state.image(plane, TileAt { level, y, x })?;
+        Ok(answers::plane(&tile))
+    })
+    .await
+}
+
+/// What automatic contrast spans.
+pub(super) async fn range(
+    FromState(state): Shared,
+    Path((field, channel, z)): Path<(usize, usize, usize)>,
+) -> Response {
+    work(state, move |state| {
+        let plane = PlaneAddress { field, channel, z };
+        Ok(answers::json(&state.range(plane)?))
+    })
+    .await
+}
+
+/// A tile of labels with its border.
+pub(super) async fn labels(
+    FromState(state): Shared,
+    Path((field, layer, level, y, x)): Path<(usize, usize, u32, usize, usize)>,
+) -> Response {
+    work(state, move |state| {
+        let (labels, version) = state.labels(field, layer)?;
+        let tile = crate::tiles::label_tile(&labels, TileAt { level, y, x })?;
+        Ok(answers::labels(&tile, version))
+    })
+    .await
+}
+
+/// The objects of a layer, with their agreement with the layer `other`, or `-`.
+pub(super) async fn objects(
+    FromState(state): Shared,
+    Path((field, layer, other)): Path<(usize, usize, String)>,
+) -> Response {
+    work(state, move |state| {
+        let other =
+            match other.as_str() {
+                "-" => None,
+                number => Some(number.parse().map_err(|_| {
+                    ViewError::Absent("the other layer is a number or `-`".to_owned())
+                })?),
+            };
+        let (objects, version) = state.objects(field, layer, other)?;
+        Ok(answers::json(
+            &json!({"version": version, "objects": objects}),
+        ))
+    })
+    .await
+}
+
+/// Values and numbers at a pixel.
+pub(super) async fn pixel(
+    FromState(state): Shared,
+    Path((field, z, y, x)): Path<(usize, usize, usize, usize)>,
+) -> Response {
+    work(state, move |state| {
+        let (values, labels) = state.pixel(field, z, y, x)?;
+        Ok(answers::json(&json!({"values": values, "labels": labels})))
+    })
+    .await
+}
+
+fn no_study() -> ViewError {
+    ViewError::ReadOnly(
+        "only nuclei of a study are corrected; open one with `stainfree view STUDY`".to_owned(),
+    )
+}
+
+/// What changed after a version.
+pub(super) async fn edits(
+    FromState(state): Shared,
+    Path((field, known)): Path<(usize, u64)>,
+) -> Response {
+    work(state, move |state| {
+        let store = state.store.as_ref().ok_or_else(no_study)?;
+        let shown = state.opened.field(field)?;
+        Ok(answers::json(&store.since(field, shown, known)?))
+    })
+    .await
+}
+
+/// Makes an edit; where it meets another's, what changed is told with the refusal.
+pub(super) async fn edit(
+    FromState(state): Shared,
+    Path(field): Path<usize>,
+    body: Bytes,
+) -> Response {
+    work(state, move |state| {
+        let store = state.store.as_ref().ok_or_else(no_study)?;
+        let shown = state.opened.field(field)?;
+        let request: Request = serde_json::from_slice(&body)
+            .map_err(|error| ViewError::Misuse(format!("this is no edit: {error}")))?;
+        let known = request.version;
+        match store.edit(field, shown, request) {
+            Ok(applied) => Ok(answers::json(&applied)),
+            Err(error @ ViewError::Conflict(_)) => {
+                let since = store.since(field, shown, known)?;
+                let said = json!({"error": error.to_string(), "since": since});
+                let mut response = answers::json(&said);
+                *response.status_mut() = StatusCode::CONFLICT;
+                Ok(response)
+            }
+            Err(error) => Err(error),
+        }
+    })
+    .await
+}

@@ -1,0 +1,189 @@
+//! A small study, a server on it, and plain requests.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use serde_json::{Value, json};
+use stainfree_image::{Image, read_labels, write};
+use stainfree_viewer::{Opened, Options, Server};
+
+/// Rows and columns of the images: several tiles, and no multiple of one.
+pub const SIZE: (usize, usize) = (600, 1100);
+
+/// The brightfield of field `a`.
+pub fn brightfield() -> Image<u16> {
+    Image::from_fn(SIZE.0, SIZE.1, |y, x| (37 * y + 11 * x) as u16)
+}
+
+/// Its nuclei: squares of 20 pixels, 30 apart, numbered by rows from 1.
+pub fn nuclei() -> Image<u32> {
+    Image::from_fn(SIZE.0, SIZE.1, |y, x| {
+        let (row, column) = (y / 30, x / 30);
+        let inside = y % 30 < 20 && x % 30 < 20 && column < 36;
+        if inside {
+            (1 + row * 36 + column) as u32
+        } else {
+            0
+        }
+    })
+}
+
+/// A study of the fields `a` and `b`.
+pub fn study() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("study");
+    for inner in ["truth/nuclei", "../images/BF", "../images/DAPI"] {
+        std::fs::create_dir_all(root.join(inner)).unwrap();
+    }
+    let choices = "[images]\npath = \"../images\"\nbrightfield = [\"BF\"]\n[truth]\n\
+                   nucleus = \"DAPI\"\nclasses = [\"background\", \"nucleus\"]\n";
+    std::fs::write(root.join("stainfree.toml"), choices).unwrap();
+    let note = write::Note::default();
+    for name in ["a", "b"] {
+        for channel in ["BF", "DAPI"] {
+            let path = folder.path().join(format!("images/{channel}/{name}.tif"));
+            write::plane_u16(&path, &brightfield(), &note).unwrap();
+        }
+        let path = root.join(format!("truth/nuclei/{name}.tif"));
+        write::labels(&path, &nuclei(), &note).unwrap();
+    }
+    folder
+}
+
+/// A server that runs until it is dropped.
+pub struct Running {
+    port: u16,
+    token: String,
+    ended: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// The sentence of a refusal.
+    pub fn error(&self) -> String {
+        self.json()["error"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Running {
+    pub fn on(folder: &Path) -> Self {
+        Self::with(folder, false)
+    }
+
+    pub fn with(folder: &Path, read_only: bool) -> Self {
+        let opened = Opened::open(&folder.join("study"), None).unwrap();
+        Self::of(opened, read_only)
+    }
+
+    pub fn of(opened: Opened, read_only: bool) -> Self {
+        let options = Options {
+            port: 0,
+            read_only,
+            who: "tester".to_owned(),
+            threads: 2,
+            cache_bytes: 8 << 20,
+        };
+        let server = Server::bind(opened, &options).unwrap();
+        let (port, token) = (server.port(), server.token().to_owned());
+        let ended = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&ended);
+        let run = move || server.run(|| flag.load(Ordering::SeqCst)).unwrap();
+        let thread = Some(std::thread::spawn(run));
+        Self {
+            port,
+            token,
+            ended,
+            thread,
+        }
+    }
+
+    pub fn host(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// Sends bytes as they are.
+    pub fn raw(&self, request: &[u8]) -> Option<Answer> {
+        let mut stream = TcpStream::connect(self.host()).unwrap();
+        // The server may have refused before it has read everything.
+        let _ = stream.write_all(request);
+        let mut said = Vec::new();
+        let _ = stream.read_to_end(&mut said);
+        let end = said.windows(4).position(|w| w == b"\r\n\r\n")?;
+        let head = String::from_utf8_lossy(&said[..end]).to_lowercase();
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        let body = said[end + 4..].to_vec();
+        Some(Answer { status, head, body })
+    }
+
+    /// A request with these headers beside the usual ones.
+    pub fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n\
+             {body}",
+            body.len()
+        );
+        self.raw(request.as_bytes()).expect("an answer")
+    }
+
+    fn usual(&self) -> String {
+        let (host, token) = (self.host(), &self.token);
+        format!("Host: {host}\r\nX-Stainfree-Token: {token}\r\n")
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, &self.usual(), "")
+    }
+
+    /// An edit of field 0 with an identifier of its own.
+    pub fn edit(&self, id: &str, version: u64, edit: Value) -> Answer {
+        let body = json!({"id": id, "version": version, "edit": edit}).to_string();
+        self.ask("POST", "/api/edits/0", &self.usual(), &body)
+    }
+
+    /// The same, which must be taken; gives the version after it.
+    pub fn done(&self, id: &str, version: u64, edit: Value) -> u64 {
+        let answer = self.edit(id, version, edit);
+        let said = String::from_utf8_lossy(&answer.body).into_owned();
+        assert_eq!(answer.status, 200, "{said}");
+        answer.json()["version"].as_u64().unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::SeqCst);
+        let ended = self.thread.take().map(JoinHandle::join);
+        if !std::thread::panicking() {
+            ended.unwrap().expect("the server ends without a panic");
+        }
+    }
+}
+
+pub fn corrected(folder: &Path) -> PathBuf {
+    folder.join("study/human/corrected/a.tif")
+}
+
+/// The corrected label at a pixel, as the file has it.
+pub fn kept(folder: &Path) -> Image<u32> {
+    read_labels(&corrected(folder)).unwrap()
+}
