@@ -1,7 +1,5 @@
 //! Which channel is meant, or is likely to be: names of real microscopes.
 
-use std::collections::BTreeSet;
-
 use stainfree_image::Dataset;
 use stainfree_project::study::channels::{guess_brightfield, recognise_brightfield};
 use stainfree_project::study::names::{nearest, truth_files};
@@ -17,7 +15,10 @@ fn dataset(channels: &[&str], transmitted: &[&str]) -> Dataset {
         layout: "folder".to_owned(),
         root: "images".into(),
         channels: owned(channels),
-        transmitted: owned(transmitted).into_iter().collect::<BTreeSet<_>>(),
+        transmitted: owned(transmitted)
+            .into_iter()
+            .map(|name| (name, true))
+            .collect(),
         fields: Vec::new(),
         problems: Vec::new(),
     }

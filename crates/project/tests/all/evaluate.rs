@@ -133,21 +133,28 @@ fn probabilities_are_scored_by_their_largest_class() {
 fn files_are_matched_by_name_and_those_without_a_partner_counted() {
     let place = Place::new();
     let labels = drawn(&["11..22", "11..22"]);
-    for name in ["a_labels", "b_labels", "ü_labels", "only truth_labels"] {
+    for name in [
+        "a_labels",
+        "b_labels",
+        "ü_labels",
+        "o\u{308}_labels",
+        "only truth_labels",
+    ] {
         place.numbers(&format!("truth/{name}.tif"), &labels);
     }
-    for name in ["a", "b", "u\u{308}", "extra", "more"] {
+    for name in ["a", "b", "u\u{308}", "ö", "extra", "more"] {
         place.numbers(&format!("found/{name}.tif"), &labels);
     }
     let found = evaluated(&options(&place)).unwrap();
     let names: Vec<&str> = found.counts.iter().map(|field| &field.name[..]).collect();
-    assert_eq!(names, ["a", "b", "ü"], "one letter or two for an umlaut");
+    // An umlaut is one letter on one side and two on the other.
+    assert_eq!(names, ["a", "b", "o\u{308}", "ü"]);
     has(
         &found.messages.join("\n"),
         &[
-            "1 of 4 truth files have no prediction in `",
+            "1 of 5 truth files have no prediction in `",
             "(first: `only truth`)",
-            "2 of 5 files of `",
+            "2 of 6 files of `",
             "have no truth in `",
             "(first: `extra`)",
         ],
