@@ -251,6 +251,8 @@ fn it_is_needed_where_the_image_does_not_fit_and_stops_when_it_is_told() {
     assert!(!needs(AMPLE, (1000, 1000)));
     assert!(needs(1 << 30, (40_000, 40_000)));
     assert!(needs(AMPLE, (40_000, 40_000)));
+    // The division of memory leaves room for it, as for one that may be read as a whole.
+    assert!(needs(1 << 30, (13_000, 40_000)));
     // Not enough for anything: as ever, the image is refused.
     assert!(!needs(64 << 20, (300, 300)));
     let source = [PlaneRef::new(InMemory(Plane::U16(plane(300, 300, 0))))];
