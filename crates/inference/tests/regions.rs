@@ -155,7 +155,7 @@ fn both(
         pixel_um,
     };
     // Down from a cap that is ample, until the image is cut as it should be.
-    let mut memory = if least_parts > 1 { 160 << 20 } else { AMPLE };
+    let mut memory = if least_parts > 1 { 112 << 20 } else { AMPLE };
     loop {
         let mut found = Collected::default();
         let done = predictor(memory)
@@ -224,16 +224,15 @@ fn an_image_in_one_part_is_the_image_in_memory_bit_for_bit() {
 fn parts_differ_by_the_last_digits_alone() {
     // Numbers of the network go up to 1; sums of f32 in another order differ by some 1e-6.
     const ROUNDING: f32 = 1e-4;
-    let three = [0, 1, 2].map(|seed| Plane::U16(plane(333, 290, seed)));
+    let three = [0, 1, 2].map(|seed| Plane::U16(plane(211, 170, seed)));
     for (planes, um, flips) in [
         (&three[..], MODEL_UM, false),
         (&three[..1], MODEL_UM, true),
         (&three[..1], 0.8, false),
         (&three[..1], 0.37, false),
-        (&three[1..2], MODEL_UM, false),
     ] {
         let model = || model(planes.len(), Normalisation::Local { radius_px: 20.0 });
-        let (expected, found) = both(&model, planes, Some(um), flips, 6);
+        let (expected, found) = both(&model, planes, Some(um), flips, 4);
         let (most, classes) = apart(&expected, &found);
         assert!(most < ROUNDING, "{most} at {um} um, flips {flips}");
         // A pixel whose two best classes are a rounding error apart may have the other one.
@@ -252,6 +251,8 @@ fn it_is_needed_where_the_image_does_not_fit_and_stops_when_it_is_told() {
     assert!(!needs(AMPLE, (1000, 1000)));
     assert!(needs(1 << 30, (40_000, 40_000)));
     assert!(needs(AMPLE, (40_000, 40_000)));
+    // The division of memory leaves room for it, as for one that may be read as a whole.
+    assert!(needs(1 << 30, (13_000, 40_000)));
     // Not enough for anything: as ever, the image is refused.
     assert!(!needs(64 << 20, (300, 300)));
     let source = [PlaneRef::new(InMemory(Plane::U16(plane(300, 300, 0))))];

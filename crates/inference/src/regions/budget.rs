@@ -51,11 +51,10 @@ impl Sizes {
     fn beside(&self, predictor: &Predictor, side: usize, margin: usize) -> (usize, usize) {
         let (model, image) = (self.model.1, self.image.1);
         let normalisation = &predictor.info().input.normalisation;
-        let blurs = if self.has_blank { 2 } else { 1 };
-        let blur = RowNormaliser::held_rows(normalisation) * blurs;
+        let blur = RowNormaliser::held_rows(normalisation, self.has_blank);
         let seen = 4 * self.planes * model * (side + 2 * margin + BLOCK / 4 + blur);
-        // Blocks as they are stored, one of them as numbers, and what is resampled of it.
-        let read = self.planes * image * BLOCK * 8 + 12 * image.max(model) * BLOCK;
+        // Blocks as they are stored, some rows of them as numbers, and what is resampled of these.
+        let read = self.planes * image * BLOCK * 8 + 12 * image.max(model) * BLOCK / 4;
         let channels = output::channels(predictor.outputs());
         let tile = 4 * (side + 2 * margin).pow(2) * 6 + 4 * side * side * 3 * channels;
         let row = image * (1 + 1 + 4 + 4 * self.maps);
@@ -77,8 +76,13 @@ impl Predictor {
         let channels = output::channels(&self.options.outputs);
         let beside = beside_network(most, sizes.planes, channels, flips);
         let (height, width) = sizes.model;
+        let network = self.cap.for_network(beside);
+        // Where nothing at all is left, no cut need be looked for, which takes long.
+        if network == 1 {
+            return false;
+        }
         let options = TileOptions {
-            memory: Some(self.cap.for_network(beside)),
+            memory: Some(network),
             ..self.options.clone()
         };
         let longest = height.max(width);

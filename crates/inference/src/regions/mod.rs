@@ -404,7 +404,7 @@ impl Predictor {
         let mut how = String::new();
         if self.options.sees_whole_image && cuts.rows.len().max(cuts.columns.len()) > 1 {
             how += ", and this network weighs channels by their means over a part";
-        } else if cuts.margin < cuts.full {
+        } else if cuts.margin > 0 && cuts.margin < cuts.full {
             how += &format!(
                 ", with a margin of {} instead of {} pixels, so classes near the seams may differ",
                 cuts.margin, cuts.full

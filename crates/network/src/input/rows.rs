@@ -147,10 +147,12 @@ impl RowNormaliser {
         }
     }
 
-    /// How many rows are held on the way, each as wide as the plane: those of the blur.
-    pub fn held_rows(normalisation: &Normalisation) -> usize {
+    /// How many rows are held on the way, each as wide as the plane: those of the blur's passes (of
+    /// the weights, too, where some pixels are blank), and those that wait for it.
+    pub fn held_rows(normalisation: &Normalisation, has_blank: bool) -> usize {
+        let passes = if has_blank { 8 } else { 5 };
         match normalisation {
-            Normalisation::Local { radius_px } => 7 * (2 * blur_half(*radius_px) + 2),
+            Normalisation::Local { radius_px } => passes * (2 * blur_half(*radius_px) + 2),
             _ => 1,
         }
     }
