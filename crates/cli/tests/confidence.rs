@@ -2,8 +2,6 @@
 
 mod common;
 
-use std::path::Path;
-
 use common::{Place, TINY, parallel_folders};
 use stainfree_image::read_plane;
 use stainfree_inference::confidence::{Checked, CountRule, CountedUnit, Weighed};
@@ -51,14 +49,13 @@ fn trained() -> Place {
 
 /// The keys of a rule, its tables below it.
 fn toml_of(rule: &stainfree_objects::NucleusRule) -> String {
-    let text = format!(
+    format!(
         "threshold = {:?}\nsmoothing_um = 0.0\nmax_hole_um2 = 75.0\nmin_area_um2 = 12.0\n\
          min_area_px = 30\nleast_distance = {:?}\n\n[rule.splitting]\nmethod = \"distance\"\n\
          smoothing_um = 1.0\ndepth_um = 0.5\n\n",
         rule.threshold.unwrap_or(0.0),
         rule.least_distance
-    );
-    text
+    )
 }
 
 /// Gives the model a confidence, as `tune` would.
@@ -189,7 +186,7 @@ fn a_confidence_goes_from_the_model_into_tables_maps_outlines_and_scores() {
     assert_eq!(other.code, 1, "{}", other.stderr);
     let none = predict("none", &[]);
     assert_eq!(none.code, 0, "{}", none.stderr);
-    assert!(!Path::new(&place.path("none/confidence")).exists());
+    assert!(!place.path("none/confidence").exists());
     assert_eq!(
         rows(&place.text("none/predictions.csv"))[0]["expected_nuclei"],
         ""

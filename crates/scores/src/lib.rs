@@ -15,6 +15,7 @@ mod calibration;
 mod clusters;
 mod compare;
 mod confidence;
+mod confidence_summary;
 mod cut_line;
 #[cfg(test)]
 mod drawing;
@@ -54,9 +55,7 @@ pub use boundaries::{BoundaryCounts, Outline, PairSums, TOLERANCES, class_contou
 pub use by_name::ByName;
 pub use calibration::{Bin, CALIBRATION_BINS, CalibrationCounts, ReliabilityRow, calibration};
 pub use compare::{Difference, compare};
-pub use confidence::{
-    ConfidenceRow, ConfidenceSummary, ExpectedCount, FieldConfidence, LookedAtRow, SureObject,
-};
+pub use confidence::{ExpectedCount, FieldConfidence, SureObject};
 pub use edits::{Change, Edit, edits};
 pub use error::ScoreError;
 pub use fate::{Fate, JudgedObject, Side, Surroundings};
@@ -78,10 +77,10 @@ pub use pixels::{
 };
 pub use repeats::{Repeated, Terms, between_repeats, over_repeats};
 pub use result::{
-    BoundarySummary, CalibrationSummary, FieldObjects, FieldPixelwise, FieldRow, GroupShift,
-    IntervalNote, KindSummary, ObjectSummary, PairNumbers, PairSummary, PaperPair, PaperSummary,
-    Pixelwise, Pooled, ResolvedRow, ScoredOn, Scores, SplittingSummary, Standing, Statistic,
-    Thickness, ThresholdRow, ToleranceRow,
+    BoundarySummary, CalibrationSummary, ConfidenceRow, ConfidenceSummary, FieldObjects,
+    FieldPixelwise, FieldRow, GroupShift, IntervalNote, KindSummary, LookedAtRow, ObjectSummary,
+    PairNumbers, PairSummary, PaperPair, PaperSummary, Pixelwise, Pooled, ResolvedRow, ScoredOn,
+    Scores, SplittingSummary, Standing, Statistic, Thickness, ThresholdRow, ToleranceRow,
 };
 pub use rigid_shift::{SHIFT_REACH, Shift, ShiftOverlaps, ShiftedCounts, moved};
 pub use risk::{Controlled, Uncontrolled, controlled};

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::by_name::ByName;
 use crate::calibration::ReliabilityRow;
 use crate::{
-    AgreementSummary, ClassCounts, ConfidenceSummary, Convention, FieldFates, ObjectErrors,
-    Outline, Shift, SplittingCounts,
+    AgreementSummary, ClassCounts, Convention, ExpectedCount, FieldFates, ObjectErrors, Outline,
+    Shift, SplittingCounts,
 };
 
 /// What scored fields are to the model.
@@ -346,6 +346,74 @@ pub struct CalibrationSummary {
     pub top: Vec<ReliabilityRow>,
     /// By the probability of each class.
     pub classes: ByName<Vec<ReliabilityRow>>,
+}
+
+/// Whether the confidences of all objects mean what they say.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConfidenceSummary {
+    /// Predicted objects.
+    pub objects: u64,
+    /// Those that match no true one.
+    pub wrong: u64,
+    /// Expected calibration error: the mean over objects of the distance between the mean
+    /// confidence of their bin and the share of it that is right.
+    pub ece: Pooled,
+    /// What that would come to by chance if every confidence were the probability itself.
+    pub ece_by_chance: Option<f64>,
+    /// Probability that a right object has a higher confidence than a wrong one, ties half: the
+    /// area under the ROC curve.
+    pub auroc: Pooled,
+    /// Mean squared difference between confidence and 1 (right) or 0 (wrong).
+    pub brier: Pooled,
+    /// Equal bins of the confidence; empty ones are left out.
+    pub bins: Vec<ConfidenceRow>,
+    /// What is left where somebody looks at the least sure.
+    pub looked_at: Vec<LookedAtRow>,
+    /// True and expected counts of the fields.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<ExpectedCount>,
+    /// The same of wells.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub wells: Vec<ExpectedCount>,
+}
+
+impl ConfidenceSummary {
+    /// How many of these counts have an interval, and how many of those hold the truth.
+    pub fn held(counts: &[ExpectedCount]) -> [usize; 2] {
+        let with = counts
+            .iter()
+            .filter_map(|count| Some((count.truth, count.interval?)));
+        with.fold([0, 0], |[all, held], (truth, [low, high])| {
+            let inside = (low..=high).contains(&(truth as f64));
+            [all + 1, held + usize::from(inside)]
+        })
+    }
+}
+
+/// The objects of one bin.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConfidenceRow {
+    /// Lower end of the bin, not in it.
+    pub from: f64,
+    /// Upper end.
+    pub to: f64,
+    /// Objects.
+    pub objects: u64,
+    /// Their mean confidence.
+    pub confidence: f64,
+    /// Share of them that is right.
+    pub right: f64,
+}
+
+/// What is left where somebody looks at the least sure objects and settles which are wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LookedAtRow {
+    /// Share of the objects that are looked at.
+    pub share: f64,
+    /// Share of all wrong objects that is not among them.
+    pub errors_left: Option<f64>,
+    /// Share of the objects not looked at that is wrong.
+    pub wrong_among_rest: Option<f64>,
 }
 
 /// Scores by the paper's convention, shown beside argmax scores.

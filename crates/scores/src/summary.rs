@@ -4,7 +4,7 @@ use crate::bootstrap::intervals;
 use crate::boundaries::{BOUNDARY_SCORES, BoundaryCounts, Outline, TOLERANCES};
 use crate::by_name::ByName;
 use crate::calibration::{CALIBRATION_BINS, CALIBRATION_SCORES, CalibrationCounts, reliability};
-use crate::confidence::confidence_summary;
+use crate::confidence_summary::confidence_summary;
 use crate::fate_strata::{FieldFates, object_errors};
 use crate::fields::{BootstrapOptions, Convention, FieldScores, Totals, Units};
 use crate::kinds::{KIND_SCORES, KindCounts};

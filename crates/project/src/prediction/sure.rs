@@ -115,11 +115,14 @@ pub(crate) fn cells_without() -> [String; 4] {
     std::array::from_fn(|_| String::new())
 }
 
+/// Area in px and confidence of nuclei, by label.
+pub(crate) type Kept = BTreeMap<u32, (usize, f64)>;
+
 /// Label, area and confidence of the nuclei of a field as they were kept; `None` where nothing was.
 ///
 /// # Errors
 /// The table cannot be read.
-pub(crate) fn read(path: &Path) -> Result<Option<BTreeMap<u32, (usize, f64)>>, ProjectError> {
+pub(crate) fn read(path: &Path) -> Result<Option<Kept>, ProjectError> {
     if !path.is_file() {
         return Ok(None);
     }

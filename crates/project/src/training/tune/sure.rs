@@ -93,7 +93,7 @@ mod tests {
             let inside = |at: usize| at % 20 >= 4 && at % 20 < 16;
             (inside(y) && inside(x)).then(|| y / 20 * 6 + x / 20)
         };
-        let is_spurious = |number: usize| spurious && number % 3 == 0;
+        let is_spurious = |number: usize| spurious && number.is_multiple_of(3);
         let truth = Image::from_fn(120, 120, |y, x| match square(y, x) {
             Some(number) if !is_spurious(number) => number as u32 + 1,
             _ => 0,
