@@ -132,8 +132,10 @@ def plate(program, model, out, seed, changes, what):
     said = out / "said.json"
     if not said.exists():
         simulate(program, out, seed, changes, wells=WELLS, sites=SITES)
-        if set(what) - {"claim", "channel"}:
+        done = out / "changed"
+        if set(what) - {"claim", "channel"} and not done.exists():
             changed(out / "plate", what, rng)
+            done.touch()
         more = ["--pixel-um", what.get("claim", changes.get("pixel-um", UM))]
         if "channel" in what:
             more += ["--brightfield", what["channel"]]
@@ -174,10 +176,10 @@ def main():
     program, out = Path(sys.argv[1]).resolve(), Path(sys.argv[2])
     out.mkdir(parents=True, exist_ok=True)
     model = study(program, out)
-    like = [plate(program, model, out / f"like/{k}", 100 + k, {}, {}) for k in range(LIKE)]
+    like = [plate(program, model, out / f"like/{k}", 5000 + k, {}, {}) for k in range(LIKE)]
     rng = np.random.default_rng(7)
     days = [usual(rng) for _ in range(LIKE)]
-    day = [plate(program, model, out / f"day/{k}", 300 + k, *days[k]) for k in range(LIKE)]
+    day = [plate(program, model, out / f"day/{k}", 7000 + k, *days[k]) for k in range(LIKE)]
     of = lambda plates, key: np.array([plate[key] for plate in plates], float)
     known = of(like + day, "strangeness")
     fine = np.nanmean(of(like, "f1"))
