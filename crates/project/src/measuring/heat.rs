@@ -177,7 +177,12 @@ mod tests {
             time: None,
         };
         let mut map = HeatMap::of(STRANGENESS, &[]).unwrap();
-        for (well, value) in [("B02", 0.5), ("B02", 2.0), ("B02", f64::NAN), ("B03", f64::NAN)] {
+        for (well, value) in [
+            ("B02", 0.5),
+            ("B02", 2.0),
+            ("B02", f64::NAN),
+            ("B03", f64::NAN),
+        ] {
             map.add_field(&key(well), value);
         }
         assert_eq!(map.values.len(), 2);

@@ -503,7 +503,9 @@ impl Sink {
 fn strangeness(objects: &Objects) -> Result<BTreeMap<String, f64>, ProjectError> {
     let nothing = |why: String| ProjectError::Usage(format!("`--heatmap {STRANGENESS}`: {why}"));
     let Objects::Prediction(folder) = objects else {
-        return Err(nothing("only folders that `predict` has filled know it".to_owned()));
+        return Err(nothing(
+            "only folders that `predict` has filled know it".to_owned(),
+        ));
     };
     let path = folder.join(predictions::FILE_NAME);
     let mut found = BTreeMap::new();

@@ -23,7 +23,7 @@ pub struct PlateLooks {
     /// That of the median of its fields, or the median of theirs where it is larger: 1 is what 5 %
     /// of the groups and fields like the training exceed.
     pub strangeness: f64,
-    /// Whether that is above 1, as it is where more than half of the fields are unlike the training.
+    /// Whether that is above 1, as it is where more than half of the fields are.
     pub strange: bool,
     /// What stands out in the middle of its fields.
     pub differences: Vec<Difference>,
@@ -94,8 +94,8 @@ impl Strange {
         });
         if marked > 0 {
             sentences.push(format!(
-                "{marked} of {fields} fields are unlike what the model was trained on (see `strange` \
-                 and `unlike` in `predictions.csv`); one in twenty is by chance"
+                "{marked} of {fields} fields are unlike what the model was trained on (see \
+                 `strange` and `unlike` in `predictions.csv`); one in twenty is by chance"
             ));
         }
         if self.marked_before > 0 {
