@@ -518,11 +518,11 @@ fn strangeness(objects: &Objects) -> Result<BTreeMap<String, f64>, ProjectError>
     };
     let path = folder.join(predictions::FILE_NAME);
     let mut found = BTreeMap::new();
-    if let Some(table) = predictions::read(&path)? {
-        if let Some((name, value)) = table.column("name").zip(table.column(STRANGENESS)) {
-            let of = |row: &Row| Some((row.cell(name).to_owned(), row.cell(value).parse().ok()?));
-            found.extend(table.rows.iter().filter_map(of));
-        }
+    if let Some(table) = predictions::read(&path)?
+        && let Some((name, value)) = table.column("name").zip(table.column(STRANGENESS))
+    {
+        let of = |row: &Row| Some((row.cell(name).to_owned(), row.cell(value).parse().ok()?));
+        found.extend(table.rows.iter().filter_map(of));
     }
     match found.is_empty() {
         false => Ok(found),

@@ -24,7 +24,7 @@ pub fn conformal_quantile(scores: &[f64], outside: f64) -> Option<f64> {
 /// Student's t prediction interval, one-sided: `mean + t(n - 1) * s * sqrt(1 + 1 / n)`.
 pub fn lognormal_bound(scores: &[f64], outside: f64) -> Option<f64> {
     let n = scores.len() as f64;
-    if scores.len() < 2 || scores.iter().any(|score| !(*score > 0.0)) {
+    if scores.len() < 2 || scores.iter().any(|s| s.is_nan() || *s <= 0.0) {
         return None;
     }
     let logs = || scores.iter().map(|score| score.ln());

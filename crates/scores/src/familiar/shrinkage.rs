@@ -104,9 +104,9 @@ impl Mahalanobis {
         let n = self.centre.len();
         assert_eq!(row.len(), n, "a number for every column");
         let mut solved = vec![0.0; n];
-        for i in 0..n {
+        for (i, (value, centre)) in row.iter().zip(&self.centre).enumerate() {
             let inner: f64 = (0..i).map(|k| self.factor[i * n + k] * solved[k]).sum();
-            solved[i] = (row[i] - self.centre[i] - inner) / self.factor[i * n + i];
+            solved[i] = (value - centre - inner) / self.factor[i * n + i];
         }
         solved.iter().map(|v| v * v).sum()
     }

@@ -153,7 +153,8 @@ pub(crate) const FEATURES: [Feature; COUNT] = [
         0.08,
     ),
     log("blank", "less blank", "more blank", 0.1),
-    log("pixel_um", "of smaller pixels", "of larger pixels", 0.01),
+    // Images are brought to the model's size; what that cannot bring back, sharpness shows.
+    log("pixel_um", "of smaller pixels", "of larger pixels", 0.1),
     log(
         "nucleus_share",
         "less covered by nuclei",

@@ -23,8 +23,7 @@ pub struct PlateLooks {
     /// That of the median of its fields, or the median of theirs where it is larger: 1 is what 5 %
     /// of the groups and fields like the training exceed.
     pub strangeness: f64,
-    /// Whether that is above 1, as it is where more than half of the fields are unlike the
-    /// training.
+    /// Whether that is above 1, as it is where more than half of the fields are.
     pub strange: bool,
     /// What stands out in the middle of its fields.
     pub differences: Vec<Difference>,
