@@ -5,7 +5,7 @@ default:
     @just --list
 
 # everything CI runs
-check: fmt lint doc test memcheck
+check: fmt lint doc test page memcheck
 
 # formatting, as rustfmt has it
 fmt:
@@ -23,6 +23,10 @@ doc:
 # all tests of the workspace
 test:
     cargo test --release
+
+# the viewer's page in a headless Chromium (skipped where Node or Chromium is missing)
+page:
+    .ci/page
 
 # a thousand kills at random moments of every command (`cargo test` does fifty); minutes
 kills n="1000" seed="1":
