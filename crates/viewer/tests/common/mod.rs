@@ -124,13 +124,18 @@ impl Running {
         &self.token
     }
 
-    /// Sends bytes as they are.
+    /// Sends bytes as they are, after which nothing comes.
     pub(crate) fn raw(&self, request: &[u8]) -> Option<Answer> {
         let mut stream = TcpStream::connect(self.host()).unwrap();
-        // The server may have refused before it has read everything.
         let _ = stream.write_all(request);
-        // Whoever waits for more is to know that nothing comes.
         let _ = stream.shutdown(Shutdown::Write);
+        Self::answer(stream)
+    }
+
+    fn answer(mut stream: TcpStream) -> Option<Answer> {
+        // Longer than any answer takes; whoever waits for one that does not come is to fail.
+        let patience = Some(std::time::Duration::from_secs(20));
+        stream.set_read_timeout(patience).unwrap();
         let mut said = Vec::new();
         let _ = stream.read_to_end(&mut said);
         let end = said.windows(4).position(|w| w == b"\r\n\r\n")?;
@@ -147,7 +152,9 @@ impl Running {
              {body}",
             body.len()
         );
-        self.raw(request.as_bytes()).expect("an answer")
+        let mut stream = TcpStream::connect(self.host()).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        Self::answer(stream).expect("an answer")
     }
 
     fn usual(&self) -> String {
