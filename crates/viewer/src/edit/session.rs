@@ -146,8 +146,9 @@ impl Session {
         self.made.clear();
         self.done.clear();
         self.undone.clear();
-        let whole = (!same).then_some([0, 0, height, width]);
-        self.changes.push((version, whole));
+        if !same {
+            self.changes.push((version, Some([0, 0, height, width])));
+        }
         Ok(())
     }
 
@@ -350,7 +351,7 @@ impl Session {
             return conflict("the field");
         }
         let stacked = matches!(edit.edit, Operation::Undo | Operation::Redo);
-        if stacked && known != self.version() {
+        if stacked && self.changes.iter().any(|(at, _)| *at > known) {
             return conflict("the field");
         }
         let later = self.changes.iter().filter(|(at, _)| *at > known);
