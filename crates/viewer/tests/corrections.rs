@@ -61,13 +61,10 @@ fn every_edit_is_in_the_label_image_at_once_and_can_be_taken_back() {
     assert_eq!(said["state"]["comments"][0]["who"], "tester");
 
     // Back to the beginning, step by step, and forward again.
-    let back = images
-        .iter()
-        .rev()
-        .skip(1)
-        .chain(std::iter::once(&nuclei()))
-        .cloned();
-    for (i, expected) in back.collect::<Vec<_>>().into_iter().enumerate() {
+    let mut back = vec![nuclei()];
+    back.extend(images[..images.len() - 1].iter().cloned());
+    back.reverse();
+    for (i, expected) in back.into_iter().enumerate() {
         version = server.done(&format!("u{i}"), version, json!({"do": "undo"}));
         assert!(kept(folder.path()) == expected, "undo {i}");
     }

@@ -146,8 +146,9 @@ impl Session {
         self.made.clear();
         self.done.clear();
         self.undone.clear();
-        let whole = (!same).then_some([0, 0, height, width]);
-        self.changes.push((version, whole));
+        if !same {
+            self.changes.push((version, Some([0, 0, height, width])));
+        }
         Ok(())
     }
 
@@ -209,7 +210,13 @@ impl Session {
         let news = self.read_tail()?;
         let file = &self.places.corrected;
         let now = FileStamp::of_file(file).ok();
-        if self.log.lines() > 0 && now.is_some() && (news || now == self.stamp) {
+        // Nothing was drawn yet: the label image is not there, or as others left it.
+        let expected = self.made.iter().any(|(_, patch)| !patch.is_empty());
+        let as_left = match now {
+            Some(_) => news || now == self.stamp,
+            None => !expected,
+        };
+        if self.log.lines() > 0 && as_left {
             self.stamp = now;
             return Ok(());
         }
@@ -253,8 +260,8 @@ impl Session {
             who: who.to_owned(),
             when: when.to_owned(),
         })?;
-        self.begin(labels, self.version())?;
-        self.write_labels()
+        self.stamp = FileStamp::of_file(&self.places.corrected).ok();
+        self.begin(labels, self.version())
     }
 
     fn note(&self, what: &str) -> Note {
@@ -311,6 +318,10 @@ impl Session {
         let next = self.next;
         let made = self.prepare(edit, known);
         let (edit, patch) = made.inspect_err(|_| self.next = next)?;
+        if !patch.is_empty() && !self.places.corrected.is_file() {
+            // From now on one that is missing was taken away, and not never made.
+            self.write_labels()?;
+        }
         if let Err(error) = self.log.append(&Line::Edit(edit.clone())) {
             self.next = next;
             return Err(error);
@@ -340,7 +351,7 @@ impl Session {
             return conflict("the field");
         }
         let stacked = matches!(edit.edit, Operation::Undo | Operation::Redo);
-        if stacked && known != self.version() {
+        if stacked && self.changes.iter().any(|(at, _)| *at > known) {
             return conflict("the field");
         }
         let later = self.changes.iter().filter(|(at, _)| *at > known);

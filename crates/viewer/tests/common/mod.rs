@@ -1,7 +1,10 @@
 //! A small study, a server on it, and plain requests.
 
+// Every test takes what it needs.
+#![allow(dead_code)]
+
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,15 +15,15 @@ use stainfree_image::{Image, read_labels, write};
 use stainfree_viewer::{Opened, Options, Server};
 
 /// Rows and columns of the images: several tiles, and no multiple of one.
-pub const SIZE: (usize, usize) = (600, 1100);
+pub(crate) const SIZE: (usize, usize) = (600, 1100);
 
 /// The brightfield of field `a`.
-pub fn brightfield() -> Image<u16> {
+pub(crate) fn brightfield() -> Image<u16> {
     Image::from_fn(SIZE.0, SIZE.1, |y, x| (37 * y + 11 * x) as u16)
 }
 
 /// Its nuclei: squares of 20 pixels, 30 apart, numbered by rows from 1.
-pub fn nuclei() -> Image<u32> {
+pub(crate) fn nuclei() -> Image<u32> {
     Image::from_fn(SIZE.0, SIZE.1, |y, x| {
         let (row, column) = (y / 30, x / 30);
         let inside = y % 30 < 20 && x % 30 < 20 && column < 36;
@@ -33,7 +36,7 @@ pub fn nuclei() -> Image<u32> {
 }
 
 /// A study of the fields `a` and `b`.
-pub fn study() -> tempfile::TempDir {
+pub(crate) fn study() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("study");
     for inner in ["truth/nuclei", "../images/BF", "../images/DAPI"] {
@@ -55,7 +58,7 @@ pub fn study() -> tempfile::TempDir {
 }
 
 /// A server that runs until it is dropped.
-pub struct Running {
+pub(crate) struct Running {
     port: u16,
     token: String,
     ended: Arc<AtomicBool>,
@@ -64,34 +67,34 @@ pub struct Running {
 
 /// What was answered.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub head: String,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 
     /// The sentence of a refusal.
-    pub fn error(&self) -> String {
+    pub(crate) fn error(&self) -> String {
         self.json()["error"].as_str().unwrap().to_owned()
     }
 }
 
 impl Running {
-    pub fn on(folder: &Path) -> Self {
+    pub(crate) fn on(folder: &Path) -> Self {
         Self::with(folder, false)
     }
 
-    pub fn with(folder: &Path, read_only: bool) -> Self {
+    pub(crate) fn with(folder: &Path, read_only: bool) -> Self {
         let opened = Opened::open(&folder.join("study"), None).unwrap();
         Self::of(opened, read_only)
     }
 
-    pub fn of(opened: Opened, read_only: bool) -> Self {
+    pub(crate) fn of(opened: Opened, read_only: bool) -> Self {
         let options = Options {
             port: 0,
             read_only,
@@ -113,19 +116,26 @@ impl Running {
         }
     }
 
-    pub fn host(&self) -> String {
+    pub(crate) fn host(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
-    pub fn token(&self) -> &str {
+    pub(crate) fn token(&self) -> &str {
         &self.token
     }
 
-    /// Sends bytes as they are.
-    pub fn raw(&self, request: &[u8]) -> Option<Answer> {
+    /// Sends bytes as they are, after which nothing comes.
+    pub(crate) fn raw(&self, request: &[u8]) -> Option<Answer> {
         let mut stream = TcpStream::connect(self.host()).unwrap();
-        // The server may have refused before it has read everything.
         let _ = stream.write_all(request);
+        let _ = stream.shutdown(Shutdown::Write);
+        Self::answer(stream)
+    }
+
+    fn answer(mut stream: TcpStream) -> Option<Answer> {
+        // Longer than any answer takes; whoever waits for one that does not come is to fail.
+        let patience = Some(std::time::Duration::from_secs(20));
+        stream.set_read_timeout(patience).unwrap();
         let mut said = Vec::new();
         let _ = stream.read_to_end(&mut said);
         let end = said.windows(4).position(|w| w == b"\r\n\r\n")?;
@@ -136,13 +146,15 @@ impl Running {
     }
 
     /// A request with these headers beside the usual ones.
-    pub fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+    pub(crate) fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
         let request = format!(
             "{method} {path} HTTP/1.1\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n\
              {body}",
             body.len()
         );
-        self.raw(request.as_bytes()).expect("an answer")
+        let mut stream = TcpStream::connect(self.host()).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        Self::answer(stream).expect("an answer")
     }
 
     fn usual(&self) -> String {
@@ -150,18 +162,18 @@ impl Running {
         format!("Host: {host}\r\nX-Stainfree-Token: {token}\r\n")
     }
 
-    pub fn get(&self, path: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str) -> Answer {
         self.ask("GET", path, &self.usual(), "")
     }
 
     /// An edit of field 0 with an identifier of its own.
-    pub fn edit(&self, id: &str, version: u64, edit: Value) -> Answer {
+    pub(crate) fn edit(&self, id: &str, version: u64, edit: Value) -> Answer {
         let body = json!({"id": id, "version": version, "edit": edit}).to_string();
         self.ask("POST", "/api/edits/0", &self.usual(), &body)
     }
 
     /// The same, which must be taken; gives the version after it.
-    pub fn done(&self, id: &str, version: u64, edit: Value) -> u64 {
+    pub(crate) fn done(&self, id: &str, version: u64, edit: Value) -> u64 {
         let answer = self.edit(id, version, edit);
         let said = String::from_utf8_lossy(&answer.body).into_owned();
         assert_eq!(answer.status, 200, "{said}");
@@ -179,11 +191,11 @@ impl Drop for Running {
     }
 }
 
-pub fn corrected(folder: &Path) -> PathBuf {
+pub(crate) fn corrected(folder: &Path) -> PathBuf {
     folder.join("study/human/corrected/a.tif")
 }
 
 /// The corrected label at a pixel, as the file has it.
-pub fn kept(folder: &Path) -> Image<u32> {
+pub(crate) fn kept(folder: &Path) -> Image<u32> {
     read_labels(&corrected(folder)).unwrap()
 }

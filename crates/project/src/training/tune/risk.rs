@@ -1,7 +1,7 @@
 //! A rule that misses no more nuclei than a user allows, by conformal risk control over groups.
 //!
-//! The settings are fixed beforehand: the model's default rule with falling thresholds. A rule that was
-//! chosen on the same fields would make the promise too good.
+//! The settings are fixed beforehand: the model's default rule with falling thresholds. A rule that
+//! was chosen on the same fields would make the promise too good.
 
 use std::collections::BTreeMap;
 
@@ -19,11 +19,12 @@ const THRESHOLDS: [f64; 14] = [
 ];
 /// Of the least distance that a default rule asks for where its threshold is 0.4: it falls with it.
 const LEAST_DISTANCE_BY_THRESHOLD: f64 = 0.5;
-/// A nucleus is missed where less than this share of it is covered by predicted nuclei, one or more.
+/// A nucleus is missed where less than this share of it is covered by predicted nuclei, one or
+/// more.
 const COVERED: f64 = 0.5;
 
-/// The strictest rule that promises to miss at most the share `bound` of the nuclei of a group that is
-/// not among those of `seen`, and the promise. `decoder` has the model's default.
+/// The strictest rule that promises to miss at most the share `bound` of the nuclei of a group that
+/// is not among those of `seen`, and the promise. `decoder` has the model's default.
 pub(super) fn rule_within(
     seen: &[Seen],
     decoder: &NucleusDecoder,

@@ -19,7 +19,8 @@ export function top(actions: Actions, help: Help): HTMLElement {
   const part = h("span", { class: "part" });
   const saved = h("span", { class: "saved", role: "status" });
   const keep = (): void => {
-    const edited = app.decided.edits > 0 ? `${app.decided.edits} edits, saved` : "";
+    const { edits } = app.decided;
+    const edited = edits > 0 ? `${edits} ${edits === 1 ? "edit" : "edits"}, saved` : "";
     saved.textContent = app.saving > 0 ? "saving …" : edited;
   };
   app.on(["edits", "field"], keep);
