@@ -5,11 +5,7 @@ default:
     @just --list
 
 # everything CI runs
-<<<<<<< HEAD
-check: fmt lint doc test judges memcheck
-=======
-check: fmt lint doc test page memcheck
->>>>>>> viewer
+check: fmt lint doc test judges page memcheck
 
 # formatting, as rustfmt has it
 fmt:
@@ -28,15 +24,13 @@ doc:
 test:
     cargo test --release
 
-<<<<<<< HEAD
 # lines of Rust of each crate, and the share that are tests
 sizes:
     .ci/sizes
-=======
+
 # the viewer's page in a headless Chromium (skipped where Node or Chromium is missing)
 page:
     .ci/page
->>>>>>> viewer
 
 # a thousand kills at random moments of every command (`cargo test` does fifty); minutes
 kills n="1000" seed="1":
