@@ -13,10 +13,9 @@ use serde_json::{Map, Value, json};
 fn state_dict(path: &Path, left_out: &str) {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/network/smp.json");
     let golden: Value = serde_json::from_slice(&std::fs::read(golden).unwrap()).unwrap();
-    let networks = golden["networks"].as_array().unwrap().iter();
+    let mut networks = golden["networks"].as_array().unwrap().iter();
     let network = networks
-        .filter(|network| network["encoder"] == "mobilenet_v2" && network["classes"] == 3)
-        .next()
+        .find(|network| network["encoder"] == "mobilenet_v2" && network["classes"] == 3)
         .unwrap();
     let (mut header, mut data) = (Map::new(), Vec::<u8>::new());
     for tensor in network["tensors"].as_array().unwrap() {

@@ -233,7 +233,7 @@ pub enum ProjectError {
         /// Name of the field.
         field: String,
         /// What is in the way.
-        error: stainfree_inference::InferenceError,
+        error: Box<stainfree_inference::InferenceError>,
     },
     /// Anything else that stops a call; the whole sentence.
     #[error("{0}")]

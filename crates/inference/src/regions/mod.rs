@@ -125,14 +125,11 @@ impl Predictor {
     ///
     /// # Errors
     /// As [`Predictor::predict`], those of reading, and those of `sink`.
-    pub fn predict_regions<E: From<InferenceError>>(
+    pub fn predict_regions<E: From<InferenceError> + Send>(
         &mut self,
         image: &RegionImage,
         sink: &mut (dyn RegionSink<E> + Send),
-    ) -> Result<RegionsDone, E>
-    where
-        E: Send,
-    {
+    ) -> Result<RegionsDone, E> {
         let sizes = self.sizes(
             image.planes.len(),
             image.size,

@@ -21,6 +21,11 @@ pub struct Row<'a> {
     pub blank: Option<&'a [bool]>,
 }
 
+/// Takes values of a row, and which of them are blank.
+type TakeRow<'a> = dyn FnMut(&[f32], Option<&[bool]>) + 'a;
+/// Takes values of a row and of what is around them, and which of them are blank.
+type TakePair<'a> = dyn FnMut(&[f32], &[f32], Option<&[bool]>) + 'a;
+
 /// Goes over all rows of a plane, from the top, and hands each to what it is given.
 pub type Pass<'a, E> = dyn FnMut(&mut dyn FnMut(Row)) -> Result<(), E> + 'a;
 
@@ -57,7 +62,7 @@ impl RowNormaliser {
         let kind = match *normalisation {
             Normalisation::Paper => Kind::Paper { full_range },
             Normalisation::Percentiles { low, high } => {
-                let mut seen = |f: &mut dyn FnMut(f32)| pass(&mut |row| each_seen(&row, |v| f(v)));
+                let mut seen = |f: &mut dyn FnMut(f32)| pass(&mut |row| each_seen(&row, &mut *f));
                 let [low, high] = percentiles([low, high], &mut seen)?;
                 let range = (high - low).max(LEAST_RANGE * full_range);
                 Kind::Stretched { low, range }
@@ -125,11 +130,7 @@ impl RowNormaliser {
         Ok(Kind::Local { half, floor, scale })
     }
 
-    fn each_normalised<E>(
-        &self,
-        pass: &mut Pass<E>,
-        f: &mut dyn FnMut(&[f32], Option<&[bool]>),
-    ) -> Result<(), E> {
+    fn each_normalised<E>(&self, pass: &mut Pass<E>, f: &mut TakeRow) -> Result<(), E> {
         let mut rows = self.rows();
         pass(&mut |row| rows.push_with(&row, f))
     }
@@ -178,7 +179,7 @@ impl NormalisedRows {
         });
     }
 
-    fn push_with(&mut self, row: &Row, ready: &mut dyn FnMut(&[f32], Option<&[bool]>)) {
+    fn push_with(&mut self, row: &Row, ready: &mut TakeRow) {
         match (&self.of.kind, &mut self.local) {
             (Kind::Local { floor, scale, .. }, Some(local)) => {
                 let (floor, scale) = (*floor, *scale);
@@ -331,7 +332,7 @@ impl LocalRows {
     }
 
     /// Hands on values, background and blank pixels of the rows that are ready.
-    fn push(&mut self, row: &Row, ready: &mut dyn FnMut(&[f32], &[f32], Option<&[bool]>)) {
+    fn push(&mut self, row: &Row, ready: &mut TakePair) {
         let values: Vec<f32> = row.values.iter().map(|&v| finite(v)).collect();
         let [sums, weights] = &mut self.ready;
         match &mut self.weight {

@@ -540,7 +540,7 @@ mod tests {
             let frame = (30..34).contains(&y) && (20..120).contains(&x)
                 || (20..23).contains(&x) && (30..90).contains(&y)
                 || (117..120).contains(&x) && (30..100).contains(&y);
-            if disc || frame || hash(y, x) % 97 == 0 {
+            if disc || frame || hash(y, x).is_multiple_of(97) {
                 [NUCLEUS, 3][hash(v, u) % 2]
             } else {
                 [0, 2, 255][hash(y / 9, x / 7) % 3]

@@ -167,6 +167,9 @@ fn in_field(field: &Field, error: InferenceError) -> ProjectError {
     let field = field.name.clone();
     match error {
         InferenceError::NothingSeen => ProjectError::NothingSeen { field },
-        error => ProjectError::Unpredicted { field, error },
+        error => ProjectError::Unpredicted {
+            field,
+            error: Box::new(error),
+        },
     }
 }
