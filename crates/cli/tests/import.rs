@@ -70,7 +70,7 @@ fn a_network_from_elsewhere_predicts_and_says_what_it_was_made_of() {
 
     disks(&place.path("image.tif"), 96, 4000, 0);
     place.ok(&["predict", "model", "image.tif", "--out", "result"]);
-    assert!(place.path("result/masks/image.tif").is_file());
+    assert!(place.path("result/classes/image.tif").is_file());
     // The same again is kept; another one takes its place only where that is asked for.
     place.ok(&import("nucleus,background,cytoplasm", &[]));
     place.fails(

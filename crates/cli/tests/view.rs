@@ -101,6 +101,8 @@ fn a_killed_viewer_loses_no_answered_edit_and_prepare_takes_them() {
         let mut version = viewer.ask("GET", "/api/edits/0/0", "").map(|said| said.1);
         let mut known = version.take().and_then(|said| said["version"].as_u64());
         while let Some(now) = known {
+            // So that a fast machine does not run out of places before the end comes.
+            std::thread::sleep(Duration::from_millis(3));
             let at = places.next().expect("enough places");
             known = viewer.paint(now, at);
             if known.is_some() {

@@ -88,17 +88,24 @@ impl Imported {
 /// that is something else, or another model without `overwrite`.
 pub fn import(options: &ImportOptions, job: &Job) -> Result<Imported, ProjectError> {
     check_folder(&options.out, "choose another folder for the model")?;
-    let way_out = "wait until it ends, or choose another folder";
-    let lease = training_of(&options.out, "import").own(way_out, job.cancel)?;
-    lease.during(job, |_| import_ours(options))
-}
-
-fn import_ours(options: &ImportOptions) -> Result<Imported, ProjectError> {
     let failed = |error: smp::SmpError| ProjectError::Start(error.to_string());
     let mut network = smp::import(&options.weights, options.partial, SEED).map_err(failed)?;
     let classes = order_classes(options, &mut network)?;
     let source = source_of(options)?;
-    let mut model = model_of(options, &network, &classes, &source);
+    let model = model_of(options, &network, &classes, &source);
+    refuse_another(options, &model)?;
+    // Nothing is made before it is known that there is a model.
+    let way_out = "wait until it ends, or choose another folder";
+    let lease = training_of(&options.out, "import").own(way_out, job.cancel)?;
+    lease.during(job, |_| keep(options, network, (model, classes, source)))
+}
+
+/// Writes the model's folder.
+fn keep(
+    options: &ImportOptions,
+    network: SmpNetwork,
+    (mut model, classes, source): (Model, Vec<String>, String),
+) -> Result<Imported, ProjectError> {
     refuse_another(options, &model)?;
     mark(&options.out, "import")?;
     let mut record = Provenance::new("", Vec::new());
