@@ -117,9 +117,9 @@ fn results_are_labels_of_their_image_in_ome_zarr() {
     // The same command finds all of it, also what a killed one has left out.
     let again = predict(&["--to", "ome-zarr"]);
     assert!(again.stdout.contains("0 fields done"), "{}", again.stdout);
-    std::fs::remove_dir_all(store.join("labels/cells")).unwrap();
+    std::fs::remove_dir_all(store.join("labels/nuclei")).unwrap();
     predict(&["--to", "ome-zarr"]);
-    assert!(store.join("labels/cells/zarr.json").is_file());
+    assert!(store.join("labels/nuclei/zarr.json").is_file());
     // A user's store is left alone.
     std::fs::create_dir_all(place.path("mine/zarr/f0.ome.zarr")).unwrap();
     std::fs::write(place.path("mine/zarr/f0.ome.zarr/zarr.json"), "{}").unwrap();
