@@ -117,10 +117,8 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
         rule: options.rule.clone(),
     };
     let mut model = OpenedModel::open(&options.model, job.machine, &predicting)?;
-    let (info, hash) = (
-        model.predictor.info().clone(),
-        model.predictor.hash().to_owned(),
-    );
+    let info = model.predictor.info().clone();
+    let hash = model.predictor.hash().to_owned();
     if let Some(sentence) = model.predictor.unknown_keys() {
         job.progress.note(&sentence);
     }
@@ -131,19 +129,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     let work = tasks_of(&sets, &model, options, job)?;
     let known = Familiarity::open(&options.model, &model.predictor, job);
     let header = header(&info.classes);
-    let wanted = Wanted {
-        cells: cytoplasm_class(&info.classes).is_some(),
-        probabilities: options.probabilities,
-        outputs: options.probabilities && model.predictor.outputs().len() > 1,
-        overlay: options.overlay,
-        confidence: model.predictor.confidence().is_some(),
-        confidence_map: options.confidence_map,
-        forms: options.forms,
-        zarr: options.zarr,
-    };
-    if options.confidence_map && !wanted.confidence {
-        return Err(no_confidence(options));
-    }
+    let wanted = wanted_of(options, &model)?;
     let path = options.out.join(FILE_NAME);
     let ours: BTreeSet<String> = work.iter().map(|task| task.field.name.clone()).collect();
     let read_rows = || {
@@ -218,11 +204,29 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     }
     if wanted.zarr {
         let _turn = my_turn(&options.out, "predict", job.cancel)?;
-        let fields = sets.iter().flat_map(|set| &set.fields);
-        zarr::finish_plates(&options.out, fields)?;
+        zarr::finish_plates(&options.out, sets.iter().flat_map(|set| &set.fields))?;
     }
     predicted.seconds = started.elapsed().as_secs_f64();
     Ok(predicted)
+}
+
+/// What is to be written of each field.
+fn wanted_of(options: &PredictOptions, model: &OpenedModel) -> Result<Wanted, ProjectError> {
+    let predictor = &model.predictor;
+    let wanted = Wanted {
+        cells: cytoplasm_class(&predictor.info().classes).is_some(),
+        probabilities: options.probabilities,
+        outputs: options.probabilities && predictor.outputs().len() > 1,
+        overlay: options.overlay,
+        confidence: predictor.confidence().is_some(),
+        confidence_map: options.confidence_map,
+        forms: options.forms,
+        zarr: options.zarr,
+    };
+    match options.confidence_map && !wanted.confidence {
+        true => Err(no_confidence(options)),
+        false => Ok(wanted),
+    }
 }
 
 /// The map of what nobody knows.
