@@ -77,9 +77,12 @@ pub struct RegionsDone {
     pub remarks: Vec<Remark>,
 }
 
+/// Pixels above which reading a plane as a whole is no small thing.
+const LARGE: u64 = 1 << 24;
+
 impl Predictor {
     /// Whether an image is to be predicted by region: it does not fit into the cap on memory as a
-    /// whole, and does part by part.
+    /// whole, and does part by part or is too large to be tried as a whole.
     pub fn needs_regions(
         &self,
         planes: usize,
@@ -89,8 +92,12 @@ impl Predictor {
         let Ok(sizes) = self.sizes(planes, size, pixel_um, false) else {
             return false;
         };
-        let is_large = (size.0 * size.1) as u64 > stainfree_image::MAX_PLANE_PIXELS;
-        is_large || !self.fits(&sizes) && self.budget(&sizes).is_ok()
+        let pixels = (size.0 * size.1) as u64;
+        if pixels > stainfree_image::MAX_PLANE_PIXELS {
+            return true;
+        }
+        // Of a large image that fits neither way nothing is read, and the lesser need is told.
+        !self.fits(&sizes) && (pixels > LARGE || self.budget(&sizes).is_ok())
     }
 
     fn sizes(
