@@ -8,6 +8,7 @@ use stainfree_network::tiles::Predict;
 use super::raw::BLOCK;
 use crate::InferenceError;
 use crate::cap::{Cap, beside_network};
+use crate::confidence::FEATURE_ROWS;
 use crate::predictor::Predictor;
 
 /// Sides of the parts that are tried, the first that fits is taken: larger ones lose less to their
@@ -30,6 +31,8 @@ pub(super) struct Sizes {
     pub(super) planes: usize,
     /// Maps that nuclei are made of.
     pub(super) maps: usize,
+    /// Maps that confidences are told from; none where the model tells none.
+    pub(super) features: usize,
     /// Whether all outputs are written.
     pub(super) outputs: bool,
     pub(super) has_blank: bool,
@@ -57,12 +60,17 @@ impl Sizes {
         let read = self.planes * image * BLOCK * 8 + 12 * image.max(model) * BLOCK / 4;
         let channels = output::channels(predictor.outputs());
         let tile = 4 * (side + 2 * margin).pow(2) * 6 + 4 * side * side * 3 * channels;
-        let row = image * (1 + 1 + 4 + 4 * self.maps);
+        // Maps of both kinds that are the same are held once; this counts them twice.
+        let row = image * (1 + 1 + 4 + 4 * (self.maps + self.features));
+        let sure = match self.features {
+            0 => 0,
+            maps => image * (FEATURE_ROWS + LEAST_HELD) * (4 + 4 * maps),
+        };
         let handed = 2 * row * side;
         let written = image * WRITTEN * (5 + if self.outputs { 4 * channels } else { 0 });
         let [rows, columns, bytes] = PARTED;
         let parted = bytes * rows.min(self.image.0) * columns.min(image);
-        (seen + read + tile + handed + written + parted, row)
+        (seen + read + tile + handed + written + parted + sure, row)
     }
 }
 

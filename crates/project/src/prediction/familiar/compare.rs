@@ -64,18 +64,18 @@ pub(crate) struct Compared {
 
 impl Compared {
     /// What `predictions.csv` says of it: `strangeness`, `strange` and `unlike`.
-    pub(crate) fn cells(&self) -> [String; 3] {
+    pub(crate) fn cells(&self) -> Vec<(&'static str, String)> {
         let Some(strangeness) = self.strangeness else {
-            return Default::default();
+            return Vec::new();
         };
         let is_strange = strangeness > 1.0;
         let words = self.differences.iter().map(|d| d.words.as_str());
         let words: Vec<&str> = words.filter(|_| is_strange).collect();
         let strange = if is_strange { "yes" } else { "no" };
-        [
-            format!("{strangeness:.2}"),
-            strange.to_owned(),
-            words.join("; "),
+        vec![
+            ("strangeness", format!("{strangeness:.2}")),
+            ("strange", strange.to_owned()),
+            ("unlike", words.join("; ")),
         ]
     }
 }
