@@ -86,8 +86,7 @@ impl Predictor {
             ..self.options.clone()
         };
         let longest = height.max(width);
-        let cuts =
-            stainfree_network::tiles::cuts(&self.session, &options, [height, width], longest);
+        let cuts = stainfree_network::tiles::cuts(&self.engine, &options, [height, width], longest);
         most as u64 <= stainfree_image::MAX_PLANE_PIXELS && cuts.is_ok()
     }
 
@@ -105,7 +104,7 @@ impl Predictor {
                 let tile = side + 2 * margin;
                 let tiles = [sizes.model.0, sizes.model.1]
                     .map(|n| n.next_multiple_of(options.multiple).min(tile));
-                let network = self.session.memory_bytes(tiles[0], tiles[1]);
+                let network = self.engine.memory_bytes(tiles[0], tiles[1]);
                 let held = LEAST_HELD.min(sizes.image.0) * row;
                 let needed = beside + network + held;
                 least = least.min(needed);

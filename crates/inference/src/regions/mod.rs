@@ -173,7 +173,7 @@ impl Predictor {
             ..self.options.clone()
         };
         let model = [sizes.model.0, sizes.model.1];
-        let cuts = cuts(&self.session, &options, model, budget.side);
+        let cuts = cuts(&self.engine, &options, model, budget.side);
         let cuts = cuts.map_err(InferenceError::from)?;
         let step = rows.step();
         let mut seen = SeenRows::new(rows, &normalisers);
@@ -361,7 +361,7 @@ impl Predictor {
             size,
         };
         let open = open.map(Image::data);
-        let mut made = predict_part(&mut self.session, &window, kept, cuts.margin, options, open)?;
+        let mut made = predict_part(&mut self.engine, &window, kept, cuts.margin, options, open)?;
         if let Some(open) = open {
             // No numbers would spread where planes are resampled.
             for plane in made.chunks_mut(open.len()) {

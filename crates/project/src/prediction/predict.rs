@@ -14,7 +14,7 @@ use std::time::Instant;
 use stainfree_image::marker::{self, Kind, Marker};
 use stainfree_image::{Dataset, Field, Image, Plane, Product, Store};
 use stainfree_inference::{
-    Confidence, NucleusDecoder, Options, Pixels, RuleChoice, cytoplasm_class,
+    Confidence, Device, NucleusDecoder, Options, Pixels, RuleChoice, cytoplasm_class,
 };
 use stainfree_network::model::ModelInfo;
 
@@ -69,6 +69,8 @@ pub struct PredictOptions {
     pub flips: bool,
     /// How nuclei are made.
     pub rule: RuleChoice,
+    /// What computes the network.
+    pub device: Device,
     /// Replace what was predicted from other images, with other options or by another model.
     pub overwrite: bool,
 }
@@ -115,6 +117,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     let predicting = Options {
         flips: options.flips,
         rule: options.rule.clone(),
+        device: options.device,
     };
     let mut model = OpenedModel::open(&options.model, job.machine, &predicting)?;
     let info = model.predictor.info().clone();
