@@ -16,6 +16,7 @@ pub use atomic::{AtomicFile, is_unfinished, replace_file, write_atomic};
 pub use geojson::{GEOJSON_NOTE, GeoJsonRows, geojson};
 pub use ome_tiff::{
     OmeTiff, OmeTiffRows, PYRAMID_ABOVE, PixelType, PlaneOf, Samples, Shrink, ome_tiff,
+    ome_tiff_rows_held,
 };
 pub use ome_zarr::{
     ZarrField, ZarrLabels, ZarrMore, ZarrSaid, ome_zarr, ome_zarr_labels, ome_zarr_labels_rows,

@@ -102,6 +102,14 @@ impl FeatureTable {
         table
     }
 
+    /// Adds the nuclei of another table.
+    pub(super) fn append(&mut self, other: Self) {
+        self.labels.extend(other.labels);
+        self.centroids.extend(other.centroids);
+        self.pixels.extend(other.pixels);
+        self.rows.extend(other.rows);
+    }
+
     /// Areas, um2, or px where sizes do not count.
     pub fn areas(&self) -> impl Iterator<Item = f64> + '_ {
         self.rows.iter().map(|row| row[AREA].exp())

@@ -23,7 +23,7 @@ use features::{COUNT, beside};
 pub use features::{FEATURES, FeatureTable, Maps};
 pub use fit::{Checked, FieldFound, LeftOut, TooFew};
 use logistic::{Line, sigmoid};
-pub(crate) use rows::{FeatureRows, HELD as FEATURE_ROWS};
+pub(crate) use rows::{FeatureRows, LEAST_ROWS as LEAST_FEATURE_ROWS};
 
 /// Name of the file.
 pub const FILE_NAME: &str = "confidence.toml";

@@ -2,9 +2,10 @@
 //! table of those nuclei out of which everything is known.
 //!
 //! A feature looks at a nucleus' own pixels and at the background around it, for which the nucleus
-//! next to it counts as well. So that much is held around what is looked at.
+//! next to it counts as well. So that much is held around what is looked at. What is higher than
+//! the rows that may be held is judged by its last rows.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use stainfree_image::Image;
 
@@ -13,9 +14,9 @@ use super::features::{FeatureTable, Maps, around};
 /// Columns of what is looked at at once.
 const CHUNK: usize = 1024;
 /// Rows that are gathered before nuclei are looked at.
-const GATHERED: usize = 128;
-/// Rows that are held at most beside those of nuclei: gathered ones, and those around nuclei.
-pub(crate) const HELD: usize = GATHERED + 64;
+const GATHERED: usize = 48;
+/// Rows without which nothing can be held: gathered ones, those around nuclei, and nuclei.
+pub(crate) const LEAST_ROWS: usize = 192;
 
 /// Rows, columns and maps of a nucleus' box.
 type Frame = [usize; 4];
@@ -27,6 +28,8 @@ pub(crate) struct FeatureRows {
     pixel_um: Option<f64>,
     /// Rows and columns that are held around a nucleus.
     margin: usize,
+    /// The most rows that may be held.
+    most: usize,
     /// The first row that is held.
     first: usize,
     labels: Vec<u32>,
@@ -34,16 +37,19 @@ pub(crate) struct FeatureRows {
     maps: [Option<Vec<f32>>; 3],
     /// Top, left, bottom and right of nuclei that were not looked at.
     frames: HashMap<u32, Frame>,
+    /// Nuclei that were looked at before their end.
+    cut: HashSet<u32>,
     fresh: usize,
 }
 
 impl FeatureRows {
     /// Of an image of that height and width. `has` says which maps there are besides the
-    /// probability: the distance, and that to the neighbour.
+    /// probability: the distance, and that to the neighbour; `most` how many rows may be held.
     pub(crate) fn new(
         (height, width): (usize, usize),
         pixel_um: Option<f64>,
         has: [bool; 2],
+        most: usize,
     ) -> Self {
         let map = |has: bool| has.then(Vec::new);
         Self {
@@ -52,10 +58,12 @@ impl FeatureRows {
             pixel_um,
             // What is around a nucleus goes to the nearest one, which lies no farther from there.
             margin: 2 * around(pixel_um).ceil() as usize + 2,
+            most: most.max(LEAST_ROWS),
             first: 0,
             labels: Vec::new(),
             maps: [map(true), map(has[0]), map(has[1])],
             frames: HashMap::new(),
+            cut: HashSet::new(),
             fresh: 0,
         }
     }
@@ -69,6 +77,19 @@ impl FeatureRows {
         labels: &Image<u32>,
         maps: [Option<&Image<f32>>; 3],
     ) -> FeatureTable {
+        let (mut table, mut top) = (FeatureTable::default(), 0);
+        while top < labels.height() {
+            let height = (GATHERED - self.fresh).min(labels.height() - top);
+            let part = labels.crop(top, 0, height, self.width);
+            let maps = maps.map(|map| map.map(|map| map.crop(top, 0, height, self.width)));
+            table.append(self.push_few(&part, maps.each_ref().map(Option::as_ref)));
+            top += height;
+        }
+        table
+    }
+
+    /// Takes no more rows than are gathered.
+    fn push_few(&mut self, labels: &Image<u32>, maps: [Option<&Image<f32>>; 3]) -> FeatureTable {
         assert_eq!(labels.width(), self.width, "rows of another width");
         let top = self.end();
         for y in 0..labels.height() {
@@ -76,7 +97,7 @@ impl FeatureRows {
             for run in labels.row(y).chunk_by(|a, b| a == b) {
                 let (left, right) = (x, x + run.len());
                 x = right;
-                if run[0] == 0 {
+                if run[0] == 0 || self.cut.contains(&run[0]) {
                     continue;
                 }
                 let y = top + y;
@@ -93,7 +114,7 @@ impl FeatureRows {
             held.extend_from_slice(map.data());
         }
         self.fresh += labels.height();
-        match self.end() == self.height || self.fresh >= GATHERED {
+        match self.end() == self.height || self.fresh == GATHERED {
             true => self.look(),
             false => FeatureTable::default(),
         }
@@ -109,10 +130,15 @@ impl FeatureRows {
         self.fresh = 0;
         let (end, margin) = (self.end(), self.margin);
         let is_last = end == self.height;
-        let is_known = |frame: &Frame| is_last || frame[2] + margin <= end;
+        // What would hold more rows than may be, with those that come next, waits no longer.
+        let oldest = (end + GATHERED).saturating_sub(self.most - margin);
+        let is_known = |frame: &Frame| is_last || frame[2] + margin <= end || frame[0] < oldest;
         let known = self.frames.iter().filter(|(_, frame)| is_known(frame));
         let mut known: Vec<(u32, Frame)> = known.map(|(&label, &frame)| (label, frame)).collect();
         self.frames.retain(|_, frame| !is_known(frame));
+        let is_cut = |frame: &Frame| !is_last && frame[2] + margin > end;
+        let cut = known.iter().filter(|(_, frame)| is_cut(frame));
+        self.cut.extend(cut.map(|(label, _)| label));
         known.sort_unstable_by_key(|&(label, frame)| (frame[1] / CHUNK, label));
         let mut table = FeatureTable::default();
         for some in known.chunk_by(|a, b| a.1[1] / CHUNK == b.1[1] / CHUNK) {
@@ -172,6 +198,7 @@ impl FeatureRows {
 mod tests {
     use super::*;
     use stainfree_image::random::number;
+    use stainfree_objects::{Connectivity, label_values};
 
     /// Ellipses that touch and cover one another, over more than one chunk of columns.
     fn scene(seed: u64, (height, width): (usize, usize)) -> Image<u32> {
@@ -188,7 +215,32 @@ mod tests {
                 }
             }
         }
-        labels
+        // A nucleus hangs together, and what is left of one that is covered may not.
+        label_values(&labels, Connectivity::Eight).image
+    }
+
+    #[test]
+    fn what_is_higher_than_the_rows_that_may_be_held_is_given_once() {
+        let size = (900, 40);
+        let labels = Image::from_fn(size.0, size.1, |y, x| match (y, x) {
+            (10..890, 5..15) => 1,
+            (100..120, 25..35) => 2,
+            (700..720, 25..35) => 3,
+            _ => 0,
+        });
+        let probability = labels.map(|&label| if label > 0 { 0.75f32 } else { 0.25 });
+        let mut rows = FeatureRows::new(size, None, [false; 2], LEAST_ROWS);
+        let mut found = FeatureTable::default();
+        for top in (0..size.0).step_by(30) {
+            let part = |y: usize| (y, 0, 30, size.1);
+            let (y, x, height, width) = part(top);
+            let probability = probability.crop(y, x, height, width);
+            let maps = [Some(&probability), None, None];
+            found.append(rows.push(&labels.crop(y, x, height, width), maps));
+            assert!(rows.labels.len() / size.1 <= LEAST_ROWS);
+        }
+        found.labels.sort_unstable();
+        assert_eq!(found.labels, [1, 2, 3]);
     }
 
     #[test]
@@ -209,7 +261,7 @@ mod tests {
                 neighbour: None,
             };
             let whole = FeatureTable::new(&labels, &maps, pixel_um);
-            let mut rows = FeatureRows::new(size, pixel_um, [true, false]);
+            let mut rows = FeatureRows::new(size, pixel_um, [true, false], LEAST_ROWS);
             let mut found = FeatureTable::default();
             let mut most_held = 0;
             for top in (0..size.0).step_by(step) {
@@ -217,14 +269,10 @@ mod tests {
                 let part = |map: &Image<f32>| map.crop(top, 0, height, size.1);
                 let (probability, distance) = (part(&probability), part(&distance));
                 let maps = [Some(&probability), Some(&distance), None];
-                let some = rows.push(&labels.crop(top, 0, height, size.1), maps);
-                found.labels.extend(some.labels);
-                found.centroids.extend(some.centroids);
-                found.pixels.extend(some.pixels);
-                found.rows.extend(some.rows);
+                found.append(rows.push(&labels.crop(top, 0, height, size.1), maps));
                 most_held = most_held.max(rows.labels.len() / size.1);
             }
-            assert!(step > 37 || most_held < HELD + 40, "{most_held}");
+            assert!(most_held <= LEAST_ROWS, "{most_held}");
             let mut order: Vec<usize> = (0..found.labels.len()).collect();
             order.sort_by_key(|&i| found.labels[i]);
             let sorted: Vec<u32> = order.iter().map(|&i| found.labels[i]).collect();

@@ -25,6 +25,7 @@ use self::raw::{BLOCK, Raw, Rows};
 use self::sure::{FEATURE_MAPS, FeaturePlan, SureRows};
 use crate::InferenceError;
 use crate::confidence::SureNucleus;
+use crate::decisions::{DISTANCES, reads_distances};
 use crate::prediction::{Pixels, PredictedOutput, largest, leave_open};
 use crate::predictor::Predictor;
 use crate::remark::Remark;
@@ -118,11 +119,30 @@ impl Predictor {
             model: other.map_or(image, |[height, width]| (height, width)),
             planes: self.planes_read(planes),
             maps: self.decoder.maps_read(),
-            features: self.confidence().map_or(0, |_| FEATURE_MAPS),
+            features: self.feature_maps_read()[0],
+            carried: self.feature_maps_read()[1],
             outputs,
             // As if there were: the survey takes a while, and this is to be known before.
             has_blank: true,
         })
+    }
+
+    /// Maps that confidences are told from, and how many of them nuclei are not made of.
+    fn feature_maps_read(&self) -> [usize; 2] {
+        if self.confidence().is_none() {
+            return [0, 0];
+        }
+        let named = |name: &&str| self.outputs().iter().any(|output| output.name == *name);
+        let distances = DISTANCES.iter().filter(|name| named(name)).count();
+        let rule = &self.decoder.rule;
+        let carried = match reads_distances(rule) {
+            true => 0,
+            false => distances,
+        };
+        [
+            1 + distances,
+            carried + usize::from(rule.threshold.is_none()),
+        ]
     }
 
     /// A model of one plane reads the middle one of a stack.
@@ -179,7 +199,7 @@ impl Predictor {
             ..self.options.clone()
         };
         let model = [sizes.model.0, sizes.model.1];
-        let cuts = cuts(&self.session, &options, model, budget.side);
+        let cuts = cuts(&self.engine, &options, model, budget.side);
         let cuts = cuts.map_err(InferenceError::from)?;
         let step = rows.step();
         let mut seen = SeenRows::new(rows, &normalisers);
@@ -295,7 +315,7 @@ impl Predictor {
             let um = self
                 .decoder
                 .feature_um(image.pixel_um, confidence.in_pixels);
-            SureRows::new(confidence.clone(), plan, image.size, um)
+            SureRows::new(confidence.clone(), plan, image.size, um, budget.sure)
         });
         Ok((NucleiRows::new(field)?, sure.flatten()))
     }
@@ -384,7 +404,7 @@ impl Predictor {
             size,
         };
         let open = open.map(Image::data);
-        let mut made = predict_part(&mut self.session, &window, kept, cuts.margin, options, open)?;
+        let mut made = predict_part(&mut self.engine, &window, kept, cuts.margin, options, open)?;
         if let Some(open) = open {
             // No numbers would spread where planes are resampled.
             for plane in made.chunks_mut(open.len()) {

@@ -61,13 +61,14 @@ pub(super) struct SureRows {
 }
 
 impl SureRows {
-    /// Of an image of that size, whose pixels have the side `pixel_um` where sizes count; `None`
-    /// where there is no probability.
+    /// Of an image of that size, whose pixels have the side `pixel_um` where sizes count; it holds
+    /// no more than so many rows. `None` where there is no probability.
     pub(super) fn new(
         confidence: Arc<Confidence>,
         plan: FeaturePlan,
         size: (usize, usize),
         pixel_um: Option<f64>,
+        most_rows: usize,
     ) -> Option<Self> {
         let [Some(_), distance, neighbour] = plan.places else {
             return None;
@@ -76,7 +77,7 @@ impl SureRows {
         Some(Self {
             confidence,
             plan,
-            features: FeatureRows::new(size, pixel_um, has),
+            features: FeatureRows::new(size, pixel_um, has, most_rows),
             nuclei: Vec::new(),
         })
     }

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use stainfree_image::marker::{self, Kind, Marker};
 use stainfree_image::{Dataset, Field, Product, Store};
-use stainfree_inference::{Options, RuleChoice, cytoplasm_class};
+use stainfree_inference::{Device, Options, RuleChoice, cytoplasm_class};
 
 use crate::prediction::by_region::{Asked, derived_by_region};
 use crate::prediction::desk::{Computed, Desk, Finished};
@@ -65,6 +65,8 @@ pub struct PredictOptions {
     pub flips: bool,
     /// How nuclei are made.
     pub rule: RuleChoice,
+    /// What computes the network.
+    pub device: Device,
     /// Replace what was predicted from other images, with other options or by another model.
     pub overwrite: bool,
 }
@@ -111,6 +113,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     let predicting = Options {
         flips: options.flips,
         rule: options.rule.clone(),
+        device: options.device,
     };
     let mut model = OpenedModel::open(&options.model, job.machine, &predicting)?;
     let info = model.predictor.info().clone();

@@ -29,7 +29,7 @@ use flate2::Compression;
 use flate2::write::ZlibEncoder;
 
 use self::directory::{Directory, Form, Value};
-pub use self::rows::OmeTiffRows;
+pub use self::rows::{OmeTiffRows, ome_tiff_rows_held};
 pub(super) use self::samples::Sample;
 pub use self::samples::{PixelType, Samples};
 use super::AtomicFile;
