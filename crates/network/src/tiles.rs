@@ -15,7 +15,7 @@ mod cut;
 mod part;
 
 pub use cut::{CutMargin, cut_margin, needed_for_whole, receptive_radius};
-pub use part::{Cuts, Window, cuts, needed_for_part, predict_part};
+pub use part::{Cuts, Window, cuts, cuts_of, needed_for_part, predict_part};
 
 use crate::graph::Graph;
 use crate::input::mirror;

@@ -12,9 +12,13 @@ use crate::cap::{Cap, beside_network};
 use crate::confidence::LEAST_FEATURE_ROWS as LEAST_SURE;
 use crate::predictor::Predictor;
 
-/// Sides of the parts that are tried, the first that fits is taken: larger ones lose less to their
-/// margins, and more gain little.
-const SIDES: [usize; 7] = [768, 512, 384, 256, 128, 64, 32];
+/// Rows of the parts that are tried. A row of parts is held as a whole, so that few rows fit where
+/// the image is wide; then parts are the wider.
+const ROWS: [usize; 9] = [768, 512, 384, 256, 192, 128, 96, 64, 32];
+/// Columns of the parts that are tried.
+const COLUMNS: [usize; 7] = [2048, 1024, 768, 512, 256, 128, 32];
+/// Rows that nuclei are made of at once.
+pub(super) const PUSHED: usize = 64;
 /// Rows that nuclei may be high in any case.
 const LEAST_HELD: usize = 320;
 /// Rows, columns and bytes a pixel of the nuclei that are parted at once.
@@ -42,8 +46,10 @@ pub(super) struct Sizes {
 /// What memory is left for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Budget {
-    /// Side of a part at the model's pixel size, at most.
-    pub(super) side: usize,
+    /// Rows and columns of a part at the model's pixel size, at most.
+    pub(super) core: [usize; 2],
+    /// Rows and columns that are computed around it.
+    pub(super) margin: usize,
     /// The network's memory.
     pub(super) network: usize,
     /// Rows of classes and maps that may be held.
@@ -61,25 +67,53 @@ impl Sizes {
         }
     }
 
-    /// Bytes beside the network with parts of this side, and those of a row that is held.
-    fn beside(&self, predictor: &Predictor, side: usize, margin: usize) -> (usize, usize) {
+    /// Bytes beside the network with parts of so many rows and columns, and those of a row that is
+    /// held.
+    fn beside(
+        &self,
+        predictor: &Predictor,
+        [rows, columns]: [usize; 2],
+        margin: usize,
+    ) -> (usize, usize) {
         let (model, image) = (self.model.1, self.image.1);
+        let [rows, columns] = [rows.min(self.model.0), columns.min(model)];
+        let around = |side: usize, whole: usize| (side + 2 * margin).min(whole);
+        let computed = around(rows, self.model.0) * around(columns, model);
         let normalisation = &predictor.info().input.normalisation;
         let blur = RowNormaliser::held_rows(normalisation, self.has_blank);
-        let seen = 4 * self.planes * model * (side + 2 * margin + BLOCK / 4 + blur);
+        let seen = 4 * self.planes * model * (rows + 2 * margin + BLOCK / 4 + blur);
         // Blocks as they are stored, some rows of them as numbers, and what is resampled of these.
         let read = self.planes * image * BLOCK * 8 + 12 * image.max(model) * BLOCK / 4;
         let channels = output::channels(predictor.outputs());
-        let tile = 4 * (side + 2 * margin).pow(2) * 6 + 4 * side * side * 3 * channels;
+        let tile = 24 * computed + 12 * rows * columns * channels;
         let row = image * (1 + 1 + 4 + 4 * (self.maps + self.carried));
-        let handed = 2 * row * side;
+        // A row of parts, and what nuclei are made of at once.
+        let handed = row * (rows + 2 * PUSHED);
         let written =
             image * ome_tiff_rows_held(image) * (5 + if self.outputs { 4 * channels } else { 0 });
-        let [rows, columns, bytes] = PARTED;
-        let parted = bytes * rows.min(self.image.0) * columns.min(image);
+        let [high, wide, bytes] = PARTED;
+        let parted = bytes * high.min(self.image.0) * wide.min(image);
         let sure = LEAST_SURE * self.sure_row();
         (seen + read + tile + handed + written + parted + sure, row)
     }
+}
+
+/// Rows and columns of the parts that are tried, multiples of what the network takes.
+fn cores(multiple: usize) -> impl Iterator<Item = [usize; 2]> {
+    let up = move |side: usize| side.next_multiple_of(multiple);
+    let wide = move |rows: usize| COLUMNS.map(move |columns| [up(rows), up(columns)]);
+    ROWS.into_iter().flat_map(wide)
+}
+
+/// Pixels that go through the network for each of the image's.
+fn work(size: [usize; 2], core: [usize; 2], margin: usize) -> f64 {
+    let along = |axis: usize| {
+        let core = core[axis].min(size[axis].max(1));
+        let around = if core < size[axis] { 2 * margin } else { 0 };
+        // The last part is as large as the others, or nearly so.
+        (size[axis].div_ceil(core) * (core + around)) as f64 / size[axis].max(1) as f64
+    };
+    along(0) * along(1)
 }
 
 impl Predictor {
@@ -114,26 +148,37 @@ impl Predictor {
         let half = (options.radius / 2).next_multiple_of(options.multiple);
         let mut least = usize::MAX;
         for margin in [full, half] {
-            for side in SIDES {
-                let side = side.next_multiple_of(options.multiple);
-                let (beside, row) = sizes.beside(self, side, margin);
-                let tile = side + 2 * margin;
-                let tiles = [sizes.model.0, sizes.model.1]
-                    .map(|n| n.next_multiple_of(options.multiple).min(tile));
-                let network = self.engine.memory_bytes(tiles[0], tiles[1]);
+            let mut best: Option<(f64, Budget)> = None;
+            for core in cores(options.multiple) {
+                let (beside, row) = sizes.beside(self, core, margin);
                 let held = LEAST_HELD.min(sizes.image.0) * row;
+                let work = work([sizes.model.0, sizes.model.1], core, margin);
+                let is_better = best.as_ref().is_none_or(|(known, _)| work < *known);
+                // Of what does not fit anyway, the network's memory need not be known.
+                if beside + held > all && beside + held >= least
+                    || beside + held <= all && !is_better
+                {
+                    continue;
+                }
+                let tiles = [(sizes.model.0, core[0]), (sizes.model.1, core[1])]
+                    .map(|(n, core)| n.next_multiple_of(options.multiple).min(core + 2 * margin));
+                let network = self.engine.memory_bytes(tiles[0], tiles[1]);
                 let needed = beside + network + held;
                 least = least.min(needed);
                 if needed <= all {
                     let more = (all - needed) / 2 / (row + sizes.sure_row()).max(1);
-                    return Ok(Budget {
-                        side,
-                        // Some cuts have narrower tiles that take a little more.
+                    let budget = Budget {
+                        core,
+                        margin,
                         network: network + (all - needed) / 2,
                         held: LEAST_HELD + more,
                         sure: LEAST_SURE + more,
-                    });
+                    };
+                    best = Some((work, budget));
                 }
+            }
+            if let Some((_, budget)) = best {
+                return Ok(budget);
             }
         }
         Err(InferenceError::Memory {

@@ -16,11 +16,11 @@ use std::ops::Range;
 use stainfree_image::{Image, ImageError, PlaneRef};
 use stainfree_network::input::{InputError, InputSpec, NormalisedRows, Row, RowNormaliser};
 use stainfree_network::resample::Resampling;
-use stainfree_network::tiles::{Cuts, Window, cuts, needed_for_part, predict_part};
+use stainfree_network::tiles::{Cuts, Window, cuts_of, needed_for_part, predict_part};
 use stainfree_network::{TileOptions, output};
 use stainfree_objects::{NucleiRows, ObjectsError, RowsDone, RowsField};
 
-use self::budget::{Budget, Sizes};
+use self::budget::{Budget, PUSHED, Sizes};
 use self::raw::{BLOCK, Raw, Rows};
 use self::sure::{FEATURE_MAPS, FeaturePlan, SureRows};
 use crate::InferenceError;
@@ -199,8 +199,7 @@ impl Predictor {
             ..self.options.clone()
         };
         let model = [sizes.model.0, sizes.model.1];
-        let cuts = cuts(&self.engine, &options, model, budget.side);
-        let cuts = cuts.map_err(InferenceError::from)?;
+        let cuts = cuts_of(&options, model, budget.core, budget.margin);
         let step = rows.step();
         let mut seen = SeenRows::new(rows, &normalisers);
         let back = other.map(|[rows, columns]| Resampling::new([rows, columns], [height, width]));
@@ -225,8 +224,16 @@ impl Predictor {
                 none => none.insert(self.decoding(image, &band, &budget)?),
             };
             let (classes, maps) = band.into_rows();
-            let done = nuclei.push(&classes, &maps).map_err(InferenceError::from)?;
-            if let Some(done) = done {
+            for top in (0..classes.height()).step_by(PUSHED) {
+                let part =
+                    |map: &Image<f32>| map.crop(top, 0, PUSHED.min(map.height() - top), width);
+                let maps: Vec<Image<f32>> = maps.iter().map(part).collect();
+                let high = PUSHED.min(classes.height() - top);
+                let classes = classes.crop(top, 0, high, width);
+                let done = nuclei.push(&classes, &maps);
+                let Some(done) = done.map_err(InferenceError::from)? else {
+                    continue;
+                };
                 if let Some(sure) = sure {
                     sure.push(&done);
                 }

@@ -38,7 +38,14 @@ pub fn cuts(
     let sides = [options.up(height), options.up(width)];
     let found = plan(predict, options, sides, Some(options.up(most)))?;
     let (core, margin) = found.unwrap_or((sides[0].max(sides[1]), 0));
-    let along = |length: usize| {
+    Ok(cuts_of(options, [height, width], [core; 2], margin))
+}
+
+/// How an image of that size is cut into parts of so many rows and columns with that margin, all of
+/// them multiples of what the network takes; an image of one part has none.
+pub fn cuts_of(options: &TileOptions, size: [usize; 2], core: [usize; 2], margin: usize) -> Cuts {
+    let along = |axis: usize| -> Vec<Range<usize>> {
+        let (length, core) = (size[axis], core[axis]);
         let padding = (options.up(length) - length) / 2;
         let parts = (0..options.up(length).div_ceil(core)).map(|i| {
             let at = |padded: usize| padded.saturating_sub(padding).min(length);
@@ -46,12 +53,14 @@ pub fn cuts(
         });
         parts.filter(|part| !part.is_empty()).collect()
     };
-    Ok(Cuts {
-        rows: along(height),
-        columns: along(width),
-        margin,
+    let (rows, columns) = (along(0), along(1));
+    let is_whole = rows.len().max(columns.len()) == 1;
+    Cuts {
+        margin: if is_whole { 0 } else { margin },
+        rows,
+        columns,
         full: options.up(options.radius),
-    })
+    }
 }
 
 /// Rows or columns of a line of `length` pixels that the network sees of a part.
