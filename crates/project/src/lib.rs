@@ -19,6 +19,7 @@ mod pictures;
 pub mod prediction;
 pub mod report;
 pub mod screen;
+pub mod shards;
 pub mod simulate;
 pub mod study;
 pub mod training;

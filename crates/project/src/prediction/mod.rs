@@ -4,6 +4,7 @@ pub(crate) mod by_region;
 pub(crate) mod desk;
 pub mod familiar;
 pub mod forms;
+pub(crate) mod join;
 pub(crate) mod labelled;
 pub(crate) mod opened;
 pub mod outlines;
