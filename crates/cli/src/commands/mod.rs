@@ -44,6 +44,7 @@ mod predict;
 mod prepare;
 mod pretrain;
 mod report;
+mod retrain;
 mod segment;
 mod simulate;
 mod train;
@@ -93,6 +94,7 @@ commands! {
         demo::Demo,
         segment::Segment,
         outlines::Outlines,
+        retrain::Retrain,
         tune::Tune,
         compare::Compare,
         convert::Convert,
