@@ -2,6 +2,9 @@
 
 #![allow(dead_code)] // every test file uses a part of it
 
+#[cfg(feature = "viewer")]
+pub(crate) mod viewer;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

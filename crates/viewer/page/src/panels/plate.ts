@@ -65,6 +65,7 @@ export class Plate {
       onchange: () => {
         this.column = select.selectedIndex;
         this.draw();
+        this.app.tell("order");
       },
     });
     for (const name of columns) select.append(h("option", {}, name));
@@ -84,6 +85,22 @@ export class Plate {
       this.plates.length > 1 && plates,
       columns.length > 0 && h("label", {}, "wells by ", select),
     );
+  }
+
+  /** The colour of a field by the chosen column; none where nothing is known. */
+  colour(field: number): string | null {
+    const { fields, columns } = this.app.list;
+    const cell = fields[field]?.cells[this.column] ?? "";
+    if (cell === "" || columns.length === 0) return null;
+    const cells = fields.map((f) => f.cells[this.column] ?? "").filter((c) => c !== "");
+    if (!isNumber(this.app, this.column)) {
+      const words = [...new Set(cells)];
+      const colour = OBJECTS[words.indexOf(cell) % OBJECTS.length];
+      return colour ? css(colour) : null;
+    }
+    let [low, high] = [Infinity, -Infinity];
+    for (const value of cells.map(Number)) [low, high] = [Math.min(low, value), Math.max(high, value)];
+    return css(cividis(high > low ? (Number(cell) - low) / (high - low) : 0.5));
   }
 
   private draw(): void {
