@@ -119,8 +119,11 @@ export class Plate {
     const grid = h("div", { class: "wells", role: "grid" });
     grid.style.gridTemplateColumns = `1.2em repeat(${columns[1] - columns[0] + 1}, minmax(0, 1fr))`;
     grid.append(h("span"));
+    // Of many columns every second is numbered: there is no room for two digits in each.
+    const every = columns[1] - columns[0] >= 14 ? 2 : 1;
     for (let c = columns[0]; c <= columns[1]; c++) {
-      grid.append(h("span", { class: "head" }, String(c + 1)));
+      const text = (c - columns[0]) % every === 0 ? String(c + 1) : "";
+      grid.append(h("span", { class: "head" }, text));
     }
     const byPlace = new Map([...wells].map(([name, w]) => [`${w.row},${w.column}`, name]));
     for (let r = rows[0]; r <= rows[1]; r++) {
