@@ -18,6 +18,7 @@ pub mod new;
 mod pictures;
 pub mod prediction;
 pub mod report;
+pub mod retrain;
 pub mod screen;
 pub mod shards;
 pub mod simulate;

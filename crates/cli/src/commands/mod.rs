@@ -46,6 +46,7 @@ mod predict;
 mod prepare;
 mod pretrain;
 mod report;
+mod retrain;
 mod segment;
 mod simulate;
 mod status;
@@ -96,6 +97,7 @@ commands! {
         demo::Demo,
         segment::Segment,
         outlines::Outlines,
+        retrain::Retrain,
         tune::Tune,
         compare::Compare,
         convert::Convert,
