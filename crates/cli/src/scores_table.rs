@@ -113,6 +113,9 @@ pub(crate) fn render(scores: &Scores, shown: Shown) -> String {
     if let Some(on) = &scores.on {
         text.push_str(&format!("\n{}", on.note));
     }
+    if let Some(verdict) = &scores.verdict {
+        text.push_str(&format!("\ncan I use these numbers? {verdict}"));
+    }
     text
 }
 

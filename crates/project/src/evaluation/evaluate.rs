@@ -178,6 +178,7 @@ pub fn evaluate_folders(options: &FolderOptions, job: &Job) -> Result<Evaluated,
     if let Some(on) = on {
         evaluated.call(on);
     }
+    evaluated.scores.verdict = Some(evaluated.scores.verdict());
     Ok(evaluated)
 }
 
