@@ -4,6 +4,7 @@ pub(crate) mod by_region;
 pub mod familiar;
 pub mod forms;
 pub(crate) mod labelled;
+pub(crate) mod made_from;
 pub(crate) mod opened;
 pub mod outlines;
 pub(crate) mod pixel_size;

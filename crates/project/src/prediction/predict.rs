@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use stainfree_image::marker::{self, Kind, Marker};
+use stainfree_image::marker::Kind;
 use stainfree_image::{Dataset, Field, Image, Plane, Product, Store};
 use stainfree_inference::{
     Confidence, NucleusDecoder, Options, Pixels, RuleChoice, cytoplasm_class,
@@ -19,11 +19,12 @@ use stainfree_inference::{
 use stainfree_network::model::ModelInfo;
 
 use crate::prediction::by_region::{self, Asked, Found, derived_by_region, predict_by_region};
-use crate::prediction::familiar::{Compared, Familiarity, Gathered, Looks, Strange};
+use crate::prediction::familiar::{Compared, Familiarity, Looks, Strange};
 use crate::prediction::forms::{Forms, LabelsOf, put_forms};
+use crate::prediction::made_from::MadeFrom;
 use crate::prediction::opened::{OpenedModel, nuclei_of};
 use crate::prediction::pixel_size::remarks_on_pixel_sizes;
-use crate::prediction::recognised::{Task, already, conditions, is_marked, words};
+use crate::prediction::recognised::{Task, already, conditions, words};
 use crate::prediction::results::{my_turn, open_inputs, share_fields, unique_names};
 use crate::prediction::sure::{Sure, WellCount, cells_without, wells};
 use crate::prediction::table::{self, OwnRows, Rows};
@@ -169,7 +170,6 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
         };
         predicted.skipped += 1;
         predicted.nuclei += nuclei;
-        predicted.strange.marked_before += usize::from(is_marked(&rows, &header, &task));
         let message = format!("{} (done already)", task.field.name);
         job.progress.step(predicted.skipped, total, &message);
     }
@@ -198,8 +198,13 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
             job,
         )
     })?;
+    let rows = table::read_rows(&path, &header, |_| false)?;
+    if let Some(known) = &known {
+        predicted.strange = Strange::of(&sets, &rows, &header, known);
+        let sentences = predicted.strange.sentences();
+        sentences.iter().for_each(|said| job.progress.note(said));
+    }
     if let Some(confidence) = model.predictor.confidence() {
-        let rows = table::read_rows(&path, &header, |_| false)?;
         predicted.wells = wells(&sets, &rows, &header, &confidence.counts);
     }
     if wanted.zarr {
@@ -326,8 +331,12 @@ fn mark(
     record: Option<&Provenance>,
     wanted: Wanted,
 ) -> Result<(), ProjectError> {
-    let marker = Marker::new("predict", Kind::Prediction).with_model(model);
-    marker::write(&options.out, &marker)?;
+    create_folder(&options.out)?;
+    let made_from = MadeFrom {
+        model: Some(options.model.clone()),
+        images: options.inputs.clone(),
+    };
+    made_from.put(&options.out, model)?;
     for product in wanted.products() {
         create_folder(&Store::at(&options.out).folder(product))?;
     }
@@ -354,7 +363,6 @@ fn predict_ours(
         info: model.predictor.info().clone(),
         known,
     };
-    let mut gathered = Gathered::default();
     // The finishing stage has a thread of its own and parallel loops: those of the network do them.
     let workers = model.predictor.workers().clone();
     let large = too_large(model, todo);
@@ -383,9 +391,6 @@ fn predict_ours(
             match result {
                 Ok(found) => {
                     predicted.add(task.field, &found);
-                    if let Some(compared) = &found.compared {
-                        gathered.add(task.field.position.plate.as_ref(), compared);
-                    }
                     table.put_done(task, &found, &desk, seconds);
                 }
                 Err(error) => {
@@ -403,11 +408,6 @@ fn predict_ours(
     table.save()?;
     ended?;
     remark_on_ignored(predicted, job);
-    if let Some(known) = known {
-        predicted.strange.plates = gathered.plates(known);
-        let sentences = predicted.strange.sentences();
-        sentences.iter().for_each(|said| job.progress.note(said));
-    }
     Ok(())
 }
 

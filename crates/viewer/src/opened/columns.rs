@@ -8,8 +8,8 @@ use stainfree_image::table::Table;
 use crate::ViewError;
 
 /// Columns that only programs read.
-const NOT_SHOWN: [&str; 8] = [
-    "name", "field", "key", "content", "options", "input", "program", "model",
+const NOT_SHOWN: [&str; 9] = [
+    "name", "field", "key", "content", "options", "input", "program", "model", "looks",
 ];
 
 /// Columns with the cells of fields.

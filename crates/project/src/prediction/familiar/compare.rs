@@ -63,8 +63,8 @@ pub(crate) struct Compared {
 }
 
 impl Compared {
-    /// What `predictions.csv` says of it: `strangeness`, `strange` and `unlike`.
-    pub(crate) fn cells(&self) -> [String; 3] {
+    /// What `predictions.csv` says of it: `strangeness`, `strange`, `unlike` and `looks`.
+    pub(crate) fn cells(&self) -> [String; 4] {
         let Some(strangeness) = self.strangeness else {
             return Default::default();
         };
@@ -76,6 +76,7 @@ impl Compared {
             format!("{strangeness:.2}"),
             strange.to_owned(),
             words.join("; "),
+            self.looks.cell(),
         ]
     }
 }
@@ -159,6 +160,12 @@ impl Familiarity {
             differences,
             looks,
         }
+    }
+
+    /// The place in the training's list of the field that looks the most like this one.
+    pub(crate) fn nearest(&self, looks: &Looks) -> Option<usize> {
+        let (_, row, known) = self.fields.known(looks)?;
+        Some(known.nearest(&row))
     }
 
     /// How unlike the groups of the training `fields` fields are that have these looks in their
