@@ -81,11 +81,11 @@ pub(super) struct Number {
     pub(super) says: String,
 }
 
-impl Number {
+impl Found {
     /// A number without an interval.
-    pub(super) fn new(value: f64, says: String) -> Found {
+    pub(super) fn number(value: f64, says: String) -> Self {
         let at_worst = None;
-        Found::Number(Self {
+        Self::Number(Number {
             value,
             at_worst,
             says,

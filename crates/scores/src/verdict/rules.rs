@@ -310,7 +310,7 @@ fn groups(evidence: &Evidence) -> Option<Found> {
         ),
         _ => format!("the test has {groups} groups"),
     };
-    Some(Number::new(groups as f64, says))
+    Some(Found::number(groups as f64, says))
 }
 
 fn found(evidence: &Evidence) -> Option<Found> {
@@ -380,7 +380,7 @@ fn calibrated(evidence: &Evidence) -> Option<Found> {
         100.0 * ece,
         100.0 * chance
     );
-    Some(Number::new((ece - chance).max(0.0), says))
+    Some(Found::number((ece - chance).max(0.0), says))
 }
 
 fn no_confidence() -> Found {
@@ -395,7 +395,7 @@ fn sorted(evidence: &Evidence) -> Option<Found> {
     let auroc = evidence.test.as_ref()?.auroc?;
     let says =
         format!("its least sure nuclei are the wrong ones with AUROC {auroc:.2} on the test");
-    Some(Number::new(auroc, says))
+    Some(Found::number(auroc, says))
 }
 
 fn held(evidence: &Evidence) -> Option<Found> {
@@ -404,7 +404,7 @@ fn held(evidence: &Evidence) -> Option<Found> {
         "{held} of {all} intervals of counts hold on the test, where {:.0} % should",
         100.0 * level
     );
-    Some(Number::new(at_most(held, all, level), says))
+    Some(Found::number(at_most(held, all, level), says))
 }
 
 /// The plate that is the least like the training.
@@ -440,7 +440,7 @@ fn familiar(evidence: &Evidence) -> Option<Found> {
         true => format!(": {}", worst.unlike),
         false => String::new(),
     };
-    Some(Number::new(strangeness, says + &unlike))
+    Some(Found::number(strangeness, says + &unlike))
 }
 
 fn as_strange(evidence: &Evidence) -> Option<Found> {
@@ -469,7 +469,7 @@ fn fields(evidence: &Evidence) -> Option<Found> {
         "{marked} of {all} fields are marked as unlike the training, where one in twenty is by \
          chance"
     );
-    Some(Number::new(at_least(marked, all, FALSE_ALARMS), says))
+    Some(Found::number(at_least(marked, all, FALSE_ALARMS), says))
 }
 
 fn expected(evidence: &Evidence) -> Option<Found> {
@@ -478,7 +478,7 @@ fn expected(evidence: &Evidence) -> Option<Found> {
         return Some(no_confidence());
     };
     let says = format!("from how sure it is of its nuclei, an F1 of {f1:.2} is expected here");
-    Some(Number::new(f1, says))
+    Some(Found::number(f1, says))
 }
 
 fn well_counts(evidence: &Evidence) -> Option<Found> {
@@ -487,7 +487,7 @@ fn well_counts(evidence: &Evidence) -> Option<Found> {
         "the true count of a well is known to within {:.0} %",
         100.0 * half
     );
-    Some(Number::new(half, says))
+    Some(Found::number(half, says))
 }
 
 fn failed(evidence: &Evidence) -> Option<Found> {
@@ -500,7 +500,7 @@ fn failed(evidence: &Evidence) -> Option<Found> {
         ),
     };
     let share = used.failed as f64 / used.fields.max(1) as f64;
-    Some(Number::new(share, says))
+    Some(Found::number(share, says))
 }
 
 fn ignored(evidence: &Evidence) -> Option<Found> {
@@ -515,7 +515,7 @@ fn ignored(evidence: &Evidence) -> Option<Found> {
         true => format!("{percent:.1} % of the pixels show nothing or are ignored"),
         false => "no pixel is ignored".to_owned(),
     };
-    Some(Number::new(share, says))
+    Some(Found::number(share, says))
 }
 
 fn unmet(evidence: &Evidence) -> Option<Found> {
@@ -532,5 +532,5 @@ fn unmet(evidence: &Evidence) -> Option<Found> {
             used.fields
         ),
     };
-    Some(Number::new(used.met.unwrap_or(0) as f64, says))
+    Some(Found::number(used.met.unwrap_or(0) as f64, says))
 }

@@ -210,3 +210,48 @@ fn failed_table(rows: &[Row]) -> Option<Table> {
         folded: failed.len() > FOLDED_FROM,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stainfree_inference::confidence::Count;
+
+    fn well(name: &str, expected: Option<f64>) -> Well {
+        Well {
+            plate: Some("P".to_owned()),
+            well: name.to_owned(),
+            fields: 2,
+            nuclei: 7,
+            count: expected.map(|expected| Count {
+                expected,
+                interval: Some([expected - 2.0, expected + 2.0]),
+            }),
+            confidence: None,
+            strangeness: Some(0.5),
+        }
+    }
+
+    #[test]
+    fn columns_of_which_nothing_is_known_are_left_out() {
+        let heads = |wells: &[Well]| -> Vec<String> {
+            let table = well_table(wells).unwrap();
+            table.columns.into_iter().map(|head| head.name).collect()
+        };
+        let without = heads(&[well("B02", None)]);
+        assert_eq!(without, ["well", "fields", "nuclei", "strangeness"]);
+        let table = well_table(&[well("B02", None), well("B03", Some(9.0))]).unwrap();
+        let cells: Vec<&str> = table.rows[1].iter().map(|cell| &*cell.text).collect();
+        assert_eq!(cells, ["P/B03", "2", "7", "9.0", "7 to 11", "0.50"]);
+        assert!(well_table(&[]).is_none());
+    }
+
+    #[test]
+    fn wells_that_no_plate_has_are_not_drawn() {
+        let (known, odd) = (well("B02", None), well("left", None));
+        let plate = "P".to_owned();
+        let maps = maps(Some(&plate), &[&known]);
+        let titles: Vec<&str> = maps.iter().map(|map| &*map.title).collect();
+        assert_eq!(titles, ["Strangeness", "Nuclei predicted"]);
+        assert!(super::maps(Some(&plate), &[&odd]).is_empty());
+    }
+}

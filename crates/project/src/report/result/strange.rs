@@ -188,3 +188,36 @@ fn read(
     let plane = planes[planes.len() / 2].read_region(region)?;
     Ok(brightfield_picture(&plane.to_f32()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stainfree_image::Position;
+
+    fn field(height: usize, width: usize, pixel_um: Option<f64>) -> Field {
+        Field {
+            name: "f".to_owned(),
+            position: Position::default(),
+            time: None,
+            height,
+            width,
+            planes: Vec::new(),
+            pixel_um,
+            metadata: Default::default(),
+        }
+    }
+
+    #[test]
+    fn both_fields_show_the_same_size_from_their_middle() {
+        let (fine, coarse) = (field(400, 600, Some(0.25)), field(100, 200, Some(0.5)));
+        // 50 um of both.
+        assert_eq!(sides(&fine, Some(&coarse)), (200.0, 100.0));
+        let region = middle(&fine, 200.0);
+        let found = (region.y, region.x, region.height, region.width);
+        assert_eq!(found, (100, 200, 200, 200));
+        let unknown = field(100, 200, None);
+        assert_eq!(sides(&fine, Some(&unknown)), (100.0, 100.0));
+        assert_eq!(sides(&field(5000, 5000, None), None).0, MOST_PX);
+        assert_eq!(middle(&field(1, 3, None), 0.2).height, 1);
+    }
+}
