@@ -49,7 +49,7 @@ const SCREENS: usize = 1000;
 /// In how many of 100 screens the interval of the mean holds the true mean, of all wells of the
 /// screen and of `outside` more whose mean is another; and how far the estimates are off, in per
 /// cent. `stain` says which wells are stained (they are put first), and what becomes of them.
-fn held(stain: impl Fn(&mut Vec<Well>), outside: Option<(usize, f64)>) -> (f64, f64) {
+fn held(stain: impl Fn(&mut [Well]), outside: Option<(usize, f64)>) -> (f64, f64) {
     let (mut held, mut off) = (0, 0.0);
     for seed in 0..SCREENS {
         let mut draws = Draws(Stream::new(seed as u64));
@@ -79,22 +79,22 @@ fn held(stain: impl Fn(&mut Vec<Well>), outside: Option<(usize, f64)>) -> (f64, 
 }
 
 /// What was drawn at random is first as it is.
-fn as_drawn(_: &mut Vec<Well>) {}
+fn as_drawn(_: &mut [Well]) {}
 
 /// The wells with the most true cells, as somebody picks those that look good.
-fn the_fullest(all: &mut Vec<Well>) {
+fn the_fullest(all: &mut [Well]) {
     all.sort_by(|a, b| b.truth.total_cmp(&a.truth));
 }
 
 /// Wells that trained the network: there it finds 99 % of the cells.
-fn trained(all: &mut Vec<Well>) {
+fn trained(all: &mut [Well]) {
     for well in &mut all[..STAINED] {
         well.predicted = 0.99 * well.truth;
     }
 }
 
 /// A stain that loses a fifth of the cells.
-fn washed_off(all: &mut Vec<Well>) {
+fn washed_off(all: &mut [Well]) {
     for well in &mut all[..STAINED] {
         well.stained = 0.8 * well.truth;
     }
