@@ -150,6 +150,19 @@ fn what_has_moved_is_asked_for_and_what_is_not_its_own_is_refused() {
     place.ok(&["report", "result", "--images", "moved", "--study", "other"]);
     let strange = section(&place.text("result/report.html"), "strange");
     assert!(strange.contains("of the training: f"), "{strange}");
+    // Other images of the same names are not shown as if they were these.
+    std::fs::create_dir(place.path("false")).unwrap();
+    for i in 0..3 {
+        let from = place.path(&format!("moved/n{}.tif", (i + 1) % 3));
+        std::fs::copy(from, place.path(&format!("false/n{i}.tif"))).unwrap();
+    }
+    let run = place.ok(&["report", "result", "--images", "false", "--study", "other"]);
+    assert!(
+        run.stderr.contains("is not the one that was predicted"),
+        "{}",
+        run.stderr
+    );
+    assert!(!section(&place.text("result/report.html"), "strange").contains("<img"));
     // The folder of the model does as well.
     place.ok(&["report", "result", "--study", "other/models/model"]);
     let model = "other/models/model";
@@ -170,6 +183,7 @@ fn what_has_moved_is_asked_for_and_what_is_not_its_own_is_refused() {
         2,
         "takes a study or a result of `predict`",
     );
+    fails(&["report", "nowhere"], 2, "`nowhere` does not exist");
     fails(&["report", "result", "--model", "b"], 2, "--study");
     fails(
         &["report", "other", "--images", "moved"],

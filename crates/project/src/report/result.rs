@@ -48,9 +48,13 @@ pub fn report_result(options: &ResultOptions, job: &Job) -> Result<Reported, Pro
     match marker::written_by_us(folder) {
         Some(Kind::Prediction) => {}
         other => {
-            let what = other.map_or("nothing of this program".to_owned(), |k| k.described());
+            let what = match (other, folder.exists()) {
+                (Some(kind), _) => format!("is {}", kind.described()),
+                (None, true) => "is nothing that this program made".to_owned(),
+                (None, false) => "does not exist".to_owned(),
+            };
             return Err(ProjectError::Usage(format!(
-                "`{}` is {what}; `report` takes a study or a result of `predict`",
+                "`{}` {what}; `report` takes a study or a result of `predict`",
                 folder.display()
             )));
         }
@@ -204,11 +208,7 @@ fn title(options: &ResultOptions, wells: &[Well]) -> String {
     match plates[..] {
         [plate] => format!("Plate {plate}"),
         [one, two] => format!("Plates {one} and {two}"),
-        _ => {
-            let name = options.result.file_name();
-            let name = name.map_or("result".into(), |name| name.to_string_lossy());
-            format!("Result `{name}`")
-        }
+        _ => format!("Result `{}`", options.result.display()),
     }
 }
 

@@ -414,7 +414,11 @@ fn strangest(plates: &[StrangePlate]) -> Option<&StrangePlate> {
 }
 
 fn familiar(evidence: &Evidence) -> Option<Found> {
-    let used = evidence.result.as_ref()?;
+    // Of fields that failed there is nothing to compare.
+    let used = evidence
+        .result
+        .as_ref()
+        .filter(|used| used.failed < used.fields)?;
     let Some(worst) = strangest(&used.plates) else {
         return Some(Found::Unknown(
             "the model does not know what its training looked like, so nobody knows whether these \
@@ -473,7 +477,10 @@ fn fields(evidence: &Evidence) -> Option<Found> {
 }
 
 fn expected(evidence: &Evidence) -> Option<Found> {
-    let used = evidence.result.as_ref()?;
+    let used = evidence
+        .result
+        .as_ref()
+        .filter(|used| used.failed < used.fields)?;
     let Some(f1) = used.expected_f1 else {
         return Some(no_confidence());
     };

@@ -219,6 +219,12 @@ fn fields_that_failed_show_nothing_or_were_met() {
         &used(|used| used.ignored = Some(0.6)),
     );
     turns("unmet", Light::Yellow, &used(|used| used.met = Some(1)));
+    // Where all have failed, nothing else is asked of them.
+    let failed = used(|used| {
+        (used.failed, used.expected_f1) = (40, None);
+        used.plates.clear();
+    });
+    turns("failed", Light::Red, &failed);
     // Of a study alone, the test's pixels are meant.
     let mut study = tested(|test| test.ignored = Some(0.06));
     study.result = None;

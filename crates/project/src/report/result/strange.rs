@@ -7,6 +7,7 @@ use stainfree_report::{Figure, Picture, brightfield_picture, overlay_labels, sca
 use super::known::Known;
 use super::rows::{Row, by_name};
 use crate::study::channels::recognise_brightfield;
+use crate::study::provenance::Content;
 use crate::study::{Brightfield, Source};
 use crate::{Job, ProjectError};
 
@@ -52,10 +53,11 @@ pub(super) fn strangest(
         let seen = field.and_then(|field| Some((field, brightfield_of(field, sets)?)));
         let mut pictures = Vec::new();
         if let Some((field, brightfield)) = seen {
-            let other = near.as_ref().map(|near| near.field);
-            let shown = (field, &brightfield);
-            match beside(shown, other, result, near.as_ref(), &row.name) {
+            let drawn = is_its_image(row, field, &brightfield, job)
+                .and_then(|()| beside((field, &brightfield), result, near.as_ref()));
+            match drawn {
                 Ok(drawn) => pictures = drawn,
+                Err(ProjectError::Cancelled) => return Err(ProjectError::Cancelled),
                 Err(error) => job.progress.note(&format!("{error} (it is not shown)")),
             }
         }
@@ -119,18 +121,35 @@ fn brightfield_of(field: &Field, sets: &[Dataset]) -> Option<Brightfield> {
     })
 }
 
+/// Refuses another image of the same name.
+fn is_its_image(
+    row: &Row,
+    field: &Field,
+    brightfield: &Brightfield,
+    job: &Job,
+) -> Result<(), ProjectError> {
+    let planes = brightfield.sources(field)?;
+    let size = (field.height, field.width);
+    let found = Content::of_regions(&planes, size, &mut || job.cancel.check())?;
+    match found.image == row.content.image {
+        true => Ok(()),
+        false => Err(ProjectError::Field(format!(
+            "the image of field `{}` is not the one that was predicted",
+            field.name
+        ))),
+    }
+}
+
 /// A field with its predicted nuclei and the field of the training, the same size of each.
 fn beside(
     (field, brightfield): (&Field, &Brightfield),
-    other: Option<&Field>,
     result: &Store,
     near: Option<&Near>,
-    name: &str,
 ) -> Result<Vec<Picture>, ProjectError> {
-    let (side, other_side) = sides(field, other);
+    let (side, other_side) = sides(field, near.map(|near| near.field));
     let region = middle(field, side);
     let grey = read(field, brightfield, region)?;
-    let nuclei = result.labels(Product::Nuclei, name)?;
+    let nuclei = result.labels(Product::Nuclei, &field.name)?;
     let nuclei = nuclei.crop(region.y, region.x, region.height, region.width);
     let small = |picture: &Image<[u8; 3]>| scale_down(picture, PICTURE_SIDE);
     let mut pictures = vec![
