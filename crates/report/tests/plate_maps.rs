@@ -244,7 +244,7 @@ fn colours_begin_at_zero_where_that_is_asked_for() {
             from_zero,
             ..map(wells())
         };
-        map.svg().unwrap().contains(">0.0</text>")
+        map.svg().unwrap().contains(">0</text>")
     };
     assert_eq!((ends(false), ends(true)), (false, true));
 }

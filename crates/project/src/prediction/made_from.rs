@@ -39,7 +39,7 @@ impl MadeFrom {
     }
 
     /// Marks the folder `out`, which exists, as a result of the model `hash` made from this, and
-    /// from what it was made from before.
+    /// from what it was made from before, as far as that is still there.
     ///
     /// # Errors
     /// The marker cannot be written.
@@ -53,7 +53,8 @@ impl MadeFrom {
             marker.more.insert(MODEL.to_owned(), word(model));
         }
         let earlier = Self::of(out).images;
-        let mut images: Vec<Value> = earlier.iter().map(|path| word(path)).collect();
+        let earlier = earlier.iter().filter(|path| path.exists());
+        let mut images: Vec<Value> = earlier.map(|path| word(path)).collect();
         images.extend(self.images.iter().map(|path| word(path)));
         images.sort_by(|a, b| a.as_str().cmp(&b.as_str()));
         images.dedup();

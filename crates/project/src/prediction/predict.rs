@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use stainfree_image::marker::Kind;
+use stainfree_image::marker::{self, Kind};
 use stainfree_image::{Dataset, Field, Image, Plane, Product, Store};
 use stainfree_inference::{
     Confidence, NucleusDecoder, Options, Pixels, RuleChoice, cytoplasm_class,
@@ -176,7 +176,8 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     let all = tasks.iter().chain(lacking.iter().map(|(task, _)| task));
     let names = all.map(|task| task.field.name.clone()).collect();
     let lease = share_fields(&options.out, "predict", names, job)?;
-    mark(options, &hash, record.as_ref(), wanted)?;
+    let is_new = !(tasks.is_empty() && lacking.is_empty());
+    mark(options, &hash, record.as_ref(), (wanted, is_new))?;
     let ours = tasks.iter().map(|task| task.field.name.as_str());
     table::forget(&path, &header, rows, ours)?;
     drop(turn);
@@ -329,14 +330,19 @@ fn mark(
     options: &PredictOptions,
     model: &str,
     record: Option<&Provenance>,
-    wanted: Wanted,
+    (wanted, is_new): (Wanted, bool),
 ) -> Result<(), ProjectError> {
     create_folder(&options.out)?;
     let made_from = MadeFrom {
         model: Some(options.model.clone()),
         images: options.inputs.clone(),
     };
-    made_from.put(&options.out, model)?;
+    // What is given again and done already changes nothing, wherever its images lie by now.
+    let is_marked =
+        || marker::read(&options.out).is_some_and(|m| m.model.as_deref() == Some(model));
+    if is_new || !is_marked() {
+        made_from.put(&options.out, model)?;
+    }
     for product in wanted.products() {
         create_folder(&Store::at(&options.out).folder(product))?;
     }

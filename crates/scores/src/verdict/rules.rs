@@ -301,13 +301,10 @@ fn tested(evidence: &Evidence) -> Option<Found> {
 fn groups(evidence: &Evidence) -> Option<Found> {
     let groups = evidence.test.as_ref()?.groups;
     let says = match groups {
-        1 => "all test fields are of one group (a well, plate or experiment), so nobody knows how \
-              groups differ"
-            .to_owned(),
-        _ if groups < FEWEST_GROUPS => format!(
-            "the test has only {groups} groups (wells, plates or experiments), so its intervals \
-             are too short"
-        ),
+        1 => "all test fields are of one group, so nobody knows how groups differ".to_owned(),
+        _ if groups < FEWEST_GROUPS => {
+            format!("the test has only {groups} groups, so its intervals are too short")
+        }
         _ => format!("the test has {groups} groups"),
     };
     Some(Found::number(groups as f64, says))
