@@ -6,7 +6,9 @@
 
 With a second folder, `check_zarr.py DIR IMAGES`, it checks what `stainfree convert IMAGES --out DIR
 --to ome-zarr` wrote of a folder of TIFF files of one page, which is no plate, instead (needs
-tifffile): each store NAME.ome.zarr against NAME.tif or NAME.tiff.
+tifffile): each store NAME.ome.zarr against NAME.tif or NAME.tiff. Where DIR is a result of `stainfree
+predict --to ome-zarr`, image and labels of every field are checked, the labels against the TIFFs
+of the result.
 """
 
 import pathlib
@@ -92,7 +94,32 @@ def converted(folder, images):
         check_levels(group, lambda c: tifffile.imread(path), "cyx")
 
 
-if len(sys.argv) > 2:
+def predicted(folder, images):
+    import tifffile
+
+    stores = sorted((folder / "zarr").glob("*.ome.zarr"))
+    assert stores
+    for store in stores:
+        group = zarr.open_group(store, mode="r")
+        check_models(group)
+        name = store.name.removesuffix(".ome.zarr")
+        image = tifffile.imread(images / f"{name}.tif")
+        check_levels(group, lambda c: image, "cyx")
+        check_models(group["labels"])
+        kinds = list(group["labels"].attrs["ome"]["labels"])
+        assert {"classes", "nuclei"} <= set(kinds), kinds
+        for kind in kinds:
+            labels = tifffile.imread(folder / kind / f"{name}.tif").astype(np.uint32)
+            check_models(group["labels"][kind])
+            check_levels(group["labels"][kind], lambda: labels, "yx", nearest=True)
+            said = group["labels"][kind].attrs["ome"]["image-label"]
+            known = {entry["label-value"] for entry in said["colors"]}
+            assert known >= set(np.unique(labels)) - {0, 255}, kind
+
+
+if len(sys.argv) > 2 and (pathlib.Path(sys.argv[1]) / "zarr").is_dir():
+    predicted(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))
+elif len(sys.argv) > 2:
     converted(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))
 else:
     written(pathlib.Path(sys.argv[1]))

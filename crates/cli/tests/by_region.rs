@@ -3,11 +3,13 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use common::confidence::{give_confidence, number, rows};
 use common::{Place, TINY, parallel_folders};
 use serde_json::Value;
-use stainfree_image::{Image, OpenOptions, open, read_class_mask, read_labels, write};
+use stainfree_image::{Image, OpenOptions, open, read_class_mask, read_labels, read_plane, write};
 
 /// A study with a tiny model.
 fn trained() -> Place {
@@ -19,13 +21,24 @@ fn trained() -> Place {
     place
 }
 
-#[test]
-fn what_does_not_fit_is_read_and_written_by_region() {
-    let place = trained();
+/// Everything that can be asked for beside classes and nuclei.
+const ALL: [&str; 7] = [
+    "--probabilities",
+    "--overlay",
+    "--confidence-map",
+    "--to",
+    "ome-zarr",
+    "--also",
+    "geojson,imagej-rois,cellpose,napari,ome-tiff",
+];
+
+/// Large enough that what is left of a small cap holds a part with its full margin.
+const SIZE: (usize, usize) = (2000, 1600);
+
+/// An image of discs in the folder `large`.
+fn put_large(place: &Place) -> Image<u16> {
     std::fs::create_dir(place.path("large")).unwrap();
-    // Large enough that what is left of the cap holds a part with its full margin.
-    let size = (2000, 1600);
-    let image = Image::from_fn(size.0, size.1, |y, x| {
+    let image = Image::from_fn(SIZE.0, SIZE.1, |y, x| {
         let (dy, dx) = (y as f64 % 50.0 - 25.0, x as f64 % 44.0 - 22.0);
         let disc = if dy * dy + dx * dx < 150.0 { 3000 } else { 0 };
         (8000 + disc + (y * 7919 + x * 104_729) % 997 + 3 * y) as u16
@@ -35,21 +48,28 @@ fn what_does_not_fit_is_read_and_written_by_region() {
         ..write::Note::default()
     };
     write::plane_u16(&place.path("large/a.tif"), &image, &note).unwrap();
+    image
+}
+
+#[test]
+fn what_does_not_fit_is_read_and_written_by_region() {
+    let place = trained();
+    put_large(&place);
+    let weights = [
+        ("area", -0.5),
+        ("outside", 2.0),
+        ("solidity", 1.0),
+        ("rim", -1.0),
+    ];
+    give_confidence(&place, &weights);
     let predict = |out: &'static str, more: &[&'static str]| {
-        let fixed = [
-            "predict",
-            "study",
-            "large",
-            "--out",
-            out,
-            "--probabilities",
-            "--overlay",
-        ];
-        place.ok(&[&fixed[..], more].concat())
+        let fixed = ["predict", "study", "large", "--out", out];
+        place.ok(&[&fixed[..], &ALL, more].concat())
     };
     predict("whole", &[]);
-    let run = predict("parts", &["--memory", "260MiB", "--also", "ome-tiff"]);
-    let said = "of 2000 x 1600 pixels is read and computed by region to keep to 260MiB";
+    let capped = ["--memory", "288MiB"];
+    let run = predict("parts", &capped);
+    let said = "of 2000 x 1600 pixels is read and computed by region to keep to 288MiB";
     assert!(run.stderr.contains(said), "{}", run.stderr);
     let classes = ["whole", "parts"]
         .map(|out| read_class_mask(&place.path(&format!("{out}/classes/a.tif"))).unwrap());
@@ -70,24 +90,117 @@ fn what_does_not_fit_is_read_and_written_by_region() {
     if differ == 0 {
         assert!(labels[0] == labels[1]);
     }
-    assert_eq!(labels[1].size(), size);
-    for file in ["probabilities/a.tif", "overlays/a.png", "ome/a.ome.tif"] {
+    assert_eq!(labels[1].size(), SIZE);
+    check_confidences(&place, differ);
+    check_forms(&place, &labels[1]);
+    for file in ["probabilities/a.tif", "overlays/a.png"] {
         assert!(place.path("parts").join(file).is_file(), "{file}");
     }
-    let again = predict("parts", &["--memory", "260MiB", "--also", "ome-tiff"]);
+    let again = predict("parts", &capped);
     assert!(again.stdout.contains("0 fields done"), "{}", again.stdout);
-    let refused = [
-        "predict", "study", "large", "--out", "other", "--memory", "260MiB",
+    // What is missing is made of the labels, the same as before.
+    let derived = ["ome/a.ome.tif", "qupath/a.geojson", "napari/a.tif"];
+    let before = derived.map(|file| std::fs::read(place.path("parts").join(file)).unwrap());
+    for file in derived {
+        std::fs::remove_file(place.path("parts").join(file)).unwrap();
+    }
+    std::fs::remove_dir_all(place.path("parts/zarr/a.ome.zarr/labels/nuclei")).unwrap();
+    let again = predict("parts", &capped);
+    assert!(again.stdout.contains("0 fields done"), "{}", again.stdout);
+    for (file, before) in derived.into_iter().zip(before) {
+        let now = std::fs::read(place.path("parts").join(file)).unwrap();
+        assert!(now == before, "{file} is another");
+    }
+    assert!(
+        place
+            .path("parts/zarr/a.ome.zarr/labels/nuclei/zarr.json")
+            .is_file()
+    );
+    if let Some(kept) = std::env::var_os("STAINFREE_KEEP_WRITTEN") {
+        for folder in ["large", "parts"] {
+            copy(&place.path(folder), &Path::new(&kept).join(folder));
+        }
+    }
+}
+
+/// Nuclei are as sure as in one piece, but for those that a pixel of another class changes.
+fn check_confidences(place: &Place, differ: usize) {
+    let tables =
+        ["whole", "parts"].map(|out| rows(&place.text(&format!("{out}/confidence/a.csv"))));
+    let place_of = |row: &BTreeMap<String, String>| {
+        ["y_px", "x_px", "area_px"].map(|column| row[column].clone())
+    };
+    let known: BTreeMap<_, _> = tables[0]
+        .iter()
+        .map(|row| (place_of(row), number(row, "confidence")))
+        .collect();
+    let mut without = 0;
+    for row in &tables[1] {
+        match known.get(&place_of(row)) {
+            // Probabilities agree to 1e-4, and four decimals are written.
+            Some(sure) => assert!((sure - number(row, "confidence")).abs() < 5e-4, "{row:?}"),
+            None => without += 1,
+        }
+    }
+    assert!(!tables[1].is_empty() && without <= 2 * differ, "{without}");
+    let counts = ["whole", "parts"].map(|out| {
+        number(
+            &rows(&place.text(&format!("{out}/predictions.csv")))[0],
+            "expected_nuclei",
+        )
+    });
+    assert!((counts[0] / counts[1] - 1.0).abs() < 0.01, "{counts:?}");
+    let map = place.path("parts/confidence_map/a.tif");
+    let map = read_plane(&map, 0).unwrap().to_f32();
+    let most = map.data().iter().copied().fold(0.0, f32::max);
+    let sure = tables[1].iter().map(|row| number(row, "confidence"));
+    assert!((f64::from(most) - sure.fold(0.0, f64::max)).abs() < 1e-4);
+}
+
+/// Forms for other programs are those that labels in memory have.
+fn check_forms(place: &Place, labels: &Image<u32>) {
+    let to = "geojson,imagej-rois";
+    let fixed = [
+        "outlines",
+        "parts/nuclei/a.tif",
+        "--to",
+        to,
+        "--out",
+        "forms",
     ];
-    let run = place.run(&[&refused[..], &["--also", "geojson", "--to", "ome-zarr"]].concat());
-    let said = "`geojson`, `--to ome-zarr` cannot be made so";
-    assert!(run.code != 0 && run.stderr.contains(said), "{}", run.stderr);
-    assert!(!place.path("other").exists());
-    // What is missing is made of the labels.
-    std::fs::remove_file(place.path("parts/ome/a.ome.tif")).unwrap();
-    let again = predict("parts", &["--memory", "260MiB", "--also", "ome-tiff"]);
-    assert!(again.stdout.contains("0 fields done"), "{}", again.stdout);
-    assert!(place.path("parts/ome/a.ome.tif").is_file());
+    place.ok(&fixed);
+    let json = |file: &str| -> Value { serde_json::from_str(&place.text(file)).unwrap() };
+    let (mut found, expected) = (
+        json("parts/qupath/a.geojson"),
+        json("forms/qupath/a.geojson"),
+    );
+    for feature in found["features"].as_array_mut().unwrap() {
+        let measured = feature["properties"]["measurements"]
+            .as_object_mut()
+            .unwrap();
+        assert!(measured.remove("Confidence").is_some(), "{measured:?}");
+    }
+    assert!(found == expected, "other outlines");
+    let rois = ["parts", "forms"].map(|out| place.path(&format!("{out}/rois/a.zip")));
+    let [found, expected] = rois.map(|path| std::fs::read(path).unwrap());
+    assert!(found == expected, "other ROIs");
+    for file in ["cellpose/a_cp_masks.tif", "napari/a.tif", "ome/a.ome.tif"] {
+        let kept = read_labels(&place.path("parts").join(file)).unwrap();
+        assert!(kept == *labels, "{file}");
+    }
+}
+
+/// Copies a folder with everything in it.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        match entry.path().is_dir() {
+            true => copy(&entry.path(), &to),
+            false => drop(std::fs::copy(entry.path(), to).unwrap()),
+        }
+    }
 }
 
 fn said(path: &Path) -> Value {

@@ -2,13 +2,10 @@
 
 mod common;
 
+use common::confidence::{MODEL, give_confidence, number, rows};
 use common::{Place, TINY, parallel_folders};
 use stainfree_image::read_plane;
-use stainfree_inference::confidence::{Checked, CountRule, CountedUnit, Weighed};
-use stainfree_inference::{Confidence, Options, Predictor, read_rule};
-use stainfree_network::Machine;
-
-const MODEL: &str = "study/models/model";
+use stainfree_inference::read_rule;
 
 /// A study with a model of a few steps, which finds something everywhere.
 fn trained() -> Place {
@@ -58,51 +55,6 @@ fn toml_of(rule: &stainfree_objects::NucleusRule) -> String {
     )
 }
 
-/// Gives the model a confidence, as `tune` would.
-fn give_confidence(place: &Place) -> Confidence {
-    let folder = place.path(MODEL);
-    let predictor = Predictor::open(&folder, &Machine::new(1), &Options::default()).unwrap();
-    let unit = |group: usize| CountedUnit {
-        group: group.to_string(),
-        truth: 10.0 + group as f64,
-        expected: 10.0,
-    };
-    let units: Vec<CountedUnit> = (0..4).map(unit).collect();
-    let confidence = Confidence {
-        program: "stainfree".to_owned(),
-        model: predictor.hash().to_owned(),
-        rule: predictor.decoder().word(),
-        in_pixels: true,
-        usual_area: 300.0,
-        intercept: 0.25,
-        checked: Checked::default(),
-        counts: CountRule::new(1.5, &units, &[]),
-        features: vec![Weighed {
-            name: "area".to_owned(),
-            mean: 0.0,
-            deviation: 1.0,
-            weight: -0.125,
-        }],
-    };
-    confidence.write(&folder).unwrap();
-    confidence
-}
-
-/// Rows of a table by the names of its columns.
-fn rows(text: &str) -> Vec<std::collections::BTreeMap<String, String>> {
-    let mut lines = text.lines().map(|line| line.split(',').map(str::to_owned));
-    let head: Vec<String> = lines.next().unwrap().collect();
-    lines
-        .map(|cells| head.iter().cloned().zip(cells).collect())
-        .collect()
-}
-
-fn number(row: &std::collections::BTreeMap<String, String>, column: &str) -> f64 {
-    row[column]
-        .parse()
-        .unwrap_or_else(|_| panic!("{column} of {row:?}"))
-}
-
 #[test]
 fn a_confidence_goes_from_the_model_into_tables_maps_outlines_and_scores() {
     let place = trained();
@@ -117,7 +69,7 @@ fn a_confidence_goes_from_the_model_into_tables_maps_outlines_and_scores() {
         "{}",
         without.stderr
     );
-    let confidence = give_confidence(&place);
+    let confidence = give_confidence(&place, &[("area", -0.125)]);
     let asked = ["--confidence-map", "--also", "geojson"];
     let run = predict("result", &asked);
     assert_eq!(run.code, 0, "{}", run.stderr);
@@ -200,7 +152,7 @@ fn a_confidence_of_another_rule_is_not_used_and_a_damaged_one_is_named() {
         let args = ["predict", MODEL, "images", "--out", out];
         place.run(&[&args[..], more].concat())
     };
-    give_confidence(&place);
+    give_confidence(&place, &[("area", -0.125)]);
     let other = predict("default", &["--rule", "default"]);
     assert_eq!(other.code, 0, "{}", other.stderr);
     assert!(!place.path("default/confidence").exists());

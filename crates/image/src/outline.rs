@@ -35,6 +35,14 @@ impl Outline {
         u64::try_from(twice / 2).unwrap_or(0)
     }
 
+    /// Moves it down by so many rows, as what was found in a part of an image has to be.
+    pub fn move_down(&mut self, rows: u32) {
+        for part in &mut self.parts {
+            let rings = std::iter::once(&mut part.outer).chain(&mut part.holes);
+            rings.flatten().for_each(|corner| corner[1] += rows);
+        }
+    }
+
     /// All lines, those of each part together.
     pub fn rings(&self) -> impl Iterator<Item = &Ring> {
         let parts = self.parts.iter();

@@ -6,12 +6,13 @@
 #![cfg(feature = "zarr")]
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use stainfree_image::write::{
-    OmeTiff, PixelType, PlaneOf, Samples, Shrink, ZarrField, ZarrLabels, ZarrMore, ome_zarr,
-    ome_zarr_labels, ome_zarr_plate,
+    OmeTiff, PixelType, PlaneOf, Samples, Shrink, ZarrField, ZarrLabels, ZarrMore, ZarrSaid,
+    ome_zarr, ome_zarr_labels, ome_zarr_plate, ome_zarr_rows,
 };
 use stainfree_image::{Dataset, Image, ImageError, OpenOptions, Plane, open};
 
@@ -138,14 +139,17 @@ fn labels_lie_in_the_image_and_are_no_image() {
         ((y / 100) * 7 + x / 100) as u32 * 70_000
     });
     for name in ["nuclei", "cells", "nuclei"] {
-        let said = ZarrLabels {
+        let said = ZarrSaid {
             name,
-            labels: &labels,
             pixel_um: None,
             colours: BTreeMap::from([(70_000, [255, 0, 0, 255])]),
             properties: BTreeMap::from([(70_000, BTreeMap::from([("area".into(), json!(3))]))]),
         };
-        ome_zarr_labels(&path, &said).expect("written");
+        let labels = ZarrLabels {
+            labels: &labels,
+            said,
+        };
+        ome_zarr_labels(&path, &labels).expect("written");
     }
     let data = opened(&path);
     assert_eq!((data.fields.len(), data.fields[0].pixel_um), (1, None));
@@ -162,15 +166,73 @@ fn labels_lie_in_the_image_and_are_no_image() {
         Some(3)
     );
     for name in ["", "..", "a/b", ".hidden"] {
-        let said = ZarrLabels {
+        let said = ZarrSaid {
             name,
-            labels: &labels,
             pixel_um: None,
             colours: BTreeMap::new(),
             properties: BTreeMap::new(),
         };
-        assert!(ome_zarr_labels(&path, &said).is_err(), "{name}");
+        let labels = ZarrLabels {
+            labels: &labels,
+            said,
+        };
+        assert!(ome_zarr_labels(&path, &labels).is_err(), "{name}");
     }
+}
+
+/// Every file below a folder, by its path there.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(next).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => {
+                    let name = path.strip_prefix(folder).expect("below it");
+                    let bytes = std::fs::read(&path).expect("read");
+                    found.insert(name.display().to_string(), bytes);
+                }
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn rows_give_the_files_of_whole_planes() {
+    let temporary = tempfile::tempdir().expect("a temporary folder");
+    let [whole, rows] = ["whole.zarr", "rows.zarr"].map(|name| temporary.path().join(name));
+    // Wide enough for smaller chunks, of odd sides at several levels, two channels.
+    let said = OmeTiff {
+        size: (531, 9_001),
+        channels: vec!["a".into(), "b".into()],
+        ..image(&["a"], 1, 1)
+    };
+    let plane = |place: PlaneOf| {
+        let value = |y: usize, x: usize| ((y * 7919 + x * 31) % 60_000 + place.channel) as u16;
+        Image::from_fn(said.size.0, said.size.1, value)
+    };
+    let more = ZarrMore::default();
+    let all = |place| -> Asked { Ok(Some(Samples::U16(plane(place)))) };
+    ome_zarr(&whole, &said, &more, all).expect("written");
+    let some = |place, these: Range<usize>| -> Asked {
+        let rows = plane(place).crop(these.start, 0, these.len(), said.size.1);
+        Ok(Some(Samples::U16(rows)))
+    };
+    ome_zarr_rows(&rows, &said, &more, some).expect("written");
+    let (a, b) = (files(&whole), files(&rows));
+    assert!(a.contains_key("0/c/1/1/17") && a.contains_key("5/zarr.json"));
+    assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());
+    assert!(a == b, "other bytes");
+    let lacking = |place, these: Range<usize>| match these.start {
+        0 => some(place, these),
+        _ => Ok(None),
+    };
+    let error = ome_zarr_rows(&rows, &said, &more, lacking).expect_err("refused");
+    assert!(error.to_string().contains("lacks rows"), "{error}");
+    assert!(files(&rows) == b, "the old store stays");
 }
 
 #[test]

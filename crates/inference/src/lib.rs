@@ -24,6 +24,7 @@ mod cap;
 mod cells;
 pub mod confidence;
 mod decisions;
+mod device;
 mod error;
 mod nuclei;
 pub mod planes;
@@ -39,6 +40,7 @@ pub use decisions::{
     CurvePoint, Decisions, FILE_NAME as DECISIONS, Promise, Trial, UNKNOWN_UM, default_rule,
     read_rule, ways,
 };
+pub use device::{Device, Provider, onnx_runtime_providers};
 pub use error::InferenceError;
 pub use nuclei::{MITOTIC, Nuclei, NucleusDecoder};
 pub use prediction::{PROBABILITIES, Pixels, PredictedOutput, Prediction, largest};

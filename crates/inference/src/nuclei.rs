@@ -153,17 +153,28 @@ impl NucleusDecoder {
         pixel_um: Option<f64>,
         in_pixels: bool,
     ) -> FeatureTable {
-        let Some(probability) = self.probability(pixels) else {
+        let [Some(probability), distance, neighbour] = self.feature_maps(pixels) else {
             return FeatureTable::default();
         };
-        let [distance, neighbour] = DISTANCES.map(|name| plane_of(pixels, name, 0));
         let maps = Maps {
             probability: &probability,
             distance: distance.as_deref(),
             neighbour: neighbour.as_deref(),
         };
-        let pixel_um = pixel_um.or(self.pixel_um).filter(|_| !in_pixels);
-        FeatureTable::new(labels, &maps, pixel_um)
+        FeatureTable::new(labels, &maps, self.feature_um(pixel_um, in_pixels))
+    }
+
+    /// What features are taken from: the probability of a nucleus, the distance to the border, and
+    /// that to the neighbour.
+    pub(crate) fn feature_maps<'a>(&self, pixels: &'a Pixels) -> [Option<Cow<'a, Image<f32>>>; 3] {
+        let [distance, neighbour] = DISTANCES.map(|name| plane_of(pixels, name, 0));
+        let probability = self.probability(pixels).map(Cow::Owned);
+        [probability, distance, neighbour]
+    }
+
+    /// The side of a pixel that features go by; `None` where sizes do not count.
+    pub(crate) fn feature_um(&self, pixel_um: Option<f64>, in_pixels: bool) -> Option<f64> {
+        pixel_um.or(self.pixel_um).filter(|_| !in_pixels)
     }
 
     /// Takes from `pixels` what [`NucleusDecoder::decode`] does not read, nor

@@ -10,13 +10,14 @@ use stainfree_network::resample::{ResampleError, resample, resample_output, resa
 use stainfree_network::tiles::{
     TileError, TileOptions, cut_margin, needed_for_whole, predict_beside,
 };
-use stainfree_network::{Machine, Output, PreparedNetwork, Session, Workers, output};
+use stainfree_network::{Machine, Output, PreparedNetwork, Workers, output};
 use stainfree_objects::{NucleusRule, ObjectsError, blank_regions, blank_share};
 
 use crate::InferenceError;
 use crate::cap::{Cap, DEFAULT_MEMORY, beside_network};
 use crate::confidence::{Confidence, FILE_NAME as CONFIDENCE};
 use crate::decisions::{Decisions, FILE_NAME};
+use crate::device::{Device, Engine};
 use crate::nuclei::{Nuclei, NucleusDecoder};
 use crate::planes::{full_range, network_input, resample_blank, without_blanks};
 use crate::prediction::{Pixels, PredictedOutput, Prediction, largest, leave_open, planes_of};
@@ -29,6 +30,8 @@ pub struct Options {
     pub flips: bool,
     /// How nuclei are made of the network's numbers.
     pub rule: RuleChoice,
+    /// What computes the network.
+    pub device: Device,
 }
 
 /// The rule by which nuclei are made.
@@ -49,7 +52,8 @@ pub struct Predictor {
     hash: String,
     /// Keys of its `model.toml` that this version has passed over.
     ignored: Vec<String>,
-    pub(crate) session: Session,
+    pub(crate) engine: Engine,
+    device: Device,
     pub(crate) options: TileOptions,
     pub(crate) decoder: NucleusDecoder,
     /// What a rule that is not the default is recognised by.
@@ -92,7 +96,16 @@ impl Predictor {
         let model = Model::load(folder)?;
         let start = |workers: &Workers| workers.start().map_err(InferenceError::Threads);
         start(machine.workers())?;
-        let mut predictor = Self::new(model, machine, options);
+        let mut predictor = match options.device {
+            Device::Cpu => Self::new(model, machine, options),
+            Device::OnnxRuntime(provider) => {
+                let made = Engine::onnx_runtime(&model, machine, provider);
+                let (engine, said) = made.map_err(TileError::from)?;
+                let mut remarks = Remarks::default();
+                remarks.add(Remark::on_device(said));
+                Self::on(model, engine, remarks, machine, options)
+            }
+        };
         if options.rule == RuleChoice::OfModel {
             match Decisions::read(folder, &predictor.hash)? {
                 Some(chosen) => predictor.set_rule(chosen.rule, chosen.in_pixels),
@@ -115,7 +128,7 @@ impl Predictor {
         Ok(predictor)
     }
 
-    /// The same with a model that is in memory, for which no rule was chosen.
+    /// The same with a model that is in memory, for which no rule was chosen, on this processor.
     pub fn new(model: Model, machine: &Machine, options: &Options) -> Self {
         let cap = Cap(machine.memory().unwrap_or(DEFAULT_MEMORY));
         let network = PreparedNetwork::new(machine, &model.graph, &model.parameters);
@@ -127,8 +140,24 @@ impl Predictor {
             remarks.add(Remark::on_threads(afforded, threads, scratch, cap));
             workers = Workers::new(afforded);
         }
+        let engine = Engine::cpu(&workers, &Arc::new(network));
+        let options = &Options {
+            device: Device::Cpu,
+            ..options.clone()
+        };
+        Self::on(model, engine, remarks, machine, options)
+    }
+
+    fn on(
+        model: Model,
+        engine: Engine,
+        remarks: Remarks,
+        machine: &Machine,
+        options: &Options,
+    ) -> Self {
         let mut predictor = Self {
-            session: Session::on(&workers, &Arc::new(network)),
+            engine,
+            device: options.device,
             options: TileOptions {
                 flips: options.flips,
                 ..TileOptions::new(&model.graph)
@@ -139,7 +168,7 @@ impl Predictor {
             hash: model.hash(),
             info: model.info,
             ignored: model.ignored,
-            cap,
+            cap: Cap(machine.memory().unwrap_or(DEFAULT_MEMORY)),
             remarks,
         };
         if let RuleChoice::Given(rule) = &options.rule {
@@ -161,7 +190,8 @@ impl Predictor {
             info: self.info.clone(),
             hash: self.hash.clone(),
             ignored: self.ignored.clone(),
-            session: Session::on(self.session.workers(), self.session.network()),
+            engine: self.engine.sibling(),
+            device: self.device,
             options: self.options.clone(),
             decoder: self.decoder.clone(),
             rule_word: self.rule_word.clone(),
@@ -189,9 +219,14 @@ impl Predictor {
         self.confidence.as_ref()
     }
 
+    /// What computes the network.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
     /// What the network says, the classes first.
     pub fn outputs(&self) -> &[Output] {
-        self.session.network().outputs()
+        &self.options.outputs
     }
 
     /// What makes nuclei of [`Predictor::pixels`].
@@ -225,7 +260,7 @@ impl Predictor {
     /// The threads of the network. Parallel loops over its results run on them too, where they
     /// would otherwise take all cores.
     pub fn workers(&self) -> &Workers {
-        self.session.workers()
+        self.engine.workers()
     }
 
     /// The most memory that an image may take, bytes.
@@ -332,7 +367,7 @@ impl Predictor {
             shown: height * width,
         })?;
         let mut outputs = Vec::new();
-        for output in self.session.network().outputs() {
+        for output in &self.options.outputs {
             let mut planes: Vec<_> = all.drain(..output.channels).collect();
             if other.is_some() {
                 planes = resample_output(output, &planes, height, width);
@@ -384,8 +419,8 @@ impl Predictor {
     fn remark_on_tiles(&self, size: [usize; 2], beside: usize) -> Option<Remark> {
         let [height, width] = size;
         let cap = |needed: usize| Cap::leaving(needed + beside);
-        let (session, options) = (&self.session, &self.options);
-        let how = if let Some(needed) = needed_for_whole(session, options, height, width) {
+        let (engine, options) = (&self.engine, &self.options);
+        let how = if let Some(needed) = needed_for_whole(engine, options, height, width) {
             format!(
                 ", and this network weighs channels by their means over a tile, so classes may \
                  differ from those of the image in one piece; `--memory {}` or more computes it in \
@@ -393,7 +428,7 @@ impl Predictor {
                 cap(needed)
             )
         } else {
-            let cut = cut_margin(session, options, height, width)?;
+            let cut = cut_margin(engine, options, height, width)?;
             format!(
                 ", with a margin of {} instead of {} pixels, so classes near the seams may differ; \
                  `--memory {}` or more gives the full margin",
@@ -421,13 +456,13 @@ impl Predictor {
         let open = raw.open;
         drop(raw.planes);
         let at = open.as_ref().map(Image::data);
-        let all = predict_beside(&mut self.session, &input, height, width, &self.options, at);
+        let all = predict_beside(&mut self.engine, &input, height, width, &self.options, at);
         let mut all = all.map_err(|error| match error {
             TileError::Memory { needed, .. } => InferenceError::Memory {
                 cap: self.cap.0,
                 needed: Cap::leaving(needed + beside).0,
             },
-            error @ TileError::NotFinite { .. } => error.into(),
+            error @ (TileError::NotFinite { .. } | TileError::Device(_)) => error.into(),
         })?;
         drop(input);
         if let Some(open) = at {

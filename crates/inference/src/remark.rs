@@ -11,6 +11,8 @@ use crate::decisions::FILE_NAME;
 pub enum Remark {
     /// The cap on memory leaves fewer threads than asked for; the whole sentence.
     Threads(String),
+    /// The network is computed elsewhere than on the processor; the whole sentence.
+    Device(String),
     /// A rule beside the model is not used; the whole sentence.
     Rule(String),
     /// An image is computed in tiles, which may change classes; what follows the image's name in
@@ -22,7 +24,9 @@ impl Remark {
     /// The sentence, where `image` is what the image it came with is called (``field `A1` ``).
     pub fn sentence(&self, image: &str) -> String {
         match self {
-            Self::Threads(sentence) | Self::Rule(sentence) => sentence.clone(),
+            Self::Threads(sentence) | Self::Rule(sentence) | Self::Device(sentence) => {
+                sentence.clone()
+            }
             Self::Tiles(rest) => format!("{image} {rest}"),
         }
     }
@@ -34,6 +38,11 @@ impl Remark {
              or more is enough for all",
             Cap::for_threads(threads, scratch)
         ))
+    }
+
+    /// What computes, as the device says it.
+    pub(crate) fn on_device(sentence: String) -> Self {
+        Self::Device(sentence)
     }
 
     /// The rule in `folder` was chosen for a model that is not there any more.

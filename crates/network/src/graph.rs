@@ -225,6 +225,25 @@ impl Graph {
             .sum()
     }
 
+    /// The most values that are held at once where every node is computed as a whole, for one
+    /// image: what a node gives stays until the last node that reads it is done.
+    pub fn most_held(&self, height: usize, width: usize) -> usize {
+        let values = |node: &Node| node.channels * (height >> node.level) * (width >> node.level);
+        let mut last = vec![0; self.nodes.len()];
+        for (i, node) in self.nodes.iter().enumerate() {
+            last[i] = i;
+            node.inputs.iter().for_each(|input| last[input.0] = i);
+        }
+        let (mut held, mut most) = (0, 0);
+        for (i, node) in self.nodes.iter().enumerate() {
+            held += values(node);
+            most = most.max(held);
+            let done = (0..=i).filter(|&j| last[j] == i);
+            held -= done.map(|j| values(&self.nodes[j])).sum::<usize>();
+        }
+        most
+    }
+
     /// Work of the convolutions for one image, in floating-point operations (2 per multiply-add).
     pub fn conv_flops(&self, height: usize, width: usize) -> f64 {
         self.nodes

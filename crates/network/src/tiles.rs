@@ -28,7 +28,10 @@ pub trait Predict {
     /// Writes the outputs of the tile's kept pixels, behind their links, to their places in `out`,
     /// `[channel][y][x]` of the whole image, or of the part of it that the tile says
     /// ([`Tile::out_size`]). The tile's sides are multiples of the network's.
-    fn predict(&mut self, tile: &Tile, out: &mut [f32]);
+    ///
+    /// # Errors
+    /// The device computes nothing; the CPU always does.
+    fn predict(&mut self, tile: &Tile, out: &mut [f32]) -> Result<(), DeviceError>;
     /// Memory taken for a tile of that size beside the image and its outputs, in bytes.
     fn memory_bytes(&self, height: usize, width: usize) -> usize;
 }
@@ -271,7 +274,7 @@ fn predict_once(
                 out: [0..height, 0..width],
             };
             if tile.kept().iter().all(|range| !range.is_empty()) {
-                predict.predict(&tile, &mut out);
+                predict.predict(&tile, &mut out)?;
             }
         }
     }
@@ -339,7 +342,15 @@ pub enum TileError {
         /// Pixels without a class.
         pixels: usize,
     },
+    /// The device computes nothing.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
 }
+
+/// Why a device has computed nothing, in a sentence.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct DeviceError(pub String);
 
 #[cfg(test)]
 mod tests;

@@ -73,7 +73,7 @@ pub use measure::solidities;
 pub use mitosis::{MitoticCandidate, mitotic_candidates};
 pub use morphology::{close, dilate, erode, open};
 pub use nuclei::{NucleiTruth, segment_nuclei, segment_nuclei_besides};
-pub use outlines::outlines;
+pub use outlines::{OutlineSurvey, outlines};
 pub use predicted::{
     NucleiRows, NucleusRule, PredictedField, RowsDone, RowsField, nuclei_from_prediction,
 };

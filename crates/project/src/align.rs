@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use stainfree_image::{Field, Image};
-use stainfree_inference::{Options, Pixels, RuleChoice};
+use stainfree_inference::{Device, Options, Pixels, RuleChoice};
 use stainfree_network::weights;
 use stainfree_objects::{IGNORED, TruthEvidence};
 
@@ -29,6 +29,7 @@ use crate::{GroupRule, Job, Part, ProjectError};
 const FLIPPED: Options = Options {
     flips: true,
     rule: RuleChoice::OfModel,
+    device: Device::Cpu,
 };
 
 /// Fields looked at in a group unless it is said otherwise: a plate is certain long before all are

@@ -1,6 +1,8 @@
 //! `devices`: what can compute here.
 
 use anyhow::Result;
+use serde_json::json;
+use stainfree_inference::{Device, onnx_runtime_providers};
 
 use crate::Context;
 use crate::failure::Outcome;
@@ -16,19 +18,32 @@ pub(crate) struct Devices {
 
 impl Devices {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
-        self.json.check(&["devices"])?;
+        self.json.check(&["devices", "onnxruntime"])?;
         let cpu = cpu_name();
         let isa = instruction_set();
         let threads = context.machine.threads();
-        let value = serde_json::json!(
-                {"devices": [{"name": "cpu", "cpu": cpu, "isa": isa, "threads": threads}]});
-        self.json.write(&value)?;
-        let row = ["cpu".to_owned(), cpu, isa.to_owned(), threads.to_string()].to_vec();
-        self.json.print(&output::table(
-            &["device", "what", "instructions", "threads"],
-            &[row],
-            3,
-        ))?;
+        let others = onnx_runtime_providers();
+        let named: Vec<String> = others
+            .iter()
+            .flatten()
+            .map(|&provider| Device::OnnxRuntime(provider).to_string())
+            .collect();
+        let mut devices = vec![json!({"name": "cpu", "cpu": cpu, "isa": isa, "threads": threads})];
+        devices.extend(named.iter().map(|name| json!({ "name": name })));
+        let lacking = others.err().map(|error| error.to_string());
+        self.json
+            .write(&json!({ "devices": devices, "onnxruntime": lacking }))?;
+        let own = ["cpu".to_owned(), cpu, isa.to_owned(), threads.to_string()].to_vec();
+        let other = |name: String| vec![name, "ONNX Runtime".into(), "".into(), "".into()];
+        let rows: Vec<Vec<String>> = [own]
+            .into_iter()
+            .chain(named.into_iter().map(other))
+            .collect();
+        let head = ["device", "what", "instructions", "threads"];
+        self.json.print(&output::table(&head, &rows, 3))?;
+        if let Some(lacking) = lacking {
+            self.json.print(&format!("\nNo other device: {lacking}."))?;
+        }
         Ok(Outcome::Done)
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use stainfree_inference::Device;
 use stainfree_project::prediction::predict::{PredictOptions, predict};
 
 use crate::Context;
@@ -106,6 +107,16 @@ pub(crate) struct Predict {
     #[arg(long, value_name = "NAME", value_parser = ["f32", "bf16"], default_value = "f32")]
     precision: String,
 
+    /// What computes the network: cpu; or onnxruntime, with :cuda, :tensorrt, :coreml, :directml or
+    /// :openvino behind it, by the library of ONNX Runtime that ORT_DYLIB_PATH names
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "cpu",
+        conflicts_with = "precision"
+    )]
+    device: Device,
+
     /// Replace results of another model, image, option or version
     #[arg(long)]
     overwrite: bool,
@@ -131,6 +142,7 @@ impl Predict {
             zarr: self.to.is_some(),
             flips: self.flips,
             rule: self.rule.choice()?,
+            device: self.device,
             overwrite: self.overwrite,
         };
         let machine = context.machine(&self.precision, self.memory)?;

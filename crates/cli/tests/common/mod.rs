@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // every test file uses a part of it
 
+pub(crate) mod confidence;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

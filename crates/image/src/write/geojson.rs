@@ -8,12 +8,13 @@
 //!
 //! Nothing but ASCII is written: QuPath before 0.5 reads the file in the system's encoding.
 
-use std::fmt::Write;
-use std::path::Path;
+use std::fmt::Write as _;
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::write_atomic;
+use super::AtomicFile;
 use crate::ImageError;
 use crate::outline::{Outline, Outlines, Ring};
 
@@ -36,94 +37,126 @@ pub fn geojson(
     outlines: &Outlines,
     pixel_um: Option<f64>,
 ) -> Result<(), ImageError> {
-    write_atomic(path, text(field, outlines, pixel_um).as_bytes())
-}
-
-fn text(field: &str, outlines: &Outlines, pixel_um: Option<f64>) -> String {
-    let mut text = format!(
-        "{GEOJSON_NOTE}{} outlines of field {}\",\"features\":[",
-        env!("CARGO_PKG_VERSION"),
-        escaped(field)
-    );
-    let mut between = "\n";
-    let mut add = |feature: String| {
-        text.push_str(between);
-        text.push_str(&feature);
-        between = ",\n";
-    };
+    let mut file = GeoJsonRows::create(path, field, pixel_um)?;
+    let sure = |nucleus: &Outline| outlines.confidences.get(&nucleus.label).copied();
     let mut in_cell = vec![false; outlines.nuclei.len()];
     for cell in &outlines.cells {
         let nucleus = cell.nucleus.and_then(|place| outlines.nuclei.get(place));
         if let (Some(place), Some(_)) = (cell.nucleus, nucleus) {
             in_cell[place] = true;
         }
-        add(cell_feature(
-            field,
-            &cell.outline,
-            nucleus,
-            outlines,
-            pixel_um,
-        ));
+        file.cell(&cell.outline, nucleus.map(|one| (one, sure(one))))?;
     }
     for (nucleus, in_cell) in outlines.nuclei.iter().zip(in_cell) {
         if !in_cell {
-            add(nucleus_feature(field, nucleus, outlines, pixel_um));
+            file.nucleus(nucleus, sure(nucleus))?;
         }
     }
-    text.push_str("\n]}\n");
-    text
+    file.finish()
 }
 
-fn nucleus_feature(
-    field: &str,
-    nucleus: &Outline,
-    outlines: &Outlines,
+/// Such a file whose objects come one after the other, so that there may be more than memory holds.
+pub struct GeoJsonRows {
+    path: PathBuf,
+    file: BufWriter<AtomicFile>,
+    field: String,
     pixel_um: Option<f64>,
-) -> String {
-    let geometry = geometry(nucleus);
-    let id = id(field, "nucleus", nucleus.label);
-    let areas = area("", nucleus, pixel_um);
-    let sure = confidence("", nucleus, outlines);
-    let measurements = format!("\"Label\":{},{areas}{sure}", nucleus.label);
-    feature(&id, &geometry, "detection", NUCLEUS, &measurements)
+    between: &'static str,
 }
 
-fn cell_feature(
-    field: &str,
-    cell: &Outline,
-    nucleus: Option<&Outline>,
-    outlines: &Outlines,
-    pixel_um: Option<f64>,
-) -> String {
-    let mut shapes = geometry(cell);
-    let mut measurements = format!(
-        "\"Label\":{},{}",
-        cell.label,
-        area("Cell: ", cell, pixel_um)
-    );
-    if let Some(nucleus) = nucleus {
-        put(
-            &mut shapes,
-            format_args!(",\"nucleusGeometry\":{}", geometry(nucleus)),
-        );
-        put(
-            &mut measurements,
-            format_args!(
-                ",\"Nucleus: Label\":{},{},\"Nucleus/Cell area ratio\":{}{}",
-                nucleus.label,
-                area("Nucleus: ", nucleus, pixel_um),
-                nucleus.area() as f64 / cell.area() as f64,
-                confidence("Nucleus: ", nucleus, outlines)
-            ),
-        );
+impl GeoJsonRows {
+    /// Begins the file of the image `field`; `pixel_um` is its pixel size in µm.
+    ///
+    /// # Errors
+    /// [`ImageError::Write`] if it cannot be made.
+    pub fn create(path: &Path, field: &str, pixel_um: Option<f64>) -> Result<Self, ImageError> {
+        let mut made = Self {
+            path: path.to_owned(),
+            file: BufWriter::new(AtomicFile::create(path)?),
+            field: field.to_owned(),
+            pixel_um,
+            between: "\n",
+        };
+        made.put(&format!(
+            "{GEOJSON_NOTE}{} outlines of field {}\",\"features\":[",
+            env!("CARGO_PKG_VERSION"),
+            escaped(field)
+        ))?;
+        Ok(made)
     }
-    feature(
-        &id(field, "cell", cell.label),
-        &shapes,
-        "cell",
-        CELL,
-        &measurements,
-    )
+
+    /// Adds a nucleus that lies in no cell, and how sure it is, where that is known.
+    ///
+    /// # Errors
+    /// [`ImageError::Write`] if the file cannot be written.
+    pub fn nucleus(&mut self, nucleus: &Outline, sure: Option<f64>) -> Result<(), ImageError> {
+        let areas = area("", nucleus, self.pixel_um);
+        let sure = confidence("", sure);
+        let measurements = format!("\"Label\":{},{areas}{sure}", nucleus.label);
+        let id = id(&self.field, "nucleus", nucleus.label);
+        self.add(&feature(
+            &id,
+            &geometry(nucleus),
+            "detection",
+            NUCLEUS,
+            &measurements,
+        ))
+    }
+
+    /// Adds a whole cell with its nucleus, and how sure that is.
+    ///
+    /// # Errors
+    /// [`ImageError::Write`] if the file cannot be written.
+    pub fn cell(
+        &mut self,
+        cell: &Outline,
+        nucleus: Option<(&Outline, Option<f64>)>,
+    ) -> Result<(), ImageError> {
+        let mut shapes = geometry(cell);
+        let areas = area("Cell: ", cell, self.pixel_um);
+        let mut measurements = format!("\"Label\":{},{areas}", cell.label);
+        if let Some((nucleus, sure)) = nucleus {
+            put(
+                &mut shapes,
+                format_args!(",\"nucleusGeometry\":{}", geometry(nucleus)),
+            );
+            put(
+                &mut measurements,
+                format_args!(
+                    ",\"Nucleus: Label\":{},{},\"Nucleus/Cell area ratio\":{}{}",
+                    nucleus.label,
+                    area("Nucleus: ", nucleus, self.pixel_um),
+                    nucleus.area() as f64 / cell.area() as f64,
+                    confidence("Nucleus: ", sure)
+                ),
+            );
+        }
+        let id = id(&self.field, "cell", cell.label);
+        self.add(&feature(&id, &shapes, "cell", CELL, &measurements))
+    }
+
+    /// Ends the file and gives it its name.
+    ///
+    /// # Errors
+    /// [`ImageError::Write`] if it cannot be written.
+    pub fn finish(mut self) -> Result<(), ImageError> {
+        self.put("\n]}\n")?;
+        let Self { path, file, .. } = self;
+        let file = file.into_inner();
+        file.map_err(|error| ImageError::write(&path, error.into_error()))?
+            .commit()
+    }
+
+    fn add(&mut self, feature: &str) -> Result<(), ImageError> {
+        let between = std::mem::replace(&mut self.between, ",\n");
+        self.put(between)?;
+        self.put(feature)
+    }
+
+    fn put(&mut self, text: &str) -> Result<(), ImageError> {
+        let written = self.file.write_all(text.as_bytes());
+        written.map_err(|error| ImageError::write(&self.path, error))
+    }
 }
 
 fn feature(
@@ -153,8 +186,7 @@ fn area(prefix: &str, outline: &Outline, pixel_um: Option<f64>) -> String {
 }
 
 /// How sure a nucleus is, after a comma; nothing where it is not known.
-fn confidence(prefix: &str, nucleus: &Outline, outlines: &Outlines) -> String {
-    let sure = outlines.confidences.get(&nucleus.label);
+fn confidence(prefix: &str, sure: Option<f64>) -> String {
     sure.map_or(String::new(), |sure| {
         format!(",\"{prefix}Confidence\":{sure:.4}")
     })
@@ -234,6 +266,13 @@ fn put(text: &mut String, more: std::fmt::Arguments) {
 mod tests {
     use super::*;
     use crate::outline::{CellOutline, OutlinePart};
+
+    fn text(field: &str, outlines: &Outlines, pixel_um: Option<f64>) -> String {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.geojson");
+        geojson(&path, field, outlines, pixel_um).expect("written");
+        std::fs::read_to_string(&path).expect("read")
+    }
 
     fn square(label: u32, [x, y]: [u32; 2], side: u32) -> Outline {
         let (right, below) = (x + side, y + side);

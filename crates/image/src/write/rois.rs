@@ -8,7 +8,7 @@
 //! lines is around; floats hold all corners up to 2^24. Corners are those of pixels in both.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
@@ -37,25 +37,74 @@ const SECOND: usize = 64;
 /// # Errors
 /// [`ImageError::Write`] if the file cannot be written.
 pub fn imagej_rois(path: &Path, field: &str, outlines: &Outlines) -> Result<(), ImageError> {
-    let failed = |error: zip::result::ZipError| ImageError::write(path, error.into());
-    let mut zip = ZipWriter::new(AtomicFile::create(path)?);
-    let version = env!("CARGO_PKG_VERSION");
-    zip.set_comment(format!("{ROIS_NOTE}of field {field}, version {version}"))
-        .map_err(failed)?;
-    // The time is a part of the file: the same outlines are to give the same bytes.
-    let options = SimpleFileOptions::default()
-        .compression_method(CompressionMethod::Deflated)
-        .last_modified_time(DateTime::default());
-    let nuclei = outlines.nuclei.iter().map(|outline| ("", outline));
-    let cells = outlines.cells.iter().map(|cell| ("cell-", &cell.outline));
-    for (prefix, outline) in nuclei.chain(cells) {
-        let name = format!("{prefix}{:04}", outline.label);
-        zip.start_file(format!("{name}.roi"), options)
-            .map_err(failed)?;
-        zip.write_all(&roi(&name, outline))
-            .map_err(|error| ImageError::write(path, error))?;
+    let mut file = RoiRows::create(path, field)?;
+    for nucleus in &outlines.nuclei {
+        file.nucleus(nucleus)?;
     }
-    zip.finish().map_err(failed)?.commit()
+    for cell in &outlines.cells {
+        file.cell(&cell.outline)?;
+    }
+    file.finish()
+}
+
+/// Such a file whose objects come one after the other, so that there may be more than memory holds.
+pub struct RoiRows {
+    path: PathBuf,
+    zip: ZipWriter<AtomicFile>,
+}
+
+impl RoiRows {
+    /// Begins the file of the image `field`.
+    ///
+    /// # Errors
+    /// [`ImageError::Write`] if it cannot be made.
+    pub fn create(path: &Path, field: &str) -> Result<Self, ImageError> {
+        let mut zip = ZipWriter::new(AtomicFile::create(path)?);
+        let version = env!("CARGO_PKG_VERSION");
+        zip.set_comment(format!("{ROIS_NOTE}of field {field}, version {version}"))
+            .map_err(|error| ImageError::write(path, error.into()))?;
+        let path = path.to_owned();
+        Ok(Self { path, zip })
+    }
+
+    /// Adds a nucleus.
+    ///
+    /// # Errors
+    /// [`ImageError::Write`] if the file cannot be written.
+    pub fn nucleus(&mut self, outline: &Outline) -> Result<(), ImageError> {
+        self.add("", outline)
+    }
+
+    /// Adds a whole cell.
+    ///
+    /// # Errors
+    /// [`ImageError::Write`] if the file cannot be written.
+    pub fn cell(&mut self, outline: &Outline) -> Result<(), ImageError> {
+        self.add("cell-", outline)
+    }
+
+    fn add(&mut self, prefix: &str, outline: &Outline) -> Result<(), ImageError> {
+        // The time is a part of the file: the same outlines are to give the same bytes.
+        let options = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Deflated)
+            .last_modified_time(DateTime::default());
+        let name = format!("{prefix}{:04}", outline.label);
+        let begun = self.zip.start_file(format!("{name}.roi"), options);
+        begun
+            .map_err(std::io::Error::from)
+            .and_then(|()| self.zip.write_all(&roi(&name, outline)))
+            .map_err(|error| ImageError::write(&self.path, error))
+    }
+
+    /// Ends the file and gives it its name.
+    ///
+    /// # Errors
+    /// [`ImageError::Write`] if it cannot be written.
+    pub fn finish(self) -> Result<(), ImageError> {
+        let done = self.zip.finish();
+        done.map_err(|error| ImageError::write(&self.path, error.into()))?
+            .commit()
+    }
 }
 
 /// One selection.

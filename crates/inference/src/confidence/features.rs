@@ -75,6 +75,8 @@ pub struct FeatureTable {
     pub labels: Vec<u32>,
     /// Centroids, down and to the right, px.
     pub centroids: Vec<[f64; 2]>,
+    /// Areas, px.
+    pub pixels: Vec<usize>,
     /// A row a label; `area` is still the logarithm of the area itself, in um2, or in px where
     /// sizes do not count.
     pub rows: Vec<[f64; COUNT]>,
@@ -94,14 +96,31 @@ impl FeatureTable {
             let solidity = solidity.get(&label).copied().unwrap_or(f64::NAN);
             table.labels.push(label);
             table.centroids.push([sum.y / sum.n, sum.x / sum.n]);
+            table.pixels.push(sum.n as usize);
             table.rows.push(sum.row(maps, solidity, pixel_um));
         }
         table
     }
 
+    /// Adds the nuclei of another table.
+    pub(super) fn append(&mut self, other: Self) {
+        self.labels.extend(other.labels);
+        self.centroids.extend(other.centroids);
+        self.pixels.extend(other.pixels);
+        self.rows.extend(other.rows);
+    }
+
     /// Areas, um2, or px where sizes do not count.
     pub fn areas(&self) -> impl Iterator<Item = f64> + '_ {
         self.rows.iter().map(|row| row[AREA].exp())
+    }
+}
+
+/// How far around a nucleus the background is looked at, px.
+pub(super) fn around(pixel_um: Option<f64>) -> f64 {
+    match pixel_um {
+        Some(um) => (AROUND_UM / um).clamp(1.0, 8.0),
+        None => AROUND_PX,
     }
 }
 
@@ -211,11 +230,7 @@ impl Sums {
             labels: places.keys().copied().collect(),
             objects: vec![Sum::default(); places.len()],
         };
-        let around = match pixel_um {
-            Some(um) => (AROUND_UM / um).clamp(1.0, 8.0),
-            None => AROUND_PX,
-        };
-        let grown = expand_labels(labels, around);
+        let grown = expand_labels(labels, around(pixel_um));
         let own = maps.distance.map(|_| distance_of(labels));
         let mut last = (0, 0);
         // Labels come in runs: the place of the last one is nearly always asked for again.

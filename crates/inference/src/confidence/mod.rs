@@ -10,6 +10,7 @@ mod counts;
 mod features;
 mod fit;
 mod logistic;
+mod rows;
 
 use std::path::{Path, PathBuf};
 
@@ -22,6 +23,7 @@ use features::{COUNT, beside};
 pub use features::{FEATURES, FeatureTable, Maps};
 pub use fit::{Checked, FieldFound, LeftOut, TooFew};
 use logistic::{Line, sigmoid};
+pub(crate) use rows::{FeatureRows, LEAST_ROWS as LEAST_FEATURE_ROWS};
 
 /// Name of the file.
 pub const FILE_NAME: &str = "confidence.toml";
@@ -48,6 +50,19 @@ pub struct Confidence {
     pub counts: CountRule,
     /// The features and their weights.
     pub features: Vec<Weighed>,
+}
+
+/// A predicted nucleus, and how sure it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SureNucleus {
+    /// Its label.
+    pub label: u32,
+    /// Centroid, down and to the right, px.
+    pub centroid: [f64; 2],
+    /// Area, px.
+    pub area: usize,
+    /// The probability that it matches a true nucleus.
+    pub confidence: f64,
 }
 
 /// A feature with its weight.
@@ -163,6 +178,18 @@ impl Confidence {
         table.rows.iter().map(|row| self.of_row(row)).collect()
     }
 
+    /// The nuclei of a table with their confidences, in its order.
+    pub fn nuclei(&self, table: &FeatureTable) -> Vec<SureNucleus> {
+        let sure = self.of(table).into_iter().enumerate();
+        let nucleus = |(i, confidence): (usize, f64)| SureNucleus {
+            label: table.labels[i],
+            centroid: table.centroids[i],
+            area: table.pixels[i],
+            confidence,
+        };
+        sure.map(nucleus).collect()
+    }
+
     fn of_row(&self, row: &[f64; COUNT]) -> f64 {
         let row = beside(row, self.usual_area);
         let line = Line {
@@ -221,6 +248,7 @@ mod tests {
         let mut table = FeatureTable {
             labels: vec![1],
             centroids: vec![[0.0; 2]],
+            pixels: vec![100],
             rows: vec![row],
         };
         // Inside is two deviations more, the area usual, which is four deviations below the mean.

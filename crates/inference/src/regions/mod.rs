@@ -8,6 +8,7 @@
 
 mod budget;
 mod raw;
+mod sure;
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -21,7 +22,10 @@ use stainfree_objects::{NucleiRows, ObjectsError, RowsDone, RowsField};
 
 use self::budget::{Budget, Sizes};
 use self::raw::{BLOCK, Raw, Rows};
+use self::sure::{FEATURE_MAPS, FeaturePlan, SureRows};
 use crate::InferenceError;
+use crate::confidence::SureNucleus;
+use crate::decisions::{DISTANCES, reads_distances};
 use crate::prediction::{Pixels, PredictedOutput, largest, leave_open};
 use crate::predictor::Predictor;
 use crate::remark::Remark;
@@ -73,6 +77,8 @@ pub struct RegionsDone {
     pub blank_share: f64,
     /// How many parts went through the network.
     pub parts: usize,
+    /// How sure the nuclei are, by label, where the model knows.
+    pub sure: Option<Vec<SureNucleus>>,
     /// What the user should know.
     pub remarks: Vec<Remark>,
 }
@@ -113,10 +119,30 @@ impl Predictor {
             model: other.map_or(image, |[height, width]| (height, width)),
             planes: self.planes_read(planes),
             maps: self.decoder.maps_read(),
+            features: self.feature_maps_read()[0],
+            carried: self.feature_maps_read()[1],
             outputs,
             // As if there were: the survey takes a while, and this is to be known before.
             has_blank: true,
         })
+    }
+
+    /// Maps that confidences are told from, and how many of them nuclei are not made of.
+    fn feature_maps_read(&self) -> [usize; 2] {
+        if self.confidence().is_none() {
+            return [0, 0];
+        }
+        let named = |name: &&str| self.outputs().iter().any(|output| output.name == *name);
+        let distances = DISTANCES.iter().filter(|name| named(name)).count();
+        let rule = &self.decoder.rule;
+        let carried = match reads_distances(rule) {
+            true => 0,
+            false => distances,
+        };
+        [
+            1 + distances,
+            carried + usize::from(rule.threshold.is_none()),
+        ]
     }
 
     /// A model of one plane reads the middle one of a stack.
@@ -173,13 +199,13 @@ impl Predictor {
             ..self.options.clone()
         };
         let model = [sizes.model.0, sizes.model.1];
-        let cuts = cuts(&self.session, &options, model, budget.side);
+        let cuts = cuts(&self.engine, &options, model, budget.side);
         let cuts = cuts.map_err(InferenceError::from)?;
         let step = rows.step();
         let mut seen = SeenRows::new(rows, &normalisers);
         let back = other.map(|[rows, columns]| Resampling::new([rows, columns], [height, width]));
         let parts = Parts::of(&cuts, back.as_ref(), [height, width], model);
-        let mut decoding: Option<NucleiRows> = None;
+        let mut decoding: Option<(NucleiRows, Option<SureRows>)> = None;
         let (mut open_pixels, mut count, mut cut) = (0, 0, 0);
         for rows in &parts.rows {
             sink.go_on()?;
@@ -194,22 +220,19 @@ impl Predictor {
             if sink.wants_outputs() {
                 sink.outputs(rows.start, &band.outputs)?;
             }
-            let decoding = match &mut decoding {
+            let (nuclei, sure) = match &mut decoding {
                 Some(decoding) => decoding,
-                none => {
-                    let field =
-                        self.rows_field(image, band.maps.each_ref().map(Option::is_some), &budget);
-                    none.insert(NucleiRows::new(field).map_err(InferenceError::from)?)
-                }
+                none => none.insert(self.decoding(image, &band, &budget)?),
             };
-            let maps: Vec<Image<f32>> = band.maps.into_iter().flatten().collect();
-            let done = decoding
-                .push(&band.classes, &maps)
-                .map_err(InferenceError::from)?;
+            let (classes, maps) = band.into_rows();
+            let done = nuclei.push(&classes, &maps).map_err(InferenceError::from)?;
             if let Some(done) = done {
+                if let Some(sure) = sure {
+                    sure.push(&done);
+                }
                 sink.rows(&done)?;
             }
-            (count, cut) = (decoding.count(), decoding.cut());
+            (count, cut) = (nuclei.count(), nuclei.cut());
         }
         if open_pixels == height * width {
             return Err(InferenceError::NothingSeen.into());
@@ -219,6 +242,7 @@ impl Predictor {
             count,
             blank_share: open_pixels as f64 / (height * width) as f64,
             parts: parts.rows.len() * parts.columns.len(),
+            sure: decoding.and_then(|(_, sure)| sure).map(SureRows::finish),
             remarks: self.remarks.take(),
         })
     }
@@ -268,16 +292,32 @@ impl Predictor {
         found.map_err(Passed::into_error)
     }
 
-    fn rows_field(&self, image: &RegionImage, maps: [bool; 5], budget: &Budget) -> RowsField {
-        RowsField {
+    /// What makes nuclei of bands like this one, and says how sure they are, where that is known.
+    fn decoding(
+        &self,
+        image: &RegionImage,
+        band: &Band,
+        budget: &Budget,
+    ) -> Result<(NucleiRows, Option<SureRows>), InferenceError> {
+        let maps = band.maps.each_ref().map(Option::is_some);
+        let plan = FeaturePlan::of(maps, band.features.each_ref().map(Option::is_some));
+        let field = RowsField {
             size: image.size,
             pixel_um: self.decoder.unit(image.pixel_um),
             rule: self.decoder.rule.clone(),
             lines: self.decoder.has_lines(),
             also_nuclei: self.decoder.mitotic(),
             maps,
+            carried: plan.carried(),
             most: budget.held,
-        }
+        };
+        let sure = self.confidence().map(|confidence| {
+            let um = self
+                .decoder
+                .feature_um(image.pixel_um, confidence.in_pixels);
+            SureRows::new(confidence.clone(), plan, image.size, um, budget.sure)
+        });
+        Ok((NucleiRows::new(field)?, sure.flatten()))
     }
 
     /// A row of parts with these columns, of an image of that width.
@@ -333,6 +373,9 @@ impl Predictor {
                 remarks: Vec::new(),
             };
             band.put(columns.start, &pixels, self.decoder.maps(&pixels));
+            if self.confidence().is_some() {
+                band.put_features(columns.start, self.decoder.feature_maps(&pixels));
+            }
             if how.keep_outputs {
                 band.put_outputs(columns.start, &pixels.outputs);
             }
@@ -361,7 +404,7 @@ impl Predictor {
             size,
         };
         let open = open.map(Image::data);
-        let mut made = predict_part(&mut self.session, &window, kept, cuts.margin, options, open)?;
+        let mut made = predict_part(&mut self.engine, &window, kept, cuts.margin, options, open)?;
         if let Some(open) = open {
             // No numbers would spread where planes are resampled.
             for plane in made.chunks_mut(open.len()) {
@@ -575,7 +618,9 @@ impl<'a> SeenRows<'a> {
 /// What was predicted of a row of parts.
 struct Band {
     classes: Image<u8>,
+    /// What nuclei are made of, and what their confidences are told from.
     maps: [Option<Image<f32>>; 5],
+    features: [Option<Image<f32>>; FEATURE_MAPS],
     outputs: Vec<PredictedOutput>,
     /// Pixels of which nothing is said.
     open: usize,
@@ -586,6 +631,7 @@ impl Band {
         Self {
             classes: Image::filled(height, width, 0),
             maps: Default::default(),
+            features: Default::default(),
             outputs: Vec::new(),
             open: 0,
         }
@@ -594,13 +640,27 @@ impl Band {
     /// Puts a part in its columns.
     fn put(&mut self, left: usize, part: &Pixels, maps: [Option<std::borrow::Cow<Image<f32>>>; 5]) {
         paste(&mut self.classes, left, &part.classes);
-        let (height, width) = self.classes.size();
-        let nothing = || Image::filled(height, width, 0.0);
-        for (to, from) in self.maps.iter_mut().zip(maps) {
-            if let Some(from) = from {
-                paste(to.get_or_insert_with(nothing), left, &from);
-            }
-        }
+        paste_maps(&mut self.maps, left, maps, self.classes.size());
+    }
+
+    /// Puts what confidences are told from in its columns.
+    fn put_features(
+        &mut self,
+        left: usize,
+        maps: [Option<std::borrow::Cow<Image<f32>>>; FEATURE_MAPS],
+    ) {
+        paste_maps(&mut self.features, left, maps, self.classes.size());
+    }
+
+    /// The classes, and maps of nuclei, then those that are carried along for their confidences.
+    fn into_rows(self) -> (Image<u8>, Vec<Image<f32>>) {
+        let has = self.maps.each_ref().map(Option::is_some);
+        let plan = FeaturePlan::of(has, self.features.each_ref().map(Option::is_some));
+        let carried = self.features.into_iter().enumerate();
+        let carried = carried.filter(|&(i, _)| plan.is_carried(i));
+        let maps = self.maps.into_iter().flatten();
+        let maps = maps.chain(carried.filter_map(|(_, map)| map)).collect();
+        (self.classes, maps)
     }
 
     fn put_outputs(&mut self, left: usize, outputs: &[PredictedOutput]) {
@@ -617,6 +677,21 @@ impl Band {
             for (to, from) in to.planes.iter_mut().zip(&from.planes) {
                 paste(to, left, from);
             }
+        }
+    }
+}
+
+/// Puts maps of a part in their columns of a band of that size.
+fn paste_maps<const N: usize>(
+    to: &mut [Option<Image<f32>>; N],
+    left: usize,
+    from: [Option<std::borrow::Cow<Image<f32>>>; N],
+    (height, width): (usize, usize),
+) {
+    let nothing = || Image::filled(height, width, 0.0);
+    for (to, from) in to.iter_mut().zip(from) {
+        if let Some(from) = from {
+            paste(to.get_or_insert_with(nothing), left, &from);
         }
     }
 }

@@ -14,8 +14,9 @@ use crate::scaling::Scaling;
 
 /// Keras' epsilon of batch norm.
 const EPSILON: f64 = 1e-3;
-/// Kernel, blocks, channels out, expansion, stride of the first block.
-const STAGES: [[usize; 5]; 7] = [
+/// Kernel, blocks, channels out, expansion, stride of the first block (Tan & Le 2019, scaled to
+/// B4).
+pub(crate) const STAGES: [[usize; 5]; 7] = [
     [3, 2, 24, 1, 1],
     [3, 4, 32, 6, 2],
     [5, 4, 56, 6, 2],
@@ -29,7 +30,7 @@ const ENDS: [usize; 2] = [48, 1792];
 /// Stages whose first block's expanded array is a skip, deepest first.
 const SKIPS: [usize; 4] = [6, 4, 3, 2];
 /// The channels of a block are squeezed to its input's divided by this.
-const SQUEEZE: usize = 4;
+pub(crate) const SQUEEZE: usize = 4;
 /// Block `i` of all is dropped with probability `DROP[0] * i / DROP[1]`: efficientnet 1.0.0 divides
 /// by the blocks of B0, so that the last of B4's 32 reaches 0.3875 instead of 0.2.
 const DROP: [f64; 2] = [0.2, 16.0];

@@ -4,6 +4,10 @@ mod efficientnet_b4;
 mod mobilenet_v2;
 mod vgg16;
 
+// Other programs' networks of the same architectures, which differ in names and padding.
+pub(crate) use efficientnet_b4::{SQUEEZE as EFFICIENTNET_B4_SQUEEZE, STAGES as EFFICIENTNET_B4};
+pub(crate) use vgg16::BLOCKS as VGG16;
+
 use crate::graph::{GraphBuilder, NodeId};
 use crate::scaling::Scaling;
 use serde::{Deserialize, Serialize};

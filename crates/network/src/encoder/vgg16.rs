@@ -9,7 +9,7 @@ use crate::graph::{Activation, Bias, GraphBuilder, Init, NodeId};
 use crate::scaling::Scaling;
 
 /// Channels of the convolutions, block by block.
-const BLOCKS: [&[usize]; 5] = [
+pub(crate) const BLOCKS: [&[usize]; 5] = [
     &[64, 64],
     &[128, 128],
     &[256, 256, 256],

@@ -17,14 +17,18 @@ mod proto;
 
 pub use notes::{OUTSIDE, about, input_sentences, notes, planes as about_planes};
 
+use crate::graph::Graph;
 use crate::input::{InputError, InputSpec, Normalisation};
 use crate::model::Model;
+use crate::parameters::Parameters;
 use nodes::{Axis, Nodes, Port};
 use planes::Planes;
 use proto::Message;
 
 /// Name of the input.
 pub const INPUT: &str = "planes";
+/// Name of the input of a network alone.
+pub const CHANNELS: &str = "channels";
 /// Version of the operators.
 pub const OPERATORS: i64 = 17;
 /// What files begin with: the format's version, and who wrote them.
@@ -86,22 +90,67 @@ pub fn encode(model: &Model, options: &OnnxOptions) -> Result<Vec<u8>, OnnxError
     if !(options.full_range.is_finite() && options.full_range > 0.0) {
         return Err(InputError::FullRange(options.full_range).into());
     }
-    let values: usize = model.parameters.iter().map(|t| t.data.len()).sum();
-    if values * size_of::<f32>() > MAX_WEIGHTS {
-        return Err(OnnxError::TooLarge(values * size_of::<f32>()));
-    }
-    let operators = Message::default().text(1, "").int(2, OPERATORS);
-    let file = Message::default()
-        .int(1, FORMAT)
-        .text(2, "stainfree")
-        .text(3, env!("CARGO_PKG_VERSION"))
-        .message(8, &operators)
-        .message(7, &graph(model, options));
+    check_size(&model.parameters)?;
+    let file = file(&graph(model, options));
     let with_note = |file: Message, (key, text): (&str, String)| {
         file.message(14, &Message::default().text(1, key).text(2, &text))
     };
     let file = notes(model, options).into_iter().fold(file, with_note);
     Ok(file.into_bytes())
+}
+
+/// The ONNX file of a network alone, for computing it on other devices.
+///
+/// Its input [`CHANNELS`] is `[batch][channel][y][x]`, normalised and preprocessed, of sides that
+/// are multiples of [`Graph::multiple`]; its outputs, behind their links, bear the names of the
+/// graph's and are `[batch][channel][y][x]`.
+///
+/// # Errors
+/// [`OnnxError::TooLarge`].
+pub fn encode_network(graph: &Graph, parameters: &Parameters) -> Result<Vec<u8>, OnnxError> {
+    check_size(parameters)?;
+    let outputs = graph.outputs();
+    let ports = outputs.iter().map(|output| &output.name[..]);
+    let ports: Vec<&str> = [CHANNELS].into_iter().chain(ports).collect();
+    let mut nodes = Nodes::new("stainfree", &ports);
+    let logits = layers::network(&mut nodes, graph, parameters, CHANNELS);
+    layers::outputs(&mut nodes, outputs, &logits);
+    let port = |name, channels| Port {
+        name,
+        axes: axes(channels),
+        about: "",
+    };
+    let given = outputs
+        .iter()
+        .map(|output| port(&output.name, output.channels));
+    let given: Vec<Port> = given.collect();
+    let graph = nodes.finish(&port(CHANNELS, graph.input_channels()), &given);
+    Ok(file(&graph).into_bytes())
+}
+
+fn check_size(parameters: &Parameters) -> Result<(), OnnxError> {
+    let values: usize = parameters.iter().map(|t| t.data.len()).sum();
+    match values * size_of::<f32>() {
+        bytes if bytes > MAX_WEIGHTS => Err(OnnxError::TooLarge(bytes)),
+        _ => Ok(()),
+    }
+}
+
+/// A file of this graph.
+fn file(graph: &Message) -> Message {
+    let operators = Message::default().text(1, "").int(2, OPERATORS);
+    Message::default()
+        .int(1, FORMAT)
+        .text(2, "stainfree")
+        .text(3, env!("CARGO_PKG_VERSION"))
+        .message(8, &operators)
+        .message(7, graph)
+}
+
+/// Images of so many channels, of any number and size.
+fn axes(channels: usize) -> [Axis; 4] {
+    let [batch, height, width] = ["batch", "height", "width"].map(Axis::Open);
+    [batch, Axis::Fixed(channels), height, width]
 }
 
 /// The whole graph.
@@ -118,10 +167,6 @@ fn graph(model: &Model, options: &OnnxOptions) -> Message {
     let logits = layers::network(&mut nodes, graph, &model.parameters, &channels);
     let logits = Planes(&mut nodes).cut(&logits, &padded);
     layers::outputs(&mut nodes, outputs, &logits);
-    let axes = |channels| {
-        let [batch, height, width] = ["batch", "height", "width"].map(Axis::Open);
-        [batch, Axis::Fixed(channels), height, width]
-    };
     let about: Vec<String> = outputs
         .iter()
         .map(|output| about(output, &model.info.classes))

@@ -8,7 +8,7 @@ use crate::graph::Graph;
 use crate::machine::Machine;
 use crate::output::{self, Link};
 use crate::parameters::Parameters;
-use crate::tiles::{Predict, Tile};
+use crate::tiles::{DeviceError, Predict, Tile};
 use stainfree_kernels::blocked::Rows;
 use stainfree_kernels::link::{Planes, write_linked};
 use stainfree_kernels::{Blocked, Buffer, Workers};
@@ -138,7 +138,7 @@ impl Session {
 }
 
 impl Predict for Session {
-    fn predict(&mut self, tile: &Tile, out: &mut [f32]) {
+    fn predict(&mut self, tile: &Tile, out: &mut [f32]) -> Result<(), DeviceError> {
         let [height, width] = tile.size();
         let schedule = self.network.schedule(height, width);
         let line = |channel: usize, y: usize, to: &mut [f32]| tile.row(channel, y, to);
@@ -166,6 +166,7 @@ impl Predict for Session {
                 write_linked(&workers, shape, &groups, logits, pixels, to);
             },
         );
+        Ok(())
     }
 
     /// Rows that are held, and filters.

@@ -117,7 +117,7 @@ pub struct Window<'a> {
 /// are those of its pixels of which nothing is known (see [`super::predict_beside`]).
 ///
 /// # Errors
-/// [`TileError::NotFinite`] if a result is no number.
+/// [`TileError::NotFinite`] if a result is no number; [`TileError::Device`] where there is none.
 ///
 /// # Panics
 /// If the window does not have all that [`needed_for_part`] tells.
@@ -130,7 +130,7 @@ pub fn predict_part(
     open: Option<&[bool]>,
 ) -> Result<Vec<f32>, TileError> {
     let (rows, columns) = (kept[0].len(), kept[1].len());
-    let mut sum = part_once(predict, window, kept, margin, options);
+    let mut sum = part_once(predict, window, kept, margin, options)?;
     if options.flips {
         let [height, width] = window.at.each_ref().map(Range::len);
         for (down, right) in [(true, false), (false, true), (true, true)] {
@@ -145,7 +145,7 @@ pub fn predict_part(
                 at: both(&window.at),
                 size: window.size,
             };
-            let made = part_once(predict, &view, &both(kept), margin, options);
+            let made = part_once(predict, &view, &both(kept), margin, options)?;
             let mut back = flip(&made, rows, columns, down, right);
             let view = View::flipped(down, right);
             for (output, planes) in parts_mut(&options.outputs, &mut back) {
@@ -165,7 +165,7 @@ fn part_once(
     kept: &[Range<usize>; 2],
     margin: usize,
     options: &TileOptions,
-) -> Vec<f32> {
+) -> Result<Vec<f32>, TileError> {
     let [height, width] = window.size;
     let padding = window.size.map(|length| (options.up(length) - length) / 2);
     let tile = Tile {
@@ -179,6 +179,6 @@ fn part_once(
         out: kept.clone(),
     };
     let mut out = vec![0.0; channels(&options.outputs) * kept[0].len() * kept[1].len()];
-    predict.predict(&tile, &mut out);
-    out
+    predict.predict(&tile, &mut out)?;
+    Ok(out)
 }

@@ -12,7 +12,7 @@ struct Mean {
 }
 
 impl Predict for Mean {
-    fn predict(&mut self, tile: &Tile, out: &mut [f32]) {
+    fn predict(&mut self, tile: &Tile, out: &mut [f32]) -> Result<(), DeviceError> {
         let [height, width] = tile.size();
         self.sizes.push((height, width));
         let mut plane = vec![0.0; height * width];
@@ -34,6 +34,7 @@ impl Predict for Mean {
             out[at] = plane[y * width + x];
             out[image_height * image_width + at] = sum;
         }
+        Ok(())
     }
 
     fn memory_bytes(&self, height: usize, width: usize) -> usize {
@@ -197,8 +198,8 @@ fn a_cut_margin_is_known_with_the_memory_that_would_do() {
 struct NarrowIsDear(Mean);
 
 impl Predict for NarrowIsDear {
-    fn predict(&mut self, tile: &Tile, out: &mut [f32]) {
-        self.0.predict(tile, out);
+    fn predict(&mut self, tile: &Tile, out: &mut [f32]) -> Result<(), DeviceError> {
+        self.0.predict(tile, out)
     }
 
     fn memory_bytes(&self, height: usize, width: usize) -> usize {
@@ -254,7 +255,7 @@ fn flips_average_four_views() {
 struct ToBrightest;
 
 impl Predict for ToBrightest {
-    fn predict(&mut self, tile: &Tile, out: &mut [f32]) {
+    fn predict(&mut self, tile: &Tile, out: &mut [f32]) -> Result<(), DeviceError> {
         let [height, width] = tile.size();
         let mut plane = vec![0.0; height * width];
         for (y, row) in plane.chunks_exact_mut(width).enumerate() {
@@ -271,6 +272,7 @@ impl Predict for ToBrightest {
                 out[channel * image_height * image_width + at] = number;
             }
         }
+        Ok(())
     }
 
     fn memory_bytes(&self, height: usize, width: usize) -> usize {
@@ -313,9 +315,10 @@ fn vectors_of_flipped_views_are_turned_back() {
 fn a_number_that_is_none_beside_sound_classes_is_refused() {
     struct Nan;
     impl Predict for Nan {
-        fn predict(&mut self, _: &Tile, out: &mut [f32]) {
+        fn predict(&mut self, _: &Tile, out: &mut [f32]) -> Result<(), DeviceError> {
             let last = out.len() - 3;
             out[last] = f32::NAN;
+            Ok(())
         }
         fn memory_bytes(&self, _: usize, _: usize) -> usize {
             0

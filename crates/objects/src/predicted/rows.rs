@@ -39,6 +39,8 @@ pub struct RowsField {
     /// What maps there are, in this order: the probability of a nucleus, the distance to the
     /// border, that to the neighbour, the flow down and to the right.
     pub maps: [bool; 5],
+    /// How many further maps are only handed on with the rows that they are of.
+    pub carried: usize,
     /// The most rows that may be held.
     pub most: usize,
 }
@@ -52,7 +54,7 @@ pub struct RowsDone {
     pub classes: Image<u8>,
     /// 0 is background.
     pub labels: Image<u32>,
-    /// As they were given.
+    /// As they were given, those that are carried last.
     pub maps: Vec<Image<f32>>,
 }
 
@@ -152,7 +154,9 @@ impl NucleiRows {
             first: 0,
             emitted: 0,
             classes: Held::new(width),
-            maps: maps.iter().map(|_| Held::new(width)).collect(),
+            maps: (0..maps.len() + field.carried)
+                .map(|_| Held::new(width))
+                .collect(),
             mask: Held::new(width),
             labels: Held::new(width),
             next: 1,
@@ -216,7 +220,7 @@ impl NucleiRows {
         // With what the filter sees; at the rows that are cut off it mirrors what is not used.
         let (from, to) = (known.saturating_sub(radius), (ends + radius).min(there));
         let classes = self.scene_classes(from, to);
-        let maps: Vec<Image<f32>> = self.maps.iter().map(|map| map.rows(from, to)).collect();
+        let maps: Vec<Image<f32>> = self.read().map(|map| map.rows(from, to)).collect();
         let maps: Vec<&Image<f32>> = maps.iter().collect();
         let field = of_maps(&self.field, &classes, &maps);
         let found = pixels(&field, self.field.pixel_um, &self.field.rule)?;
@@ -224,6 +228,11 @@ impl NucleiRows {
             &found.data()[(known - from) * self.mask.width..(ends - from) * self.mask.width];
         self.mask.data.extend_from_slice(found);
         Ok(())
+    }
+
+    /// The maps that nuclei are made of.
+    fn read(&self) -> impl Iterator<Item = &Held<f32>> {
+        self.maps[..self.maps.len() - self.field.carried].iter()
     }
 
     fn scene_classes(&self, from: usize, to: usize) -> Image<u8> {
@@ -377,7 +386,7 @@ impl NucleiRows {
             }
             let classes = self.scene_classes(frame.top, frame.bottom);
             let classes = classes.crop(0, frame.left, frame.size().0, frame.size().1);
-            let maps: Vec<Image<f32>> = self.maps.iter().map(|map| map.crop(frame)).collect();
+            let maps: Vec<Image<f32>> = self.read().map(|map| map.crop(frame)).collect();
             let maps: Vec<&Image<f32>> = maps.iter().collect();
             let field = of_maps(&self.field, &classes, &maps);
             let found = nuclei_of_pixels(&mask, &field, self.field.pixel_um, &self.field.rule)?;
@@ -619,8 +628,10 @@ mod tests {
                 lines: false,
                 also_nuclei: Some(3),
                 maps: [true; 5],
+                carried: 1,
                 most: 1000,
             };
+            let carried = Image::from_fn(170, 140, |y, x| (y * 140 + x) as f32);
             let all: Vec<&Image<f32>> = maps.iter().collect();
             let expected =
                 nuclei_from_prediction(&of_maps(&field, &as_nuclei, &all), pixel_um, &rule)
@@ -632,7 +643,8 @@ mod tests {
                 for y in (0..170).step_by(step) {
                     let height = step.min(170 - y);
                     let part = |map: &Image<f32>| map.crop(y, 0, height, 140);
-                    let maps: Vec<Image<f32>> = maps.iter().map(part).collect();
+                    let maps = maps.iter().chain([&carried]);
+                    let maps: Vec<Image<f32>> = maps.map(part).collect();
                     let done = rows.push(&classes.crop(y, 0, height, 140), &maps).unwrap();
                     let Some(done) = done else { continue };
                     assert_eq!(done.first, at);
@@ -642,6 +654,8 @@ mod tests {
                         classes.crop(done.first, 0, at - done.first, 140)
                     );
                     labels.extend_from_slice(done.labels.data());
+                    let carried = carried.crop(done.first, 0, at - done.first, 140);
+                    assert_eq!(done.maps[5], carried);
                 }
                 let found = Image::new(170, 140, labels);
                 assert!(found == expected.image, "{rule:?} in steps of {step}");
@@ -662,6 +676,7 @@ mod tests {
             lines: false,
             also_nuclei: None,
             maps: [false; 5],
+            carried: 0,
             most: 60,
         };
         let mut rows = NucleiRows::new(field).unwrap();

@@ -63,6 +63,7 @@ impl ModelOptions {
         Options {
             flips: self.flips,
             rule: self.rule.clone(),
+            ..Options::default()
         }
     }
 }

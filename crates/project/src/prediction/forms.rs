@@ -83,6 +83,11 @@ impl Form {
         }
     }
 
+    /// Whether it consists of outlines.
+    pub(crate) const fn has_outlines(self) -> bool {
+        matches!(self, Self::GeoJson | Self::ImagejRois)
+    }
+
     /// What is kept of a field, with whole cells or without.
     fn products(self, cells: bool) -> &'static [Product] {
         match (self, cells) {
@@ -158,8 +163,7 @@ impl Forms {
 
     /// Whether outlines are among them.
     fn need_outlines(self) -> bool {
-        let of_outlines = |form: Form| matches!(form, Form::GeoJson | Form::ImagejRois);
-        self.iter().any(of_outlines)
+        self.iter().any(Form::has_outlines)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Folders of results: predictions of a model, and segmentations of stains without one.
 
 pub(crate) mod by_region;
+pub(crate) mod desk;
 pub mod familiar;
 pub mod forms;
 pub(crate) mod labelled;

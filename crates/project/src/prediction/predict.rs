@@ -8,29 +8,25 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Instant;
 
 use stainfree_image::marker::{self, Kind};
-use stainfree_image::{Dataset, Field, Image, Plane, Product, Store};
-use stainfree_inference::{
-    Confidence, NucleusDecoder, Options, Pixels, RuleChoice, cytoplasm_class,
-};
-use stainfree_network::model::ModelInfo;
+use stainfree_image::{Dataset, Field, Product, Store};
+use stainfree_inference::{Device, Options, RuleChoice, cytoplasm_class};
 
-use crate::prediction::by_region::{self, Asked, Found, derived_by_region, predict_by_region};
-use crate::prediction::familiar::{Compared, Familiarity, Looks, Strange};
-use crate::prediction::forms::{Forms, LabelsOf, put_forms};
+use crate::prediction::by_region::{Asked, derived_by_region};
+use crate::prediction::desk::{Computed, Desk, Finished};
+use crate::prediction::familiar::{Familiarity, Strange};
+use crate::prediction::forms::Forms;
 use crate::prediction::made_from::MadeFrom;
-use crate::prediction::opened::{OpenedModel, nuclei_of};
+use crate::prediction::opened::OpenedModel;
 use crate::prediction::pixel_size::remarks_on_pixel_sizes;
-use crate::prediction::recognised::{Task, already, conditions, words};
+use crate::prediction::recognised::{Task, already, conditions};
 use crate::prediction::results::{my_turn, open_inputs, share_fields, unique_names};
-use crate::prediction::sure::{Sure, WellCount, cells_without, wells};
+use crate::prediction::sure::{WellCount, wells};
 use crate::prediction::table::{self, OwnRows, Rows};
 use crate::prediction::written::{
-    Made, PRODUCTS, Wanted, cells_of, cells_of_files, forms_of_files, is_large, note,
-    remove_outputs, write_field,
+    PRODUCTS, Wanted, cells_of_files, forms_of_files, is_large, remove_outputs,
 };
 use crate::prediction::zarr;
 use crate::study::disk::create_folder;
@@ -38,8 +34,8 @@ use crate::study::each_field::{EachField, of_this_field};
 use crate::study::guard::{Inputs, ResultFolder};
 pub use crate::study::predictions::FILE_NAME;
 use crate::study::predictions::header;
-use crate::study::provenance::{Content, Provenance};
-use crate::{Job, ProjectError, pictures};
+use crate::study::provenance::Provenance;
+use crate::{Job, ProjectError};
 
 /// What to predict and how.
 #[derive(Clone, Debug, Default)]
@@ -70,6 +66,8 @@ pub struct PredictOptions {
     pub flips: bool,
     /// How nuclei are made.
     pub rule: RuleChoice,
+    /// What computes the network.
+    pub device: Device,
     /// Replace what was predicted from other images, with other options or by another model.
     pub overwrite: bool,
 }
@@ -116,6 +114,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     let predicting = Options {
         flips: options.flips,
         rule: options.rule.clone(),
+        device: options.device,
     };
     let mut model = OpenedModel::open(&options.model, job.machine, &predicting)?;
     let info = model.predictor.info().clone();
@@ -144,7 +143,6 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     };
     let to_write = work.iter().filter(|task| todo(&rows, task).is_none());
     check_folder(to_write, &sets, options)?;
-    refuse_by_region(&model, &work, wanted)?;
     refuse_others(&rows, &header, &work, &hash, options)?;
     let record = Provenance::of_model(&options.model, &info.hashes)?;
     // Others may fill the same folder: what they have done until now is done.
@@ -263,7 +261,14 @@ fn add_derived<'a>(
     let made = fields.after(predicted.skipped).at_once(
         |(task, _)| {
             if is_large(task.field) || large.contains(&*task.field.name) {
-                derived_by_region(&store, task.field, (names, pixel_um), wanted, job)?;
+                let asked = Asked {
+                    field: task.field,
+                    brightfield: &task.brightfield,
+                    out: &options.out,
+                    wanted,
+                    hash: model.predictor.hash(),
+                };
+                derived_by_region(&asked, (names, pixel_um), job)?;
                 return Ok(true);
             }
             let cells = store.path(Product::Cells, &task.field.name);
@@ -358,17 +363,7 @@ fn predict_ours(
     (options, wanted, known): (&PredictOptions, Wanted, Option<&Familiarity>),
     job: &Job,
 ) -> Result<(), ProjectError> {
-    let desk = Desk {
-        options,
-        wanted,
-        hash: model.predictor.hash().to_owned(),
-        classes: model.predictor.info().classes.clone(),
-        decoder: model.predictor.decoder().clone(),
-        confidence: model.predictor.confidence().cloned(),
-        words: words(model, options.flips, job),
-        info: model.predictor.info().clone(),
-        known,
-    };
+    let desk = Desk::new(model, options, wanted, known, job);
     // The finishing stage has a thread of its own and parallel loops: those of the network do them.
     let workers = model.predictor.workers().clone();
     let large = too_large(model, todo);
@@ -380,7 +375,8 @@ fn predict_ours(
             let begun = Instant::now();
             let computed = match planes {
                 Some(planes) => {
-                    compute(model, task.field, planes, options, job).map(Begun::InMemory)
+                    let computed = desk.compute(model, task.field, planes, job);
+                    computed.map(Begun::InMemory)
                 }
                 None => desk.by_region(model, task, job).map(Begun::Finished),
             };
@@ -397,14 +393,14 @@ fn predict_ours(
             match result {
                 Ok(found) => {
                     predicted.add(task.field, &found);
-                    table.put_done(task, &found, &desk, seconds);
+                    table.put(desk.row_done(task, &found, seconds));
                 }
                 Err(error) => {
                     let sentence = of_this_field(error)?.to_string();
                     // What another model, or an older image, has left is not this one's.
                     remove_outputs(&options.out, &task.field.name, &PRODUCTS)?;
                     zarr::remove(&options.out, task.field)?;
-                    table.put_failed(task, &sentence, &desk);
+                    table.put(desk.row_failed(task, &sentence));
                     predicted.failed.push(sentence);
                 }
             }
@@ -438,227 +434,11 @@ fn too_large<'a>(
     large
 }
 
-/// What the network leaves to be finished.
-struct Computed {
-    pixels: Pixels,
-    /// What the image is recognised by.
-    content: Content,
-    /// What it is compared with the training by.
-    looks: Looks,
-    /// The plane under an overlay, if one is asked for.
-    shown: Option<Plane>,
-    /// All planes, where they are written with their labels.
-    stored: Option<Vec<Plane>>,
-}
-
 /// What the network's stage hands on.
 enum Begun {
     InMemory(Computed),
     /// A field that does not fit into memory is written while it is computed.
     Finished(Finished),
-}
-
-/// A field that is done.
-struct Finished {
-    content: Content,
-    /// Pixels of every class.
-    counts: Vec<usize>,
-    blank_share: f64,
-    nuclei: usize,
-    sure: Option<Sure>,
-    /// How it compares with the training, where that is known.
-    compared: Option<Compared>,
-}
-
-fn compute(
-    model: &mut OpenedModel,
-    field: &Field,
-    planes: Result<Vec<Plane>, ProjectError>,
-    options: &PredictOptions,
-    job: &Job,
-) -> Result<Computed, ProjectError> {
-    let mut planes = planes?;
-    let content = Content::of_planes(&planes);
-    let mut pixels = model.predict(field, &planes, job)?;
-    let (workers, info) = (model.predictor.workers().clone(), model.predictor.info());
-    let looks = workers.run(|| Looks::of(&planes, field.pixel_um, info, &pixels));
-    if !options.probabilities {
-        // They are the largest thing in memory, and the next field is on its way.
-        let sure = model.predictor.confidence().is_some();
-        model
-            .predictor
-            .decoder()
-            .keep_only_needed(&mut pixels, sure);
-    }
-    let middle = planes.len() / 2;
-    let stored = options.zarr.then(|| planes.clone());
-    let shown = options.overlay.then(|| planes.swap_remove(middle));
-    Ok(Computed {
-        pixels,
-        content,
-        looks,
-        shown,
-        stored,
-    })
-}
-
-/// Where predictions are finished and written.
-struct Desk<'a> {
-    options: &'a PredictOptions,
-    wanted: Wanted,
-    hash: String,
-    classes: Vec<String>,
-    decoder: NucleusDecoder,
-    confidence: Option<Arc<Confidence>>,
-    /// The options that change a prediction.
-    words: String,
-    info: ModelInfo,
-    known: Option<&'a Familiarity>,
-}
-
-impl Desk<'_> {
-    fn finish(&self, task: &Task, found: Computed) -> Result<Finished, ProjectError> {
-        let pixels = found.pixels;
-        let nuclei = nuclei_of(task.field, &pixels, &self.decoder)?;
-        let out = &self.options.out;
-        remove_outputs(out, &task.field.name, &self.wanted.stale())?;
-        zarr::remove(out, task.field)?;
-        let made = Made {
-            model: &self.hash,
-            content: &found.content,
-        };
-        let cells = cells_of(
-            task.field,
-            &pixels.classes,
-            &self.classes,
-            &nuclei,
-            self.decoder.pixel_um,
-        );
-        write_field(
-            out,
-            task.field,
-            &pixels.classes,
-            &nuclei,
-            cells.as_ref(),
-            &made,
-        )?;
-        let (store, name) = (Store::at(out), &task.field.name);
-        let sure = self.confidence.as_ref();
-        let sure = sure.map(|c| Sure::of(task.field, &pixels, &nuclei.labels, &self.decoder, c));
-        if let Some(sure) = &sure {
-            let note = note(task.field, "confidence of nuclei", &made);
-            let map = self
-                .wanted
-                .confidence_map
-                .then_some((&nuclei.labels, &note));
-            sure.put(&store, name, map)?;
-        }
-        let by_label = sure.as_ref().map(Sure::by_label);
-        let labels = LabelsOf {
-            name,
-            nuclei: &nuclei.labels,
-            cells: cells.as_ref(),
-            sure: by_label.as_ref(),
-        };
-        put_forms(&store, self.wanted.forms, labels, |what| {
-            note(task.field, what, &made)
-        })?;
-        if self.wanted.probabilities {
-            let note = note(task.field, "probabilities", &made);
-            store.put_planes(Product::Probabilities, name, pixels.probabilities(), &note)?;
-        }
-        if self.wanted.outputs {
-            let (names, planes) = pixels.further();
-            let note = note(
-                task.field,
-                &format!("outputs ({})", names.join(", ")),
-                &made,
-            );
-            store.put_planes(Product::Outputs, name, &planes, &note)?;
-        }
-        if let Some(planes) = found.stored {
-            let shown = zarr::Shown {
-                field: task.field,
-                brightfield: &task.brightfield,
-                planes,
-                classes: &pixels.classes,
-                nuclei: &nuclei.labels,
-                cells: cells.as_ref(),
-                names: &self.classes,
-                note: note(task.field, "results", &made),
-            };
-            zarr::put(out, shown)?;
-        }
-        if let Some(plane) = found.shown {
-            let picture = pictures::overlay(&plane.to_f32(), &pixels.classes, &self.classes)?;
-            store.put_picture(name, &picture)?;
-        }
-        let looks = found
-            .looks
-            .with_nuclei(&nuclei, task.field.pixel_um, &self.info);
-        Ok(Finished {
-            compared: self.known.map(|known| known.compare(looks)),
-            content: found.content,
-            counts: counts_of(&pixels.classes, self.classes.len()),
-            blank_share: pixels.blank_share,
-            nuclei: nuclei.count,
-            sure,
-        })
-    }
-
-    /// A field that does not fit into memory, from its image to its files.
-    fn by_region(
-        &self,
-        model: &mut OpenedModel,
-        task: &Task,
-        job: &Job,
-    ) -> Result<Finished, ProjectError> {
-        let asked = Asked {
-            field: task.field,
-            brightfield: &task.brightfield,
-            out: &self.options.out,
-            wanted: self.wanted,
-            hash: &self.hash,
-        };
-        let Found {
-            content,
-            counts,
-            blank_share,
-            nuclei,
-        } = predict_by_region(model, &asked, job)?;
-        Ok(Finished {
-            content,
-            counts,
-            blank_share,
-            nuclei,
-            // Neither is known of fields that never lie in memory as a whole.
-            sure: None,
-            compared: None,
-        })
-    }
-}
-
-/// Pixels of every class; what shows nothing is of none.
-fn counts_of(classes: &Image<u8>, count: usize) -> Vec<usize> {
-    let mut counts = vec![0; count];
-    for &class in classes.data() {
-        if let Some(count) = counts.get_mut(usize::from(class)) {
-            *count += 1;
-        }
-    }
-    counts
-}
-
-/// Refuses, before anything is computed, what cannot be made of fields that do not fit into memory.
-fn refuse_by_region(
-    model: &OpenedModel,
-    work: &[Task],
-    wanted: Wanted,
-) -> Result<(), ProjectError> {
-    let large = too_large(model, work);
-    let mut fields = work.iter().map(|task| task.field);
-    let first = fields.find(|field| large.contains(&*field.name));
-    first.map_or(Ok(()), |field| by_region::refuse(field, wanted))
 }
 
 /// Refuses to write over an image, or over what this program did not write, or to delete it:
@@ -732,60 +512,5 @@ fn remark_on_ignored(predicted: &Predicted, job: &Job) {
             predicted.done,
             100.0 * share
         ));
-    }
-}
-
-impl OwnRows {
-    fn put_done(&mut self, task: &Task, found: &Finished, desk: &Desk, seconds: f64) {
-        let Task { field, input, .. } = task;
-        let pixels = found.counts.iter().sum::<usize>().max(1) as f64;
-        let shares = found
-            .counts
-            .iter()
-            .map(|&count| format!("{:.6}", count as f64 / pixels));
-        let mut row = vec![field.name.clone(), "done".to_owned(), String::new()];
-        row.extend(shares);
-        row.extend([
-            format!("{:.6}", found.blank_share),
-            found.nuclei.to_string(),
-        ]);
-        row.extend(found.sure.as_ref().map_or_else(cells_without, Sure::cells));
-        row.extend([
-            field.height.to_string(),
-            field.width.to_string(),
-            format!("{seconds:.2}"),
-        ]);
-        row.extend(
-            found
-                .compared
-                .as_ref()
-                .map_or_else(Default::default, Compared::cells),
-        );
-        row.extend([
-            desk.hash.clone(),
-            env!("CARGO_PKG_VERSION").to_owned(),
-            desk.words.clone(),
-            input.path.clone(),
-            found.content.image.join(" "),
-            input.key.clone(),
-        ]);
-        self.put(row);
-    }
-
-    fn put_failed(&mut self, task: &Task, message: &str, desk: &Desk) {
-        let (name, input) = (&task.field.name, &task.input);
-        let program = env!("CARGO_PKG_VERSION");
-        let last = [
-            &desk.hash,
-            program,
-            &desk.words,
-            &input.path,
-            "",
-            &input.key,
-        ];
-        let mut row = vec![name.clone(), "failed".to_owned(), message.to_owned()];
-        row.resize(self.columns() - last.len(), String::new());
-        row.extend(last.map(str::to_owned));
-        self.put(row);
     }
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use stainfree_image::{Field, PlaneRef, Store, marker};
+use stainfree_inference::Device;
 use stainfree_network::Precision;
 
 use crate::Job;
@@ -97,6 +98,9 @@ pub(crate) fn conditions(opened: &OpenedModel, flips: bool, job: &Job) -> Finger
         }
         None => {}
     }
+    if opened.predictor.device() != Device::Cpu {
+        hash.bytes(opened.predictor.device().to_string());
+    }
     // A model may be given a confidence after fields were predicted.
     if let Some(confidence) = opened.predictor.confidence() {
         hash.bytes(confidence.word());
@@ -155,7 +159,9 @@ pub(crate) fn words(model: &OpenedModel, flips: bool, job: &Job) -> String {
     let rule = rule.map(|word| format!("rule:{word}"));
     let sure = model.predictor.confidence();
     let sure = sure.map(|sure| format!("confidence:{}", sure.word()));
-    let words = [precision, flips, rule, sure];
+    let device = Some(model.predictor.device()).filter(|device| *device != Device::Cpu);
+    let device = device.map(|device| device.to_string());
+    let words = [precision, flips, rule, sure, device];
     let words: Vec<String> = words.into_iter().flatten().collect();
     words.join(" ")
 }

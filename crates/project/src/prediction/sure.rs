@@ -8,13 +8,12 @@ use std::path::Path;
 use serde::Serialize;
 use stainfree_image::table::Table;
 use stainfree_image::{Dataset, Field, Image, Product, Store, write, write_atomic};
-use stainfree_inference::confidence::{Count, CountOf, CountRule};
+use stainfree_inference::confidence::{Count, CountOf, CountRule, SureNucleus};
 use stainfree_inference::{Confidence, NucleusDecoder, Pixels};
-use stainfree_objects::areas;
 
 use crate::ProjectError;
 use crate::prediction::table::Rows;
-use crate::study::predictions::EXPECTED;
+use crate::study::predictions::{EXPECTED, INTERVAL};
 
 /// Columns of a field's table.
 const COLUMNS: [&str; 5] = ["label", "y_px", "x_px", "area_px", "confidence"];
@@ -28,13 +27,6 @@ pub(crate) struct Sure {
     level: Option<f64>,
 }
 
-struct SureNucleus {
-    label: u32,
-    centroid: [f64; 2],
-    area: usize,
-    confidence: f64,
-}
-
 impl Sure {
     /// Of the nuclei `labels` that `decoder` made of `pixels`.
     pub(crate) fn of(
@@ -45,17 +37,15 @@ impl Sure {
         confidence: &Confidence,
     ) -> Self {
         let table = decoder.features(pixels, labels, field.pixel_um, confidence.in_pixels);
-        let sure = confidence.of(&table);
-        let areas = areas(labels);
-        let count = confidence.counts.count(sure.iter().sum(), CountOf::Field);
-        let nucleus = |(i, confidence): (usize, f64)| SureNucleus {
-            label: table.labels[i],
-            centroid: table.centroids[i],
-            area: areas.get(&table.labels[i]).copied().unwrap_or(0),
-            confidence,
-        };
+        Self::of_nuclei(confidence.nuclei(&table), confidence)
+    }
+
+    /// Of nuclei, by label.
+    pub(crate) fn of_nuclei(nuclei: Vec<SureNucleus>, confidence: &Confidence) -> Self {
+        let sum = nuclei.iter().map(|nucleus| nucleus.confidence).sum();
+        let count = confidence.counts.count(sum, CountOf::Field);
         Self {
-            nuclei: sure.into_iter().enumerate().map(nucleus).collect(),
+            nuclei,
             level: count.interval.and(confidence.counts.level),
             count,
         }
@@ -69,17 +59,19 @@ impl Sure {
             .collect()
     }
 
-    /// Cells of `predictions.csv`, those of [`cells_without`] where there is no confidence.
-    pub(crate) fn cells(&self) -> [String; 4] {
+    /// What `predictions.csv` says of it.
+    pub(crate) fn cells(&self) -> [(&'static str, String); 4] {
         let bound = |end: usize| {
             let interval = self.count.interval;
             interval.map_or(String::new(), |interval| format!("{:.2}", interval[end]))
         };
+        let [low, high, level] = INTERVAL;
+        let of_level = self.level.map_or(String::new(), |level| level.to_string());
         [
-            format!("{:.3}", self.count.expected),
-            bound(0),
-            bound(1),
-            self.level.map_or(String::new(), |level| level.to_string()),
+            (EXPECTED, format!("{:.3}", self.count.expected)),
+            (low, bound(0)),
+            (high, bound(1)),
+            (level, of_level),
         ]
     }
 
@@ -108,11 +100,6 @@ impl Sure {
         }
         Ok(())
     }
-}
-
-/// The cells of a field without confidences.
-pub(crate) fn cells_without() -> [String; 4] {
-    std::array::from_fn(|_| String::new())
 }
 
 /// Area in px and confidence of nuclei, by label.
@@ -236,9 +223,12 @@ mod tests {
 
     #[test]
     fn a_count_without_an_interval_leaves_its_cells_empty() {
-        assert_eq!(sure().cells(), ["1.250", "", "", ""]);
+        assert_eq!(sure().cells().map(|(_, cell)| cell), ["1.250", "", "", ""]);
         let mut held = sure();
         (held.count.interval, held.level) = (Some([0.0, 7.5]), Some(0.8));
-        assert_eq!(held.cells(), ["1.250", "0.00", "7.50", "0.8"]);
+        assert_eq!(
+            held.cells().map(|(_, cell)| cell),
+            ["1.250", "0.00", "7.50", "0.8"]
+        );
     }
 }

@@ -8,7 +8,7 @@ use stainfree_image::table::{Row, Table};
 
 use crate::ProjectError;
 use crate::prediction::results::my_turn;
-use crate::study::predictions::{FIRST, classes, read};
+use crate::study::predictions::{Cells, FIRST, classes, read};
 
 /// The table is written this often, so that a killed run loses little.
 const SAVE_EVERY: Duration = Duration::from_secs(5);
@@ -80,14 +80,18 @@ impl OwnRows {
         }
     }
 
-    /// Puts a row in, the first cell of which is the field's name.
-    pub(super) fn put(&mut self, row: Vec<String>) {
+    /// Puts a field's row in.
+    pub(super) fn put(&mut self, mut cells: Cells) {
+        let row: Vec<String> = self
+            .header
+            .iter()
+            .map(|column| cells.remove(column).unwrap_or_default())
+            .collect();
+        debug_assert!(
+            cells.is_empty(),
+            "columns that are not in the header: {cells:?}"
+        );
         self.rows.insert(row[0].clone(), row);
-    }
-
-    /// Number of columns.
-    pub(super) fn columns(&self) -> usize {
-        self.header.len()
     }
 
     pub(super) fn save_now_and_then(&mut self) -> Result<(), ProjectError> {

@@ -6,20 +6,23 @@
 //! as files do, and a group that says nothing is never replaced.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use stainfree_image::write::{
-    Note, OmeTiff, PixelType, Samples, Shrink, ZarrField, ZarrLabels, ZarrMore, ome_zarr,
-    ome_zarr_labels, ome_zarr_plate,
+    Note, OmeTiff, PixelType, Samples, Shrink, ZarrField, ZarrMore, ZarrSaid, ome_zarr_labels_rows,
+    ome_zarr_plate, ome_zarr_rows,
 };
-use stainfree_image::{Field, Image, Plane, Product, Store};
+use stainfree_image::{Field, Image, Plane, PlaneRef, Product, Region, Store, read_labels_region};
 
 use crate::study::Brightfield;
 use crate::{ProjectError, pictures};
 
 /// The folder of the stores.
 pub(super) const FOLDER: &str = "zarr";
+/// Objects of which colours and areas are said one by one, at most: programs read that as a whole.
+const MOST_LISTED: usize = 1 << 16;
 /// The key of what the program says of a group.
 const OURS: &str = "stainfree";
 
@@ -110,73 +113,197 @@ pub(super) fn remove(out: &Path, field: &Field) -> Result<(), ProjectError> {
 pub(super) struct Shown<'a> {
     pub(super) field: &'a Field,
     pub(super) brightfield: &'a Brightfield,
-    pub(super) planes: Vec<Plane>,
-    pub(super) classes: &'a Image<u8>,
-    pub(super) nuclei: &'a Image<u32>,
-    pub(super) cells: Option<&'a Image<u32>>,
+    pub(super) pixels: Source<'a>,
     /// Names of the classes.
     pub(super) names: &'a [String],
     /// Where it comes from.
     pub(super) note: Note,
 }
 
+/// Where the pixels of a group come from.
+pub(super) enum Source<'a> {
+    /// All of them are at hand.
+    Memory {
+        planes: &'a [Plane],
+        classes: &'a Image<u8>,
+        nuclei: &'a Image<u32>,
+        cells: Option<&'a Image<u32>>,
+    },
+    /// They are read row by row.
+    Files {
+        store: &'a Store,
+        planes: &'a [PlaneRef],
+        cells: bool,
+    },
+}
+
+impl Source<'_> {
+    /// Number of planes.
+    fn planes(&self) -> usize {
+        match self {
+            Self::Memory { planes, .. } => planes.len(),
+            Self::Files { planes, .. } => planes.len(),
+        }
+    }
+
+    /// Whether there are whole cells.
+    fn has_cells(&self) -> bool {
+        match self {
+            Self::Memory { cells, .. } => cells.is_some(),
+            Self::Files { cells, .. } => *cells,
+        }
+    }
+
+    /// Rows of a plane.
+    fn rows(
+        &self,
+        plane: usize,
+        rows: Range<usize>,
+        width: usize,
+    ) -> Result<Samples, ProjectError> {
+        fn crop<T: Copy>(plane: &Image<T>, rows: Range<usize>) -> Image<T> {
+            plane.crop(rows.start, 0, rows.len(), plane.width())
+        }
+        match self {
+            Self::Memory { planes, .. } => Ok(match &planes[plane] {
+                Plane::U8(plane) => Samples::U8(crop(plane, rows)),
+                Plane::U16(plane) => Samples::U16(crop(plane, rows)),
+                Plane::F32(plane) => Samples::F32(crop(plane, rows)),
+            }),
+            Self::Files { planes, .. } => {
+                let at = Region {
+                    y: rows.start,
+                    x: 0,
+                    height: rows.len(),
+                    width,
+                };
+                Ok(Samples::from(planes[plane].read_region(at)?))
+            }
+        }
+    }
+
+    /// Rows of labels of a kind.
+    fn labels(
+        &self,
+        kind: Product,
+        field: &Field,
+        rows: Range<usize>,
+    ) -> Result<Image<u32>, ProjectError> {
+        let (y, height, width) = (rows.start, rows.len(), field.width);
+        match self {
+            Self::Memory {
+                classes,
+                nuclei,
+                cells,
+                ..
+            } => Ok(match (kind, cells) {
+                (Product::Classes, _) => {
+                    let classes = classes.crop(y, 0, height, width);
+                    classes.map(|&class| u32::from(class))
+                }
+                (Product::Cells, Some(cells)) => cells.crop(y, 0, height, width),
+                _ => nuclei.crop(y, 0, height, width),
+            }),
+            Self::Files { store, .. } => {
+                let at = Region {
+                    y,
+                    x: 0,
+                    height,
+                    width,
+                };
+                Ok(read_labels_region(&store.path(kind, &field.name), at)?)
+            }
+        }
+    }
+}
+
 /// Writes the group of a field.
 ///
 /// # Errors
-/// A file cannot be written.
-pub(super) fn put(out: &Path, shown: Shown) -> Result<(), ProjectError> {
+/// Pixels cannot be read, or a file cannot be written.
+pub(super) fn put(out: &Path, shown: &Shown) -> Result<(), ProjectError> {
     let group = place_of(out, shown.field);
     if let Some(parent) = group.parent() {
         crate::study::disk::create_folder(parent)?;
     }
-    let pixel_um = shown.note.pixel_um;
-    put_image(
-        &group,
-        shown.brightfield,
-        shown.field,
-        shown.planes,
-        &shown.note,
-    )?;
-    let classes = shown.classes.map(|&class| u32::from(class));
+    put_image(&group, shown)?;
+    let rgba = |[r, g, b]: [u8; 3]| [r, g, b, 255];
     let colours = pictures::class_colours(shown.names);
-    let colour_of = |value: u32, [r, g, b]: [u8; 3]| (value, [r, g, b, 255]);
-    let of_classes = colours
-        .into_iter()
-        .zip(0..)
-        .skip(1)
-        .map(|(c, value)| colour_of(value, c));
-    let properties = shown
-        .names
-        .iter()
-        .zip(0u32..)
-        .skip(1)
-        .map(|(name, value)| (value, BTreeMap::from([("class".to_owned(), json!(name))])));
+    let colours = colours.into_iter().zip(0u32..).skip(1);
+    let names = shown.names.iter().zip(0u32..).skip(1);
+    let said = ZarrSaid {
+        name: names_of(Product::Classes),
+        pixel_um: shown.note.pixel_um,
+        colours: colours
+            .map(|(colour, value)| (value, rgba(colour)))
+            .collect(),
+        properties: names
+            .map(|(name, value)| (value, BTreeMap::from([("class".to_owned(), json!(name))])))
+            .collect(),
+    };
+    put_labels(&group, shown, Product::Classes, &said)?;
     put_labels(
         &group,
-        "classes",
-        &classes,
-        pixel_um,
-        of_classes.collect(),
-        properties.collect(),
+        shown,
+        Product::Nuclei,
+        &said_of_objects(shown, Product::Nuclei)?,
     )?;
-    let kinds = [("nuclei", Some(shown.nuclei)), ("cells", shown.cells)];
-    for (name, labels) in kinds.into_iter().filter_map(|(name, l)| Some((name, l?))) {
-        let areas = stainfree_objects::areas(labels);
-        let colours = areas
-            .keys()
-            .map(|&label| colour_of(label, label_colour(label)))
-            .collect();
-        let of = |(&label, &area): (&u32, &usize)| {
-            let mut known = BTreeMap::from([("area_px".to_owned(), json!(area))]);
-            if let Some(um) = pixel_um {
-                known.insert("area_um2".to_owned(), json!(area as f64 * um * um));
-            }
-            (label, known)
-        };
-        let properties = areas.iter().map(of).collect();
-        put_labels(&group, name, labels, pixel_um, colours, properties)?;
+    if shown.pixels.has_cells() {
+        put_labels(
+            &group,
+            shown,
+            Product::Cells,
+            &said_of_objects(shown, Product::Cells)?,
+        )?;
     }
     Ok(())
+}
+
+/// What labels of a kind are called.
+fn names_of(kind: Product) -> &'static str {
+    kind.folder()
+}
+
+/// What is said of objects one by one: colours and areas, where they are not too many for a file
+/// that is read as a whole.
+fn said_of_objects(shown: &Shown, kind: Product) -> Result<ZarrSaid<'static>, ProjectError> {
+    let pixel_um = shown.note.pixel_um;
+    let mut areas: BTreeMap<u32, usize> = BTreeMap::new();
+    for rows in pieces(shown.field.height) {
+        let labels = shown.pixels.labels(kind, shown.field, rows)?;
+        for run in labels.data().chunk_by(|a, b| a == b) {
+            *areas.entry(run[0]).or_default() += run.len();
+        }
+    }
+    areas.remove(&0);
+    if areas.len() > MOST_LISTED {
+        areas.clear();
+    }
+    let of = |(&label, &area): (&u32, &usize)| {
+        let mut known = BTreeMap::from([("area_px".to_owned(), json!(area))]);
+        if let Some(um) = pixel_um {
+            known.insert("area_um2".to_owned(), json!(area as f64 * um * um));
+        }
+        (label, known)
+    };
+    let colour = |&label: &u32| {
+        let [r, g, b] = label_colour(label);
+        (label, [r, g, b, 255])
+    };
+    Ok(ZarrSaid {
+        name: names_of(kind),
+        pixel_um,
+        colours: areas.keys().map(colour).collect(),
+        properties: areas.iter().map(of).collect(),
+    })
+}
+
+/// Rows that are read at once.
+fn pieces(height: usize) -> impl Iterator<Item = Range<usize>> {
+    const ROWS: usize = 256;
+    (0..height)
+        .step_by(ROWS)
+        .map(move |top| top..(top + ROWS).min(height))
 }
 
 /// A colour for a label, far from those of its neighbours: hues in steps of the golden angle.
@@ -192,39 +319,35 @@ fn label_colour(label: u32) -> [u8; 3] {
 
 fn put_labels(
     group: &Path,
-    name: &str,
-    labels: &Image<u32>,
-    pixel_um: Option<f64>,
-    colours: BTreeMap<u32, [u8; 4]>,
-    properties: BTreeMap<u32, BTreeMap<String, Value>>,
+    shown: &Shown,
+    kind: Product,
+    said: &ZarrSaid,
 ) -> Result<(), ProjectError> {
-    let said = ZarrLabels {
-        name,
-        labels,
-        pixel_um,
-        colours,
-        properties,
-    };
-    Ok(ome_zarr_labels(group, &said)?)
+    let size = (shown.field.height, shown.field.width);
+    let rows = |rows| shown.pixels.labels(kind, shown.field, rows);
+    ome_zarr_labels_rows(group, said, size, rows)
 }
 
 /// Writes the brightfield planes as the image of the group: channels where they are channels, else
 /// planes along z.
-fn put_image(
-    group: &Path,
-    brightfield: &Brightfield,
-    field: &Field,
-    planes: Vec<Plane>,
-    note: &Note,
-) -> Result<(), ProjectError> {
-    let samples: Vec<Samples> = planes.into_iter().map(Samples::from).collect();
+fn put_image(group: &Path, shown: &Shown) -> Result<(), ProjectError> {
+    let Shown {
+        field,
+        brightfield,
+        pixels,
+        note,
+        ..
+    } = shown;
     let along_z = brightfield.channels.len() == 1;
-    let count = samples.len();
+    let count = pixels.planes();
     let channels = match (along_z, count) {
         (true, _) | (_, 1) => vec!["Brightfield".to_owned()],
         _ => (1..=count).map(|i| format!("Brightfield {i}")).collect(),
     };
-    let types = samples.iter().map(Samples::pixel_type);
+    // A row tells the type of all.
+    let of_plane = |plane| pixels.rows(plane, 0..field.height.min(1), field.width);
+    let first: Vec<Samples> = (0..count).map(of_plane).collect::<Result<_, _>>()?;
+    let types = first.iter().map(Samples::pixel_type);
     let image = OmeTiff {
         name: field.name.clone(),
         text: String::new(),
@@ -242,8 +365,9 @@ fn put_image(
         attributes: BTreeMap::from([(OURS.to_owned(), said)]),
         ..ZarrMore::default()
     };
-    ome_zarr(group, &image, &more, |place| {
-        Ok::<_, ProjectError>(samples.get(place.z.max(place.channel)).cloned())
+    ome_zarr_rows(group, &image, &more, |place, rows| {
+        let plane = place.z.max(place.channel);
+        pixels.rows(plane, rows, field.width).map(Some)
     })
 }
 
@@ -266,15 +390,14 @@ pub(super) fn put_files(
             path.display()
         )));
     };
-    let read = |product| store.labels(product, &field.name);
-    let cells = cells.then(|| read(Product::Cells)).transpose()?;
     let shown = Shown {
         field,
         brightfield,
-        planes: brightfield.read(field)?,
-        classes: &store.classes(&field.name)?,
-        nuclei: &read(Product::Nuclei)?,
-        cells: cells.as_ref(),
+        pixels: Source::Files {
+            store,
+            planes: &brightfield.sources(field)?,
+            cells,
+        },
         names,
         note: Note {
             text: format!(
@@ -284,7 +407,7 @@ pub(super) fn put_files(
             pixel_um: field.pixel_um,
         },
     };
-    put(out, shown)
+    put(out, &shown)
 }
 
 /// Lists in every plate of these fields the wells and images that are there.

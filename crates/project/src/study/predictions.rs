@@ -4,6 +4,7 @@
 //! A row vouches for the files of its field. So a table that is there and cannot be read is an
 //! error: taken for an empty one it would be written over, or its predictions scored as anybody's.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use stainfree_image::table::Table;
@@ -46,6 +47,9 @@ const LAST: [&str; 19] = [
     "content",
     "key",
 ];
+
+/// The cells of a row by their columns; a column that is not named is empty.
+pub(crate) type Cells = BTreeMap<String, String>;
 
 /// A field that is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,9 +94,14 @@ pub(crate) fn done(table: &Table) -> Option<Vec<Done>> {
     Some(done.collect())
 }
 
+/// The column of a class' share of the pixels.
+pub(crate) fn share_of(class: &str) -> String {
+    format!("{class}{SHARE}")
+}
+
 /// The columns of `predictions.csv`.
 pub(crate) fn header(classes: &[String]) -> Vec<String> {
-    let shares = classes.iter().map(|class| format!("{class}{SHARE}"));
+    let shares = classes.iter().map(|class| share_of(class));
     let owned = |name: &&str| (*name).to_owned();
     let first = FIRST.iter().map(owned);
     first.chain(shares).chain(LAST.iter().map(owned)).collect()

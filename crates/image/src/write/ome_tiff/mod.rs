@@ -29,7 +29,7 @@ use flate2::Compression;
 use flate2::write::ZlibEncoder;
 
 use self::directory::{Directory, Form, Value};
-pub use self::rows::OmeTiffRows;
+pub use self::rows::{OmeTiffRows, ome_tiff_rows_held};
 pub(super) use self::samples::Sample;
 pub use self::samples::{PixelType, Samples};
 use super::AtomicFile;
@@ -112,7 +112,7 @@ pub fn ome_tiff<E: From<ImageError>>(
         let Some(samples) = plane(place)? else {
             continue;
         };
-        let samples = image.fitting(path, place, samples)?;
+        let samples = image.fitting(path, place, samples, image.size)?;
         let page = match &samples {
             Samples::U8(plane) => file.put_plane(plane, image),
             Samples::U16(plane) => file.put_plane(plane, image),
@@ -166,12 +166,13 @@ impl OmeTiff {
         (0..self.times).flat_map(of_time)
     }
 
-    /// A plane in the type of the file.
+    /// A plane, or rows of it, of that size in the type of the file.
     pub(super) fn fitting(
         &self,
         path: &Path,
         place: PlaneOf,
         samples: Samples,
+        size: (usize, usize),
     ) -> Result<Samples, ImageError> {
         let PlaneOf { z, channel, time } = place;
         let refused = |what: String| ImageError::Misuse {
@@ -182,8 +183,8 @@ impl OmeTiff {
             ),
             way_out: "write it to a file of its own".into(),
         };
-        if samples.size() != self.size {
-            let ((height, width), (rows, columns)) = (samples.size(), self.size);
+        if samples.size() != size {
+            let ((height, width), (rows, columns)) = (samples.size(), size);
             return Err(refused(format!(
                 "it is {height} x {width} pixels, and the image {rows} x {columns}"
             )));
@@ -372,7 +373,7 @@ fn compressed(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
 }
 
 /// A level of half the size, rounded up.
-pub(super) fn shrink<T: Sample>(level: &Image<T>, how: Shrink) -> Image<T> {
+fn shrink<T: Sample>(level: &Image<T>, how: Shrink) -> Image<T> {
     let (height, width) = level.size();
     Image::from_fn(height.div_ceil(2), width.div_ceil(2), |y, x| {
         let (y, x) = (2 * y, 2 * x);

@@ -10,8 +10,17 @@ use super::directory::{Directory, IMAGE_DESCRIPTION, SOFTWARE, SUB_IFDS, Value};
 use super::{File, OmeTiff, PlaneOf, Sample, compressed, tile_bytes};
 use crate::{Image, ImageError};
 
-/// The side of a tile, at most: a row of them is held of every level.
-const TILE: usize = 256;
+/// The side of a tile, at most, in an image of that width: a row of them is held of every level, so
+/// that wide images have smaller ones.
+const fn tile(width: usize) -> usize {
+    if width > 16_384 { 128 } else { 256 }
+}
+
+/// Rows that are held while such a file of an image of that width is written: those of a row of
+/// tiles, and of smaller levels.
+pub const fn ome_tiff_rows_held(width: usize) -> usize {
+    2 * tile(width)
+}
 
 /// Writes an OME-TIFF row by row.
 pub struct OmeTiffRows<T> {
@@ -45,7 +54,7 @@ impl<T: Sample> OmeTiffRows<T> {
         if image.planes * image.times != 1 || image.pixel_type != T::TYPE {
             return Err(image.misuse(path, "has several planes or is of another type"));
         }
-        let tile = image.tile().min(TILE);
+        let tile = image.tile().min(tile(image.size.1));
         let level = |&size: &(usize, usize)| Level {
             size,
             tile,

@@ -2,22 +2,31 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::metadata::{self, Axes};
-use super::{FILE, Unfinished, ZarrMore, chunk, levels, put_json, put_plane};
+use super::rows::PlaneRows;
+use super::{FILE, ROWS, Unfinished, ZarrMore, chunk, levels, put_json};
 use crate::write::{OmeTiff, PixelType, PlaneOf, Shrink};
 use crate::{Image, ImageError};
 
 /// Labels of an image.
 #[derive(Clone, Debug)]
 pub struct ZarrLabels<'a> {
-    /// What they are called; their group has this name.
-    pub name: &'a str,
     /// 0 is background. Of the size of the image's planes.
     pub labels: &'a Image<u32>,
+    /// What is said of them.
+    pub said: ZarrSaid<'a>,
+}
+
+/// What is said of labels.
+#[derive(Clone, Debug)]
+pub struct ZarrSaid<'a> {
+    /// What they are called; their group has this name.
+    pub name: &'a str,
     /// Pixel size in µm; `None` writes none.
     pub pixel_um: Option<f64>,
     /// Colours of labels, red, green, blue and alpha.
@@ -32,24 +41,40 @@ pub struct ZarrLabels<'a> {
 /// # Errors
 /// [`ImageError::Write`] if a file cannot be written; [`ImageError::Misuse`] if there are no
 /// pixels, or the name is none of a folder.
-pub fn ome_zarr_labels(image: &Path, said: &ZarrLabels<'_>) -> Result<(), ImageError> {
+pub fn ome_zarr_labels(image: &Path, labels: &ZarrLabels<'_>) -> Result<(), ImageError> {
+    let pixels = labels.labels;
+    let rows = |these: Range<usize>| Ok(pixels.crop(these.start, 0, these.len(), pixels.width()));
+    ome_zarr_labels_rows(image, &labels.said, pixels.size(), rows)
+}
+
+/// As [`ome_zarr_labels`], of rows that `rows` gives when it is asked for them, from the top down.
+///
+/// # Errors
+/// As [`ome_zarr_labels`], and those of `rows`.
+pub fn ome_zarr_labels_rows<E: From<ImageError>>(
+    image: &Path,
+    said: &ZarrSaid<'_>,
+    size: (usize, usize),
+    rows: impl FnMut(Range<usize>) -> Result<Image<u32>, E>,
+) -> Result<(), E> {
     let parent = image.join("labels");
     let folder = parent.join(said.name);
     let is_name = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
     if said.name.is_empty() || said.name.starts_with('.') || !said.name.chars().all(is_name) {
-        return Err(ImageError::Misuse {
+        let misuse = ImageError::Misuse {
             what: format!(
                 "labels in `{}` cannot be called `{}`",
                 image.display(),
                 said.name
             ),
             way_out: "name them by letters and digits".into(),
-        });
+        };
+        return Err(misuse.into());
     }
     let described = OmeTiff {
         name: said.name.to_string(),
         text: String::new(),
-        size: said.labels.size(),
+        size,
         planes: 1,
         times: 1,
         channels: vec![String::new()],
@@ -62,28 +87,55 @@ pub fn ome_zarr_labels(image: &Path, said: &ZarrLabels<'_>) -> Result<(), ImageE
     let write = |error| ImageError::write(&folder, error);
     std::fs::create_dir_all(&parent).map_err(write)?;
     let unfinished = Unfinished::beside(&folder)?;
-    put_labels(&unfinished.path, &described, said)
+    put_pixels(&unfinished.path, &described, rows, write)?;
+    put_said(&unfinished.path, &described, said)
         .and_then(|()| unfinished.take_name(&folder))
         .and_then(|()| list_labels(&parent))
-        .map_err(write)
+        .map_err(write)?;
+    Ok(())
 }
 
-fn put_labels(folder: &Path, described: &OmeTiff, said: &ZarrLabels<'_>) -> io::Result<()> {
-    let axes = Axes {
-        time: false,
-        channel: false,
-        z: false,
-    };
+/// The axes of labels.
+const AXES: Axes = Axes {
+    time: false,
+    channel: false,
+    z: false,
+};
+
+fn put_pixels<E: From<ImageError>>(
+    folder: &Path,
+    described: &OmeTiff,
+    mut rows: impl FnMut(Range<usize>) -> Result<Image<u32>, E>,
+    write: impl Fn(io::Error) -> ImageError,
+) -> Result<(), E> {
     let place = PlaneOf {
         z: 0,
         channel: 0,
         time: 0,
     };
-    put_plane(folder, axes, place, said.labels, Shrink::Nearest)?;
+    let (height, width) = described.size;
+    let file = PlaneRows::new(folder, AXES, place, described.size, Shrink::Nearest);
+    let mut file = file.map_err(&write)?;
+    for top in (0..height).step_by(ROWS) {
+        let these = top..(top + ROWS).min(height);
+        let labels = rows(these.clone())?;
+        if labels.size() != (these.len(), width) {
+            return Err(described.misuse(folder, "has other rows of labels").into());
+        }
+        for y in 0..labels.height() {
+            file.push(labels.row(y)).map_err(&write)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes what the group and its arrays say.
+fn put_said(folder: &Path, described: &OmeTiff, said: &ZarrSaid<'_>) -> io::Result<()> {
     let levels = levels(described.size);
     for (level, &(height, width)) in levels.iter().enumerate() {
         let shape = [1, 1, 1, height, width];
-        let array = metadata::array(axes, shape, chunk((height, width)), PixelType::U32);
+        let chunk = chunk((height, width), described.size.1);
+        let array = metadata::array(AXES, shape, chunk, PixelType::U32);
         put_json(&folder.join(level.to_string()), &array)?;
     }
     let mut label = json!({ "source": { "image": "../../" } });
@@ -103,7 +155,7 @@ fn put_labels(folder: &Path, described: &OmeTiff, said: &ZarrLabels<'_>) -> io::
     }
     let more = ZarrMore::default();
     let attributes = metadata::ome(json!({
-        "multiscales": metadata::multiscales(described, axes, &more, levels.len()),
+        "multiscales": metadata::multiscales(described, AXES, &more, levels.len()),
         "image-label": label,
     }));
     put_json(folder, &metadata::group(Value::Object(attributes)))

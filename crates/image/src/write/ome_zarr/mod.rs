@@ -1,28 +1,33 @@
 //! OME-Zarr 0.5: an image, its labels and plates of images as stores of zarr 3.
 //!
-//! Planes are asked for one by one, so an image may be larger than memory. Chunks are a plane of at
-//! most 1,024 x 1,024 pixels, compressed with zstd, which every reader of zarr 3 knows. Levels
-//! halve until both sides are at most 512: the mean of 2 x 2 pixels for intensities, one of them
-//! for labels. A plane that is missing has no chunks, so readers show zeros. A group is written
-//! under another name and renamed at the end, its old content, if any, deleted then: it is there
-//! whole or not at all.
+//! Planes are asked for one by one, or row by row, so an image may be larger than memory. Chunks
+//! are of one plane and at most 1,024 x 1,024 pixels, compressed with zstd, which every reader of
+//! zarr 3 knows. Levels halve until both sides are at most 512: the mean of
+//! 2 x 2 pixels for intensities, one of them for labels. A plane that is missing has no chunks, so
+//! readers show zeros. A group is written under another name and renamed at the end, its old
+//! content, if any, deleted then: it is there whole or not at all.
 //!
-//! Here: images and their chunks. Not here: what groups say (`metadata`), plates and labels
-//! (`groups`).
+//! Here: images. Not here: chunks and levels of a plane (`rows`), what groups say (`metadata`),
+//! plates and labels (`groups`).
 
 mod groups;
 mod metadata;
+mod rows;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-pub use self::groups::{ZarrField, ZarrLabels, ome_zarr_labels, ome_zarr_plate};
+pub use self::groups::{
+    ZarrField, ZarrLabels, ZarrSaid, ome_zarr_labels, ome_zarr_labels_rows, ome_zarr_plate,
+};
 use self::metadata::Axes;
-use super::ome_tiff::{Sample, shrink};
-use super::{OmeTiff, PlaneOf, Samples, Shrink};
+use self::rows::PlaneRows;
+use super::ome_tiff::Sample;
+use super::{OmeTiff, PixelType, PlaneOf, Samples};
 use crate::{Image, ImageError};
 
 /// Sides of a chunk in pixels, at most.
@@ -31,9 +36,20 @@ const CHUNK: usize = 1024;
 const SMALLEST: usize = 512;
 /// How hard zstd tries: its default.
 const LEVEL: i32 = 3;
+/// Rows that are asked for at once.
+const ROWS: usize = 256;
 /// Metadata of groups and arrays.
 const FILE: &str = "zarr.json";
 
+/// Takes the pixels out of samples of a type.
+macro_rules! into {
+    ($samples:expr, $type:ident) => {
+        match $samples {
+            Samples::$type(rows) => Some(rows),
+            _ => None,
+        }
+    };
+}
 /// What a store says of an image beside what an OME-TIFF does.
 #[derive(Clone, Debug, Default)]
 pub struct ZarrMore {
@@ -59,24 +75,54 @@ pub fn ome_zarr<E: From<ImageError>>(
     more: &ZarrMore,
     mut plane: impl FnMut(PlaneOf) -> Result<Option<Samples>, E>,
 ) -> Result<(), E> {
+    let whole = |place, _: Range<usize>| plane(place);
+    put_image(folder, image, more, image.size.0, whole)
+}
+
+/// As [`ome_zarr`], of rows that `rows` gives when it is asked for them, those of a plane from the
+/// top down, so that planes may be larger than memory. A plane is missing if its first rows are.
+///
+/// # Errors
+/// As [`ome_zarr`].
+pub fn ome_zarr_rows<E: From<ImageError>>(
+    folder: &Path,
+    image: &OmeTiff,
+    more: &ZarrMore,
+    rows: impl FnMut(PlaneOf, Range<usize>) -> Result<Option<Samples>, E>,
+) -> Result<(), E> {
+    put_image(folder, image, more, ROWS, rows)
+}
+
+/// Of pieces of so many rows.
+fn put_image<E: From<ImageError>>(
+    folder: &Path,
+    image: &OmeTiff,
+    more: &ZarrMore,
+    step: usize,
+    mut rows: impl FnMut(PlaneOf, Range<usize>) -> Result<Option<Samples>, E>,
+) -> Result<(), E> {
     image.check(folder)?;
     let unfinished = Unfinished::beside(folder)?;
     let axes = Axes::of(image);
     let mut ranges = vec![None; image.channels.len()];
     let mut there = false;
     for place in image.places() {
-        let Some(samples) = plane(place)? else {
-            continue;
+        let put = ImagePlane {
+            folder,
+            part: &unfinished.path,
+            image,
+            axes,
+            place,
+            step,
         };
+        let range = match image.pixel_type {
+            PixelType::U8 => put.of(&mut rows, |s| into!(s, U8)),
+            PixelType::U16 => put.of(&mut rows, |s| into!(s, U16)),
+            PixelType::U32 => put.of(&mut rows, |s| into!(s, U32)),
+            PixelType::F32 => put.of(&mut rows, |s| into!(s, F32)),
+        };
+        let Some(range) = range? else { continue };
         there = true;
-        let samples = image.fitting(folder, place, samples)?;
-        let range = match &samples {
-            Samples::U8(plane) => put_plane(&unfinished.path, axes, place, plane, image.shrink),
-            Samples::U16(plane) => put_plane(&unfinished.path, axes, place, plane, image.shrink),
-            Samples::U32(plane) => put_plane(&unfinished.path, axes, place, plane, image.shrink),
-            Samples::F32(plane) => put_plane(&unfinished.path, axes, place, plane, image.shrink),
-        };
-        let range = range.map_err(|error| ImageError::write(folder, error))?;
         ranges[place.channel] = wider(ranges[place.channel], range);
     }
     if !there {
@@ -86,6 +132,59 @@ pub fn ome_zarr<E: From<ImageError>>(
         .and_then(|()| unfinished.take_name(folder))
         .map_err(|error| ImageError::write(folder, error))?;
     Ok(())
+}
+
+/// A plane of an image that is written.
+struct ImagePlane<'a> {
+    /// The store, and where it lies until it is whole.
+    folder: &'a Path,
+    part: &'a Path,
+    image: &'a OmeTiff,
+    axes: Axes,
+    place: PlaneOf,
+    /// Rows of a piece.
+    step: usize,
+}
+
+impl ImagePlane<'_> {
+    /// Writes it, of samples that `take` makes pixels of, and gives the range of its values; `None`
+    /// if it is missing.
+    fn of<T: Sample + Into<f64>, E: From<ImageError>>(
+        &self,
+        rows: &mut impl FnMut(PlaneOf, Range<usize>) -> Result<Option<Samples>, E>,
+        take: impl Fn(Samples) -> Option<Image<T>>,
+    ) -> Result<Option<Option<[f64; 2]>>, E> {
+        let (image, place) = (self.image, self.place);
+        let write = |error| ImageError::write(self.folder, error);
+        let mut file: Option<PlaneRows<T>> = None;
+        for top in (0..image.size.0).step_by(self.step.max(1)) {
+            let these = top..(top + self.step).min(image.size.0);
+            let size = (these.len(), image.size.1);
+            let Some(samples) = rows(place, these)? else {
+                return match file {
+                    None => Ok(None),
+                    Some(_) => Err(image.misuse(self.folder, "lacks rows of a plane").into()),
+                };
+            };
+            let samples = image.fitting(self.folder, place, samples, size)?;
+            let file = match &mut file {
+                Some(file) => file,
+                none => {
+                    let made =
+                        PlaneRows::new(self.part, self.axes, place, image.size, image.shrink);
+                    none.insert(made.map_err(write)?)
+                }
+            };
+            // They are of the image's type now.
+            let Some(pixels) = take(samples) else {
+                continue;
+            };
+            for y in 0..pixels.height() {
+                file.push(pixels.row(y)).map_err(write)?;
+            }
+        }
+        Ok(file.map(|file| file.range()))
+    }
 }
 
 /// Writes what the group and the arrays of an image say.
@@ -105,7 +204,12 @@ fn put_groups(
             height,
             width,
         ];
-        let array = metadata::array(axes, shape, chunk((height, width)), image.pixel_type);
+        let array = metadata::array(
+            axes,
+            shape,
+            chunk((height, width), image.size.1),
+            image.pixel_type,
+        );
         put_json(&folder.join(level.to_string()), &array)?;
     }
     let mut attributes = metadata::ome(serde_json::json!({
@@ -135,30 +239,15 @@ fn levels(size: (usize, usize)) -> Vec<(usize, usize)> {
     levels
 }
 
-/// The size of the chunks of a level.
-fn chunk((height, width): (usize, usize)) -> (usize, usize) {
-    (height.min(CHUNK), width.min(CHUNK))
-}
-
-/// Writes the chunks of a plane at all levels, and says the least and the greatest value.
-fn put_plane<T: Sample + Into<f64>>(
-    folder: &Path,
-    axes: Axes,
-    place: PlaneOf,
-    plane: &Image<T>,
-    how: Shrink,
-) -> io::Result<Option<[f64; 2]>> {
-    let mut shrunk: Option<Image<T>> = None;
-    for level in 0..levels(plane.size()).len() {
-        if level > 0 {
-            shrunk = Some(shrink(shrunk.as_ref().unwrap_or(plane), how));
-        }
-        let folder = folder.join(level.to_string()).join("c");
-        put_chunks(&folder, axes, place, shrunk.as_ref().unwrap_or(plane))?;
-    }
-    let numbers = plane.data().iter().map(|&value| value.into());
-    let numbers = numbers.filter(|value: &f64| value.is_finite());
-    Ok(numbers.fold(None, |range, value| wider(range, Some([value, value]))))
+/// The size of the chunks of a level of an image of that width: smaller ones in wide images, of
+/// which a row of chunks is in memory at every level.
+fn chunk((height, width): (usize, usize), of_image: usize) -> (usize, usize) {
+    let side = match of_image {
+        0..=8192 => CHUNK,
+        8193..=16384 => CHUNK / 2,
+        _ => CHUNK / 4,
+    };
+    (height.min(side), width.min(side))
 }
 
 /// The range of both.
@@ -167,42 +256,6 @@ fn wider(a: Option<[f64; 2]>, b: Option<[f64; 2]>) -> Option<[f64; 2]> {
         (Some(a), Some(b)) => Some([a[0].min(b[0]), a[1].max(b[1])]),
         (a, b) => a.or(b),
     }
-}
-
-/// Writes the chunks of a plane at one level. Those at the rim are as large as all others; what
-/// lies beyond the plane is zeros.
-fn put_chunks<T: Sample>(
-    folder: &Path,
-    axes: Axes,
-    place: PlaneOf,
-    level: &Image<T>,
-) -> io::Result<()> {
-    let (height, width) = level.size();
-    let chunk = chunk(level.size());
-    let mut packer = zstd::bulk::Compressor::new(LEVEL)?;
-    for (row, y) in (0..height).step_by(chunk.0).enumerate() {
-        let at = axes.of_five([place.time, place.channel, place.z, row, 0]);
-        let (_, at) = at.split_last().unwrap_or((&0, &[]));
-        let folder = at
-            .iter()
-            .fold(folder.to_path_buf(), |path, at| path.join(at.to_string()));
-        std::fs::create_dir_all(&folder)?;
-        for (column, x) in (0..width).step_by(chunk.1).enumerate() {
-            let mut bytes = Vec::with_capacity(chunk.0 * chunk.1 * T::TYPE.bytes());
-            let columns = x..(x + chunk.1).min(width);
-            for row in y..(y + chunk.0).min(height) {
-                level.row(row)[columns.clone()]
-                    .iter()
-                    .for_each(|value| value.put(&mut bytes));
-                for _ in columns.len()..chunk.1 {
-                    T::default().put(&mut bytes);
-                }
-            }
-            bytes.resize(chunk.0 * chunk.1 * T::TYPE.bytes(), 0);
-            std::fs::write(folder.join(column.to_string()), packer.compress(&bytes)?)?;
-        }
-    }
-    Ok(())
 }
 
 /// A group while it is written: a hidden folder beside its place, deleted unless it takes its name.

@@ -3,7 +3,7 @@
 use super::*;
 use crate::OptimiserState;
 use crate::machine::MachineIdentity;
-use crate::tiles::{Predict, Tile};
+use crate::tiles::{DeviceError, Predict, Tile};
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -35,9 +35,9 @@ struct PredictsElsewhere {
 }
 
 impl Predict for PredictsElsewhere {
-    fn predict(&mut self, tile: &Tile, out: &mut [f32]) {
+    fn predict(&mut self, tile: &Tile, out: &mut [f32]) -> Result<(), DeviceError> {
         self.tiles.set(self.tiles.get() + 1);
-        self.cpu.predict(tile, out);
+        self.cpu.predict(tile, out)
     }
 
     fn memory_bytes(&self, height: usize, width: usize) -> usize {

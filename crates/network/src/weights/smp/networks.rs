@@ -2,7 +2,7 @@
 //! names of parameters that they have there (but for gates, see [`super::graph_name`]).
 
 use super::SmpEncoder;
-use crate::encoder::Features;
+use crate::encoder::{EFFICIENTNET_B4, EFFICIENTNET_B4_SQUEEZE, Features, VGG16};
 use crate::graph::{Activation, Bias, Graph, GraphBuilder, Init, NodeId, Window};
 use crate::input::InputSpec;
 use crate::output::Output;
@@ -36,15 +36,6 @@ pub(super) fn graph(encoder: SmpEncoder, classes: usize) -> Result<Graph, GraphE
     Program::new(&graph)?;
     Ok(graph)
 }
-
-/// Channels of the convolutions of VGG16, block by block.
-const VGG16: [&[usize]; 5] = [
-    &[64, 64],
-    &[128, 128],
-    &[256, 256, 256],
-    &[512, 512, 512],
-    &[512, 512, 512],
-];
 
 /// VGG16 with batch norm after every convolution. The convolutions' biases, which a batch norm
 /// takes away again, are put into its means ([`super::fold_biases`]).
@@ -138,24 +129,11 @@ const TIMM: Style = Style {
     epsilon: EPSILON,
 };
 
-/// Kernel, blocks, channels out, expansion, stride of the first block (Tan & Le 2019, scaled to
-/// B4).
-const STAGES: [[usize; 5]; 7] = [
-    [3, 2, 24, 1, 1],
-    [3, 4, 32, 6, 2],
-    [5, 4, 56, 6, 2],
-    [3, 6, 112, 6, 2],
-    [5, 6, 160, 6, 1],
-    [5, 8, 272, 6, 2],
-    [3, 2, 448, 6, 1],
-];
 /// Channels of the first convolution.
 const STEM: usize = 48;
 /// Stages (from 0) whose last blocks are read by the decoder, from the last: the bottom, then
 /// skips; the stem is the last skip.
 const ENDS: [usize; 4] = [6, 4, 2, 1];
-/// A block's channels are squeezed to its input's divided by this.
-const SQUEEZE: usize = 4;
 /// The last block is dropped with this probability, the first never.
 const DROP: f64 = 0.2;
 
@@ -171,9 +149,11 @@ fn efficientnet_b4(b: &mut GraphBuilder, input: NodeId, style: &Style) -> Featur
     let [conv, norm] = style.stem;
     let stem = b.conv_with(input, conv, STEM, window(3, 2, 0));
     let stem = norm_swish(b, stem, norm, style.epsilon);
-    let blocks: usize = STAGES.iter().map(|[_, blocks, ..]| blocks).sum();
+    let blocks: usize = EFFICIENTNET_B4.iter().map(|[_, blocks, ..]| blocks).sum();
     let (mut x, mut number, mut ends) = (stem, 0, Vec::new());
-    for (stage, [kernel, count, channels, expansion, stride]) in STAGES.into_iter().enumerate() {
+    for (stage, [kernel, count, channels, expansion, stride]) in
+        EFFICIENTNET_B4.into_iter().enumerate()
+    {
         for within in 0..count {
             let block = Block {
                 prefix: (style.block)(number, stage, within),
@@ -231,7 +211,7 @@ impl Block<'_> {
         let [conv, norm] = self.parts.look;
         x = b.depthwise(x, &name(conv), self.window);
         x = norm_swish(b, x, &name(norm), self.epsilon);
-        x = b.squeeze_excite(x, &name(self.parts.gate), inputs / SQUEEZE);
+        x = b.squeeze_excite(x, &name(self.parts.gate), inputs / EFFICIENTNET_B4_SQUEEZE);
         let [conv, norm] = self.parts.project;
         x = b.conv_with(x, &name(conv), self.channels, ONE);
         x = b.batch_norm(x, &name(norm), self.epsilon);

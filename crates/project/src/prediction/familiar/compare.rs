@@ -12,6 +12,7 @@ use super::difference::Difference;
 use super::features::{COUNT, FEATURES, Looks, middle_of};
 use super::file::{FILE_NAME, Kept, WorseScore};
 use crate::Job;
+use crate::study::predictions::LOOKS;
 
 /// Differences that are named.
 const MOST_NAMED: usize = 3;
@@ -64,19 +65,19 @@ pub(crate) struct Compared {
 
 impl Compared {
     /// What `predictions.csv` says of it: `strangeness`, `strange`, `unlike` and `looks`.
-    pub(crate) fn cells(&self) -> [String; 4] {
+    pub(crate) fn cells(&self) -> Vec<(&'static str, String)> {
         let Some(strangeness) = self.strangeness else {
-            return Default::default();
+            return Vec::new();
         };
         let is_strange = strangeness > 1.0;
         let words = self.differences.iter().map(|d| d.words.as_str());
         let words: Vec<&str> = words.filter(|_| is_strange).collect();
         let strange = if is_strange { "yes" } else { "no" };
-        [
-            format!("{strangeness:.2}"),
-            strange.to_owned(),
-            words.join("; "),
-            self.looks.cell(),
+        vec![
+            ("strangeness", format!("{strangeness:.2}")),
+            ("strange", strange.to_owned()),
+            ("unlike", words.join("; ")),
+            (LOOKS, self.looks.cell()),
         ]
     }
 }

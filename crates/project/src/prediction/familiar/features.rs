@@ -373,6 +373,19 @@ impl Looks {
     }
 }
 
+impl Looks {
+    /// The middle of every number over some windows of a field; `None` without any.
+    pub(crate) fn middle(windows: &[Self]) -> Option<Self> {
+        (!windows.is_empty()).then(|| middle_of(windows.iter().map(|looks| &looks.0)))
+    }
+
+    /// The same without what goes by the size of what was looked at.
+    pub(crate) fn without_size(mut self) -> Self {
+        self.set("unevenness", f64::NAN);
+        self
+    }
+}
+
 /// Sums over pixels.
 #[derive(Default)]
 struct Heard {

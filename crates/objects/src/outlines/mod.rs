@@ -8,11 +8,14 @@
 //! at most. Each line has an edge on the left of a pixel, so that one scan finds all of them; time
 //! goes by pixels and by the length of the lines.
 
+mod rows;
+
 use std::collections::{BTreeMap, HashMap};
 
 use stainfree_image::Image;
 use stainfree_image::outline::{CellOutline, Outline, OutlinePart, Outlines, Ring};
 
+pub use self::rows::OutlineSurvey;
 use crate::error::{ObjectsError, same_size};
 use crate::labels::Connectivity;
 use crate::runs::Components;
@@ -33,7 +36,9 @@ pub fn outlines(nuclei: &Image<u32>, cells: Option<&Image<u32>>) -> Result<Outli
         return Ok(found);
     };
     same_size("the nuclei", nuclei.size(), "the cells", cells.size())?;
-    let mut inside = nuclei_inside(nuclei, cells);
+    let mut inside = Inside::default();
+    inside.push(nuclei, cells);
+    let nucleus_of = inside.nucleus_of();
     let place = |label: u32| {
         let search = found.nuclei.binary_search_by_key(&label, |one| one.label);
         search.ok()
@@ -41,44 +46,54 @@ pub fn outlines(nuclei: &Image<u32>, cells: Option<&Image<u32>>) -> Result<Outli
     found.cells = outlines_of_labels(cells)
         .into_iter()
         .map(|outline| {
-            let nuclei = inside.remove(&outline.label).unwrap_or_default();
-            let nucleus = match nuclei[..] {
-                [only] => place(only),
-                _ => None,
-            };
+            let nucleus = nucleus_of.get(&outline.label);
+            let nucleus = nucleus.and_then(|&label| place(label));
             CellOutline { outline, nucleus }
         })
         .collect();
     Ok(found)
 }
 
-/// The nuclei that lie wholly inside each cell.
-fn nuclei_inside(nuclei: &Image<u32>, cells: &Image<u32>) -> BTreeMap<u32, Vec<u32>> {
-    // `None` where a nucleus lies in several cells, or outside of any.
-    let mut cell_of: HashMap<u32, Option<u32>> = HashMap::new();
-    let mut last = (0, 0);
-    for pair in nuclei
-        .data()
-        .iter()
-        .copied()
-        .zip(cells.data().iter().copied())
-    {
-        let (nucleus, cell) = pair;
-        if nucleus == 0 || pair == last {
-            continue;
+/// Which nuclei lie wholly inside which cells.
+#[derive(Clone, Debug, Default)]
+struct Inside {
+    /// The cell of a nucleus; `None` where it lies in several, or outside of any.
+    cell_of: HashMap<u32, Option<u32>>,
+}
+
+impl Inside {
+    /// Takes further pixels.
+    fn push(&mut self, nuclei: &Image<u32>, cells: &Image<u32>) {
+        let mut last = (0, 0);
+        for pair in nuclei
+            .data()
+            .iter()
+            .copied()
+            .zip(cells.data().iter().copied())
+        {
+            let (nucleus, cell) = pair;
+            if nucleus == 0 || pair == last {
+                continue;
+            }
+            last = pair;
+            let here = Some(cell).filter(|&cell| cell != 0);
+            let known = self.cell_of.entry(nucleus).or_insert(here);
+            *known = known.filter(|_| *known == here);
         }
-        last = pair;
-        let here = Some(cell).filter(|&cell| cell != 0);
-        let known = cell_of.entry(nucleus).or_insert(here);
-        *known = known.filter(|_| *known == here);
     }
-    let mut inside: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-    for (nucleus, cell) in cell_of {
-        if let Some(cell) = cell {
-            inside.entry(cell).or_default().push(nucleus);
+
+    /// The nucleus of every cell that has one: the only one inside it.
+    fn nucleus_of(&self) -> HashMap<u32, u32> {
+        let mut only: HashMap<u32, Option<u32>> = HashMap::new();
+        for (&nucleus, cell) in &self.cell_of {
+            if let Some(cell) = *cell {
+                let only = only.entry(cell).or_insert(Some(nucleus));
+                *only = only.filter(|&one| one == nucleus);
+            }
         }
+        let known = |(cell, nucleus): (u32, Option<u32>)| Some((cell, nucleus?));
+        only.into_iter().filter_map(known).collect()
     }
-    inside
 }
 
 /// The outlines of all objects of a label image, by their labels.
