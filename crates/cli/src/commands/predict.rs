@@ -181,6 +181,14 @@ impl Predict {
             return super::end_of_shard(context, (shard, &self.out), there, failed);
         }
         let objects = next::word(&self.out);
-        super::end_of_fields(context, &self.inputs, &objects, there, &predicted.failed)
+        let failed = &predicted.failed;
+        let outcome = super::end_of_fields(context, &self.inputs, &objects, there, failed)?;
+        let command = format!("stainfree report {objects}");
+        context.next_after(
+            outcome,
+            &command,
+            "whether these numbers can be used, and why",
+        );
+        Ok(outcome)
     }
 }

@@ -6,6 +6,7 @@ pub mod familiar;
 pub mod forms;
 pub(crate) mod join;
 pub(crate) mod labelled;
+pub(crate) mod made_from;
 pub(crate) mod opened;
 pub mod outlines;
 pub(crate) mod pixel_size;

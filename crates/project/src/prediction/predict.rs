@@ -10,17 +10,18 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use stainfree_image::marker::{self, Kind, Marker};
+use stainfree_image::marker::{self, Kind};
 use stainfree_image::{Dataset, Field, Product, Store};
 use stainfree_inference::{Device, Options, RuleChoice, cytoplasm_class};
 
 use crate::prediction::by_region::{Asked, derived_by_region};
 use crate::prediction::desk::{Computed, Desk, Finished};
-use crate::prediction::familiar::{Familiarity, Gathered, Strange};
+use crate::prediction::familiar::{Familiarity, Strange};
 use crate::prediction::forms::Forms;
+use crate::prediction::made_from::MadeFrom;
 use crate::prediction::opened::OpenedModel;
 use crate::prediction::pixel_size::remarks_on_pixel_sizes;
-use crate::prediction::recognised::{Task, already, conditions, is_marked};
+use crate::prediction::recognised::{Task, already, conditions};
 use crate::prediction::results::{fields_of, my_turn, open_inputs, share_fields, unique_names};
 use crate::prediction::sure::{WellCount, wells};
 use crate::prediction::table::{self, COMMAND, OwnRows, Rows};
@@ -174,14 +175,14 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
         };
         predicted.skipped += 1;
         predicted.nuclei += nuclei;
-        predicted.strange.marked_before += usize::from(is_marked(&rows, &header, &task));
         let message = format!("{} (done already)", task.field.name);
         job.progress.step(predicted.skipped, total, &message);
     }
     let all = tasks.iter().chain(lacking.iter().map(|(task, _)| task));
     let names = all.map(|task| task.field.name.clone()).collect();
     let lease = share_fields(&options.out, &share.command(COMMAND), names, job)?;
-    mark(options, &hash, record.as_ref(), wanted)?;
+    let is_new = !(tasks.is_empty() && lacking.is_empty());
+    mark(options, &hash, record.as_ref(), (wanted, is_new))?;
     share.write(job)?;
     let ours = tasks.iter().map(|task| task.field.name.as_str());
     table::forget(&options.out, &header, ours)?;
@@ -207,7 +208,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     if share.shard().is_none() {
         finish(
             &sets,
-            &model,
+            (&model, known.as_ref()),
             (options, wanted, &header),
             &mut predicted,
             job,
@@ -220,13 +221,18 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
 /// What a run of all fields says and lists of wells, which `merge` does once all shards are done.
 fn finish(
     sets: &[Dataset],
-    model: &OpenedModel,
+    (model, known): (&OpenedModel, Option<&Familiarity>),
     (options, wanted, header): (&PredictOptions, Wanted, &[String]),
     predicted: &mut Predicted,
     job: &Job,
 ) -> Result<(), ProjectError> {
+    let rows = table::all_rows(&options.out, header, |_| false)?;
+    if let Some(known) = known {
+        predicted.strange = Strange::of(sets, &rows, header, known);
+        let sentences = predicted.strange.sentences();
+        sentences.iter().for_each(|said| job.progress.note(said));
+    }
     if let Some(confidence) = model.predictor.confidence() {
-        let rows = table::all_rows(&options.out, header, |_| false)?;
         predicted.wells = wells(sets, &rows, header, &confidence.counts);
     }
     if wanted.zarr {
@@ -359,10 +365,19 @@ fn mark(
     options: &PredictOptions,
     model: &str,
     record: Option<&Provenance>,
-    wanted: Wanted,
+    (wanted, is_new): (Wanted, bool),
 ) -> Result<(), ProjectError> {
-    let marker = Marker::new("predict", Kind::Prediction).with_model(model);
-    marker::write(&options.out, &marker)?;
+    create_folder(&options.out)?;
+    let made_from = MadeFrom {
+        model: Some(options.model.clone()),
+        images: options.inputs.clone(),
+    };
+    // What is given again and done already changes nothing, wherever its images lie by now.
+    let is_marked =
+        || marker::read(&options.out).is_some_and(|m| m.model.as_deref() == Some(model));
+    if is_new || !is_marked() {
+        made_from.put(&options.out, model)?;
+    }
     for product in wanted.products() {
         create_folder(&Store::at(&options.out).folder(product))?;
     }
@@ -379,7 +394,6 @@ fn predict_ours(
     job: &Job,
 ) -> Result<(), ProjectError> {
     let desk = Desk::new(model, options, wanted, known, job);
-    let mut gathered = Gathered::default();
     // The finishing stage has a thread of its own and parallel loops: those of the network do them.
     let workers = model.predictor.workers().clone();
     let large = too_large(model, todo);
@@ -409,9 +423,6 @@ fn predict_ours(
             match result {
                 Ok(found) => {
                     predicted.add(task.field, &found);
-                    if let Some(compared) = &found.compared {
-                        gathered.add(task.field.position.plate.as_ref(), compared);
-                    }
                     table.put(desk.row_done(task, &found, seconds));
                 }
                 Err(error) => {
@@ -429,11 +440,6 @@ fn predict_ours(
     table.save()?;
     ended?;
     remark_on_ignored(predicted, job);
-    if let Some(known) = known {
-        predicted.strange.plates = gathered.plates(known);
-        let sentences = predicted.strange.sentences();
-        sentences.iter().for_each(|said| job.progress.note(said));
-    }
     Ok(())
 }
 

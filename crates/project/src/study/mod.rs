@@ -20,6 +20,7 @@ mod progress;
 pub mod provenance;
 pub mod recipe;
 pub mod shards;
+pub mod shell;
 pub mod split;
 pub mod split_record;
 pub(crate) mod table;

@@ -9,8 +9,8 @@ use crate::ViewError;
 use crate::work::confidences;
 
 /// Columns that only programs read.
-const NOT_SHOWN: [&str; 8] = [
-    "name", "field", "key", "content", "options", "input", "program", "model",
+const NOT_SHOWN: [&str; 9] = [
+    "name", "field", "key", "content", "options", "input", "program", "model", "looks",
 ];
 
 /// Columns with the cells of fields.
