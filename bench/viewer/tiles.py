@@ -3,7 +3,7 @@
     stainfree view IMAGES --no-open          # prints an address
     python3 bench/viewer/tiles.py ADDRESS [FIELD] [COUNT]
 
-For every level: the median and the 95th percentile of the first time a tile is asked for, and of
+First the contrast. Then for every level: the median and the 95th percentile of the first time a tile is asked for, and of
 the second, which the cache answers. Standard library only.
 """
 
@@ -31,6 +31,9 @@ def main() -> None:
     paths += [(f"labels {layer['name']}", f"labels/{field}/{i}")
               for i, layer in enumerate(listed["layers"]) if shown["layers"][i]][:1]
     print(f"{shown['name']}: {height} x {width}")
+    begun = time.perf_counter()
+    ask(f"range/{field}/0/0")
+    print(f"contrast: {1e3 * (time.perf_counter() - begun):.0f} ms")
     for what, path in paths:
         level = 0
         while True:

@@ -18,6 +18,7 @@ mod next;
 mod output;
 mod rule;
 mod scores_table;
+mod shard;
 
 use std::process::ExitCode;
 

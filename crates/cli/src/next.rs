@@ -1,6 +1,6 @@
 //! The next command to type, which every step of the journey ends with.
 
-use std::path::Path;
+pub(crate) use stainfree_project::study::shell::word;
 
 use crate::Context;
 use crate::failure::Outcome;
@@ -24,20 +24,6 @@ impl Context {
 /// ` --model NAME`, where a model is named.
 pub(crate) fn model(name: Option<&str>) -> String {
     name.map_or(String::new(), |name| format!(" --model {}", word(name)))
-}
-
-/// `path` as a word of a shell's command line.
-pub(crate) fn word(path: impl AsRef<Path>) -> String {
-    let text = path.as_ref().display().to_string();
-    let plain = |c: char| c.is_alphanumeric() || "/\\:._-+=@%,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) && (cfg!(windows) || !text.contains('\\')) {
-        return text;
-    }
-    if cfg!(windows) {
-        format!("\"{text}\"")
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
 }
 
 #[cfg(all(test, unix))]

@@ -110,6 +110,9 @@ pub(crate) fn render(scores: &Scores, shown: Shown) -> String {
         plural(scores.groups),
         scores.intervals.note
     ));
+    if let Some(verdict) = &scores.verdict {
+        text.push_str(&format!("\ncan I use these numbers? {verdict}"));
+    }
     if let Some(on) = &scores.on {
         text.push_str(&format!("\n{}", on.note));
     }

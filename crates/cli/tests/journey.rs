@@ -110,7 +110,7 @@ fn from_stains_to_a_report() {
     assert!(table.starts_with(
         "name,status,message,background_share,nucleus_share,ignored_share,nuclei,expected_nuclei,\
          nuclei_low,nuclei_high,interval_level,height,width,seconds,strangeness,strange,unlike,\
-         model,program,options,input,content,key\n"
+         looks,model,program,options,input,content,key\n"
     ));
     assert_eq!(table.lines().count(), 7);
     let again = place.ok(&["predict", "study/models/model", "images", "--out", "result"]);

@@ -559,6 +559,7 @@ fn a_stop_keeps_nothing() {
         skip_border: false,
         names: stainfree_project::measuring::ColumnNames::Own,
         overwrite: false,
+        shard: None,
         settings: stainfree_objects::measure::MeasureSettings::default(),
     };
     let progress = StopAtOnce(Cancel::new());

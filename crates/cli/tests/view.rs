@@ -3,82 +3,11 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use common::viewer::Viewer;
 use common::{Place, parallel_folders};
-
-/// The program, serving a study.
-struct Viewer {
-    child: Child,
-    host: String,
-    token: String,
-}
-
-impl Viewer {
-    fn start(place: &Place, more: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_stainfree"))
-            .args(["view", "study", "--no-open", "--as", "Ada", "-q"])
-            .args(more)
-            .current_dir(place.path(""))
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let mut said = BufReader::new(child.stdout.take().unwrap());
-        said.read_line(&mut line).unwrap();
-        let (_, address) = line.trim().split_once("http://").expect(&line);
-        let (host, token) = address.split_once("/#").expect(&line);
-        Self {
-            child,
-            host: host.to_owned(),
-            token: token.to_owned(),
-        }
-    }
-
-    /// Status and body of an answer; `None` where none came whole.
-    fn ask(&self, method: &str, path: &str, body: &str) -> Option<(u16, serde_json::Value)> {
-        let mut stream = TcpStream::connect(&self.host).ok()?;
-        let (host, token) = (&self.host, &self.token);
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nX-Stainfree-Token: {token}\r\n\
-             Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
-            body.len()
-        );
-        stream.write_all(request.as_bytes()).ok()?;
-        let mut said = String::new();
-        stream.read_to_string(&mut said).ok()?;
-        let (head, body) = said.split_once("\r\n\r\n")?;
-        let status = head.split(' ').nth(1)?.parse().ok()?;
-        Some((status, serde_json::from_str(body).ok()?))
-    }
-
-    /// Paints a new nucleus of one pixel; the version after it, if that was answered.
-    fn paint(&self, version: u64, at: (usize, usize)) -> Option<u64> {
-        let edit = serde_json::json!({"do": "paint", "label": null, "radius": 0.5,
-                                      "line": [[at.0, at.1]]});
-        let id = format!("{}-{}", at.0, at.1);
-        let body = serde_json::json!({"id": id, "version": version, "edit": edit});
-        let (status, said) = self.ask("POST", "/api/edits/0", &body.to_string())?;
-        assert_eq!(status, 200, "{said}");
-        said["version"].as_u64()
-    }
-
-    fn version(&self) -> u64 {
-        let (status, said) = self.ask("GET", "/api/edits/0/0", "").unwrap();
-        assert_eq!(status, 200, "{said}");
-        said["version"].as_u64().unwrap()
-    }
-}
-
-impl Drop for Viewer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 #[test]
 fn a_killed_viewer_loses_no_answered_edit_and_prepare_takes_them() {

@@ -179,7 +179,8 @@ fn demo_ours(options: &DemoOptions, started: Instant, job: &Job) -> Result<Demo,
         &study,
         &report_options(&evaluated, &unstained, &result)?,
         job,
-    )?;
+    )?
+    .page;
     let shown = out.join("report.html");
     let html = std::fs::read(&page).map_err(|error| ProjectError::read(&page, &error))?;
     stainfree_image::write_atomic(&shown, &html)?;

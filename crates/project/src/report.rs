@@ -1,4 +1,5 @@
-//! `report`: one self-contained page about a study and one of its models.
+//! `report`: one self-contained page about a study and one of its models; `result` has that about a
+//! result of `predict`.
 //!
 //! Here: gathering numbers and pictures. How they look is in [`stainfree_report`].
 
@@ -8,16 +9,21 @@ use stainfree_image::{Field, Image, Product, Store, rounded_um};
 use stainfree_network::model::Model;
 use stainfree_objects::NUCLEUS;
 use stainfree_report::{
-    Column, Fact, FieldCard, Figure, Picture, ReportData, Rgb, Swatch, Table, TruthQuality,
-    brightfield_picture, class_color, class_colors, error_legend, error_picture, field_facts,
-    outline_legend, overlay_classes, render, scale_down, side_by_side, stain_picture,
+    Column, Fact, FieldCard, Figure, Judgement, Picture, ReportData, Rgb, Swatch, Table,
+    TruthQuality, brightfield_picture, class_color, class_colors, error_legend, error_picture,
+    field_facts, outline_legend, overlay_classes, render, scale_down, side_by_side, stain_picture,
     worst_and_best,
 };
+use stainfree_scores::verdict::{Evidence, Verdict};
 use stainfree_scores::{FieldRow as ScoredRow, Scores, Standing};
 
 mod curves;
+mod result;
+mod steps;
 
 use curves::charts;
+pub use result::{ResultOptions, report_result};
+use steps::{Places, next_steps};
 
 use crate::evaluation::disagreement::{self, Disagreement, Kind};
 use crate::evaluation::score_model::unit;
@@ -76,6 +82,8 @@ pub struct ScoredSet {
     pub prediction: Store,
 }
 
+/// Name of the page.
+const PAGE: &str = "report.html";
 /// Folder of the report's first figures as files, for slides and papers.
 const PICTURES: &str = "pictures";
 
@@ -89,11 +97,43 @@ fn folder_name(study: &Study) -> String {
     name.map_or("study".into(), |name| name.to_string_lossy().into_owned())
 }
 
-/// Writes `report.html` and the figures in `pictures/` into the study; returns the page's path.
+/// A page that was written.
+#[derive(Clone, Debug)]
+pub struct Reported {
+    /// The page.
+    pub page: PathBuf,
+    /// Whether the numbers on it can be used.
+    pub verdict: Verdict,
+}
+
+/// What is said of numbers of a study's model, and what to do next; `shown` are scores of other
+/// fields than its test.
+fn judgement(study: &Study, model: &str, set: Option<&ScoredSet>) -> Judgement {
+    let verdict = Verdict::of(&Evidence {
+        test: set.map(|set| (&set.scores).into()),
+        result: None,
+    });
+    let name = (study.models().len() > 1).then(|| model.to_owned());
+    let places = Places {
+        study: Some((study.root().to_owned(), name)),
+        ..Places::default()
+    };
+    Judgement {
+        about: format!(
+            "Counts and areas that the model `{model}` measures on plates like those of its test: \
+             the same microscope, cells and focus. For the numbers of one plate, give \
+             `stainfree report` the folder with its results."
+        ),
+        next: next_steps(&verdict, &places),
+        verdict,
+    }
+}
+
+/// Writes `report.html` and the figures in `pictures/` into the study.
 ///
 /// # Errors
 /// No such model, a field that cannot be read, or a page that cannot be written.
-pub fn report(study: &Study, options: &ReportOptions, job: &Job) -> Result<PathBuf, ProjectError> {
+pub fn report(study: &Study, options: &ReportOptions, job: &Job) -> Result<Reported, ProjectError> {
     study.truth_must_be_still("report")?;
     let folder = study.model_path(&options.model);
     let model = Model::load(&folder)?;
@@ -104,6 +144,8 @@ pub fn report(study: &Study, options: &ReportOptions, job: &Job) -> Result<PathB
         None => test_set(study, &source, &options.model, &model.hash(), job)?,
     };
     let title = options.title.clone().unwrap_or_else(|| folder_name(study));
+    let judgement = judgement(study, &options.model, set.as_ref());
+    let verdict = judgement.verdict.clone();
     let config_path = study.config_path();
     let mut data = ReportData {
         title,
@@ -114,6 +156,7 @@ pub fn report(study: &Study, options: &ReportOptions, job: &Job) -> Result<PathB
                 options.model
             ),
         },
+        judgement: Some(judgement),
         summary: options.summary.clone(),
         facts: facts(study, &rows, &model, &unit(study, &rows)?),
         legend: legend(&model.info.classes),
@@ -176,9 +219,9 @@ pub fn report(study: &Study, options: &ReportOptions, job: &Job) -> Result<PathB
     data.truth.figures = disagreements(study, &source, &options.model, &model.info.classes, parts)?;
     let lines = on_disagreements(!data.truth.figures.is_empty(), parts);
     data.truth.lines.extend(lines.map(str::to_owned));
-    let path = study.root().join("report.html");
-    stainfree_image::write_atomic(&path, render(&data)?.as_bytes())?;
-    Ok(path)
+    let page = study.root().join(PAGE);
+    stainfree_image::write_atomic(&page, render(&data)?.as_bytes())?;
+    Ok(Reported { page, verdict })
 }
 
 /// Refuses to write the page or its pictures over an image, or over what is not a report's.
@@ -187,7 +230,7 @@ fn spare_others(
     source: &Source,
     set: Option<&ScoredSet>,
 ) -> Result<(), ProjectError> {
-    let page = study.root().join("report.html");
+    let page = study.root().join(PAGE);
     let was_ours = page.is_file();
     guard::check_file(&page, "report of this program", guard::is_our_page)?;
     let mut inputs = Inputs::of(std::slice::from_ref(&source.dataset));
@@ -344,15 +387,12 @@ fn around(picture: &Image<[u8; 3]>, y: f64, x: f64) -> Image<[u8; 3]> {
     )
 }
 
-/// The study's test fields as `evaluate` left them; `None` before it ran.
-fn test_set(
-    study: &Study,
-    source: &Source,
-    model: &str,
-    hash: &str,
-    job: &Job,
-) -> Result<Option<ScoredSet>, ProjectError> {
-    let path = study.model_path(model).join("scores.json");
+/// The scores of its test that lie in the folder of the model `hash`; `None` before it was scored.
+///
+/// # Errors
+/// They are damaged, or cannot be read.
+fn scores_of(folder: &Path, hash: &str) -> Result<Option<Scores>, ProjectError> {
+    let path = folder.join("scores.json");
     let text = match std::fs::read(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -365,9 +405,21 @@ fn test_set(
         ))
     })?;
     // Scores that an earlier model of that name left here are not this one's.
-    if scores.on.as_ref().is_some_and(|on| on.model != hash) {
+    let is_other = scores.on.as_ref().is_some_and(|on| on.model != hash);
+    Ok((!is_other).then_some(scores))
+}
+
+/// The study's test fields as `evaluate` left them; `None` before it ran.
+fn test_set(
+    study: &Study,
+    source: &Source,
+    model: &str,
+    hash: &str,
+    job: &Job,
+) -> Result<Option<ScoredSet>, ProjectError> {
+    let Some(scores) = scores_of(&study.model_path(model), hash)? else {
         return Ok(None);
-    }
+    };
     let table = wrong_objects::table_path(study, model, Part::Test);
     // A table beside scores that know of no fates is of another scoring.
     let known = scores.object_errors.is_some();

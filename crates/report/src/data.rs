@@ -4,8 +4,10 @@
 //! section without content does not appear.
 
 use stainfree_image::Image;
+use stainfree_scores::verdict::Verdict;
 
 use crate::drawing::Drawing;
+use crate::plate_map::PlateMap;
 
 /// All of one report.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +16,8 @@ pub struct ReportData {
     pub title: String,
     /// One line below it: what was done, with which model, when.
     pub subtitle: String,
+    /// Whether its numbers can be used.
+    pub judgement: Option<Judgement>,
     /// The result in plain sentences.
     pub summary: Vec<String>,
     /// The numbers a reader wants first.
@@ -26,6 +30,13 @@ pub struct ReportData {
     pub figures: Vec<Figure>,
     /// Names and colours of what the figures show.
     pub legend: Vec<Swatch>,
+    /// Plates with a number for each well.
+    pub maps: Vec<PlateMap>,
+    /// Tables of plates and wells.
+    pub plates: Vec<Table>,
+    /// The fields that are the least like the training, each beside the one of the training that it
+    /// is the most like.
+    pub strange: Vec<Figure>,
     /// Training curves and other plots.
     pub charts: Vec<Chart>,
     /// The worst objects of each kind of error, with their own legend.
@@ -46,6 +57,26 @@ pub struct ReportData {
     pub provenance: Vec<Fact>,
     /// Anything else a reader must know.
     pub notes: Vec<String>,
+}
+
+/// A verdict, and what to do about it.
+#[derive(Clone, Debug)]
+pub struct Judgement {
+    /// Which numbers are meant, in a sentence.
+    pub about: String,
+    /// What the rules say.
+    pub verdict: Verdict,
+    /// What to do next.
+    pub next: Vec<NextStep>,
+}
+
+/// Something to do next.
+#[derive(Clone, Debug, Default)]
+pub struct NextStep {
+    /// What, as a sentence.
+    pub words: String,
+    /// The command to type for it, where there is one.
+    pub command: String,
 }
 
 /// A number with its interval and meaning.

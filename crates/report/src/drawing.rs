@@ -258,8 +258,8 @@ fn path(points: &[At]) -> String {
     path
 }
 
-/// Text for SVG content and attributes.
-fn escape(text: &str) -> String {
+/// Text as SVG has it, between tags and in attributes.
+pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::ReportError;
 use crate::data::{Cell, Fact, FieldCard, Figure, Picture, ReportData, Swatch, Table};
+use crate::judgement::{self, JudgementView};
 use crate::palette::css;
 use crate::png::data_uri;
 
@@ -34,6 +35,7 @@ pub fn render(data: &ReportData) -> Result<String, ReportError> {
         style: STYLE,
         title: &data.title,
         subtitle: &data.subtitle,
+        judgement: data.judgement.as_ref().map(judgement::view),
         summary: &data.summary,
         headlines: data
             .headlines
@@ -44,6 +46,9 @@ pub fn render(data: &ReportData) -> Result<String, ReportError> {
         facts: facts(&data.facts),
         figures: figures(&data.figures)?,
         legend: swatches(&data.legend),
+        maps: maps(data)?,
+        plates: tables(&data.plates),
+        strange: figures(&data.strange)?,
         errors: figures(&data.errors)?,
         errors_legend: swatches(&data.errors_legend),
         charts: data
@@ -70,6 +75,7 @@ struct Page<'a> {
     style: &'a str,
     title: &'a str,
     subtitle: &'a str,
+    judgement: Option<JudgementView<'a>>,
     summary: &'a [String],
     /// Label, value, detail, explanation.
     headlines: Vec<[&'a str; 4]>,
@@ -78,6 +84,10 @@ struct Page<'a> {
     figures: Vec<FigureView<'a>>,
     /// Colour, label.
     legend: Vec<(String, &'a str)>,
+    /// Drawings.
+    maps: Vec<String>,
+    plates: Vec<TableView<'a>>,
+    strange: Vec<FigureView<'a>>,
     errors: Vec<FigureView<'a>>,
     errors_legend: Vec<(String, &'a str)>,
     /// Title, drawing, caption.
@@ -130,6 +140,13 @@ struct CellView<'a> {
     text: &'a str,
     note: &'a str,
     numeric: bool,
+}
+
+/// Plates as drawings, which only this crate makes.
+fn maps(data: &ReportData) -> Result<Vec<String>, ReportError> {
+    // Within a page a drawing needs no name of its language.
+    let bare = |svg: String| svg.replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1);
+    data.maps.iter().map(|map| Ok(bare(map.svg()?))).collect()
 }
 
 fn facts(facts: &[Fact]) -> Vec<(&str, &str)> {
@@ -216,8 +233,9 @@ fn cells<'a>(row: &'a [Cell], table: &Table) -> Vec<CellView<'a>> {
 mod tests {
     use super::*;
     use crate::data::{Chart, Column, Headline, TruthQuality};
-    use crate::{LineChart, Series};
+    use crate::{Judgement, LineChart, NextStep, PlateMap, Series};
     use stainfree_image::Image;
+    use stainfree_scores::verdict::{Evidence, Verdict};
 
     const EVIL: &str = "<script>alert(\"x\")</script>'&";
 
@@ -258,9 +276,27 @@ mod tests {
             marks: vec![(0.5, text())],
             ..Default::default()
         };
+        let mut verdict = Verdict::of(&Evidence::default());
+        verdict.findings[0].says = text();
         ReportData {
             title: text(),
             subtitle: text(),
+            judgement: Some(Judgement {
+                about: text(),
+                verdict,
+                next: vec![NextStep {
+                    words: text(),
+                    command: text(),
+                }],
+            }),
+            maps: vec![PlateMap {
+                title: text(),
+                note: text(),
+                wells: vec![("A01".into(), 1.0)],
+                from_zero: false,
+            }],
+            plates: vec![table(false)],
+            strange: vec![figure()],
             summary: vec![text()],
             headlines: vec![Headline {
                 label: text(),
@@ -306,7 +342,7 @@ mod tests {
         // Quotes end attributes: none of the alerts may keep its own.
         assert!(!page.contains("alert(\"x"));
         // Every text of the report appears, not only the safe ones.
-        assert!(page.matches("&lt;script&gt;").count() >= 40);
+        assert!(page.matches("&lt;script&gt;").count() >= 56);
     }
 
     #[test]
@@ -315,7 +351,7 @@ mod tests {
         for address in ["http://", "https://", "url(", "@import", "<link", "src=\"/"] {
             assert!(!page.contains(address), "{address}");
         }
-        assert_eq!(page.matches("src=\"data:image/png;base64,").count(), 5);
+        assert_eq!(page.matches("src=\"data:image/png;base64,").count(), 6);
     }
 
     #[test]
@@ -327,12 +363,29 @@ mod tests {
         .unwrap();
         assert!(page.contains("<title>Empty</title>"));
         for id in [
-            "pictures", "scores", "errors", "fields", "training", "truth", "made",
+            "use", "result", "pictures", "plates", "strange", "scores", "errors", "fields",
+            "training", "truth", "made",
         ] {
             assert!(
                 !page.contains(&format!("id=\"{id}\"")) && !page.contains(&format!("#{id}\"")),
                 "{id}"
             );
+        }
+    }
+
+    #[test]
+    fn every_light_has_a_shape_and_a_word_and_every_rule_its_limits_and_source() {
+        let page = render(&hostile()).unwrap();
+        let (_, section) = page.split_once("id=\"use\"").unwrap();
+        let (section, _) = section.split_once("</section>").unwrap();
+        for words in [
+            "Can I use these numbers?",
+            "No, not as they are",
+            "aria-label=\"red\"",
+            "red where there is no",
+            "Kapoor",
+        ] {
+            assert!(section.contains(words), "{words}: {section}");
         }
     }
 
@@ -347,6 +400,6 @@ mod tests {
         let count = ids.len();
         ids.sort_unstable();
         ids.dedup();
-        assert_eq!((ids.len(), count), (5, 5));
+        assert_eq!((ids.len(), count), (6, 6));
     }
 }

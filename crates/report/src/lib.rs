@@ -12,6 +12,7 @@ mod drawing;
 mod error;
 mod font;
 mod html;
+mod judgement;
 mod layout;
 mod overlay;
 mod palette;
@@ -25,8 +26,8 @@ pub use axis::Scale;
 pub use chart::{Band, IntervalChart, IntervalRow, Level, LineChart, PointChart, Series};
 pub use close_up::{Outlined, Subject, close_up, outline_legend};
 pub use data::{
-    Cell, Chart, Column, Fact, FieldCard, Figure, Headline, Picture, ReportData, Svg, Swatch,
-    Table, TruthQuality,
+    Cell, Chart, Column, Fact, FieldCard, Figure, Headline, Judgement, NextStep, Picture,
+    ReportData, Svg, Swatch, Table, TruthQuality,
 };
 pub use drawing::SVG_NOTE;
 pub use error::ReportError;

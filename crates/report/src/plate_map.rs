@@ -11,6 +11,7 @@ use stainfree_image::Image;
 
 use crate::ReportError;
 use crate::axis::{Axis, Scale};
+use crate::drawing::escape;
 use crate::font::CAPTION;
 use crate::palette::{Rgb, css};
 
@@ -23,6 +24,8 @@ pub struct PlateMap {
     pub note: String,
     /// Name (`B02`) and value of each well; a value that is not finite is shown as unknown.
     pub wells: Vec<(String, f64)>,
+    /// Whether the colours begin at 0, so that small differences of large numbers look small.
+    pub from_zero: bool,
 }
 
 /// What the head of every map as SVG has: by this a file is known to be one of them.
@@ -209,7 +212,9 @@ impl PlateMap {
             13..=24 => (30, 36),
             _ => (18, 22),
         };
-        let axis = Axis::over(placed.iter().map(|&(_, _, value)| value), Scale::Linear, 5);
+        let zero = self.from_zero.then_some(0.0);
+        let values = placed.iter().map(|&(_, _, value)| value);
+        let axis = Axis::over(values.chain(zero), Scale::Linear, 5);
         let mut shapes = Vec::new();
         let mut text = |y, x, anchor, color, text: String| {
             shapes.push(Shape::Text {
@@ -404,12 +409,6 @@ fn short(value: f64) -> String {
     format!("{scaled:.decimals$}{end}")
 }
 
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -422,6 +421,7 @@ mod tests {
                 .iter()
                 .map(|&(name, value)| (name.to_owned(), value))
                 .collect(),
+            from_zero: false,
         }
     }
 

@@ -7,7 +7,7 @@ mod agreement;
 mod confidence;
 mod errors;
 mod nuclei;
-mod words;
+pub(crate) mod words;
 
 use stainfree_scores::{ByName, Convention, FieldRow, Pixelwise, Scores, Side, Statistic};
 
@@ -201,7 +201,11 @@ fn trust_lines(scores: &Scores) -> Vec<String> {
         ));
     }
     lines.push(match scores.convention {
-        Convention::Argmax => "Every pixel takes its most likely class.".to_owned(),
+        Convention::Argmax => {
+            "In the scores of pixels, each has the class that the model finds the most likely; \
+                                nuclei are made by the model's own rule."
+                .to_owned()
+        }
         Convention::Paper => {
             "Scores follow the paper's convention: a class is predicted where its \
                               probability is above 0.5, and a class absent on both sides scores 1."

@@ -55,6 +55,7 @@ fn map(wells: Vec<(String, f64)>) -> PlateMap {
         title: "count".into(),
         note: "mean of fields".into(),
         wells,
+        from_zero: false,
     }
 }
 
@@ -225,6 +226,7 @@ fn unknown_and_absent_wells_differ_from_all_numbers() {
         title: "<b>&".into(),
         note: "\u{1F52C} <i>".into(),
         wells: vec![("A1".into(), 1.0)],
+        from_zero: false,
     };
     let svg = odd.svg().unwrap();
     assert!(svg.contains("&lt;b&gt;&amp;") && !svg.contains("<i>"));
@@ -232,4 +234,17 @@ fn unknown_and_absent_wells_differ_from_all_numbers() {
         odd.picture().is_ok(),
         "letters that the font lacks are no error"
     );
+}
+
+#[test]
+fn colours_begin_at_zero_where_that_is_asked_for() {
+    let wells = || vec![("A1".into(), 3.0), ("A2".into(), 3.5)];
+    let ends = |from_zero| {
+        let map = PlateMap {
+            from_zero,
+            ..map(wells())
+        };
+        map.svg().unwrap().contains(">0</text>")
+    };
+    assert_eq!((ends(false), ends(true)), (false, true));
 }

@@ -107,7 +107,7 @@ pub enum Convention {
 }
 
 /// With fewer groups than this, percentile intervals over groups are far too short to be shown.
-const FEWEST_GROUPS: usize = 8;
+pub(crate) const FEWEST_GROUPS: usize = 8;
 
 /// Which fields belong to which resampled unit.
 #[derive(Clone, Debug, PartialEq)]

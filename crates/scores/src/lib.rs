@@ -45,8 +45,11 @@ mod rigid_shift;
 mod risk;
 mod skeleton;
 mod splitting;
+mod standing;
 mod student;
 mod summary;
+mod tested;
+pub mod verdict;
 
 pub use agreement::{
     BlandAltman, Estimate, bland_altman, bland_altman_percent, concordance, pearson,
@@ -80,9 +83,10 @@ pub use result::{
     BoundarySummary, CalibrationSummary, ConfidenceRow, ConfidenceSummary, FieldObjects,
     FieldPixelwise, FieldRow, GroupShift, IntervalNote, KindSummary, LookedAtRow, ObjectSummary,
     PairNumbers, PairSummary, PaperPair, PaperSummary, Pixelwise, Pooled, ResolvedRow, ScoredOn,
-    Scores, SplittingSummary, Standing, Statistic, Thickness, ThresholdRow, ToleranceRow,
+    Scores, SplittingSummary, Statistic, Thickness, ThresholdRow, ToleranceRow,
 };
 pub use rigid_shift::{SHIFT_REACH, Shift, ShiftOverlaps, ShiftedCounts, moved};
 pub use risk::{Controlled, Uncontrolled, controlled};
 pub use splitting::{Resolved, SplittingCounts};
+pub use standing::Standing;
 pub use summary::summarise;

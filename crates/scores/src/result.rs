@@ -7,24 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::by_name::ByName;
 use crate::calibration::ReliabilityRow;
+use crate::standing::Standing;
+use crate::verdict::Verdict;
 use crate::{
     AgreementSummary, ClassCounts, Convention, ExpectedCount, FieldFates, ObjectErrors, Outline,
     Shift, SplittingCounts,
 };
-
-/// What scored fields are to the model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Standing {
-    /// It has met none of them: neither trained nor was it chosen by them.
-    Test,
-    /// Fields of the validation part, which choose the model.
-    Validation,
-    /// Fields of the training part.
-    Train,
-    /// Nobody knows.
-    Unknown,
-}
 
 /// Which fields scores were made on, as seen from the model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -520,6 +508,10 @@ pub struct Scores {
     /// What the fields are to the model that made the predictions; none where no model is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on: Option<ScoredOn>,
+    /// Whether numbers of this model can be used on images like these; none in files of older
+    /// versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
     /// Number of fields.
     pub images: usize,
     /// Number of groups; a field without a group is its own.

@@ -21,8 +21,8 @@ pub struct Controlled {
 pub enum Uncontrolled {
     /// So few units cannot promise so little, however good the settings are.
     #[error(
-        "{units} groups can promise {} % at best; {needed} are needed for {} %",
-        percent(*least), percent(*bound)
+        "{} can promise {} % at best; {needed} are needed for {} %",
+        groups(*units), percent(*least), percent(*bound)
     )]
     TooFew {
         /// Units that there are.
@@ -50,6 +50,10 @@ pub enum Uncontrolled {
         "a bound must be a share above 0 and below 1, and every unit have a loss for each setting"
     )]
     Misuse,
+}
+
+fn groups(n: usize) -> String {
+    format!("{n} group{}", if n == 1 { "" } else { "s" })
 }
 
 /// In percent, with a digit where there is less than ten of it.
@@ -133,6 +137,9 @@ mod tests {
         assert_eq!(controlled(&units(0.21), 0.2).expect("kept").setting, 2);
         let error = controlled(&units(0.2), 0.09).expect_err("too few");
         let said = "9 groups can promise 10 % at best; 11 are needed for 9.0 %";
+        assert_eq!(error.to_string(), said);
+        let error = controlled(&units(0.2)[..1], 0.2).expect_err("one");
+        let said = "1 group can promise 50 % at best; 4 are needed for 20 %";
         assert_eq!(error.to_string(), said);
         assert!(matches!(
             controlled(&units(0.2), 1.0),

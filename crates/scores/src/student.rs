@@ -1,4 +1,4 @@
-//! Student's t distribution, with any number of degrees of freedom.
+//! Student's t distribution, with any number of degrees of freedom, and the binomial one.
 //!
 //! Source: Abramowitz & Stegun (1964), 26.5.8 (the continued fraction of the incomplete beta
 //! function) and 26.7.1; 6.1.34 for the logarithm of the gamma function by its asymptotic series.
@@ -29,6 +29,22 @@ pub(crate) fn quantile(share: f64, freedom: f64) -> f64 {
 /// The 97.5 % point, by which 95 % intervals are made.
 pub(crate) fn point_975(freedom: f64) -> f64 {
     quantile(0.975, freedom)
+}
+
+/// Probability that at least `k` of `n` draws succeed, each with the probability `p`.
+///
+/// Source: Abramowitz & Stegun (1964), 26.5.24.
+pub(crate) fn at_least(k: usize, n: usize, p: f64) -> f64 {
+    match k {
+        0 => 1.0,
+        k if k > n => 0.0,
+        k => incomplete_beta(k as f64, (n - k + 1) as f64, p),
+    }
+}
+
+/// Probability that at most `k` of `n` draws succeed, each with the probability `p`.
+pub(crate) fn at_most(k: usize, n: usize, p: f64) -> f64 {
+    1.0 - at_least(k + 1, n, p)
 }
 
 /// Probability that |T| > t.
@@ -123,6 +139,24 @@ mod tests {
         ] {
             let got = point_975(freedom);
             assert!((got - expected).abs() < 1e-9, "{freedom}: {got} {expected}");
+        }
+    }
+
+    #[test]
+    fn tails_of_the_binomial_distribution_are_exact() {
+        // Sums of fractions.
+        for (k, n, p, more, less) in [
+            (1, 10, 0.05, 0.4012630607616211, 0.9138616441006836),
+            (3, 10, 0.05, 0.011503557379296874, 0.9989715020621094),
+            (6, 9, 0.9, 0.991668906, 0.052972138),
+            (2, 4, 0.05, 0.01401875, 0.99951875),
+            (0, 3, 0.05, 1.0, 0.857375),
+            (40, 200, 0.1, 1.7007333197272116e-05, 0.9999927782979444),
+            (5, 4, 0.5, 0.0, 1.0),
+        ] {
+            let got = (at_least(k, n, p), at_most(k, n, p));
+            assert!((got.0 - more).abs() < 1e-12, "{k} of {n}: {got:?}");
+            assert!((got.1 - less).abs() < 1e-12, "{k} of {n}: {got:?}");
         }
     }
 }

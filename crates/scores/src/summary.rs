@@ -62,6 +62,7 @@ pub fn summarise(
     let of = |family: Family| &statistics[plan.range(family)];
     let mut result = Scores {
         on: None,
+        verdict: None,
         images: fields.len(),
         groups: units.groups,
         classes: ByName::default(),

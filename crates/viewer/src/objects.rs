@@ -29,6 +29,9 @@ pub(crate) struct Object {
     /// That object; 0 where none overlaps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) other: Option<u32>,
+    /// How sure a model is of it, or of the object that it agrees with best.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sure: Option<f64>,
 }
 
 /// Sums over the pixels of an object.
@@ -60,6 +63,7 @@ impl Sums {
             bounds: self.bounds,
             iou: None,
             other: None,
+            sure: None,
         }
     }
 }
@@ -189,6 +193,19 @@ fn agree(objects: &mut [Object], areas: &HashMap<u32, u64>, shared: &HashMap<(u3
     }
 }
 
+/// Says how sure each object is: by its own number, or by that of the other layer's object that it
+/// agrees with best.
+pub(crate) fn add_confidence(
+    objects: &mut [Object],
+    own: &BTreeMap<u32, f64>,
+    others: &BTreeMap<u32, f64>,
+) {
+    for object in objects {
+        let other = object.other.and_then(|label| others.get(&label));
+        object.sure = own.get(&object.label).or(other).copied();
+    }
+}
+
 /// The object `label` of `image`, of which no pixel lies outside of `bounds`; `None` where there
 /// is none.
 pub(crate) fn one(image: &Image<u32>, label: u32, bounds: [usize; 4]) -> Option<Object> {
@@ -230,6 +247,7 @@ mod tests {
             bounds,
             iou: Some(iou),
             other: Some(other),
+            sure: None,
         };
         assert_eq!(
             found,
@@ -245,5 +263,9 @@ mod tests {
         let alone = one(image, 7, [0, 2, 3, 5]).unwrap();
         assert_eq!((alone.area, alone.bounds), (3, [0, 3, 2, 5]));
         assert_eq!(one(image, 9, [0, 0, 3, 5]), None);
+        let mut found = found;
+        add_confidence(&mut found, &[(3, 0.5)].into(), &[(5, 0.9), (0, 0.1)].into());
+        let sure: Vec<_> = found.iter().map(|object| object.sure).collect();
+        assert_eq!(sure, [Some(0.9), Some(0.5), None]);
     }
 }

@@ -95,6 +95,55 @@ fn every_edit_is_in_the_label_image_at_once_and_can_be_taken_back() {
 }
 
 #[test]
+fn an_outline_that_was_asked_for_becomes_an_object() {
+    let folder = study();
+    // A bright disc of radius 9 around (300, 515), across two tiles, where no nucleus is.
+    let disc = |y: usize, x: usize| (y as f64 - 300.0).hypot(x as f64 - 515.0) < 9.0;
+    let image = Image::from_fn(common::SIZE.0, common::SIZE.1, |y, x| {
+        100 + ((7 * y + 3 * x) % 11) as u16 + if disc(y, x) { 500 } else { 0 }
+    });
+    let path = folder.path().join("images/BF/a.tif");
+    write::plane_u16(&path, &image, &write::Note::default()).unwrap();
+    let truth = folder.path().join("study/truth/nuclei/a.tif");
+    let nothing = Image::filled(common::SIZE.0, common::SIZE.1, 0u32);
+    write::labels(&truth, &nothing, &write::Note::default()).unwrap();
+    let server = Running::on(folder.path());
+    let found = server.get("/api/outline/0/0/0/302/513/30");
+    assert_eq!(found.status, 200, "{found:?}");
+    let runs = found.json()["runs"].clone();
+    server.done(
+        "o",
+        0,
+        json!({"do": "outline", "label": null, "runs": runs}),
+    );
+    let kept = kept(folder.path());
+    let pixels = kept.data().iter().enumerate();
+    let wrong =
+        pixels.filter(|(i, label)| (**label == 1) != disc(i / common::SIZE.1, i % common::SIZE.1));
+    let (area, wrong) = (count(&kept, 1), wrong.count());
+    assert!((230..280).contains(&area) && wrong < 25, "{area} {wrong}");
+    let flat = server.get("/api/outline/0/0/0/100/100/30");
+    assert!(
+        flat.status == 400 && flat.error().contains("no edge"),
+        "{flat:?}"
+    );
+    for path in [
+        "0/0/0/600/0/30",
+        "0/0/0/0/1100/30",
+        "0/9/0/1/1/30",
+        "9/0/0/1/1/30",
+    ] {
+        assert_eq!(
+            server.get(&format!("/api/outline/{path}")).status,
+            404,
+            "{path}"
+        );
+    }
+    let far = format!("/api/outline/0/0/0/300/515/{}", usize::MAX);
+    assert!([200, 400].contains(&server.get(&far).status));
+}
+
+#[test]
 fn objects_come_back_with_what_changed() {
     let folder = study();
     let server = Running::on(folder.path());

@@ -1,6 +1,6 @@
 //! `measure`: a table with a row per object.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use stainfree_objects::measure::{Background, MeasureSettings, Ring, TextureSettings};
@@ -10,6 +10,7 @@ use stainfree_project::measuring::{ColumnNames, MeasureOptions, MeasuredPlate, O
 use crate::Context;
 use crate::failure::{Outcome, UsageError};
 use crate::output::Json;
+use crate::shard::ShardArg;
 
 /// Measure every object: shape, intensities, neighbours
 ///
@@ -127,6 +128,9 @@ pub(crate) struct Measure {
     overwrite: bool,
 
     #[command(flatten)]
+    shard: ShardArg,
+
+    #[command(flatten)]
     json: Json,
 }
 
@@ -151,7 +155,8 @@ fn parse_ring(text: &str) -> Result<RingArg, String> {
 impl Measure {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
         self.json.check_result(&["objects", "columns"])?;
-        let measured = measure(&self.options()?, &context.job()).map_err(|error| match error {
+        let options = self.options(context)?;
+        let measured = measure(&options, &context.job()).map_err(|error| match error {
             ProjectError::Cancelled => anyhow::Error::from(error).context(
                 "stopped as asked; tables are written whole or not at all, so nothing was kept",
             ),
@@ -160,6 +165,12 @@ impl Measure {
         context.console.finish();
         for sentence in &measured.failed {
             context.console.warn(sentence);
+        }
+        if let Some(shard) = options.shard {
+            self.show_shard(&measured)?;
+            let folder = self.out.parent().unwrap_or(Path::new("."));
+            let failed = measured.failed.len();
+            return super::end_of_shard(context, (shard, folder), measured.fields, failed);
         }
         if measured.fields > 0 {
             self.show(&measured)?;
@@ -174,7 +185,7 @@ impl Measure {
         Outcome::of(measured.fields, measured.failed.len())
     }
 
-    fn options(&self) -> Result<MeasureOptions> {
+    fn options(&self, context: &Context) -> Result<MeasureOptions> {
         let objects = match (&self.result, &self.labels) {
             (_, Some(labels)) => Objects::Labels(labels.clone()),
             (Some(result), None) => Objects::Prediction(result.clone()),
@@ -211,6 +222,7 @@ impl Measure {
                 _ => ColumnNames::Own,
             },
             overwrite: self.overwrite,
+            shard: self.shard.choice(context)?,
             settings: MeasureSettings {
                 ring: self.ring.0,
                 neighbours_um: self.neighbours_um,
@@ -222,6 +234,21 @@ impl Measure {
                 texture: self.texture.then_some(texture),
             },
         })
+    }
+
+    fn show_shard(&self, measured: &MeasuredPlate) -> Result<()> {
+        self.json.write_result(&serde_json::json!({
+            "objects": measured.objects,
+            "fields": measured.fields,
+            "kept": measured.kept,
+            "columns": measured.columns,
+            "files": measured.files,
+            "failed": measured.failed,
+        }))?;
+        self.json.print(&format!(
+            "{} objects in {} fields ({} measured before), {:.1} s",
+            measured.objects, measured.fields, measured.kept, measured.seconds
+        ))
     }
 
     fn show(&self, measured: &MeasuredPlate) -> Result<()> {

@@ -10,6 +10,7 @@ use clap::builder::Styles;
 use stainfree_network::{Encoder, Isa, Precision};
 use stainfree_project::study::group::GroupRule;
 use stainfree_project::study::human::corrected::bring_over;
+use stainfree_project::study::shards::Shard;
 use stainfree_project::training::Trained;
 use stainfree_project::{ProjectError, Study};
 
@@ -37,6 +38,7 @@ mod import;
 mod inspect;
 mod man;
 mod measure;
+mod merge;
 mod new;
 mod outlines;
 mod plan;
@@ -44,8 +46,10 @@ mod predict;
 mod prepare;
 mod pretrain;
 mod report;
+mod retrain;
 mod segment;
 mod simulate;
+mod status;
 mod train;
 mod tune;
 mod view;
@@ -93,6 +97,7 @@ commands! {
         demo::Demo,
         segment::Segment,
         outlines::Outlines,
+        retrain::Retrain,
         tune::Tune,
         compare::Compare,
         convert::Convert,
@@ -105,6 +110,8 @@ commands! {
         export::Export,
         import::Import,
         weights::Weights,
+        status::Status,
+        merge::Merge,
     }
     "For experts" {
         pretrain::Pretrain,
@@ -239,6 +246,36 @@ fn end_of_fields(
             "a row for every nucleus",
         );
     }
+    Ok(outcome)
+}
+
+/// The end of a command that did `shard` of the fields of `folder`: how it ended, and what to type
+/// once all shards have.
+fn end_of_shard(
+    context: &Context,
+    (shard, folder): (Shard, &Path),
+    done: usize,
+    failed: usize,
+) -> Result<Outcome> {
+    if failed > 0 {
+        let sentence = format!("{failed} of {} inputs failed", failed + done);
+        context.console.warn(&sentence);
+    }
+    let outcome = Outcome::of(done, failed)?;
+    let folder = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
+    let word = crate::next::word(folder);
+    context.next_after(
+        outcome,
+        &format!("stainfree merge {word}"),
+        &format!(
+            "once all {} shards are done, as `stainfree status {word}` says",
+            shard.count()
+        ),
+    );
     Ok(outcome)
 }
 

@@ -11,6 +11,7 @@ use crate::also::Also;
 use crate::failure::Outcome;
 use crate::output::Json;
 use crate::rule::Rule;
+use crate::shard::ShardArg;
 use crate::{memory, next};
 
 /// Find nuclei and cytoplasm in unstained images
@@ -122,6 +123,9 @@ pub(crate) struct Predict {
     overwrite: bool,
 
     #[command(flatten)]
+    shard: ShardArg,
+
+    #[command(flatten)]
     json: Json,
 }
 
@@ -144,6 +148,7 @@ impl Predict {
             rule: self.rule.choice()?,
             device: self.device,
             overwrite: self.overwrite,
+            shard: self.shard.choice(context)?,
         };
         let machine = context.machine(&self.precision, self.memory)?;
         let predicted = predict(&options, &context.job().on(&machine))?;
@@ -171,7 +176,19 @@ impl Predict {
             self.out.display()
         ))?;
         let there = predicted.done + predicted.skipped;
+        if let Some(shard) = options.shard {
+            let failed = predicted.failed.len();
+            return super::end_of_shard(context, (shard, &self.out), there, failed);
+        }
         let objects = next::word(&self.out);
-        super::end_of_fields(context, &self.inputs, &objects, there, &predicted.failed)
+        let failed = &predicted.failed;
+        let outcome = super::end_of_fields(context, &self.inputs, &objects, there, failed)?;
+        let command = format!("stainfree report {objects}");
+        context.next_after(
+            outcome,
+            &command,
+            "whether these numbers can be used, and why",
+        );
+        Ok(outcome)
     }
 }

@@ -6,7 +6,9 @@ use anyhow::Result;
 use stainfree_project::Part;
 use stainfree_project::truth::align::AlignSummary;
 use stainfree_project::truth::light::PlateLight;
-use stainfree_project::truth::prepare::{Prepared, prepare, prepare_with_mitosis};
+use stainfree_project::truth::prepare::{
+    Prepared, PreparedShard, prepare, prepare_shard, prepare_with_mitosis,
+};
 use stainfree_project::truth::shift::ShiftSummary;
 
 use super::who;
@@ -14,6 +16,7 @@ use crate::Context;
 use crate::failure::Outcome;
 use crate::next;
 use crate::output::Json;
+use crate::shard::ShardArg;
 
 /// Make the truth of every field: class masks, nucleus labels, overlays, split
 ///
@@ -47,8 +50,11 @@ pub(crate) struct Prepare {
 
     /// Make mitotic nuclei a class of their own, from now on: sets `truth.mitosis.find` and adds
     /// the class
-    #[arg(long)]
+    #[arg(long, conflicts_with = "shard")]
     mitosis: bool,
+
+    #[command(flatten)]
+    shard: ShardArg,
 
     /// Who decided what is taken over [default: STAINFREE_USER, else the name of your account]
     #[arg(long, value_name = "NAME")]
@@ -60,14 +66,52 @@ pub(crate) struct Prepare {
 
 impl Prepare {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
-        self.json.check_result(&["train", "left_out"])?;
+        let shard = self.shard.choice(context)?;
+        let key = if shard.is_some() { "made" } else { "train" };
+        self.json.check_result(&[key, "left_out"])?;
         let study = super::open_study(&self.dir, context)?;
         let who = who(self.by.as_ref());
         let job = context.job().by(&who);
+        if let Some(shard) = shard {
+            let prepared = prepare_shard(&study, shard, &job)?;
+            let done = self.show_shard(&prepared, context)?;
+            let failed = prepared.failed.len();
+            return super::end_of_shard(context, (shard, &self.dir), done, failed);
+        }
         let prepared = match self.mitosis {
             true => prepare_with_mitosis(&study, &job)?.1,
             false => prepare(&study, &job)?,
         };
+        self.show(&prepared, context)
+    }
+
+    /// What a shard did; gives the number of fields that did not fail.
+    fn show_shard(&self, prepared: &PreparedShard, context: &Context) -> Result<usize> {
+        context.console.finish();
+        for (_, sentence) in &prepared.failed {
+            context.console.warn(sentence);
+        }
+        let (made, kept) = (prepared.made, prepared.kept);
+        let left_out = prepared.left_out.iter();
+        let left_out = left_out
+            .map(|(field, remarks)| serde_json::json!({"field": field, "remarks": remarks}));
+        let failed = prepared.failed.iter().map(|(_, why)| why);
+        self.json.write_result(&serde_json::json!({
+            "made": made,
+            "kept": kept,
+            "left_out": left_out.collect::<Vec<_>>(),
+            "failed": failed.collect::<Vec<_>>(),
+        }))?;
+        let done = made + kept + prepared.left_out.len();
+        self.json.print(&format!(
+            "{done} fields: {made} made, {kept} unchanged, {} left out",
+            prepared.left_out.len()
+        ))?;
+        Ok(done)
+    }
+
+    /// What was prepared of the whole study, and what to type next.
+    pub(super) fn show(&self, prepared: &Prepared, context: &Context) -> Result<Outcome> {
         context.console.finish();
         for (_, sentence) in &prepared.failed {
             context.console.warn(sentence);
@@ -95,7 +139,7 @@ impl Prepare {
                 100.0 * ignored as f64 / pixels as f64
             ))?;
         }
-        self.json.write_result(&summary(&prepared))?;
+        self.json.write_result(&summary(prepared))?;
         if let Some(count) = prepared.mitotic() {
             let list = self.dir.join("truth").join("mitosis.csv");
             self.json.print(&format!(

@@ -11,6 +11,7 @@ use crate::also::Also;
 use crate::failure::{Outcome, UsageError};
 use crate::next;
 use crate::output::Json;
+use crate::shard::ShardArg;
 
 /// Segment nuclei in stain images, without a network
 ///
@@ -74,6 +75,9 @@ pub(crate) struct Segment {
     overwrite: bool,
 
     #[command(flatten)]
+    shard: ShardArg,
+
+    #[command(flatten)]
     json: Json,
 }
 
@@ -108,6 +112,7 @@ impl Segment {
             cells: StainSettings::cytoplasm(),
             forms: self.also.forms(),
             overwrite: self.overwrite,
+            shard: self.shard.choice(context)?,
         };
         let done = segment(&options, &context.job())?;
         context.console.finish();
@@ -131,6 +136,10 @@ impl Segment {
             done.fields,
             self.out.display()
         ))?;
+        if let Some(shard) = options.shard {
+            let (there, failed) = (done.fields, done.failed.len());
+            return super::end_of_shard(context, (shard, &self.out), there, failed);
+        }
         let objects = format!("--labels {}", next::word(&self.out));
         super::end_of_fields(context, &self.inputs, &objects, done.fields, &done.failed)
     }

@@ -3,6 +3,8 @@
 #![allow(dead_code)] // every test file uses a part of it
 
 pub(crate) mod confidence;
+#[cfg(feature = "viewer")]
+pub(crate) mod viewer;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

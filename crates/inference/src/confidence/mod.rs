@@ -85,6 +85,21 @@ impl Confidence {
     /// # Errors
     /// [`InferenceError::Confidence`] if the file cannot be read or is damaged.
     pub fn read(folder: &Path, hash: &str, rule: &str) -> Result<Option<Self>, InferenceError> {
+        Self::read_if(folder, |found| found.model == hash && found.rule == rule)
+    }
+
+    /// What is in `folder`, if it is what [`Confidence::word`] calls by this word.
+    ///
+    /// # Errors
+    /// As [`Confidence::read`].
+    pub fn of_word(folder: &Path, word: &str) -> Result<Option<Self>, InferenceError> {
+        Self::read_if(folder, |found| found.word() == word)
+    }
+
+    fn read_if(
+        folder: &Path,
+        is_wanted: impl Fn(&Self) -> bool,
+    ) -> Result<Option<Self>, InferenceError> {
         let path = folder.join(FILE_NAME);
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
@@ -93,7 +108,7 @@ impl Confidence {
         };
         let found: Self =
             toml::from_str(&text).map_err(|error| broken(&path, error.message().to_owned()))?;
-        if found.model != hash || found.rule != rule {
+        if !is_wanted(&found) {
             return Ok(None);
         }
         found.check().map_err(|what| broken(&path, what))?;
@@ -253,6 +268,9 @@ mod tests {
         assert_eq!(read("m", "r").unwrap(), Some(confidence()));
         assert_eq!(read("other", "r").unwrap(), None);
         assert_eq!(read("m", "other").unwrap(), None);
+        let by_word = |word: &str| Confidence::of_word(folder.path(), word).unwrap();
+        assert_eq!(by_word(&confidence().word()), Some(confidence()));
+        assert_eq!(by_word("01234567"), None);
         Confidence::forget_other(folder.path(), "m", "r").unwrap();
         assert!(folder.path().join(FILE_NAME).exists());
         let mut damaged = confidence();

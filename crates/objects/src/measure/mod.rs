@@ -23,6 +23,7 @@ mod ratio;
 mod regions;
 mod texture;
 
+use serde::{Deserialize, Serialize};
 use stainfree_image::{Image, Plane};
 
 use crate::error::{ObjectsError, same_size};
@@ -74,7 +75,7 @@ trait Family: Sync {
 }
 
 /// What a number is a number of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Unit {
     /// Counts, shares, ratios, labels.
     None,
@@ -91,7 +92,7 @@ pub enum Unit {
 }
 
 /// Whether a column's numbers are whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// Whole numbers, exact.
     Integer,
@@ -100,7 +101,7 @@ pub enum Kind {
 }
 
 /// What changes a number, besides the object itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Frame {
     /// Nothing: it stays when the image is moved, turned by 90 degrees or its labels are renamed.
     Free,
@@ -115,7 +116,7 @@ pub enum Frame {
 }
 
 /// A column of the table.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Column {
     /// Its name, with the prefix of the part and the suffix of the channel.
     pub name: String,

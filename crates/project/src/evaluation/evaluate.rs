@@ -177,6 +177,8 @@ pub fn evaluate_folders(options: &FolderOptions, job: &Job) -> Result<Evaluated,
     let mut evaluated = sum_up(&fields, classes, &bootstrap, failed, messages)?;
     if let Some(on) = on {
         evaluated.call(on);
+        // Labels of nobody knows whom are no numbers of a model.
+        evaluated.scores.verdict = Some(evaluated.scores.verdict());
     }
     Ok(evaluated)
 }

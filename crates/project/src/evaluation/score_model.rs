@@ -483,6 +483,7 @@ impl Scoring<'_> {
         if let Some(summary) = &mut evaluated.scores.confidence {
             summary.wells = self.wells(summary);
         }
+        evaluated.scores.verdict = Some(evaluated.scores.verdict());
         let losses = &self.losses;
         evaluated.loss =
             (!losses.is_empty()).then(|| losses.iter().sum::<f64>() / losses.len() as f64);

@@ -113,6 +113,7 @@ impl HeatMap {
                 wells: wells
                     .map(|(key, value)| (key.well.clone(), *value))
                     .collect(),
+                from_zero: false,
             };
             write::write_atomic(&svg, map.svg()?.as_bytes())?;
             write::png_rgb(&png, &map.picture()?)?;

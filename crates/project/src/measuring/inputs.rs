@@ -13,6 +13,7 @@ use stainfree_objects::areas;
 use super::MeasureOptions;
 use crate::prediction::sure;
 use crate::study::channels::find_channel;
+use crate::study::fingerprint::{Fingerprint, stamp_of_file};
 use crate::study::guard;
 use crate::study::keep_images_only;
 use crate::study::names;
@@ -169,6 +170,33 @@ impl Inputs {
             _ => f64::NAN,
         };
         Ok(labels.iter().map(of).collect())
+    }
+
+    /// A hash of name, size and time of all files that a field is measured from.
+    pub(super) fn key(&self, work: &Work) -> String {
+        let name = &work.field.name;
+        let mut hash = Fingerprint::new(1);
+        for &channel in &self.channels {
+            let planes = work.field.planes[channel].iter().flatten();
+            planes.for_each(|plane| hash.plane(plane));
+        }
+        let mut files = vec![work.labels.path.clone()];
+        match &self.cells {
+            Cells::None => {}
+            Cells::Labels(_, found) => {
+                files.extend(found.files.get(name).map(|truth| truth.path.clone()));
+            }
+            Cells::Classes(store, _) => {
+                let products = [Product::Classes, Product::Cells];
+                files.extend(products.map(|product| store.path(product, name)));
+            }
+        }
+        let sure = self.sure.as_ref();
+        files.extend(sure.map(|store| store.path(Product::Confidence, name)));
+        // What is not there fails when it is read.
+        let stamps = files.iter().filter_map(|path| stamp_of_file(path).ok());
+        stamps.for_each(|stamp| hash.stamps(vec![stamp]));
+        hash.finish_short(8)
     }
 
     /// Every file that may be read.
@@ -469,7 +497,8 @@ fn keep_vouched(
     let by_name = done_by(&folder.join(PREDICTIONS))?.ok_or_else(|| {
         ProjectError::Failed(format!(
             "`{0}` has no `{PREDICTIONS}` that says which fields are done; run `stainfree predict` \
-             again, or give label images with `--labels {0}/nuclei`",
+             again (`stainfree merge {0}` where shards did), or give label images with \
+             `--labels {0}/nuclei`",
             folder.display()
         ))
     })?;

@@ -11,20 +11,20 @@ mod heat;
 mod inputs;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod shared;
+mod sink;
 mod table;
 mod wells;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Instant;
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use stainfree_image::Plane;
 use stainfree_image::table::Row;
-use stainfree_objects::measure::{
-    Background, Column, FieldImages, Frame, Kind, MeasurePlan, MeasureSettings, Unit,
-};
+use stainfree_objects::measure::{Background, Column, FieldImages, MeasurePlan, MeasureSettings};
 
 use crate::prediction::results::fields_of;
 use crate::study::each_field::EachField;
@@ -32,14 +32,17 @@ use crate::study::fingerprint::Fingerprint;
 use crate::study::guard;
 use crate::study::lease::{Lease, Thing};
 use crate::study::predictions;
+use crate::study::shards::Shard;
 use crate::truth::given::shared_numbers_note;
 use crate::{Cancel, Job, ProjectError};
-use cells::{Cells, ColumnHead, ColumnType};
+use cells::ColumnType;
 use heat::{HeatMap, STRANGENESS};
 pub use inputs::Objects;
 use inputs::{Inputs, Work};
+pub(crate) use shared::{ended, holders, join};
+use sink::{FieldPlace, FieldRows, Sink, TablePlan};
 use table::TableFile;
-use wells::{FIRST as WELL_FIRST, WellKey, WellRow, Wells};
+use wells::FIRST as WELL_FIRST;
 
 /// Columns before the measured ones.
 const FIRST: [(&str, ColumnType); 6] = [
@@ -83,12 +86,14 @@ pub struct MeasureOptions {
     pub names: ColumnNames,
     /// Replace tables that exist.
     pub overwrite: bool,
+    /// Which share of the fields; `None` = all of them.
+    pub shard: Option<Shard>,
     /// What to measure and how.
     pub settings: MeasureSettings,
 }
 
 /// Whose names the columns of the objects' table have.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ColumnNames {
     /// scikit-image's, where it has them.
     #[default]
@@ -102,6 +107,8 @@ pub enum ColumnNames {
 pub struct MeasuredPlate {
     /// Fields in the table.
     pub fields: usize,
+    /// Those of them that the same shard had measured before.
+    pub kept: usize,
     /// Rows of the table.
     pub objects: usize,
     /// Wells summed up.
@@ -122,9 +129,13 @@ pub struct MeasuredPlate {
 /// The images or labels cannot be opened, a named channel or column does not exist, no label image
 /// has the name of a field, a table exists or cannot be written, or [`ProjectError::Cancelled`]
 /// (nothing is kept). Where every field failed no table is written, and the result has no fields.
+/// A shard leaves its rows for [`join`], and no table.
 pub fn measure(options: &MeasureOptions, job: &Job) -> Result<MeasuredPlate, ProjectError> {
     let started = Instant::now();
     check(options)?;
+    if let Some(shard) = options.shard {
+        return shared::measure_shard(options, shard, started, job);
+    }
     match table_of(&options.out, job.cancel)? {
         Some(lease) => lease.during(job, |job| measure_ours(options, started, job)),
         // Its folder is not there, which is said when the table is begun.
@@ -132,10 +143,15 @@ pub fn measure(options: &MeasureOptions, job: &Job) -> Result<MeasuredPlate, Pro
     }
 }
 
+/// The folder of a table.
+fn folder_of(out: &Path) -> &Path {
+    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
 /// The lease of a table, by its name: others may be written beside it.
 fn table_of(out: &Path, cancel: &Cancel) -> Result<Option<Lease>, ProjectError> {
-    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
+    let folder = folder_of(out);
     if !folder.is_dir() {
         return Ok(None);
     }
@@ -157,40 +173,13 @@ fn measure_ours(
     started: Instant,
     job: &Job,
 ) -> Result<MeasuredPlate, ProjectError> {
-    if let Objects::Prediction(folder) = &options.objects
-        && let Some(holder) = fields_of(folder, "measure").holders().first()
-    {
-        job.progress.note(&format!(
-            "`{}` is being filled by {holder}: fields that are not done yet are left out",
-            folder.display()
-        ));
-    }
-    let inputs = Inputs::open(options, job)?;
+    let inputs = open(options, job)?;
     let work = inputs.work(options.plane, job);
-    let calibrated = work.iter().any(|work| work.pixel_um.is_some());
-    if !calibrated && options.settings.background == Background::Ring {
-        return Err(ProjectError::Usage(
-            "`--background ring` needs a pixel size, and none is known; give it with `--pixel-um`"
-                .into(),
-        ));
-    }
-    if !calibrated {
-        job.progress.note(
-            "no pixel size is known: lengths and areas are in pixels only, and no rings are \
-             measured; give it with `--pixel-um`",
-        );
-    }
-    let usage = |error: stainfree_objects::ObjectsError| ProjectError::Usage(error.to_string());
-    let plan = MeasurePlan::new(
-        options.settings.clone(),
-        &inputs.channel_names(),
-        inputs.has_cells(),
-        calibrated,
-    )
-    .map_err(usage)?;
-    let mut sink = Sink::begin(options, &inputs, &plan, &work)?;
+    let plan = plan_of(options, &inputs, &work, job)?;
+    let table = table_plan(options, &inputs, &plan, &work)?;
+    let mut sink = Sink::begin(&table, &options.out, options.wells.as_deref())?;
     let mut measured = MeasuredPlate {
-        columns: sink.heads.iter().map(|head| head.name.clone()).collect(),
+        columns: sink.columns(),
         ..MeasuredPlate::default()
     };
     all_fields(
@@ -204,10 +193,52 @@ fn measure_ours(
     )?;
     if measured.fields > 0 {
         measured.wells += sink.close_well()?;
-        measured.files = sink.finish(options)?;
+        measured.files = sink.finish()?;
     }
     measured.seconds = started.elapsed().as_secs_f64();
     Ok(measured)
+}
+
+/// Opens what is measured, and says where that is not whole yet.
+fn open(options: &MeasureOptions, job: &Job) -> Result<Inputs, ProjectError> {
+    if let Objects::Prediction(folder) = &options.objects
+        && let Some(holder) = fields_of(folder, "measure").holders().first()
+    {
+        job.progress.note(&format!(
+            "`{}` is being filled by {holder}: fields that are not done yet are left out",
+            folder.display()
+        ));
+    }
+    Inputs::open(options, job)
+}
+
+/// What is measured of every object.
+fn plan_of(
+    options: &MeasureOptions,
+    inputs: &Inputs,
+    work: &[Work],
+    job: &Job,
+) -> Result<MeasurePlan, ProjectError> {
+    let calibrated = work.iter().any(|work| work.pixel_um.is_some());
+    if !calibrated && options.settings.background == Background::Ring {
+        return Err(ProjectError::Usage(
+            "`--background ring` needs a pixel size, and none is known; give it with `--pixel-um`"
+                .into(),
+        ));
+    }
+    if !calibrated {
+        job.progress.note(
+            "no pixel size is known: lengths and areas are in pixels only, and no rings are \
+             measured; give it with `--pixel-um`",
+        );
+    }
+    MeasurePlan::new(
+        options.settings.clone(),
+        &inputs.channel_names(),
+        inputs.has_cells(),
+        calibrated,
+    )
+    .map_err(|error| ProjectError::Usage(error.to_string()))
 }
 
 /// Measures as many fields at once as there are threads, and writes them in order.
@@ -232,25 +263,13 @@ fn all_fields(
                     measured.fields += 1;
                     measured.objects += rows.labels.len();
                     measured.failed.extend(rows.missing.iter().cloned());
-                    measured.wells += sink.add(one, rows)?;
+                    measured.wells += sink.add(&FieldPlace::of(one), rows)?;
                 }
                 Err(sentence) => measured.failed.push(sentence),
             }
             Ok(())
         },
     )
-}
-
-/// The rows of one field.
-struct FieldRows {
-    labels: Vec<u32>,
-    /// `[column][object]`.
-    columns: Vec<Vec<f64>>,
-    size: (usize, usize),
-    /// What the field lacks, a sentence each; its cells are empty.
-    missing: Vec<String>,
-    /// What a user should know about its numbers.
-    notes: Vec<String>,
 }
 
 fn one_field(
@@ -356,153 +375,44 @@ fn keep<T>(values: &mut Vec<T>, flags: &[bool]) {
     values.retain(|_| flags.next().is_some_and(|&flag| flag));
 }
 
-/// Where rows go: the table, the table of wells, the heat maps.
-struct Sink {
-    names: ColumnNames,
-    /// Fields until now, which CellProfiler numbers.
-    images: u32,
-    heads: Vec<ColumnHead>,
-    measured: Vec<Column>,
-    table: TableFile,
-    wells: Option<Wells>,
-    wells_table: Option<TableFile>,
-    heatmaps: Vec<HeatMap>,
-    /// How unlike the training fields are, where a map of that is wanted.
-    strangeness: BTreeMap<String, f64>,
-}
-
-impl Sink {
-    fn begin(
-        options: &MeasureOptions,
-        inputs: &Inputs,
-        plan: &MeasurePlan,
-        work: &[Work],
-    ) -> Result<Self, ProjectError> {
-        let measured = columns(plan, inputs);
-        let heads = heads(options.names, &measured, &inputs.channel_names());
-        let by_well = options.wells.is_some() || !options.heatmaps.is_empty();
-        if by_well && work.iter().all(|work| work.field.position.well.is_none()) {
-            return Err(ProjectError::Usage(format!(
-                "`{}` names no wells, so there is nothing to sum up; leave `--wells` and \
-                 `--heatmap` out",
-                options.images.display()
-            )));
-        }
-        let wells = by_well.then(|| Wells::new(&measured));
-        let well_heads = wells.as_ref().map_or(&[][..], |wells| &wells.heads);
-        let maps = options
-            .heatmaps
-            .iter()
-            .map(|name| HeatMap::of(name, well_heads));
-        let heatmaps = maps.collect::<Result<Vec<_>, _>>()?;
-        spare_others(&heatmaps, options, inputs, work)?;
-        let of_fields = options.heatmaps.iter().any(|name| name == STRANGENESS);
-        let strangeness = match of_fields {
-            true => strangeness(&options.objects)?,
-            false => BTreeMap::new(),
-        };
-        let facts = [
-            (
-                "program",
-                format!("stainfree {}", env!("CARGO_PKG_VERSION")),
-            ),
-            ("images", options.images.display().to_string()),
-            ("labels", options.objects.path().display().to_string()),
-            ("model", inputs.models.clone()),
-        ];
-        let begin = |path: &PathBuf| TableFile::begin(path, well_heads, &facts);
-        Ok(Self {
-            table: TableFile::begin(&options.out, &heads, &facts)?,
-            wells_table: options.wells.as_ref().map(begin).transpose()?,
-            names: options.names,
-            images: 0,
-            heads,
-            measured,
-            wells,
-            heatmaps,
-            strangeness,
-        })
+/// The plan of the table, where nothing stands in its way.
+fn table_plan(
+    options: &MeasureOptions,
+    inputs: &Inputs,
+    plan: &MeasurePlan,
+    work: &[Work],
+) -> Result<TablePlan, ProjectError> {
+    let by_well = options.wells.is_some() || !options.heatmaps.is_empty();
+    if by_well && work.iter().all(|work| work.field.position.well.is_none()) {
+        return Err(ProjectError::Usage(format!(
+            "`{}` names no wells, so there is nothing to sum up; leave `--wells` and `--heatmap` \
+             out",
+            options.images.display()
+        )));
     }
-
-    /// Appends a field, and gives the number of wells that it ended.
-    fn add(&mut self, work: &Work, rows: FieldRows) -> Result<usize, ProjectError> {
-        let mut ended = 0;
-        let field = work.field;
-        if let (Some(wells), Some(well)) = (&mut self.wells, &field.position.well) {
-            let key = WellKey {
-                plate: field.position.plate.clone(),
-                well: well.clone(),
-                time: field.time,
-            };
-            let mm = work.pixel_um.map_or(f64::NAN, |um| um / 1000.0);
-            let area = (rows.size.0 * rows.size.1) as f64 * mm * mm;
-            let strangeness = self.strangeness.get(&field.name).copied();
-            for map in &mut self.heatmaps {
-                map.add_field(&key, strangeness.unwrap_or(f64::NAN));
-            }
-            let before = wells.add(key, &rows.columns, rows.labels.len(), area);
-            ended = self.end_well(before)?;
-        }
-        let n = rows.labels.len();
-        let text = |text: Option<&str>| Cells::Text(vec![text.map(Arc::from); n]);
-        let number = |number: Option<u32>| Cells::Integer(vec![number.map(i64::from); n]);
-        self.images += 1;
-        let labels = || {
-            let labels = rows.labels.iter();
-            Cells::Integer(labels.map(|&label| Some(i64::from(label))).collect())
-        };
-        let mut cells = match self.names {
-            ColumnNames::Own => Vec::new(),
-            ColumnNames::CellProfiler => vec![number(Some(self.images)), labels()],
-        };
-        cells.extend([
-            text(field.position.plate.as_deref()),
-            text(field.position.well.as_deref()),
-            number(field.position.site),
-            number(field.time),
-            text(Some(&field.name)),
-        ]);
-        if self.names == ColumnNames::Own {
-            cells.push(labels());
-        }
-        let columns = self.measured.iter().zip(rows.columns);
-        cells.extend(columns.map(|(column, values)| Cells::numbers(kind(column), values)));
-        self.table.append(cells)?;
-        Ok(ended)
+    let program = format!("stainfree {}", env!("CARGO_PKG_VERSION"));
+    let facts = [
+        ("program", program),
+        ("images", options.images.display().to_string()),
+        ("labels", options.objects.path().display().to_string()),
+        ("model", inputs.models.clone()),
+    ];
+    let mut table = TablePlan {
+        names: options.names,
+        channels: inputs.channel_names(),
+        measured: sink::columns(plan, inputs),
+        by_well,
+        heatmaps: options.heatmaps.clone(),
+        strangeness: BTreeMap::new(),
+        facts: facts.map(|(key, value)| (key.to_owned(), value)).into(),
+    };
+    let wells = table.wells();
+    let heatmaps = table.maps(wells.as_ref().map_or(&[][..], |wells| &wells.heads))?;
+    spare_others(&heatmaps, options, inputs, work)?;
+    if options.heatmaps.iter().any(|name| name == STRANGENESS) {
+        table.strangeness = strangeness(&options.objects)?;
     }
-
-    /// Ends the last well.
-    fn close_well(&mut self) -> Result<usize, ProjectError> {
-        let last = self.wells.as_mut().and_then(Wells::close);
-        self.end_well(last)
-    }
-
-    fn end_well(&mut self, row: Option<WellRow>) -> Result<usize, ProjectError> {
-        let Some(row) = row else {
-            return Ok(0);
-        };
-        for map in &mut self.heatmaps {
-            map.add(&row);
-        }
-        if let Some(table) = &mut self.wells_table {
-            table.append(row.cells())?;
-        }
-        Ok(1)
-    }
-
-    /// Gives the files their names.
-    fn finish(self, options: &MeasureOptions) -> Result<Vec<PathBuf>, ProjectError> {
-        let mut files = vec![options.out.clone()];
-        self.table.finish()?;
-        if let (Some(table), Some(path)) = (self.wells_table, &options.wells) {
-            table.finish()?;
-            files.push(path.clone());
-        }
-        for map in &self.heatmaps {
-            files.extend(map.write(&options.out)?);
-        }
-        Ok(files)
-    }
+    Ok(table)
 }
 
 /// What `predict` says of how unlike the training its fields are.
@@ -569,49 +479,13 @@ fn spare_others(
 
 /// Neither a table nor a map says what it was made from: any that is there counts.
 fn refuse_existing(path: &Path, options: &MeasureOptions) -> Result<(), ProjectError> {
-    match path.is_file() && !options.overwrite {
+    // Shards leave tables to `merge`.
+    match path.is_file() && !options.overwrite && options.shard.is_none() {
         true => Err(ProjectError::Exists(format!(
             "`{}` exists; give another name, or `--overwrite`",
             path.display()
         ))),
         false => Ok(()),
-    }
-}
-
-/// The columns that are measured, and how sure nuclei are where the prediction says it.
-fn columns(plan: &MeasurePlan, inputs: &Inputs) -> Vec<Column> {
-    let mut columns = plan.columns().to_vec();
-    if inputs.has_confidence() {
-        columns.push(Column {
-            name: CONFIDENCE.to_owned(),
-            unit: Unit::None,
-            kind: Kind::Float,
-            frame: Frame::Free,
-        });
-    }
-    columns
-}
-
-/// The heads of the objects' table.
-fn heads(names: ColumnNames, measured: &[Column], channels: &[String]) -> Vec<ColumnHead> {
-    let head = |&(name, kind): &(&str, ColumnType)| ColumnHead::new(name, kind);
-    let rename = |name: &str| match names {
-        ColumnNames::Own => name.to_owned(),
-        ColumnNames::CellProfiler => cellprofiler::name(name, channels),
-    };
-    let first = match names {
-        ColumnNames::Own => &FIRST[..],
-        ColumnNames::CellProfiler => &cellprofiler::FIRST[..],
-    };
-    let rest = measured.iter();
-    let rest = rest.map(|column| ColumnHead::new(rename(&column.name), kind(column)));
-    first.iter().map(head).chain(rest).collect()
-}
-
-fn kind(column: &Column) -> ColumnType {
-    match column.kind {
-        Kind::Integer => ColumnType::Integer,
-        Kind::Float => ColumnType::Float,
     }
 }
 
@@ -628,22 +502,30 @@ fn check(options: &MeasureOptions) -> Result<(), ProjectError> {
             options.out.display()
         )));
     }
+    check_ours(&options.out, options.wells.as_deref())?;
+    tables
+        .into_iter()
+        .try_for_each(|path| refuse_existing(path, options))?;
+    if options.plane == Some(0) {
+        return Err(ProjectError::Usage(
+            "`--plane 0`: planes are counted from 1".into(),
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses to replace what is no table of ours, and names whose format nobody knows.
+fn check_ours(out: &Path, wells: Option<&Path>) -> Result<(), ProjectError> {
     let names = |first: &[(&'static str, ColumnType)]| -> Vec<&'static str> {
         first.iter().map(|&(name, _)| name).collect()
     };
     let of_objects = vec![names(&FIRST), names(&cellprofiler::FIRST)];
     let heads = [of_objects, vec![names(&WELL_FIRST)]];
-    for (path, heads) in tables.into_iter().zip(heads) {
+    for (path, heads) in std::iter::once(out).chain(wells).zip(heads) {
         TableFile::check(path)?;
         guard::check_file(path, "table of `measure`", |path| {
             heads.iter().any(|heads| table::is_ours(path, heads))
         })?;
-        refuse_existing(path, options)?;
-    }
-    if options.plane == Some(0) {
-        return Err(ProjectError::Usage(
-            "`--plane 0`: planes are counted from 1".into(),
-        ));
     }
     Ok(())
 }

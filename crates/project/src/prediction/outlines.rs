@@ -11,7 +11,7 @@ use stainfree_image::store::TIFF;
 use stainfree_image::{Product, Store, read_info, read_labels, stem, truth_stem, write};
 
 use crate::prediction::forms::{Forms, LabelsOf, all_products, put_forms, remove_forms};
-use crate::prediction::labelled::{Finished, Known, Labelled, Maker};
+use crate::prediction::labelled::{Finished, Known, Labelled, Maker, Place};
 use crate::prediction::results::{my_turn, share_fields};
 use crate::study::each_field::EachField;
 use crate::study::fingerprint::{Fingerprint, stamp_of_file};
@@ -74,7 +74,7 @@ pub fn outlines(options: &OutlinesOptions, job: &Job) -> Result<Outlined, Projec
     check_folder(&tasks, options)?;
     let out = &options.out;
     let turn = my_turn(out, Maker::Outlines.command(), job.cancel)?;
-    let known = Known::read(Maker::Outlines, out);
+    let known = Known::read(Maker::Outlines, out)?;
     refuse_others(&known, &tasks, options)?;
     let mut outlined = Outlined::default();
     let todo = skip_done(&known, tasks, &mut outlined, options, job);
@@ -92,7 +92,7 @@ pub fn outlines(options: &OutlinesOptions, job: &Job) -> Result<Outlined, Projec
     let begun = todo
         .iter()
         .map(|task| (task.name.clone(), task.key.clone()));
-    known.begin(out, begun)?;
+    Known::begin(Maker::Outlines, out, &Place::Marker, begun)?;
     drop(turn);
     lease.during(job, |job| write_ours(&todo, &mut outlined, options, job))?;
     Ok(outlined)
@@ -302,7 +302,7 @@ fn write_ours(
     let store = Store::at(&options.out);
     let any_cells = todo.iter().any(|task| task.cells.is_some());
     options.forms.create_folders(&store, any_cells)?;
-    let finished = Finished::new(Maker::Outlines, &options.out);
+    let finished = Finished::new(Maker::Outlines, &options.out, Place::Marker);
     let each = EachField::new(job, todo, |task| task.name.clone());
     let results = each.after(outlined.skipped).at_once(
         |task| {
@@ -311,13 +311,14 @@ fn write_ours(
                 key: task.key.clone(),
                 nuclei: objects,
             };
-            finished.put(&task.name, Some(labelled))?;
+            finished.put(&task.name, Ok(labelled))?;
             Ok(Ok(objects))
         },
         |task, error| {
             remove_forms(&store, &task.name)?;
-            finished.put(&task.name, None)?;
-            Ok(Err(error.to_string()))
+            let sentence = error.to_string();
+            finished.put(&task.name, Err(sentence.clone()))?;
+            Ok(Err(sentence))
         },
     );
     finished.save()?;

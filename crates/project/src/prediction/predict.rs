@@ -10,20 +10,21 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use stainfree_image::marker::{self, Kind, Marker};
+use stainfree_image::marker::{self, Kind};
 use stainfree_image::{Dataset, Field, Product, Store};
 use stainfree_inference::{Device, Options, RuleChoice, cytoplasm_class};
 
 use crate::prediction::by_region::{Asked, derived_by_region};
 use crate::prediction::desk::{Computed, Desk, Finished};
-use crate::prediction::familiar::{Familiarity, Gathered, Strange};
+use crate::prediction::familiar::{Familiarity, Strange};
 use crate::prediction::forms::Forms;
+use crate::prediction::made_from::MadeFrom;
 use crate::prediction::opened::OpenedModel;
 use crate::prediction::pixel_size::remarks_on_pixel_sizes;
-use crate::prediction::recognised::{Task, already, conditions, is_marked};
-use crate::prediction::results::{my_turn, open_inputs, share_fields, unique_names};
+use crate::prediction::recognised::{Task, already, conditions};
+use crate::prediction::results::{fields_of, my_turn, open_inputs, share_fields, unique_names};
 use crate::prediction::sure::{WellCount, wells};
-use crate::prediction::table::{self, OwnRows, Rows};
+use crate::prediction::table::{self, COMMAND, OwnRows, Rows};
 use crate::prediction::written::{
     PRODUCTS, Wanted, cells_of_files, forms_of_files, is_large, remove_outputs,
 };
@@ -34,6 +35,7 @@ use crate::study::guard::{Inputs, ResultFolder};
 pub use crate::study::predictions::FILE_NAME;
 use crate::study::predictions::header;
 use crate::study::provenance::Provenance;
+use crate::study::shards::{Shard, Share};
 use crate::{Job, ProjectError};
 
 /// What to predict and how.
@@ -69,6 +71,8 @@ pub struct PredictOptions {
     pub device: Device,
     /// Replace what was predicted from other images, with other options or by another model.
     pub overwrite: bool,
+    /// Which share of the fields; `None` = all of them.
+    pub shard: Option<Shard>,
 }
 
 /// What was predicted.
@@ -125,16 +129,19 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     if let (true, Some(first)) = (sets.is_empty(), failed.first()) {
         return Err(ProjectError::Failed(first.clone()));
     }
-    let work = tasks_of(&sets, &model, options, job)?;
+    let mut work = tasks_of(&sets, &model, options, job)?;
     let known = Familiarity::open(&options.model, &model.predictor, job);
     let header = header(&info.classes);
     let wanted = wanted_of(options, &model)?;
-    let path = options.out.join(FILE_NAME);
+    // All shards together replace what is there.
     let ours: BTreeSet<String> = work.iter().map(|task| task.field.name.clone()).collect();
     let read_rows = || {
         let may_go = |name: &str| options.overwrite && ours.contains(name);
-        table::read_rows(&path, &header, may_go)
+        table::all_rows(&options.out, &header, may_go)
     };
+    let fields = work.iter().map(|task| task.field);
+    let share = Share::of((COMMAND, ""), &options.out, fields, options.shard);
+    work.retain(|task| share.has(&task.field.name));
     let rows = read_rows()?;
     let todo = |rows: &Rows, task: &Task| {
         let done = already(rows, &header, task, &hash);
@@ -144,8 +151,9 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     check_folder(to_write, &sets, options)?;
     refuse_others(&rows, &header, &work, &hash, options)?;
     let record = Provenance::of_model(&options.model, &info.hashes)?;
+    share.wait_for_the_dead(&fields_of(&options.out, COMMAND), job)?;
     // Others may fill the same folder: what they have done until now is done.
-    let turn = my_turn(&options.out, "predict", job.cancel)?;
+    let turn = my_turn(&options.out, COMMAND, job.cancel)?;
     let rows = read_rows()?;
     refuse_others(&rows, &header, &work, &hash, options)?;
     let mut predicted = Predicted {
@@ -167,26 +175,27 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
         };
         predicted.skipped += 1;
         predicted.nuclei += nuclei;
-        predicted.strange.marked_before += usize::from(is_marked(&rows, &header, &task));
         let message = format!("{} (done already)", task.field.name);
         job.progress.step(predicted.skipped, total, &message);
     }
     let all = tasks.iter().chain(lacking.iter().map(|(task, _)| task));
     let names = all.map(|task| task.field.name.clone()).collect();
-    let lease = share_fields(&options.out, "predict", names, job)?;
-    mark(options, &hash, record.as_ref(), wanted)?;
+    let lease = share_fields(&options.out, &share.command(COMMAND), names, job)?;
+    let is_new = !(tasks.is_empty() && lacking.is_empty());
+    mark(options, &hash, record.as_ref(), (wanted, is_new))?;
+    share.write(job)?;
     let ours = tasks.iter().map(|task| task.field.name.as_str());
-    table::forget(&path, &header, rows, ours)?;
+    table::forget(&options.out, &header, ours)?;
     drop(turn);
     lease.during(job, |job| {
         let damaged = add_derived(&model, lacking, &mut predicted, (options, wanted), job)?;
         if !damaged.is_empty() {
-            let _turn = my_turn(&options.out, "predict", job.cancel)?;
+            let _turn = my_turn(&options.out, COMMAND, job.cancel)?;
             let names = damaged.iter().map(|task| task.field.name.as_str());
-            table::forget(&path, &header, read_rows()?, names)?;
+            table::forget(&options.out, &header, names)?;
             tasks.extend(damaged);
         }
-        let table = OwnRows::new(path.clone(), header.clone());
+        let table = OwnRows::new(&options.out, share.table(), header.clone());
         predict_ours(
             &mut model,
             &tasks,
@@ -196,16 +205,43 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
             job,
         )
     })?;
-    if let Some(confidence) = model.predictor.confidence() {
-        let rows = table::read_rows(&path, &header, |_| false)?;
-        predicted.wells = wells(&sets, &rows, &header, &confidence.counts);
-    }
-    if wanted.zarr {
-        let _turn = my_turn(&options.out, "predict", job.cancel)?;
-        zarr::finish_plates(&options.out, sets.iter().flat_map(|set| &set.fields))?;
+    if share.shard().is_none() {
+        finish(
+            &sets,
+            (&model, known.as_ref()),
+            (options, wanted, &header),
+            &mut predicted,
+            job,
+        )?;
     }
     predicted.seconds = started.elapsed().as_secs_f64();
     Ok(predicted)
+}
+
+/// What a run of all fields says and lists of wells, which `merge` does once all shards are done.
+fn finish(
+    sets: &[Dataset],
+    (model, known): (&OpenedModel, Option<&Familiarity>),
+    (options, wanted, header): (&PredictOptions, Wanted, &[String]),
+    predicted: &mut Predicted,
+    job: &Job,
+) -> Result<(), ProjectError> {
+    let rows = table::all_rows(&options.out, header, |_| false)?;
+    if let Some(known) = known {
+        predicted.strange = Strange::of(sets, &rows, header, known);
+        let sentences = predicted.strange.sentences();
+        sentences.iter().for_each(|said| job.progress.note(said));
+    }
+    if let Some(confidence) = model.predictor.confidence() {
+        predicted.wells = wells(sets, &rows, header, &confidence.counts);
+    }
+    if wanted.zarr {
+        let _turn = my_turn(&options.out, COMMAND, job.cancel)?;
+        let fields = sets.iter().flat_map(|set| &set.fields);
+        let plates = fields.filter_map(|field| field.position.plate.as_deref());
+        zarr::finish_plates(&options.out, plates.collect())?;
+    }
+    Ok(())
 }
 
 /// What is to be written of each field.
@@ -329,10 +365,19 @@ fn mark(
     options: &PredictOptions,
     model: &str,
     record: Option<&Provenance>,
-    wanted: Wanted,
+    (wanted, is_new): (Wanted, bool),
 ) -> Result<(), ProjectError> {
-    let marker = Marker::new("predict", Kind::Prediction).with_model(model);
-    marker::write(&options.out, &marker)?;
+    create_folder(&options.out)?;
+    let made_from = MadeFrom {
+        model: Some(options.model.clone()),
+        images: options.inputs.clone(),
+    };
+    // What is given again and done already changes nothing, wherever its images lie by now.
+    let is_marked =
+        || marker::read(&options.out).is_some_and(|m| m.model.as_deref() == Some(model));
+    if is_new || !is_marked() {
+        made_from.put(&options.out, model)?;
+    }
     for product in wanted.products() {
         create_folder(&Store::at(&options.out).folder(product))?;
     }
@@ -349,7 +394,6 @@ fn predict_ours(
     job: &Job,
 ) -> Result<(), ProjectError> {
     let desk = Desk::new(model, options, wanted, known, job);
-    let mut gathered = Gathered::default();
     // The finishing stage has a thread of its own and parallel loops: those of the network do them.
     let workers = model.predictor.workers().clone();
     let large = too_large(model, todo);
@@ -379,9 +423,6 @@ fn predict_ours(
             match result {
                 Ok(found) => {
                     predicted.add(task.field, &found);
-                    if let Some(compared) = &found.compared {
-                        gathered.add(task.field.position.plate.as_ref(), compared);
-                    }
                     table.put(desk.row_done(task, &found, seconds));
                 }
                 Err(error) => {
@@ -399,11 +440,6 @@ fn predict_ours(
     table.save()?;
     ended?;
     remark_on_ignored(predicted, job);
-    if let Some(known) = known {
-        predicted.strange.plates = gathered.plates(known);
-        let sentences = predicted.strange.sentences();
-        sentences.iter().for_each(|said| job.progress.note(said));
-    }
     Ok(())
 }
 

@@ -171,13 +171,6 @@ fn is_bf16(job: &Job) -> bool {
     job.machine.isa().precision() == Precision::Bf16
 }
 
-/// Whether a field that is done already was unlike the training.
-pub(crate) fn is_marked(rows: &Rows, header: &[String], task: &Task) -> bool {
-    let place = header.iter().position(|name| name == "strange");
-    let row = rows.get(&task.field.name).zip(place);
-    row.is_some_and(|(row, place)| row[place] == "yes")
-}
-
 /// Nuclei of a field that the same model has done from the same input.
 pub(crate) fn already(rows: &Rows, header: &[String], task: &Task, model: &str) -> Option<usize> {
     let row = rows.get(&task.field.name)?;

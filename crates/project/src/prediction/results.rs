@@ -2,12 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use stainfree_image::{Dataset, Field, OpenOptions};
 
 use crate::study::keep_images_only;
-use crate::study::lease::{GRACE, Lease, Thing};
+use crate::study::lease::{Lease, Thing};
 use crate::{Cancel, Job, ProjectError};
 
 /// Opens several inputs: folders and plates one by one, single files together.
@@ -51,31 +50,8 @@ pub(crate) fn share_fields(
     names: Vec<String>,
     job: &Job,
 ) -> Result<Lease, ProjectError> {
-    let thing = fields_of(out, command);
-    let wanted: BTreeSet<&String> = names.iter().collect();
-    let begun = Instant::now();
-    loop {
-        let conflict = thing.holders().into_iter().find_map(|holder| {
-            let mut both = holder.parts.iter().filter(|name| wanted.contains(name));
-            let first = both.next()?.clone();
-            let count = 1 + both.count();
-            Some((holder, first, count))
-        });
-        let Some((holder, first, count)) = conflict else {
-            return thing.share(names, job.cancel);
-        };
-        // One that was killed may take a moment to be gone.
-        if begun.elapsed() < GRACE {
-            job.cancel.check()?;
-            std::thread::sleep(Duration::from_millis(20));
-            continue;
-        }
-        let way_out = format!(
-            "it does {count} of the same fields, such as `{first}`: wait until it ends, or choose \
-             another folder with `--out`"
-        );
-        return Err(thing.held_by(&holder, &way_out));
-    }
+    let way_out = "wait until it ends, or choose another folder with `--out`";
+    fields_of(out, command).share_fields(names, way_out, job.cancel)
 }
 
 /// The fields of a result that are being done.

@@ -3,9 +3,9 @@
 //! What is already made from the same images with the same options is skipped, and what is of
 //! anything else is replaced only where that is asked for.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use stainfree_image::marker::Kind;
+use stainfree_image::marker::{self, Kind, is_our_tiff};
 use stainfree_image::{Dataset, Field, Image, Product, Store, write};
 use stainfree_objects::{
     StainSettings, Verdict, Word, blank_pixels, blank_regions, blank_share, cells_from_nuclei,
@@ -13,15 +13,16 @@ use stainfree_objects::{
 };
 
 use crate::prediction::forms::{Forms, LabelsOf, all_products, put_forms, remove_forms};
-use crate::prediction::labelled::{Finished, Known, Labelled, Maker};
+use crate::prediction::labelled::{Finished, Known, Labelled, Maker, Place};
 use crate::prediction::pixel_size::odd_pixel_size;
-use crate::prediction::results::{my_turn, open_inputs, share_fields, unique_names};
+use crate::prediction::results::{fields_of, my_turn, open_inputs, share_fields, unique_names};
 use crate::study::channels::{find_channel, guess_nucleus};
 use crate::study::disk::{create_folder, remove};
 use crate::study::each_field::EachField;
 use crate::study::fingerprint::Fingerprint;
 use crate::study::guard::{Inputs, ResultFolder};
 use crate::study::read_middle;
+use crate::study::shards::{Ended, Shard, Share};
 use crate::{Job, ProjectError};
 
 /// What to segment and how.
@@ -45,6 +46,8 @@ pub struct SegmentOptions {
     pub forms: Forms,
     /// Replace labels that were made from other images or with other options.
     pub overwrite: bool,
+    /// Which share of the fields; `None` = all of them.
+    pub shard: Option<Shard>,
 }
 
 /// What was segmented.
@@ -100,25 +103,55 @@ pub fn segment(options: &SegmentOptions, job: &Job) -> Result<Segmented, Project
         work.extend(tasks_of(set, options)?);
     }
     unique_names(work.iter().map(|task| task.field), &sets)?;
+    let fields = work.iter().map(|task| task.field);
+    let share = Share::of(("segment", ""), &options.out, fields, options.shard);
+    work.retain(|task| share.has(&task.field.name));
     check_folder(&work, &sets, options)?;
-    refuse_others(&Known::read(Maker::Segment, &options.out), &work, options)?;
+    refuse_others(&Known::read(Maker::Segment, &options.out)?, &work, options)?;
+    share.wait_for_the_dead(&fields_of(&options.out, "segment"), job)?;
     // Others may fill the same folder: what they have done until now is done.
     let turn = my_turn(&options.out, "segment", job.cancel)?;
-    let known = Known::read(Maker::Segment, &options.out);
+    let known = Known::read(Maker::Segment, &options.out)?;
     refuse_others(&known, &work, options)?;
+    share.write(job)?;
+    let own = share.table().map_or(Place::Marker, Place::Table);
     let mut segmented = Segmented {
         failed,
         ..Segmented::default()
     };
     let todo = skip_done(&known, work, &mut segmented, options, job);
     let names = todo.iter().map(|task| task.field.name.clone()).collect();
-    let lease = share_fields(&options.out, "segment", names, job)?;
+    let command = share.command("segment");
+    let lease = share_fields(&options.out, &command, names, job)?;
     let begun = todo.iter().filter(|task| task.kept.is_none());
     let begun = begun.map(|task| (task.field.name.clone(), task.key.clone()));
-    known.begin(&options.out, begun)?;
+    Known::begin(Maker::Segment, &options.out, &own, begun)?;
     drop(turn);
-    lease.during(job, |job| segment_ours(&todo, &mut segmented, options, job))?;
+    lease.during(job, |job| {
+        segment_ours(&todo, &mut segmented, options, own, job)
+    })?;
     Ok(segmented)
+}
+
+/// How the fields of shared work in `out` ended.
+///
+/// # Errors
+/// A table is damaged.
+pub(crate) fn ended(out: &Path) -> Result<Ended, ProjectError> {
+    let store = Store::at(out);
+    let is_there = |name: &str| is_our_tiff(&store.path(Product::Labels, name));
+    Ok(Known::read(Maker::Segment, out)?.ended(is_there))
+}
+
+/// Lets the folder say of the labels of all shards what a single run lets it say, and gives the
+/// file.
+///
+/// # Errors
+/// A table is damaged or the folder cannot be written, or [`ProjectError::Cancelled`].
+pub(crate) fn join(out: &Path, job: &Job) -> Result<Vec<PathBuf>, ProjectError> {
+    let _turn = my_turn(out, "merge", job.cancel)?;
+    Known::join(Maker::Segment, out)?;
+    Ok(vec![out.join(marker::FILE_NAME)])
 }
 
 /// What is asked for of each field of an input.
@@ -189,6 +222,7 @@ fn segment_ours(
     todo: &[Task],
     segmented: &mut Segmented,
     options: &SegmentOptions,
+    own: Place,
     job: &Job,
 ) -> Result<(), ProjectError> {
     let store = Store::at(&options.out);
@@ -199,7 +233,7 @@ fn segment_ours(
     let forms = options.forms;
     forms.create_folders(&store, options.cytoplasm.is_some())?;
 
-    let finished = Finished::new(Maker::Segment, &options.out);
+    let finished = Finished::new(Maker::Segment, &options.out, own);
     let each = EachField::new(job, todo, |task| task.field.name.clone());
     let results = each.after(segmented.skipped).at_once(
         |task| {
@@ -208,14 +242,15 @@ fn segment_ours(
                 key: task.key.clone(),
                 nuclei: found.nuclei,
             };
-            finished.put(&task.field.name, Some(labelled))?;
+            finished.put(&task.field.name, Ok(labelled))?;
             Ok(Ok(found))
         },
         |task, error| {
             // Labels of an earlier run are not this one's.
             remove_labels(options, &task.field.name)?;
-            finished.put(&task.field.name, None)?;
-            Ok(Err(error.to_string()))
+            let sentence = error.to_string();
+            finished.put(&task.field.name, Err(sentence.clone()))?;
+            Ok(Err(sentence))
         },
     );
     finished.save()?;

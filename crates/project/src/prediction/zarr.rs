@@ -5,7 +5,7 @@
 //! them, of the same run or of files that are there. A group says of which model and image it is,
 //! as files do, and a group that says nothing is never replaced.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -410,17 +410,12 @@ pub(super) fn put_files(
     put(out, &shown)
 }
 
-/// Lists in every plate of these fields the wells and images that are there.
+/// Lists in the stores of these plates the wells and images that are there.
 ///
 /// # Errors
 /// A folder cannot be read or a file not be written.
-pub(super) fn finish_plates<'a>(
-    out: &Path,
-    fields: impl Iterator<Item = &'a Field>,
-) -> Result<(), ProjectError> {
-    let mut plates: BTreeMap<String, ()> = BTreeMap::new();
-    plates.extend(fields.filter_map(|field| Some((in_plate(field)?.0, ()))));
-    for plate in plates.keys() {
+pub(super) fn finish_plates(out: &Path, plates: BTreeSet<&str>) -> Result<(), ProjectError> {
+    for plate in plates {
         let folder = out.join(FOLDER).join(store_of(plate));
         let mut there = Vec::new();
         for row in folders(&folder) {

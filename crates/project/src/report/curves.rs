@@ -8,6 +8,10 @@ use stainfree_network::Model;
 use stainfree_report::{Chart, LineChart, Scale, Series};
 
 use crate::ProjectError;
+use crate::training::log::Curves;
+
+/// Points of a curve: more than a page has pixels.
+const MOST_POINTS: usize = 4000;
 
 /// All curves of the model in `folder`.
 pub(super) fn charts(folder: &Path, model: &Model) -> Result<Vec<Chart>, ProjectError> {
@@ -73,33 +77,17 @@ fn rule_charts(chosen: &Decisions) -> Vec<Chart> {
 
 /// Loss and validation F1 over the steps, from the training's log.
 fn curves(log: &Path, classes: &[String], chosen: u64) -> Result<Vec<Chart>, ProjectError> {
-    let text = std::fs::read_to_string(log).map_err(|error| ProjectError::read(log, &error))?;
-    let mut loss = Vec::new();
+    let log = Curves::read(log)?;
+    let loss: Vec<(f64, f64)> = log
+        .smooth_losses(MOST_POINTS)
+        .into_iter()
+        .map(|(step, loss)| (step as f64, loss))
+        .collect();
     let mut f1: BTreeMap<usize, Vec<(f64, f64)>> = BTreeMap::new();
-    for line in text.lines() {
-        // A line cut short by a crash is no reason to show nothing.
-        let Ok(entry) = serde_json::from_str::<serde_json::Value>(line) else {
-            continue;
-        };
-        let Some(step) = entry["step"].as_f64() else {
-            continue;
-        };
-        match entry["what"].as_str() {
-            Some("step") => loss.extend(entry["loss"].as_f64().map(|loss| (step, loss))),
-            Some("validation") => {
-                for (class, value) in entry["f1"]
-                    .as_array()
-                    .into_iter()
-                    .flatten()
-                    .enumerate()
-                    .skip(1)
-                {
-                    f1.entry(class)
-                        .or_default()
-                        .extend(value.as_f64().map(|value| (step, value)));
-                }
-            }
-            _ => {}
+    for validated in &log.validations {
+        for (class, value) in validated.f1.iter().enumerate().skip(1) {
+            let points = f1.entry(class).or_default();
+            points.extend(value.map(|value| (validated.step as f64, value)));
         }
     }
     let marks = vec![(chosen as f64, "kept".to_owned())];
@@ -110,7 +98,7 @@ fn curves(log: &Path, classes: &[String], chosen: u64) -> Result<Vec<Chart>, Pro
             y_label: "training loss".to_owned(),
             series: vec![Series {
                 name: "mean of about 20 steps".to_owned(),
-                points: smooth(&loss),
+                points: loss,
                 dashed: false,
             }],
             x_scale: Scale::Linear,
@@ -153,16 +141,4 @@ fn curves(log: &Path, classes: &[String], chosen: u64) -> Result<Vec<Chart>, Pro
         });
     }
     Ok(charts)
-}
-
-/// Exponential mean over about 20 steps, as the progress shows it.
-fn smooth(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let mut mean = points.first().map_or(0.0, |point| point.1);
-    points
-        .iter()
-        .map(|&(step, value)| {
-            mean += 0.05 * (value - mean);
-            (step, mean)
-        })
-        .collect()
 }

@@ -153,10 +153,29 @@ impl Study {
         }
     }
 
+    /// The fields of the truth that shards of `prepare` make.
+    pub(crate) fn fields_for<'a>(&'a self, command: &'a str) -> Thing<'a> {
+        Thing {
+            folder: &self.root,
+            name: "fields",
+            command,
+        }
+    }
+
+    /// Held by whoever makes what a plate's fields need first, or takes fields of the truth.
+    pub(crate) fn turn_for<'a>(&'a self, command: &'a str) -> Thing<'a> {
+        Thing {
+            folder: &self.root,
+            name: "turn",
+            command,
+        }
+    }
+
     /// Refuses to read truth that is being made.
     pub(crate) fn truth_must_be_still(&self, command: &str) -> Result<(), ProjectError> {
-        self.truth_for(command)
-            .must_be_free("wait until it ends, then run this again")
+        let way_out = "wait until it ends, then run this again";
+        self.truth_for(command).must_be_free(way_out)?;
+        self.fields_for(command).must_be_free(way_out)
     }
 
     /// Refuses to change truth from which a model is being trained.

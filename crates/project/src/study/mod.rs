@@ -19,6 +19,8 @@ pub(crate) mod predictions;
 mod progress;
 pub mod provenance;
 pub mod recipe;
+pub mod shards;
+pub mod shell;
 pub mod split;
 pub mod split_record;
 pub(crate) mod table;

@@ -21,10 +21,12 @@ pub(crate) const IGNORED_SHARE: &str = "ignored_share";
 pub(crate) const EXPECTED: &str = "expected_nuclei";
 /// Columns of their interval and of its probability, where the model has one.
 pub(crate) const INTERVAL: [&str; 3] = ["nuclei_low", "nuclei_high", "interval_level"];
+/// Column of what the field was compared with the training by.
+pub(crate) const LOOKS: &str = "looks";
 /// Columns before the shares of the classes.
 pub(crate) const FIRST: [&str; 3] = ["name", "status", "message"];
 /// Columns after them.
-const LAST: [&str; 18] = [
+const LAST: [&str; 19] = [
     IGNORED_SHARE,
     "nuclei",
     EXPECTED,
@@ -37,6 +39,7 @@ const LAST: [&str; 18] = [
     "strangeness",
     "strange",
     "unlike",
+    LOOKS,
     "model",
     "program",
     "options",

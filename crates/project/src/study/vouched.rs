@@ -63,6 +63,22 @@ pub(crate) fn last(study: &Study, name: &str) -> Option<Kept> {
     serde_json::from_slice(&std::fs::read(row_path(study, name)).ok()?).ok()
 }
 
+/// Whether a row vouches for files of the field `name` that are all there, made of what `key` says
+/// where that is given; nobody looks into them.
+pub(crate) fn is_there(study: &Study, name: &str, key: Option<&str>) -> bool {
+    let Some(kept) = last(study, name) else {
+        return false;
+    };
+    let products = VOUCHED.into_iter();
+    let mut expected = products.filter(|product| match &kept.files {
+        Some(files) => files.contains_key(product.folder()),
+        None => *product == Product::Classes,
+    });
+    key.is_none_or(|key| kept.key == key)
+        && study.overlay_path(name).is_file()
+        && expected.all(|product| study.truth().path(product, name).is_file())
+}
+
 /// Looks at the row and the files of the field `name`.
 pub(crate) fn before(study: &Study, name: &str, key: &str) -> Before {
     let Some(kept) = last(study, name) else {

@@ -2,6 +2,7 @@
 
 pub(crate) mod familiar;
 mod judge;
+pub mod log;
 pub mod pretrain;
 pub(crate) mod shared;
 pub mod start;

@@ -60,6 +60,9 @@ pub struct TrainOptions {
     pub seed: Option<u64>,
     /// Begin anew and give up what stands under this name; else a training goes on where it stood.
     pub restart: bool,
+    /// The recipe of another training in the place of the study's; length, batch, crop, seed and
+    /// precision above change it.
+    pub like: Option<Recipe>,
     /// This recipe and no other; nothing above and nothing of the study's changes it.
     pub exact: Option<Recipe>,
     /// Only these training fields; none = all.
@@ -303,6 +306,9 @@ fn check_record(
 
 /// The recipe of the study, changed by the command line.
 fn chosen_recipe(study: &Study, options: &TrainOptions) -> Result<Recipe, ProjectError> {
+    if let Some(like) = &options.like {
+        return Ok(changed(like.clone(), options));
+    }
     let mut training = study.config().training.clone();
     if let Some(name) = &options.recipe {
         // A file named on the command line is where the user stands, not beside the study.
@@ -351,12 +357,17 @@ pub(crate) fn recipe_of(
     if let Some(width) = options.width {
         recipe = narrowed(recipe, width);
     }
+    Ok(changed(recipe, options))
+}
+
+/// The recipe with what the options say of any.
+fn changed(mut recipe: Recipe, options: &TrainOptions) -> Recipe {
     recipe.precision = options.precision.unwrap_or(recipe.precision);
     recipe.length = options.length.unwrap_or(recipe.length);
     recipe.batch = options.batch.unwrap_or(recipe.batch);
     recipe.crop = options.crop.unwrap_or(recipe.crop);
     recipe.seed = options.seed.unwrap_or(recipe.seed);
-    Ok(recipe)
+    recipe
 }
 
 /// The recipe for a network of another width.
@@ -382,7 +393,7 @@ fn wanted_weights<'a>(study: &'a Study, options: &'a TrainOptions) -> (&'a str, 
 }
 
 /// A model's name is the name of a folder.
-fn check_name(name: &str) -> Result<(), ProjectError> {
+pub(crate) fn check_name(name: &str) -> Result<(), ProjectError> {
     let plain = !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\\', ':']);
     if plain {
         return Ok(());

@@ -23,6 +23,7 @@ fn options(place: &Place, out: &str) -> MeasureOptions {
         skip_border: false,
         names: ColumnNames::Own,
         overwrite: false,
+        shard: None,
         settings: MeasureSettings::default(),
     }
 }

@@ -116,6 +116,7 @@ fn options(place: &Place) -> SegmentOptions {
         cells: StainSettings::cytoplasm(),
         forms: Forms::default(),
         overwrite: false,
+        shard: None,
     }
 }
 

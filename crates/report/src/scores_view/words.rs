@@ -76,7 +76,8 @@ pub(super) fn plural(n: usize, word: &str) -> String {
     }
 }
 
-pub(super) fn capital(text: &str) -> String {
+/// The text with its first letter large.
+pub(crate) fn capital(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or(String::new(), |first| {
         first.to_uppercase().chain(letters).collect()

@@ -5,9 +5,13 @@ import type { App, LayerView, Style, Tool } from "./app";
 import { h } from "./dom";
 import type { Edits } from "./edits";
 import type { Renderer } from "./gl/renderer";
+import type { Entry } from "./types";
 import type { View } from "./view";
 
 export class Actions {
+  /** The list over all fields that was asked for last. */
+  private wanted: number | null = null;
+
   constructor(
     readonly app: App,
     readonly view: View,
@@ -22,6 +26,7 @@ export class Actions {
     app.field = field;
     app.selection = null;
     app.picked = null;
+    app.mark = null;
     app.z = Math.min(app.z, app.depth - 1);
     const same = before.size.join() === app.shown.size.join() && before.place === app.shown.place;
     if (!same) this.view.fit();
@@ -89,13 +94,15 @@ export class Actions {
 
   select(label: number | null): void {
     this.app.selection = label;
+    this.app.mark = null;
     if (label !== null) this.view.show(label);
     this.app.tell("selection");
   }
 
-  /** The next object that is there and not accepted yet. */
+  /** The next object that is there and not accepted yet, or the next entry of all fields. */
   next(step: number): void {
     const { app } = this;
+    if (app.queue) return void this.nextEntry(step).catch((e: unknown) => this.failed(e));
     const accepted = new Set(app.decided.accepted);
     const open = (label: number): boolean => app.objects.has(label) && !accepted.has(label);
     const at = app.selection === null ? -1 : app.work.indexOf(app.selection);
@@ -109,13 +116,91 @@ export class Actions {
     else app.say("the work list of this field is done; PageDown shows the next field");
   }
 
+  private async nextEntry(step: number): Promise<void> {
+    const { queue } = this.app;
+    if (!queue) return;
+    let i = queue.at;
+    do i += step;
+    while (queue.entries[i]?.done === true);
+    if (queue.entries[i]) await this.entry(i);
+    else this.app.say(step > 0 ? "that was the last of this list" : "that was the first of this list");
+  }
+
+  /** Shows an entry of the list over all fields. */
+  async entry(i: number): Promise<void> {
+    const { app } = this;
+    const entry = app.queue?.entries[i];
+    if (!app.queue || !entry) return;
+    app.queue.at = i;
+    app.tell("queue");
+    if (entry.field !== app.field) await this.go(entry.field);
+    // Somebody went on while it was loaded.
+    if (app.entry !== entry) return;
+    if (!entry.at) {
+      this.view.fit();
+      return;
+    }
+    const [y, x] = entry.at;
+    const said = await api.pixel(entry.field, app.z, Math.round(y), Math.round(x));
+    if (app.entry !== entry) return;
+    const label = said.labels[app.active] ?? 0;
+    if (app.objects.has(label)) this.select(label);
+    else {
+      this.select(null);
+      this.view.showPlace(y, x);
+      app.say("the truth has nothing here: X leaves it so, P or W draws what is missing");
+    }
+  }
+
+  /** Takes a list over all fields, or with none the one of the field. */
+  async take(list: number | null, withTests = false): Promise<void> {
+    const { app } = this;
+    this.wanted = list;
+    if (list === null) app.queue = null;
+    else {
+      const found = await api.work(list, withTests);
+      // Another one was chosen meanwhile.
+      if (this.wanted !== list) return;
+      const title = app.list.lists[list] ?? "";
+      app.queue = { title, list, withTests, at: -1, ...found };
+    }
+    app.tell("queue");
+    if (app.queue) await this.nextEntry(1);
+  }
+
+  /** Goes through places that the page knows. */
+  async takeEntries(title: string, entries: Entry[]): Promise<void> {
+    this.wanted = null;
+    this.app.queue = { title, list: null, entries, more: 0, tests: 0, withTests: false, at: -1 };
+    this.app.tell("queue");
+    await this.nextEntry(1);
+  }
+
+  async nextList(step: number): Promise<void> {
+    const choices = this.app.list.lists.length + 1;
+    const now = this.wanted === null ? 0 : this.wanted + 1;
+    const next = (now + step + choices) % choices;
+    await this.take(next === 0 ? null : next - 1).catch((e: unknown) => this.failed(e));
+  }
+
   /** Accepts or rejects the selected object, and goes on. */
   async judge(how: "accept" | "reject"): Promise<void> {
     const label = this.app.selection;
+    const { entry } = this.app;
+    if (label === null && entry && this.app.mark) {
+      // Only a model has something here, and the truth stays as it is: there is nothing to save.
+      entry.done = true;
+      return this.next(1);
+    }
     if (label === null) return this.app.say("no object is selected; N takes the next", true);
     // The list goes on at once; the answer comes behind it.
+    const sent = this.edits.send({ do: how, label });
+    if (entry && this.app.corrects) entry.done = true;
     this.next(1);
-    await this.edits.send({ do: how, label });
+    if (!(await sent) && entry) {
+      entry.done = false;
+      this.app.tell("queue");
+    }
   }
 
   async mitotic(): Promise<void> {
@@ -187,6 +272,7 @@ export class Actions {
   colouring(): void {
     const ways: LayerView["colouring"][] = ["number", "one", "area"];
     if (this.app.other !== null) ways.push("iou");
+    if (this.app.isSure) ways.push("sure");
     if (!this.layer) return;
     const next = (ways.indexOf(this.layer.colouring) + 1) % ways.length;
     this.layer.colouring = ways[next] ?? "number";
@@ -212,6 +298,13 @@ export class Actions {
     }
     app.selection = null;
     app.tell("layers");
+    void this.edits.load().catch((e: unknown) => this.failed(e));
+  }
+
+  /** Compares the listed objects with those of another layer. */
+  compare(other: number | null): void {
+    this.app.other = other;
+    this.app.tell("layers");
     void this.edits.load().catch((e: unknown) => this.failed(e));
   }
 

@@ -1,6 +1,6 @@
 // Requests to the server, with the token that the address brought.
 
-import type { Applied, List, Operation, Pixels, Range, Thing } from "./types";
+import type { Again, Applied, Changes, Choices, Entries, List, Operation, Pixels, Range, Runs, Thing } from "./types";
 
 const STORED = "stainfree-token";
 
@@ -93,3 +93,36 @@ export async function edit(
   const response = await ask(`edits/${field}`, { method: "POST", body });
   return (await response.json()) as Applied;
 }
+
+export const thumb = (field: number, channel: number, z: number, signal: AbortSignal): Promise<Pixels> =>
+  pixels(`thumb/${field}/${channel}/${z}`, signal);
+
+export const outline = (
+  field: number,
+  channel: number,
+  z: number,
+  [y, x]: [number, number],
+  reach: number,
+): Promise<{ runs: Runs }> => json(`outline/${field}/${channel}/${z}/${y}/${x}/${reach}`);
+
+export const work = (list: number, tests: boolean): Promise<Entries> =>
+  json(`work/${list}/${tests ? 1 : 0}`);
+
+export const again = (): Promise<Again> => json("again");
+
+export const choices = (): Promise<Choices> => json("again/choices");
+
+export const changes = (run: number): Promise<Changes> => json(`again/changes/${run}`);
+
+export type Asked =
+  | { do: "start"; from: number; steps: number | null }
+  | { do: "go_on"; run: number; begun: string }
+  | { do: "stop" };
+
+export async function train(asked: Asked): Promise<Again> {
+  const response = await ask("again", { method: "POST", body: JSON.stringify(asked) });
+  return (await response.json()) as Again;
+}
+
+/** Opens the study anew on the server; the page has to be loaded again then. */
+export const reload = (): Promise<Response> => ask("reload", { method: "POST" });

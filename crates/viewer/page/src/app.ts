@@ -1,7 +1,7 @@
 // What the page shows, in one place; panels listen to what concerns them.
 
 import { CHANNELS, OTHER_CHANNELS, type Rgb } from "./palette";
-import type { Decided, Field, List, Range, Thing } from "./types";
+import type { Again, Decided, Entry, Field, Layer, List, Range, Thing } from "./types";
 
 export type Topic =
   | "field"
@@ -14,9 +14,11 @@ export type Topic =
   | "tiles"
   | "message"
   | "order"
+  | "queue"
+  | "again"
   | "pointer";
 
-export type Tool = "look" | "split" | "merge" | "paint" | "erase";
+export type Tool = "look" | "split" | "merge" | "paint" | "erase" | "outline";
 
 export interface ChannelView {
   on: boolean;
@@ -38,8 +40,22 @@ export interface LayerView {
   opacity: number;
   style: Style;
   /** One colour for all objects, or by number, or by a value of the table of objects. */
-  colouring: "number" | "one" | "iou" | "area";
+  colouring: "number" | "one" | "iou" | "area" | "sure";
   colour: Rgb;
+}
+
+/** A list of places in all fields that is gone through. */
+export interface Queue {
+  title: string;
+  /** Its number on the server; none for one that the page made. */
+  list: number | null;
+  entries: Entry[];
+  more: number;
+  tests: number;
+  /** Whether those of test fields are among them. */
+  withTests: boolean;
+  /** The entry that is shown; -1 before the first. */
+  at: number;
 }
 
 export const NOTHING_DECIDED: Decided = {
@@ -52,6 +68,10 @@ export const NOTHING_DECIDED: Decided = {
   edits: 0,
 };
 
+/** Whether a layer has objects that can be listed, and not classes of pixels. */
+export const isListed = (layer: Layer): boolean =>
+  layer.kind === "objects" || layer.kind === "corrections";
+
 export class App {
   field = 0;
   z = 0;
@@ -63,6 +83,12 @@ export class App {
   /** The layer that it is compared with. */
   other: number | null;
   objects = new Map<number, Thing>();
+  /** The list over all fields, where one is gone through. */
+  queue: Queue | null = null;
+  /** A place that is pointed at where no object is. */
+  mark: { y: number; x: number } | null = null;
+  /** Trainings from the page. */
+  again: Again | null = null;
   /** The work list: labels in the order in which they are gone through. */
   work: number[] = [];
   selection: number | null = null;
@@ -96,11 +122,13 @@ export class App {
     }));
     // The middle plane is the one in focus, or nearest to it.
     this.z = Math.floor((this.depth - 1) / 2);
-    const first = list.layers.findIndex((l) => l.kind !== "classes");
+    const first = list.layers.findIndex(isListed);
     const corrected = list.layers.findIndex((l) => l.kind === "corrections");
     this.active = corrected >= 0 ? corrected : Math.max(first, 0);
     const nuclei = (name: string): boolean => name.endsWith("nuclei");
-    const other = list.layers.findIndex((l, i) => i !== this.active && nuclei(l.name));
+    const usual = list.layers.findIndex((l) => l.name === `${list.model}: nuclei`);
+    const some = list.layers.findIndex((l, i) => i !== this.active && isListed(l) && nuclei(l.name));
+    const other = usual >= 0 ? usual : some;
     this.other = other >= 0 && corrected >= 0 ? other : null;
     const fixed: Rgb[] = [
       [0.94, 0.89, 0.26],
@@ -110,8 +138,8 @@ export class App {
     ];
     this.layers = list.layers.map((layer, i) => ({
       on: i === this.active,
-      opacity: layer.kind === "classes" ? 0.5 : 0.9,
-      style: layer.kind === "classes" ? "fill" : "lines",
+      opacity: isListed(layer) ? 0.9 : 0.5,
+      style: isListed(layer) ? "lines" : "fill",
       colouring: i === this.active ? "number" : "one",
       colour: fixed[i % fixed.length] ?? [1, 1, 0],
     }));
@@ -153,6 +181,17 @@ export class App {
   get corrects(): boolean {
     const kind = this.list.layers[this.active]?.kind;
     return kind === "corrections" && !this.list.read_only && !!this.shown.layers[this.active];
+  }
+
+  /** Whether it is known how sure a model is of the listed objects. */
+  get isSure(): boolean {
+    const known = (layer: number | null): boolean => layer !== null && this.shown.sure[layer] === true;
+    return known(this.active) || known(this.other);
+  }
+
+  /** The entry of the work list over all fields that is shown. */
+  get entry(): Entry | null {
+    return this.queue?.entries[this.queue.at] ?? null;
   }
 
   /** The number of planes of the deepest channel. */

@@ -11,6 +11,8 @@ const LOOK_EVERY = 2000;
 export class Edits {
   private queue: Promise<void> = Promise.resolve();
   private loaded = -1;
+  /** By field: the version that is known, also of fields that were left with an edit under way. */
+  private readonly versions = new Map<number, number>();
 
   constructor(
     private readonly app: App,
@@ -42,6 +44,7 @@ export class Edits {
       if (field !== app.field || active !== app.active || said.version < app.version) return;
       app.objects = new Map(said.objects.map((thing) => [thing.label, thing]));
       app.version = said.version;
+      this.versions.set(field, said.version);
       if (since && since.version === said.version) app.decided = since.state;
     }
     this.loaded = field;
@@ -90,7 +93,7 @@ export class Edits {
   private async once(field: number, id: string, operation: Operation): Promise<Applied> {
     for (let attempt = 0; ; attempt++) {
       try {
-        return await api.edit(field, id, this.app.version, operation);
+        return await api.edit(field, id, this.versions.get(field) ?? 0, operation);
       } catch (error) {
         const silent = error instanceof api.Refusal && error.status === 0;
         if (!silent || attempt === 2) throw error;
@@ -102,6 +105,7 @@ export class Edits {
   /** Shows what the server says; `own` is the edit that it answers. */
   private take(field: number, said: Applied, own: Operation | null): void {
     const { app } = this;
+    this.versions.set(field, said.version);
     if (field !== app.field) return;
     const foreign = own === null || said.version > app.version + 1;
     const before = app.version;
@@ -109,7 +113,10 @@ export class Edits {
     app.decided = said.state;
     for (const box of said.boxes) {
       const { tile, border } = app.list;
-      this.renderer.tiles.spoil(`labels/${field}/${app.active}`, box, tile, border);
+      app.list.layers.forEach((layer, i) => {
+        const shows = i === app.active || layer.of?.includes(app.active) === true;
+        if (shows) this.renderer.tiles.spoil(`labels/${field}/${i}`, box, tile, border);
+      });
     }
     for (const label of said.removed) app.objects.delete(label);
     for (const thing of said.objects) this.put(thing);

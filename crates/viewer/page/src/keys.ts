@@ -2,8 +2,17 @@
 
 import type { Actions } from "./actions";
 import type { Help } from "./help";
+import type { AgainPanel } from "./panels/again";
+import type { Table } from "./panels/table";
 
-export function listen(actions: Actions, help: Help, filter: HTMLInputElement): void {
+/** What keys open beside what they do. */
+interface Panels {
+  help: Help;
+  again: AgainPanel;
+  table: Table;
+}
+
+export function listen(actions: Actions, { help, again, table }: Panels): void {
   const { app, view, edits } = actions;
   const undo = (): void => void edits.send({ do: "undo" });
   const redo = (): void => void edits.send({ do: "redo" });
@@ -33,6 +42,7 @@ export function listen(actions: Actions, help: Help, filter: HTMLInputElement): 
     m: () => actions.tool("merge"),
     p: () => actions.tool("paint"),
     e: () => actions.tool("erase"),
+    w: () => actions.tool("outline"),
     v: () => actions.tool("look"),
     Escape: escape,
     "[": () => actions.brush(1 / 1.25),
@@ -64,7 +74,10 @@ export function listen(actions: Actions, help: Help, filter: HTMLInputElement): 
     ".": () => actions.plane(1),
     ";": () => actions.nextTime(-1),
     "'": () => actions.nextTime(1),
-    "/": () => filter.focus(),
+    "/": () => table.filter.focus(),
+    i: () => table.toggle(),
+    r: () => void again.open(),
+    q: (e) => void actions.nextList(e.shiftKey ? -1 : 1),
     g: () => actions.wide(),
     d: () => actions.theme(),
     "?": () => help.toggle(),

@@ -8,7 +8,9 @@ import { Edits } from "./edits";
 import { Renderer } from "./gl/renderer";
 import { Help } from "./help";
 import { listen } from "./keys";
+import { AgainPanel } from "./panels/again";
 import { below, tools, top } from "./panels/bar";
+import { Gallery } from "./panels/gallery";
 import { Layers } from "./panels/layers";
 import { Plate } from "./panels/plate";
 import { Table } from "./panels/table";
@@ -32,7 +34,9 @@ function keepTables(app: App, renderer: Renderer): void {
     const things = [...app.objects.values()];
     const largest = Math.max(1, ...things.map((thing) => thing.area));
     for (const thing of things) {
-      values.set(thing.label, by === "iou" ? (thing.iou ?? 0) : thing.area / largest);
+      const shares = { iou: thing.iou, sure: thing.sure, area: thing.area / largest };
+      const share = by === "iou" || by === "sure" ? shares[by] : shares.area;
+      values.set(thing.label, share ?? 0);
     }
     const last = Math.max(0, ...app.objects.keys());
     renderer.tables.fill(last, states, values);
@@ -53,16 +57,21 @@ async function start(): Promise<void> {
   const help = new Help();
   const go = (field: number): void => void actions.go(field);
   const table = new Table(app, go);
+  const plate = new Plate(app, go);
+  const gallery = new Gallery(app, go, (field) => plate.colour(field));
+  table.add(gallery.element, (shown) => gallery.show(shown));
+  const again = new AgainPanel(app, actions);
   const layers = new Layers(app, (c) => actions.auto(c), go, (l) => actions.activate(l));
-  const work = new Work(app, (label) => actions.select(label));
+  const work = new Work(actions);
   document.body.append(
-    top(actions, help),
-    h("aside", { class: "left" }, new Plate(app, go).element, table.element),
+    top(actions, help, again),
+    h("aside", { class: "left" }, plate.element, table.element),
     h("main", {}, tools(actions), h("div", { class: "stage" }, canvas, above), below(actions)),
     h("aside", { class: "right" }, layers.element, work.element),
     help.element,
+    again.element,
   );
-  listen(actions, help, table.filter);
+  listen(actions, { help, again, table });
   keepTables(app, renderer);
   window.setInterval(() => {
     if (!app.blink && !renderer.blinked) return;
@@ -74,8 +83,9 @@ async function start(): Promise<void> {
   // A reload shows the field that was shown.
   const last = sessionStorage.getItem("stainfree-field");
   await actions.go(Math.max(0, app.list.fields.findIndex((field) => field.name === last)));
+  again.begin();
   // For scripts that drive the page and measure it.
-  Object.assign(window, { stainfree: { app, actions, edits, renderer, view } });
+  Object.assign(window, { stainfree: { app, actions, again, edits, renderer, view } });
 }
 
 start().catch((error: unknown) => {

@@ -22,6 +22,13 @@ export const CLASSES: Rgb[] = [
   [0.8, 0.47, 0.65],
 ];
 
+/** A difference: in the first layer alone, in the second alone, in both. */
+export const DIFFERENCE: Rgb[] = [
+  [0.9, 0.62, 0.0],
+  [0.2, 0.5, 0.85],
+  [0.6, 0.6, 0.6],
+];
+
 /** Channels by role. */
 export const CHANNELS: Record<string, Rgb> = {
   brightfield: [1, 1, 1],

@@ -55,6 +55,11 @@ export class View {
     this.renderer.ask();
   }
 
+  /** Whether a line is being drawn, or what was drawn is not sent yet. */
+  get busy(): boolean {
+    return this.line.length > 0;
+  }
+
   /** Shows the whole field. */
   fit(): void {
     const [height, width] = this.app.shown.size;
@@ -98,6 +103,18 @@ export class View {
     camera.y = thing.y + 0.5;
     camera.x = thing.x + 0.5;
     this.cross = null;
+    this.app.tell("camera");
+  }
+
+  /** Moves to a place where no object is, and marks it. */
+  showPlace(y: number, x: number): void {
+    const { camera } = this.app;
+    const room = Math.min(this.canvas.clientWidth, this.canvas.clientHeight);
+    camera.scale = Math.max(camera.scale, Math.min(room / 360, NEAREST));
+    camera.y = y + 0.5;
+    camera.x = x + 0.5;
+    this.cross = null;
+    this.app.mark = { y: y + 0.5, x: x + 0.5 };
     this.app.tell("camera");
   }
 
@@ -200,6 +217,7 @@ export class View {
   private async click(at: { y: number; x: number }, more: boolean): Promise<void> {
     const { app } = this;
     const label = await this.label(at).catch(() => 0);
+    if (app.tool === "outline") return this.outline(at, label);
     if (app.tool === "merge" || (more && app.selection !== null && app.corrects)) {
       if (label === 0) return;
       const first = app.tool === "merge" ? app.picked : app.selection;
@@ -215,6 +233,39 @@ export class View {
       app.selection = label === 0 ? null : label;
     }
     app.tell("selection");
+  }
+
+  /** Makes the object at a place, or a new one, what the edge around the place encloses. */
+  private async outline(at: { y: number; x: number }, label: number): Promise<void> {
+    const { app } = this;
+    const [y, x] = [Math.floor(at.y), Math.floor(at.x)];
+    const [height, width] = app.shown.size;
+    const channel = this.edged();
+    if (channel < 0 || y < 0 || x < 0 || y >= height || x >= width) return;
+    const z = Math.min(app.z, (app.shown.depth[channel] ?? 1) - 1);
+    try {
+      const { runs } = await api.outline(app.field, channel, z, [y, x], this.reach());
+      const known = app.objects.has(label) ? label : null;
+      await this.edits.send({ do: "outline", label: known, runs });
+    } catch (error) {
+      if (error instanceof api.Refusal) app.say(error.message, true);
+      else throw error;
+    }
+  }
+
+  /** The channel whose edges count: a shown stain of nuclei, else the first that is shown. */
+  private edged(): number {
+    const { app } = this;
+    const shown = (i: number): boolean => app.channels[i]?.on === true && (app.shown.depth[i] ?? 0) > 0;
+    const nuclei = app.list.channels.findIndex((c, i) => c.role === "nucleus" && shown(i));
+    return nuclei >= 0 ? nuclei : app.list.channels.findIndex((_, i) => shown(i));
+  }
+
+  /** How far an edge may lie from a click: twice the radius of the field's usual objects. */
+  private reach(): number {
+    const areas = [...this.app.objects.values()].map((thing) => thing.area).sort((a, b) => a - b);
+    const usual = areas[Math.floor(areas.length / 2)] ?? 400;
+    return Math.round(Math.min(Math.max(2 * Math.sqrt(usual / Math.PI), 8), 250));
   }
 
   /** Sends the line that was drawn. */
@@ -282,7 +333,7 @@ export class View {
   press(): void {
     const at = this.cross;
     if (!at) return this.step(0, 0);
-    if (this.app.tool === "merge" || this.app.tool === "look") void this.click(at, false);
+    if (["merge", "look", "outline"].includes(this.app.tool)) void this.click(at, false);
     else if (this.line.length === 0) this.begin(at);
     else {
       this.line.push(toPoint(at));
@@ -358,6 +409,7 @@ export class View {
       over.stroke();
     }
     if (this.cross) this.drawCross(this.cross);
+    if (app.mark) this.drawMark(app.mark);
     this.drawScaleBar();
   }
 
@@ -403,6 +455,24 @@ export class View {
         over.lineTo(x + 14 * dx, y + 14 * dy);
       }
       over.stroke();
+    }
+  }
+
+  /** A broken ring around a place where no object is. */
+  private drawMark(at: { y: number; x: number }): void {
+    const { over } = this;
+    const [x, y] = this.toScreen(toPoint(at));
+    for (const [width, colour] of [
+      [5, "#000c"],
+      [2, "#fff"],
+    ] as const) {
+      over.lineWidth = width;
+      over.strokeStyle = colour;
+      for (let part = 0; part < 4; part++) {
+        over.beginPath();
+        over.arc(x, y, 26, (part + 0.15) * (Math.PI / 2), (part + 0.85) * (Math.PI / 2));
+        over.stroke();
+      }
     }
   }
 

@@ -1,10 +1,11 @@
 // Drives the page in a headless Chromium: open, look, judge, split, merge, paint, undo, reload,
-// a kill of the server in the middle, a second window.
+// a kill of the server in the middle, a second window, small pictures, a hundred corrections with
+// every key and click counted, training again, what it changed, work lists over all fields.
 //
 //   node test/drive.mjs PROGRAM STUDY [FOLDER FOR PICTURES]
 //
 // STUDY is a prepared study, of which a copy is corrected. Where it has a model, what that says
-// is compared. Ends with a line for every step; anything unexpected is an error.
+// is compared, and trained again. Ends with a line for every step; anything unexpected is an error.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -73,8 +74,8 @@ page.on("request", (request) => {
 const read = (on, text, v) =>
   on.evaluate(`((s, v) => (${text}))(window.stainfree, ${JSON.stringify(v ?? null)})`);
 const app = (text, v) => read(page, text, v);
-const until = async (text, v, on = page) => {
-  for (let i = 0; i < 600; i++) {
+const until = async (text, v, on = page, seconds = 30) => {
+  for (let i = 0; i < 20 * seconds; i++) {
     if (await read(on, text, v).catch(() => false)) return;
     await new Promise((wait) => setTimeout(wait, 50));
   }
@@ -84,7 +85,7 @@ const loaded = (on = page) => until("s && s.app.objects.size > 0", null, on);
 const settled = async () => {
   // A frame first, which asks for what it lacks.
   await page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))");
-  await until("s.app.saving === 0 && s.renderer.tiles.complete");
+  await until("!s.view.busy && s.app.saving === 0 && s.renderer.tiles.complete");
 };
 const shot = async (name) => {
   if (!pictures) return;
@@ -107,6 +108,142 @@ const drag = async (points) => {
 };
 const thing = (label) => app("s.app.objects.get(v)", label);
 const labels = () => app("[...s.app.objects.keys()]");
+
+/** A hundred corrections as a person makes them, with every key and click counted. */
+async function correctMany() {
+  const counts = { accept: [0, 0], reject: [0, 0], split: [0, 0], merge: [0, 0] };
+  let used = 0;
+  const key = async (text) => {
+    used += 1;
+    await page.keyboard.press(text);
+  };
+  const note = (what, before) => {
+    counts[what][0] += 1;
+    counts[what][1] += used - before;
+  };
+  const trained = await app(
+    "s.app.list.fields.flatMap((f, i) => f.cells[s.app.list.columns.indexOf('split')] === 'train' ? [i] : [])",
+  );
+  const begun = Date.now();
+  const total = () => Object.values(counts).reduce((sum, [n]) => sum + n, 0);
+  for (let turn = 0; total() < 100; turn++) {
+    const field = trained[turn % trained.length];
+    await app("s.actions.go(v)", field);
+    await loaded();
+    await settled();
+    await page.keyboard.press("n");
+    for (let i = 0; i < 14 && total() < 100; i++) {
+      if ((await app("s.app.selection")) === null) await page.keyboard.press("n");
+      const label = await app("s.app.selection");
+      const now = await thing(label);
+      if (!now) break;
+      const before = used;
+      const wide = now.box[3] - now.box[1] > 12 && now.box[2] - now.box[0] > 12;
+      if (i % 7 === 3 && wide) {
+        // Split, then merge what was split: two corrections.
+        const known = await labels();
+        await key("s");
+        await drag([[now.box[0] - 2, now.x], [now.y, now.x], [now.box[2] + 2, now.x]]);
+        used += 1;
+        await settled();
+        await page.keyboard.press("Escape");
+        const more = (await labels()).filter((one) => !known.includes(one));
+        if (more.length !== 1) continue;
+        note("split", before);
+        const again = used;
+        const [a, b] = [await thing(label), await thing(more[0])];
+        await key("m");
+        await click(a.y + 0.5, a.x + 0.5);
+        await until("s.app.picked !== null");
+        await click(b.y + 0.5, b.x + 0.5);
+        used += 2;
+        await until("!s.app.objects.has(v)", more[0]);
+        await settled();
+        await page.keyboard.press("Escape");
+        note("merge", again);
+        await app("s.actions.select(v)", label);
+      }
+      const judged = used;
+      const how = i % 3 === 2 ? "reject" : "accept";
+      await key(how === "reject" ? "x" : "a");
+      await until("s.app.saving === 0");
+      note(how, judged);
+    }
+  }
+  const seconds = (Date.now() - begun) / 1000;
+  const each = Object.entries(counts).map(([what, [n, all]]) => `${what} ${all / n} (${n})`);
+  for (const [what, most] of [["accept", 2], ["reject", 2], ["split", 3], ["merge", 3]]) {
+    assert(counts[what][0] > 0 && counts[what][1] <= most * counts[what][0], `${what}: ${counts[what]}`);
+  }
+  step(`${total()} corrections in ${seconds.toFixed(0)} s; keys and clicks each: ${each.join(", ")}`);
+}
+
+/** Trains the study's model again, and looks at what changed. */
+async function trainAgain() {
+  if (!(await app("s.app.list.model"))) return step("no model, so none is trained again");
+  await page.keyboard.press("r");
+  const dialog = page.locator("dialog.again");
+  await dialog.getByLabel("steps").fill("6");
+  await shot("again-start");
+  await dialog.getByRole("button", { name: "Start" }).click();
+  await until("s.app.again?.runs[0]?.phase === 'training' && s.app.again.runs[0].done > 0", null, page, 60);
+  await until("s.app.again.curves !== null");
+  await shot("again-running");
+  await until("['done', 'failed'].includes(s.app.again?.runs[0]?.phase)", null, page, 120);
+  const run = await app("s.app.again.runs[0]");
+  assert.equal(run.phase, "done", run.message);
+  await dialog.getByText("What changed from").waitFor();
+  await shot("again-changes");
+  await app("(s.app.before = true)");
+  await dialog.getByRole("button", { name: "Show both models" }).click();
+  await until("s && !s.app.before && document.querySelector('dialog.again[open] h3') !== null");
+  await loaded();
+  assert(await app("s.app.list.layers.some((layer) => layer.name === v)", `${run.name}: nuclei`));
+  await shot("again-shown");
+  step(`trains ${run.name} from ${run.from} and shows what changed`);
+  const flipped = dialog.getByRole("button", { name: "that flipped" }).first();
+  if (await flipped.isEnabled()) {
+    await flipped.click();
+    await until("s.app.queue?.list === null && s.app.queue.at === 0");
+    await settled();
+    await shot("flipped");
+    step(`goes through ${await app("s.app.queue.entries.length")} flipped nuclei`);
+  } else await page.keyboard.press("Escape");
+}
+
+/** Goes through a list of all fields; those of the test are listed on request. */
+async function workThroughAll() {
+  const lists = await app("s.app.list.lists");
+  const wanted = lists.findIndex((title) => title.startsWith("nuclei that truth and"));
+  const list = wanted >= 0 ? wanted : 0;
+  await app("s.actions.take(v)", list);
+  await until("s.app.queue !== null");
+  await settled();
+  const of = await app("s.app.queue.entries.map((entry) => entry.field)");
+  const parts = await app(
+    "v.map((i) => s.app.list.fields[i].cells[s.app.list.columns.indexOf('split')])",
+    of,
+  );
+  assert(parts.every((part) => part !== "test"), "a test field is listed without being asked for");
+  await shot("queue");
+  const open = await app("s.app.queue.entries.filter((entry) => !entry.done).length");
+  if (open > 1 && (await app("s.app.selection")) !== null) {
+    const before = await app("s.app.queue.at");
+    await page.keyboard.press("a");
+    await until("s.app.queue.at > v && s.app.saving === 0", before);
+    assert(await app("s.app.queue.entries[v].done", before));
+  }
+  await page.keyboard.press("q");
+  await page.keyboard.press("Shift+Q");
+  await until("s.app.queue?.list === v", list);
+  const difference = await app("s.app.list.layers.findIndex((layer) => layer.kind === 'difference')");
+  if (difference >= 0) {
+    await app("(s.app.layers[v].on = true, s.actions.select(null), s.view.fit(), s.app.tell('layers'))", difference);
+    await settled();
+    await shot("difference");
+  }
+  step(`goes through ${of.length} entries of “${lists[list]}” in ${new Set(of).size} fields`);
+}
 
 try {
   await page.goto(server.url);
@@ -264,6 +401,44 @@ try {
   await shot("wide");
   await page.keyboard.press("g");
   step("help, light and dark, a tablet, the wide table");
+
+  await page.keyboard.press("i");
+  await page.locator(".gallery canvas").nth(2).waitFor();
+  await page.locator(".picture").nth(2).click();
+  await until("s.app.field === s.app.order[2]");
+  await loaded();
+  await settled();
+  await shot("gallery");
+  await page.keyboard.press("i");
+  step(`small pictures of ${await app("s.app.order.length")} fields lead to them`);
+
+  // The stain's edge around a place: a nucleus that is taken away comes back with one click.
+  const stain = await app("s.app.list.channels.findIndex((c) => c.role === 'nucleus')");
+  await page.keyboard.press(`Alt+Digit${stain + 1}`);
+  await settled();
+  const round = await app(
+    "[...s.app.objects.values()].filter(t => t.box[0] > 60 && t.box[1] > 60 && t.box[2] < s.app.shown.size[0] - 60 && t.box[3] < s.app.shown.size[1] - 60).sort((a, b) => b.area - a.area)[1]",
+  );
+  await app("(s.view.show(v), s.actions.select(v))", round.label);
+  await page.keyboard.press("x");
+  await settled();
+  await app("s.actions.select(null)");
+  const taken = await labels();
+  await page.keyboard.press("w");
+  await app("s.view.showPlace(v.y, v.x)", round);
+  await settled();
+  await click(round.y + 0.5, round.x + 0.5);
+  await until("s.app.objects.size > v && s.app.saving === 0", taken.length);
+  const back = await thing((await labels()).find((label) => !taken.includes(label)));
+  await settled();
+  await shot("outline");
+  await page.keyboard.press("Escape");
+  assert(back.area > 0.6 * round.area && back.area < 1.6 * round.area, `${back.area} of ${round.area}`);
+  step(`an outline grows to the edge: ${back.area} px of ${round.area}`);
+
+  await correctMany();
+  await trainAgain();
+  await workThroughAll();
 
   const median = (values, share) => [...values].sort((x, y) => x - y)[Math.floor(values.length * share)];
   const times = await app("({ frames: s.renderer.frames, tiles: s.renderer.tiles.latencies })");

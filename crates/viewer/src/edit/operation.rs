@@ -41,6 +41,12 @@ pub(crate) enum Operation {
         radius: f32,
         line: Vec<Point>,
     },
+    /// Makes an object these pixels, but for those of others: a new one without a number. Rows
+    /// are `[y, first x, x after the last]`.
+    Outline {
+        label: Option<u32>,
+        runs: Vec<[u32; 3]>,
+    },
     /// Whether the nucleus is mitotic; `None` takes back what was said.
     Mitotic { label: u32, is: Option<bool> },
     /// Whether the field is not to be used, and why.
@@ -73,6 +79,9 @@ impl Operation {
             }
             Self::Merge { labels } if !(2..=100).contains(&labels.len()) => {
                 return misuse("a merge takes two to 100 objects".to_owned());
+            }
+            Self::Outline { runs, .. } if runs.is_empty() || runs.len() > MOST_POINTS => {
+                return misuse(format!("an outline has one to {MOST_POINTS} rows"));
             }
             _ => (&[][..], 1.0, ""),
         };
@@ -110,6 +119,7 @@ impl Operation {
                 | Self::Merge { .. }
                 | Self::Paint { .. }
                 | Self::Erase { .. }
+                | Self::Outline { .. }
         )
     }
 
@@ -121,9 +131,10 @@ impl Operation {
             | Self::Split { label, .. }
             | Self::Mitotic { label, .. } => vec![*label],
             Self::Merge { labels } => labels.clone(),
-            Self::Paint { label, .. } | Self::Erase { label, .. } | Self::Comment { label, .. } => {
-                label.iter().copied().collect()
-            }
+            Self::Paint { label, .. }
+            | Self::Erase { label, .. }
+            | Self::Outline { label, .. }
+            | Self::Comment { label, .. } => label.iter().copied().collect(),
             Self::Unusable { .. } | Self::Undo | Self::Redo => Vec::new(),
         }
     }
@@ -150,6 +161,13 @@ impl Operation {
             Self::Reject { label } => Ok(change.recolour(*label, 0)),
             Self::Split { label, line } => change.split(*label, line, next),
             Self::Merge { labels } => change.merge(labels),
+            Self::Outline { label, runs } => {
+                let patch = change.outline(*label, label.unwrap_or(*next), runs);
+                if label.is_none() && !patch.is_empty() {
+                    *next += 1;
+                }
+                Ok(patch)
+            }
             Self::Paint {
                 label,
                 radius,
@@ -299,6 +317,27 @@ impl Change<'_> {
         }
         let patch = owner.into_iter().filter(|&(_, to)| to != label);
         Ok(patch.map(|(i, to)| (i, label, to)).collect())
+    }
+
+    /// Makes the object `known`, or none, the pixels of `runs` under the number `label`.
+    fn outline(&self, known: Option<u32>, label: u32, runs: &[[u32; 3]]) -> Patch {
+        let (height, width) = self.labels.size();
+        let mut inside: BTreeSet<usize> = BTreeSet::new();
+        for &[y, from, to] in runs {
+            let (y, to) = (y as usize, (to as usize).min(width));
+            if y < height {
+                inside.extend((from as usize..to).map(|x| y * width + x));
+            }
+        }
+        let before = known.map_or(Vec::new(), |known| self.pixels(known));
+        let gone = before.into_iter().filter(|i| !inside.contains(i));
+        let mut patch: BTreeMap<usize, (u32, u32)> = gone.map(|i| (i, (label, 0))).collect();
+        let free = inside.iter().filter(|&&i| self.labels.data()[i] == 0);
+        patch.extend(free.map(|&i| (i, (0, label))));
+        patch
+            .into_iter()
+            .map(|(i, (old, new))| (i, old, new))
+            .collect()
     }
 
     fn merge(&self, labels: &[u32]) -> Result<Patch, ViewError> {
@@ -486,6 +525,25 @@ mod tests {
     }
 
     #[test]
+    fn an_outline_is_a_new_object_or_takes_the_place_of_one_and_spares_others() {
+        let runs = vec![[0, 1, 9], [1, 0, 2], [7, 0, 4]];
+        let outline = |label| Operation::Outline {
+            label,
+            runs: runs.clone(),
+        };
+        let rows = ["1...2", "1....", "1...."];
+        assert_eq!(
+            after(&rows, outline(None)).unwrap(),
+            ["13332", "13...", "1...."]
+        );
+        assert_eq!(
+            after(&rows, outline(Some(1))).unwrap(),
+            [".1112", "11...", "....."]
+        );
+        assert!(outline(None).check().is_ok());
+    }
+
+    #[test]
     fn what_nobody_draws_is_refused() {
         let line = vec![[0.0, 0.0]];
         for operation in [
@@ -513,6 +571,10 @@ mod tests {
                 line: vec![[0.0, 0.0], [1e6, 0.0]],
             },
             Operation::Merge { labels: vec![1] },
+            Operation::Outline {
+                label: None,
+                runs: Vec::new(),
+            },
             Operation::Comment {
                 label: None,
                 text: "a".repeat(MOST_LETTERS + 1),

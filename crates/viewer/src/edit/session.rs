@@ -473,6 +473,30 @@ impl Session {
         state
     }
 
+    /// Which of these places, `[y, x]` in pixels, an edit in force judged.
+    pub(super) fn judged(&self, places: &[[f64; 2]]) -> Vec<bool> {
+        let made = || self.done.iter().map(|&i| &self.made[i]);
+        // A remark decides nothing.
+        let decides = |edit: &Edit| !matches!(edit.edit, Operation::Comment { .. });
+        let decided = made().filter(|(edit, _)| decides(edit));
+        let named: BTreeSet<u32> = decided.flat_map(|(edit, _)| edit.edit.labels()).collect();
+        let (height, width) = self.labels.size();
+        let is_judged = |&[y, x]: &[f64; 2]| {
+            let (y, x) = (y.round(), x.round());
+            if !(y >= 0.0 && x >= 0.0 && y < height as f64 && x < width as f64) {
+                return false;
+            }
+            let (y, x) = (y as usize, x as usize);
+            let drawn = |patch: &Patch| {
+                patch
+                    .binary_search_by_key(&(y * width + x), |p| p.0)
+                    .is_ok()
+            };
+            named.contains(&self.labels.get(y, x)) || made().any(|(_, patch)| drawn(patch))
+        };
+        places.iter().map(is_judged).collect()
+    }
+
     /// A pixel of the object that is nearest to its centroid, `(y, x)`.
     pub(super) fn inside(&self, label: u32) -> Option<(usize, usize)> {
         let object = self.objects.get(&label)?;
@@ -498,6 +522,7 @@ impl Operation {
             Self::Merge { .. } => "merge",
             Self::Paint { .. } => "paint",
             Self::Erase { .. } => "erase",
+            Self::Outline { .. } => "outline",
             Self::Mitotic { .. } => "mitotic",
             Self::Unusable { .. } => "unusable",
             Self::Comment { .. } => "comment",

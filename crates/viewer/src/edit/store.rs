@@ -145,6 +145,30 @@ impl Store {
         Ok(session.applied(known, &[]))
     }
 
+    /// Which of these places, `[y, x]` in pixels, somebody judged: an edit in force names the
+    /// object there, or drew there; fields without a log are not opened.
+    ///
+    /// # Errors
+    /// As [`labels`](Self::labels).
+    pub(crate) fn judged(
+        &self,
+        number: usize,
+        shown: &Shown,
+        places: &[[f64; 2]],
+    ) -> Result<Vec<bool>, ViewError> {
+        if !self
+            .folder()
+            .join(format!("{}.jsonl", shown.name))
+            .is_file()
+        {
+            return Ok(vec![false; places.len()]);
+        }
+        let session = self.session(number, shown)?;
+        let mut session = lock(&session);
+        session.read_tail()?;
+        Ok(session.judged(places))
+    }
+
     /// Makes an edit. When this returns, it is on the disk.
     ///
     /// # Errors

@@ -1,15 +1,16 @@
 //! Columns of the table of fields, joined by the names of fields.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use stainfree_image::table::Table;
 
 use crate::ViewError;
+use crate::work::confidences;
 
 /// Columns that only programs read.
-const NOT_SHOWN: [&str; 8] = [
-    "name", "field", "key", "content", "options", "input", "program", "model",
+const NOT_SHOWN: [&str; 9] = [
+    "name", "field", "key", "content", "options", "input", "program", "model", "looks",
 ];
 
 /// Columns with the cells of fields.
@@ -77,6 +78,29 @@ impl Columns {
         }
         let cells = counts.into_iter().map(|(k, n)| (k, n.to_string()));
         self.add(title, cells.collect());
+        Ok(())
+    }
+
+    /// Adds the mean confidence of each field's objects, where `table` has theirs.
+    ///
+    /// # Errors
+    /// A table cannot be read.
+    pub(crate) fn add_confidence(
+        &mut self,
+        title: &str,
+        fields: &[String],
+        table: impl Fn(&str) -> Option<PathBuf>,
+    ) -> Result<(), ViewError> {
+        let mut cells = BTreeMap::new();
+        for field in fields {
+            let Some(path) = table(field) else { continue };
+            let sure = confidences(&path)?;
+            if !sure.is_empty() {
+                let mean = sure.values().sum::<f64>() / sure.len() as f64;
+                cells.insert(field.clone(), format!("{mean:.3}"));
+            }
+        }
+        self.add(title, cells);
         Ok(())
     }
 

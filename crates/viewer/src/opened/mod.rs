@@ -8,14 +8,17 @@ mod columns;
 mod result;
 mod study;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use stainfree_image::table::number;
 use stainfree_image::{Dataset, Field, OpenOptions, marker, open};
 use stainfree_project::Study;
 use stainfree_project::study::channels::recognise_brightfield;
 
 pub(crate) use self::columns::Columns;
 use crate::ViewError;
+use crate::work::{Entries, Fields, WorkList};
 
 /// What was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +78,8 @@ pub(crate) enum LayerKind {
     Classes,
     /// Nuclei of the study's truth as they are corrected here.
     Corrections,
+    /// Where the layers of these numbers differ: 1 in the first alone, 2 in the second, 3 in both.
+    Difference(usize, usize),
 }
 
 impl LayerKind {
@@ -83,6 +88,7 @@ impl LayerKind {
             LayerKind::Objects => "objects",
             LayerKind::Classes => "classes",
             LayerKind::Corrections => "corrections",
+            LayerKind::Difference(..) => "difference",
         }
     }
 }
@@ -103,8 +109,10 @@ pub(crate) struct Shown {
     /// Rows and columns in pixels.
     pub(crate) size: (usize, usize),
     pub(crate) pixel_um: Option<f64>,
-    /// By layer: the file of its labels.
+    /// By layer: the file of its labels; of a difference that of its second layer.
     pub(crate) labels: Vec<Option<PathBuf>>,
+    /// By layer: the table of how sure its objects are.
+    pub(crate) sure: Vec<Option<PathBuf>>,
     /// By column of the table.
     pub(crate) cells: Vec<String>,
 }
@@ -118,6 +126,8 @@ pub struct Opened {
     pub(crate) layers: Vec<Layer>,
     pub(crate) columns: Vec<String>,
     pub(crate) fields: Vec<Shown>,
+    /// What is to be looked at of all fields.
+    pub(crate) lists: Vec<WorkList>,
     /// The study that corrections belong to.
     pub(crate) study: Option<Study>,
     /// Name of the model whose predictions corrections are made beside.
@@ -170,10 +180,75 @@ impl Opened {
             layers: Vec::new(),
             columns: Vec::new(),
             fields: Vec::new(),
+            lists: Vec::new(),
             study: None,
             model: None,
             notes: Vec::new(),
         }
+    }
+
+    /// The same as it lies on the disk now.
+    ///
+    /// # Errors
+    /// It cannot be read, or is of other fields than before.
+    pub(crate) fn again(&self) -> Result<Self, ViewError> {
+        let fresh = Self::open(&self.path, None)?;
+        let names = |opened: &Self| -> Vec<String> {
+            opened.fields.iter().map(|f| f.name.clone()).collect()
+        };
+        // Everything that a page asks for is a number in the list that it was sent.
+        match names(&fresh) == names(self) {
+            true => Ok(fresh),
+            false => Err(ViewError::Conflict(format!(
+                "`{}` has other images than when it was opened; start the viewer again",
+                self.path.display()
+            ))),
+        }
+    }
+
+    /// Reads a work list.
+    ///
+    /// # Errors
+    /// There is none of this number, or a table cannot be read.
+    pub(crate) fn work(&self, list: usize, with_tests: bool) -> Result<Entries, ViewError> {
+        let list = self.lists.get(list).ok_or_else(|| {
+            ViewError::Absent(format!(
+                "there is no work list number {list} (there are {}, counted from 0)",
+                self.lists.len()
+            ))
+        })?;
+        let by_name: BTreeMap<&str, usize> = self
+            .fields
+            .iter()
+            .enumerate()
+            .map(|(i, field)| (field.name.as_str(), i))
+            .collect();
+        let split = self.columns.iter().position(|title| title == "split");
+        let cell = |field: usize, column: usize| {
+            let cells = self.fields.get(field).map(|field| &field.cells);
+            cells
+                .and_then(|cells| cells.get(column))
+                .map_or("", String::as_str)
+        };
+        let fields = Fields {
+            number: &|name| by_name.get(name).copied(),
+            is_test: &|field| split.is_some_and(|column| cell(field, column) == "test"),
+            sure: &|layer| {
+                let tables = self
+                    .fields
+                    .iter()
+                    .map(|field| field.sure.get(layer)?.clone());
+                let there = tables
+                    .enumerate()
+                    .filter_map(|(i, table)| Some((i, table?)));
+                there.collect()
+            },
+            numbers: &|column| {
+                let values = (0..self.fields.len()).map(|i| (i, number(cell(i, column))));
+                values.filter_map(|(i, value)| Some((i, value?))).collect()
+            },
+        };
+        list.entries(&fields, with_tests)
     }
 
     fn checked(self) -> Result<Self, ViewError> {
@@ -228,6 +303,7 @@ impl Shown {
             size: (field.height, field.width),
             pixel_um: field.pixel_um,
             labels: vec![None; layers],
+            sure: vec![None; layers],
             cells: Vec::new(),
             image: Some(field),
         }

@@ -11,6 +11,7 @@ use stainfree_image::{
 
 use super::{Columns, Layer, LayerKind, Opened, Shown, What, channels};
 use crate::ViewError;
+use crate::work::{Source, WorkList};
 
 /// What is shown of a result.
 const LAYERS: [(&str, LayerKind, Product); 3] = [
@@ -46,9 +47,14 @@ pub(super) fn open(path: &Path, images: Option<&Path>, kind: &Kind) -> Result<Op
     }
     let mut columns = Columns::default();
     columns.add_table(&path.join("predictions.csv"), "name")?;
-    opened.columns = columns.titles();
     let mut fields = fields_of(&mut dataset);
-    for name in names(&store, layers)? {
+    let names = names(&store, layers)?;
+    columns.add_confidence("mean confidence", &names, |name| {
+        let path = store.path(Product::Confidence, name);
+        path.is_file().then_some(path)
+    })?;
+    opened.columns = columns.titles();
+    for name in names {
         let files: Vec<Option<PathBuf>> = layers
             .iter()
             .map(|&(_, _, product)| Some(store.path(product, &name)).filter(|p| p.is_file()))
@@ -58,6 +64,12 @@ pub(super) fn open(path: &Path, images: Option<&Path>, kind: &Kind) -> Result<Op
             None => labels_only(&name, &files)?,
         };
         shown.cells = columns.of(&name);
+        let sure = store.path(Product::Confidence, &name);
+        let is_sure = |product: Product| product == Product::Nuclei && sure.is_file();
+        let tables = layers
+            .iter()
+            .map(|&(_, _, p)| is_sure(p).then(|| sure.clone()));
+        shown.sure = tables.collect();
         shown.labels = files;
         opened.fields.push(shown);
     }
@@ -77,6 +89,15 @@ pub(super) fn open(path: &Path, images: Option<&Path>, kind: &Kind) -> Result<Op
     };
     opened.layers = layers.iter().map(layer).collect();
     opened.drop_empty_layers();
+    opened.add_sure_list();
+    if let Some(column) = opened
+        .columns
+        .iter()
+        .position(|title| title == "strangeness")
+    {
+        let source = Source::Column { column };
+        opened.lists.push(WorkList::new("strangest fields", source));
+    }
     opened.checked()
 }
 
@@ -121,6 +142,7 @@ fn labels_only(name: &str, files: &[Option<PathBuf>]) -> Result<Shown, ViewError
         size: size.unwrap_or((0, 0)),
         pixel_um: info.and_then(|info| info.pixel_um),
         labels: Vec::new(),
+        sure: Vec::new(),
         cells: Vec::new(),
     })
 }

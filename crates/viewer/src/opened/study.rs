@@ -8,6 +8,7 @@ use stainfree_project::{Part, Study};
 
 use super::{Columns, Layer, LayerKind, Opened, Shown, What, channels};
 use crate::ViewError;
+use crate::work::{Source, WorkList};
 
 /// Opens the study at `path`.
 pub(super) fn open(path: &Path) -> Result<Opened, ViewError> {
@@ -24,10 +25,10 @@ pub(super) fn open(path: &Path) -> Result<Opened, ViewError> {
     let models = study.models();
     let parts = predicted_parts(&study, &models);
 
-    let mut sources: Vec<(Layer, Box<Finder>)> = Vec::new();
-    let mut add = |name: &str, kind: LayerKind, find: Box<Finder>| {
+    let mut sources: Vec<(Layer, Box<Finder>, Option<Box<Finder>>)> = Vec::new();
+    let mut add = |name: &str, kind: LayerKind, find: Box<Finder>, sure: Option<Box<Finder>>| {
         let name = name.to_owned();
-        sources.push((Layer { name, kind }, find));
+        sources.push((Layer { name, kind }, find, sure));
     };
     let nuclei = truth.clone();
     add(
@@ -37,6 +38,7 @@ pub(super) fn open(path: &Path) -> Result<Opened, ViewError> {
             let file = corrected.get(name).cloned();
             file.or_else(|| there(nuclei.path(Product::Nuclei, name)))
         }),
+        None,
     );
     for (title, kind, product) in [
         (
@@ -49,8 +51,9 @@ pub(super) fn open(path: &Path) -> Result<Opened, ViewError> {
     ] {
         let store = truth.clone();
         let find = Box::new(move |name: &str| there(store.path(product, name)));
-        add(title, kind, find);
+        add(title, kind, find, None);
     }
+    let mut by_model: Vec<(String, Vec<Store>)> = Vec::new();
     for model in &models {
         let stores: Vec<Store> = parts
             .iter()
@@ -58,33 +61,45 @@ pub(super) fn open(path: &Path) -> Result<Opened, ViewError> {
             .map(|(_, store)| store.clone())
             .collect();
         for (what, kind, product) in PREDICTED {
-            let stores = stores.clone();
-            let find = Box::new(move |name: &str| {
-                let mut paths = stores.iter().map(|store| store.path(product, name));
-                paths.find(|path| path.is_file())
-            });
-            add(&format!("{model}: {what}"), kind, find);
+            let sure = (product == Product::Nuclei).then(|| in_any(&stores, Product::Confidence));
+            add(
+                &format!("{model}: {what}"),
+                kind,
+                in_any(&stores, product),
+                sure,
+            );
         }
+        by_model.push((model.clone(), stores));
     }
 
-    let columns = table(&study, &source.dataset, &models)?;
+    let mut columns = table(&study, &source.dataset, &models)?;
+    let fields = source.dataset.fields.iter();
+    let names: Vec<String> = fields.map(|field| field.name.clone()).collect();
+    for (model, stores) in &by_model {
+        let find = in_any(stores, Product::Confidence);
+        columns.add_confidence(&format!("mean confidence ({model})"), &names, find)?;
+    }
     opened.columns = columns.titles();
     let fields = source.dataset.fields.into_iter();
     opened.fields = fields
         .map(|field| {
             let mut shown = Shown::of(field, 0);
-            let found = sources.iter().map(|(_, find)| find(&shown.name));
-            shown.labels = found.collect();
+            let name = &shown.name;
+            shown.labels = sources.iter().map(|(_, find, _)| find(name)).collect();
+            let sure = |find: &Option<Box<Finder>>| find.as_ref().and_then(|find| find(name));
+            shown.sure = sources.iter().map(|(_, _, find)| sure(find)).collect();
             shown.cells = columns.of(&shown.name);
             shown
         })
         .collect();
-    opened.layers = sources.into_iter().map(|(layer, _)| layer).collect();
+    opened.layers = sources.into_iter().map(|(layer, ..)| layer).collect();
     opened.drop_empty_layers();
+    opened.add_differences();
     opened.model = match models.contains(&study.only_model()) {
         true => Some(study.only_model()),
         false => models.first().cloned(),
     };
+    opened.add_lists(&study, &models);
     opened.study = Some(study);
     opened.checked()
 }
@@ -98,6 +113,15 @@ const PREDICTED: [(&str, LayerKind, Product); 3] = [
     ("cells", LayerKind::Objects, Product::Cells),
     ("classes", LayerKind::Classes, Product::Classes),
 ];
+
+/// Finds a product of a field in whichever of these folders has it.
+fn in_any(stores: &[Store], product: Product) -> Box<Finder> {
+    let stores = stores.to_vec();
+    Box::new(move |name| {
+        let mut paths = stores.iter().map(|store| store.path(product, name));
+        paths.find(|path| path.is_file())
+    })
+}
 
 fn there(path: PathBuf) -> Option<PathBuf> {
     path.is_file().then_some(path)
@@ -155,8 +179,84 @@ impl Opened {
                 self.layers.remove(layer);
                 for field in &mut self.fields {
                     field.labels.remove(layer);
+                    field.sure.remove(layer);
                 }
             }
+        }
+    }
+
+    /// Adds a layer for where the truth and each model differ.
+    fn add_differences(&mut self) {
+        let Some(truth) = self.corrections() else {
+            return;
+        };
+        let end = format!(": {}", PREDICTED[0].0);
+        let models = self.layers.iter().enumerate();
+        let models: Vec<(usize, String)> = models
+            .filter_map(|(i, layer)| Some((i, layer.name.strip_suffix(&end)?.to_owned())))
+            .filter(|(_, name)| name != "truth")
+            .collect();
+        for (layer, model) in models {
+            self.layers.push(Layer {
+                name: format!("difference: truth, {model}"),
+                kind: LayerKind::Difference(truth, layer),
+            });
+            for field in &mut self.fields {
+                let file = field.labels[truth]
+                    .as_ref()
+                    .and(field.labels[layer].clone());
+                field.labels.push(file);
+                field.sure.push(None);
+            }
+        }
+    }
+
+    /// Adds a list of the least sure objects of every layer that has confidences.
+    pub(super) fn add_sure_list(&mut self) {
+        for (layer, name) in self.layers.iter().enumerate() {
+            if self.fields.iter().any(|field| field.sure[layer].is_some()) {
+                let title = format!("least sure ({})", name.name);
+                let source = Source::Sure { layer };
+                self.lists.push(WorkList::new(title, source));
+            }
+        }
+    }
+
+    /// Adds the lists of a study.
+    fn add_lists(&mut self, study: &Study, models: &[String]) {
+        self.add_sure_list();
+        let with_rows = |model: &str, file: &str| -> Vec<PathBuf> {
+            let folder = study.model_path(model);
+            let endings = ["-train.csv", "-validation.csv", ".csv"];
+            let paths = endings.map(|end| folder.join(format!("{file}{end}")));
+            paths.into_iter().filter(|path| path.is_file()).collect()
+        };
+        for model in models {
+            let tables = with_rows(model, "disagreements");
+            if !tables.is_empty() {
+                for (what, fields) in [("nuclei", false), ("fields", true)] {
+                    let title = format!("{what} that truth and {model} disagree on");
+                    let tables = tables.clone();
+                    let source = Source::Disagreements { tables, fields };
+                    self.lists.push(WorkList::new(title, source));
+                }
+            }
+            let tables = with_rows(model, "object-errors");
+            if !tables.is_empty() {
+                let title = format!("doubtful splits ({model})");
+                self.lists
+                    .push(WorkList::new(title, Source::Splits { tables }));
+            }
+        }
+        let table = study.root().join("truth").join("mitosis.csv");
+        if table.is_file() {
+            let source = Source::Mitoses { table };
+            self.lists.push(WorkList::new("mitosis candidates", source));
+        }
+        if let Some(column) = self.columns.iter().position(|title| title == "concern") {
+            let source = Source::Column { column };
+            self.lists
+                .push(WorkList::new("fields of doubtful truth", source));
         }
     }
 }

@@ -7,12 +7,14 @@ use axum::extract::{Path, State as FromState};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
+use stainfree_image::Plane;
 
 use super::answers;
 use super::state::State;
 use crate::ViewError;
+use crate::again::Again;
 use crate::edit::Request;
-use crate::opened::Shown;
+use crate::opened::{LayerKind, Shown};
 use crate::tiles::{BORDER, PlaneAddress, TILE, TileAt};
 
 /// Runs what reads and computes on threads of their own, so that the server goes on listening.
@@ -20,7 +22,20 @@ async fn work(
     state: Arc<State>,
     job: impl FnOnce(&State) -> Result<Response, ViewError> + Send + 'static,
 ) -> Response {
-    let job = move || state.on_pool(|| job(&state));
+    answer(move || state.on_pool(|| job(&state))).await
+}
+
+/// The same for what begins with a tile of a plane, or its coarsest one.
+async fn work_in_turn(
+    state: Arc<State>,
+    plane: PlaneAddress,
+    at: Option<TileAt>,
+    job: impl FnOnce(&State) -> Result<Response, ViewError> + Send + 'static,
+) -> Response {
+    answer(move || state.in_turn(plane, at, || job(&state))).await
+}
+
+async fn answer(job: impl FnOnce() -> Result<Response, ViewError> + Send + 'static) -> Response {
     match tokio::task::spawn_blocking(job).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => error.into_response(),
@@ -37,9 +52,15 @@ type Shared = FromState<Arc<State>>;
 /// Everything that is open.
 pub(super) async fn list(FromState(state): Shared) -> Response {
     work(state, |state| {
-        let opened = &state.opened;
+        let opened = state.opened();
         let channel = |c: &crate::opened::Channel| json!({"name": c.name, "role": c.role.word()});
-        let layer = |l: &crate::opened::Layer| json!({"name": l.name, "kind": l.kind.word()});
+        let layer = |l: &crate::opened::Layer| {
+            let of = match l.kind {
+                LayerKind::Difference(first, second) => Some([first, second]),
+                _ => None,
+            };
+            json!({"name": l.name, "kind": l.kind.word(), "of": of})
+        };
         let fields: Vec<Value> = opened.fields.iter().map(field).collect();
         Ok(answers::json(&json!({
             "program": env!("CARGO_PKG_VERSION"),
@@ -54,6 +75,8 @@ pub(super) async fn list(FromState(state): Shared) -> Response {
             "channels": opened.channels.iter().map(channel).collect::<Vec<_>>(),
             "layers": opened.layers.iter().map(layer).collect::<Vec<_>>(),
             "columns": opened.columns,
+            "lists": opened.lists.iter().map(|list| &list.title).collect::<Vec<_>>(),
+            "trains": state.again.is_some(),
             "fields": fields,
         })))
     })
@@ -77,6 +100,7 @@ fn field(shown: &Shown) -> Value {
         "pixel_um": shown.pixel_um,
         "depth": depth.unwrap_or_default(),
         "layers": shown.labels.iter().map(Option::is_some).collect::<Vec<_>>(),
+        "sure": shown.sure.iter().map(Option::is_some).collect::<Vec<_>>(),
         "cells": shown.cells,
     })
 }
@@ -86,10 +110,10 @@ pub(super) async fn image(
     FromState(state): Shared,
     Path((field, channel, z, level, y, x)): Path<(usize, usize, usize, u32, usize, usize)>,
 ) -> Response {
-    work(state, move |state| {
-        let plane = PlaneAddress { field, channel, z };
-        let tile = state.image(plane, TileAt { level, y, x })?;
-        Ok(answers::plane(&tile))
+    let plane = PlaneAddress { field, channel, z };
+    let at = TileAt { level, y, x };
+    work_in_turn(state, plane, Some(at), move |state| {
+        Ok(answers::plane(&*state.image(plane, at)?))
     })
     .await
 }
@@ -102,6 +126,31 @@ pub(super) async fn range(
     work(state, move |state| {
         let plane = PlaneAddress { field, channel, z };
         Ok(answers::json(&state.range(plane)?))
+    })
+    .await
+}
+
+/// A small picture of an image.
+pub(super) async fn thumb(
+    FromState(state): Shared,
+    Path((field, channel, z)): Path<(usize, usize, usize)>,
+) -> Response {
+    let plane = PlaneAddress { field, channel, z };
+    work_in_turn(state, plane, None, move |state| {
+        Ok(answers::plane(&Plane::U8(state.thumb(plane)?)))
+    })
+    .await
+}
+
+/// The outline of the object at a pixel, not farther from it than `reach` pixels.
+pub(super) async fn outline(
+    FromState(state): Shared,
+    Path((field, channel, z, y, x, reach)): Path<(usize, usize, usize, usize, usize, usize)>,
+) -> Response {
+    work(state, move |state| {
+        let plane = PlaneAddress { field, channel, z };
+        let runs = state.outline(plane, (y, x), reach)?;
+        Ok(answers::json(&json!({"runs": runs})))
     })
     .await
 }
@@ -165,7 +214,8 @@ pub(super) async fn edits(
 ) -> Response {
     work(state, move |state| {
         let store = state.store.as_ref().ok_or_else(no_study)?;
-        let shown = state.opened.field(field)?;
+        let opened = state.opened();
+        let shown = opened.field(field)?;
         Ok(answers::json(&store.since(field, shown, known)?))
     })
     .await
@@ -179,7 +229,8 @@ pub(super) async fn edit(
 ) -> Response {
     work(state, move |state| {
         let store = state.store.as_ref().ok_or_else(no_study)?;
-        let shown = state.opened.field(field)?;
+        let opened = state.opened();
+        let shown = opened.field(field)?;
         let request: Request = serde_json::from_slice(&body)
             .map_err(|error| ViewError::Misuse(format!("this is no edit: {error}")))?;
         let known = request.version;
@@ -194,6 +245,66 @@ pub(super) async fn edit(
             }
             Err(error) => Err(error),
         }
+    })
+    .await
+}
+
+/// The entries of a work list over all fields; `tests` is 1 for those of test fields too.
+pub(super) async fn work_list(
+    FromState(state): Shared,
+    Path((list, tests)): Path<(usize, u8)>,
+) -> Response {
+    work(state, move |state| {
+        Ok(answers::json(&state.work(list, tests == 1)?))
+    })
+    .await
+}
+
+/// Opens what is open anew, after which the page asks for the list again.
+pub(super) async fn reload(FromState(state): Shared) -> Response {
+    work(state, |state| {
+        state.reload()?;
+        Ok(answers::json(&json!({})))
+    })
+    .await
+}
+
+fn of_study(state: &State) -> Result<&Again, ViewError> {
+    state.again.as_ref().ok_or_else(no_study)
+}
+
+/// The trainings from the page, and the curves of the first.
+pub(super) async fn again(FromState(state): Shared) -> Response {
+    work(state, |state| {
+        Ok(answers::json(&of_study(state)?.standing()))
+    })
+    .await
+}
+
+/// What can be trained again.
+pub(super) async fn choices(FromState(state): Shared) -> Response {
+    work(state, |state| {
+        Ok(answers::json(&of_study(state)?.choices()?))
+    })
+    .await
+}
+
+/// What a finished training changed.
+pub(super) async fn changes(FromState(state): Shared, Path(run): Path<usize>) -> Response {
+    work(state, move |state| {
+        Ok(answers::json(&of_study(state)?.changes(run)?))
+    })
+    .await
+}
+
+/// Starts a training, goes on with one, or stops it.
+pub(super) async fn train(FromState(state): Shared, body: Bytes) -> Response {
+    work(state, move |state| {
+        let again = of_study(state)?;
+        let request = serde_json::from_slice(&body)
+            .map_err(|error| ViewError::Misuse(format!("this asks for no training: {error}")))?;
+        again.ask(&request)?;
+        Ok(answers::json(&again.standing()))
     })
     .await
 }

@@ -9,13 +9,14 @@ mod token;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use self::state::State;
 use self::token::Token;
@@ -23,6 +24,8 @@ use crate::{Opened, ViewError};
 
 /// Largest request: a stroke of 20,000 points is half of it.
 const BODY_BYTES: usize = 1 << 20;
+/// Requests that may wait for others' tiles beside those that are worked on.
+const WAITING: usize = 16;
 /// How often the flag that ends the server is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long answers that are being made may take after that.
@@ -41,6 +44,8 @@ pub struct Options {
     pub threads: usize,
     /// Bytes of tiles that are kept.
     pub cache_bytes: usize,
+    /// This program, by which a training is started from the page; `None`: none can be.
+    pub program: Option<PathBuf>,
 }
 
 /// A server that listens and answers nobody yet.
@@ -93,6 +98,13 @@ impl Server {
         format!("http://{}/#{}", self.address, self.token())
     }
 
+    /// Asks for the name of a model that is being trained from the study's page; it goes on when
+    /// the server ends. None where nothing is.
+    pub fn training(&self) -> impl Fn() -> Option<String> + use<> {
+        let state = Arc::clone(&self.state);
+        move || state.again.as_ref()?.running()
+    }
+
     /// Answers until `ended` says so; what was begun is finished.
     ///
     /// # Errors
@@ -101,7 +113,7 @@ impl Server {
         let failed = |error: io::Error| ViewError::Server(format!("cannot serve: {error}"));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
-            .max_blocking_threads(2 * self.threads + 2)
+            .max_blocking_threads(2 * self.threads + WAITING)
             .build()
             .map_err(failed)?;
         let routes = routes(self.state);
@@ -132,8 +144,18 @@ fn routes(state: Arc<State>) -> Router {
         .route("/labels/{field}/{layer}/{level}/{y}/{x}", get(api::labels))
         .route("/objects/{field}/{layer}/{other}", get(api::objects))
         .route("/pixel/{field}/{z}/{y}/{x}", get(api::pixel))
+        .route("/thumb/{field}/{channel}/{z}", get(api::thumb))
+        .route(
+            "/outline/{field}/{channel}/{z}/{y}/{x}/{reach}",
+            get(api::outline),
+        )
+        .route("/work/{list}/{tests}", get(api::work_list))
+        .route("/reload", post(api::reload))
+        .route("/again", get(api::again).post(api::train))
+        .route("/again/choices", get(api::choices))
+        .route("/again/changes/{run}", get(api::changes))
         .route("/edits/{field}/{known}", get(api::edits))
-        .route("/edits/{field}", axum::routing::post(api::edit))
+        .route("/edits/{field}", post(api::edit))
         .route_layer(middleware::from_fn_with_state(
             Arc::clone(&state),
             guard::token,

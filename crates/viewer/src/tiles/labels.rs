@@ -24,6 +24,8 @@ pub(crate) enum LabelPixels {
     Whole(Arc<Image<u32>>),
     /// In a file of this size, too large to be held.
     File(PathBuf, (usize, usize)),
+    /// Which of two layers of one size has an object: 1 the first alone, 2 the second, 3 both.
+    Difference(Box<LabelPixels>, Box<LabelPixels>),
 }
 
 impl LabelPixels {
@@ -32,6 +34,7 @@ impl LabelPixels {
         match self {
             Self::Whole(image) => image.size(),
             Self::File(_, size) => *size,
+            Self::Difference(first, _) => first.size(),
         }
     }
 
@@ -49,6 +52,12 @@ impl LabelPixels {
         let path = match self {
             Self::Whole(image) => return Ok(image.crop(y, x, height, width)),
             Self::File(path, _) => path,
+            Self::Difference(first, second) => {
+                let (first, second) = (first.window(region)?, second.window(region)?);
+                return Ok(Image::from_fn(height, width, |y, x| {
+                    u32::from(first.get(y, x) != 0) + 2 * u32::from(second.get(y, x) != 0)
+                }));
+            }
         };
         match read_region(path, 0, region) {
             Ok(Plane::U8(part)) => Ok(part.map(|&v| u32::from(v))),
@@ -105,6 +114,21 @@ pub(crate) fn label_tile(labels: &LabelPixels, at: TileAt) -> Result<Image<u32>,
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_difference_says_which_layer_has_an_object() {
+        let layer = |row: &[u32]| LabelPixels::Whole(Arc::new(Image::new(1, 4, row.to_vec())));
+        let (one, two) = (layer(&[0, 7, 0, 9]), layer(&[0, 0, 3, 4]));
+        let difference = LabelPixels::Difference(Box::new(one), Box::new(two));
+        let whole = Region {
+            y: 0,
+            x: 0,
+            height: 1,
+            width: 4,
+        };
+        assert_eq!(difference.window(whole).unwrap().data(), [0, 1, 2, 3]);
+        assert_eq!(difference.size(), (1, 4));
+    }
 
     #[test]
     fn tiles_with_borders_are_the_labels_and_files_are_as_memory() {

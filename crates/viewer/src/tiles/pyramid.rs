@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use stainfree_image::{Image, Plane, Region};
 
 use super::{Cache, TILE, TileAt, bytes_of};
@@ -11,6 +12,11 @@ use crate::opened::Shown;
 /// Planes of at most so many pixels are read whole and cut: strips of a compressed file would be
 /// unpacked once for every tile that they touch.
 const WHOLE_PX: usize = 1 << 24;
+
+/// Levels from here on are kept when they are made on the way to a coarser one. The finer ones
+/// would push all others out: a coarse tile of a large image is made of thousands of them. With it
+/// the levels kept of an image of 40,000 x 40,000 pixels are a twelfth of its bytes.
+const KEPT_LEVEL: u32 = 2;
 
 /// Which plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,30 +50,88 @@ impl Images {
         plane: PlaneAddress,
         at: TileAt,
     ) -> Result<Arc<Plane>, ViewError> {
+        self.made(shown, plane, at, true)
+    }
+
+    /// Whether a tile is there already, or takes no more than those of the next finer levels.
+    pub(crate) fn is_at_hand(&self, plane: PlaneAddress, at: TileAt) -> bool {
+        at.level < KEPT_LEVEL + 1 || self.cache.get(&(plane, at)).is_some()
+    }
+
+    /// A tile, kept where that is wanted.
+    fn made(
+        &self,
+        shown: &Shown,
+        plane: PlaneAddress,
+        at: TileAt,
+        keep: bool,
+    ) -> Result<Arc<Plane>, ViewError> {
         let window = at.window(shown.size)?;
         if let Some(tile) = self.cache.get(&(plane, at)) {
             return Ok(tile);
         }
         if at.level == 0 {
-            return self.full(shown, plane, at, window);
+            return self.full(shown, plane, at, window, keep);
         }
-        let mut parts = Vec::new();
-        for (dy, dx) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+        // Side by side: what takes the time is unpacking what lies below.
+        let places = [(0, 0), (0, 1), (1, 0), (1, 1)];
+        let parts = places.into_par_iter().map(|(dy, dx)| {
             let child = TileAt {
                 level: at.level - 1,
                 y: 2 * at.y + dy,
                 x: 2 * at.x + dx,
             };
             // At the rim there may be none.
-            if child.window(shown.size).is_ok() {
-                let tile = self.tile(shown, plane, child)?;
-                parts.push(((dy, dx), halved(&tile)));
+            if child.window(shown.size).is_err() {
+                return Ok(None);
             }
-        }
+            let tile = self.made(shown, plane, child, child.level >= KEPT_LEVEL)?;
+            Ok(Some(((dy, dx), halved(&tile))))
+        });
+        let parts: Vec<_> = parts.collect::<Result<_, ViewError>>()?;
+        let parts: Vec<_> = parts.into_iter().flatten().collect();
         let (_, _, height, width) = window;
         let tile = joined(&parts, height, width)?;
+        Ok(self.kept(plane, at, tile, keep))
+    }
+
+    fn kept(&self, plane: PlaneAddress, at: TileAt, tile: Plane, keep: bool) -> Arc<Plane> {
         let bytes = bytes_of(&tile);
-        Ok(self.cache.put((plane, at), tile, bytes))
+        match keep {
+            true => self.cache.put((plane, at), tile, bytes),
+            false => Arc::new(tile),
+        }
+    }
+
+    /// A part of a plane in its full resolution.
+    ///
+    /// # Errors
+    /// As [`tile`](Self::tile), and a part beyond the image.
+    pub(crate) fn region(
+        &self,
+        shown: &Shown,
+        plane: PlaneAddress,
+        region: Region,
+    ) -> Result<Image<f32>, ViewError> {
+        let mut part = Image::filled(region.height, region.width, 0.0);
+        let (bottom, right) = (region.y + region.height, region.x + region.width);
+        for ty in region.y / TILE..bottom.div_ceil(TILE) {
+            for tx in region.x / TILE..right.div_ceil(TILE) {
+                let at = TileAt {
+                    level: 0,
+                    y: ty,
+                    x: tx,
+                };
+                let tile = self.tile(shown, plane, at)?.to_f32();
+                let (top, left) = (ty * TILE, tx * TILE);
+                for y in region.y.max(top)..bottom.min(top + tile.height()) {
+                    let (from, to) = (region.x.max(left), right.min(left + tile.width()));
+                    let row = &tile.row(y - top)[from - left..to - left];
+                    part.row_mut(y - region.y)[from - region.x..to - region.x].copy_from_slice(row);
+                }
+            }
+        }
+        Ok(part)
     }
 
     fn full(
@@ -76,6 +140,7 @@ impl Images {
         plane: PlaneAddress,
         at: TileAt,
         (y, x, height, width): (usize, usize, usize, usize),
+        keep: bool,
     ) -> Result<Arc<Plane>, ViewError> {
         let image = shown.image.as_ref().ok_or_else(|| {
             ViewError::Absent(format!("no image of field `{}` is at hand", shown.name))
@@ -88,8 +153,7 @@ impl Images {
         };
         if shown.size.0 * shown.size.1 > WHOLE_PX {
             let tile = image.plane(plane.channel, plane.z)?.read_region(region)?;
-            let bytes = bytes_of(&tile);
-            return Ok(self.cache.put((plane, at), tile, bytes));
+            return Ok(self.kept(plane, at, tile, keep));
         }
         let whole = image.read(plane.channel, plane.z)?;
         let mut wanted = None;

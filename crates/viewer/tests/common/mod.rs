@@ -95,12 +95,18 @@ impl Running {
     }
 
     pub(crate) fn of(opened: Opened, read_only: bool) -> Self {
+        Self::by(opened, read_only, None)
+    }
+
+    /// A server that starts trainings by a program.
+    pub(crate) fn by(opened: Opened, read_only: bool, program: Option<PathBuf>) -> Self {
         let options = Options {
             port: 0,
             read_only,
             who: "tester".to_owned(),
             threads: 2,
             cache_bytes: 8 << 20,
+            program,
         };
         let server = Server::bind(opened, &options).unwrap();
         let (port, token) = (server.port(), server.token().to_owned());
@@ -164,6 +170,10 @@ impl Running {
 
     pub(crate) fn get(&self, path: &str) -> Answer {
         self.ask("GET", path, &self.usual(), "")
+    }
+
+    pub(crate) fn post(&self, path: &str, body: &str) -> Answer {
+        self.ask("POST", path, &self.usual(), body)
     }
 
     /// An edit of field 0 with an identifier of its own.

@@ -37,6 +37,7 @@ pub(super) fn view(args: &View, context: &Context) -> Result<Outcome> {
             who: who(args.by.as_ref()),
             threads: context.machine.threads(),
             cache_bytes: args.cache << 20,
+            program: std::env::current_exe().ok(),
         },
     )?;
     let url = server.url();
@@ -56,7 +57,14 @@ pub(super) fn view(args: &View, context: &Context) -> Result<Outcome> {
             .note("no browser could be started; open the address in one");
     }
     context.job().progress.note("Ctrl-C ends it");
+    let training = server.training();
     server.run(|| context.cancel.is_stopped())?;
+    if let Some(name) = training() {
+        context.job().progress.note(&format!(
+            "`{name}` is still being trained, and goes on; `stainfree view` shows it, and its page \
+             stops it"
+        ));
+    }
     Ok(Outcome::Done)
 }
 

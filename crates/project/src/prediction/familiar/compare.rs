@@ -12,6 +12,7 @@ use super::difference::Difference;
 use super::features::{COUNT, FEATURES, Looks, middle_of};
 use super::file::{FILE_NAME, Kept, WorseScore};
 use crate::Job;
+use crate::study::predictions::LOOKS;
 
 /// Differences that are named.
 const MOST_NAMED: usize = 3;
@@ -63,7 +64,7 @@ pub(crate) struct Compared {
 }
 
 impl Compared {
-    /// What `predictions.csv` says of it: `strangeness`, `strange` and `unlike`.
+    /// What `predictions.csv` says of it: `strangeness`, `strange`, `unlike` and `looks`.
     pub(crate) fn cells(&self) -> Vec<(&'static str, String)> {
         let Some(strangeness) = self.strangeness else {
             return Vec::new();
@@ -76,6 +77,7 @@ impl Compared {
             ("strangeness", format!("{strangeness:.2}")),
             ("strange", strange.to_owned()),
             ("unlike", words.join("; ")),
+            (LOOKS, self.looks.cell()),
         ]
     }
 }
@@ -159,6 +161,12 @@ impl Familiarity {
             differences,
             looks,
         }
+    }
+
+    /// The place in the training's list of the field that looks the most like this one.
+    pub(crate) fn nearest(&self, looks: &Looks) -> Option<usize> {
+        let (_, row, known) = self.fields.known(looks)?;
+        Some(known.nearest(&row))
     }
 
     /// How unlike the groups of the training `fields` fields are that have these looks in their

@@ -148,8 +148,8 @@ pub(crate) const FEATURES: [Feature; COUNT] = [
     ),
     plain(
         "likeness_of_planes",
-        "of planes less alike",
-        "of planes more alike",
+        "with z planes less alike",
+        "with z planes more alike",
         0.08,
     ),
     log("blank", "less blank", "more blank", 0.1),
@@ -206,6 +206,26 @@ const MOST_PIXELS: usize = 1 << 20;
 pub(crate) struct Looks(pub(crate) [f64; COUNT]);
 
 impl Looks {
+    /// All numbers as one cell of a table, `-` for what the field does not have.
+    pub(super) fn cell(&self) -> String {
+        let number = |value: &f64| match value.is_finite() {
+            true => format!("{value:.5}"),
+            false => "-".to_owned(),
+        };
+        let numbers: Vec<String> = self.0.iter().map(number).collect();
+        numbers.join(" ")
+    }
+
+    /// What such a cell says; `None` where it has another number of features.
+    pub(crate) fn of_cell(cell: &str) -> Option<Self> {
+        let number = |word: &str| match word {
+            "-" => Some(f64::NAN),
+            word => word.parse().ok(),
+        };
+        let numbers: Option<Vec<f64>> = cell.split_whitespace().map(number).collect();
+        Some(Self(numbers?.try_into().ok()?))
+    }
+
     /// Of a field's planes as they were read, and of what the network says of them: all but what
     /// is counted in its nuclei.
     pub(crate) fn of(
@@ -402,5 +422,24 @@ pub(super) fn median(values: impl Iterator<Item = f64>) -> f64 {
         0 => f64::NAN,
         n if n % 2 == 1 => values[n / 2],
         n => (values[n / 2 - 1] + values[n / 2]) / 2.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_come_back_from_the_cell_that_keeps_them() {
+        let mut looks = Looks([0.0; COUNT]);
+        (looks.0[0], looks.0[1], looks.0[2]) = (-1.234567, f64::NAN, 12.0);
+        let cell = looks.cell();
+        assert!(cell.starts_with("-1.23457 - 12.00000 0.00000"), "{cell}");
+        let read = Looks::of_cell(&cell).unwrap();
+        assert_eq!((read.0[0], read.0[2]), (-1.23457, 12.0));
+        assert!(read.0[1].is_nan());
+        assert_eq!(Looks::of_cell(""), None);
+        assert_eq!(Looks::of_cell(&format!("{cell} 1")), None);
+        assert_eq!(Looks::of_cell(&cell.replace("12.0", "a")), None);
     }
 }

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use stainfree_image::Dataset;
 
 use super::compare::{Compared, Expected, Familiarity};
 use super::difference::Difference;
 use super::features::{Looks, median, middle_of};
+use crate::prediction::table::Rows;
+use crate::study::predictions::LOOKS;
 
 /// Plates that are told one by one; the others are counted.
 const MOST_TOLD: usize = 3;
@@ -31,12 +34,13 @@ pub struct PlateLooks {
     pub expected: Option<Expected>,
 }
 
-/// What a run has found unlike the training.
+/// What of the inputs is unlike the training.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Strange {
     /// Every plate whose fields were compared; none where the model does not know its training.
     pub plates: Vec<PlateLooks>,
-    /// Fields done before that their table marks.
+    /// Fields that their table marks and of which it does not say what they look like: an earlier
+    /// build has done them.
     pub marked_before: usize,
 }
 
@@ -45,10 +49,11 @@ pub struct Strange {
 pub(crate) struct Gathered(BTreeMap<Option<String>, Vec<(f64, Looks)>>);
 
 impl Gathered {
-    pub(crate) fn add(&mut self, plate: Option<&String>, compared: &Compared) {
+    /// Adds a field that looks like this.
+    pub(crate) fn add(&mut self, plate: Option<&String>, compared: Compared) {
         if let Some(strangeness) = compared.strangeness {
             let fields = self.0.entry(plate.cloned()).or_default();
-            fields.push((strangeness, compared.looks.clone()));
+            fields.push((strangeness, compared.looks));
         }
     }
 
@@ -75,6 +80,33 @@ impl Gathered {
 }
 
 impl Strange {
+    /// Of the fields of `sets`, from their rows in `predictions.csv`, whenever they were done.
+    pub(crate) fn of(
+        sets: &[Dataset],
+        rows: &Rows,
+        header: &[String],
+        known: &Familiarity,
+    ) -> Self {
+        let place = |column: &str| header.iter().position(|name| name == column);
+        let (looks, strange) = (place(LOOKS), place("strange"));
+        let mut gathered = Gathered::default();
+        let mut marked_before = 0;
+        for field in sets.iter().flat_map(|set| &set.fields) {
+            let row = rows.get(&field.name);
+            let cell = |place: Option<usize>| row.zip(place).map(|(row, i)| row[i].as_str());
+            match cell(looks).and_then(Looks::of_cell) {
+                Some(looks) => {
+                    gathered.add(field.position.plate.as_ref(), known.compare(looks));
+                }
+                None => marked_before += usize::from(cell(strange) == Some("yes")),
+            }
+        }
+        Self {
+            plates: gathered.plates(known),
+            marked_before,
+        }
+    }
+
     /// A sentence for each of the strangest plates, and one for fields that are strange among
     /// others.
     pub fn sentences(&self) -> Vec<String> {
@@ -109,6 +141,16 @@ impl Strange {
 }
 
 impl PlateLooks {
+    /// What is different, in words.
+    pub fn unlike(&self) -> String {
+        let words: Vec<&str> = self.differences.iter().map(|d| d.words.as_str()).collect();
+        match &words[..] {
+            [] => "no single number stands out, but they do not go together as there".to_owned(),
+            [all @ .., last] if !all.is_empty() => format!("{} and {last}", all.join(", ")),
+            words => words.concat(),
+        }
+    }
+
     /// What is different, and what that means.
     fn sentence(&self) -> String {
         let name = match &self.plate {
@@ -120,12 +162,7 @@ impl PlateLooks {
             1 => String::new(),
             fields => format!(", {} of {fields} fields", self.strange_fields),
         };
-        let words: Vec<&str> = self.differences.iter().map(|d| d.words.as_str()).collect();
-        let what = match &words[..] {
-            [] => "no single number stands out, but they do not go together as there".to_owned(),
-            [all @ .., last] if !all.is_empty() => format!("{} and {last}", all.join(", ")),
-            words => words.concat(),
-        };
+        let what = self.unlike();
         format!(
             "{name} unlike what the model was trained on (strangeness {:.1}, 1 is the limit{of}): \
              {what}; what it scored in its study does not hold there{}",

@@ -17,6 +17,7 @@
 mod file;
 mod holder;
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,8 +32,10 @@ use crate::{Cancel, Job, ProjectError};
 
 /// Pause before asking again for what somebody holds for a moment.
 const PAUSE: Duration = Duration::from_millis(20);
+/// Longest pause between two askings.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How long a process that was killed may take to be gone, and two that begin at once to agree.
-pub(crate) const GRACE: Duration = Duration::from_millis(1000);
+const GRACE: Duration = Duration::from_millis(1000);
 
 /// How leases are kept.
 #[derive(Clone, Copy, Debug)]
@@ -160,11 +163,20 @@ impl Thing<'_> {
     /// # Errors
     /// The folder cannot be read or written; [`ProjectError::Cancelled`] after a stop.
     pub(crate) fn wait(&self, cancel: &Cancel) -> Result<Lease, ProjectError> {
+        let begun = Instant::now();
         loop {
             if let Ok(lease) = self.take(Terms::default(), cancel)? {
                 return Ok(lease);
             }
             self.pause(cancel)?;
+            // A hundred machines that wait for minutes must not keep a shared folder busy: the
+            // longer it takes, the less often it is asked for.
+            let more = (begun.elapsed() / 8).min(LONGEST_PAUSE);
+            let until = Instant::now() + more;
+            while Instant::now() < until {
+                cancel.check()?;
+                std::thread::sleep(PAUSE.min(more));
+            }
         }
     }
 
@@ -190,6 +202,80 @@ impl Thing<'_> {
             return Err(ProjectError::write(&path, &why));
         };
         Ok(self.hold(file, None, terms, cancel))
+    }
+
+    /// Waits, before any turn is taken, while one of these parts is held by a process of another
+    /// machine, which may have been killed there: for as long as nobody can know, and no longer.
+    ///
+    /// # Errors
+    /// [`ProjectError::Cancelled`].
+    pub(crate) fn wait_for_the_dead(
+        &self,
+        names: &BTreeSet<&str>,
+        job: &Job,
+    ) -> Result<(), ProjectError> {
+        let begun = Instant::now();
+        let terms = Terms::default();
+        let most = terms.expires + 2 * terms.beat;
+        let mut is_said = false;
+        while begun.elapsed() < most {
+            let holders = self.holders();
+            let is_at_ours = |holder: &&Holder| {
+                holder.is_alive().is_none() && holder.parts.iter().any(|p| names.contains(&**p))
+            };
+            let Some(holder) = holders.iter().find(is_at_ours) else {
+                break;
+            };
+            if !is_said {
+                job.progress.note(&format!(
+                    "{holder} has some of these fields, or was killed: this waits for up to {} s \
+                     until it is known",
+                    most.as_secs()
+                ));
+                is_said = true;
+            }
+            let until = Instant::now() + LONGEST_PAUSE;
+            while Instant::now() < until {
+                job.cancel.check()?;
+                std::thread::sleep(PAUSE);
+            }
+        }
+        Ok(())
+    }
+
+    /// [`share`](Self::share) of fields of which nobody holds one, or a refusal that says who does
+    /// and ends with the way out.
+    ///
+    /// # Errors
+    /// [`ProjectError::Held`], [`ProjectError::Cancelled`]; or the folder cannot be written.
+    pub(crate) fn share_fields(
+        &self,
+        names: Vec<String>,
+        way_out: &str,
+        cancel: &Cancel,
+    ) -> Result<Lease, ProjectError> {
+        let wanted: BTreeSet<&String> = names.iter().collect();
+        let begun = Instant::now();
+        loop {
+            let conflict = self.holders().into_iter().find_map(|holder| {
+                let mut both = holder.parts.iter().filter(|name| wanted.contains(name));
+                let first = both.next()?.clone();
+                let count = 1 + both.count();
+                Some((holder, first, count))
+            });
+            let Some((holder, first, count)) = conflict else {
+                return self.share(names, cancel);
+            };
+            // One that was killed may take a moment to be gone.
+            if begun.elapsed() < GRACE {
+                cancel.check()?;
+                std::thread::sleep(PAUSE);
+                continue;
+            }
+            let way_out =
+                format!("it does {count} of the same fields, such as `{first}`: {way_out}");
+            return Err(self.held_by(&holder, &way_out));
+        }
     }
 
     /// Who holds it, or parts of it, now. No right to write is needed, and a folder that cannot be

@@ -244,6 +244,45 @@ fn another_machine_is_believed_until_its_lease_has_run_out() {
 }
 
 #[test]
+fn who_is_given_again_waits_for_one_that_was_killed_elsewhere_and_for_nobody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let holder = |part: &str| Holder {
+        host: "elsewhere".to_owned(),
+        boot: "another".to_owned(),
+        ..Holder::ours("predict --shard 1/2", vec![part.to_owned()])
+    };
+    let (machine, cancel) = (stainfree_network::Machine::new(1), Cancel::new());
+    let job = Job::new(&crate::Silent, &cancel, &machine);
+    let waited = |name: &str| {
+        let begun = Instant::now();
+        let names = BTreeSet::from([name]);
+        let waited = thing(folder.path()).wait_for_the_dead(&names, &job);
+        waited.unwrap();
+        begun.elapsed()
+    };
+    put(folder.path(), 0, &holder("a"));
+    assert!(waited("b") < Duration::from_secs(60), "not ours");
+    // Killed so long ago that its lease runs out in a moment.
+    let file = std::fs::File::options()
+        .write(true)
+        .open(thing(folder.path()).path(0));
+    let long_ago = SystemTime::now() - Terms::default().expires + Duration::from_millis(500);
+    file.unwrap().set_modified(long_ago).unwrap();
+    let took = waited("a");
+    assert!(took >= Duration::from_millis(400), "{took:?}");
+    let ours = thing(folder.path()).share_fields(vec!["a".to_owned()], "wait", &cancel);
+    assert!(ours.is_ok());
+    // One that lives on this machine is not waited for.
+    assert!(waited("a") < Duration::from_secs(60));
+    let other = thing(folder.path()).share_fields(vec!["a".to_owned()], "wait", &cancel);
+    let said = other.err().unwrap().to_string();
+    assert!(
+        said.ends_with("it does 1 of the same fields, such as `a`: wait"),
+        "{said}"
+    );
+}
+
+#[test]
 fn parts_are_held_side_by_side_and_anybody_may_look() {
     let folder = tempfile::tempdir().unwrap();
     let share = |name: &str| {

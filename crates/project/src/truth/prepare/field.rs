@@ -4,6 +4,7 @@ use stainfree_image::{Field, Plane, Product, write};
 use stainfree_inference::planes::intensities;
 use stainfree_objects::{IGNORED, blank_in_brightfield, blank_regions, blank_share, joined};
 
+use super::Plates;
 use super::row::row_of;
 use crate::pictures::overlay;
 use crate::study::disk::remove;
@@ -15,15 +16,12 @@ use crate::study::human::fit::Seen;
 use crate::study::human::mitosis::Said;
 use crate::study::vouched::{self, Before};
 use crate::study::{Source, Study};
-use crate::truth::align::Alignment;
 use crate::truth::field_truth::FieldTruth;
 use crate::truth::files::TruthFiles;
 use crate::truth::fixes::StainFixes;
 use crate::truth::given::NoTruth;
-use crate::truth::light::Lights;
 use crate::truth::make;
 use crate::truth::mitosis::Decisions;
-use crate::truth::shift::Shifts;
 use crate::{GroupRule, Job, ProjectError};
 
 /// Changes whenever the same inputs would give other files; part of every key.
@@ -51,16 +49,50 @@ impl Outcome {
     }
 }
 
+/// All that fields may be made of.
+pub(super) struct FieldInputs<'a> {
+    pub(super) study: &'a Study,
+    pub(super) source: &'a Source,
+    pub(super) files: &'a TruthFiles,
+    pub(super) plates: &'a Plates,
+    pub(super) decisions: &'a Decisions,
+    pub(super) rule: &'a GroupRule,
+}
+
+impl FieldInputs<'_> {
+    /// What stains of a field are corrected by.
+    fn stains(&self, field: &Field) -> StainFixes {
+        let Plates {
+            lights,
+            shifts,
+            alignment,
+        } = self.plates;
+        StainFixes::of(lights, shifts, alignment, &self.study.config().truth, field)
+    }
+
+    /// Whether the truth of a field was made of these inputs and is still there; files are not
+    /// looked into.
+    pub(super) fn is_made(&self, field: &Field) -> bool {
+        let (stains, said) = (self.stains(field), self.decisions.of(&field.name));
+        let key = key(self.study, self.source, self.files, (&stains, &said), field);
+        key.is_ok_and(|key| vouched::is_there(self.study, &field.name, Some(&key)))
+    }
+}
+
 /// Makes one field; an error is one that no other field would survive either.
 pub(super) fn one_field(
-    study: &Study,
-    source: &Source,
-    files: &TruthFiles,
-    (lights, shifts, alignment, decisions): (&Lights, &Shifts, &Alignment, &Decisions),
-    rule: &GroupRule,
+    inputs: &FieldInputs,
     field: &Field,
     job: &Job,
 ) -> Result<Outcome, ProjectError> {
+    let FieldInputs {
+        study,
+        source,
+        files,
+        decisions,
+        rule,
+        ..
+    } = *inputs;
     let group = rule.group(field)?;
     let left_out = |reason: String, failed: bool| Outcome {
         row: FieldRow {
@@ -81,8 +113,7 @@ pub(super) fn one_field(
         );
         return Ok(left_out(reason, true));
     }
-    let truth = &study.config().truth;
-    let stains = StainFixes::of(lights, shifts, alignment, truth, field);
+    let stains = inputs.stains(field);
     let said = decisions.of(&field.name);
     let key = match key(study, source, files, (&stains, &said), field) {
         Ok(key) => key,

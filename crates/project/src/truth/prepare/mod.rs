@@ -10,17 +10,20 @@ mod field;
 mod known;
 mod remarks;
 mod row;
+mod shared;
 mod typed;
 mod written;
 
 use std::collections::BTreeMap;
 
-use stainfree_image::Product;
 use stainfree_image::marker::{self, Kind, Marker};
+use stainfree_image::{Field, Product};
 
-use self::field::{Outcome, one_field};
+use self::field::{FieldInputs, Outcome, one_field};
 use self::known::Known;
 use self::remarks::{remark_on_empty, remark_on_shared_places};
+pub(crate) use self::shared::states;
+pub use self::shared::{PreparedShard, join, prepare_shard};
 use self::typed::{exclude, take_out_late, take_out_typed, take_over_typed};
 use self::written::Written;
 use crate::study::disk::create_folder;
@@ -132,7 +135,11 @@ fn alone<T>(
     work: impl FnOnce(&Job) -> Result<T, ProjectError>,
 ) -> Result<T, ProjectError> {
     let way_out = "wait until it ends, then prepare again";
+    // Before, so that no shard meets a lease that is given up at once; after, since one may have
+    // begun in between.
+    study.fields_for("prepare").must_be_free(way_out)?;
     let lease = study.truth_for("prepare").own(way_out, job.cancel)?;
+    study.fields_for("prepare").must_be_free(way_out)?;
     study.no_training_may_run()?;
     lease.during(job, work)
 }
@@ -152,7 +159,11 @@ struct Given {
 impl Given {
     /// As [`prepare_variant`].
     fn find(study: &Study, base: &Study, job: &Job) -> Result<Self, ProjectError> {
-        let source = study.source()?;
+        Self::of(study, base, study.source()?, job)
+    }
+
+    /// [`find`](Self::find) of images that are found already.
+    fn of(study: &Study, base: &Study, source: Source, job: &Job) -> Result<Self, ProjectError> {
         for problem in &source.dataset.problems {
             job.progress.note(problem);
         }
@@ -183,6 +194,42 @@ pub(crate) fn prepare_variant(
     make(study, base, Given::find(study, base, job)?, job)
 }
 
+/// What is found in a whole plate before its fields are made.
+struct Plates {
+    lights: Lights,
+    shifts: Shifts,
+    alignment: Alignment,
+}
+
+impl Plates {
+    /// Finds it, or takes what was found last time, and takes over what people typed since: all
+    /// that has to be the same for every field.
+    fn find(
+        study: &Study,
+        base: &Study,
+        given: &mut Given,
+        job: &Job,
+    ) -> Result<Self, ProjectError> {
+        // Tables that people fill in are the study's own affair: a variant only reads them.
+        let own = study.root() == base.root();
+        if own && let Some(line) = corrected::bring_over(study)? {
+            job.progress.note(&line);
+            given.files = TruthFiles::find(study, &given.source.dataset)?;
+        }
+        given.remark_on_files(job);
+        begin(study)?;
+        let plates = Self {
+            lights: Lights::find(study, &given.source, job)?,
+            shifts: Shifts::find(base, study, job)?,
+            alignment: Alignment::find(base, job)?,
+        };
+        if own {
+            given.take_over(study, job)?;
+        }
+        Ok(plates)
+    }
+}
+
 /// Makes the truth of what is given.
 fn make(
     study: &Study,
@@ -190,25 +237,28 @@ fn make(
     mut given: Given,
     job: &Job,
 ) -> Result<Prepared, ProjectError> {
-    // Tables that people fill in are the study's own affair: a variant only reads them.
-    let own = study.root() == base.root();
-    if own && let Some(line) = corrected::bring_over(study)? {
-        job.progress.note(&line);
-        given.files = TruthFiles::find(study, &given.source.dataset)?;
-    }
-    given.remark_on_files(job);
-    begin(study)?;
+    let plates = Plates::find(study, base, &mut given, job)?;
+    make_all(study, base, given, &plates, job)
+}
 
+/// Makes the truth of all fields of these plates, and what is said of all of them.
+fn make_all(
+    study: &Study,
+    base: &Study,
+    mut given: Given,
+    plates: &Plates,
+    job: &Job,
+) -> Result<Prepared, ProjectError> {
+    let own = study.root() == base.root();
     let was_ended_early = study.is_half_prepared();
-    let lights = Lights::find(study, &given.source, job)?;
-    let shifts = Shifts::find(base, study, job)?;
-    let alignment = Alignment::find(base, job)?;
-    if own {
-        given.take_over(study, job)?;
-    }
+    let Plates {
+        lights,
+        shifts,
+        alignment,
+    } = plates;
     let known = Known::of(study, &given.files)?;
-    let fixes = (&lights, &shifts, &alignment);
-    let mut outcomes = make_fields(study, &given, fixes, job)?;
+    let fields: Vec<&Field> = given.source.dataset.fields.iter().collect();
+    let mut outcomes = make_fields(study, &given, plates, &fields, job)?;
     if own {
         // What was typed while this ran.
         take_out_typed(study, &given.written, &mut given.excluded, job)?;
@@ -225,9 +275,9 @@ fn make(
     let (mut prepared, mut mitoses) = Prepared::of(outcomes, &given.decisions);
     prepared.lights = lights.all().to_vec();
     let fields = &given.source.dataset.fields;
-    prepared.aligned = AlignSummary::of(&alignment, fields, |field| {
+    prepared.aligned = AlignSummary::of(alignment, fields, |field| {
         let (truth, laid) = (&study.config().truth, alignment.of(field)?);
-        StainFixes::of(&lights, &shifts, &alignment, truth, field).laid_by(&laid)
+        StainFixes::of(lights, shifts, alignment, truth, field).laid_by(&laid)
     });
     prepared.shifts = ShiftSummary::of(shifts.all());
     assign_parts(study, base, &mut prepared.rows, job)?;
@@ -243,7 +293,7 @@ fn make(
             field.is_none_or(|field| alignment.of(field).is_none())
         };
         let others: Vec<FieldRow> = prepared.rows.iter().filter(laid).cloned().collect();
-        shift::draw(study, source, &shifts, &others)?;
+        shift::draw(study, source, shifts, &others)?;
     }
     if study.config().truth.mitosis.find {
         if own {
@@ -263,6 +313,18 @@ fn make(
 }
 
 impl Given {
+    /// All that a field may be made of.
+    fn inputs<'a>(&'a self, study: &'a Study, plates: &'a Plates) -> FieldInputs<'a> {
+        FieldInputs {
+            study,
+            source: &self.source,
+            files: &self.files,
+            plates,
+            decisions: &self.decisions,
+            rule: &self.rule,
+        }
+    }
+
     /// Says which truth files belong to no field.
     fn remark_on_files(&self, job: &Job) {
         for path in self.files.strangers(&self.source.dataset.fields) {
@@ -328,27 +390,17 @@ fn begin(study: &Study) -> Result<(), ProjectError> {
     Ok(())
 }
 
-/// Makes every field that is not as its inputs would make it.
+/// Makes those of the fields that are not as their inputs would make them.
 fn make_fields(
     study: &Study,
     given: &Given,
-    (lights, shifts, alignment): (&Lights, &Shifts, &Alignment),
+    plates: &Plates,
+    fields: &[&Field],
     job: &Job,
 ) -> Result<Vec<Outcome>, ProjectError> {
-    let fixes = (lights, shifts, alignment, &given.decisions);
-    let fields = &given.source.dataset.fields;
+    let inputs = given.inputs(study, plates);
     EachField::new(job, fields, |field| field.name.clone()).at_once(
-        |field| {
-            one_field(
-                study,
-                &given.source,
-                &given.files,
-                fixes,
-                &given.rule,
-                field,
-                job,
-            )
-        },
+        |field| one_field(&inputs, field, job),
         // What is wrong with one field is in its row; this is wrong with all.
         |_, error| Err(error),
     )

@@ -1,8 +1,8 @@
 // Draws the visible tiles of all layers. Plain WebGL2: OpenSeadragon draws pictures of 8 bits, which
 // labels and 16-bit planes are not, and viv brings all of deck.gl for what two shaders do.
 
-import type { App, ChannelView, LayerView } from "../app";
-import { CLASSES, OBJECTS } from "../palette";
+import { type App, type ChannelView, isListed, type LayerView } from "../app";
+import { CLASSES, DIFFERENCE, OBJECTS } from "../palette";
 import type { Field } from "../types";
 import { type Program, type Programs, programs } from "./shaders";
 import { Tables } from "./tables";
@@ -92,7 +92,7 @@ export class Renderer {
   private get stack(): number[] {
     const { active, list } = this.app;
     const height = (layer: number): number =>
-      layer === active ? 2 : list.layers[layer]?.kind === "classes" ? 0 : 1;
+      layer === active ? 2 : list.layers.slice(layer, layer + 1).some(isListed) ? 1 : 0;
     const layers = list.layers.map((_, i) => i);
     return layers.sort((a, b) => height(a) - height(b) || b - a);
   }
@@ -115,13 +115,15 @@ export class Renderer {
   private labels(view: LayerView, layer: number): void {
     const { gl, app } = this;
     const program = this.programs.labels;
-    const classes = app.list.layers[layer]?.kind === "classes";
+    const kind = app.list.layers[layer]?.kind;
+    const classes = kind === "classes" || kind === "difference";
     const active = layer === app.active;
     program.use();
-    const palette = classes ? CLASSES : OBJECTS;
+    const palette = kind === "difference" ? DIFFERENCE : classes ? CLASSES : OBJECTS;
     gl.uniform3fv(program.at("palette"), palette.flat());
     gl.uniform1i(program.at("colours"), palette.length);
-    const ways = { number: 0, one: 1, iou: active ? 2 : 0, area: active ? 2 : 0 };
+    const byValue = active ? 2 : 0;
+    const ways = { number: 0, one: 1, iou: byValue, area: byValue, sure: byValue };
     gl.uniform1i(program.at("colouring"), classes ? 3 : ways[view.colouring]);
     gl.uniform3f(program.at("colour"), ...view.colour);
     const inside = view.opacity * { lines: 0, both: 0.35, fill: 0.7 }[view.style];

@@ -4,6 +4,7 @@ import type { Actions } from "../actions";
 import type { Tool } from "../app";
 import { button, h } from "../dom";
 import type { Help } from "../help";
+import type { AgainPanel } from "./again";
 
 const TOOLS: [Tool, string, string][] = [
   ["look", "Look", "look and select (V)"],
@@ -11,9 +12,10 @@ const TOOLS: [Tool, string, string][] = [
   ["merge", "Merge", "merge: click two objects (M)"],
   ["paint", "Paint", "paint (P); [ and ] change the brush"],
   ["erase", "Erase", "erase (E)"],
+  ["outline", "Outline", "outline: click into an object, it grows to its edge (W)"],
 ];
 
-export function top(actions: Actions, help: Help): HTMLElement {
+export function top(actions: Actions, help: Help, again: AgainPanel): HTMLElement {
   const { app } = actions;
   const name = h("strong", {});
   const part = h("span", { class: "part" });
@@ -43,6 +45,7 @@ export function top(actions: Actions, help: Help): HTMLElement {
     h("span", { class: "grow" }),
     saved,
     h("span", { class: "dim" }, app.list.read_only ? "read-only" : `corrections by ${app.list.who}`),
+    app.list.trains ? again.button : null,
     button("wide", "plate and table wide (G)", () => actions.wide(), { class: "quiet" }),
     button("◐", "light and dark (D)", () => actions.theme(), { class: "quiet", "aria-label": "light and dark" }),
     button("?", "all keys (?)", () => help.toggle(), { class: "quiet", "aria-label": "keys" }),

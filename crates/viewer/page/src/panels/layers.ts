@@ -1,8 +1,9 @@
 // Channels with contrast, layers of labels with their looks, planes and times.
 
-import type { App, ChannelView, LayerView, Style } from "../app";
+import { type App, type ChannelView, isListed, type LayerView, type Style } from "../app";
 import { button, h } from "../dom";
-import type { Rgb } from "../palette";
+import { css, DIFFERENCE, type Rgb } from "../palette";
+import type { Layer } from "../types";
 
 const hex = ([r, g, b]: Rgb): string =>
   `#${[r, g, b].map((v) => Math.round(v * 255).toString(16).padStart(2, "0")).join("")}`;
@@ -167,7 +168,8 @@ export class Layers {
     const there = app.shown.layers[i] === true;
     const active = i === app.active;
     const name = h("div", { class: "row" }, this.toggle(view, layer.name, String(i + 1)));
-    if (layer.kind !== "classes") {
+    const listed = isListed(layer);
+    if (listed) {
       const choose = button(active ? "listed" : "list", "list and judge its objects", () => this.activate(i), {
         class: active ? "small on" : "small",
         "aria-pressed": String(active),
@@ -186,6 +188,7 @@ export class Layers {
     const ways: [string, string][] = [["number", "by object"], ["one", "one colour"]];
     if (active) ways.push(["area", "by area"]);
     if (active && app.other !== null) ways.push(["iou", "by agreement"]);
+    if (active && app.isSure) ways.push(["sure", "by confidence"]);
     const colouring = this.choice("colour", ways, view.colouring, (value) => {
       view.colouring = value as LayerView["colouring"];
     });
@@ -193,7 +196,8 @@ export class Layers {
       "div",
       { class: classes },
       name,
-      h("div", { class: "row" }, style, layer.kind === "classes" ? null : colouring),
+      h("div", { class: "row" }, style, listed ? colouring : null),
+      layer.kind === "difference" ? key(app, layer) : null,
       h("label", { class: "row dim" }, "opacity", this.opacity(view)),
     );
   }
@@ -217,3 +221,14 @@ export class Layers {
   }
 }
 
+/** What the colours of a difference mean. */
+function key(app: App, layer: Layer): HTMLElement {
+  const names = (layer.of ?? []).map((i) => app.list.layers[i]?.name ?? "");
+  const texts = [...names.map((name) => `only ${name}`), "both"];
+  const entries = texts.map((text, i) => {
+    const patch = h("span", { class: "patch" });
+    patch.style.background = css(DIFFERENCE[i] ?? [0, 0, 0]);
+    return h("div", {}, patch, text);
+  });
+  return h("div", { class: "key dim" }, ...entries);
+}

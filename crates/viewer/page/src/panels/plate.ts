@@ -65,6 +65,7 @@ export class Plate {
       onchange: () => {
         this.column = select.selectedIndex;
         this.draw();
+        this.app.tell("order");
       },
     });
     for (const name of columns) select.append(h("option", {}, name));
@@ -86,6 +87,22 @@ export class Plate {
     );
   }
 
+  /** The colour of a field by the chosen column; none where nothing is known. */
+  colour(field: number): string | null {
+    const { fields, columns } = this.app.list;
+    const cell = fields[field]?.cells[this.column] ?? "";
+    if (cell === "" || columns.length === 0) return null;
+    const cells = fields.map((f) => f.cells[this.column] ?? "").filter((c) => c !== "");
+    if (!isNumber(this.app, this.column)) {
+      const words = [...new Set(cells)];
+      const colour = OBJECTS[words.indexOf(cell) % OBJECTS.length];
+      return colour ? css(colour) : null;
+    }
+    let [low, high] = [Infinity, -Infinity];
+    for (const value of cells.map(Number)) [low, high] = [Math.min(low, value), Math.max(high, value)];
+    return css(cividis(high > low ? (Number(cell) - low) / (high - low) : 0.5));
+  }
+
   private draw(): void {
     const wells = this.wells();
     if (wells.size === 0) {
@@ -102,8 +119,11 @@ export class Plate {
     const grid = h("div", { class: "wells", role: "grid" });
     grid.style.gridTemplateColumns = `1.2em repeat(${columns[1] - columns[0] + 1}, minmax(0, 1fr))`;
     grid.append(h("span"));
+    // Of many columns every second is numbered: there is no room for two digits in each.
+    const every = columns[1] - columns[0] >= 14 ? 2 : 1;
     for (let c = columns[0]; c <= columns[1]; c++) {
-      grid.append(h("span", { class: "head" }, String(c + 1)));
+      const text = (c - columns[0]) % every === 0 ? String(c + 1) : "";
+      grid.append(h("span", { class: "head" }, text));
     }
     const byPlace = new Map([...wells].map(([name, w]) => [`${w.row},${w.column}`, name]));
     for (let r = rows[0]; r <= rows[1]; r++) {

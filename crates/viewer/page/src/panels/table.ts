@@ -2,7 +2,7 @@
 // are seen are elements, so thousands of fields scroll.
 
 import type { App } from "../app";
-import { h, later, short } from "../dom";
+import { button, h, later, short } from "../dom";
 import { isNumber } from "./plate";
 
 const ROW = 24;
@@ -19,6 +19,8 @@ export class Table {
   private down = false;
   private readonly numeric: boolean[];
   private readonly columns: number[];
+  private readonly pictures: HTMLButtonElement;
+  private gallery: { element: HTMLElement; show: (shown: boolean) => void } | null = null;
 
   constructor(
     private readonly app: App,
@@ -44,6 +46,11 @@ export class Table {
       "aria-label": "filter fields",
       oninput: later(120, () => this.apply()),
     });
+    this.pictures = button("▦", "small pictures, or the table (I)", () => this.toggle(), {
+      class: "small",
+      "aria-label": "small pictures",
+      "aria-pressed": "false",
+    });
     this.body.append(this.space);
     this.body.addEventListener("scroll", () => {
       this.head.scrollLeft = this.body.scrollLeft;
@@ -53,13 +60,33 @@ export class Table {
     this.element = h(
       "section",
       { class: "table", "aria-label": "fields" },
-      h("div", { class: "row" }, this.filter, this.count),
+      h("div", { class: "row" }, this.filter, this.count, this.pictures),
       this.head,
       this.body,
     );
     new ResizeObserver(() => this.draw()).observe(this.body);
     app.on(["field"], () => this.reveal());
     this.apply();
+  }
+
+  /** Small pictures, which take the place of the rows. */
+  add(element: HTMLElement, show: (shown: boolean) => void): void {
+    this.gallery = { element, show };
+    element.hidden = true;
+    this.element.append(element);
+  }
+
+  /** Small pictures, or rows. */
+  toggle(): void {
+    if (!this.gallery) return;
+    const shown = this.gallery.element.hidden === true;
+    this.gallery.element.hidden = !shown;
+    this.body.hidden = shown;
+    this.head.hidden = shown;
+    this.pictures.setAttribute("aria-pressed", String(shown));
+    this.pictures.classList.toggle("on", shown);
+    this.gallery.show(shown);
+    if (!shown) this.reveal();
   }
 
   private name(column: number): string {
