@@ -10,7 +10,7 @@ use crate::prediction::by_region::{Asked, predict_by_region};
 use crate::prediction::familiar::{Compared, Familiarity, Looks};
 use crate::prediction::forms::{LabelsOf, put_forms};
 use crate::prediction::opened::{OpenedModel, nuclei_of};
-use crate::prediction::predict::PredictOptions;
+use crate::prediction::options::PredictOptions;
 use crate::prediction::recognised::{Task, words};
 use crate::prediction::sure::Sure;
 use crate::prediction::written::{Made, Wanted, cells_of, note, remove_outputs, write_field};

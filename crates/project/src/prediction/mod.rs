@@ -8,6 +8,7 @@ pub(crate) mod join;
 pub(crate) mod labelled;
 pub(crate) mod made_from;
 pub(crate) mod opened;
+pub(crate) mod options;
 pub mod outlines;
 pub(crate) mod pixel_size;
 pub mod predict;

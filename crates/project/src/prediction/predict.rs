@@ -12,14 +12,14 @@ use std::time::Instant;
 
 use stainfree_image::marker::{self, Kind};
 use stainfree_image::{Dataset, Field, Product, Store};
-use stainfree_inference::{Device, Options, RuleChoice, cytoplasm_class};
+use stainfree_inference::{Options, cytoplasm_class};
 
 use crate::prediction::by_region::{Asked, derived_by_region};
 use crate::prediction::desk::{Computed, Desk, Finished};
 use crate::prediction::familiar::{Familiarity, Strange};
-use crate::prediction::forms::Forms;
 use crate::prediction::made_from::MadeFrom;
 use crate::prediction::opened::OpenedModel;
+pub use crate::prediction::options::PredictOptions;
 use crate::prediction::pixel_size::remarks_on_pixel_sizes;
 use crate::prediction::recognised::{Task, already, conditions};
 use crate::prediction::results::{fields_of, my_turn, open_inputs, share_fields, unique_names};
@@ -35,45 +35,8 @@ use crate::study::guard::{Inputs, ResultFolder};
 pub use crate::study::predictions::FILE_NAME;
 use crate::study::predictions::header;
 use crate::study::provenance::Provenance;
-use crate::study::shards::{Shard, Share};
+use crate::study::shards::Share;
 use crate::{Job, ProjectError};
-
-/// What to predict and how.
-#[derive(Clone, Debug, Default)]
-pub struct PredictOptions {
-    /// Model folder.
-    pub model: PathBuf,
-    /// Plates, folders or files.
-    pub inputs: Vec<PathBuf>,
-    /// Folder for the results.
-    pub out: PathBuf,
-    /// Brightfield channels; empty = those of the training.
-    pub brightfield: Vec<String>,
-    /// z of the brightfield, from 1; empty = those of the training.
-    pub planes: Vec<usize>,
-    /// Pixel size in um that overrides the images'.
-    pub pixel_um: Option<f64>,
-    /// Write the probabilities of the classes too, and the outputs beside them.
-    pub probabilities: bool,
-    /// Write a picture of each field too.
-    pub overlay: bool,
-    /// Write maps of how sure nuclei are too.
-    pub confidence_map: bool,
-    /// Write labels in these forms too.
-    pub forms: Forms,
-    /// Write each image with its labels as OME-Zarr too.
-    pub zarr: bool,
-    /// Average over the four flips.
-    pub flips: bool,
-    /// How nuclei are made.
-    pub rule: RuleChoice,
-    /// What computes the network.
-    pub device: Device,
-    /// Replace what was predicted from other images, with other options or by another model.
-    pub overwrite: bool,
-    /// Which share of the fields; `None` = all of them.
-    pub shard: Option<Shard>,
-}
 
 /// What was predicted.
 #[derive(Clone, Debug, Default, PartialEq)]

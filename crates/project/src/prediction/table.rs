@@ -305,4 +305,34 @@ mod tests {
         forget(out, &other, std::iter::once("b")).unwrap();
         assert_eq!(names(all_rows(out, &other, |_| false).unwrap()), "");
     }
+
+    #[test]
+    fn cells_go_into_their_columns_whatever_their_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let header = header(&["background".to_owned(), "nucleus".to_owned()]);
+        let mut table = OwnRows::new(folder.path(), None, header.clone());
+        let cells = [
+            ("nuclei", "3"),
+            ("nucleus_share", "0.5"),
+            ("name", "a"),
+            ("status", "done"),
+        ];
+        let cells = cells.map(|(column, cell)| (column.to_owned(), cell.to_owned()));
+        table.put(cells.into());
+        table.save().unwrap();
+        let rows = read_rows(&folder.path().join(FILE_NAME), &header, |_| false).unwrap();
+        let row = &rows["a"];
+        let cell = |name: &str| {
+            let place = header.iter().position(|column| column == name).unwrap();
+            row[place].as_str()
+        };
+        assert_eq!(
+            [cell("status"), cell("nuclei"), cell("nucleus_share")],
+            ["done", "3", "0.5"]
+        );
+        assert_eq!(
+            [cell("message"), cell("model"), cell("expected_nuclei")],
+            [""; 3]
+        );
+    }
 }

@@ -252,3 +252,6 @@ fn described(field: &Field, note: Note, channels: Vec<String>, pixel_type: Pixel
         shrink: Shrink::Nearest,
     }
 }
+
+#[cfg(test)]
+mod tests;
