@@ -18,44 +18,7 @@ pub(crate) struct Shown {
 /// The table of `scores`: classes, their mean, objects, what was asked for beyond them, and what
 /// the intervals are.
 pub(crate) fn render(scores: &Scores, shown: Shown) -> String {
-    let mut text = String::new();
-    let mut rows = Vec::new();
-    for (name, class) in scores.classes.iter() {
-        rows.push(row(&format!("{name} F1"), &class.f1));
-        rows.push(row(&format!("{name} IoU"), &class.iou));
-    }
-    if let Some(mean) = &scores.mean {
-        rows.push(row("mean F1", &mean.f1));
-        rows.push(row("mean IoU", &mean.iou));
-    }
-    if let Some(accuracy) = &scores.accuracy {
-        rows.push(row("accuracy", accuracy));
-    }
-    if let Some(objects) = &scores.objects {
-        // All of them are in the JSON; these say what a reader at a terminal wants to know.
-        for name in ["f1_50", "mean_ap", "pq", "count_error"] {
-            rows.extend(
-                objects
-                    .detail
-                    .get(name)
-                    .map(|statistic| row(&format!("objects {name}"), statistic)),
-            );
-            if let ("f1_50", Some(shifted)) = (name, &objects.f1_50_shifted) {
-                rows.push(row("objects f1_50_shifted", shifted));
-            }
-        }
-    }
-    if let Some(cells) = &scores.cells {
-        for name in ["f1_50", "count_error"] {
-            let found = cells.detail.get(name);
-            rows.extend(found.map(|statistic| row(&format!("cells {name}"), statistic)));
-        }
-    }
-    text.push_str(&table(
-        &["score", "pooled", "95 % interval", "mean over images"],
-        &rows,
-        1,
-    ));
+    let mut text = summary(scores);
     if let Some(objects) = &scores.objects {
         text.push_str(&format!(
             "\n\n{} objects in the truth, {} predicted",
@@ -117,6 +80,47 @@ pub(crate) fn render(scores: &Scores, shown: Shown) -> String {
         text.push_str(&format!("\n{}", on.note));
     }
     text
+}
+
+/// The scores that a reader at a terminal looks for first.
+fn summary(scores: &Scores) -> String {
+    let mut rows = Vec::new();
+    for (name, class) in scores.classes.iter() {
+        rows.push(row(&format!("{name} F1"), &class.f1));
+        rows.push(row(&format!("{name} IoU"), &class.iou));
+    }
+    if let Some(mean) = &scores.mean {
+        rows.push(row("mean F1", &mean.f1));
+        rows.push(row("mean IoU", &mean.iou));
+    }
+    if let Some(accuracy) = &scores.accuracy {
+        rows.push(row("accuracy", accuracy));
+    }
+    if let Some(objects) = &scores.objects {
+        // All of them are in the JSON; these say what a reader at a terminal wants to know.
+        for name in ["f1_50", "mean_ap", "pq", "count_error"] {
+            rows.extend(
+                objects
+                    .detail
+                    .get(name)
+                    .map(|statistic| row(&format!("objects {name}"), statistic)),
+            );
+            if let ("f1_50", Some(shifted)) = (name, &objects.f1_50_shifted) {
+                rows.push(row("objects f1_50_shifted", shifted));
+            }
+        }
+    }
+    if let Some(cells) = &scores.cells {
+        for name in ["f1_50", "count_error"] {
+            let found = cells.detail.get(name);
+            rows.extend(found.map(|statistic| row(&format!("cells {name}"), statistic)));
+        }
+    }
+    table(
+        &["score", "pooled", "95 % interval", "mean over images"],
+        &rows,
+        1,
+    )
 }
 
 /// Groups of which the shift is shown in the terminal.

@@ -123,24 +123,16 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
         failed,
         ..Predicted::default()
     };
-    let total = work.len();
-    let (mut tasks, mut lacking) = (Vec::new(), Vec::new());
-    for task in work {
-        let Some(nuclei) = todo(&rows, &task) else {
-            let done = already(&rows, &header, &task, &hash);
-            let others = wanted.but_derived();
-            let there = others.exist(task.field, &options.out, &hash);
-            match done.filter(|_| there) {
-                Some(nuclei) => lacking.push((task, nuclei)),
-                None => tasks.push(task),
-            }
-            continue;
-        };
-        predicted.skipped += 1;
-        predicted.nuclei += nuclei;
-        let message = format!("{} (done already)", task.field.name);
-        job.progress.step(predicted.skipped, total, &message);
-    }
+    let done_before = |task: &Task| {
+        let known = todo(&rows, task).map(Before::Done);
+        known.or_else(|| {
+            let there = wanted.but_derived();
+            let there = there.exist(task.field, &options.out, &hash);
+            let done = already(&rows, &header, task, &hash);
+            done.filter(|_| there).map(Before::Lacking)
+        })
+    };
+    let (mut tasks, lacking) = sorted(work, done_before, &mut predicted, job);
     let all = tasks.iter().chain(lacking.iter().map(|(task, _)| task));
     let names = all.map(|task| task.field.name.clone()).collect();
     let lease = share_fields(&options.out, &share.command(COMMAND), names, job)?;
@@ -179,6 +171,39 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     }
     predicted.seconds = started.elapsed().as_secs_f64();
     Ok(predicted)
+}
+
+/// What there is of a field already, with the number of its nuclei.
+enum Before {
+    /// Everything.
+    Done(usize),
+    /// Everything but what can be made of its files.
+    Lacking(usize),
+}
+
+/// The fields that are to be predicted, and those that lack only what can be made of their files;
+/// the others are counted as done.
+fn sorted<'a>(
+    work: Vec<Task<'a>>,
+    done_before: impl Fn(&Task) -> Option<Before>,
+    predicted: &mut Predicted,
+    job: &Job,
+) -> (Vec<Task<'a>>, Vec<(Task<'a>, usize)>) {
+    let total = work.len();
+    let (mut tasks, mut lacking) = (Vec::new(), Vec::new());
+    for task in work {
+        match done_before(&task) {
+            None => tasks.push(task),
+            Some(Before::Lacking(nuclei)) => lacking.push((task, nuclei)),
+            Some(Before::Done(nuclei)) => {
+                predicted.skipped += 1;
+                predicted.nuclei += nuclei;
+                let message = format!("{} (done already)", task.field.name);
+                job.progress.step(predicted.skipped, total, &message);
+            }
+        }
+    }
+    (tasks, lacking)
 }
 
 /// What a run of all fields says and lists of wells, which `merge` does once all shards are done.
