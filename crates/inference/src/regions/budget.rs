@@ -18,11 +18,11 @@ const ROWS: [usize; 9] = [768, 512, 384, 256, 192, 128, 96, 64, 32];
 /// Columns of the parts that are tried.
 const COLUMNS: [usize; 7] = [2048, 1024, 768, 512, 256, 128, 32];
 /// Rows that nuclei are made of at once.
-pub(super) const PUSHED: usize = 64;
+pub(super) const PUSHED: usize = 16;
 /// Rows that nuclei may be high in any case.
 const LEAST_HELD: usize = 320;
 /// Rows, columns and bytes a pixel of the nuclei that are parted at once.
-const PARTED: [usize; 3] = [1024, 1280, 48];
+const PARTED: [usize; 3] = [2 * LEAST_HELD, 1280, 48];
 
 /// What an image is like.
 #[derive(Clone, Copy, Debug)]

@@ -129,7 +129,7 @@ pub struct MeasuredPlate {
 /// The images or labels cannot be opened, a named channel or column does not exist, no label image
 /// has the name of a field, a table exists or cannot be written, or [`ProjectError::Cancelled`]
 /// (nothing is kept). Where every field failed no table is written, and the result has no fields.
-/// A shard leaves its rows for [`join`], and no table.
+/// A shard leaves its rows for `merge`, and no table.
 pub fn measure(options: &MeasureOptions, job: &Job) -> Result<MeasuredPlate, ProjectError> {
     let started = Instant::now();
     check(options)?;
