@@ -14,7 +14,7 @@ for tool in munged slurmctld slurmd sbatch squeue scontrol; do
     command -v "$tool" >/dev/null || { echo "no $tool: apt-get install slurm-wlm munge"; exit 1; }
 done
 
-work=$(mktemp -d /tmp/stainfree-slurm.XXXXXX)
+work=$(mktemp -d -t stainfree-slurm.XXXXXX)
 pids=()
 end() {
     for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done

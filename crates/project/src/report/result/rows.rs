@@ -13,6 +13,7 @@ use crate::study::predictions::{self, EXPECTED, FILE_NAME, IGNORED_SHARE, LOOKS}
 use crate::study::provenance::Content;
 
 /// A field of a result.
+#[derive(Default)]
 pub(super) struct Row {
     pub(super) name: String,
     pub(super) is_done: bool,

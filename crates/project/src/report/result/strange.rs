@@ -1,14 +1,13 @@
 //! The strangest fields of a result, each beside the field of the training that it looks the most
 //! like.
 
-use stainfree_image::{Dataset, Field, Image, Product, Region, Store};
+use stainfree_image::{Dataset, Field, Image, PlaneRef, Product, Region, Store};
 use stainfree_report::{Figure, Picture, brightfield_picture, overlay_labels, scale_down};
 
 use super::known::Known;
 use super::rows::{Row, by_name};
-use crate::study::channels::recognise_brightfield;
+use crate::study::Source;
 use crate::study::provenance::Content;
-use crate::study::{Brightfield, Source};
 use crate::{Job, ProjectError};
 
 /// Fields that are shown.
@@ -50,11 +49,10 @@ pub(super) fn strangest(
             .step(done + 1, SHOWN.min(rows.len()), &row.name);
         let near = nearest(row, known, source.as_ref());
         let field = fields.get(row.name.as_str()).copied();
-        let seen = field.and_then(|field| Some((field, brightfield_of(field, sets)?)));
         let mut pictures = Vec::new();
-        if let Some((field, brightfield)) = seen {
-            let drawn = is_its_image(row, field, &brightfield, job)
-                .and_then(|()| beside((field, &brightfield), result, near.as_ref()));
+        if let Some(field) = field {
+            let drawn = predicted_plane(row, field, job)
+                .and_then(|plane| beside((field, &plane), result, near.as_ref()));
             match drawn {
                 Ok(drawn) => pictures = drawn,
                 Err(ProjectError::Cancelled) => return Err(ProjectError::Cancelled),
@@ -109,46 +107,37 @@ fn caption(row: &Row, strangeness: f64, near: Option<&Near>) -> String {
     format!("Strangeness {strangeness:.1} (1 is the limit), {what}.{near}")
 }
 
-/// Which planes of a field are brightfield, as the layout of its images says.
-fn brightfield_of(field: &Field, sets: &[Dataset]) -> Option<Brightfield> {
-    let has = |set: &&Dataset| set.fields.iter().any(|other| other.name == field.name);
-    let set = sets.iter().find(has)?;
-    let names = recognise_brightfield(set)?.channels;
-    let channel = |name| set.channels.iter().position(|other| other == name);
-    Some(Brightfield {
-        channels: names.iter().filter_map(channel).collect(),
-        planes: Vec::new(),
-    })
-}
-
-/// Refuses another image of the same name.
-fn is_its_image(
-    row: &Row,
-    field: &Field,
-    brightfield: &Brightfield,
-    job: &Job,
-) -> Result<(), ProjectError> {
-    let planes = brightfield.sources(field)?;
+/// The plane of a field that was predicted, the middle one of several: whatever channel and z that
+/// was, it is known by its content, as is another image of the same name.
+fn predicted_plane(row: &Row, field: &Field, job: &Job) -> Result<PlaneRef, ProjectError> {
+    let wanted = &row.content.image;
     let size = (field.height, field.width);
-    let found = Content::of_regions(&planes, size, &mut || job.cancel.check())?;
-    match found.image == row.content.image {
-        true => Ok(()),
-        false => Err(ProjectError::Field(format!(
-            "the image of field `{}` is not the one that was predicted",
-            field.name
-        ))),
+    for plane in field.planes.iter().flatten().flatten() {
+        let planes = std::slice::from_ref(plane);
+        let found = Content::of_regions(planes, size, &mut || job.cancel.check())?;
+        if found
+            .image
+            .first()
+            .is_some_and(|hash| wanted.get(wanted.len() / 2) == Some(hash))
+        {
+            return Ok(plane.clone());
+        }
     }
+    Err(ProjectError::Field(format!(
+        "the image of field `{}` is not the one that was predicted",
+        field.name
+    )))
 }
 
 /// A field with its predicted nuclei and the field of the training, the same size of each.
 fn beside(
-    (field, brightfield): (&Field, &Brightfield),
+    (field, plane): (&Field, &PlaneRef),
     result: &Store,
     near: Option<&Near>,
 ) -> Result<Vec<Picture>, ProjectError> {
     let (side, other_side) = sides(field, near.map(|near| near.field));
     let region = middle(field, side);
-    let grey = read(field, brightfield, region)?;
+    let grey = drawn(plane, region)?;
     let nuclei = result.labels(Product::Nuclei, &field.name)?;
     let nuclei = nuclei.crop(region.y, region.x, region.height, region.width);
     let small = |picture: &Image<[u8; 3]>| scale_down(picture, PICTURE_SIDE);
@@ -161,7 +150,8 @@ fn beside(
     ];
     if let Some(near) = near {
         let region = middle(near.field, other_side);
-        let grey = read(near.field, &near.source.brightfield, region)?;
+        let planes = near.source.brightfield.sources(near.field)?;
+        let grey = drawn(&planes[planes.len() / 2], region)?;
         let caption = format!("of the training: {}", near.field.name);
         pictures.push(Picture::new(small(&grey), caption));
     }
@@ -198,14 +188,8 @@ fn middle(field: &Field, side: f64) -> Region {
     }
 }
 
-fn read(
-    field: &Field,
-    brightfield: &Brightfield,
-    region: Region,
-) -> Result<Image<[u8; 3]>, ProjectError> {
-    let planes = brightfield.sources(field)?;
-    let plane = planes[planes.len() / 2].read_region(region)?;
-    Ok(brightfield_picture(&plane.to_f32()))
+fn drawn(plane: &PlaneRef, region: Region) -> Result<Image<[u8; 3]>, ProjectError> {
+    Ok(brightfield_picture(&plane.read_region(region)?.to_f32()))
 }
 
 #[cfg(test)]
@@ -224,6 +208,50 @@ mod tests {
             pixel_um,
             metadata: Default::default(),
         }
+    }
+
+    #[test]
+    fn the_plane_that_was_predicted_is_found_by_its_content() {
+        use stainfree_image::{OpenOptions, open, write};
+        let folder = tempfile::tempdir().unwrap();
+        let plane = |z: usize| Image::from_fn(20, 30, |y, x| (100 * z + 7 * y + x) as u16);
+        for z in 1..=3 {
+            let folder = folder.path().join(format!("z{z}"));
+            std::fs::create_dir(&folder).unwrap();
+            write::plane_u16(&folder.join("a.tif"), &plane(z), &Default::default()).unwrap();
+        }
+        let data = open(folder.path(), &OpenOptions::default()).unwrap();
+        let field = &data.fields[0];
+        let (cancel, machine) = (crate::Cancel::new(), stainfree_network::Machine::new(1));
+        let job = Job::new(&crate::Silent, &cancel, &machine);
+        let row = |of: &[usize]| {
+            let planes: Vec<_> = of
+                .iter()
+                .map(|&z| stainfree_image::Plane::U16(plane(z)))
+                .collect();
+            Row {
+                content: Content::of_planes(&planes),
+                ..Row::default()
+            }
+        };
+        for (of, shown) in [(&[2][..], 2), (&[1, 2, 3], 2), (&[3], 3)] {
+            let found = predicted_plane(&row(of), field, &job).unwrap();
+            assert_eq!(
+                found.read().unwrap().to_f32(),
+                plane(shown).map(|&v| f32::from(v))
+            );
+        }
+        let error = predicted_plane(&row(&[4]), field, &job)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("is not the one that was predicted"),
+            "{error}"
+        );
+        assert!(
+            predicted_plane(&Row::default(), field, &job).is_err(),
+            "nothing is known"
+        );
     }
 
     #[test]
