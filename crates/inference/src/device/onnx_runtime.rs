@@ -179,7 +179,14 @@ pub(super) fn providers() -> Result<Vec<Provider>, DeviceError> {
 /// Loads the library, once in a process, and says where it lies.
 fn load() -> Result<PathBuf, DeviceError> {
     let named = std::env::var_os(LIBRARY).filter(|path| !path.is_empty());
-    let library = named.map_or_else(|| PathBuf::from(usual_name()), PathBuf::from);
+    let library = named.map(PathBuf::from).filter(|path| path.is_file());
+    // The loader waits for ever for one that is not there.
+    let library = library.ok_or_else(|| {
+        DeviceError(format!(
+            "ONNX Runtime is not known: the environment variable {LIBRARY} names no file; install \
+             it (such as `pip install onnxruntime` or `onnxruntime-gpu`) and name its library there"
+        ))
+    })?;
     let loaded = ort::init_from(&library);
     let environment = loaded.map_err(|error| {
         DeviceError(format!(
@@ -191,17 +198,6 @@ fn load() -> Result<PathBuf, DeviceError> {
     // `false` where it is there already, which is as good.
     environment.with_telemetry(false).commit();
     Ok(library)
-}
-
-/// What the library is called where the system looks for libraries.
-const fn usual_name() -> &'static str {
-    if cfg!(windows) {
-        "onnxruntime.dll"
-    } else if cfg!(target_vendor = "apple") {
-        "libonnxruntime.dylib"
-    } else {
-        "libonnxruntime.so"
-    }
 }
 
 /// The network in `file` on a provider that computes all of it.
