@@ -7,19 +7,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use common::confidence::{give_confidence, number, rows};
-use common::{Place, TINY, parallel_folders};
+use common::{Place, trained_study};
 use serde_json::Value;
 use stainfree_image::{Image, OpenOptions, open, read_class_mask, read_labels, read_plane, write};
-
-/// A study with a tiny model.
-fn trained() -> Place {
-    let place = Place::new();
-    parallel_folders(&place, 2);
-    place.ok(&["new", "study", "--images", "images"]);
-    place.ok(&["prepare", "study"]);
-    place.ok(&[&["train", "study"], &TINY[..]].concat());
-    place
-}
 
 /// Everything that can be asked for beside classes and nuclei.
 const ALL: [&str; 7] = [
@@ -53,7 +43,7 @@ fn put_large(place: &Place) -> Image<u16> {
 
 #[test]
 fn what_does_not_fit_is_read_and_written_by_region() {
-    let place = trained();
+    let place = trained_study(2);
     put_large(&place);
     let weights = [
         ("area", -0.5),
@@ -210,7 +200,7 @@ fn said(path: &Path) -> Value {
 
 #[test]
 fn results_are_labels_of_their_image_in_ome_zarr() {
-    let place = trained();
+    let place = trained_study(2);
     let predict = |more: &[&'static str]| {
         let fixed = ["predict", "study", "images", "--out", "out"];
         place.ok(&[&fixed[..], more].concat())

@@ -2,35 +2,8 @@
 
 mod common;
 
-use common::{Place, TINY, parallel_folders};
+use common::{Place, TINY, noise, trained_study};
 use serde_json::Value;
-use stainfree_image::random::Stream;
-use stainfree_image::{Image, write};
-
-/// A study of eight fields with a model of a few steps.
-fn trained() -> Place {
-    let place = Place::new();
-    parallel_folders(&place, 8);
-    place.ok(&["new", "study", "--images", "images"]);
-    place.ok(&["prepare", "study"]);
-    place.ok(&[&["train", "study"], &TINY[..]].concat());
-    place
-}
-
-/// Three fields of nothing but noise in `noise/`.
-fn noise(place: &Place) {
-    std::fs::create_dir_all(place.path("noise")).unwrap();
-    for i in 0..3 {
-        let mut stream = Stream::new(i);
-        let image = Image::from_fn(96, 96, |_, _| 500 + stream.below(1000) as u16);
-        let note = write::Note {
-            text: String::new(),
-            pixel_um: Some(0.5),
-        };
-        let path = place.path(&format!("noise/n{i}.tif"));
-        write::plane_u16(&path, &image, &note).unwrap();
-    }
-}
 
 fn json(place: &Place, name: &str) -> Value {
     serde_json::from_str(&place.text(name)).unwrap()
@@ -51,7 +24,7 @@ fn section(page: &str, id: &str) -> String {
 
 #[test]
 fn a_study_says_whether_its_numbers_can_be_used_before_and_after_its_test() {
-    let place = trained();
+    let place = trained_study(8);
     let untested = place.ok(&["report", "study", "--json", "a.json"]);
     let verdict = &json(&place, "a.json")["verdict"];
     assert_eq!(
@@ -91,8 +64,8 @@ fn a_study_says_whether_its_numbers_can_be_used_before_and_after_its_test() {
 
 #[test]
 fn a_result_shows_its_strangest_fields_beside_those_of_the_training() {
-    let place = trained();
-    noise(&place);
+    let place = trained_study(8);
+    noise(&place, 3);
     place.ok(&["evaluate", "study"]);
     place.ok(&["predict", "study", "noise", "--out", "result"]);
     let run = place.ok(&["report", "result", "--json", "a.json"]);
@@ -135,8 +108,8 @@ fn a_result_shows_its_strangest_fields_beside_those_of_the_training() {
 
 #[test]
 fn what_has_moved_is_asked_for_and_what_is_not_its_own_is_refused() {
-    let place = trained();
-    noise(&place);
+    let place = trained_study(8);
+    noise(&place, 3);
     place.ok(&["predict", "study", "noise", "--out", "result"]);
     std::fs::rename(place.path("noise"), place.path("moved")).unwrap();
     std::fs::rename(place.path("study"), place.path("other")).unwrap();

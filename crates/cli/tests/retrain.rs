@@ -4,19 +4,9 @@
 
 mod common;
 
+use common::trained_study;
 use common::viewer::Viewer;
-use common::{Place, TINY, parallel_folders};
 use serde_json::{Value, json};
-
-/// A study with a tiny model, of whose fields two of the training are corrected.
-fn corrected_study() -> Place {
-    let place = Place::new();
-    parallel_folders(&place, 8);
-    place.ok(&["new", "study", "--images", "images"]);
-    place.ok(&["prepare", "study"]);
-    place.ok(&[&["train", "study"], &TINY[..]].concat());
-    place
-}
 
 /// Numbers of the fields of a part.
 fn of_part(viewer: &Viewer, part: &str) -> Vec<u64> {
@@ -50,7 +40,7 @@ fn last_step(said: &Value) -> u64 {
 
 #[test]
 fn a_model_is_trained_again_from_the_page_and_what_changed_is_told() {
-    let place = corrected_study();
+    let place = trained_study(8);
     let viewer = Viewer::start(&place, &[]);
     let (trains, validates) = (of_part(&viewer, "train"), of_part(&viewer, "validation"));
     let tests = of_part(&viewer, "test");
@@ -184,7 +174,7 @@ fn a_model_is_trained_again_from_the_page_and_what_changed_is_told() {
 
 #[test]
 fn a_training_outlives_the_viewer_and_is_stopped_and_goes_on_from_another() {
-    let place = corrected_study();
+    let place = trained_study(8);
     let mut viewer = Viewer::start(&place, &[]);
     let endless = json!({"do": "start", "from": 0, "steps": 1_000_000});
     assert_eq!(viewer.again(&endless).0, 200);

@@ -3,37 +3,10 @@
 
 mod common;
 
-use common::{Place, TINY, parallel_folders};
-use stainfree_image::random::Stream;
-use stainfree_image::{Image, write};
+use common::{Place, TINY, noise, trained_study};
 
 const KEPT: &str = "study/models/model/familiar.toml";
 const KNOWS_NOTHING: &str = "this model does not know what its training looked like";
-
-/// A study of eight fields with a model of a few steps.
-fn trained() -> Place {
-    let place = Place::new();
-    parallel_folders(&place, 8);
-    place.ok(&["new", "study", "--images", "images"]);
-    place.ok(&["prepare", "study"]);
-    place.ok(&[&["train", "study"], &TINY[..]].concat());
-    place
-}
-
-/// Four fields of nothing but noise in `noise/`.
-fn noise(place: &Place) {
-    std::fs::create_dir_all(place.path("noise")).unwrap();
-    for i in 0..4 {
-        let mut stream = Stream::new(i);
-        let image = Image::from_fn(96, 96, |_, _| 500 + stream.below(1000) as u16);
-        let note = write::Note {
-            text: String::new(),
-            pixel_um: Some(0.5),
-        };
-        let path = place.path(&format!("noise/n{i}.tif"));
-        write::plane_u16(&path, &image, &note).unwrap();
-    }
-}
 
 /// The cells of a column of `predictions.csv` in `out`.
 fn column(place: &Place, out: &str, name: &str) -> Vec<String> {
@@ -52,8 +25,8 @@ fn csv_rows(text: &str) -> Vec<Vec<String>> {
 
 #[test]
 fn noise_is_told_from_what_was_trained_on() {
-    let place = trained();
-    noise(&place);
+    let place = trained_study(8);
+    noise(&place, 4);
     let predict = |input: &str, out: &str| {
         place.ok(&[
             "predict",
@@ -99,7 +72,7 @@ fn noise_is_told_from_what_was_trained_on() {
 
 #[test]
 fn what_a_training_looks_like_is_kept_once_and_made_again_by_tune() {
-    let place = trained();
+    let place = trained_study(8);
     let kept = place.text(KEPT);
     assert_eq!(kept.matches("[[fields]]").count(), 7, "{kept}");
     let weights = || std::fs::read(place.path("study/models/model/weights.safetensors")).unwrap();
@@ -118,7 +91,7 @@ fn what_a_training_looks_like_is_kept_once_and_made_again_by_tune() {
 
 #[test]
 fn a_model_that_knows_nothing_says_so_and_predicts() {
-    let place = trained();
+    let place = trained_study(8);
     let predict = |out: &str| {
         let run = place.ok(&["predict", "study", "images", "--out", out]);
         assert_eq!(column(&place, out, "strange"), [""; 8]);

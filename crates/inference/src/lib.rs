@@ -18,7 +18,8 @@
 //! # }
 //! ```
 
-#![forbid(unsafe_code)]
+// One function asks a library whether it is ONNX Runtime (`device::onnx_runtime`).
+#![deny(unsafe_code)]
 
 mod cap;
 mod cells;

@@ -9,6 +9,7 @@ pub(crate) mod viewer;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use stainfree_image::random::Stream;
 use stainfree_image::{Image, write};
 
 /// A training that takes seconds: a sixteenth of the network, tiny crops.
@@ -172,5 +173,30 @@ pub(crate) fn parallel_folders(place: &Place, count: usize) {
     for i in 0..count {
         disks(&place.path(&format!("images/bf/f{i}.tif")), 96, 2000, i);
         disks(&place.path(&format!("images/dapi/f{i}.tif")), 96, 9000, i);
+    }
+}
+
+/// A study of so many fields with a model of a few steps, in `study`.
+pub(crate) fn trained_study(fields: usize) -> Place {
+    let place = Place::new();
+    parallel_folders(&place, fields);
+    place.ok(&["new", "study", "--images", "images"]);
+    place.ok(&["prepare", "study"]);
+    place.ok(&[&["train", "study"], &TINY[..]].concat());
+    place
+}
+
+/// So many fields of nothing but noise in `noise`.
+pub(crate) fn noise(place: &Place, fields: u64) {
+    std::fs::create_dir_all(place.path("noise")).expect("made");
+    for i in 0..fields {
+        let mut stream = Stream::new(i);
+        let image = Image::from_fn(96, 96, |_, _| 500 + stream.below(1000) as u16);
+        let note = write::Note {
+            text: String::new(),
+            pixel_um: Some(0.5),
+        };
+        let path = place.path(&format!("noise/n{i}.tif"));
+        write::plane_u16(&path, &image, &note).expect("written");
     }
 }

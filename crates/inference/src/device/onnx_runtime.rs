@@ -4,10 +4,12 @@
 //! error: never is something computed elsewhere than where the user said. What computes, and how
 //! long a tile of a known size takes it, is said at the start.
 
-use std::path::PathBuf;
+use std::ffi::{CStr, c_char, c_void};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use libloading::Library;
 use ort::ep::{self, ExecutionProvider, ExecutionProviderDispatch};
 use ort::session::Session;
 use ort::value::TensorRef;
@@ -20,6 +22,8 @@ use super::Provider;
 
 /// The environment variable with the library's path, as other programs that load it know it.
 const LIBRARY: &str = "ORT_DYLIB_PATH";
+/// The oldest version of its interface that will do, as the feature `api-18` of `ort` says.
+const OLDEST_API: u32 = 18;
 /// Sides of the tile that is timed at the start.
 const TIMED: usize = 256;
 
@@ -179,25 +183,64 @@ pub(super) fn providers() -> Result<Vec<Provider>, DeviceError> {
 /// Loads the library, once in a process, and says where it lies.
 fn load() -> Result<PathBuf, DeviceError> {
     let named = std::env::var_os(LIBRARY).filter(|path| !path.is_empty());
-    let library = named.map(PathBuf::from).filter(|path| path.is_file());
-    // The loader waits for ever for one that is not there.
-    let library = library.ok_or_else(|| {
+    let install = format!(
+        "install it (such as `pip install onnxruntime` or `onnxruntime-gpu`) and name its library \
+         in the environment variable {LIBRARY}"
+    );
+    let Some(library) = named.map(PathBuf::from) else {
+        return Err(DeviceError(format!(
+            "where ONNX Runtime lies is not said: {install}"
+        )));
+    };
+    let refused = |why: String| {
         DeviceError(format!(
-            "ONNX Runtime is not known: the environment variable {LIBRARY} names no file; install \
-             it (such as `pip install onnxruntime` or `onnxruntime-gpu`) and name its library there"
+            "`{}` is no library of ONNX Runtime that can be used ({why}): {install}",
+            library.display()
         ))
-    })?;
-    let loaded = ort::init_from(&library);
-    let environment = loaded.map_err(|error| {
-        DeviceError(format!(
-            "ONNX Runtime cannot be loaded: {error}; install it (such as `pip install onnxruntime` \
-             or `onnxruntime-gpu`) and say where its library lies in the environment variable \
-             {LIBRARY}"
-        ))
-    })?;
+    };
+    probe(&library).map_err(&refused)?;
+    let environment = ort::init_from(&library).map_err(|error| refused(error.to_string()))?;
     // `false` where it is there already, which is as good.
     environment.with_telemetry(false).commit();
     Ok(library)
+}
+
+/// Whether a file is a library of ONNX Runtime that this program can use.
+///
+/// `ort` 2.0.0-rc.12 waits for ever where it is none: its errors are made by the library that could
+/// not be loaded.
+#[allow(unsafe_code)]
+fn probe(path: &Path) -> Result<(), String> {
+    /// How the interface in C begins, in every version (`OrtApiBase` in onnxruntime_c_api.h).
+    #[repr(C)]
+    struct Base {
+        api: unsafe extern "C" fn(u32) -> *const c_void,
+        version: unsafe extern "C" fn() -> *const c_char,
+    }
+    type GetBase = unsafe extern "C" fn() -> *const Base;
+    if !path.is_file() {
+        return Err("there is no such file".to_owned());
+    }
+    // SAFETY: what a library does when it is loaded is for the user to judge, who has named it.
+    let library = unsafe { Library::new(path) }.map_err(|error| error.to_string())?;
+    // SAFETY: the symbol has this type in all versions.
+    let found = unsafe { library.get::<GetBase>(b"OrtGetApiBase") };
+    let get_base = found.map_err(|_| "it has no `OrtGetApiBase`".to_owned())?;
+    // SAFETY: as above; what is given lives as long as the library.
+    let base = unsafe { get_base().as_ref() }.ok_or("it gives no interface")?;
+    // SAFETY: the version is a text that ends with a zero.
+    let version = unsafe { CStr::from_ptr((base.version)()) }.to_string_lossy();
+    // SAFETY: null where the library is older.
+    let is_old = unsafe { (base.api)(OLDEST_API) }.is_null();
+    let result = match is_old {
+        true => Err(format!(
+            "version {version} is too old, 1.{OLDEST_API} is needed"
+        )),
+        false => Ok(()),
+    };
+    // It stays: it may have started threads.
+    std::mem::forget(library);
+    result
 }
 
 /// The network in `file` on a provider that computes all of it.
