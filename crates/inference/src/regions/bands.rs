@@ -1,5 +1,5 @@
-//! Rows of parts of an image: which there are, what the network sees of them, and what was predicted
-//! of one.
+//! Rows of parts of an image: which there are, what the network sees of them, and what was
+//! predicted of one.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
