@@ -15,6 +15,7 @@ mod failure;
 mod here;
 mod memory;
 mod next;
+mod opening;
 mod output;
 mod rule;
 mod scores_table;

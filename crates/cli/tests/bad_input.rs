@@ -74,7 +74,7 @@ fn a_misspelt_key_of_the_config_is_named_with_its_line() {
         1,
         &["prepare", "study"],
         "error: `study/stainfree.toml`, line 11: unknown key `plaines`; did you mean `planes`? \
-         (known: `path`, `brightfield`, `planes`, `pixel_um`)",
+         (known: `path`, `brightfield`, `planes`, `pixel_um`, `pattern`)",
     );
 }
 

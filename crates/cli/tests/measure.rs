@@ -555,7 +555,7 @@ fn a_stop_keeps_nothing() {
         heatmaps: Vec::new(),
         channels: Vec::new(),
         plane: None,
-        pixel_um: None,
+        opening: Default::default(),
         skip_border: false,
         names: stainfree_project::measuring::ColumnNames::Own,
         overwrite: false,

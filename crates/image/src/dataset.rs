@@ -157,11 +157,10 @@ impl Dataset {
 /// What the user knows about the images that the files do not say.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OpenOptions {
-    /// New names of all channels, in the order in which they are found; empty keeps the names.
-    pub channels: Vec<String>,
-    /// How file names of a plain folder are to be read: a regular expression for the name without
-    /// extension with named groups `name` or `well` (and `site`), and optionally `channel`, `z`,
-    /// `time`. Files that do not match are left out and reported.
+    /// How names of TIFF and PNG files are to be read, whatever wrote them: a regular expression
+    /// for the path below the folder (parts divided by `/`) without its extension. Its groups are
+    /// `name`, or `well` (or `row` and `column`) and `site`; `channel`, `z` and `time`. Folders
+    /// below are read where it has a `/`. Files that do not match are left out and reported.
     pub pattern: Option<String>,
     /// Pixel size in µm, which overrides what the files say.
     pub pixel_um: Option<f64>,

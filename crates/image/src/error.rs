@@ -86,6 +86,16 @@ pub enum ImageError {
         /// What to do about it.
         way_out: String,
     },
+    /// What lies at the path can be understood in several ways.
+    #[error("`{}` is unclear: {what}; {way_out}", path.display())]
+    Unclear {
+        /// The folder.
+        path: PathBuf,
+        /// What can be understood in which ways.
+        what: String,
+        /// How to say which is meant.
+        way_out: String,
+    },
     /// Two files are the truth of one field.
     #[error(
         "`{}` and `{}` are both the truth of `{field}`{note}; keep one of them",

@@ -154,6 +154,13 @@ fn example(layout: &str, folder: &Path) -> PathBuf {
             put_plane(folder, "a.tif", 1, "");
             folder.join("a.tif")
         }
+        "folder-per-place" => {
+            for (place, number) in [("Pos0", 1), ("Pos1", 3)] {
+                put_plane(folder, &format!("{place}/bf.tif"), number, "");
+                put_plane(folder, &format!("{place}/dapi.tif"), number + 1, "");
+            }
+            folder.to_path_buf()
+        }
         "parallel-folders" => {
             for (channel, number) in [("bf", 1), ("nuc", 2)] {
                 put_plane(folder, &format!("{channel}/a 1.tif"), number, "");
@@ -291,44 +298,6 @@ fn folders_and_ends_of_names_become_channels_in_natural_order() {
     let (_folder, data) = opened("folder");
     assert_eq!(data.channels, ["bf", "dapi"]);
     assert_eq!(data.fields[0].name, "x");
-}
-
-#[test]
-fn a_pattern_and_given_names_override_what_is_found() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    for (name, number) in [
-        ("B02-2-z1-b", 1),
-        ("B02-2-z2-b", 2),
-        ("B02-2-z1-a", 3),
-        ("odd", 4),
-    ] {
-        put_plane(folder.path(), &format!("{name}.tif"), number, "");
-    }
-    let options = OpenOptions {
-        pattern: Some(r"(?<well>[A-Z]\d\d)-(?<site>\d)-z(?<z>\d)-(?<channel>\w)".into()),
-        channels: vec!["DAPI".into(), "BF".into()],
-        pixel_um: Some(0.4),
-    };
-    let data = open(folder.path(), &options).expect("opens");
-    assert_eq!(data.fields[0].name, "B02_s2");
-    assert_eq!(data.channels, ["DAPI", "BF"]);
-    assert_eq!(data.fields[0].pixel_um, Some(0.4));
-    assert_eq!(
-        first_pixel(&data.fields[0].read(1, 1).expect("a plane")),
-        200.0
-    );
-    assert_eq!(data.problems.len(), 1, "{:#?}", data.problems);
-    let few = OpenOptions {
-        channels: vec!["one".into()],
-        ..options
-    };
-    let text = open(folder.path(), &few)
-        .expect_err("one name for two channels")
-        .to_string();
-    assert!(
-        text.ends_with("give a name for each of the channels found: `a`, `b`"),
-        "{text}"
-    );
 }
 
 #[test]

@@ -231,25 +231,6 @@ fn a_folder_called_as_the_archives_is_none_without_vessels() {
 }
 
 #[test]
-fn a_pattern_counts_more_than_the_names_of_a_system() {
-    for name in [
-        "VID7_B2_1_00d00h00m.tif",
-        "B3_02_1_1_Bright Field_001.tif",
-        "img_000000000_BF_000.tif",
-    ] {
-        let folder = made();
-        put_plane(folder.path(), name, 1, "");
-        let options = OpenOptions {
-            pattern: Some("^(?<name>...).*$".into()),
-            ..OpenOptions::default()
-        };
-        let data = open(folder.path(), &options).expect("opens");
-        assert_eq!(data.layout, "folder", "{name}");
-        assert_eq!(data.fields[0].name, name[..3], "{name}");
-    }
-}
-
-#[test]
 fn a_table_gives_pixel_sizes_to_plates_and_a_row_may_name_a_place() {
     let folder = made();
     let htd = common::htd(1, 0, 1, &["TL"]);

@@ -50,8 +50,8 @@ pub struct NewOptions {
     pub fractions: Option<[f64; 3]>,
     /// Groups that are the test set.
     pub test_groups: Vec<String>,
-    /// Pixel size in um.
-    pub pixel_um: Option<f64>,
+    /// What is known of the images that their files do not say.
+    pub opening: OpenOptions,
     /// Seed of the split and of the training.
     pub seed: Option<u64>,
 }
@@ -72,13 +72,7 @@ pub struct Created {
 /// exist, or no brightfield or truth can be guessed; [`ProjectError::Cancelled`] after a stop.
 pub fn create(root: &Path, options: &NewOptions, cancel: &Cancel) -> Result<Created, ProjectError> {
     refuse_filled(root, &Kind::Study, "the study")?;
-    let mut dataset = stainfree_image::open(
-        &options.images,
-        &OpenOptions {
-            pixel_um: options.pixel_um,
-            ..OpenOptions::default()
-        },
-    )?;
+    let mut dataset = stainfree_image::open(&options.images, &options.opening)?;
     keep_images_only(&mut dataset);
     let mut messages = vec![format!(
         "images: {} with {} field{}, channels {}",
@@ -101,9 +95,12 @@ pub fn create(root: &Path, options: &NewOptions, cancel: &Cancel) -> Result<Crea
     let mut config = Config::default();
     config.images.path = place(&options.images)?;
     config.images.planes = options.planes.clone();
-    config.images.pixel_um = options.pixel_um;
+    config.images.pixel_um = options.opening.pixel_um;
+    config.images.pattern = options.opening.pattern.clone();
     config.images.brightfield = brightfield(&dataset, options, &mut messages)?;
-    if options.pixel_um.is_none() && dataset.fields.iter().all(|field| field.pixel_um.is_none()) {
+    if options.opening.pixel_um.is_none()
+        && dataset.fields.iter().all(|field| field.pixel_um.is_none())
+    {
         messages.push(
             "the images state no pixel size: lengths are in pixels; give it with \
             `--pixel-um` if you know it"

@@ -77,7 +77,7 @@ fn what_cannot_be_trained_is_said() {
     drop(server);
 
     let program = Some("/no/such/program".into());
-    let opened = || Opened::open(&folder.path().join("study"), None).unwrap();
+    let opened = || Opened::open(&folder.path().join("study"), None, &Default::default()).unwrap();
     let server = Running::by(opened(), false, program.clone());
     for (request, status, sentence) in [
         (start.clone(), 404, "there is no model number 0"),
@@ -136,7 +136,7 @@ fn the_last_words_of_a_program_that_fails_are_shown() {
     )
     .unwrap();
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let opened = Opened::open(&folder.path().join("study"), None).unwrap();
+    let opened = Opened::open(&folder.path().join("study"), None, &Default::default()).unwrap();
     let server = Running::by(opened, false, Some(program));
     let go_on = json!({"do": "go_on", "run": 0, "begun": "2026-01-01T00:00:00Z"});
     assert_eq!(ask(&server, &go_on).0, 200);

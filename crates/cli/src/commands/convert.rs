@@ -8,6 +8,7 @@ use stainfree_project::convert::{ConvertOptions, Format, convert};
 use crate::Context;
 use crate::failure::Outcome;
 use crate::next;
+use crate::opening::Opening;
 use crate::output::Json;
 
 /// Write images of any layout as OME-TIFF or OME-Zarr
@@ -41,9 +42,8 @@ pub(crate) struct Convert {
     )]
     to: String,
 
-    /// Pixel size in um, where the images state none or a wrong one
-    #[arg(long, value_name = "UM")]
-    pixel_um: Option<f64>,
+    #[command(flatten)]
+    opening: Opening,
 
     /// Replace results of other images, options or versions
     #[arg(long)]
@@ -63,7 +63,7 @@ impl Convert {
             input: self.input.clone(),
             out: self.out.clone(),
             to: to.expect("the parser takes no other"),
-            pixel_um: self.pixel_um,
+            opening: self.opening.options(),
             overwrite: self.overwrite,
         };
         let done = convert(&options, &context.job())?;

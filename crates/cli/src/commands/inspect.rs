@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use stainfree_image::{Dataset, Inspection, OpenOptions, open, summarise};
+use stainfree_image::{Dataset, Inspection, open, summarise};
 use stainfree_project::study::channels::{Recognised, recognise_brightfield};
 
 use crate::Context;
 use crate::failure::Outcome;
 use crate::next;
+use crate::opening::Opening;
 use crate::output::{self, Json};
 
 /// Show what a folder, plate or image file holds
@@ -24,9 +25,8 @@ pub(crate) struct Inspect {
     #[command(flatten)]
     json: Json,
 
-    /// Pixel size in um, where the files state none or a wrong one
-    #[arg(long, value_name = "UM")]
-    pixel_um: Option<f64>,
+    #[command(flatten)]
+    opening: Opening,
 }
 
 /// What `--json` writes.
@@ -63,13 +63,7 @@ fn unknown(dataset: &Dataset) -> String {
 impl Inspect {
     pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
         self.json.check(&["layout", "fields", "channels"])?;
-        let dataset = open(
-            &self.path,
-            &OpenOptions {
-                pixel_um: self.pixel_um,
-                ..OpenOptions::default()
-            },
-        )?;
+        let dataset = open(&self.path, &self.opening.options())?;
         let found = summarise(&dataset);
         let brightfield = recognise_brightfield(&dataset);
         let alone = dataset.channels.len() == 1;

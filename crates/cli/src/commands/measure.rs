@@ -9,6 +9,7 @@ use stainfree_project::measuring::{ColumnNames, MeasureOptions, MeasuredPlate, O
 
 use crate::Context;
 use crate::failure::{Outcome, UsageError};
+use crate::opening::Opening;
 use crate::output::Json;
 use crate::shard::ShardArg;
 
@@ -79,9 +80,8 @@ pub(crate) struct Measure {
     )]
     plane: Option<u32>,
 
-    /// Pixel size in um, where the images state none or a wrong one
-    #[arg(long, value_name = "UM")]
-    pixel_um: Option<f64>,
+    #[command(flatten)]
+    opening: Opening,
 
     /// Ring around each object: gap and width in um, or `none`
     #[arg(long, value_name = "GAP,WIDTH", default_value = "1,3", value_parser = parse_ring)]
@@ -215,7 +215,7 @@ impl Measure {
             heatmaps: self.heatmap.clone(),
             channels: self.channels.clone(),
             plane: self.plane.map(|z| z as usize),
-            pixel_um: self.pixel_um,
+            opening: self.opening.options(),
             skip_border: self.skip_border,
             names: match self.columns.as_str() {
                 "cellprofiler" => ColumnNames::CellProfiler,

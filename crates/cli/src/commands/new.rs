@@ -9,6 +9,7 @@ use stainfree_project::{NewOptions, new};
 use crate::Context;
 use crate::failure::{Outcome, UsageError};
 use crate::next;
+use crate::opening::Opening;
 use crate::output::Json;
 
 /// Make a study: a folder with a stainfree.toml that holds every choice
@@ -88,9 +89,8 @@ pub(crate) struct New {
     #[arg(long, value_name = "GROUP[,GROUP..]", value_delimiter = ',')]
     test_groups: Vec<String>,
 
-    /// Pixel size in um, where the images state none or a wrong one
-    #[arg(long, value_name = "UM")]
-    pixel_um: Option<f64>,
+    #[command(flatten)]
+    opening: Opening,
 
     /// Seed of split and training
     #[arg(long, value_name = "N")]
@@ -135,7 +135,7 @@ impl New {
             group: super::group_rule(self.group.as_ref(), context),
             fractions,
             test_groups: self.test_groups.clone(),
-            pixel_um: self.pixel_um,
+            opening: self.opening.options(),
             seed: self.seed,
         };
         let created = new::create(dir, &options, context.job().cancel)?;

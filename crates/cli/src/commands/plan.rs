@@ -9,6 +9,7 @@ use stainfree_project::{ProjectError, Study};
 use crate::Context;
 use crate::failure::{Outcome, UsageError};
 use crate::next;
+use crate::opening::Names;
 use crate::output::Json;
 
 /// Draw at random which wells of a screen to stain, for `estimate`
@@ -31,6 +32,9 @@ pub(crate) struct Plan {
     /// Number of wells to stain
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     wells: u64,
+
+    #[command(flatten)]
+    names: Names,
 
     /// Column of conditions, such as a dose, over which wells are spread
     #[arg(long, value_name = "COLUMN")]
@@ -90,6 +94,7 @@ impl Plan {
         let planned = plan(&PlanOptions {
             screen,
             study,
+            opening: self.names.options(),
             wells: usize::try_from(self.wells).unwrap_or(usize::MAX),
             by: self.by.clone(),
             layout: self.layout.clone(),

@@ -9,6 +9,7 @@ use stainfree_project::prediction::predict::{PredictOptions, predict};
 use crate::Context;
 use crate::also::Also;
 use crate::failure::Outcome;
+use crate::opening::Opening;
 use crate::output::Json;
 use crate::rule::Rule;
 use crate::shard::ShardArg;
@@ -66,9 +67,8 @@ pub(crate) struct Predict {
     )]
     planes: Vec<u32>,
 
-    /// Pixel size in um, where the images state none or a wrong one
-    #[arg(long, value_name = "UM")]
-    pixel_um: Option<f64>,
+    #[command(flatten)]
+    opening: Opening,
 
     /// Also write OUT/probabilities/NAME.tif, one page a class, and OUT/outputs/NAME.tif where the
     /// model says more than classes
@@ -138,7 +138,7 @@ impl Predict {
             out: self.out.clone(),
             brightfield: self.brightfield.clone(),
             planes: self.planes.iter().map(|&z| z as usize).collect(),
-            pixel_um: self.pixel_um,
+            opening: self.opening.options(),
             probabilities: self.probabilities,
             overlay: self.overlay,
             confidence_map: self.confidence_map,

@@ -9,6 +9,7 @@ use stainfree_project::{Part, Study};
 use crate::Context;
 use crate::failure::{Outcome, UsageError};
 use crate::next;
+use crate::opening::Names;
 use crate::output::Json;
 
 /// Write one self-contained page: can I use these numbers, and why; pictures, scores, plates
@@ -33,6 +34,9 @@ pub(crate) struct Report {
     /// Of a result: the images that were predicted [default: where they were then]
     #[arg(long, value_name = "PATH")]
     images: Vec<PathBuf>,
+
+    #[command(flatten)]
+    names: Names,
 
     /// Of a result: the study whose model predicted, or the model's folder [default: where it was
     /// then]
@@ -93,10 +97,11 @@ impl Report {
     }
 
     fn of_study(&self, context: &Context) -> Result<Reported> {
-        if !self.images.is_empty() || self.study.is_some() {
+        let names = self.names.options().pattern;
+        if !self.images.is_empty() || self.study.is_some() || names.is_some() {
             return Err(UsageError(format!(
-                "`{}` is a study, which knows its images and models; leave out `--images` and \
-                 `--study`",
+                "`{}` is a study, which knows its images and models; leave out `--images`, \
+                 `--pattern` and `--study`",
                 self.dir.display()
             ))
             .into());
@@ -123,6 +128,7 @@ impl Report {
         let options = ResultOptions {
             result: self.dir.clone(),
             images: self.images.clone(),
+            opening: self.names.options(),
             model: self.study.clone(),
         };
         Ok(report_result(&options, &context.job())?)

@@ -10,6 +10,7 @@ use crate::Context;
 use crate::also::Also;
 use crate::failure::{Outcome, UsageError};
 use crate::next;
+use crate::opening::Opening;
 use crate::output::Json;
 use crate::shard::ShardArg;
 
@@ -44,9 +45,8 @@ pub(crate) struct Segment {
     #[arg(long, value_name = "NAME")]
     cytoplasm: Option<String>,
 
-    /// Pixel size in um, where the images state none or a wrong one
-    #[arg(long, value_name = "UM")]
-    pixel_um: Option<f64>,
+    #[command(flatten)]
+    opening: Opening,
 
     /// Threshold method [default: as in a new study]
     #[arg(
@@ -107,7 +107,7 @@ impl Segment {
             out: self.out.clone(),
             channel: self.channel.clone(),
             cytoplasm: self.cytoplasm.clone(),
-            pixel_um: self.pixel_um,
+            opening: self.opening.options(),
             nuclei,
             cells: StainSettings::cytoplasm(),
             forms: self.also.forms(),

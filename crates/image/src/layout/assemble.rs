@@ -2,7 +2,7 @@
 //! name, everything missing said.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use super::draft::{Draft, Slot};
@@ -92,13 +92,6 @@ pub(super) fn assemble(
             },
             way_out: "name a plate, a folder of images or an image file".into(),
         });
-    }
-    if !options.channels.is_empty() {
-        let new = renamed(root, &channels, &options.channels)?;
-        let names = channels.iter().zip(&new);
-        let said = names.filter_map(|(old, new)| Some((new.clone(), *transmitted.get(old)?)));
-        transmitted = said.collect();
-        channels = new;
     }
     transmitted.retain(|name, _| channels.contains(name));
     if let Some(um) = options.pixel_um {
@@ -299,31 +292,4 @@ fn report_missing(channels: &[String], fields: &[Field], problems: &mut Vec<Stri
             ));
         }
     }
-}
-
-fn renamed(root: &Path, found: &[String], wanted: &[String]) -> Result<Vec<String>, ImageError> {
-    let known: Vec<String> = found.iter().map(|channel| format!("`{channel}`")).collect();
-    let misuse = |what: String| ImageError::Misuse {
-        what,
-        way_out: format!(
-            "give a name for each of the channels found: {}",
-            known.join(", ")
-        ),
-    };
-    if wanted.len() != found.len() {
-        return Err(misuse(format!(
-            "{} channel names were given for `{}`, which has {} channels",
-            wanted.len(),
-            root.display(),
-            found.len()
-        )));
-    }
-    let distinct: HashSet<&String> = wanted.iter().collect();
-    if distinct.len() != wanted.len() {
-        return Err(misuse(format!(
-            "the channel names {} are not unique",
-            list_names(wanted)
-        )));
-    }
-    Ok(wanted.to_vec())
 }

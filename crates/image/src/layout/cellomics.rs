@@ -12,11 +12,11 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::{Draft, Entries, Found, Layout, Notes, Slot, foreign, joined, sidecar};
+use crate::ImageError;
 use crate::container::c01::{Header, is_one, planes_of};
 use crate::names::{
     file_name, folder_name, folder_of, is_image_name, list_names, natural_order, stem,
 };
-use crate::{ImageError, OpenOptions};
 
 pub(super) struct Cellomics;
 
@@ -29,7 +29,7 @@ impl Layout for Cellomics {
         Ok(!files_at(path)?.is_empty())
     }
 
-    fn read(&self, path: &Path, _options: &OpenOptions) -> Result<Found, ImageError> {
+    fn read(&self, path: &Path) -> Result<Found, ImageError> {
         let files = files_at(path)?;
         let (mut problems, mut notes) = (Vec::new(), Notes::default());
         let root = match path.is_dir() {

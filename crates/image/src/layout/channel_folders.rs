@@ -1,36 +1,75 @@
-//! Folders that are channels: whether files in them are named after the same fields.
+//! Folders of images beside one another: whether they are channels of the same fields, or places.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use super::words::{FolderOf, is_channel_file, is_channel_folder};
 use super::{Entries, Notes, own_kind, own_part};
 use crate::ImageError;
 use crate::names::{composed, file_name, looks_like_truth, marked_names, stem, truth_stem};
 
-/// Whether `folders` are channels of the same fields, or only one of them has images.
-pub(super) fn are_channels(folders: &[PathBuf]) -> Result<bool, ImageError> {
-    let (filled, shared) = filled_and_shared(folders)?;
-    Ok(filled == 1 || shared)
+/// What folders of images are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// Channels: the same name in each is the same field.
+    Channels,
+    /// Places or times, each with files of its own.
+    Places,
+    /// Files of the same names, and nothing says what they share.
+    Unclear,
+    /// None of these.
+    Nothing,
 }
 
-/// How many of `folders` have images, and whether two of them have some of the same name.
-fn filled_and_shared(folders: &[PathBuf]) -> Result<(usize, bool), ImageError> {
-    let mut inside = Vec::new();
+/// What `folders` are, by their names and those of their files.
+///
+/// Files that are called after channels lie in folders that are places; else folders are channels
+/// where one of them is called as such, and places where all of them are.
+pub(super) fn meaning(folders: &[PathBuf]) -> Result<Meaning, ImageError> {
+    let mut filled = Vec::new();
+    let mut images = Vec::new();
     for folder in folders {
-        inside.push(Entries::of(folder)?.images);
+        let inside = Entries::of(folder)?.images;
+        if !inside.is_empty() {
+            filled.push(file_name(folder));
+            images.push(inside);
+        }
     }
-    let names = FieldNames::of(&inside);
+    if filled.is_empty() {
+        return Ok(Meaning::Nothing);
+    }
+    let shared = shares_names(&images);
+    let mut files = images.iter().flatten().map(|path| stem(path));
+    let are_channel_files = files.all(|stem| is_channel_file(&stem));
+    let is_channel = |name: &String| is_channel_folder(name);
+    let is_place = |name: &String| FolderOf::named(name).is_some();
+    let is_both = |name: &String| is_channel(name) && is_place(name);
+    let (any_channel, all_places) = (filled.iter().any(is_channel), filled.iter().all(is_place));
+    Ok(match (are_channel_files, any_channel, all_places) {
+        // `C1` and `C2` may be channels and wells.
+        (true, true, true) if filled.iter().any(is_both) => Meaning::Places,
+        (true, false, _) if shared || all_places => Meaning::Places,
+        (_, true, _) if shared || filled.len() == 1 => Meaning::Channels,
+        (_, false, true) => Meaning::Places,
+        // One folder beside nothing else is where the images are, whatever its name.
+        _ if filled.len() == 1 => Meaning::Channels,
+        _ if shared => Meaning::Unclear,
+        _ => Meaning::Nothing,
+    })
+}
+
+/// Whether two of several folders have images of the same field.
+fn shares_names(images: &[Vec<PathBuf>]) -> bool {
+    let names = FieldNames::of(images);
     let mut seen = HashSet::new();
-    let mut filled = 0;
     let mut shared = false;
-    for images in &inside {
-        let here: HashSet<String> = images.iter().map(|path| names.key(path)).collect();
-        filled += usize::from(!here.is_empty());
+    for inside in images {
+        let here: HashSet<String> = inside.iter().map(|path| names.key(path)).collect();
         for name in here {
             shared |= !seen.insert(name);
         }
     }
-    Ok((filled, shared))
+    shared
 }
 
 /// Whether folders among `paths` are channels, and not the truth of something else.
@@ -39,12 +78,14 @@ pub(super) fn are_images(paths: &[PathBuf]) -> Result<bool, ImageError> {
     let folders = folders.filter(|path| own_kind(path).or_else(|| own_part(path)).is_none());
     let folders: Vec<PathBuf> = folders.cloned().collect();
     let mut has_images = false;
+    let mut inside = Vec::new();
     for folder in &folders {
         let is_truth = looks_like_truth(&file_name(folder));
-        has_images |= !is_truth && !Entries::of(folder)?.images.is_empty();
+        inside.push(Entries::of(folder)?.images);
+        has_images |= !is_truth && inside.last().is_some_and(|images| !images.is_empty());
     }
     // One folder of pictures (`thumbnails`) makes no channel of what lies beside it.
-    Ok(has_images && filled_and_shared(&folders)?.1)
+    Ok(has_images && shares_names(&inside))
 }
 
 /// How files of several folders are named after the same fields.

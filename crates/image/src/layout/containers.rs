@@ -13,7 +13,7 @@ use crate::container::{ChannelSaid, Contained, Contents, Reader};
 use crate::names::{
     file_name, folder_name, folder_of, is_image_name, list_names, natural_order, stem,
 };
-use crate::{ImageError, OpenOptions, rounded_um};
+use crate::{ImageError, rounded_um};
 
 /// The layout of what `R` reads.
 pub(super) struct Of<R>(pub(super) R);
@@ -32,8 +32,8 @@ impl<R: Reader + Copy> Layout for Itself<R> {
         Ok(self.0.takes(path))
     }
 
-    fn read(&self, path: &Path, options: &OpenOptions) -> Result<Found, ImageError> {
-        Of(self.0).read(path, options)
+    fn read(&self, path: &Path) -> Result<Found, ImageError> {
+        Of(self.0).read(path)
     }
 }
 
@@ -46,7 +46,7 @@ impl<R: Reader> Layout for Of<R> {
         Ok(!self.containers(path)?.is_empty())
     }
 
-    fn read(&self, path: &Path, _options: &OpenOptions) -> Result<Found, ImageError> {
+    fn read(&self, path: &Path) -> Result<Found, ImageError> {
         let containers = self.containers(path)?;
         let itself = self.0.takes(path);
         let alone = containers.len() == 1;

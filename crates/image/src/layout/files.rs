@@ -4,26 +4,26 @@
 //! - `a.tif` + `a.json` (+ `a_labels.tif`, which is truth): pages are the `channels` of the JSON.
 //! - `set1_bf.tif`, `set1_dapi.tif` + `set1.json`: channels `bf` and `dapi` of the field `set1`.
 //!   Without a JSON the same holds for ends that are channel words ([`is_channel_word`]).
-//! - Any other scheme by a regular expression ([`OpenOptions::pattern`]).
+//! - Any other scheme: `pattern`.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use regex::Regex;
 use serde_json::Value;
 
 use super::imagexpress::named_like_a_plate;
 use super::ome;
 use super::sidecar::{self, ByField, Facts};
+use super::words::is_channel_word;
 use super::{
-    Channels, Draft, Entries, Found, Layout, Notes, Pages, SEVERAL_PAGES, Slot, channels_of,
-    drafts_by_time, foreign, images_of,
+    Channels, Draft, Entries, Found, Layout, Notes, Pages, channels_of, drafts_by_time, foreign,
+    images_of,
 };
+use crate::ImageError;
 use crate::format::{FileInfo, read_info};
 use crate::names::{
     composed, file_name, folder_name, folder_of, marked_names, natural_order, stem, truth_stem,
 };
-use crate::{ImageError, OpenOptions};
 
 pub(super) struct SingleFile;
 pub(super) struct Folder;
@@ -37,13 +37,13 @@ impl Layout for SingleFile {
         Ok(path.is_file())
     }
 
-    fn read(&self, path: &Path, options: &OpenOptions) -> Result<Found, ImageError> {
+    fn read(&self, path: &Path) -> Result<Found, ImageError> {
         // A single file that cannot be read is the user's question, and its error the answer.
         let info = read_info(path).map_err(|error| foreign::named_alone(path).unwrap_or(error))?;
         if info.ours {
             return Err(ImageError::own_output(path, "an image of results or truth"));
         }
-        read_files(folder_of(path), vec![path.to_path_buf()], false, options)
+        Ok(read_files(folder_of(path), vec![path.to_path_buf()], false))
     }
 }
 
@@ -56,13 +56,13 @@ impl Layout for Folder {
         Ok(path.is_dir() && !Entries::of(path)?.images.is_empty())
     }
 
-    fn read(&self, path: &Path, options: &OpenOptions) -> Result<Found, ImageError> {
+    fn read(&self, path: &Path) -> Result<Found, ImageError> {
         let entries = Entries::of(path)?;
         let beside = foreign::beside(&entries, |_| false);
         let looks_like_plate = named_like_a_plate(&entries.images);
-        let mut found = read_files(path, entries.images, true, options)?;
+        let mut found = read_files(path, entries.images, true);
         found.problems.extend(beside);
-        if looks_like_plate && options.pattern.is_none() {
+        if looks_like_plate {
             found.problems.push(
                 "the names are those of an ImageXpress plate, but its description (`.HTD`) is \
                  missing, so that wells, sites and the names of channels are not known; copy it \
@@ -83,19 +83,11 @@ struct Group {
 
 /// Reads image files of the folder `root`, all of them if it is `whole`, as fields. Truth files
 /// among images are left out.
-pub(super) fn read_files(
-    root: &Path,
-    mut paths: Vec<PathBuf>,
-    whole: bool,
-    options: &OpenOptions,
-) -> Result<Found, ImageError> {
+pub(super) fn read_files(root: &Path, mut paths: Vec<PathBuf>, whole: bool) -> Found {
     paths.sort_by(|a, b| natural_order(&file_name(a), &file_name(b)));
     let mut notes = Notes::default();
     leave_truth_out(&mut paths, &mut notes);
     let table = sidecar::table(root, &mut notes);
-    if let Some(pattern) = &options.pattern {
-        return by_pattern(pattern, paths, &table, notes);
-    }
     let sets = ome::take_out(root, whole, &mut paths, &mut notes);
 
     let alone = match folder_name(root) {
@@ -149,7 +141,7 @@ pub(super) fn read_files(
     let mut found = with_sets(fields, sets, &table);
     found.say_light(light);
     found.problems.extend(notes.into_problems());
-    Ok(found)
+    found
 }
 
 /// The fields of files, and those of sets.
@@ -162,7 +154,7 @@ fn with_sets(mut fields: Vec<Draft>, sets: Vec<(PathBuf, ome::Opened)>, table: &
 }
 
 /// Of the channels of a file of which it says so: whether they were taken in transmitted light.
-fn light_of(times: &[Channels], info: &FileInfo) -> Vec<(String, bool)> {
+pub(super) fn light_of(times: &[Channels], info: &FileInfo) -> Vec<(String, bool)> {
     let channels = times.first().map(Vec::as_slice).unwrap_or_default();
     let said = &info.facts.transmitted;
     if channels.len() != said.len() {
@@ -175,7 +167,10 @@ fn light_of(times: &[Channels], info: &FileInfo) -> Vec<(String, bool)> {
 }
 
 /// What a sidecar says of a field, and what its file does.
-fn with_facts(sidecar: &BTreeMap<String, String>, info: &FileInfo) -> BTreeMap<String, String> {
+pub(super) fn with_facts(
+    sidecar: &BTreeMap<String, String>,
+    info: &FileInfo,
+) -> BTreeMap<String, String> {
     let (planes, times) = info
         .axes
         .as_ref()
@@ -196,7 +191,7 @@ fn with_facts(sidecar: &BTreeMap<String, String>, info: &FileInfo) -> BTreeMap<S
 }
 
 /// Leaves out the truth of images that lie in the same folder.
-fn leave_truth_out(paths: &mut Vec<PathBuf>, notes: &mut Notes) {
+pub(super) fn leave_truth_out(paths: &mut Vec<PathBuf>, notes: &mut Notes) {
     let names: HashSet<String> = paths.iter().map(|path| composed(&stem(path))).collect();
     let fields: HashSet<&str> = names
         .iter()
@@ -310,60 +305,10 @@ fn group(paths: Vec<PathBuf>) -> Vec<Group> {
 }
 
 /// `a_b_c` as (`a_b`, `c`), (`a`, `b_c`): the longest field name first.
-fn shorter_names(name: &str) -> impl Iterator<Item = (&str, &str)> {
+pub(super) fn shorter_names(name: &str) -> impl Iterator<Item = (&str, &str)> {
     name.rmatch_indices(['_', '-', ' '])
         .map(|(at, _)| (&name[..at], &name[at + 1..]))
         .filter(|(field, end)| !field.is_empty() && !end.is_empty())
-}
-
-/// Whether the end of a file name is a common name of a channel, so that files which differ only
-/// in it are channels of one field. Any other end stays part of the field's name.
-fn is_channel_word(end: &str) -> bool {
-    const WORDS: [&str; 36] = [
-        "bf",
-        "brightfield",
-        "bright",
-        "trans",
-        "transmitted",
-        "tl",
-        "tld",
-        "phase",
-        "ph",
-        "dic",
-        "fluo",
-        "fluorescence",
-        "dapi",
-        "hoechst",
-        "nuc",
-        "nuclei",
-        "nucleus",
-        "nuclear",
-        "h2b",
-        "gfp",
-        "egfp",
-        "fitc",
-        "yfp",
-        "rfp",
-        "tritc",
-        "mcherry",
-        "texasred",
-        "cy3",
-        "cy5",
-        "cfp",
-        "mito",
-        "mitochondria",
-        "cyto",
-        "cytoplasm",
-        "actin",
-        "tubulin",
-    ];
-    let lower = end.to_lowercase();
-    let numbered = ["ch", "c", "w", "channel"].iter().any(|prefix| {
-        lower.strip_prefix(prefix).is_some_and(|number| {
-            (1..=2).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit())
-        })
-    });
-    numbered || WORDS.contains(&lower.as_str())
 }
 
 enum PageNames {
@@ -410,108 +355,4 @@ fn is_depth(name: &str) -> bool {
         || ["depth", "plane", "slice", "defocus", "focus"]
             .iter()
             .any(|word| lower.contains(word))
-}
-
-/// Files named by a regular expression with named groups.
-fn by_pattern(
-    pattern: &str,
-    paths: Vec<PathBuf>,
-    table: &ByField,
-    mut notes: Notes,
-) -> Result<Found, ImageError> {
-    let misuse = |what: String| ImageError::Misuse {
-        what,
-        way_out: "write one such as `(?<name>.+)_z(?<z>\\d+)_(?<channel>[^_]+)`".into(),
-    };
-    let regex = Regex::new(pattern).map_err(|error| {
-        misuse(format!(
-            "the pattern `{pattern}` is no regular expression ({})",
-            last_line(&error.to_string())
-        ))
-    })?;
-    let has = |group: &str| regex.capture_names().flatten().any(|name| name == group);
-    if !has("name") && !has("well") {
-        return Err(misuse(format!(
-            "the pattern `{pattern}` has no group `name` or `well`"
-        )));
-    }
-    struct Member {
-        channel: String,
-        z: u32,
-        slot: Slot,
-    }
-    let mut members: BTreeMap<String, (Draft, Vec<Member>)> = BTreeMap::new();
-    for path in paths {
-        let full = stem(&path);
-        let Some(found) = regex.captures(&full) else {
-            notes.add(
-                format!("the name does not match the pattern `{pattern}`"),
-                &path,
-            );
-            continue;
-        };
-        let text = |group: &str| found.name(group).map(|m| m.as_str().to_string());
-        let number = |group: &str| text(group).and_then(|digits| digits.parse::<u32>().ok());
-        let Some(info) = notes.info(&path) else {
-            continue;
-        };
-        if info.pages.len() > 1 {
-            notes.add(SEVERAL_PAGES, &path);
-        }
-        let mut draft = Draft {
-            well: text("well"),
-            site: number("site"),
-            time: number("time"),
-            ..Draft::default()
-        };
-        draft.name = text("name").unwrap_or_else(|| {
-            let well = draft.well.clone().unwrap_or_default();
-            draft
-                .site
-                .map_or(well.clone(), |site| format!("{well}_s{site}"))
-        });
-        if let Some(time) = draft.time {
-            draft.position = Some(draft.name.clone());
-            draft.name += &format!("_t{time:03}");
-        }
-        let (draft, list) = members
-            .entry(draft.name.clone())
-            .or_insert_with(|| (draft, Vec::new()));
-        draft.pixel_um.extend(info.pixel_um);
-        list.push(Member {
-            channel: text("channel").unwrap_or_else(|| "image".into()),
-            z: number("z").unwrap_or(0),
-            slot: Slot {
-                place: crate::PlaneRef::of_file(path, 0),
-                size: info.pages[0],
-            },
-        });
-    }
-    let mut fields = Vec::new();
-    for (mut draft, mut list) in members.into_values() {
-        list.sort_by(|a, b| natural_order(&a.channel, &b.channel).then(a.z.cmp(&b.z)));
-        for member in list {
-            let slot = Some(member.slot);
-            match draft
-                .channels
-                .last_mut()
-                .filter(|(name, _)| *name == member.channel)
-            {
-                Some((_, planes)) => planes.push(slot),
-                None => draft.channels.push((member.channel, vec![slot])),
-            }
-        }
-        fields.push(draft);
-    }
-    table.add_to(&mut fields);
-    Ok(Found {
-        fields,
-        problems: notes.into_problems(),
-        ..Found::default()
-    })
-}
-
-/// The last line of a message: the fault, after a drawing of the pattern with a mark under it.
-fn last_line(text: &str) -> String {
-    text.lines().last().unwrap_or_default().trim().to_string()
 }

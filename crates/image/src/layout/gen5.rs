@@ -13,10 +13,10 @@ use regex::Regex;
 
 use super::taken::{Taken, found, images_at};
 use super::{Found, Layout};
+use crate::ImageError;
 use crate::format::description::number;
 use crate::names::{folder_name, folder_of, printed_well, stem};
 use crate::xml::{Met, walk_in};
-use crate::{ImageError, OpenOptions};
 
 pub(super) struct Gen5;
 
@@ -30,11 +30,7 @@ impl Layout for Gen5 {
         Ok(!images.is_empty())
     }
 
-    fn yields_to_pattern(&self) -> bool {
-        true
-    }
-
-    fn read(&self, path: &Path, _options: &OpenOptions) -> Result<Found, ImageError> {
+    fn read(&self, path: &Path) -> Result<Found, ImageError> {
         let images = images_at(path, |image| taken(image).is_some())?;
         let mut all: Vec<(i32, Taken)> = images.iter().filter_map(|one| taken(one)).collect();
         let several = |different: &dyn Fn(&(i32, Taken)) -> bool| all.iter().any(different);

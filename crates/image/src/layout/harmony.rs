@@ -16,10 +16,10 @@ use std::path::{Path, PathBuf};
 use super::htd::MOST;
 use super::indexed::{Channel, Index, Listed, indexes_at, lies_within, make_unique, read_all};
 use super::{Found, Layout};
+use crate::ImageError;
 use crate::format::description::{Length, both, number};
 use crate::names::{file_name, folder_name, folder_of, list_names, well_name};
 use crate::xml::{Met, attribute, walk};
-use crate::{ImageError, OpenOptions};
 
 pub(super) struct Harmony;
 
@@ -32,7 +32,7 @@ impl Layout for Harmony {
         Ok(!indexes_at(path, is_index, index_of)?.found.is_empty())
     }
 
-    fn read(&self, path: &Path, _options: &OpenOptions) -> Result<Found, ImageError> {
+    fn read(&self, path: &Path) -> Result<Found, ImageError> {
         read_all(indexes_at(path, is_index, index_of)?, read_index)
     }
 }

@@ -16,8 +16,8 @@ use regex::Regex;
 
 use super::taken::{Taken, found, images_at};
 use super::{Entries, Found, Layout};
+use crate::ImageError;
 use crate::names::{file_name, folder_name, folder_of, printed_well, stem};
-use crate::{ImageError, OpenOptions};
 
 /// Exported images.
 pub(super) struct Exported;
@@ -35,11 +35,7 @@ impl Layout for Exported {
         Ok(!images.is_empty())
     }
 
-    fn yields_to_pattern(&self) -> bool {
-        true
-    }
-
-    fn read(&self, path: &Path, _options: &OpenOptions) -> Result<Found, ImageError> {
+    fn read(&self, path: &Path) -> Result<Found, ImageError> {
         let images = images_at(path, |image| exported(image).is_some())?;
         let taken = images.iter().filter_map(|image| exported(image));
         let mut taken: Vec<Taken> = taken.collect();
@@ -60,7 +56,7 @@ impl Layout for Archive {
         }
     }
 
-    fn read(&self, path: &Path, _options: &OpenOptions) -> Result<Found, ImageError> {
+    fn read(&self, path: &Path) -> Result<Found, ImageError> {
         let (mut taken, mut others) = (Vec::new(), 0);
         for (time, vessel) in vessels(&scans_of(path).unwrap_or_default())? {
             for image in Entries::of(&vessel)?.images {

@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use super::{Draft, Entries, Found, Layout, Notes, SEVERAL_PAGES, Slot, ome, sidecar};
 use crate::names::{file_name, folder_name, folder_of, is_image_name, natural_order};
-use crate::{ImageError, OpenOptions, PlaneRef, rounded_um};
+use crate::{ImageError, PlaneRef, rounded_um};
 
 pub(super) struct SeparateFiles;
 
@@ -41,11 +41,7 @@ impl Layout for SeparateFiles {
         Ok(!positions_in(acquisition(path))?.is_empty())
     }
 
-    fn yields_to_pattern(&self) -> bool {
-        true
-    }
-
-    fn read(&self, path: &Path, _options: &OpenOptions) -> Result<Found, ImageError> {
+    fn read(&self, path: &Path) -> Result<Found, ImageError> {
         let root = acquisition(path);
         let mut notes = Notes::default();
         let mut set = DataSet::default();

@@ -19,12 +19,16 @@ mod imagexpress;
 mod incucyte;
 mod indexed;
 mod micromanager;
+mod named;
 mod ome;
 mod pages;
 mod parallel;
+mod pattern;
+mod places;
 mod series;
 mod sidecar;
 mod taken;
+mod words;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -32,6 +36,7 @@ use std::path::{Path, PathBuf};
 use assemble::{Found, assemble};
 use draft::{Draft, Slot};
 use pages::{Channels, Pages, SEVERAL_PAGES, channels_of, drafts_by_time, images_of};
+use pattern::Pattern;
 
 use crate::format::{FileInfo, read_info, refuse_colours};
 use crate::marker::{self, Kind};
@@ -44,12 +49,8 @@ trait Layout: Sync {
     fn name(&self) -> &'static str;
     /// Whether `path` looks like it; cheap, and wrong rather in the negative.
     fn recognise(&self, path: &Path) -> Result<bool, ImageError>;
-    /// Whether a folder is left to a pattern that is given for the names of its files.
-    fn yields_to_pattern(&self) -> bool {
-        false
-    }
     /// Lists the fields at `path`; files that cannot be used go to the problems.
-    fn read(&self, path: &Path, options: &OpenOptions) -> Result<Found, ImageError>;
+    fn read(&self, path: &Path) -> Result<Found, ImageError>;
 }
 
 /// Layouts of systems that leave a mark (an index, a description, names like no others); the first
@@ -78,8 +79,9 @@ const MARKED: [&dyn Layout; 14 + 2 * cfg!(feature = "zarr") as usize] = [
 ];
 
 /// Layouts of image files alone, for what bears no mark of a system; tried in this order.
-const PLAIN: [&dyn Layout; 3] = [
+const PLAIN: [&dyn Layout; 4] = [
     &files::SingleFile,
+    &places::FolderPerPlace,
     &parallel::ParallelFolders,
     &files::Folder,
 ];
@@ -124,33 +126,45 @@ pub fn open(path: &Path, options: &OpenOptions) -> Result<Dataset, ImageError> {
 }
 
 fn recognised(path: &Path, options: &OpenOptions) -> Result<Dataset, ImageError> {
-    let by_pattern = options.pattern.is_some() && path.is_dir();
+    if let Some(text) = &options.pattern {
+        let pattern = Pattern::new(text)?;
+        let (root, images) = match path.is_dir() {
+            true => (path, pattern.images(path)?),
+            false => (folder_of(path), vec![path.to_path_buf()]),
+        };
+        return by_pattern(&pattern, root, images, options);
+    }
     for layout in MARKED {
-        if by_pattern && layout.yields_to_pattern() {
-            continue;
-        }
         if layout.recognise(path)? {
-            return assemble(layout.name(), path, layout.read(path, options)?, options);
+            return assemble(layout.name(), path, layout.read(path)?, options);
         }
     }
-    if path.is_dir()
-        && let Some(error) = foreign::named_alone(path)
-    {
-        return Err(error);
-    }
-    // A pattern says how the files are to be understood, whatever system wrote them.
-    if options.pattern.is_none()
-        && path.is_dir()
-        && let Some(error) = foreign::marked(path)?
-    {
-        return Err(error);
+    if path.is_dir() {
+        if let Some(error) = foreign::named_alone(path) {
+            return Err(error);
+        }
+        if let Some(error) = foreign::marked(path)? {
+            return Err(error);
+        }
     }
     for layout in PLAIN {
         if layout.recognise(path)? {
-            return assemble(layout.name(), path, layout.read(path, options)?, options);
+            return assemble(layout.name(), path, layout.read(path)?, options);
         }
     }
     Err(nothing_here(path)?)
+}
+
+/// The images below `root` by a pattern for their names.
+fn by_pattern(
+    pattern: &Pattern,
+    root: &Path,
+    images: Vec<PathBuf>,
+    options: &OpenOptions,
+) -> Result<Dataset, ImageError> {
+    pattern::of_files(&images)?;
+    let found = pattern.found(root, images);
+    assemble(files::Folder.name(), root, found, options)
 }
 
 /// Opens image files that were named one by one, each as a field of its own.
@@ -177,7 +191,10 @@ pub fn open_files(paths: &[PathBuf], options: &OpenOptions) -> Result<Dataset, I
             });
         }
     }
-    let found = files::read_files(root, paths.to_vec(), false, options)?;
+    if let Some(text) = &options.pattern {
+        return by_pattern(&Pattern::new(text)?, root, paths.to_vec(), options);
+    }
+    let found = files::read_files(root, paths.to_vec(), false);
     assemble(files::Folder.name(), root, found, options)
 }
 
@@ -185,6 +202,9 @@ pub fn open_files(paths: &[PathBuf], options: &OpenOptions) -> Result<Dataset, I
 fn nothing_here(path: &Path) -> Result<ImageError, ImageError> {
     let mut filled = Vec::new();
     let entries = Entries::of(path)?;
+    if let Some(error) = places::unclear(path, &entries.folders)? {
+        return Ok(error);
+    }
     for folder in &entries.folders {
         if !Entries::of(folder)?.images.is_empty() {
             filled.push(file_name(folder));
@@ -198,7 +218,8 @@ fn nothing_here(path: &Path) -> Result<ImageError, ImageError> {
                 "its folders share no file names, so they are no channels of the same fields ({})",
                 list_names(&filled)
             ),
-            "name one of the folders in it".into(),
+            "name one of the folders in it, or say what names and folders mean (`--pattern`)"
+                .into(),
         )
     };
     Ok(ImageError::NoImages {

@@ -7,13 +7,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::channel_folders::{FieldNames, are_channels};
+use super::channel_folders::{FieldNames, Meaning, meaning};
 use super::sidecar::{self, ByField, Facts};
 use super::{
     Draft, Entries, Found, Layout, Notes, Pages, channels_of, drafts_by_time, foreign, images_of,
 };
+use crate::ImageError;
 use crate::names::{composed, file_name, stem};
-use crate::{ImageError, OpenOptions};
 
 pub(super) struct ParallelFolders;
 
@@ -30,10 +30,10 @@ impl Layout for ParallelFolders {
         if !root.images.is_empty() {
             return Ok(false);
         }
-        are_channels(&root.folders)
+        Ok(meaning(&root.folders)? == Meaning::Channels)
     }
 
-    fn read(&self, path: &Path, _options: &OpenOptions) -> Result<Found, ImageError> {
+    fn read(&self, path: &Path) -> Result<Found, ImageError> {
         let root = Entries::of(path)?;
         let mut notes = Notes::default();
         let mut facts = sidecar::table(path, &mut notes);

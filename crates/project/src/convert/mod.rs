@@ -62,8 +62,8 @@ pub struct ConvertOptions {
     pub out: PathBuf,
     /// The format.
     pub to: Format,
-    /// Pixel size in um that overrides the images'.
-    pub pixel_um: Option<f64>,
+    /// What is known of the images that their files do not say.
+    pub opening: OpenOptions,
     /// Replace what was made from other images or by another version.
     pub overwrite: bool,
 }
@@ -97,11 +97,7 @@ struct Target<'a> {
 /// The input cannot be opened, the folder cannot be written or holds other results of these names
 /// that are not to be replaced, or [`ProjectError::Cancelled`] (what is finished is kept).
 pub fn convert(options: &ConvertOptions, job: &Job) -> Result<Converted, ProjectError> {
-    let opening = OpenOptions {
-        pixel_um: options.pixel_um,
-        ..OpenOptions::default()
-    };
-    let set = stainfree_image::open(&options.input, &opening)?;
+    let set = stainfree_image::open(&options.input, &options.opening)?;
     for problem in &set.problems {
         job.progress.note(problem);
     }

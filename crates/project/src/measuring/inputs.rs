@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use stainfree_image::{
-    Dataset, Field, Image, OpenOptions, Pairing, Plane, PlaneAt, Product, Store, TruthOf,
-    list_names, looks_like_truth, read_info,
+    Dataset, Field, Image, Pairing, Plane, PlaneAt, Product, Store, TruthOf, list_names,
+    looks_like_truth, read_info,
 };
 use stainfree_inference::{CYTOPLASM, cells as whole_cells};
 use stainfree_objects::areas;
@@ -75,11 +75,7 @@ pub(super) struct Work<'a> {
 impl Inputs {
     /// Opens the images and finds the labels; pixels are read later.
     pub(super) fn open(options: &MeasureOptions, job: &Job) -> Result<Self, ProjectError> {
-        let open = OpenOptions {
-            pixel_um: options.pixel_um,
-            ..OpenOptions::default()
-        };
-        let mut set = stainfree_image::open(&options.images, &open)?;
+        let mut set = stainfree_image::open(&options.images, &options.opening)?;
         keep_images_only(&mut set);
         for problem in &set.problems {
             job.progress.note(problem);

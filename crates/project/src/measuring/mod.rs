@@ -22,8 +22,8 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use stainfree_image::Plane;
 use stainfree_image::table::Row;
+use stainfree_image::{OpenOptions, Plane};
 use stainfree_objects::measure::{Background, Column, FieldImages, MeasurePlan, MeasureSettings};
 
 use crate::prediction::results::fields_of;
@@ -78,8 +78,8 @@ pub struct MeasureOptions {
     pub channels: Vec<String>,
     /// z to measure, from 1; `None` = the middle one.
     pub plane: Option<usize>,
-    /// Pixel size in um that overrides the images'.
-    pub pixel_um: Option<f64>,
+    /// What is known of the images that their files do not say.
+    pub opening: OpenOptions,
     /// Leave out objects that touch the rim of the image.
     pub skip_border: bool,
     /// Whose names the columns have.

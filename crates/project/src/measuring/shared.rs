@@ -78,7 +78,7 @@ impl Shared {
         settings.text(&format!("{:?}", options.settings));
         settings.text(&format!(
             "{:?}",
-            (options.plane, options.pixel_um, options.skip_border)
+            (options.plane, options.opening.pixel_um, options.skip_border)
         ));
         let full = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let wells = options.wells.as_ref();

@@ -4,9 +4,11 @@
 //! again when all of it is moved or mounted elsewhere. Nothing depends on them: what is no longer
 //! there is asked for.
 
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
+use stainfree_image::OpenOptions;
 use stainfree_image::marker::{self, Kind, Marker};
 
 use crate::ProjectError;
@@ -16,14 +18,16 @@ use crate::study::relative_to;
 const MODEL: &str = "model_folder";
 /// Key of the images.
 const IMAGES: &str = "images";
+/// Key of how names of files were read, by the images; where it was said.
+const PATTERNS: &str = "patterns";
 
 /// Folders and files that a result was made from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct MadeFrom {
     /// The model's folder.
     pub(crate) model: Option<PathBuf>,
-    /// Plates, folders and files of images.
-    pub(crate) images: Vec<PathBuf>,
+    /// Plates, folders and files of images, with what was said of them.
+    pub(crate) images: Vec<(PathBuf, OpenOptions)>,
 }
 
 impl MadeFrom {
@@ -32,9 +36,20 @@ impl MadeFrom {
         let more = marker::read(out).map_or_else(Default::default, |marker| marker.more);
         let path = |value: &Value| Some(short(out.join(value.as_str()?)));
         let images = more.get(IMAGES).and_then(Value::as_array);
+        let opening = |word: &Value| {
+            let pattern = more.get(PATTERNS)?.get(word.as_str()?)?;
+            pattern.as_str().map(str::to_owned)
+        };
+        let image = |word: &Value| {
+            let opening = OpenOptions {
+                pattern: opening(word),
+                ..OpenOptions::default()
+            };
+            Some((path(word)?, opening))
+        };
         Self {
             model: more.get(MODEL).and_then(path),
-            images: images.into_iter().flatten().filter_map(path).collect(),
+            images: images.into_iter().flatten().filter_map(image).collect(),
         }
     }
 
@@ -47,18 +62,27 @@ impl MadeFrom {
         let mut marker = Marker::new("predict", Kind::Prediction).with_model(hash);
         let word = |path: &Path| {
             let beside = relative_to(&full(path), &full(out));
-            Value::from(beside.to_string_lossy())
+            beside.to_string_lossy().into_owned()
         };
+        let mut more = |key: &str, value: Value| marker.more.insert(key.to_owned(), value);
         if let Some(model) = &self.model {
-            marker.more.insert(MODEL.to_owned(), word(model));
+            more(MODEL, Value::from(word(model)));
         }
         let earlier = Self::of(out).images;
-        let earlier = earlier.iter().filter(|path| path.exists());
-        let mut images: Vec<Value> = earlier.map(|path| word(path)).collect();
-        images.extend(self.images.iter().map(|path| word(path)));
-        images.sort_by(|a, b| a.as_str().cmp(&b.as_str()));
-        images.dedup();
-        marker.more.insert(IMAGES.to_owned(), Value::from(images));
+        let earlier = earlier.iter().filter(|(path, _)| path.exists());
+        let all = earlier.chain(&self.images);
+        let all: BTreeMap<String, Option<&String>> = all
+            .map(|(path, opening)| (word(path), opening.pattern.as_ref()))
+            .collect();
+        let patterns = all.iter().filter_map(|(path, pattern)| {
+            let pattern = pattern.as_ref()?;
+            Some((path.clone(), Value::from(pattern.as_str())))
+        });
+        let patterns: Map<String, Value> = patterns.collect();
+        if !patterns.is_empty() {
+            more(PATTERNS, Value::from(patterns));
+        }
+        more(IMAGES, all.into_keys().collect());
         Ok(marker::write(out, &marker)?)
     }
 }
@@ -107,10 +131,18 @@ mod tests {
         };
         let (out, first, second) = (at("out"), at("plates/a"), at("plates/b"));
         assert_eq!(MadeFrom::of(&out), MadeFrom::default());
-        for images in [&second, &first, &second] {
+        for (images, pattern) in [
+            (&second, None),
+            (&first, Some("(?<name>.+)")),
+            (&second, None),
+        ] {
+            let opening = OpenOptions {
+                pattern: pattern.map(str::to_owned),
+                ..OpenOptions::default()
+            };
             let made_from = MadeFrom {
                 model: Some(at("model")),
-                images: vec![images.clone()],
+                images: vec![(images.clone(), opening)],
             };
             made_from.put(&out, "1234").unwrap();
         }
@@ -120,9 +152,12 @@ mod tests {
         let found = MadeFrom::of(&moved.join("out"));
         let same = |path: &Path, name: &str| full(path) == full(&moved.join(name));
         assert!(same(&found.model.unwrap(), "model"));
-        let shown = found.images[0].display().to_string();
-        assert!(!shown.contains(".."), "{shown}");
-        assert_eq!(found.images.len(), 2);
-        assert!(same(&found.images[0], "plates/a") && same(&found.images[1], "plates/b"));
+        let [(a, by_pattern), (b, plain)] = &found.images[..] else {
+            panic!("{:?}", found.images);
+        };
+        assert!(!a.display().to_string().contains(".."), "{}", a.display());
+        assert!(same(a, "plates/a") && same(b, "plates/b"));
+        assert_eq!(by_pattern.pattern.as_deref(), Some("(?<name>.+)"));
+        assert_eq!(plain.pattern, None);
     }
 }

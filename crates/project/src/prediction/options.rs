@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use stainfree_image::OpenOptions;
 use stainfree_inference::{Device, RuleChoice};
 
 use crate::prediction::forms::Forms;
@@ -20,8 +21,8 @@ pub struct PredictOptions {
     pub brightfield: Vec<String>,
     /// z of the brightfield, from 1; empty = those of the training.
     pub planes: Vec<usize>,
-    /// Pixel size in um that overrides the images'.
-    pub pixel_um: Option<f64>,
+    /// What is known of the images that their files do not say.
+    pub opening: OpenOptions,
     /// Write the probabilities of the classes too, and the outputs beside them.
     pub probabilities: bool,
     /// Write a picture of each field too.

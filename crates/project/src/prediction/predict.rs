@@ -88,7 +88,7 @@ pub fn predict(options: &PredictOptions, job: &Job) -> Result<Predicted, Project
     if let Some(sentence) = model.predictor.unknown_keys() {
         job.progress.note(&sentence);
     }
-    let (sets, failed) = open_inputs(&options.inputs, options.pixel_um);
+    let (sets, failed) = open_inputs(&options.inputs, &options.opening);
     if let (true, Some(first)) = (sets.is_empty(), failed.first()) {
         return Err(ProjectError::Failed(first.clone()));
     }
@@ -358,7 +358,9 @@ fn mark(
     create_folder(&options.out)?;
     let made_from = MadeFrom {
         model: Some(options.model.clone()),
-        images: options.inputs.clone(),
+        images: (options.inputs.iter())
+            .map(|path| (path.clone(), options.opening.clone()))
+            .collect(),
     };
     // What is given again and done already changes nothing, wherever its images lie by now.
     let is_marked =

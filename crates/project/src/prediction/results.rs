@@ -14,15 +14,11 @@ use crate::{Cancel, Job, ProjectError};
 /// Inputs that cannot be opened are returned as sentences.
 pub(crate) fn open_inputs(
     inputs: &[PathBuf],
-    pixel_um: Option<f64>,
+    options: &OpenOptions,
 ) -> (Vec<Dataset>, Vec<String>) {
-    let options = OpenOptions {
-        pixel_um,
-        ..OpenOptions::default()
-    };
     let (mut sets, mut failed) = (Vec::new(), Vec::new());
     for input in inputs {
-        match stainfree_image::open(input, &options) {
+        match stainfree_image::open(input, options) {
             Ok(mut set) => {
                 keep_images_only(&mut set);
                 sets.push(set);

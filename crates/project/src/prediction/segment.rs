@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use stainfree_image::marker::{self, Kind, is_our_tiff};
-use stainfree_image::{Dataset, Field, Image, Product, Store, write};
+use stainfree_image::{Dataset, Field, Image, OpenOptions, Product, Store, write};
 use stainfree_objects::{
     StainSettings, Verdict, Word, blank_pixels, blank_regions, blank_share, cells_from_nuclei,
     segment_cytoplasm, segment_nuclei,
@@ -36,8 +36,8 @@ pub struct SegmentOptions {
     pub channel: Option<String>,
     /// Channel of the cytoplasmic stain; `None` = no cells.
     pub cytoplasm: Option<String>,
-    /// Pixel size in um that overrides the images'.
-    pub pixel_um: Option<f64>,
+    /// What is known of the images that their files do not say.
+    pub opening: OpenOptions,
     /// Settings of the nuclear stain.
     pub nuclei: StainSettings,
     /// Settings of the cytoplasmic stain.
@@ -91,7 +91,7 @@ pub fn segment(options: &SegmentOptions, job: &Job) -> Result<Segmented, Project
             .check()
             .map_err(|error| ProjectError::Usage(error.to_string()))?;
     }
-    let (sets, failed) = open_inputs(&options.inputs, options.pixel_um);
+    let (sets, failed) = open_inputs(&options.inputs, &options.opening);
     if let (true, Some(first)) = (sets.is_empty(), failed.first()) {
         return Err(ProjectError::Failed(first.clone()));
     }

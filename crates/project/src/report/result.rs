@@ -12,7 +12,7 @@ mod strange;
 use std::path::PathBuf;
 
 use stainfree_image::marker::{self, Kind};
-use stainfree_image::{Dataset, Store};
+use stainfree_image::{Dataset, OpenOptions, Store};
 use stainfree_report::{Fact, Headline, Judgement, ReportData, render};
 use stainfree_scores::verdict::{Evidence, StrangePlate, Tested, Used, Verdict};
 
@@ -34,6 +34,8 @@ pub struct ResultOptions {
     pub result: PathBuf,
     /// The images that were predicted; empty = where the result says they were.
     pub images: Vec<PathBuf>,
+    /// What is known of those images that their files do not say.
+    pub opening: OpenOptions,
     /// The study whose model predicted, or the model's folder; none = where the result says it was.
     pub model: Option<PathBuf>,
 }
@@ -60,11 +62,13 @@ pub fn report_result(options: &ResultOptions, job: &Job) -> Result<Reported, Pro
         }
     }
     let rows = rows::read(folder)?;
+    let opening = |path: &PathBuf| (path.clone(), options.opening.clone());
     let images = match options.images.is_empty() {
         true => MadeFrom::of(folder).images,
-        false => options.images.clone(),
+        false => options.images.iter().map(opening).collect(),
     };
     let sets = opened(&images, options, job)?;
+    let images: Vec<PathBuf> = images.into_iter().map(|(path, _)| path).collect();
     let page = folder.join(PAGE);
     guard::check_file(&page, "report of this program", guard::is_our_page)?;
     Inputs::of(&sets).spare(&page, "keep images in a folder of another name")?;
@@ -109,11 +113,16 @@ pub fn report_result(options: &ResultOptions, job: &Job) -> Result<Reported, Pro
 
 /// The images; where the result alone names them and they are gone, that is said.
 fn opened(
-    images: &[PathBuf],
+    images: &[(PathBuf, OpenOptions)],
     options: &ResultOptions,
     job: &Job,
 ) -> Result<Vec<Dataset>, ProjectError> {
-    let (sets, failed) = open_inputs(images, None);
+    let (mut sets, mut failed) = (Vec::new(), Vec::new());
+    for (path, opening) in images {
+        let (opened, refused) = open_inputs(std::slice::from_ref(path), opening);
+        sets.extend(opened);
+        failed.extend(refused);
+    }
     match (failed.first(), options.images.is_empty()) {
         (Some(error), false) => return Err(ProjectError::Failed(error.clone())),
         (Some(error), true) => job.progress.note(&format!(

@@ -18,6 +18,8 @@ pub struct PlanOptions {
     /// The study whose model predicts: wells that trained it are left out, since it is better there
     /// than elsewhere.
     pub study: Option<PathBuf>,
+    /// What is known of the plates that their files do not say.
+    pub opening: OpenOptions,
     /// How many wells.
     pub wells: usize,
     /// Column of the conditions, over which wells are spread.
@@ -164,7 +166,7 @@ fn candidates_in(path: &Path, options: &PlanOptions) -> Result<Vec<Candidate>, P
                 path.display()
             )));
         }
-        return wells_of_images(path);
+        return wells_of_images(path, &options.opening);
     }
     let table = WellTable::read(path)?;
     let by = match (&options.by, &options.layout) {
@@ -189,8 +191,8 @@ fn candidates_in(path: &Path, options: &PlanOptions) -> Result<Vec<Candidate>, P
     Ok(found)
 }
 
-fn wells_of_images(path: &Path) -> Result<Vec<Candidate>, ProjectError> {
-    let dataset = open(path, &OpenOptions::default())?;
+fn wells_of_images(path: &Path, opening: &OpenOptions) -> Result<Vec<Candidate>, ProjectError> {
+    let dataset = open(path, opening)?;
     let mut wells = BTreeSet::new();
     for field in &dataset.fields {
         if let Some(well) = &field.position.well {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-use stainfree_image::{Dataset, Field, OpenOptions, Plane, PlaneRef, Product, Store};
+use stainfree_image::{Dataset, Field, Plane, PlaneRef, Product, Store};
 
 use crate::ProjectError;
 use crate::study::channels::find_channel;
@@ -264,13 +264,7 @@ impl Study {
     pub fn source(&self) -> Result<Source, ProjectError> {
         let images = &self.config.images;
         let path = self.resolve(&images.path);
-        let mut dataset = stainfree_image::open(
-            &path,
-            &OpenOptions {
-                pixel_um: images.pixel_um,
-                ..OpenOptions::default()
-            },
-        )?;
+        let mut dataset = stainfree_image::open(&path, &images.opening())?;
         keep_images_only(&mut dataset);
         let find = |key: &str, name: &str| {
             find_channel(&dataset, name).map_err(|message| ProjectError::Config {

@@ -57,6 +57,12 @@ fn images(out: &mut Writer, images: &ImagesConfig) {
         "Pixel size in um. Default: as the images say, and without it lengths are in pixels.",
     );
     out.option("pixel_um", images.pixel_um, "0.325");
+    out.comment(
+        "How names of files are to be read (a regular expression; docs/files.md). Default: as they \
+        are recognised.",
+    );
+    let example = r#"'(?<well>[A-P]\d+)_s(?<site>\d+)_(?<channel>[^_]+)'"#;
+    out.option("pattern", images.pattern.as_ref(), example);
 }
 
 /// Where nuclei and cytoplasm come from.

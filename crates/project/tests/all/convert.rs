@@ -14,7 +14,7 @@ fn options(place: &Place, to: Format) -> ConvertOptions {
         input: place.path("images"),
         out: place.path("out"),
         to,
-        pixel_um: None,
+        opening: OpenOptions::default(),
         overwrite: false,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use stainfree_image::{Image, write};
+use stainfree_image::{Image, OpenOptions, write};
 use stainfree_objects::measure::MeasureSettings;
 use stainfree_project::ProjectError;
 use stainfree_project::measuring::{ColumnNames, MeasureOptions, MeasuredPlate, Objects, measure};
@@ -19,7 +19,7 @@ fn options(place: &Place, out: &str) -> MeasureOptions {
         heatmaps: Vec::new(),
         channels: Vec::new(),
         plane: None,
-        pixel_um: None,
+        opening: OpenOptions::default(),
         skip_border: false,
         names: ColumnNames::Own,
         overwrite: false,
@@ -158,7 +158,10 @@ fn what_is_not_known_is_an_empty_cell_and_never_a_number() {
     assert_eq!(found.columns.len(), table.titles.len());
     // Once a size is given, there are um.
     let sized = MeasureOptions {
-        pixel_um: Some(2.0),
+        opening: OpenOptions {
+            pixel_um: Some(2.0),
+            ..OpenOptions::default()
+        },
         ..options(&place, "sized.csv")
     };
     measured(&sized).unwrap();

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use stainfree_image::Image;
+use stainfree_image::{Image, OpenOptions};
 use stainfree_project::study::config::{CytoplasmFrom, MaskValues, NucleiFrom, Scheme};
 use stainfree_project::{Cancel, Created, NewOptions, ProjectError, new};
 
@@ -287,7 +287,10 @@ fn the_split_is_checked_against_the_fields_that_there_are() {
         test_groups: vec!["d2".to_owned()],
         fractions: Some([0.5, 0.5, 0.0]),
         seed: Some(9),
-        pixel_um: Some(0.65),
+        opening: OpenOptions {
+            pixel_um: Some(0.65),
+            ..OpenOptions::default()
+        },
         ..options(&place)
     };
     for (wrong, part) in [

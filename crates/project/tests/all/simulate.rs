@@ -111,7 +111,7 @@ fn options(place: &Place) -> SegmentOptions {
         out: place.path("labels"),
         channel: None,
         cytoplasm: None,
-        pixel_um: None,
+        opening: OpenOptions::default(),
         nuclei: StainSettings::default(),
         cells: StainSettings::cytoplasm(),
         forms: Forms::default(),

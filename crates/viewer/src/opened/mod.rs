@@ -122,6 +122,8 @@ pub(crate) struct Shown {
 pub struct Opened {
     pub(crate) what: What,
     pub(crate) path: PathBuf,
+    /// What is known of the images that their files do not say.
+    pub(crate) opening: OpenOptions,
     pub(crate) channels: Vec<Channel>,
     pub(crate) layers: Vec<Layer>,
     pub(crate) columns: Vec<String>,
@@ -137,34 +139,40 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// Opens a study, a result (with the images that it is of, if given) or images.
+    /// Opens a study, a result (with the images that it is of, if given) or images; `opening` says
+    /// of images what their files do not, and a study says it itself.
     ///
     /// # Errors
     /// There is nothing to show, or it cannot be read.
-    pub fn open(path: &Path, images: Option<&Path>) -> Result<Self, ViewError> {
+    pub fn open(
+        path: &Path,
+        images: Option<&Path>,
+        opening: &OpenOptions,
+    ) -> Result<Self, ViewError> {
         if Study::is_at(path) {
-            if images.is_some() {
+            if images.is_some() || opening.pattern.is_some() {
                 return Err(ViewError::Misuse(format!(
-                    "`{}` is a study, which knows its images; leave out `--images`",
+                    "`{}` is a study, which knows its images; leave out `--images` and `--pattern`",
                     path.display()
                 )));
             }
             return study::open(path);
         }
         match marker::written_by_us(path) {
-            Some(kind) if !kind.holds_images() => result::open(path, images, &kind),
+            Some(kind) if !kind.holds_images() => result::open(path, images, opening, &kind),
             _ if images.is_some() => Err(ViewError::Misuse(format!(
                 "`{}` is no result of `predict` or `segment`, and `--images` says what a result \
                  is of; leave it out",
                 path.display()
             ))),
-            _ => Self::of_images(path),
+            _ => Self::of_images(path, opening),
         }
     }
 
-    fn of_images(path: &Path) -> Result<Self, ViewError> {
-        let dataset = open(path, &OpenOptions::default())?;
+    fn of_images(path: &Path, opening: &OpenOptions) -> Result<Self, ViewError> {
+        let dataset = open(path, opening)?;
         let mut opened = Self::empty(What::Images, path);
+        opened.opening = opening.clone();
         opened.channels = channels(&dataset, None, None);
         opened.notes = dataset.problems;
         let fields = dataset.fields.into_iter();
@@ -176,6 +184,7 @@ impl Opened {
         Self {
             what,
             path: path.to_owned(),
+            opening: OpenOptions::default(),
             channels: Vec::new(),
             layers: Vec::new(),
             columns: Vec::new(),
@@ -192,7 +201,7 @@ impl Opened {
     /// # Errors
     /// It cannot be read, or is of other fields than before.
     pub(crate) fn again(&self) -> Result<Self, ViewError> {
-        let fresh = Self::open(&self.path, None)?;
+        let fresh = Self::open(&self.path, None, &self.opening)?;
         let names = |opened: &Self| -> Vec<String> {
             opened.fields.iter().map(|f| f.name.clone()).collect()
         };

@@ -21,7 +21,12 @@ const LAYERS: [(&str, LayerKind, Product); 3] = [
 ];
 
 /// Opens the result at `path`.
-pub(super) fn open(path: &Path, images: Option<&Path>, kind: &Kind) -> Result<Opened, ViewError> {
+pub(super) fn open(
+    path: &Path,
+    images: Option<&Path>,
+    opening: &OpenOptions,
+    kind: &Kind,
+) -> Result<Opened, ViewError> {
     let layers: &[(&str, LayerKind, Product)] = match kind {
         Kind::Prediction => &LAYERS,
         Kind::Segmentation => &[("nuclei", LayerKind::Objects, Product::Labels)],
@@ -36,7 +41,7 @@ pub(super) fn open(path: &Path, images: Option<&Path>, kind: &Kind) -> Result<Op
     };
     let store = Store::at(path);
     let mut opened = Opened::empty(What::Result, path);
-    let dataset = images.map(|images| open_images(images, &OpenOptions::default()));
+    let dataset = images.map(|images| open_images(images, opening));
     let mut dataset = dataset.transpose()?;
     match &dataset {
         Some(dataset) => opened.channels = channels(dataset, None, None),

@@ -278,7 +278,7 @@ mod tests {
         let image = Image::from_fn(height, width, |y, x| (8 * y + 4 * x) as u16);
         let path = folder.path().join("a.tif");
         stainfree_image::write::plane_u16(&path, &image, &Default::default()).unwrap();
-        let opened = crate::Opened::open(folder.path(), None).unwrap();
+        let opened = crate::Opened::open(folder.path(), None, &Default::default()).unwrap();
         let shown = opened.field(0).unwrap();
         let images = Images::new(1 << 24);
         let plane = PlaneAddress {

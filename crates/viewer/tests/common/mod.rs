@@ -90,7 +90,7 @@ impl Running {
     }
 
     pub(crate) fn with(folder: &Path, read_only: bool) -> Self {
-        let opened = Opened::open(&folder.join("study"), None).unwrap();
+        let opened = Opened::open(&folder.join("study"), None, &Default::default()).unwrap();
         Self::of(opened, read_only)
     }
 

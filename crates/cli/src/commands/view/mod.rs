@@ -9,6 +9,7 @@ use anyhow::Result;
 
 use crate::Context;
 use crate::failure::Outcome;
+use crate::opening::Names;
 
 /// Megabytes of tiles that are kept unless `--cache` says otherwise: a few screens of large images.
 const CACHE_MB: usize = 512;
@@ -35,6 +36,9 @@ pub(crate) struct View {
     /// The images that a result is of
     #[arg(long, value_name = "PATH")]
     images: Option<PathBuf>,
+
+    #[command(flatten)]
+    names: Names,
 
     /// Port on 127.0.0.1 [default: a free one]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]

@@ -24,7 +24,8 @@ pub(super) fn view(args: &View, context: &Context) -> Result<Outcome> {
     {
         context.job().progress.note(&line);
     }
-    let opened = Opened::open(&args.path, args.images.as_deref()).map_err(told)?;
+    let opened =
+        Opened::open(&args.path, args.images.as_deref(), &args.names.options()).map_err(told)?;
     for note in opened.notes() {
         context.job().progress.note(note);
     }

@@ -19,11 +19,11 @@ use regex::Regex;
 use acquisition::{Acquisition, ImageFile, read_acquisitions};
 
 use super::{Entries, Found, Layout, Notes, foreign};
+use crate::ImageError;
 use crate::marker::Kind;
 use crate::names::{
     file_name, folder_name, folder_of, list_names, looks_like_truth, natural_order, stem,
 };
-use crate::{ImageError, OpenOptions};
 
 pub(super) struct Exported;
 pub(super) struct Database;
@@ -37,7 +37,7 @@ impl Layout for Exported {
         Ok(!plates(path)?.is_empty() || lacks_only_the_description(path)?)
     }
 
-    fn read(&self, path: &Path, _options: &OpenOptions) -> Result<Found, ImageError> {
+    fn read(&self, path: &Path) -> Result<Found, ImageError> {
         let mut problems = Vec::new();
         let mut acquisitions = Vec::new();
         let mut plates = plates(path)?;
@@ -86,7 +86,7 @@ impl Layout for Database {
         Ok(false)
     }
 
-    fn read(&self, path: &Path, _options: &OpenOptions) -> Result<Found, ImageError> {
+    fn read(&self, path: &Path) -> Result<Found, ImageError> {
         let below = Below::of(path, &DATABASE_NAME)?;
         let mut problems = below.ours_left_out();
         let mut acquisitions = by_home(path, below.files, None, &mut problems);

@@ -24,11 +24,11 @@ use xml::{is_ome_file, is_xml_name, xml_beside};
 
 use super::containers::{Depths, as_name, drafts, light};
 use super::{Found, Layout, Notes, joined, sidecar};
+use crate::ImageError;
 use crate::container::Contained;
 use crate::names::{
     file_name, folder_name, folder_of, is_image_name, list_names, natural_order, stem,
 };
-use crate::{ImageError, OpenOptions};
 
 pub(super) struct OmeTiff;
 
@@ -47,11 +47,7 @@ impl Layout for OmeTiff {
         Ok(is_tiff_name(path) && Set::of(path)?.is_some_and(|set| set.members().has(path)))
     }
 
-    fn yields_to_pattern(&self) -> bool {
-        true
-    }
-
-    fn read(&self, path: &Path, _options: &OpenOptions) -> Result<Found, ImageError> {
+    fn read(&self, path: &Path) -> Result<Found, ImageError> {
         let masters = match path.is_dir() {
             true => masters(path)?,
             false => vec![path.to_path_buf()],

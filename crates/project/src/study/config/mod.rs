@@ -10,6 +10,7 @@ mod read;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use stainfree_image::OpenOptions;
 use stainfree_inference::MITOTIC;
 use stainfree_objects::{LinePlacement, NUCLEUS, StainSettings};
 
@@ -75,6 +76,20 @@ pub struct ImagesConfig {
     pub planes: Vec<usize>,
     /// Pixel size in um; `None` = as the images say.
     pub pixel_um: Option<f64>,
+    /// How names of files are to be read; `None` = as the program recognises them.
+    // Left out of hashes where it is not set: studies without it are what they were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<String>,
+}
+
+impl ImagesConfig {
+    /// What it says of the images beside where they are.
+    pub(crate) fn opening(&self) -> OpenOptions {
+        OpenOptions {
+            pattern: self.pattern.clone(),
+            pixel_um: self.pixel_um,
+        }
+    }
 }
 
 /// `[truth]`. Nuclei come from exactly one of `nucleus`, `masks`, `labels`; the cytoplasm from at
@@ -443,7 +458,7 @@ mod tests {
         assert_eq!(
             text,
             "`study/stainfree.toml`, line 3: unknown key `brigthfield`; did you mean \
-             `brightfield`? (known: `path`, `brightfield`, `planes`, `pixel_um`)"
+             `brightfield`? (known: `path`, `brightfield`, `planes`, `pixel_um`, `pattern`)"
         );
         let text = error(&format!("{GOOD}scheme = \"a\"\n"));
         assert_eq!(
