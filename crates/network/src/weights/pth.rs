@@ -144,7 +144,18 @@ pub(super) fn read_legacy(
     Ok(arrays)
 }
 
-/// The state dict: either the file's value itself, or its entry `state_dict`.
+/// Entries of checkpoints that hold the state dict: Lightning's, that of torch's own instructions,
+/// and what training scripts call it.
+const STATE_DICTS: [&str; 6] = [
+    "state_dict",
+    "model_state_dict",
+    "model_state",
+    "model",
+    "net",
+    "network",
+];
+
+/// The state dict: either the file's value itself, or one of its [`STATE_DICTS`].
 fn entries(state: &Pickled) -> Result<Vec<(&str, &Pickled)>, String> {
     let Pickled::Dict(dict) = state else {
         return Err("it holds no state dict (save `model.state_dict()`, not the model)".into());
@@ -154,9 +165,13 @@ fn entries(state: &Pickled) -> Result<Vec<(&str, &Pickled)>, String> {
         .chunks_exact(2)
         .filter_map(|pair| Some((pair[0].text()?, &pair[1])))
         .collect();
-    match pairs.iter().find(|(name, _)| *name == "state_dict") {
-        Some((_, inner @ Pickled::Dict(_))) => entries(inner),
-        _ => Ok(pairs),
+    let of_checkpoint = |wanted: &&str| {
+        let found = pairs.iter().find(|(name, _)| name == wanted)?;
+        matches!(found.1, Pickled::Dict(_)).then_some(found.1)
+    };
+    match STATE_DICTS.iter().find_map(of_checkpoint) {
+        Some(inner) => entries(inner),
+        None => Ok(pairs),
     }
 }
 
@@ -337,7 +352,7 @@ impl View {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, View};
+    use super::{Kind, View, entries, pickle};
 
     fn view(offset: usize, shape: &[usize], stride: &[usize]) -> View {
         View {
@@ -348,6 +363,25 @@ mod tests {
             shape: shape.to_vec(),
             stride: stride.to_vec(),
         }
+    }
+
+    /// Names in the state dict of what Python's `pickle.dumps(.., protocol=2)` wrote.
+    fn names(pickled: &[u8]) -> Vec<String> {
+        let state = pickle::read(&mut &pickled[..]).unwrap();
+        let entries = entries(&state).unwrap().into_iter();
+        entries.map(|(name, _)| name.to_string()).collect()
+    }
+
+    #[test]
+    fn the_state_dict_of_a_checkpoint_is_found() {
+        // {'epoch': 1, 'model_state_dict': {'w': 2}}
+        let checkpoint = b"\x80\x02}q\x00(X\x05\x00\x00\x00epochq\x01K\x01X\x10\x00\x00\x00\
+            model_state_dictq\x02}q\x03X\x01\x00\x00\x00wq\x04K\x02su.";
+        assert_eq!(names(checkpoint), ["w"]);
+        // {'a.weight': 1, 'model': 3}: no dict of that name.
+        let plain = b"\x80\x02}q\x00(X\x08\x00\x00\x00a.weightq\x01K\x01X\x05\x00\x00\x00\
+            modelq\x02K\x03u.";
+        assert_eq!(names(plain), ["a.weight", "model"]);
     }
 
     #[test]
