@@ -82,8 +82,8 @@ pub fn adapt(options: &AdaptOptions, job: &Job) -> Result<AdaptedModel, ProjectE
     refuse_itself(options, &old)?;
     if !has_norms(&old.parameters) {
         return Err(ProjectError::Failed(format!(
-            "the network of `{}` has no batch norm that could be measured anew; correct some fields \
-             and `stainfree retrain` its study",
+            "the network of `{}` has no batch norm that could be measured anew; correct some \
+             fields and `stainfree retrain` its study",
             options.model.display()
         )));
     }

@@ -130,8 +130,11 @@ impl Adapt {
             made.moved
         ))?;
         context.next(
-            &format!("stainfree predict {} IMAGES --out result", next::word(&self.out)),
-            "and the same by the old model: compare both on stained wells before you believe either",
+            &format!(
+                "stainfree predict {} IMAGES --out result",
+                next::word(&self.out)
+            ),
+            "and by the old model: compare both on stained wells before you believe either",
         );
         Ok(Outcome::Done)
     }

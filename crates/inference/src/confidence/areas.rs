@@ -1,7 +1,7 @@
 //! Areas of nuclei and cytoplasm that are expected in a field or well, with intervals.
 //!
-//! As counts are (`counts`): what was predicted, each nucleus by its confidence, times a factor from
-//! the validation fields; and an interval that is conformal by group, of residuals by what was
+//! As counts are (`counts`): what was predicted, each nucleus by its confidence, times a factor
+//! from the validation fields; and an interval that is conformal by group, of residuals by what was
 //! fitted without the group. Areas are in um2, or in px where sizes do not count.
 
 use serde::{Deserialize, Serialize};
@@ -76,8 +76,7 @@ pub struct Areas {
     pub cytoplasm: Option<Count>,
 }
 
-/// What is said of an area: the truth of a unit, what was predicted, and what the difference of both
-/// is divided by where that much is expected. None where the unit has no such thing.
+/// True and predicted area of a unit; none where it has no such thing.
 type Quantity = fn(&AreaUnit) -> Option<[f64; 2]>;
 
 fn of_nuclei(unit: &AreaUnit) -> Option<[f64; 2]> {

@@ -5,8 +5,8 @@
 //! layer is shifted and stretched. No truth is needed to measure them again: batches of crops go
 //! through the network, normalised by their own statistics as in training, and those are averaged.
 //!
-//! Source: Li et al. (2018), "Adaptive batch normalization for practical domain adaptation", Pattern
-//! Recognition 80:109; a share of the old statistics kept where images are few: Schneider et al.
+//! Source: Li et al. (2018), "Adaptive batch normalization for practical domain adaptation",
+//! Pattern Recognition 80:109; a share of the old statistics kept where images are few: Schneider et al.
 //! (2020), "Improving robustness against common corruptions by covariate shift adaptation",
 //! NeurIPS.
 
@@ -44,8 +44,8 @@ pub fn has_norms(parameters: &Parameters) -> bool {
 }
 
 /// The `parameters` of a `graph` with the statistics of all batch norms moved by `share` (0 to 1)
-/// towards those of crops of `fields`, whose truth is not looked at. `done` is told every batch that
-/// is through. `None` where `cancel` was set before the end.
+/// towards those of crops of `fields`, whose truth is not looked at. `done` is told every batch
+/// that is through. `None` where `cancel` was set before the end.
 ///
 /// # Errors
 /// There is no field, one cannot be read, or crops that the network cannot take.
