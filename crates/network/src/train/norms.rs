@@ -6,8 +6,8 @@
 //! through the network, normalised by their own statistics as in training, and those are averaged.
 //!
 //! Source: Li et al. (2018), "Adaptive batch normalization for practical domain adaptation",
-//! Pattern Recognition 80:109; a share of the old statistics kept where images are few: Schneider et
-//! al. (2020), "Improving robustness against common corruptions by covariate shift adaptation",
+//! Pattern Recognition 80:109; a share of the old statistics kept where images are few: Schneider
+//! et al. (2020), "Improving robustness against common corruptions by covariate shift adaptation",
 //! NeurIPS.
 
 use std::sync::atomic::{AtomicBool, Ordering};
