@@ -217,4 +217,5 @@ def main():
     print(f"of {worse.sum()} shifted plates that lost 0.1 of F1 or more, {missed.sum()} raised no alarm")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,9 +1,9 @@
 //! Scores as a table for the terminal.
 
 use stainfree_scores::{
-    AgreementSummary, ConfidenceSummary, ExpectedCount, FateRow, FateStratum, GroupShift,
-    KindSummary, ObjectErrors, Pooled, ResolvedRow, Scores, Shift, Side, SplittingSummary,
-    Statistic, ToleranceRow,
+    AgreementSummary, ConfidenceSummary, ExpectedArea, ExpectedCount, FateRow, FateStratum,
+    GroupShift, KindSummary, ObjectErrors, Pooled, ResolvedRow, Scores, Shift, Side,
+    SplittingSummary, Statistic, ToleranceRow,
 };
 
 use crate::output::table;
@@ -45,11 +45,18 @@ pub(crate) fn render(scores: &Scores, shown: Shown) -> String {
         text.push_str(&agreement_table(agreement));
     }
     if let Some(calibration) = &scores.calibration {
-        let rows = [
+        let mut rows = vec![
             pooled_row("calibration error (ECE)", &calibration.ece),
             pooled_row("class-wise ECE", &calibration.class_wise_ece),
             pooled_row("Brier score", &calibration.brier),
         ];
+        if let Some(written) = &scores.calibrated {
+            rows.extend([
+                pooled_row("ECE as written", &written.ece),
+                pooled_row("class-wise ECE as written", &written.class_wise_ece),
+                pooled_row("Brier score as written", &written.brier),
+            ]);
+        }
         text.push_str("\n\n");
         text.push_str(&table(
             &["probabilities", "pooled", "95 % interval"],
@@ -364,6 +371,7 @@ fn confidence_table(confidence: &ConfidenceSummary) -> String {
     for (what, counts) in [("field", &confidence.fields), ("well", &confidence.wells)] {
         lines.extend(counts_line(what, counts));
     }
+    lines.extend(areas_lines(&confidence.areas));
     lines.join("\n")
 }
 
@@ -380,6 +388,42 @@ fn counts_line(what: &str, counts: &[ExpectedCount]) -> Option<String> {
     };
     (n > 0)
         .then(|| format!("{n} {what}{s}: {truth} true nuclei, {expected:.1} expected{intervals}"))
+}
+
+/// What is expected of each area, and how many intervals hold, a sentence each.
+fn areas_lines(areas: &[ExpectedArea]) -> Vec<String> {
+    let mut kinds: Vec<&str> = Vec::new();
+    for area in areas {
+        if !kinds.contains(&area.of.as_str()) {
+            kinds.push(&area.of);
+        }
+    }
+    let line = |kind: &&str| {
+        let of_kind = || areas.iter().filter(|area| area.of == **kind);
+        let mean = |value: fn(&ExpectedArea) -> f64| {
+            of_kind().map(value).sum::<f64>() / of_kind().count() as f64
+        };
+        let with = of_kind().filter_map(|area| Some((area.truth, area.interval?)));
+        let held: Vec<bool> = with.map(|(t, [low, high])| low <= t && t <= high).collect();
+        let level = of_kind().find_map(|area| area.level);
+        let intervals = match level {
+            Some(level) => format!(
+                "; {} of {} intervals of {:.0} % hold",
+                held.iter().filter(|held| **held).count(),
+                held.len(),
+                100.0 * level
+            ),
+            None => "; too few validation groups for intervals".to_owned(),
+        };
+        let unit = of_kind().next().map_or("", |area| area.unit.as_str());
+        let (n, s) = (of_kind().count(), plural(of_kind().count()));
+        format!(
+            "area of {kind} in {n} field{s}: {:.0} {unit} in the mean, {:.0} expected{intervals}",
+            mean(|area| area.truth),
+            mean(|area| area.expected)
+        )
+    };
+    kinds.iter().map(line).collect()
 }
 
 fn kind_table(scores: &Scores) -> String {

@@ -81,7 +81,7 @@ fn a_confidence_goes_from_the_model_into_tables_maps_outlines_and_scores() {
         let nuclei = rows(&place.text(&format!("result/confidence/{name}.csv")));
         assert_eq!(nuclei.len() as f64, number(field, "nuclei"));
         assert!(!nuclei.is_empty(), "the rule finds something in `{name}`");
-        let mut sum = 0.0;
+        let [mut sum, mut areas] = [0.0; 2];
         for nucleus in &nuclei {
             let logit = 0.25 - 0.125 * (number(nucleus, "area_px") / 300.0).ln();
             let expected = 1.0 / (1.0 + (-logit).exp());
@@ -89,6 +89,7 @@ fn a_confidence_goes_from_the_model_into_tables_maps_outlines_and_scores() {
             // Four decimals are written.
             assert!((found - expected).abs() < 1e-4, "{found} {expected}");
             sum += expected;
+            areas += expected * number(nucleus, "area_px");
         }
         let expected = number(field, "expected_nuclei");
         assert!((expected - 1.5 * sum).abs() < 1e-3, "{expected} {sum}");
@@ -98,6 +99,14 @@ fn a_confidence_goes_from_the_model_into_tables_maps_outlines_and_scores() {
             "{low} {expected} {high}"
         );
         assert_eq!(number(field, "interval_level"), 0.8);
+        let area = number(field, "expected_nuclear_area");
+        assert!((area - 1.25 * areas).abs() < 1e-2, "{area} {areas}");
+        let mean = number(field, "expected_mean_area");
+        assert!((mean - 0.75 * areas / sum).abs() < 1e-2, "{mean}");
+        let [low, high] = ["mean_area_low", "mean_area_high"].map(|end| number(field, end));
+        assert!(low < mean && mean < high, "{low} {mean} {high}");
+        assert_eq!(field["area_unit"], "px2");
+        assert_eq!(field["expected_cytoplasm_area"], "");
         assert!(field["options"].contains(&confidence.word()), "{field:?}");
         let map = place.path(&format!("result/confidence_map/{name}.tif"));
         let map = read_plane(&map, 0).unwrap().to_f32();
@@ -131,8 +140,15 @@ fn a_confidence_goes_from_the_model_into_tables_maps_outlines_and_scores() {
     let count = &sure["fields"][0];
     assert_eq!(count["level"], 0.8);
     assert!(count["expected"].as_f64().unwrap() > 0.0, "{count}");
+    let area = &sure["areas"][0];
+    assert_eq!(
+        (&area["of"], &area["unit"]),
+        (&"all nuclei".into(), &"px2".into())
+    );
+    assert!(area["truth"].as_f64().unwrap() > 0.0, "{area}");
     let shown = place.ok(&["evaluate", "study"]).stdout;
     assert!(shown.contains("wrong ones told (AUROC)"), "{shown}");
+    assert!(shown.contains("area of a nucleus on average"), "{shown}");
     std::fs::remove_file(place.path(MODEL).join("confidence.toml")).unwrap();
     let other = predict("result", &["--also", "geojson"]);
     assert_eq!(other.code, 1, "{}", other.stderr);

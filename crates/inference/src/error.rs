@@ -73,6 +73,17 @@ pub enum InferenceError {
         /// What is wrong with it.
         what: String,
     },
+    /// What makes probabilities of pixels hold cannot be had.
+    #[error(
+        "`{}` cannot be used: {what}; fit it anew with `stainfree tune`, or delete the file and \
+         take probabilities as the network gives them", path.display()
+    )]
+    Probabilities {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
     /// The nuclei could not be made from the classes; a pixel size that is no size.
     #[error(transparent)]
     Nuclei(#[from] ObjectsError),

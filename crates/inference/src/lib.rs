@@ -31,6 +31,7 @@ mod nuclei;
 pub mod planes;
 mod prediction;
 mod predictor;
+pub mod probabilities;
 mod regions;
 mod remark;
 
@@ -46,6 +47,7 @@ pub use error::InferenceError;
 pub use nuclei::{MITOTIC, Nuclei, NucleusDecoder};
 pub use prediction::{PROBABILITIES, Pixels, PredictedOutput, Prediction, largest};
 pub use predictor::{Options, Predictor, RuleChoice};
+pub use probabilities::{FILE_NAME as TEMPERATURES, Temperatures};
 pub use regions::{RegionImage, RegionSink, RegionsDone};
 pub use remark::Remark;
 pub use stainfree_objects::RowsDone;

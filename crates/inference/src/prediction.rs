@@ -84,7 +84,8 @@ impl Pixels {
 pub struct Prediction {
     /// Class of the largest probability; ignored where the image shows nothing.
     pub classes: Image<u8>,
-    /// The network's outputs, the probabilities first.
+    /// The network's outputs, the probabilities first: as they hold, where the model's folder has
+    /// [`crate::Temperatures`].
     pub outputs: Vec<PredictedOutput>,
     /// Nucleus instances; 0 is background.
     pub labels: Image<u32>,

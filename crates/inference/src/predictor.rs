@@ -20,7 +20,10 @@ use crate::decisions::{Decisions, FILE_NAME};
 use crate::device::{Device, Engine};
 use crate::nuclei::{Nuclei, NucleusDecoder};
 use crate::planes::{full_range, network_input, resample_blank, without_blanks};
-use crate::prediction::{Pixels, PredictedOutput, Prediction, largest, leave_open, planes_of};
+use crate::prediction::{
+    PROBABILITIES, Pixels, PredictedOutput, Prediction, largest, leave_open, planes_of,
+};
+use crate::probabilities::{FILE_NAME as TEMPERATURES, Temperatures};
 use crate::remark::{Remark, Remarks};
 
 /// How a model predicts, beside what the machine says.
@@ -60,6 +63,8 @@ pub struct Predictor {
     rule_word: Option<String>,
     /// How sure nuclei by this rule are, where that was fitted.
     confidence: Option<Arc<Confidence>>,
+    /// What makes probabilities of pixels hold, where that was fitted.
+    temperatures: Option<Arc<Temperatures>>,
     pub(crate) cap: Cap,
     pub(crate) remarks: Remarks,
 }
@@ -86,7 +91,8 @@ impl Predictor {
     /// # Errors
     /// [`InferenceError::Model`] if the folder holds no model, or one that cannot be read;
     /// [`InferenceError::Decisions`] if its rule for nuclei cannot be read,
-    /// [`InferenceError::Confidence`] if what says how sure they are cannot;
+    /// [`InferenceError::Confidence`] if what says how sure they are cannot, and
+    /// [`InferenceError::Probabilities`] if what makes probabilities hold cannot;
     /// [`InferenceError::Threads`] where the system gives no threads.
     pub fn open(
         folder: &Path,
@@ -124,6 +130,12 @@ impl Predictor {
             predictor.remarks.add(remark);
         }
         predictor.confidence = sure.map(Arc::new);
+        let temperatures = Temperatures::read(folder, &predictor.hash)?;
+        if temperatures.is_none() && folder.join(TEMPERATURES).exists() {
+            let remark = Remark::on_temperatures_of_another(folder);
+            predictor.remarks.add(remark);
+        }
+        predictor.temperatures = temperatures.map(Arc::new);
         start(predictor.workers())?;
         Ok(predictor)
     }
@@ -165,6 +177,7 @@ impl Predictor {
             decoder: NucleusDecoder::of_model(&model, None),
             rule_word: None,
             confidence: None,
+            temperatures: None,
             hash: model.hash(),
             info: model.info,
             ignored: model.ignored,
@@ -196,6 +209,7 @@ impl Predictor {
             decoder: self.decoder.clone(),
             rule_word: self.rule_word.clone(),
             confidence: self.confidence.clone(),
+            temperatures: self.temperatures.clone(),
             cap: self.cap,
             // What there is to say of threads, the first one says.
             remarks: Remarks::default(),
@@ -217,6 +231,12 @@ impl Predictor {
     /// How sure nuclei by the present rule are; none where that was not fitted.
     pub fn confidence(&self) -> Option<&Arc<Confidence>> {
         self.confidence.as_ref()
+    }
+
+    /// What makes probabilities of [`Predictor::pixels`] hold; none where that was not fitted.
+    /// [`Predictor::predict`] has done it.
+    pub fn temperatures(&self) -> Option<&Arc<Temperatures>> {
+        self.temperatures.as_ref()
     }
 
     /// What computes the network.
@@ -298,10 +318,16 @@ impl Predictor {
         });
         let Pixels {
             classes,
-            outputs,
+            mut outputs,
             blank_share,
             remarks,
         } = pixels;
+        // Classes, nuclei and confidences are made of what the network says.
+        if let Some(temperatures) = &self.temperatures {
+            let of_classes = |output: &&mut PredictedOutput| output.name == PROBABILITIES;
+            let output = outputs.iter_mut().find(of_classes);
+            workers.run(|| output.map(|output| temperatures.apply(&mut output.planes)));
+        }
         let Nuclei { labels, count } = found;
         Ok(Prediction {
             classes,

@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::cap::Cap;
 use crate::confidence::FILE_NAME as CONFIDENCE;
 use crate::decisions::FILE_NAME;
+use crate::probabilities::FILE_NAME as TEMPERATURES;
 
 /// One thing to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +61,15 @@ impl Remark {
             "`{}` was fitted for another model or another rule and is not used, so nuclei have no \
              confidence; `stainfree tune` fits it anew",
             folder.join(CONFIDENCE).display()
+        ))
+    }
+
+    /// The temperatures in `folder` were fitted for another model.
+    pub(crate) fn on_temperatures_of_another(folder: &Path) -> Self {
+        Self::Rule(format!(
+            "`{}` was fitted for another model and is not used, so probabilities are as the \
+             network gives them; `stainfree tune` fits it anew",
+            folder.join(TEMPERATURES).display()
         ))
     }
 

@@ -41,6 +41,7 @@ fn put_model(folder: &Path, encoder: Encoder, width: f64) {
                 ..Recipe::named("default").unwrap()
             },
             training: TrainingRecord::default(),
+            adapted: None,
             hashes: Default::default(),
         },
         graph,

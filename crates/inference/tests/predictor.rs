@@ -63,6 +63,7 @@ fn model_with(recipe: Recipe, network: UnetSpec, planes: usize) -> Model {
             },
             recipe,
             training: TrainingRecord::default(),
+            adapted: None,
             hashes: BTreeMap::new(),
         },
         graph,

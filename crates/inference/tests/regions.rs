@@ -43,6 +43,7 @@ fn model(planes: usize, normalisation: Normalisation) -> Model {
                 ..Recipe::named("default").unwrap()
             },
             training: TrainingRecord::default(),
+            adapted: None,
             hashes: BTreeMap::new(),
         },
         graph,

@@ -80,6 +80,7 @@ fn random(encoder: Encoder, width: f64, classes: usize) -> Result<Model, Box<dyn
             input,
             recipe: Recipe::named("default").ok_or("no default recipe")?,
             training: TrainingRecord::default(),
+            adapted: None,
             hashes: BTreeMap::new(),
         },
         parameters: common::initial_parameters(&graph),

@@ -194,6 +194,7 @@ mod tests {
                 },
                 recipe: Recipe::standard(),
                 training: TrainingRecord::default(),
+                adapted: None,
                 hashes: BTreeMap::new(),
             },
             graph,

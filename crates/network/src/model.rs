@@ -61,6 +61,9 @@ pub struct ModelInfo {
     pub recipe: Recipe,
     /// What came of the training.
     pub training: TrainingRecord,
+    /// What its batch norms were measured on, where that was not the training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapted: Option<Adapted>,
     /// SHA-256 in hexadecimal: `data` (the training set), `config` (the project's file), `weights`
     /// and `graph`, which is in the weights file (both filled in by [`Model::save`]), and what
     /// further files of the folder the project has.
@@ -100,6 +103,21 @@ impl ModelInfo {
         }
         read_info(table).map_err(damaged)
     }
+}
+
+/// What batch norms were measured on anew, with weights as they are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Adapted {
+    /// Hash of the model that it was made of.
+    pub from: String,
+    /// The fields that were looked at.
+    pub fields: Vec<String>,
+    /// Weight of what was measured; the rest is what the other model had.
+    pub share: f64,
+    /// Crops that were measured.
+    pub crops: u32,
+    /// Their side, px.
+    pub crop_px: usize,
 }
 
 /// What came of a training.

@@ -50,6 +50,7 @@ fn model(graph: Graph, network: NetworkName, input: InputSpec) -> Model {
             input,
             recipe: Recipe::named("default").unwrap(),
             training: TrainingRecord::default(),
+            adapted: None,
             hashes: BTreeMap::new(),
         },
         parameters: common::initial_parameters(&graph),

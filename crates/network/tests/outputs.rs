@@ -235,6 +235,7 @@ fn saved_and_loaded(setup: &Setup, outcome: Outcome, folder: &Path) -> Model {
             input: setup.input.clone(),
             recipe: setup.recipe.clone(),
             training: TrainingRecord::default(),
+            adapted: None,
             hashes: Default::default(),
         },
         graph: setup.graph.clone(),

@@ -215,6 +215,7 @@ fn model_of(
         },
         recipe,
         training: TrainingRecord::default(),
+        adapted: None,
         hashes: Default::default(),
     };
     Model {

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod adapt;
 pub mod align;
 pub mod convert;
 pub mod demo;

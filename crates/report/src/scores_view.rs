@@ -98,7 +98,8 @@ impl ReportData {
             }
         }
         if let Some(calibration) = &scores.calibration {
-            self.tables.push(calibration_table(calibration));
+            let written = scores.calibrated.as_ref();
+            self.tables.push(calibration_table(calibration, written));
             self.charts.push(reliability_chart(calibration));
         }
         if let Some(confidence) = &scores.confidence {

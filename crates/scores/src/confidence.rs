@@ -24,6 +24,31 @@ pub struct FieldConfidence {
     pub objects: Vec<SureObject>,
     /// True and expected number of objects.
     pub count: Option<ExpectedCount>,
+    /// True and expected areas.
+    pub areas: Vec<ExpectedArea>,
+}
+
+/// An area of a field, and what was expected of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExpectedArea {
+    /// The field.
+    pub name: String,
+    /// What it is a part of.
+    pub group: Option<String>,
+    /// The area of what.
+    pub of: String,
+    /// What it is in.
+    pub unit: String,
+    /// True area.
+    pub truth: f64,
+    /// The one that was expected.
+    pub expected: f64,
+    /// Where it should lie.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<[f64; 2]>,
+    /// The probability of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<f64>,
 }
 
 /// A number of true objects, and what was expected of it.

@@ -65,6 +65,8 @@ pub(crate) fn confidence_summary(
     let counts = fields
         .iter()
         .filter_map(|field| field.confidence.as_ref()?.count.clone());
+    let areas = fields.iter().filter_map(|field| field.confidence.as_ref());
+    let areas = areas.flat_map(|confidence| &confidence.areas);
     Some(ConfidenceSummary {
         objects: ordered.objects.len() as u64,
         wrong: ordered.wrong(),
@@ -76,6 +78,7 @@ pub(crate) fn confidence_summary(
         looked_at: LOOKED_AT.map(|share| ordered.looked_at(share)).to_vec(),
         fields: counts.collect(),
         wells: Vec::new(),
+        areas: areas.cloned().collect(),
     })
 }
 

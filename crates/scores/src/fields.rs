@@ -45,6 +45,9 @@ pub struct FieldScores {
     /// Pixels by predicted probability, where probabilities were at hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration: Option<CalibrationCounts>,
+    /// The same by probabilities as they are written, where the model changes them for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibrated: Option<CalibrationCounts>,
     /// How sure the prediction is of its objects. They are not written down with the counts: only
     /// what is summed up of them is.
     #[serde(skip)]
@@ -196,6 +199,7 @@ pub(crate) struct Totals {
     pub(crate) boundaries: ByName<BoundaryCounts>,
     pub(crate) kinds: ByName<KindCounts>,
     pub(crate) calibration: CalibrationCounts,
+    pub(crate) calibrated: CalibrationCounts,
 }
 
 impl Totals {
@@ -224,6 +228,9 @@ impl Totals {
         if let Some(calibration) = &field.calibration {
             self.calibration.add(calibration)?;
         }
+        if let Some(calibrated) = &field.calibrated {
+            self.calibrated.add(calibrated)?;
+        }
         Ok(())
     }
 
@@ -249,5 +256,6 @@ impl Totals {
             .merge(&other.boundaries, BoundaryCounts::add);
         self.kinds.merge(&other.kinds, KindCounts::add);
         self.calibration.plus(&other.calibration);
+        self.calibrated.plus(&other.calibrated);
     }
 }

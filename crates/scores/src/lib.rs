@@ -58,7 +58,7 @@ pub use boundaries::{BoundaryCounts, Outline, PairSums, TOLERANCES, class_contou
 pub use by_name::ByName;
 pub use calibration::{Bin, CALIBRATION_BINS, CalibrationCounts, ReliabilityRow, calibration};
 pub use compare::{Difference, compare};
-pub use confidence::{ExpectedCount, FieldConfidence, SureObject};
+pub use confidence::{ExpectedArea, ExpectedCount, FieldConfidence, SureObject};
 pub use edits::{Change, Edit, edits};
 pub use error::ScoreError;
 pub use fate::{Fate, JudgedObject, Side, Surroundings};

@@ -28,6 +28,7 @@ pub(crate) enum Family {
     Boundaries,
     Kinds,
     Calibration,
+    Calibrated,
 }
 
 /// One number.
@@ -62,13 +63,22 @@ impl Plan {
             scores: Vec::new(),
         };
         let any = |family| fields.iter().any(|field| plan.scored(field, family));
-        let [pixels, objects, shifted, cells, splitting, calibration] = [
+        let [
+            pixels,
+            objects,
+            shifted,
+            cells,
+            splitting,
+            calibration,
+            calibrated,
+        ] = [
             Family::Pixels,
             Family::Objects,
             Family::Shifted,
             Family::Cells,
             Family::Splitting,
             Family::Calibration,
+            Family::Calibrated,
         ]
         .map(any);
         if pixels {
@@ -115,6 +125,11 @@ impl Plan {
                 &CALIBRATION_SCORES,
                 |t| &t.calibration,
             );
+        }
+        if calibrated {
+            plan.add(Family::Calibrated, "calibrated", &CALIBRATION_SCORES, |t| {
+                &t.calibrated
+            });
         }
         plan
     }
@@ -210,6 +225,7 @@ impl Plan {
             Family::Boundaries => !field.boundaries.is_empty(),
             Family::Kinds => !field.kinds.is_empty(),
             Family::Calibration => field.calibration.is_some(),
+            Family::Calibrated => field.calibrated.is_some(),
         }
     }
 

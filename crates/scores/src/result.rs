@@ -10,8 +10,8 @@ use crate::calibration::ReliabilityRow;
 use crate::standing::Standing;
 use crate::verdict::Verdict;
 use crate::{
-    AgreementSummary, ClassCounts, Convention, ExpectedCount, FieldFates, ObjectErrors, Outline,
-    Shift, SplittingCounts,
+    AgreementSummary, ClassCounts, Convention, ExpectedArea, ExpectedCount, FieldFates,
+    ObjectErrors, Outline, Shift, SplittingCounts,
 };
 
 /// Which fields scores were made on, as seen from the model.
@@ -363,6 +363,9 @@ pub struct ConfidenceSummary {
     /// The same of wells.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub wells: Vec<ExpectedCount>,
+    /// True and expected areas of the fields.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub areas: Vec<ExpectedArea>,
 }
 
 impl ConfidenceSummary {
@@ -548,6 +551,10 @@ pub struct Scores {
     /// Whether probabilities mean what they say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration: Option<CalibrationSummary>,
+    /// The same of probabilities as they are written, where the model changes them for that;
+    /// `calibration` is then what the network says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibrated: Option<CalibrationSummary>,
     /// Whether confidences of objects mean what they say; none where there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confidence: Option<ConfidenceSummary>,

@@ -94,6 +94,7 @@ pub fn summarise(
         ),
         kinds: named_summaries(&total.kinds, &KIND_SCORES, of(Family::Kinds), kind_summary),
         calibration: calibration_summary(&total.calibration, classes, of(Family::Calibration)),
+        calibrated: calibration_summary(&total.calibrated, classes, of(Family::Calibrated)),
         confidence: confidence_summary(fields, &units, options),
         agreement: measured_agreement(fields, &options.group_name),
         paper: None,

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use stainfree_image::Image;
 use stainfree_scores::{
-    BootstrapOptions, ConfidenceSummary, FieldConfidence, FieldScores, Matching, SureObject,
-    summarise,
+    BootstrapOptions, ConfidenceSummary, ExpectedArea, FieldConfidence, FieldScores, Matching,
+    SureObject, summarise,
 };
 
 fn field(name: &str, group: &str, objects: &[(f64, bool)]) -> FieldScores {
@@ -14,7 +14,7 @@ fn field(name: &str, group: &str, objects: &[(f64, bool)]) -> FieldScores {
         group: Some(group.to_owned()),
         confidence: Some(FieldConfidence {
             objects: objects.iter().map(object).collect(),
-            count: None,
+            ..FieldConfidence::default()
         }),
         ..FieldScores::default()
     }
@@ -120,4 +120,32 @@ fn right_objects_are_those_that_the_matching_counts() {
     let counts = matching.objects();
     let found = right.iter().filter(|(_, right)| *right).count() as u64;
     assert_eq!((counts.prediction, counts.at[0].tp), (2, found));
+}
+
+#[test]
+fn areas_of_all_fields_are_kept_with_what_was_expected_of_them() {
+    let area = |name: &str, expected: f64| ExpectedArea {
+        name: name.to_owned(),
+        group: None,
+        of: "cytoplasm".to_owned(),
+        unit: "um2".to_owned(),
+        truth: 900.0,
+        expected,
+        interval: Some([expected - 50.0, expected + 50.0]),
+        level: Some(0.8),
+    };
+    let fields = ["a", "b"].map(|name| {
+        let mut field = field(name, name, &[(0.5, true)]);
+        if let Some(confidence) = &mut field.confidence {
+            confidence.areas = vec![area(name, 880.0)];
+        }
+        field
+    });
+    let found = summary(&fields);
+    assert_eq!(found.areas, [area("a", 880.0), area("b", 880.0)]);
+    // Tables of earlier versions have none.
+    let mut json = serde_json::to_value(&found).unwrap();
+    json.as_object_mut().unwrap().remove("areas");
+    let read: ConfidenceSummary = serde_json::from_value(json).unwrap();
+    assert!(read.areas.is_empty());
 }

@@ -19,6 +19,7 @@ use crate::failure::Outcome;
 use crate::output::Json;
 
 // Declared here and not in the macro below, where `cargo fmt` would not see them.
+mod adapt;
 mod advise;
 mod align;
 mod bench;
@@ -98,6 +99,7 @@ commands! {
         segment::Segment,
         outlines::Outlines,
         retrain::Retrain,
+        adapt::Adapt,
         tune::Tune,
         compare::Compare,
         convert::Convert,

@@ -33,7 +33,7 @@ the number of its nucleus, those without one with further numbers. Images whose 
 and differs from the model's are resampled for the network; results have the size of the image.
 Where the model has a confidence.toml (`train` and `tune` write it) OUT/confidence/NAME.csv says of
 every nucleus how probable it is that it is right, and predictions.csv how many true nuclei are
-expected in each field.
+expected in each field, and which areas of nuclei and cytoplasm.
 Pixels that show nothing (a rim or gap of one value, no numbers) are 255 in the classes; their share
 is the column ignored_share. Fields unlike what the model was trained on are marked (columns
 strangeness, 1 is the limit; strange; unlike), and a sentence says what is different.")]
@@ -70,8 +70,9 @@ pub(crate) struct Predict {
     #[command(flatten)]
     opening: Opening,
 
-    /// Also write OUT/probabilities/NAME.tif, one page a class, and OUT/outputs/NAME.tif where the
-    /// model says more than classes
+    /// Also write OUT/probabilities/NAME.tif, one page a class, brought to what holds where the
+    /// model's folder says how (probabilities.toml), and OUT/outputs/NAME.tif where the model says
+    /// more than classes
     #[arg(long)]
     probabilities: bool,
 

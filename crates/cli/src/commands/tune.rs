@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use stainfree_inference::{CONFIDENCE, DECISIONS, Decisions, Trial};
+use stainfree_inference::{CONFIDENCE, DECISIONS, Decisions, TEMPERATURES, Trial};
 use stainfree_project::training::tune::tune;
 
 use crate::failure::Outcome;
@@ -25,7 +25,8 @@ use crate::{Context, memory, next};
 Writes DIR/models/NAME/nuclei.toml: the rule, what it and the default give, and how the score
 changes with each decision. `predict` and `evaluate` read it; `--rule default` passes it over, and
 deleting the file brings the default back. Beside it confidence.toml: how sure nuclei by that rule
-are, from which `predict` gives each a confidence, and fields a count with an interval; and
+are, from which `predict` gives each a confidence, and fields a count with an interval;
+probabilities.toml: temperatures by which probabilities of pixels are written; and
 familiar.toml: what the training's fields look like, by which `predict` marks fields unlike them.")]
 pub(crate) struct Tune {
     /// The study
@@ -75,6 +76,8 @@ impl Tune {
         let mut lines = vec![table(&chosen.decisions), written(DECISIONS)];
         lines.push(chosen.confidence_note);
         lines.extend(chosen.confidence.map(|_| written(CONFIDENCE)));
+        lines.push(chosen.probabilities_note);
+        lines.extend(chosen.probabilities.map(|_| written(TEMPERATURES)));
         self.json.print(&lines.join("\n"))?;
         context.next(
             &format!(

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use stainfree_inference::confidence::{Checked, CountRule, CountedUnit, Weighed};
+use stainfree_inference::confidence::{
+    AreaRule, AreaRules, Checked, CountRule, CountedUnit, Weighed,
+};
 use stainfree_inference::{Confidence, Options, Predictor};
 use stainfree_network::Machine;
 
@@ -21,6 +23,11 @@ pub(crate) fn give_confidence(place: &Place, weights: &[(&str, f64)]) -> Confide
         expected: 10.0,
     };
     let units: Vec<CountedUnit> = (0..4).map(unit).collect();
+    let area = |per_found: f64| AreaRule {
+        per_found,
+        field: Some(1.0),
+        well: None,
+    };
     let confidence = Confidence {
         program: "stainfree".to_owned(),
         model: predictor.hash().to_owned(),
@@ -30,6 +37,12 @@ pub(crate) fn give_confidence(place: &Place, weights: &[(&str, f64)]) -> Confide
         intercept: 0.25,
         checked: Checked::default(),
         counts: CountRule::new(1.5, &units, &[]),
+        areas: Some(AreaRules {
+            usual: 300.0,
+            nuclei: area(1.25),
+            mean: area(0.75),
+            cytoplasm: None,
+        }),
         features: weights
             .iter()
             .map(|&(name, weight)| Weighed {

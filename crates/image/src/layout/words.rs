@@ -167,9 +167,9 @@ impl FolderOf {
         });
         static PLACE: LazyLock<Regex> = LazyLock::new(|| {
             let text = concat!(
-                r"(?i)^(?:[\w-]*[ _-])?(?:pos|position|site|xy|xypos|fov|field|tile|scene|series|set",
-                r"|stack|roi|region|area|sample|slide|exp|experiment|plate|day|dish|replicate|rep",
-                r"|run|p|s|f)[ _=-]*\d+$",
+                r"(?i)^(?:[\w-]*[ _-])?(?:pos|position|site|xy|xypos|fov|field|tile|scene|series",
+                r"|set|stack|roi|region|area|sample|slide|exp|experiment|plate|day|dish|rep",
+                r"|replicate|run|p|s|f)[ _=-]*\d+$",
             );
             Regex::new(text).expect("a valid pattern")
         });

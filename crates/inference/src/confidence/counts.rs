@@ -25,10 +25,10 @@ use serde::{Deserialize, Serialize};
 pub const LEVELS: [f64; 3] = [0.95, 0.9, 0.8];
 /// How much counts of groups differ beside chance, as a share of the count. Any value gives
 /// intervals that hold; a good one gives short ones for small and for large counts.
-const BETWEEN: f64 = 0.1;
+pub(super) const BETWEEN: f64 = 0.1;
 
 /// What the scores of counts are divided by: the scatter of a count by chance and between groups.
-fn spread(expected: f64) -> f64 {
+pub(super) fn spread(expected: f64) -> f64 {
     let chance = expected.max(0.0) + 1.0;
     (chance + (BETWEEN * expected).powi(2)).sqrt()
 }
@@ -85,11 +85,9 @@ pub enum CountOf {
 impl CountRule {
     /// The rule from `fields` and `wells` with their true counts; there may be no wells.
     pub fn new(per_found: f64, fields: &[CountedUnit], wells: &[CountedUnit]) -> Self {
-        let groups = by_group(fields).len();
-        let most = groups as f64 / (groups + 1) as f64;
-        // 19 / 20 is 0.95, whatever its last digit.
-        let level = LEVELS.into_iter().find(|level| *level <= most + 1e-12);
-        let reach = |units: &[CountedUnit]| reach(units, level?);
+        let groups = by_group(&scores(fields)).len();
+        let level = level_of(groups);
+        let reach = |units: &[CountedUnit]| reach(&scores(units), level?);
         Self {
             per_found,
             groups,
@@ -134,19 +132,34 @@ impl CountRule {
     }
 }
 
-fn by_group(units: &[CountedUnit]) -> BTreeMap<&str, Vec<f64>> {
-    let mut groups: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-    for unit in units {
+/// The largest share of intervals that hold which so many groups allow.
+pub(super) fn level_of(groups: usize) -> Option<f64> {
+    let most = groups as f64 / (groups + 1) as f64;
+    // 19 / 20 is 0.95, whatever its last digit.
+    LEVELS.into_iter().find(|level| *level <= most + 1e-12)
+}
+
+/// The score of each unit, with its group.
+fn scores(units: &[CountedUnit]) -> Vec<(String, f64)> {
+    let score = |unit: &CountedUnit| {
         let score = (unit.truth - unit.expected).abs() / spread(unit.expected);
-        groups.entry(&unit.group).or_default().push(score);
+        (unit.group.clone(), score)
+    };
+    units.iter().map(score).collect()
+}
+
+fn by_group(scores: &[(String, f64)]) -> BTreeMap<&str, Vec<f64>> {
+    let mut groups: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for (group, score) in scores {
+        groups.entry(group).or_default().push(*score);
     }
     groups
 }
 
-/// The score that a share `level` of the weight does not exceed; `None` where the groups are too
-/// few.
-fn reach(units: &[CountedUnit], level: f64) -> Option<f64> {
-    let groups = by_group(units);
+/// The score that a share `level` of the weight does not exceed, of units with their groups; `None`
+/// where the groups are too few.
+pub(super) fn reach(scores: &[(String, f64)], level: f64) -> Option<f64> {
+    let groups = by_group(scores);
     let share = 1.0 / (groups.len() + 1) as f64;
     let weighted = |scores: &Vec<f64>| {
         let weight = share / scores.len() as f64;

@@ -51,7 +51,7 @@ pub const FEATURES: [(&str, &str); COUNT] = [
 ];
 
 /// The place of `area` in a row.
-const AREA: usize = 10;
+pub(super) const AREA: usize = 10;
 
 /// How far around a nucleus the background is looked at, um; in pixels where sizes do not count.
 const AROUND_UM: f64 = 1.0;

@@ -5,17 +5,22 @@
 //! between groups, so that the spread of their logits promises more than it holds elsewhere: the
 //! logits of what was left out say by how much, and all are drawn together (or apart) by that
 //! (Platt 1999, "Probabilistic outputs for support vector machines").
+//!
+//! Where hardly any nucleus is wrong (or right), nothing can be learned of which ones are. Then all
+//! have the share that is right, by Laplace's rule of succession: (right + 1) / (all + 2), so that
+//! none is certain because no error was seen.
 
 use serde::{Deserialize, Serialize};
 
+use super::areas::{AreaRules, AreaUnit};
 use super::counts::{CountRule, CountedUnit};
-use super::features::{COUNT, FEATURES, FeatureTable, beside};
+use super::features::{AREA, COUNT, FEATURES, FeatureTable, beside};
 use super::logistic::{Line, fit, log_loss, sigmoid};
 use super::{Confidence, Weighed};
 
 /// Predicted nuclei that a fit needs.
 const LEAST: usize = 30;
-/// Right ones, and wrong ones, that it needs.
+/// Right ones, and wrong ones, that are needed to tell them apart.
 const LEAST_OF_A_KIND: usize = 5;
 /// Ridges that are tried, in objects: features have a standard deviation of 1.
 const RIDGES: [f64; 7] = [0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0];
@@ -39,6 +44,10 @@ pub struct FieldFound {
     pub right: Vec<Option<bool>>,
     /// True nuclei that count.
     pub truth: u64,
+    /// Their area, um2, or px where sizes do not count.
+    pub true_area: f64,
+    /// True and predicted area of the cytoplasm, likewise, where the classes have one.
+    pub cytoplasm: Option<[f64; 2]>,
 }
 
 /// What was left out to check a fit.
@@ -82,18 +91,15 @@ pub struct Checked {
 pub struct TooFew {
     /// Predicted nuclei.
     pub nuclei: usize,
-    /// Those that match no true one.
-    pub wrong: usize,
 }
 
 impl std::fmt::Display for TooFew {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        let Self { nuclei, wrong } = self;
+        let nuclei = self.nuclei;
         write!(
             f,
-            "{nuclei} predicted nuclei of the validation fields, of which {wrong} match no true \
-             one, are too few for a confidence: {LEAST} are needed, and {LEAST_OF_A_KIND} of each \
-             kind"
+            "{nuclei} predicted nuclei of the validation fields are too few for a confidence: \
+             {LEAST} are needed"
         )
     }
 }
@@ -101,6 +107,8 @@ impl std::fmt::Display for TooFew {
 /// A nucleus that is right or wrong, with its place.
 struct Case {
     row: [f64; COUNT],
+    /// um2, or px where sizes do not count.
+    area: f64,
     right: bool,
     field: usize,
     fold: usize,
@@ -110,7 +118,7 @@ impl Confidence {
     /// Fits the confidence of the model `hash` and the rule `rule` on these fields.
     ///
     /// # Errors
-    /// [`TooFew`] where nuclei are too few, or nearly all right or wrong.
+    /// [`TooFew`] where nuclei are too few.
     pub fn fit(
         hash: &str,
         rule: &str,
@@ -122,32 +130,30 @@ impl Confidence {
         let cases = cases(fields, &folds, usual_area);
         let wrong = cases.iter().filter(|case| !case.right).count();
         let least = wrong.min(cases.len() - wrong);
-        if cases.len() < LEAST || least < LEAST_OF_A_KIND {
+        if cases.len() < LEAST {
             return Err(TooFew {
                 nuclei: cases.len(),
-                wrong,
             });
         }
-        let scaled = Scaled::of(&cases);
-        let (ridge, logits) = scaled.best_ridge(&cases);
+        let Told {
+            intercept,
+            features,
+            ridge,
+            slope,
+            sure,
+        } = match least < LEAST_OF_A_KIND {
+            true => Told::all_alike(&cases),
+            false => Told::apart(&cases),
+        };
         let right: Vec<bool> = cases.iter().map(|case| case.right).collect();
-        let [lift, slope] = drawn_together(&logits, &right);
-        let sure: Vec<f64> = logits.iter().map(|z| sigmoid(lift + slope * z)).collect();
-        let line = scaled.line(&cases, |_| true, ridge);
-        let features = scaled.columns.iter().zip(&line.weights);
-        let weighed = features.map(|(column, weight)| Weighed {
-            name: FEATURES[column.place].0.to_owned(),
-            mean: column.mean,
-            deviation: column.deviation,
-            weight: slope * weight,
-        });
+        let (counts, areas) = rules(fields, &cases, &sure, usual_area);
         Ok(Self {
             program: format!("stainfree {}", env!("CARGO_PKG_VERSION")),
             model: hash.to_owned(),
             rule: rule.to_owned(),
             in_pixels,
             usual_area,
-            intercept: lift + slope * line.intercept,
+            intercept,
             checked: Checked {
                 groups: groups(fields).len(),
                 fields: fields.iter().map(|field| field.name.clone()).collect(),
@@ -157,11 +163,70 @@ impl Confidence {
                 ridge,
                 slope,
                 ece: ece(&sure, &right),
-                auroc: auroc(&sure, &right),
+                // Those of different folds are not alike, which says nothing of nuclei.
+                auroc: match features.is_empty() {
+                    true => 0.5,
+                    false => auroc(&sure, &right),
+                },
             },
-            counts: count_rule(fields, &cases, &sure),
-            features: weighed.collect(),
+            counts,
+            areas: Some(areas),
+            features,
         })
+    }
+}
+
+/// How right nuclei are told from wrong ones.
+struct Told {
+    intercept: f64,
+    features: Vec<Weighed>,
+    ridge: f64,
+    slope: f64,
+    /// How sure each case is by what was fitted without its fold.
+    sure: Vec<f64>,
+}
+
+impl Told {
+    /// By a line through their features.
+    fn apart(cases: &[Case]) -> Self {
+        let scaled = Scaled::of(cases);
+        let (ridge, logits) = scaled.best_ridge(cases);
+        let right: Vec<bool> = cases.iter().map(|case| case.right).collect();
+        let [lift, slope] = drawn_together(&logits, &right);
+        let line = scaled.line(cases, |_| true, ridge);
+        let features = scaled.columns.iter().zip(&line.weights);
+        let weighed = features.map(|(column, weight)| Weighed {
+            name: FEATURES[column.place].0.to_owned(),
+            mean: column.mean,
+            deviation: column.deviation,
+            weight: slope * weight,
+        });
+        Self {
+            intercept: lift + slope * line.intercept,
+            features: weighed.collect(),
+            ridge,
+            slope,
+            sure: logits.iter().map(|z| sigmoid(lift + slope * z)).collect(),
+        }
+    }
+
+    /// Not at all: by the share that is right.
+    fn all_alike(cases: &[Case]) -> Self {
+        let share = |wanted: &dyn Fn(&Case) -> bool| {
+            let chosen = || cases.iter().filter(|case| wanted(case));
+            let right = chosen().filter(|case| case.right).count();
+            (right + 1) as f64 / (chosen().count() + 2) as f64
+        };
+        let all = share(&|_| true);
+        Self {
+            intercept: (all / (1.0 - all)).ln(),
+            features: Vec::new(),
+            ridge: 0.0,
+            slope: 0.0,
+            sure: (cases.iter().map(|case| case.fold))
+                .map(|fold| share(&|case| case.fold != fold))
+                .collect(),
+        }
     }
 }
 
@@ -203,6 +268,7 @@ fn cases(fields: &[FieldFound], folds: &Option<Vec<usize>>, usual_area: f64) -> 
             let Some(right) = *right else { continue };
             cases.push(Case {
                 row: beside(row, usual_area),
+                area: row[AREA].exp(),
                 right,
                 field: number,
                 fold: folds
@@ -308,15 +374,37 @@ fn drawn_together(logits: &[f64], right: &[bool]) -> [f64; 2] {
     [line.intercept, (1.0 + line.weights[0]).max(0.0)]
 }
 
-/// True nuclei by the sum of confidences, and intervals of counts, of which each group's residual
-/// is by what was fitted without it.
-fn count_rule(fields: &[FieldFound], cases: &[Case], sure: &[f64]) -> CountRule {
+/// How counts and areas follow from confidences, with intervals, of which each group's residual is
+/// by what was fitted without it.
+fn rules(
+    fields: &[FieldFound],
+    cases: &[Case],
+    sure: &[f64],
+    usual_area: f64,
+) -> (CountRule, AreaRules) {
     let mut found = vec![0.0; fields.len()];
+    let mut areas = vec![0.0; fields.len()];
     for (case, sure) in cases.iter().zip(sure) {
         found[case.field] += sure;
+        areas[case.field] += sure * case.area;
     }
+    let counts = count_rule(fields, &found);
+    let unit = |(i, field): (usize, &FieldFound)| AreaUnit {
+        group: field.group.clone(),
+        well: field.well.clone(),
+        truth: [field.true_area, field.truth as f64],
+        found: [areas[i], found[i]],
+        cytoplasm: field.cytoplasm,
+    };
+    let units: Vec<AreaUnit> = fields.iter().enumerate().map(unit).collect();
+    let areas = AreaRules::new(&units, usual_area, counts.level);
+    (counts, areas)
+}
+
+/// True nuclei by the sum of confidences, of which each field has `found` so much.
+fn count_rule(fields: &[FieldFound], found: &[f64]) -> CountRule {
     let ratio = |wanted: &dyn Fn(&FieldFound) -> bool| {
-        let chosen = || fields.iter().zip(&found).filter(|(field, _)| wanted(field));
+        let chosen = || fields.iter().zip(found).filter(|(field, _)| wanted(field));
         let truth: f64 = chosen().map(|(field, _)| field.truth as f64).sum();
         let sum: f64 = chosen().map(|(_, found)| found).sum();
         (truth > 0.0 && sum > 0.0).then(|| truth / sum)
@@ -327,7 +415,7 @@ fn count_rule(fields: &[FieldFound], cases: &[Case], sure: &[f64]) -> CountRule 
         truth: field.truth as f64,
         expected: found * ratio(&|other| other.group != field.group).unwrap_or(all),
     };
-    let units: Vec<CountedUnit> = fields.iter().zip(&found).map(unit).collect();
+    let units: Vec<CountedUnit> = fields.iter().zip(found).map(unit).collect();
     let mut wells: Vec<(&str, CountedUnit)> = Vec::new();
     for (field, unit) in fields.iter().zip(&units) {
         let Some(well) = &field.well else { continue };
@@ -413,6 +501,8 @@ mod tests {
                 table,
                 right,
                 truth: (found * 1.25).round() as u64,
+                true_area: found * 1.25 * 110.0,
+                cytoplasm: None,
             }
         };
         (0..groups).map(field).collect()
@@ -461,6 +551,12 @@ mod tests {
         );
         assert_eq!(fitted.counts.level, Some(0.8));
         assert!(fitted.counts.field.is_some() && fitted.counts.well.is_some());
+        // Nuclei of 100 are truly of 110, and a fifth of them is missed.
+        let areas = fitted.areas.as_ref().unwrap();
+        // True numbers are rounded: by half a nucleus of 200 in each of six fields at most.
+        assert!((areas.mean.per_found - 1.1).abs() < 4e-3, "{areas:?}");
+        assert!((areas.nuclei.per_found - 1.375).abs() < 0.03, "{areas:?}");
+        assert!(areas.nuclei.well.is_some() && areas.cytoplasm.is_none());
     }
 
     #[test]
@@ -482,17 +578,18 @@ mod tests {
     }
 
     #[test]
-    fn too_few_nuclei_or_one_kind_give_none() {
+    fn too_few_nuclei_give_none_and_one_kind_is_not_told_apart() {
         let few = fields(2, 12, |_| 0.0);
         let error = Confidence::fit("m", "r", false, &few).unwrap_err();
         assert_eq!(error.nuclei, 24);
         let all_right = fields(2, 100, |_| 50.0);
-        let error = Confidence::fit("m", "r", false, &all_right).unwrap_err();
-        assert_eq!((error.nuclei, error.wrong), (200, 0));
-        assert!(
-            error.to_string().contains("200 predicted nuclei"),
-            "{error}"
-        );
+        let alike = Confidence::fit("m", "r", false, &all_right).unwrap();
+        assert!(alike.features.is_empty());
+        // None of 200 was wrong: 201 of 202.
+        let sure = alike.of(&all_right[0].table);
+        assert!(sure.iter().all(|sure| (sure - 201.0 / 202.0).abs() < 1e-12));
+        assert_eq!((alike.checked.wrong, alike.checked.auroc), (0, 0.5));
+        assert!((alike.counts.per_found - 1.25).abs() < 0.02);
         assert!(Confidence::fit("m", "r", false, &[]).is_err());
         // Two fields of one group: nuclei are left out, and no interval is given.
         let two = Confidence::fit("m", "r", false, &fields(2, 100, |_| 0.0)).unwrap();

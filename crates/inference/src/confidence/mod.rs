@@ -2,10 +2,12 @@
 //! of 0.5 or more.
 //!
 //! `features` has what a nucleus is judged by, `logistic` the line through it, `fit` chooses and
-//! checks it on fields with truth, `counts` turns confidences into counts with intervals. Here:
+//! checks it on fields with truth, `counts` and `areas` turn confidences into counts and areas with
+//! intervals. Here:
 //! what is kept of it in a model's folder, `confidence.toml`. It is tied to the model and to the
 //! rule for nuclei, by their hashes: beside others it is not used.
 
+mod areas;
 mod counts;
 mod features;
 mod fit;
@@ -18,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use stainfree_image::write_atomic;
 
 use crate::InferenceError;
+pub use areas::{AreaRule, AreaRules, Areas, FoundAreas};
 pub use counts::{Count, CountOf, CountRule, CountedUnit, LEVELS};
 use features::{COUNT, beside};
 pub use features::{FEATURES, FeatureTable, Maps};
@@ -48,7 +51,12 @@ pub struct Confidence {
     pub checked: Checked,
     /// How counts follow.
     pub counts: CountRule,
-    /// The features and their weights.
+    /// How areas follow; earlier versions did not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub areas: Option<AreaRules>,
+    /// The features and their weights; none where too few nuclei were wrong, or right, to tell them
+    /// apart: all have one confidence then.
+    #[serde(default)]
     pub features: Vec<Weighed>,
 }
 
@@ -133,6 +141,9 @@ impl Confidence {
         if !(positive.iter().all(|n| n.is_finite() && *n > 0.0) && self.intercept.is_finite()) {
             return Err("`usual_area`, `per_found` or `intercept` is out of range".to_owned());
         }
+        if self.areas.as_ref().is_some_and(|areas| !areas.check()) {
+            return Err("the numbers of `areas` are out of range".to_owned());
+        }
         Ok(())
     }
 
@@ -190,6 +201,11 @@ impl Confidence {
         sure.map(nucleus).collect()
     }
 
+    /// The confidence that all nuclei have, where they are not told apart.
+    pub fn of_all(&self) -> Option<f64> {
+        self.features.is_empty().then(|| sigmoid(self.intercept))
+    }
+
     fn of_row(&self, row: &[f64; COUNT]) -> f64 {
         let row = beside(row, self.usual_area);
         let line = Line {
@@ -236,6 +252,7 @@ mod tests {
             intercept: 1.0,
             checked: Checked::default(),
             counts: CountRule::new(1.25, &[], &[]),
+            areas: None,
             features: vec![feature("inside", 0.5), feature("area", -1.0)],
         }
     }

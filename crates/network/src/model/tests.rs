@@ -35,6 +35,7 @@ fn model() -> Model {
             seconds: 1.5,
             machines: vec![crate::Machine::new(1).identity()],
         },
+        adapted: None,
         hashes: [("data".to_string(), "00".to_string())].into(),
     };
     Model {

@@ -148,15 +148,28 @@ impl<'a> Fields<'a> {
         room: usize,
         workers: &Workers,
     ) -> Result<Self, TrainError> {
-        Ok(Self {
+        let outputs = graph.outputs();
+        let of = (outputs, Truths::of(outputs)?);
+        Ok(Self::of_outputs(data, input, of, room, workers))
+    }
+
+    /// Of which only some outputs are learned from, the classes first.
+    pub(super) fn of_outputs(
+        data: &'a dyn TrainingData,
+        input: &'a InputSpec,
+        (outputs, truths): (&'a [Output], Truths),
+        room: usize,
+        workers: &Workers,
+    ) -> Self {
+        Self {
             data,
             input,
-            outputs: graph.outputs(),
-            truths: Truths::of(graph.outputs())?,
+            outputs,
+            truths,
             room,
             workers: workers.clone(),
             kept: Mutex::default(),
-        })
+        }
     }
 
     pub(super) fn len(&self) -> usize {

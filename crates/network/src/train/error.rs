@@ -129,6 +129,12 @@ pub enum TrainError {
         /// The file that was kept.
         kept: String,
     },
+    /// Statistics of images that are no numbers.
+    #[error("{what} hold no numbers on these images: they are not what the network reads")]
+    NoNumbers {
+        /// What was seen.
+        what: String,
+    },
     /// A validation field cannot be computed: the memory cap is too small.
     #[error(transparent)]
     Tiles(#[from] TileError),

@@ -14,6 +14,7 @@ mod identity;
 mod job;
 mod log;
 mod memory;
+mod norms;
 mod observer;
 mod resume;
 #[cfg(test)]
@@ -23,6 +24,7 @@ mod validate;
 pub use data::{FieldContent, RawField, TrainingData};
 pub use error::TrainError;
 pub use job::{Ending, Judge, Outcome, TrainJob};
+pub use norms::{NormCrops, has_norms, measure_norms};
 pub use observer::{Observer, Picture, Silent, StepReport, ValidationReport};
 
 use crate::device::{AdamStep, Train};

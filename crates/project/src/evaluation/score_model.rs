@@ -4,20 +4,21 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use stainfree_image::{Field, Image, Product, Store, read_class_mask, read_labels};
-use stainfree_inference::confidence::{CountOf, CountRule};
-use stainfree_inference::{Options, RuleChoice, cytoplasm_class};
+use stainfree_inference::confidence::{Count, CountOf, CountRule};
+use stainfree_inference::{Confidence, Options, RuleChoice, cytoplasm_class};
 use stainfree_network::Loss;
 use stainfree_objects::IGNORED;
 use stainfree_scores::{
-    BootstrapOptions, ByName, ConfidenceSummary, Convention, ExpectedCount, FieldConfidence,
-    FieldScores, Masks, Matching, ObjectCounts, ScoredOn, Scores, SureObject, Surroundings,
-    calibration, match_labels_ignoring, measured, paper_scores, pixel_counts,
+    BootstrapOptions, ByName, ConfidenceSummary, Convention, ExpectedArea, ExpectedCount,
+    FieldConfidence, FieldScores, Masks, Matching, ObjectCounts, ScoredOn, Scores, SureObject,
+    Surroundings, calibration, match_labels_ignoring, measured, paper_scores, pixel_counts,
 };
 
 use crate::evaluation::best_shift::{Labels, ScoredField, at_best_shift};
 use crate::evaluation::disagreement::{self, Disagreement};
 use crate::evaluation::evaluate::{ALL_NUCLEI, Evaluated, class_outlines, sum_up};
 use crate::evaluation::wrong_objects::{self, Seen as CloseUp, WrongObject};
+use crate::prediction::areas::{ExpectedAreas, named};
 use crate::prediction::opened::{OpenedModel, nuclei_of};
 use crate::prediction::pixel_size::remarks_on_pixel_sizes;
 use crate::prediction::predict::FILE_NAME;
@@ -169,6 +170,7 @@ fn score(
         boundaries: options.boundaries || study.config().truth.scheme == Scheme::B,
         losses: Vec::new(),
         counts: model.predictor.confidence().map(|sure| sure.counts.clone()),
+        pixel_um: model.predictor.decoder().pixel_um,
         scored: Vec::new(),
         predictions: Vec::new(),
         disagreements: Vec::new(),
@@ -196,6 +198,8 @@ struct Scoring<'a> {
     losses: Vec<f64>,
     /// How counts follow from confidences, where the model has those.
     counts: Option<CountRule>,
+    /// Pixel size of images that do not know theirs.
+    pixel_um: Option<f64>,
     scored: Vec<ScoredField>,
     predictions: Vec<Prediction>,
     disagreements: Vec<Disagreement>,
@@ -269,7 +273,17 @@ impl Scoring<'_> {
             let decoder = model.predictor.decoder();
             let sure = Sure::of(field, &found, &parted.labels, decoder, confidence);
             sure.put(&Store::at(self.out), &field.name, None)?;
-            scored.scores.confidence = Some(self.confidence(field, &truth, &predicted, &sure)?);
+            let found = self.confidence(field, &truth, &predicted, &sure, confidence)?;
+            scored.scores.confidence = Some(found);
+        }
+        if let Some(temperatures) = model.predictor.temperatures() {
+            let mut planes = probabilities.to_vec();
+            job.run(|| temperatures.apply(&mut planes))?;
+            let counts = calibration(&planes, truth.classes);
+            let counts = counts.map_err(|error| {
+                ProjectError::Failed(format!("field `{}`: {error}", field.name))
+            })?;
+            scored.scores.calibrated = Some(counts);
         }
         scored.scores.cells = self.cell_counts(field, &truth, cells.as_ref())?;
         self.scored.push(scored);
@@ -329,6 +343,7 @@ impl Scoring<'_> {
             boundaries: outlines,
             kinds: matching.by_kind(&kinds),
             calibration: Some(calibration(probabilities, truth.classes).map_err(in_field)?),
+            calibrated: None,
             confidence: None,
             measured: Some(measured.map_err(in_field)?),
         };
@@ -345,6 +360,7 @@ impl Scoring<'_> {
         truth: &Seen,
         predicted: &Seen,
         sure: &Sure,
+        confidence: &Confidence,
     ) -> Result<FieldConfidence, ProjectError> {
         let ignore = ignored(truth.classes);
         let matching = Matching::new(truth.nuclei, predicted.nuclei, ignore.as_ref());
@@ -365,7 +381,65 @@ impl Scoring<'_> {
             predicted: objects.len() as u64,
             ..expected(rule, sum, CountOf::Field)
         });
-        Ok(FieldConfidence { objects, count })
+        Ok(FieldConfidence {
+            areas: self.areas(field, truth, predicted, (sure, &matching), confidence),
+            objects,
+            count,
+        })
+    }
+
+    /// The areas of a field beside what was expected of them, of pixels that count.
+    fn areas(
+        &self,
+        field: &Field,
+        truth: &Seen,
+        predicted: &Seen,
+        (sure, matching): (&Sure, &Matching),
+        confidence: &Confidence,
+    ) -> Vec<ExpectedArea> {
+        let counts = |i: usize| truth.classes.data()[i] != IGNORED;
+        let pixels = |is: &dyn Fn(usize) -> bool| {
+            let all = 0..truth.classes.data().len();
+            all.filter(|&i| counts(i) && is(i)).count()
+        };
+        let class = cytoplasm_class(&self.study.config().truth.classes);
+        let of_class = |seen: &Seen| class.map(|c| pixels(&|i| seen.classes.data()[i] == c));
+        let right = matching.right();
+        let nuclei = sure.nuclei().iter();
+        let nuclei = nuclei.filter(|nucleus| right.contains_key(&nucleus.label));
+        let pixel_um = field.pixel_um.or(self.pixel_um);
+        let cytoplasm = of_class(predicted);
+        let Some(found) = ExpectedAreas::of_field(confidence, nuclei, cytoplasm, pixel_um) else {
+            return Vec::new();
+        };
+        let side = match confidence.in_pixels {
+            true => 1.0,
+            false => pixel_um.unwrap_or(1.0),
+        };
+        let true_nuclei = pixels(&|i| truth.nuclei.data()[i] > 0) as f64 * side * side;
+        let mean = true_nuclei / matching.objects().truth as f64;
+        let true_cytoplasm = of_class(truth).map(|pixels| pixels as f64 * side * side);
+        let truths = [
+            Some(true_nuclei),
+            Some(mean).filter(|m| m.is_finite()),
+            true_cytoplasm,
+        ];
+        let row = self.rows.iter().find(|row| row.name == field.name);
+        let area = |((of, said), truth): ((&str, Option<Count>), Option<f64>)| {
+            let said = said?;
+            Some(ExpectedArea {
+                name: field.name.clone(),
+                group: row.map(|row| row.group.clone()),
+                of: of.to_owned(),
+                unit: found.unit.clone(),
+                truth: truth?,
+                expected: said.expected,
+                interval: said.interval,
+                level: said.interval.and(confidence.counts.level),
+            })
+        };
+        let all = named(&found.areas).into_iter().zip(truths);
+        all.filter_map(area).collect()
     }
 
     /// The counts of the wells of all scored fields.

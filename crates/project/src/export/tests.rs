@@ -41,6 +41,7 @@ fn model_in(folder: &Path, normalisation: Normalisation) -> Model {
             },
             recipe: Recipe::named("default").unwrap(),
             training: TrainingRecord::default(),
+            adapted: None,
             hashes: BTreeMap::new(),
         },
         parameters: Parameters::initialise(&graph, 3),

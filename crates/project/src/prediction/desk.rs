@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use stainfree_image::{Field, Image, Plane, Product, Store};
-use stainfree_inference::{Confidence, Nuclei, NucleusDecoder, Pixels};
+use stainfree_inference::{
+    Confidence, Nuclei, NucleusDecoder, PROBABILITIES, Pixels, Temperatures,
+};
 use stainfree_network::model::ModelInfo;
 
 use crate::prediction::by_region::{Asked, predict_by_region};
@@ -54,6 +56,8 @@ pub(super) struct Desk<'a> {
     classes: Vec<String>,
     decoder: NucleusDecoder,
     confidence: Option<Arc<Confidence>>,
+    /// What makes of probabilities those that hold.
+    temperatures: Option<Arc<Temperatures>>,
     /// The options that change a prediction.
     words: String,
     info: ModelInfo,
@@ -76,7 +80,8 @@ impl<'a> Desk<'a> {
             classes: predictor.info().classes.clone(),
             decoder: predictor.decoder().clone(),
             confidence: predictor.confidence().cloned(),
-            words: words(model, options.flips, job),
+            temperatures: predictor.temperatures().cloned(),
+            words: words(model, options, job),
             info: predictor.info().clone(),
             known,
         }
@@ -113,7 +118,11 @@ impl<'a> Desk<'a> {
     }
 
     /// Makes nuclei and cells of what was computed, and writes all that is wanted.
-    pub(super) fn finish(&self, task: &Task, found: Computed) -> Result<Finished, ProjectError> {
+    pub(super) fn finish(
+        &self,
+        task: &Task,
+        mut found: Computed,
+    ) -> Result<Finished, ProjectError> {
         let (field, pixels, out) = (task.field, &found.pixels, &self.options.out);
         let nuclei = nuclei_of(field, pixels, &self.decoder)?;
         remove_outputs(out, &field.name, &self.wanted.stale())?;
@@ -135,7 +144,6 @@ impl<'a> Desk<'a> {
         };
         let of_form = |what: &str| note(field, what, &made);
         put_forms(&Store::at(out), self.wanted.forms, labels, of_form)?;
-        self.put_pixels(field, pixels, &made)?;
         if let Some(planes) = found.stored {
             let shown = zarr::Shown {
                 field,
@@ -155,12 +163,16 @@ impl<'a> Desk<'a> {
             let picture = pictures::overlay(&plane.to_f32(), &pixels.classes, &self.classes)?;
             Store::at(out).put_picture(&field.name, &picture)?;
         }
+        let counts = counts_of(&pixels.classes, self.classes.len());
+        let blank_share = pixels.blank_share;
+        // Everything else is made of what the network says.
+        self.put_pixels(field, &mut found.pixels, &made)?;
         let looks = found.looks;
         let looks = looks.with_nuclei(&nuclei, field.pixel_um, &self.info);
         Ok(Finished {
             compared: self.known.map(|known| known.compare(looks)),
-            counts: counts_of(&pixels.classes, self.classes.len()),
-            blank_share: pixels.blank_share,
+            counts,
+            blank_share,
             nuclei: nuclei.count,
             sure,
             content: found.content,
@@ -186,10 +198,21 @@ impl<'a> Desk<'a> {
         Ok(Some(sure))
     }
 
-    /// Writes what the network says of every pixel, where that is wanted.
-    fn put_pixels(&self, field: &Field, pixels: &Pixels, made: &Made) -> Result<(), ProjectError> {
+    /// Writes what the network says of every pixel, where that is wanted; probabilities as they
+    /// hold, where the model knows.
+    fn put_pixels(
+        &self,
+        field: &Field,
+        pixels: &mut Pixels,
+        made: &Made,
+    ) -> Result<(), ProjectError> {
         let (store, name) = (Store::at(&self.options.out), &field.name);
         if self.wanted.probabilities {
+            let mut outputs = pixels.outputs.iter_mut();
+            let of_classes = outputs.find(|output| output.name == PROBABILITIES);
+            if let Some((output, found)) = of_classes.zip(self.temperatures.as_ref()) {
+                found.apply(&mut output.planes);
+            }
             let note = note(field, "probabilities", made);
             store.put_planes(Product::Probabilities, name, pixels.probabilities(), &note)?;
         }

@@ -1,5 +1,6 @@
 //! Folders of results: predictions of a model, and segmentations of stains without one.
 
+pub mod areas;
 pub(crate) mod by_region;
 pub(crate) mod desk;
 pub mod familiar;

@@ -219,9 +219,13 @@ fn finish(
         predicted.strange = Strange::of(sets, &rows, header, known);
         let sentences = predicted.strange.sentences();
         sentences.iter().for_each(|said| job.progress.note(said));
+        let adapted = model.predictor.info().adapted.is_some();
+        if let Some(said) = predicted.strange.way_on(adapted) {
+            job.progress.note(&said);
+        }
     }
     if let Some(confidence) = model.predictor.confidence() {
-        predicted.wells = wells(sets, &rows, header, &confidence.counts);
+        predicted.wells = wells(sets, &rows, header, confidence);
     }
     if wanted.zarr {
         let _turn = my_turn(&options.out, COMMAND, job.cancel)?;
@@ -330,7 +334,7 @@ fn tasks_of<'a>(
     options: &PredictOptions,
     job: &Job,
 ) -> Result<Vec<Task<'a>>, ProjectError> {
-    let conditions = conditions(model, options.flips, job);
+    let conditions = conditions(model, options, job);
     let mut tasks = Vec::new();
     for set in sets {
         for problem in &set.problems {

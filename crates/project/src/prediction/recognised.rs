@@ -12,6 +12,7 @@ use stainfree_network::Precision;
 
 use crate::Job;
 use crate::prediction::opened::OpenedModel;
+use crate::prediction::options::PredictOptions;
 use crate::prediction::table::Rows;
 use crate::prediction::written::{Made, NOTED, is_large, note};
 use crate::study::Brightfield;
@@ -79,12 +80,12 @@ impl<'a> Task<'a> {
 
 /// What decides a prediction beside the image and what a model's hash covers. The cap on memory is
 /// a part of it: it decides which tiles an image is computed in.
-pub(crate) fn conditions(opened: &OpenedModel, flips: bool, job: &Job) -> Fingerprint {
+pub(crate) fn conditions(opened: &OpenedModel, options: &PredictOptions, job: &Job) -> Fingerprint {
     let model = opened.predictor.info();
     let mut hash = Fingerprint::empty();
     hash.bytes(env!("CARGO_PKG_VERSION"));
     hash.bytes([
-        u8::from(flips),
+        u8::from(options.flips),
         u8::from(is_bf16(job)),
         u8::from(model.recipe.rescale),
     ]);
@@ -104,6 +105,10 @@ pub(crate) fn conditions(opened: &OpenedModel, flips: bool, job: &Job) -> Finger
     // A model may be given a confidence after fields were predicted.
     if let Some(confidence) = opened.predictor.confidence() {
         hash.bytes(confidence.word());
+    }
+    // Temperatures change probabilities and nothing else.
+    if let (true, Some(found)) = (options.probabilities, opened.predictor.temperatures()) {
+        hash.bytes(found.word());
     }
     hash
 }
@@ -152,16 +157,19 @@ fn older_key(mut hash: Fingerprint, planes: &[&PlaneRef]) -> String {
 }
 
 /// The options that change a prediction.
-pub(crate) fn words(model: &OpenedModel, flips: bool, job: &Job) -> String {
+pub(crate) fn words(model: &OpenedModel, options: &PredictOptions, job: &Job) -> String {
     let precision = is_bf16(job).then(|| "bf16".to_owned());
-    let flips = flips.then(|| "flips".to_owned());
+    let flips = options.flips.then(|| "flips".to_owned());
     let rule = model.predictor.rule_word();
     let rule = rule.map(|word| format!("rule:{word}"));
     let sure = model.predictor.confidence();
     let sure = sure.map(|sure| format!("confidence:{}", sure.word()));
+    let found = model.predictor.temperatures();
+    let found = found.filter(|_| options.probabilities);
+    let found = found.map(|found| format!("temperatures:{}", found.word()));
     let device = Some(model.predictor.device()).filter(|device| *device != Device::Cpu);
     let device = device.map(|device| device.to_string());
-    let words = [precision, flips, rule, sure, device];
+    let words = [precision, flips, rule, sure, found, device];
     let words: Vec<String> = words.into_iter().flatten().collect();
     words.join(" ")
 }

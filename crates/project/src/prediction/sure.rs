@@ -8,10 +8,11 @@ use std::path::Path;
 use serde::Serialize;
 use stainfree_image::table::Table;
 use stainfree_image::{Dataset, Field, Image, Product, Store, write, write_atomic};
-use stainfree_inference::confidence::{Count, CountOf, CountRule, SureNucleus};
-use stainfree_inference::{Confidence, NucleusDecoder, Pixels};
+use stainfree_inference::confidence::{Count, CountOf, SureNucleus};
+use stainfree_inference::{Confidence, NucleusDecoder, Pixels, cytoplasm_class};
 
 use crate::ProjectError;
+use crate::prediction::areas::{ExpectedAreas, WellAreas};
 use crate::prediction::table::Rows;
 use crate::study::predictions::{EXPECTED, INTERVAL};
 
@@ -25,6 +26,8 @@ pub(crate) struct Sure {
     pub(crate) count: Count,
     /// The probability of its interval.
     level: Option<f64>,
+    /// The areas that are expected, where that can be told.
+    areas: Option<ExpectedAreas>,
 }
 
 impl Sure {
@@ -37,18 +40,35 @@ impl Sure {
         confidence: &Confidence,
     ) -> Self {
         let table = decoder.features(pixels, labels, field.pixel_um, confidence.in_pixels);
-        Self::of_nuclei(confidence.nuclei(&table), confidence)
+        let cytoplasm = cytoplasm_class(&decoder.classes).map(|class| {
+            let of_class = |c: &&u8| **c == class;
+            pixels.classes.data().iter().filter(of_class).count()
+        });
+        let pixel_um = field.pixel_um.or(decoder.pixel_um);
+        Self::of_nuclei(confidence.nuclei(&table), confidence, (cytoplasm, pixel_um))
     }
 
-    /// Of nuclei, by label.
-    pub(crate) fn of_nuclei(nuclei: Vec<SureNucleus>, confidence: &Confidence) -> Self {
+    /// Of nuclei, by label, in a field with so many pixels of `cytoplasm`, where there is such a
+    /// class, of that size.
+    pub(crate) fn of_nuclei(
+        nuclei: Vec<SureNucleus>,
+        confidence: &Confidence,
+        (cytoplasm, pixel_um): (Option<usize>, Option<f64>),
+    ) -> Self {
         let sum = nuclei.iter().map(|nucleus| nucleus.confidence).sum();
         let count = confidence.counts.count(sum, CountOf::Field);
+        let areas = ExpectedAreas::of_field(confidence, nuclei.iter(), cytoplasm, pixel_um);
         Self {
+            areas,
             nuclei,
             level: count.interval.and(confidence.counts.level),
             count,
         }
+    }
+
+    /// Every nucleus.
+    pub(crate) fn nuclei(&self) -> &[SureNucleus] {
+        &self.nuclei
     }
 
     /// The confidence of every label.
@@ -60,19 +80,21 @@ impl Sure {
     }
 
     /// What `predictions.csv` says of it.
-    pub(crate) fn cells(&self) -> [(&'static str, String); 4] {
+    pub(crate) fn cells(&self) -> Vec<(&'static str, String)> {
         let bound = |end: usize| {
             let interval = self.count.interval;
             interval.map_or(String::new(), |interval| format!("{:.2}", interval[end]))
         };
         let [low, high, level] = INTERVAL;
         let of_level = self.level.map_or(String::new(), |level| level.to_string());
-        [
+        let mut cells = vec![
             (EXPECTED, format!("{:.3}", self.count.expected)),
             (low, bound(0)),
             (high, bound(1)),
             (level, of_level),
-        ]
+        ];
+        cells.extend(self.areas.iter().flat_map(ExpectedAreas::cells));
+        cells
     }
 
     /// Keeps the table of a field, and a map where that is wanted; their folders are there.
@@ -147,6 +169,9 @@ pub struct WellCount {
     /// The probability of the interval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub level: Option<f64>,
+    /// The areas that are expected, where that can be told; intervals of the same probability.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub areas: Option<ExpectedAreas>,
 }
 
 /// The wells of `sets`, from the rows of their fields; fields without a count are in none.
@@ -154,26 +179,32 @@ pub(crate) fn wells(
     sets: &[Dataset],
     rows: &Rows,
     header: &[String],
-    rule: &CountRule,
+    confidence: &Confidence,
 ) -> Vec<WellCount> {
-    let mut wells: BTreeMap<String, (usize, f64)> = BTreeMap::new();
-    let place = header.iter().position(|column| column == EXPECTED);
+    let mut wells: BTreeMap<String, (usize, f64, WellAreas)> = BTreeMap::new();
+    let place = |name: &str| header.iter().position(|column| column == name);
     for field in sets.iter().flat_map(|set| &set.fields) {
-        let cell = || rows.get(&field.name)?.get(place?)?.parse::<f64>().ok();
-        let (Some(_), Some(expected)) = (&field.position.well, cell()) else {
+        let cell = |name: &str| rows.get(&field.name)?.get(place(name)?).cloned();
+        let expected = cell(EXPECTED).and_then(|cell| cell.parse::<f64>().ok());
+        let (Some(_), Some(expected)) = (&field.position.well, expected) else {
             continue;
         };
         let well = wells.entry(field.position.well_or_name()).or_default();
         well.0 += 1;
         well.1 += expected;
+        well.2.add(cell);
     }
-    let count = |(well, (fields, expected)): (String, (usize, f64))| {
-        let count = rule.count(expected / rule.per_found, CountOf::Well);
+    let rule = &confidence.counts;
+    let count = |(well, (fields, expected, areas)): (String, (usize, f64, WellAreas))| {
+        let confidences = expected / rule.per_found;
+        let count = rule.count(confidences, CountOf::Well);
+        let rules = confidence.areas.as_ref();
         WellCount {
             well,
             fields,
             level: count.interval.and(rule.level),
             count,
+            areas: rules.and_then(|rules| areas.finish(rules, confidences)),
         }
     };
     wells.into_iter().map(count).collect()
@@ -197,6 +228,7 @@ mod tests {
                 interval: None,
             },
             level: None,
+            areas: None,
         }
     }
 
@@ -223,12 +255,12 @@ mod tests {
 
     #[test]
     fn a_count_without_an_interval_leaves_its_cells_empty() {
-        assert_eq!(sure().cells().map(|(_, cell)| cell), ["1.250", "", "", ""]);
+        let cells = |sure: &Sure| -> Vec<String> {
+            sure.cells().into_iter().map(|(_, cell)| cell).collect()
+        };
+        assert_eq!(cells(&sure()), ["1.250", "", "", ""]);
         let mut held = sure();
         (held.count.interval, held.level) = (Some([0.0, 7.5]), Some(0.8));
-        assert_eq!(
-            held.cells().map(|(_, cell)| cell),
-            ["1.250", "0.00", "7.50", "0.8"]
-        );
+        assert_eq!(cells(&held), ["1.250", "0.00", "7.50", "0.8"]);
     }
 }

@@ -21,18 +21,45 @@ pub(crate) const IGNORED_SHARE: &str = "ignored_share";
 pub(crate) const EXPECTED: &str = "expected_nuclei";
 /// Columns of their interval and of its probability, where the model has one.
 pub(crate) const INTERVAL: [&str; 3] = ["nuclei_low", "nuclei_high", "interval_level"];
+/// Columns of expected areas and their intervals: of all nuclei, of one on average, of the
+/// cytoplasm.
+pub(crate) const AREAS: [[&str; 3]; 3] = [
+    [
+        "expected_nuclear_area",
+        "nuclear_area_low",
+        "nuclear_area_high",
+    ],
+    ["expected_mean_area", "mean_area_low", "mean_area_high"],
+    [
+        "expected_cytoplasm_area",
+        "cytoplasm_area_low",
+        "cytoplasm_area_high",
+    ],
+];
+/// Column of what areas are in.
+pub(crate) const AREA_UNIT: &str = "area_unit";
 /// Column of what the field was compared with the training by.
 pub(crate) const LOOKS: &str = "looks";
 /// Columns before the shares of the classes.
 pub(crate) const FIRST: [&str; 3] = ["name", "status", "message"];
 /// Columns after them.
-const LAST: [&str; 19] = [
+const LAST: [&str; 29] = [
     IGNORED_SHARE,
     "nuclei",
     EXPECTED,
     INTERVAL[0],
     INTERVAL[1],
     INTERVAL[2],
+    AREAS[0][0],
+    AREAS[0][1],
+    AREAS[0][2],
+    AREAS[1][0],
+    AREAS[1][1],
+    AREAS[1][2],
+    AREAS[2][0],
+    AREAS[2][1],
+    AREAS[2][2],
+    AREA_UNIT,
     "height",
     "width",
     "seconds",

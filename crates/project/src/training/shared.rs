@@ -126,6 +126,7 @@ impl Training<'_> {
                     seconds: outcome.seconds,
                     machines: outcome.machines,
                 },
+                adapted: None,
                 hashes: BTreeMap::new(),
             },
             graph: start.graph,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 
-use stainfree_image::{Field, read_class_mask, read_labels};
+use stainfree_image::{Field, Image, Plane, read_class_mask, read_labels};
 use stainfree_inference::planes::{full_range, intensities, resample_blank, without_blanks};
 use stainfree_network::model::sha256;
 use stainfree_network::resample::{resample, resample_classes, resampled_size};
@@ -105,34 +105,12 @@ impl TrainingData for StudyFields<'_> {
     fn read(&self, field: usize) -> Result<RawField, Box<dyn Error + Send + Sync>> {
         let field = self.fields[field];
         let planes = self.source.brightfield.read(field)?;
-        let (full_range, planes) = (full_range(&planes[0]), intensities(&planes));
-        let (planes, blank) = without_blanks(planes);
-        let mut raw = RawField {
-            full_range,
-            planes,
-            blank,
-            target: read_class_mask(&self.study.class_mask_path(&field.name))?,
-            labels: None,
+        let target = read_class_mask(&self.study.class_mask_path(&field.name))?;
+        let labels = match self.labelled {
+            true => Some(read_labels(&self.study.nuclei_path(&field.name))?),
+            false => None,
         };
-        if self.labelled {
-            raw.labels = Some(read_labels(&self.study.nuclei_path(&field.name))?);
-        }
-        if let Some(regions) = raw.blank.as_ref().and_then(blank_regions) {
-            apply_ignore(&mut raw.target, &regions)?;
-        }
-        if let (Some(from), Some(to)) = (field.pixel_um, self.pixel_um) {
-            let (height, width) = raw.planes[0].size();
-            if let Some([height, width]) = resampled_size([height, width], from, to)? {
-                for plane in &mut raw.planes {
-                    *plane = resample(plane, height, width);
-                }
-                raw.blank = raw.blank.map(|blank| resample_blank(&blank, height, width));
-                raw.target = resample_classes(&raw.target, height, width);
-                let labels = raw.labels;
-                raw.labels = labels.map(|labels| resample_classes(&labels, height, width));
-            }
-        }
-        Ok(raw)
+        raw_field(&planes, (target, labels), field.pixel_um.zip(self.pixel_um))
     }
 
     /// As the record of the training has it, and whether and how far the field is resampled. The
@@ -165,4 +143,42 @@ impl TrainingData for StudyFields<'_> {
             full_range: Some(full_range_of(self.source, field)?),
         })
     }
+}
+
+/// A field as a network is given it, of `planes` as they were read, and its truth at their size.
+/// With two `sizes` it is brought from the one to the other, um.
+///
+/// # Errors
+/// Sizes that do not fit each other.
+pub(crate) fn raw_field(
+    planes: &[Plane],
+    (target, labels): (Image<u8>, Option<Image<u32>>),
+    sizes: Option<(f64, f64)>,
+) -> Result<RawField, Box<dyn Error + Send + Sync>> {
+    let (full_range, planes) = (full_range(&planes[0]), intensities(planes));
+    let (planes, blank) = without_blanks(planes);
+    let mut raw = RawField {
+        full_range,
+        planes,
+        blank,
+        target,
+        labels,
+    };
+    if let Some(regions) = raw.blank.as_ref().and_then(blank_regions) {
+        apply_ignore(&mut raw.target, &regions)?;
+    }
+    let Some((from, to)) = sizes else {
+        return Ok(raw);
+    };
+    let (height, width) = raw.planes[0].size();
+    if let Some([height, width]) = resampled_size([height, width], from, to)? {
+        for plane in &mut raw.planes {
+            *plane = resample(plane, height, width);
+        }
+        raw.blank = raw.blank.map(|blank| resample_blank(&blank, height, width));
+        raw.target = resample_classes(&raw.target, height, width);
+        let labels = raw.labels;
+        raw.labels = labels.map(|labels| resample_classes(&labels, height, width));
+    }
+    Ok(raw)
 }

@@ -4,6 +4,7 @@
 //! the right nuclei is another question, with its own answer for every model. It costs no training:
 //! the fields are predicted once, and some hundred rules are tried on what came out.
 
+mod pixels;
 mod risk;
 mod search;
 mod sure;
@@ -16,8 +17,10 @@ use std::path::Path;
 use serde::Serialize;
 use stainfree_image::{Field, Image, read_class_mask, read_labels};
 use stainfree_inference::confidence::TooFew;
+use stainfree_inference::probabilities::NoTemperatures;
 use stainfree_inference::{
-    Confidence, Decisions, NucleusDecoder, Options, Pixels, RuleChoice, default_rule, ways,
+    Confidence, Decisions, NucleusDecoder, Options, Pixels, RuleChoice, Temperatures, default_rule,
+    ways,
 };
 use stainfree_network::Model;
 use stainfree_objects::IGNORED;
@@ -48,10 +51,15 @@ pub struct Tuned {
     pub confidence: Option<Confidence>,
     /// What a user should know of that.
     pub confidence_note: String,
+    /// What makes probabilities of pixels hold, where it could be told.
+    pub probabilities: Option<Temperatures>,
+    /// What a user should know of that.
+    pub probabilities_note: String,
 }
 
 /// Chooses rules for the study's model `name` on the validation fields, and fits how sure nuclei by
-/// the rule are; what was chosen before is replaced. With `miss` the rule is the strictest that
+/// the rule are and what probabilities are worth; what was chosen before is replaced. With `miss`
+/// the rule is the strictest that
 /// promises to miss at most this share of the nuclei, and not the best.
 ///
 /// # Errors
@@ -76,7 +84,12 @@ pub fn tune(
         keep_looks(study, &source, &rows, &folder, job)?;
         Ok(chosen)
     })?;
-    let Some((Some(decisions), fitted)) = chosen else {
+    let Some(Choice {
+        rule: Some(decisions),
+        sure: fitted,
+        temperatures,
+    }) = chosen
+    else {
         return Err(ProjectError::Failed(format!(
             "`{}` has no validation field with a nucleus, on which a rule could be chosen; change \
              `[split]` and prepare again",
@@ -87,6 +100,8 @@ pub fn tune(
         decisions,
         confidence_note: sure::sentence(&fitted),
         confidence: fitted.ok(),
+        probabilities_note: pixels::sentence(&temperatures),
+        probabilities: temperatures.ok(),
     })
 }
 
@@ -108,9 +123,10 @@ pub(crate) fn rule_for(
     let there = Decisions::read(trained, &hash).and_then(|rule| {
         let word = NucleusDecoder::of_model(&model, rule.as_ref()).word();
         let sure = Confidence::read(trained, &hash, &word)?;
-        Ok((rule, sure.is_some()))
+        let temperatures = Temperatures::read(trained, &hash)?;
+        Ok((rule, sure.is_some() && temperatures.is_some()))
     });
-    let (rule, is_sure) = match there {
+    let (rule, has_all) = match there {
         Ok(there) => there,
         // Somebody may have changed it: it stays as it is.
         Err(error) => {
@@ -127,7 +143,7 @@ pub(crate) fn rule_for(
         // One that is there is of the model that was replaced.
         Decisions::forget_other(trained, &hash).map_err(decided)?;
     }
-    if is_sure && !anew {
+    if has_all && !anew {
         return Ok(());
     }
     let wish = match anew {
@@ -135,11 +151,12 @@ pub(crate) fn rule_for(
         false => Wish::Given(NucleusDecoder::of_model(&model, rule.as_ref())),
     };
     match choose(study, source, rows, trained, wish, job) {
-        Ok(Some((chosen, fitted))) => {
-            if let Some(chosen) = chosen {
+        Ok(Some(choice)) => {
+            if let Some(chosen) = choice.rule {
                 job.progress.note(&chosen_sentence(&chosen));
             }
-            job.progress.note(&sure::sentence(&fitted));
+            job.progress.note(&sure::sentence(&choice.sure));
+            job.progress.note(&pixels::sentence(&choice.temperatures));
         }
         Ok(None) if anew => Decisions::forget_other(trained, &hash).map_err(decided)?,
         Ok(None) => {}
@@ -181,11 +198,19 @@ enum Wish {
     Given(NucleusDecoder),
 }
 
-/// The rule that was chosen, where one was asked for, and how sure its nuclei are.
-type Choice = (Option<Decisions>, Result<Confidence, TooFew>);
+/// What was found.
+struct Choice {
+    /// The rule, where one was asked for.
+    rule: Option<Decisions>,
+    /// How sure its nuclei are.
+    sure: Result<Confidence, TooFew>,
+    /// What makes probabilities of pixels hold.
+    temperatures: Result<Temperatures, NoTemperatures>,
+}
 
 /// Chooses the rule for the model in `folder` on the study's validation fields, as is the `wish`,
-/// fits how sure nuclei by it are, and writes both beside the model. `None` where there is no such
+/// fits how sure nuclei by it are and what probabilities are worth, and writes all beside the
+/// model. `None` where there is no such
 /// field, or none with a nucleus.
 ///
 /// # Errors
@@ -222,12 +247,18 @@ fn choose(
     }
     let hash = model.predictor.hash().to_owned();
     let workers = model.predictor.workers().clone();
+    let classes = model.predictor.info().classes.clone();
+    let same = study.config().truth.classes == classes;
     workers.run(|| {
+        let temperatures = pixels::fit(&seen, (&classes, same), (folder, &hash))?;
         let miss = match wish {
             Wish::Rule { miss } => miss,
             Wish::Given(decoder) => {
-                let fitted = sure::fit(&seen, &decoder, (folder, &hash))?;
-                return Ok(Some((None, fitted)));
+                return Ok(Some(Choice {
+                    rule: None,
+                    sure: sure::fit(&seen, &decoder, (folder, &hash))?,
+                    temperatures,
+                }));
             }
         };
         let decisions = chosen_rule(&model, &seen, miss, job)?;
@@ -237,8 +268,11 @@ fn choose(
             in_pixels: decisions.in_pixels,
             ..model.predictor.decoder().clone()
         };
-        let fitted = sure::fit(&seen, &decoder, (folder, &hash))?;
-        Ok(Some((Some(decisions), fitted)))
+        Ok(Some(Choice {
+            rule: Some(decisions),
+            sure: sure::fit(&seen, &decoder, (folder, &hash))?,
+            temperatures,
+        }))
     })
 }
 
@@ -318,6 +352,8 @@ struct Seen {
     pixels: Pixels,
     pixel_um: Option<f64>,
     truth: Image<u32>,
+    /// Class mask of the truth.
+    classes: Image<u8>,
     ignore: Option<Image<bool>>,
 }
 
@@ -358,6 +394,7 @@ impl Seen {
             pixel_um: field.pixel_um,
             truth: window.of(&truth),
             ignore: any_ignored.then(|| classes.map(|&class| class == IGNORED)),
+            classes,
         }))
     }
 }

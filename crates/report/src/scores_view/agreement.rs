@@ -150,8 +150,12 @@ fn bland_altman_chart(row: &AgreementRow, unit: &str) -> Option<Chart> {
     })
 }
 
-/// Errors of calibration with their intervals.
-pub(super) fn calibration_table(calibration: &CalibrationSummary) -> Table {
+/// Errors of calibration with their intervals: of what the network says, and of probabilities as
+/// they are `written`, where those are others.
+pub(super) fn calibration_table(
+    calibration: &CalibrationSummary,
+    written: Option<&CalibrationSummary>,
+) -> Table {
     let row = |name: &str, score: &Pooled| -> Vec<Cell> {
         vec![
             name.into(),
@@ -159,12 +163,29 @@ pub(super) fn calibration_table(calibration: &CalibrationSummary) -> Table {
             interval(score.ci95).into(),
         ]
     };
+    let mut rows = vec![
+        row("expected calibration error", &calibration.ece),
+        row("largest gap of a bin", &calibration.mce),
+        row("class-wise calibration error", &calibration.class_wise_ece),
+        row("Brier score (0 to 2)", &calibration.brier),
+    ];
+    let mut more = "";
+    if let Some(written) = written {
+        more = " The model knows temperatures by which probabilities are written; classes and \
+                nuclei stay as they are.";
+        rows.extend([
+            row("as written: expected calibration error", &written.ece),
+            row("as written: largest gap of a bin", &written.mce),
+            row("as written: class-wise", &written.class_wise_ece),
+            row("as written: Brier score", &written.brier),
+        ]);
+    }
     Table {
         title: "Whether probabilities mean what they say".to_owned(),
         caption: format!(
             "Of pixels given 0.8 for a class, 80 % should be of it. {} equal bins; pixels are not \
              independent, so the \
-             intervals resample wells or fields.",
+             intervals resample wells or fields.{more}",
             calibration.bins
         ),
         columns: vec![
@@ -172,12 +193,7 @@ pub(super) fn calibration_table(calibration: &CalibrationSummary) -> Table {
             Column::number("pooled", POOLED),
             Column::number("95 % interval", INTERVAL),
         ],
-        rows: vec![
-            row("expected calibration error", &calibration.ece),
-            row("largest gap of a bin", &calibration.mce),
-            row("class-wise calibration error", &calibration.class_wise_ece),
-            row("Brier score (0 to 2)", &calibration.brier),
-        ],
+        rows,
         folded: false,
     }
 }

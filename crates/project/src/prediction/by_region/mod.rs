@@ -9,10 +9,14 @@ mod derived;
 mod windows;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use stainfree_image::write::{Note, OmeTiff, OmeTiffRows, PixelType, Shrink};
-use stainfree_image::{Field, Product, Store};
-use stainfree_inference::{PROBABILITIES, PredictedOutput, RegionImage, RegionSink, RowsDone};
+use stainfree_image::{Field, Image, Product, Store};
+use stainfree_inference::{
+    PROBABILITIES, PredictedOutput, RegionImage, RegionSink, RowsDone, Temperatures,
+    cytoplasm_class,
+};
 
 pub(super) use self::derived::derived_by_region;
 use self::derived::{
@@ -27,6 +31,9 @@ use crate::prediction::zarr;
 use crate::study::Brightfield;
 use crate::study::provenance::Content;
 use crate::{Job, ProjectError};
+
+/// Rows whose probabilities are brought to what holds at once.
+const CHANGED_ROWS: usize = 64;
 
 /// A field that is predicted by region.
 pub(super) struct Asked<'a> {
@@ -82,7 +89,11 @@ pub(super) fn predict_by_region(
     let counts = files.finish()?;
     let confidence = model.predictor.confidence().cloned();
     let sure = confidence.zip(done.sure.take());
-    let sure = sure.map(|(confidence, nuclei)| Sure::of_nuclei(nuclei, &confidence));
+    let classes = &model.predictor.info().classes;
+    let cytoplasm = cytoplasm_class(classes).map(|class| counts[usize::from(class)]);
+    let pixel_um = field.pixel_um.or(model.predictor.decoder().pixel_um);
+    let sure = sure
+        .map(|(confidence, nuclei)| Sure::of_nuclei(nuclei, &confidence, (cytoplasm, pixel_um)));
     put_derived(model, asked, sure.as_ref(), &made, job)?;
     if asked.wanted.overlay {
         let names = &model.predictor.info().classes;
@@ -145,6 +156,8 @@ struct Files<'a> {
     /// Probabilities of the classes, and what else the network says.
     probabilities: Option<OmeTiffRows<f32>>,
     outputs: Option<OmeTiffRows<f32>>,
+    /// What makes of probabilities those that hold.
+    temperatures: Option<Arc<Temperatures>>,
     counts: Vec<usize>,
     job: &'a Job<'a>,
 }
@@ -187,6 +200,7 @@ impl<'a> Files<'a> {
             nuclei: OmeTiffRows::create(&path(Product::Nuclei), &single("nuclei", PixelType::U32))?,
             probabilities: probabilities.transpose()?,
             outputs: outputs.transpose()?,
+            temperatures: model.predictor.temperatures().cloned(),
             counts: vec![0; classes],
             job,
         })
@@ -227,10 +241,24 @@ impl RegionSink<ProjectError> for Files<'_> {
         let (of_classes, others): (Vec<_>, Vec<_>) = outputs
             .iter()
             .partition(|output| output.name == PROBABILITIES);
-        let files = [&mut self.probabilities, &mut self.outputs];
-        for (file, outputs) in files.into_iter().zip([of_classes, others]) {
-            let Some(file) = file else { continue };
-            for (channel, plane) in outputs.iter().flat_map(|o| &o.planes).enumerate() {
+        if let Some(file) = &mut self.probabilities {
+            let planes: Vec<&Image<f32>> = of_classes.iter().flat_map(|o| &o.planes).collect();
+            let (height, width) = planes.first().map_or((0, 0), |plane| plane.size());
+            // Few rows at a time: another copy of all would not be within the cap on memory.
+            for top in (0..height).step_by(CHANGED_ROWS) {
+                let rows = CHANGED_ROWS.min(height - top);
+                let part = |plane: &&Image<f32>| plane.crop(top, 0, rows, width);
+                let mut part: Vec<Image<f32>> = planes.iter().map(part).collect();
+                if let Some(temperatures) = &self.temperatures {
+                    temperatures.apply(&mut part);
+                }
+                for (channel, plane) in part.iter().enumerate() {
+                    file.push(channel, plane)?;
+                }
+            }
+        }
+        if let Some(file) = &mut self.outputs {
+            for (channel, plane) in others.iter().flat_map(|o| &o.planes).enumerate() {
                 file.push(channel, plane)?;
             }
         }

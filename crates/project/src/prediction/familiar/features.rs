@@ -194,6 +194,16 @@ pub(crate) const FEATURES: [Feature; COUNT] = [
     ),
 ];
 
+/// The first feature of what the network says; those before it are of the image.
+const FIRST_HEARD: &str = "nucleus_share";
+
+/// Whether a feature is of the image, whatever the network says of it.
+pub(super) fn is_of_image(key: &str) -> bool {
+    let features = FEATURES.iter().map(|feature| feature.key);
+    let mut of_image = features.take_while(|known| *known != FIRST_HEARD);
+    of_image.any(|known| known == key)
+}
+
 /// Contrast below this share of the light is none.
 const LEAST_CONTRAST: f64 = 1e-4;
 /// Shares that are next to nothing.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::features::{FEATURES, Looks};
+use super::features::{FEATURES, Looks, is_of_image};
 use crate::ProjectError;
 
 /// Name of the file.
@@ -86,6 +86,25 @@ impl Kept {
         let mut others = self.clone();
         others.fields.retain(|field| field.group != group);
         others
+    }
+
+    /// What is kept of images alone, for the model `hash`, which was made of this one: what the
+    /// network says of them, and what it scores, is another's.
+    pub(crate) fn of_images(&self, hash: &str) -> Self {
+        let places: Vec<usize> = (0..self.features.len())
+            .filter(|&i| is_of_image(&self.features[i]))
+            .collect();
+        let fields = self.fields.iter().map(|field| KeptField {
+            values: places.iter().map(|&i| field.values[i]).collect(),
+            ..field.clone()
+        });
+        Self {
+            model: hash.to_owned(),
+            features: places.iter().map(|&i| self.features[i].clone()).collect(),
+            fields: fields.collect(),
+            worse: Vec::new(),
+            ..self.clone()
+        }
     }
 
     /// What is kept of the model `hash` in `folder`; `None` where nothing is, or of another model.

@@ -140,6 +140,24 @@ impl Strange {
     }
 }
 
+impl Strange {
+    /// What can be done where a plate is strange, in a sentence; `adapted` says that the model's
+    /// batch norms are another plate's already.
+    pub(crate) fn way_on(&self, adapted: bool) -> Option<String> {
+        self.plates.iter().find(|plate| plate.strange)?;
+        let learn = "correct some of these fields (`stainfree view`) or stain some wells, and \
+                     `stainfree retrain` learns from them";
+        Some(match adapted {
+            true => format!("what helps: {learn}"),
+            false => format!(
+                "what helps: {learn}; without any truth `stainfree adapt` measures the model's \
+                 batch norms anew on wells of this plate, which can help and can harm \
+                 (docs/trust.md), so compare both models on a few stained wells"
+            ),
+        })
+    }
+}
+
 impl PlateLooks {
     /// What is different, in words.
     pub fn unlike(&self) -> String {

@@ -141,6 +141,7 @@ mod tests {
             well: None,
             pixels: Pixels::of_network(&[Output::classes(2)], &classes, &made, [24, 48]),
             pixel_um: Some(1.0),
+            classes: Image::from_fn(24, 48, |y, x| u8::from(at(y, x) > 0)),
             truth: Image::from_fn(24, 48, at),
             ignore: None,
         }

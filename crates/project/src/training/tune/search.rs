@@ -303,6 +303,7 @@ mod tests {
             well: None,
             pixels: Pixels::of_network(&outputs, &classes, &made, [110, 110]),
             pixel_um: Some(0.5),
+            classes: truth.map(|&label| u8::from(label > 0)),
             truth,
             ignore: None,
         }]

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use rayon::prelude::*;
+use stainfree_image::Image;
 use stainfree_inference::confidence::{FieldFound, TooFew};
-use stainfree_inference::{Confidence, NucleusDecoder};
+use stainfree_inference::{Confidence, NucleusDecoder, cytoplasm_class};
 use stainfree_scores::Matching;
 
 use super::{Seen, decided};
@@ -46,6 +47,18 @@ fn found(
     let matching = Matching::new(&seen.truth, &nuclei.labels, seen.ignore.as_ref());
     let matching = matching.map_err(|error| ProjectError::Failed(error.to_string()))?;
     let right = matching.right();
+    let side = match in_pixels {
+        true => 1.0,
+        false => seen.pixel_um.or(decoder.pixel_um).unwrap_or(1.0),
+    };
+    let counts = |i: usize| seen.ignore.as_ref().is_none_or(|ignore| !ignore.data()[i]);
+    let area = |is: &dyn Fn(usize) -> bool| {
+        let pixels = (0..seen.truth.data().len()).filter(|&i| counts(i) && is(i));
+        pixels.count() as f64 * side * side
+    };
+    let of_class = |classes: &Image<u8>, class: u8| area(&|i| classes.data()[i] == class);
+    let cytoplasm = cytoplasm_class(&decoder.classes)
+        .map(|class| [&seen.classes, &seen.pixels.classes].map(|classes| of_class(classes, class)));
     Ok(FieldFound {
         name: seen.name.clone(),
         group: seen.group.clone(),
@@ -56,6 +69,8 @@ fn found(
             .map(|label| right.get(label).copied())
             .collect(),
         truth: matching.objects().truth,
+        true_area: area(&|i| seen.truth.data()[i] > 0),
+        cytoplasm,
         table,
     })
 }
@@ -63,6 +78,18 @@ fn found(
 /// What a user is told of a fit.
 pub(super) fn sentence(fitted: &Result<Confidence, TooFew>) -> String {
     match fitted {
+        Ok(confidence) if confidence.features.is_empty() => {
+            let checked = &confidence.checked;
+            let right = checked.nuclei - checked.wrong;
+            format!(
+                "of {} predicted nuclei of the validation fields {right} are right and {} wrong, \
+                 too few of one kind to tell which: every nucleus has the confidence {:.2}; {}",
+                checked.nuclei,
+                checked.wrong,
+                confidence.of_all().unwrap_or(f64::NAN),
+                confidence.counts.sentence()
+            )
+        }
         Ok(confidence) => {
             let checked = &confidence.checked;
             format!(
@@ -82,7 +109,6 @@ pub(super) fn sentence(fitted: &Result<Confidence, TooFew>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use stainfree_image::Image;
     use stainfree_inference::{CONFIDENCE, Pixels};
     use stainfree_network::Output;
 
@@ -111,6 +137,7 @@ mod tests {
             well: None,
             pixels: Pixels::of_network(&[Output::classes(2)], &classes(), &made, [120, 120]),
             pixel_um: Some(1.0),
+            classes: truth.map(|&label| u8::from(label > 0)),
             truth,
             ignore: None,
         }
@@ -145,9 +172,20 @@ mod tests {
         );
         assert!(sentence(&fitted).contains("144 of them (48 wrong)"));
         assert!(folder.path().join(CONFIDENCE).is_file());
-        // Where all are right, nothing can be told, and what was there goes.
+        // Squares of 144 um2, found as they are.
+        let areas = confidence.areas.as_ref().unwrap();
+        assert!((areas.mean.per_found - 1.0).abs() < 1e-9 && areas.usual == 144.0);
+        assert!(areas.nuclei.field.is_some() && areas.cytoplasm.is_none());
+        // Where all are right, they cannot be told apart: 73 of 74.
         let fields = ["a", "b"].map(|name| seen(name, false));
         let fitted = fit(&fields, &decoder, (folder.path(), "model")).unwrap();
+        let said = sentence(&fitted);
+        assert!(said.contains("72 are right and 0 wrong"), "{said}");
+        assert!(said.contains("has the confidence 0.99"), "{said}");
+        // Of few nuclei nothing can be said, and what was there goes.
+        let mut few = seen("a", false);
+        few.ignore = Some(Image::from_fn(120, 120, |y, _| y >= 70));
+        let fitted = fit(&[few], &decoder, (folder.path(), "model")).unwrap();
         assert!(
             sentence(&fitted).contains("too few"),
             "{}",
