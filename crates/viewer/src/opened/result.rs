@@ -96,7 +96,8 @@ pub(super) fn open(path: &Path, images: Option<&Path>, kind: &Kind) -> Result<Op
         .position(|title| title == "strangeness")
     {
         let source = Source::Column { column };
-        opened.lists.push(WorkList::new("strangest fields", source));
+        let list = WorkList::new("strangest fields", None, source);
+        opened.lists.push(list);
     }
     opened.checked()
 }
