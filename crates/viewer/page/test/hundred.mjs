@@ -58,7 +58,7 @@ export async function hundred(hands, fields, wanted = 100) {
       case "reject":
         await key(kind === "accept" ? "a" : "x");
         // The next one is there at once; what was decided is saved behind it.
-        await wait("s.app.selection !== v", label);
+        await wait("s.app.selection !== v || s.app.message?.text.startsWith('the work list')", label);
         await until("s.app.saving === 0");
         return true;
       case "mitotic":
@@ -127,6 +127,8 @@ export async function hundred(hands, fields, wanted = 100) {
         count[0] += 1;
         count[1] += used - before;
         made += 1;
+        // The field is done.
+        if (kind === "accept" && (await app("s.app.selection")) === label) break;
       } else {
         // Not a place for it, such as a stain without an edge: the next kind is tried on it.
         skipped += 1;

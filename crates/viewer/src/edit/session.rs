@@ -18,7 +18,7 @@ use crate::tiles::LabelPixels;
 /// `[top, left, bottom, right]`, the last two beyond it.
 type Bounds = [usize; 4];
 
-/// Places that lie so near are the same, pixels: another model draws a nucleus a little differently.
+/// Places that lie so near are the same, pixels: another model draws a nucleus a little otherwise.
 const SAME_PX: f64 = 2.0;
 
 /// Where the files of a field lie.

@@ -157,7 +157,7 @@ export class Work {
     return h(
       "li",
       { class: classes.join(" "), onclick: action, title: `${this.app.list.fields[entry.field]?.name ?? ""} ${entry.what}` },
-      h("span", {}, entry.what),
+      h("span", {}, entry.what || (queue.title.startsWith("least sure") ? "sure" : "")),
       h("span", { class: "number" }, Number.isFinite(entry.value) ? entry.value.toPrecision(2) : ""),
       h("span", { class: "marks" }, entry.done ? "✓" : ""),
       h("span", { class: "of" }, middle(this.app.list.fields[entry.field]?.name ?? "", 33)),
