@@ -74,7 +74,7 @@ export async function fingers(browser, url, shot) {
   await until("s.app.decided.edits > v", edits);
   await settled();
   assert((await app("s.app.objects.get(v).area", large.label)) > large.area);
-  await shot(page, "tablet");
+  await shot(page, "fingers");
   await page.getByRole("button", { name: "undo" }).tap();
   await until("s.app.decided.edits === v", edits);
   await settled();
