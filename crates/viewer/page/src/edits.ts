@@ -88,7 +88,7 @@ export class Edits {
   private get why(): string {
     const { what, read_only, layers } = this.app.list;
     if (what === "result") {
-      return "a result is only shown; a study made of its images and a copy of its nuclei can be corrected (“stainfree new”)";
+      return "a result is only shown; a study made of a copy of its nuclei can be corrected";
     }
     if (what === "images") return "images are only shown; nuclei of a study can be corrected";
     if (read_only) return "this viewer was started with --read-only";

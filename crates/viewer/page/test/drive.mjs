@@ -334,19 +334,22 @@ try {
   await page.keyboard.press("Escape");
   const doomed = (await labels()).slice(0, 8);
   const strokes = await app("v.map((label) => s.app.objects.get(label))", (await labels()).slice(8, 16));
-  const killed = new Promise((done) => setTimeout(() => (server.child.kill("SIGKILL"), done()), 120));
-  const answers = await app(
-    `Promise.all(v[0].flatMap((label, i) => {
+  const made = await app("s.app.decided.edits");
+  await app(
+    `(window.pending = Promise.all(v[0].flatMap((label, i) => {
       const { label: own, y, x, box } = v[1][i];
       const line = Array.from({ length: 40 }, (_, i) => [y, x + ((box[3] - x + 4) * i) / 39]);
       return [
         s.edits.send({ do: 'reject', label }),
         s.edits.send({ do: 'paint', label: own, radius: 3, line }),
       ];
-    }))`,
+    })), true)`,
     [doomed, strokes],
   );
-  await killed;
+  // Some are answered and others on their way.
+  await until("s.app.decided.edits >= v", made + 5);
+  server.child.kill("SIGKILL");
+  const answers = await app("window.pending");
   const answered = doomed.filter((_, i) => answers[2 * i]);
   const drawn = strokes.filter((_, i) => answers[2 * i + 1]);
   server = await serve("--port", port);
@@ -362,6 +365,7 @@ try {
   }
   expected.down = false;
   const kept = answered.length + drawn.length;
+  assert(kept >= 5 && kept < 2 * doomed.length, `${kept} were answered`);
   step(`a killed server lost none of ${kept} answered edits and strokes (of ${2 * doomed.length} sent)`);
 
   await page.keyboard.press("?");

@@ -272,7 +272,7 @@ export class AgainPanel {
       h(
         "p",
         {},
-        `${set.fields.length} fields: ${set.better} better, ${set.worse} worse, ${set.same} the same. ` +
+        `${set.fields.length} ${set.fields.length === 1 ? "field" : "fields"}: ${set.better} better, ${set.worse} worse, ${set.same} the same. ` +
           `${set.truth} true nuclei: ${set.gained} found anew, ${set.lost} no more.`,
       ),
       h(

@@ -129,6 +129,7 @@ export function below(actions: Actions): HTMLElement {
   let gone = 0;
   app.on(["message"], () => {
     said.textContent = app.message?.text ?? "";
+    said.title = said.textContent;
     said.classList.toggle("bad", app.message?.bad === true);
     clearTimeout(gone);
     gone = window.setTimeout(() => (said.textContent = ""), 8000);
