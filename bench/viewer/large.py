@@ -2,10 +2,12 @@
 
     python3 bench/viewer/large.py image FOLDER [SIDE]     # one tiled OME-TIFF, 40,000 pixels a side
     python3 bench/viewer/large.py plate FOLDER [WELLS] [SITES]
+    python3 bench/viewer/large.py objects FOLDER [COUNT]  # a field with so many labelled objects, 50,000
 
 The image has tiles of 512 x 512, 16 bits, each compressed (deflate) and stored by itself, so that
 none is read for another; no smaller levels. The plate has fields of 64 x 64 under ImageXpress names,
-384 wells of 9 sites unless others are said. Standard library only.
+384 wells of 9 sites unless others are said. The labelled field lies in FOLDER/images and FOLDER/labels, for
+`stainfree new study --images FOLDER/images --labels FOLDER/labels`. Standard library only.
 """
 
 import random
@@ -72,17 +74,43 @@ def image(folder: Path, side: int) -> None:
     print(folder / "large.ome.tif")
 
 
+def plain(path: Path, data: bytes, side: int, bits: int) -> None:
+    """A square TIFF of one uncompressed strip."""
+    tags = [(256, 4, side), (257, 4, side), (258, 3, bits), (259, 3, 1), (262, 3, 1), (273, 4, 8),
+            (277, 3, 1), (278, 4, side), (279, 4, len(data))]
+    entries = b"".join(struct.pack("<HHII", n, kind, 1, value) for n, kind, value in tags)
+    directory = struct.pack("<H", len(tags)) + entries + b"\0\0\0\0"
+    path.write_bytes(struct.pack("<2sHI", b"II", 42, 8 + len(data)) + data + directory)
+
+
+def objects(folder: Path, count: int) -> None:
+    across = int(count ** 0.5 + 0.999)
+    pitch, size = 18, 14
+    side = across * pitch
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    (folder / "labels").mkdir(parents=True, exist_ok=True)
+    grey = texture(1)
+    rows = [grey[2 * TILE * y:2 * TILE * (y + 1)] * (side // TILE + 1) for y in range(TILE)]
+    image = b"".join(rows[y % TILE][:2 * side] for y in range(side))
+    plain(folder / "images" / "field.tif", image, side, 16)
+    labels = []
+    for row in range(across):
+        numbers = [row * across + column + 1 for column in range(across)]
+        kept = [number if number <= count else 0 for number in numbers]
+        line = b"".join(struct.pack("<I", n) * size + bytes(4 * (pitch - size)) for n in kept)
+        labels += [line] * size + [bytes(4 * side)] * (pitch - size)
+    plain(folder / "labels" / "field.tif", b"".join(labels), side, 32)
+    print(f"{count} objects in {side} x {side} pixels in {folder}")
+
+
 def plate(folder: Path, wells: int, sites: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     side = 64
     pictures = []
     for seed in range(8):
-        data = texture(seed, side)
-        tags = [(256, 4, side), (257, 4, side), (258, 3, 16), (259, 3, 1), (262, 3, 1), (273, 4, 8),
-                (277, 3, 1), (278, 4, side), (279, 4, len(data))]
-        entries = b"".join(struct.pack("<HHII", n, kind, 1, value) for n, kind, value in tags)
-        pictures.append(struct.pack("<2sHI", b"II", 42, 8 + len(data)) + data
-                        + struct.pack("<H", len(tags)) + entries + b"\0\0\0\0")
+        plain(folder / "picture", texture(seed, side), side, 16)
+        pictures.append((folder / "picture").read_bytes())
+    (folder / "picture").unlink()
     for well in range(wells):
         name = f"{chr(65 + well // 24)}{1 + well % 24:02}"
         for site in range(1, sites + 1):
@@ -110,6 +138,8 @@ def main() -> None:
     numbers = [int(word) for word in more]
     if what == "image":
         image(Path(folder), (numbers + [40_000])[0])
+    elif what == "objects":
+        objects(Path(folder), (numbers + [50_000])[0])
     else:
         plate(Path(folder), *(numbers + [384, 9][len(numbers):]))
 

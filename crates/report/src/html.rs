@@ -1,8 +1,8 @@
 //! The report page: one HTML file that needs nothing else.
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Serde;
-use minijinja::{AutoEscape, Environment};
+use minijinja::value::{Serde, Value};
+use minijinja::{AutoEscape, Environment, HtmlEscape};
 use serde::Serialize;
 
 use crate::ReportError;
@@ -25,6 +25,7 @@ const STYLE: &str = include_str!("../templates/report.css");
 pub fn render(data: &ReportData) -> Result<String, ReportError> {
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
+    environment.add_filter("words", words);
     let syntax = SyntaxConfig::builder()
         .trim_blocks(true)
         .lstrip_blocks(true)
@@ -67,6 +68,23 @@ pub fn render(data: &ReportData) -> Result<String, ReportError> {
         notes: &data.notes,
     };
     Ok(environment.get_template("report")?.render(Serde(page))?)
+}
+
+/// A text with what stands between backticks (names, files, commands) as code, everything escaped;
+/// a backtick without a second one stays as it is.
+fn words(text: String) -> Value {
+    let mut html = String::new();
+    let mut rest = &*text;
+    while let Some((before, after)) = rest.split_once('`') {
+        let Some((code, after)) = after.split_once('`') else {
+            break;
+        };
+        let (before, code) = (HtmlEscape(before), HtmlEscape(code));
+        html.push_str(&format!("{before}<code>{code}</code>"));
+        rest = after;
+    }
+    html.push_str(&HtmlEscape(rest).to_string());
+    Value::from_safe_string(html)
 }
 
 /// The report as the template sees it.
@@ -238,6 +256,7 @@ mod tests {
     use stainfree_scores::verdict::{Evidence, Verdict};
 
     const EVIL: &str = "<script>alert(\"x\")</script>'&";
+    const CODE: &str = "`<script>alert(\"x\")</script>`";
 
     /// A report in which every text is hostile.
     fn hostile() -> ReportData {
@@ -343,6 +362,38 @@ mod tests {
         assert!(!page.contains("alert(\"x"));
         // Every text of the report appears, not only the safe ones.
         assert!(page.matches("&lt;script&gt;").count() >= 56);
+    }
+
+    #[test]
+    fn what_stands_in_backticks_is_code() {
+        let html = |text: &str| words(text.to_owned()).to_string();
+        assert_eq!(
+            html("field `a<b` of `plate 2`: 3 & more"),
+            "field <code>a&lt;b</code> of <code>plate 2</code>: 3 &amp; more"
+        );
+        assert_eq!(html("it`s `one`"), "it<code>s </code>one`");
+        assert_eq!(html("a ` alone"), "a ` alone");
+        assert_eq!(html(""), "");
+        assert!(html(CODE).starts_with("<code>&lt;script&gt;"));
+        // Wherever a reader meets a sentence of the report.
+        let text = || "see `stainfree.toml`".to_owned();
+        let mut data = hostile();
+        data.summary = vec![text()];
+        data.trust = vec![text()];
+        data.notes = vec![text()];
+        data.truth.lines = vec![text()];
+        data.tables[0].caption = text();
+        data.figures[0].caption = text();
+        data.provenance[0].value = text();
+        let judgement = data.judgement.as_mut().unwrap();
+        judgement.about = text();
+        judgement.next[0].words = text();
+        judgement.verdict.findings[0].says = text();
+        let page = render(&data).unwrap();
+        let see = "see <code>stainfree.toml</code>";
+        assert_eq!(page.matches(see).count(), 9);
+        assert!(page.matches("ee <code>stainfree.toml</code>").count() >= 11);
+        assert!(!page.contains("`stainfree.toml`"));
     }
 
     #[test]

@@ -12,6 +12,10 @@ use crate::tiles::LabelPixels;
 /// Pixels that are looked at at once.
 const AT_ONCE_PX: usize = 1 << 22;
 
+/// Pixels to each side of a place among which its object is looked for: nothing that a person
+/// judges as one is larger.
+const REACH_PX: usize = 1024;
+
 /// An object of a layer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Object {
@@ -206,6 +210,38 @@ pub(crate) fn add_confidence(
     }
 }
 
+/// The pixels of the object at `(y, x)`, by rows: `[y, first x, x after the last]`; none where no
+/// object is.
+///
+/// # Errors
+/// There is no such pixel, or the layer cannot be read.
+pub(crate) fn shape(
+    labels: &LabelPixels,
+    (y, x): (usize, usize),
+) -> Result<Vec<[u32; 3]>, ViewError> {
+    let (height, width) = labels.size();
+    if y >= height || x >= width {
+        return Err(ViewError::Absent(format!(
+            "labels of {height} x {width} pixels have none at {y}, {x}"
+        )));
+    }
+    let (top, left) = (y.saturating_sub(REACH_PX), x.saturating_sub(REACH_PX));
+    let part = labels.window(Region {
+        y: top,
+        x: left,
+        height: (y + REACH_PX).min(height) - top,
+        width: (x + REACH_PX).min(width) - left,
+    })?;
+    let wanted = part.get(y - top, x - left);
+    let mut found = Vec::new();
+    runs(&part, top, left, |y, from, to, label| {
+        if label == wanted {
+            found.push([y as u32, from as u32, to as u32]);
+        }
+    });
+    Ok(found)
+}
+
 /// The object `label` of `image`, of which no pixel lies outside of `bounds`; `None` where there
 /// is none.
 pub(crate) fn one(image: &Image<u32>, label: u32, bounds: [usize; 4]) -> Option<Object> {
@@ -232,6 +268,18 @@ mod tests {
     fn layer(rows: &[[u32; 5]]) -> LabelPixels {
         let image = Image::new(rows.len(), 5, rows.concat());
         LabelPixels::Whole(Arc::new(image))
+    }
+
+    #[test]
+    fn the_shape_at_a_place_is_the_runs_of_its_object() {
+        let labels = layer(&[[0, 7, 7, 0, 7], [0, 7, 3, 3, 0], [7, 0, 0, 0, 0]]);
+        let at = |y, x| shape(&labels, (y, x)).unwrap();
+        let seven = [[0, 1, 3], [0, 4, 5], [1, 1, 2], [2, 0, 1]];
+        assert_eq!(at(0, 4), seven);
+        assert_eq!(at(1, 1), seven);
+        assert_eq!(at(1, 3), [[1, 2, 4]]);
+        assert!(at(1, 0).is_empty());
+        assert!(shape(&labels, (3, 0)).is_err());
     }
 
     #[test]

@@ -19,6 +19,8 @@ const MOST: usize = 3000;
 pub(crate) struct WorkList {
     /// What it lists, in words.
     pub(crate) title: String,
+    /// The layer whose objects it is about, to be shown beside what is corrected.
+    pub(crate) layer: Option<usize>,
     pub(crate) source: Source,
 }
 
@@ -34,7 +36,7 @@ pub(crate) enum Source {
     Splits { tables: Vec<PathBuf> },
     /// Rows of `truth/mitosis.csv`.
     Mitoses { table: PathBuf },
-    /// Fields by a column of the table, the largest number first.
+    /// Fields by a column of the table, the largest number first; those of 0 are no entries.
     Column { column: usize },
 }
 
@@ -78,9 +80,13 @@ pub(crate) struct Fields<'a> {
 
 impl WorkList {
     /// A list of this title.
-    pub(crate) fn new(title: impl Into<String>, source: Source) -> Self {
+    pub(crate) fn new(title: impl Into<String>, layer: Option<usize>, source: Source) -> Self {
         let title = title.into();
-        Self { title, source }
+        Self {
+            title,
+            layer,
+            source,
+        }
     }
 
     /// Its entries, the most doubtful first; those of test fields only `with_tests`.
@@ -119,6 +125,7 @@ impl WorkList {
             Source::Mitoses { table } => of_tables(std::slice::from_ref(table), &candidate)?,
             Source::Column { column } => {
                 let numbers = (fields.numbers)(*column).into_iter();
+                let numbers = numbers.filter(|(_, value)| *value > 0.0);
                 found.extend(numbers.map(|(field, value)| Entry::of(field, (None, value, ""))));
             }
         }
@@ -270,9 +277,9 @@ mod tests {
             number: &|name| names.iter().position(|known| *known == name),
             is_test: &|field| field == 2,
             sure: &|_| vec![(0, path.clone()), (2, path.clone())],
-            numbers: &|_| vec![(0, 1.0), (1, 5.0), (2, 9.0)],
+            numbers: &|_| vec![(0, 1.0), (1, 5.0), (2, 9.0), (3, 0.0)],
         };
-        let list = WorkList::new("", source(path.clone()));
+        let list = WorkList::new("", None, source(path.clone()));
         list.entries(&fields, with_tests).unwrap()
     }
 

@@ -241,7 +241,7 @@ fn work_lists_go_over_all_fields_and_know_what_was_judged() {
         .as_array()
         .unwrap()
         .iter()
-        .filter_map(Value::as_str)
+        .filter_map(|list| list["title"].as_str())
         .collect();
     assert_eq!(
         titles,
@@ -270,6 +270,13 @@ fn work_lists_go_over_all_fields_and_know_what_was_judged() {
         .iter()
         .position(|layer| layer["name"] == "m: nuclei")
         .unwrap();
+    let of: Vec<&Value> = (0..4).map(|i| &list["lists"][i]["layer"]).collect();
+    let model_layer = json!(model);
+    assert_eq!(of, [&model_layer, &model_layer, &model_layer, &Value::Null]);
+    // What the model draws there, which a click takes over into the truth.
+    let shape = server.get(&format!("/api/shape/0/{model}/9/9")).json();
+    let runs = shape["runs"].as_array().unwrap();
+    assert_eq!((runs.len(), &runs[0]), (20, &json!([0, 0, 20])));
     let objects = server.get(&format!("/api/objects/0/0/{model}")).json();
     assert_eq!(objects["objects"][0]["sure"], 0.3);
     assert_eq!(objects["objects"][2].get("sure"), None);
@@ -297,7 +304,20 @@ fn work_lists_go_over_all_fields_and_know_what_was_judged() {
     assert_eq!(done(&work(1, 0)), [true, false]);
     let version = server.done("c", version, json!({"do": "accept", "label": 3}));
     assert_eq!(done(&work(1, 0)), [true, true]);
-    server.done("d", version, json!({"do": "undo"}));
+    let version = server.done("d", version, json!({"do": "undo"}));
     assert_eq!(done(&work(1, 0)), [true, false]);
+    // That nothing is there is kept, for this place alone.
+    let nothing = json!({"do": "nothing", "at": [9.5, 68.6]});
+    let version = server.done("e", version, nothing);
+    assert_eq!(done(&work(1, 0)), [true, true]);
+    let version = server.done("f", version, json!({"do": "undo"}));
+    let version = server.done("g", version, json!({"do": "nothing", "at": [9.5, 60.0]}));
+    assert_eq!(done(&work(1, 0)), [true, false]);
+    // A field is judged by saying whether it is to be used.
+    assert_eq!(done(&work(2, 0)), [false]);
+    let usable = json!({"do": "unusable", "is": false, "reason": ""});
+    server.done("h", version, usable);
+    assert_eq!(done(&work(2, 0)), [true]);
+    assert!(!root.join("human/excluded.csv").exists());
     assert_eq!(server.get("/api/work/4/0").status, 404);
 }

@@ -247,6 +247,10 @@ fn tiles_are_the_pixels_and_absurd_ones_are_refused() {
     }
 }
 
+/// How many requests of chance are made; the environment variable `STAINFREE_REQUESTS` says
+/// otherwise.
+const REQUESTS: usize = 3000;
+
 /// Requests that are nearly right, and bytes that are none, by chance from a fixed seed.
 #[test]
 fn nothing_falls_whatever_is_asked() {
@@ -279,18 +283,23 @@ fn nothing_falls_whatever_is_asked() {
         "é",
         "",
     ];
-    const KINDS: [(&str, usize); 6] = [
+    const KINDS: [(&str, usize); 9] = [
         ("image", 6),
         ("labels", 5),
         ("objects", 3),
         ("pixel", 4),
         ("edits", 2),
         ("range", 3),
+        ("shape", 4),
+        ("outline", 6),
+        ("work", 2),
     ];
-    const EDITS: [&str; 8] = [
-        "accept", "reject", "split", "merge", "paint", "erase", "undo", "redo",
+    const EDITS: [&str; 9] = [
+        "accept", "reject", "split", "merge", "paint", "erase", "nothing", "undo", "redo",
     ];
-    for round in 0..3000 {
+    let asked = std::env::var("STAINFREE_REQUESTS").ok();
+    let requests = asked.and_then(|text| text.parse().ok());
+    for round in 0..requests.unwrap_or(REQUESTS) {
         let answer = match pick(4) {
             0 => {
                 let words: Vec<&str> = (0..pick(9)).map(|_| WORDS[pick(WORDS.len())]).collect();
@@ -306,11 +315,15 @@ fn nothing_falls_whatever_is_asked() {
                 let line: Vec<[f64; 2]> = (0..pick(5))
                     .map(|_| [number(pick(700)), number(pick(1200))])
                     .collect();
-                let mut edit = serde_json::json!({"do": EDITS[pick(8)]});
+                let mut edit = serde_json::json!({"do": EDITS[pick(EDITS.len())]});
                 for (key, value) in [
                     ("label", serde_json::json!(pick(800))),
                     ("labels", serde_json::json!([pick(800), pick(800)])),
                     ("line", serde_json::json!(line)),
+                    (
+                        "at",
+                        serde_json::json!([number(pick(700)), number(pick(1200))]),
+                    ),
                     ("radius", serde_json::json!(number(pick(90)))),
                 ] {
                     if pick(3) > 0 {

@@ -97,7 +97,7 @@ pub fn guess_brightfield(channels: &[String]) -> Option<Vec<String>> {
 }
 
 /// The channel whose name speaks of a nuclear stain, or the only one.
-pub(crate) fn guess_nucleus(channels: &[String]) -> Option<usize> {
+pub fn guess_nucleus(channels: &[String]) -> Option<usize> {
     if channels.len() == 1 {
         return Some(0);
     }

@@ -5,7 +5,7 @@ import type { App, LayerView, Style, Tool } from "./app";
 import { h } from "./dom";
 import type { Edits } from "./edits";
 import type { Renderer } from "./gl/renderer";
-import type { Entry } from "./types";
+import type { Entry, Operation, Runs } from "./types";
 import type { View } from "./view";
 
 export class Actions {
@@ -101,8 +101,12 @@ export class Actions {
 
   /** The next object that is there and not accepted yet, or the next entry of all fields. */
   next(step: number): void {
+    if (!this.app.queue) return this.nextObject(step);
+    void this.nextEntry(step).catch((e: unknown) => this.failed(e));
+  }
+
+  private nextObject(step: number): void {
     const { app } = this;
-    if (app.queue) return void this.nextEntry(step).catch((e: unknown) => this.failed(e));
     const accepted = new Set(app.decided.accepted);
     const open = (label: number): boolean => app.objects.has(label) && !accepted.has(label);
     const at = app.selection === null ? -1 : app.work.indexOf(app.selection);
@@ -148,7 +152,7 @@ export class Actions {
     else {
       this.select(null);
       this.view.showPlace(y, x);
-      app.say("the truth has nothing here: X leaves it so, P or W draws what is missing");
+      if (app.corrects) app.say("the truth has nothing here: A takes the model's nucleus over, X leaves it so");
     }
   }
 
@@ -161,11 +165,21 @@ export class Actions {
       const found = await api.work(list, withTests);
       // Another one was chosen meanwhile.
       if (this.wanted !== list) return;
-      const title = app.list.lists[list] ?? "";
+      const { title, layer } = app.list.lists[list] ?? { title: "", layer: null };
       app.queue = { title, list, withTests, at: -1, ...found };
+      if (layer !== null) this.beside(layer);
     }
     app.tell("queue");
     if (app.queue) await this.nextEntry(1);
+  }
+
+  /** Shows what a list is about beside what is corrected. */
+  private beside(layer: number): void {
+    const { app } = this;
+    const view = app.layers[layer];
+    if (view) view.on = true;
+    if (layer !== app.active && layer !== app.other) this.compare(layer);
+    else app.tell("layers");
   }
 
   /** Goes through places that the page knows. */
@@ -183,24 +197,57 @@ export class Actions {
     await this.take(next === 0 ? null : next - 1).catch((e: unknown) => this.failed(e));
   }
 
-  /** Accepts or rejects the selected object, and goes on. */
+  /** Accepts or rejects the selected object, or what an entry of a list is about, and goes on. */
   async judge(how: "accept" | "reject"): Promise<void> {
     const label = this.app.selection;
     const { entry } = this.app;
-    if (label === null && entry && this.app.mark) {
-      // Only a model has something here, and the truth stays as it is: there is nothing to save.
-      entry.done = true;
-      return this.next(1);
+    if (label !== null && entry && !entry.at) {
+      // A field as a whole: its objects are judged one after the other, the field stays.
+      void this.edits.send({ do: how, label });
+      return this.nextObject(1);
     }
-    if (label === null) return this.app.say("no object is selected; N takes the next", true);
-    // The list goes on at once; the answer comes behind it.
-    const sent = this.edits.send({ do: how, label });
+    if (label !== null) return this.settle(entry, { do: how, label });
+    if (!entry) return this.app.say("no object is selected; N takes the next", true);
+    if (!entry.at) return this.judgeField(entry, how);
+    if (how === "reject") return this.settle(entry, { do: "nothing", at: entry.at });
+    const runs = await this.drawn(entry).catch((e: unknown) => this.failed(e));
+    if (!runs) return;
+    if (runs.length > 0) return this.settle(entry, { do: "outline", label: null, runs });
+    this.app.say("no model has an object here; P or W draws one, X leaves the truth as it is", true);
+  }
+
+  /** A field as a whole: to be used, or not. */
+  private async judgeField(entry: Entry, how: "accept" | "reject"): Promise<void> {
+    const is = how === "reject";
+    const reason = is ? await this.ask("Why is this field not to be used?", "out of focus") : "";
+    if (reason !== null) await this.settle(entry, { do: "unusable", is, reason });
+  }
+
+  /** Sends what is decided on an entry, and goes on at once: the answer comes behind it. */
+  private async settle(entry: Entry | null, operation: Operation): Promise<void> {
+    const sent = this.edits.send(operation);
     if (entry && this.app.corrects) entry.done = true;
     this.next(1);
     if (!(await sent) && entry) {
       entry.done = false;
       this.app.tell("queue");
     }
+  }
+
+  /** What a model draws at an entry's place: the model that the list is of, else any. */
+  private async drawn(entry: Entry): Promise<Runs> {
+    const { app } = this;
+    const [y, x] = (entry.at ?? [0, 0]).map(Math.round) as [number, number];
+    const said = await api.pixel(entry.field, app.z, y, x);
+    const of = app.list.lists[app.queue?.list ?? -1]?.layer ?? app.other;
+    const layers = app.list.layers.map((_, i) => i);
+    if (of !== null) layers.sort((a, b) => Number(b === of) - Number(a === of));
+    const has = (i: number): boolean => {
+      const layer = app.list.layers[i];
+      return i !== app.active && layer?.kind === "objects" && !layer.name.endsWith("cells") && !!said.labels[i];
+    };
+    const layer = layers.find(has);
+    return layer === undefined ? [] : (await api.shape(entry.field, layer, y, x)).runs;
   }
 
   async mitotic(): Promise<void> {
@@ -277,6 +324,17 @@ export class Actions {
     const next = (ways.indexOf(this.layer.colouring) + 1) % ways.length;
     this.layer.colouring = ways[next] ?? "number";
     this.app.tell("layers", "objects");
+  }
+
+  /** All labels away, or there again. */
+  hide(): void {
+    this.app.hidden = !this.app.hidden;
+    this.app.tell("layers");
+  }
+
+  blink(): void {
+    this.app.blink = !this.app.blink;
+    this.app.tell("layers");
   }
 
   toggle(kind: "channels" | "layers", i: number): void {

@@ -105,6 +105,10 @@ export const outline = (
   reach: number,
 ): Promise<{ runs: Runs }> => json(`outline/${field}/${channel}/${z}/${y}/${x}/${reach}`);
 
+/** The pixels of the object at a place of a layer. */
+export const shape = (field: number, layer: number, y: number, x: number): Promise<{ runs: Runs }> =>
+  json(`shape/${field}/${layer}/${y}/${x}`);
+
 export const work = (list: number, tests: boolean): Promise<Entries> =>
   json(`work/${list}/${tests ? 1 : 0}`);
 

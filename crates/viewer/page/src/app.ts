@@ -11,7 +11,6 @@ export type Topic =
   | "selection"
   | "tool"
   | "edits"
-  | "tiles"
   | "message"
   | "order"
   | "queue"

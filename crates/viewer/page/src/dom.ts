@@ -35,6 +35,14 @@ export function short(value: number): string {
   return size >= 1000 ? Math.round(value).toLocaleString("en") : value.toPrecision(3);
 }
 
+/** A name of at most so many letters: of long ones the beginning and the end, which tell them apart. */
+export function middle(name: string, most: number): string {
+  const letters = [...name];
+  if (letters.length <= most) return name;
+  const end = Math.ceil((most - 1) * 0.6);
+  return `${letters.slice(0, most - 1 - end).join("")}…${letters.slice(-end).join("")}`;
+}
+
 /** Runs `action` once things have been quiet for `ms`. */
 export function later(ms: number, action: () => void): () => void {
   let timer = 0;

@@ -58,12 +58,7 @@ export class Edits {
   send(operation: Operation): Promise<boolean> {
     const { app } = this;
     if (!app.corrects) {
-      app.say(
-        app.list.read_only
-          ? "nothing can be corrected here (a study that is not read-only can)"
-          : "choose the layer of corrected nuclei first",
-        true,
-      );
+      app.say(this.why, true);
       return Promise.resolve(false);
     }
     const field = app.field;
@@ -87,6 +82,18 @@ export class Edits {
     });
     this.queue = done.then(() => undefined);
     return done;
+  }
+
+  /** Why nothing can be corrected here and now. */
+  private get why(): string {
+    const { what, read_only, layers } = this.app.list;
+    if (what === "result") {
+      return "a result is only shown; a study made of a copy of its nuclei can be corrected";
+    }
+    if (what === "images") return "images are only shown; nuclei of a study can be corrected";
+    if (read_only) return "this viewer was started with --read-only";
+    const corrected = layers.findIndex((layer) => layer.kind === "corrections");
+    return this.app.shown.layers[corrected] ? "choose the layer of corrected nuclei first" : "this field has no nuclei yet; “stainfree prepare” makes them";
   }
 
   /** Asks again where no answer came: the server knows an edit that it has made by its id. */

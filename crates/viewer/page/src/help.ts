@@ -7,8 +7,8 @@ export const KEYS: [string, [string, string][]][] = [
     "Judge",
     [
       ["N, Enter", "next object of the work list (Shift+N: previous)"],
-      ["A", "accept, and go to the next"],
-      ["X, Delete", "reject: no nucleus; and go to the next"],
+      ["A", "accept, and go to the next; where only a model has a nucleus, take it over"],
+      ["X, Delete", "reject: no nucleus; and go to the next (a field of a list: not to be used)"],
       ["T", "mitotic, not mitotic, not said"],
       ["C", "comment on the object, or the field"],
       ["F", "the field is not to be used, and why"],

@@ -59,14 +59,8 @@ export function listen(actions: Actions, { help, again, table }: Panels): void {
     ArrowDown: (e) => arrow(e, 1, 0),
     ArrowLeft: (e) => arrow(e, 0, -1),
     ArrowRight: (e) => arrow(e, 0, 1),
-    h: () => {
-      app.hidden = !app.hidden;
-      app.tell("layers");
-    },
-    b: () => {
-      app.blink = !app.blink;
-      app.tell("layers");
-    },
+    h: () => actions.hide(),
+    b: () => actions.blink(),
     o: () => actions.style(),
     k: () => actions.colouring(),
     l: () => actions.auto(),

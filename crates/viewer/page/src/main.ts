@@ -9,7 +9,7 @@ import { Renderer } from "./gl/renderer";
 import { Help } from "./help";
 import { listen } from "./keys";
 import { AgainPanel } from "./panels/again";
-import { below, tools, top } from "./panels/bar";
+import { below, onStage, tools, top } from "./panels/bar";
 import { Gallery } from "./panels/gallery";
 import { Layers } from "./panels/layers";
 import { Plate } from "./panels/plate";
@@ -31,14 +31,15 @@ function keepTables(app: App, renderer: Renderer): void {
     for (const [label, is] of Object.entries(app.decided.mitotic)) if (is) add(Number(label), 2);
     const values = new Map<number, number>();
     const by = app.layers[app.active]?.colouring;
-    const things = [...app.objects.values()];
-    const largest = Math.max(1, ...things.map((thing) => thing.area));
-    for (const thing of things) {
-      const shares = { iou: thing.iou, sure: thing.sure, area: thing.area / largest };
-      const share = by === "iou" || by === "sure" ? shares[by] : shares.area;
-      values.set(thing.label, share ?? 0);
+    let [last, largest] = [0, 1];
+    for (const thing of app.objects.values()) {
+      last = Math.max(last, thing.label);
+      largest = Math.max(largest, thing.area);
     }
-    const last = Math.max(0, ...app.objects.keys());
+    for (const thing of app.objects.values()) {
+      if (by === "area") values.set(thing.label, thing.area / largest);
+      else if (by === "iou" || by === "sure") values.set(thing.label, thing[by] ?? 0);
+    }
     renderer.tables.fill(last, states, values);
     renderer.ask();
   };
@@ -52,8 +53,10 @@ async function start(): Promise<void> {
   const [canvas, above] = [h("canvas", { class: "pixels" }), h("canvas", { class: "above" })];
   const renderer = new Renderer(canvas, app);
   const edits = new Edits(app, renderer);
-  const view = new View(app, canvas, above, renderer, edits);
+  const stage = h("div", { class: "stage" }, canvas, above);
+  const view = new View(app, stage, above, renderer, edits);
   const actions = new Actions(app, view, edits, renderer);
+  stage.append(onStage(actions));
   const help = new Help();
   const go = (field: number): void => void actions.go(field);
   const table = new Table(app, go);
@@ -66,7 +69,7 @@ async function start(): Promise<void> {
   document.body.append(
     top(actions, help, again),
     h("aside", { class: "left" }, plate.element, table.element),
-    h("main", {}, tools(actions), h("div", { class: "stage" }, canvas, above), below(actions)),
+    h("main", {}, tools(actions), stage, below(actions)),
     h("aside", { class: "right" }, layers.element, work.element),
     help.element,
     again.element,
@@ -79,7 +82,6 @@ async function start(): Promise<void> {
     renderer.ask();
   }, BLINK);
   for (const note of app.list.notes.slice(0, 1)) app.say(note);
-  requestAnimationFrame(() => view.fit());
   // A reload shows the field that was shown.
   const last = sessionStorage.getItem("stainfree-field");
   await actions.go(Math.max(0, app.list.fields.findIndex((field) => field.name === last)));

@@ -46,7 +46,7 @@ export interface List {
   layers: Layer[];
   columns: string[];
   /** Work lists over all fields. */
-  lists: string[];
+  lists: { title: string; /** What it is about, beside what is corrected. */ layer: number | null }[];
   /** Whether models can be trained here. */
   trains: boolean;
   fields: Field[];
@@ -112,6 +112,7 @@ export type Operation =
   | { do: "merge"; labels: number[] }
   | { do: "paint" | "erase"; label: number | null; radius: number; line: Point[] }
   | { do: "outline"; label: number | null; runs: Runs }
+  | { do: "nothing"; at: Point }
   | { do: "mitotic"; label: number; is: boolean | null }
   | { do: "unusable"; is: boolean; reason: string }
   | { do: "comment"; label: number | null; text: string }

@@ -2,7 +2,7 @@
 
 import * as api from "./api";
 import type { App, Tool } from "./app";
-import { later, short } from "./dom";
+import { h, later, short } from "./dom";
 import type { Edits } from "./edits";
 import type { Renderer } from "./gl/renderer";
 import type { Point } from "./types";
@@ -16,12 +16,16 @@ export class View {
   private line: Point[] = [];
   private readonly touches = new Map<number, { x: number; y: number }>();
   private moved = false;
+  /** More than one finger was down since none was. */
+  private pinched = false;
   /** The place of the keyboard's pointer, where it is used. */
   private cross: { y: number; x: number } | null = null;
+  /** The scale bar; an element of its own, so that a moving view draws nothing above the tiles. */
+  private readonly bar = h("div", { class: "scalebar" });
 
   constructor(
     private readonly app: App,
-    private readonly canvas: HTMLCanvasElement,
+    private readonly stage: HTMLElement,
     private readonly above: HTMLCanvasElement,
     private readonly renderer: Renderer,
     private readonly edits: Edits,
@@ -29,30 +33,42 @@ export class View {
     const over = above.getContext("2d");
     if (!over) throw new Error("this browser draws no lines");
     this.over = over;
-    new ResizeObserver(() => this.resize()).observe(canvas);
-    above.addEventListener("pointerdown", (e) => this.down(e));
-    above.addEventListener("pointermove", (e) => this.move(e));
-    above.addEventListener("pointerup", (e) => this.up(e));
-    above.addEventListener("pointercancel", (e) => this.up(e));
-    above.addEventListener("pointerleave", () => this.leave());
-    above.addEventListener("wheel", (e) => this.wheel(e), { passive: false });
-    above.addEventListener("contextmenu", (e) => e.preventDefault());
+    stage.append(this.bar);
+    new ResizeObserver(() => this.resize()).observe(stage);
+    stage.addEventListener("pointerdown", (e) => this.down(e));
+    stage.addEventListener("pointermove", (e) => this.move(e));
+    stage.addEventListener("pointerup", (e) => this.up(e));
+    stage.addEventListener("pointercancel", (e) => this.up(e));
+    stage.addEventListener("pointerleave", () => this.leave());
+    stage.addEventListener("wheel", (e) => this.wheel(e), { passive: false });
+    stage.addEventListener("contextmenu", (e) => e.preventDefault());
     app.on(["camera", "layers", "selection", "objects"], () => renderer.ask());
-    app.on(["tiles", "tool", "selection", "camera"], () => this.drawAbove());
+    app.on(["field", "layers"], () => renderer.pace.forget());
+    app.on(["tool", "selection", "camera"], () => this.drawAbove());
+    app.on(["field", "camera"], () => this.drawScaleBar());
     app.on(["tool"], () => {
       this.line = [];
-      this.above.dataset["tool"] = app.tool;
+      this.stage.dataset["tool"] = app.tool;
     });
-    above.dataset["tool"] = app.tool;
+    stage.dataset["tool"] = app.tool;
   }
 
+  /** Width and height of what is shown, pixels of the page. */
+  private size = { width: 1, height: 1 };
+  private fitted = false;
+
   private resize(): void {
-    const { clientWidth, clientHeight } = this.canvas;
-    for (const canvas of [this.canvas, this.above]) {
-      canvas.width = Math.round(clientWidth * devicePixelRatio);
-      canvas.height = Math.round(clientHeight * devicePixelRatio);
+    const { clientWidth: width, clientHeight: height } = this.stage;
+    this.size = { width, height };
+    this.above.width = Math.round(width * devicePixelRatio);
+    this.above.height = Math.round(height * devicePixelRatio);
+    this.renderer.resize(width, height);
+    if (!this.fitted && width > 0) {
+      this.fitted = true;
+      this.fit();
     }
-    this.renderer.ask();
+    this.drawAbove();
+    this.drawScaleBar();
   }
 
   /** Whether a line is being drawn, or what was drawn is not sent yet. */
@@ -63,13 +79,13 @@ export class View {
   /** Shows the whole field. */
   fit(): void {
     const [height, width] = this.app.shown.size;
-    const { clientWidth, clientHeight } = this.canvas;
-    const scale = 0.96 * Math.min(clientWidth / width, clientHeight / height);
+    const scale = 0.96 * Math.min(this.size.width / width, this.size.height / height);
     this.app.camera = { y: height / 2, x: width / 2, scale: clamp(scale, FARTHEST, NEAREST) };
     this.app.tell("camera");
   }
 
   pan(dy: number, dx: number): void {
+    this.renderer.pace.moved();
     const { camera } = this.app;
     const [height, width] = this.app.shown.size;
     camera.y = clamp(camera.y + dy / camera.scale, 0, height);
@@ -79,6 +95,7 @@ export class View {
 
   /** Zooms so that the place under `at` stays; in the middle without one. */
   zoom(factor: number, at?: { y: number; x: number }): void {
+    this.renderer.pace.moved();
     const { camera } = this.app;
     const scale = clamp(camera.scale * factor, FARTHEST, NEAREST);
     if (at) {
@@ -95,7 +112,7 @@ export class View {
     if (!thing) return;
     const [top, left, bottom, right] = thing.box;
     const side = Math.max(bottom - top, right - left, 40);
-    const room = Math.min(this.canvas.clientWidth, this.canvas.clientHeight);
+    const room = Math.min(this.size.width, this.size.height);
     const scale = clamp(room / (side * 4), this.app.camera.scale * 0.999, NEAREST);
     const near = this.app.camera.scale >= room / (side * 9);
     const { camera } = this.app;
@@ -109,7 +126,7 @@ export class View {
   /** Moves to a place where no object is, and marks it. */
   showPlace(y: number, x: number): void {
     const { camera } = this.app;
-    const room = Math.min(this.canvas.clientWidth, this.canvas.clientHeight);
+    const room = Math.min(this.size.width, this.size.height);
     camera.scale = Math.max(camera.scale, Math.min(room / 360, NEAREST));
     camera.y = y + 0.5;
     camera.x = x + 0.5;
@@ -122,17 +139,19 @@ export class View {
   private at(e: { offsetX: number; offsetY: number }): { y: number; x: number } {
     const { camera } = this.app;
     return {
-      y: camera.y + (e.offsetY - this.canvas.clientHeight / 2) / camera.scale,
-      x: camera.x + (e.offsetX - this.canvas.clientWidth / 2) / camera.scale,
+      y: camera.y + (e.offsetY - this.size.height / 2) / camera.scale,
+      x: camera.x + (e.offsetX - this.size.width / 2) / camera.scale,
     };
   }
 
   private down(e: PointerEvent): void {
-    this.above.setPointerCapture(e.pointerId);
+    if (e.target !== this.stage) return;
+    this.stage.setPointerCapture(e.pointerId);
+    if (this.touches.size === 0) this.pinched = false;
     this.touches.set(e.pointerId, { x: e.offsetX, y: e.offsetY });
     this.moved = false;
     this.cross = null;
-    if (this.touches.size > 1) this.line = [];
+    if (this.touches.size > 1) [this.line, this.pinched] = [[], true];
     else if (this.draws(e)) this.begin(this.at(e));
   }
 
@@ -147,6 +166,8 @@ export class View {
   }
 
   private move(e: PointerEvent): void {
+    // Buttons that lie on the stage have places of their own.
+    if (e.target !== this.stage) return;
     const at = this.at(e);
     const last = this.touches.get(e.pointerId);
     if (last && this.touches.size === 2) this.pinch(e, last);
@@ -164,7 +185,7 @@ export class View {
     }
     this.app.pointer = at;
     this.read();
-    this.drawAbove();
+    if (this.brushes) this.drawAbove();
   }
 
   private pinch(e: PointerEvent, last: { x: number; y: number }): void {
@@ -183,7 +204,7 @@ export class View {
       this.line = [];
     } else if (this.line.length > 0) {
       void this.finish();
-    } else if (!this.moved && e.button === 0) {
+    } else if (!this.moved && !this.pinched && e.button === 0) {
       void this.click(this.at(e), e.shiftKey);
     }
     this.drawAbove();
@@ -199,6 +220,7 @@ export class View {
 
   private wheel(e: WheelEvent): void {
     e.preventDefault();
+    if (e.target !== this.stage) return;
     const lines = e.deltaMode === 1 ? 20 : 1;
     const step = clamp(e.deltaY * lines, -240, 240);
     this.zoom(Math.exp(-step / 300), this.at(e));
@@ -385,16 +407,23 @@ export class View {
   private toScreen([y, x]: Point): [number, number] {
     const { camera } = this.app;
     // Pixels of a line are counted from the centre of the first.
-    const across = (x + 0.5 - camera.x) * camera.scale + this.canvas.clientWidth / 2;
-    const down = (y + 0.5 - camera.y) * camera.scale + this.canvas.clientHeight / 2;
+    const across = (x + 0.5 - camera.x) * camera.scale + this.size.width / 2;
+    const down = (y + 0.5 - camera.y) * camera.scale + this.size.height / 2;
     return [across, down];
   }
 
+  private get brushes(): boolean {
+    return this.app.tool === "paint" || this.app.tool === "erase";
+  }
+
+  /** Draws what lies above the tiles; the canvas is there only while something does. */
   private drawAbove(): void {
-    const { over, app } = this;
+    const { over, app, brushes: brush } = this;
+    const something = this.line.length > 0 || (brush && app.pointer) || this.cross || app.mark;
+    this.above.hidden = !something;
+    if (!something) return;
     over.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
     over.clearRect(0, 0, this.above.width, this.above.height);
-    const brush = app.tool === "paint" || app.tool === "erase";
     const width = brush ? 2 * app.radius * app.camera.scale : 2;
     if (this.line.length > 0) this.drawLine(brush, width);
     if (brush && app.pointer) {
@@ -410,7 +439,6 @@ export class View {
     }
     if (this.cross) this.drawCross(this.cross);
     if (app.mark) this.drawMark(app.mark);
-    this.drawScaleBar();
   }
 
   private drawLine(brush: boolean, width: number): void {
@@ -478,22 +506,16 @@ export class View {
 
   /** A bar of a round length, about a sixth of the view; in pixels where no size is known. */
   private drawScaleBar(): void {
-    const { over, app } = this;
-    const um = app.shown.pixel_um;
-    const per = app.camera.scale / (um ?? 1);
-    const goal = this.canvas.clientWidth / 6 / per;
+    const um = this.app.shown.pixel_um;
+    const per = this.app.camera.scale / (um ?? 1);
+    const goal = this.size.width / 6 / per;
     const ten = 10 ** Math.floor(Math.log10(goal));
     const length = ([5, 2, 1].find((n) => n * ten <= goal) ?? 1) * ten;
-    const width = length * per;
-    const [x, y] = [this.canvas.clientWidth - 20 - width, this.canvas.clientHeight - 18];
     const text = um === null ? `${short(length)} px` : `${short(length)} µm`;
-    over.font = "600 12px system-ui, sans-serif";
-    over.textAlign = "center";
-    over.fillStyle = "#000a";
-    over.fillRect(x - 8, y - 18, width + 16, 28);
-    over.fillStyle = "#fff";
-    over.fillRect(x, y, width, 4);
-    over.fillText(text, x + width / 2, y - 5);
+    const width = `${Math.round(length * per)}px`;
+    // Only what changed: a text or a width that is set makes the browser lay the page out.
+    if (this.bar.textContent !== text) this.bar.textContent = text;
+    if (this.bar.style.width !== width) this.bar.style.width = width;
   }
 }
 

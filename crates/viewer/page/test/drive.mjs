@@ -13,6 +13,8 @@ import { cp, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { chromium } from "playwright-core";
+import { fingers } from "./fingers.mjs";
+import { hundred } from "./hundred.mjs";
 
 const [program, given, pictures] = process.argv.slice(2);
 assert(program && given, "usage: drive.mjs PROGRAM STUDY [PICTURES]");
@@ -94,7 +96,7 @@ const shot = async (name) => {
 };
 /** Where a place of the image is on the screen. */
 const screen = async (y, x) => {
-  const box = await page.locator("canvas.above").boundingBox();
+  const box = await page.locator(".stage").boundingBox();
   const c = await app("s.app.camera");
   return [box.x + box.width / 2 + (x - c.x) * c.scale, box.y + box.height / 2 + (y - c.y) * c.scale];
 };
@@ -111,71 +113,27 @@ const labels = () => app("[...s.app.objects.keys()]");
 
 /** A hundred corrections as a person makes them, with every key and click counted. */
 async function correctMany() {
-  const counts = { accept: [0, 0], reject: [0, 0], split: [0, 0], merge: [0, 0] };
-  let used = 0;
-  const key = async (text) => {
-    used += 1;
-    await page.keyboard.press(text);
-  };
-  const note = (what, before) => {
-    counts[what][0] += 1;
-    counts[what][1] += used - before;
-  };
   const trained = await app(
     "s.app.list.fields.flatMap((f, i) => f.cells[s.app.list.columns.indexOf('split')] === 'train' ? [i] : [])",
   );
-  const begun = Date.now();
-  const total = () => Object.values(counts).reduce((sum, [n]) => sum + n, 0);
-  for (let turn = 0; total() < 100; turn++) {
-    const field = trained[turn % trained.length];
-    await app("s.actions.go(v)", field);
-    await loaded();
-    await settled();
-    await page.keyboard.press("n");
-    for (let i = 0; i < 14 && total() < 100; i++) {
-      if ((await app("s.app.selection")) === null) await page.keyboard.press("n");
-      const label = await app("s.app.selection");
-      const now = await thing(label);
-      if (!now) break;
-      const before = used;
-      const wide = now.box[3] - now.box[1] > 12 && now.box[2] - now.box[0] > 12;
-      if (i % 7 === 3 && wide) {
-        // Split, then merge what was split: two corrections.
-        const known = await labels();
-        await key("s");
-        await drag([[now.box[0] - 2, now.x], [now.y, now.x], [now.box[2] + 2, now.x]]);
-        used += 1;
-        await settled();
-        await page.keyboard.press("Escape");
-        const more = (await labels()).filter((one) => !known.includes(one));
-        if (more.length !== 1) continue;
-        note("split", before);
-        const again = used;
-        const [a, b] = [await thing(label), await thing(more[0])];
-        await key("m");
-        await click(a.y + 0.5, a.x + 0.5);
-        await until("s.app.picked !== null");
-        await click(b.y + 0.5, b.x + 0.5);
-        used += 2;
-        await until("!s.app.objects.has(v)", more[0]);
-        await settled();
-        await page.keyboard.press("Escape");
-        note("merge", again);
-        await app("s.actions.select(v)", label);
-      }
-      const judged = used;
-      const how = i % 3 === 2 ? "reject" : "accept";
-      await key(how === "reject" ? "x" : "a");
-      await until("s.app.saving === 0");
-      note(how, judged);
-    }
+  const hands = { page, app, until, loaded, settled, click, drag, thing, labels, pair: null };
+  const said = await hundred(hands, trained);
+  const { counts, sum, waits } = said;
+  assert.equal(said.made, 100);
+  const most = { accept: 2, reject: 2, split: 3, merge: 3, paint: 2, erase: 2, outline: 2, mitotic: 1 };
+  for (const [what, [n, all]] of Object.entries(counts)) {
+    assert(all <= most[what] * n, `${what}: ${all} keys and clicks for ${n}`);
   }
-  const seconds = (Date.now() - begun) / 1000;
+  for (const what of ["accept", "reject", "split", "merge"]) assert(counts[what]?.[0] > 0, what);
   const each = Object.entries(counts).map(([what, [n, all]]) => `${what} ${all / n} (${n})`);
-  for (const [what, most] of [["accept", 2], ["reject", 2], ["split", 3], ["merge", 3]]) {
-    assert(counts[what][0] > 0 && counts[what][1] <= most * counts[what][0], `${what}: ${counts[what]}`);
-  }
-  step(`${total()} corrections in ${seconds.toFixed(0)} s; keys and clicks each: ${each.join(", ")}`);
+  step(`100 corrections in ${said.seconds.toFixed(0)} s; keys and clicks each: ${each.join(", ")}`);
+  waits.sort((x, y) => x - y);
+  const at = (share) => waits[Math.floor((waits.length - 1) * share)].toFixed(0);
+  step(
+    `a person: ${sum.key} keys and presses, ${sum.point} pointings, ${sum.mind} decisions, waiting ` +
+      `${said.waited.toFixed(1)} s (p50 ${at(0.5)} ms, p95 ${at(0.95)} ms): ${said.estimate.toFixed(0)} s`,
+  );
+  assert(said.estimate < 600);
 }
 
 /** Trains the study's model again, and looks at what changed. */
@@ -214,7 +172,7 @@ async function trainAgain() {
 /** Goes through a list of all fields; those of the test are listed on request. */
 async function workThroughAll() {
   const lists = await app("s.app.list.lists");
-  const wanted = lists.findIndex((title) => title.startsWith("nuclei that truth and"));
+  const wanted = lists.findIndex(({ title }) => title.startsWith("nuclei that truth and"));
   const list = wanted >= 0 ? wanted : 0;
   await app("s.actions.take(v)", list);
   await until("s.app.queue !== null");
@@ -242,7 +200,7 @@ async function workThroughAll() {
     await settled();
     await shot("difference");
   }
-  step(`goes through ${of.length} entries of “${lists[list]}” in ${new Set(of).size} fields`);
+  step(`goes through ${of.length} entries of “${lists[list].title}” in ${new Set(of).size} fields`);
 }
 
 try {
@@ -358,20 +316,42 @@ try {
   await loaded(other);
   await read(other, "s.actions.go(v)", await app("s.app.field"));
   await until("s.app.version === v", await app("s.app.version"), other);
+  // Both draw at once, each on objects of its own: nothing is lost, and both end alike.
+  const ours = (await labels()).slice(8, 11);
+  const theirs = (await labels()).slice(11, 14);
+  const reject = "Promise.all(v.map((label) => s.edits.send({ do: 'reject', label })))";
+  const [one, two] = await Promise.all([app(reject, ours), read(other, reject, theirs)]);
+  assert(one.every(Boolean) && two.every(Boolean), `${one} ${two}`);
+  await until("s.app.version === v", await read(other, "s.app.version"), page, 10).catch(() => {});
+  await until("v.every((label) => !s.app.objects.has(label))", [...ours, ...theirs]);
+  await until("v.every((label) => !s.app.objects.has(label))", [...ours, ...theirs], other);
   await other.close();
-  step("a second window shows the same version");
+  step(`two windows at once lose none of ${ours.length + theirs.length} edits`);
+  step(await fingers(browser, server.url, (on, name) => pictures && on.screenshot({ path: join(pictures, `${name}.png`) })));
 
   // Strokes until the server is killed in the middle; none that was answered is lost.
   expected.down = true;
   await page.keyboard.press("Escape");
   const doomed = (await labels()).slice(0, 8);
-  const killed = new Promise((done) => setTimeout(() => (server.child.kill("SIGKILL"), done()), 120));
-  const answers = await app(
-    "Promise.all(v.map((label) => s.edits.send({ do: 'reject', label })))",
-    doomed,
+  const strokes = await app("v.map((label) => s.app.objects.get(label))", (await labels()).slice(8, 16));
+  const made = await app("s.app.decided.edits");
+  await app(
+    `(window.pending = Promise.all(v[0].flatMap((label, i) => {
+      const { label: own, y, x, box } = v[1][i];
+      const line = Array.from({ length: 40 }, (_, i) => [y, x + ((box[3] - x + 4) * i) / 39]);
+      return [
+        s.edits.send({ do: 'reject', label }),
+        s.edits.send({ do: 'paint', label: own, radius: 3, line }),
+      ];
+    })), true)`,
+    [doomed, strokes],
   );
-  await killed;
-  const answered = doomed.filter((_, i) => answers[i]);
+  // Some are answered and others on their way.
+  await until("s.app.decided.edits >= v", made + 5);
+  server.child.kill("SIGKILL");
+  const answers = await app("window.pending");
+  const answered = doomed.filter((_, i) => answers[2 * i]);
+  const drawn = strokes.filter((_, i) => answers[2 * i + 1]);
   server = await serve("--port", port);
   await page.goto("about:blank");
   await page.goto(server.url);
@@ -380,8 +360,13 @@ try {
   await settled();
   const left = new Set(await labels());
   assert(answered.every((label) => !left.has(label)), "an answered edit was lost");
+  for (const was of drawn) {
+    assert((await thing(was.label)).area > was.area, `the stroke on ${was.label} was lost`);
+  }
   expected.down = false;
-  step(`a killed server lost none of ${answered.length} answered edits (of ${doomed.length} sent)`);
+  const kept = answered.length + drawn.length;
+  assert(kept >= 5 && kept < 2 * doomed.length, `${kept} were answered`);
+  step(`a killed server lost none of ${kept} answered edits and strokes (of ${2 * doomed.length} sent)`);
 
   await page.keyboard.press("?");
   await shot("keys");
@@ -451,8 +436,10 @@ try {
   throw error;
 } finally {
   await browser.close();
-  const ended = new Promise((done) => server.child.on("exit", done));
-  server.child.kill("SIGINT");
+  const { child } = server;
+  // One that was killed has ended already.
+  const ended = new Promise((done) => (child.exitCode ?? child.signalCode) === null ? child.on("exit", done) : done());
+  child.kill("SIGINT");
   await ended;
   await rm(work, { recursive: true, force: true });
 }

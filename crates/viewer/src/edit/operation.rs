@@ -47,6 +47,8 @@ pub(crate) enum Operation {
         label: Option<u32>,
         runs: Vec<[u32; 3]>,
     },
+    /// There is no nucleus at this place, `[y, x]` in pixels, whatever a model says.
+    Nothing { at: [f64; 2] },
     /// Whether the nucleus is mitotic; `None` takes back what was said.
     Mitotic { label: u32, is: Option<bool> },
     /// Whether the field is not to be used, and why.
@@ -79,6 +81,10 @@ impl Operation {
             }
             Self::Merge { labels } if !(2..=100).contains(&labels.len()) => {
                 return misuse("a merge takes two to 100 objects".to_owned());
+            }
+            // Beyond 2^20 pixels no image has any.
+            Self::Nothing { at } if !at.iter().all(|v| (-1.0..=1_048_576.0).contains(v)) => {
+                return misuse("this place is in no image".to_owned());
             }
             Self::Outline { runs, .. } if runs.is_empty() || runs.len() > MOST_POINTS => {
                 return misuse(format!("an outline has one to {MOST_POINTS} rows"));
@@ -135,7 +141,7 @@ impl Operation {
             | Self::Erase { label, .. }
             | Self::Outline { label, .. }
             | Self::Comment { label, .. } => label.iter().copied().collect(),
-            Self::Unusable { .. } | Self::Undo | Self::Redo => Vec::new(),
+            Self::Nothing { .. } | Self::Unusable { .. } | Self::Undo | Self::Redo => Vec::new(),
         }
     }
 

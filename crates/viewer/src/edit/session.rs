@@ -18,6 +18,9 @@ use crate::tiles::LabelPixels;
 /// `[top, left, bottom, right]`, the last two beyond it.
 type Bounds = [usize; 4];
 
+/// Places that lie so near are the same, pixels: another model draws a nucleus a little otherwise.
+const SAME_PX: f64 = 2.0;
+
 /// Where the files of a field lie.
 #[derive(Clone, Debug)]
 pub(super) struct Places {
@@ -473,28 +476,36 @@ impl Session {
         state
     }
 
-    /// Which of these places, `[y, x]` in pixels, an edit in force judged.
-    pub(super) fn judged(&self, places: &[[f64; 2]]) -> Vec<bool> {
+    /// Which of these places, `[y, x]` in pixels, an edit in force judged; `None` is the field as a
+    /// whole, which is judged where somebody said whether it is to be used.
+    pub(super) fn judged(&self, places: &[Option<[f64; 2]>]) -> Vec<bool> {
         let made = || self.done.iter().map(|&i| &self.made[i]);
+        let is_field = |edit: &Edit| matches!(edit.edit, Operation::Unusable { .. });
+        let field = made().any(|(edit, _)| is_field(edit));
         // A remark decides nothing.
         let decides = |edit: &Edit| !matches!(edit.edit, Operation::Comment { .. });
         let decided = made().filter(|(edit, _)| decides(edit));
         let named: BTreeSet<u32> = decided.flat_map(|(edit, _)| edit.edit.labels()).collect();
         let (height, width) = self.labels.size();
         let is_judged = |&[y, x]: &[f64; 2]| {
-            let (y, x) = (y.round(), x.round());
-            if !(y >= 0.0 && x >= 0.0 && y < height as f64 && x < width as f64) {
+            let nothing = |edit: &Edit| match edit.edit {
+                Operation::Nothing { at } => (at[0] - y).hypot(at[1] - x) <= SAME_PX,
+                _ => false,
+            };
+            let (row, column) = (y.round(), x.round());
+            if !(row >= 0.0 && column >= 0.0 && row < height as f64 && column < width as f64) {
                 return false;
             }
-            let (y, x) = (y as usize, x as usize);
+            let (row, column) = (row as usize, column as usize);
             let drawn = |patch: &Patch| {
-                patch
-                    .binary_search_by_key(&(y * width + x), |p| p.0)
-                    .is_ok()
+                let pixel = row * width + column;
+                patch.binary_search_by_key(&pixel, |p| p.0).is_ok()
             };
-            named.contains(&self.labels.get(y, x)) || made().any(|(_, patch)| drawn(patch))
+            named.contains(&self.labels.get(row, column))
+                || made().any(|(edit, patch)| drawn(patch) || nothing(edit))
         };
-        places.iter().map(is_judged).collect()
+        let of = |place: &Option<[f64; 2]>| place.as_ref().map_or(field, is_judged);
+        places.iter().map(of).collect()
     }
 
     /// A pixel of the object that is nearest to its centroid, `(y, x)`.
@@ -523,6 +534,7 @@ impl Operation {
             Self::Paint { .. } => "paint",
             Self::Erase { .. } => "erase",
             Self::Outline { .. } => "outline",
+            Self::Nothing { .. } => "no nucleus",
             Self::Mitotic { .. } => "mitotic",
             Self::Unusable { .. } => "unusable",
             Self::Comment { .. } => "comment",

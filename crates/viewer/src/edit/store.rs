@@ -146,7 +146,8 @@ impl Store {
     }
 
     /// Which of these places, `[y, x]` in pixels, somebody judged: an edit in force names the
-    /// object there, or drew there; fields without a log are not opened.
+    /// object there, drew there, or says that nothing is there; `None` is the field as a whole.
+    /// Fields without a log are not opened.
     ///
     /// # Errors
     /// As [`labels`](Self::labels).
@@ -154,7 +155,7 @@ impl Store {
         &self,
         number: usize,
         shown: &Shown,
-        places: &[[f64; 2]],
+        places: &[Option<[f64; 2]>],
     ) -> Result<Vec<bool>, ViewError> {
         if !self
             .folder()

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use stainfree_image::table::number;
 use stainfree_image::{Dataset, Field, OpenOptions, marker, open};
 use stainfree_project::Study;
-use stainfree_project::study::channels::recognise_brightfield;
+use stainfree_project::study::channels::{guess_nucleus, recognise_brightfield};
 
 pub(crate) use self::columns::Columns;
 use crate::ViewError;
@@ -319,16 +319,19 @@ impl Shown {
     }
 }
 
-/// The channels of images; stains by their numbers, brightfield by names and what files say.
+/// The channels of images: stains by their numbers, brightfield by names and what files say. Where
+/// no stain of nuclei is given, by its name, so that it is drawn as one.
 fn channels(dataset: &Dataset, nucleus: Option<usize>, cytoplasm: Option<usize>) -> Vec<Channel> {
     let brightfield = recognise_brightfield(dataset).map_or(Vec::new(), |found| found.channels);
+    let named = guess_nucleus(&dataset.channels);
+    let nucleus = nucleus.or(named.filter(|_| dataset.channels.len() > 1));
     let names = dataset.channels.iter().enumerate();
     names
         .map(|(number, name)| Channel {
             name: name.clone(),
             role: match number {
-                _ if Some(number) == nucleus => Role::Nucleus,
                 _ if Some(number) == cytoplasm => Role::Cytoplasm,
+                _ if Some(number) == nucleus => Role::Nucleus,
                 _ if brightfield.contains(name) => Role::Brightfield,
                 _ => Role::Other,
             },

@@ -101,7 +101,8 @@ pub(super) fn open(
         .position(|title| title == "strangeness")
     {
         let source = Source::Column { column };
-        opened.lists.push(WorkList::new("strangest fields", source));
+        let list = WorkList::new("strangest fields", None, source);
+        opened.lists.push(list);
     }
     opened.checked()
 }

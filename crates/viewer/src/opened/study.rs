@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use stainfree_image::table::number;
 use stainfree_image::{Product, Store};
 use stainfree_project::study::human::corrected;
 use stainfree_project::{Part, Study};
@@ -217,7 +218,7 @@ impl Opened {
             if self.fields.iter().any(|field| field.sure[layer].is_some()) {
                 let title = format!("least sure ({})", name.name);
                 let source = Source::Sure { layer };
-                self.lists.push(WorkList::new(title, source));
+                self.lists.push(WorkList::new(title, Some(layer), source));
             }
         }
     }
@@ -232,31 +233,37 @@ impl Opened {
             paths.into_iter().filter(|path| path.is_file()).collect()
         };
         for model in models {
+            let name = format!("{model}: {}", PREDICTED[0].0);
+            let layer = self.layers.iter().position(|layer| layer.name == name);
             let tables = with_rows(model, "disagreements");
             if !tables.is_empty() {
                 for (what, fields) in [("nuclei", false), ("fields", true)] {
                     let title = format!("{what} that truth and {model} disagree on");
                     let tables = tables.clone();
                     let source = Source::Disagreements { tables, fields };
-                    self.lists.push(WorkList::new(title, source));
+                    self.lists.push(WorkList::new(title, layer, source));
                 }
             }
             let tables = with_rows(model, "object-errors");
             if !tables.is_empty() {
                 let title = format!("doubtful splits ({model})");
-                self.lists
-                    .push(WorkList::new(title, Source::Splits { tables }));
+                let source = Source::Splits { tables };
+                self.lists.push(WorkList::new(title, layer, source));
             }
         }
         let table = study.root().join("truth").join("mitosis.csv");
         if table.is_file() {
             let source = Source::Mitoses { table };
-            self.lists.push(WorkList::new("mitosis candidates", source));
+            let list = WorkList::new("mitosis candidates", None, source);
+            self.lists.push(list);
         }
         if let Some(column) = self.columns.iter().position(|title| title == "concern") {
-            let source = Source::Column { column };
-            self.lists
-                .push(WorkList::new("fields of doubtful truth", source));
+            let doubtful = |field: &Shown| number(&field.cells[column]).is_some_and(|v| v > 0.0);
+            if self.fields.iter().any(doubtful) {
+                let source = Source::Column { column };
+                let list = WorkList::new("fields of doubtful truth", None, source);
+                self.lists.push(list);
+            }
         }
     }
 }

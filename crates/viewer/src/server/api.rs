@@ -54,6 +54,7 @@ pub(super) async fn list(FromState(state): Shared) -> Response {
     work(state, |state| {
         let opened = state.opened();
         let channel = |c: &crate::opened::Channel| json!({"name": c.name, "role": c.role.word()});
+        let list = |l: &crate::work::WorkList| json!({"title": l.title, "layer": l.layer});
         let layer = |l: &crate::opened::Layer| {
             let of = match l.kind {
                 LayerKind::Difference(first, second) => Some([first, second]),
@@ -75,7 +76,7 @@ pub(super) async fn list(FromState(state): Shared) -> Response {
             "channels": opened.channels.iter().map(channel).collect::<Vec<_>>(),
             "layers": opened.layers.iter().map(layer).collect::<Vec<_>>(),
             "columns": opened.columns,
-            "lists": opened.lists.iter().map(|list| &list.title).collect::<Vec<_>>(),
+            "lists": opened.lists.iter().map(list).collect::<Vec<_>>(),
             "trains": state.again.is_some(),
             "fields": fields,
         })))
@@ -150,6 +151,18 @@ pub(super) async fn outline(
     work(state, move |state| {
         let plane = PlaneAddress { field, channel, z };
         let runs = state.outline(plane, (y, x), reach)?;
+        Ok(answers::json(&json!({"runs": runs})))
+    })
+    .await
+}
+
+/// The pixels of the object at a pixel of a layer.
+pub(super) async fn shape(
+    FromState(state): Shared,
+    Path((field, layer, y, x)): Path<(usize, usize, usize, usize)>,
+) -> Response {
+    work(state, move |state| {
+        let runs = state.shape(field, layer, (y, x))?;
         Ok(answers::json(&json!({"runs": runs})))
     })
     .await

@@ -149,6 +149,7 @@ fn routes(state: Arc<State>) -> Router {
             "/outline/{field}/{channel}/{z}/{y}/{x}/{reach}",
             get(api::outline),
         )
+        .route("/shape/{field}/{layer}/{y}/{x}", get(api::shape))
         .route("/work/{list}/{tests}", get(api::work_list))
         .route("/reload", post(api::reload))
         .route("/again", get(api::again).post(api::train))

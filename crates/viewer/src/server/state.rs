@@ -277,6 +277,17 @@ impl State {
         )))
     }
 
+    /// The pixels of the object at a pixel of a layer, as rows `[y, first x, x after the last]`.
+    pub(super) fn shape(
+        &self,
+        number: usize,
+        layer: usize,
+        at: (usize, usize),
+    ) -> Result<Vec<outline::Run>, ViewError> {
+        let (labels, _) = self.labels(number, layer)?;
+        objects::shape(&labels, at)
+    }
+
     /// The objects of a layer.
     pub(super) fn objects(
         &self,
@@ -310,10 +321,7 @@ impl State {
             by_field.entry(entry.field).or_default().push(i);
         }
         for (field, entries) in by_field {
-            let places: Vec<[f64; 2]> = entries
-                .iter()
-                .map(|&i| found.entries[i].at.unwrap_or([-1.0; 2]))
-                .collect();
+            let places: Vec<_> = entries.iter().map(|&i| found.entries[i].at).collect();
             let judged = store.judged(field, opened.field(field)?, &places)?;
             for (i, done) in entries.into_iter().zip(judged) {
                 found.entries[i].done = done;

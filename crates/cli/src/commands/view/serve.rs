@@ -42,7 +42,8 @@ pub(super) fn view(args: &View, context: &Context) -> Result<Outcome> {
         },
     )?;
     let url = server.url();
-    output::print(&format!("{} of {fields} fields: {url}", title(what)))?;
+    let s = if fields == 1 { "" } else { "s" };
+    output::print(&format!("{} of {fields} field{s}: {url}", title(what)))?;
     let remote = std::env::var_os("SSH_CONNECTION").is_some();
     if remote {
         let port = server.port();

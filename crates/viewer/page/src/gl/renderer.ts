@@ -4,12 +4,15 @@
 import { type App, type ChannelView, isListed, type LayerView } from "../app";
 import { CLASSES, DIFFERENCE, OBJECTS } from "../palette";
 import type { Field } from "../types";
-import { type Program, type Programs, programs } from "./shaders";
+import { Pace } from "./pace";
+import { type Program, Programs } from "./shaders";
 import { Tables } from "./tables";
 import { type At, type Tile, Tiles } from "./tiles";
 
 /** Width of outlines, pixels of the screen. */
 const LINE = 2;
+/** Times of so many frames are kept, for scripts that measure. */
+const KEPT = 2000;
 
 /** What of a tile is drawn where. */
 interface Piece {
@@ -28,8 +31,13 @@ export class Renderer {
   private readonly gl: WebGL2RenderingContext;
   private readonly programs: Programs;
   private asked = false;
-  /** Milliseconds that frames took to be drawn. */
+  /** Milliseconds that frames took to be asked for: the page's own part. */
   readonly frames: number[] = [];
+  readonly pace = new Pace(() => this.ask());
+  /** Width and height of the canvas in pixels of the page. */
+  private size = { width: 1, height: 1 };
+  /** Pixels that are drawn for one of the page. */
+  private ratio = 1;
   hovered = 0;
   blinked = false;
 
@@ -40,7 +48,7 @@ export class Renderer {
     const gl = canvas.getContext("webgl2", { antialias: false, alpha: false, depth: false });
     if (!gl) throw new Error("this browser has no WebGL2; a newer Firefox, Chrome or Safari has");
     this.gl = gl;
-    this.programs = programs(gl);
+    this.programs = new Programs(gl);
     this.tables = new Tables(gl);
     this.tiles = new Tiles(gl, () => this.ask(), (text) => app.say(text, true));
     const corners = new Float32Array([0, 0, 1, 0, 0, 1, 1, 1]);
@@ -56,13 +64,32 @@ export class Renderer {
   ask(): void {
     if (this.asked) return;
     this.asked = true;
-    requestAnimationFrame(() => {
+    requestAnimationFrame((now) => {
       this.asked = false;
       const begun = performance.now();
+      this.fit(this.pace.frame(now));
       this.draw();
       this.frames.push(performance.now() - begun);
-      this.app.tell("tiles");
+      if (this.frames.length > KEPT) this.frames.splice(0, KEPT / 2);
     });
+  }
+
+  /** The canvas takes this many pixels of the page. */
+  resize(width: number, height: number): void {
+    this.size = { width: Math.max(width, 1), height: Math.max(height, 1) };
+    this.pace.forget();
+    this.ask();
+  }
+
+  /** Gives the canvas this share of the screen's own pixels along a side. */
+  private fit(share: number): void {
+    const { canvas } = this;
+    this.ratio = devicePixelRatio * share;
+    const width = Math.max(1, Math.round(this.size.width * this.ratio));
+    const height = Math.max(1, Math.round(this.size.height * this.ratio));
+    // Setting a size throws the canvas's pixels away, also where it is the same.
+    if (canvas.width !== width) canvas.width = width;
+    if (canvas.height !== height) canvas.height = height;
   }
 
   private draw(): void {
@@ -99,32 +126,42 @@ export class Renderer {
 
   private image(view: ChannelView, of: string): void {
     const { gl } = this;
+    const covers = !view.adds && view.opacity >= 1;
+    // What covers all that lies below it needs not to be mixed with it.
+    if (covers) gl.disable(gl.BLEND);
     for (const piece of this.pieces(of)) {
-      const program = piece.tile.kind === "f32" ? this.programs.floats : this.programs.integers;
+      const texel = piece.step * this.scale;
+      const between = texel < 1 || (texel > 1 && texel < 3);
+      // Where the graphics are slow, a moving image is not made smooth.
+      const smooth = between && this.ratio === devicePixelRatio;
+      const { look, one } = piece.tile;
+      const way = !smooth ? "nearest" : look === "filtered" ? "filter" : "hand";
+      const program = this.programs.image(look === "integers", way);
       program.use();
-      gl.uniform2f(program.at("range"), view.low, view.high);
+      const factor = one / Math.max(view.high - view.low, 1e-20);
+      gl.uniform2f(program.at("range"), view.low / one, factor);
       gl.uniform3f(program.at("colour"), ...view.colour);
       gl.uniform1f(program.at("opacity"), view.opacity);
       gl.uniform1f(program.at("adds"), view.adds ? 1 : 0);
-      const texel = piece.step * this.scale;
-      gl.uniform1f(program.at("smooth_"), texel < 1 || (texel > 1 && texel < 3) ? 1 : 0);
+      gl.uniform2i(program.at("last"), piece.tile.width - 1, piece.tile.height - 1);
       this.put(program, piece);
     }
+    if (covers) gl.enable(gl.BLEND);
   }
 
   private labels(view: LayerView, layer: number): void {
     const { gl, app } = this;
-    const program = this.programs.labels;
     const kind = app.list.layers[layer]?.kind;
     const classes = kind === "classes" || kind === "difference";
     const active = layer === app.active;
+    // What is known of objects is of the layer that is listed alone.
+    const values = active && !classes && !["number", "one"].includes(view.colouring);
+    const program = this.programs.labels({ states: active && this.tables.decided, values });
     program.use();
     const palette = kind === "difference" ? DIFFERENCE : classes ? CLASSES : OBJECTS;
     gl.uniform3fv(program.at("palette"), palette.flat());
     gl.uniform1i(program.at("colours"), palette.length);
-    const byValue = active ? 2 : 0;
-    const ways = { number: 0, one: 1, iou: byValue, area: byValue, sure: byValue };
-    gl.uniform1i(program.at("colouring"), classes ? 3 : ways[view.colouring]);
+    gl.uniform1i(program.at("colouring"), classes ? 3 : view.colouring === "one" ? 1 : 0);
     gl.uniform3f(program.at("colour"), ...view.colour);
     const inside = view.opacity * { lines: 0, both: 0.35, fill: 0.7 }[view.style];
     gl.uniform2f(program.at("fill"), inside, view.style === "fill" ? inside : view.opacity);
@@ -132,8 +169,7 @@ export class Renderer {
     gl.uniform1ui(program.at("selected"), active ? (app.selection ?? 0) : 0);
     gl.uniform1ui(program.at("picked"), active ? (app.picked ?? 0) : 0);
     gl.uniform1ui(program.at("hovered"), active ? this.hovered : 0);
-    // States are of the layer that is corrected alone; the map has one texel too few for others.
-    const tables = active ? this.tables : this.none;
+    const { tables } = this;
     [tables.states, tables.values, tables.map].forEach((texture, i) => {
       gl.activeTexture(gl.TEXTURE1 + i);
       gl.bindTexture(gl.TEXTURE_2D, texture);
@@ -143,23 +179,16 @@ export class Renderer {
     gl.uniform1i(program.at("map"), 3);
     for (const piece of this.pieces(`labels/${app.field}/${layer}`)) {
       const texel = piece.step * this.scale;
-      const width = Math.min((LINE * devicePixelRatio) / texel, app.list.border - 0.5);
+      const width = Math.min((LINE * this.ratio) / texel, app.list.border - 0.5);
       gl.uniform1f(program.at("width"), width);
+      gl.uniform2i(program.at("last"), piece.tile.width - 1, piece.tile.height - 1);
       this.put(program, piece);
     }
   }
 
-  /** Tables in which nothing is known of any object. */
-  private get none(): Tables {
-    this.empty ??= new Tables(this.gl);
-    return this.empty;
-  }
-
-  private empty: Tables | null = null;
-
-  /** Pixels of the screen's own for one of the image. */
+  /** Pixels that are drawn for one of the image. */
   private get scale(): number {
-    return this.app.camera.scale * devicePixelRatio;
+    return this.app.camera.scale * this.ratio;
   }
 
   private put(program: Program, piece: Piece): void {
@@ -181,7 +210,9 @@ export class Renderer {
   private level(field: Field): number {
     const side = Math.max(...field.size);
     const last = Math.max(0, Math.ceil(Math.log2(side / this.app.list.tile)));
-    return Math.min(last, Math.max(0, Math.floor(Math.log2(1 / this.scale))));
+    // By the screen's own pixels, also while fewer are drawn: other tiles would have to come first.
+    const scale = this.app.camera.scale * devicePixelRatio;
+    return Math.min(last, Math.max(0, Math.floor(Math.log2(1 / scale))));
   }
 
   /** What is drawn of a plane: its tiles, or parts of coarser ones while they come. */

@@ -5,11 +5,17 @@ import { nearest } from "./tiles";
 
 /** Columns of the tables; numbers run on in rows. */
 const WIDTH = 2048;
+/** Rows at most, which every WebGL2 takes: numbers up to 4 million. */
+const MOST_ROWS = 2048;
 
 export class Tables {
   readonly states: WebGLTexture;
   readonly values: WebGLTexture;
   readonly map: WebGLTexture;
+  /** Whether anything is decided on any object. */
+  decided = false;
+  /** What was uploaded last. */
+  private readonly held = new Map<WebGLTexture, Uint8Array | Float32Array>();
 
   constructor(private readonly gl: WebGL2RenderingContext) {
     this.states = gl.createTexture();
@@ -26,21 +32,37 @@ export class Tables {
     this.fill(0, new Map(), new Map());
   }
 
-  /** Both tables for objects numbered up to `last`; what is not named is 0. */
+  /**
+   * Both tables for objects numbered up to `last`; what is not named is 0. Objects of numbers
+   * beyond what a graphics card holds look as if nothing was known of them.
+   */
   fill(last: number, states: Map<number, number>, values: Map<number, number>): void {
-    const gl = this.gl;
-    const rows = Math.floor(last / WIDTH) + 1;
-    const state = new Uint8Array(rows * WIDTH);
-    for (const [label, value] of states) if (label <= last) state[label] = value;
-    const value = new Float32Array(rows * WIDTH);
-    for (const [label, v] of values) if (label <= last) value[label] = v;
+    const rows = Math.min(Math.floor(last / WIDTH) + 1, MOST_ROWS);
+    const end = rows * WIDTH;
+    const state = new Uint8Array(end);
+    for (const [label, value] of states) if (label < end) state[label] = value;
+    const value = new Float32Array(end);
+    for (const [label, v] of values) if (label < end) value[label] = v;
+    const { gl } = this;
+    this.put(this.states, [gl.R8UI, gl.RED_INTEGER, gl.UNSIGNED_BYTE], rows, state);
+    this.put(this.values, [gl.R32F, gl.RED, gl.FLOAT], rows, value);
+    this.decided = states.size > 0;
+  }
+
+  /** Uploads a table unless it is what is there. */
+  private put(
+    texture: WebGLTexture,
+    [inner, format, type]: [number, number, number],
+    rows: number,
+    data: Uint8Array | Float32Array,
+  ): void {
+    const { gl } = this;
+    const old = this.held.get(texture);
+    if (old?.length === data.length && old.every((value, i) => value === data[i])) return;
+    this.held.set(texture, data);
     gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
-    gl.bindTexture(gl.TEXTURE_2D, this.states);
-    const byte = [gl.R8UI, WIDTH, rows, 0, gl.RED_INTEGER, gl.UNSIGNED_BYTE] as const;
-    gl.texImage2D(gl.TEXTURE_2D, 0, ...byte, state);
-    nearest(gl);
-    gl.bindTexture(gl.TEXTURE_2D, this.values);
-    gl.texImage2D(gl.TEXTURE_2D, 0, gl.R32F, WIDTH, rows, 0, gl.RED, gl.FLOAT, value);
+    gl.bindTexture(gl.TEXTURE_2D, texture);
+    gl.texImage2D(gl.TEXTURE_2D, 0, inner, WIDTH, rows, 0, format, type, data);
     nearest(gl);
   }
 }

@@ -7,10 +7,15 @@ import type { Box, Pixels } from "../types";
 const AT_ONCE = 6;
 /** Tiles that are kept; one of 512 x 512 has half a megabyte at 16 bits, one of labels one. */
 const KEPT = 320;
+/** Times that are kept, for scripts that measure. */
+const MEASURED = 2000;
 
 export interface Tile {
   texture: WebGLTexture;
-  kind: Pixels["kind"];
+  /** Whether the graphics card can find values between texels, or reads whole numbers or single ones. */
+  look: "filtered" | "integers" | "floats";
+  /** The value that is 1 on the graphics card. */
+  one: number;
   height: number;
   width: number;
   used: number;
@@ -36,6 +41,9 @@ export class Tiles {
   /** By plane or layer: how often its pixels changed. */
   private readonly spoiled = new Map<string, number>();
   private clock = 0;
+  /** What can be filtered: 16 bits, floating point. */
+  private readonly norm16: EXT_texture_norm16 | null;
+  private readonly linear: boolean;
   /** Milliseconds that each tile took to come. */
   readonly latencies: number[] = [];
 
@@ -43,7 +51,10 @@ export class Tiles {
     private readonly gl: WebGL2RenderingContext,
     private readonly changed: () => void,
     private readonly refused: (sentence: string) => void,
-  ) {}
+  ) {
+    this.norm16 = gl.getExtension("EXT_texture_norm16");
+    this.linear = gl.getExtension("OES_texture_float_linear") !== null;
+  }
 
   /** Begins a frame: what it does not ask for is not fetched any more. */
   begin(): void {
@@ -96,6 +107,7 @@ export class Tiles {
     try {
       const pixels = await tile(name, abort.signal);
       this.latencies.push(performance.now() - begun);
+      if (this.latencies.length > MEASURED) this.latencies.splice(0, MEASURED / 2);
       // Changed while it came: it is shown and fetched once more.
       this.keep(name, pixels, this.spoiled.get(at.of) !== spoiled);
     } catch (error) {
@@ -112,8 +124,7 @@ export class Tiles {
     const old = this.ready.get(name);
     if (old) this.gl.deleteTexture(old.texture);
     this.ready.set(name, {
-      texture: upload(this.gl, pixels),
-      kind: pixels.kind,
+      ...this.upload(pixels, name.startsWith("labels/")),
       height: pixels.height,
       width: pixels.width,
       used: this.clock,
@@ -146,33 +157,42 @@ export class Tiles {
       if (!apart) tile.stale = true;
     }
   }
-}
 
-function upload(gl: WebGL2RenderingContext, pixels: Pixels): WebGLTexture {
-  const texture = gl.createTexture();
-  gl.bindTexture(gl.TEXTURE_2D, texture);
-  const put = (inner: number, format: number, type: number, data: ArrayBufferView): void => {
-    const { width, height } = pixels;
+  private upload(pixels: Pixels, labels: boolean): Pick<Tile, "texture" | "look" | "one"> {
+    const { gl, norm16, linear } = this;
+    const texture = gl.createTexture();
+    gl.bindTexture(gl.TEXTURE_2D, texture);
     gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
-    gl.texImage2D(gl.TEXTURE_2D, 0, inner, width, height, 0, format, type, data);
-  };
-  const { data } = pixels;
-  switch (pixels.kind) {
-    case "u8":
-      put(gl.R8UI, gl.RED_INTEGER, gl.UNSIGNED_BYTE, new Uint8Array(data));
-      break;
-    case "u16":
-      put(gl.R16UI, gl.RED_INTEGER, gl.UNSIGNED_SHORT, new Uint16Array(data));
-      break;
-    case "u32":
+    const { width, height, data } = pixels;
+    const put = (inner: number, format: number, type: number, view: ArrayBufferView): void =>
+      gl.texImage2D(gl.TEXTURE_2D, 0, inner, width, height, 0, format, type, view);
+    nearest(gl);
+    if (pixels.kind === "u32") {
       put(gl.R32UI, gl.RED_INTEGER, gl.UNSIGNED_INT, new Uint32Array(data));
-      break;
-    case "f32":
-      put(gl.R32F, gl.RED, gl.FLOAT, new Float32Array(data));
-      break;
+    } else if (labels || (pixels.kind === "u16" && !norm16 && !linear)) {
+      if (pixels.kind === "u8") put(gl.R8UI, gl.RED_INTEGER, gl.UNSIGNED_BYTE, new Uint8Array(data));
+      else put(gl.R16UI, gl.RED_INTEGER, gl.UNSIGNED_SHORT, new Uint16Array(data));
+    } else {
+      let one = 1;
+      if (pixels.kind === "u8") {
+        put(gl.R8, gl.RED, gl.UNSIGNED_BYTE, new Uint8Array(data));
+        one = 255;
+      } else if (pixels.kind === "u16" && norm16) {
+        put(norm16.R16_EXT, gl.RED, gl.UNSIGNED_SHORT, new Uint16Array(data));
+        one = 65535;
+      } else {
+        // Floats hold 16 bits as they are.
+        const values = pixels.kind === "u16" ? Float32Array.from(new Uint16Array(data)) : new Float32Array(data);
+        put(gl.R32F, gl.RED, gl.FLOAT, values);
+        if (!linear) return { texture, look: "floats", one };
+      }
+      for (const way of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) {
+        gl.texParameteri(gl.TEXTURE_2D, way, gl.LINEAR);
+      }
+      return { texture, look: "filtered", one };
+    }
+    return { texture, look: "integers", one: 1 };
   }
-  nearest(gl);
-  return texture;
 }
 
 /** Integer textures cannot be filtered; an unfiltered one needs no smaller copies. */

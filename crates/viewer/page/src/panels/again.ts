@@ -233,6 +233,7 @@ export class AgainPanel {
       "section",
       {},
       h("h2", {}, `What changed from ${before} to ${after}`),
+      advice(changes),
       ...sets.map(([title, set]) => (set ? this.set(title, set, changes, shown) : h("p", { class: "dim" }, `${title}: none`))),
       ...changes.notes.map((note) => h("p", { class: "dim" }, note)),
       shown ? "" : show,
@@ -271,7 +272,7 @@ export class AgainPanel {
       h(
         "p",
         {},
-        `${set.fields.length} fields: ${set.better} better, ${set.worse} worse, ${set.same} the same. ` +
+        `${set.fields.length} ${set.fields.length === 1 ? "field" : "fields"}: ${set.better} better, ${set.worse} worse, ${set.same} the same. ` +
           `${set.truth} true nuclei: ${set.gained} found anew, ${set.lost} no more.`,
       ),
       h(
@@ -327,6 +328,18 @@ export class AgainPanel {
       .takeEntries(`flipped: ${title.toLowerCase()}`, entries)
       .catch((e: unknown) => this.actions.failed(e));
   }
+}
+
+/** What the untouched validation fields say, in a sentence: the one that a person decides by. */
+function advice({ before, after, validation }: Changes): HTMLElement | string {
+  const score = validation?.scores.find(({ name }) => name === "objects f1_50");
+  if (!score?.ci95 || score.difference === null) return "";
+  const [low, high] = score.ci95;
+  const span = `F1 of nuclei ${signed(score.difference)}, 95 % ${signed(low)} to ${signed(high)}`;
+  const on = "on the validation fields that nobody corrected";
+  if (high < 0) return h("p", { class: "warn" }, `${after} is worse ${on} (${span}): stay with ${before}, or train longer.`);
+  if (low > 0) return h("p", {}, `${after} is better ${on} (${span}).`);
+  return h("p", {}, `Whether ${after} is better or worse cannot be told ${on} (${span}).`);
 }
 
 const number = (value: number | null): string =>

@@ -2,7 +2,7 @@
 
 import type { Actions } from "../actions";
 import type { Tool } from "../app";
-import { button, h } from "../dom";
+import { button, h, middle } from "../dom";
 import type { Help } from "../help";
 import type { AgainPanel } from "./again";
 
@@ -27,7 +27,8 @@ export function top(actions: Actions, help: Help, again: AgainPanel): HTMLElemen
   };
   app.on(["edits", "field"], keep);
   const draw = (): void => {
-    name.textContent = app.shown.name;
+    name.textContent = middle(app.shown.name, 44);
+    name.title = app.shown.name;
     part.textContent = app.part;
     part.className = `part ${app.part}`;
     document.title = `${app.shown.name} – stainfree`;
@@ -59,7 +60,14 @@ export function tools(actions: Actions): HTMLElement {
     element.dataset["tool"] = tool;
     return element;
   });
-  const brush = h("span", { class: "dim" });
+  const radius = h("span", { class: "dim" });
+  const brush = h(
+    "span",
+    { class: "group" },
+    button("−", "smaller brush ([)", () => actions.brush(1 / 1.25), { "aria-label": "smaller brush" }),
+    radius,
+    button("+", "larger brush (])", () => actions.brush(1.25), { "aria-label": "larger brush" }),
+  );
   const judge: [string, string, () => void][] = [
     ["Accept", "accept and go on (A)", () => void actions.judge("accept")],
     ["Reject", "no nucleus; go on (X)", () => void actions.judge("reject")],
@@ -84,7 +92,8 @@ export function tools(actions: Actions): HTMLElement {
       element.setAttribute("aria-pressed", String(on));
     }
     const brushes = app.tool === "paint" || app.tool === "erase";
-    brush.textContent = brushes ? `⌀ ${Math.round(app.radius * 2)} px` : "";
+    brush.hidden = !brushes;
+    radius.textContent = `⌀ ${Math.round(app.radius * 2)} px`;
     undo.disabled = app.decided.undo === null;
     redo.disabled = app.decided.redo === null;
     undo.title = `undo ${app.decided.undo ?? ""} (U)`;
@@ -95,6 +104,24 @@ export function tools(actions: Actions): HTMLElement {
   return bar;
 }
 
+/** What lies on the image: what a tablet without keys needs to look. */
+export function onStage(actions: Actions): HTMLElement {
+  const { app, view } = actions;
+  const blink = button("Blink", "blink the labels (B)", () => actions.blink(), { class: "small" });
+  const hide = button("Hide", "hide all labels (H)", () => actions.hide(), { class: "small" });
+  const fit = button("Fit", "show the whole field (0)", () => view.fit(), { class: "small" });
+  const draw = (): void => {
+    for (const [element, on] of [[blink, app.blink], [hide, app.hidden]] as const) {
+      element.classList.toggle("on", on);
+      element.setAttribute("aria-pressed", String(on));
+      element.hidden = app.layers.length === 0;
+    }
+  };
+  app.on(["layers"], draw);
+  draw();
+  return h("div", { class: "onstage" }, blink, hide, fit);
+}
+
 /** The line below the image: what is under the pointer, and what was said last. */
 export function below(actions: Actions): HTMLElement {
   const { app } = actions;
@@ -102,6 +129,7 @@ export function below(actions: Actions): HTMLElement {
   let gone = 0;
   app.on(["message"], () => {
     said.textContent = app.message?.text ?? "";
+    said.title = said.textContent;
     said.classList.toggle("bad", app.message?.bad === true);
     clearTimeout(gone);
     gone = window.setTimeout(() => (said.textContent = ""), 8000);

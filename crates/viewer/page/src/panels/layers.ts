@@ -140,24 +140,43 @@ export class Layers {
 
   private contrast(view: ChannelView, i: number): HTMLElement {
     const range = view.range ?? { min: 0, max: 1, low: 0, high: 1, full: 1 };
-    const span = Math.max(range.max - range.min, 1e-9);
-    const step = Number.isInteger(range.min) && Number.isInteger(range.max) ? 1 : span / 1000;
-    const bounds: [number, number, number] = [range.min, range.max, step];
-    const low = slider("darkest value", bounds, view.low, (value) => {
-      view.low = Math.min(value, view.high - step);
+    const whole = Number.isInteger(range.min) && Number.isInteger(range.max);
+    // A few hot or dead pixels would leave the rest a hair's breadth of the slider.
+    const usual = Math.max(range.high - range.low, 1e-9);
+    const from = Math.min(Math.max(range.min, range.low - usual), view.low);
+    const to = Math.max(Math.min(range.max, range.high + 2 * usual), view.high, from + 1e-9);
+    const step = whole ? 1 : (to - from) / 1000;
+    const bounds: [number, number, number] = [from, to, step];
+    const shown = { low: this.value("darkest value"), high: this.value("brightest value") };
+    const write = (): void => {
+      for (const end of ["low", "high"] as const) shown[end].value = String(Number(view[end].toPrecision(5)));
+    };
+    const set = (end: "low" | "high", value: number): void => {
+      if (!Number.isFinite(value)) return write();
+      view[end] = end === "low" ? Math.min(value, view.high - step) : Math.max(value, view.low + step);
       view.auto = false;
+      write();
       this.changed();
-    });
-    const high = slider("brightest value", bounds, view.high, (value) => {
-      view.high = Math.max(value, view.low + step);
-      view.auto = false;
-      this.changed();
-    });
+    };
+    const low = slider("darkest value", bounds, view.low, (value) => set("low", value));
+    const high = slider("brightest value", bounds, view.high, (value) => set("high", value));
+    for (const end of ["low", "high"] as const) {
+      shown[end].addEventListener("change", () => {
+        set(end, shown[end].value === "" ? NaN : Number(shown[end].value));
+        (end === "low" ? low : high).value = String(view[end]);
+      });
+    }
+    write();
     const auto = button("auto", "contrast of this field by itself (L)", () => this.auto(i), {
       class: view.auto ? "small on" : "small",
       "aria-pressed": String(view.auto),
     });
-    return h("div", { class: "contrast" }, h("div", {}, low, high), auto);
+    return h("div", { class: "contrast" }, h("div", {}, low, shown.low, high, shown.high), auto);
+  }
+
+  /** A number that can be typed as well. */
+  private value(label: string): HTMLInputElement {
+    return h("input", { type: "number", step: "any", "aria-label": label, title: label });
   }
 
   private layer(i: number): HTMLElement {

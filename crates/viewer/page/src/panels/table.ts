@@ -2,10 +2,12 @@
 // are seen are elements, so thousands of fields scroll.
 
 import type { App } from "../app";
-import { button, h, later, short } from "../dom";
+import { button, h, later, middle, short } from "../dom";
 import { isNumber } from "./plate";
 
 const ROW = 24;
+/** Width of a letter of a name, pixels, on average. */
+const LETTER = 7.6;
 
 export class Table {
   readonly element: HTMLElement;
@@ -42,7 +44,8 @@ export class Table {
       .sort((a, b) => first(a) - first(b) || a - b);
     this.filter = h("input", {
       type: "search",
-      placeholder: "filter: B02, split=train, nuclei>50",
+      placeholder: "filter: B02, nuclei>50",
+      title: "words, column=text and column>number, with blanks between (/)",
       "aria-label": "filter fields",
       oninput: later(120, () => this.apply()),
     });
@@ -64,7 +67,10 @@ export class Table {
       this.head,
       this.body,
     );
-    new ResizeObserver(() => this.draw()).observe(this.body);
+    new ResizeObserver(() => {
+      this.measure();
+      this.draw();
+    }).observe(this.body);
     app.on(["field"], () => this.reveal());
     this.apply();
   }
@@ -98,6 +104,23 @@ export class Table {
     return (column < 0 ? row?.name : row?.cells[column]) ?? "";
   }
 
+  /** Letters of a name that there is room for. */
+  private letters = 0;
+
+  /** Gives names the room that they need, up to a half of what there is, and columns that of their titles. */
+  private measure(): void {
+    const longest = this.app.list.fields.reduce((n, field) => Math.max(n, [...field.name].length), 0);
+    const room = this.element.clientWidth;
+    const width = Math.min(Math.max(96, longest * LETTER + 14), Math.max(room * 0.45, 96));
+    this.letters = Math.floor((width - 14) / LETTER);
+    this.element.style.setProperty("--name", `${Math.round(width)}px`);
+  }
+
+  private width(column: number): string {
+    const least = this.numeric[column] === true ? 58 : 80;
+    return `${Math.min(Math.max(least, this.name(column).length * 6 + 24), 170)}px`;
+  }
+
   private heads(): void {
     const heads = [-1, ...this.columns].map((column) => {
       const mark = column === this.sorted ? (this.down ? " ↓" : " ↑") : "";
@@ -108,7 +131,9 @@ export class Table {
       };
       const kind = column < 0 ? "name" : this.numeric[column] ? "cell number" : "cell";
       const title = `${this.name(column)}: sort`;
-      return h("button", { type: "button", class: kind, onclick: action, title }, this.name(column) + mark);
+      const head = h("button", { type: "button", class: kind, onclick: action, title }, this.name(column) + mark);
+      if (column >= 0) head.style.width = this.width(column);
+      return head;
     });
     this.head.replaceChildren(...heads);
   }
@@ -165,11 +190,14 @@ export class Table {
       const here = field === this.app.field;
       const cells = this.columns.map((column) => {
         const text = this.cell(field, column);
-        const numeric = this.numeric[column] === true && text !== "";
-        const shown = numeric ? short(Number(text)) : text;
-        return h("span", { class: numeric ? "cell number" : "cell", title: text }, shown);
+        const numeric = this.numeric[column] === true;
+        const shown = numeric && text !== "" ? short(Number(text)) : text;
+        const cell = h("span", { class: numeric ? "cell number" : "cell", title: text }, shown);
+        cell.style.width = this.width(column);
+        return cell;
       });
-      const name = h("span", { class: "name" }, this.cell(field, -1));
+      const full = this.cell(field, -1);
+      const name = h("span", { class: "name", title: full }, middle(full, this.letters));
       const row = h(
         "div",
         { class: here ? "line here" : "line", onclick: () => this.go(field), role: "row" },

@@ -2,7 +2,7 @@
 
 import type { Actions } from "../actions";
 import { type App, isListed, type Queue } from "../app";
-import { button, h, short } from "../dom";
+import { button, h, middle, short } from "../dom";
 import type { Entry, Thing } from "../types";
 
 /** Rows that are shown; the list goes on from the selected one. */
@@ -41,12 +41,15 @@ export class Work {
 
   private choices(): void {
     const { queue, list } = this.app;
-    const titles = ["this field", ...list.lists.map((title) => `all fields: ${title}`)];
+    const titles = list.lists.map(({ title }) => title);
     if (queue?.list === null) titles.push(queue.title);
-    const options = titles.map((title) => h("option", {}, title));
-    this.choice.replaceChildren(...options);
-    this.choice.selectedIndex = !queue ? 0 : queue.list === null ? titles.length - 1 : queue.list + 1;
-    this.choice.hidden = titles.length === 1;
+    this.choice.hidden = titles.length === 0;
+    // Made anew only where it differs: it may be open.
+    if (this.choice.options.length !== titles.length + 1 || this.choice.options[titles.length]?.text !== titles.at(-1)) {
+      const all = h("optgroup", { label: "all fields" }, ...titles.map((title) => h("option", {}, title)));
+      this.choice.replaceChildren(h("option", {}, "this field"), all);
+    }
+    this.choice.selectedIndex = !queue ? 0 : queue.list === null ? titles.length : queue.list + 1;
   }
 
   private draw(): void {
@@ -153,10 +156,11 @@ export class Work {
     };
     return h(
       "li",
-      { class: classes.join(" "), onclick: action, title: entry.what },
-      h("span", { class: "label" }, this.app.list.fields[entry.field]?.name ?? ""),
-      h("span", {}, [Number.isFinite(entry.value) ? short(entry.value) : "", entry.what].filter(Boolean).join("  ")),
+      { class: classes.join(" "), onclick: action, title: `${this.app.list.fields[entry.field]?.name ?? ""} ${entry.what}` },
+      h("span", {}, entry.what || (queue.title.startsWith("least sure") ? "sure" : "")),
+      h("span", { class: "number" }, Number.isFinite(entry.value) ? entry.value.toPrecision(2) : ""),
       h("span", { class: "marks" }, entry.done ? "✓" : ""),
+      h("span", { class: "of" }, middle(this.app.list.fields[entry.field]?.name ?? "", 33)),
     );
   }
 
