@@ -9,7 +9,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use stainfree_image::{Dataset, Field, Image};
+use stainfree_image::{Dataset, Field, Image, OpenOptions};
 use stainfree_inference::{Decisions, Options};
 use stainfree_network::model::{Adapted, Model};
 use stainfree_network::train::{NormCrops, RawField, TrainingData, has_norms, measure_norms};
@@ -49,8 +49,8 @@ pub struct AdaptOptions {
     pub brightfield: Vec<String>,
     /// z planes, from 1.
     pub planes: Vec<usize>,
-    /// Pixel size in um, where the images state none or a wrong one.
-    pub pixel_um: Option<f64>,
+    /// What is known of the images that their files do not say.
+    pub opening: OpenOptions,
     /// Replace a model that is there.
     pub overwrite: bool,
 }
@@ -87,7 +87,7 @@ pub fn adapt(options: &AdaptOptions, job: &Job) -> Result<AdaptedModel, ProjectE
             options.model.display()
         )));
     }
-    let (sets, failed) = open_inputs(&options.inputs, options.pixel_um);
+    let (sets, failed) = open_inputs(&options.inputs, &options.opening);
     if let Some(first) = failed.first() {
         return Err(ProjectError::Failed(first.clone()));
     }

@@ -8,6 +8,7 @@ use stainfree_project::adapt::{AdaptOptions, adapt};
 
 use crate::Context;
 use crate::failure::{Outcome, UsageError};
+use crate::opening::Opening;
 use crate::output::Json;
 use crate::{memory, next};
 
@@ -68,9 +69,8 @@ pub(crate) struct Adapt {
     )]
     planes: Vec<u32>,
 
-    /// Pixel size in um, where the images state none or a wrong one
-    #[arg(long, value_name = "UM")]
-    pixel_um: Option<f64>,
+    #[command(flatten)]
+    opening: Opening,
 
     /// Replace another model that is there
     #[arg(long)]
@@ -101,7 +101,7 @@ impl Adapt {
             share: self.share,
             brightfield: self.brightfield.clone(),
             planes: self.planes.iter().map(|&z| z as usize).collect(),
-            pixel_um: self.pixel_um,
+            opening: self.opening.options(),
             overwrite: self.overwrite,
         };
         let made = adapt(&options, &context.job().on(&machine));
