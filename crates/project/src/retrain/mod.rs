@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 
 use stainfree_inference::RuleChoice;
 use stainfree_network::model::Model;
-use stainfree_network::recipe::Length;
+use stainfree_network::optimiser::Schedule;
+use stainfree_network::recipe::{Length, Recipe};
 use stainfree_scores::{Convention, FieldScores};
 
 pub use self::changes::{ChangedField, ChangedSet, Changes, Flipped};
@@ -169,7 +170,7 @@ impl Plan {
                 name: name.clone(),
                 weights: Some(folder.to_string_lossy().into_owned()),
                 length: options.steps.map(Length::Steps),
-                like: Some(model.info.recipe),
+                like: Some(settling(model.info.recipe, options.steps)),
                 restart: options.restart,
                 ..TrainOptions::default()
             },
@@ -299,4 +300,33 @@ fn notes(corrected: &BTreeSet<&str>, trains: usize, tests: usize) -> Vec<String>
         ));
     }
     notes
+}
+
+/// The recipe for so many steps: the rate rises for a fifth of them at most. A rise that was meant
+/// for a long training would end a short one at the largest rate, which unlearns what the model
+/// knew.
+fn settling(mut recipe: Recipe, steps: Option<u64>) -> Recipe {
+    if let (Some(steps), Schedule::Cosine { warmup_steps, .. }) = (steps, &mut recipe.schedule) {
+        *warmup_steps = (*warmup_steps).min(steps / 5);
+    }
+    recipe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_training_has_steps_left_to_settle() {
+        let rise = |steps| match settling(Recipe::standard(), steps).schedule {
+            Schedule::Cosine { warmup_steps, .. } => warmup_steps,
+            _ => panic!("the default recipe has another schedule"),
+        };
+        let usual = rise(None);
+        assert!(usual > 12);
+        assert_eq!(
+            [rise(Some(60)), rise(Some(4)), rise(Some(9000))],
+            [12, 0, usual]
+        );
+    }
 }
