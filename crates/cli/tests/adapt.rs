@@ -94,7 +94,7 @@ fn a_model_is_adapted_beside_the_old_one_which_stays_as_it_was() {
     let refused = again(&[]);
     assert_eq!(refused.code, 1);
     assert!(refused.stderr.contains("--overwrite"), "{}", refused.stderr);
-    assert_eq!(again(&["--overwrite", "--share", "0.5"]).code, 0);
+    assert_eq!(again(&["--overwrite", "--share", "1"]).code, 0);
     assert_ne!(bytes_of(&place.path("study/models/other")), there);
 }
 

@@ -109,8 +109,10 @@ fn from_stains_to_a_report() {
     let table = place.text("result/predictions.csv");
     assert!(table.starts_with(
         "name,status,message,background_share,nucleus_share,ignored_share,nuclei,expected_nuclei,\
-         nuclei_low,nuclei_high,interval_level,height,width,seconds,strangeness,strange,unlike,\
-         looks,model,program,options,input,content,key\n"
+         nuclei_low,nuclei_high,interval_level,expected_nuclear_area,nuclear_area_low,\
+         nuclear_area_high,expected_mean_area,mean_area_low,mean_area_high,expected_cytoplasm_area,\
+         cytoplasm_area_low,cytoplasm_area_high,area_unit,height,width,seconds,strangeness,\
+         strange,unlike,looks,model,program,options,input,content,key\n"
     ));
     assert_eq!(table.lines().count(), 7);
     let again = place.ok(&["predict", "study/models/model", "images", "--out", "result"]);

@@ -48,10 +48,11 @@ fn temperatures_change_probabilities_and_nothing_else() {
     predict("without", &[]);
     let given = give_temperatures(&place, [3.0, 1.5]);
     predict("after", &["--probabilities"]);
-    let mut expected = planes(&place, "before");
+    let as_said = planes(&place, "before");
+    let mut expected = as_said.clone();
     given.apply(&mut expected);
     let after = planes(&place, "after");
-    assert_ne!(after, planes(&place, "before"));
+    assert_ne!(after, as_said);
     assert_eq!(after, expected);
     for file in ["classes/f0.tif", "nuclei/f0.tif"] {
         let [a, b] = ["before", "after"]
@@ -61,9 +62,23 @@ fn temperatures_change_probabilities_and_nothing_else() {
     let table = rows(&place.text("after/predictions.csv"));
     let word = format!("temperatures:{}", given.word());
     assert!(table[0]["options"].contains(&word), "{:?}", table[0]);
-    // Without probabilities there is nothing to do again.
-    let again = predict("without", &[]);
-    assert!(again.stdout.contains("0 fields done"), "{}", again.stdout);
+    // Without probabilities there is nothing to do again, and nor is there for these.
+    for (out, more) in [
+        ("without", &[][..]),
+        ("after", &["--probabilities"]),
+        ("after", &[]),
+    ] {
+        let again = predict(out, more);
+        assert!(
+            again.stdout.contains("0 fields done"),
+            "{out}: {}",
+            again.stdout
+        );
+    }
+    // Those that were written before the model had temperatures are written anew.
+    let again = predict("before", &["--probabilities"]);
+    assert!(again.stdout.contains("6 fields done"), "{}", again.stdout);
+    assert_eq!(planes(&place, "before"), after);
     // Both calibration errors are told.
     let run = place.ok(&["evaluate", "study", "--json", "-"]);
     let scores: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
@@ -80,7 +95,7 @@ fn temperatures_change_probabilities_and_nothing_else() {
         "{}",
         run.stderr
     );
-    assert_eq!(planes(&place, "other"), planes(&place, "before"));
+    assert_eq!(planes(&place, "other"), as_said);
     std::fs::write(&path, text.replace("3.0", "-3.0")).unwrap();
     let run = place.run(&["predict", "study", "images", "--out", "damaged"]);
     assert_eq!(run.code, 1);

@@ -22,7 +22,7 @@ use crate::{memory, next};
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   stainfree adapt study/models/model plate2/ --wells B02,C02 --out study/models/model-plate2
-  stainfree adapt study plate2/ --out adapted --share 0.5
+  stainfree adapt study plate2/ --out adapted --share 1
 
 Give wells that were not treated: where treatments change how cells look, a measurement on all wells
 takes away a part of that. The new model keeps the rule for nuclei, and is without confidences,
@@ -52,8 +52,9 @@ pub(crate) struct Adapt {
     #[arg(long, value_name = "NAME[,NAME]", value_delimiter = ',')]
     fields: Vec<String>,
 
-    /// Weight of the new measurement against what the model came with, above 0 to 1
-    #[arg(long, value_name = "SHARE", default_value_t = 1.0)]
+    /// Weight of the new measurement against what the model came with, above 0 to 1; half did
+    /// better than all of it nearly everywhere (docs/trust.md)
+    #[arg(long, value_name = "SHARE", default_value_t = 0.5)]
     share: f64,
 
     /// Brightfield channel, or three channels [default: as the model was trained]

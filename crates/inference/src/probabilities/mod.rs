@@ -107,10 +107,17 @@ impl Temperatures {
         }
     }
 
-    /// Eight hexadecimal digits that it is recognised by.
-    pub fn word(&self) -> String {
+    /// A number that it is recognised by.
+    pub fn number(&self) -> u32 {
         let text = toml::to_string(self).unwrap_or_default();
-        stainfree_network::model::sha256(text.as_bytes())[..8].to_owned()
+        let digits = stainfree_network::model::sha256(text.as_bytes());
+        // The first digits of a hash are a number.
+        u32::from_str_radix(&digits[..8], 16).unwrap_or_default()
+    }
+
+    /// That number in eight hexadecimal digits.
+    pub fn word(&self) -> String {
+        format!("{:08x}", self.number())
     }
 
     /// Makes of a network's probabilities, one plane a class, those that hold. Where nothing was

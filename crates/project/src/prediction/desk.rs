@@ -213,7 +213,7 @@ impl<'a> Desk<'a> {
             if let Some((output, found)) = of_classes.zip(self.temperatures.as_ref()) {
                 found.apply(&mut output.planes);
             }
-            let note = note(field, "probabilities", made);
+            let note = note(field, &self.wanted.probabilities_called(), made);
             store.put_planes(Product::Probabilities, name, pixels.probabilities(), &note)?;
         }
         if self.wanted.outputs {

@@ -242,6 +242,7 @@ fn wanted_of(options: &PredictOptions, model: &OpenedModel) -> Result<Wanted, Pr
     let wanted = Wanted {
         cells: cytoplasm_class(&predictor.info().classes).is_some(),
         probabilities: options.probabilities,
+        temperatures: predictor.temperatures().map(|found| found.number()),
         outputs: options.probabilities && predictor.outputs().len() > 1,
         overlay: options.overlay,
         confidence: predictor.confidence().is_some(),
@@ -334,7 +335,7 @@ fn tasks_of<'a>(
     options: &PredictOptions,
     job: &Job,
 ) -> Result<Vec<Task<'a>>, ProjectError> {
-    let conditions = conditions(model, options, job);
+    let conditions = conditions(model, options.flips, job);
     let mut tasks = Vec::new();
     for set in sets {
         for problem in &set.problems {

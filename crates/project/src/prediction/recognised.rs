@@ -80,12 +80,12 @@ impl<'a> Task<'a> {
 
 /// What decides a prediction beside the image and what a model's hash covers. The cap on memory is
 /// a part of it: it decides which tiles an image is computed in.
-pub(crate) fn conditions(opened: &OpenedModel, options: &PredictOptions, job: &Job) -> Fingerprint {
+pub(crate) fn conditions(opened: &OpenedModel, flips: bool, job: &Job) -> Fingerprint {
     let model = opened.predictor.info();
     let mut hash = Fingerprint::empty();
     hash.bytes(env!("CARGO_PKG_VERSION"));
     hash.bytes([
-        u8::from(options.flips),
+        u8::from(flips),
         u8::from(is_bf16(job)),
         u8::from(model.recipe.rescale),
     ]);
@@ -105,10 +105,6 @@ pub(crate) fn conditions(opened: &OpenedModel, options: &PredictOptions, job: &J
     // A model may be given a confidence after fields were predicted.
     if let Some(confidence) = opened.predictor.confidence() {
         hash.bytes(confidence.word());
-    }
-    // Temperatures change probabilities and nothing else.
-    if let (true, Some(found)) = (options.probabilities, opened.predictor.temperatures()) {
-        hash.bytes(found.word());
     }
     hash
 }

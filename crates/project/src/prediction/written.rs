@@ -38,6 +38,9 @@ pub(crate) const NOTED: [(Product, &str); 3] = [
     (Product::Cells, "cells"),
 ];
 
+/// What notes call that which probabilities are written with.
+const TEMPERATURES: &str = "temperatures";
+
 /// What is written beside class masks and nuclei.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Wanted {
@@ -45,6 +48,9 @@ pub(crate) struct Wanted {
     pub(crate) cells: bool,
     /// Probabilities of the classes.
     pub(crate) probabilities: bool,
+    /// What the temperatures are recognised by that they are written with, where the model has
+    /// some.
+    pub(crate) temperatures: Option<u32>,
     /// Outputs beside the classes: they are asked for, and the model has some.
     pub(crate) outputs: bool,
     /// Pictures.
@@ -83,6 +89,24 @@ impl Wanted {
         }
     }
 
+    /// What the notes of probabilities call them.
+    pub(crate) fn probabilities_called(self) -> String {
+        match self.temperatures {
+            Some(number) => format!("probabilities by {TEMPERATURES} {number:08x}"),
+            None => "probabilities".to_owned(),
+        }
+    }
+
+    /// Whether these probabilities are written with the temperatures that the model has now: it may
+    /// have been given some, or others, since.
+    fn as_now(self, note: Option<String>) -> bool {
+        let note = note.unwrap_or_default();
+        match self.temperatures {
+            Some(_) => note.contains(&format!("{} of", self.probabilities_called())),
+            None => !note.contains(TEMPERATURES),
+        }
+    }
+
     /// What is written.
     pub(crate) fn products(self) -> impl Iterator<Item = Product> {
         PRODUCTS
@@ -103,7 +127,12 @@ impl Wanted {
         let exists = |kind: Product| {
             let path = store.path(kind, &field.name);
             let is_of = || marker::note_of(&path).is_some_and(|note| note.contains(model));
-            path.is_file() && (kind != Product::Outputs || is_of())
+            let is_right = || match kind {
+                Product::Outputs => is_of(),
+                Product::Probabilities => self.as_now(marker::note_of(&path)),
+                _ => true,
+            };
+            path.is_file() && is_right()
         };
         let is_stored = || !self.zarr || zarr::exists(out, field, model, self.cells);
         self.products().all(exists) && is_stored()

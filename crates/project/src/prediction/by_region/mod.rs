@@ -178,7 +178,8 @@ impl<'a> Files<'a> {
         let names = model.predictor.info().classes.clone();
         let classes = names.len();
         let probabilities = asked.wanted.probabilities.then(|| {
-            let image = said("probabilities", names, PixelType::F32);
+            let called = asked.wanted.probabilities_called();
+            let image = said(&called, names, PixelType::F32);
             OmeTiffRows::create(&path(Product::Probabilities), &image)
         });
         let outputs = asked.wanted.outputs.then(|| {

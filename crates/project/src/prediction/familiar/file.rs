@@ -146,3 +146,40 @@ fn damaged(path: &Path, what: &str) -> ProjectError {
         path.display()
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::features::COUNT;
+    use super::*;
+
+    #[test]
+    fn of_another_network_only_what_is_of_images_is_kept() {
+        let values: [f64; COUNT] = std::array::from_fn(|i| i as f64);
+        let field = KeptField::new("f", "A1", true, &Looks(values));
+        let mut kept = Kept::new("old", Some("rule"), vec![field]);
+        kept.worse.push(WorseScore {
+            what: "as they are".to_owned(),
+            strangeness: 0.5,
+            f1: 0.9,
+        });
+        let images = kept.of_images("new");
+        assert_eq!((&*images.model, images.worse.len()), ("new", 0));
+        let has = |key: &str| images.features.iter().any(|known| known == key);
+        assert!(has("light") && has("pixel_um") && has("likeness_of_planes"));
+        for key in ["nucleus_share", "cytoplasm_share", "doubt", "nuclei"] {
+            assert!(!has(key), "{key}");
+        }
+        // Every value stays with its name.
+        let noise = images.features.iter().position(|key| key == "noise");
+        let of_old = kept.features.iter().position(|key| key == "noise");
+        assert_eq!(
+            images.fields[0].values[noise.unwrap()],
+            of_old.unwrap() as f64
+        );
+        // It is a file as any other.
+        let folder = tempfile::tempdir().unwrap();
+        images.write(folder.path()).unwrap();
+        assert_eq!(Kept::read(folder.path(), "new").unwrap(), Some(images));
+        assert_eq!(Kept::read(folder.path(), "old").unwrap(), None);
+    }
+}

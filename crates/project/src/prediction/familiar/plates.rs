@@ -213,3 +213,30 @@ impl Expected {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_on_is_told_where_a_plate_is_strange_and_no_second_adaptation() {
+        let plate = |strangeness: f64| PlateLooks {
+            plate: None,
+            fields: 2,
+            strange_fields: 0,
+            strangeness,
+            strange: strangeness > 1.0,
+            differences: Vec::new(),
+            expected: None,
+        };
+        let of = |strangeness: f64| Strange {
+            plates: vec![plate(0.5), plate(strangeness)],
+            marked_before: 0,
+        };
+        assert_eq!(of(0.9).way_on(false), None);
+        let said = of(2.0).way_on(false).unwrap();
+        assert!(said.contains("`stainfree retrain`") && said.contains("`stainfree adapt`"));
+        let said = of(2.0).way_on(true).unwrap();
+        assert!(said.contains("`stainfree retrain`") && !said.contains("adapt"));
+    }
+}
