@@ -40,8 +40,9 @@ export class Edits {
       const corrected = app.list.layers[active]?.kind === "corrections";
       const said = await api.objects(field, active, other);
       const since = corrected ? await api.since(field, said.version) : null;
-      // Another field, or an edit since that the list does not know.
-      if (field !== app.field || active !== app.active || said.version < app.version) return;
+      if (field !== app.field || active !== app.active) return;
+      // An edit since that the list does not know; others' edits before it are in the list alone.
+      if (said.version < app.version) return this.load(true);
       app.objects = new Map(said.objects.map((thing) => [thing.label, thing]));
       app.version = said.version;
       this.versions.set(field, said.version);
