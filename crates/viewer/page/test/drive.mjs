@@ -8,38 +8,20 @@
 // is compared, and trained again. Ends with a line for every step; anything unexpected is an error.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { cp, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
-import { chromium } from "playwright-core";
 import { fingers } from "./fingers.mjs";
+import { browse, handsOn, serve } from "./hands.mjs";
 import { hundred } from "./hundred.mjs";
 
 const [program, given, pictures] = process.argv.slice(2);
 assert(program && given, "usage: drive.mjs PROGRAM STUDY [PICTURES]");
-const browserPath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
 const work = await mkdtemp(join(tmpdir(), "stainfree-view-"));
 // What lies beside the study, such as its plate, is copied along: it is named relative to it.
 await cp(dirname(resolve(given)), join(work, "all"), { recursive: true });
 const study = join(work, "all", resolve(given).split("/").pop());
-
-/** Starts the program; gives its process and address. */
-async function serve(...more) {
-  const args = ["view", study, "--no-open", "--as", "driver", ...more];
-  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
-  let said = "";
-  const url = await new Promise((found, failed) => {
-    child.stderr.on("data", (data) => (said += data));
-    child.stdout.on("data", (data) => {
-      const match = /http:\S+/.exec(String(data));
-      if (match) found(match[0]);
-    });
-    child.on("exit", (code) => failed(new Error(`the program ended with ${code}: ${said}`)));
-  });
-  return { child, url };
-}
 
 const steps = [];
 const step = (text) => {
@@ -47,12 +29,10 @@ const step = (text) => {
   console.log(`ok: ${text}`);
 };
 
-let server = await serve();
+const start = (...more) => serve(program, [study, "--as", "driver", ...more]);
+let server = await start();
 const port = new URL(server.url).port;
-const browser = await chromium.launch({
-  executablePath: browserPath,
-  args: ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"],
-});
+const browser = await browse();
 const context = await browser.newContext({
   viewport: { width: 1280, height: 720 },
   colorScheme: "dark",
@@ -72,51 +52,18 @@ page.on("request", (request) => {
   if (url.hostname !== "127.0.0.1" && url.protocol !== "blob:") problems.push(`asked ${url}`);
 });
 
-// The page's policy allows no code from texts; the browser's own console may.
-const read = (on, text, v) =>
-  on.evaluate(`((s, v) => (${text}))(window.stainfree, ${JSON.stringify(v ?? null)})`);
-const app = (text, v) => read(page, text, v);
-const until = async (text, v, on = page, seconds = 30) => {
-  for (let i = 0; i < 20 * seconds; i++) {
-    if (await read(on, text, v).catch(() => false)) return;
-    await new Promise((wait) => setTimeout(wait, 50));
-  }
-  throw new Error(`never true: ${text}`);
-};
-const loaded = (on = page) => until("s && s.app.objects.size > 0", null, on);
-const settled = async () => {
-  // A frame first, which asks for what it lacks.
-  await page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))");
-  await until("!s.view.busy && s.app.saving === 0 && s.renderer.tiles.complete");
-};
+const hands = handsOn(page);
+const { app, until, settled, loaded, click, drag, thing, labels } = hands;
 const shot = async (name) => {
   if (!pictures) return;
   await mkdir(pictures, { recursive: true });
   await page.screenshot({ path: join(pictures, `${name}.png`) });
 };
-/** Where a place of the image is on the screen. */
-const screen = async (y, x) => {
-  const box = await page.locator(".stage").boundingBox();
-  const c = await app("s.app.camera");
-  return [box.x + box.width / 2 + (x - c.x) * c.scale, box.y + box.height / 2 + (y - c.y) * c.scale];
-};
-const click = async (y, x, more = {}) => page.mouse.click(...(await screen(y, x)), more);
-const drag = async (points) => {
-  const places = await Promise.all(points.map(([y, x]) => screen(y, x)));
-  await page.mouse.move(...places[0]);
-  await page.mouse.down();
-  for (const place of places.slice(1)) await page.mouse.move(...place, { steps: 6 });
-  await page.mouse.up();
-};
-const thing = (label) => app("s.app.objects.get(v)", label);
-const labels = () => app("[...s.app.objects.keys()]");
-
 /** A hundred corrections as a person makes them, with every key and click counted. */
 async function correctMany() {
   const trained = await app(
     "s.app.list.fields.flatMap((f, i) => f.cells[s.app.list.columns.indexOf('split')] === 'train' ? [i] : [])",
   );
-  const hands = { page, app, until, loaded, settled, click, drag, thing, labels, pair: null };
   const said = await hundred(hands, trained);
   const { counts, sum, waits } = said;
   assert.equal(said.made, 100);
@@ -144,10 +91,10 @@ async function trainAgain() {
   await dialog.getByLabel("steps").fill("6");
   await shot("again-start");
   await dialog.getByRole("button", { name: "Start" }).click();
-  await until("s.app.again?.runs[0]?.phase === 'training' && s.app.again.runs[0].done > 0", null, page, 60);
+  await until("s.app.again?.runs[0]?.phase === 'training' && s.app.again.runs[0].done > 0");
   await until("s.app.again.curves !== null");
   await shot("again-running");
-  await until("['done', 'failed'].includes(s.app.again?.runs[0]?.phase)", null, page, 120);
+  await until("['done', 'failed'].includes(s.app.again?.runs[0]?.phase)", null, 180);
   const run = await app("s.app.again.runs[0]");
   assert.equal(run.phase, "done", run.message);
   await dialog.getByText("What changed from").waitFor();
@@ -311,21 +258,22 @@ try {
   step("reloads with everything as it was");
 
   // A second window on the same field sees an edit of the first.
-  const other = await context.newPage();
-  await other.goto(server.url);
-  await loaded(other);
-  await read(other, "s.actions.go(v)", await app("s.app.field"));
-  await until("s.app.version === v", await app("s.app.version"), other);
+  const otherPage = await context.newPage();
+  await otherPage.goto(server.url);
+  const other = handsOn(otherPage);
+  await other.loaded();
+  await other.app("s.actions.go(v)", await app("s.app.field"));
+  await other.until("s.app.version === v", await app("s.app.version"));
   // Both draw at once, each on objects of its own: nothing is lost, and both end alike.
   const ours = (await labels()).slice(8, 11);
   const theirs = (await labels()).slice(11, 14);
   const reject = "Promise.all(v.map((label) => s.edits.send({ do: 'reject', label })))";
-  const [one, two] = await Promise.all([app(reject, ours), read(other, reject, theirs)]);
+  const [one, two] = await Promise.all([app(reject, ours), other.app(reject, theirs)]);
   assert(one.every(Boolean) && two.every(Boolean), `${one} ${two}`);
-  await until("s.app.version === v", await read(other, "s.app.version"), page, 10).catch(() => {});
-  await until("v.every((label) => !s.app.objects.has(label))", [...ours, ...theirs]);
-  await until("v.every((label) => !s.app.objects.has(label))", [...ours, ...theirs], other);
-  await other.close();
+  for (const window of [hands, other]) {
+    await window.until("v.every((label) => !s.app.objects.has(label))", [...ours, ...theirs]);
+  }
+  await otherPage.close();
   step(`two windows at once lose none of ${ours.length + theirs.length} edits`);
   step(await fingers(browser, server.url, (on, name) => pictures && on.screenshot({ path: join(pictures, `${name}.png`) })));
 
@@ -352,7 +300,7 @@ try {
   const answers = await app("window.pending");
   const answered = doomed.filter((_, i) => answers[2 * i]);
   const drawn = strokes.filter((_, i) => answers[2 * i + 1]);
-  server = await serve("--port", port);
+  server = await start("--port", port);
   await page.goto("about:blank");
   await page.goto(server.url);
   await loaded();

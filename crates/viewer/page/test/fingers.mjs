@@ -1,6 +1,7 @@
 // A tablet: fingers that tap, drag, pinch and draw, on a page of its own.
 
 import assert from "node:assert/strict";
+import { handsOn } from "./hands.mjs";
 
 /** Opens the page on a tablet of 820 x 1180 and touches it; ends with a sentence of what was done. */
 export async function fingers(browser, url, shot) {
@@ -11,30 +12,15 @@ export async function fingers(browser, url, shot) {
     isMobile: true,
   });
   const page = await context.newPage();
-  const app = (text, v) => page.evaluate(`((s, v) => (${text}))(window.stainfree, ${JSON.stringify(v ?? null)})`);
-  const until = async (text, v) => {
-    for (let i = 0; i < 400; i++) {
-      if (await app(text, v).catch(() => false)) return;
-      await page.waitForTimeout(50);
-    }
-    throw new Error(`never true: ${text}`);
-  };
-  const settled = async () => {
-    await page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))");
-    await until("!s.view.busy && s.app.saving === 0 && s.renderer.tiles.complete");
-  };
+  const { app, until, settled, loaded, screen } = handsOn(page);
   await page.goto(url);
-  await until("s && s.app.objects.size > 0");
+  await loaded();
   await settled();
   const session = await context.newCDPSession(page);
   const touch = (type, points) =>
     session.send("Input.dispatchTouchEvent", { type, touchPoints: points.map(([x, y], id) => ({ x, y, id })) });
   const box = await page.locator(".stage").boundingBox();
   const [cx, cy] = [box.x + box.width / 2, box.y + box.height / 2];
-  const screen = async (y, x) => {
-    const c = await app("s.app.camera");
-    return [cx + (x - c.x) * c.scale, cy + (y - c.y) * c.scale];
-  };
 
   // Two fingers apart: nearer, and nothing is selected or drawn by it.
   const before = await app("({ ...s.app.camera })");

@@ -19,6 +19,8 @@ const TURNS = [
 /** Makes `wanted` corrections in `fields`; `hands` drives the page. */
 export async function hundred(hands, fields, wanted = 100) {
   const { page, app, until, loaded, settled, click, drag, thing, labels } = hands;
+  // What the last split of the shown field made.
+  let pair = null;
   const counts = {};
   const sum = { key: 0, point: 0, mind: 0 };
   const waits = [];
@@ -73,12 +75,12 @@ export async function hundred(hands, fields, wanted = 100) {
         await page.keyboard.press("Escape");
         const more = (await labels()).filter((one) => !known.includes(one));
         if (more.length !== 1) return false;
-        hands.pair = [label, more[0]];
+        pair = [label, more[0]];
         return true;
       }
       case "merge": {
-        const [first, second] = hands.pair ?? [];
-        hands.pair = null;
+        const [first, second] = pair;
+        pair = null;
         const [a, b] = [await thing(first), await thing(second)];
         if (!a || !b) return false;
         await key("m");
@@ -110,6 +112,7 @@ export async function hundred(hands, fields, wanted = 100) {
 
   const begun = Date.now();
   for (let turn = 0; made < wanted && turn < 4 * fields.length; turn++) {
+    pair = null;
     await app("s.actions.go(v)", fields[turn % fields.length]);
     await loaded();
     await settled();
@@ -119,7 +122,7 @@ export async function hundred(hands, fields, wanted = 100) {
       const label = await app("s.app.selection");
       if (label === null || !(await thing(label))) break;
       let kind = TURNS[(made + skipped) % TURNS.length];
-      if (kind === "merge" && !hands.pair) kind = "accept";
+      if (kind === "merge" && !pair) kind = "accept";
       const before = used;
       sum.mind += 1;
       if (await correct(kind, label)) {

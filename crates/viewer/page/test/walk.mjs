@@ -3,11 +3,11 @@
 //
 //   node test/walk.mjs PROGRAM FOLDER FOR PICTURES        # in crates/viewer/page, after `npm ci`
 
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { chromium } from "playwright-core";
+import { browse, handsOn, serve } from "./hands.mjs";
 import { picture } from "./small.mjs";
 
 const [given, folder] = process.argv.slice(2);
@@ -22,32 +22,15 @@ run("train", "study", "--steps", "40", "--crop", "192", "--batch", "4");
 run("evaluate", "study", "--on", "train");
 run("evaluate", "study", "--on", "validation");
 
-const child = spawn(program, ["view", "study", "--no-open", "--as", "you"], { cwd: place, stdio: ["ignore", "pipe", "inherit"] });
-const url = await new Promise((found, failed) => {
-  child.stdout.on("data", (data) => {
-    const match = /http:\S+/.exec(String(data));
-    if (match) found(match[0]);
-  });
-  child.on("exit", (code) => failed(new Error(`the program ended with ${code}`)));
-});
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"],
-});
+const { child, url } = await serve(program, ["study", "--as", "you"], { cwd: place });
+const browser = await browse();
 try {
   const context = await browser.newContext({ viewport: { width: 1280, height: 680 }, colorScheme: "dark" });
   const page = await context.newPage();
-  const app = (text, v) => page.evaluate(`((s, v) => (${text}))(window.stainfree, ${JSON.stringify(v ?? null)})`);
-  const until = async (text, v, seconds = 30) => {
-    for (let i = 0; i < 20 * seconds; i++) {
-      if (await app(text, v).catch(() => false)) return;
-      await page.waitForTimeout(50);
-    }
-    throw new Error(`never true: ${text}`);
-  };
+  const hands = handsOn(page);
+  const { app, until } = hands;
   const settled = async () => {
-    await page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))");
-    await until("!s.view.busy && s.app.saving === 0 && s.renderer.tiles.complete");
+    await hands.settled();
     await page.waitForTimeout(250);
   };
   const all = { x: 0, y: 0, width: 1280, height: 680 };
