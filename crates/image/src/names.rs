@@ -200,7 +200,7 @@ pub(crate) fn spelled(name: &str) -> String {
 /// Whether a folder or channel name speaks of truth (`masks`, `nuc_gt`, `labels`) rather than of
 /// an image. A hint for guessing only: some sets call fluorescence images `masks`.
 pub fn looks_like_truth(name: &str) -> bool {
-    const WORDS: [&str; 11] = [
+    const WORDS: [&str; 14] = [
         "gt",
         "truth",
         "groundtruth",
@@ -210,6 +210,9 @@ pub fn looks_like_truth(name: &str) -> bool {
         "mask",
         "masks",
         "seg",
+        "segmentation",
+        "instance",
+        "instances",
         "annotation",
         "annotations",
     ];
@@ -426,7 +429,7 @@ mod tests {
 
     #[test]
     fn truth_folders_are_told_by_whole_words() {
-        for name in ["nuc_gt", "masks", "Labels", "cell_mask"] {
+        for name in ["nuc_gt", "masks", "Labels", "cell_mask", "instances_ids"] {
             assert!(looks_like_truth(name), "{name}");
         }
         for name in ["bf", "length", "masked", "segment"] {

@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use crate::format::{FileInfo, read_info};
+use crate::layout::{CHANNELS_ARE_FOLDERS, place_name};
 use crate::names::{
-    TRUTH_ENDINGS, composed, file_name, folder_of, is_image_name, natural_order, spelled, stem,
-    truth_names,
+    TRUTH_ENDINGS, composed, file_name, folder_of, is_image_name, marked_names, natural_order,
+    spelled, stem, truth_names,
 };
 use crate::numbers::{class_mask_of, labels_of};
 use crate::{Dataset, Field, Image, ImageError};
@@ -58,25 +59,27 @@ impl PlaneAt {
 impl Pairing {
     /// Matches the image files of a folder, or one file, to the fields of a data set.
     ///
-    /// One file alone belongs to the field, or to the movie, that is the whole data set.
+    /// One file alone belongs to the field, or to the movie, that is the whole data set. A folder
+    /// without images may have folders of its own as the data set has, for a place each:
+    /// `set1/masks.png` is the truth of `set1`, `B02/s1_labels.tif` of `B02_s1`.
     ///
     /// # Errors
     /// [`ImageError::Read`] if the folder cannot be read, [`ImageError::NoImages`] if it holds no
     /// image, [`ImageError::TwoTruths`] if two files are for one field.
     pub fn of(path: &Path, dataset: &Dataset) -> Result<Self, ImageError> {
-        let files = if path.is_file() {
-            vec![path.to_path_buf()]
-        } else {
-            images_in(path)?
-        };
         let alone = path.is_file() && dataset.places() == 1;
         let targets = Targets::of(&dataset.fields);
-        let own = images_of(path, dataset);
+        let own = OwnImages::of(dataset);
+        let files = if path.is_file() {
+            vec![Candidate::called_so(path.to_path_buf())]
+        } else {
+            candidates(path, dataset, &targets, &own)?
+        };
         let mut found: Vec<Match> = Vec::new();
         let mut strangers = Vec::new();
-        for file in files {
-            let matched = targets.find(&file)?;
-            let is_image = own.contains(&file_name(&file));
+        for Candidate { name, file } in files {
+            let matched = targets.find(&name, &file)?;
+            let is_image = own.has(&file);
             match matched {
                 Some((_, false)) if is_image => {}
                 Some((target, marked)) => found.push(Match {
@@ -145,9 +148,15 @@ impl Pairing {
         })
     }
 
-    /// Names of the files without a field, without their folder.
+    /// Names of the files without a field, with their folder where they lie in several.
     pub fn stranger_names(&self) -> Vec<String> {
-        self.strangers.iter().map(|path| file_name(path)).collect()
+        let folders: BTreeSet<&Path> = self.strangers.iter().map(|path| folder_of(path)).collect();
+        let files = self.strangers.iter();
+        let name = |path: &PathBuf| match folders.len() {
+            0 | 1 => file_name(path),
+            _ => format!("{}/{}", file_name(folder_of(path)), file_name(path)),
+        };
+        files.map(name).collect()
     }
 }
 
@@ -319,11 +328,10 @@ impl Targets {
         self.count.clone()
     }
 
-    /// The fields of a file, and whether its name holds more than theirs.
-    fn find(&self, file: &Path) -> Result<Option<(Vec<usize>, bool)>, ImageError> {
-        let name = stem(file);
-        for (number, candidate) in std::iter::once(name.clone())
-            .chain(truth_names(&name))
+    /// The fields of a file that is called so, and whether the name holds more than theirs.
+    fn find(&self, name: &str, file: &Path) -> Result<Option<(Vec<usize>, bool)>, ImageError> {
+        for (number, candidate) in std::iter::once(name.to_string())
+            .chain(truth_names(name))
             .enumerate()
         {
             if let Some(fields) = self.exact.get(&candidate) {
@@ -375,6 +383,22 @@ fn two_truths(first: &Path, second: &Path, field: &str) -> ImageError {
     }
 }
 
+/// The folders in a folder, in natural order.
+fn folders_in(folder: &Path) -> Result<Vec<PathBuf>, ImageError> {
+    let entries = std::fs::read_dir(folder).map_err(|error| ImageError::read(folder, error))?;
+    let mut folders = Vec::new();
+    for entry in entries {
+        let path = entry
+            .map_err(|error| ImageError::read(folder, error))?
+            .path();
+        if path.is_dir() {
+            folders.push(path);
+        }
+    }
+    folders.sort_by(|a, b| natural_order(&file_name(a), &file_name(b)));
+    Ok(folders)
+}
+
 /// The image files of a folder, in natural order.
 pub(crate) fn images_in(folder: &Path) -> Result<Vec<PathBuf>, ImageError> {
     let entries = std::fs::read_dir(folder).map_err(|error| ImageError::read(folder, error))?;
@@ -398,25 +422,102 @@ pub(crate) fn images_in(folder: &Path) -> Result<Vec<PathBuf>, ImageError> {
     Ok(files)
 }
 
-/// Names of the files in `folder` that are images of the data set. Where channels are folders, a
-/// folder of truth looks like one of them and is none.
-fn images_of(folder: &Path, dataset: &Dataset) -> HashSet<String> {
-    let Some(folder) = folder.canonicalize().ok() else {
-        return HashSet::new();
-    };
-    if dataset.layout == crate::layout::CHANNELS_ARE_FOLDERS {
-        return HashSet::new();
+/// A file that may be truth, under the name that says whose.
+struct Candidate {
+    name: String,
+    file: PathBuf,
+}
+
+impl Candidate {
+    fn called_so(file: PathBuf) -> Self {
+        let name = stem(&file);
+        Self { name, file }
     }
-    let mut is_here: HashMap<&Path, bool> = HashMap::new();
-    let fields = dataset.fields.iter();
-    let planes = fields.flat_map(|field| field.planes.iter().flatten().flatten());
-    planes
-        .filter(|plane| {
-            let parent = folder_of(plane.location());
-            *is_here
-                .entry(parent)
-                .or_insert_with(|| parent.canonicalize().is_ok_and(|real| real == folder))
+}
+
+/// The image files of a folder; where it has none, those of the folders in it.
+fn candidates(
+    folder: &Path,
+    dataset: &Dataset,
+    targets: &Targets,
+    own: &OwnImages,
+) -> Result<Vec<Candidate>, ImageError> {
+    let nothing = match images_in(folder) {
+        Ok(files) => return Ok(files.into_iter().map(Candidate::called_so).collect()),
+        Err(error @ ImageError::NoImages { .. }) => error,
+        Err(error) => return Err(error),
+    };
+    let mut all = Vec::new();
+    // Folders that are channels bear no names of fields, whatever they seem to say.
+    if dataset.layout != CHANNELS_ARE_FOLDERS {
+        for place in folders_in(folder)? {
+            all.extend(in_place(&place, targets, own)?);
+        }
+    }
+    if all.is_empty() {
+        return Err(nothing);
+    }
+    Ok(all)
+}
+
+/// The truth in the folder of a place: by the names of folder and file together, else what lies
+/// there alone is the folder's. Images of the data set are truth only where their names say so.
+fn in_place(
+    place: &Path,
+    targets: &Targets,
+    own: &OwnImages,
+) -> Result<Vec<Candidate>, ImageError> {
+    let files = match images_in(place) {
+        Ok(files) => files,
+        Err(ImageError::NoImages { .. }) => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let folder = file_name(place);
+    let mut all: Vec<Candidate> = files
+        .into_iter()
+        .map(|file| Candidate {
+            name: place_name(&folder, &stem(&file)),
+            file,
         })
-        .map(|plane| file_name(plane.location()))
-        .collect()
+        .filter(|one| !own.has(&one.file) || !marked_names(&one.name).is_empty())
+        .collect();
+    if let [one] = &mut all[..]
+        && targets.find(&one.name, &one.file)?.is_none()
+    {
+        one.name = folder;
+    }
+    Ok(all)
+}
+
+/// The image files of a data set by their folders.
+struct OwnImages(HashMap<PathBuf, HashSet<String>>);
+
+impl OwnImages {
+    /// Where channels are folders, a folder of truth looks like one of them and is none.
+    fn of(dataset: &Dataset) -> Self {
+        let mut all: HashMap<&Path, HashSet<String>> = HashMap::new();
+        if dataset.layout != CHANNELS_ARE_FOLDERS {
+            let fields = dataset.fields.iter();
+            for plane in fields.flat_map(|field| field.planes.iter().flatten().flatten()) {
+                let names = all.entry(folder_of(plane.location())).or_default();
+                names.insert(file_name(plane.location()));
+            }
+        }
+        let real = all
+            .into_iter()
+            .filter_map(|(folder, names)| Some((folder.canonicalize().ok()?, names)));
+        let mut own: HashMap<PathBuf, HashSet<String>> = HashMap::new();
+        for (folder, names) in real {
+            own.entry(folder).or_default().extend(names);
+        }
+        Self(own)
+    }
+
+    fn has(&self, file: &Path) -> bool {
+        let folder = folder_of(file).canonicalize();
+        folder.is_ok_and(|folder| {
+            let names = self.0.get(&folder);
+            names.is_some_and(|names| names.contains(&file_name(file)))
+        })
+    }
 }

@@ -73,6 +73,28 @@ fn folders_called_after_places_are_no_channels() {
 }
 
 #[test]
+fn folders_of_wells_are_wells_in_every_row() {
+    // Rows that also begin names of channels (`C1`, `A647`) are rows beside others.
+    for (one, other) in [
+        ("B02", "C03"),
+        ("A1", "A2"),
+        ("A1", "C1"),
+        ("C9", "C10"),
+        ("c3", "d4"),
+    ] {
+        for file in ["s1_bf", "001", "Pos2"] {
+            let names = [one, other].map(|well| format!("{well}/{file}.tif"));
+            let data = opened(&[&names[0], &names[1]]);
+            let wells = data.fields.iter().map(|field| field.position.well.clone());
+            let known = wells.flatten().collect::<Vec<_>>();
+            assert_eq!(known.len(), 2, "{names:?}: {known:?}, {:?}", data.channels);
+        }
+    }
+    let row = ["C1/a.tif", "C2/a.tif", "C3/a.tif"];
+    assert_eq!(read(&row), are(&["a"], &["C1", "C2", "C3"]));
+}
+
+#[test]
 fn folders_called_after_channels_are_channels() {
     for [first, second] in [
         ["bf", "dapi"],

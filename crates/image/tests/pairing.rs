@@ -238,3 +238,87 @@ fn tables_and_folders_know_both_forms_of_a_letter() {
             .any(|line| line.contains("cells under 2 titles"))
     );
 }
+
+#[test]
+fn truth_in_folders_of_places_finds_its_field() {
+    let place = folder();
+    for set in ["set1", "set2", "set10"] {
+        put_plane(place.path(), &format!("img/{set}/raw.tif"), 1, "");
+        put_plane(place.path(), &format!("img/{set}/nuclei.tif"), 1, "");
+        put_plane(place.path(), &format!("img/{set}/instances_ids.tif"), 2, "");
+    }
+    let data = read(&place.path().join("img"));
+    let inside = |pairing: &Pairing| -> Vec<String> {
+        let files = pairing.files.iter();
+        let line = |(field, truth): (&String, &stainfree_image::TruthOf)| {
+            let names: Vec<_> = truth
+                .path
+                .iter()
+                .map(|name| name.to_string_lossy())
+                .collect();
+            format!("{field} -> {}", names[names.len() - 2..].join("/"))
+        };
+        files.map(line).collect()
+    };
+    let all = |name: &str| ["set1", "set10", "set2"].map(|set| format!("{set} -> {set}/{name}"));
+    // Beside the images, by what its name says; a stain of nuclei is none.
+    let pairing = Pairing::of(&place.path().join("img"), &data).expect("matches");
+    assert_eq!(inside(&pairing), all("instances_ids.tif"));
+    assert!(pairing.strangers.is_empty());
+    // In folders of its own: alone, or among other files.
+    for set in ["set1", "set2", "set10"] {
+        put(place.path(), &format!("drawn/{set}/by_hand.png"), b"");
+        put(place.path(), &format!("several/{set}/masks.png"), b"");
+        put(place.path(), &format!("several/{set}/sketch.png"), b"");
+    }
+    put(place.path(), "drawn/set7/by_hand.png", b"");
+    let pairing = Pairing::of(&place.path().join("drawn"), &data).expect("matches");
+    assert_eq!(inside(&pairing), all("by_hand.png"));
+    assert_eq!(pairing.stranger_names(), ["by_hand.png"]);
+    let pairing = Pairing::of(&place.path().join("several"), &data).expect("matches");
+    assert_eq!(inside(&pairing), all("masks.png"));
+    assert_eq!(
+        pairing.stranger_names(),
+        ["set1/sketch.png", "set2/sketch.png", "set10/sketch.png"]
+    );
+    put(place.path(), "several/set2/labels.png", b"");
+    let error = Pairing::of(&place.path().join("several"), &data).expect_err("two");
+    assert!(
+        error.to_string().contains("both the truth of `set2`"),
+        "{error}"
+    );
+}
+
+#[test]
+fn truth_in_folders_as_the_images_have_them_finds_its_field() {
+    let place = folder();
+    for (well, site) in [("B02", "s1"), ("B02", "s2"), ("C03", "s1")] {
+        put_plane(place.path(), &format!("img/{well}/{site}_bf.tif"), 1, "");
+        put_plane(place.path(), &format!("img/{well}/{site}_dapi.tif"), 1, "");
+        put(place.path(), &format!("lab/{well}/{site}_labels.tif"), b"");
+    }
+    let data = read(&place.path().join("img"));
+    let pairing = Pairing::of(&place.path().join("lab"), &data).expect("matches");
+    let files: Vec<_> = pairing
+        .files
+        .iter()
+        .map(|(field, truth)| (field, &truth.path))
+        .collect();
+    let lab = |file: &str| place.path().join("lab").join(file);
+    assert_eq!(
+        files,
+        [
+            (&"B02_s1".to_string(), &lab("B02/s1_labels.tif")),
+            (&"B02_s2".to_string(), &lab("B02/s2_labels.tif")),
+            (&"C03_s1".to_string(), &lab("C03/s1_labels.tif")),
+        ]
+    );
+    // Folders that are channels are none of places, whatever their names begin with.
+    for name in ["a", "b"] {
+        put_plane(place.path(), &format!("par/bf/{name}.tif"), 1, "");
+        put_plane(place.path(), &format!("par/masks/{name}.tif"), 2, "");
+    }
+    let data = read(&place.path().join("par"));
+    let error = Pairing::of(&place.path().join("par"), &data).expect_err("no images");
+    assert!(matches!(error, ImageError::NoImages { .. }), "{error}");
+}

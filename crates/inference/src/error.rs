@@ -48,6 +48,17 @@ pub enum InferenceError {
         /// The least that would do, bytes.
         needed: usize,
     },
+    /// What waits for its rows cannot be kept on the disk.
+    #[error(
+        "what the network says of a wide image cannot be kept in `{}` until its rows are whole: \
+         {source}; make room there, or let the results go to another disk", folder.display()
+    )]
+    Scratch {
+        /// The folder.
+        folder: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
     /// The network's result is no number.
     #[error(transparent)]
     Network(#[from] TileError),

@@ -12,13 +12,19 @@ use stainfree_inference::{
 use stainfree_network::input::{InputSpec, Normalisation, Preprocessing};
 use stainfree_network::model::{FORMAT, Model, ModelInfo};
 use stainfree_network::recipe::Recipe;
-use stainfree_network::{Encoder, Graph, Machine, Parameters, TrainingRecord, UnetSpec};
+use stainfree_network::{
+    Encoder, Graph, Machine, OutputKind, Parameters, TrainingRecord, UnetSpec, output,
+};
 
 const MODEL_UM: f64 = 0.5;
 
 fn model(planes: usize, normalisation: Normalisation) -> Model {
-    let (encoder, width) = (Encoder::MobilenetV2, 0.0625);
-    let network = UnetSpec::new(encoder, width, 3);
+    let network = UnetSpec::new(Encoder::MobilenetV2, 0.0625, 3);
+    model_of(network, planes, normalisation)
+}
+
+fn model_of(network: UnetSpec, planes: usize, normalisation: Normalisation) -> Model {
+    let (encoder, width) = (network.encoder, network.width);
     let graph = Graph::unet(&network).unwrap();
     let parameters = Parameters::initialise(&graph, 5);
     Model {
@@ -118,6 +124,43 @@ impl RegionSink<InferenceError> for Collected {
     }
 }
 
+/// A very large plane of one value, of which no more than a band is ever asked for.
+#[derive(Debug)]
+struct Flat;
+
+impl PlaneSource for Flat {
+    fn location(&self) -> &Path {
+        Path::new("flat")
+    }
+    fn part(&self) -> usize {
+        0
+    }
+    fn stamp(&self) -> io::Result<Stamp> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    fn read(&self) -> Result<Plane, ImageError> {
+        panic!("read as a whole")
+    }
+    fn read_region(&self, at: Region) -> Result<Plane, ImageError> {
+        Ok(Plane::U16(Image::filled(at.height, at.width, 7)))
+    }
+    fn stored(&self, _: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Ends a prediction when it begins, after memory was divided.
+struct Refusing;
+
+impl RegionSink<InferenceError> for Refusing {
+    fn go_on(&mut self) -> Result<(), InferenceError> {
+        Err(InferenceError::Threads("stopped".into()))
+    }
+    fn rows(&mut self, _: &RowsDone) -> Result<(), InferenceError> {
+        unreachable!()
+    }
+}
+
 /// Discs on an uneven ground, in the counts of a 16-bit camera.
 fn plane(height: usize, width: usize, seed: usize) -> Image<u16> {
     let disc = |y: usize, x: usize| {
@@ -154,6 +197,7 @@ fn both(
         planes: &sources,
         size: planes[0].size(),
         pixel_um,
+        scratch: &std::env::temp_dir(),
     };
     // Between a cap that cuts nothing and one that leaves no room for the margin, that at which the
     // image is cut as it should be.
@@ -268,6 +312,7 @@ fn it_is_needed_where_the_image_does_not_fit_and_stops_when_it_is_told() {
         planes: &source,
         size: (300, 300),
         pixel_um: None,
+        scratch: &std::env::temp_dir(),
     };
     let mut sink = Collected {
         stop_at: 3,
@@ -279,4 +324,43 @@ fn it_is_needed_where_the_image_does_not_fit_and_stops_when_it_is_told() {
         .predict_regions(&image, &mut sink)
         .unwrap_err();
     assert!(matches!(error, InferenceError::Memory { .. }), "{error}");
+}
+
+#[test]
+fn a_slide_of_40_000_pixels_fits_into_a_gibibyte_with_the_usual_network() {
+    let mut network = UnetSpec::new(Encoder::MobilenetV2, 1.0, 3);
+    network.outputs = output::KINDS.iter().map(OutputKind::output).collect();
+    let model = model_of(network, 1, Normalisation::Local { radius_px: 40.0 });
+    let machine = Machine::new(1).with_memory(Some(1 << 30));
+    let mut predictor = Predictor::new(model, &machine, &Options::default());
+    let source = [PlaneRef::new(Flat)];
+    let mut image = RegionImage {
+        planes: &source,
+        size: (40_000, 40_000),
+        pixel_um: None,
+        scratch: &std::env::temp_dir(),
+    };
+    let error = predictor.predict_regions(&image, &mut Refusing);
+    assert_eq!(error.unwrap_err().to_string(), "stopped");
+    image.size.1 = 100_000;
+    let error = predictor
+        .predict_regions(&image, &mut Refusing)
+        .unwrap_err();
+    assert!(matches!(error, InferenceError::Memory { .. }), "{error}");
+}
+
+#[test]
+fn without_a_place_for_what_waits_the_folder_is_named() {
+    let model = model(1, Normalisation::Local { radius_px: 10.0 });
+    let mut predictor = Predictor::new(model, &Machine::new(1), &Options::default());
+    let source = [PlaneRef::new(InMemory(Plane::U16(plane(300, 300, 0))))];
+    let image = RegionImage {
+        planes: &source,
+        size: (300, 300),
+        pixel_um: None,
+        scratch: Path::new("no/such/folder"),
+    };
+    let error = predictor.predict_regions(&image, &mut Collected::default());
+    let said = error.unwrap_err().to_string();
+    assert!(said.contains("`no/such/folder`"), "{said}");
 }

@@ -44,10 +44,13 @@ pub(super) fn meaning(folders: &[PathBuf]) -> Result<Meaning, ImageError> {
     let is_channel = |name: &String| is_channel_folder(name);
     let is_place = |name: &String| FolderOf::named(name).is_some();
     let is_both = |name: &String| is_channel(name) && is_place(name);
-    let (any_channel, all_places) = (filled.iter().any(is_channel), filled.iter().all(is_place));
+    let all_places = filled.iter().all(is_place);
+    let all_both = filled.iter().all(is_both);
+    // `C3` beside `B2` is a well as that is.
+    let any_channel = filled.iter().any(is_channel) && (!all_places || all_both);
     Ok(match (are_channel_files, any_channel, all_places) {
-        // `C1` and `C2` may be channels and wells.
-        (true, true, true) if filled.iter().any(is_both) => Meaning::Places,
+        // `C1` and `C2` alone may be channels and wells.
+        (true, true, true) if all_both => Meaning::Places,
         (true, false, _) if shared || all_places => Meaning::Places,
         (_, true, _) if shared || filled.len() == 1 => Meaning::Channels,
         (_, false, true) => Meaning::Places,

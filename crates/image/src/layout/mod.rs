@@ -25,6 +25,7 @@ mod pages;
 mod parallel;
 mod pattern;
 mod places;
+pub(crate) use places::place_name;
 mod series;
 mod sidecar;
 mod taken;

@@ -98,9 +98,9 @@ fn named(root: &Path, folder: &str, of: Option<&FolderOf>, image: &Path) -> Name
         }
         Some(FolderOf::Well(well)) => {
             named.well = Some(well.clone());
-            named.name = Some(joined(well, &rest));
+            named.name = Some(place_name(well, &rest));
         }
-        _ => named.name = Some(joined(folder, &rest)),
+        _ => named.name = Some(place_name(folder, &rest)),
     }
     named
 }
@@ -115,7 +115,7 @@ fn site(rest: &str) -> Option<u32> {
 }
 
 /// The name of a field in a folder; files that bear the folder's name do not say it twice.
-fn joined(folder: &str, rest: &str) -> String {
+pub(crate) fn place_name(folder: &str, rest: &str) -> String {
     let (begins, whole) = (composed(folder), composed(rest));
     match rest.is_empty() {
         true => folder.to_string(),

@@ -92,7 +92,8 @@ pub(super) fn is_channel_folder(name: &str) -> bool {
     static NUMBERED: LazyLock<Regex> = LazyLock::new(|| {
         // Channels and planes by number, dyes, and wavelengths of visible light.
         let text = concat!(
-            r"^(?:ch|c|w|channel|wavelength|z|plane|slice|focus|defocus|depth|cy|af?)\d+$",
+            r"^(?:ch|w|channel|wavelength|z|plane|slice|focus|defocus|depth|cy)\d+$",
+            r"|^af?\d{3}$",
             r"|^(?:3[5-9]\d|[4-7]\d\d)(?:nm)?$",
         );
         Regex::new(text).expect("a valid pattern")
@@ -106,6 +107,12 @@ pub(super) fn is_channel_folder(name: &str) -> bool {
             || WORDS.contains(&plain)
             || BEGINNINGS.iter().any(|start| word.starts_with(start))
     };
+    // Ten channels and more are wells of row C.
+    static ROW_C: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"^c[1-9]\d$").expect("a valid pattern"));
+    if ROW_C.is_match(&joined) {
+        return false;
+    }
     NUMBERED.is_match(&joined)
         || says_image(&lower)
         || says_truth(&lower)
@@ -130,13 +137,7 @@ fn says_image(lower: &str) -> bool {
 }
 
 fn says_truth(lower: &str) -> bool {
-    const WORDS: [&str; 5] = [
-        "instance",
-        "instances",
-        "annotated",
-        "segmentation",
-        "cells",
-    ];
+    const WORDS: [&str; 2] = ["annotated", "cells"];
     looks_like_truth(lower) || words(lower).any(|word| WORDS.contains(&word))
 }
 
@@ -226,7 +227,8 @@ mod tests {
             assert!(is_channel_folder(name), "{name}");
         }
         for name in [
-            "Pos0", "B02", "set1", "control", "treated", "exp1", "t0", "well A1", "drug x",
+            "Pos0", "B02", "set1", "control", "treated", "exp1", "t0", "well A1", "drug x", "A1",
+            "A02", "C11",
         ] {
             assert!(!is_channel_folder(name), "{name}");
         }

@@ -2,7 +2,6 @@
 //! predicted of one.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
 use std::ops::Range;
 
 use stainfree_image::Image;
@@ -11,9 +10,10 @@ use stainfree_network::resample::Resampling;
 use stainfree_network::tiles::Cuts;
 
 use super::raw::{BLOCK, Rows};
+use super::scratch::{Block, Scratch};
 use super::sure::{FEATURE_MAPS, FeaturePlan};
 use crate::InferenceError;
-use crate::prediction::{Pixels, PredictedOutput};
+use crate::prediction::PredictedOutput;
 
 /// Rows and columns of the image that are computed at once.
 pub(super) struct Parts {
@@ -58,157 +58,236 @@ impl Parts {
     }
 }
 
-/// Rows as the network sees them, of which those that are needed are in memory.
+/// Rows as the network sees them; those that are needed wait in a file.
 pub(super) struct SeenRows<'a> {
     pub(super) rows: Rows<'a>,
     normalising: Vec<NormalisedRows>,
     /// The next row that is read.
     next: usize,
-    /// Rows that are ready, by plane, from `first` on.
-    ready: Vec<VecDeque<Vec<f32>>>,
-    first: usize,
+    /// Rows that were normalised, by plane.
+    ready: Vec<usize>,
+    /// The last `kept` of them, by plane, each in the place of the one that is not needed any more.
+    scratch: Scratch,
+    kept: usize,
 }
 
 impl<'a> SeenRows<'a> {
-    pub(super) fn new(rows: Rows<'a>, normalisers: &[RowNormaliser]) -> Self {
+    /// Keeps as many rows as are `needed` at once.
+    pub(super) fn new(
+        rows: Rows<'a>,
+        normalisers: &[RowNormaliser],
+        scratch: Scratch,
+        needed: usize,
+    ) -> Self {
         Self {
             rows,
             normalising: normalisers.iter().map(RowNormaliser::rows).collect(),
             next: 0,
-            ready: normalisers.iter().map(|_| VecDeque::new()).collect(),
-            first: 0,
+            ready: vec![0; normalisers.len()],
+            scratch,
+            // A block is read as a whole, of which only the first row may be needed.
+            kept: needed + BLOCK / 4,
         }
     }
 
-    /// Reads on until these rows are ready, and gives up those before.
+    /// Reads on until these rows are ready; those before may be given up.
+    ///
+    /// # Errors
+    /// Those of reading, and [`InferenceError::Scratch`].
     pub(super) fn read_to(&mut self, rows: Range<usize>) -> Result<(), InferenceError> {
-        while self.first < rows.start && self.ready.iter().all(|ready| !ready.is_empty()) {
-            self.ready
-                .iter_mut()
-                .for_each(|ready| drop(ready.pop_front()));
-            self.first += 1;
-        }
-        while self
-            .ready
-            .iter()
-            .any(|ready| self.first + ready.len() < rows.end)
-        {
+        debug_assert!(rows.len() + BLOCK / 4 <= self.kept);
+        while self.ready.iter().any(|&ready| ready < rows.end) {
             let these = self.next..(self.next + BLOCK / 4).min(self.rows.size.0);
-            for (plane, normalising) in self.normalising.iter_mut().enumerate() {
-                let (values, blank) = self.rows.plane(plane, these.clone())?;
-                let ready = &mut self.ready[plane];
-                for y in 0..values.height() {
-                    let row = Row {
-                        values: values.row(y),
-                        blank: blank.as_ref().map(|blank| blank.row(y)),
-                    };
-                    normalising.push(&row, &mut |row| ready.push_back(row.to_vec()));
-                }
+            for plane in 0..self.ready.len() {
+                self.normalise(plane, these.clone())?;
             }
             self.next = these.end;
-            while self.first < rows.start && self.ready.iter().all(|ready| !ready.is_empty()) {
-                self.ready
-                    .iter_mut()
-                    .for_each(|ready| drop(ready.pop_front()));
-                self.first += 1;
-            }
         }
         Ok(())
     }
 
+    fn normalise(&mut self, plane: usize, these: Range<usize>) -> Result<(), InferenceError> {
+        let (values, blank) = self.rows.plane(plane, these)?;
+        let (width, kept) = (self.rows.size.1, self.kept);
+        let (scratch, ready) = (&mut self.scratch, &mut self.ready[plane]);
+        let mut done = Ok(());
+        for y in 0..values.height() {
+            let row = Row {
+                values: values.row(y),
+                blank: blank.as_ref().map(|blank| blank.row(y)),
+            };
+            self.normalising[plane].push(&row, &mut |row| {
+                let place = plane * kept + *ready % kept;
+                if done.is_ok() {
+                    done = scratch.write(4 * (place * width) as u64, row);
+                }
+                *ready += 1;
+            });
+        }
+        done
+    }
+
     /// Rows and columns of every plane.
-    pub(super) fn window(&self, at: &[Range<usize>; 2]) -> Vec<Vec<f32>> {
-        let of = |ready: &VecDeque<Vec<f32>>| {
-            let rows = at[0].clone().map(|y| &ready[y - self.first][at[1].clone()]);
-            rows.flatten().copied().collect()
-        };
-        self.ready.iter().map(of).collect()
+    ///
+    /// # Errors
+    /// [`InferenceError::Scratch`].
+    pub(super) fn window(
+        &mut self,
+        at: &[Range<usize>; 2],
+    ) -> Result<Vec<Vec<f32>>, InferenceError> {
+        let (width, columns) = (self.rows.size.1, at[1].len());
+        let mut planes = Vec::with_capacity(self.ready.len());
+        for plane in 0..self.ready.len() {
+            let mut numbers = vec![0.0; at[0].len() * columns];
+            for (y, row) in at[0].clone().zip(numbers.chunks_mut(columns.max(1))) {
+                let place = plane * self.kept + y % self.kept;
+                let first = place * width + at[1].start;
+                self.scratch.read(4 * first as u64, row)?;
+            }
+            planes.push(numbers);
+        }
+        Ok(planes)
     }
 }
 
-/// What was predicted of a row of parts.
-pub(super) struct Band {
-    pub(super) classes: Image<u8>,
-    /// What nuclei are made of, and what their confidences are told from.
-    pub(super) maps: [Option<Image<f32>>; 5],
-    pub(super) features: [Option<Image<f32>>; FEATURE_MAPS],
-    pub(super) outputs: Vec<PredictedOutput>,
+/// What was predicted of a row of parts, kept in a file by part until it is taken by rows.
+pub(super) struct Band<'a> {
+    scratch: &'a mut Scratch,
+    height: usize,
+    width: usize,
+    blocks: Vec<Block>,
+    /// Where the next part may begin in the file.
+    next: u64,
+    kinds: Option<Kinds>,
     /// Pixels of which nothing is said.
     pub(super) open: usize,
 }
 
-impl Band {
-    pub(super) fn new(height: usize, width: usize) -> Self {
+/// Which planes the parts of a band have.
+struct Kinds {
+    /// What nuclei are made of, and what their confidences are told from.
+    maps: [bool; 5],
+    features: [bool; FEATURE_MAPS],
+    /// All outputs, without their planes; none where they are not kept.
+    outputs: Vec<PredictedOutput>,
+}
+
+/// What was predicted of a part.
+pub(super) struct Part<'a> {
+    pub(super) classes: &'a Image<u8>,
+    pub(super) maps: [Option<Cow<'a, Image<f32>>>; 5],
+    pub(super) features: [Option<Cow<'a, Image<f32>>>; FEATURE_MAPS],
+    /// Empty where they are not kept.
+    pub(super) outputs: &'a [PredictedOutput],
+}
+
+/// Rows of a band.
+pub(super) struct BandRows {
+    pub(super) classes: Image<u8>,
+    /// Maps of nuclei, then those that are carried along for their confidences.
+    pub(super) maps: Vec<Image<f32>>,
+    pub(super) outputs: Vec<PredictedOutput>,
+}
+
+impl<'a> Band<'a> {
+    pub(super) fn new(scratch: &'a mut Scratch, height: usize, width: usize) -> Self {
         Self {
-            classes: Image::filled(height, width, 0),
-            maps: Default::default(),
-            features: Default::default(),
-            outputs: Vec::new(),
+            scratch,
+            height,
+            width,
+            blocks: Vec::new(),
+            next: 0,
+            kinds: None,
             open: 0,
         }
     }
 
-    /// Puts a part in its columns.
-    pub(super) fn put(&mut self, left: usize, part: &Pixels, maps: [Option<Cow<Image<f32>>>; 5]) {
-        paste(&mut self.classes, left, &part.classes);
-        paste_maps(&mut self.maps, left, maps, self.classes.size());
+    pub(super) fn height(&self) -> usize {
+        self.height
     }
 
-    /// Puts what confidences are told from in its columns.
-    pub(super) fn put_features(
-        &mut self,
-        left: usize,
-        maps: [Option<Cow<Image<f32>>>; FEATURE_MAPS],
-    ) {
-        paste_maps(&mut self.features, left, maps, self.classes.size());
-    }
-
-    /// The classes, and maps of nuclei, then those that are carried along for their confidences.
-    pub(super) fn into_rows(self) -> (Image<u8>, Vec<Image<f32>>) {
-        let has = self.maps.each_ref().map(Option::is_some);
-        let plan = FeaturePlan::of(has, self.features.each_ref().map(Option::is_some));
-        let carried = self.features.into_iter().enumerate();
+    /// Keeps a part; parts come from the left to the right.
+    pub(super) fn put(&mut self, columns: Range<usize>, part: &Part) -> Result<(), InferenceError> {
+        let kinds = self.kinds.get_or_insert_with(|| Kinds::of(part));
+        let plan = kinds.plan();
+        let maps = part.maps.iter().flatten().map(Cow::as_ref);
+        let carried = part.features.iter().enumerate();
         let carried = carried.filter(|&(i, _)| plan.is_carried(i));
-        let maps = self.maps.into_iter().flatten();
-        let maps = maps.chain(carried.filter_map(|(_, map)| map)).collect();
-        (self.classes, maps)
+        let carried = carried.filter_map(|(_, map)| map.as_deref());
+        let outputs = part.outputs.iter().flat_map(|output| &output.planes);
+        let planes = maps.chain(carried).chain(outputs);
+        let (block, next) = self.scratch.put(self.next, columns, part.classes, planes)?;
+        self.blocks.push(block);
+        self.next = next;
+        Ok(())
     }
 
-    pub(super) fn put_outputs(&mut self, left: usize, outputs: &[PredictedOutput]) {
-        let (height, width) = self.classes.size();
-        let nothing = || Image::filled(height, width, 0.0);
-        if self.outputs.is_empty() {
-            let wide = |output: &PredictedOutput| PredictedOutput {
-                planes: output.planes.iter().map(|_| nothing()).collect(),
-                ..output.clone()
-            };
-            self.outputs = outputs.iter().map(wide).collect();
+    /// Which maps nuclei are made of.
+    pub(super) fn maps(&self) -> [bool; 5] {
+        self.kinds.as_ref().map_or([false; 5], |kinds| kinds.maps)
+    }
+
+    /// Where the maps lie from which confidences are told.
+    pub(super) fn plan(&self) -> FeaturePlan {
+        let none = || FeaturePlan::of([false; 5], [false; FEATURE_MAPS]);
+        self.kinds.as_ref().map_or_else(none, Kinds::plan)
+    }
+
+    /// Rows of all its parts, counted from its first row.
+    pub(super) fn rows(&mut self, rows: Range<usize>) -> Result<BandRows, InferenceError> {
+        let mut classes = Image::filled(rows.len(), self.width, 0);
+        for block in &self.blocks {
+            self.scratch.classes(block, rows.clone(), &mut classes)?;
         }
-        for (to, from) in self.outputs.iter_mut().zip(outputs) {
-            for (to, from) in to.planes.iter_mut().zip(&from.planes) {
-                paste(to, left, from);
+        let (count, mut outputs) = match &self.kinds {
+            None => (0, Vec::new()),
+            Some(kinds) => {
+                let maps = kinds.maps.iter().filter(|&&there| there).count();
+                (maps + kinds.plan().carried(), kinds.outputs.clone())
+            }
+        };
+        let mut maps = Vec::with_capacity(count);
+        for number in 0..count {
+            maps.push(self.plane(number, rows.clone())?);
+        }
+        let mut number = count;
+        for output in &mut outputs {
+            for _ in 0..output.channels.len() {
+                output.planes.push(self.plane(number, rows.clone())?);
+                number += 1;
             }
         }
+        Ok(BandRows {
+            classes,
+            maps,
+            outputs,
+        })
+    }
+
+    fn plane(&mut self, number: usize, rows: Range<usize>) -> Result<Image<f32>, InferenceError> {
+        let mut plane = Image::filled(rows.len(), self.width, 0.0);
+        for block in &self.blocks {
+            self.scratch
+                .plane(block, number, rows.clone(), &mut plane)?;
+        }
+        Ok(plane)
     }
 }
 
-/// Puts maps of a part in their columns of a band of that size.
-fn paste_maps<const N: usize>(
-    to: &mut [Option<Image<f32>>; N],
-    left: usize,
-    from: [Option<Cow<Image<f32>>>; N],
-    (height, width): (usize, usize),
-) {
-    let nothing = || Image::filled(height, width, 0.0);
-    for (to, from) in to.iter_mut().zip(from) {
-        if let Some(from) = from {
-            paste(to.get_or_insert_with(nothing), left, &from);
+impl Kinds {
+    fn of(part: &Part) -> Self {
+        let bare = |output: &PredictedOutput| PredictedOutput {
+            planes: Vec::new(),
+            ..output.clone()
+        };
+        Self {
+            maps: part.maps.each_ref().map(Option::is_some),
+            features: part.features.each_ref().map(Option::is_some),
+            outputs: part.outputs.iter().map(bare).collect(),
         }
     }
-}
 
-fn paste<T: Copy>(to: &mut Image<T>, left: usize, from: &Image<T>) {
-    for y in 0..from.height() {
-        to.row_mut(y)[left..left + from.width()].copy_from_slice(from.row(y));
+    fn plan(&self) -> FeaturePlan {
+        FeaturePlan::of(self.maps, self.features)
     }
 }

@@ -12,8 +12,7 @@ use crate::cap::{Cap, beside_network};
 use crate::confidence::LEAST_FEATURE_ROWS as LEAST_SURE;
 use crate::predictor::Predictor;
 
-/// Rows of the parts that are tried. A row of parts is held as a whole, so that few rows fit where
-/// the image is wide; then parts are the wider.
+/// Rows of the parts that are tried.
 const ROWS: [usize; 9] = [768, 512, 384, 256, 192, 128, 96, 64, 32];
 /// Columns of the parts that are tried.
 const COLUMNS: [usize; 7] = [2048, 1024, 768, 512, 256, 128, 32];
@@ -21,6 +20,8 @@ const COLUMNS: [usize; 7] = [2048, 1024, 768, 512, 256, 128, 32];
 pub(super) const PUSHED: usize = 16;
 /// Rows that nuclei may be high in any case.
 const LEAST_HELD: usize = 320;
+/// Rows that nuclei and clumps of them are hardly ever higher than half of.
+const AMPLE_HELD: usize = 640;
 /// Rows, columns and bytes a pixel of the nuclei that are parted at once.
 const PARTED: [usize; 3] = [2 * LEAST_HELD, 1280, 48];
 
@@ -81,16 +82,17 @@ impl Sizes {
         let computed = around(rows, self.model.0) * around(columns, model);
         let normalisation = &predictor.info().input.normalisation;
         let blur = RowNormaliser::held_rows(normalisation, self.has_blank);
-        let seen = 4 * self.planes * model * (rows + 2 * margin + BLOCK / 4 + blur);
+        // Those that are ready are in a file.
+        let seen = 4 * self.planes * model * (BLOCK / 4 + blur);
         // Blocks as they are stored, some rows of them as numbers, and what is resampled of these.
         let read = self.planes * image * BLOCK * 8 + 12 * image.max(model) * BLOCK / 4;
         let channels = output::channels(predictor.outputs());
         let tile = 24 * computed + 12 * rows * columns * channels;
         let row = image * (1 + 1 + 4 + 4 * (self.maps + self.carried));
-        // A row of parts, and what nuclei are made of at once.
-        let handed = row * (rows + 2 * PUSHED);
-        let written =
-            image * ome_tiff_rows_held(image) * (5 + if self.outputs { 4 * channels } else { 0 });
+        // What nuclei are made of at once, and what it is read into; the row of parts is in a file.
+        let told = if self.outputs { 4 * channels } else { 0 };
+        let handed = (row + image * told) * 2 * PUSHED;
+        let written = image * ome_tiff_rows_held(image) * (5 + told);
         let [high, wide, bytes] = PARTED;
         let parted = bytes * high.min(self.image.0) * wide.min(image);
         let sure = LEAST_SURE * self.sure_row();
@@ -167,6 +169,12 @@ impl Predictor {
                 least = least.min(needed);
                 if needed <= all {
                     let more = (all - needed) / 2 / (row + sizes.sure_row()).max(1);
+                    // Higher clumps are cut; some more work is worth it.
+                    let is_low = LEAST_HELD + more < sizes.image.0.min(AMPLE_HELD);
+                    let cost = if is_low { 1.25 * work } else { work };
+                    if best.as_ref().is_some_and(|(known, _)| cost >= *known) {
+                        continue;
+                    }
                     let budget = Budget {
                         core,
                         margin,
@@ -174,7 +182,7 @@ impl Predictor {
                         held: LEAST_HELD + more,
                         sure: LEAST_SURE + more,
                     };
-                    best = Some((work, budget));
+                    best = Some((cost, budget));
                 }
             }
             if let Some((_, budget)) = best {

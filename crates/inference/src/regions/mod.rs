@@ -9,9 +9,11 @@
 mod bands;
 mod budget;
 mod raw;
+mod scratch;
 mod sure;
 
 use std::ops::Range;
+use std::path::Path;
 
 use stainfree_image::{Image, ImageError, PlaneRef};
 use stainfree_network::input::{InputError, InputSpec, Row, RowNormaliser};
@@ -20,10 +22,11 @@ use stainfree_network::tiles::{Cuts, Window, cuts_of, needed_for_part, predict_p
 use stainfree_network::{TileOptions, output};
 use stainfree_objects::{NucleiRows, ObjectsError, RowsDone, RowsField};
 
-use self::bands::{Band, Parts, SeenRows};
+use self::bands::{Band, BandRows, Part, Parts, SeenRows};
 use self::budget::{Budget, PUSHED, Sizes};
 use self::raw::{BLOCK, Raw, Rows};
-use self::sure::{FeaturePlan, SureRows};
+use self::scratch::Scratch;
+use self::sure::SureRows;
 use crate::InferenceError;
 use crate::confidence::SureNucleus;
 use crate::decisions::{DISTANCES, reads_distances};
@@ -39,6 +42,9 @@ pub struct RegionImage<'a> {
     pub size: (usize, usize),
     /// Where it is known.
     pub pixel_um: Option<f64>,
+    /// A folder with room for a nameless file while it is predicted: what the network says of a
+    /// row of parts waits there. 768 rows of 40,000 px take up to 1 GB.
+    pub scratch: &'a Path,
 }
 
 /// Who takes what is predicted, rows from the top.
@@ -202,9 +208,16 @@ impl Predictor {
         let model = [sizes.model.0, sizes.model.1];
         let cuts = cuts_of(&options, model, budget.core, budget.margin);
         let step = rows.step();
-        let mut seen = SeenRows::new(rows, &normalisers);
         let back = other.map(|[rows, columns]| Resampling::new([rows, columns], [height, width]));
         let parts = Parts::of(&cuts, back.as_ref(), [height, width], model);
+        let needed = parts.rows.iter().map(|rows| {
+            let [needed, _] = needed_by(rows, model, back.as_ref(), &options, &cuts);
+            needed.len()
+        });
+        let needed = needed.max().unwrap_or(0);
+        let waiting = Scratch::new(image.scratch)?;
+        let mut seen = SeenRows::new(rows, &normalisers, waiting, needed);
+        let mut scratch = Scratch::new(image.scratch)?;
         let mut decoding: Option<(NucleiRows, Option<SureRows>)> = None;
         let (mut open_pixels, mut count, mut cut) = (0, 0, 0);
         for rows in &parts.rows {
@@ -215,22 +228,23 @@ impl Predictor {
                 back: back.as_ref(),
                 keep_outputs: sink.wants_outputs(),
             };
-            let band = self.band(&mut seen, rows, (&parts.columns, width), &how)?;
+            let band = Band::new(&mut scratch, rows.len(), width);
+            let mut band = self.band(&mut seen, rows, &parts.columns, band, &how)?;
             open_pixels += band.open;
-            if sink.wants_outputs() {
-                sink.outputs(rows.start, &band.outputs)?;
-            }
             let (nuclei, sure) = match &mut decoding {
                 Some(decoding) => decoding,
                 none => none.insert(self.decoding(image, &band, &budget)?),
             };
-            let (classes, maps) = band.into_rows();
-            for top in (0..classes.height()).step_by(PUSHED) {
-                let part =
-                    |map: &Image<f32>| map.crop(top, 0, PUSHED.min(map.height() - top), width);
-                let maps: Vec<Image<f32>> = maps.iter().map(part).collect();
-                let high = PUSHED.min(classes.height() - top);
-                let classes = classes.crop(top, 0, high, width);
+            for top in (0..band.height()).step_by(PUSHED) {
+                let bottom = (top + PUSHED).min(band.height());
+                let BandRows {
+                    classes,
+                    maps,
+                    outputs,
+                } = band.rows(top..bottom)?;
+                if sink.wants_outputs() {
+                    sink.outputs(rows.start + top, &outputs)?;
+                }
                 let done = nuclei.push(&classes, &maps);
                 let Some(done) = done.map_err(InferenceError::from)? else {
                     continue;
@@ -307,8 +321,7 @@ impl Predictor {
         band: &Band,
         budget: &Budget,
     ) -> Result<(NucleiRows, Option<SureRows>), InferenceError> {
-        let maps = band.maps.each_ref().map(Option::is_some);
-        let plan = FeaturePlan::of(maps, band.features.each_ref().map(Option::is_some));
+        let (maps, plan) = (band.maps(), band.plan());
         let field = RowsField {
             size: image.size,
             pixel_um: self.decoder.unit(image.pixel_um),
@@ -328,14 +341,15 @@ impl Predictor {
         Ok((NucleiRows::new(field)?, sure.flatten()))
     }
 
-    /// A row of parts with these columns, of an image of that width.
-    fn band(
+    /// Fills the band of a row of parts with these columns.
+    fn band<'a>(
         &mut self,
         seen: &mut SeenRows,
         rows: &Range<usize>,
-        (all_columns, width): (&[Range<usize>], usize),
+        all_columns: &[Range<usize>],
+        mut band: Band<'a>,
         how: &How,
-    ) -> Result<Band, InferenceError> {
+    ) -> Result<Band<'a>, InferenceError> {
         let How {
             cuts,
             options,
@@ -344,15 +358,9 @@ impl Predictor {
         } = *how;
         let [_, open_of_image] = seen.rows.blank_of_image(rows.clone())?;
         let model_size = [seen.rows.size.0, seen.rows.size.1];
-        let kept_rows = match back {
-            None => rows.clone(),
-            Some(back) => back.needed(&[rows.clone(), 0..1])[0].clone(),
-        };
-        let everything = [kept_rows.clone(), 0..model_size[1]];
-        let [needed, _] = needed_for_part(options, model_size, &everything, cuts.margin);
+        let [needed, kept_rows] = needed_by(rows, model_size, back, options, cuts);
         let open = seen.rows.open(kept_rows.clone())?;
         seen.read_to(needed)?;
-        let mut band = Band::new(rows.len(), width);
         for columns in all_columns {
             let kept_columns = match back {
                 None => columns.clone(),
@@ -380,13 +388,21 @@ impl Predictor {
                 blank_share: 0.0,
                 remarks: Vec::new(),
             };
-            band.put(columns.start, &pixels, self.decoder.maps(&pixels));
-            if self.confidence().is_some() {
-                band.put_features(columns.start, self.decoder.feature_maps(&pixels));
-            }
-            if how.keep_outputs {
-                band.put_outputs(columns.start, &pixels.outputs);
-            }
+            let features = match self.confidence() {
+                Some(_) => self.decoder.feature_maps(&pixels),
+                None => Default::default(),
+            };
+            let outputs: &[PredictedOutput] = match how.keep_outputs {
+                true => &pixels.outputs,
+                false => &[],
+            };
+            let part = Part {
+                classes: &pixels.classes,
+                maps: self.decoder.maps(&pixels),
+                features,
+                outputs,
+            };
+            band.put(columns.clone(), &part)?;
         }
         Ok(band)
     }
@@ -394,7 +410,7 @@ impl Predictor {
     /// The network's numbers of a part, at the model's pixel size.
     fn part(
         &mut self,
-        seen: &SeenRows,
+        seen: &mut SeenRows,
         kept: &[Range<usize>; 2],
         how: &How,
         open: Option<&Image<bool>>,
@@ -402,7 +418,7 @@ impl Predictor {
         let How { cuts, options, .. } = *how;
         let size = [seen.rows.size.0, seen.rows.size.1];
         let at = needed_for_part(options, size, kept, cuts.margin);
-        let planes: Vec<Vec<f32>> = seen.window(&at);
+        let planes = seen.window(&at)?;
         let views: Vec<&[f32]> = planes.iter().map(Vec::as_slice).collect();
         let mut input = vec![0.0; InputSpec::CHANNELS * at[0].len() * at[1].len()];
         self.info.input.write_channels(&views, &mut input);
@@ -478,6 +494,24 @@ impl Predictor {
         let remark = Remark::on_regions([height, width], self.cap, &how);
         self.remarks.add(remark);
     }
+}
+
+/// Rows, at the model's pixel size, that the network has to see for these rows of the image, and
+/// those of them that are kept of what it says.
+fn needed_by(
+    rows: &Range<usize>,
+    size: [usize; 2],
+    back: Option<&Resampling>,
+    options: &TileOptions,
+    cuts: &Cuts,
+) -> [Range<usize>; 2] {
+    let kept = match back {
+        None => rows.clone(),
+        Some(back) => back.needed(&[rows.clone(), 0..1])[0].clone(),
+    };
+    let everything = [kept.clone(), 0..size[1]];
+    let [needed, _] = needed_for_part(options, size, &everything, cuts.margin);
+    [needed, kept]
 }
 
 /// Errors of a pass, which may be those of who takes its rows.

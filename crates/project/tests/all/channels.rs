@@ -26,7 +26,7 @@ fn dataset(channels: &[&str], transmitted: &[&str]) -> Dataset {
 
 #[test]
 fn brightfield_is_recognised_by_the_names_that_microscopes_give() {
-    let cases: [(&[&str], &[&str]); 18] = [
+    let cases: [(&[&str], &[&str]); 19] = [
         (&["DAPI", "Brightfield"], &["Brightfield"]),
         (&["w1", "BF"], &["BF"]),
         (&["Hoechst", "TL 20"], &["TL 20"]),
@@ -49,6 +49,7 @@ fn brightfield_is_recognised_by_the_names_that_microscopes_give() {
         (&["images", "labels"], &["images"]),
         (&["cells", "masks", "nuclei_labels"], &["cells"]),
         (&["brightfield", "brightfield_labels"], &["brightfield"]),
+        (&["instances_ids", "raw"], &["raw"]),
         (&["mito", "TL-BF"], &["TL-BF"]),
     ];
     for (channels, expected) in cases {

@@ -84,6 +84,7 @@ pub(super) fn predict_by_region(
         planes: &planes,
         size,
         pixel_um: field.pixel_um,
+        scratch: asked.out,
     };
     let mut done = model.predict_regions(field, &image, &mut files, job)?;
     let counts = files.finish()?;
