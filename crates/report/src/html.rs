@@ -378,6 +378,8 @@ mod tests {
         // Wherever a reader meets a sentence of the report.
         let text = || "see `stainfree.toml`".to_owned();
         let mut data = hostile();
+        data.title = text();
+        data.tables[0].rows[0][0].text = text();
         data.summary = vec![text()];
         data.trust = vec![text()];
         data.notes = vec![text()];
@@ -391,7 +393,8 @@ mod tests {
         judgement.verdict.findings[0].says = text();
         let page = render(&data).unwrap();
         let see = "see <code>stainfree.toml</code>";
-        assert_eq!(page.matches(see).count(), 9);
+        assert_eq!(page.matches(see).count(), 11);
+        assert!(page.contains("<title>see stainfree.toml</title>"));
         assert!(page.matches("ee <code>stainfree.toml</code>").count() >= 11);
         assert!(!page.contains("`stainfree.toml`"));
     }

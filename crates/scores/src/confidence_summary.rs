@@ -46,11 +46,12 @@ pub(crate) fn confidence_summary(
         };
         intervals(&units, options.resamples, options.seed, drawn, statistics)
     };
+    let undefined = match (ordered.objects.is_empty(), ordered.are_alike()) {
+        (true, _) => "there is no predicted object",
+        (_, true) => "all predicted objects have the same confidence",
+        _ => "all predicted objects are right, or all are wrong",
+    };
     let pooled = |i: usize| {
-        let undefined = match ordered.objects.is_empty() {
-            true => "there is no predicted object",
-            false => "all predicted objects are right, or all are wrong",
-        };
         let reason = match (numbers[i].is_nan(), bounds[i]) {
             (true, _) => Some(undefined),
             (false, None) => Some("one unit has no interval"),
@@ -96,6 +97,13 @@ impl Ordered {
         Self { objects }
     }
 
+    /// Whether all have one confidence, which tells none from another.
+    fn are_alike(&self) -> bool {
+        let mut confidences = self.objects.iter().map(|(object, _)| object.confidence);
+        let first = confidences.next();
+        confidences.all(|confidence| Some(confidence) == first)
+    }
+
     fn wrong(&self) -> u64 {
         self.objects
             .iter()
@@ -104,7 +112,7 @@ impl Ordered {
     }
 
     /// ECE, AUROC and Brier score where each object counts as often as its unit; NaN where
-    /// undefined.
+    /// undefined, as the AUROC of confidences that are all one.
     fn numbers(&self, weights: &[f64]) -> [f64; 3] {
         let mut gaps = [0.0; BINS];
         let [mut all, mut squares, mut pairs] = [0.0; 3];
@@ -127,11 +135,11 @@ impl Ordered {
         }
         let share = |sum: f64, of: f64| if of > 0.0 { sum / of } else { f64::NAN };
         let gap: f64 = gaps.iter().map(|gap| gap.abs()).sum();
-        [
-            share(gap, all),
-            share(pairs, below[0] * below[1]),
-            share(squares, all),
-        ]
+        let ordered = match self.are_alike() {
+            true => 0.0,
+            false => below[0] * below[1],
+        };
+        [share(gap, all), share(pairs, ordered), share(squares, all)]
     }
 
     /// The mean of |sum of (right - p)| of every bin, which is nearly normal with the variance sum

@@ -72,6 +72,11 @@ fn one_kind_has_no_roc_and_nothing_no_scores() {
     assert_eq!(right.auroc.pooled, None);
     assert!(right.auroc.reason.is_some() && right.ece.pooled.is_some());
     assert_eq!(right.looked_at[0].errors_left, None);
+    // One confidence for all is no order, and no AUROC of a half.
+    let alike = summary(&[field("a", "a", &[(0.9, true), (0.9, false), (0.9, true)])]);
+    assert_eq!(alike.auroc.pooled, None);
+    assert!(alike.auroc.reason.unwrap().contains("the same confidence"));
+    assert!((alike.ece.pooled.unwrap() - (0.9 - 2.0 / 3.0)).abs() < 1e-12);
     let nothing = summary(&[field("a", "a", &[])]);
     assert_eq!((nothing.objects, nothing.ece.pooled), (0, None));
     let without = [FieldScores::default()];

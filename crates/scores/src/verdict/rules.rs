@@ -389,7 +389,15 @@ fn no_confidence() -> Found {
 }
 
 fn sorted(evidence: &Evidence) -> Option<Found> {
-    let auroc = evidence.test.as_ref()?.auroc?;
+    let test = evidence.test.as_ref()?;
+    test.ece?;
+    let Some(auroc) = test.auroc else {
+        return Some(Found::Unknown(
+            "whether the least sure nuclei are the wrong ones cannot be told: on the test all are \
+             equally sure, all right, or all wrong"
+                .to_owned(),
+        ));
+    };
     let says =
         format!("its least sure nuclei are the wrong ones with AUROC {auroc:.2} on the test");
     Some(Found::number(auroc, says))

@@ -130,6 +130,9 @@ fn confidences_that_are_wrong_or_sort_nothing() {
         Light::Yellow,
         &tested(|test| test.auroc = Some(0.69)),
     );
+    // One confidence for all nuclei is no order of them.
+    let alike = Verdict::of(&tested(|test| test.auroc = None));
+    assert_eq!(not_green(&alike), [("sorted", None)]);
     let none = Verdict::of(&tested(|test| test.ece = None));
     assert_eq!(not_green(&none), [("calibrated", None)]);
     assert_eq!((none.light, none.steps()), (Light::Green, vec![]));

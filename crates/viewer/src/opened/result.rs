@@ -11,7 +11,6 @@ use stainfree_image::{
 
 use super::{Columns, Layer, LayerKind, Opened, Shown, What, channels};
 use crate::ViewError;
-use crate::work::{Source, WorkList};
 
 /// What is shown of a result.
 const LAYERS: [(&str, LayerKind, Product); 3] = [
@@ -95,15 +94,7 @@ pub(super) fn open(
     opened.layers = layers.iter().map(layer).collect();
     opened.drop_empty_layers();
     opened.add_sure_list();
-    if let Some(column) = opened
-        .columns
-        .iter()
-        .position(|title| title == "strangeness")
-    {
-        let source = Source::Column { column };
-        let list = WorkList::new("strangest fields", None, source);
-        opened.lists.push(list);
-    }
+    opened.add_strangest();
     opened.checked()
 }
 

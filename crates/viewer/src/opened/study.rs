@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use stainfree_image::table::number;
 use stainfree_image::{Product, Store};
+use stainfree_project::prediction::familiar::strangest_of_training;
 use stainfree_project::study::human::corrected;
 use stainfree_project::{Part, Study};
 
@@ -80,6 +81,13 @@ pub(super) fn open(path: &Path) -> Result<Opened, ViewError> {
         let find = in_any(stores, Product::Confidence);
         columns.add_confidence(&format!("mean confidence ({model})"), &names, find)?;
     }
+    let default = match models.contains(&study.only_model()) {
+        true => Some(study.only_model()),
+        false => models.first().cloned(),
+    };
+    if let Some(model) = &default {
+        add_strangeness(&mut columns, &study.model_path(model));
+    }
     opened.columns = columns.titles();
     let fields = source.dataset.fields.into_iter();
     opened.fields = fields
@@ -96,14 +104,14 @@ pub(super) fn open(path: &Path) -> Result<Opened, ViewError> {
     opened.layers = sources.into_iter().map(|(layer, ..)| layer).collect();
     opened.drop_empty_layers();
     opened.add_differences();
-    opened.model = match models.contains(&study.only_model()) {
-        true => Some(study.only_model()),
-        false => models.first().cloned(),
-    };
+    opened.model = default;
     opened.add_lists(&study, &models);
     opened.study = Some(study);
     opened.checked()
 }
+
+/// The column of the table with how unlike the training a field is.
+const STRANGENESS: &str = "strangeness";
 
 /// Where the labels of a field lie, by its name.
 type Finder = dyn Fn(&str) -> Option<PathBuf>;
@@ -168,6 +176,18 @@ fn table(
     Ok(columns)
 }
 
+/// Adds how unlike the others of its training each field is that a model has met. A model that
+/// cannot be read shows nothing of it.
+fn add_strangeness(columns: &mut Columns, model: &Path) {
+    let found = strangest_of_training(model).unwrap_or_default();
+    let numbers = found
+        .iter()
+        .map(|(k, (v, _))| (k.clone(), format!("{v:.2}")));
+    columns.add(STRANGENESS, numbers.collect());
+    let words = found.into_iter().map(|(k, (_, words))| (k, words));
+    columns.add("unlike", words.collect());
+}
+
 impl Opened {
     /// Takes layers away that no field has.
     pub(super) fn drop_empty_layers(&mut self) {
@@ -223,6 +243,15 @@ impl Opened {
         }
     }
 
+    /// Adds a list of fields by their strangeness, where the table has it.
+    pub(super) fn add_strangest(&mut self) {
+        if let Some(column) = self.columns.iter().position(|title| title == STRANGENESS) {
+            let source = Source::Column { column };
+            let list = WorkList::new("strangest fields", None, source);
+            self.lists.push(list);
+        }
+    }
+
     /// Adds the lists of a study.
     fn add_lists(&mut self, study: &Study, models: &[String]) {
         self.add_sure_list();
@@ -257,6 +286,7 @@ impl Opened {
             let list = WorkList::new("mitosis candidates", None, source);
             self.lists.push(list);
         }
+        self.add_strangest();
         if let Some(column) = self.columns.iter().position(|title| title == "concern") {
             let doubtful = |field: &Shown| number(&field.cells[column]).is_some_and(|v| v > 0.0);
             if self.fields.iter().any(doubtful) {

@@ -1,6 +1,6 @@
 //! A field against those of the training.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -113,14 +113,29 @@ impl Familiarity {
         Some(known)
     }
 
+    /// How unlike the other groups of the training each of its own fields is, by name, with what
+    /// is unlike in words; fields of which that cannot be told are left out.
+    pub(crate) fn within(kept: &Kept) -> BTreeMap<String, (f64, String)> {
+        let groups: BTreeSet<&str> = kept.fields.iter().map(|f| f.group.as_str()).collect();
+        let mut all = BTreeMap::new();
+        for group in groups {
+            let others = Self::of(&kept.without_group(group), true);
+            for field in kept.fields.iter().filter(|field| field.group == group) {
+                let found = others.compare(kept.looks(field));
+                let words = found.differences.iter().map(|d| d.words.as_str());
+                let words: Vec<&str> = words.collect();
+                if let Some(strangeness) = found.strangeness {
+                    all.insert(field.name.clone(), (strangeness, words.join("; ")));
+                }
+            }
+        }
+        all
+    }
+
     /// Of what is kept; nuclei are made by the `same_rule`, or are not compared.
     pub(crate) fn of(kept: &Kept, same_rule: bool) -> Self {
-        let place = |key: &str| kept.features.iter().position(|name| name == key);
-        let places = FEATURES.each_ref().map(|feature| place(feature.key));
-        let fields = kept.fields.iter().map(|field| {
-            let value = |place: Option<usize>| place.map_or(f64::NAN, |i| field.values[i]);
-            (field.group.clone(), places.map(value))
-        });
+        let fields = kept.fields.iter();
+        let fields = fields.map(|field| (field.group.clone(), kept.looks(field).0));
         let fields: Vec<(String, [f64; COUNT])> = fields.collect();
         let mut by_group: BTreeMap<&str, Vec<&[f64; COUNT]>> = BTreeMap::new();
         for (group, values) in &fields {
@@ -245,5 +260,40 @@ impl Reference {
         let (columns, known) = self.learned(&has)?;
         let row = columns.iter().map(|&i| looks.0[i]).collect();
         Some((columns, row, known))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::file::KeptField;
+    use super::*;
+
+    #[test]
+    fn fields_are_told_against_groups_other_than_their_own() {
+        let light = FEATURES.iter().position(|feature| feature.key == "light");
+        let mut fields = Vec::new();
+        for group in 0..8 {
+            for field in 0..3 {
+                let scatter = |i: usize| ((group * 3 + field) as f64 * 1.7 + i as f64 * 2.3).sin();
+                let mut looks = Looks(std::array::from_fn(|i| 0.01 * scatter(i)));
+                // A whole group that is dark: among its own its fields would be nothing special.
+                if group == 5 {
+                    looks.0[light.unwrap()] -= 0.5;
+                }
+                let name = format!("g{group}f{field}");
+                fields.push(KeptField::new(&name, &format!("g{group}"), true, &looks));
+            }
+        }
+        let kept = Kept::new("model", None, fields);
+        let found = Familiarity::within(&kept);
+        assert_eq!(found.len(), 24);
+        let mut names: Vec<&String> = found.keys().collect();
+        names.sort_by(|a, b| found[*b].0.total_cmp(&found[*a].0));
+        let mut first: Vec<&str> = names[..3].iter().map(|name| name.as_str()).collect();
+        first.sort_unstable();
+        assert_eq!(first, ["g5f0", "g5f1", "g5f2"]);
+        let (strangeness, words) = &found["g5f0"];
+        assert!(*strangeness > 2.0, "{strangeness}");
+        assert!(words.starts_with("darker by"), "{words}");
     }
 }

@@ -88,6 +88,14 @@ impl Kept {
         others
     }
 
+    /// What a field of it looks like; NaN where an older file does not have a feature.
+    pub(crate) fn looks(&self, field: &KeptField) -> Looks {
+        Looks(FEATURES.each_ref().map(|feature| {
+            let place = self.features.iter().position(|name| name == feature.key);
+            place.map_or(f64::NAN, |i| field.values[i])
+        }))
+    }
+
     /// What is kept of images alone, for the model `hash`, which was made of this one: what the
     /// network says of them, and what it scores, is another's.
     pub(crate) fn of_images(&self, hash: &str) -> Self {
