@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bootstrap::intervals;
 use crate::by_name::ByName;
+use crate::expected_errors::neighbour_words;
 use crate::fate::{FATES, Fate, JudgedObject, Side};
 use crate::fields::{BootstrapOptions, FieldScores, Units};
 use crate::pixels::{defined, ratio};
@@ -159,6 +160,8 @@ struct Stratum {
 
 const ALL: &str = "all";
 const KIND: &str = "kind";
+/// What objects are told apart by: how many others they are joined to.
+pub(crate) const NEIGHBOURS: &str = "neighbours";
 
 impl Stratum {
     fn new(
@@ -207,14 +210,8 @@ const MANY: usize = 3;
 fn strata(objects: &[&JudgedObject]) -> Vec<Stratum> {
     let mut strata = vec![Stratum::new(ALL, ALL, |_| true)];
     for n in 0..=MANY {
-        let words = match n {
-            0 => "no neighbour".to_owned(),
-            1 => "1 neighbour".to_owned(),
-            MANY => format!("{n} or more neighbours"),
-            n => format!("{n} neighbours"),
-        };
         let holds = move |object: &JudgedObject| object.neighbours.min(MANY) == n;
-        strata.push(Stratum::new("neighbours", words, holds));
+        strata.push(Stratum::new(NEIGHBOURS, neighbour_words(n), holds));
     }
     for (border, words) in [(false, "inside"), (true, "at the border")] {
         let holds = move |object: &JudgedObject| object.at_border == border;

@@ -441,7 +441,7 @@ pub struct IntervalNote {
 }
 
 /// One field's own scores.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FieldRow {
     /// Name of the field.
     pub name: String,

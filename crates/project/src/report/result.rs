@@ -4,6 +4,7 @@
 //! `rows` reads the table, `known` finds the model and what is known of it, `plates` puts wells on
 //! maps and into tables, `strange` draws the fields that are the least like the training.
 
+mod errors;
 mod known;
 mod plates;
 mod rows;
@@ -77,7 +78,7 @@ pub fn report_result(options: &ResultOptions, job: &Job) -> Result<Reported, Pro
     let wells = rows::wells(
         &rows,
         &sets,
-        known.as_ref().and_then(|known| known.counts.as_ref()),
+        known.as_ref().and_then(|known| known.confidence.as_ref()),
     );
     let looks = plates_of(&rows, &sets, known.as_ref());
     let evidence = Evidence {
@@ -106,6 +107,8 @@ pub fn report_result(options: &ResultOptions, job: &Job) -> Result<Reported, Pro
     };
     plates::add(&mut data, &rows, &wells, &looks);
     let store = Store::at(folder);
+    data.plates
+        .extend(errors::table(&rows, &store, known.as_ref(), job)?);
     data.strange = strange::strangest(&rows, &sets, &store, known.as_ref(), job)?;
     stainfree_image::write_atomic(&page, render(&data)?.as_bytes())?;
     Ok(Reported { page, verdict })

@@ -4,7 +4,6 @@
 use std::path::{Path, PathBuf};
 
 use stainfree_inference::Confidence;
-use stainfree_inference::confidence::CountRule;
 use stainfree_network::model::Model;
 use stainfree_scores::Scores;
 
@@ -26,8 +25,8 @@ pub(super) struct Known {
     /// Of its test; none where it was not tested.
     pub(super) scores: Option<Scores>,
     pub(super) familiarity: Option<(Kept, Familiarity)>,
-    /// How counts follow from the confidences of this result.
-    pub(super) counts: Option<CountRule>,
+    /// How counts and areas follow from the confidences of this result.
+    pub(super) confidence: Option<Confidence>,
 }
 
 impl Known {
@@ -78,8 +77,8 @@ impl Known {
             let known = Familiarity::of(&kept, same_rule);
             (kept, known)
         });
-        let counts = match row.option("confidence") {
-            Some(word) => Confidence::of_word(&folder, word)?.map(|sure| sure.counts),
+        let confidence = match row.option("confidence") {
+            Some(word) => Confidence::of_word(&folder, word)?,
             None => None,
         };
         let info = &model.info;
@@ -89,7 +88,7 @@ impl Known {
             classes: info.classes.clone(),
             rescales_to: info.pixel_um.filter(|_| info.recipe.rescale),
             familiarity,
-            counts,
+            confidence,
             folder,
         }))
     }

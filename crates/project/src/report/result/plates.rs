@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use stainfree_inference::confidence::{Areas, Count};
 use stainfree_report::{Column, PlateMap, ReportData, Table};
 
 use super::rows::{Row, Well};
@@ -114,9 +115,27 @@ fn well_table(wells: &[Well]) -> Option<Table> {
     })
 }
 
-fn well_columns() -> [WellColumn; 7] {
+fn well_columns() -> [WellColumn; 11] {
+    const SAME_LEVEL: &str = "Of the same probability as that of the count.";
     fn number(value: Option<f64>) -> String {
         value.map_or(String::new(), |value| format!("{value:.2}"))
+    }
+    fn area(well: &Well, of: fn(&Areas) -> Option<Count>) -> Option<(Count, String)> {
+        let areas = well.areas.as_ref()?;
+        let unit = areas.unit.replace("um2", "µm²").replace("px2", "px²");
+        Some((of(&areas.areas)?, unit))
+    }
+    fn expected(well: &Well, of: fn(&Areas) -> Option<Count>) -> String {
+        let area = area(well, of);
+        area.map_or(String::new(), |(a, unit)| {
+            format!("{:.0} {unit}", a.expected)
+        })
+    }
+    fn between(well: &Well, of: fn(&Areas) -> Option<Count>) -> String {
+        let interval = area(well, of).and_then(|(area, _)| area.interval);
+        interval.map_or(String::new(), |[low, high]| {
+            format!("{low:.0} to {high:.0}")
+        })
     }
     [
         (Column::text("well"), |well| match &well.plate {
@@ -154,6 +173,23 @@ fn well_columns() -> [WellColumn; 7] {
                 })
             },
         ),
+        (
+            Column::number(
+                "mean area",
+                "Area of a true nucleus on average, as it is expected from the confidences.",
+            ),
+            |well| expected(well, |areas| areas.mean),
+        ),
+        (Column::number("mean area, interval", SAME_LEVEL), |well| {
+            between(well, |areas| areas.mean)
+        }),
+        (
+            Column::number("cytoplasm", "Area of the cytoplasm that is expected."),
+            |well| expected(well, |areas| areas.cytoplasm),
+        ),
+        (Column::number("cytoplasm, interval", SAME_LEVEL), |well| {
+            between(well, |areas| areas.cytoplasm)
+        }),
         (
             Column::number(
                 "confidence",
@@ -214,7 +250,7 @@ fn failed_table(rows: &[Row]) -> Option<Table> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use stainfree_inference::confidence::Count;
+    use crate::prediction::areas::ExpectedAreas;
 
     fn well(name: &str, expected: Option<f64>) -> Well {
         Well {
@@ -226,6 +262,7 @@ mod tests {
                 expected,
                 interval: Some([expected - 2.0, expected + 2.0]),
             }),
+            areas: None,
             confidence: None,
             strangeness: Some(0.5),
         }
@@ -242,6 +279,20 @@ mod tests {
         let table = well_table(&[well("B02", None), well("B03", Some(9.0))]).unwrap();
         let cells: Vec<&str> = table.rows[1].iter().map(|cell| &*cell.text).collect();
         assert_eq!(cells, ["P/B03", "2", "7", "9.0", "7 to 11", "0.50"]);
+        let mut measured = well("B04", Some(9.0));
+        measured.areas = Some(ExpectedAreas {
+            unit: "um2".to_owned(),
+            areas: Areas {
+                mean: Some(Count {
+                    expected: 151.2,
+                    interval: Some([140.4, 170.0]),
+                }),
+                ..Areas::default()
+            },
+        });
+        let table = well_table(&[measured]).unwrap();
+        let cells: Vec<&str> = table.rows[0].iter().map(|cell| &*cell.text).collect();
+        assert_eq!(cells[5..], ["151 µm²", "140 to 170", "0.50"]);
         assert!(well_table(&[]).is_none());
     }
 

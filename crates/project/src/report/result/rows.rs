@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use stainfree_image::{Dataset, Field, Product, Store};
-use stainfree_inference::confidence::{Count, CountOf, CountRule};
+use stainfree_inference::Confidence;
+use stainfree_inference::confidence::{Count, CountOf};
 
 use crate::ProjectError;
+use crate::prediction::areas::{ExpectedAreas, WellAreas};
 use crate::prediction::familiar::Looks;
 use crate::prediction::sure;
-use crate::study::predictions::{self, EXPECTED, FILE_NAME, IGNORED_SHARE, LOOKS};
+use crate::study::predictions::{
+    self, AREA_UNIT, AREAS, EXPECTED, FILE_NAME, IGNORED_SHARE, LOOKS,
+};
 use crate::study::provenance::Content;
 
 /// A field of a result.
@@ -37,6 +41,8 @@ pub(super) struct Row {
     pub(super) content: Content,
     /// Sum and number of the confidences of its nuclei.
     pub(super) sure: Option<(f64, usize)>,
+    /// Cells of the columns of areas.
+    pub(super) areas: BTreeMap<&'static str, String>,
 }
 
 impl Row {
@@ -97,6 +103,12 @@ fn row_of<'a>(store: &Store, cell: &dyn Fn(&str) -> &'a str) -> Result<Row, Proj
             ..Content::default()
         },
         sure: kept.map(sum),
+        areas: AREAS
+            .into_iter()
+            .flatten()
+            .chain([AREA_UNIT])
+            .map(|column| (column, cell(column).to_owned()))
+            .collect(),
         name,
     })
 }
@@ -110,6 +122,8 @@ pub(super) struct Well {
     pub(super) nuclei: u64,
     /// Expected true nuclei with their interval.
     pub(super) count: Option<Count>,
+    /// Areas that are expected, with their intervals.
+    pub(super) areas: Option<ExpectedAreas>,
     /// Mean confidence of its nuclei.
     pub(super) confidence: Option<f64>,
     /// That of its strangest field.
@@ -118,7 +132,7 @@ pub(super) struct Well {
 
 /// The wells of fields that are done, in the order of plates and wells; none where the images are
 /// not at hand, or know no wells.
-pub(super) fn wells(rows: &[Row], sets: &[Dataset], rule: Option<&CountRule>) -> Vec<Well> {
+pub(super) fn wells(rows: &[Row], sets: &[Dataset], known: Option<&Confidence>) -> Vec<Well> {
     let fields: BTreeMap<&str, &Field> = by_name(sets);
     let mut wells: BTreeMap<(Option<&String>, &String), Vec<&Row>> = BTreeMap::new();
     for row in rows.iter().filter(|row| row.is_done) {
@@ -140,7 +154,8 @@ pub(super) fn wells(rows: &[Row], sets: &[Dataset], rule: Option<&CountRule>) ->
             well: well.clone(),
             fields: rows.len(),
             nuclei: rows.iter().map(|row| row.nuclei).sum(),
-            count: expected.map(|expected| match rule {
+            areas: areas_of(&rows, expected, known),
+            count: expected.map(|expected| match known.map(|known| &known.counts) {
                 Some(rule) => rule.count(expected / rule.per_found, CountOf::Well),
                 None => Count {
                     expected,
@@ -155,6 +170,20 @@ pub(super) fn wells(rows: &[Row], sets: &[Dataset], rule: Option<&CountRule>) ->
         }
     };
     wells.into_iter().map(well).collect()
+}
+
+/// Areas that are expected in a well of so many true nuclei.
+fn areas_of(
+    rows: &[&Row],
+    expected: Option<f64>,
+    known: Option<&Confidence>,
+) -> Option<ExpectedAreas> {
+    let known = known?;
+    let mut areas = WellAreas::default();
+    for row in rows {
+        areas.add(|column| row.areas.get(column).cloned());
+    }
+    areas.finish(known.areas.as_ref()?, expected? / known.counts.per_found)
 }
 
 /// Fields by their names.
