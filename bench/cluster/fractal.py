@@ -169,6 +169,9 @@ def main():
         attributes["multiscales"][0]["version"] = "0.3"
         write(image / ".zattrs", attributes)
         task(image, "version 0.3", overwrite=True)
+        attributes["multiscales"][0]["version"] = "0.4"
+        write(image / ".zattrs", attributes)
+        shutil.rmtree(image / "labels/other_nuclei")
         print("refused: labels that are there, foreign folders, unknown labels and channels, other versions")
     finally:
         if os.environ.get("KEEP"):
