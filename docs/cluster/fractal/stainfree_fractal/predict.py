@@ -234,7 +234,8 @@ def predict(
             raise SystemExit(f"{image.labels / told} is there, and is not listed as labels")
 
     with tempfile.TemporaryDirectory(prefix="stainfree-") as scratch:
-        out = Path(results, *place.absolute().parts[-4:]) if results else Path(scratch, "result")
+        # Plate, row, column and image; never the root, which would lead out of `results`.
+        out = Path(results, *place.absolute().parts[1:][-4:]) if results else Path(scratch, "result")
         words = [program, "predict", model, str(place), "--out", str(out), "--to", "ome-zarr", "--quiet"]
         for option, value in (("--brightfield", brightfield), ("--planes", planes), ("--pixel-um", pixel_um),
                               ("--threads", threads)):
@@ -253,7 +254,7 @@ def predict(
         made = read(stores[0] / "zarr.json")["attributes"][MARK]
         missing = [name for name in labels if not (stores[0] / "labels" / name).is_dir()]
         if missing:
-            raise SystemExit(f"the model makes no {', '.join(missing)}")
+            raise SystemExit(f"the model makes no {', '.join(missing)}; `labels` has to do without")
         for name, told in known.items():
             image.put(stores[0] / "labels" / name, told, made)
         image.list(sorted({*image.listed(), *known.values()}))
