@@ -172,7 +172,14 @@ def main():
         attributes["multiscales"][0]["version"] = "0.4"
         write(image / ".zattrs", attributes)
         shutil.rmtree(image / "labels/other_nuclei")
-        print("refused: labels that are there, foreign folders, unknown labels and channels, other versions")
+        film = work / "film.zarr"
+        write(film / "zarr.json", {"zarr_format": 3, "node_type": "group", "attributes": {"ome": {
+            "version": "0.5", "multiscales": [{
+                "axes": [{"name": name, "type": "time" if name == "t" else "space"} for name in "tyx"],
+                "datasets": [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [1, 1, 1]}]}]}]}}})
+        write(film / "0/zarr.json", {"zarr_format": 3, "node_type": "array", "shape": [2, 64, 64]})
+        task(film, "has 2 times")
+        print("refused: labels that are there, foreign folders, unknown labels and channels, other versions, several times")
     finally:
         if os.environ.get("KEEP"):
             print(work)
