@@ -1,0 +1,1 @@
+"""Tasks for Fractal that run stainfree."""

@@ -1,0 +1,1 @@
+"""What makes the manifest; not part of the package that is installed."""
