@@ -479,10 +479,14 @@ def print_failures(base):
     """The table of failures and time limits."""
     print("### Failures and time limits\n")
     local, hours = {"local": True, "shards": 1}, {"limit_s": 4 * HOUR}
+    free = {"metadata": math.inf, "bandwidth": math.inf}
     variants = [("no failures", {"failures": 0}), ("one in 2,000 node-hours", {}),
                 ("one in 200", {"failures": 1 / 200}),
                 ("one in 200, 16 shards a plate", {"failures": 1 / 200, "shards": 16}),
                 ("one in 200, archives of plates", {"failures": 1 / 200, **local}),
+                ("a storage without limits, no failures", {"failures": 0, **free}),
+                ("the same, one in 200", {"failures": 1 / 200, **free}),
+                ("the same, one in 20", {"failures": 1 / 20, **free}),
                 ("limit of 4 h", hours), ("limit of 4 h, 4 shards a plate", {"shards": 4, **hours})]
     rows = []
     for name, changes in variants:
