@@ -18,7 +18,7 @@ use stainfree_image::Image;
 
 use crate::clusters::joined_pairs;
 use crate::fate::Fate;
-use crate::fate_strata::{FateRow, FateStratum, NEIGHBOURS, ObjectErrors};
+use crate::fate_strata::{FateRow, FateStratum, NEIGHBOURS, ObjectErrors, neighbour_words};
 use crate::result::FieldRow;
 
 /// Fewer objects of the test say nothing of their own: all of them speak for such.
@@ -129,16 +129,6 @@ impl ExpectedErrors {
                 .then(|| (groups.len() - 1) as f64 / (groups.len() + 1) as f64),
             rows,
         })
-    }
-}
-
-/// A number of neighbours, in words.
-pub(crate) fn neighbour_words(n: usize) -> String {
-    match n {
-        0 => "no neighbour".to_owned(),
-        1 => "1 neighbour".to_owned(),
-        3.. => format!("{n} or more neighbours"),
-        n => format!("{n} neighbours"),
     }
 }
 

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::bootstrap::intervals;
 use crate::by_name::ByName;
-use crate::expected_errors::neighbour_words;
 use crate::fate::{FATES, Fate, JudgedObject, Side};
 use crate::fields::{BootstrapOptions, FieldScores, Units};
 use crate::pixels::{defined, ratio};
@@ -206,6 +205,16 @@ impl Stratum {
 
 /// Neighbours from which on all numbers are counted together.
 const MANY: usize = 3;
+
+/// A number of neighbours, in words.
+pub(crate) fn neighbour_words(n: usize) -> String {
+    match n {
+        0 => "no neighbour".to_owned(),
+        1 => "1 neighbour".to_owned(),
+        MANY.. => format!("{n} or more neighbours"),
+        n => format!("{n} neighbours"),
+    }
+}
 
 fn strata(objects: &[&JudgedObject]) -> Vec<Stratum> {
     let mut strata = vec![Stratum::new(ALL, ALL, |_| true)];
