@@ -293,6 +293,18 @@ fn parts_differ_by_the_last_digits_alone() {
 }
 
 #[test]
+fn rows_that_the_last_ones_push_out_are_not_needed_any_more() {
+    // With the last row come all that a wide window has held back, whatever is left below a part.
+    for height in (1170..1300).step_by(13) {
+        let planes = [Plane::U16(plane(height, 96, 0))];
+        let model = || model(1, Normalisation::Local { radius_px: 40.0 });
+        let (expected, found) = both(&model, &planes, Some(MODEL_UM), false, 2);
+        let (most, _) = apart(&expected, &found);
+        assert!(most < 1e-4, "{most} at {height} rows");
+    }
+}
+
+#[test]
 fn it_is_needed_where_the_image_does_not_fit_and_stops_when_it_is_told() {
     let model = || model(1, Normalisation::Paper);
     let with = |memory: usize| {

@@ -214,7 +214,9 @@ impl Predictor {
             let [needed, _] = needed_by(rows, model, back.as_ref(), &options, &cuts);
             needed.len()
         });
-        let needed = needed.max().unwrap_or(0);
+        // With the last row all rows come at once that were held for the normalisation.
+        let late = RowNormaliser::held_rows(&self.info.input.normalisation, true);
+        let needed = needed.max().unwrap_or(0) + late;
         let waiting = Scratch::new(image.scratch)?;
         let mut seen = SeenRows::new(rows, &normalisers, waiting, needed);
         let mut scratch = Scratch::new(image.scratch)?;
